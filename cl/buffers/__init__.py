@@ -1,0 +1,29 @@
+"""Which rows of the past are kept when not all can be: one file a policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cl.plugins import Plugin
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+class Buffer(Plugin):
+    """Base of all buffers: a policy that turns what is kept and what is new into what is kept next."""
+
+    def keep(
+        self, kept: pd.DataFrame | None, new: pd.DataFrame, *, budget: int, seen: int, rng: np.random.Generator
+    ) -> pd.DataFrame:
+        """Return at most ``budget`` rows out of both frames.
+
+        Args:
+            kept: rows in the buffer so far; None before the first experience.
+            new: training rows of the experience that has just been learnt; column ``label`` names the class.
+            budget: rows at most.
+            seen: how many rows of the stream came before ``new``.
+            rng: the only source of chance.
+        """
+        raise NotImplementedError

@@ -1,0 +1,59 @@
+"""Every exception that Perennial raises on purpose.
+
+::
+
+    PerennialError                  exit code 1, one line, no traceback
+    ├── InputError                  exit code 2: what a person gave is wrong
+    │   ├── ConfigError             a key or value of the configuration
+    │   ├── SourceError             a file, table or column that cannot be read
+    │   └── UnknownPluginError      a name that no file in the folder answers to
+    ├── BusyError                   another cycle holds this project
+    ├── StoreError                  MLflow, DVC or the ledger did not do what it must
+    │   ├── IntegrityError          a file's digest is not the one in its manifest
+    │   └── ConflictError           the champion is no longer the one that was compared with
+    └── DivergedError               a loss that is not finite: training stopped
+"""
+
+
+class PerennialError(Exception):
+    """Something went wrong that the message explains; the command ends with exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(PerennialError):
+    """What a person gave (a path, a value, a file) cannot be used; exit code 2."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A key or a value of the configuration is wrong."""
+
+
+class SourceError(InputError):
+    """A file, a table or a column cannot be read as rows."""
+
+
+class UnknownPluginError(InputError):
+    """A name in the configuration belongs to no plug-in of its folder."""
+
+
+class BusyError(PerennialError):
+    """Another process is running a cycle on this project."""
+
+
+class StoreError(PerennialError):
+    """A store (MLflow, DVC, the ledger) is out of reach or refused."""
+
+
+class IntegrityError(StoreError):
+    """A file does not match the digest that its manifest promises."""
+
+
+class ConflictError(StoreError):
+    """The champion moved since the challenger was compared with it."""
+
+
+class DivergedError(PerennialError):
+    """The training loss stopped being a finite number."""

@@ -1,0 +1,1 @@
+"""The Prefect shell around cl/: flows and deployments, no logic of their own."""
