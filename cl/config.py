@@ -158,24 +158,24 @@ class Config(Section):
     @field_validator("task")
     @classmethod
     def _task_exists(cls, spec: PluginSpec) -> PluginSpec:
-        return _checked("tasks", spec)
+        return check_plugin("tasks", spec)
 
     @field_validator("gates")
     @classmethod
     def _gates_exist(cls, specs: list[PluginSpec]) -> list[PluginSpec]:
-        return [_checked("gates", spec) for spec in specs]
+        return [check_plugin("gates", spec) for spec in specs]
 
     @field_validator("strategy")
     @classmethod
     def _strategies_exist(cls, spec: PluginSpec | list[PluginSpec]) -> PluginSpec | list[PluginSpec]:
         for one in spec if isinstance(spec, list) else [spec]:
-            _checked("strategies", one)
+            check_plugin("strategies", one)
         return spec
 
     @model_validator(mode="after")
     def _detectors_exist(self) -> Config:
         for spec in self.drift.detectors:
-            _checked("detectors", spec)
+            check_plugin("detectors", spec)
         return self
 
     @property
@@ -269,8 +269,12 @@ def _is_union_branch(part: int | str) -> bool:
     return isinstance(part, str) and ("[" in part or part == "str")
 
 
-def _checked(folder: str, spec: PluginSpec) -> PluginSpec:
-    """Build the plug-in once, so that a wrong name or field is told when the configuration is read."""
+def check_plugin(folder: str, spec: PluginSpec) -> PluginSpec:
+    """Build a plug-in once, so that a wrong name or field is told when the configuration is read.
+
+    Raises:
+        ValueError: there is no such plug-in, or a field of it is wrong (pydantic adds the key).
+    """
     try:
         plugins.build(folder, spec)
     except UnknownPluginError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cl.plugins import Plugin
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Buffer(Plugin):
     """Base of all buffers: a policy that turns what is kept and what is new into what is kept next."""
 
+    CLASS: ClassVar[str] = "class"
+
     def keep(
         self, kept: pd.DataFrame | None, new: pd.DataFrame, *, budget: int, seen: int, rng: np.random.Generator
     ) -> pd.DataFrame:
@@ -21,7 +23,7 @@ class Buffer(Plugin):
 
         Args:
             kept: rows in the buffer so far; None before the first experience.
-            new: training rows of the experience that has just been learnt; column ``label`` names the class.
+            new: training rows of the experience that has just been learnt; column ``class`` names their class.
             budget: rows at most.
             seen: how many rows of the stream came before ``new``.
             rng: the only source of chance.

@@ -1,4 +1,4 @@
-"""What is predicted: one file a task type, with its columns, targets, head, loss, decoding and scores."""
+"""What is predicted: one file a task type, with its columns, targets, logits, decoding and scores."""
 
 from __future__ import annotations
 
@@ -18,15 +18,20 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised rows: word-piece ids and targets (an int a row, or one a word piece; -100 is ignored)."""
+    """One tokenised row.
 
-    input_ids: list[list[int]]
-    targets: list[Any]
+    ``targets`` has one entry a prediction: the row's class, or the tag of each word piece (-100: ignored).
+    ``anchors`` are the positions whose predictions count: for tokens, the first piece of each word.
+    """
+
+    input_ids: list[int]
+    targets: list[int]
+    anchors: list[int]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One row's answer: a label (or list of tags), its probability, and the encoder's mean-pooled embedding."""
+    """One row's answer: a label, or a tag for each token, and the probability it was given."""
 
     value: Any
     confidence: float
@@ -35,29 +40,29 @@ class Prediction:
 class Task(Plugin):
     """Base of all task types."""
 
-    columns: ClassVar[tuple[str, ...]] = ()
-    metric: ClassVar[str] = ""
+    columns: ClassVar[tuple[str, str]]
+    metric: ClassVar[str]
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
-        """Return the labels that the rows use, sorted: classes, or tags with O first."""
+        """Return the labels that the rows use, sorted: classes, or BIO2 tags."""
         raise NotImplementedError
 
     def encode(
         self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
-    ) -> Encoded:
-        """Tokenise rows; a target that is not among ``labels`` becomes -100 (it trains nothing)."""
+    ) -> list[Encoded]:
+        """Tokenise rows; a target that is absent or not among ``labels`` is -100 and trains nothing."""
         raise NotImplementedError
 
     def logits(self, hidden: torch.Tensor, mask: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
-        """Apply the head to the encoder's states (rows, length, width): one vector a row or a word piece."""
+        """Apply the head to the encoder's states (rows, length, width); classes are the last dimension."""
         raise NotImplementedError
 
-    def targets(self, targets: list[Any], length: int) -> torch.Tensor:
-        """Return a batch of targets as one tensor, padded to ``length`` with -100 where that is needed."""
+    def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
+        """Return a batch's targets in the shape of the logits without their last dimension."""
         raise NotImplementedError
 
-    def decode(self, probabilities: np.ndarray, row: dict[str, Any], targets: Any, labels: list[str]) -> Prediction:
-        """Turn one row's probabilities (classes, or length by tags) into an answer in the task's own words."""
+    def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
+        """Turn one row's probabilities into an answer in the task's own words."""
         raise NotImplementedError
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
@@ -65,13 +70,21 @@ class Task(Plugin):
         raise NotImplementedError
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return the task's metrics over rows, the main one under the name ``metric``."""
+        """Return the task's metrics over rows, 0 to 1; the main one has the name ``metric``."""
         raise NotImplementedError
 
-    def text(self, rows: pd.DataFrame) -> pd.Series:
-        """Return each row's text, for descriptors and reports."""
+    def texts(self, rows: pd.DataFrame) -> pd.Series:
+        """Return each row's text as one string, for descriptors and reports."""
         raise NotImplementedError
 
     def classes(self, rows: pd.DataFrame) -> pd.Series:
         """Return one class name a row, for the label mix, balanced buffers and drift."""
+        raise NotImplementedError
+
+    def class_names(self, labels: list[str]) -> list[str]:
+        """Return the class names behind the head's labels, as `classes` writes them."""
+        raise NotImplementedError
+
+    def describe(self, value: Any) -> str:
+        """Return a prediction or target as one string that can be stored in a table."""
         raise NotImplementedError

@@ -1,0 +1,29 @@
+# `make demo` and `make test` do all the set-up they need: Debian's packages for Python aside, only this file.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test install lint clean
+
+demo: install
+	$(BIN)/cl demo --dir perennial-demo
+
+test: install
+	$(BIN)/python -m pytest
+
+install: $(VENV)/installed
+
+# torch first: its CPU build must be there before anything asks for any torch
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV) || (echo "make: needs $(PYTHON) with venv: apt-get install python3 python3-venv" && false)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) perennial-demo

@@ -1,0 +1,37 @@
+"""A buffer in which every class has the same share, as far as it has rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cl.buffers import Buffer
+
+
+class ClassBalanced(Buffer):
+    """Equal shares for all classes (the greedy balance of GDumb; Prabhu et al., 2020, algorithm 1).
+
+    What a rare class cannot fill goes to the others. Within a class, rows are kept at random.
+    """
+
+    def keep(
+        self, kept: pd.DataFrame | None, new: pd.DataFrame, *, budget: int, seen: int, rng: np.random.Generator
+    ) -> pd.DataFrame:
+        """Drop rows at random from the largest classes until the budget holds."""
+        rows = new if kept is None else pd.concat([kept, new], ignore_index=True)
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), budget)
+        shuffled = rows.iloc[rng.permutation(len(rows))]
+        rank = shuffled.groupby(self.CLASS, sort=False).cumcount()
+        return shuffled[rank < shuffled[self.CLASS].map(shares)].sort_index()
+
+
+def equal_shares(counts: dict[str, int], budget: int) -> dict[str, int]:
+    """Divide a budget among classes: small ones get all they have, the rest share equally.
+
+    >>> equal_shares({"a": 10, "b": 2, "c": 10}, 12)
+    {'b': 2, 'a': 5, 'c': 5}
+    """
+    shares: dict[str, int] = {}
+    for place, (name, count) in enumerate(sorted(counts.items(), key=lambda item: (item[1], item[0]))):
+        shares[name] = min(count, (budget - sum(shares.values())) // (len(counts) - place))
+    return shares

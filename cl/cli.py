@@ -1,0 +1,233 @@
+"""The command line: thin commands that call the library and print what it returns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cl import __version__
+from cl.errors import PerennialError
+
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
+
+project_option = click.option(
+    "--project",
+    "-p",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default="this folder or the nearest above it",
+    help="The project: a folder with a cl.yaml.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="perennial")
+@click.option("--verbose", "-v", is_flag=True, help="Log what happens, and show tracebacks.")
+def cl(verbose: bool) -> None:
+    """Keep a transformer learning without forgetting.
+
+    \b
+    A first look:          cl demo
+    Your own data:         cl init my-model
+                           cl ingest my-model/inbox -p my-model
+                           cl run -p my-model
+                           cl predict -p my-model "where is my parcel?"
+    """
+    _quiet_dependencies(verbose=verbose)
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+@cl.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def init(folder: Path, as_json: bool) -> None:
+    """Make a project in FOLDER: cl.yaml with comments, data/ under DVC, mlflow/ and .cl/."""
+    from cl.scaffold import scaffold
+
+    project = scaffold(folder)
+    next_steps = f"{project.root}: ready. Next: edit cl.yaml, then cl ingest FILE -p {folder}, then cl run -p {folder}"
+    _print(as_json, {"project": str(project.root)}, next_steps)
+
+
+@cl.command()
+@click.argument("path")
+@project_option
+@json_option
+def ingest(path: str, project: Path, as_json: bool) -> None:
+    """Read labelled rows from PATH into new experiences, and version them with DVC.
+
+    PATH is a CSV, JSON lines (plain or .gz) or Parquet file, or a folder of them; or `sql` for the source that
+    cl.yaml configures. Broken rows go to data/quarantine with the reason; rows seen before are dropped.
+    """
+    from cl.commands.ingest import ingest_path
+
+    experiences = ingest_path(project, path)
+    text = "\n".join(
+        f"{one.id}: {one.total} rows ({one.rows['train']} train), {one.quarantined_rows} quarantined, "
+        f"{one.duplicates} duplicates, {one.seen} seen before"
+        for one in experiences
+    )
+    _print(as_json, [one.model_dump(mode="json") for one in experiences], text or "nothing new: every row was seen before")
+
+
+@cl.command()
+@project_option
+@click.option("--plain", is_flag=True, help="Run the same steps without Prefect.")
+@click.option("--again", metavar="EXPERIENCE", help="Try a held or refused experience once more.")
+@json_option
+def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
+    """Run one cycle for each experience that waits: drift, decide, train, evaluate, gate, promote.
+
+    Uses the Prefect server that PREFECT_API_URL names, or a temporary local one. Killed at any moment, it goes on
+    where it stopped when it is run again.
+    """
+    from cl.commands.run import run_cycles
+    from cl.reports.text import cycle_lines
+
+    cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
+    text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no new experience waits"
+    _print(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+    if any(cycle.verdict == "refused" for cycle in cycles):
+        sys.exit(3)
+
+
+@cl.command()
+@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("perennial-demo"), show_default=True)
+@click.option("--plain", is_flag=True, help="Run without Prefect.")
+@json_option
+def demo(folder: Path, plain: bool, as_json: bool) -> None:
+    """Replay six months of a sample stream in a fresh project: see it learn, and refuse a bad month."""
+    from cl.commands.demo import run_demo
+
+    outcome = run_demo(folder, runner="plain" if plain else "prefect", out=sys.stderr if as_json else sys.stdout)
+    _print(as_json, outcome, "")
+
+
+@cl.command()
+@project_option
+@json_option
+def status(project: Path, as_json: bool) -> None:
+    """Show the champion, the registry's versions, the last cycle, and what waits."""
+    from cl.commands.show import status_of
+    from cl.reports.text import status_lines
+
+    found = status_of(project)
+    _print(as_json, found, "\n".join(status_lines(found)))
+
+
+@cl.command()
+@project_option
+@json_option
+def history(project: Path, as_json: bool) -> None:
+    """Show every cycle: data, drift, decision, scores and verdict."""
+    from cl.commands.show import cycles_of
+    from cl.reports.text import cycle_lines
+
+    cycles = cycles_of(project)
+    text = "\n".join(cycle_lines(cycles)) if cycles else "no cycle yet: cl ingest PATH, then cl run"
+    _print(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+
+
+@cl.command()
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+@project_option
+@json_option
+def predict(texts: tuple[str, ...], project: Path, as_json: bool) -> None:
+    """Answer each TEXT with the champion. For token classification, words are cut at spaces."""
+    from cl.commands.predict import predict_texts
+
+    answers = predict_texts(project, list(texts))
+    text = "\n".join(f"{one['prediction']}  {one['confidence']:.2f}  {one['text']}" for one in answers)
+    _print(as_json, answers, text)
+
+
+@cl.command()
+@click.argument("version", required=False)
+@project_option
+@click.option("--why", default="", help="The reason, kept in the ledger.")
+@json_option
+def rollback(version: str | None, project: Path, why: str, as_json: bool) -> None:
+    """Give the champion alias back to VERSION, or to the champion before the present one."""
+    from cl.commands.rollback import roll_back
+
+    entry = roll_back(project, version, why=why)
+    text = f"champion is version {entry.to_version} again (was {entry.from_version}); entry {entry.sequence} of the ledger"
+    _print(as_json, entry.model_dump(mode="json"), text)
+
+
+@cl.command()
+@project_option
+@click.option("--out", type=click.Path(path_type=Path), help="The HTML file. [default: reports/index.html]")
+@json_option
+def report(project: Path, out: Path | None, as_json: bool) -> None:
+    """Write the HTML report: timeline, accuracy matrix, forgetting, quarantine, gates, ledger."""
+    from cl.commands.report import report_on
+
+    path = report_on(project, out)
+    _print(as_json, {"report": str(path)}, str(path))
+
+
+@cl.command("config-reference")
+def config_reference() -> None:
+    """Print the reference of every key of cl.yaml, as Markdown."""
+    from cl.reports.reference import configuration_reference
+
+    click.echo(configuration_reference())
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line on standard error and an exit code."""
+    with _one_line_errors():
+        cl(prog_name="cl")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except PerennialError as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            raise
+        print(f"cl: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("cl: stopped", file=sys.stderr)
+        sys.exit(1)
+
+
+def _print(as_json: bool, value: Any, text: str) -> None:
+    if as_json:
+        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    elif text:
+        click.echo(text)
+
+
+def _quiet_dependencies(*, verbose: bool) -> None:
+    """Set what the libraries read from the environment, unless the user has."""
+    quiet = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "DO_NOT_TRACK": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "TOKENIZERS_PARALLELISM": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    if not verbose:
+        quiet |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+
+
+if __name__ == "__main__":
+    main()

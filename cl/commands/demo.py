@@ -1,0 +1,60 @@
+"""`cl demo`: six months of a sample stream, replayed one by one in a fresh project."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from cl import sample
+from cl.commands.ingest import ingest_path
+from cl.commands.opening import opened
+from cl.commands.report import report
+from cl.commands.run import Runner, run_cycles
+from cl.records import Cycle
+from cl.reports.text import HEADER, cycle_line, reason_lines
+from cl.scaffold import scaffold
+
+
+def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
+    """Replay the stream and return one entry a month; tells the story to ``out`` as it goes.
+
+    Raises:
+        InputError: the folder holds a project already.
+    """
+    started = time.monotonic()
+    project = scaffold(folder, sample.configuration())
+    print(f"A fresh project in {project.root}; six months of customer messages arrive.\n", file=out)
+    print(HEADER, file=out, flush=True)
+    cycles = []
+    for month in sample.months(project.root / "inbox"):
+        ingest_path(project.root, str(month))
+        for cycle in run_cycles(project.root, again=None, runner=runner):
+            cycles.append(cycle)
+            print(cycle_line(cycle), file=out, flush=True)
+    path = report(opened(project.root))
+    print(file=out)
+    for line in reason_lines(cycles):
+        print(line, file=out)
+    print(f"\nTook {time.monotonic() - started:.0f} s. Look around:", file=out)
+    print(f"  cl status -p {folder}      cl history -p {folder}      cl predict -p {folder} 'my card is gone'", file=out)
+    print(f"  mlflow ui --backend-store-uri sqlite:///{project.root}/mlflow/mlflow.db", file=out)
+    print(f"Report: {path}", file=out, flush=True)
+    return {"cycles": [summarised(cycle) for cycle in cycles], "report": str(path), "project": str(project.root)}
+
+
+def summarised(cycle: Cycle) -> dict[str, Any]:
+    """Return what a reader of `cl demo --json` wants of one month."""
+    scored = cycle.evaluation
+    return {
+        "experience": cycle.experience.id,
+        "rows": cycle.experience.total,
+        "quarantined": cycle.experience.quarantined_rows,
+        "drift": cycle.drift.drifted,
+        "decision": cycle.decision.action,
+        "accuracy": scored.accuracy if scored else cycle.drift.champion_score,
+        "forgetting_max": scored.forgetting_max if scored else 0.0,
+        "verdict": cycle.verdict,
+        "champion_version": cycle.champion_after,
+        "seconds": cycle.seconds,
+    }

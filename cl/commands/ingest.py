@@ -1,0 +1,32 @@
+"""`cl ingest`: rows from a path become experiences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cl import plugins
+from cl.commands.opening import opened
+from cl.errors import InputError
+from cl.ingest import ingest
+from cl.records import Experience
+
+
+def ingest_path(folder: Path, path: str) -> list[Experience]:
+    """Ingest a file, a folder, or the configured source (`sql`), then add and push the data with DVC.
+
+    Raises:
+        SourceError: the path cannot be read, or holds no good row; nothing has changed.
+        BusyError: a cycle is running.
+    """
+    at = opened(folder)
+    if path == "sql":
+        if at.config.data.source is None:
+            raise InputError(f"{at.project.config}: data.source is not set; name a path, or set it")
+        source = plugins.build("sources", at.config.data.source)
+    else:
+        source = plugins.build("sources", {"name": "files", "path": str(Path(path).absolute()), "only": at.config.data.only})
+    with at.project.lock():
+        at.stores.data.initialise()
+        experiences = ingest(at.config, at.project, source)
+        at.stores.data.commit()
+    return experiences

@@ -1,0 +1,30 @@
+"""`cl report`: one HTML file about everything that happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cl.commands.opening import Opened, opened
+from cl.reports.html import write_report
+
+
+def report_on(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a project and return its path."""
+    at = opened(folder)
+    at.stores.registry.initialise()
+    return report(at, out)
+
+
+def report(at: Opened, out: Path | None = None) -> Path:
+    """Write the report of an opened project."""
+    cycles = at.stores.registry.cycles()
+    quarantined = {
+        one.id: at.stores.experiences.quarantined(one.id) for one in at.stores.experiences.all() if one.quarantined
+    }
+    return write_report(
+        cycles,
+        at.stores.ledger.entries(at.config.name),
+        out or at.project.reports / "index.html",
+        name=at.config.name,
+        quarantine=quarantined,
+    )

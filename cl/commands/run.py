@@ -1,0 +1,34 @@
+"""`cl run`: look whether anything is new, then run the cycles, plainly or as a Prefect flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from cl.commands.opening import opened
+from cl.records import Cycle
+
+Runner = Literal["prefect", "plain"]
+
+
+def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle]:
+    """Return the cycles that were run; none when nothing waits, and then no server is started.
+
+    Raises:
+        BusyError: another process works on this project.
+        PerennialError: a stage failed.
+    """
+    at = opened(folder)
+    if again is None and at.config.data.source is None:
+        finished = at.stores.finished()
+        if all(one.id in finished for one in at.stores.experiences.all()):
+            return []
+    with at.project.lock():
+        pass
+    if runner == "plain":
+        from cl.lifecycle import learn
+
+        return learn(at.project, again=again)
+    from flows.cycle import learn as learn_flow
+
+    return [Cycle.model_validate(cycle) for cycle in learn_flow(str(at.project.root), again)]

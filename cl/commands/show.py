@@ -1,0 +1,33 @@
+"""`cl status` and `cl history`: what the registry, the ledger and the data say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cl.commands.opening import opened
+from cl.records import Cycle
+
+
+def cycles_of(folder: Path) -> list[Cycle]:
+    """Return all finished cycles, oldest first."""
+    at = opened(folder)
+    at.stores.registry.initialise()
+    return at.stores.registry.cycles()
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    """Return champion, versions, last cycle and waiting experiences as plain values."""
+    at = opened(folder)
+    at.stores.registry.initialise()
+    cycles = at.stores.registry.cycles()
+    done = {cycle.experience.id for cycle in cycles}
+    last = cycles[-1] if cycles else None
+    return {
+        "model": at.config.name,
+        "champion": at.stores.ledger.champion(at.config.name),
+        "versions": [one.model_dump(mode="json") for one in at.stores.registry.versions()],
+        "last_cycle": last and {"experience": last.experience.id, "verdict": last.verdict, "seconds": last.seconds},
+        "waiting": [one.id for one in at.stores.experiences.all() if one.id not in done],
+        "data_version": at.stores.data.current(),
+    }

@@ -1,0 +1,254 @@
+"""The cycle, step by step: the one place where the order of the lifecycle is written down."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cl import config as configuration
+from cl import plugins
+from cl.config import Config
+from cl.decide import decide
+from cl.drift import drift
+from cl.errors import InputError
+from cl.evaluate import evaluate
+from cl.gate import gate
+from cl.ingest import ingest
+from cl.promote import promote, repair
+from cl.records import Cycle, Experience, Record
+from cl.register import register, summary
+from cl.stores.connect import Stores, connect
+from cl.stores.journal import Journal, plainly
+from cl.stores.local import Project
+from cl.train import train
+from cl.training.version import History, load_history
+from cl.validate import validate
+
+log = logging.getLogger(__name__)
+Step = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Start(Record):
+    """What a cycle starts from; together it is the cycle's identity."""
+
+    id: str
+    experience: str
+    champion: str | None
+    data_version: str
+    config_digest: str
+    started_at: datetime
+
+
+def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: Step = plainly) -> Cycle:
+    """Take one experience through the whole lifecycle.
+
+    Args:
+        config: what to do.
+        stores: where everything is.
+        experience: ingested already.
+        step: how a stage is run; plainly, or as a Prefect task.
+
+    Raises:
+        PerennialError: a stage failed; data, registry and champion are as they were, and the next run goes on.
+    """
+    start = begin(config, stores, experience)
+    journal = Journal(_journals(stores) / start.id)
+    clock = time.monotonic()
+    run = stores.registry.start_run(start.id, experience.id, _tags(start))
+    champion = stores.champion_folder(start.champion)
+    history = load_history(champion) if champion else History()
+    quiet = [one for one in waiting_since(stores, history) if one != experience.id]
+    rows_of = stores.experiences.rows_of
+
+    def do(stage: Callable[..., Any]) -> Callable[..., Any]:
+        return journal.once(stage, step)
+
+    validation = do(validate)(config, experience)
+    seen = do(drift)(config, experience=experience.id, champion=champion, rows_of=rows_of, folder=journal.folder)
+    decision = do(decide)(
+        config,
+        validation,
+        seen,
+        waiting_rows=experience.rows["train"] + sum(stores.experiences.get(one).rows["train"] for one in quiet),
+        first=champion is None,
+    )
+    training = evaluation = gates = promotion = None
+    if decision.action == "learn":
+        new = [*quiet, experience.id]
+        training = do(train)(
+            config,
+            champion=champion,
+            new=new,
+            past=history.learnt,
+            rows_of=rows_of,
+            folder=journal.folder / "challenger",
+        )
+        evaluation = do(evaluate)(
+            config,
+            challenger=Path(training.challenger),
+            champion=champion,
+            experiences=[*history.learnt, *new],
+            matrix=history.matrix,
+            rows_of=rows_of,
+            folder=journal.folder,
+        )
+        gates = do(gate)(config, evaluation)
+        registration = do(register)(
+            config,
+            stores,
+            cycle=start.id,
+            run=run,
+            champion=champion,
+            parent=start.champion,
+            data_version=start.data_version,
+            training=training,
+            evaluation=evaluation,
+            gates=gates,
+        )
+        promotion = do(promote)(
+            stores.registry, stores.ledger, registration, expected=start.champion, why=f"learnt {experience.id}"
+        )
+    cycle = Cycle(
+        id=start.id,
+        experience=experience,
+        started_at=start.started_at,
+        seconds=round(time.monotonic() - clock, 1),
+        data_version=start.data_version,
+        champion_before=start.champion,
+        validation=validation,
+        drift=seen,
+        decision=decision,
+        training=training,
+        evaluation=evaluation,
+        gates=gates,
+        promotion=promotion,
+        champion_after=promotion.champion_after if promotion else start.champion,
+    )
+    record(stores, run, cycle, journal)
+    return cycle
+
+
+def learn(
+    project: Project,
+    *,
+    again: str | None = None,
+    step: Step = plainly,
+    on_cycle: Callable[[Cycle], None] = lambda cycle: None,
+) -> list[Cycle]:
+    """Read the configured source, then run one cycle for each experience that waits, oldest first.
+
+    Args:
+        project: the folder.
+        again: id of an experience that was held or refused and shall be tried once more.
+        step: how a stage is run.
+        on_cycle: told of each cycle when it ends.
+
+    Raises:
+        BusyError: another process works on this project.
+        PerennialError: a stage failed.
+    """
+    config = configuration.load(project.config)
+    stores = connect(project, config)
+    with project.lock():
+        stores.registry.initialise()
+        repair(stores.registry, stores.ledger)
+        read_source(config, stores)
+        stores.data.commit()
+        cycles = []
+        for experience in due(stores, again=again):
+            cycles.append(run_cycle(config, stores, experience, step=step))
+            on_cycle(cycles[-1])
+        return cycles
+
+
+def read_source(config: Config, stores: Stores) -> list[Experience]:
+    """Ingest what the configured source holds, if one is configured."""
+    if config.data.source is None:
+        return []
+    return ingest(config, stores.project, plugins.build("sources", config.data.source))
+
+
+def begin(config: Config, stores: Stores, experience: Experience) -> Start:
+    """Return the start of a cycle that was killed and still fits, or a new one."""
+    data_version = stores.data.commit()
+    champion = stores.ledger.champion(stores.registry.model)
+    for folder in sorted(_journals(stores).glob("*")):
+        journal = Journal(folder)
+        start = journal.read("start", Start)
+        promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
+        if (
+            start is not None
+            and start.experience == experience.id
+            and start.config_digest == config.digest
+            and (start.champion == champion or promoted)
+        ):
+            log.info("going on with cycle %s", start.id)
+            return start
+        journal.close()
+    return _new_start(config, experience, champion, data_version, stores)
+
+
+def record(stores: Stores, run: str, cycle: Cycle, journal: Journal) -> None:
+    """Write the finished cycle into its MLflow run, and forget the journal."""
+    registry = stores.registry
+    if cycle.drift.report:
+        registry.log_folder(run, Path(cycle.drift.report), "drift")
+    if cycle.evaluation:
+        registry.log_metrics(run, summary(cycle.evaluation))
+        registry.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
+    if cycle.training:
+        registry.log_series(run, "loss", cycle.training.losses)
+    registry.record_cycle(run, cycle)
+    stores.remember_finished(cycle.experience.id)
+    journal.close()
+
+
+def due(stores: Stores, *, again: str | None = None) -> list[Experience]:
+    """Return the experiences that no cycle has looked at, oldest first.
+
+    Raises:
+        InputError: ``again`` names no experience.
+    """
+    everything = {one.id: one for one in stores.experiences.all()}
+    if again is not None:
+        if again not in everything:
+            raise InputError(f"no experience '{again}'; there are: {', '.join(everything) or 'none'}")
+        return [everything[again]]
+    done = {cycle.experience.id for cycle in stores.registry.cycles()}
+    return [one for name, one in everything.items() if name not in done]
+
+
+def waiting_since(stores: Stores, history: History) -> list[str]:
+    """Return the quiet experiences: looked at, found unchanged, and not learnt by the champion."""
+    last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
+    return [name for name, cycle in sorted(last.items()) if cycle.verdict == "none" and name not in history.learnt]
+
+
+def _new_start(
+    config: Config, experience: Experience, champion: str | None, data_version: str, stores: Stores
+) -> Start:
+    parts = [config.digest, data_version, champion or "", experience.id]
+    attempts = sum(cycle.experience.id == experience.id for cycle in stores.registry.cycles())
+    start = Start(
+        id=hashlib.sha256("\n".join([*parts, str(attempts)]).encode()).hexdigest()[:16],
+        experience=experience.id,
+        champion=champion,
+        data_version=data_version,
+        config_digest=config.digest,
+        started_at=datetime.now(UTC),
+    )
+    Journal(_journals(stores) / start.id).write("start", start)
+    return start
+
+
+def _journals(stores: Stores) -> Path:
+    return stores.project.work / "cycles"
+
+
+def _tags(start: Start) -> dict[str, str]:
+    return {"cl.data_version": start.data_version, "cl.champion_before": start.champion or ""}

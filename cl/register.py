@@ -1,0 +1,113 @@
+"""Register a challenger: one registry version with everything that learning needs to go on."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from cl.config import Config
+from cl.detectors import Snapshot
+from cl.records import Evaluation, GateReport, Record, Training
+from cl.stores.connect import Stores
+from cl.stores.local import MANIFEST, write_manifest
+from cl.training.learner import load_learner
+from cl.training.snapshot import snapshot
+from cl.training.version import History, load_history, save_history, save_reference
+
+PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
+
+
+class Registration(Record):
+    """The version that a challenger became."""
+
+    version: str
+    passed: bool
+
+
+def register(
+    config: Config,
+    stores: Stores,
+    *,
+    cycle: str,
+    run: str,
+    champion: Path | None,
+    parent: str | None,
+    data_version: str,
+    training: Training,
+    evaluation: Evaluation,
+    gates: GateReport,
+) -> Registration:
+    """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
+
+    A version that this cycle has registered before is returned as it is, so the step may be repeated.
+    """
+    folder = Path(training.challenger)
+    past = load_history(champion) if champion else History()
+    learnt = [*past.learnt, *training.experiences]
+    if not (folder / MANIFEST).exists():
+        reference = _reference(config, stores, folder, learnt)
+        save_reference(reference, folder)
+        history = History(
+            learnt=learnt,
+            matrix=evaluation.matrix,
+            score=float(reference.frame["score"].mean()) if len(reference.frame) else None,
+            cycle=cycle,
+            parent=parent,
+            base_model=past.base_model or config.model.name,
+            data_version=data_version,
+            data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
+            config=config.model_dump(mode="json", by_alias=True, exclude={"stores"}),
+            seed=config.seed,
+            git_commit=_git_commit(stores.project.root),
+            packages={**{name: package_version(name) for name in PACKAGES}, "python": platform.python_version()},
+        )
+        save_history(history, folder)
+        (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
+        (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
+        write_manifest(folder)
+    version = stores.registry.log_version(
+        run,
+        folder,
+        tags={
+            "cl.cycle_id": cycle,
+            "cl.gates": "passed" if gates.passed else "failed",
+            "cl.experience": training.experiences[-1],
+            "cl.parent": parent or "",
+            "cl.data_version": data_version,
+        },
+        metrics=summary(evaluation),
+    )
+    return Registration(version=version, passed=gates.passed)
+
+
+def summary(evaluation: Evaluation) -> dict[str, float]:
+    """Return the evaluation's numbers under the names that MLflow shows."""
+    return {
+        evaluation.metric: evaluation.accuracy,
+        "forgetting_max": evaluation.forgetting_max,
+        "calibration_error": evaluation.calibration_error,
+        "latency_ms": evaluation.latency_ms,
+        "size_mb": evaluation.size_mb,
+        **({} if evaluation.backward_transfer is None else {"bwt": evaluation.backward_transfer}),
+        **({} if evaluation.champion_accuracy is None else {"champion": evaluation.champion_accuracy}),
+        **{f"score/{score.experience}": score.value for score in evaluation.challenger},
+        **{f"champion_score/{score.experience}": score.value for score in evaluation.champion},
+    }
+
+
+def _reference(config: Config, stores: Stores, folder: Path, learnt: list[str]) -> Snapshot:
+    """Return held-out rows as the new version sees them: what later experiences are compared with."""
+    import pandas as pd
+
+    held_out = pd.concat([stores.experiences.rows_of(learnt, split) for split in ("validation", "test")])
+    if len(held_out) > config.drift.reference_rows:
+        held_out = held_out.sample(config.drift.reference_rows, random_state=config.seed)
+    return snapshot(load_learner(folder), held_out.reset_index(drop=True))
+
+
+def _git_commit(root: Path) -> str | None:
+    """Return the commit of the repository that the project lies in, if it lies in one."""
+    found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None

@@ -1,0 +1,62 @@
+"""Cycles and status as lines for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cl.records import Cycle
+
+HEADER = (
+    f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'accuracy':>9}{'forgotten':>11}"
+    f"  {'verdict':<10}{'champion':>8}{'seconds':>9}"
+)
+
+
+def cycle_line(cycle: Cycle) -> str:
+    """Return one line of the table of cycles; accuracy is the challenger's ACC, or the champion's on a quiet month."""
+    scored = cycle.evaluation
+    accuracy = scored.accuracy if scored else cycle.drift.champion_score
+    forgotten = f"{100 * scored.forgetting_max:.1f} pt" if scored else "-"
+    return (
+        f"{cycle.experience.id:<22}{cycle.experience.total:>6}{cycle.experience.quarantined_rows:>13}  "
+        f"{'yes' if cycle.drift.drifted else 'no':<7}{cycle.decision.action:<10}"
+        f"{'-' if accuracy is None else f'{100 * accuracy:.1f} %':>9}{forgotten:>11}  "
+        f"{cycle.verdict:<10}{cycle.champion_after or '-':>8}{cycle.seconds:>9.1f}"
+    )
+
+
+def reason_lines(cycles: list[Cycle]) -> list[str]:
+    """Return, for each cycle, why it learnt or did not, and which gate refused."""
+    lines = []
+    for cycle in cycles:
+        lines.append(f"{cycle.experience.id}: {'; '.join(cycle.decision.reasons)}")
+        refused = [verdict for verdict in (cycle.gates.verdicts if cycle.gates else []) if not verdict.passed]
+        lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
+    return lines
+
+
+def cycle_lines(cycles: list[Cycle]) -> list[str]:
+    """Return the table of cycles with the reasons below it."""
+    return [HEADER, *(cycle_line(cycle) for cycle in cycles), "", *reason_lines(cycles)]
+
+
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """Return what `cl status` shows."""
+    last = status["last_cycle"]
+    waiting = ", ".join(status["waiting"]) or "nothing"
+    lines = [
+        f"model       {status['model']}",
+        f"champion    {'version ' + status['champion'] if status['champion'] else 'none yet'}",
+        f"last cycle  {last['experience'] + ': ' + last['verdict'] if last else 'none yet'}",
+        f"waiting     {waiting}",
+        f"data        {status['data_version'] or 'not versioned yet'}",
+        "",
+        f"{'version':<9}{'gates':<9}{'experience':<24}{'aliases'}",
+    ]
+    for version in status["versions"]:
+        tags = version["tags"]
+        lines.append(
+            f"{version['version']:<9}{tags.get('cl.gates', '-'):<9}{tags.get('cl.experience', '-'):<24}"
+            f"{', '.join(version['aliases'])}"
+        )
+    return lines

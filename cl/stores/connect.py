@@ -1,0 +1,61 @@
+"""All stores of a project, opened from its configuration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cl.config import Config
+from cl.stores.dvc import DataVersions
+from cl.stores.experiences import Experiences
+from cl.stores.ledger import Ledger
+from cl.stores.local import Project, check_manifest, write_text
+from cl.stores.mlflow import Registry
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Everything outside the process that a cycle reads and writes."""
+
+    project: Project
+    experiences: Experiences
+    data: DataVersions
+    registry: Registry
+    ledger: Ledger
+
+    def champion_folder(self, version: str | None) -> Path | None:
+        """Return the whole, checked folder of a version, brought from the registry if it is not here yet."""
+        if version is None:
+            return None
+        folder = self.project.work / "versions" / version
+        if not folder.exists():
+            return self.registry.download(version, folder)
+        check_manifest(folder)
+        return folder
+
+    @property
+    def _finished_file(self) -> Path:
+        return self.project.work / "finished.json"
+
+    def finished(self) -> list[str]:
+        """Return the experiences whose cycle this machine knows to have ended; the registry knows them all."""
+        file = self._finished_file
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+    def remember_finished(self, experience: str) -> None:
+        """Note that an experience's cycle has ended, so that a look for new ones needs no registry."""
+        write_text(self._finished_file, json.dumps(sorted({*self.finished(), experience})))
+
+
+def connect(project: Project, config: Config) -> Stores:
+    """Return the stores that the configuration names; nothing is opened before it is used."""
+    settings = config.stores
+    artifacts = settings.artifacts and project.resolve(settings.artifacts)
+    return Stores(
+        project=project,
+        experiences=Experiences(project),
+        data=DataVersions(project, project.resolve(settings.dvc_remote)),
+        registry=Registry(project.resolve(settings.tracking_uri), artifacts, config.name),
+        ledger=Ledger(project.resolve(settings.ledger_uri)),
+    )

@@ -1,0 +1,11 @@
+"""Fine-tuning on the new rows alone: the lower end that every other strategy must beat."""
+
+from cl.strategies import Strategy
+
+
+class Naive(Strategy):
+    """Learns what is new and does nothing against forgetting.
+
+    >>> Naive().recall(state, lesson) is None  # doctest: +SKIP
+    True
+    """

@@ -1,0 +1,91 @@
+"""Text classification: one label a text, from the mean of the encoder's states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from cl.tasks import IGNORED, Encoded, Prediction, Task
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+class TextClassification(Task):
+    """One label for each text.
+
+    The states of all real tokens are averaged (Reimers and Gurevych, 2019, section 3), which is what sentence
+    encoders were trained for; padding has no part in the mean.
+    """
+
+    columns: ClassVar[tuple[str, str]] = ("text", "label")
+    metric: ClassVar[str] = "accuracy"
+
+    def labels(self, rows: pd.DataFrame) -> list[str]:
+        """Return the classes, sorted."""
+        return sorted(rows["label"].unique())
+
+    def encode(
+        self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
+    ) -> list[Encoded]:
+        """Tokenise texts."""
+        if rows.empty:
+            return []
+        ids = tokenizer(list(rows["text"]), truncation=True, max_length=max_length, padding=False)["input_ids"]
+        place = {label: index for index, label in enumerate(labels)}
+        wanted = rows["label"] if "label" in rows else [None] * len(rows)
+        return [Encoded(one, [place.get(label, IGNORED)], [0]) for one, label in zip(ids, wanted, strict=True)]
+
+    def logits(self, hidden: torch.Tensor, mask: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
+        """Return (rows, classes)."""
+        return head(mean_pool(hidden, mask))
+
+    def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
+        """Return (rows,)."""
+        import torch
+
+        return torch.tensor([row.targets[0] for row in batch])
+
+    def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
+        """Return the most probable label."""
+        best = int(probabilities.argmax())
+        return Prediction(labels[best], float(probabilities[best]))
+
+    def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
+        """Return 1 for each right row, 0 for each wrong one."""
+        return (rows["label"].to_numpy() == np.asarray(predictions, dtype=object)).astype(float)
+
+    def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
+        """Return accuracy, and F1 averaged over the classes that occur."""
+        from sklearn.metrics import f1_score
+
+        if rows.empty:
+            return {"accuracy": 0.0, "macro_f1": 0.0}
+        truth = rows["label"].tolist()
+        macro = f1_score(truth, predictions, labels=sorted(set(truth)), average="macro", zero_division=0)
+        return {"accuracy": float(self.row_scores(rows, predictions).mean()), "macro_f1": float(macro)}
+
+    def texts(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the texts."""
+        return rows["text"]
+
+    def classes(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the labels."""
+        return rows["label"]
+
+    def class_names(self, labels: list[str]) -> list[str]:
+        """Return the labels."""
+        return labels
+
+    def describe(self, value: Any) -> str:
+        """Return the label."""
+        return str(value)
+
+
+def mean_pool(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Average states (rows, length, width) over the positions where the mask is 1."""
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)

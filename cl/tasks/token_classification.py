@@ -1,0 +1,132 @@
+"""Token classification: one BIO2 tag a token, from the state of its first word piece."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from cl.tasks import IGNORED, Encoded, Prediction, Task
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+class TokenClassification(Task):
+    """One BIO2 tag for each token, scored by whole entities.
+
+    Only the first piece of a word is trained and read (Devlin et al., 2019, section 5.3). Scores are the
+    entity-level ones of CoNLL-2003: a span counts when its borders and its type are both right.
+    """
+
+    columns: ClassVar[tuple[str, str]] = ("tokens", "tags")
+    metric: ClassVar[str] = "f1"
+
+    def labels(self, rows: pd.DataFrame) -> list[str]:
+        """Return the tags, O first, with both B and I of every entity type that occurs."""
+        types = {tag[2:] for tags in rows["tags"] for tag in tags if tag != "O"}
+        return ["O", *(f"{prefix}-{kind}" for kind in sorted(types) for prefix in "BI")]
+
+    def encode(
+        self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
+    ) -> list[Encoded]:
+        """Tokenise pre-split sentences and put each word's tag on its first piece."""
+        if rows.empty:
+            return []
+        sentences = [list(tokens) for tokens in rows["tokens"]]
+        coded = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=max_length)
+        place = {label: index for index, label in enumerate(labels)}
+        wanted = rows["tags"] if "tags" in rows else [None] * len(rows)
+        return [
+            _align(ids, coded.word_ids(index), tags, place)
+            for index, (ids, tags) in enumerate(zip(coded["input_ids"], wanted, strict=True))
+        ]
+
+    def logits(self, hidden: torch.Tensor, mask: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
+        """Return (rows, length, tags)."""
+        return head(hidden)
+
+    def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
+        """Return (rows, length)."""
+        import torch
+
+        return torch.tensor([row.targets + [IGNORED] * (length - len(row.targets)) for row in batch])
+
+    def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
+        """Return a tag for every word; words beyond the model's length are O."""
+        at = probabilities[encoded.anchors]
+        tags = [labels[index] for index in at.argmax(axis=-1)] + ["O"] * (words - len(encoded.anchors))
+        return Prediction(tags, float(at.max(axis=-1).mean()) if len(at) else 0.0)
+
+    def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
+        """Return each sentence's entity F1; a sentence without entities is right when none is predicted."""
+        return np.array([_sentence_f1(spans(t), spans(p)) for t, p in zip(rows["tags"], predictions, strict=True)])
+
+    def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
+        """Return micro F1, precision and recall over entities, and ``f1/TYPE`` for every type."""
+        truth = {(i, *span) for i, tags in enumerate(rows["tags"]) for span in spans(tags)}
+        found = {(i, *span) for i, tags in enumerate(predictions) for span in spans(tags)}
+        types = sorted({span[1] for span in truth})
+        return {
+            "f1": _f1(truth, found),
+            "precision": len(truth & found) / len(found) if found else 0.0,
+            "recall": len(truth & found) / len(truth) if truth else 0.0,
+            **{f"f1/{kind}": _f1(_only(truth, kind), _only(found, kind)) for kind in types},
+        }
+
+    def texts(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the sentences, tokens joined by a space."""
+        return rows["tokens"].map(" ".join)
+
+    def classes(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the entity types of each sentence, sorted and joined by a space; O where there is none."""
+        return rows["tags"].map(lambda tags: " ".join(sorted({tag[2:] for tag in tags if tag != "O"})) or "O")
+
+    def class_names(self, labels: list[str]) -> list[str]:
+        """Return the entity types, and O."""
+        return ["O", *sorted({label[2:] for label in labels if label != "O"})]
+
+    def describe(self, value: Any) -> str:
+        """Return the tags joined by a space."""
+        return " ".join(value)
+
+
+def spans(tags: list[str]) -> set[tuple[str, int, int]]:
+    """Return the entities of one sentence as (type, first token, token after the last).
+
+    An I that follows no tag of its own type opens an entity, as the CoNLL-2000 evaluation has it.
+    """
+    found, kind, start = set(), None, 0
+    for index, tag in enumerate([*tags, "O"]):
+        prefix, _, own = tag.partition("-")
+        if kind is not None and (prefix != "I" or own != kind):
+            found.add((kind, start, index))
+            kind = None
+        if kind is None and prefix in ("B", "I"):
+            kind, start = own, index
+    return found
+
+
+def _align(ids: list[int], word_ids: list[int | None], tags: Any, place: dict[str, int]) -> Encoded:
+    targets, anchors = [IGNORED] * len(ids), []
+    for position, word in enumerate(word_ids):
+        if word is None or (position and word_ids[position - 1] == word):
+            continue
+        anchors.append(position)
+        if tags is not None:
+            targets[position] = place.get(tags[word], IGNORED)
+    return Encoded(ids, targets, anchors)
+
+
+def _f1(truth: set, found: set) -> float:
+    return 2 * len(truth & found) / (len(truth) + len(found)) if truth or found else 0.0
+
+
+def _only(entities: set, kind: str) -> set:
+    return {entity for entity in entities if entity[1] == kind}
+
+
+def _sentence_f1(truth: set, found: set) -> float:
+    return _f1(truth, found) if truth or found else 1.0

@@ -1,0 +1,1 @@
+"""What training needs below the stage: the learner, batches, precision, the loop, Fisher information."""

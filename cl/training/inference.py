@@ -1,0 +1,73 @@
+"""What a learner answers on rows: probabilities, predictions and embeddings, in the rows' own order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cl.tasks import Prediction
+from cl.tasks.text_classification import mean_pool
+from cl.training.batching import by_length, collate
+from cl.training.learner import Learner
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A learner's answers to rows, in their order.
+
+    ``embeddings`` are the mean-pooled states, float32 (rows, width); ``loss`` is the mean cross-entropy over the
+    targets that the learner knows, NaN when it knows none.
+    """
+
+    predictions: list[Prediction]
+    embeddings: np.ndarray
+    loss: float
+
+    @property
+    def values(self) -> list[object]:
+        """The bare predictions."""
+        return [prediction.value for prediction in self.predictions]
+
+
+@torch.inference_mode()
+def answer(learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE) -> Answers:
+    """Run a learner over rows in float32, dropout off."""
+    learner.eval_mode()
+    encoded = learner.encode(rows)
+    words = _words(learner, rows)
+    predictions: list[Prediction | None] = [None] * len(rows)
+    embeddings = np.zeros((len(rows), learner.head.width), dtype=np.float32)
+    loss, counted = 0.0, 0
+    for indices in by_length([len(one.input_ids) for one in encoded], batch_size):
+        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
+        states = learner.states(batch.input_ids, batch.mask)
+        logits = learner.task.logits(states, batch.mask, learner.head)
+        probabilities = logits.softmax(-1).float().cpu().numpy()
+        embeddings[indices] = mean_pool(states, batch.mask).float().cpu().numpy()
+        known = int((batch.targets >= 0).sum())
+        if known:
+            loss += float(token_loss(logits, batch.targets)) * known
+            counted += known
+        for at, row in enumerate(indices):
+            predictions[row] = learner.task.decode(probabilities[at], encoded[row], words[row], learner.labels)
+    return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"))
+
+
+def predict(learner: Learner, rows: pd.DataFrame) -> list[Prediction]:
+    """Return a learner's predictions for rows that have the task's input column."""
+    return answer(learner, rows).predictions
+
+
+def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy over the targets that are not -100."""
+    return torch.nn.functional.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=-100)
+
+
+def _words(learner: Learner, rows: pd.DataFrame) -> list[int]:
+    column = learner.task.columns[0]
+    return [len(value) for value in rows[column]]

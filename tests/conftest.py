@@ -1,0 +1,84 @@
+"""Small real things for the tests: a tiny BERT with random weights, rows, a configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cl.config import Config, parse
+
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "true",
+        "HF_HUB_OFFLINE": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+)
+
+WORDS = (
+    "my card is lost stolen where the parcel order money loan fee please help new old pay send back "
+    "broken box shoe lamp tuesday york paris bank visited lives in anna ben said goes to from works at"
+).split()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a two-layer BERT of width 32 and a word-piece tokenizer of a few words."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ly"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    BertTokenizerFast(vocab={word: at for at, word in enumerate(vocabulary)}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def sentences() -> Callable[..., pd.DataFrame]:
+    """Rows whose label is told by one of their words; each class has its own."""
+
+    def make(labels: list[str], rows: int, seed: int = 0, prefix: str = "r") -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        chosen = [labels[at % len(labels)] for at in range(rows)]
+        texts = [
+            " ".join([*rng.choice(WORDS, size=int(rng.integers(2, 9))), WORDS[sum(map(ord, label)) % 25], label])
+            for label in chosen
+        ]
+        ids = [f"{prefix}{seed}-{at}" for at in range(rows)]
+        return pd.DataFrame({"id": ids, "text": texts, "label": chosen, "date": None})
+
+    return make
+
+
+@pytest.fixture
+def tiny_config(tiny_model: Path) -> Callable[..., Config]:
+    """A configuration on the tiny model; keyword arguments replace its top-level keys."""
+
+    def make(**changes: object) -> Config:
+        raw = {
+            "model": {"name": str(tiny_model), "freeze": "embeddings", "dropout": 0.0},
+            "training": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "precision": "float32"},
+            **changes,
+        }
+        return parse(raw, where="test")
+
+    return make

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cl.errors import DivergedError
+from cl.strategies import Lesson, State
+from cl.strategies.naive import Naive
+from cl.strategies.replay import Replay
+from cl.training.inference import answer
+from cl.training.learner import freeze, grown, new_learner
+from cl.training.loop import Best, fit, make_optimiser, warm_up_then_decay
+
+
+def taught(config, rows, validation, strategies=None):
+    torch.manual_seed(3)
+    learner = new_learner(config)
+    learner = grown(learner, learner.task.labels(rows), seed=1)
+    lesson = Lesson(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(3))
+    result = fit(learner, lesson, validation, strategies or {Naive(): State()}, config.training)
+    return learner, result
+
+
+def test_it_learns_what_the_words_tell(tiny_config, sentences) -> None:
+    rows, validation = sentences(["loan", "fee", "box"], 120), sentences(["loan", "fee", "box"], 30, seed=1)
+    config = tiny_config(training={"epochs": 15, "batch_size": 8, "learning_rate": 3e-3, "patience": 15})
+    learner, result = taught(config, rows, validation)
+    right = learner.task.score(validation, answer(learner, validation).values)["accuracy"]
+    assert right > 0.9
+    assert result.validation_score == pytest.approx(right)
+    assert result.losses[-1] < result.losses[0]
+
+
+def test_one_seed_gives_the_same_weights_twice(tiny_config, sentences) -> None:
+    rows = sentences(["loan", "fee"], 40)
+    first, second = (taught(tiny_config(), rows, rows)[0] for _ in range(2))
+    for (name, one), (_, other) in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_frozen_parts_do_not_move_and_cost_no_optimiser_state(tiny_config, tiny_model, sentences) -> None:
+    config = tiny_config(model={"name": str(tiny_model), "freeze": "embeddings", "freeze_layers": 1})
+    before = {k: v.clone() for k, v in new_learner(config).encoder.state_dict().items()}
+    learner, _ = taught(config, sentences(["loan", "fee"], 40), sentences(["loan", "fee"], 8, seed=1))
+    moved = {k for k, v in learner.encoder.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved and all(k.startswith("encoder.layer.1.") for k in moved)
+    optimiser = make_optimiser(learner, config.training)
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == sum(1 for _ in learner.parameters())
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_says_why(tiny_config, sentences) -> None:
+    config = tiny_config(training={"epochs": 3, "learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9})
+    with pytest.raises(DivergedError, match="learning_rate 1e\\+30"):
+        taught(config, sentences(["loan", "fee"], 64), sentences(["loan", "fee"], 8))
+
+
+def test_the_best_epoch_is_kept_not_the_last(tiny_config, sentences) -> None:
+    learner = new_learner(tiny_config())
+    learner = grown(learner, ["a", "b"], seed=0)
+    freeze(learner)
+    best = Best(learner)
+    best.offer(0, 0.9, 0.3)
+    good = {name: p.detach().clone() for name, p in learner.parameters()}
+    with torch.no_grad():
+        for _, parameter in learner.parameters():
+            parameter.add_(1.0)
+    best.offer(1, 0.8, 0.1)
+    best.restore()
+    assert best.epoch == 0 and best.score == 0.9
+    assert all(torch.equal(p, good[name]) for name, p in learner.parameters())
+
+
+def test_early_stopping_waits_for_patience_epochs(tiny_config, sentences) -> None:
+    rows = sentences(["loan", "fee"], 40)
+    config = tiny_config(training={"epochs": 60, "batch_size": 8, "learning_rate": 1e-12, "head_learning_rate": 1e-12, "patience": 2})
+    _, result = taught(config, rows, rows)
+    assert result.epochs < 10
+
+
+def test_the_schedule_warms_up_and_ends_at_zero() -> None:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = warm_up_then_decay(optimiser, 100, 0.1)
+    rates = []
+    for _ in range(100):
+        rates.append(schedule.get_last_lr()[0])
+        optimiser.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and np.argmax(rates) in (9, 10)
+    assert rates[-1] == pytest.approx(1 / 90, abs=1e-6)
+
+
+def test_recalled_rows_are_learnt_with_the_new_and_counted(tiny_config, sentences) -> None:
+    rows = sentences(["loan", "fee"], 20)
+    state = State(rows=sentences(["loan", "fee"], 10, seed=9))
+    config = tiny_config(training={"epochs": 2, "batch_size": 8, "patience": 5})
+    _, result = taught(config, rows, rows, {Replay(rows=10, ratio=1.0): state})
+    assert result.rows_recalled == 20
+    assert result.steps == 2 * 4
