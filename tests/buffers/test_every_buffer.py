@@ -1,0 +1,48 @@
+"""What holds for every file in cl/buffers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cl import plugins
+from cl.buffers.class_balanced import equal_shares
+
+
+def rows(labels: list[str], start: int = 0) -> pd.DataFrame:
+    return pd.DataFrame({"id": [str(start + at) for at in range(len(labels))], "class": labels})
+
+
+@pytest.mark.parametrize("name", plugins.names("buffers"))
+def test_keeps_what_fits_and_never_more_than_the_budget(name) -> None:
+    buffer, rng, kept, seen = plugins.build("buffers", name), np.random.default_rng(0), None, 0
+    for batch in range(5):
+        new = rows(["a", "b", "c", "a"], start=batch * 4)
+        kept = buffer.keep(kept, new, budget=10, seen=seen, rng=rng)
+        seen += len(new)
+        assert len(kept) == min(seen, 10)
+        assert kept["id"].is_unique
+
+
+@pytest.mark.parametrize("name", plugins.names("buffers"))
+def test_a_budget_smaller_than_the_classes_still_holds(name) -> None:
+    buffer = plugins.build("buffers", name)
+    kept = buffer.keep(None, rows(list("abcdefgh")), budget=3, seen=0, rng=np.random.default_rng(0))
+    assert len(kept) == 3
+
+
+def test_reservoir_gives_every_row_the_same_chance() -> None:
+    buffer, hits, rounds = plugins.build("buffers", "reservoir"), np.zeros(40), 600
+    for seed in range(rounds):
+        rng, kept = np.random.default_rng(seed), None
+        for batch in range(4):
+            kept = buffer.keep(kept, rows(["a"] * 10, start=batch * 10), budget=10, seen=batch * 10, rng=rng)
+        hits[kept["id"].astype(int)] += 1
+    expected, spread = rounds * 10 / 40, np.sqrt(rounds * 0.25 * 0.75)
+    assert np.all(np.abs(hits - expected) < 4.5 * spread)
+
+
+def test_equal_shares_give_to_others_what_a_rare_class_cannot_fill() -> None:
+    assert equal_shares({"a": 10, "b": 2, "c": 10}, 12) == {"b": 2, "a": 5, "c": 5}
+    assert equal_shares({"a": 1}, 5) == {"a": 1}

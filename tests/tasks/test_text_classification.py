@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+
+from cl.tasks.text_classification import TextClassification, mean_pool
+from cl.training.pretrained import load_tokenizer
+
+TASK = TextClassification()
+ROWS = pd.DataFrame({"id": ["1", "2"], "text": ["my card is lost", "pay the fee"], "label": ["card", "fee"]})
+
+
+def test_labels_the_model_does_not_know_train_nothing(tiny_model) -> None:
+    encoded = TASK.encode(ROWS, load_tokenizer(str(tiny_model)), ["fee"], max_length=16)
+    assert [one.targets for one in encoded] == [[-100], [0]]
+
+
+def test_rows_without_labels_can_be_answered(tiny_model) -> None:
+    encoded = TASK.encode(ROWS[["text"]], load_tokenizer(str(tiny_model)), ["fee"], max_length=16)
+    assert [one.targets for one in encoded] == [[-100], [-100]]
+
+
+def test_long_text_is_cut_to_the_length_asked_for(tiny_model) -> None:
+    rows = pd.DataFrame({"id": ["1"], "text": ["card " * 100_000], "label": ["card"]})
+    (one,) = TASK.encode(rows, load_tokenizer(str(tiny_model)), ["card"], max_length=16)
+    assert len(one.input_ids) == 16
+
+
+def test_padding_has_no_part_in_the_mean() -> None:
+    hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [99.0, 99.0]]])
+    assert mean_pool(hidden, torch.tensor([[1, 1, 0]])).tolist() == [[2.0, 3.0]]
+
+
+def test_scores_against_a_hand_computed_case() -> None:
+    rows = pd.DataFrame({"label": ["a", "a", "b", "c"]})
+    scores = TASK.score(rows, ["a", "b", "b", "a"])
+    assert scores["accuracy"] == 0.5
+    assert scores["macro_f1"] == pytest.approx((0.5 + 2 / 3 + 0.0) / 3)
+    assert TASK.row_scores(rows, ["a", "b", "b", "a"]).tolist() == [1, 0, 1, 0]

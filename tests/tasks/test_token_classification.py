@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cl.tasks import Encoded
+from cl.tasks.token_classification import TokenClassification, spans
+from cl.training.inference import answer
+from cl.training.learner import grown, new_learner
+from cl.training.pretrained import load_tokenizer
+
+TASK = TokenClassification()
+ROWS = pd.DataFrame(
+    {
+        "id": ["1", "2"],
+        "tokens": [["anna", "visited", "parcels", "in", "paris"], ["the", "bank"]],
+        "tags": [["B-PER", "O", "O", "O", "B-LOC"], ["O", "O"]],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (["B-PER", "I-PER", "O"], {("PER", 0, 2)}),
+        (["B-PER", "B-PER"], {("PER", 0, 1), ("PER", 1, 2)}),
+        (["O", "I-LOC", "I-LOC"], {("LOC", 1, 3)}),
+        (["B-PER", "I-LOC", "O"], {("PER", 0, 1), ("LOC", 1, 2)}),
+        (["O", "O"], set()),
+        (["B-A-B", "I-A-B"], {("A-B", 0, 2)}),
+    ],
+)
+def test_spans_follow_the_conll_rules(tags, expected) -> None:
+    assert spans(tags) == expected
+
+
+def test_the_tag_sits_on_the_first_piece_of_each_word(tiny_model) -> None:
+    tokenizer = load_tokenizer(str(tiny_model))
+    labels = TASK.labels(ROWS)
+    assert labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+    one = TASK.encode(ROWS, tokenizer, labels, max_length=32)[0]
+    pieces = tokenizer.convert_ids_to_tokens(one.input_ids)
+    assert pieces == ["[CLS]", "anna", "visited", "parcel", "##s", "in", "paris", "[SEP]"]
+    assert one.targets == [-100, 3, 0, 0, -100, 0, 1, -100]
+    assert one.anchors == [1, 2, 3, 5, 6]
+
+
+def test_words_beyond_the_length_are_tagged_outside() -> None:
+    probabilities = np.array([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1]])
+    found = TASK.decode(probabilities, Encoded([0, 1, 2], [], [1]), 3, ["O", "B-PER"])
+    assert found.value == ["B-PER", "O", "O"]
+    assert found.confidence == pytest.approx(0.8)
+
+
+def test_entity_scores_against_a_hand_computed_case() -> None:
+    rows = pd.DataFrame({"tags": [["B-PER", "I-PER", "O", "B-LOC"], ["O", "O", "O", "O"]]})
+    guessed = [["B-PER", "O", "O", "B-LOC"], ["B-LOC", "O", "O", "O"]]
+    scores = TASK.score(rows, guessed)
+    assert scores["precision"] == pytest.approx(1 / 3)
+    assert scores["recall"] == pytest.approx(1 / 2)
+    assert scores["f1"] == pytest.approx(2 / 5)
+    assert scores["f1/PER"] == 0.0 and scores["f1/LOC"] == pytest.approx(2 / 3)
+    assert TASK.row_scores(rows, guessed).tolist() == [0.5, 0.0]
+
+
+def test_every_token_gets_a_tag_from_a_model(tiny_config) -> None:
+    learner = new_learner(tiny_config(task="token_classification"))
+    learner = grown(learner, TASK.labels(ROWS), seed=0)
+    answers = answer(learner, ROWS)
+    assert [len(one.value) for one in answers.predictions] == [5, 2]
+    assert answers.embeddings.shape == (2, 32)
