@@ -1,0 +1,133 @@
+"""Find out what has changed between the champion's reference and a new experience."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cl import plugins
+from cl.config import Config
+from cl.detectors import Snapshot
+from cl.detectors.new_labels import unseen
+from cl.evidence import holm
+from cl.records import SPLITS, Drift, Finding
+
+log = logging.getLogger(__name__)
+
+
+def drift(
+    config: Config,
+    *,
+    experience: str,
+    champion: Path | None,
+    rows_of: Callable[[list[str], str], pd.DataFrame],
+    folder: Path,
+) -> Drift:
+    """Compare all rows of an experience, as the champion sees them, with the champion's reference.
+
+    Args:
+        config: the task, and the settings under ``drift``.
+        experience: its id.
+        champion: folder of the serving version; None where there is none, and then every label is new.
+        rows_of: returns the rows of experiences (ids, split).
+        folder: Evidently's report is written into its subfolder ``drift``.
+    """
+    rows = pd.concat([rows_of([experience], split) for split in SPLITS], ignore_index=True)
+    if champion is None:
+        return compare(config, experience, None, _unanswered(config, rows), promotion_score=None, folder=folder)
+    from cl.training.learner import load_learner
+    from cl.training.snapshot import snapshot
+    from cl.training.version import load_history, load_reference
+
+    return compare(
+        config,
+        experience,
+        load_reference(champion),
+        snapshot(load_learner(champion), rows),
+        promotion_score=load_history(champion).score,
+        folder=folder / "drift",
+    )
+
+
+def compare(
+    config: Config,
+    experience: str,
+    reference: Snapshot | None,
+    new: Snapshot,
+    *,
+    promotion_score: float | None,
+    folder: Path,
+) -> Drift:
+    """Run the configured detectors, correct over them, and write Evidently's report.
+
+    Args:
+        config: detectors, alpha, and whether a report is made.
+        experience: its id; with the configuration's seed it fixes all that is drawn at random.
+        reference: held-out rows that the champion was promoted with; None where there is no champion.
+        new: the new rows; its known labels are the champion's.
+        promotion_score: the champion's score when it was promoted, for the record.
+        folder: where the report goes.
+    """
+    new_labels = sorted(set(unseen(new).explode().dropna()))
+    if reference is None:
+        return Drift(experience=experience, drifted=False, new_labels=new_labels)
+    findings = corrected(detect(config, experience, reference, new), config.drift.alpha)
+    return Drift(
+        experience=experience,
+        drifted=any(finding.drifted for finding in findings),
+        findings=findings,
+        new_labels=new_labels,
+        champion_score=float(new.frame["score"].mean()) if len(new.frame) else None,
+        promotion_score=promotion_score,
+        report=_report(config, reference, new, folder),
+    )
+
+
+def detect(config: Config, experience: str, reference: Snapshot, new: Snapshot) -> list[Finding]:
+    """Return what each configured detector finds by itself, in the configuration's order."""
+    findings = []
+    for spec in config.drift.detectors:
+        detector = plugins.build("detectors", spec)
+        seed = _seed(config.seed, experience, detector.name)
+        findings.append(detector.detect(reference, new, alpha=config.drift.alpha, seed=seed))
+    return findings
+
+
+def corrected(findings: list[Finding], alpha: float) -> list[Finding]:
+    """Return the findings with ``drifted`` after Holm's correction; rules, which have no p-value, keep theirs."""
+    tested = [index for index, finding in enumerate(findings) if finding.p_value is not None]
+    alarms = dict(zip(tested, holm([findings[index].p_value or 0.0 for index in tested], alpha), strict=True))
+    return [
+        finding.model_copy(update={"drifted": alarms.get(index, finding.drifted)})
+        for index, finding in enumerate(findings)
+    ]
+
+
+def _report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:
+    """A report is for people to read: a failure inside Evidently must not stop a cycle."""
+    if config.drift.report == "off":
+        return None
+    from cl.reports.evidently_report import write_drift_report
+
+    try:
+        written = write_drift_report(reference, new, folder, seed=config.seed)
+    except Exception as error:
+        log.warning("no drift report: Evidently failed with %s: %s", type(error).__name__, error)
+        return None
+    return str(written) if written else None
+
+
+def _unanswered(config: Config, rows: pd.DataFrame) -> Snapshot:
+    """Return rows that no model has seen: labels only."""
+    task = plugins.build("tasks", config.task)
+    frame = pd.DataFrame({"id": rows["id"], "label": task.classes(rows)})
+    return Snapshot(frame, np.zeros((len(rows), 0), dtype=np.float32), tuple(task.class_names([])))
+
+
+def _seed(seed: int, experience: str, detector: str) -> int:
+    return int(hashlib.sha256(f"{seed}/{experience}/{detector}".encode()).hexdigest()[:8], 16)

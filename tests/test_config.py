@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cl.config import Config, load, parse
+from cl.errors import ConfigError
+from cl.reports.reference import configuration_reference
+from cl.scaffold import template
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "cl.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {batch_size: 0}", "training.batch_size must be at least 1, got 0"),
+        ("training: {batchsize: 8}", "training.batchsize is not a known key; did you mean 'batch_size'?"),
+        ("trainin: {}", "trainin is not a known key; did you mean 'training'?"),
+        ("model: {freeze: all}", "model.freeze must be 'nothing', 'embeddings' or 'encoder', got 'all'"),
+        ("training: {epochs: many}", "training.epochs: input should be a valid integer"),
+        ("strategy: ewcc", "strategy: no strategy 'ewcc'; did you mean 'ewc'?"),
+        ("strategy: {name: ewc, strenght: 3}", "strategy 'ewc': strenght is not a known key; there are: strength"),
+        ("strategy: {name: ewc, strength: -3}", "strategy 'ewc': strength must be more than 0, got -3"),
+        ("gates: [{name: florr}]", "gates: no gate 'florr'; did you mean 'floor'?"),
+        ("drift: {detectors: [mmmd]}", "no detector 'mmmd'"),
+        ("task: translation", "no task 'translation'"),
+        ("name: no spaces", "name: string should match pattern"),
+        ("- a\n- b", "must hold keys and values, holds a list"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_that_names_the_remedy(tmp_path, text, message) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert message in str(error.value)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_file_is_the_default_configuration(tmp_path) -> None:
+    assert load(written(tmp_path, "")) == Config()
+
+
+def test_a_missing_file_points_to_init(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="cl init"):
+        load(tmp_path / "cl.yaml")
+
+
+def test_yaml_cannot_run_code(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load(written(tmp_path, "name: !!python/object/apply:os.system ['true']"))
+
+
+def test_overrides_win_over_the_file(tmp_path) -> None:
+    config = load(written(tmp_path, "training: {epochs: 3}"), {"training.epochs": 2, "seed": 5})
+    assert (config.training.epochs, config.seed) == (2, 5)
+
+
+def test_the_digest_follows_what_decides_and_not_where_things_are() -> None:
+    base = Config().digest
+    assert parse({"stores": {"dvc_remote": "elsewhere"}}, where="x").digest == base
+    assert parse({"seed": 18}, where="x").digest != base
+
+
+def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
+    from cl.sample import configuration
+
+    assert load(written(tmp_path, template("My model!"))).name == "My-model"
+    assert load(written(tmp_path, configuration())).name == "fernhill"
+
+
+def test_every_key_is_described_in_the_reference() -> None:
+    text = configuration_reference()
+    assert "| `training.batch_size` | `32` | Rows a step |" in text
+    assert all(row.split("|")[3].strip() for row in text.splitlines() if row.startswith("| `training."))

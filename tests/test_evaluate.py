@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from cl.evaluate import backward_transfer, evaluate, expected_calibration_error, forgetting
+from cl.train import train
+
+MATRIX = {
+    "m1": {"m1": 0.9},
+    "m2": {"m1": 0.8, "m2": 0.95},
+    "m3": {"m1": 0.85, "m2": 0.85, "m3": 0.7},
+}
+
+
+def test_forgetting_is_the_best_past_score_minus_the_score_now() -> None:
+    assert forgetting(MATRIX, "m3", {}) == pytest.approx({"m1": 0.05, "m2": 0.1})
+
+
+def test_the_champions_score_counts_as_past_knowledge() -> None:
+    assert forgetting(MATRIX, "m3", {"m1": 0.97, "m3": 0.2})["m1"] == pytest.approx(0.12)
+
+
+def test_a_first_model_has_nothing_to_forget() -> None:
+    assert forgetting({"m1": {"m1": 0.9}}, "m1", {}) == {}
+    assert backward_transfer({"m1": {"m1": 0.9}}, "m1") is None
+
+
+def test_backward_transfer_is_the_mean_change_since_first_scored() -> None:
+    assert backward_transfer(MATRIX, "m3") == pytest.approx(((0.85 - 0.9) + (0.85 - 0.95)) / 2)
+
+
+def test_calibration_error_against_a_hand_computed_case() -> None:
+    confidence = pd.Series([0.95, 0.95, 0.55, 0.55])
+    right = pd.Series([1.0, 0.0, 1.0, 1.0])
+    assert expected_calibration_error(confidence, right) == pytest.approx(0.5 * 0.45 + 0.5 * 0.45)
+    assert expected_calibration_error(pd.Series([1.0, 1.0]), pd.Series([1.0, 1.0])) == pytest.approx(0.0)
+
+
+def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, sentences, tmp_path) -> None:
+    def rows_of(ids, split):
+        parts = [sentences(["loan", "fee"] if one == "a" else ["box"], 12, seed=len(split), prefix=one) for one in ids]
+        return pd.concat(parts, ignore_index=True) if parts else sentences(["loan"], 0)
+
+    config = tiny_config()
+    train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
+    train(config, champion=tmp_path / "1", new=["b"], past=["a"], rows_of=rows_of, folder=tmp_path / "2")
+    found = evaluate(
+        config,
+        challenger=tmp_path / "2",
+        champion=tmp_path / "1",
+        experiences=["a", "b"],
+        matrix={"a": {"a": 0.5}},
+        rows_of=rows_of,
+        folder=tmp_path,
+    )
+    rows = pd.read_parquet(found.predictions)
+    assert list(rows.columns) == [
+        "experience", "id", "target", "challenger", "challenger_score", "confidence", "champion", "champion_score",
+    ]  # fmt: skip
+    assert [score.experience for score in found.challenger] == ["a", "b"]
+    assert found.champion[1].value == 0.0, "the champion has never seen the label 'box'"
+    assert rows.groupby("experience")["challenger_score"].mean().to_dict() == {
+        score.experience: score.value for score in found.challenger
+    }
+    assert list(found.matrix) == ["a", "b"] and set(found.matrix["b"]) == {"a", "b"}
+    assert found.latency_ms > 0 and found.size_mb > 0.01

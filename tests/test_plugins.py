@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from cl import plugins
+from cl.errors import UnknownPluginError
+
+FOLDERS = ("tasks", "strategies", "buffers", "detectors", "gates", "sources")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_file_of_a_folder_holds_one_plugin_named_like_it(folder) -> None:
+    for name in plugins.names(folder):
+        plugin = plugins.find(folder, name)
+        assert plugin.__doc__, name
+        assert all(field.description for field in plugin.model_fields.values()), name
+
+
+def test_an_unknown_name_is_answered_with_the_right_ones() -> None:
+    with pytest.raises(UnknownPluginError, match=r"no strategy 'repaly'; did you mean 'replay'\? there are: ewc,"):
+        plugins.find("strategies", "repaly")
+
+
+def test_a_name_cannot_leave_its_folder() -> None:
+    with pytest.raises(UnknownPluginError):
+        plugins.find("strategies", "..config")
+
+
+def test_plugins_are_immutable() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        plugins.build("strategies", "ewc").strength = 1
