@@ -1,0 +1,62 @@
+"""Projects on the tiny model, driven through the real command line in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A folder with a project in it, and the command line."""
+
+    project: Path
+
+    def cl(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, env={**os.environ, **environment})
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command that must succeed and return what it prints."""
+        done = self.cl(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command and leave it running."""
+        return subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def command(self, *arguments: str) -> list[str]:
+        first, *rest = arguments
+        place = [] if first in ("init", "demo") or first.startswith("-") else ["-p", str(self.project)]
+        return [sys.executable, "-m", "cl.cli", first, *rest, *place]
+
+    def configure(self, **changes: Any) -> None:
+        """Write cl.yaml anew with changed keys."""
+        path = self.project / "cl.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, tiny_model: Path) -> Desk:
+    """A fresh project that learns in a second."""
+    desk = Desk(tmp_path / "project")
+    done = desk.cl("init", str(desk.project))
+    assert done.returncode == 0, done.stderr
+    desk.configure(
+        name="tiny",
+        model={"name": str(tiny_model), "dropout": 0.0},
+        training={"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "precision": "float32"},
+        data={"split": {"validation": 0.1, "test": 0.3}},
+        drift={"report": "off"},
+        gates=[{"name": "floor", "min": 0.5}],
+    )
+    return desk

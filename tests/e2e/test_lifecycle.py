@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+
+
+def ingest(desk, rows, name: str) -> None:
+    path = desk.project.parent / f"{name}.csv"
+    rows.to_csv(path, index=False)
+    done = desk.cl("ingest", str(path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) -> None:
+    ingest(desk, sentences(["loan", "fee"], 120, seed=1), "one")
+    (first,) = desk.json("run", "--plain")
+    assert first["promotion"]["promoted"] and first["champion_after"] == "1"
+
+    done = desk.cl("run", "--plain")
+    assert (done.returncode, done.stdout.strip()) == (0, "nothing to do: no new experience waits")
+
+    ingest(desk, sentences(["loan", "fee"], 80, seed=2), "two")
+    (second,) = desk.json("run", "--plain")
+    assert second["decision"]["action"] == "none" and second["training"] is None
+
+    ingest(desk, sentences(["loan", "box"], 120, seed=3), "three")
+    (third,) = desk.json("run", "--plain")
+    assert third["drift"]["new_labels"] == ["box"]
+    assert third["training"]["experiences"] == ["0002-two", "0003-three"], "the quiet month is learnt along"
+    assert third["champion_after"] == "2"
+    assert list(third["evaluation"]["matrix"]) == ["0001-one", "0003-three"]
+
+    wrong = sentences(["loan", "fee", "box"], 150, seed=4)
+    wrong["label"] = wrong["label"].sample(frac=1.0, random_state=0).to_numpy()
+    ingest(desk, wrong, "four")
+    done = desk.cl("run", "--plain")
+    assert done.returncode == 3, done.stderr
+    assert "refused by floor" in done.stdout
+
+    status = desk.json("status")
+    assert status["champion"] == "2" and status["waiting"] == []
+    assert [version["tags"]["cl.gates"] for version in status["versions"]] == ["passed", "passed", "failed"]
+
+    (answer,) = desk.json("predict", "my parcel box")
+    assert answer["version"] == "2" and answer["prediction"] in {"loan", "fee", "box"}
+
+    entry = desk.json("rollback", "--why", "a test")
+    assert (entry["from_version"], entry["to_version"], entry["why"]) == ("2", "1", "a test")
+    assert desk.json("status")["champion"] == "1"
+    refused = desk.cl("rollback", "3")
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+
+    assert [cycle["experience"]["id"] for cycle in desk.json("history")] == ["0001-one", "0002-two", "0003-three", "0004-four"]
+    report = desk.json("report")["report"]
+    assert "0004-four" in open(report).read()
+
+
+def test_prefect_and_plain_end_in_the_same_version(desk, sentences) -> None:
+    rows = sentences(["loan", "fee"], 80, seed=1)
+    ingest(desk, rows, "one")
+    (by_prefect,) = desk.json("run")
+    assert by_prefect["promotion"]["promoted"]
+    manifest = (desk.project / ".cl/versions/1/manifest.json")
+    desk.json("predict", "loan")
+    first = manifest.read_text()
+    desk.configure(name="other")
+    (plainly,) = desk.json("run", "--plain", "--again", "0001-one")
+    desk.json("predict", "loan")
+    assert plainly["training"]["losses"] == by_prefect["training"]["losses"]
+    assert first
+
+
+def test_stock_mlflow_loads_and_serves_the_champion(desk, sentences) -> None:
+    import subprocess
+    import sys
+
+    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
+    desk.json("run", "--plain")
+    code = (
+        "import mlflow, pandas as pd\n"
+        f"mlflow.set_tracking_uri('sqlite:///{desk.project}/mlflow/mlflow.db')\n"
+        "frame = pd.DataFrame({'text': ['my loan', 'the fee']})\n"
+        "print(mlflow.pyfunc.load_model('models:/tiny@champion').predict(frame).to_dict('list'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=desk.project.parent)
+    assert done.returncode == 0, done.stderr
+    assert "'label': ['loan', 'fee']" in done.stdout
+
+
+def test_a_changed_byte_in_the_champion_is_refused_by_name(desk, sentences) -> None:
+    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
+    desk.json("run", "--plain")
+    desk.json("predict", "loan")
+    head = desk.project / ".cl/versions/1/head.safetensors"
+    content = bytearray(head.read_bytes())
+    content[-1] ^= 1
+    head.write_bytes(content)
+    done = desk.cl("predict", "loan")
+    assert done.returncode == 1 and "head.safetensors" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["validate", "drift", "train", "evaluate", "gate", "register", "promote", "record"])
+def test_killed_in_a_step_and_run_again_it_ends_as_if_undisturbed(desk, sentences, stage) -> None:
+    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
+    killer = (
+        "import os, signal, sys\n"
+        "import cl.lifecycle as lifecycle\n"
+        f"real = lifecycle.{stage}\n"
+        "def deadly(*args, **kwargs):\n"
+        "    result = real(*args, **kwargs)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"deadly.__name__ = '{stage}'\n"
+        "deadly.__annotations__ = real.__annotations__; deadly.__wrapped__ = real\n"
+        f"lifecycle.{stage} = deadly\n"
+        "from cl.commands.run import run_cycles; from pathlib import Path\n"
+        "run_cycles(Path(sys.argv[1]), again=None, runner='plain')\n"
+    )
+    import subprocess
+    import sys
+
+    killed = subprocess.run([sys.executable, "-c", killer, str(desk.project)], capture_output=True, text=True)
+    assert killed.returncode == -9, killed.stderr
+    desk.cl("run", "--plain")
+    (cycle,) = desk.json("history")
+    status = desk.json("status")
+    assert cycle["verdict"] if "verdict" in cycle else cycle["promotion"]["promoted"]
+    assert status["champion"] == "1" and status["waiting"] == []
+    assert [version["version"] for version in status["versions"]] == ["1"]
+    assert status["versions"][0]["aliases"] == ["champion"]
+    assert not list((desk.project / ".cl/cycles").glob("*"))
+
+
+def test_of_two_runs_at_once_one_works_and_the_other_says_so(desk, sentences) -> None:
+    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
+    runs = [desk.start("run", "--plain") for _ in range(2)]
+    ends = [(run.communicate()[1], run.returncode) for run in runs]
+    assert sorted(code for _, code in ends) == [0, 1] or sorted(code for _, code in ends) == [0, 0]
+    loser = next((text for text, code in ends if code == 1), None)
+    if loser is not None:
+        assert "another cycle is running here (process" in loser and "Traceback" not in loser
+    assert len(desk.json("history")) == 1
