@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from cl.config import Config
+from cl.evidence import shown
 from cl.records import Decision, Drift, Validation
 
 SHOWN = 8
 
 
-def decide(config: Config, validation: Validation, drift: Drift, *, waiting_rows: int, first: bool) -> Decision:
+def decide(
+    config: Config, validation: Validation, drift: Drift, *, waiting_rows: int, first: bool
+) -> Decision:
     """Return what to do and why; the first rule that applies decides.
 
     Args:
@@ -24,7 +27,9 @@ def decide(config: Config, validation: Validation, drift: Drift, *, waiting_rows
     if first:
         return Decision(action="learn", reasons=["no champion yet: this is the first model"])
     if drift.drifted and waiting_rows < bounds.min_rows:
-        few = f"{waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
+        few = (
+            f"{waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
+        )
         return Decision(action="hold", reasons=[few, *_changes(drift)])
     if drift.drifted:
         return Decision(action="learn", reasons=_changes(drift))
@@ -45,10 +50,9 @@ def _changes(drift: Drift) -> list[str]:
 
 
 def _checked(drift: Drift) -> str:
-    """Return the detectors with their p-values, and the new labels that were too few to count."""
+    """Return the detectors with their p-values, or with what they said in place of one."""
     checks = [
-        finding.detector if finding.p_value is None else f"{finding.detector} (p = {finding.p_value:.2g})"
+        f"{finding.detector} ({finding.summary if finding.p_value is None else shown(finding.p_value)})"
         for finding in drift.findings
     ]
-    few = [finding.summary for finding in drift.findings if finding.kind == "new_labels" and drift.new_labels]
-    return "; ".join([", ".join(checks) or "no detector is configured", *few])
+    return ", ".join(checks) or "no detector is configured"

@@ -39,7 +39,9 @@ def drift(
     """
     rows = pd.concat([rows_of([experience], split) for split in SPLITS], ignore_index=True)
     if champion is None:
-        return compare(config, experience, None, _unanswered(config, rows), promotion_score=None, folder=folder)
+        return compare(
+            config, experience, None, _unanswered(config, rows), promotion_score=None, folder=folder
+        )
     from cl.training.learner import load_learner
     from cl.training.snapshot import snapshot
     from cl.training.version import load_history, load_reference
@@ -99,7 +101,7 @@ def detect(config: Config, experience: str, reference: Snapshot, new: Snapshot) 
 
 
 def corrected(findings: list[Finding], alpha: float) -> list[Finding]:
-    """Return the findings with ``drifted`` after Holm's correction; rules, which have no p-value, keep theirs."""
+    """Return the findings after Holm's correction; rules, which have no p-value, keep their own opinion."""
     tested = [index for index, finding in enumerate(findings) if finding.p_value is not None]
     alarms = dict(zip(tested, holm([findings[index].p_value or 0.0 for index in tested], alpha), strict=True))
     return [

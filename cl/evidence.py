@@ -1,4 +1,4 @@
-"""How evidence is weighed: corrected and Monte Carlo p-values, an interval for a mean, the answer to too few rows."""
+"""How evidence is weighed: corrected and simulated p-values, an interval for a mean, too few rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
 
 
 def wilson(mean: float, rows: int) -> Interval:
-    """Return Wilson's 95 % interval (Wilson, 1927); for scores between 0 and 1 that are not 0 or 1 it is wider."""
+    """Return Wilson's 95 % interval (Wilson, 1927); it is too wide, not too narrow, for fractional scores."""
     centre = (mean + Z_95**2 / (2 * rows)) / (1 + Z_95**2 / rows)
     reach = Z_95 * np.sqrt(mean * (1 - mean) / rows + Z_95**2 / (4 * rows**2)) / (1 + Z_95**2 / rows)
     return Interval(low=max(0.0, float(centre - reach)), high=min(1.0, float(centre + reach)))

@@ -34,15 +34,14 @@ class ClassifierTest(Detector):
         ways = [_separate(before, after, test=half, strength=self.strength) for half in (0, 1)]
         p_value = min(1.0, 2 * float(np.mean([way["p_value"] for way in ways])))
         area = float(np.mean([way["area"] for way in ways]))
-        verb = "tells" if p_value <= alpha else "cannot tell"
         return Finding(
             detector=self.name,
             kind="inputs",
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=area,
-            summary=f"a classifier {verb} {len(after)} new rows from {len(before)} of the reference "
-            f"(area under the curve {area:.2f}, {shown(p_value)})",
+            summary=f"a classifier telling {len(after)} new rows from {len(before)} of the reference: "
+            f"area under the curve {area:.2f} ({shown(p_value)})",
         )
 
 

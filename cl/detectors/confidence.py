@@ -29,16 +29,17 @@ class Confidence(Detector):
         if has < self.min_rows:
             return too_few(self.name, "predictions", needs=self.min_rows, has=has)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # scipy says so when it takes the asymptotic p-value
+            warnings.simplefilter(
+                "ignore", RuntimeWarning
+            )  # scipy says so when it takes the asymptotic p-value
             result = ks_2samp(before, after)
         p_value, statistic = float(result.pvalue), float(result.statistic)
-        verb = "differ from" if p_value <= alpha else "are like"
         return Finding(
             detector=self.name,
             kind="predictions",
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=statistic,
-            summary=f"the champion's confidences {verb} the reference (mean {before.mean():.2f} to "
-            f"{after.mean():.2f}, largest gap {statistic:.2f}, {shown(p_value)})",
+            summary=f"the champion's confidence: mean {before.mean():.2f} to {after.mean():.2f}, "
+            f"distributions {statistic:.2f} apart ({shown(p_value)})",
         )

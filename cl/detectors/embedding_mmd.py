@@ -17,7 +17,9 @@ class EmbeddingMmd(Detector):
     once; all permutations are one matrix product. Other labels in the mix move the embeddings, too.
     """
 
-    permutations: int = Field(999, ge=99, description="Permutations at least; more where a small alpha needs them")
+    permutations: int = Field(
+        999, ge=99, description="Permutations at least; more where a small alpha needs them"
+    )
     max_rows: int = Field(1_000, ge=20, description="Rows of each side that are compared, drawn at random")
     min_rows: int = Field(20, ge=2, description="Rows that each side needs")
 
@@ -36,15 +38,14 @@ class EmbeddingMmd(Detector):
         drawn = rng.permuted(np.tile(side, (rounds, 1)), axis=1)
         statistic = float(_discrepancies(kernel, side[None, :])[0])
         p_value = monte_carlo_p(statistic, _discrepancies(kernel, drawn))
-        verb = "differ from" if p_value <= alpha else "are like"
         return Finding(
             detector=self.name,
             kind="inputs",
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=statistic,
-            summary=f"the embeddings of {len(after)} rows {verb} {len(before)} of the reference "
-            f"(MMD² = {statistic:.4f}, {shown(p_value)})",
+            summary=f"embeddings of {len(after)} rows beside {len(before)} of the reference: "
+            f"MMD² {statistic:.4f} ({shown(p_value)})",
         )
 
 
@@ -55,7 +56,7 @@ def _sample(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray
 def _kernel(rows: np.ndarray) -> np.ndarray | None:
     """Return the kernel matrix less its mean, diagonal zero; None where the rows are all the same.
 
-    A constant taken off every pair leaves the unbiased estimate as it is and keeps sums in float32 exact enough.
+    A constant taken off every pair leaves the unbiased estimate as it is and keeps float32 sums exact enough.
     """
     rows = (rows - rows.mean(axis=0, dtype=np.float64)).astype(np.float32)
     squares = (rows**2).sum(axis=1)
@@ -79,6 +80,4 @@ def _discrepancies(kernel: np.ndarray, sides: np.ndarray) -> np.ndarray:
     inside = (pull * sides).sum(axis=1, dtype=np.float64)
     across = pull.sum(axis=1, dtype=np.float64) - inside
     outside = kernel.sum(dtype=np.float64) - inside - 2 * across
-    return (
-        outside / (before * (before - 1)) + inside / (after * (after - 1)) - 2 * across / (before * after)
-    )
+    return outside / (before * (before - 1)) + inside / (after * (after - 1)) - 2 * across / (before * after)

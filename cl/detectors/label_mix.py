@@ -19,9 +19,9 @@ SHOWN = 3
 class LabelMix(Detector):
     """Pearson's chi-squared over the counts of the labels that the champion knows, p by Monte Carlo.
 
-    Tables with the same margins are drawn at random (Hope, 1968), so the p-value holds with many labels and few
-    rows of each, where the chi-squared distribution does not. Labels of which less than one row is expected
-    are pooled. New labels are left to ``new_labels``.
+    Tables with the same margins are drawn at random (Hope, 1968), so the p-value holds with many labels and
+    few rows of each, where the chi-squared distribution does not. Labels of which less than one row is
+    expected are pooled. New labels are left to ``new_labels``.
     """
 
     min_rows: int = Field(20, ge=2, description="Rows with known labels that each side needs")
@@ -36,14 +36,13 @@ class LabelMix(Detector):
         if len(pooled) < 2:
             return too_few(self.name, "labels", needs=2, has=len(pooled), what="labels")
         statistic, p_value = chi_squared(pooled), _p_value(pooled, alpha, seed)
-        verb = "differs from" if p_value <= alpha else "is like"
         return Finding(
             detector=self.name,
             kind="labels",
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=statistic,
-            summary=f"the mix of {len(counts)} labels {verb} the reference ({shown(p_value)}): {_moves(counts)}",
+            summary=f"mix of {len(counts)} known labels, most moved: {_moves(counts)} ({shown(p_value)})",
         )
 
 
@@ -53,7 +52,7 @@ def chi_squared(counts: pd.DataFrame) -> float:
 
 
 def _counts(reference: Snapshot, new: Snapshot) -> pd.DataFrame:
-    """Known to the champion is what selects a label: to select by occurrence on one side would bend the test."""
+    """Count what the champion knows: labels chosen by their occurrence on one side would bend the test."""
     sides = {
         name: side.frame["label"][~unseen(Snapshot(side.frame, side.embeddings, new.known_labels)).map(bool)]
         for name, side in (("reference", reference), ("new", new))
@@ -87,5 +86,9 @@ def _statistics(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
 
 def _moves(counts: pd.DataFrame) -> str:
     shares = counts / counts.sum()
-    most = (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:SHOWN]
-    return ", ".join(f"{label} {shares.at[label, 'reference']:.1%} to {shares.at[label, 'new']:.1%}" for label in most)
+    most = (
+        (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:SHOWN]
+    )
+    return ", ".join(
+        f"{label} {shares.at[label, 'reference']:.1%} to {shares.at[label, 'new']:.1%}" for label in most
+    )

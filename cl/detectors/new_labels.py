@@ -18,11 +18,13 @@ SHOWN = 8
 class NewLabels(Detector):
     """Alarms when enough rows carry labels that the champion cannot predict.
 
-    A rule, not a test: a label that is not in the head is wrong every time. A few rows of it may be slips of the
-    pen, hence ``min_rows``, counted over all new labels together.
+    A rule, not a test: a label that is not in the head is wrong every time. A few rows of it may be
+    slips of the pen, hence ``min_rows``, counted over all new labels together.
     """
 
-    min_rows: int = Field(3, ge=1, description="Rows with new labels, all of them together, that are no accident")
+    min_rows: int = Field(
+        3, ge=1, description="Rows with new labels, all of them together, that are no accident"
+    )
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""
@@ -40,8 +42,8 @@ class NewLabels(Detector):
 def unseen(snapshot: Snapshot) -> pd.Series:
     """Return, for each row, the list of its labels that the model does not know.
 
-    A model of tokens knows the label O, and its rows carry entity types joined by a space; every other label is
-    one name, spaces and all.
+    A model of tokens knows the label O, and its rows carry entity types joined by a space; every other
+    label is one name, spaces and all.
     """
     known = set(snapshot.known_labels)
     labels = snapshot.frame["label"].astype(object)

@@ -16,9 +16,10 @@ ROUNDS = 4_999
 class Performance(Detector):
     """A one-sided test that the champion's score fell by more than the tolerance.
 
-    Fisher's exact test (Fisher, 1935) for scores of 0 and 1, after the tolerated share of the reference's rows
-    is counted as wrong; a permutation test of the means (Pitman, 1937) for other scores, after the tolerance is
-    taken off the reference. Rows whose labels the champion has never seen are left to ``new_labels``.
+    Fisher's exact test (Fisher, 1935) for scores of 0 and 1, after the tolerated share of the reference's
+    rows is counted as wrong; a permutation test of the means (Pitman, 1937) for other scores, after the
+    tolerance is taken off the reference. Rows whose labels the champion has never seen are left to
+    ``new_labels``.
     """
 
     tolerance: float = Field(0.02, ge=0.0, lt=1.0, description="Drop in the mean row score that is no alarm")
@@ -33,14 +34,13 @@ class Performance(Detector):
             return too_few(self.name, "performance", needs=self.min_rows, has=has)
         p_value = _p_value(before, after, self.tolerance, alpha, seed)
         interval = wilson(float(after.mean()), len(after))
-        verb = "fell" if p_value <= alpha else "held"
         return Finding(
             detector=self.name,
             kind="performance",
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=float(after.mean() - before.mean()),
-            summary=f"the champion's score {verb}: {before.mean():.1%} on {len(before)} reference rows, "
+            summary=f"the champion's score: {before.mean():.1%} on {len(before)} reference rows, "
             f"{after.mean():.1%} on {len(after)} new ones with known labels "
             f"(95 % interval {interval.low:.1%} to {interval.high:.1%}, {shown(p_value)})",
         )
@@ -65,7 +65,9 @@ def _permutation(before: np.ndarray, after: np.ndarray, rounds: int, seed: int) 
     """Draw the smaller side out of all rows again and again; a large other side costs nothing."""
     rng = np.random.default_rng(seed)
     everything, size = np.concatenate([before, after]), min(len(before), len(after))
-    sums = np.array([everything[rng.choice(len(everything), size, replace=False)].sum() for _ in range(rounds)])
+    sums = np.array(
+        [everything[rng.choice(len(everything), size, replace=False)].sum() for _ in range(rounds)]
+    )
     if len(after) == size:
         return monte_carlo_p(-float(after.sum()), -sums)
     return monte_carlo_p(float(before.sum()), sums)

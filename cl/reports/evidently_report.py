@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +35,15 @@ def write_drift_report(reference: Snapshot, new: Snapshot, folder: Path, *, seed
     from evidently.presets import DataDriftPreset
 
     reference, new = _sample(reference, seed), _sample(new, seed)
-    before, after = _describe(reference, reference), _describe(new, reference)
+    before, after = (_describe(side, reference, seed) for side in (reference, new))
     before[CATEGORICAL], after[CATEGORICAL] = _categories(before, after), _categories(after, before)
     numerical = [column for column in before if column not in CATEGORICAL]
     columns = DataDefinition(numerical_columns=numerical, categorical_columns=CATEGORICAL)
-    result = Report([DataDriftPreset()], include_tests=True).run(
-        Dataset.from_pandas(after, data_definition=columns), Dataset.from_pandas(before, data_definition=columns)
-    )
+    with np.errstate(invalid="ignore", divide="ignore"):  # correlations of constant columns
+        result = Report([DataDriftPreset()], include_tests=True).run(
+            Dataset.from_pandas(after, data_definition=columns),
+            Dataset.from_pandas(before, data_definition=columns),
+        )
     folder.mkdir(parents=True, exist_ok=True)
     result.save_html(str(folder / "drift.html"))
     write_text(folder / "drift.json", json.dumps(result.dict(), default=str, indent=1))
@@ -53,55 +57,54 @@ def _sample(snapshot: Snapshot, seed: int) -> Snapshot:
     return Snapshot(snapshot.frame.iloc[kept], snapshot.embeddings[kept], snapshot.known_labels)
 
 
-def _describe(rows: Snapshot, reference: Snapshot) -> pd.DataFrame:
+def _describe(rows: Snapshot, reference: Snapshot, seed: int) -> pd.DataFrame:
     """Return the columns that are compared: cheap numbers about each text, and what the model made of it."""
     frame = rows.frame.reset_index(drop=True)
     texts = frame["text"].astype(str)
-    known = {word for text in reference.frame["text"].astype(str) for word in _words(text)}
+    columns = {
+        "characters": texts.str.len(),
+        "words": texts.map(lambda text: len(_words(text))),
+        "non_letter_share": texts.map(_non_letter_share),
+        "unknown_word_share": _unknown_shares(texts, reference, within=rows is reference),
+        "confidence": frame["confidence"].astype(float),
+        "label": frame["label"].astype(str),
+        "prediction": frame["prediction"].astype(str),
+    }
     return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "characters": texts.str.len(),
-                    "words": texts.map(lambda text: len(_words(text))),
-                    "non_letter_share": texts.map(_non_letter_share),
-                    "unknown_word_share": texts.map(lambda text: _unknown_share(text, known)),
-                    "confidence": frame["confidence"].astype(float),
-                    "label": frame["label"].astype(str),
-                    "prediction": frame["prediction"].astype(str),
-                }
-            ),
-            _components(rows.embeddings, reference.embeddings),
-        ],
-        axis=1,
+        [pd.DataFrame(columns), _components(rows.embeddings, reference.embeddings, seed)], axis=1
     )
 
 
-def _components(embeddings: np.ndarray, reference: np.ndarray) -> pd.DataFrame:
+def _unknown_shares(texts: pd.Series, reference: Snapshot, *, within: bool) -> pd.Series:
+    """Return each text's share of words that stand in no other text of the reference."""
+    counts = Counter(word for text in reference.frame["text"].astype(str) for word in set(_words(text)))
+    own = 1 if within else 0
+    return texts.map(lambda text: _share(_words(text), lambda word: counts[word] <= own))
+
+
+def _components(embeddings: np.ndarray, reference: np.ndarray, seed: int) -> pd.DataFrame:
     """Project embeddings on the reference's principal components."""
-    centre = reference.mean(axis=0, dtype=np.float64)
-    axes = np.linalg.svd(reference - centre, full_matrices=False)[2][:COMPONENTS]
-    projected = (embeddings - centre) @ axes.T
-    return pd.DataFrame(projected, columns=[f"component_{index + 1}" for index in range(len(axes))])
+    from sklearn.decomposition import PCA
+
+    count = min(COMPONENTS, *reference.shape)
+    analysis = PCA(count, svd_solver="randomized", random_state=seed).fit(reference)
+    names = [f"component_{index + 1}" for index in range(count)]
+    return pd.DataFrame(analysis.transform(embeddings), columns=names)
 
 
 def _categories(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Return label and prediction, all but the most frequent categories of both sides as `other`, and harmless.
+    """Return label and prediction; all but the most frequent categories of both sides become `other`.
 
-    Evidently writes categories into a script of its page as they are, so what could end the script is escaped.
+    Evidently writes categories into a script of its page as they are: what could end the script is escaped.
     """
-    kept = {
-        column: set(pd.concat([frame[column], other[column]]).value_counts().sort_index(kind="stable").nlargest(
-            MAX_CATEGORIES
-        ).index)
-        for column in CATEGORICAL
-    }
-    return pd.DataFrame(
-        {
-            column: frame[column].where(frame[column].isin(kept[column]), "other").map(html.escape)
-            for column in CATEGORICAL
-        }
+    return frame[CATEGORICAL].apply(lambda column: _capped(column, other[column.name]).map(html.escape))
+
+
+def _capped(column: pd.Series, other: pd.Series) -> pd.Series:
+    counts = (
+        pd.concat([column, other]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
     )
+    return column.where(column.isin(counts.index[:MAX_CATEGORIES]), "other")
 
 
 def _words(text: str) -> list[str]:
@@ -109,9 +112,8 @@ def _words(text: str) -> list[str]:
 
 
 def _non_letter_share(text: str) -> float:
-    return sum(not (character.isalpha() or character.isspace()) for character in text) / max(1, len(text))
+    return _share(text, lambda character: not (character.isalpha() or character.isspace()))
 
 
-def _unknown_share(text: str, known: set[str]) -> float:
-    words = _words(text)
-    return sum(word not in known for word in words) / max(1, len(words))
+def _share(parts: Sequence[str], counts: Callable[[str], bool]) -> float:
+    return sum(map(counts, parts)) / max(1, len(parts))

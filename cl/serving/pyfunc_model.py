@@ -1,0 +1,33 @@
+"""The script that stock MLflow runs to load a version: models from code, no pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+
+
+class LearnerModel(mlflow.pyfunc.PythonModel):
+    """Answers a frame with the task's input column: label (or tags) and confidence, one row each."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the learner's folder, which the version carries as an artifact."""
+        from cl.training.learner import load_learner
+
+        self.learner = load_learner(Path(context.artifacts["learner"]))
+
+    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return one prediction a row, in the rows' order."""
+        from cl.training.inference import predict
+
+        text, label = self.learner.task.columns
+        rows = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame({text: list(model_input)})
+        answers = predict(self.learner, rows)
+        return pd.DataFrame(
+            {label: [one.value for one in answers], "confidence": [one.confidence for one in answers]}, index=rows.index
+        )
+
+
+mlflow.models.set_model(LearnerModel())

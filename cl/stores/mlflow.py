@@ -1,0 +1,303 @@
+"""MLflow: one run a cycle, one registered version a challenger, aliases for champion and challenger."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cl.errors import StoreError
+from cl.records import Cycle, Record
+from cl.stores.local import check_manifest, place
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
+SERVING_PACKAGES = ("perennial", "torch", "transformers", "safetensors", "pandas", "numpy", "pydantic", "mlflow")
+PYFUNC_MODEL = Path(__file__).parent.parent / "serving" / "pyfunc_model.py"
+TIMEOUT_SECONDS, RETRIES = "20", "1"
+
+
+class VersionInfo(Record):
+    """One registered version."""
+
+    version: str
+    run_id: str
+    tags: dict[str, str]
+    aliases: list[str]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """One model in one MLflow tracking store.
+
+    ``tracking_uri`` is absolute; ``artifacts`` is where a new experiment keeps its files, None for the server's own place.
+    """
+
+    tracking_uri: str
+    artifacts: str | None
+    model: str
+
+    def initialise(self) -> None:
+        """Create or upgrade the database and make sure that the model's experiment exists.
+
+        Raises:
+            StoreError: the tracking store is out of reach.
+        """
+        from filelock import FileLock
+
+        with _told(self.tracking_uri):
+            if not self.tracking_uri.startswith("sqlite:///"):
+                self._experiment  # noqa: B018  # asking for it creates it
+                return
+            # several processes that open a fresh SQLite store together crash in its migrations
+            with FileLock(self.tracking_uri.removeprefix("sqlite:///") + ".lock", timeout=120):
+                self._experiment  # noqa: B018
+
+    def champion(self) -> str | None:
+        """Return the version that the alias `champion` points to."""
+        return self._aliases().get("champion")
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Point an alias to a version."""
+        with _told(self.tracking_uri):
+            self._client.set_registered_model_alias(self.model, alias, version)
+
+    def delete_alias(self, alias: str) -> None:
+        """Take an alias away, if it is there."""
+        if alias in self._aliases():
+            with _told(self.tracking_uri):
+                self._client.delete_registered_model_alias(self.model, alias)
+
+    def versions(self) -> list[VersionInfo]:
+        """Return all versions, oldest first, with tags and aliases."""
+        of_version: dict[str, list[str]] = {}
+        for alias, version in self._aliases().items():
+            of_version.setdefault(version, []).append(alias)
+        with _told(self.tracking_uri):
+            found = self._client.search_model_versions(f"name='{self.model}'")
+        infos = [
+            VersionInfo(
+                version=str(one.version),
+                run_id=one.run_id or "",
+                tags=dict(one.tags),
+                aliases=sorted(of_version.get(str(one.version), [])),
+            )
+            for one in found
+        ]
+        return sorted(infos, key=lambda one: int(one.version))
+
+    def version_for_cycle(self, cycle: str) -> str | None:
+        """Return the version that a cycle registered, or None."""
+        return next((one.version for one in self.versions() if one.tags.get(CYCLE_ID) == cycle), None)
+
+    def download(self, version: str, folder: Path) -> Path:
+        """Bring a version's learner into a folder, whole and checked against its manifest.
+
+        Raises:
+            StoreError: it cannot be brought.
+            IntegrityError: a file is not the one that was registered.
+        """
+        import mlflow
+
+        draft = folder.with_name(f".{folder.name}.draft")
+        with _told(self.tracking_uri), self._tracking(), tempfile.TemporaryDirectory() as scratch:
+            uri = f"models:/{self.model}/{version}"
+            got = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
+            (learner,) = (got / "artifacts").iterdir()
+            check_manifest(learner)
+            if draft.exists():
+                place(draft, draft.with_name(f"{draft.name}.old"))
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            _copy(learner, draft)
+        place(draft, folder)
+        return folder
+
+    def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
+        """Return the id of the cycle's run; a cycle that was killed finds its own again."""
+        with _told(self.tracking_uri):
+            found = self._client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
+            if found:
+                return found[0].info.run_id
+            run = self._client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
+            return run.info.run_id
+
+    def log_params(self, run: str, params: dict[str, Any]) -> None:
+        """Log parameters, once: MLflow refuses to change them."""
+        with _told(self.tracking_uri):
+            known = self._client.get_run(run).data.params
+            for key, value in params.items():
+                if key not in known:
+                    self._client.log_param(run, key, str(value)[:500])
+
+    def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
+        """Log numbers under their names."""
+        with _told(self.tracking_uri):
+            for key, value in metrics.items():
+                self._client.log_metric(run, key, value)
+
+    def log_series(self, run: str, name: str, values: list[float]) -> None:
+        """Log a number for each epoch."""
+        with _told(self.tracking_uri):
+            for step, value in enumerate(values):
+                self._client.log_metric(run, name, value, step=step + 1)
+
+    def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
+        """Log all files of a folder as artifacts."""
+        with _told(self.tracking_uri):
+            self._client.log_artifacts(run, str(folder), artifact_path)
+
+    def log_file(self, run: str, file: Path, artifact_path: str) -> None:
+        """Log one file as an artifact."""
+        with _told(self.tracking_uri):
+            self._client.log_artifact(run, str(file), artifact_path)
+
+    def log_version(self, run: str, learner: Path, *, tags: dict[str, str], metrics: dict[str, float]) -> str:
+        """Log a sealed learner folder as an MLflow model and register it; return the version.
+
+        A version that the same cycle has registered is returned as it is.
+        """
+        known = self.version_for_cycle(tags[CYCLE_ID])
+        if known is not None:
+            return known
+        import mlflow
+
+        with _told(self.tracking_uri), self._tracking(), mlflow.start_run(run_id=run):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(PYFUNC_MODEL),
+                artifacts={"learner": str(learner)},
+                signature=_signature(learner),
+                pip_requirements=[f"{name}=={package_version(name)}" for name in SERVING_PACKAGES],
+                tags=tags,
+            )
+            mlflow.log_metrics(metrics, model_id=logged.model_id)
+            if not self._client.search_registered_models(f"name='{self.model}'"):
+                self._client.create_registered_model(self.model)
+            # the tags come with the version in one call: no moment at which it is there without its verdict
+            made = self._client.create_model_version(
+                self.model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
+            )
+        return str(made.version)
+
+    def record_cycle(self, run: str, cycle: Cycle) -> None:
+        """Write the finished cycle into its run, and end the run."""
+        with _told(self.tracking_uri):
+            self._client.log_text(run, cycle.model_dump_json(indent=1), "cycle.json")
+            for key, value in {
+                "cl.experience": cycle.experience.id,
+                "cl.decision": cycle.decision.action,
+                "cl.version": cycle.promotion.version if cycle.promotion else "",
+                "cl.drifted": str(cycle.drift.drifted).lower(),
+                VERDICT: cycle.verdict,
+                "mlflow.note.content": "\n\n".join(cycle.decision.reasons),
+            }.items():
+                self._client.set_tag(run, key, value)
+            self._client.set_terminated(run, "FINISHED")
+
+    def cycles(self) -> list[Cycle]:
+        """Return all finished cycles, oldest first."""
+        with _told(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
+            runs = self._client.search_runs(
+                [self._experiment], f"tags.`{VERDICT}` != ''", max_results=5_000, order_by=["attributes.start_time ASC"]
+            )
+            texts = []
+            for run in runs:
+                path = self._client.download_artifacts(run.info.run_id, "cycle.json", scratch)
+                texts.append(Path(path).read_text(encoding="utf-8"))
+        return [Cycle.model_validate_json(text) for text in texts]
+
+    def _aliases(self) -> dict[str, str]:
+        with _told(self.tracking_uri):
+            models = self._client.search_registered_models(f"name='{self.model}'")
+        return {alias: str(version) for model in models for alias, version in dict(model.aliases).items()}
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        _quieten()
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    @cached_property
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self.model)
+        if found is not None:
+            return found.experiment_id
+        location = None if self.artifacts is None else Path(self.artifacts).as_uri()
+        return self._client.create_experiment(self.model, artifact_location=location)
+
+    @contextmanager
+    def _tracking(self) -> Iterator[None]:
+        """Let MLflow's fluent functions use this store, as some things have no client call."""
+        import mlflow
+
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(before)
+
+
+@contextmanager
+def _told(tracking_uri: str) -> Iterator[None]:
+    """Turn what MLflow raises into one line that names the store."""
+    _quieten()
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        where = tracking_uri.split("@")[-1]
+        raise StoreError(f"MLflow at {where}: {str(error).strip().splitlines()[0][:300]}") from None
+
+
+def _quieten() -> None:
+    """Set what MLflow reads from the environment before it is imported, unless the user has."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": RETRIES,
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": TIMEOUT_SECONDS,
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="mlflow")
+
+
+def _signature(learner: Path) -> Any:
+    """Return the columns that the task reads and writes, for the model's page and for serving."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import Array, ColSpec, DataType, Schema
+
+    from cl import plugins
+
+    task = plugins.build("tasks", json.loads((learner / "learner.json").read_text(encoding="utf-8"))["task"])
+    kind = Array(DataType.string) if task.columns[0] == "tokens" else DataType.string
+    text, label = task.columns
+    return ModelSignature(
+        inputs=Schema([ColSpec(kind, text)]),
+        outputs=Schema([ColSpec(kind, label), ColSpec(DataType.double, "confidence")]),
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    import shutil
+
+    shutil.copytree(source, target)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cl.detectors import Snapshot
+from cl.detectors.new_labels import NewLabels, unseen
+
+
+def labelled(labels: list[str], known: tuple[str, ...]) -> Snapshot:
+    return Snapshot(pd.DataFrame({"label": labels}), np.zeros((len(labels), 0), dtype=np.float32), known)
+
+
+def detect(new: Snapshot, **fields: int):
+    return NewLabels(**fields).detect(labelled(["loan"] * 9, ("loan",)), new, alpha=0.01, seed=0)
+
+
+def test_three_rows_of_a_new_label_are_an_alarm_that_names_it() -> None:
+    finding = detect(labelled(["loan"] * 40 + ["lost card"] * 3, ("loan",)))
+    assert finding.drifted
+    assert finding.p_value is None
+    assert finding.summary == "3 rows with labels the champion has never seen: lost card (3)"
+
+
+def test_one_slip_of_the_pen_is_no_alarm_but_is_told() -> None:
+    finding = detect(labelled(["loan"] * 40 + ["laon"], ("loan",)))
+    assert not finding.drifted
+    assert "laon (1); fewer than 3 rows are no alarm" in finding.summary
+
+
+def test_how_many_rows_it_takes_is_a_field() -> None:
+    assert detect(labelled(["loan", "laon"], ("loan",)), min_rows=1).drifted
+
+
+def test_a_new_entity_type_counts_beside_known_ones_in_the_same_sentence() -> None:
+    finding = detect(labelled(["O", "LOC", "LOC PER", "LOC ORG", "ORG", "LOC ORG PER"], ("O", "LOC", "PER")))
+    assert finding.drifted
+    assert finding.summary.endswith("never seen: ORG (3)")
+
+
+def test_a_text_label_with_spaces_is_one_label() -> None:
+    assert unseen(labelled(["lost card", "card"], ("card", "lost"))).tolist() == [["lost card"], []]

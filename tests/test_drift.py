@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cl.config import Config, parse
+from cl.detectors import Snapshot
+from cl.drift import compare, corrected, drift
+from cl.records import Drift, Finding
+
+LABELS = ("card", "fee", "loan", "parcel", "refund")
+
+
+def world(
+    rows: int, seed: int, *, shift: float = 0.0, mix: list[float] | None = None, right: float = 0.9
+) -> Snapshot:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"id": [f"{seed}-{at}" for at in range(rows)], "text": "a text"})
+    frame["label"] = frame["prediction"] = rng.choice(LABELS, rows, p=mix)
+    frame["confidence"] = rng.beta(8, 1, rows)
+    frame["score"] = (rng.uniform(size=rows) < right).astype(float)
+    return Snapshot(frame, (rng.normal(size=(rows, 384)) + shift).astype(np.float32), LABELS)
+
+
+def settings(**changes: object) -> Config:
+    return parse({"drift": {"report": "off", **changes}}, where="test")
+
+
+def seen(
+    reference: Snapshot | None, new: Snapshot, *, folder: Path = Path("unused"), **changes: object
+) -> Drift:
+    return compare(settings(**changes), "0002-may", reference, new, promotion_score=0.9, folder=folder)
+
+
+def alarms(found: Drift) -> set[str]:
+    return {finding.detector for finding in found.findings if finding.drifted}
+
+
+def test_the_chance_of_any_false_alarm_is_alpha() -> None:
+    false = sum(seen(world(200, seed), world(100, 1_000 + seed), alpha=0.05).drifted for seed in range(60))
+    assert false <= 8  # 9 or more of 60 at 5 % have a chance of 0.2 %
+
+
+@pytest.mark.parametrize(
+    ("changed", "detector"),
+    [
+        ({"shift": 0.15}, "embedding_mmd"),
+        ({"mix": [0.4, 0.15, 0.15, 0.15, 0.15]}, "label_mix"),
+        ({"right": 0.7}, "performance"),
+    ],
+)
+def test_each_change_is_seen_by_its_detector_and_no_other(changed, detector) -> None:
+    found = seen(world(500, 0), world(250, 1, **changed))
+    assert found.drifted
+    assert alarms(found) == {detector}
+
+
+def test_five_per_cent_of_rows_with_a_new_intent_are_seen() -> None:
+    new = world(250, 1)
+    new.frame.loc[:11, "label"] = "warranty"
+    found = seen(world(500, 0), new)
+    assert alarms(found) == {"new_labels"}
+    assert found.new_labels == ["warranty"]
+
+
+def test_a_quiet_month_is_quiet_and_keeps_its_numbers() -> None:
+    new = world(250, 1)
+    found = seen(world(500, 0), new)
+    assert not found.drifted and found.report is None
+    assert found.champion_score == pytest.approx(new.frame["score"].mean())
+    assert found.promotion_score == 0.9
+    assert [finding.detector for finding in found.findings] == settings().drift.detectors
+
+
+def test_the_same_rows_give_the_same_findings_again() -> None:
+    assert seen(world(80, 0), world(60, 1)) == seen(world(80, 0), world(60, 1))
+
+
+def test_the_correction_takes_back_what_one_test_alone_would_call_drift() -> None:
+    each = [
+        Finding(detector=f"d{at}", kind="inputs", drifted=at == 0, p_value=p, summary="")
+        for at, p in enumerate((0.008, 0.5))
+    ]
+    rule = Finding(detector="rule", kind="new_labels", drifted=True, summary="")
+    assert [finding.drifted for finding in corrected([*each, rule], alpha=0.01)] == [False, False, True]
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_hardly_any_rows_are_no_drift_and_no_error(rows) -> None:
+    found = seen(world(500, 0), world(rows, 1))
+    assert not found.drifted
+    assert (found.champion_score is None) == (rows == 0)
+
+
+def test_without_a_reference_every_label_is_new_and_nothing_drifts() -> None:
+    new = world(50, 1)
+    found = seen(None, Snapshot(new.frame, new.embeddings))
+    assert found == Drift(experience="0002-may", drifted=False, new_labels=list(LABELS))
+
+
+def test_evidently_writes_its_report_where_it_is_told(tmp_path) -> None:
+    found = seen(world(60, 0), world(40, 1), report="evidently", detectors=[], folder=tmp_path / "drift")
+    assert found.report == str(tmp_path / "drift")
+    assert (tmp_path / "drift" / "drift.html").stat().st_size > 100_000
+
+
+def test_a_report_that_fails_does_not_stop_the_cycle(tmp_path, caplog) -> None:
+    (tmp_path / "drift").write_text("a file where the folder should be")
+    with caplog.at_level(logging.WARNING):
+        found = seen(world(60, 0), world(40, 1), report="evidently", detectors=[], folder=tmp_path / "drift")
+    assert found.report is None
+    assert "no drift report" in caplog.text
+
+
+def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentences, tmp_path) -> None:
+    from cl.training.learner import grown, load_learner, new_learner, save_learner
+    from cl.training.snapshot import snapshot
+    from cl.training.version import History, save_history, save_reference
+
+    champion = tmp_path / "champion"
+    config = tiny_config(drift={"report": "off"})
+    save_learner(grown(new_learner(config), ["fee", "loan"], seed=0), champion)
+    save_reference(snapshot(load_learner(champion), sentences(["fee", "loan"], 60, seed=1)), champion)
+    save_history(History(score=0.5), champion)
+
+    def rows_of(ids: list[str], split: str) -> pd.DataFrame:
+        rows = {"train": 24, "validation": 6, "test": 6}[split]
+        return sentences(["fee", "loan", "lamp"], rows, seed=rows, prefix=split)
+
+    found = drift(config, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
+    assert found.drifted and found.new_labels == ["lamp"] and found.promotion_score == 0.5
+    assert "12 rows with labels the champion has never seen: lamp (12)" in {
+        one.summary for one in found.findings
+    }
+
+
+def test_the_first_experience_has_only_new_labels(sentences, tmp_path) -> None:
+    found = drift(
+        settings(),
+        experience="1",
+        champion=None,
+        rows_of=lambda ids, split: sentences(["loan", "fee"], 8),
+        folder=tmp_path,
+    )
+    assert found == Drift(experience="1", drifted=False, new_labels=["fee", "loan"])
+
+
+def test_the_first_sentences_have_entity_types_for_new_labels(tmp_path) -> None:
+    rows = pd.DataFrame(
+        {
+            "id": ["1", "2"],
+            "tokens": [["anna", "in", "york"], ["no"]],
+            "tags": [["B-PER", "O", "B-LOC"], ["O"]],
+        }
+    )
+    config = parse({"task": "token_classification"}, where="test")
+    found = drift(config, experience="1", champion=None, rows_of=lambda ids, split: rows, folder=tmp_path)
+    assert found.new_labels == ["LOC", "PER"]

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cl.evidence import holm, monte_carlo_p, shown, wilson
+
+
+@pytest.mark.parametrize(
+    ("p_values", "rejected"),
+    [
+        ([], []),
+        ([0.05], [True]),
+        ([0.03, 0.03], [False, False]),
+        ([0.04, 0.02], [True, True]),
+        ([0.01, 0.04, 0.03, 0.005], [True, False, False, True]),
+        ([0.9, 0.0001, 0.9, 0.9], [False, True, False, False]),
+    ],
+)
+def test_holm_rejects_step_by_step(p_values, rejected) -> None:
+    assert holm(p_values, alpha=0.05) == rejected
+
+
+def test_a_simulated_p_value_is_never_zero_and_counts_ties() -> None:
+    assert monte_carlo_p(5.0, np.zeros(999)) == 0.001
+    assert monte_carlo_p(0.3, np.array([0.1 + 0.2, 0.3])) == 1.0
+
+
+def test_wilsons_interval_is_the_textbooks_and_stays_between_0_and_1() -> None:
+    interval = wilson(0.1, 20)
+    assert (interval.low, interval.high) == (pytest.approx(0.0279, abs=1e-3), pytest.approx(0.3010, abs=1e-3))
+    assert wilson(1.0, 10).high == pytest.approx(1.0) and wilson(0.0, 10).low == pytest.approx(0.0)
+    assert wilson(1.0, 10).high <= 1.0 and wilson(0.0, 10).low >= 0.0
+
+
+def test_p_values_are_shown_as_people_write_them() -> None:
+    assert [shown(0.00001), shown(0.0123), shown(1.0)] == ["p < 0.0001", "p = 0.012", "p = 1"]
