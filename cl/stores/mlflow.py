@@ -284,7 +284,8 @@ def _quieten() -> None:
 def _signature(learner: Path) -> Any:
     """Return the columns that the task reads and writes, for the model's page and for serving."""
     from mlflow.models import ModelSignature
-    from mlflow.types import Array, ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
 
     from cl import plugins
 

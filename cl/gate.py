@@ -1,0 +1,18 @@
+"""Hold the challenger against every gate; it may serve only when all of them pass."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cl import plugins
+from cl.config import Config
+from cl.gates import Gate
+from cl.records import Evaluation, GateReport
+
+
+def gate(config: Config, evaluation: Evaluation) -> GateReport:
+    """Return the verdict of every configured gate, in the configuration's order."""
+    predictions = pd.read_parquet(evaluation.predictions)
+    gates: list[Gate] = [plugins.build("gates", spec) for spec in config.gates]
+    verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
+    return GateReport(passed=all(verdict.passed for verdict in verdicts), verdicts=verdicts)

@@ -1,0 +1,149 @@
+"""New rows become experiences: checked, compared with the whole stream, split, and written once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import pandas as pd
+
+from cl import plugins
+from cl.config import Config, SplitShares
+from cl.errors import SourceError
+from cl.records import SPLITS, Experience
+from cl.sources import Batch, Source
+from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
+from cl.stores.fingerprints import Fingerprints, Known, fingerprints, load_known, remember
+from cl.stores.local import Project
+from cl.tasks import Task
+from cl.validate import as_text, check_rows, counted, raw_json, readable, refuse_numeric_labels, split_names
+
+log = logging.getLogger(__name__)
+MAX_GROUPS = 400
+
+
+class Fate(IntEnum):
+    """What becomes of a good row when it is compared with all others."""
+
+    KEPT = KEPT
+    SEEN = 1
+    REPEATED = 2
+    DUPLICATE_ID = 3
+    CONTRADICTING = 4
+
+
+REASONS = {int(Fate.DUPLICATE_ID): "duplicate id", int(Fate.CONTRADICTING): "contradicting labels"}
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one staged experience."""
+
+    experience: Experience | None
+    seen: int
+    reasons: Counter[str]
+
+
+def ingest(
+    config: Config, project: Project, source: Source, *, on_progress: Callable[[int], None] | None = None
+) -> list[Experience]:
+    """Return the experiences that a source's new rows became; none when every row was seen before.
+
+    Rows that cannot be learnt from are kept apart under data/quarantine. Killed at any moment and repeated with
+    the same input, it ends in the same state as undisturbed.
+
+    Args:
+        config: the columns, the limits and the split.
+        project: where the experiences go; the caller holds its lock.
+        source: where the rows come from.
+        on_progress: told how many rows have been read so far.
+
+    Raises:
+        SourceError: an input cannot be read or holds no good row; it has changed nothing.
+    """
+    task: Task = plugins.build("tasks", config.task)
+    told = on_progress or (lambda rows: None)
+    sweep(project)
+    known = load_known(project)
+    made: list[Experience] = []
+    try:
+        for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
+            made += _ingest_batch(batch, config, project, task, known, told)
+    finally:
+        sweep(project)
+    return made
+
+
+def split_numbers(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
+    """Return for each hashed id the place of its split in `SPLITS`: the same on every machine, for ever."""
+    place = ids / 2.0**64
+    numbers = np.where(place < shares.test + shares.validation, SPLITS.index("validation"), SPLITS.index("train"))
+    return np.where(place < shares.test, SPLITS.index("test"), numbers).astype(np.int8)
+
+
+def fates(prints: Fingerprints, known: Known) -> np.ndarray:
+    """Return what becomes of each row of a coming experience.
+
+    Seen is what an earlier experience holds already; of the rest, inputs with more than one answer are all set
+    aside, then later rows with the id of an earlier one, unless they only repeat it.
+    """
+    fate = np.full(len(prints.ids), Fate.KEPT, dtype=np.int8)
+    fate[_among(prints.ids, known.ids)] = Fate.DUPLICATE_ID
+    seen = _among(prints.contents, known.contents)
+    fate[seen] = Fate.SEEN
+    fresh = np.flatnonzero(~seen)
+    fate[fresh[_ambiguous(prints.inputs[fresh], prints.contents[fresh])]] = Fate.CONTRADICTING
+    left = np.flatnonzero(fate == Fate.KEPT)
+    fate[left] = _repeats(prints.ids[left], prints.contents[left])
+    return fate
+
+
+def _ingest_batch(
+    batch: Batch, config: Config, project: Project, task: Task, known: Known, told: Callable[[int], None]
+) -> list[Experience]:
+    staged = _stage(batch, config, project, task, told)
+    reasons: Counter[str] = Counter()
+    made, seen = [], 0
+    for one in staged:
+        outcome = _settle(one, batch, project, known)
+        reasons += outcome.reasons
+        seen += outcome.seen
+        if outcome.experience:
+            made.append(outcome.experience)
+    if not made and not seen and reasons:
+        rows = sum(reasons.values())
+        raise SourceError(f"{batch.origin}: no good row among {rows}: {counted(reasons)}")
+    if not made:
+        log.info("%s: nothing new (%d rows seen before, %d set aside)", batch.origin, seen, reasons.total())
+    return made
+
+
+def _stage(
+    batch: Batch, config: Config, project: Project, task: Task, told: Callable[[int], None]
+) -> list[Staged]:
+    """Check all rows and put them, group by group, on this machine's disk; groups in order of appearance."""
+    groups: dict[str, Staged] = {}
+    read = 0
+    current = None
+    try:
+        for chunk in batch.chunks:
+            if read == 0:
+                refuse_numeric_labels(chunk, config, task, origin=batch.origin)
+            checked = check_rows(chunk, config, task, origin=batch.origin)
+            names = _group_names(chunk, config, batch, current)
+            current = names.iloc[-1]
+            for name in names.unique():
+                if name not in groups:
+                    groups[name] = _new_group(name, len(groups), config, batch, project)
+                _add(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
+                groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
+            read += len(chunk)
+            told(read)
+    finally:
+        for one in groups.values():
+            one.close()
+    return list(groups.values())

@@ -1,0 +1,131 @@
+"""The experiences of the stream, as they lie under data/: read only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from cl.errors import StoreError
+from cl.records import SPLITS, Experience
+from cl.stores.local import Project
+
+PLACED = re.compile(r"(\d{4,})-.+")
+QUARANTINE_COLUMNS = ["id", "reason", "row"]
+
+
+@dataclass(frozen=True)
+class Experiences:
+    """All that was ingested into a project."""
+
+    project: Project
+
+    def all(self) -> list[Experience]:
+        """Return every experience, in the order in which they came.
+
+        Raises:
+            StoreError: one of them is damaged.
+        """
+        return [self.get(name) for name in self._ids()]
+
+    def get(self, id: str) -> Experience:
+        """Return one experience.
+
+        Raises:
+            StoreError: there is none of that id, or its record is damaged.
+        """
+        path = self.project.experiences / id / "experience.json"
+        if not PLACED.fullmatch(id) or not path.parent.is_dir():
+            raise StoreError(f"no experience '{id}'; there are: {', '.join(self._ids()) or 'none'}")
+        try:
+            return Experience.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy()}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy()}") from None
+
+    def rows(self, id: str, split: str) -> pd.DataFrame:
+        """Return the rows of one split, in the order in which they came.
+
+        Raises:
+            StoreError: there is no such experience, or its file is damaged.
+        """
+        assert split in SPLITS, split
+        self.get(id)
+        return _frame(self.project.experiences / id / f"{split}.parquet")
+
+    def rows_of(self, ids: Sequence[str], split: str) -> pd.DataFrame:
+        """Return the rows of one split of several experiences, one after the other.
+
+        Raises:
+            StoreError: one of them is not there or damaged.
+        """
+        return self.past(ids, split).drop(columns="experience")
+
+    def past(self, ids: Sequence[str], split: str) -> pd.DataFrame:
+        """Return the rows of several experiences with a column ``experience`` that says whose they are.
+
+        Raises:
+            StoreError: one of them is not there or damaged.
+        """
+        if not ids:
+            return self._no_rows().assign(experience=pd.Series(dtype=object))
+        return pd.concat([self.rows(one, split).assign(experience=one) for one in ids], ignore_index=True)
+
+    def quarantined(self, id: str) -> pd.DataFrame:
+        """Return the rows that were set aside: id, reason, and the raw row as JSON; none is an empty frame.
+
+        Raises:
+            StoreError: there is no such experience, or rows were set aside and their file is gone or damaged.
+        """
+        if not self.get(id).quarantined:
+            return pd.DataFrame(columns=QUARANTINE_COLUMNS, dtype=object)
+        return _frame(self.project.quarantine / f"{id}.parquet")
+
+    def next_id(self, name: str) -> str:
+        """Return the id of an experience that comes after all others."""
+        last = max((_number(one) for one in self._ids()), default=0)
+        return f"{last + 1:04d}-{slug(name)}"
+
+    def _ids(self) -> list[str]:
+        folder = self.project.experiences
+        found = [one.name for one in folder.iterdir() if PLACED.fullmatch(one.name)] if folder.is_dir() else []
+        return sorted(found, key=lambda one: (_number(one), one))
+
+    def _no_rows(self) -> pd.DataFrame:
+        ids = self._ids()
+        columns = list(self.rows(ids[0], "train").columns) if ids else ["id", "text", "label", "date"]
+        return pd.DataFrame(columns=columns, dtype=object)
+
+
+def slug(name: str) -> str:
+    """Return a name as a part of a file name: lower case, words joined by dashes.
+
+    >>> slug("Month 3 (late)")
+    'month-3-late'
+    """
+    return "-".join(re.findall(r"[^\W_]+", name.lower()))[:60].strip("-") or "batch"
+
+
+def _number(id: str) -> int:
+    return int(id.split("-", 1)[0])
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
+    except FileNotFoundError:
+        raise StoreError(f"{path}: is missing; {_remedy()}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path}: is damaged: {' '.join(str(error).split())}; {_remedy()}") from None
+
+
+def _remedy() -> str:
+    return "`dvc checkout` brings back the version that was committed"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cl.errors import ConflictError, StoreError
+from cl.stores.ledger import Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Ledger:
+    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def move(ledger: Ledger, to: str, action="promote") -> None:
+    entry = ledger.intend("m", action, expected=ledger.champion("m"), to=to, why="test", actor="me")
+    ledger.commit("m", entry)
+
+
+def test_a_committed_move_makes_the_champion_and_an_intent_does_not(ledger) -> None:
+    entry = ledger.intend("m", "promote", expected=None, to="1", why="first", actor="me")
+    assert ledger.champion("m") is None and ledger.open_intent("m") == entry
+    ledger.commit("m", entry)
+    assert ledger.champion("m") == "1" and ledger.open_intent("m") is None
+
+
+def test_a_move_from_a_champion_that_is_no_longer_one_is_refused(ledger) -> None:
+    move(ledger, "1")
+    with pytest.raises(ConflictError, match="the champion of 'm' is version 1 now, not none"):
+        ledger.intend("m", "promote", expected=None, to="2", why="stale", actor="me")
+
+
+def test_an_abandoned_move_leaves_the_champion_and_frees_the_ledger(ledger) -> None:
+    move(ledger, "1")
+    ledger.abandon("m", ledger.intend("m", "promote", expected="1", to="2", why="no", actor="me"))
+    assert ledger.champion("m") == "1"
+    move(ledger, "3")
+    assert [entry.state for entry in ledger.entries("m")] == ["committed", "abandoned", "committed"]
+
+
+def test_two_rollbacks_in_a_row_go_further_back(ledger) -> None:
+    for version in "123":
+        move(ledger, version)
+    assert ledger.previous("m") == "2"
+    move(ledger, "2", "rollback")
+    assert ledger.previous("m") == "1"
+    move(ledger, "1", "rollback")
+    assert ledger.previous("m") is None
+    move(ledger, "4")
+    assert ledger.previous("m") == "1"
+
+
+def test_models_do_not_know_each_other(ledger) -> None:
+    move(ledger, "7")
+    assert ledger.champion("other") is None
+
+
+def test_four_processes_promoting_at_once_leave_one_unbroken_chain(ledger) -> None:
+    code = (
+        "import sys\n"
+        "from cl.errors import ConflictError; from cl.stores.ledger import Ledger\n"
+        "ledger, me, done = Ledger(sys.argv[1]), sys.argv[2], 0\n"
+        "while done < 15:\n"
+        "    try:\n"
+        "        e = ledger.intend('m', 'promote', expected=ledger.champion('m'), to=f'{me}{done}', why='', actor=me)\n"
+        "        ledger.commit('m', e); done += 1\n"
+        "    except ConflictError: pass\n"
+    )
+    racers = [subprocess.Popen([sys.executable, "-c", code, ledger.uri, name], stderr=subprocess.PIPE) for name in "abcd"]
+    for racer in racers:
+        _, errors = racer.communicate(timeout=120)
+        assert racer.returncode == 0, errors.decode()
+    entries = ledger.entries("m")
+    assert [entry.sequence for entry in entries] == list(range(1, 61))
+    assert {entry.state for entry in entries} == {"committed"}
+    assert [entry.from_version for entry in entries[1:]] == [entry.to_version for entry in entries[:-1]]
+
+
+def test_a_database_out_of_reach_is_one_line_without_the_password() -> None:
+    with pytest.raises(StoreError) as error:
+        Ledger("postgresql+psycopg2://me:secret@127.0.0.1:9/x").entries("m")
+    assert "secret" not in str(error.value) and "\n" not in str(error.value)
