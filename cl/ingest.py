@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -15,15 +15,15 @@ from cl import plugins
 from cl.config import Config, SplitShares
 from cl.errors import SourceError
 from cl.records import SPLITS, Experience
+from cl.rows import as_text, check_rows, counted, raw_json, readable, refuse_numeric_labels, split_names
 from cl.sources import Batch, Source
 from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
 from cl.stores.fingerprints import Fingerprints, Known, fingerprints, load_known, remember
 from cl.stores.local import Project
 from cl.tasks import Task
-from cl.validate import as_text, check_rows, counted, raw_json, readable, refuse_numeric_labels, split_names
 
 log = logging.getLogger(__name__)
-MAX_GROUPS = 400
+MAX_GROUPS = 300
 
 
 class Fate(IntEnum):
@@ -53,8 +53,8 @@ def ingest(
 ) -> list[Experience]:
     """Return the experiences that a source's new rows became; none when every row was seen before.
 
-    Rows that cannot be learnt from are kept apart under data/quarantine. Killed at any moment and repeated with
-    the same input, it ends in the same state as undisturbed.
+    Rows that cannot be learnt from are kept apart under data/quarantine. Killed at any moment and repeated
+    with the same input, it ends in the same state as undisturbed.
 
     Args:
         config: the columns, the limits and the split.
@@ -81,15 +81,16 @@ def ingest(
 def split_numbers(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
     """Return for each hashed id the place of its split in `SPLITS`: the same on every machine, for ever."""
     place = ids / 2.0**64
-    numbers = np.where(place < shares.test + shares.validation, SPLITS.index("validation"), SPLITS.index("train"))
-    return np.where(place < shares.test, SPLITS.index("test"), numbers).astype(np.int8)
+    train, validation, test = range(len(SPLITS))
+    held_out = np.where(place < shares.test, test, validation)
+    return np.where(place < shares.test + shares.validation, held_out, train).astype(np.int8)
 
 
 def fates(prints: Fingerprints, known: Known) -> np.ndarray:
     """Return what becomes of each row of a coming experience.
 
-    Seen is what an earlier experience holds already; of the rest, inputs with more than one answer are all set
-    aside, then later rows with the id of an earlier one, unless they only repeat it.
+    Seen is what an earlier experience holds already; of the rest, inputs with more than one answer are all
+    set aside, then later rows with the id of an earlier one, unless they only repeat it.
     """
     fate = np.full(len(prints.ids), Fate.KEPT, dtype=np.int8)
     fate[_among(prints.ids, known.ids)] = Fate.DUPLICATE_ID
@@ -131,14 +132,15 @@ def _stage(
     current = None
     try:
         for chunk in batch.chunks:
+            chunk = chunk.reset_index(drop=True)
             if read == 0:
                 refuse_numeric_labels(chunk, config, task, origin=batch.origin)
             checked = check_rows(chunk, config, task, origin=batch.origin)
-            names = _group_names(chunk, config, batch, current)
+            names = _group_names(chunk, config, current or batch.name)
             current = names.iloc[-1]
             for name in names.unique():
                 if name not in groups:
-                    groups[name] = _new_group(name, len(groups), config, batch, project)
+                    groups[name] = _new_group(name, len(groups), batch, config, project)
                 _add(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
                 groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
             read += len(chunk)
@@ -147,3 +149,83 @@ def _stage(
         for one in groups.values():
             one.close()
     return list(groups.values())
+
+
+def _group_names(chunk: pd.DataFrame, config: Config, before: str) -> pd.Series:
+    """Return whose each row is; a row that does not say belongs where its neighbour before does."""
+    column = config.data.group_by
+    if column is None or column not in chunk:
+        return pd.Series(before, index=chunk.index, dtype=object)
+    names = pd.Series([readable(name) for name in as_text(chunk[column])], index=chunk.index, dtype=object)
+    return names.ffill().bfill().fillna(before)
+
+
+def _new_group(name: str, number: int, batch: Batch, config: Config, project: Project) -> Staged:
+    if number >= MAX_GROUPS:
+        raise SourceError(
+            f"{batch.origin}: column '{config.data.group_by}' has more than {MAX_GROUPS} values, "
+            "and each would become an experience; set data.group_by to a column with fewer"
+        )
+    return Staged(name, staging(project) / str(number))
+
+
+def _add(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config) -> None:
+    if rows.empty:
+        return
+    prints = fingerprints(rows)
+    raw = chunk.loc[rows.index]
+    if config.data.split_column is None:
+        splits = split_numbers(prints.ids, config.data.split)
+    else:
+        names = split_names(raw[config.data.split_column])
+        splits = np.array([SPLITS.index(name) for name in names if name], dtype=np.int8)
+    staged.add(rows, raw_json(raw), prints, splits)
+
+
+def _settle(staged: Staged, batch: Batch, project: Project, known: Known) -> _Outcome:
+    """Decide every row's fate and publish those that are kept, if there are any."""
+    prints = staged.fingerprints()
+    fate = fates(prints, known)
+    count = {one: int((fate == one).sum()) for one in Fate}
+    if not count[Fate.KEPT]:
+        across = Counter({reason: count[Fate(number)] for number, reason in REASONS.items()})
+        reasons = staged.reasons + across
+        if reasons:
+            log.warning("%s: '%s' has no new row; not kept: %s", batch.origin, staged.name, counted(reasons))
+        return _Outcome(None, count[Fate.SEEN], reasons)
+    counts = {"duplicates": count[Fate.REPEATED], "seen": count[Fate.SEEN]}
+    experience = publish(project, staged, fate, REASONS, origin=batch.origin, counts=counts)
+    kept = fate == Fate.KEPT
+    remember(project, experience, known, ids=prints.ids[kept], contents=prints.contents[kept])
+    log.info("%s: %d rows from %s", experience.id, experience.total, batch.origin)
+    return _Outcome(experience, count[Fate.SEEN], Counter(experience.quarantined))
+
+
+def _among(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
+    """Tell which values occur in any of the known arrays, one of which is in memory at a time."""
+    ordered = np.sort(values)
+    found = [np.empty(0, dtype=values.dtype)]
+    for past in known if len(ordered) else []:
+        place = np.minimum(np.searchsorted(ordered, past), len(ordered) - 1)
+        found.append(np.unique(past[ordered[place] == past]))
+    return np.isin(values, np.concatenate(found))
+
+
+def _ambiguous(inputs: np.ndarray, contents: np.ndarray) -> np.ndarray:
+    """Tell which inputs have more than one answer."""
+    order = np.lexsort((contents, inputs))
+    same_input = inputs[order][1:] == inputs[order][:-1]
+    differs = same_input & (contents[order][1:] != contents[order][:-1])
+    return np.isin(inputs, inputs[order][1:][differs])
+
+
+def _repeats(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
+    """Return the fate of each row by the earlier rows with its id."""
+    order = np.argsort(ids, kind="stable")
+    starts = np.ones(len(ids), dtype=bool)
+    starts[1:] = ids[order][1:] != ids[order][:-1]
+    first = order[np.maximum.accumulate(np.where(starts, np.arange(len(ids)), 0))]
+    fate = np.empty(len(ids), dtype=np.int8)
+    fate[order] = np.where(contents[order] == contents[first], Fate.REPEATED, Fate.DUPLICATE_ID)
+    fate[order[starts]] = Fate.KEPT
+    return fate

@@ -18,7 +18,8 @@ class LearnerModel(mlflow.pyfunc.PythonModel):
 
         self.learner = load_learner(Path(context.artifacts["learner"]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    # MLflow reads type hints as the signature; the version has one of its own
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Return one prediction a row, in the rows' order."""
         from cl.training.inference import predict
 

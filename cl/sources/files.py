@@ -22,7 +22,7 @@ from cl.sources import Batch, Source
 log = logging.getLogger(__name__)
 
 UNREADABLE = "__unreadable__"
-"""Column of a chunk that holds the raw line, or CSV fields, where no row could be read; absent if all could."""
+"""Column of a chunk with the raw line where no row could be read; absent where all could."""
 
 CHUNK_CHARS = 32_000_000
 UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
@@ -52,8 +52,9 @@ class Files(Source):
         for path in paths:
             suffix = format_of(path)
             assert suffix is not None
+            origin = path.relative_to(root) if path.is_relative_to(root) else path
             chunks = _guarded(path, READERS[suffix](path, chunk_rows))
-            yield Batch(name=path.name[: -len(suffix)], origin=_origin(path, root), chunks=chunks)
+            yield Batch(name=path.name[: -len(suffix)], origin=str(origin), chunks=chunks)
 
     def _found(self, place: Path) -> list[Path]:
         known = ", ".join(READERS)
@@ -62,7 +63,7 @@ class Files(Source):
                 raise SourceError(f"{place}: no such file or folder")
             if not place.is_dir():
                 if format_of(place) is None:
-                    raise SourceError(f"{place}: cannot read '{place.suffix or place.name}' files; known are: {known}")
+                    raise SourceError(f"{place}: not a kind of file that can be read; known are: {known}")
                 return [place]
             inside = sorted(path for path in place.glob(self.only or "*") if path.is_file())
         except (OSError, ValueError, NotImplementedError) as error:
@@ -128,7 +129,7 @@ def _csv_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
                     continue
                 if len(fields) != len(names):
                     unreadable[len(rows)] = lines.give_up_first()
-            size += len(lines.record[0])
+            size += sum(map(len, lines.record))
             rows.append([None] * len(names) if len(rows) in unreadable else fields)
             if len(rows) >= chunk_rows or size > CHUNK_CHARS:
                 yield _frame(names, rows, unreadable)
@@ -223,8 +224,8 @@ def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
 
 
 def _as_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
-    texts = (pa.types.is_string, pa.types.is_large_string)
-    columns = [one.cast(pa.binary()) if any(is_text(one.type) for is_text in texts) else one for one in batch.columns]
+    texts = (pa.string(), pa.large_string())
+    columns = [one.cast(pa.binary()) if one.type in texts else one for one in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
@@ -251,10 +252,6 @@ def _guarded(path: Path, chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFram
         raise SourceError(f"{path}: is not a whole gzip file: {error}") from None
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-
-
-def _origin(path: Path, root: Path) -> str:
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _size(path: Path) -> int:

@@ -52,7 +52,9 @@ class Sql(Source):
         try:
             return make_url(text)
         except (ArgumentError, ValueError):
-            raise SourceError("url: not an SQLAlchemy URL; it looks like postgresql://user:password@host/name") from None
+            raise SourceError(
+                "url: no SQLAlchemy URL; such as postgresql://user:password@host/name"
+            ) from None
 
     def _chunks(self, url: URL, chunk_rows: int) -> Iterator[pd.DataFrame]:
         from sqlalchemy import create_engine

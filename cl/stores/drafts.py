@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from cl.records import SPLITS, Experience
 from cl.stores.dvc import mark_pending
 from cl.stores.experiences import Experiences
 from cl.stores.fingerprints import Fingerprints, joined
-from cl.stores.local import Project, place, sha256
+from cl.stores.local import Project, place, sha256, write_text
 
 DRAFT = ".draft-"
 KEPT = 0
@@ -31,7 +30,7 @@ TYPES = {"tokens": WORDS, "tags": WORDS}
 
 
 class Table:
-    """A Parquet file that grows chunk by chunk; the file appears with the first chunk or at the end."""
+    """A Parquet file that grows chunk by chunk, one row group each."""
 
     def __init__(self, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,13 +42,13 @@ class Table:
     def add(self, rows: pa.Table) -> None:
         """Append rows."""
         if rows.num_rows:
-            self._writer.write_table(rows)
+            self._writer.write_table(rows, row_group_size=rows.num_rows)
             self.rows += rows.num_rows
 
     def __enter__(self) -> Table:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -82,6 +81,8 @@ class Staged:
 
     def set_aside(self, bad: pd.DataFrame) -> None:
         """Append broken rows: id, reason, row."""
+        if bad.empty:
+            return
         self._bad = self._bad or Table(self.folder / "bad.parquet", QUARANTINE, compression="lz4")
         self._bad.add(pa.Table.from_pandas(bad, QUARANTINE, preserve_index=False))
         self.reasons.update(bad["reason"])
@@ -101,6 +102,13 @@ class Staged:
         """Return the hashes of all good rows."""
         return joined(self.prints)
 
+    def places(self) -> Iterator[slice]:
+        """Yield where the rows of each piece of `good` stand among all good rows."""
+        start = 0
+        for splits in self.splits:
+            yield slice(start, start + len(splits))
+            start += len(splits)
+
     def good(self) -> Iterator[pa.Table]:
         """Yield the good rows again, in pieces, with their raw form in the column ``row``."""
         return _pieces(self._good)
@@ -111,7 +119,7 @@ class Staged:
 
 
 def sweep(project: Project) -> None:
-    """Remove what an interrupted ingest left: drafts, staged rows, and quarantines without their experience."""
+    """Remove what an interrupted ingest left: drafts, staged rows, quarantines without an experience."""
     shutil.rmtree(staging(project), ignore_errors=True)
     for draft in [*project.experiences.glob(f"{DRAFT}*"), *project.quarantine.glob(f"{DRAFT}*")]:
         shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
@@ -126,85 +134,97 @@ def staging(project: Project) -> Path:
 
 
 def publish(
-    project: Project, staged: Staged, fates: np.ndarray, reasons: Mapping[int, str], *, origin: str, counts: dict[str, int]
+    project: Project,
+    staged: Staged,
+    fates: np.ndarray,
+    reasons: Mapping[int, str],
+    *,
+    origin: str,
+    counts: dict[str, int],
 ) -> Experience:
-    """Write the rows whose fate is ``KEPT`` as an experience, the others of a reason into quarantine, and return it.
+    """Write rows as an experience, the broken ones into quarantine, make both visible, and return it.
 
     Args:
         project: where.
         staged: the rows.
-        fates: one a good row.
-        reasons: what fates mean that lead to quarantine.
+        fates: one a good row; those that are ``KEPT`` make the experience.
+        reasons: the fates that lead to quarantine, and what to call them there.
         origin: what it was read from.
         counts: further fields of the record: ``duplicates``, ``seen``.
     """
     id = Experiences(project).next_id(staged.name)
     draft = project.experiences / f"{DRAFT}{id}"
     aside = project.quarantine / f"{DRAFT}{id}.parquet"
-    written = _write(staged, fates, reasons, draft, aside)
+    rows = _write_splits(staged, fates, draft)
+    quarantined = staged.reasons + _write_quarantine(staged, fates, reasons, aside)
     experience = Experience(
         id=id,
         name=staged.name,
         source=origin,
         ingested_at=datetime.now(UTC),
-        rows=written.rows,
-        labels=dict(sorted(written.labels.items())),
-        quarantined=dict(sorted(written.quarantined.items())),
+        rows=rows,
+        labels=_labels(draft),
+        quarantined=dict(sorted(quarantined.items())),
         digest=_digest(draft),
         **counts,
     )
-    (draft / "experience.json").write_text(experience.model_dump_json(indent=1), encoding="utf-8")
-    if written.quarantined:
-        aside.replace(project.quarantine / f"{id}.parquet")
-    else:
-        aside.unlink()
+    write_text(draft / "experience.json", experience.model_dump_json(indent=1))
     mark_pending(project, id)
+    if quarantined:
+        aside.replace(project.quarantine / f"{id}.parquet")
     place(draft, project.experiences / id)
     return experience
 
 
-@dataclass
-class _Written:
-    rows: dict[str, int]
-    labels: Counter[str]
-    quarantined: Counter[str]
-
-
-def _write(staged: Staged, fates: np.ndarray, reasons: Mapping[int, str], draft: Path, aside: Path) -> _Written:
-    splits = np.concatenate(staged.splits)
-    labels: Counter[str] = Counter()
-    quarantined = Counter(staged.reasons)
-    tables: dict[str, Table] = {}
-    at = 0
-    with Table(aside, QUARANTINE) as bad:
-        for piece in staged.bad():
-            bad.add(piece)
-        for piece in staged.good():
-            here = slice(at, at + piece.num_rows)
-            at += piece.num_rows
-            rows = piece.drop_columns("row")
-            for number, split in enumerate(SPLITS):
-                table = tables.setdefault(split, tables.get(split) or Table(draft / f"{split}.parquet", rows.schema))
-                table.add(rows.filter(pa.array((fates[here] == KEPT) & (splits[here] == number))))
-            labels.update(_labels(rows.filter(pa.array(fates[here] == KEPT))))
-            for fate, reason in reasons.items():
-                broken = piece.filter(pa.array(fates[here] == fate))
-                bad.add(_set_aside(broken, reason))
-                quarantined[reason] += broken.num_rows
-    for table in tables.values():
+def _write_splits(staged: Staged, fates: np.ndarray, draft: Path) -> dict[str, int]:
+    """Write the kept rows of each split into its file and return how many there are."""
+    numbers = np.where(fates == KEPT, np.concatenate(staged.splits), -1)
+    tables: list[Table] = []
+    for piece, here in zip(staged.good(), staged.places(), strict=True):
+        rows = piece.drop_columns("row")
+        tables = tables or [Table(draft / f"{split}.parquet", rows.schema) for split in SPLITS]
+        for number, table in enumerate(tables):
+            table.add(rows.filter(pa.array(numbers[here] == number)))
+    for table in tables:
         table.close()
-    return _Written({split: tables[split].rows for split in SPLITS}, labels, +quarantined)
+    return {split: table.rows for split, table in zip(SPLITS, tables, strict=True)}
 
 
-def _set_aside(rows: pa.Table, reason: str) -> pa.Table:
-    return pa.table([rows["id"], pa.array([reason] * rows.num_rows, pa.string()), rows["row"]], schema=QUARANTINE)
+def _write_quarantine(
+    staged: Staged, fates: np.ndarray, reasons: Mapping[int, str], path: Path
+) -> Counter[str]:
+    """Write all broken rows into one file and return how many were found by comparison, by reason."""
+    found: Counter[str] = Counter()
+    with Table(path, QUARANTINE) as table:
+        for piece in staged.bad():
+            table.add(piece)
+        for piece, here in zip(staged.good(), staged.places(), strict=True):
+            for fate, reason in reasons.items():
+                rows = piece.filter(pa.array(fates[here] == fate))
+                found[reason] += rows.num_rows
+                told = pa.array([reason] * rows.num_rows, pa.string())
+                table.add(pa.table([rows["id"], told, rows["row"]], schema=QUARANTINE))
+    return +found
 
 
-def _labels(rows: pa.Table) -> Counter[str]:
-    """Count rows of each label, or rows that hold each entity type."""
-    if "label" in rows.column_names:
-        return Counter({one["values"]: one["counts"] for one in rows["label"].value_counts().to_pylist()})
-    return Counter(kind for tags in rows["tags"].to_pylist() for kind in {tag[2:] for tag in tags if tag != "O"})
+def _labels(draft: Path) -> dict[str, int]:
+    """Count the rows of each label, or the rows that hold each entity type."""
+    count: Counter[str] = Counter()
+    for split in SPLITS:
+        with pq.ParquetFile(draft / f"{split}.parquet") as file:
+            answer = "label" if "label" in file.schema_arrow.names else "tags"
+            for batch in file.iter_batches(columns=[answer]):
+                if answer == "label":
+                    count.update(
+                        {one["values"]: one["counts"] for one in batch["label"].value_counts().to_pylist()}
+                    )
+                else:
+                    count.update(kind for tags in batch["tags"].to_pylist() for kind in _entity_types(tags))
+    return dict(sorted(count.items()))
+
+
+def _entity_types(tags: list[str]) -> set[str]:
+    return {tag[2:] for tag in tags if tag != "O"}
 
 
 def _digest(folder: Path) -> str:

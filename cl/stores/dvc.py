@@ -51,7 +51,8 @@ class DataVersions:
             with _quietly(root):
                 from dvc.repo import Repo
 
-                Repo.init(str(root), no_scm=not (root / ".git").exists(), force=(root / ".dvc").exists()).close()
+                alone = not (root / ".git").exists()
+                Repo.init(str(root), no_scm=alone, force=(root / ".dvc").exists()).close()
         self._configure()
         ignore = root / ".dvcignore"
         lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
@@ -69,7 +70,7 @@ class DataVersions:
             return known
         self.initialise()
         self.project.data.mkdir(exist_ok=True)
-        self._with_repo(lambda repo: (repo.add("data"), repo.push(targets=["data.dvc"])))
+        self._with_repo(lambda repo: (repo.add(str(self.project.data)), repo.push(targets=[str(self._file)])))
         _pending(self.project).unlink(missing_ok=True)
         version = self.current()
         if version is None:
@@ -88,7 +89,7 @@ class DataVersions:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError):
-            raise StoreError(f"{self._file}: is damaged; remove it, and the next ingest versions data/ anew") from None
+            raise StoreError(f"{self._file}: is damaged; remove it, and data/ is versioned anew") from None
 
     def is_clean(self) -> bool:
         """Tell whether every experience under data/ is in the last version."""
@@ -104,12 +105,12 @@ class DataVersions:
             StoreError: data/ holds experiences that no version has, or the version cannot be had.
         """
         if _pending(self.project).exists():
-            raise StoreError(f"{self.project.data}: holds experiences that are not versioned yet; run `cl run` first")
+            raise StoreError(f"{self.project.data}: holds experiences without a version; `cl run` first")
         self.initialise()
         before = self._file.read_text(encoding="utf-8") if self._file.exists() else None
         write_text(self._file, version if ":" in version else _pointer(version))
         try:
-            self._with_repo(lambda repo: repo.pull(targets=["data.dvc"]))
+            self._with_repo(lambda repo: repo.pull(targets=[str(self._file)]))
         except StoreError:
             self._file.unlink() if before is None else write_text(self._file, before)
             raise
@@ -155,7 +156,9 @@ class DataVersions:
                         return do(repo)
             except LockError:
                 if time.monotonic() > deadline:
-                    raise StoreError(f"{self.project.root}: another DVC command holds .dvc/tmp/lock; end it") from None
+                    raise StoreError(
+                        f"{self.project.root}: another DVC command holds .dvc/tmp/lock"
+                    ) from None
                 time.sleep(0.5)
 
 
@@ -164,6 +167,7 @@ def _quietly(root: Path) -> Iterator[None]:
     """Keep DVC's hints and bars off the terminal, and turn its errors into ours."""
     from dvc.lock import LockError
 
+    logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             yield

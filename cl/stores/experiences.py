@@ -96,8 +96,8 @@ class Experiences:
 
     def _ids(self) -> list[str]:
         folder = self.project.experiences
-        found = [one.name for one in folder.iterdir() if PLACED.fullmatch(one.name)] if folder.is_dir() else []
-        return sorted(found, key=lambda one: (_number(one), one))
+        names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+        return sorted(filter(PLACED.fullmatch, names), key=lambda one: (_number(one), one))
 
     def _no_rows(self) -> pd.DataFrame:
         ids = self._ids()

@@ -64,7 +64,9 @@ def joined(parts: Sequence[Fingerprints]) -> Fingerprints:
 
 def inputs(rows: pd.DataFrame) -> list[str]:
     """Return what a model is given, as one string a row."""
-    return rows["text"].tolist() if "text" in rows else [BETWEEN_WORDS.join(tokens) for tokens in rows["tokens"]]
+    if "text" in rows:
+        return rows["text"].tolist()
+    return [BETWEEN_WORDS.join(tokens) for tokens in rows["tokens"]]
 
 
 def contents(rows: pd.DataFrame) -> list[str]:
@@ -76,9 +78,8 @@ def contents(rows: pd.DataFrame) -> list[str]:
 def hashes(texts: Iterable[str]) -> np.ndarray:
     """Return eight bytes of BLAKE2b for each text, as unsigned integers."""
     blake2b = hashlib.blake2b
-    return np.frombuffer(
-        b"".join([blake2b(text.encode("utf-8"), digest_size=8).digest() for text in texts]), dtype=np.dtype("<u8")
-    )
+    digests = [blake2b(text.encode("utf-8"), digest_size=8).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), dtype=np.dtype("<u8"))
 
 
 def made_ids(rows: pd.DataFrame) -> list[str]:
@@ -87,18 +88,28 @@ def made_ids(rows: pd.DataFrame) -> list[str]:
 
 
 def load_known(project: Project) -> Known:
-    """Return the hashes of all rows of the stream; those not kept on this machine are computed from the Parquet."""
+    """Return the hashes of all rows of the stream; what this machine lacks is computed from data/ alone."""
     known = Known()
     for experience in Experiences(project).all():
         remember(project, experience, known)
     return known
 
 
-def remember(project: Project, experience: Experience, known: Known) -> None:
-    """Add an experience's rows to the known ones, and keep their hashes for the next time."""
+def remember(
+    project: Project,
+    experience: Experience,
+    known: Known,
+    *,
+    ids: np.ndarray | None = None,
+    contents: np.ndarray | None = None,
+) -> None:
+    """Add an experience's rows to the known ones, and keep their hashes on this machine for the next time."""
     path = project.work / "known" / f"{experience.id}-{experience.digest[:16]}.npy"
     if not _is_whole(path, experience):
-        _write(path, *_computed(project, experience))
+        if ids is None or contents is None:
+            computed = _computed(project, experience)
+            ids, contents = computed.ids, computed.contents
+        _write(path, ids, contents)
     kept = np.load(path, mmap_mode="r")
     known.add(kept[0], kept[1])
 
@@ -119,7 +130,7 @@ def _write(path: Path, ids: np.ndarray, contents: np.ndarray) -> None:
     draft.replace(path)
 
 
-def _computed(project: Project, experience: Experience) -> tuple[np.ndarray, np.ndarray]:
+def _computed(project: Project, experience: Experience) -> Fingerprints:
     parts = []
     for split in SPLITS:
         path = project.experiences / experience.id / f"{split}.parquet"
@@ -128,5 +139,4 @@ def _computed(project: Project, experience: Experience) -> tuple[np.ndarray, np.
                 parts += [fingerprints(batch.to_pandas()) for batch in file.iter_batches(batch_size=50_000)]
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    every = joined(parts)
-    return every.ids, every.contents
+    return joined(parts)

@@ -1,0 +1,266 @@
+"""Which rows are fit to learn from: a chunk of raw rows in, canonical rows and broken ones out."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cl.config import Config
+from cl.errors import SourceError
+from cl.sources.files import UNREADABLE
+from cl.stores.fingerprints import made_ids
+from cl.tasks import Task
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+quoted = json.encoder.encode_basestring
+to_json = json.JSONEncoder(
+    ensure_ascii=False, default=lambda value: value.tolist() if isinstance(value, np.ndarray) else str(value)
+).encode
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A chunk's rows in canonical columns, with the chunk's index, and those set aside: id, reason, row."""
+
+    good: pd.DataFrame
+    bad: pd.DataFrame
+
+
+def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str = "input") -> Checked:
+    """Return a chunk's good rows in canonical columns, and its broken ones with the reason.
+
+    Reasons that need the other chunks (duplicate ids, contradicting labels) are found by `cl.ingest`.
+
+    Raises:
+        SourceError: a column that the configuration names is not there.
+    """
+    if UNREADABLE in chunk:
+        lines = chunk[UNREADABLE]
+        unreadable = lines[lines.notna()]
+        lost = _aside(pd.Series(None, index=unreadable.index), "unreadable line", map(to_json, unreadable))
+        chunk = chunk[lines.isna()].drop(columns=UNREADABLE)
+    else:
+        lost = _aside(pd.Series(dtype=object), "", ())
+    if chunk.empty:
+        return Checked(_no_rows(task), lost)
+    require_columns(chunk, config, task, origin=origin)
+    rows = _tokens(chunk, config) if _is_tokens(task) else _texts(chunk, config)
+    reasons = _reasons(rows, chunk, config)
+    broken = np.array([reason is not None for reason in reasons], dtype=bool)
+    good = rows[~broken]
+    if config.data.id is None:
+        good = good.assign(id=made_ids(good))
+    aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_json(chunk[broken]))
+    return Checked(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
+
+
+def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str) -> None:
+    """Check that every column that the configuration names is there.
+
+    Raises:
+        SourceError: one is not; the message names it, those there are, and the key to set.
+    """
+    data = config.data
+    inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
+    wanted = [(key, getattr(data, key)) for key in (*inputs, "id", "date", "group_by", "split_column")]
+    wanted += [("join", name) for name in data.join if not _is_tokens(task)]
+    for key, name in wanted:
+        if name is not None and name not in chunk:
+            there = ", ".join(str(one) for one in chunk.columns) or "none"
+            remedy = (
+                "set data.id: null (made from the content), or data.id" if key == "id" else f"set data.{key}"
+            )
+            raise SourceError(f"{origin}: no column '{name}'; there are: {there}; {remedy} in cl.yaml")
+
+
+def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str) -> None:
+    """Check that the labels of an input's first chunk are not all numbers, unless that is accepted.
+
+    Raises:
+        SourceError: they are; the message says how to take them as names.
+    """
+    if _is_tokens(task) or config.data.numeric_labels == "accept" or config.data.label not in chunk:
+        return
+    labels = {label for label in as_text(chunk[config.data.label]) if label is not None}
+    if labels and pd.to_numeric(pd.Series(sorted(labels)), errors="coerce").notna().all():
+        some = ", ".join(sorted(labels)[:3])
+        raise SourceError(
+            f"{origin}: column '{config.data.label}' holds only numbers ({some}); "
+            "if they are labels, set data.numeric_labels: accept"
+        )
+
+
+def as_text(values: pd.Series) -> list[str | None]:
+    """Return values as texts without blanks at the ends; None where nothing is left or it is a list."""
+    return [(value.strip() or None) if type(value) is str else _scalar(value) for value in values.tolist()]
+
+
+def raw_json(rows: pd.DataFrame) -> list[str]:
+    """Return each row as JSON text, readable whatever its encoding was."""
+    columns = [
+        [f"{quoted(str(name))}: {_cell(value)}" for value in rows[name].tolist()] for name in rows.columns
+    ]
+    texts = ["{" + ", ".join(cells) + "}" for cells in zip(*columns, strict=True)]
+    return texts if _encodes("".join(texts)) else [str(readable(text)) for text in texts]
+
+
+def _cell(value: Any) -> str:
+    if type(value) is str:
+        return quoted(value)
+    missing = value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+    return "null" if missing else to_json(value)
+
+
+def readable(text: str | None) -> str | None:
+    """Return a text that can be stored as UTF-8: stray bytes are spelt out."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def counted(reasons: dict[str, int]) -> str:
+    """Return counts as words, largest first: ``missing label 30, too long 2``."""
+    ordered = sorted(reasons.items(), key=lambda one: -one[1])
+    return ", ".join(f"{reason} {count}" for reason, count in ordered)
+
+
+def _is_tokens(task: Task) -> bool:
+    return task.name == "token_classification"
+
+
+def _no_rows(task: Task) -> pd.DataFrame:
+    names = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, "date")})
+
+
+def _aside(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
+    told = {"id": list(map(readable, ids)), "reason": reasons, "row": list(map(readable, rows))}
+    return pd.DataFrame(told, dtype=object).set_index(ids.index)
+
+
+def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
+    texts = as_text(chunk[config.data.text])
+    for name in reversed(config.data.join):
+        before = as_text(chunk[name])
+        texts = [f"{one}. {text}" if one and text else text for one, text in zip(before, texts, strict=True)]
+    return _canonical(chunk, config, text=texts, label=as_text(chunk[config.data.label]))
+
+
+def _tokens(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
+    tokens, tags = (
+        list(map(_listed, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags)
+    )
+    return _canonical(chunk, config, tokens=tokens, tags=tags)
+
+
+def _canonical(chunk: pd.DataFrame, config: Config, **columns: list[Any]) -> pd.DataFrame:
+    nothing: list[str | None] = [None] * len(chunk)
+    every = {
+        "id": as_text(chunk[config.data.id]) if config.data.id else nothing,
+        **columns,
+        "date": as_text(chunk[config.data.date]) if config.data.date else nothing,
+    }
+    series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in every.items()}
+    return pd.DataFrame(series)
+
+
+def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[str | None]:
+    """Return why each row is broken: the first reason that holds, in the order in which they stand here."""
+    data = config.data
+    texts = rows["text"] if "text" in rows else rows["tokens"].map(_spaced)
+    labels = rows["label"] if "label" in rows else rows["tags"].map(_spaced)
+    checks = {"not valid UTF-8": _undecodable([texts, labels, rows["id"], rows["date"]])}
+    if data.id is not None:
+        checks["missing id"] = rows["id"].isna().to_numpy()
+    checks["missing text"] = texts.isna().to_numpy()
+    checks["missing label"] = labels.isna().to_numpy()
+    if data.group_by is not None:
+        checks["missing group"] = np.array([one is None for one in as_text(chunk[data.group_by])])
+    if data.split_column is not None:
+        checks["unknown split"] = np.array([one is None for one in split_names(chunk[data.split_column])])
+    if "tags" in rows:
+        unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
+        checks["tokens and tags differ in length"] = np.array(unequal)
+        checks["not BIO2"] = np.array([not _is_bio2(tags or []) for tags in rows["tags"]])
+    lengths = np.array([len(text) if text else 0 for text in texts])
+    checks["too short"] = lengths < data.min_chars
+    checks["too long"] = lengths > data.max_chars
+    return [None if at < 0 else list(checks)[at] for at in _first_true(list(checks.values()))]
+
+
+def split_names(values: pd.Series) -> list[str | None]:
+    """Return train, validation or test for each value of a split column; None for any other word."""
+    return [SPLIT_NAMES.get((value or "").lower()) for value in as_text(values)]
+
+
+def _spaced(words: list[str] | None) -> str | None:
+    return " ".join(words) if words else None
+
+
+def _first_true(masks: list[np.ndarray]) -> list[int]:
+    table = np.column_stack(masks)
+    return np.where(table.any(axis=1), table.argmax(axis=1), -1).tolist()
+
+
+def _undecodable(columns: list[pd.Series]) -> np.ndarray:
+    broken = np.zeros(len(columns[0]), dtype=bool)
+    for column in columns:
+        values = [value or "" for value in column]
+        if not _encodes("".join(values)):
+            broken |= np.array([not _encodes(value) for value in values])
+    return broken
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_bio2(tags: list[str]) -> bool:
+    """Tell whether every I-x follows a B-x or I-x of its own type."""
+    before = "O"
+    for tag in tags:
+        if tag != "O" and (len(tag) < 3 or tag[:2] not in ("B-", "I-")):
+            return False
+        if tag.startswith("I-") and before[2:] != tag[2:]:
+            return False
+        before = tag
+    return True
+
+
+def _listed(value: Any) -> list[str] | None:
+    """Return a list of words from a list, a JSON list, or words between blanks; None where there is none."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = value.split()
+    elif isinstance(value, str):
+        value = value.split()
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        return None
+    words = as_text(pd.Series(list(value), dtype=object))
+    return [word for word in words if word is not None] if len(words) and None not in words else None
+
+
+def _scalar(value: Any) -> str | None:
+    if value is None or isinstance(value, (list, tuple, dict, set, np.ndarray)):
+        return None
+    if isinstance(value, float):
+        return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "surrogateescape").strip() or None
+    if pd.isna(value):
+        return None
+    return value.isoformat() if isinstance(value, (date, datetime)) else str(value).strip() or None
