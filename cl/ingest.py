@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from cl import plugins
+from cl.cells import as_text, readable
 from cl.config import Config, SplitShares
 from cl.errors import SourceError
 from cl.records import SPLITS, Experience
-from cl.rows import as_text, check_rows, counted, raw_json, readable, refuse_numeric_labels, split_names
+from cl.rows import check_rows, counted, raw_rows, refuse_numeric_labels, split_column, split_names
 from cl.sources import Batch, Source
 from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
 from cl.stores.fingerprints import Fingerprints, Known, fingerprints, load_known, remember
@@ -174,12 +175,13 @@ def _add(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config
         return
     prints = fingerprints(rows)
     raw = chunk.loc[rows.index]
-    if config.data.split_column is None:
+    column = split_column(chunk, config)
+    if column is None:
         splits = split_numbers(prints.ids, config.data.split)
     else:
-        names = split_names(raw[config.data.split_column])
+        names = split_names(raw[column])
         splits = np.array([SPLITS.index(name) for name in names if name], dtype=np.int8)
-    staged.add(rows, raw_json(raw), prints, splits)
+    staged.add(rows, raw_rows(raw), prints, splits)
 
 
 def _settle(staged: Staged, batch: Batch, project: Project, known: Known) -> _Outcome:

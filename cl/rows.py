@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cl.cells import as_text, as_words, encodes, raw_json, readable, to_json
 from cl.config import Config
 from cl.errors import SourceError
+from cl.sources import SPLIT
 from cl.sources.files import UNREADABLE
 from cl.stores.fingerprints import made_ids
 from cl.tasks import Task
@@ -22,10 +21,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-quoted = json.encoder.encode_basestring
-to_json = json.JSONEncoder(
-    ensure_ascii=False, default=lambda value: value.tolist() if isinstance(value, np.ndarray) else str(value)
-).encode
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     good = rows[~broken]
     if config.data.id is None:
         good = good.assign(id=made_ids(good))
-    aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_json(chunk[broken]))
+    aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
     return Checked(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
 
 
@@ -100,30 +95,9 @@ def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, or
         )
 
 
-def as_text(values: pd.Series) -> list[str | None]:
-    """Return values as texts without blanks at the ends; None where nothing is left or it is a list."""
-    return [(value.strip() or None) if type(value) is str else _scalar(value) for value in values.tolist()]
-
-
-def raw_json(rows: pd.DataFrame) -> list[str]:
-    """Return each row as JSON text, readable whatever its encoding was."""
-    columns = [
-        [f"{quoted(str(name))}: {_cell(value)}" for value in rows[name].tolist()] for name in rows.columns
-    ]
-    texts = ["{" + ", ".join(cells) + "}" for cells in zip(*columns, strict=True)]
-    return texts if _encodes("".join(texts)) else [str(readable(text)) for text in texts]
-
-
-def _cell(value: Any) -> str:
-    if type(value) is str:
-        return quoted(value)
-    missing = value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-    return "null" if missing else to_json(value)
-
-
-def readable(text: str | None) -> str | None:
-    """Return a text that can be stored as UTF-8: stray bytes are spelt out."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+def raw_rows(chunk: pd.DataFrame) -> list[str]:
+    """Return each row as the JSON text of what the source gave."""
+    return raw_json(chunk.drop(columns=[UNREADABLE, SPLIT], errors="ignore"))
 
 
 def counted(reasons: dict[str, int]) -> str:
@@ -156,7 +130,7 @@ def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 def _tokens(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
     tokens, tags = (
-        list(map(_listed, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags)
+        list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags)
     )
     return _canonical(chunk, config, tokens=tokens, tags=tags)
 
@@ -184,8 +158,9 @@ def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[st
     checks["missing label"] = labels.isna().to_numpy()
     if data.group_by is not None:
         checks["missing group"] = np.array([one is None for one in as_text(chunk[data.group_by])])
-    if data.split_column is not None:
-        checks["unknown split"] = np.array([one is None for one in split_names(chunk[data.split_column])])
+    split = split_column(chunk, config)
+    if split is not None:
+        checks["unknown split"] = np.array([one is None for one in split_names(chunk[split])])
     if "tags" in rows:
         unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
         checks["tokens and tags differ in length"] = np.array(unequal)
@@ -194,6 +169,11 @@ def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[st
     checks["too short"] = lengths < data.min_chars
     checks["too long"] = lengths > data.max_chars
     return [None if at < 0 else list(checks)[at] for at in _first_true(list(checks.values()))]
+
+
+def split_column(chunk: pd.DataFrame, config: Config) -> str | None:
+    """Return the column that says which split a row belongs to: the source's own, or the configured one."""
+    return SPLIT if SPLIT in chunk else config.data.split_column
 
 
 def split_names(values: pd.Series) -> list[str | None]:
@@ -214,17 +194,9 @@ def _undecodable(columns: list[pd.Series]) -> np.ndarray:
     broken = np.zeros(len(columns[0]), dtype=bool)
     for column in columns:
         values = [value or "" for value in column]
-        if not _encodes("".join(values)):
-            broken |= np.array([not _encodes(value) for value in values])
+        if not encodes("".join(values)):
+            broken |= np.array([not encodes(value) for value in values])
     return broken
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_bio2(tags: list[str]) -> bool:
@@ -237,30 +209,3 @@ def _is_bio2(tags: list[str]) -> bool:
             return False
         before = tag
     return True
-
-
-def _listed(value: Any) -> list[str] | None:
-    """Return a list of words from a list, a JSON list, or words between blanks; None where there is none."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = value.split()
-    elif isinstance(value, str):
-        value = value.split()
-    if not isinstance(value, (list, tuple, np.ndarray)):
-        return None
-    words = as_text(pd.Series(list(value), dtype=object))
-    return [word for word in words if word is not None] if len(words) and None not in words else None
-
-
-def _scalar(value: Any) -> str | None:
-    if value is None or isinstance(value, (list, tuple, dict, set, np.ndarray)):
-        return None
-    if isinstance(value, float):
-        return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).decode("utf-8", "surrogateescape").strip() or None
-    if pd.isna(value):
-        return None
-    return value.isoformat() if isinstance(value, (date, datetime)) else str(value).strip() or None

@@ -18,7 +18,8 @@ def validate(config: Config, experience: Experience) -> Validation:
     if aside > rules.max_quarantined * arrived:
         problems.append(
             f"{aside} of {arrived} rows ({aside / arrived:.0%}) are in quarantine "
-            f"({counted(experience.quarantined)}); validate.max_quarantined allows {rules.max_quarantined:.0%}"
+            f"({counted(experience.quarantined)}); "
+            f"validate.max_quarantined allows {rules.max_quarantined:.0%}"
         )
     if learnable < rules.min_rows:
         problems.append(f"only {learnable} training rows; validate.min_rows asks for {rules.min_rows}")

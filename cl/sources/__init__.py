@@ -11,6 +11,10 @@ import pandas as pd
 from cl.plugins import Plugin
 
 
+SPLIT = "__split__"
+"""Column of a chunk that says which split its rows belong to, where the source itself knows; else absent."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """One named input that becomes an experience, as chunks of raw rows."""

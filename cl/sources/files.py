@@ -15,6 +15,7 @@ from typing import IO, Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from cl.errors import SourceError
 from cl.sources import Batch, Source
@@ -35,8 +36,8 @@ class Files(Source):
     'month-*'
     """
 
-    path: str
-    only: str | None = None
+    path: str = Field(description="A file or a folder, inside the project unless it is absolute")
+    only: str | None = Field(None, description="When a folder is read: a glob that file names must match")
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
         """Yield one batch a file; rows are read when the chunks are asked for.
@@ -47,9 +48,6 @@ class Files(Source):
         place = root / Path(self.path).expanduser()
         paths = self._found(place)
         for path in paths:
-            if _size(path) == 0:
-                raise SourceError(f"{path}: is empty (0 bytes)")
-        for path in paths:
             suffix = format_of(path)
             assert suffix is not None
             origin = path.relative_to(root) if path.is_relative_to(root) else path
@@ -57,25 +55,29 @@ class Files(Source):
             yield Batch(name=path.name[: -len(suffix)], origin=str(origin), chunks=chunks)
 
     def _found(self, place: Path) -> list[Path]:
-        known = ", ".join(READERS)
         try:
             if not place.exists():
                 raise SourceError(f"{place}: no such file or folder")
-            if not place.is_dir():
-                if format_of(place) is None:
-                    raise SourceError(f"{place}: not a kind of file that can be read; known are: {known}")
-                return [place]
-            inside = sorted(path for path in place.glob(self.only or "*") if path.is_file())
+            paths = self._inside(place) if place.is_dir() else [place]
+            empty = [path for path in paths if path.stat().st_size == 0]
         except (OSError, ValueError, NotImplementedError) as error:
             raise SourceError(f"{place}: cannot be read: {error}") from None
-        paths = [path for path in inside if not path.name.startswith(".")]
-        for path in paths:
+        if format_of(paths[0]) is None:
+            raise SourceError(f"{place}: cannot be read; known kinds of file are: {', '.join(READERS)}")
+        if empty:
+            raise SourceError(f"{empty[0]}: is empty (0 bytes)")
+        return paths
+
+    def _inside(self, folder: Path) -> list[Path]:
+        every = sorted(path for path in folder.glob(self.only or "*") if path.is_file())
+        found = [path for path in every if not path.name.startswith(".")]
+        for path in found:
             if format_of(path) is None:
-                log.info("%s: skipped, not one of %s", path, known)
-        readable = [path for path in paths if format_of(path) is not None]
+                log.info("%s: skipped, not one of %s", path, ", ".join(READERS))
+        readable = [path for path in found if format_of(path) is not None]
         if not readable:
             matching = f" matching '{self.only}'" if self.only else ""
-            raise SourceError(f"{place}: holds no file{matching} that can be read; known are: {known}")
+            raise SourceError(f"{folder}: no readable file{matching}; known kinds are: {', '.join(READERS)}")
         return readable
 
 
@@ -252,10 +254,3 @@ def _guarded(path: Path, chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFram
         raise SourceError(f"{path}: is not a whole gzip file: {error}") from None
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None

@@ -7,11 +7,12 @@ import contextlib
 import io
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 REMOTE = "perennial"
+SECTION = f"'remote \"{REMOTE}\"'"
 IGNORED = ".draft-*"
 PATIENCE = 60.0
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def mark_pending(project: Project, experience: str) -> None:
@@ -123,20 +126,17 @@ class DataVersions:
         """Write the remote into DVC's configuration, relative to it where it lies inside the project."""
         path = self.project.root / ".dvc" / "config"
         config = configparser.ConfigParser(interpolation=None)
-        text = path.read_text(encoding="utf-8")
-        config.read_string(text)
-        for section, key, value in (
-            ("core", "analytics", "false"),
-            ("core", "remote", REMOTE),
-            (f"'remote \"{REMOTE}\"'", "url", self._url(path.parent)),
-        ):
-            if not config.has_section(section):
-                config.add_section(section)
-            config.set(section, key, value)
-        written = io.StringIO()
-        config.write(written)
-        if _settings(text) != _settings(written.getvalue()):
-            write_text(path, written.getvalue())
+        try:
+            config.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise StoreError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        before = {name: dict(config[name]) for name in config.sections()}
+        wanted = {"core": {"analytics": "false", "remote": REMOTE}, SECTION: {"url": self._url(path.parent)}}
+        config.read_dict(wanted)
+        if before != {name: dict(config[name]) for name in config.sections()}:
+            text = io.StringIO()
+            config.write(text)
+            write_text(path, text.getvalue())
 
     def _url(self, beside: Path) -> str:
         inside = "://" not in self.remote and Path(self.remote).is_relative_to(self.project.root)
@@ -164,17 +164,22 @@ class DataVersions:
 
 @contextlib.contextmanager
 def _quietly(root: Path) -> Iterator[None]:
-    """Keep DVC's hints and bars off the terminal, and turn its errors into ours."""
+    """Keep DVC's hints, bars and warnings off the terminal, and turn its errors into ours."""
     from dvc.lock import LockError
+    from dvc.logger import set_loggers_level
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    silence = io.StringIO()
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            set_loggers_level(logging.CRITICAL),
+            contextlib.redirect_stdout(silence),
+            contextlib.redirect_stderr(silence),
+        ):
             yield
     except LockError:
         raise
     except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
+        told = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
         raise StoreError(f"{root}: DVC: {told}") from error
 
 
@@ -184,9 +189,3 @@ def _pending(project: Project) -> Path:
 
 def _pointer(version: str) -> str:
     return yaml.safe_dump({"outs": [{"md5": version, "hash": "md5", "path": "data"}]}, sort_keys=False)
-
-
-def _settings(text: str) -> dict[str, dict[str, Any]]:
-    config = configparser.ConfigParser(interpolation=None)
-    config.read_string(text)
-    return {name: dict(config[name]) for name in config.sections()}

@@ -1,0 +1,1 @@
+"""What people read: HTML, pictures, tables for a terminal, Evidently's drift report."""
