@@ -38,9 +38,7 @@ def as_words(value: Any) -> list[str] | None:
 
 def raw_json(rows: pd.DataFrame) -> list[str]:
     """Return each row as JSON text, readable whatever its encoding was."""
-    columns = [
-        [f"{quoted(str(name))}: {_cell(value)}" for value in rows[name].tolist()] for name in rows.columns
-    ]
+    columns = [[f"{quoted(str(name))}: {_cell(value)}" for value in rows[name].tolist()] for name in rows.columns]
     texts = ["{" + ", ".join(cells) + "}" for cells in zip(*columns, strict=True)]
     return texts if encodes("".join(texts)) else [str(readable(text)) for text in texts]
 

@@ -78,7 +78,11 @@ def ingest(path: str, project: Path, as_json: bool) -> None:
         f"{one.duplicates} duplicates, {one.seen} seen before"
         for one in experiences
     )
-    _print(as_json, [one.model_dump(mode="json") for one in experiences], text or "nothing new: every row was seen before")
+    _print(
+        as_json,
+        [one.model_dump(mode="json") for one in experiences],
+        text or "nothing new: every row was seen before",
+    )
 
 
 @cl.command()
@@ -162,7 +166,9 @@ def rollback(version: str | None, project: Path, why: str, as_json: bool) -> Non
     from cl.commands.rollback import roll_back
 
     entry = roll_back(project, version, why=why)
-    text = f"champion is version {entry.to_version} again (was {entry.from_version}); entry {entry.sequence} of the ledger"
+    text = (
+        f"champion is version {entry.to_version} again (was {entry.from_version}); entry {entry.sequence} of the ledger"
+    )
     _print(as_json, entry.model_dump(mode="json"), text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
+from cl.complaints import explain
 from cl.errors import ConfigError, UnknownPluginError
 
 PluginSpec = str | dict[str, Any]
@@ -34,7 +34,8 @@ class Data(Section):
     """Where rows come from and what their columns are called."""
 
     source: PluginSpec | None = Field(
-        None, description="Read by `cl run` before it looks for new experiences, e.g. {name: files, path: inbox}"
+        None,
+        description="Read by `cl run` before it looks for new experiences, e.g. {name: files, path: inbox}",
     )
     id: str | None = Field("id", description="Column with a row's unique id; null makes one from its content")
     text: str = Field("text", description="Column with the text (text classification)")
@@ -44,17 +45,21 @@ class Data(Section):
     date: str | None = Field(None, description="Column with the row's date, kept beside it; null: none")
     join: list[str] = Field([], description="Further text columns that are put before the text, e.g. [title]")
     group_by: str | None = Field(
-        None, description="Column that cuts one input into experiences in order of appearance; null: one a file"
+        None,
+        description="Column that cuts one input into experiences in order of appearance; null: one a file",
     )
     only: str | None = Field(None, description="When a folder is read: a glob that file names must match")
-    split: SplitShares = Field(default_factory=lambda: SplitShares(), description="Held-out shares, by a hash of the id")
+    split: SplitShares = Field(
+        default_factory=lambda: SplitShares(), description="Held-out shares, by a hash of the id"
+    )
     split_column: str | None = Field(
         None, description="Column that already says train, validation (or dev) or test; null: split by hash"
     )
     max_chars: int = Field(5_000, ge=1, description="Longer texts go to quarantine")
     min_chars: int = Field(2, ge=1, description="Shorter texts go to quarantine")
     numeric_labels: Literal["refuse", "accept"] = Field(
-        "refuse", description="A label column that holds only numbers is usually a mistake; accept takes them as names"
+        "refuse",
+        description="A label column that holds only numbers is usually a mistake; accept takes them as names",
     )
     chunk_rows: int = Field(50_000, ge=1, description="Rows held in memory at once during ingest")
 
@@ -70,7 +75,8 @@ class Model(Section):
     """The pretrained encoder and which part of it moves."""
 
     name: str = Field(
-        "minilm", description="Hugging Face hub id, a local folder, or `minilm`: the packaged all-MiniLM-L6-v2"
+        "minilm",
+        description="Hugging Face hub id, a local folder, or `minilm`: the packaged all-MiniLM-L6-v2",
     )
     max_length: int = Field(128, ge=4, le=8192, description="Tokens; longer rows are cut")
     freeze: Literal["nothing", "embeddings", "encoder"] = Field(
@@ -113,7 +119,9 @@ class Decide(Section):
 
     min_rows: int = Field(20, ge=1, description="Drift on fewer waiting training rows holds instead of learning")
     max_waiting_rows: int | None = Field(
-        None, ge=1, description="Learn once so many quiet training rows wait, drift or not; null: wait for drift"
+        None,
+        ge=1,
+        description="Learn once so many quiet training rows wait, drift or not; null: wait for drift",
     )
 
 
@@ -186,7 +194,9 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Hash of all that decides the outcome of a cycle: not of where things are stored."""
-        decisive = self.model_dump(mode="json", by_alias=True, exclude={"stores": True, "data": {"source", "chunk_rows"}})
+        decisive = self.model_dump(
+            mode="json", by_alias=True, exclude={"stores": True, "data": {"source", "chunk_rows"}}
+        )
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -226,47 +236,7 @@ def parse(raw: dict[str, Any], *, where: str) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error)}") from None
-
-
-def explain(error: ValidationError) -> str:
-    """Turn pydantic's first complaint into ``training.batch_size must be at least 1, got 0``."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if not _is_union_branch(part))
-    context = first.get("ctx", {})
-    match first["type"]:
-        case "extra_forbidden":
-            return _unknown_key(first["loc"], key)
-        case "greater_than_equal":
-            return f"{key} must be at least {context['ge']}, got {first['input']!r}"
-        case "greater_than":
-            return f"{key} must be more than {context['gt']}, got {first['input']!r}"
-        case "less_than_equal":
-            return f"{key} must be at most {context['le']}, got {first['input']!r}"
-        case "less_than":
-            return f"{key} must be less than {context['lt']}, got {first['input']!r}"
-        case "literal_error":
-            return f"{key} must be {context['expected']}, got {first['input']!r}"
-        case "value_error":
-            return f"{key}: {context['error']}" if key else str(context["error"])
-    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
-
-
-def _unknown_key(location: tuple[int | str, ...], key: str) -> str:
-    section: type[BaseModel] = Config
-    for part in location[:-1]:
-        field = next((f for n, f in section.model_fields.items() if (f.alias or n) == part), None)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return f"{key} is not a known key"
-        section = field.annotation
-    known = [field.alias or name for name, field in section.model_fields.items()]
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
-    return f"{key} is not a known key; {hint}"
-
-
-def _is_union_branch(part: int | str) -> bool:
-    return isinstance(part, str) and ("[" in part or part == "str")
+        raise ConfigError(f"{where}: {explain(error, Config)}") from None
 
 
 def check_plugin(folder: str, spec: PluginSpec) -> PluginSpec:
@@ -281,17 +251,10 @@ def check_plugin(folder: str, spec: PluginSpec) -> PluginSpec:
         raise ValueError(str(error)) from None
     except ValidationError as error:
         name = spec if isinstance(spec, str) else spec.get("name")
-        raise ValueError(f"{plugins.singular(folder)} '{name}': {explain_plugin(error, folder, str(name))}") from None
+        raise ValueError(
+            f"{plugins.singular(folder)} '{name}': {explain(error, plugins.find(folder, str(name)))}"
+        ) from None
     return spec
-
-
-def explain_plugin(error: ValidationError, folder: str, name: str) -> str:
-    """Like `explain`, with the plug-in's own fields as the known keys."""
-    first = error.errors()[0]
-    if first["type"] != "extra_forbidden":
-        return explain(error)
-    known = list(plugins.find(folder, name).model_fields)
-    return f"{first['loc'][0]} is not a known key; there are: {', '.join(known) or 'none'}"
 
 
 def _set(raw: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -9,9 +9,7 @@ from cl.records import Decision, Drift, Validation
 SHOWN = 8
 
 
-def decide(
-    config: Config, validation: Validation, drift: Drift, *, waiting_rows: int, first: bool
-) -> Decision:
+def decide(config: Config, validation: Validation, drift: Drift, *, waiting_rows: int, first: bool) -> Decision:
     """Return what to do and why; the first rule that applies decides.
 
     Args:
@@ -27,9 +25,7 @@ def decide(
     if first:
         return Decision(action="learn", reasons=["no champion yet: this is the first model"])
     if drift.drifted and waiting_rows < bounds.min_rows:
-        few = (
-            f"{waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
-        )
+        few = f"{waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
         return Decision(action="hold", reasons=[few, *_changes(drift)])
     if drift.drifted:
         return Decision(action="learn", reasons=_changes(drift))

@@ -39,9 +39,7 @@ def drift(
     """
     rows = pd.concat([rows_of([experience], split) for split in SPLITS], ignore_index=True)
     if champion is None:
-        return compare(
-            config, experience, None, _unanswered(config, rows), promotion_score=None, folder=folder
-        )
+        return compare(config, experience, None, _unanswered(config, rows), promotion_score=None, folder=folder)
     from cl.training.learner import load_learner
     from cl.training.snapshot import snapshot
     from cl.training.version import load_history, load_reference

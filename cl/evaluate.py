@@ -117,7 +117,10 @@ def _scores(learner: Learner, tests: dict[str, pd.DataFrame], answers: dict[str,
 
 
 def _table(
-    learner: Learner, tests: dict[str, pd.DataFrame], challenger: dict[str, Answers], champion: dict[str, Answers]
+    learner: Learner,
+    tests: dict[str, pd.DataFrame],
+    challenger: dict[str, Answers],
+    champion: dict[str, Answers],
 ) -> pd.DataFrame:
     """One row for each test row, as gates and reports read it."""
     describe, column = learner.task.describe, learner.task.columns[1]

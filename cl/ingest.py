@@ -124,9 +124,7 @@ def _ingest_batch(
     return made
 
 
-def _stage(
-    batch: Batch, config: Config, project: Project, task: Task, told: Callable[[int], None]
-) -> list[Staged]:
+def _stage(batch: Batch, config: Config, project: Project, task: Task, told: Callable[[int], None]) -> list[Staged]:
     """Check all rows and put them, group by group, on this machine's disk; groups in order of appearance."""
     groups: dict[str, Staged] = {}
     read = 0

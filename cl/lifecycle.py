@@ -111,7 +111,11 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
             gates=gates,
         )
         promotion = do(promote)(
-            stores.registry, stores.ledger, registration, expected=start.champion, why=f"learnt {experience.id}"
+            stores.registry,
+            stores.ledger,
+            registration,
+            expected=start.champion,
+            why=f"learnt {experience.id}",
         )
     cycle = Cycle(
         id=start.id,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import getpass
 import logging
 import socket
+from datetime import UTC, datetime, timedelta
 
-from cl.errors import InputError
-from cl.records import LedgerEntry, Promotion
-from cl.register import Registration
-from cl.stores.ledger import Ledger
+from cl.errors import ConflictError, InputError, StoreError
+from cl.records import LedgerEntry, Promotion, Registration
+from cl.stores.ledger import Action, Ledger
 from cl.stores.mlflow import Registry
 
 log = logging.getLogger(__name__)
+# an intent of this machine is of a dead process, for the project's lock is held; one from elsewhere may live
+GRACE = timedelta(minutes=1)
 
 
 def promote(
@@ -23,7 +25,7 @@ def promote(
     Args:
         registry: where the aliases are.
         ledger: where the move is written down before and after it is made.
-        registration: the version and whether it passed.
+        registration: the version and whether it passed; the registry must say so too.
         expected: the champion that the gates compared with.
         why: for the ledger.
 
@@ -31,7 +33,9 @@ def promote(
         ConflictError: the champion is no longer the expected one; nothing has moved.
     """
     version = registration.version
-    if not registration.passed:
+    if not registration.passed or version not in _passed(registry):
+        if registration.passed:
+            log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, registry.model)
         registry.set_alias("challenger", version)
         return Promotion(version=version, promoted=False, champion_before=expected, champion_after=expected)
     if ledger.champion(registry.model) != version:
@@ -46,52 +50,93 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     Raises:
         InputError: there is no such version, it never passed its gates, or it is the champion already.
     """
-    champion = ledger.champion(registry.model)
-    wanted = version or ledger.previous(registry.model)
+    model = registry.model
+    champion = ledger.champion(model)
+    wanted = version or ledger.previous(model)
     if wanted is None:
-        raise InputError(f"'{registry.model}' has no earlier champion to go back to")
-    passed = [one.version for one in registry.versions() if one.tags.get("cl.gates") == "passed"]
+        raise InputError(f"'{model}' has no earlier champion to go back to")
+    passed = _passed(registry)
     if wanted not in passed:
         known = ", ".join(passed) or "none"
-        raise InputError(f"version {wanted} of '{registry.model}' does not exist or never passed its gates; there are: {known}")
+        raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
     if wanted == champion:
-        raise InputError(f"version {wanted} of '{registry.model}' is the champion already")
+        raise InputError(f"version {wanted} of '{model}' is the champion already")
     return _move(registry, ledger, "rollback", expected=champion, to=wanted, why=why)
 
 
 def repair(registry: Registry, ledger: Ledger) -> None:
     """Bring ledger and alias together again; called with the project's lock held, before anything is written.
 
-    An intent without a commit is of a process that died: it is committed if the alias had moved, else abandoned.
-    Then the alias follows the ledger. A ledger that is new beside an older registry adopts its champion.
+    An intent without a commit is of a process that died: it is committed if the alias had moved, else
+    abandoned. Then the alias follows the ledger. A ledger that is new beside an older registry adopts its
+    champion.
+
+    Raises:
+        ConflictError: another machine is moving the champion at this moment.
+        StoreError: the alias of a registry that is new here is on a version that never passed its gates.
     """
-    model, alias = registry.model, registry.champion()
-    intent = ledger.open_intent(model)
-    if intent is not None:
-        settle = ledger.commit if alias == intent.to_version else ledger.abandon
-        settle(model, intent)
-        log.warning("the move of '%s' to version %s had not ended; it was settled", model, intent.to_version)
-    champion = ledger.champion(model)
+    model = registry.model
+    _settle(registry, ledger)
+    champion, alias = ledger.champion(model), registry.champion()
     if champion is None and alias is not None:
-        entry = ledger.intend(
-            model, "adopt", expected=None, to=alias, why="found in the registry", actor=_actor()
-        )
-        ledger.commit(model, entry)
+        _adopt(registry, ledger, alias)
     elif champion is not None and alias != champion:
-        log.warning("champion of '%s' was version %s by alias, %s by the ledger; the ledger stands", model, alias, champion)
-        registry.set_alias("champion", champion)
+        log.warning("'%s': champion is %s by alias, %s by the ledger, which stands", model, alias, champion)
+        _follow(registry, champion)
+
+
+def _settle(registry: Registry, ledger: Ledger) -> None:
+    model = registry.model
+    intent = ledger.open_intent(model)
+    if intent is None:
+        return
+    elsewhere = not intent.actor.endswith(f"@{socket.gethostname()}")
+    if elsewhere and datetime.now(UTC) - intent.at < GRACE:
+        raise ConflictError(f"{intent.actor} is moving '{model}' to version {intent.to_version}; try again soon")
+    done = registry.champion() == intent.to_version
+    settled = (ledger.commit if done else ledger.abandon)(model, intent)
+    log.warning("a move of '%s' to version %s had not ended: %s", model, settled.to_version, settled.state)
+
+
+def _adopt(registry: Registry, ledger: Ledger, alias: str) -> None:
+    model = registry.model
+    if alias not in _passed(registry):
+        raise StoreError(
+            f"version {alias} of '{model}' has the alias champion but not the tag cl.gates=passed, and the "
+            "ledger is empty; take the alias away, or set the tag if you answer for this version"
+        )
+    why = "found in the registry"
+    ledger.commit(model, ledger.intend(model, "adopt", expected=None, to=alias, why=why, actor=_actor()))
 
 
 def _move(
-    registry: Registry, ledger: Ledger, action: str, *, expected: str | None, to: str, why: str
+    registry: Registry, ledger: Ledger, action: Action, *, expected: str | None, to: str, why: str
 ) -> LedgerEntry:
-    entry = ledger.intend(registry.model, action, expected=expected, to=to, why=why, actor=_actor())  # type: ignore[arg-type]
+    entry = ledger.intend(registry.model, action, expected=expected, to=to, why=why, actor=_actor())
     try:
         registry.set_alias("champion", to)
     except Exception:
         ledger.abandon(registry.model, entry)
         raise
-    return ledger.commit(registry.model, entry)
+    try:
+        return ledger.commit(registry.model, entry)
+    except ConflictError:
+        _follow(registry, ledger.champion(registry.model))
+        raise
+
+
+def _follow(registry: Registry, champion: str | None) -> None:
+    """Point the alias to the ledger's champion; one that was deleted is told: a rollback can mend it."""
+    if champion is None:
+        registry.delete_alias("champion")
+    elif champion in [one.version for one in registry.versions()]:
+        registry.set_alias("champion", champion)
+    else:
+        log.warning("version %s of '%s' was deleted; `cl rollback VERSION`", champion, registry.model)
+
+
+def _passed(registry: Registry) -> list[str]:
+    return [one.version for one in registry.versions() if one.tags.get("cl.gates") == "passed"]
 
 
 def _actor() -> str:

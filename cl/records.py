@@ -146,6 +146,13 @@ class GateReport(Record):
     verdicts: list[Verdict]
 
 
+class Registration(Record):
+    """The registry version that a challenger became."""
+
+    version: str
+    passed: bool
+
+
 class Promotion(Record):
     """Which registry version came of a cycle, and whether it serves now."""
 

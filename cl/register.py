@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cl.config import Config
 from cl.detectors import Snapshot
-from cl.records import Evaluation, GateReport, Record, Training
+from cl.records import Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
 from cl.stores.local import MANIFEST, write_manifest
 from cl.training.learner import load_learner
@@ -17,13 +17,6 @@ from cl.training.snapshot import snapshot
 from cl.training.version import History, load_history, save_history, save_reference
 
 PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
-
-
-class Registration(Record):
-    """The version that a challenger became."""
-
-    version: str
-    passed: bool
 
 
 def register(
@@ -61,7 +54,10 @@ def register(
             config=config.model_dump(mode="json", by_alias=True, exclude={"stores"}),
             seed=config.seed,
             git_commit=_git_commit(stores.project.root),
-            packages={**{name: package_version(name) for name in PACKAGES}, "python": platform.python_version()},
+            packages={
+                **{name: package_version(name) for name in PACKAGES},
+                "python": platform.python_version(),
+            },
         )
         save_history(history, folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")

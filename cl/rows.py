@@ -42,7 +42,8 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     if UNREADABLE in chunk:
         lines = chunk[UNREADABLE]
         unreadable = lines[lines.notna()]
-        lost = _aside(pd.Series(None, index=unreadable.index), "unreadable line", map(to_json, unreadable))
+        nameless = pd.Series([None] * len(unreadable), index=unreadable.index, dtype=object)
+        lost = _aside(nameless, "unreadable line", map(to_json, unreadable))
         chunk = chunk[lines.isna()].drop(columns=UNREADABLE)
     else:
         lost = _aside(pd.Series(dtype=object), "", ())
@@ -72,9 +73,7 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     for key, name in wanted:
         if name is not None and name not in chunk:
             there = ", ".join(str(one) for one in chunk.columns) or "none"
-            remedy = (
-                "set data.id: null (made from the content), or data.id" if key == "id" else f"set data.{key}"
-            )
+            remedy = "set data.id: null (made from the content), or data.id" if key == "id" else f"set data.{key}"
             raise SourceError(f"{origin}: no column '{name}'; there are: {there}; {remedy} in cl.yaml")
 
 
@@ -129,9 +128,7 @@ def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def _tokens(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
-    tokens, tags = (
-        list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags)
-    )
+    tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
     return _canonical(chunk, config, tokens=tokens, tags=tags)
 
 

@@ -23,10 +23,46 @@ os.environ.update(
     }
 )
 
-WORDS = (
-    "my card is lost stolen where the parcel order money loan fee please help new old pay send back "
-    "broken box shoe lamp tuesday york paris bank visited lives in anna ben said goes to from works at"
-).split()
+WORDS = [
+    "my",
+    "card",
+    "is",
+    "lost",
+    "stolen",
+    "where",
+    "the",
+    "parcel",
+    "order",
+    "money",
+    "loan",
+    "fee",
+    "please",
+    "help",
+    "new",
+    "old",
+    "pay",
+    "send",
+    "back",
+    "broken",
+    "box",
+    "shoe",
+    "lamp",
+    "tuesday",
+    "york",
+    "paris",
+    "bank",
+    "visited",
+    "lives",
+    "in",
+    "anna",
+    "ben",
+    "said",
+    "goes",
+    "to",
+    "from",
+    "works",
+    "at",
+]
 
 
 @pytest.fixture(scope="session")

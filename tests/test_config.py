@@ -25,7 +25,10 @@ def written(tmp_path: Path, text: str) -> Path:
         ("model: {freeze: all}", "model.freeze must be 'nothing', 'embeddings' or 'encoder', got 'all'"),
         ("training: {epochs: many}", "training.epochs: input should be a valid integer"),
         ("strategy: ewcc", "strategy: no strategy 'ewcc'; did you mean 'ewc'?"),
-        ("strategy: {name: ewc, strenght: 3}", "strategy 'ewc': strenght is not a known key; there are: strength"),
+        (
+            "strategy: {name: ewc, strenght: 3}",
+            "strategy 'ewc': strenght is not a known key; did you mean 'strength'?",
+        ),
         ("strategy: {name: ewc, strength: -3}", "strategy 'ewc': strength must be more than 0, got -3"),
         ("gates: [{name: florr}]", "gates: no gate 'florr'; did you mean 'floor'?"),
         ("drift: {detectors: [mmmd]}", "no detector 'mmmd'"),

@@ -10,9 +10,7 @@ FIT, BROKEN = Validation(passed=True), Validation(passed=False, problems=["41 % 
 MMD_ALARM = Finding(detector="embedding_mmd", kind="inputs", drifted=True, p_value=0.001, summary="MMD² 0.02")
 MMD_QUIET = Finding(detector="embedding_mmd", kind="inputs", drifted=False, p_value=0.41, summary="MMD² 0.00")
 NEW_ALARM = Finding(detector="new_labels", kind="new_labels", drifted=True, summary="9 rows: warranty (9)")
-NEW_FEW = Finding(
-    detector="new_labels", kind="new_labels", drifted=False, summary="1 row: laon (1); fewer than 3"
-)
+NEW_FEW = Finding(detector="new_labels", kind="new_labels", drifted=False, summary="1 row: laon (1); fewer than 3")
 
 QUIET = Drift(experience="2", drifted=False, findings=[MMD_QUIET])
 LOUD = Drift(experience="2", drifted=True, findings=[MMD_ALARM, NEW_ALARM], new_labels=["warranty"])

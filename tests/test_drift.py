@@ -15,9 +15,7 @@ from cl.records import Drift, Finding
 LABELS = ("card", "fee", "loan", "parcel", "refund")
 
 
-def world(
-    rows: int, seed: int, *, shift: float = 0.0, mix: list[float] | None = None, right: float = 0.9
-) -> Snapshot:
+def world(rows: int, seed: int, *, shift: float = 0.0, mix: list[float] | None = None, right: float = 0.9) -> Snapshot:
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"id": [f"{seed}-{at}" for at in range(rows)], "text": "a text"})
     frame["label"] = frame["prediction"] = rng.choice(LABELS, rows, p=mix)
@@ -30,9 +28,7 @@ def settings(**changes: object) -> Config:
     return parse({"drift": {"report": "off", **changes}}, where="test")
 
 
-def seen(
-    reference: Snapshot | None, new: Snapshot, *, folder: Path = Path("unused"), **changes: object
-) -> Drift:
+def seen(reference: Snapshot | None, new: Snapshot, *, folder: Path = Path("unused"), **changes: object) -> Drift:
     return compare(settings(**changes), "0002-may", reference, new, promotion_score=0.9, folder=folder)
 
 
@@ -133,9 +129,7 @@ def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentence
 
     found = drift(config, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
     assert found.drifted and found.new_labels == ["lamp"] and found.promotion_score == 0.5
-    assert "12 rows with labels the champion has never seen: lamp (12)" in {
-        one.summary for one in found.findings
-    }
+    assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in found.findings}
 
 
 def test_the_first_experience_has_only_new_labels(sentences, tmp_path) -> None:

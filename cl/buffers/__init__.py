@@ -17,7 +17,13 @@ class Buffer(Plugin):
     CLASS: ClassVar[str] = "class"
 
     def keep(
-        self, kept: pd.DataFrame | None, new: pd.DataFrame, *, budget: int, seen: int, rng: np.random.Generator
+        self,
+        kept: pd.DataFrame | None,
+        new: pd.DataFrame,
+        *,
+        budget: int,
+        seen: int,
+        rng: np.random.Generator,
     ) -> pd.DataFrame:
         """Return at most ``budget`` rows out of both frames.
 

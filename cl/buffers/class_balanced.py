@@ -15,7 +15,13 @@ class ClassBalanced(Buffer):
     """
 
     def keep(
-        self, kept: pd.DataFrame | None, new: pd.DataFrame, *, budget: int, seen: int, rng: np.random.Generator
+        self,
+        kept: pd.DataFrame | None,
+        new: pd.DataFrame,
+        *,
+        budget: int,
+        seen: int,
+        rng: np.random.Generator,
     ) -> pd.DataFrame:
         """Drop rows at random from the largest classes until the budget holds."""
         rows = new if kept is None else pd.concat([kept, new], ignore_index=True)

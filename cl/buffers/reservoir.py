@@ -12,7 +12,13 @@ class Reservoir(Buffer):
     """A uniform sample of the whole stream in one pass (Vitter, 1985, algorithm R)."""
 
     def keep(
-        self, kept: pd.DataFrame | None, new: pd.DataFrame, *, budget: int, seen: int, rng: np.random.Generator
+        self,
+        kept: pd.DataFrame | None,
+        new: pd.DataFrame,
+        *,
+        budget: int,
+        seen: int,
+        rng: np.random.Generator,
     ) -> pd.DataFrame:
         """Put each new row in a free place, or in place of a random one with chance budget / rows seen."""
         rows = new if kept is None else pd.concat([kept, new], ignore_index=True)

@@ -37,10 +37,17 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
     for line in reason_lines(cycles):
         print(line, file=out)
     print(f"\nTook {time.monotonic() - started:.0f} s. Look around:", file=out)
-    print(f"  cl status -p {folder}      cl history -p {folder}      cl predict -p {folder} 'my card is gone'", file=out)
+    print(
+        f"  cl status -p {folder}      cl history -p {folder}      cl predict -p {folder} 'my card is gone'",
+        file=out,
+    )
     print(f"  mlflow ui --backend-store-uri sqlite:///{project.root}/mlflow/mlflow.db", file=out)
     print(f"Report: {path}", file=out, flush=True)
-    return {"cycles": [summarised(cycle) for cycle in cycles], "report": str(path), "project": str(project.root)}
+    return {
+        "cycles": [summarised(cycle) for cycle in cycles],
+        "report": str(path),
+        "project": str(project.root),
+    }
 
 
 def summarised(cycle: Cycle) -> dict[str, Any]:

@@ -24,7 +24,9 @@ def ingest_path(folder: Path, path: str) -> list[Experience]:
             raise InputError(f"{at.project.config}: data.source is not set; name a path, or set it")
         source = plugins.build("sources", at.config.data.source)
     else:
-        source = plugins.build("sources", {"name": "files", "path": str(Path(path).absolute()), "only": at.config.data.only})
+        source = plugins.build(
+            "sources", {"name": "files", "path": str(Path(path).absolute()), "only": at.config.data.only}
+        )
     with at.project.lock():
         at.stores.data.initialise()
         experiences = ingest(at.config, at.project, source)

@@ -29,6 +29,11 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     values = [text.split() for text in texts] if column == "tokens" else texts
     answers = predict(learner, pd.DataFrame({column: values}))
     return [
-        {"text": text, "prediction": learner.task.describe(one.value), "confidence": one.confidence, "version": version}
+        {
+            "text": text,
+            "prediction": learner.task.describe(one.value),
+            "confidence": one.confidence,
+            "version": version,
+        }
         for text, one in zip(texts, answers, strict=True)
     ]

@@ -29,9 +29,7 @@ class Confidence(Detector):
         if has < self.min_rows:
             return too_few(self.name, "predictions", needs=self.min_rows, has=has)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", RuntimeWarning
-            )  # scipy says so when it takes the asymptotic p-value
+            warnings.simplefilter("ignore", RuntimeWarning)  # scipy says so when it takes the asymptotic p-value
             result = ks_2samp(before, after)
         p_value, statistic = float(result.pvalue), float(result.statistic)
         return Finding(

@@ -17,9 +17,7 @@ class EmbeddingMmd(Detector):
     once; all permutations are one matrix product. Other labels in the mix move the embeddings, too.
     """
 
-    permutations: int = Field(
-        999, ge=99, description="Permutations at least; more where a small alpha needs them"
-    )
+    permutations: int = Field(999, ge=99, description="Permutations at least; more where a small alpha needs them")
     max_rows: int = Field(1_000, ge=20, description="Rows of each side that are compared, drawn at random")
     min_rows: int = Field(20, ge=2, description="Rows that each side needs")
 

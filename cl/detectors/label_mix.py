@@ -86,9 +86,5 @@ def _statistics(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
 
 def _moves(counts: pd.DataFrame) -> str:
     shares = counts / counts.sum()
-    most = (
-        (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:SHOWN]
-    )
-    return ", ".join(
-        f"{label} {shares.at[label, 'reference']:.1%} to {shares.at[label, 'new']:.1%}" for label in most
-    )
+    most = (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:SHOWN]
+    return ", ".join(f"{label} {shares.at[label, 'reference']:.1%} to {shares.at[label, 'new']:.1%}" for label in most)

@@ -22,9 +22,7 @@ class NewLabels(Detector):
     slips of the pen, hence ``min_rows``, counted over all new labels together.
     """
 
-    min_rows: int = Field(
-        3, ge=1, description="Rows with new labels, all of them together, that are no accident"
-    )
+    min_rows: int = Field(3, ge=1, description="Rows with new labels, all of them together, that are no accident")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""

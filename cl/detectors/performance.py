@@ -65,9 +65,7 @@ def _permutation(before: np.ndarray, after: np.ndarray, rounds: int, seed: int) 
     """Draw the smaller side out of all rows again and again; a large other side costs nothing."""
     rng = np.random.default_rng(seed)
     everything, size = np.concatenate([before, after]), min(len(before), len(after))
-    sums = np.array(
-        [everything[rng.choice(len(everything), size, replace=False)].sum() for _ in range(rounds)]
-    )
+    sums = np.array([everything[rng.choice(len(everything), size, replace=False)].sum() for _ in range(rounds)])
     if len(after) == size:
         return monte_carlo_p(-float(after.sum()), -sums)
     return monte_carlo_p(float(before.sum()), sums)

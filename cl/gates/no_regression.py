@@ -32,7 +32,12 @@ class NoRegression(Gate):
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict over all test rows."""
         if "champion_score" not in predictions or predictions["champion_score"].isna().all():
-            return Verdict(gate=self.name, passed=True, bound=-self.margin, why="first version: no champion to compare with")
+            return Verdict(
+                gate=self.name,
+                passed=True,
+                bound=-self.margin,
+                why="first version: no champion to compare with",
+            )
         rows = predictions.dropna(subset=["champion_score"])
         difference = (rows["challenger_score"] - rows["champion_score"]).to_numpy(dtype=float)
         means = bootstrap_means(difference, self.resamples, seed)
@@ -48,7 +53,8 @@ class NoRegression(Gate):
             measured=measured,
             bound=-self.margin,
             why=f"challenger minus champion is {100 * measured:+.1f} points on {len(difference)} rows "
-            f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f}), at most {100 * self.margin:.1f} points may be lost",
+            f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f}), "
+            f"at most {100 * self.margin:.1f} points may be lost",
         )
 
 

@@ -70,9 +70,7 @@ def _describe(rows: Snapshot, reference: Snapshot, seed: int) -> pd.DataFrame:
         "label": frame["label"].astype(str),
         "prediction": frame["prediction"].astype(str),
     }
-    return pd.concat(
-        [pd.DataFrame(columns), _components(rows.embeddings, reference.embeddings, seed)], axis=1
-    )
+    return pd.concat([pd.DataFrame(columns), _components(rows.embeddings, reference.embeddings, seed)], axis=1)
 
 
 def _unknown_shares(texts: pd.Series, reference: Snapshot, *, within: bool) -> pd.Series:
@@ -101,9 +99,7 @@ def _categories(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def _capped(column: pd.Series, other: pd.Series) -> pd.Series:
-    counts = (
-        pd.concat([column, other]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    )
+    counts = pd.concat([column, other]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
     return column.where(column.isin(counts.index[:MAX_CATEGORIES]), "other")
 
 

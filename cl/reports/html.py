@@ -35,7 +35,9 @@ def write_report(
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.1%}"
     evaluated = [cycle for cycle in cycles if cycle.evaluation]
     kept = [cycle for cycle in evaluated if cycle.verdict == "promoted"]
@@ -65,4 +67,8 @@ def write_report(
 def _quarantined(frame: pd.DataFrame) -> dict[str, object]:
     """Return the counts by reason, and a few rows of each."""
     examples = frame.groupby("reason", sort=False).head(2).head(EXAMPLES)
-    return {"counts": frame["reason"].value_counts().to_dict(), "rows": examples.to_dict("records"), "total": len(frame)}
+    return {
+        "counts": frame["reason"].value_counts().to_dict(),
+        "rows": examples.to_dict("records"),
+        "total": len(frame),
+    }

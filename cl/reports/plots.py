@@ -30,8 +30,12 @@ def timeline(cycles: list[Cycle]) -> str:
             f'<text x="{x}" y="{y + 7}" text-anchor="middle" font-size="19" fill="{COLOURS[cycle.verdict]}">'
             f"<title>{escape(cycle.experience.id)}: {cycle.verdict}</title>{MARKS[cycle.verdict]}</text>"
         )
-        parts.append(f'<text x="{x}" y="{y - 20}" text-anchor="middle">{"" if accuracy is None else f"{accuracy:.1%}"}</text>')
-        parts.append(f'<text x="{x}" y="{top + height + 22}" text-anchor="middle">{escape(_short(cycle.experience.id))}</text>')
+        parts.append(
+            f'<text x="{x}" y="{y - 20}" text-anchor="middle">{"" if accuracy is None else f"{accuracy:.1%}"}</text>'
+        )
+        parts.append(
+            f'<text x="{x}" y="{top + height + 22}" text-anchor="middle">{escape(_short(cycle.experience.id))}</text>'
+        )
     line = f'<polyline points="{" ".join(points)}" class="trail"/>'
     return _svg(width, top + height + 36, line + "".join(parts), "Timeline of cycles")
 
@@ -52,9 +56,13 @@ def heat_map(matrix: dict[str, dict[str, float]]) -> str:
                 continue
             shade = max(0.08, min(1.0, (row[name] - 0.3) / 0.7))
             x = left + cell * at
-            parts.append(f'<rect x="{x}" y="{y}" width="{cell - 3}" height="33" rx="4" fill="#3b7dd8" opacity="{shade:.2f}"/>')
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="{cell - 3}" height="33" rx="4" fill="#3b7dd8" opacity="{shade:.2f}"/>'
+            )
             ink = "#fff" if shade > 0.55 else "currentColor"
-            parts.append(f'<text x="{x + cell / 2}" y="{y + 22}" text-anchor="middle" style="fill:{ink}">{row[name]:.1%}</text>')
+            parts.append(
+                f'<text x="{x + cell / 2}" y="{y + 22}" text-anchor="middle" style="fill:{ink}">{row[name]:.1%}</text>'
+            )
     return _svg(left + cell * len(columns) + 10, top + 36 * len(matrix) + 6, "".join(parts), "Accuracy matrix")
 
 
@@ -85,6 +93,5 @@ def _short(name: str) -> str:
 
 
 def _svg(width: float, height: float, content: str, title: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img" aria-label="{title}">{content}</svg>'
-    )
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
+    return f'<svg {size} role="img" aria-label="{title}">{content}</svg>'

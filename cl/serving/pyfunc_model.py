@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 
-class LearnerModel(mlflow.pyfunc.PythonModel):
+class LearnerModel(PythonModel):
     """Answers a frame with the task's input column: label (or tags) and confidence, one row each."""
 
     def load_context(self, context: Any) -> None:
@@ -27,8 +28,9 @@ class LearnerModel(mlflow.pyfunc.PythonModel):
         rows = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame({text: list(model_input)})
         answers = predict(self.learner, rows)
         return pd.DataFrame(
-            {label: [one.value for one in answers], "confidence": [one.confidence for one in answers]}, index=rows.index
+            {label: [one.value for one in answers], "confidence": [one.confidence for one in answers]},
+            index=rows.index,
         )
 
 
-mlflow.models.set_model(LearnerModel())
+set_model(LearnerModel())

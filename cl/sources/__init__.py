@@ -10,7 +10,6 @@ import pandas as pd
 
 from cl.plugins import Plugin
 
-
 SPLIT = "__split__"
 """Column of a chunk that says which split its rows belong to, where the source itself knows; else absent."""
 

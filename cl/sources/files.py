@@ -51,7 +51,7 @@ class Files(Source):
             suffix = format_of(path)
             assert suffix is not None
             origin = path.relative_to(root) if path.is_relative_to(root) else path
-            chunks = _guarded(path, READERS[suffix](path, chunk_rows))
+            chunks = _guarded(path, READERS[suffix.lower()](path, chunk_rows))
             yield Batch(name=path.name[: -len(suffix)], origin=str(origin), chunks=chunks)
 
     def _found(self, place: Path) -> list[Path]:
@@ -221,7 +221,7 @@ def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
         for batch in file.iter_batches(batch_size=chunk_rows):
             try:
                 yield batch.to_pandas(integer_object_nulls=True)
-            except UnicodeDecodeError:
+            except (UnicodeDecodeError, pa.ArrowException):
                 yield _as_bytes(batch).to_pandas(integer_object_nulls=True)
 
 

@@ -52,9 +52,7 @@ class Sql(Source):
         try:
             return make_url(text)
         except (ArgumentError, ValueError):
-            raise SourceError(
-                "url: no SQLAlchemy URL; such as postgresql://user:password@host/name"
-            ) from None
+            raise SourceError("url: no SQLAlchemy URL; such as postgresql://user:password@host/name") from None
 
     def _chunks(self, url: URL, chunk_rows: int) -> Iterator[pd.DataFrame]:
         from sqlalchemy import create_engine
@@ -66,7 +64,7 @@ class Sql(Source):
                 with engine.connect() as connection:
                     options = {"yield_per": chunk_rows, "stream_results": True, "no_parameters": True}
                     result = connection.exec_driver_sql(self.query, execution_options=options)
-                    yield from _frames(result)
+                    yield from _frames(result, chunk_rows)
             finally:
                 engine.dispose()
         except ModuleNotFoundError as error:
@@ -77,18 +75,19 @@ class Sql(Source):
 
 def shown(url: URL) -> str:
     """Return a URL without user, password and options: what may be written down."""
-    place = url.set(username=None, password=None, query={})
-    return place.render_as_string(hide_password=True)
+    from sqlalchemy import URL
+
+    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
 
 
-def _frames(result: CursorResult) -> Iterator[pd.DataFrame]:
+def _frames(result: CursorResult, chunk_rows: int) -> Iterator[pd.DataFrame]:
     if not result.returns_rows:
         raise SourceError("query: returns no rows; it must be a SELECT")
     names = list(result.keys())
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError(f"query: names a column twice: {', '.join(twice)}; name them apart with AS")
-    for rows in result.partitions():
+    for rows in result.partitions(chunk_rows):
         columns = zip(names, zip(*rows, strict=True), strict=True)
         yield pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in columns})
 

@@ -190,9 +190,7 @@ def _write_splits(staged: Staged, fates: np.ndarray, draft: Path) -> dict[str, i
     return {split: table.rows for split, table in zip(SPLITS, tables, strict=True)}
 
 
-def _write_quarantine(
-    staged: Staged, fates: np.ndarray, reasons: Mapping[int, str], path: Path
-) -> Counter[str]:
+def _write_quarantine(staged: Staged, fates: np.ndarray, reasons: Mapping[int, str], path: Path) -> Counter[str]:
     """Write all broken rows into one file and return how many were found by comparison, by reason."""
     found: Counter[str] = Counter()
     with Table(path, QUARANTINE) as table:
@@ -215,9 +213,7 @@ def _labels(draft: Path) -> dict[str, int]:
             answer = "label" if "label" in file.schema_arrow.names else "tags"
             for batch in file.iter_batches(columns=[answer]):
                 if answer == "label":
-                    count.update(
-                        {one["values"]: one["counts"] for one in batch["label"].value_counts().to_pylist()}
-                    )
+                    count.update({one["values"]: one["counts"] for one in batch["label"].value_counts().to_pylist()})
                 else:
                     count.update(kind for tags in batch["tags"].to_pylist() for kind in _entity_types(tags))
     return dict(sorted(count.items()))

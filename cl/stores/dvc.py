@@ -115,8 +115,16 @@ class DataVersions:
         try:
             self._with_repo(lambda repo: repo.pull(targets=[str(self._file)]))
         except StoreError:
-            self._file.unlink() if before is None else write_text(self._file, before)
+            self._go_back(before)
             raise
+
+    def _go_back(self, before: str | None) -> None:
+        """Undo a restore that failed: DVC may have emptied data/ already, and its cache still has the rows."""
+        if before is None:
+            self._file.unlink()
+            return
+        write_text(self._file, before)
+        self._with_repo(lambda repo: repo.checkout(targets=[str(self._file)], force=True))
 
     @property
     def _file(self) -> Path:
@@ -156,9 +164,7 @@ class DataVersions:
                         return do(repo)
             except LockError:
                 if time.monotonic() > deadline:
-                    raise StoreError(
-                        f"{self.project.root}: another DVC command holds .dvc/tmp/lock"
-                    ) from None
+                    raise StoreError(f"{self.project.root}: another DVC command holds .dvc/tmp/lock") from None
                 time.sleep(0.5)
 
 

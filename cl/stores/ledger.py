@@ -1,7 +1,8 @@
 """The promotion ledger: every move of the champion, as intent and then commit, one after the other.
 
-MLflow's alias is last-writer-wins and has no history. Here a move is a row whose sequence number is unique for its
-model: of two processes that want the same place, the database lets one in, and no lock outlives a dead process.
+MLflow's alias is last-writer-wins and has no history. Here a move is a row whose sequence number is unique
+for its model: of two processes that want the same place, the database lets one in, and no lock outlives a
+dead process.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from cl.errors import ConflictError, StoreError
+from cl.errors import ConflictError
 from cl.records import LedgerEntry
+from cl.stores.reach import open_database, told, without_password
 
 TABLE = sa.Table(
     "cl_ledger",
@@ -34,6 +36,8 @@ TABLE = sa.Table(
 )
 FIRST_USE_TRIES = 5
 
+Action = Literal["promote", "rollback", "adopt"]
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -44,7 +48,7 @@ class Ledger:
     def intend(
         self,
         model: str,
-        action: Literal["promote", "rollback", "adopt"],
+        action: Action,
         *,
         expected: str | None,
         to: str,
@@ -79,7 +83,7 @@ class Ledger:
         try:
             with self._begin() as connection:
                 connection.execute(TABLE.insert().values(**values))
-        except sa.exc.IntegrityError:
+        except _PlaceTakenError:
             raise ConflictError(f"another process moved the champion of '{model}' first; try again") from None
         return entry
 
@@ -129,32 +133,34 @@ class Ledger:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.IntegrityError:
-            raise
-        except sa.exc.SQLAlchemyError as error:
-            where = sa.make_url(self.uri).render_as_string(hide_password=True)
-            raise StoreError(f"the ledger at {where} is out of reach: {str(error.__cause__ or error).splitlines()[0]}") from None
+        with told(self._name):
+            try:
+                with self._engine.begin() as connection:
+                    yield connection
+            except sa.exc.IntegrityError as error:
+                raise _PlaceTakenError from error
+
+    @property
+    def _name(self) -> str:
+        return f"the ledger at {without_password(self.uri)}"
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        url = sa.make_url(self.uri)
-        waits = {"timeout": 30} if url.get_backend_name() == "sqlite" else {}
-        engine = sa.create_engine(url, connect_args=waits, poolclass=sa.NullPool)
+        engine = open_database(self.uri, self._name)
         for attempt in range(FIRST_USE_TRIES):
             try:
                 TABLE.metadata.create_all(engine)
-                return engine
-            except sa.exc.SQLAlchemyError as error:
-                # processes that see no table at the same moment all create it; all but one fail, and look again
+                break
+            except sa.exc.SQLAlchemyError:
+                # processes that see no table at one moment all create it; all but one fail, and look again
                 if attempt == FIRST_USE_TRIES - 1:
-                    shown = url.render_as_string(hide_password=True)
-                    reason = str(error.__cause__ or error).splitlines()[0]
-                    raise StoreError(f"the ledger at {shown} is out of reach: {reason}") from None
+                    raise
                 time.sleep(0.1 * (attempt + 1))
         return engine
+
+
+class _PlaceTakenError(ConflictError):
+    """Another process wrote the row with this sequence number first."""
 
 
 def _champion(entries: list[LedgerEntry]) -> str | None:

@@ -78,7 +78,9 @@ class Project:
             lock.acquire(timeout=0)
         except Timeout:
             pid = holder.read_text().strip() if holder.exists() else "unknown"
-            raise BusyError(f"{self.root}: another cycle is running here (process {pid}); try again when it ends") from None
+            raise BusyError(
+                f"{self.root}: another cycle is running here (process {pid}); try again when it ends"
+            ) from None
         try:
             holder.write_text(str(os.getpid()))
             yield

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cl.errors import StoreError
+from cl.errors import IntegrityError
 from cl.records import Cycle, Record
-from cl.stores.local import check_manifest, place
+from cl.stores.environment import quieten, requirements
+from cl.stores.local import check_manifest
+from cl.stores.reach import first_use, told, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
-SERVING_PACKAGES = ("perennial", "torch", "transformers", "safetensors", "pandas", "numpy", "pydantic", "mlflow")
 PYFUNC_MODEL = Path(__file__).parent.parent / "serving" / "pyfunc_model.py"
-TIMEOUT_SECONDS, RETRIES = "20", "1"
+BATCH = 100  # what MLflow takes in one call
 
 
 class VersionInfo(Record):
     """One registered version."""
 
     version: str
+    created: datetime
     run_id: str
     tags: dict[str, str]
     aliases: list[str]
@@ -41,7 +40,8 @@ class VersionInfo(Record):
 class Registry:
     """One model in one MLflow tracking store.
 
-    ``tracking_uri`` is absolute; ``artifacts`` is where a new experiment keeps its files, None for the server's own place.
+    ``tracking_uri`` is absolute; ``artifacts`` is where a new experiment keeps its files: an absolute path,
+    a URI, or None for the server's own place.
     """
 
     tracking_uri: str
@@ -54,15 +54,8 @@ class Registry:
         Raises:
             StoreError: the tracking store is out of reach.
         """
-        from filelock import FileLock
-
-        with _told(self.tracking_uri):
-            if not self.tracking_uri.startswith("sqlite:///"):
-                self._experiment  # noqa: B018  # asking for it creates it
-                return
-            # several processes that open a fresh SQLite store together crash in its migrations
-            with FileLock(self.tracking_uri.removeprefix("sqlite:///") + ".lock", timeout=120):
-                self._experiment  # noqa: B018
+        with _told(self.tracking_uri), first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"):
+            self._experiment  # noqa: B018  # asking for it creates it
 
     def champion(self) -> str | None:
         """Return the version that the alias `champion` points to."""
@@ -89,6 +82,7 @@ class Registry:
         infos = [
             VersionInfo(
                 version=str(one.version),
+                created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
                 run_id=one.run_id or "",
                 tags=dict(one.tags),
                 aliases=sorted(of_version.get(str(one.version), [])),
@@ -108,25 +102,28 @@ class Registry:
             StoreError: it cannot be brought.
             IntegrityError: a file is not the one that was registered.
         """
-        import mlflow
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        uri = f"models:/{self.model}/{version}"
+        with (
+            _told(self.tracking_uri),
+            self._tracking(),
+            tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch,
+        ):
+            import mlflow
 
-        draft = folder.with_name(f".{folder.name}.draft")
-        with _told(self.tracking_uri), self._tracking(), tempfile.TemporaryDirectory() as scratch:
-            uri = f"models:/{self.model}/{version}"
             got = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
-            (learner,) = (got / "artifacts").iterdir()
-            check_manifest(learner)
-            if draft.exists():
-                place(draft, draft.with_name(f"{draft.name}.old"))
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            _copy(learner, draft)
-        place(draft, folder)
+            found = list(got.glob("artifacts/*"))
+            if len(found) != 1:
+                raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
+            check_manifest(found[0])
+            _place(found[0], folder)
         return folder
 
     def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
         """Return the id of the cycle's run; a cycle that was killed finds its own again."""
         with _told(self.tracking_uri):
-            found = self._client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
+            mine = f"tags.`{CYCLE_ID}` = '{cycle}'"
+            found = self._client.search_runs([self._experiment], mine, max_results=1)
             if found:
                 return found[0].info.run_id
             run = self._client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
@@ -135,10 +132,12 @@ class Registry:
     def log_params(self, run: str, params: dict[str, Any]) -> None:
         """Log parameters, once: MLflow refuses to change them."""
         with _told(self.tracking_uri):
+            from mlflow.entities import Param
+
             known = self._client.get_run(run).data.params
-            for key, value in params.items():
-                if key not in known:
-                    self._client.log_param(run, key, str(value)[:500])
+            new = [Param(key, str(value)[:500]) for key, value in params.items() if key not in known]
+            for at in range(0, len(new), BATCH):
+                self._client.log_batch(run, params=new[at : at + BATCH])
 
     def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
         """Log numbers under their names."""
@@ -151,6 +150,15 @@ class Registry:
         with _told(self.tracking_uri):
             for step, value in enumerate(values):
                 self._client.log_metric(run, name, value, step=step + 1)
+
+    def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
+        """Log which data a run learnt from; the digest is DVC's, its first 36 characters (MLflow's limit)."""
+        with _told(self.tracking_uri):
+            from mlflow.entities import Dataset, DatasetInput, InputTag
+
+            place, profile = json.dumps({"uri": source}), json.dumps({"num_rows": rows})
+            data = Dataset(name, digest[:36], "local", place, profile=profile)
+            self._client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
 
     def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
         """Log all files of a folder as artifacts."""
@@ -178,7 +186,7 @@ class Registry:
                 python_model=str(PYFUNC_MODEL),
                 artifacts={"learner": str(learner)},
                 signature=_signature(learner),
-                pip_requirements=[f"{name}=={package_version(name)}" for name in SERVING_PACKAGES],
+                pip_requirements=requirements(),
                 tags=tags,
             )
             mlflow.log_metrics(metrics, model_id=logged.model_id)
@@ -191,7 +199,7 @@ class Registry:
         return str(made.version)
 
     def record_cycle(self, run: str, cycle: Cycle) -> None:
-        """Write the finished cycle into its run, and end the run."""
+        """Write the finished cycle into its run, and end the run; the verdict is written last and counts."""
         with _told(self.tracking_uri):
             self._client.log_text(run, cycle.model_dump_json(indent=1), "cycle.json")
             for key, value in {
@@ -199,18 +207,17 @@ class Registry:
                 "cl.decision": cycle.decision.action,
                 "cl.version": cycle.promotion.version if cycle.promotion else "",
                 "cl.drifted": str(cycle.drift.drifted).lower(),
-                VERDICT: cycle.verdict,
                 "mlflow.note.content": "\n\n".join(cycle.decision.reasons),
             }.items():
                 self._client.set_tag(run, key, value)
             self._client.set_terminated(run, "FINISHED")
+            self._client.set_tag(run, VERDICT, cycle.verdict)
 
     def cycles(self) -> list[Cycle]:
         """Return all finished cycles, oldest first."""
         with _told(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
-            runs = self._client.search_runs(
-                [self._experiment], f"tags.`{VERDICT}` != ''", max_results=5_000, order_by=["attributes.start_time ASC"]
-            )
+            ended, order = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"]
+            runs = self._client.search_runs([self._experiment], ended, max_results=5_000, order_by=order)
             texts = []
             for run in runs:
                 path = self._client.download_artifacts(run.info.run_id, "cycle.json", scratch)
@@ -224,7 +231,7 @@ class Registry:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        _quieten()
+        quieten()
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
@@ -234,7 +241,9 @@ class Registry:
         found = self._client.get_experiment_by_name(self.model)
         if found is not None:
             return found.experiment_id
-        location = None if self.artifacts is None else Path(self.artifacts).as_uri()
+        location = self.artifacts
+        if location is not None and "://" not in location:
+            location = Path(location).as_uri()
         return self._client.create_experiment(self.model, artifact_location=location)
 
     @contextmanager
@@ -254,31 +263,9 @@ class Registry:
 @contextmanager
 def _told(tracking_uri: str) -> Iterator[None]:
     """Turn what MLflow raises into one line that names the store."""
-    _quieten()
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
+    quieten()
+    with told(f"MLflow at {without_password(tracking_uri)}"):
         yield
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        where = tracking_uri.split("@")[-1]
-        raise StoreError(f"MLflow at {where}: {str(error).strip().splitlines()[0][:300]}") from None
-
-
-def _quieten() -> None:
-    """Set what MLflow reads from the environment before it is imported, unless the user has."""
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": RETRIES,
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": TIMEOUT_SECONDS,
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }.items():
-        os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="mlflow")
 
 
 def _signature(learner: Path) -> Any:
@@ -298,7 +285,9 @@ def _signature(learner: Path) -> Any:
     )
 
 
-def _copy(source: Path, target: Path) -> None:
-    import shutil
-
-    shutil.copytree(source, target)
+def _place(draft: Path, folder: Path) -> None:
+    """Rename a whole version to its place; another process that brought the same one first is as good."""
+    try:
+        draft.rename(folder)
+    except OSError:
+        check_manifest(folder)

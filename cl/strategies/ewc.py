@@ -27,11 +27,14 @@ class EWC(Strategy):
     decay: float = Field(0.95, ge=0, le=1, description="How much of the older Fisher information stays (gamma)")
     fisher_rows: int = Field(512, ge=1, description="Rows that the Fisher information is estimated on, at most")
     fisher: Literal["empirical", "true"] = Field(
-        "true", description="Gradients for the labels given (empirical) or for labels drawn from the model (true)"
+        "true",
+        description="Gradients for the labels given (empirical) or for labels drawn from the model (true)",
     )
 
     def penalty(self, state: State, learner: Learner) -> torch.Tensor | None:
         """Return half the strength times the Fisher-weighted squared distance from the anchor."""
+        import torch
+
         if not state.tensors:
             return None
         terms = []
@@ -40,7 +43,7 @@ class EWC(Strategy):
                 anchor = state.tensors[f"anchor.{name}"].to(parameter.device)
                 fisher = state.tensors[f"fisher.{name}"].to(parameter.device)
                 terms.append((fisher * (parameter - anchor).square()).sum())
-        return self.strength / 2 * sum(terms) if terms else None
+        return self.strength / 2 * torch.stack(terms).sum() if terms else None
 
     def remember(self, state: State, lesson: Lesson, learner: Learner) -> State:
         """Add this experience's Fisher information and move the anchor."""

@@ -110,8 +110,9 @@ class _Recorder:
         return forward
 
     def _add(self, name: str, module: nn.Module, seen: torch.Tensor, gradient: torch.Tensor) -> None:
-        seen, gradient = seen.flatten(1, -2) if seen.ndim > 2 else seen[:, None], (
-            gradient.flatten(1, -2) if gradient.ndim > 2 else gradient[:, None]
+        seen, gradient = (
+            seen.flatten(1, -2) if seen.ndim > 2 else seen[:, None],
+            (gradient.flatten(1, -2) if gradient.ndim > 2 else gradient[:, None]),
         )
         if isinstance(module, nn.Linear):
             weight = torch.bmm(gradient.transpose(1, 2), seen)

@@ -120,7 +120,10 @@ def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
     learner.encoder.save_pretrained(folder / "encoder")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
-    save_file({k: v.detach().cpu().contiguous() for k, v in learner.head.state_dict().items()}, folder / "head.safetensors")
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in learner.head.state_dict().items()},
+        folder / "head.safetensors",
+    )
     described = {
         "format": FORMAT,
         "task": learner.task_spec,

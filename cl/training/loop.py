@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
@@ -128,7 +126,11 @@ def make_optimiser(learner: Learner, settings: TrainingSettings) -> torch.optim.
     rates = {"encoder": settings.learning_rate, "head": settings.head_learning_rate}
     return torch.optim.AdamW(
         [
-            {"params": parameters, "lr": rates[part], "weight_decay": settings.weight_decay if matrix else 0.0}
+            {
+                "params": parameters,
+                "lr": rates[part],
+                "weight_decay": settings.weight_decay if matrix else 0.0,
+            }
             for (part, matrix), parameters in groups.items()
         ],
         fused=True,

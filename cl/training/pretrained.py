@@ -57,7 +57,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
     """Take away the pooler: the heads here read the states, and its weights are often random."""
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
+        encoder.pooler = None  # type: ignore[assignment]
     return encoder
 
 

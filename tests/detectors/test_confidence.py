@@ -8,9 +8,7 @@ from cl.detectors.confidence import Confidence
 
 
 def sure(confidences: np.ndarray) -> Snapshot:
-    return Snapshot(
-        pd.DataFrame({"confidence": confidences}), np.zeros((len(confidences), 0), dtype=np.float32)
-    )
+    return Snapshot(pd.DataFrame({"confidence": confidences}), np.zeros((len(confidences), 0), dtype=np.float32))
 
 
 def test_a_model_that_is_less_sure_is_an_alarm() -> None:

@@ -19,9 +19,7 @@ def detect(reference: Snapshot, new: Snapshot):
 
 
 def test_other_shares_are_an_alarm_that_names_the_label_that_moved_most() -> None:
-    finding = detect(
-        labelled({"loan": 200, "fee": 200, "card": 100}), labelled({"loan": 50, "fee": 150, "card": 50})
-    )
+    finding = detect(labelled({"loan": 200, "fee": 200, "card": 100}), labelled({"loan": 50, "fee": 150, "card": 50}))
     assert finding.drifted
     assert "loan 40.0% to 20.0%" in finding.summary
 
@@ -41,9 +39,7 @@ def test_new_labels_are_left_to_their_own_detector() -> None:
 
 
 def test_the_p_value_is_close_to_the_chi_squared_tests_where_that_one_holds() -> None:
-    table = pd.DataFrame(
-        {"reference": [300, 250, 180], "new": [120, 130, 110]}, index=["loan", "fee", "card"]
-    )
+    table = pd.DataFrame({"reference": [300, 250, 180], "new": [120, 130, 110]}, index=["loan", "fee", "card"])
     textbook = chi2_contingency(table.to_numpy(), correction=False)
     finding = detect(labelled(table["reference"].to_dict()), labelled(table["new"].to_dict()))
     assert chi_squared(table) == pytest.approx(textbook.statistic)

@@ -22,7 +22,9 @@ class Desk:
 
     def cl(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(self.command(*arguments), capture_output=True, text=True, env={**os.environ, **environment})
+        return subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, env={**os.environ, **environment}
+        )
 
     def json(self, *arguments: str) -> Any:
         """Run a command that must succeed and return what it prints."""
@@ -54,7 +56,13 @@ def desk(tmp_path: Path, tiny_model: Path) -> Desk:
     desk.configure(
         name="tiny",
         model={"name": str(tiny_model), "dropout": 0.0},
-        training={"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "precision": "float32"},
+        training={
+            "epochs": 25,
+            "batch_size": 8,
+            "learning_rate": 3e-3,
+            "head_learning_rate": 1e-2,
+            "precision": "float32",
+        },
         data={"split": {"validation": 0.1, "test": 0.3}},
         drift={"report": "off"},
         gates=[{"name": "floor", "min": 0.5}],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -49,9 +51,14 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     refused = desk.cl("rollback", "3")
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
 
-    assert [cycle["experience"]["id"] for cycle in desk.json("history")] == ["0001-one", "0002-two", "0003-three", "0004-four"]
+    assert [cycle["experience"]["id"] for cycle in desk.json("history")] == [
+        "0001-one",
+        "0002-two",
+        "0003-three",
+        "0004-four",
+    ]
     report = desk.json("report")["report"]
-    assert "0004-four" in open(report).read()
+    assert "0004-four" in Path(report).read_text()
 
 
 def test_prefect_and_plain_end_in_the_same_version(desk, sentences) -> None:
@@ -59,7 +66,7 @@ def test_prefect_and_plain_end_in_the_same_version(desk, sentences) -> None:
     ingest(desk, rows, "one")
     (by_prefect,) = desk.json("run")
     assert by_prefect["promotion"]["promoted"]
-    manifest = (desk.project / ".cl/versions/1/manifest.json")
+    manifest = desk.project / ".cl/versions/1/manifest.json"
     desk.json("predict", "loan")
     first = manifest.read_text()
     desk.configure(name="other")

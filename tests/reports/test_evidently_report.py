@@ -9,13 +9,9 @@ from cl.detectors import Snapshot
 from cl.reports.evidently_report import _describe, write_drift_report
 
 
-def seen(
-    rows: int, seed: int, *, text: str = "my card is lost", labels: tuple[str, ...] = ("loan", "fee")
-) -> Snapshot:
+def seen(rows: int, seed: int, *, text: str = "my card is lost", labels: tuple[str, ...] = ("loan", "fee")) -> Snapshot:
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {"id": [f"{at}" for at in range(rows)], "text": [f"{text} {at % 7}" for at in range(rows)]}
-    )
+    frame = pd.DataFrame({"id": [f"{at}" for at in range(rows)], "text": [f"{text} {at % 7}" for at in range(rows)]})
     frame["label"] = frame["prediction"] = rng.choice(labels, rows)
     frame["confidence"], frame["score"] = rng.uniform(size=rows), 1.0
     return Snapshot(frame, rng.normal(size=(rows, 16)).astype(np.float32), labels)

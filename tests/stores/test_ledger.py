@@ -64,11 +64,14 @@ def test_four_processes_promoting_at_once_leave_one_unbroken_chain(ledger) -> No
         "ledger, me, done = Ledger(sys.argv[1]), sys.argv[2], 0\n"
         "while done < 15:\n"
         "    try:\n"
-        "        e = ledger.intend('m', 'promote', expected=ledger.champion('m'), to=f'{me}{done}', why='', actor=me)\n"
+        "        now, to = ledger.champion('m'), f'{me}{done}'\n"
+        "        e = ledger.intend('m', 'promote', expected=now, to=to, why='', actor=me)\n"
         "        ledger.commit('m', e); done += 1\n"
         "    except ConflictError: pass\n"
     )
-    racers = [subprocess.Popen([sys.executable, "-c", code, ledger.uri, name], stderr=subprocess.PIPE) for name in "abcd"]
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code, ledger.uri, name], stderr=subprocess.PIPE) for name in "abcd"
+    ]
     for racer in racers:
         _, errors = racer.communicate(timeout=120)
         assert racer.returncode == 0, errors.decode()
@@ -82,3 +85,31 @@ def test_a_database_out_of_reach_is_one_line_without_the_password() -> None:
     with pytest.raises(StoreError) as error:
         Ledger("postgresql+psycopg2://me:secret@127.0.0.1:9/x").entries("m")
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["ledger.db", "mysql+nodriver://me:secret@127.0.0.1/x"])
+def test_a_url_that_opens_nothing_is_one_line_without_the_password(uri) -> None:
+    with pytest.raises(StoreError) as error:
+        Ledger(uri).entries("m")
+    assert "secret" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_of_two_that_read_the_same_ledger_the_second_is_refused(ledger) -> None:
+    class Late(Ledger):
+        def entries(self, model):
+            seen = super().entries(model)
+            if not seen:
+                ledger.intend(model, "promote", expected=None, to="1", why="first", actor="you")
+            return seen
+
+    with pytest.raises(ConflictError, match="another process moved the champion of 'm' first"):
+        Late(ledger.uri).intend("m", "promote", expected=None, to="2", why="second", actor="me")
+    assert [entry.to_version for entry in ledger.entries("m")] == ["1"]
+
+
+def test_a_move_that_another_process_settled_cannot_be_committed(ledger) -> None:
+    entry = ledger.intend("m", "promote", expected=None, to="1", why="", actor="me")
+    ledger.abandon("m", entry)
+    with pytest.raises(ConflictError, match="settled by another process"):
+        ledger.commit("m", entry)
+    assert ledger.champion("m") is None

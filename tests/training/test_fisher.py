@@ -50,7 +50,11 @@ def test_equals_a_loop_over_single_rows_for_tokens(tiny_config) -> None:
     rows = pd.DataFrame(
         {
             "id": ["a", "b", "c"],
-            "tokens": [["anna", "lives", "in", "paris"], ["ben", "works"], ["the", "bank", "in", "york", "pays"]],
+            "tokens": [
+                ["anna", "lives", "in", "paris"],
+                ["ben", "works"],
+                ["the", "bank", "in", "york", "pays"],
+            ],
             "tags": [["B-PER", "O", "O", "B-LOC"], ["B-PER", "O"], ["O", "B-ORG", "I-ORG", "I-ORG", "O"]],
         }
     )

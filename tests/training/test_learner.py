@@ -27,7 +27,10 @@ def test_a_saved_learner_answers_the_same_in_another_process(tiny_config, senten
     )
     rows.to_parquet(tmp_path / "rows.parquet")
     there = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), str(tmp_path / "rows.parquet")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(tmp_path), str(tmp_path / "rows.parquet")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert there.stdout.strip() == str(here)
 

@@ -73,7 +73,15 @@ def test_the_best_epoch_is_kept_not_the_last(tiny_config, sentences) -> None:
 
 def test_early_stopping_waits_for_patience_epochs(tiny_config, sentences) -> None:
     rows = sentences(["loan", "fee"], 40)
-    config = tiny_config(training={"epochs": 60, "batch_size": 8, "learning_rate": 1e-12, "head_learning_rate": 1e-12, "patience": 2})
+    config = tiny_config(
+        training={
+            "epochs": 60,
+            "batch_size": 8,
+            "learning_rate": 1e-12,
+            "head_learning_rate": 1e-12,
+            "patience": 2,
+        }
+    )
     _, result = taught(config, rows, rows)
     assert result.epochs < 10
 
