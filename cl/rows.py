@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +12,9 @@ import pandas as pd
 from cl.cells import as_text, as_words, encodes, raw_json, readable, to_json
 from cl.config import Config
 from cl.errors import SourceError
-from cl.sources import SPLIT
+from cl.sources import SPLIT, SPLIT_NAMES
 from cl.sources.files import UNREADABLE
-from cl.stores.fingerprints import made_ids
 from cl.tasks import Task
-
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]
     if config.data.id is None:
-        good = good.assign(id=made_ids(good))
+        good = good.assign(id=_made_ids(good))
     aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
     return Checked(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
 
@@ -141,6 +135,14 @@ def _canonical(chunk: pd.DataFrame, config: Config, **columns: list[Any]) -> pd.
     }
     series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in every.items()}
     return pd.DataFrame(series)
+
+
+def _made_ids(rows: pd.DataFrame) -> list[str]:
+    """Return an id for each row that has none of its own: a hash of its input and its answer."""
+    contents = rows.drop(columns=["id", "date"])
+    columns = [contents[name].tolist() for name in contents.columns]
+    texts = map(to_json, zip(*columns, strict=True))
+    return [hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest() for text in texts]
 
 
 def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[str | None]:

@@ -14,6 +14,14 @@ SPLIT = "__split__"
 """Column of a chunk that says which split its rows belong to, where the source itself knows; else absent."""
 
 
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What people call the splits, and what they are."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """One named input that becomes an experience, as chunks of raw rows."""

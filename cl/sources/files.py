@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from cl.errors import SourceError
-from cl.sources import Batch, Source
+from cl.sources import SPLIT, SPLIT_NAMES, Batch, Source
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,9 @@ UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
 
 class Files(Source):
     """One file, or a folder whose files are one batch each, sorted by name.
+
+    In a folder, files called train, validation (or dev) and test, alone or after a name and a dot, are the splits of
+    one batch: ``ai.train.jsonl.gz`` and ``ai.test.jsonl.gz`` make `ai`.
 
     >>> Files(path="inbox", only="month-*").only
     'month-*'
@@ -47,12 +50,10 @@ class Files(Source):
         """
         place = root / Path(self.path).expanduser()
         paths = self._found(place)
-        for path in paths:
-            suffix = format_of(path)
-            assert suffix is not None
-            origin = path.relative_to(root) if path.is_relative_to(root) else path
-            chunks = _guarded(path, READERS[suffix.lower()](path, chunk_rows))
-            yield Batch(name=path.name[: -len(suffix)], origin=str(origin), chunks=chunks)
+        for name, parts in together(paths).items():
+            one = parts[0] if len(parts) == 1 else parts[0].parent
+            origin = one.relative_to(root) if one.is_relative_to(root) else one
+            yield Batch(name=name, origin=str(origin), chunks=_read(parts, chunk_rows))
 
     def _found(self, place: Path) -> list[Path]:
         try:
@@ -84,6 +85,35 @@ class Files(Source):
 def format_of(path: Path) -> str | None:
     """Return the known suffix that a file's name ends with, or None."""
     return next((path.name[-len(one) :] for one in READERS if path.name.lower().endswith(one)), None)
+
+
+def together(paths: list[Path]) -> dict[str, list[Path]]:
+    """Return the files of each batch by its name, in order; the splits of one thing are one batch."""
+    batches: dict[str, list[Path]] = {}
+    for path in paths:
+        stem = _stem(path)
+        prefix = stem.rpartition(".")[0]
+        name = stem if len(paths) == 1 or split_of(path) is None else prefix or path.parent.name
+        batches.setdefault(name, []).append(path)
+    return batches
+
+
+def split_of(path: Path) -> str | None:
+    """Return train, validation or test where the file's name says so, else None."""
+    return SPLIT_NAMES.get(_stem(path).rpartition(".")[2].lower())
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(format_of(path) or "")
+
+
+def _read(parts: list[Path], chunk_rows: int) -> Iterator[pd.DataFrame]:
+    for path in parts:
+        suffix = format_of(path)
+        assert suffix is not None
+        split = split_of(path) if len(parts) > 1 else None
+        for chunk in _guarded(path, READERS[suffix.lower()](path, chunk_rows)):
+            yield chunk if split is None else chunk.assign(**{SPLIT: split})
 
 
 class _Lines:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pydantic import Field
 
 from cl.errors import SourceError
 from cl.sources import Batch, Source
@@ -27,9 +28,9 @@ class Sql(Source):
     'sql'
     """
 
-    url: str
-    query: str
-    batch: str = "sql"
+    url: str = Field(description="SQLAlchemy URL; `env:NAME` takes it from the environment, so that secrets stay there")
+    query: str = Field(description="The SELECT whose rows are read")
+    batch: str = Field("sql", description="Name of the experience that is made of the new rows")
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
         """Yield the one batch; the database is asked when its chunks are.

@@ -82,11 +82,6 @@ def hashes(texts: Iterable[str]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=np.dtype("<u8"))
 
 
-def made_ids(rows: pd.DataFrame) -> list[str]:
-    """Return an id for each row that has none of its own: a hash of its content."""
-    return [hashlib.blake2b(one.encode("utf-8"), digest_size=16).hexdigest() for one in contents(rows)]
-
-
 def load_known(project: Project) -> Known:
     """Return the hashes of all rows of the stream; what this machine lacks is computed from data/ alone."""
     known = Known()
