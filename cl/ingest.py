@@ -107,20 +107,17 @@ def fates(prints: Fingerprints, known: Known) -> np.ndarray:
 def _ingest_batch(
     batch: Batch, config: Config, project: Project, task: Task, known: Known, told: Callable[[int], None]
 ) -> list[Experience]:
-    staged = _stage(batch, config, project, task, told)
-    reasons: Counter[str] = Counter()
-    made, seen = [], 0
-    for one in staged:
-        outcome = _settle(one, batch, project, known)
-        reasons += outcome.reasons
-        seen += outcome.seen
-        if outcome.experience:
-            made.append(outcome.experience)
+    outcomes = {one.name: _settle(one, batch, project, known) for one in _stage(batch, config, project, task, told)}
+    made = [one.experience for one in outcomes.values() if one.experience]
+    seen = sum(one.seen for one in outcomes.values())
+    reasons = sum((one.reasons for one in outcomes.values()), Counter[str]())
     if not made and not seen and reasons:
-        rows = sum(reasons.values())
-        raise SourceError(f"{batch.origin}: no good row among {rows}: {counted(reasons)}")
+        raise SourceError(f"{batch.origin}: no good row among {reasons.total()}: {counted(reasons)}")
     if not made:
         log.info("%s: nothing new (%d rows seen before, %d set aside)", batch.origin, seen, reasons.total())
+    for name, one in outcomes.items():
+        if not one.experience and not one.seen:
+            log.warning("%s: '%s' has no good row; not kept: %s", batch.origin, name, counted(one.reasons))
     return made
 
 
@@ -189,10 +186,7 @@ def _settle(staged: Staged, batch: Batch, project: Project, known: Known) -> _Ou
     count = {one: int((fate == one).sum()) for one in Fate}
     if not count[Fate.KEPT]:
         across = Counter({reason: count[Fate(number)] for number, reason in REASONS.items()})
-        reasons = staged.reasons + across
-        if reasons:
-            log.warning("%s: '%s' has no new row; not kept: %s", batch.origin, staged.name, counted(reasons))
-        return _Outcome(None, count[Fate.SEEN], reasons)
+        return _Outcome(None, count[Fate.SEEN], staged.reasons + across)
     counts = {"duplicates": count[Fate.REPEATED], "seen": count[Fate.SEEN]}
     experience = publish(project, staged, fate, REASONS, origin=batch.origin, counts=counts)
     kept = fate == Fate.KEPT

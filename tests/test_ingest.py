@@ -148,7 +148,7 @@ def test_an_unreadable_line_belongs_to_the_group_before_it(project) -> None:
 def test_a_group_without_a_good_row_makes_no_experience(project, caplog) -> None:
     frame = pd.DataFrame([*some(5), ("x", "", "a")], columns=COLUMNS).assign(month=["1"] * 5 + ["2"])
     (made,) = take(project, frame, group_by="month")
-    assert made.name == "1" and "'2' has no new row; not kept: missing text 1" in caplog.text
+    assert made.name == "1" and "'2' has no good row; not kept: missing text 1" in caplog.text
 
 
 def test_too_many_groups_are_refused(project) -> None:
