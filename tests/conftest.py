@@ -20,6 +20,8 @@ os.environ.update(
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "TOKENIZERS_PARALLELISM": "false",
+        # the models here are tiny: a second thread costs more than it does
+        "OMP_NUM_THREADS": "1",
     }
 )
 
