@@ -83,3 +83,8 @@ def test_every_key_is_described_in_the_reference() -> None:
     text = configuration_reference()
     assert "| `training.batch_size` | `32` | Rows a step |" in text
     assert all(row.split("|")[3].strip() for row in text.splitlines() if row.startswith("| `training."))
+
+
+def test_the_reference_in_the_readme_is_the_one_that_is_generated() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert configuration_reference() in readme, "run `cl config-reference` and put it into README.md"
