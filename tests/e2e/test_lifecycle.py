@@ -61,6 +61,7 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert "0004-four" in Path(report).read_text()
 
 
+@pytest.mark.slow
 def test_prefect_and_plain_end_in_the_same_version(desk, sentences) -> None:
     rows = sentences(["loan", "fee"], 80, seed=1)
     ingest(desk, rows, "one")
@@ -105,6 +106,7 @@ def test_a_changed_byte_in_the_champion_is_refused_by_name(desk, sentences) -> N
     assert done.returncode == 1 and "head.safetensors" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["validate", "drift", "train", "evaluate", "gate", "register", "promote", "record"])
 def test_killed_in_a_step_and_run_again_it_ends_as_if_undisturbed(desk, sentences, stage) -> None:
     ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
