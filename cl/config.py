@@ -191,6 +191,16 @@ class Config(Section):
         """The strategy entry as a list, in the order in which the hooks run."""
         return self.strategy if isinstance(self.strategy, list) else [self.strategy]
 
+    def flat(self) -> dict[str, str]:
+        """Return the configuration under dotted keys, without the stores: as MLflow shows parameters."""
+        nested = self.model_dump(mode="json", by_alias=True, exclude={"stores": True, "data": {"source"}})
+        flat = {
+            f"{key}.{name}" if isinstance(value, dict) else key: one
+            for key, value in nested.items()
+            for name, one in (value.items() if isinstance(value, dict) else [(key, value)])
+        }
+        return {key: one if isinstance(one, str) else json.dumps(one) for key, one in flat.items()}
+
     @property
     def digest(self) -> str:
         """Hash of all that decides the outcome of a cycle: not of where things are stored."""

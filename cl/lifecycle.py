@@ -133,7 +133,7 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         promotion=promotion,
         champion_after=promotion.champion_after if promotion else start.champion,
     )
-    record(stores, run, cycle, journal)
+    record(config, stores, run, cycle, journal)
     return cycle
 
 
@@ -197,9 +197,19 @@ def begin(config: Config, stores: Stores, experience: Experience) -> Start:
     return _new_start(config, experience, champion, data_version, stores)
 
 
-def record(stores: Stores, run: str, cycle: Cycle, journal: Journal) -> None:
+def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> None:
     """Write the finished cycle into its MLflow run, and forget the journal."""
     registry = stores.registry
+    registry.log_params(run, config.flat())
+    registry.log_dataset(
+        run,
+        cycle.experience.id,
+        digest=cycle.data_version,
+        source=f"data/experiences/{cycle.experience.id}",
+        rows=cycle.experience.total,
+    )
+    if (journal.folder / "gate.json").exists():
+        registry.log_file(run, journal.folder / "gate.json", "evaluation")
     if cycle.drift.report:
         registry.log_folder(run, Path(cycle.drift.report), "drift")
     if cycle.evaluation:

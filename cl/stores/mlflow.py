@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -180,7 +181,8 @@ class Registry:
             return known
         import mlflow
 
-        with _told(self.tracking_uri), self._tracking(), mlflow.start_run(run_id=run):
+        with _told(self.tracking_uri), self._tracking(), warnings.catch_warnings(), mlflow.start_run(run_id=run):
+            warnings.simplefilter("ignore")  # about type hints; the signature is explicit
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(PYFUNC_MODEL),

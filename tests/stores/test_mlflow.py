@@ -166,6 +166,7 @@ def test_an_object_store_may_hold_the_artifacts(migrated, tmp_path) -> None:
     assert registry._client.get_experiment(registry._experiment).artifact_location == "s3://bucket/models"
 
 
+@pytest.mark.slow
 def test_processes_may_open_a_fresh_store_together_and_quietly(tmp_path) -> None:
     code = f"from cl.stores.mlflow import Registry; Registry('sqlite:///{tmp_path}/m.db', None, 'tiny').initialise()"
     started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
