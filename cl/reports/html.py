@@ -5,15 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from cl.records import Cycle, LedgerEntry
+from cl.records import Cycle, Evaluation, LedgerEntry, Record, Score
 from cl.reports import plots
 from cl.stores.local import write_text
 
-EXAMPLES = 12
+EXAMPLES = 10
 LATEST = 4
+LONGEST = 400
+
+
+class Standing(Record):
+    """Which version serves, and the mean score that it had when it was last measured."""
+
+    version: str | None = None
+    accuracy: float | None = None
+    measured: str | None = None
+
+
+class Pair(Record):
+    """Challenger and champion on one experience's test rows, and where their axis starts."""
+
+    challenger: Score
+    champion: Score | None = None
+    low: float
+
+    @property
+    def change(self) -> float | None:
+        """What the challenger gains on the champion, 0 to 1."""
+        return self.challenger.value - self.champion.value if self.champion else None
+
+
+class Aside(Record):
+    """What was set aside of one experience: how often for which reason, and some of the rows."""
+
+    total: int
+    reasons: dict[str, int]
+    examples: list[dict[str, str]]
 
 
 def write_report(
@@ -24,51 +55,105 @@ def write_report(
     name: str,
     quarantine: Mapping[str, pd.DataFrame],
 ) -> Path:
-    """Write the report and return its path.
+    """Write the report and return its path; what people wrote is escaped, and nothing in it can run or load.
 
     Args:
         cycles: all finished cycles, oldest first.
-        entries: the promotion ledger.
-        path: the HTML file.
+        entries: the promotion ledger, oldest first.
+        path: the HTML file; its folder is made.
         name: the model's name.
         quarantine: experience -> rows set aside, with columns id, reason and row.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.1%}"
-    evaluated = [cycle for cycle in cycles if cycle.evaluation]
-    kept = [cycle for cycle in evaluated if cycle.verdict == "promoted"]
+    environment.filters |= {"percent": _percent, "points": _points, "number": _number, "day": _day}
+    environment.globals |= {"icon": plots.icon, "change": plots.change, "score_of": plots.score_of, "pairs": pairs}
     page = environment.get_template("template.html").render(
         name=name,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        made=datetime.now(UTC),
         cycles=cycles,
         entries=entries,
-        champion=cycles[-1].champion_after if cycles else None,
-        serving=kept[-1] if kept else None,
-        judged=evaluated[-LATEST:][::-1],
-        timeline=plots.timeline(cycles) if cycles else "",
-        matrix=plots.heat_map(evaluated[-1].evaluation.matrix) if evaluated and evaluated[-1].evaluation else "",
-        forgetting=[
-            (cycle, plots.bars(cycle.evaluation.forgetting))
-            for cycle in evaluated[-LATEST:][::-1]
-            if cycle.evaluation and cycle.evaluation.forgetting
-        ],
-        quarantine={one: _quarantined(frame) for one, frame in quarantine.items() if len(frame)},
-        accuracy_of=plots.accuracy_of,
-        marks=plots.MARKS,
+        standing=standing(cycles, entries),
+        timeline=plots.timeline(cycles),
+        aside={one: aside(frame) for one, frame in quarantine.items() if len(frame)},
+        **_judged([cycle for cycle in cycles if cycle.evaluation]),
     )
-    write_text(path, page)
+    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
-def _quarantined(frame: pd.DataFrame) -> dict[str, object]:
-    """Return the counts by reason, and a few rows of each."""
+def standing(cycles: list[Cycle], entries: list[LedgerEntry]) -> Standing:
+    """Return what serves now: the ledger has the last word, for a version may have been rolled back by hand."""
+    moves = [entry.to_version for entry in entries if entry.state == "committed"]
+    version = moves[-1] if moves else cycles[-1].champion_after if cycles else None
+    for cycle in reversed(cycles):
+        if cycle.evaluation is None or version is None:
+            continue
+        if cycle.promotion and cycle.promotion.version == version:
+            return Standing(version=version, accuracy=cycle.evaluation.accuracy, measured=cycle.experience.id)
+        if cycle.champion_before == version:
+            return Standing(version=version, accuracy=cycle.evaluation.champion_accuracy, measured=cycle.experience.id)
+    return Standing(version=version)
+
+
+def pairs(evaluation: Evaluation) -> list[Pair]:
+    """Return the challenger's scores beside the champion's, the newest experience first."""
+    before = {score.experience: score for score in evaluation.champion}
+    low = plots.axis_start(score.value for score in [*evaluation.challenger, *evaluation.champion])
+    return [
+        Pair(challenger=one, champion=before.get(one.experience), low=low) for one in reversed(evaluation.challenger)
+    ]
+
+
+def aside(frame: pd.DataFrame) -> Aside:
+    """Return the reasons by frequency, and examples of each."""
     examples = frame.groupby("reason", sort=False).head(2).head(EXAMPLES)
+    return Aside(
+        total=len(frame),
+        reasons={str(reason): int(count) for reason, count in frame["reason"].value_counts(sort=True).items()},
+        examples=[{name: _cut(row[name]) for name in ("id", "reason", "row")} for row in examples.to_dict("records")],
+    )
+
+
+def _judged(evaluated: list[Cycle]) -> dict[str, Any]:
+    """Return what the template shows of cycles with an evaluation: pictures of the last, gates of the last few."""
+    last = evaluated[-1] if evaluated else None
+    if last is None or last.evaluation is None:
+        return {"judged": [], "last": None, "matrix": "", "forgetting": ""}
+    verdicts = last.gates.verdicts if last.gates else []
+    bound = next((verdict.bound for verdict in verdicts if verdict.gate == "forgetting"), None)
+    forgetting = last.evaluation.forgetting
     return {
-        "counts": frame["reason"].value_counts().to_dict(),
-        "rows": examples.to_dict("records"),
-        "total": len(frame),
+        "judged": evaluated[-LATEST:][::-1],
+        "last": last,
+        "matrix": plots.heat_map(last.evaluation.matrix, refused=last.verdict == "refused"),
+        "forgetting": plots.bars(forgetting, bound=bound) if forgetting else "",
     }
+
+
+def _cut(value: object) -> str:
+    text = "" if value is None or value is pd.NA or value != value else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else (f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}").replace("-", "−")
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M")

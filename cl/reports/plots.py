@@ -1,97 +1,247 @@
-"""Pictures of the report as inline SVG: they need no file, no script and no network."""
+"""Pictures of the report as inline SVG: crisp, no file, no script, and the page's own colours in both modes."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil, floor, isfinite
+
+from markupsafe import Markup
 
 from cl.records import Cycle
 
-COLOURS = {"promoted": "#2e9e6b", "refused": "#d1495b", "none": "#8a94a6", "held": "#e09f3e"}
-MARKS = {"promoted": "▲", "refused": "✕", "none": "●", "held": "‖"}
+WIDTH = 1016
+MOST_BARS = 24
+SHAPES = {
+    "promoted": Markup('<path d="M0 -1 L.95 .75 L-.95 .75 Z" class="mark promoted"/>'),
+    "refused": Markup('<path d="M-.72 -.72 L.72 .72 M.72 -.72 L-.72 .72" class="stroke refused"/>'),
+    "none": Markup('<circle r=".62" class="mark none"/>'),
+    "held": Markup('<path d="M-.42 -.8 V.8 M.42 -.8 V.8" class="stroke held"/>'),
+}
+"""One shape a verdict, so that no reader depends on its colour; drawn in a square from -1 to 1."""
+DRIFT = Markup('<path d="M0 -.9 L.7 0 L0 .9 L-.7 0 Z" class="mark drift"/>')
+BEFORE = Markup('<circle r=".55" class="before"/>')
 
 
-def timeline(cycles: list[Cycle]) -> str:
-    """Return one mark a cycle: height is accuracy, shape and colour the verdict, a ring is drift."""
-    step, height, left, top = 74, 190, 46, 20
-    width = left + step * max(1, len(cycles)) + 20
-    parts = []
-    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = top + height * (1 - value)
-        parts.append(f'<line x1="{left}" x2="{width - 10}" y1="{y}" y2="{y}" class="grid"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{value:.0%}</text>')
-    points = []
-    for at, cycle in enumerate(cycles):
-        accuracy = accuracy_of(cycle)
-        x, y = left + step * (at + 0.5), top + height * (1 - (accuracy or 0.0))
-        points.append(f"{x:.0f},{y:.1f}")
-        if cycle.drift.drifted:
-            parts.append(f'<circle cx="{x}" cy="{y}" r="15" class="ring"/>')
-        parts.append(
-            f'<text x="{x}" y="{y + 7}" text-anchor="middle" font-size="19" fill="{COLOURS[cycle.verdict]}">'
-            f"<title>{escape(cycle.experience.id)}: {cycle.verdict}</title>{MARKS[cycle.verdict]}</text>"
-        )
-        parts.append(
-            f'<text x="{x}" y="{y - 20}" text-anchor="middle">{"" if accuracy is None else f"{accuracy:.1%}"}</text>'
-        )
-        parts.append(
-            f'<text x="{x}" y="{top + height + 22}" text-anchor="middle">{escape(_short(cycle.experience.id))}</text>'
-        )
-    line = f'<polyline points="{" ".join(points)}" class="trail"/>'
-    return _svg(width, top + height + 36, line + "".join(parts), "Timeline of cycles")
+def icon(name: str) -> Markup:
+    """Return a verdict's shape, or that of `drift` or `before`, at the size of a letter."""
+    shape = {**SHAPES, "drift": DRIFT, "before": BEFORE}[name]
+    return Markup('<svg class="icon" viewBox="-1.25 -1.25 2.5 2.5" aria-hidden="true">{}</svg>').format(shape)
 
 
-def heat_map(matrix: dict[str, dict[str, float]]) -> str:
-    """Return the accuracy matrix: a row for each update, a column for each experience tested."""
-    columns = list(dict.fromkeys(name for row in matrix.values() for name in row))
-    cell, left, top = 74, 110, 34
-    parts = [
-        f'<text x="{left + cell * (at + 0.5)}" y="{top - 10}" text-anchor="middle">{escape(_short(name))}</text>'
-        for at, name in enumerate(columns)
-    ]
+def timeline(cycles: list[Cycle]) -> Markup:
+    """Return one mark a cycle: height is its score, shape the verdict, a shaded column drift, the line what serves."""
+    left, top, height = 50, 34, 220
+    step = max(8.0, min(170.0, (WIDTH - left - 10) / max(1, len(cycles))))
+    width = max(WIDTH, left + step * len(cycles) + 10)
+    serving = served(cycles)
+    seen = [one for cycle in cycles for one in (score_of(cycle), cycle.drift.champion_score) if one is not None]
+    low = axis_start([*seen, *(one for one in serving if one is not None)])
+
+    def y(value: float) -> float:
+        return top + height * (1 - (max(low, min(1.0, value)) - low) / (1 - low))
+
+    centres = [left + step * (at + 0.5) for at in range(len(cycles))]
+    parts = [_axis(low, y, left=left, width=width)]
+    parts += [_column(cycle, x, step, top, height) for cycle, x in zip(cycles, centres, strict=True)]
+    parts.append(_trail([(x, y(one)) for x, one in zip(centres, serving, strict=True) if one is not None]))
+    for cycle, x, acc in zip(cycles, centres, serving, strict=True):
+        parts.append(_marks(cycle, x, y, step=step, low=low, line=None if acc is None else y(acc)))
+    parts.append(_names([cycle.experience.id for cycle in cycles], centres, step, top + height + 22))
+    return _svg(width, top + height + 34, parts, f"Timeline of {len(cycles)} cycles: score and verdict of each")
+
+
+def heat_map(matrix: dict[str, dict[str, float]], *, refused: bool = False) -> Markup:
+    """Return the accuracy matrix: a row for each update, a column for each experience tested.
+
+    Args:
+        matrix: experience learnt -> experience tested -> score; the last row is the latest challenger's.
+        refused: that challenger does not serve; its row is marked.
+    """
+    columns = sorted({name for row in matrix.values() for name in row})
+    values = [value for row in matrix.values() for value in row.values() if isfinite(value)]
+    if not values:
+        return Markup("")
+    high = max(values)
+    low = max(0.0, min(*values, high - 0.2))
+    left, cell = 150, max(7.0, min(84.0, (WIDTH - 194) / len(columns)))
+    tall, top = max(7.0, min(34.0, cell * 0.75)), 30 if cell >= 56 else 66
+    parts = [_column_names(columns, left, cell, top)]
     for down, (learnt, row) in enumerate(matrix.items()):
-        y = top + 36 * down
-        parts.append(f'<text x="{left - 10}" y="{y + 22}" text-anchor="end">{escape(_short(learnt))}</text>')
+        y, last = top + tall * down, down == len(matrix) - 1
+        if (len(matrix) - 1 - down) % ceil(14 / tall) == 0:
+            label = f"{short(learnt, 17)}{' ✕' if refused and last else ''}"
+            parts.append(_text(left - 10, y + tall / 2 + 4, label, anchor="end", style="strong" if last else ""))
         for at, name in enumerate(columns):
-            if name not in row:
-                continue
-            shade = max(0.08, min(1.0, (row[name] - 0.3) / 0.7))
-            x = left + cell * at
-            parts.append(
-                f'<rect x="{x}" y="{y}" width="{cell - 3}" height="33" rx="4" fill="#3b7dd8" opacity="{shade:.2f}"/>'
-            )
-            ink = "#fff" if shade > 0.55 else "currentColor"
-            parts.append(
-                f'<text x="{x + cell / 2}" y="{y + 22}" text-anchor="middle" style="fill:{ink}">{row[name]:.1%}</text>'
-            )
-    return _svg(left + cell * len(columns) + 10, top + 36 * len(matrix) + 6, "".join(parts), "Accuracy matrix")
+            if name in row:
+                shade = 0.1 + 0.9 * (row[name] - low) / max(1e-9, high - low)
+                parts.append(_cell(left + cell * at, y, cell, tall, row[name], shade, f"{learnt} on {name}"))
+    return _svg(
+        left + cell * len(columns) + (8 if cell >= 56 else 44), top + tall * len(matrix) + 6, parts, "Accuracy matrix"
+    )
 
 
-def bars(forgetting: dict[str, float]) -> str:
-    """Return forgetting in points, a bar for each past experience; to the left of the line is a gain."""
-    middle, row = 330, 28
-    scale = 150 / max(5.0, *(abs(100 * value) for value in forgetting.values()))
-    parts = [f'<line x1="{middle}" x2="{middle}" y1="0" y2="{row * len(forgetting)}" class="axis"/>']
-    for at, (name, value) in enumerate(forgetting.items()):
-        points, y = 100 * value, at * row
-        length = abs(points) * scale
-        colour, x = (COLOURS["refused"], middle) if points > 0 else (COLOURS["promoted"], middle - length)
-        parts.append(f'<rect x="{x:.1f}" y="{y + 5}" width="{length:.1f}" height="{row - 10}" rx="3" fill="{colour}"/>')
-        parts.append(f'<text x="6" y="{y + 19}">{escape(_short(name))}</text>')
-        at_x = middle + length + 8 if points > 0 else middle + 8
-        parts.append(f'<text x="{at_x:.1f}" y="{y + 19}">{points:+.1f} points</text>')
-    return _svg(600, row * len(forgetting) + 4, "".join(parts), "Forgetting by experience")
+def bars(forgetting: dict[str, float], *, bound: float | None = None) -> Markup:
+    """Return forgetting in points, a bar for each past experience, the most forgotten 24 when there are more.
+
+    Args:
+        forgetting: past experience -> best score so far minus score now.
+        bound: the most that a gate accepts; drawn as a line.
+    """
+    worst = sorted(forgetting, key=lambda one: -forgetting[one])[:MOST_BARS]
+    shown = {one: 100 * value for one, value in forgetting.items() if one in worst}
+    least = min(0.0, *shown.values())
+    most = max(1.0, 100 * (bound or 0.0), *shown.values())
+    row, left, right = 26, 150, 420
+    scale = (right - left) / (most - least)
+    zero, end = left - least * scale, row * len(shown) + 4
+    parts = [Markup('<path d="M{:.1f} 0 V{}" class="axis"/>').format(zero, end)]
+    if bound is not None:
+        at_x = zero + 100 * bound * scale
+        parts.append(Markup('<path d="M{0:.1f} 0 V{1}" class="bound"/>').format(at_x, end))
+        parts.append(_text(at_x, end + 14, f"at most {100 * bound:.1f}", anchor="middle", style="soft"))
+    for at, (name, points) in enumerate(shown.items()):
+        y, x, length = row * at, min(zero, zero + points * scale), max(1.0, abs(points) * scale)
+        beyond = bound is not None and points > 100 * bound
+        style = "promoted" if points <= 0 else "refused" if beyond else "none"
+        parts.append(_text(134, y + 18, short(name, 17), anchor="end"))
+        parts.append(_bar(x, y + 6, length, row - 11, style, name))
+        parts.append(_text(max(zero, x + length) + 8, y + 18, f"{points:+.1f}", style="amount"))
+    return _svg(490, end + (20 if bound is not None else 2), parts, "Forgetting in points, by experience")
 
 
-def accuracy_of(cycle: Cycle) -> float | None:
-    """Return the challenger's mean score, or on a quiet month the champion's on the new rows."""
+def change(before: float | None, after: float, *, low: float) -> Markup:
+    """Return champion (ring) and challenger (dot) on one line from `low` to 1."""
+    x = 5 + 210 * (after - low) / (1 - low)
+    parts = [Markup('<path d="M5 9 H215" class="grid"/>')]
+    if before is not None:
+        way, from_x = "promoted" if after >= before else "refused", 5 + 210 * (before - low) / (1 - low)
+        parts.append(Markup('<path d="M{:.1f} 9 H{:.1f}" class="stroke {}"/>').format(from_x, x, way))
+        parts.append(Markup('<circle cx="{:.1f}" cy="9" r="4" class="before"/>').format(from_x))
+    parts.append(Markup('<circle cx="{:.1f}" cy="9" r="4.5" class="after"/>').format(x))
+    return _svg(220, 18, parts, "champion and challenger")
+
+
+def axis_start(values: Iterable[float]) -> float:
+    """Return where an axis of scores starts: a round tenth below them all, so that months can be told apart."""
+    return max(0.0, min(0.8, floor(10 * min(values, default=0.0) - 0.5) / 10))
+
+
+def score_of(cycle: Cycle) -> float | None:
+    """Return the challenger's ACC, or where nothing was learnt the champion's score on the new rows."""
     return cycle.evaluation.accuracy if cycle.evaluation else cycle.drift.champion_score
 
 
-def _short(name: str) -> str:
+def served(cycles: list[Cycle]) -> list[float | None]:
+    """Return, after each cycle, the ACC of the version that serves, as last measured."""
+    values: list[float | None] = []
+    for cycle in cycles:
+        known = values[-1] if values else None
+        if cycle.evaluation:
+            promoted = cycle.verdict == "promoted"
+            known = cycle.evaluation.accuracy if promoted else cycle.evaluation.champion_accuracy
+        values.append(known)
+    return values
+
+
+def short(name: str, letters: int = 14) -> str:
+    """Return an experience's name without its place: ``0003-month-3`` gives ``month-3``."""
     number, _, rest = name.partition("-")
-    return (rest or number)[:12]
+    name = rest if rest and number.isdigit() else name
+    return name if len(name) <= letters else f"{name[: max(1, letters - 1)]}…"
 
 
-def _svg(width: float, height: float, content: str, title: str) -> str:
-    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
-    return f'<svg {size} role="img" aria-label="{title}">{content}</svg>'
+def _axis(low: float, y: Callable[[float], float], *, left: float, width: float) -> Markup:
+    step = 0.05 if 1 - low <= 0.25 else 0.1 if 1 - low <= 0.5 else 0.2
+    lines = []
+    for at in range(round((1 - low) / step) + 1):
+        value = 1 - at * step
+        lines.append(Markup('<path d="M{} {:.1f} H{:.0f}" class="grid"/>').format(left, y(value), width))
+        lines.append(_text(left - 8, y(value) + 4, f"{value:.0%}", anchor="end", style="soft"))
+    return Markup("").join(lines)
+
+
+def _column(cycle: Cycle, x: float, step: float, top: float, height: float) -> Markup:
+    if not cycle.drift.drifted:
+        return Markup("")
+    shade = Markup('<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="shade"/>')
+    column = shade.format(x - step / 2 + step * 0.04, top, step * 0.92, height)
+    if step >= 60:
+        return column + _at(DRIFT, x - 18, top - 11, 5.5) + _text(x - 8, top - 7, "drift", style="drift")
+    return column + _at(DRIFT, x, top - 8, min(5.0, step / 2.4))
+
+
+def _marks(
+    cycle: Cycle, x: float, y: Callable[[float], float], *, step: float, low: float, line: float | None
+) -> Markup:
+    score, before = score_of(cycle), cycle.drift.champion_score
+    size = min(9.0, step * 0.42)
+    parts = []
+    if cycle.evaluation and before is not None:
+        parts.append(_at(BEFORE, x, y(before), size))
+    parts.append(_at(SHAPES[cycle.verdict], x, y(low if score is None else score), size, _told(cycle, score)))
+    if score is not None and step >= 44:
+        struck = line is not None and 5 < y(score) - line < 27
+        parts.append(_text(x, y(score) + (25 if struck else -15), f"{100 * score:.1f}", anchor="middle", style="value"))
+    return Markup("").join(parts)
+
+
+def _told(cycle: Cycle, score: float | None) -> str:
+    return f"{cycle.experience.id}: {cycle.verdict}, {'no score' if score is None else f'{score:.1%}'}"
+
+
+def _trail(points: list[tuple[float, float]]) -> Markup:
+    path = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return Markup('<path d="M{}" class="trail"/>').format(path) if len(points) > 1 else Markup("")
+
+
+def _names(names: Sequence[str], centres: Sequence[float], step: float, y: float) -> Markup:
+    every = ceil(66 / step)
+    letters = int(step * every / 7.2)
+    shown = [at for at in range(len(names)) if at % every == 0]
+    return Markup("").join(
+        _text(centres[at], y, short(names[at], letters), anchor="middle", style="soft") for at in shown
+    )
+
+
+def _column_names(columns: Sequence[str], left: float, cell: float, top: float) -> Markup:
+    if cell >= 56:
+        return _names(columns, [left + cell * (at + 0.5) for at in range(len(columns))], cell, top - 10)
+    every = ceil(16 / cell)
+    slanted = Markup('<text transform="translate({:.1f} {:.1f}) rotate(-40)" class="soft">{}</text>')
+    return Markup("").join(
+        slanted.format(left + cell * (at + 0.5), top - 6, short(columns[at], 11))
+        for at in range(0, len(columns), every)
+    )
+
+
+def _cell(x: float, y: float, wide: float, tall: float, value: float, shade: float, title: str) -> Markup:
+    gap, at = (2.0 if wide >= 20 else 0.5), (x, y)
+    box = Markup(
+        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="{}" class="heat" fill-opacity="{:.2f}">'
+        "<title>{}: {:.1%}</title></rect>"
+    ).format(*at, wide - gap, tall - gap, 3 if wide >= 20 else 0, shade, title, value)
+    if wide < 32:
+        return box
+    style = "on" if shade > 0.72 else ""
+    digits = f"{100 * value:.1f}" if wide >= 40 else f"{100 * value:.0f}"
+    return box + _text(x + (wide - gap) / 2, y + (tall - gap) / 2 + 4, digits, anchor="middle", style=style)
+
+
+def _bar(x: float, y: float, wide: float, tall: float, style: str, title: str) -> Markup:
+    bar = '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="2.5" class="mark {}"><title>{}</title></rect>'
+    return Markup(bar).format(x, y, wide, tall, style, title)
+
+
+def _at(shape: Markup, x: float, y: float, size: float, title: str = "") -> Markup:
+    inside = Markup("<title>{}</title>").format(title) if title else ""
+    return Markup('<g transform="translate({:.1f} {:.1f}) scale({:.1f})">{}{}</g>').format(x, y, size, inside, shape)
+
+
+def _text(x: float, y: float, content: str, *, anchor: str = "start", style: str = "") -> Markup:
+    text = '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>'
+    return Markup(text).format(x, y, anchor, style, content)
+
+
+def _svg(width: float, height: float, parts: Sequence[Markup], title: str) -> Markup:
+    whole = '<svg viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}" height="{1:.0f}" role="img" aria-label="{2}">{3}</svg>'
+    return Markup(whole).format(width, height, title, Markup("").join(parts))

@@ -1,0 +1,401 @@
+"""The HTML report over six months of a stream, over none, one and a hundred cycles."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cl.records import (
+    Cycle,
+    Decision,
+    Drift,
+    Evaluation,
+    Experience,
+    Finding,
+    GateReport,
+    LedgerEntry,
+    Promotion,
+    Score,
+    Training,
+    Validation,
+    Verdict,
+)
+from cl.reports.html import aside, standing, write_report
+from cl.reports.plots import bars, heat_map, served, short, timeline
+
+START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+HOSTILE = "</code><script>alert('owned')</script><img src=x onerror=alert(1)>"
+
+
+def experience(number: int, **changes: object) -> Experience:
+    return Experience(
+        **{
+            "id": f"{number:04d}-month-{number}",
+            "name": f"month-{number}",
+            "source": f"months/month-{number}.csv",
+            "ingested_at": START + timedelta(days=30 * number),
+            "rows": {"train": 260, "validation": 60, "test": 80},
+            "labels": {"card": 200, "loan": 200},
+            "digest": "d" * 64,
+            **changes,
+        }
+    )
+
+
+def drift(one: Experience, *drifted: str, score: float | None = 0.91, new_labels: list[str] | None = None) -> Drift:
+    said = {
+        "label_mix": ("labels", 0.41, "mix of 6 known labels, most moved: card 17% to 21% (p = 0.41)"),
+        "new_labels": ("new_labels", None, "no label that the champion does not know"),
+        "embedding_mmd": ("inputs", 0.0004, "embeddings of 260 rows beside 1000 of the reference: MMD 0.031"),
+        "confidence": ("predictions", 0.22, "the champion's confidence: mean 0.91 to 0.88, KS 0.07 (p = 0.22)"),
+        "performance": ("performance", 0.0001, "the champion's score: 93.1% on 80 reference rows, 78.4% here"),
+    }
+    findings = [
+        Finding(detector=name, kind=kind, drifted=name in drifted, p_value=p_value, summary=summary)
+        for name, (kind, p_value, summary) in said.items()
+    ]
+    return Drift(
+        experience=one.id,
+        drifted=bool(drifted),
+        findings=findings if score is not None else [],
+        new_labels=new_labels or [],
+        champion_score=score,
+        promotion_score=None if score is None else 0.93,
+        report=None if score is None else "report",
+    )
+
+
+def evaluation(rows: dict[int, list[float]], champion: list[float]) -> Evaluation:
+    """Rows of the accuracy matrix by the month learnt; the columns are all months but the fifth, which is held."""
+    ids = [f"{number:04d}-month-{number}" for number in (1, 2, 3, 4, 6)]
+    matrix = {f"{month:04d}-month-{month}": dict(zip(ids, row, strict=False)) for month, row in rows.items()}
+    now = list(rows.values())[-1]
+    tested = ids[: len(now)]
+    past = list(matrix.values())[:-1]
+    best = {one: max(row[one] for row in past if one in row) for one in tested if any(one in row for row in past)}
+    return Evaluation(
+        metric="accuracy",
+        challenger=[Score(experience=one, rows=80, value=v) for one, v in zip(tested, now, strict=True)],
+        champion=[Score(experience=one, rows=80, value=v) for one, v in zip(tested, champion, strict=False)],
+        accuracy=sum(now) / len(now),
+        champion_accuracy=sum(champion) / len(champion) if champion else None,
+        backward_transfer=None if len(rows) < 2 else -0.012,
+        forgetting={one: best[one] - score for one, score in zip(tested, now, strict=True) if one in best},
+        matrix=matrix,
+        calibration_error=0.041,
+        latency_ms=6.3,
+        size_mb=90.4,
+        predictions="predictions.parquet",
+    )
+
+
+def gates(scored: Evaluation, *, floor: float = 0.8) -> GateReport:
+    worst = min(scored.challenger, key=lambda score: score.value)
+    lost = scored.forgetting_max
+    verdicts = [
+        Verdict(
+            gate="floor",
+            passed=worst.value >= floor,
+            measured=worst.value,
+            bound=floor,
+            why=f"{worst.experience} scores {worst.value:.3f}, at least {floor:.3f} is asked",
+        ),
+        Verdict(gate="no_regression", passed=True, bound=-0.02, why="first version: there is no champion")
+        if not scored.champion
+        else Verdict(
+            gate="no_regression",
+            passed=True,
+            measured=0.011,
+            bound=-0.02,
+            why="the challenger is +1.1 points from the champion over 320 rows (95% interval -0.6 to +2.9), "
+            "a loss of up to 2.0 is accepted",
+        ),
+        Verdict(gate="forgetting", passed=lost <= 0.05, measured=lost, bound=0.05, why=f"{100 * lost:.1f} points"),
+        Verdict(gate="ceiling latency_ms", passed=True, measured=6.3, bound=50.0, why="one prediction takes 6.3 ms"),
+    ]
+    return GateReport(passed=all(verdict.passed for verdict in verdicts), verdicts=verdicts)
+
+
+def cycle(one: Experience, seen: Drift, *, before: str | None, reasons: list[str], action: str = "none") -> Cycle:
+    return Cycle(
+        id=f"{one.id[:4]}c0ffee5eed",
+        experience=one,
+        started_at=one.ingested_at,
+        seconds=3.4,
+        data_version="3f2a9c81d04e5b67a1",
+        champion_before=before,
+        validation=Validation(passed=action != "hold"),
+        drift=seen,
+        decision=Decision(action=action, reasons=reasons),
+        champion_after=before,
+    )
+
+
+def learnt(quiet: Cycle, scored: Evaluation, version: str) -> Cycle:
+    report = gates(scored)
+    after = version if report.passed else quiet.champion_before
+    return quiet.model_copy(
+        update={
+            "decision": Decision(action="learn", reasons=quiet.decision.reasons),
+            "seconds": 61.7,
+            "training": Training(
+                challenger="challenger",
+                experiences=[quiet.experience.id],
+                labels_added=quiet.drift.new_labels,
+                epochs=6,
+                steps=96,
+                rows_new=260,
+                rows_recalled=780,
+                seconds=48.2,
+                validation_score=0.93,
+                losses=[1.2, 0.4, 0.2],
+            ),
+            "evaluation": scored,
+            "gates": report,
+            "promotion": Promotion(version=version, promoted=report.passed, champion_after=after),
+            "champion_after": after,
+        }
+    )
+
+
+@pytest.fixture
+def six_months() -> list[Cycle]:
+    """First model, a quiet month, drift, new labels, a batch held with 41 broken rows, a refusal by the floor."""
+    one, two, three, four, six = (experience(number) for number in (1, 2, 3, 4, 6))
+    five = experience(
+        5, quarantined={"empty text": 24, "label missing": 11, "same id, other content": 6}, rows={"train": 15}
+    )
+    first = cycle(one, drift(one, score=None), before=None, reasons=["no champion yet: this is the first model"])
+    quiet = "nothing has changed that matters: label_mix (p = 0.41), embedding_mmd (p = 0.3), confidence (p = 0.22)"
+    moved = "performance: the champion's score: 93.1% on 80 reference rows, 78.4% here (p < 0.0001)"
+    strange = "new_labels: 2 labels that the champion does not know: gift card, crypto (64 of 260 rows)"
+    broken = "41 of 56 rows (73%) are in quarantine (empty text 24, label missing 11, same id, other content 6)"
+    third = cycle(three, drift(three, "performance", "embedding_mmd", score=0.784), before="1", reasons=[moved])
+    new = drift(four, "new_labels", score=0.702, new_labels=["crypto", "gift card"])
+    fourth = cycle(four, new, before="2", reasons=[strange])
+    sixth = cycle(six, drift(six, "performance", score=0.741), before="3", reasons=[moved])
+    matrix = {1: [0.931], 3: [0.919, 0.924, 0.902], 4: [0.922, 0.917, 0.893, 0.887]}
+    refused = {6: [0.912, 0.921, 0.871, 0.846, 0.744]}
+    return [
+        learnt(first, evaluation({1: matrix[1]}, []), "1"),
+        cycle(two, drift(two, score=0.924), before="1", reasons=[quiet]),
+        learnt(third, evaluation({1: matrix[1], 3: matrix[3]}, [0.931, 0.924, 0.784]), "2"),
+        learnt(fourth, evaluation(matrix, [0.919, 0.924, 0.902, 0.702]), "3"),
+        cycle(five, drift(five, score=0.871), before="3", reasons=[broken], action="hold"),
+        learnt(sixth, evaluation({**matrix, **refused}, [0.922, 0.917, 0.893, 0.887, 0.741]), "4"),
+    ]
+
+
+@pytest.fixture
+def ledger() -> list[LedgerEntry]:
+    moves = [("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3")]
+    return [
+        LedgerEntry(
+            sequence=at + 1,
+            at=START + timedelta(days=30 * at, minutes=2),
+            actor="anna@laptop",
+            action=action,
+            from_version=before,
+            to_version=after,
+            why=f"learnt 000{at + 1}-month",
+            state="committed",
+        )
+        for at, (action, before, after) in enumerate(moves)
+    ]
+
+
+@pytest.fixture
+def set_aside() -> dict[str, pd.DataFrame]:
+    reasons = ["empty text"] * 24 + ["label missing"] * 11 + ["same id, other content"] * 6
+    rows = [json.dumps({"text": HOSTILE if at == 24 else "", "label": None}) for at in range(41)]
+    frame = pd.DataFrame({"id": [f"m5-{at}" for at in range(41)], "reason": reasons, "row": rows})
+    frame.loc[0, "id"] = None
+    return {"0005-month-5": frame}
+
+
+class Page(HTMLParser):
+    """Collects tags, addresses and text; complains when a tag that must be closed is not."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for key, value in attributes if key in ("src", "href", "xlink:href", "action")]
+        self.handlers += [key for key, _ in attributes if key.startswith("on")]
+        self.ids += [value or "" for key, value in attributes if key == "id"]
+        if tag not in VOID | {"li"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != "li":
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def written(path: Path, cycles: list[Cycle], entries: list[LedgerEntry], **given: object) -> str:
+    quarantine = given.get("quarantine", {})
+    made = write_report(cycles, entries, path / "deep" / "index.html", name="support-topics", quarantine=quarantine)
+    return made.read_text(encoding="utf-8")
+
+
+def test_the_report_loads_nothing_and_runs_nothing(tmp_path, six_months, ledger, set_aside) -> None:
+    text = written(tmp_path, six_months, ledger, quarantine=set_aside)
+    page = Page(text)
+    assert not page.open
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert page.addresses and all(address.startswith("#") for address in page.addresses)
+    assert not page.handlers
+    assert "default-src 'none'" in text and not re.search(r"url\(|@import|https?:", text)
+
+
+def test_a_hostile_message_is_shown_as_text(tmp_path, six_months, ledger, set_aside) -> None:
+    text = written(tmp_path, six_months, ledger, quarantine=set_aside)
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "alert('owned')" in Page(text).text
+
+
+def test_hostile_names_are_shown_as_text_in_pictures_and_tables(tmp_path, six_months, ledger) -> None:
+    nasty = experience(7, id="0007-<script>x</script>")
+    strange = [cycle(nasty, drift(nasty), before="3", reasons=[HOSTILE])]
+    entries = [ledger[0].model_copy(update={"actor": HOSTILE, "why": HOSTILE})]
+    text = written(tmp_path, [*six_months, *strange], entries, quarantine={})
+    assert "<script" not in text and "<img" not in text
+    for picture in (heat_map({"<b>": {"<b>": 0.5}}), bars({"<b>": 0.1}), timeline(strange)):
+        assert "<b>" not in picture and "<script" not in picture
+
+
+def test_every_link_of_the_contents_leads_somewhere(tmp_path, six_months, ledger) -> None:
+    page = Page(written(tmp_path, six_months, ledger))
+    assert {address.removeprefix("#") for address in page.addresses} == set(page.ids)
+
+
+def test_six_months_are_told_in_words_and_numbers(tmp_path, six_months, ledger, set_aside) -> None:
+    text = " ".join(Page(written(tmp_path, six_months, ledger, quarantine=set_aside)).text.split())
+    assert "Version 3 serves at 87.2%." in text
+    assert "a gate refused the challenger" in text
+    assert "0006-month-6 scores 0.744, at least 0.800 is asked" in text
+    assert "0005-month-5: 41 rows set aside" in text
+    assert "New labels: crypto, gift card." in text
+    for verdict in ("promoted", "refused", "none", "held"):
+        assert verdict in text
+
+
+def test_the_same_cycles_give_the_same_page_but_for_the_time(tmp_path, six_months, ledger, set_aside) -> None:
+    pages = [written(tmp_path / one, six_months, ledger, quarantine=set_aside) for one in "ab"]
+    first, second = (re.sub(r"Made by Perennial, [^<]*", "", page) for page in pages)
+    assert first == second
+
+
+def test_no_cycle_yet_says_what_to_do(tmp_path) -> None:
+    text = written(tmp_path, [], [])
+    assert "Nothing yet" in text and "cl ingest PATH" in text
+
+
+def test_one_cycle_is_enough_for_a_report(tmp_path, six_months, ledger) -> None:
+    text = Page(written(tmp_path, six_months[:1], ledger[:1])).text
+    assert "There is nothing to forget yet" in text and "Version 1 serves at 93.1%" in text
+
+
+def test_a_batch_held_before_any_model_is_reported(tmp_path) -> None:
+    one = experience(1)
+    held = cycle(one, drift(one, score=None), before=None, reasons=["too few rows"], action="hold")
+    text = Page(written(tmp_path, [held], [])).text
+    assert "No version serves yet" in text and "No model has been evaluated yet" in text
+
+
+def many(count: int) -> list[Cycle]:
+    cycles = []
+    for number in range(1, count + 1):
+        one = experience(number, id=f"{number:04d}-week-{number}")
+        moved = ["performance"] if number % 7 == 0 else []
+        quiet = cycle(one, drift(one, *moved, score=0.9), before="1", reasons=["quiet"])
+        cycles.append(
+            learnt(quiet, evaluation({1: [0.9 + 0.0005 * number]}, [0.9]), str(number)) if number % 3 else quiet
+        )
+    return cycles
+
+
+def test_a_hundred_cycles_stay_readable(tmp_path) -> None:
+    cycles = many(100)
+    assert Page(written(tmp_path, cycles, [])).open == []
+    picture = timeline(cycles)
+    width = int(re.search(r'width="(\d+)"', picture)[1])
+    names = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="276.0"', picture)]
+    assert width < 1100 and min(b - a for a, b in itertools.pairwise(names)) >= 60
+
+
+def test_a_matrix_of_a_hundred_experiences_has_no_numbers_and_a_small_one_has_them() -> None:
+    ids = [f"{at:04d}-week-{at}" for at in range(100)]
+    large = heat_map({one: dict.fromkeys(ids[: at + 1], 0.9) for at, one in enumerate(ids)})
+    small = heat_map({"0001-a": {"0001-a": 0.912}, "0002-b": {"0001-a": 0.874, "0002-b": 0.9}})
+    assert ">90.0<" not in large and large.count("<rect") == 5050
+    assert ">91.2<" in small and ">87.4<" in small
+
+
+def test_a_refused_challengers_row_is_marked_in_the_matrix() -> None:
+    matrix = {"0001-a": {"0001-a": 0.9}, "0002-b": {"0001-a": 0.4, "0002-b": 0.5}}
+    assert "b ✕" in heat_map(matrix, refused=True) and "✕" not in heat_map(matrix)
+
+
+def test_only_the_most_forgotten_of_many_experiences_are_drawn() -> None:
+    picture = bars({f"{at:04d}-week-{at}": at / 1000 for at in range(60)}, bound=0.05)
+    assert picture.count("<rect") == 24
+    assert "week-59" in picture and "week-35" not in picture and "at most 5.0" in picture
+
+
+def test_the_line_of_the_timeline_follows_the_version_that_serves(six_months) -> None:
+    values = served(six_months)
+    assert values[0] == values[1] == 0.931
+    assert values[3] == values[4] == pytest.approx((0.922 + 0.917 + 0.893 + 0.887) / 4)
+    assert values[5] == pytest.approx((0.922 + 0.917 + 0.893 + 0.887 + 0.741) / 5)
+
+
+def test_the_ledger_has_the_last_word_on_what_serves(six_months, ledger) -> None:
+    back = ledger[-1].model_copy(update={"sequence": 4, "action": "rollback", "from_version": "3", "to_version": "2"})
+    lost = back.model_copy(update={"sequence": 5, "state": "abandoned", "to_version": "1"})
+    now = standing(six_months, [*ledger, back, lost])
+    assert (now.version, now.measured) == ("2", "0004-month-4")
+    assert now.accuracy == pytest.approx((0.919 + 0.924 + 0.902 + 0.702) / 4)
+
+
+def test_examples_show_two_rows_of_each_reason(set_aside) -> None:
+    found = aside(set_aside["0005-month-5"])
+    assert list(found.reasons.items()) == [("empty text", 24), ("label missing", 11), ("same id, other content", 6)]
+    assert [row["reason"] for row in found.examples].count("label missing") == 2
+    assert found.examples[0]["id"] == ""
+
+
+def test_a_very_long_row_and_half_a_character_are_no_obstacle(tmp_path, six_months) -> None:
+    rows = pd.DataFrame({"id": ["a", "b"], "reason": ["too long", "broken"], "row": ["x" * 9000, "\ud800"]})
+    text = written(tmp_path, six_months, [], quarantine={"0005-month-5": rows})
+    assert "(9000 characters)" in text and len(text) < 120_000
+
+
+def test_names_lose_their_number_only() -> None:
+    assert [short("0003-month-3"), short("alone"), short("a-b"), short("0004-" + "x" * 30, 6)] == [
+        "month-3",
+        "alone",
+        "a-b",
+        "xxxxx…",
+    ]
