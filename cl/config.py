@@ -79,11 +79,13 @@ class Model(Section):
         description="Hugging Face hub id, a local folder, or `minilm`: the packaged all-MiniLM-L6-v2",
     )
     max_length: int = Field(128, ge=4, le=8192, description="Tokens; longer rows are cut")
-    freeze: Literal["nothing", "embeddings", "encoder"] = Field(
-        "embeddings", description="Which part stays as it was pretrained"
-    )
-    freeze_layers: int = Field(0, ge=0, description="Lower transformer layers that stay frozen as well")
+    tuning: PluginSpec = Field("full", description="Which part of the encoder moves; a file in cl/tunings")
     dropout: float = Field(0.1, ge=0.0, lt=1.0, description="Before the head")
+
+    @field_validator("tuning")
+    @classmethod
+    def _tuning_exists(cls, spec: PluginSpec) -> PluginSpec:
+        return check_plugin("tunings", spec)
 
 
 class TrainingSettings(Section):
@@ -184,6 +186,17 @@ class Config(Section):
     def _detectors_exist(self) -> Config:
         for spec in self.drift.detectors:
             check_plugin("detectors", spec)
+        return self
+
+    @model_validator(mode="after")
+    def _strategies_go_together(self) -> Config:
+        built = [plugins.build("strategies", spec) for spec in self.strategies]
+        names = [strategy.name for strategy in built]
+        if len(set(names)) < len(names):
+            raise ValueError(f"strategy: {', '.join(names)}: each may be listed once")
+        for strategy in built:
+            if objection := strategy.objection(self):
+                raise ValueError(f"strategy: {strategy.name}: {objection}")
         return self
 
     @property

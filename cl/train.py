@@ -14,9 +14,9 @@ import torch
 from cl import plugins
 from cl.config import Config
 from cl.records import Training
-from cl.strategies import Lesson, State, Strategy
-from cl.training.learner import Learner, grown, load_learner, new_learner, save_learner
-from cl.training.loop import fit
+from cl.strategies import Lesson, State, Strategy, Update
+from cl.training.learner import Learner, grown, load_learner, new_learner, retuned, save_learner
+from cl.training.loop import learn
 from cl.training.version import load_states, save_states
 
 VALIDATION_ROWS = 2_000
@@ -42,17 +42,22 @@ def train(
     """
     seed = seed_for(config.seed, new)
     torch.manual_seed(seed)
-    rows = rows_of(new, "train")
-    learner = load_learner(champion) if champion else new_learner(config)
-    known = list(learner.labels)
+    rows, strategies = rows_of(new, "train"), build_strategies(config)
+    learner, known = _start(config, champion, afresh=any(one.restarts() for one in strategies))
     learner = grown(learner, learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed)
-    lesson = Lesson(rows=rows, past=lambda: rows_of(past, "train"), rng=np.random.default_rng(seed))
+    lesson = Lesson(
+        rows=rows,
+        past=lambda: rows_of(past, "train"),
+        rng=np.random.default_rng(seed),
+        validation=_validation_rows(rows_of, past + new, seed),
+    )
     states = load_states(champion) if champion else {}
-    strategies = {one: states.get(one.name, State()) for one in build_strategies(config)}
+    updates = [(one, Update(states.get(one.name, State()), lesson, learner)) for one in strategies]
 
-    result = fit(learner, lesson, _validation_rows(rows_of, past + new, seed), strategies, config.training)
-    states = {one.name: one.remember(state, lesson, learner) for one, state in strategies.items()}
-    save(learner, states, folder)
+    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
+    result = learn(learner, lesson, updates, config.training, checkpoint=checkpoint)
+    save(learner, {one.name: one.remember(update) for one, update in updates}, folder)
+    shutil.rmtree(checkpoint, ignore_errors=True)
     return Training(
         challenger=str(folder),
         experiences=new,
@@ -70,6 +75,16 @@ def train(
 def build_strategies(config: Config) -> list[Strategy]:
     """Return the configured strategies in the order in which their hooks run."""
     return [plugins.build("strategies", spec) for spec in config.strategies]
+
+
+def _start(config: Config, champion: Path | None, *, afresh: bool) -> tuple[Learner, list[str]]:
+    """Return the learner that this update starts from, and the labels that the champion knows."""
+    if champion is None:
+        return new_learner(config), []
+    before = load_learner(champion)
+    if not afresh:
+        return retuned(before, config.model), before.labels
+    return grown(new_learner(config), before.labels, seed=config.seed), before.labels
 
 
 def save(learner: Learner, states: dict[str, State], folder: Path) -> None:

@@ -113,7 +113,7 @@ def tiny_config(tiny_model: Path) -> Callable[..., Config]:
 
     def make(**changes: object) -> Config:
         raw = {
-            "model": {"name": str(tiny_model), "freeze": "embeddings", "dropout": 0.0},
+            "model": {"name": str(tiny_model), "dropout": 0.0},
             "training": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "precision": "float32"},
             "drift": {"detectors": []},
             **changes,

@@ -22,13 +22,13 @@ LAYERS = [
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
     },
-    {"cl.tasks"},
+    {"cl.tasks", "cl.tunings"},
     {"cl.config"},
     {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells"},
     {"cl.records", "cl.errors"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.
-CONTRACTS = {"cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources"}
+CONTRACTS = {"cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.tunings"}
 OUTSIDE = {
     "dvc": "cl/stores/dvc.py",
     "mlflow": "cl/stores/mlflow.py",

@@ -1,8 +1,8 @@
 """How a model learns a new experience without forgetting the old ones: one file a strategy.
 
 A strategy's fields are its hyper-parameters. What it must remember between experiences is a separate
-``State`` that its methods take and return, so that it can be saved with the version, loaded and tested.
-Strategies compose: a configuration may list several, and every hook of each is called in that order.
+`State` that `remember` returns, so that it can be saved with the version, loaded and tested. Strategies
+compose: a configuration may list several, and every hook of each is called in that order.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from cl.config import Config
+    from cl.training.batching import Batch
     from cl.training.learner import Learner
 
 
@@ -32,24 +34,75 @@ class State:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What an experience offers a strategy."""
+    """What an experience offers a strategy: its training rows, a way to the past, validation rows, chance."""
 
     rows: pd.DataFrame
     past: Callable[[], pd.DataFrame]
     rng: np.random.Generator
+    validation: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """One strategy's view of one experience that is being learnt.
+
+    ``scratch`` holds tensors for this update alone; a checkpoint saves them with the optimiser.
+    """
+
+    state: State
+    lesson: Lesson
+    learner: Learner
+    scratch: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch after its forward pass: the rows' ids, what went in, and the logits that came out."""
+
+    ids: list[str]
+    batch: Batch
+    logits: torch.Tensor
 
 
 class Strategy(Plugin):
     """Base of all strategies; as it stands it is fine-tuning on the new rows alone."""
 
-    def recall(self, state: State, lesson: Lesson) -> pd.DataFrame | None:
+    def restarts(self) -> bool:
+        """Tell whether every update starts from the pretrained weights instead of the champion."""
+        return False
+
+    def descends(self, update: Update) -> bool:
+        """Tell whether this update is learnt by gradient descent; if any strategy says no, `finish` must learn."""
+        return True
+
+    def objection(self, config: Config) -> str | None:
+        """Return why a configuration and this strategy do not go together, or None."""
+        return None
+
+    def begin(self, update: Update) -> None:
+        """Prepare, before the first step and with the weights as the champion left them."""
+
+    def choose(self, update: Update) -> pd.DataFrame:
+        """Return those of the new rows that the coming epoch learns."""
+        return update.lesson.rows
+
+    def recall(self, update: Update) -> pd.DataFrame | None:
         """Return rows of the past to be learnt again in the coming epoch, or None."""
         return None
 
-    def penalty(self, state: State, learner: Learner) -> torch.Tensor | None:
-        """Return a scalar that is added to the loss of each step, or None."""
+    def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
+        """Return a scalar that is added to the loss of this step, or None."""
         return None
 
-    def remember(self, state: State, lesson: Lesson, learner: Learner) -> State:
+    def adjust(self, update: Update, step: Step) -> None:
+        """Change the gradients after the backward pass and before they are clipped."""
+
+    def stepped(self, update: Update) -> None:
+        """Look at the weights after the optimiser has moved them."""
+
+    def finish(self, update: Update) -> None:
+        """Change the weights once more when the best epoch has been put back."""
+
+    def remember(self, update: Update) -> State:
         """Return the state after the experience has been learnt."""
-        return state
+        return update.state

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cl.strategies import Lesson, State, Strategy
+from cl.strategies import State, Step, Strategy, Update
 
 if TYPE_CHECKING:
     import torch
-
-    from cl.training.learner import Learner
 
 
 class EWC(Strategy):
@@ -31,29 +29,36 @@ class EWC(Strategy):
         description="Gradients for the labels given (empirical) or for labels drawn from the model (true)",
     )
 
-    def penalty(self, state: State, learner: Learner) -> torch.Tensor | None:
+    def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return half the strength times the Fisher-weighted squared distance from the anchor."""
-        import torch
+        return anchored(update, importance="fisher", strength=self.strength)
 
-        if not state.tensors:
-            return None
-        terms = []
-        for name, parameter in learner.parameters():
-            if f"fisher.{name}" in state.tensors:
-                anchor = state.tensors[f"anchor.{name}"].to(parameter.device)
-                fisher = state.tensors[f"fisher.{name}"].to(parameter.device)
-                terms.append((fisher * (parameter - anchor).square()).sum())
-        return self.strength / 2 * torch.stack(terms).sum() if terms else None
-
-    def remember(self, state: State, lesson: Lesson, learner: Learner) -> State:
+    def remember(self, update: Update) -> State:
         """Add this experience's Fisher information and move the anchor."""
         from cl.training.fisher import diagonal_fisher
 
+        lesson, state = update.lesson, update.state
         chosen = lesson.rng.permutation(len(lesson.rows))[: self.fisher_rows]
-        new = diagonal_fisher(learner, lesson.rows.iloc[sorted(chosen)], labels=self.fisher, rng=lesson.rng)
+        new = diagonal_fisher(update.learner, lesson.rows.iloc[sorted(chosen)], labels=self.fisher, rng=lesson.rng)
         tensors = {}
-        for name, parameter in learner.parameters():
+        for name, parameter in update.learner.parameters():
             old = state.tensors.get(f"fisher.{name}")
             tensors[f"fisher.{name}"] = new[name].cpu() if old is None else self.decay * old + new[name].cpu()
             tensors[f"anchor.{name}"] = parameter.detach().cpu().clone()
         return State(tensors=tensors, seen=state.seen + len(lesson.rows))
+
+
+def anchored(update: Update, *, importance: str, strength: float) -> torch.Tensor | None:
+    """Return ``strength / 2 * sum_i importance_i (theta_i - anchor_i)^2``, or None before there is an anchor.
+
+    ``importance`` names the state's tensors ``IMPORTANCE.PARAMETER``; the anchors are ``anchor.PARAMETER``.
+    """
+    import torch
+
+    terms, tensors = [], update.state.tensors
+    for name, parameter in update.learner.parameters():
+        if f"{importance}.{name}" in tensors:
+            weight = tensors[f"{importance}.{name}"].to(parameter.device)
+            anchor = tensors[f"anchor.{name}"].to(parameter.device)
+            terms.append((weight * (parameter - anchor).square()).sum())
+    return strength / 2 * torch.stack(terms).sum() if terms else None

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import pandas as pd
+from pydantic import Field
 
-from cl.strategies import Lesson, State, Strategy
+from cl.strategies import Strategy, Update
 
 
 class Joint(Strategy):
     """Learns the new rows together with all training rows of the past, in every epoch."""
 
-    def recall(self, state: State, lesson: Lesson) -> pd.DataFrame | None:
+    restart: bool = Field(False, description="Start every update from the pretrained weights, not from the champion")
+
+    def restarts(self) -> bool:
+        """Tell whether the champion's weights are left behind."""
+        return self.restart
+
+    def recall(self, update: Update) -> pd.DataFrame | None:
         """Return all training rows of the experiences learnt before."""
-        past = lesson.past()
+        past = update.lesson.past()
         return past if len(past) else None

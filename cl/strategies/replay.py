@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from pydantic import Field, field_validator
 
 from cl import plugins
 from cl.buffers import Buffer
 from cl.config import PluginSpec, check_plugin
-from cl.strategies import Lesson, State, Strategy
-
-if TYPE_CHECKING:
-    from cl.training.learner import Learner
+from cl.strategies import State, Strategy, Update
 
 
 class Replay(Strategy):
@@ -32,16 +27,27 @@ class Replay(Strategy):
     def _buffer_exists(cls, spec: PluginSpec) -> PluginSpec:
         return check_plugin("buffers", spec)
 
-    def recall(self, state: State, lesson: Lesson) -> pd.DataFrame | None:
+    def recall(self, update: Update) -> pd.DataFrame | None:
         """Return a sample of the buffer, new in each epoch, or None while it is empty."""
-        if state.rows is None or state.rows.empty:
-            return None
-        wanted = min(len(state.rows), round(self.ratio * len(lesson.rows)))
-        return state.rows.iloc[sorted(lesson.rng.choice(len(state.rows), size=wanted, replace=False))]
+        return rehearsed(update, self.ratio)
 
-    def remember(self, state: State, lesson: Lesson, learner: Learner) -> State:
+    def remember(self, update: Update) -> State:
         """Let the buffer's policy choose among what it holds and what is new."""
-        policy: Buffer = plugins.build("buffers", self.buffer)
-        named = lesson.rows.assign(**{Buffer.CLASS: learner.task.classes(lesson.rows)})
-        kept = policy.keep(state.rows, named, budget=self.rows, seen=state.seen, rng=lesson.rng)
-        return State(rows=kept.reset_index(drop=True), seen=state.seen + len(lesson.rows))
+        return State(rows=kept(update, self.buffer, self.rows), seen=update.state.seen + len(update.lesson.rows))
+
+
+def rehearsed(update: Update, ratio: float) -> pd.DataFrame | None:
+    """Return a random sample of a state's rows, at most ``ratio`` for each new row; None while there are none."""
+    rows, lesson = update.state.rows, update.lesson
+    if rows is None or rows.empty:
+        return None
+    wanted = min(len(rows), round(ratio * len(lesson.rows)))
+    return rows.iloc[sorted(lesson.rng.choice(len(rows), size=wanted, replace=False))]
+
+
+def kept(update: Update, buffer: PluginSpec, budget: int) -> pd.DataFrame:
+    """Return what a buffer's policy keeps of a state's rows and of the new ones."""
+    policy: Buffer = plugins.build("buffers", buffer)
+    lesson, state = update.lesson, update.state
+    named = lesson.rows.assign(**{Buffer.CLASS: update.learner.task.classes(lesson.rows)})
+    return policy.keep(state.rows, named, budget=budget, seen=state.seen, rng=lesson.rng).reset_index(drop=True)

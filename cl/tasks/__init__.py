@@ -53,8 +53,8 @@ class Task(Plugin):
         """Tokenise rows; a target that is absent or not among ``labels`` is -100 and trains nothing."""
         raise NotImplementedError
 
-    def logits(self, hidden: torch.Tensor, mask: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
-        """Apply the head to the encoder's states (rows, length, width); classes are the last dimension."""
+    def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Turn the encoder's states (rows, length, width) into what the head reads, one a prediction."""
         raise NotImplementedError
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:

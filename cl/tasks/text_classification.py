@@ -39,9 +39,9 @@ class TextClassification(Task):
         wanted = rows["label"] if "label" in rows else [None] * len(rows)
         return [Encoded(one, [place.get(label, IGNORED)], [0]) for one, label in zip(ids, wanted, strict=True)]
 
-    def logits(self, hidden: torch.Tensor, mask: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
-        """Return (rows, classes)."""
-        return head(mean_pool(hidden, mask))
+    def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return (rows, width): the mean of each text's states."""
+        return mean_pool(hidden, mask)
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
         """Return (rows,)."""

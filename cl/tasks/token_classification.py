@@ -44,9 +44,9 @@ class TokenClassification(Task):
             for index, (ids, tags) in enumerate(zip(coded["input_ids"], wanted, strict=True))
         ]
 
-    def logits(self, hidden: torch.Tensor, mask: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
-        """Return (rows, length, tags)."""
-        return head(hidden)
+    def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the states as they are: (rows, length, width)."""
+        return hidden
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
         """Return (rows, length)."""

@@ -46,7 +46,7 @@ def answer(learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE
     for indices in by_length([len(one.input_ids) for one in encoded], batch_size):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.states(batch.input_ids, batch.mask)
-        logits = learner.task.logits(states, batch.mask, learner.head)
+        logits = learner.head(learner.task.features(states, batch.mask))
         probabilities = logits.softmax(-1).float().cpu().numpy()
         embeddings[indices] = mean_pool(states, batch.mask).float().cpu().numpy()
         known = int((batch.targets >= 0).sum())

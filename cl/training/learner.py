@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,11 +15,13 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from cl import plugins
 from cl.config import Config, PluginSpec
 from cl.config import Model as ModelSettings
+from cl.errors import ConfigError
 from cl.tasks import Encoded, Task
 from cl.training.head import Head
-from cl.training.pretrained import load_encoder, load_tokenizer, restore_encoder
+from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, restore_encoder
+from cl.tunings import Tuning
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Learner:
         """Where its weights are."""
         return self.encoder.device
 
+    @property
+    def tuning(self) -> Tuning:
+        """Which part of its encoder moves."""
+        return plugins.build("tunings", self.settings.tuning)
+
     def parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """Yield the trainable parameters with their names: ``encoder....`` and ``head....``."""
         for part, module in (("encoder", self.encoder), ("head", self.head)):
@@ -47,11 +55,11 @@ class Learner:
 
     def logits(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Run encoder and head on a batch (rows, length); the shape of the answer is the task's."""
-        return self.task.logits(self.states(input_ids, mask), mask, self.head)
+        return self.head(self.task.features(self.states(input_ids, mask), mask))
 
     def states(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Run the encoder alone: (rows, length, width)."""
-        return self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        """Run the encoder alone: (rows, length, width); the states of virtual tokens before the text are cut off."""
+        return self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state[:, -input_ids.shape[1] :]
 
     def encode(self, rows: object) -> list[Encoded]:
         """Tokenise rows for this learner's labels and length."""
@@ -81,10 +89,27 @@ def new_learner(config: Config) -> Learner:
         labels=[],
         settings=config.model,
         tokenizer=load_tokenizer(config.model.name),
-        encoder=encoder,
+        encoder=_attached(encoder, config.model),
         head=Head(encoder.config.hidden_size, [], config.model.dropout),
     )
     return on_best_device(learner)
+
+
+def retuned(learner: Learner, settings: ModelSettings) -> Learner:
+    """Return the learner with other settings: what the old tuning had added is merged, the new one attached.
+
+    Raises:
+        ConfigError: the old tuning cannot be merged into the encoder.
+    """
+    if settings.tuning == learner.settings.tuning:
+        return replace(learner, settings=settings)
+    plain = cast(PreTrainedModel | None, learner.tuning.merge(learner.encoder))
+    if plain is None:
+        raise ConfigError(
+            f"model.tuning: a champion tuned with '{learner.tuning.name}' cannot go on with another mode; "
+            f"keep '{learner.tuning.name}', or start again with strategy {{name: joint, restart: true}}"
+        )
+    return on_best_device(replace(learner, settings=settings, encoder=_attached(plain, settings)))
 
 
 def grown(learner: Learner, labels: list[str], *, seed: int) -> Learner:
@@ -98,14 +123,11 @@ def grown(learner: Learner, labels: list[str], *, seed: int) -> Learner:
 
 
 def freeze(learner: Learner) -> None:
-    """Mark as trainable what the model settings let move, and nothing else."""
-    learner.encoder.requires_grad_(learner.settings.freeze != "encoder")
+    """Mark as trainable what the tuning lets move, and the head, and nothing else."""
+    learner.encoder.requires_grad_(False)
+    for parameter in learner.tuning.moving(learner.encoder):
+        parameter.requires_grad_(True)
     learner.head.requires_grad_(True)
-    if learner.settings.freeze == "embeddings":
-        learner.encoder.get_input_embeddings().requires_grad_(False)
-        getattr(learner.encoder, "embeddings", learner.encoder.get_input_embeddings()).requires_grad_(False)
-    for layer in _layers(learner.encoder)[: learner.settings.freeze_layers]:
-        layer.requires_grad_(False)
 
 
 def on_best_device(learner: Learner) -> Learner:
@@ -118,7 +140,7 @@ def on_best_device(learner: Learner) -> Learner:
 
 def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
-    learner.encoder.save_pretrained(folder / "encoder")
+    _save_encoder(learner, folder / "encoder")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in learner.head.state_dict().items()},
@@ -138,7 +160,7 @@ def load_learner(folder: Path) -> Learner:
     """Read a learner that `save_learner` wrote; nothing is loaded through pickle."""
     described = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**described["model"])
-    encoder = restore_encoder(folder / "encoder")
+    encoder = _restored(folder / "encoder", settings)
     head = Head(encoder.config.hidden_size, described["head_sizes"], settings.dropout)
     head.load_state_dict(load_file(folder / "head.safetensors"))
     learner = Learner(
@@ -154,7 +176,26 @@ def load_learner(folder: Path) -> Learner:
     return on_best_device(learner)
 
 
-def _layers(encoder: PreTrainedModel) -> torch.nn.ModuleList:
-    """Return the encoder's stack of transformer layers: its longest list of modules."""
-    stacks = [module for module in encoder.modules() if isinstance(module, torch.nn.ModuleList)]
-    return max(stacks, key=len, default=torch.nn.ModuleList())
+def _attached(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrainedModel:
+    """Add what the tuning adds; its first values come from torch's own random state."""
+    return plugins.build("tunings", settings.tuning).attach(encoder)
+
+
+def _save_encoder(learner: Learner, folder: Path) -> None:
+    """Write the encoder: as transformers does, or with a tuning's additions under their own names."""
+    if not learner.tuning.adds:
+        learner.encoder.save_pretrained(folder)
+        return
+    folder.mkdir()
+    learner.encoder.config.save_pretrained(folder)
+    state = learner.encoder.state_dict()
+    save_file({k: v.detach().cpu().clone().contiguous() for k, v in state.items()}, folder / "model.safetensors")
+
+
+def _restored(folder: Path, settings: ModelSettings) -> PreTrainedModel:
+    tuning: Tuning = plugins.build("tunings", settings.tuning)
+    if not tuning.adds:
+        return restore_encoder(folder)
+    encoder = _attached(empty_encoder(folder), settings)
+    encoder.load_state_dict(load_file(folder / "model.safetensors"))
+    return encoder

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -13,14 +14,18 @@ from tqdm.auto import tqdm
 
 from cl.config import TrainingSettings
 from cl.errors import DivergedError
-from cl.strategies import Lesson, State, Strategy
-from cl.tasks import Encoded
-from cl.training.batching import collate, shuffled
+from cl.strategies import Lesson, Step, Strategy, Update
+from cl.training.batching import Batch, collate, shuffled
+from cl.training.best import Best
+from cl.training.checkpoint import Run, restore_checkpoint, save_checkpoint
 from cl.training.inference import answer, token_loss
 from cl.training.learner import Learner, freeze
+from cl.training.optimiser import make_optimiser, warm_up_then_decay
 from cl.training.precision import autocast
+from cl.training.tokens import TokenCache
 
 log = logging.getLogger(__name__)
+Strategies = list[tuple[Strategy, Update]]
 
 
 @dataclass(frozen=True)
@@ -35,74 +40,111 @@ class Fit:
     losses: list[float]
 
 
+def learn(
+    learner: Learner,
+    lesson: Lesson,
+    strategies: Strategies,
+    settings: TrainingSettings,
+    *,
+    checkpoint: Path | None = None,
+) -> Fit:
+    """Take a learner through one experience: by gradient descent, unless a strategy has a way of its own.
+
+    The arguments and errors are those of `fit`.
+    """
+    freeze(learner)
+    for strategy, update in strategies:
+        strategy.begin(update)
+    if all(strategy.descends(update) for strategy, update in strategies):
+        result = fit(learner, lesson, strategies, settings, checkpoint=checkpoint)
+    else:
+        result = Fit(epochs=0, steps=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
+    started = time.monotonic()
+    for strategy, update in strategies:
+        strategy.finish(update)
+    learner.eval_mode()
+    score, _ = _validate(learner, lesson.validation, 0.0)
+    return replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - started)
+
+
 def fit(
     learner: Learner,
     lesson: Lesson,
-    validation: pd.DataFrame,
-    strategies: dict[Strategy, State],
+    strategies: Strategies,
     settings: TrainingSettings,
+    *,
+    checkpoint: Path | None = None,
 ) -> Fit:
     """Train a learner in place and leave it with the weights of its best epoch.
 
     Args:
-        learner: knows all labels of the rows already.
-        lesson: the new rows, and a way to the past.
-        validation: rows that decide which epoch is best and when to stop; may be empty.
-        strategies: each with the state it brought from the last experience, in order.
+        learner: knows all labels of the rows already, and which of its parameters may move.
+        lesson: the new rows, a way to the past, and the validation rows that decide which epoch is best.
+        strategies: each with its view of this update, in order; `begin` has been called.
         settings: epochs, rates, precision.
+        checkpoint: folder with the state of an interrupted run of the same update, or where it will be kept.
 
     Raises:
         DivergedError: a loss was not finite.
     """
     started = time.monotonic()
-    freeze(learner)
     tokens = TokenCache(learner)
     optimiser = make_optimiser(learner, settings)
-    steps_an_epoch = math.ceil(len(_epoch_rows(lesson, strategies)) / settings.batch_size)
-    schedule = warm_up_then_decay(optimiser, steps_an_epoch * settings.epochs, settings.warmup)
-    best = Best(learner)
-    losses, steps, recalled = [], 0, 0
-    progress = tqdm(total=steps_an_epoch * settings.epochs, desc="training", unit="step", disable=None, leave=False)
-    for epoch in range(settings.epochs):
-        rows = _epoch_rows(lesson, strategies)
-        recalled += len(rows) - len(lesson.rows)
-        encoded = tokens.encode(rows)
-        learner.train_mode()
-        total = 0.0
-        for indices in shuffled([len(one.input_ids) for one in encoded], settings.batch_size, lesson.rng):
-            loss = train_step(learner, encoded, indices, strategies, optimiser, settings)
-            schedule.step()
-            total += loss * len(indices)
-            steps += 1
-            progress.update()
-        losses.append(total / len(rows))
-        best.offer(epoch, *_validate(learner, validation, losses[-1]))
-        log.info("epoch %d: loss %.4f, validation %.4f", epoch + 1, losses[-1], best.latest)
-        if epoch - best.epoch >= settings.patience:
-            break
-    progress.close()
+    expected = settings.epochs * _steps(len(_epoch_rows(strategies, lesson)[0]), settings)
+    schedule = warm_up_then_decay(optimiser, expected, settings.warmup)
+    run = Run(learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], Best(learner))
+    if checkpoint and restore_checkpoint(run, checkpoint):
+        log.info("going on after epoch %d of an interrupted run", run.progress.epochs)
+    progress, best = run.progress, run.best
+    with tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False) as bar:
+        while progress.epochs < settings.epochs and progress.epochs - best.epoch < settings.patience:
+            rows, recalled = _epoch_rows(strategies, lesson)
+            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar))
+            progress.epochs += 1
+            progress.recalled += recalled
+            best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1]))
+            log.info("epoch %d: loss %.4f, validation %.4f", progress.epochs, progress.losses[-1], best.latest)
+            if checkpoint:
+                save_checkpoint(run, checkpoint)
     best.restore()
-    return Fit(len(losses), steps, recalled, time.monotonic() - started, best.score, losses)
+    seconds = time.monotonic() - started
+    return Fit(progress.epochs, progress.steps, progress.recalled, seconds, best.score, progress.losses)
+
+
+def train_epoch(
+    run: Run, strategies: Strategies, tokens: TokenCache, rows: pd.DataFrame, settings: TrainingSettings, bar: tqdm
+) -> float:
+    """Learn each of the rows once and return the mean loss."""
+    learner, encoded, ids, total = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0
+    learner.train_mode()
+    for indices in shuffled([len(one.input_ids) for one in encoded], settings.batch_size, run.rng):
+        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
+        loss = train_step(learner, batch, [ids[at] for at in indices], strategies, run.optimiser, settings)
+        run.schedule.step()
+        run.progress.steps += 1
+        total += loss * len(indices)
+        bar.update()
+    return total / len(rows)
 
 
 def train_step(
     learner: Learner,
-    encoded: list[Encoded],
-    indices: list[int],
-    strategies: dict[Strategy, State],
+    batch: Batch,
+    ids: list[str],
+    strategies: Strategies,
     optimiser: torch.optim.Optimizer,
     settings: TrainingSettings,
 ) -> float:
-    """Take one optimiser step on the rows at ``indices`` and return the loss.
+    """Take one optimiser step on a batch, whose rows have these ids, and return the loss.
 
     Raises:
         DivergedError: the loss is not finite; no step is taken.
     """
-    batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
     with autocast(settings.precision, learner.device):
-        loss = token_loss(learner.logits(batch.input_ids, batch.mask), batch.targets)
-    for strategy, state in strategies.items():
-        penalty = strategy.penalty(state, learner)
+        step = Step(ids, batch, learner.logits(batch.input_ids, batch.mask))
+        loss = token_loss(step.logits, batch.targets)
+    for strategy, update in strategies:
+        penalty = strategy.penalty(update, step)
         if penalty is not None:
             loss = loss + penalty
     value = float(loss.detach())
@@ -113,90 +155,33 @@ def train_step(
         )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    for strategy, update in strategies:
+        strategy.adjust(update, step)
     torch.nn.utils.clip_grad_norm_([p for _, p in learner.parameters()], settings.clip_norm)
     optimiser.step()
+    for strategy, update in strategies:
+        strategy.stepped(update)
     return value
 
 
-def make_optimiser(learner: Learner, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return fused AdamW over the trainable parameters: the head at its own rate, no decay on vectors."""
-    groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
-    for name, parameter in learner.parameters():
-        groups.setdefault((name.split(".")[0], parameter.ndim > 1), []).append(parameter)
-    rates = {"encoder": settings.learning_rate, "head": settings.head_learning_rate}
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": rates[part],
-                "weight_decay": settings.weight_decay if matrix else 0.0,
-            }
-            for (part, matrix), parameters in groups.items()
-        ],
-        fused=True,
-    )
+def _epoch_rows(strategies: Strategies, lesson: Lesson) -> tuple[pd.DataFrame, int]:
+    """Return the rows of the coming epoch, and how many of them are of the past."""
+    chosen = lesson.rows
+    for strategy, update in strategies:
+        own = strategy.choose(update)
+        chosen = own if chosen is lesson.rows else chosen[chosen["id"].isin(own["id"])]
+    recalled = [rows for strategy, update in strategies if (rows := strategy.recall(update)) is not None]
+    together = pd.concat([chosen, *recalled], ignore_index=True)
+    return together, len(together) - len(chosen)
 
 
-def warm_up_then_decay(
-    optimiser: torch.optim.Optimizer, steps: int, warmup: float
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return a schedule that rises linearly over the first share of steps and falls linearly to zero."""
-    rise = max(1, round(steps * warmup))
-
-    def factor(step: int) -> float:
-        return min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+def _steps(rows: int, settings: TrainingSettings) -> int:
+    return math.ceil(rows / settings.batch_size)
 
 
-class TokenCache:
-    """Tokenises each row once in a run, however often it comes back."""
-
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
-        self._known: dict[str, Encoded] = {}
-
-    def encode(self, rows: pd.DataFrame) -> list[Encoded]:
-        """Return the rows' tokens, from the cache where they are in it."""
-        fresh = rows[~rows["id"].isin(self._known)].drop_duplicates("id")
-        self._known.update(zip(fresh["id"], self._learner.encode(fresh), strict=True))
-        return [self._known[row] for row in rows["id"]]
-
-
-class Best:
-    """Keeps a copy of the trainable weights at the best validation so far."""
-
-    def __init__(self, learner: Learner) -> None:
-        self._learner = learner
-        self._weights: dict[str, torch.Tensor] = {}
-        self._key = (-math.inf, -math.inf)
-        self.epoch = 0
-        self.score = 0.0
-        self.latest = 0.0
-
-    def offer(self, epoch: int, score: float, loss: float) -> None:
-        """Take the weights if the score is better, or as good with a lower loss."""
-        self.latest = score
-        if (score, -loss) > self._key:
-            self._key, self.epoch, self.score = (score, -loss), epoch, score
-            self._weights = {name: p.detach().clone() for name, p in self._learner.parameters()}
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Put the best weights back."""
-        for name, parameter in self._learner.parameters():
-            parameter.copy_(self._weights[name])
-        self._learner.eval_mode()
-
-
-def _epoch_rows(lesson: Lesson, strategies: dict[Strategy, State]) -> pd.DataFrame:
-    recalled = [strategy.recall(state, lesson) for strategy, state in strategies.items()]
-    return pd.concat([lesson.rows, *(rows for rows in recalled if rows is not None)], ignore_index=True)
-
-
-def _validate(learner: Learner, rows: pd.DataFrame, training_loss: float) -> tuple[float, float]:
+def _validate(learner: Learner, rows: pd.DataFrame | None, training_loss: float) -> tuple[float, float]:
     """Return score and loss on validation rows; without any, the training loss decides."""
-    if rows.empty:
+    if rows is None or rows.empty:
         return 0.0, training_loss
     answers = answer(learner, rows)
     return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss

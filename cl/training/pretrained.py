@@ -68,6 +68,11 @@ def restore_encoder(folder: Path) -> PreTrainedModel:
         return without_pooler(AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype="float32"))
 
 
+def empty_encoder(folder: Path) -> PreTrainedModel:
+    """Make an encoder from the configuration in a folder, its weights still random."""
+    return without_pooler(AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype="float32"))
+
+
 @contextlib.contextmanager
 def _no_load_report() -> Iterator[None]:
     """Keep transformers from warning about the pooler that is taken away at once."""

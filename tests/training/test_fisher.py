@@ -75,7 +75,9 @@ def test_padding_and_batch_size_do_not_matter(tiny_config, rows) -> None:
 
 
 def test_trainable_embeddings_fall_back_to_single_rows(tiny_config, rows, tiny_model) -> None:
-    config = tiny_config(model={"name": str(tiny_model), "freeze": "nothing", "dropout": 0.0})
+    config = tiny_config(
+        model={"name": str(tiny_model), "tuning": {"name": "full", "embeddings": True}, "dropout": 0.0}
+    )
     learner = make_learner(config, rows)
     ours = diagonal_fisher(learner, rows, labels="empirical", rng=np.random.default_rng(0))
     for name, expected in brute_force(learner, rows).items():

@@ -56,7 +56,7 @@ def test_answers_come_in_the_order_of_the_rows_and_padding_does_not_change_them(
 
 
 def test_frozen_encoder_leaves_only_the_head(tiny_config, tiny_model) -> None:
-    learner = grown(new_learner(tiny_config(model={"name": str(tiny_model), "freeze": "encoder"})), ["a"], seed=0)
+    learner = grown(new_learner(tiny_config(model={"name": str(tiny_model), "tuning": "head"})), ["a"], seed=0)
     freeze(learner)
     assert {name.split(".")[0] for name, _ in learner.parameters()} == {"head"}
 

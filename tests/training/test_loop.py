@@ -5,20 +5,23 @@ import pytest
 import torch
 
 from cl.errors import DivergedError
-from cl.strategies import Lesson, State
+from cl.strategies import Lesson, State, Update
 from cl.strategies.naive import Naive
 from cl.strategies.replay import Replay
+from cl.training.best import Best
 from cl.training.inference import answer
 from cl.training.learner import freeze, grown, new_learner
-from cl.training.loop import Best, fit, make_optimiser, warm_up_then_decay
+from cl.training.loop import learn
+from cl.training.optimiser import make_optimiser, warm_up_then_decay
 
 
 def taught(config, rows, validation, strategies=None):
     torch.manual_seed(3)
     learner = new_learner(config)
     learner = grown(learner, learner.task.labels(rows), seed=1)
-    lesson = Lesson(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(3))
-    result = fit(learner, lesson, validation, strategies or {Naive(): State()}, config.training)
+    lesson = Lesson(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(3), validation=validation)
+    updates = [(one, Update(state, lesson, learner)) for one, state in (strategies or {Naive(): State()}).items()]
+    result = learn(learner, lesson, updates, config.training)
     return learner, result
 
 
@@ -40,7 +43,7 @@ def test_one_seed_gives_the_same_weights_twice(tiny_config, sentences) -> None:
 
 
 def test_frozen_parts_do_not_move_and_cost_no_optimiser_state(tiny_config, tiny_model, sentences) -> None:
-    config = tiny_config(model={"name": str(tiny_model), "freeze": "embeddings", "freeze_layers": 1})
+    config = tiny_config(model={"name": str(tiny_model), "tuning": {"name": "full", "frozen_layers": 1}})
     before = {k: v.clone() for k, v in new_learner(config).encoder.state_dict().items()}
     learner, _ = taught(config, sentences(["loan", "fee"], 40), sentences(["loan", "fee"], 8, seed=1))
     moved = {k for k, v in learner.encoder.state_dict().items() if not torch.equal(v, before[k])}

@@ -1,0 +1,39 @@
+"""AdamW with a rate for the encoder and one for the head, and the schedule of both."""
+
+from __future__ import annotations
+
+import torch
+
+from cl.config import TrainingSettings
+from cl.training.learner import Learner
+
+
+def make_optimiser(learner: Learner, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Return fused AdamW over the trainable parameters: the head at its own rate, no decay on vectors."""
+    groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in learner.parameters():
+        groups.setdefault((name.split(".")[0], parameter.ndim > 1), []).append(parameter)
+    rates = {"encoder": learner.tuning.rate(settings.learning_rate), "head": settings.head_learning_rate}
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": rates[part],
+                "weight_decay": settings.weight_decay if matrix else 0.0,
+            }
+            for (part, matrix), parameters in groups.items()
+        ],
+        fused=True,
+    )
+
+
+def warm_up_then_decay(
+    optimiser: torch.optim.Optimizer, steps: int, warmup: float
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return a schedule that rises linearly over the first share of steps and falls linearly to zero."""
+    rise = max(1, round(steps * warmup))
+
+    def factor(step: int) -> float:
+        return min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)

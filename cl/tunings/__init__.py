@@ -1,0 +1,49 @@
+"""Which part of the encoder an update moves: all of it, some layers, or a small part that is added: one file a mode.
+
+The head always moves. A mode that adds parameters starts where the encoder was: until the first step its
+states are the same (prompts and prefixes excepted, which every token can see).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from cl.plugins import Plugin
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Tuning(Plugin):
+    """Base of all modes: what is added to a pretrained encoder, what moves, and at which rate."""
+
+    adds: ClassVar[bool] = False
+
+    def rate(self, default: float) -> float:
+        """Return the peak learning rate of what moves in the encoder; the default is the configuration's."""
+        return default
+
+    def attach(self, encoder: nn.Module) -> nn.Module:
+        """Return the encoder with the mode's own parameters added to it."""
+        return encoder
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return the encoder's parameters that are trained."""
+        raise NotImplementedError
+
+    def merge(self, encoder: nn.Module) -> nn.Module | None:
+        """Return an encoder of the original shape that gives the same states, or None where there is none."""
+        return encoder
+
+
+def layers_of(encoder: nn.Module) -> nn.ModuleList:
+    """Return the encoder's stack of transformer layers: its longest list of modules."""
+    from torch import nn
+
+    stacks = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    return max(stacks, key=len, default=nn.ModuleList())
+
+
+def named(encoder: nn.Module, *parts: str) -> list[nn.Parameter]:
+    """Return the parameters whose name contains one of the parts."""
+    return [parameter for name, parameter in encoder.named_parameters() if any(part in name for part in parts)]
