@@ -13,6 +13,7 @@ import torch
 
 from cl import plugins
 from cl.config import Config
+from cl.errors import ConfigError
 from cl.records import Training
 from cl.strategies import Lesson, State, Strategy, Update
 from cl.training.learner import Learner, grown, load_learner, new_learner, retuned, save_learner
@@ -55,7 +56,7 @@ def train(
     updates = [(one, Update(states.get(one.name, State()), lesson, learner)) for one in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
-    result = learn(learner, lesson, updates, config.training, checkpoint=checkpoint)
+    learner, result, updates = learn(learner, lesson, updates, config.training, checkpoint=checkpoint)
     save(learner, {one.name: one.remember(update) for one, update in updates}, folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return Training(
@@ -82,6 +83,11 @@ def _start(config: Config, champion: Path | None, *, afresh: bool) -> tuple[Lear
     if champion is None:
         return new_learner(config), []
     before = load_learner(champion)
+    if before.is_closed and not any(one.closed for one in build_strategies(config)) and not afresh:
+        raise ConfigError(
+            "strategy: the champion's head was solved in closed form and cannot be trained on; keep a closed form "
+            "(ranpac, slda, ncm), or start again with {name: joint, restart: true}"
+        )
     if not afresh:
         return retuned(before, config.model), before.labels
     return grown(new_learner(config), before.labels, seed=config.seed), before.labels

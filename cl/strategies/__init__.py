@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cl.plugins import Plugin
 
@@ -67,6 +67,8 @@ class Step:
 class Strategy(Plugin):
     """Base of all strategies; as it stands it is fine-tuning on the new rows alone."""
 
+    closed: ClassVar[bool] = False
+
     def restarts(self) -> bool:
         """Tell whether every update starts from the pretrained weights instead of the champion."""
         return False
@@ -100,8 +102,9 @@ class Strategy(Plugin):
     def stepped(self, update: Update) -> None:
         """Look at the weights after the optimiser has moved them."""
 
-    def finish(self, update: Update) -> None:
-        """Change the weights once more when the best epoch has been put back."""
+    def finish(self, update: Update) -> Learner:
+        """Return the learner as it shall be when the best epoch has been put back; its weights may change in place."""
+        return update.learner
 
     def remember(self, update: Update) -> State:
         """Return the state after the experience has been learnt."""

@@ -20,6 +20,20 @@ class Head(nn.Module):
         self.blocks = nn.ModuleList(nn.Linear(width, size) for size in sizes)
 
     @property
+    def layers(self) -> int:
+        """How many of the encoder's last layers it reads."""
+        return 1
+
+    @property
+    def described(self) -> dict[str, object]:
+        """What `load_learner` needs to make it again."""
+        return {"sizes": self.sizes}
+
+    def combine(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Return what `forward` takes: the features of the last layer, as they are."""
+        return features[-1]
+
+    @property
     def sizes(self) -> list[int]:
         """Labels in each block, oldest first."""
         return [block.out_features for block in self.blocks]  # type: ignore[misc]

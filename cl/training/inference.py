@@ -41,14 +41,14 @@ def answer(learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE
     encoded = learner.encode(rows)
     words = _words(learner, rows)
     predictions: list[Prediction | None] = [None] * len(rows)
-    embeddings = np.zeros((len(rows), learner.head.width), dtype=np.float32)
+    embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     loss, counted = 0.0, 0
     for indices in by_length([len(one.input_ids) for one in encoded], batch_size):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.states(batch.input_ids, batch.mask)
-        logits = learner.head(learner.task.features(states, batch.mask))
+        logits = learner.read(states, batch.mask)
         probabilities = logits.softmax(-1).float().cpu().numpy()
-        embeddings[indices] = mean_pool(states, batch.mask).float().cpu().numpy()
+        embeddings[indices] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
         known = int((batch.targets >= 0).sum())
         if known:
             loss += float(token_loss(logits, batch.targets)) * known

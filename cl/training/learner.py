@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,6 +17,7 @@ from cl.config import Config, PluginSpec
 from cl.config import Model as ModelSettings
 from cl.errors import ConfigError
 from cl.tasks import Encoded, Task
+from cl.training.closed_head import ClosedHead
 from cl.training.head import Head
 from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, restore_encoder
 from cl.tunings import Tuning
@@ -34,7 +35,22 @@ class Learner:
     settings: ModelSettings
     tokenizer: PreTrainedTokenizerBase
     encoder: PreTrainedModel
-    head: Head
+    head: Head | ClosedHead
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its head was solved for and not trained."""
+        return isinstance(self.head, ClosedHead)
+
+    @property
+    def width(self) -> int:
+        """Numbers in one state of the encoder."""
+        return int(self.encoder.config.hidden_size)
+
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder."""
+        return int(self.encoder.config.num_hidden_layers)
 
     @property
     def device(self) -> torch.device:
@@ -55,11 +71,26 @@ class Learner:
 
     def logits(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Run encoder and head on a batch (rows, length); the shape of the answer is the task's."""
-        return self.head(self.task.features(self.states(input_ids, mask), mask))
+        return self.read(self.states(input_ids, mask), mask)
 
-    def states(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Run the encoder alone: (rows, length, width); the states of virtual tokens before the text are cut off."""
-        return self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state[:, -input_ids.shape[1] :]
+    def read(self, states: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+        """Return the head's logits for the states of the layers that it reads."""
+        return self.head(self.head.combine([self.task.features(one, mask) for one in states]))
+
+    def states(self, input_ids: torch.Tensor, mask: torch.Tensor, layers: int | None = None) -> list[torch.Tensor]:
+        """Run the encoder alone and return the states (rows, length, width) of its last layers, the last one last.
+
+        The states of virtual tokens that a tuning puts before the text are cut off.
+
+        Args:
+            input_ids: tokens (rows, length).
+            mask: 1 for real tokens, 0 for padding.
+            layers: how many layers; None: as many as the head reads.
+        """
+        wanted, length = layers or self.head.layers, input_ids.shape[1]
+        out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
+        found = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
+        return [states[:, -length:] for states in found]
 
     def encode(self, rows: object) -> list[Encoded]:
         """Tokenise rows for this learner's labels and length."""
@@ -143,14 +174,14 @@ def save_learner(learner: Learner, folder: Path) -> None:
     _save_encoder(learner, folder / "encoder")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(
-        {k: v.detach().cpu().contiguous() for k, v in learner.head.state_dict().items()},
+        {k: v.detach().cpu().clone().contiguous() for k, v in learner.head.state_dict().items()},
         folder / "head.safetensors",
     )
     described = {
         "format": FORMAT,
         "task": learner.task_spec,
         "labels": learner.labels,
-        "head_sizes": learner.head.sizes,
+        "head": {"closed": learner.is_closed, **learner.head.described},
         "model": learner.settings.model_dump(),
     }
     (folder / "learner.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
@@ -161,7 +192,7 @@ def load_learner(folder: Path) -> Learner:
     described = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**described["model"])
     encoder = _restored(folder / "encoder", settings)
-    head = Head(encoder.config.hidden_size, described["head_sizes"], settings.dropout)
+    head = _head(described["head"], encoder.config.hidden_size, settings.dropout)
     head.load_state_dict(load_file(folder / "head.safetensors"))
     learner = Learner(
         task=plugins.build("tasks", described["task"]),
@@ -174,6 +205,11 @@ def load_learner(folder: Path) -> Learner:
     )
     learner.eval_mode()
     return on_best_device(learner)
+
+
+def _head(described: dict[str, Any], width: int, dropout: float) -> Head | ClosedHead:
+    fields = {key: value for key, value in described.items() if key != "closed"}
+    return ClosedHead(**fields) if described["closed"] else Head(width, fields["sizes"], dropout)
 
 
 def _attached(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrainedModel:

@@ -47,10 +47,11 @@ def learn(
     settings: TrainingSettings,
     *,
     checkpoint: Path | None = None,
-) -> Fit:
+) -> tuple[Learner, Fit, Strategies]:
     """Take a learner through one experience: by gradient descent, unless a strategy has a way of its own.
 
-    The arguments and errors are those of `fit`.
+    The arguments and errors are those of `fit`. Returns the learner, whose head may be another one now, what
+    was done, and the strategies with their view of the learner as it is in the end.
     """
     freeze(learner)
     for strategy, update in strategies:
@@ -61,10 +62,11 @@ def learn(
         result = Fit(epochs=0, steps=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
     started = time.monotonic()
     for strategy, update in strategies:
-        strategy.finish(update)
+        learner = strategy.finish(replace(update, learner=learner))
     learner.eval_mode()
     score, _ = _validate(learner, lesson.validation, 0.0)
-    return replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - started)
+    result = replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - started)
+    return learner, result, [(strategy, replace(update, learner=learner)) for strategy, update in strategies]
 
 
 def fit(

@@ -21,7 +21,7 @@ def taught(config, rows, validation, strategies=None):
     learner = grown(learner, learner.task.labels(rows), seed=1)
     lesson = Lesson(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(3), validation=validation)
     updates = [(one, Update(state, lesson, learner)) for one, state in (strategies or {Naive(): State()}).items()]
-    result = learn(learner, lesson, updates, config.training)
+    learner, result, _ = learn(learner, lesson, updates, config.training)
     return learner, result
 
 

@@ -1,0 +1,36 @@
+"""How sure a head may be: one temperature for all logits."""
+
+from __future__ import annotations
+
+import torch
+
+SMALLEST, LARGEST, HALVINGS = 1e-3, 1e3, 60
+
+
+@torch.no_grad()
+def temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    """Return the number by which logits (rows, classes) are divided so that their likelihood is greatest.
+
+    Guo et al., 2017, section 4.2. The likelihood has one peak in 1/T, which golden section search on log T finds.
+    """
+    if not len(targets):
+        return 1.0
+    logits = logits.double()
+
+    def loss(log_t: torch.Tensor) -> float:
+        return float(torch.nn.functional.cross_entropy(logits / log_t.exp(), targets))
+
+    low, high = torch.tensor(SMALLEST).log().double(), torch.tensor(LARGEST).log().double()
+    golden = (5**0.5 - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    left_loss, right_loss = loss(left), loss(right)
+    for _ in range(HALVINGS):
+        if left_loss < right_loss:
+            high, right, right_loss = right, left, left_loss
+            left = high - golden * (high - low)
+            left_loss = loss(left)
+        else:
+            low, left, left_loss = left, right, right_loss
+            right = low + golden * (high - low)
+            right_loss = loss(right)
+    return float(((low + high) / 2).exp())

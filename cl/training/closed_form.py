@@ -1,0 +1,176 @@
+"""Strategies that solve for the head instead of training it: the base of all, from features to a solved learner."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from cl.strategies import State, Strategy, Update
+
+if TYPE_CHECKING:
+    import torch
+
+    from cl.config import Config
+    from cl.training.closed_head import ClosedHead
+    from cl.training.learner import Learner
+    from cl.training.statistics import Statistics
+
+
+class ClosedForm(Strategy):
+    """Base of the strategies whose head follows from sums over all rows, on features that do not move.
+
+    The sums are exact whole numbers: the order of the stream changes nothing, nothing is forgotten, and a row
+    that is taken out leaves no trace. What moves is the head alone, so that an update costs one pass of the encoder
+    over the new rows.
+    """
+
+    closed: ClassVar[bool] = True
+
+    layers: int = Field(3, ge=1, description="Last layers of the encoder that are read, side by side")
+    adapt: Literal["never", "first"] = Field(
+        "never", description="first: the encoder is fine-tuned on the first experience, then frozen"
+    )
+    removable: bool = Field(
+        True, description="Keep each row's rounded features (about 1 kB), so that it can be taken out again"
+    )
+
+    def new_head(self, width: int, layers: int) -> ClosedHead:
+        """Return the head without labels; ``layers`` is what the encoder has of those asked for."""
+        from cl.training.closed_head import ClosedHead
+
+        return ClosedHead(width, 0, layers=layers)
+
+    def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield weights (features, labels) and biases; the best of them on validation rows becomes the head."""
+        raise NotImplementedError
+
+    def objection(self, config: Config) -> str | None:
+        """Refuse company that would have nothing to do."""
+        if len(config.strategies) > 1 and self.adapt == "never":
+            return "nothing is trained beside a closed form; use it alone, or set adapt: first"
+        return None
+
+    def descends(self, update: Update) -> bool:
+        """Tell whether this is the first experience and the encoder may adapt to it."""
+        return self.adapt == "first" and not update.learner.is_closed and not len(update.lesson.past())
+
+    def finish(self, update: Update) -> Learner:
+        """Add the new rows to the sums and solve; rows of the past come first when there are no sums yet."""
+        from cl.training.features import features_of
+        from cl.training.statistics import Statistics
+
+        learner, lesson = update.learner, update.lesson
+        head, fits = self._head(learner)
+        rows = lesson.rows if fits and update.state.tensors else pd.concat([lesson.past(), lesson.rows])
+        new = features_of(learner, head, rows.reset_index(drop=True))
+        if fits and update.state.tensors:
+            sums = Statistics.from_tensors(update.state.tensors).widened(len(learner.labels))
+        else:
+            sums = Statistics.empty(len(head.weight), len(learner.labels))
+        sums = _added(sums, head, new.whole, new.targets)
+        update.scratch.update({**sums.to_tensors(), "whole": new.whole, "targets": new.targets, "row": new.row})
+        return self.solved(learner, head, sums, lesson.validation)
+
+    def remember(self, update: Update) -> State:
+        """Return the sums, and each row's features where they are wanted."""
+        scratch, state, lesson = update.scratch, update.state, update.lesson
+        sums = {name: scratch[name] for name in ("counts", "sums", "gram")}
+        added = int(scratch["row"].max()) + 1 if len(scratch["row"]) else 0
+        rows = lesson.rows if added <= len(lesson.rows) else pd.concat([lesson.past(), lesson.rows])
+        kept = None
+        if self.removable:
+            old = state.rows if added <= len(lesson.rows) else None
+            kept = pd.concat([old, _rows(rows["id"].tolist(), scratch)], ignore_index=True)
+        return State(rows=kept, tensors=sums, seen=int(sums["counts"].sum()))
+
+    def forget(
+        self, state: State, learner: Learner, ids: set[str], validation: pd.DataFrame | None
+    ) -> tuple[State, Learner]:
+        """Return state and learner as if rows with these ids had never been seen.
+
+        Raises:
+            ValueError: the rows' features were not kept.
+        """
+        import torch
+
+        from cl.training.statistics import Statistics
+
+        if state.rows is None:
+            raise ValueError("the features of single rows were not kept: set removable: true and learn again")
+        gone = state.rows[state.rows["id"].isin(ids)]
+        head, _ = self._head(learner)
+        sums = Statistics.from_tensors(state.tensors)
+        for features, targets in zip(gone["features"], gone["targets"], strict=True):
+            whole = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
+            sums = _added(sums, head, whole, torch.as_tensor(list(targets)), sign=-1)
+        left = state.rows.drop(gone.index).reset_index(drop=True)
+        after = State(rows=left, tensors=sums.to_tensors(), seen=sums.rows)
+        return after, self.solved(learner, head, sums, validation)
+
+    def solved(self, learner: Learner, head: ClosedHead, sums: Statistics, validation: pd.DataFrame | None) -> Learner:
+        """Return the learner with the candidate head that is right most often on validation rows."""
+        from cl.training.closed_head import LOWEST
+        from cl.training.features import features_of
+
+        absent = sums.counts == 0
+        found = itertools.islice(self.candidates(sums, head), None if _some(validation) else 1)
+        options = [(weight.float(), bias.float().masked_fill(absent, LOWEST)) for weight, bias in found]
+        (weight, bias), scale = options[0], 1.0
+        if validation is not None and len(validation):
+            shown = features_of(learner, head, validation)
+            weight, bias, scale = _most_often_right(options, head.expand(shown.whole.float()), shown.targets)
+        head.solve(weight / scale, (bias / scale).masked_fill(absent, LOWEST))
+        return replace(learner, head=head.to(learner.device))
+
+    def _head(self, learner: Learner) -> tuple[ClosedHead, bool]:
+        """Return a head for this strategy, and whether it reads what the learner's own reads."""
+        head = self.new_head(learner.width, min(self.layers, learner.depth))
+        own = learner.head
+        fits = learner.is_closed and {**own.described, "labels": 0} == head.described
+        return head, fits
+
+
+def _added(
+    sums: Statistics, head: ClosedHead, whole: torch.Tensor, targets: torch.Tensor, *, sign: int = 1
+) -> Statistics:
+    """Expand rows a block at a time, so that memory stays bounded."""
+    for start in range(0, len(whole), 4_096):
+        block = slice(start, start + 4_096)
+        sums = sums.add(head.expand(whole[block].float()), targets[block], sign=sign)
+    return sums
+
+
+def _some(rows: pd.DataFrame | None) -> bool:
+    return rows is not None and not rows.empty
+
+
+def _most_often_right(
+    options: list[tuple[torch.Tensor, torch.Tensor]], inputs: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return weight and bias of the best option, the first among equals, and the temperature of its logits."""
+    from cl.training.calibration import temperature
+
+    logits = [inputs @ weight + bias for weight, bias in options]
+    right = [int((one.argmax(-1) == targets).sum()) for one in logits]
+    best = right.index(max(right))
+    return *options[best], temperature(logits[best], targets)
+
+
+def _rows(ids: list[str], scratch: dict[str, torch.Tensor]) -> pd.DataFrame:
+    """Return one line a row: id, its features as bytes, and the targets of its positions."""
+    counts = [0] * len(ids)
+    for row in scratch["row"].tolist():
+        counts[row] += 1
+    whole, targets = scratch["whole"].split(counts), scratch["targets"].split(counts)
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "features": [one.numpy().tobytes() for one in whole],
+            "targets": [one.tolist() for one in targets],
+        }
+    )

@@ -1,0 +1,77 @@
+"""A head that is solved for, not trained: whole numbers in, so that its statistics are exact.
+
+Features of the encoder are rounded to whole numbers, projected by a matrix of whole numbers, cut at zero and
+rounded again. All sums stay below 2^24, where float32 still counts in ones: the same text has the same features
+in any batch, and what was added to a sum can be taken out of it without a trace.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+STEPS = 127
+"""Features are whole numbers from -127 to 127."""
+SIGMAS = 5.0
+"""Where features are cut off, in standard deviations of a random unit vector's entries."""
+LOWEST = -1e4
+"""The logit of a class without rows."""
+PROJECTION = 32
+"""Standard deviation of the random projection's whole numbers; they are cut at three."""
+
+
+class ClosedHead(nn.Module):
+    """Linear scores over rounded features of the last ``layers`` layers, expanded by a random projection or not.
+
+    The expansion is the one of RanPAC (McDonnell et al., 2023, section 3.2): ``max(0, W x)`` with a fixed random W.
+    """
+
+    projection: torch.Tensor
+
+    def __init__(self, width: int, labels: int, *, layers: int = 1, expansion: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        self.width, self.layers, self.expansion, self.seed = width, layers, expansion, seed
+        size = expansion or width * layers
+        self.weight = nn.Parameter(torch.zeros(size, labels))
+        self.bias = nn.Parameter(torch.zeros(labels))
+        if expansion:
+            drawn = torch.randn(width * layers, expansion, generator=torch.Generator().manual_seed(seed))
+            whole = (drawn * PROJECTION).round().clamp(-3 * PROJECTION, 3 * PROJECTION)
+            self.register_buffer("projection", whole, persistent=False)
+
+    @property
+    def described(self) -> dict[str, object]:
+        """What `load_learner` needs to make it again."""
+        sizes = {"width": self.width, "layers": self.layers, "expansion": self.expansion, "seed": self.seed}
+        return {**sizes, "labels": self.bias.numel()}
+
+    def combine(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Return whole numbers (..., layers * width) for the features of each layer, the last layer last."""
+        scale = STEPS / SIGMAS * self.width**0.5
+        unit = [nn.functional.normalize(one.float(), dim=-1) for one in features]
+        return (torch.cat(unit, dim=-1) * scale).round().clamp(-STEPS, STEPS)
+
+    def expand(self, whole: torch.Tensor) -> torch.Tensor:
+        """Return the expanded features, whole numbers again; without an expansion those that were given."""
+        if not self.expansion:
+            return whole
+        # entries of a projected vector have about this standard deviation
+        deviation = STEPS / SIGMAS * PROJECTION * (self.width * self.layers) ** 0.5
+        return ((whole @ self.projection).relu() * (STEPS / SIGMAS / deviation)).round().clamp(max=STEPS)
+
+    def solve(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Take weights (features, labels) and biases that were solved for."""
+        self.weight = nn.Parameter(weight.float().to(self.weight.device))
+        self.bias = nn.Parameter(bias.float().to(self.bias.device))
+
+    def grow(self, labels: int, generator: torch.Generator) -> None:
+        """Add labels that score as low as anything can until they are solved for."""
+        lowest = torch.full((labels,), LOWEST, device=self.bias.device)
+        self.solve(
+            torch.cat([self.weight, self.weight.new_zeros(len(self.weight), labels)], dim=1),
+            torch.cat([self.bias, lowest]),
+        )
+
+    def forward(self, whole: torch.Tensor) -> torch.Tensor:
+        """Map whole numbers (..., layers * width) to (..., labels)."""
+        return self.expand(whole) @ self.weight + self.bias

@@ -1,0 +1,197 @@
+"""Nearest class mean, streaming LDA and RanPAC: solved, order-free, and exact in both directions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from cl import plugins
+from cl.errors import ConfigError
+from cl.train import train
+from cl.training.closed_head import ClosedHead
+from cl.training.features import features_of
+from cl.training.inference import answer
+from cl.training.learner import load_learner, save_learner
+from cl.training.version import load_states
+
+CLOSED = ["ncm", "slda", {"name": "ranpac", "features": 64}]
+STREAM = {f"e{at}": [label, f"{label}x"] for at, label in enumerate("abcdefghij")}
+
+
+def name_of(spec) -> str:
+    return spec if isinstance(spec, str) else spec["name"]
+
+
+@pytest.fixture
+def rows_of(sentences):
+    def rows(ids: list[str], split: str) -> pd.DataFrame:
+        seed = {"train": 0, "validation": 50, "test": 90}[split]
+        size = 16 if split == "train" else 6
+        parts = [sentences(STREAM[one], size, seed=seed, prefix=f"{one}-{split}-") for one in ids]
+        return pd.concat(parts, ignore_index=True) if parts else sentences(["a"], 0)
+
+    return rows
+
+
+@pytest.fixture
+def taught(tiny_config, rows_of, tmp_path):
+    """Learn a stream experience by experience and return the last version's folder."""
+
+    def run(strategy, order: list[str], place: str, at_once: bool = False, **config):
+        made, champion, past = tiny_config(strategy=strategy, **config), None, []
+        for step, new in enumerate([order] if at_once else [[one] for one in order]):
+            folder = tmp_path / place / str(step)
+            train(made, champion=champion, new=new, past=past, rows_of=rows_of, folder=folder)
+            champion, past = folder, past + new
+        return champion
+
+    return run
+
+
+def by_label(folder) -> dict[str, torch.Tensor]:
+    learner = load_learner(folder)
+    table = torch.cat([learner.head.weight, learner.head.bias[None]])
+    return {label: table[:, at] for at, label in enumerate(learner.labels)}
+
+
+def distance(one, other) -> float:
+    first, second = by_label(one), by_label(other)
+    assert set(first) == set(second)
+    size = max(float(column.detach().abs().max()) for column in first.values())
+    return max(float((first[label] - second[label]).abs().max()) for label in first) / size
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_ten_experiences_give_the_solution_of_all_at_once_in_any_order(strategy, taught) -> None:
+    ids = list(STREAM)
+    forward, backward = taught(strategy, ids, "forward"), taught(strategy, ids[::-1], "backward")
+    once = taught(strategy, ids, "once", at_once=True)
+    assert distance(forward, once) < 1e-4
+    assert distance(forward, backward) < 1e-4
+    for name in ("counts", "gram"):
+        first, second = (load_states(one)[name_of(strategy)].tensors[name] for one in (forward, once))
+        assert name == "counts" or torch.equal(first, second)
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_rows_that_are_forgotten_were_never_seen(strategy, taught, rows_of) -> None:
+    kept, more = ["e0", "e1", "e2"], ["e3"]
+    without, whole = taught(strategy, kept, "without"), taught(strategy, kept + more, "with")
+    plugin = plugins.build("strategies", strategy)
+    gone = set(rows_of(more, "train")["id"])
+    validation = rows_of(kept, "validation")
+    state, learner = plugin.forget(load_states(whole)[name_of(strategy)], load_learner(whole), gone, validation)
+    never = load_states(without)[name_of(strategy)]
+    assert torch.equal(state.tensors["gram"], never.tensors["gram"])
+    assert state.rows["id"].tolist() == never.rows["id"].tolist()
+    known = len(load_learner(without).labels)
+    torch.testing.assert_close(learner.head.weight[:, :known], load_learner(without).head.weight, rtol=1e-4, atol=1e-6)
+    assert (learner.head.bias[known:] < -100).all()
+
+
+def test_forgetting_needs_the_features_of_single_rows(taught) -> None:
+    strategy = {"name": "ncm", "removable": False}
+    folder = taught(strategy, ["e0"], "x")
+    state = load_states(folder)["ncm"]
+    assert state.rows is None
+    with pytest.raises(ValueError, match="removable: true"):
+        plugins.build("strategies", strategy).forget(state, load_learner(folder), {"a"}, None)
+
+
+def test_the_ridge_solution_against_numpy(taught, rows_of) -> None:
+    strategy = {"name": "ranpac", "features": 64, "ridge": [10.0]}
+    learner = load_learner(taught(strategy, ["e0", "e1"], "x"))
+    shown = features_of(learner, learner.head, rows_of(["e0", "e1"], "train"))
+    inputs = learner.head.expand(shown.whole.float()).numpy().astype(float) / 25.4
+    wanted = np.eye(len(learner.labels))[shown.targets.numpy()]
+    weight = np.linalg.solve(inputs.T @ inputs + 10.0 * np.eye(64), inputs.T @ wanted) / 25.4
+    ours = learner.head.weight.detach().numpy()
+    alive = np.abs(weight) > 1e-6  # some random features are zero for every row
+    ratio = ours[alive] / weight[alive]  # one temperature for all
+    assert alive.mean() > 0.5 and np.allclose(ratio, np.median(ratio), rtol=1e-3)
+
+
+def test_streaming_lda_decides_as_lda_does(taught, rows_of) -> None:
+    folder = taught({"name": "slda", "shrinkage": [0.1], "layers": 1}, ["e0", "e1", "e2"], "x")
+    learner, rows = load_learner(folder), rows_of(["e0", "e1", "e2"], "train")
+    shown = features_of(learner, learner.head, rows)
+    inputs = shown.whole.numpy().astype(float)
+    peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1, priors=[1 / len(learner.labels)] * 6)
+    peer.fit(inputs, shown.targets.numpy())
+    ours = (torch.as_tensor(inputs).float() @ learner.head.weight + learner.head.bias).argmax(1).numpy()
+    assert (ours == peer.predict(inputs)).mean() > 0.95
+
+
+def test_nearest_class_mean_against_distances(taught, rows_of) -> None:
+    learner = load_learner(taught({"name": "ncm", "layers": 2}, ["e0", "e1"], "x"))
+    shown = features_of(learner, learner.head, rows_of(["e0", "e1"], "train"))
+    inputs = shown.whole.float()
+    means = torch.stack([inputs[shown.targets == at].mean(0) for at in range(4)])
+    assert torch.equal(torch.cdist(inputs, means).argmin(1), learner.head(inputs).argmax(1))
+
+
+def test_a_saved_closed_head_answers_the_same(taught, rows_of, tmp_path) -> None:
+    learner = load_learner(taught({"name": "ranpac", "features": 64}, ["e0"], "x"))
+    described = json.loads((tmp_path / "x" / "0" / "learner.json").read_text())
+    assert described["head"]["closed"] and described["head"]["expansion"] == 64
+    save_learner(learner, tmp_path)
+    rows = rows_of(["e0"], "test")
+    assert answer(load_learner(tmp_path), rows).predictions == answer(learner, rows).predictions
+
+
+def test_the_encoder_adapts_to_the_first_experience_only(taught) -> None:
+    strategy = {"name": "ncm", "adapt": "first"}
+    first, third = taught(strategy, ["e0"], "one"), taught(strategy, ["e0", "e1", "e2"], "three")
+    frozen = taught("ncm", ["e0"], "frozen")
+    weights = [load_learner(one).encoder.state_dict() for one in (first, third, frozen)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert any(not torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
+
+
+def test_a_trained_champion_goes_on_in_closed_form_and_knows_the_past(taught, tiny_config, rows_of, tmp_path) -> None:
+    champion = taught("naive", ["e0", "e1"], "trained")
+    config = tiny_config(strategy={"name": "ranpac", "features": 64})
+    train(config, champion=champion, new=["e2"], past=["e0", "e1"], rows_of=rows_of, folder=tmp_path / "closed")
+    state = load_states(tmp_path / "closed")["ranpac"]
+    assert state.tensors["counts"].tolist() == [8] * 6
+    assert len(state.rows) == 48
+
+
+def test_a_closed_champion_is_not_trained_on(taught, tiny_config, rows_of, tmp_path) -> None:
+    champion = taught("ncm", ["e0"], "closed")
+    with pytest.raises(ConfigError, match="solved in closed form and cannot be trained on"):
+        train(
+            tiny_config(strategy="replay"), champion=champion, new=["e1"], past=["e0"], rows_of=rows_of,
+            folder=tmp_path / "no",
+        )  # fmt: skip
+    config = tiny_config(strategy={"name": "joint", "restart": True})
+    train(config, champion=champion, new=["e1"], past=["e0"], rows_of=rows_of, folder=tmp_path / "yes")
+    assert not load_learner(tmp_path / "yes").is_closed
+
+
+def test_tokens_are_classified_in_closed_form_too(tiny_config, tmp_path) -> None:
+    sentence = {"tokens": ["anna", "lives", "in", "paris"], "tags": ["B-per", "O", "O", "B-loc"], "date": None}
+    other = {"tokens": ["ben", "works", "at", "york"], "tags": ["B-per", "O", "O", "B-loc"], "date": None}
+    rows = pd.DataFrame([{**(sentence if at % 2 else other), "id": str(at)} for at in range(12)])
+    rows_if = lambda ids, split: rows.iloc[: len(rows) if ids else 0]  # noqa: E731
+    config = tiny_config(task="token_classification", strategy={"name": "ranpac", "features": 64})
+    train(config, champion=None, new=["a"], past=[], rows_of=rows_if, folder=tmp_path / "v")
+    learner = load_learner(tmp_path / "v")
+    assert answer(learner, rows).values[0] == rows["tags"][0]
+    assert load_states(tmp_path / "v")["ranpac"].tensors["counts"].sum() == 48
+
+
+def test_a_strategy_beside_a_closed_form_is_refused(tiny_config) -> None:
+    with pytest.raises(ConfigError, match="nothing is trained beside a closed form"):
+        tiny_config(strategy=["replay", "ncm"])
+    assert tiny_config(strategy=["replay", {"name": "ncm", "adapt": "first"}]).strategies
+
+
+def test_an_expansion_follows_from_its_seed() -> None:
+    first, again, other = (ClosedHead(8, 1, expansion=32, seed=seed).projection for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
