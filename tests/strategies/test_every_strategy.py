@@ -12,7 +12,6 @@ from cl.train import train
 from cl.training.learner import load_learner
 from cl.training.version import load_states
 
-
 SMALL = {"ranpac": {"name": "ranpac", "features": 64}}
 """Strategies whose defaults are too large for a tiny model."""
 

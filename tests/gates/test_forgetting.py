@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from cl.gates.forgetting import Forgetting
+
+
+def judged(evaluation, losses: dict[str, float], bound: float = 0.03):
+    scored = evaluation(dict.fromkeys(losses, 0.8), forgetting=losses)
+    return Forgetting(max=bound).judge(scored, pd.DataFrame(), seed=0)
+
+
+def test_the_worst_experience_counts_and_not_the_mean(evaluation) -> None:
+    verdict = judged(evaluation, {"a": -0.2, "b": 0.05, "c": 0.0})
+    assert not verdict.passed and verdict.measured == 0.05
+    assert verdict.why == "b lost most, 5.0 points of its best score, at most 3.0 may be lost"
+
+
+def test_a_loss_at_the_bound_is_accepted(evaluation) -> None:
+    assert judged(evaluation, {"a": 0.1 + 0.2}, bound=0.3).passed
+
+
+def test_where_nothing_was_lost_it_says_so(evaluation) -> None:
+    verdict = judged(evaluation, {"a": -0.132, "b": -0.2})
+    assert verdict.passed and verdict.why.startswith("no experience lost any points; a gained least, 13.2")
+
+
+def test_a_loss_that_is_no_number_does_not_pass(evaluation) -> None:
+    assert not judged(evaluation, {"a": 0.0, "b": float("nan")}).passed
+
+
+def test_a_first_version_has_nothing_to_forget(evaluation) -> None:
+    verdict = judged(evaluation, {})
+    assert verdict.passed and verdict.measured is None
+
+
+@pytest.mark.parametrize("bound", [-0.1, 1.1])
+def test_a_bound_is_a_share(bound) -> None:
+    with pytest.raises(ValueError, match="max"):
+        Forgetting(max=bound)
