@@ -30,6 +30,7 @@ from cl.training.version import History, load_history
 from cl.validate import validate
 
 log = logging.getLogger(__name__)
+DRIFT_ARTIFACT = "drift"
 Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -133,8 +134,7 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         promotion=promotion,
         champion_after=promotion.champion_after if promotion else start.champion,
     )
-    record(config, stores, run, cycle, journal)
-    return cycle
+    return record(config, stores, run, cycle, journal)
 
 
 def learn(
@@ -197,8 +197,8 @@ def begin(config: Config, stores: Stores, experience: Experience) -> Start:
     return _new_start(config, experience, champion, data_version, stores)
 
 
-def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> None:
-    """Write the finished cycle into its MLflow run, and forget the journal."""
+def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> Cycle:
+    """Write the finished cycle into its MLflow run, forget the journal, and return the cycle as it is kept."""
     registry = stores.registry
     registry.log_params(run, config.flat())
     registry.log_dataset(
@@ -211,7 +211,9 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
     if (journal.folder / "gate.json").exists():
         registry.log_file(run, journal.folder / "gate.json", "evaluation")
     if cycle.drift.report:
-        registry.log_folder(run, Path(cycle.drift.report), "drift")
+        registry.log_folder(run, Path(cycle.drift.report), DRIFT_ARTIFACT)
+        kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy goes away
+        cycle = cycle.model_copy(update={"drift": kept})
     if cycle.evaluation:
         registry.log_metrics(run, summary(cycle.evaluation))
         registry.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
@@ -220,6 +222,7 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
     registry.record_cycle(run, cycle)
     stores.remember_finished(cycle.experience.id)
     journal.close()
+    return cycle
 
 
 def due(stores: Stores, *, again: str | None = None) -> list[Experience]:

@@ -68,7 +68,9 @@ class Drift(Record):
     new_labels: list[str] = []
     champion_score: float | None = Field(default=None, description="The champion on the new rows")
     promotion_score: float | None = Field(default=None, description="The champion's test score at promotion")
-    report: str | None = Field(default=None, description="Folder with Evidently's drift.html and drift.json")
+    report: str | None = Field(
+        default=None, description="Folder with Evidently's drift.html and drift.json; in the end, of the MLflow run"
+    )
 
 
 class Decision(Record):

@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from cl import lifecycle
 from cl.records import Cycle
@@ -23,7 +24,12 @@ def as_task(stage: Callable[..., Any]) -> Callable[..., Any]:
     return task(name=stage.__name__, cache_policy=NO_CACHE, persist_result=False, tags={"perennial"})(stage)
 
 
-@flow(name="learn", flow_run_name="learn-{project}", persist_result=False)
+def _run_name() -> str:
+    """Name a flow run for the project's folder, without the path before it."""
+    return f"learn {Path(flow_run.parameters['project']).name}"
+
+
+@flow(name="learn", flow_run_name=_run_name, persist_result=False)
 def learn(project: str, again: str | None = None) -> list[dict[str, Any]]:
     """Run one cycle for each experience that waits and return the cycles as JSON.
 

@@ -22,6 +22,10 @@ def written(tmp_path: Path, text: str) -> Path:
         ("training: {batch_size: 0}", "training.batch_size must be at least 1, got 0"),
         ("training: {batchsize: 8}", "training.batchsize is not a known key; did you mean 'batch_size'?"),
         ("trainin: {}", "trainin is not a known key; did you mean 'training'?"),
+        (
+            "stores: {tracking_uri: 'https://tracking.example'}",
+            "stores: artifacts: 'mlflow/artifacts' is a folder on this machine",
+        ),
         ("model: {tuning: lorra}", "model.tuning: no tuning 'lorra'; did you mean 'lora'?"),
         ("training: {epochs: many}", "training.epochs: input should be a valid integer"),
         ("strategy: ewcc", "strategy: no strategy 'ewcc'; did you mean 'ewc'?"),

@@ -30,5 +30,7 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
 
         return learn(at.project, again=again)
     from flows.cycle import learn as learn_flow
+    from flows.server import reach
 
+    reach()
     return [Cycle.model_validate(cycle) for cycle in learn_flow(str(at.project.root), again)]

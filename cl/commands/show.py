@@ -28,6 +28,13 @@ def status_of(folder: Path) -> dict[str, Any]:
         "champion": at.stores.ledger.champion(at.config.name),
         "versions": [one.model_dump(mode="json") for one in at.stores.registry.versions()],
         "last_cycle": last and {"experience": last.experience.id, "verdict": last.verdict, "seconds": last.seconds},
+        "held": held(cycles),
         "waiting": [one.id for one in at.stores.experiences.all() if one.id not in done],
         "data_version": at.stores.data.current(),
     }
+
+
+def held(cycles: list[Cycle]) -> list[str]:
+    """Return the experiences whose last cycle held them back: a person has to say `cl run --again`."""
+    last = {cycle.experience.id: cycle.verdict for cycle in cycles}
+    return [name for name, verdict in last.items() if verdict == "held"]

@@ -49,6 +49,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         f"champion    {'version ' + status['champion'] if status['champion'] else 'none yet'}",
         f"last cycle  {last['experience'] + ': ' + last['verdict'] if last else 'none yet'}",
         f"waiting     {waiting}",
+        *[f"held        {name}: look at `cl history`, then cl run --again {name}" for name in status["held"]],
         f"data        {status['data_version'] or 'not versioned yet'}",
         "",
         f"{'version':<9}{'gates':<9}{'experience':<24}{'aliases'}",

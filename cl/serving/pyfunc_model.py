@@ -19,8 +19,7 @@ class LearnerModel(PythonModel):
 
         self.learner = load_learner(Path(context.artifacts["learner"]))
 
-    # MLflow reads type hints as the signature; the version has one of its own
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return one prediction a row, in the rows' order."""
         from cl.training.inference import predict
 

@@ -92,9 +92,10 @@ def together(paths: list[Path]) -> dict[str, list[Path]]:
     batches: dict[str, list[Path]] = {}
     for path in paths:
         stem = _stem(path)
-        prefix = stem.rpartition(".")[0]
-        name = stem if len(paths) == 1 or split_of(path) is None else prefix or path.parent.name
-        batches.setdefault(name, []).append(path)
+        if len(paths) > 1 and split_of(path) is not None:
+            batches.setdefault(stem.rpartition(".")[0] or path.parent.name, []).append(path)
+        else:  # a.csv and a.jsonl are two things: the second keeps its ending
+            batches[stem if stem not in batches else path.name] = [path]
     return batches
 
 

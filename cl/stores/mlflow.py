@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,8 +180,7 @@ class Registry:
             return known
         import mlflow
 
-        with _told(self.tracking_uri), self._tracking(), warnings.catch_warnings(), mlflow.start_run(run_id=run):
-            warnings.simplefilter("ignore")  # about type hints; the signature is explicit
+        with _told(self.tracking_uri), self._tracking(), mlflow.start_run(run_id=run):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(PYFUNC_MODEL),

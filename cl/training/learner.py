@@ -19,7 +19,7 @@ from cl.errors import ConfigError
 from cl.tasks import Encoded, Task
 from cl.training.closed_head import ClosedHead
 from cl.training.head import Head
-from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, restore_encoder
+from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, quietly, restore_encoder
 from cl.tunings import Tuning
 
 FORMAT = 2
@@ -220,7 +220,8 @@ def _attached(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrainedMo
 def _save_encoder(learner: Learner, folder: Path) -> None:
     """Write the encoder: as transformers does, or with a tuning's additions under their own names."""
     if not learner.tuning.adds:
-        learner.encoder.save_pretrained(folder)
+        with quietly():
+            learner.encoder.save_pretrained(folder)
         return
     folder.mkdir()
     learner.encoder.config.save_pretrained(folder)

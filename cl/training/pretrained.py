@@ -36,7 +36,7 @@ def load_encoder(name: str) -> PreTrainedModel:
         ConfigError: there is no such model within reach, or it has no safetensors.
     """
     try:
-        with _no_load_report():
+        with quietly():
             return without_pooler(AutoModel.from_pretrained(locate(name), use_safetensors=True, dtype="float32"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.name '{name}' cannot be loaded: {_first_line(error)}") from None
@@ -64,7 +64,7 @@ def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
 def restore_encoder(folder: Path) -> PreTrainedModel:
     """Load an encoder that `save_pretrained` wrote."""
     config = AutoConfig.from_pretrained(folder)
-    with _no_load_report():
+    with quietly():
         return without_pooler(AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype="float32"))
 
 
@@ -74,8 +74,8 @@ def empty_encoder(folder: Path) -> PreTrainedModel:
 
 
 @contextlib.contextmanager
-def _no_load_report() -> Iterator[None]:
-    """Keep transformers from warning about the pooler that is taken away at once."""
+def quietly() -> Iterator[None]:
+    """Keep transformers from its progress bars, and from warning about the pooler that is taken away at once."""
     from transformers.utils import logging
 
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -66,6 +66,15 @@ def test_an_unreachable_tracking_server_is_one_line_within_a_minute(desk, senten
     assert time.monotonic() - started < 60
 
 
+def test_an_unreachable_prefect_server_is_one_line_and_changes_nothing(desk, sentences, tmp_path) -> None:
+    sentences(["loan", "fee"], 80).to_csv(tmp_path / "one.csv", index=False)
+    assert desk.cl("ingest", str(tmp_path / "one.csv")).returncode == 0
+    done = desk.cl("run", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 1 and "http://127.0.0.1:9/api" in done.stderr and "--plain" in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert desk.json("status")["waiting"] == ["0001-one"]
+
+
 def test_predicting_before_anything_was_learnt(desk) -> None:
     done = desk.cl("predict", "hello")
     assert done.returncode == 1 and "no champion yet" in done.stderr

@@ -72,6 +72,12 @@ def test_a_folder_gives_its_files_by_name_without_hidden_and_unknown_ones(tmp_pa
     assert list(read(tmp_path, only="b*")) == ["b"]
 
 
+def test_two_files_of_one_name_and_two_kinds_are_two_batches(tmp_path) -> None:
+    write(tmp_path / "a.csv", HEADER + "1,a,b\n")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": 2, "text": "c", "label": "d"}))
+    assert {name: len(frame) for name, frame in read(tmp_path).items()} == {"a": 1, "a.jsonl": 1}
+
+
 def test_an_origin_inside_the_project_is_relative(tmp_path) -> None:
     (tmp_path / "inbox").mkdir()
     write(tmp_path / "inbox" / "a.csv", HEADER + "1,a,b\n")
