@@ -1,0 +1,73 @@
+"""Three experiences of real streams under the configurations in examples/, beside naive fine-tuning.
+
+The streams are public data sets that are not part of the project; where they are absent, these tests skip. Rows are
+thinned out so that all of it takes minutes, and every experience is learnt whatever drift says: what is tested is
+that the examples' strategies keep what naive fine-tuning loses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.e2e.conftest import Desk
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.exists(), reason=f"no real streams: {DATA} is absent"),
+]
+
+
+@pytest.fixture
+def learnt(tmp_path) -> Callable[..., list[float]]:
+    """Learn a folder of files under an example and return the last version's score on each experience."""
+
+    def learn(example: str, inbox: Path, **changes: Any) -> list[float]:
+        desk = Desk(tmp_path / f"{example}-{len(list(tmp_path.iterdir()))}")
+        assert desk.cl("init", str(desk.project)).returncode == 0
+        raw = yaml.safe_load((ROOT / "examples" / example / "cl.yaml").read_text())
+        for key, value in changes.items():
+            raw[key] = {**raw[key], **value} if isinstance(raw.get(key), dict) and isinstance(value, dict) else value
+        (desk.project / "cl.yaml").write_text(yaml.safe_dump(raw))
+        done = desk.cl("ingest", str(inbox))
+        assert done.returncode == 0, done.stderr
+        done = desk.cl("run", "--plain")
+        assert done.returncode == 0, done.stderr
+        cycles = desk.json("history")
+        assert [cycle["verdict"] for cycle in cycles] == ["promoted"] * 3
+        return [score["value"] for score in cycles[-1]["evaluation"]["challenger"]]
+
+    return learn
+
+
+EVERYTHING = {"gates": [], "decide": {"max_waiting_rows": 1}}
+
+
+def write(rows: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(json.dumps(row) for row in rows.to_dict("records")))
+
+
+def mean(scores: list[float]) -> float:
+    return sum(scores) / len(scores)
+
+
+def test_clinc150_by_domain(learnt, tmp_path) -> None:
+    domains = None
+    for split, each in (("train", 20), ("dev", 5), ("test", 10)):
+        rows = pd.read_json(DATA / "clinc150" / f"{split}.jsonl.gz", lines=True)
+        domains = domains or list(dict.fromkeys(rows["domain"]))[:3]
+        rows = rows[rows["domain"].isin(domains)].groupby("label").head(each)
+        write(rows, tmp_path / "inbox" / f"{split}.jsonl")
+    ours = learnt("clinc150", tmp_path / "inbox", **EVERYTHING, data={"only": "*.jsonl"})
+    naive = learnt("clinc150", tmp_path / "inbox", **EVERYTHING, data={"only": "*.jsonl"}, strategy="naive")
+    assert mean(ours) > 0.9
+    assert mean(ours) > mean(naive) + 0.3
