@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from cl.strategies import State
 from cl.strategies.replay import Replay
+from cl.training.inference import answer
 from cl.training.learner import new_learner
 
 
@@ -66,3 +68,20 @@ def test_under_a_budget_in_bytes_a_reservoir_still_gives_old_and_new_rows_the_sa
     assert len(state.rows) == 40
     # a quarter of the 40 rows: the mean over 60 rounds strays by about 0.25 * 0.75 / 40, root, over root 60
     assert abs(sum(old) / len(old) - 0.25) < 4 * (0.25 * 0.75 / 40 / 60) ** 0.5
+
+
+@pytest.mark.parametrize("buffer", ["herding", "uncertain"])
+def test_a_buffer_that_looks_at_rows_is_shown_what_the_model_sees(learner, update_of, sentences, buffer) -> None:
+    state, replay = State(), Replay(rows=6, bytes=400, buffer=buffer)
+    for number in range(2):
+        rows = sentences(["loan", "fee"], 12, seed=number)
+        state = replay.remember(update_of(learner, rows, state, seed=number))
+    assert state.rows["class"].value_counts().to_dict() == {"loan": 3, "fee": 3}
+    if buffer == "uncertain":
+        both = pd.concat([sentences(["loan", "fee"], 12, seed=number) for number in range(2)])
+        confidence = pd.Series([one.confidence for one in answer(learner, both).predictions], index=both["id"])
+        assert set(state.rows["id"]) == {
+            row
+            for label in ("loan", "fee")
+            for row in confidence[(both["label"] == label).to_numpy()].nsmallest(3).index
+        }
