@@ -51,6 +51,7 @@ def train(
         past=lambda: rows_of(past, "train"),
         rng=np.random.default_rng(seed),
         validation=_validation_rows(rows_of, past + new, seed),
+        known=len(known),
     )
     states = load_states(champion) if champion else {}
     updates = [(one, Update(states.get(one.name, State()), lesson, learner)) for one in strategies]

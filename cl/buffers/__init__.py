@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cl.plugins import Plugin
@@ -9,6 +11,17 @@ from cl.plugins import Plugin
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class View:
+    """What the model that has just learnt sees in rows: computed only for the buffers that ask.
+
+    ``embeddings`` returns (rows, width); ``margins`` says how far each row's first answer is ahead of its second.
+    """
+
+    embeddings: Callable[[pd.DataFrame], np.ndarray]
+    margins: Callable[[pd.DataFrame], np.ndarray]
 
 
 class Buffer(Plugin):
@@ -24,6 +37,7 @@ class Buffer(Plugin):
         budget: int,
         seen: int,
         rng: np.random.Generator,
+        view: View,
     ) -> pd.DataFrame:
         """Return at most ``budget`` rows out of both frames.
 
@@ -33,5 +47,6 @@ class Buffer(Plugin):
             budget: rows at most.
             seen: how many rows of the stream came before ``new``.
             rng: the only source of chance.
+            view: the model's embeddings and margins of rows.
         """
         raise NotImplementedError

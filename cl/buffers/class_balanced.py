@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cl.buffers import Buffer
+from cl.buffers import Buffer, View
 
 
 class ClassBalanced(Buffer):
@@ -22,6 +22,7 @@ class ClassBalanced(Buffer):
         budget: int,
         seen: int,
         rng: np.random.Generator,
+        view: View,
     ) -> pd.DataFrame:
         """Drop rows at random from the largest classes until the budget holds."""
         rows = new if kept is None else pd.concat([kept, new], ignore_index=True)

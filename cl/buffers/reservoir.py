@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cl.buffers import Buffer
+from cl.buffers import Buffer, View
 
 
 class Reservoir(Buffer):
@@ -19,11 +19,13 @@ class Reservoir(Buffer):
         budget: int,
         seen: int,
         rng: np.random.Generator,
+        view: View,
     ) -> pd.DataFrame:
         """Put each new row in a free place, or in place of a random one with chance budget / rows seen."""
         rows = new if kept is None else pd.concat([kept, new], ignore_index=True)
-        places = list(range(0 if kept is None else len(kept)))
-        first = len(places)
+        first = 0 if kept is None else len(kept)
+        # a part of a uniform sample, when the budget has become smaller, is one as well
+        places = sorted(rng.permutation(first)[:budget].tolist()) if first > budget else list(range(first))
         for offset in range(len(new)):
             if len(places) < budget:
                 places.append(first + offset)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from cl import plugins
 from cl.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ class State:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What an experience offers a strategy: its training rows, a way to the past, validation rows, chance."""
+    """What an experience offers a strategy: its training rows, a way to the past, validation rows, chance.
+
+    ``known`` counts the labels of the champion, which come first in the head; 0: there is no champion yet.
+    """
 
     rows: pd.DataFrame
     past: Callable[[], pd.DataFrame]
     rng: np.random.Generator
     validation: pd.DataFrame | None = None
+    known: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,12 @@ class Step:
 
 
 class Strategy(Plugin):
-    """Base of all strategies; as it stands it is fine-tuning on the new rows alone."""
+    """Base of all strategies; as it stands it is fine-tuning on the new rows alone.
+
+    ``holds`` says what of the champion a strategy holds on to: its weights, its answers, ...
+    """
+
+    holds: ClassVar[str | None] = None
 
     closed: ClassVar[bool] = False
 
@@ -78,8 +88,21 @@ class Strategy(Plugin):
         return True
 
     def objection(self, config: Config) -> str | None:
-        """Return why a configuration and this strategy do not go together, or None."""
+        """Return why a configuration and this strategy do not go together, or None.
+
+        As it stands: who holds on to the champion cannot learn beside one that leaves it behind.
+        """
+        if self.holds and (afresh := [one.name for one in self.others(config) if one.restarts()]):
+            return (
+                f"it holds on to the champion's {self.holds}, and '{afresh[0]}' starts every update from the "
+                "pretrained weights; leave one of the two out"
+            )
         return None
+
+    def others(self, config: Config) -> list[Strategy]:
+        """Return the strategies that a configuration lists beside this one."""
+        built = [plugins.build("strategies", spec) for spec in config.strategies]
+        return [one for one in built if one.name != self.name]
 
     def begin(self, update: Update) -> None:
         """Prepare, before the first step and with the weights as the champion left them."""

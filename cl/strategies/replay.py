@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
 from cl import plugins
-from cl.buffers import Buffer
+from cl.buffers import Buffer, View
 from cl.config import PluginSpec, check_plugin
 from cl.strategies import State, Strategy, Update
 
@@ -19,6 +20,9 @@ class Replay(Strategy):
     """
 
     rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most")
+    bytes: int | None = Field(
+        None, ge=1, description="Bytes of text that the buffer holds at most; null: only rows count"
+    )
     ratio: float = Field(3.0, gt=0, description="Replayed rows for each new row, in each epoch, at most")
     buffer: PluginSpec = Field("class_balanced", description="Which rows are kept: a file of cl/buffers")
 
@@ -33,7 +37,8 @@ class Replay(Strategy):
 
     def remember(self, update: Update) -> State:
         """Let the buffer's policy choose among what it holds and what is new."""
-        return State(rows=kept(update, self.buffer, self.rows), seen=update.state.seen + len(update.lesson.rows))
+        rows = kept(update, self.buffer, self.rows, self.bytes)
+        return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))
 
 
 def rehearsed(update: Update, ratio: float) -> pd.DataFrame | None:
@@ -45,9 +50,46 @@ def rehearsed(update: Update, ratio: float) -> pd.DataFrame | None:
     return rows.iloc[sorted(lesson.rng.choice(len(rows), size=wanted, replace=False))]
 
 
-def kept(update: Update, buffer: PluginSpec, budget: int) -> pd.DataFrame:
-    """Return what a buffer's policy keeps of a state's rows and of the new ones."""
+def kept(update: Update, buffer: PluginSpec, budget: int, limit: int | None = None) -> pd.DataFrame:
+    """Return what a buffer's policy keeps of a state's rows and of the new ones: ``limit`` bytes of text at most."""
     policy: Buffer = plugins.build("buffers", buffer)
-    lesson, state = update.lesson, update.state
-    named = lesson.rows.assign(**{Buffer.CLASS: update.learner.task.classes(lesson.rows)})
-    return policy.keep(state.rows, named, budget=budget, seen=state.seen, rng=lesson.rng).reset_index(drop=True)
+    lesson, task, old, view = update.lesson, update.learner.task, update.state.rows, _view(update)
+    new = lesson.rows.assign(**{Buffer.CLASS: task.classes(lesson.rows)})
+
+    def keep(old: pd.DataFrame | None, new: pd.DataFrame, budget: int, seen: int) -> pd.DataFrame:
+        return policy.keep(old, new, budget=budget, seen=seen, rng=lesson.rng, view=view).reset_index(drop=True)
+
+    def size(rows: pd.DataFrame) -> int:
+        return int(task.texts(rows).map(lambda text: len(text.encode())).sum())
+
+    if limit is None:
+        return keep(old, new, budget, update.state.seen)
+    # A buffer that filled its rows and was cut afterwards would give its free places to what is new: the number of
+    # rows that usually fit stays the same from update to update.
+    both = new if old is None else pd.concat([old, new], ignore_index=True)
+    rows = keep(old, new, min(budget, limit * len(both) // max(1, size(both))), update.state.seen)
+    while (taken := size(rows)) > limit:
+        rows = keep(rows, new.iloc[:0], min(len(rows) - 1, len(rows) * limit // taken), update.state.seen + len(new))
+    return rows
+
+
+def _view(update: Update) -> View:
+    def embeddings(rows: pd.DataFrame) -> np.ndarray:
+        from cl.training.inference import answer
+
+        return answer(update.learner, rows).embeddings
+
+    def margins(rows: pd.DataFrame) -> np.ndarray:
+        from cl.training.logits import record
+
+        return np.array([_margin(logits.softmax(-1).numpy()) for logits in record(update.learner, rows)])
+
+    return View(embeddings, margins)
+
+
+def _margin(probabilities: np.ndarray) -> float:
+    """Return the smallest lead of a first answer over the second, over a row's predictions; 1 without a rival."""
+    if probabilities.size == 0 or probabilities.shape[1] < 2:
+        return 1.0
+    best = np.sort(probabilities, axis=1)
+    return float((best[:, -1] - best[:, -2]).min())

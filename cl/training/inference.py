@@ -58,6 +58,12 @@ def answer(learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE
     return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"))
 
 
+def scored(learner: Learner, rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the task's main score and the loss on rows."""
+    answers = answer(learner, rows)
+    return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
+
+
 def predict(learner: Learner, rows: pd.DataFrame) -> list[Prediction]:
     """Return a learner's predictions for rows that have the task's input column."""
     return answer(learner, rows).predictions

@@ -18,7 +18,7 @@ from cl.strategies import Lesson, Step, Strategy, Update
 from cl.training.batching import Batch, collate, shuffled
 from cl.training.best import Best
 from cl.training.checkpoint import Run, restore_checkpoint, save_checkpoint
-from cl.training.inference import answer, token_loss
+from cl.training.inference import scored, token_loss
 from cl.training.learner import Learner, freeze
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
 from cl.training.precision import autocast
@@ -185,5 +185,4 @@ def _validate(learner: Learner, rows: pd.DataFrame | None, training_loss: float)
     """Return score and loss on validation rows; without any, the training loss decides."""
     if rows is None or rows.empty:
         return 0.0, training_loss
-    answers = answer(learner, rows)
-    return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
+    return scored(learner, rows)

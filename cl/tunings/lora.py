@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from cl.tunings import Tuning, named
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+ADAPTER = "default"
 
 
 class LoRA(Tuning):
@@ -42,6 +46,35 @@ class LoRA(Tuning):
     def merge(self, encoder: nn.Module) -> nn.Module:
         """Add the updates into the weights, in place."""
         return merged(encoder)
+
+
+def downward(encoder: nn.Module) -> dict[str, torch.Tensor]:
+    """Return every A (rank, width in), by the name of its layer."""
+    return {name: layer.lora_A[ADAPTER].weight for name, layer in _layers(encoder)}
+
+
+def fold(encoder: nn.Module) -> set[str]:
+    """Add the updates into the weights beneath them and start new ones: A at random, B zero.
+
+    Returns:
+        The names of the layers whose update was not zero.
+    """
+    import torch
+
+    learnt = set()
+    for name, layer in _layers(encoder):
+        with torch.no_grad():
+            if layer.lora_B[ADAPTER].weight.any():
+                learnt.add(name)
+            layer.get_base_layer().weight += layer.get_delta_weight(ADAPTER)
+        layer.reset_lora_parameters(ADAPTER, True)
+    return learnt
+
+
+def _layers(encoder: nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
+    return ((name, module) for name, module in encoder.named_modules() if isinstance(module, LoraLayer))
 
 
 def merged(encoder: nn.Module) -> nn.Module:

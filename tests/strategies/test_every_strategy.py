@@ -17,6 +17,18 @@ SMALL = {"ranpac": {"name": "ranpac", "features": 64}}
 
 
 @pytest.fixture
+def config_of(tiny_config, tiny_model):
+    """A configuration with one strategy, and what else it asks for."""
+    needs = {"o_lora": {"tuning": "lora"}}
+
+    def make(name: str):
+        model = {"name": str(tiny_model), "dropout": 0.0, **needs.get(name, {})}
+        return tiny_config(strategy=SMALL.get(name, name), model=model)
+
+    return make
+
+
+@pytest.fixture
 def rows_of(sentences):
     split_seed = {"train": 0, "validation": 100, "test": 200}
     labels = {"one": ["loan", "fee"], "two": ["box", "lamp"]}
@@ -30,8 +42,8 @@ def rows_of(sentences):
 
 
 @pytest.mark.parametrize("name", plugins.names("strategies"))
-def test_learns_two_experiences_saves_its_state_and_repeats_itself(name, tiny_config, rows_of, tmp_path) -> None:
-    config = tiny_config(strategy=SMALL.get(name, name))
+def test_learns_two_experiences_saves_its_state_and_repeats_itself(name, config_of, rows_of, tmp_path) -> None:
+    config = config_of(name)
     weights = []
     for attempt in ("a", "b"):
         first, second = tmp_path / attempt / "1", tmp_path / attempt / "2"

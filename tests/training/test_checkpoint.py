@@ -30,11 +30,24 @@ def stop_after(monkeypatch, epochs: int) -> None:
     monkeypatch.setattr(loop, "save_checkpoint", save)
 
 
-@pytest.mark.parametrize("strategy", ["naive", "replay", ["replay", {"name": "ewc", "strength": 10}]])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "naive",
+        ["replay", {"name": "ewc", "strength": 10}],
+        {"name": "der", "rows": 16},
+        ["a_gem", "si"],
+        ["lwf", "averaging"],
+        {"name": "gdumb", "rows": 30},
+        "o_lora",
+    ],
+)
 def test_going_on_gives_the_weights_of_never_having_stopped(
     strategy, tiny_config, sentences, tmp_path, monkeypatch, tiny_model
 ) -> None:
-    model = {"name": str(tiny_model), "dropout": 0.1}  # dropout: torch's random state has to be restored as well
+    tuning = "lora" if strategy == "o_lora" else "full"
+    # dropout: torch's random state has to be restored as well
+    model = {"name": str(tiny_model), "dropout": 0.1, "tuning": tuning}
     config = tiny_config(strategy=strategy, training=SETTINGS, model=model)
     parts = {"a": ["loan", "fee"], "b": ["box", "lamp"]}
 

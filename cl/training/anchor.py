@@ -1,0 +1,36 @@
+"""Parameters that are held near where they were, each as firmly as the past needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cl.strategies import Update
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pull(update: Update, *, importance: str, strength: float) -> torch.Tensor | None:
+    """Return ``strength / 2 * sum_i importance_i (theta_i - anchor_i)^2``, or None before there is an anchor.
+
+    ``importance`` names the state's tensors ``IMPORTANCE.PARAMETER``; the anchors are ``anchor.PARAMETER``.
+    """
+    import torch
+
+    terms, tensors = [], update.state.tensors
+    for name, parameter in update.learner.parameters():
+        if f"{importance}.{name}" in tensors:
+            weight = tensors[f"{importance}.{name}"].to(parameter.device)
+            anchor = tensors[f"anchor.{name}"].to(parameter.device)
+            terms.append((weight * (parameter - anchor).square()).sum())
+    return strength / 2 * torch.stack(terms).sum() if terms else None
+
+
+def dropped(update: Update, new: dict[str, torch.Tensor], *, importance: str, decay: float) -> dict[str, torch.Tensor]:
+    """Return the tensors of the next state: the new importance added to ``decay`` of the old, anchors where we are."""
+    tensors = {}
+    for name, parameter in update.learner.parameters():
+        old = update.state.tensors.get(f"{importance}.{name}")
+        tensors[f"{importance}.{name}"] = new[name].cpu() if old is None else decay * old + new[name].cpu()
+        tensors[f"anchor.{name}"] = parameter.detach().cpu().clone()
+    return tensors
