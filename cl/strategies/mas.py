@@ -24,7 +24,7 @@ class MAS(Strategy):
 
     holds: ClassVar[str | None] = "weights"
 
-    strength: float = Field(1.0, gt=0, description="Weight of the penalty (lambda)")
+    strength: float = Field(10.0, gt=0, description="Weight of the penalty (lambda); the paper's is 1")
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older importance stays; the paper's sum is 1")
     sampled: int = Field(512, ge=1, description="Rows that the importance is estimated on, at most")
 
