@@ -34,13 +34,12 @@ class MAS(Strategy):
 
     def remember(self, update: Update) -> State:
         """Add this experience's importance and move the anchor."""
-        import torch
 
-        from cl.training.row_gradients import mean_over_rows
+        from cl.training.row_gradients import add_absolute, mean_over_rows
 
         lesson = update.lesson
         chosen = lesson.rows.iloc[sorted(lesson.rng.permutation(len(lesson.rows))[: self.sampled])]
-        new = mean_over_rows(update.learner, chosen, objective=squared_length, measure=torch.abs)
+        new = mean_over_rows(update.learner, chosen, objective=squared_length, add=add_absolute)
         tensors = anchor.dropped(update, new, importance="importance", decay=self.decay)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from cl.tasks import IGNORED
 from cl.training.learner import Learner
-from cl.training.row_gradients import ROWS_AT_ONCE, mean_over_rows
+from cl.training.row_gradients import ROWS_AT_ONCE, add_square, mean_over_rows
 
 
 def diagonal_fisher(
@@ -36,7 +36,7 @@ def diagonal_fisher(
             logits.flatten(0, -2), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
-    return mean_over_rows(learner, rows, objective=surprise, measure=torch.square, rows_at_once=rows_at_once)
+    return mean_over_rows(learner, rows, objective=surprise, add=add_square, rows_at_once=rows_at_once)
 
 
 def _drawn(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

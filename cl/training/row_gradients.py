@@ -12,9 +12,19 @@ from torch import nn
 from cl.training.batching import by_length, collate
 from cl.training.learner import Learner
 
-ROWS_AT_ONCE = 16
+ROWS_AT_ONCE = 32
 Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-Measure = Callable[[torch.Tensor], torch.Tensor]
+Add = Callable[[torch.Tensor, torch.Tensor], object]
+
+
+def add_square(total: torch.Tensor, gradient: torch.Tensor) -> None:
+    """Add a row's squared gradient to a total, in place."""
+    total.addcmul_(gradient, gradient)
+
+
+def add_absolute(total: torch.Tensor, gradient: torch.Tensor) -> None:
+    """Add a row's absolute gradient to a total, in place; the gradient itself is overwritten."""
+    total.add_(gradient.abs_())
 
 
 def mean_over_rows(
@@ -22,7 +32,7 @@ def mean_over_rows(
     rows: pd.DataFrame,
     *,
     objective: Objective,
-    measure: Measure,
+    add: Add,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> dict[str, torch.Tensor]:
     """Return, for each trainable parameter, the mean over rows of a measure of its gradient, dropout off.
@@ -36,84 +46,93 @@ def mean_over_rows(
         learner: knows which of its parameters may move.
         rows: with the task's columns.
         objective: takes a batch's logits and targets, returns a sum of one term for each row.
-        measure: taken of every entry of a row's gradient, such as ``torch.square``.
+        add: adds the measure of one row's gradient to a total: `add_square`, `add_absolute`.
         rows_at_once: rows in a batch.
     """
     learner.eval_mode()
     encoded = learner.encode(rows)
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
-    per_row = _Recorder(learner, measure)
-    at_once = rows_at_once if per_row.covers_all else 1
-    for indices in by_length([len(one.input_ids) for one in encoded], at_once):
+    layers = _Layers(learner)
+    for indices in by_length([len(one.input_ids) for one in encoded], rows_at_once if layers.cover_all else 1):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        learner.encoder.zero_grad(set_to_none=True)
-        learner.head.zero_grad(set_to_none=True)
-        with per_row.recording() if per_row.covers_all else contextlib.nullcontext():
-            objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets).backward()
-        for name, parameter in learner.parameters():
-            totals[name] += per_row.total(name) if per_row.covers_all else _measured(parameter, measure)
-    learner.encoder.zero_grad(set_to_none=True)
-    learner.head.zero_grad(set_to_none=True)
+        with layers.watched():
+            value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
+        if layers.cover_all:
+            layers.add_rows(value, totals, add)
+        else:
+            _add_one(learner, value, totals, add)
     return {name: total / max(1, len(rows)) for name, total in totals.items()}
 
 
-def _measured(parameter: nn.Parameter, measure: Measure) -> torch.Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else measure(parameter.grad)
+def _add_one(learner: Learner, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add) -> None:
+    """Add the gradient of a batch that is a single row."""
+    named = list(learner.parameters())
+    gradients = torch.autograd.grad(value, [parameter for _, parameter in named], allow_unused=True)
+    for (name, _), gradient in zip(named, gradients, strict=True):
+        if gradient is not None:
+            add(totals[name], gradient)
 
 
-class _Recorder:
-    """Watches the layers with trainable parameters and measures the row gradients of what passes through them."""
+class _Layers:
+    """The layers with trainable parameters, and what passed through them in one forward pass."""
 
-    def __init__(self, learner: Learner, measure: Measure) -> None:
-        trainable = {id(parameter) for _, parameter in learner.parameters()}
-        modules = [
-            (f"{part}.{name}", module)
+    def __init__(self, learner: Learner) -> None:
+        self._trainable = {id(parameter) for _, parameter in learner.parameters()}
+        self._modules = {
+            f"{part}.{name}": module
             for part, root in (("encoder", learner.encoder), ("head", learner.head))
             for name, module in root.named_modules()
-            if any(id(parameter) in trainable for parameter in module.parameters(recurse=False))
-        ]
-        self.covers_all = all(isinstance(module, nn.Linear | nn.LayerNorm) for _, module in modules)
-        self._modules = modules
-        self._measure = measure
-        self._measured: dict[str, torch.Tensor] = {}
+            if any(id(parameter) in self._trainable for parameter in module.parameters(recurse=False))
+        }
+        self.cover_all = all(isinstance(module, nn.Linear | nn.LayerNorm) for module in self._modules.values())
+        self._passed: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     @contextlib.contextmanager
-    def recording(self) -> Iterator[None]:
-        """Collect during one forward and backward pass."""
-        self._measured = {}
-        hooks = [module.register_forward_hook(self._watch(name)) for name, module in self._modules]
+    def watched(self) -> Iterator[None]:
+        """Note the inputs and outputs of one forward pass."""
+        self._passed = []
+        hooks = [
+            module.register_forward_hook(
+                lambda module, inputs, output, name=name: self._passed.append((name, inputs[0].detach(), output))
+            )
+            for name, module in self._modules.items()
+        ]
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def total(self, parameter: str) -> torch.Tensor:
-        """Return the sum over the batch's rows of the measured gradient of a parameter."""
-        return self._measured[parameter]
+    def add_rows(self, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add) -> None:
+        """Add each row's gradient to the totals; weights' own gradients, summed over rows, are never computed."""
+        gradients = torch.autograd.grad(value, [output for _, _, output in self._passed])
+        seen: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        for (name, inputs, _), gradient in zip(self._passed, gradients, strict=True):
+            seen.setdefault(name, []).append((_by_row(inputs), _by_row(gradient)))
+        for name, parts in seen.items():  # a layer that is passed twice has one gradient a row all the same
+            inputs, outputs = (torch.cat(one, dim=1) for one in zip(*parts, strict=True))
+            self._add_layer(name, inputs, outputs, totals, add)
+        self._passed = []
 
-    def _watch(self, name: str):  # type: ignore[no-untyped-def]
-        def forward(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            seen = inputs[0].detach()
+    def _add_layer(
+        self, name: str, inputs: torch.Tensor, outputs: torch.Tensor, totals: dict[str, torch.Tensor], add: Add
+    ) -> None:
+        """Add the rows of one layer: its inputs and output gradients are (rows, positions, width)."""
+        module = self._modules[name]
+        if isinstance(module, nn.LayerNorm):
+            normed = nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
+            weights = iter((outputs * normed).sum(1))
+        else:  # one row's matrix stays in the cache while it is measured; a batch of them would not
+            space = torch.empty_like(module.weight)
+            weights = (torch.mm(row.T, seen, out=space) for row, seen in zip(outputs, inputs, strict=True))
+        if id(module.weight) in self._trainable:
+            for weight in weights:
+                add(totals[f"{name}.weight"], weight)
+        if module.bias is not None and id(module.bias) in self._trainable:
+            for bias in outputs.sum(1):
+                add(totals[f"{name}.bias"], bias)
 
-            def backward(gradient: torch.Tensor) -> None:
-                self._add(name, module, seen, gradient)
 
-            output.register_hook(backward)
-
-        return forward
-
-    def _add(self, name: str, module: nn.Module, seen: torch.Tensor, gradient: torch.Tensor) -> None:
-        seen, gradient = (
-            seen.flatten(1, -2) if seen.ndim > 2 else seen[:, None],
-            (gradient.flatten(1, -2) if gradient.ndim > 2 else gradient[:, None]),
-        )
-        if isinstance(module, nn.Linear):
-            weight = torch.bmm(gradient.transpose(1, 2), seen)
-        else:
-            assert isinstance(module, nn.LayerNorm)
-            normed = nn.functional.layer_norm(seen, module.normalized_shape, eps=module.eps)
-            weight = (gradient * normed).sum(1)
-        self._measured[f"{name}.weight"] = self._measure(weight).sum(0)
-        if module.bias is not None:
-            self._measured[f"{name}.bias"] = self._measure(gradient.sum(1)).sum(0)
+def _by_row(states: torch.Tensor) -> torch.Tensor:
+    """Return states as (rows, positions, width); a row of one position has lost that axis."""
+    return states.flatten(1, -2) if states.ndim > 2 else states[:, None]
