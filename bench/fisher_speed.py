@@ -54,8 +54,6 @@ def main() -> None:
         seconds["one by one"].append(time.perf_counter() - started)
     apart = max(float((ours[name] - slow[name]).abs().max()) for name in ours)
     apart /= max(float(one.max()) for one in slow.values())
-        float(one.max()) for one in slow.values()
-    )
     fast, loop = (statistics.median(found) for found in seconds.values())
     print(f"{given.rows} rows: ours {fast:.2f} s, one by one {loop:.2f} s: {loop / fast:.1f} times as fast")
     print(f"largest difference, relative to the largest entry: {apart:.1e}")

@@ -42,7 +42,7 @@ def learnt(tmp_path) -> Callable[..., list[float]]:
         done = desk.cl("run", "--plain")
         assert done.returncode == 0, done.stderr
         cycles = desk.json("history")
-        assert [cycle["verdict"] for cycle in cycles] == ["promoted"] * 3
+        assert [cycle["promotion"]["promoted"] for cycle in cycles] == [True] * 3
         return [score["value"] for score in cycles[-1]["evaluation"]["challenger"]]
 
     return learn
