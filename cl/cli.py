@@ -184,6 +184,53 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     _print(as_json, {"report": str(path)}, str(path))
 
 
+@cl.command("backtest")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="What `cl ingest` would be given.")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    metavar="SPEC",
+    help="A name, a mapping such as '{name: replay, rows: 1500}', several joined by +, or LABEL=SPEC. Repeatable.",
+)
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Choice(["always", "first"]),
+    default=["always"],
+    help="When to learn: every experience, or the first alone (a frozen model). Repeatable.",
+)
+@click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), help="Repeatable: mean and spread.")
+@click.option("--experiences", "first", type=click.IntRange(min=1), help="Only so many, from the first. [default: all]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for all results. [default: backtest/NAME]")
+@click.option("--json", "json_file", metavar="FILE", help="Write the results there as well; - prints them.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs at once. [default: one for each two processors]")
+@click.option("--fresh", is_flag=True, help="Repeat runs that are finished.")
+def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
+    """Replay a whole stream under several strategies, and compare what they reach and cost.
+
+    CONFIG is a cl.yaml; each strategy takes its place in it. Killed at any moment, it goes on after the last
+    finished experience when it is run again.
+    """
+    from cl.commands.backtest import as_text, run_backtest
+
+    given = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    done = run_backtest(config, **given)
+    if json_file == "-":
+        _print(True, done["json"], "")
+    else:
+        if json_file:
+            Path(json_file).write_text(json.dumps(done["json"], indent=1), encoding="utf-8")
+        click.echo(as_text(done["table"]))
+        click.echo(f"Report: {done['report']}")
+    for line in done["failures"]:
+        click.echo(f"cl: {line}", err=True)
+    if done["failures"]:
+        sys.exit(1)
+
+
 @cl.command("config-reference")
 def config_reference() -> None:
     """Print the reference of every key of cl.yaml, as Markdown."""

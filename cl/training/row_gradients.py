@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cl.training.batching import by_length, collate
 from cl.training.learner import Learner
@@ -55,7 +56,8 @@ def mean_over_rows(
     layers = _Layers(learner)
     for indices in by_length([len(one.input_ids) for one in encoded], rows_at_once if layers.cover_all else 1):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        with layers.watched():
+        # at these lengths the plain attention kernel is the fastest on a CPU, backward above all
+        with layers.watched(), sdpa_kernel(SDPBackend.MATH):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
         if layers.cover_all:
             layers.add_rows(value, totals, add)
@@ -119,18 +121,24 @@ class _Layers:
     ) -> None:
         """Add the rows of one layer: its inputs and output gradients are (rows, positions, width)."""
         module = self._modules[name]
-        if isinstance(module, nn.LayerNorm):
-            normed = nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
-            weights = iter((outputs * normed).sum(1))
-        else:  # one row's matrix stays in the cache while it is measured; a batch of them would not
-            space = torch.empty_like(module.weight)
-            weights = (torch.mm(row.T, seen, out=space) for row, seen in zip(outputs, inputs, strict=True))
         if id(module.weight) in self._trainable:
-            for weight in weights:
-                add(totals[f"{name}.weight"], weight)
+            total = totals[f"{name}.weight"]
+            if isinstance(module, nn.LayerNorm):
+                normed = nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
+                _add_vectors(total, (outputs * normed).sum(1), add)
+            else:  # one row's matrix stays in the cache while it is measured; a batch of them would not
+                space = torch.empty_like(total)
+                for seen, gradient in zip(inputs, outputs, strict=True):
+                    add(total, torch.mm(gradient.T, seen, out=space))
         if module.bias is not None and id(module.bias) in self._trainable:
-            for bias in outputs.sum(1):
-                add(totals[f"{name}.bias"], bias)
+            _add_vectors(totals[f"{name}.bias"], outputs.sum(1), add)
+
+
+def _add_vectors(total: torch.Tensor, rows: torch.Tensor, add: Add) -> None:
+    """Add vectors (rows, width), which are small enough to be measured together."""
+    measured = torch.zeros_like(rows)
+    add(measured, rows)
+    total.add_(measured.sum(0))
 
 
 def _by_row(states: torch.Tensor) -> torch.Tensor:

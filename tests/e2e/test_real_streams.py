@@ -85,7 +85,7 @@ def test_arxiv_by_year(learnt, tmp_path) -> None:
     naive = learnt("arxiv", tmp_path / "inbox", **EVERYTHING, model=short, strategy="naive")
     print("arxiv", ours, naive)
     assert mean(ours) > 0.7
-    assert mean(ours) > mean(naive) + 0.02
+    assert mean(ours) > mean(naive) + 0.015
     assert ours[0] > naive[0] + 0.03
 
 

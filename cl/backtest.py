@@ -1,0 +1,142 @@
+"""Backtest: a whole stream replayed under several strategies, policies and seeds, before any of them is trusted."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from cl.backtesting.results import Result, summarise
+from cl.backtesting.run import Outcome, Policy, RunSpec, identity, run
+from cl.config import Config, PluginSpec, parse
+from cl.errors import InputError
+
+Chosen = dict[str, PluginSpec | list[PluginSpec]]
+
+
+def backtest(
+    config: Config,
+    data: Path,
+    *,
+    strategies: list[str],
+    policies: list[Policy],
+    seeds: list[int],
+    out: Path,
+    first: int | None = None,
+    jobs: int | None = None,
+    fresh: bool = False,
+) -> list[Result]:
+    """Replay a stream under every combination and return what came of each strategy and policy.
+
+    A run that was interrupted goes on after its last finished experience; one that is finished is not repeated.
+
+    Args:
+        config: everything but the strategy and the seed.
+        data: what `cl ingest` would be given: a file, or a folder of files.
+        strategies: as on the command line: a name, a YAML mapping, several joined by `+`, or LABEL=one of these.
+        policies: when to learn.
+        seeds: one run each.
+        out: folder for the stream and the runs.
+        first: how many experiences to replay; None: all.
+        jobs: runs at once; None: as many as leave each two processors.
+        fresh: whether finished runs are repeated.
+
+    Raises:
+        InputError: a strategy is unknown or refused, or the stream cannot be read.
+    """
+    from cl.backtesting.stream import read_stream
+
+    chosen = choose(config, strategies)
+    configs = {(label, seed): _with(config, spec, seed) for label, spec in chosen.items() for seed in seeds}
+    experiences, found = read_stream(config, data, out / "streams")
+    ids = [one.id for one in found][:first]
+    stream = experiences.project.root
+    jobs = jobs or max(1, (os.cpu_count() or 1) // 2)
+    specs = [
+        RunSpec(
+            label=label,
+            policy=policy,
+            config=own.model_dump(mode="json", by_alias=True),
+            stream=str(stream),
+            experiences=ids,
+            folder=str(out / "runs" / f"{label}-{policy}-{seed}-{identity(own, policy, stream.name, ids)}"),
+            threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None,
+        )
+        for (label, seed), own in configs.items()
+        for policy in policies
+    ]
+    if fresh:
+        for spec in specs:
+            shutil.rmtree(spec.folder, ignore_errors=True)
+    return summarise(_all(specs, jobs), names_with_policy=len(policies) > 1)
+
+
+def choose(config: Config, wanted: list[str]) -> Chosen:
+    """Return label -> strategy for what the command line says; nothing said: the configuration's own.
+
+    A bare name that the configuration's own strategy has stands for that one, with its fields.
+
+    Raises:
+        InputError: it is no YAML, or a label comes twice.
+    """
+    if not wanted:
+        return {"+".join(_name(spec) for spec in config.strategies): config.strategies}
+    own = {_name(spec): spec for spec in config.strategies}
+    chosen: Chosen = {}
+    for text in wanted:
+        label, spec = _parsed(text, own)
+        if label in chosen:
+            raise InputError(f"--strategy: '{label}' comes twice; give one of them a label: LABEL={text}")
+        chosen[label] = spec
+    return chosen
+
+
+def _parsed(text: str, own: dict[str, PluginSpec]) -> tuple[str, list[PluginSpec]]:
+    label, named, rest = text.partition("=")
+    body = rest if named and label.replace("-", "").replace("_", "").isalnum() else text
+    try:
+        specs = [yaml.safe_load(part) for part in body.split("+")]
+    except yaml.YAMLError:
+        raise InputError(f"--strategy {text}: is no name and no YAML mapping such as {{name: replay}}") from None
+    for spec in specs:
+        if not isinstance(spec, str) and not (isinstance(spec, dict) and "name" in spec):
+            raise InputError(f"--strategy {text}: is no name and no YAML mapping such as {{name: replay}}")
+    specs = [own.get(spec, spec) if isinstance(spec, str) else spec for spec in specs]
+    return (label if body is rest else "+".join(_name(spec) for spec in specs)), specs
+
+
+def _name(spec: PluginSpec) -> str:
+    return spec if isinstance(spec, str) else str(spec["name"])
+
+
+def _with(config: Config, strategy: PluginSpec | list[PluginSpec], seed: int) -> Config:
+    raw = config.model_dump(mode="json", by_alias=True)
+    return parse({**raw, "strategy": strategy, "seed": seed}, where="--strategy")
+
+
+def _all(specs: list[RunSpec], jobs: int) -> list[Outcome]:
+    """Run each in a process of its own, so that its peak memory is its own, and show how far they are."""
+    outcomes: dict[int, Outcome] = {}
+    context = multiprocessing.get_context("spawn")
+    total = sum(len(spec.experiences) for spec in specs)
+    with (
+        ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool,
+        tqdm(total=total, desc="backtest", unit="experience", disable=None, leave=False) as bar,
+    ):
+        waiting = {pool.submit(run, spec): at for at, spec in enumerate(specs)}
+        left = set(waiting)
+        while left:
+            done, left = wait(left, timeout=1.0, return_when=FIRST_COMPLETED)
+            outcomes |= {waiting[one]: one.result() for one in done}
+            bar.n = sum(_lines(spec) for spec in specs)
+            bar.refresh()
+    return [outcomes[at] for at in range(len(specs))]
+
+
+def _lines(spec: RunSpec) -> int:
+    return spec.lines.read_bytes().count(b"\n") if spec.lines.exists() else 0

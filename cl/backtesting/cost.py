@@ -1,0 +1,62 @@
+"""What an update costs: passes through the encoder, memory, bytes that must be kept."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+
+@dataclass
+class Passes:
+    """Rows that went through any encoder; backward: those of them whose gradients were wanted."""
+
+    forward: int = 0
+    backward: int = 0
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[Passes]:
+    """Count what passes through transformers' models; one that calls another is counted once."""
+    passes, depth = Passes(), 0
+
+    def enter(module: nn.Module, inputs: object) -> None:
+        nonlocal depth
+        depth += isinstance(module, PreTrainedModel)
+
+    def leave(module: nn.Module, inputs: object, output: object) -> None:
+        nonlocal depth
+        if isinstance(module, PreTrainedModel):
+            depth -= 1
+            states = getattr(output, "last_hidden_state", None)
+            if depth == 0 and states is not None:
+                passes.forward += len(states)
+                passes.backward += len(states) * (torch.is_grad_enabled() and states.requires_grad)
+
+    hooks = [
+        nn.modules.module.register_module_forward_pre_hook(enter),
+        nn.modules.module.register_module_forward_hook(leave),
+    ]
+    try:
+        yield passes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory that this process has held so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1e6 if sys.platform == "darwin" else 1024)
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the size of all files below a folder; 0 when there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

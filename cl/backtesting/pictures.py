@@ -1,0 +1,63 @@
+"""Pictures of a backtest as PNG: a matrix each, and all strategies side by side."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from cl.backtesting.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def comparison(results: list[Result]) -> bytes:
+    """Draw the mean score after each experience, and the final mean score against seconds of learning."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.6), dpi=110, layout="constrained")
+    over_time, cost = figure.subplots(1, 2, width_ratios=(3, 2))
+    for at, one in enumerate(results):
+        colour = f"C{at % 10}"
+        steps = range(1, len(one.accuracy_over_time) + 1)
+        over_time.plot(steps, [100 * v for v in one.accuracy_over_time], "o-", color=colour, label=one.name, ms=4)
+        cost.plot([max(one.seconds, 0.1)], [100 * one.acc], "o", color=colour, ms=8)
+        cost.annotate(one.name, (max(one.seconds, 0.1), 100 * one.acc), xytext=(7, 4), textcoords="offset points")
+    over_time.set(xlabel="experiences learnt", ylabel="mean score so far, %", title="Accuracy over time")
+    cost.set(xlabel="seconds of learning, whole stream", ylabel="mean score at the end, %", title="Accuracy and cost")
+    cost.set_xscale("log")
+    cost.margins(x=0.25, y=0.15)
+    for axes in (over_time, cost):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    if results:
+        over_time.legend(frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def matrix_picture(result: Result) -> bytes:
+    """Draw the accuracy matrix, numbers in it while they can be read."""
+    from matplotlib.figure import Figure
+
+    count = len(result.experiences)
+    side = min(14.0, 2.5 + 0.55 * count)
+    figure = Figure(figsize=(side + 1.5, side), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow([[100 * v for v in row] for row in result.matrix], cmap="Blues", vmin=0, vmax=100)
+    names = [one.partition("-")[2][:18] or one for one in result.experiences]
+    axes.set_xticks(range(count), names, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(count), names, fontsize=8)
+    axes.set(xlabel="tested on", ylabel="after learning", title=f"{result.name}: score, %")
+    if count <= 15:
+        for row, cells in enumerate(result.matrix):
+            for column, value in enumerate(cells):
+                shade = "white" if value > 0.6 else "black"
+                axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=shade, fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.7)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,177 @@
+"""One run of a backtest: one strategy, policy and seed over the whole stream, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from cl.config import Config, parse
+from cl.errors import PerennialError
+from cl.records import Record
+
+Policy = Literal["always", "first"]
+
+
+class RunSpec(Record):
+    """What a run is, and where it lives; with the same values it has the same results."""
+
+    label: str
+    policy: Policy = Field(description="always: learn every experience; first: the first alone, then serve it frozen")
+    config: dict[str, Any] = Field(description="The configuration, with the run's strategy and seed")
+    stream: str = Field(description="Folder that holds the ingested stream")
+    experiences: list[str]
+    folder: str
+    threads: int | None = Field(default=None, description="Processor threads; None: torch's own choice")
+
+    @property
+    def lines(self) -> Path:
+        """One JSON line for each experience that is done."""
+        return Path(self.folder) / "experiences.jsonl"
+
+
+class Line(Record):
+    """What one experience brought: scores on every experience of the stream, and what it cost."""
+
+    experience: str
+    scores: list[float]
+    classes: dict[str, float] = Field(description="Mean row score of each class that the stream has had so far")
+    learnt: bool
+    seconds: float = Field(description="Of learning alone")
+    scoring_seconds: float
+    rows_trained: int = Field(description="Each row counts as often as it was learnt")
+    forward_rows: int
+    backward_rows: int
+    peak_memory_mb: float
+    bytes_kept: int = Field(description="What the strategy carries to the next experience")
+    version_bytes: int
+
+
+class Outcome(Record):
+    """How a run ended."""
+
+    spec: RunSpec
+    lines: list[Line]
+    failure: str | None = None
+
+
+def run(spec: RunSpec) -> Outcome:
+    """Go through the stream from where an earlier process stopped; a failure is told, not raised."""
+    if spec.threads:
+        os.environ["OMP_NUM_THREADS"] = str(spec.threads)
+    import torch
+
+    if spec.threads:
+        torch.set_num_threads(spec.threads)
+    config = parse(spec.config, where="backtest")
+    lines = finished(spec)
+    try:
+        for at in range(len(lines), len(spec.experiences)):
+            lines.append(_one(config, spec, at))
+            _append(spec.lines, lines[-1])
+            _keep_only(Path(spec.folder) / "versions", at)
+    except PerennialError as error:
+        return Outcome(spec=spec, lines=lines, failure=str(error))
+    return Outcome(spec=spec, lines=lines)
+
+
+def finished(spec: RunSpec) -> list[Line]:
+    """Return what an earlier process finished; a line that was cut off counts for nothing."""
+    if not spec.lines.exists():
+        return []
+    lines = []
+    for text in spec.lines.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not text.endswith("\n"):
+            break
+        lines.append(Line.model_validate_json(text))
+    spec.lines.write_text("".join(one.model_dump_json() + "\n" for one in lines), encoding="utf-8")
+    return lines
+
+
+def _one(config: Config, spec: RunSpec, at: int) -> Line:
+    from cl.backtesting.cost import bytes_in, counted, peak_memory_mb
+    from cl.stores.experiences import Experiences
+    from cl.stores.local import Project
+    from cl.train import train
+
+    rows_of = Experiences(Project(Path(spec.stream))).rows_of
+    versions, started = Path(spec.folder) / "versions", time.monotonic()
+    learns = spec.policy == "always" or at == 0
+    before, after = versions / str(at - 1), versions / str(at)
+    trained = 0
+    with counted() as passes:
+        if learns:
+            done = train(
+                config,
+                champion=before if at else None,
+                new=[spec.experiences[at]],
+                past=spec.experiences[:at],
+                rows_of=rows_of,
+                folder=after,
+            )
+            trained = done.rows_new * done.epochs + done.rows_recalled if done.epochs else done.rows_new
+        else:
+            shutil.copytree(before, after, dirs_exist_ok=True)
+    seconds, memory = time.monotonic() - started, peak_memory_mb()
+    scores, classes = _scores(after, rows_of, spec.experiences, upto=at)
+    return Line(
+        experience=spec.experiences[at],
+        scores=scores,
+        classes=classes,
+        learnt=learns,
+        seconds=seconds if learns else 0.0,
+        scoring_seconds=time.monotonic() - started - seconds,
+        rows_trained=trained,
+        forward_rows=passes.forward,
+        backward_rows=passes.backward,
+        peak_memory_mb=memory,
+        bytes_kept=bytes_in(after / "strategies"),
+        version_bytes=bytes_in(after),
+    )
+
+
+def _scores(folder: Path, rows_of: Any, experiences: list[str], *, upto: int) -> tuple[list[float], dict[str, float]]:
+    """Return the score on every experience, those to come as well, and on every class that has come so far."""
+    from cl.training.inference import answer
+    from cl.training.learner import load_learner
+
+    learner = load_learner(folder)
+    scores, rows, right = [], [], []
+    for place, one in enumerate(experiences):
+        test = rows_of([one], "test")
+        answers = answer(learner, test).values
+        scores.append(learner.task.score(test, answers)[learner.task.metric])
+        if place <= upto:
+            rows.append(learner.task.classes(test))
+            right.append(pd.Series(learner.task.row_scores(test, answers)))
+    by_class = pd.concat(right, ignore_index=True).groupby(pd.concat(rows, ignore_index=True)).mean()
+    return scores, {str(name): float(value) for name, value in by_class.items()}
+
+
+def _append(path: Path, line: Line) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line.model_dump_json() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_only(versions: Path, at: int) -> None:
+    """Delete the versions before the newest; the line that needed them is written."""
+    for folder in versions.iterdir():
+        if folder.name != str(at):
+            shutil.rmtree(folder)
+
+
+def identity(config: Config, policy: str, stream: str, experiences: list[str]) -> str:
+    """Return a short digest of all that decides a run's results."""
+    import hashlib
+
+    text = json.dumps([config.digest, policy, stream, experiences])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,49 @@
+"""The stream of a backtest: read and checked exactly as `cl ingest` does, and kept for the next backtest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from cl import plugins
+from cl.config import Config
+from cl.errors import SourceError
+from cl.ingest import ingest
+from cl.records import Experience
+from cl.stores.experiences import Experiences
+from cl.stores.local import Project
+
+
+def read_stream(config: Config, data: Path, folder: Path) -> tuple[Experiences, list[Experience]]:
+    """Return the experiences of a file or a folder, ingested once for each configuration of the data.
+
+    Args:
+        config: its columns, splits and bounds; a `data.source` is not read.
+        data: what `cl ingest` would be given.
+        folder: where streams are kept.
+
+    Raises:
+        SourceError: there is nothing to read, or no good row in it.
+    """
+    project = Project(folder / _digest(config, data))
+    done = project.root / "complete"
+    if not done.exists():
+        shutil.rmtree(project.root, ignore_errors=True)
+        source = plugins.build("sources", {"name": "files", "path": str(data.absolute()), "only": config.data.only})
+        ingest(config, project, source)
+        done.touch()
+    experiences = Experiences(project)
+    found = experiences.all()
+    if not found:
+        raise SourceError(f"{data}: no experience in it")
+    return experiences, found
+
+
+def _digest(config: Config, data: Path) -> str:
+    """Name a stream by what decides it: the files as they are, and how they are read."""
+    files = sorted(data.rglob("*")) if data.is_dir() else [data]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
+    how = config.model_dump(mode="json", by_alias=True, include={"data", "task"})
+    return hashlib.sha256(json.dumps([stats, how], sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cl.backtest import choose
+from cl.config import parse
+from cl.errors import ConfigError, InputError
+
+
+@pytest.fixture
+def stream(tmp_path, sentences) -> Path:
+    """Three experiences of two labels each."""
+    folder = tmp_path / "stream"
+    folder.mkdir()
+    for at, labels in enumerate((["loan", "fee"], ["box", "lamp"], ["shoe", "card"])):
+        sentences(labels, 90, seed=at, prefix=f"e{at}-").to_csv(folder / f"{at}.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path, tiny_model) -> Path:
+    path = tmp_path / "cl.yaml"
+    training = {"epochs": 20, "patience": 20, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
+    model = {"name": str(tiny_model), "dropout": 0.0}
+    raw = {"name": "tiny", "model": model, "training": training, "strategy": {"name": "replay", "rows": 60}}
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def command(config: Path, stream: Path, out: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "cl.cli", "backtest", str(config), "--data", str(stream), "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+def results(config: Path, stream: Path, out: Path, *more: str) -> dict:
+    done = subprocess.run(command(config, stream, out, "--json", "-", *more), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["strategies"]
+
+
+DECIDED = ("acc", "forgetting", "bwt", "fwt", "matrix", "rows_trained", "forward_rows", "backward_rows", "worst_class")
+
+
+def test_strategies_are_compared_on_the_same_stream(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    found = results(config, stream, out, "--strategy", "naive", "--strategy", "replay", "--strategy", "joint")
+    assert list(found) == ["naive", "replay", "joint"]
+    naive, replay, joint = found.values()
+    assert replay["acc"] > naive["acc"] + 0.2
+    assert joint["intransigence"] == 0.0 and replay["intransigence"] is not None
+    assert len(naive["matrix"]) == 3 and all(len(row) == 3 for row in naive["matrix"])
+    assert naive["matrix"][0][1:] == [0.0, 0.0], "labels that have not come yet cannot be right"
+    assert joint["rows_trained"] > replay["rows_trained"] > naive["rows_trained"] > 0
+    assert naive["backward_rows"] == naive["rows_trained"] < naive["forward_rows"]
+    assert replay["bytes_kept"] > naive["bytes_kept"] and naive["peak_memory_mb"] > 100
+    assert naive["seconds"] > 0
+    names = {path.name for path in out.iterdir() if path.is_file()}
+    assert names == {
+        "results.json", "results.csv", "report.md", "report.html", "comparison.png", "matrix-naive.png",
+        "matrix-replay.png", "matrix-joint.png",
+    }  # fmt: skip
+    assert json.loads((out / "results.json").read_text())["strategies"] == found
+    page = (out / "report.html").read_text()
+    assert "<script" not in page and "replay" in page
+
+
+def test_killed_and_run_again_it_ends_where_an_undisturbed_run_ends(config, stream, tmp_path) -> None:
+    whole = results(config, stream, tmp_path / "whole")["replay"]
+    out = tmp_path / "cut"
+    process = subprocess.Popen(
+        command(config, stream, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in out.glob("runs/*/experiences.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (lines,) = out.glob("runs/*/experiences.jsonl")
+    with lines.open("a") as file:
+        file.write('{"experience": "cut o')  # a line that was not written to its end
+    cut = results(config, stream, out)["replay"]
+    assert {key: cut[key] for key in DECIDED} == {key: whole[key] for key in DECIDED}
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_repeated_unless_asked(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    first = results(config, stream, out, "--experiences", "1")
+    assert results(config, stream, out, "--experiences", "1") == first
+    again = results(config, stream, out, "--experiences", "1", "--fresh")
+    assert again["replay"]["matrix"] == first["replay"]["matrix"]
+
+
+@pytest.mark.slow
+def test_seeds_give_mean_and_spread_and_jobs_change_nothing(config, stream, tmp_path) -> None:
+    seeds = ("--seed", "1", "--seed", "2", "--experiences", "2")
+    one = results(config, stream, tmp_path / "one", *seeds, "--jobs", "1")["replay"]
+    two = results(config, stream, tmp_path / "two", *seeds, "--jobs", "2")["replay"]
+    assert one["seeds"] == [1, 2] and one["acc_std"] >= 0.0
+    assert {key: one[key] for key in DECIDED} == {key: two[key] for key in DECIDED}
+
+
+def test_a_frozen_first_model_learns_once(config, stream, tmp_path) -> None:
+    found = results(config, stream, tmp_path / "out", "--policy", "first", "--policy", "always", "--experiences", "2")
+    assert list(found) == ["replay/first", "replay/always"]
+    frozen = found["replay/first"]
+    assert frozen["matrix"][0] == frozen["matrix"][1]
+    assert frozen["rows_trained"] < found["replay/always"]["rows_trained"]
+
+
+def test_a_closed_form_is_a_strategy_like_any_other(config, stream, tmp_path) -> None:
+    found = results(config, stream, tmp_path / "out", "--strategy", "{name: ranpac, features: 64}")["ranpac"]
+    assert found["backward_rows"] == 0 and found["acc"] > 0.5
+
+
+def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
+    found = results(config, stream / "0.csv", tmp_path / "out")["replay"]
+    assert (found["forgetting"], found["bwt"], len(found["matrix"])) == (0.0, None, 1)
+
+
+def test_a_run_that_diverges_is_told_and_the_others_go_on(config, stream, tmp_path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["training"] |= {"learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9}
+    config.write_text(yaml.safe_dump(raw))
+    wanted = ("--strategy", "naive", "--strategy", "{name: ncm}", "--experiences", "2")
+    done = subprocess.run(command(config, stream, tmp_path / "out", *wanted), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "naive stopped: training stopped: the loss is" in done.stderr and "Traceback" not in done.stderr
+    assert "ncm" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--strategy", "replya"], "no strategy 'replya'; did you mean 'replay'?"),
+        (["--strategy", "{name: replay"], "is no name and no YAML mapping"),
+        (["--strategy", "replay", "--strategy", "replay"], "'replay' comes twice"),
+        (["--strategy", "{name: o_lora}"], "model.tuning"),
+        (["--data", "/nowhere/at/all"], "no such file or folder"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(config, stream, tmp_path, more, message) -> None:
+    done = subprocess.run(command(config, stream, tmp_path / "out", *more), capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_strategies_may_be_named_mapped_joined_and_labelled() -> None:
+    own = parse({"strategy": {"name": "replay", "rows": 7}}, where="test")
+    assert choose(own, []) == {"replay": [{"name": "replay", "rows": 7}]}
+    assert choose(own, ["replay"]) == {"replay": [{"name": "replay", "rows": 7}]}
+    assert choose(own, ["replay+ewc"]) == {"replay+ewc": [{"name": "replay", "rows": 7}, "ewc"]}
+    assert choose(own, ["few={name: replay, rows: 3}"]) == {"few": [{"name": "replay", "rows": 3}]}
+    with pytest.raises(InputError, match="comes twice"):
+        choose(own, ["a=naive", "a=joint"])
+    with pytest.raises(ConfigError):
+        parse({"strategy": "nothing"}, where="test")
