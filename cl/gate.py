@@ -24,8 +24,5 @@ def gate(config: Config, evaluation: Evaluation) -> GateReport:
     gates: list[Gate] = [plugins.build("gates", spec) for spec in config.gates]
     verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
     for verdict in verdicts:
-        log.log(
-            logging.INFO if verdict.passed else logging.WARNING,
-            "gate %s %s: %s", verdict.gate, "passes" if verdict.passed else "refuses", verdict.why,
-        )  # fmt: skip
+        log.info("gate %s %s: %s", verdict.gate, "passes" if verdict.passed else "refuses", verdict.why)
     return GateReport(passed=all(verdict.passed for verdict in verdicts), verdicts=verdicts)

@@ -21,6 +21,7 @@ def evaluation(tmp_path) -> Evaluation:
 
 def test_verdicts_come_in_the_configurations_order_and_one_refusal_refuses(tiny_config, evaluation, caplog) -> None:
     config = tiny_config(gates=["no_regression", {"name": "floor", "min": 0.5}])
+    caplog.set_level("INFO")
     report = gate(config, evaluation)
     assert [verdict.gate for verdict in report.verdicts] == ["no_regression", "floor"]
     assert [verdict.passed for verdict in report.verdicts] == [False, True]

@@ -78,7 +78,7 @@ def test_arxiv_by_year(learnt, tmp_path) -> None:
     # Most categories come back every year, so that naive fine-tuning forgets little here: what it loses is the
     # older years' vocabulary, and what few steps on few rows cannot learn.
     for year in (2008, 2010, 2013):
-        rows = pd.read_json(DATA / "arxiv_cs" / f"{year}.jsonl.gz", lines=True).groupby("label").head(40)
+        rows = pd.read_json(DATA / "arxiv_cs" / f"{year}.jsonl.gz", lines=True).groupby("label").head(32)
         write(rows.assign(date=rows["date"].astype(str)), tmp_path / "inbox" / f"{year}.jsonl")
     short = {"max_length": 64}
     ours = learnt("arxiv", tmp_path / "inbox", **EVERYTHING, model=short)
@@ -91,7 +91,7 @@ def test_arxiv_by_year(learnt, tmp_path) -> None:
 
 def test_crossner_from_politics_to_ai(learnt, tmp_path) -> None:
     for domain in ("politics", "science", "ai"):
-        for split, sentences in (("train", 100), ("dev", 40), ("test", 120)):
+        for split, sentences in (("train", 100), ("dev", 30), ("test", 80)):
             rows = pd.read_json(DATA / "crossner" / f"{domain}.{split}.jsonl.gz", lines=True).head(sentences)
             write(rows, tmp_path / "inbox" / f"{domain}.{split}.jsonl")
     few = {"epochs": 6, "patience": 6}
