@@ -94,17 +94,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sentences() -> Callable[..., pd.DataFrame]:
     """Rows whose label is told by one of their words; each class has its own."""
 
-    def make(labels: list[str], rows: int, seed: int = 0, prefix: str = "r") -> pd.DataFrame:
-        rng = np.random.default_rng(seed)
-        chosen = [labels[at % len(labels)] for at in range(rows)]
-        texts = [
-            " ".join([*rng.choice(WORDS, size=int(rng.integers(2, 9))), WORDS[sum(map(ord, label)) % 25], label])
-            for label in chosen
-        ]
-        ids = [f"{prefix}{seed}-{at}" for at in range(rows)]
-        return pd.DataFrame({"id": ids, "text": texts, "label": chosen, "date": None})
+    return made_sentences
 
-    return make
+
+def made_sentences(labels: list[str], rows: int, seed: int = 0, prefix: str = "r") -> pd.DataFrame:
+    """Make rows of the given labels in turn."""
+    rng = np.random.default_rng(seed)
+    chosen = [labels[at % len(labels)] for at in range(rows)]
+    texts = [
+        " ".join([*rng.choice(WORDS, size=int(rng.integers(2, 9))), WORDS[sum(map(ord, label)) % 25], label])
+        for label in chosen
+    ]
+    ids = [f"{prefix}{seed}-{at}" for at in range(rows)]
+    return pd.DataFrame({"id": ids, "text": texts, "label": chosen, "date": None})
 
 
 @pytest.fixture

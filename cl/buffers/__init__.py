@@ -24,29 +24,35 @@ class View:
     margins: Callable[[pd.DataFrame], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What a buffer chooses from after an experience.
+
+    ``kept`` are its rows so far (None before the first experience), ``new`` the training rows just learnt; their
+    column ``class`` names their class. ``seen`` counts the rows of the stream before ``new``; ``rng`` is the only
+    source of chance.
+    """
+
+    kept: pd.DataFrame | None
+    new: pd.DataFrame
+    budget: int
+    seen: int
+    rng: np.random.Generator
+    view: View
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Old and new rows together, the old ones first."""
+        import pandas as pd
+
+        return self.new if self.kept is None else pd.concat([self.kept, self.new], ignore_index=True)
+
+
 class Buffer(Plugin):
     """Base of all buffers: a policy that turns what is kept and what is new into what is kept next."""
 
     CLASS: ClassVar[str] = "class"
 
-    def keep(
-        self,
-        kept: pd.DataFrame | None,
-        new: pd.DataFrame,
-        *,
-        budget: int,
-        seen: int,
-        rng: np.random.Generator,
-        view: View,
-    ) -> pd.DataFrame:
-        """Return at most ``budget`` rows out of both frames.
-
-        Args:
-            kept: rows in the buffer so far; None before the first experience.
-            new: training rows of the experience that has just been learnt; column ``class`` names their class.
-            budget: rows at most.
-            seen: how many rows of the stream came before ``new``.
-            rng: the only source of chance.
-            view: the model's embeddings and margins of rows.
-        """
+    def keep(self, offer: Offer) -> pd.DataFrame:
+        """Return at most ``offer.budget`` of the offer's rows."""
         raise NotImplementedError

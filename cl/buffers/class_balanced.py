@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from cl.buffers import Buffer, View
+from cl.buffers import Buffer, Offer
 
 
 class ClassBalanced(Buffer):
@@ -14,20 +13,11 @@ class ClassBalanced(Buffer):
     What a rare class cannot fill goes to the others. Within a class, rows are kept at random.
     """
 
-    def keep(
-        self,
-        kept: pd.DataFrame | None,
-        new: pd.DataFrame,
-        *,
-        budget: int,
-        seen: int,
-        rng: np.random.Generator,
-        view: View,
-    ) -> pd.DataFrame:
+    def keep(self, offer: Offer) -> pd.DataFrame:
         """Drop rows at random from the largest classes until the budget holds."""
-        rows = new if kept is None else pd.concat([kept, new], ignore_index=True)
-        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), budget)
-        shuffled = rows.iloc[rng.permutation(len(rows))]
+        rows = offer.rows
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget)
+        shuffled = rows.iloc[offer.rng.permutation(len(rows))]
         rank = shuffled.groupby(self.CLASS, sort=False).cumcount()
         return shuffled[rank < shuffled[self.CLASS].map(shares)].sort_index()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cl.buffers import Buffer, View
+from cl.buffers import Buffer, Offer
 from cl.buffers.class_balanced import equal_shares
 
 
@@ -18,25 +18,16 @@ class Herding(Buffer):
     each in their own order.
     """
 
-    def keep(
-        self,
-        kept: pd.DataFrame | None,
-        new: pd.DataFrame,
-        *,
-        budget: int,
-        seen: int,
-        rng: np.random.Generator,
-        view: View,
-    ) -> pd.DataFrame:
+    def keep(self, offer: Offer) -> pd.DataFrame:
         """Put the new rows of each class in order, merge them into the old, and keep the beginning."""
-        rows = new if kept is None else pd.concat([kept, new], ignore_index=True)
-        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), budget)
-        embeddings = _unit(view.embeddings(new)) if len(new) else np.zeros((0, 1))
-        is_old = np.arange(len(rows)) < len(rows) - len(new)
+        rows = offer.rows
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget)
+        embeddings = _unit(offer.view.embeddings(offer.new)) if len(offer.new) else np.zeros((0, 1))
+        is_old = np.arange(len(rows)) < len(rows) - len(offer.new)
         chosen: list[int] = []
         for name, places in rows.groupby(self.CLASS, sort=False).indices.items():
             old, fresh = places[is_old[places]], places[~is_old[places]]
-            herd = fresh[herded(embeddings[fresh - (len(rows) - len(new))], shares[name])]
+            herd = fresh[herded(embeddings[fresh - (len(rows) - len(offer.new))], shares[name])]
             turns = np.concatenate([2 * np.arange(len(old)), 2 * np.arange(len(herd)) + 1])
             chosen += np.concatenate([old, herd])[np.argsort(turns)][: shares[name]].tolist()
         return rows.iloc[chosen]

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from cl.buffers import Buffer, View
+from cl.buffers import Buffer, Offer
 
 
 class Reservoir(Buffer):
     """A uniform sample of the whole stream in one pass (Vitter, 1985, algorithm R)."""
 
-    def keep(
-        self,
-        kept: pd.DataFrame | None,
-        new: pd.DataFrame,
-        *,
-        budget: int,
-        seen: int,
-        rng: np.random.Generator,
-        view: View,
-    ) -> pd.DataFrame:
+    def keep(self, offer: Offer) -> pd.DataFrame:
         """Put each new row in a free place, or in place of a random one with chance budget / rows seen."""
-        rows = new if kept is None else pd.concat([kept, new], ignore_index=True)
-        first = 0 if kept is None else len(kept)
+        rows = offer.rows
+        first = 0 if offer.kept is None else len(offer.kept)
         # a part of a uniform sample, when the budget has become smaller, is one as well
-        places = sorted(rng.permutation(first)[:budget].tolist()) if first > budget else list(range(first))
-        for offset in range(len(new)):
-            if len(places) < budget:
+        places = (
+            sorted(offer.rng.permutation(first)[: offer.budget].tolist())
+            if first > offer.budget
+            else list(range(first))
+        )
+        for offset in range(len(offer.new)):
+            if len(places) < offer.budget:
                 places.append(first + offset)
-            elif (slot := int(rng.integers(seen + offset + 1))) < budget:
+            elif (slot := int(offer.rng.integers(offer.seen + offset + 1))) < offer.budget:
                 places[slot] = first + offset
         return rows.iloc[sorted(places)]

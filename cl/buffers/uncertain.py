@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cl.buffers import Buffer, View
+from cl.buffers import Buffer, Offer
 from cl.buffers.class_balanced import equal_shares
 
 
@@ -16,19 +16,10 @@ class Uncertain(Buffer):
     it, and wrong labels are among them: data with many of those are better served by another buffer.
     """
 
-    def keep(
-        self,
-        kept: pd.DataFrame | None,
-        new: pd.DataFrame,
-        *,
-        budget: int,
-        seen: int,
-        rng: np.random.Generator,
-        view: View,
-    ) -> pd.DataFrame:
+    def keep(self, offer: Offer) -> pd.DataFrame:
         """Rank the rows of each class by their margin and keep the smallest."""
-        rows = new if kept is None else pd.concat([kept, new], ignore_index=True)
-        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), budget)
-        ranked = rows.iloc[np.argsort(view.margins(rows), kind="stable")] if len(rows) else rows
+        rows = offer.rows
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget)
+        ranked = rows.iloc[np.argsort(offer.view.margins(rows), kind="stable")] if len(rows) else rows
         rank = ranked.groupby(self.CLASS, sort=False).cumcount()
         return ranked[rank < ranked[self.CLASS].map(shares)].sort_index()

@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from cl import plugins
-from cl.buffers import Buffer, View
+from cl.buffers import Buffer, Offer, View
 from cl.config import PluginSpec, check_plugin
 from cl.strategies import State, Strategy, Update
 
@@ -57,7 +57,7 @@ def kept(update: Update, buffer: PluginSpec, budget: int, limit: int | None = No
     new = lesson.rows.assign(**{Buffer.CLASS: task.classes(lesson.rows)})
 
     def keep(old: pd.DataFrame | None, new: pd.DataFrame, budget: int, seen: int) -> pd.DataFrame:
-        return policy.keep(old, new, budget=budget, seen=seen, rng=lesson.rng, view=view).reset_index(drop=True)
+        return policy.keep(Offer(old, new, budget, seen, lesson.rng, view)).reset_index(drop=True)
 
     def size(rows: pd.DataFrame) -> int:
         return int(task.texts(rows).map(lambda text: len(text.encode())).sum())

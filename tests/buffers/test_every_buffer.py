@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cl import plugins
-from cl.buffers import View
+from cl.buffers import Offer, View
 from cl.buffers.class_balanced import equal_shares
 
 VIEW = View(
@@ -25,7 +25,7 @@ def test_keeps_what_fits_and_never_more_than_the_budget(name) -> None:
     buffer, rng, kept, seen = plugins.build("buffers", name), np.random.default_rng(0), None, 0
     for batch in range(5):
         new = rows(["a", "b", "c", "a"], start=batch * 4)
-        kept = buffer.keep(kept, new, budget=10, seen=seen, rng=rng, view=VIEW)
+        kept = buffer.keep(Offer(kept, new, 10, seen, rng, VIEW))
         seen += len(new)
         assert len(kept) == min(seen, 10)
         assert kept["id"].is_unique
@@ -34,17 +34,17 @@ def test_keeps_what_fits_and_never_more_than_the_budget(name) -> None:
 @pytest.mark.parametrize("name", plugins.names("buffers"))
 def test_a_budget_smaller_than_the_classes_still_holds(name) -> None:
     buffer = plugins.build("buffers", name)
-    kept = buffer.keep(None, rows(list("abcdefgh")), budget=3, seen=0, rng=np.random.default_rng(0), view=VIEW)
+    kept = buffer.keep(Offer(None, rows(list("abcdefgh")), 3, 0, np.random.default_rng(0), VIEW))
     assert len(kept) == 3
 
 
 @pytest.mark.parametrize("name", plugins.names("buffers"))
 def test_shrinks_when_the_budget_does(name) -> None:
     buffer, rng = plugins.build("buffers", name), np.random.default_rng(0)
-    kept = buffer.keep(None, rows(list("aabb")), budget=4, seen=0, rng=rng, view=VIEW)
-    smaller = buffer.keep(kept, kept.iloc[:0], budget=2, seen=4, rng=rng, view=VIEW)
+    kept = buffer.keep(Offer(None, rows(list("aabb")), 4, 0, rng, VIEW))
+    smaller = buffer.keep(Offer(kept, kept.iloc[:0], 2, 4, rng, VIEW))
     assert len(smaller) == 2 and set(smaller["id"]) < set(kept["id"])
-    assert buffer.keep(kept, kept.iloc[:0], budget=0, seen=4, rng=rng, view=VIEW).empty
+    assert buffer.keep(Offer(kept, kept.iloc[:0], 0, 4, rng, VIEW)).empty
 
 
 def test_reservoir_gives_every_row_the_same_chance() -> None:
@@ -52,7 +52,7 @@ def test_reservoir_gives_every_row_the_same_chance() -> None:
     for seed in range(rounds):
         rng, kept = np.random.default_rng(seed), None
         for batch in range(4):
-            kept = buffer.keep(kept, rows(["a"] * 10, start=batch * 10), budget=10, seen=batch * 10, rng=rng, view=VIEW)
+            kept = buffer.keep(Offer(kept, rows(["a"] * 10, start=batch * 10), 10, batch * 10, rng, VIEW))
         hits[kept["id"].astype(int)] += 1
     expected, spread = rounds * 10 / 40, np.sqrt(rounds * 0.25 * 0.75)
     assert np.all(np.abs(hits - expected) < 4.5 * spread)

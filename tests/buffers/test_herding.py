@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from cl.buffers import View
+from cl.buffers import Offer, View
 from cl.buffers.herding import Herding, herded
 
 
@@ -23,7 +23,7 @@ def keep(kept, new, budget, looked=None):
         return 7.0 * np.stack([np.cos(rows["angle"]), np.sin(rows["angle"])], axis=1)
 
     view = View(embeddings, lambda rows: np.zeros(len(rows)))
-    return Herding().keep(kept, new, budget=budget, seen=0, rng=np.random.default_rng(0), view=view)
+    return Herding().keep(Offer(kept, new, budget, 0, np.random.default_rng(0), view))
 
 
 def test_the_order_by_hand() -> None:

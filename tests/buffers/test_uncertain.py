@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.buffers import View
+from cl.buffers import Offer, View
 from cl.buffers.uncertain import Uncertain
 from cl.strategies.replay import _margin
 
@@ -13,7 +13,7 @@ def test_the_smallest_margins_of_each_class_stay_whether_old_or_new() -> None:
     old = pd.DataFrame({"id": list("abc"), "class": ["x", "x", "y"], "margin": [0.9, 0.1, 0.8]})
     new = pd.DataFrame({"id": list("def"), "class": ["x", "x", "y"], "margin": [0.2, 0.3, 0.7]})
     view = View(lambda rows: np.zeros((len(rows), 1)), lambda rows: rows["margin"].to_numpy())
-    kept = Uncertain().keep(old, new, budget=3, seen=3, rng=np.random.default_rng(0), view=view)
+    kept = Uncertain().keep(Offer(old, new, 3, 3, np.random.default_rng(0), view))
     assert list(kept["id"]) == ["b", "d", "f"]
 
 

@@ -50,7 +50,12 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, tiny_model: Path) -> Desk:
     """A fresh project that learns in a second."""
-    desk = Desk(tmp_path / "project")
+    return new_desk(tmp_path / "project", tiny_model)
+
+
+def new_desk(folder: Path, tiny_model: Path) -> Desk:
+    """Make a project on the tiny model."""
+    desk = Desk(folder)
     done = desk.cl("init", str(desk.project))
     assert done.returncode == 0, done.stderr
     desk.configure(

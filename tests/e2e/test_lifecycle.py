@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.conftest import new_desk
 
 
 def ingest(desk, rows, name: str) -> None:
@@ -78,9 +83,6 @@ def test_prefect_and_plain_end_in_the_same_version(desk, sentences) -> None:
 
 
 def test_stock_mlflow_loads_and_serves_the_champion(desk, sentences) -> None:
-    import subprocess
-    import sys
-
     ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
     desk.json("run", "--plain")
     code = (
@@ -106,9 +108,49 @@ def test_a_changed_byte_in_the_champion_is_refused_by_name(desk, sentences) -> N
     assert done.returncode == 1 and "head.safetensors" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny_model):
+    """What one experience comes to when nothing goes wrong."""
+    from tests.conftest import made_sentences
+
+    desk = new_desk(tmp_path_factory.mktemp("undisturbed") / "project", tiny_model)
+    ingest(desk, made_sentences(["loan", "fee"], 80, seed=1), "one")
+    (cycle,) = desk.json("run", "--plain")
+    return cycle
+
+
+def assert_ended_like(desk, undisturbed) -> None:
+    (cycle,) = desk.json("history")
+    status = desk.json("status")
+    assert cycle["promotion"]["promoted"] and cycle["training"]["losses"] == undisturbed["training"]["losses"]
+    assert cycle["evaluation"]["matrix"] == undisturbed["evaluation"]["matrix"]
+    assert status["champion"] == "1" and status["waiting"] == []
+    assert [version["version"] for version in status["versions"]] == ["1"]
+    assert status["versions"][0]["aliases"] == ["champion"]
+    assert not list((desk.project / ".cl/cycles").glob("*"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["validate", "drift", "train", "evaluate", "gate", "register", "promote", "record"])
-def test_killed_in_a_step_and_run_again_it_ends_as_if_undisturbed(desk, sentences, stage) -> None:
+@pytest.mark.parametrize("finished", ["start", "validate", "drift", "decide", "train", "evaluate", "gate", "register"])
+def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(
+    desk, sentences, undisturbed, finished
+) -> None:
+    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
+    run = desk.start("run", "--plain")
+    while run.poll() is None and not list((desk.project / ".cl/cycles").glob(f"*/{finished}.json")):
+        time.sleep(0.005)
+    time.sleep(0.05)  # into the step that follows
+    run.kill()
+    run.communicate()
+    desk.cl("run", "--plain")
+    assert_ended_like(desk, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["train", "register", "promote", "record"])
+def test_killed_at_the_end_of_a_step_and_run_again_it_ends_as_if_undisturbed(
+    desk, sentences, undisturbed, stage
+) -> None:
     ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
     killer = (
         "import os, signal, sys\n"
@@ -123,19 +165,10 @@ def test_killed_in_a_step_and_run_again_it_ends_as_if_undisturbed(desk, sentence
         "from cl.commands.run import run_cycles; from pathlib import Path\n"
         "run_cycles(Path(sys.argv[1]), again=None, runner='plain')\n"
     )
-    import subprocess
-    import sys
-
     killed = subprocess.run([sys.executable, "-c", killer, str(desk.project)], capture_output=True, text=True)
     assert killed.returncode == -9, killed.stderr
     desk.cl("run", "--plain")
-    (cycle,) = desk.json("history")
-    status = desk.json("status")
-    assert cycle["verdict"] if "verdict" in cycle else cycle["promotion"]["promoted"]
-    assert status["champion"] == "1" and status["waiting"] == []
-    assert [version["version"] for version in status["versions"]] == ["1"]
-    assert status["versions"][0]["aliases"] == ["champion"]
-    assert not list((desk.project / ".cl/cycles").glob("*"))
+    assert_ended_like(desk, undisturbed)
 
 
 def test_of_two_runs_at_once_one_works_and_the_other_says_so(desk, sentences) -> None:
