@@ -116,6 +116,7 @@ def _name(spec: PluginSpec) -> str:
 
 def _with(config: Config, strategy: PluginSpec | list[PluginSpec], seed: int) -> Config:
     raw = config.model_dump(mode="json", by_alias=True)
+    raw["drift"]["report"] = "off"  # nobody reads a report of every step
     return parse({**raw, "strategy": strategy, "seed": seed}, where="--strategy")
 
 

@@ -198,9 +198,9 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     "--policy",
     "policies",
     multiple=True,
-    type=click.Choice(["always", "first"]),
+    type=click.Choice(["always", "first", "drift"]),
     default=["always"],
-    help="When to learn: every experience, or the first alone (a frozen model). Repeatable.",
+    help="When to learn: always, the first alone (a frozen model), or as the drift decision says. Repeatable.",
 )
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), help="Repeatable: mean and spread.")
 @click.option("--experiences", "first", type=click.IntRange(min=1), help="Only so many, from the first. [default: all]")

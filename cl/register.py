@@ -11,6 +11,7 @@ from cl.config import Config
 from cl.detectors import Snapshot
 from cl.records import Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
+from cl.stores.experiences import RowsOf
 from cl.stores.local import MANIFEST, write_manifest
 from cl.training.learner import load_learner
 from cl.training.snapshot import snapshot
@@ -40,7 +41,7 @@ def register(
     past = load_history(champion) if champion else History()
     learnt = [*past.learnt, *training.experiences]
     if not (folder / MANIFEST).exists():
-        reference = _reference(config, stores, folder, learnt)
+        reference = reference_of(config, stores.experiences.rows_of, folder, learnt)
         save_reference(reference, folder)
         history = History(
             learnt=learnt,
@@ -93,11 +94,14 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def _reference(config: Config, stores: Stores, folder: Path, learnt: list[str]) -> Snapshot:
-    """Return held-out rows as the new version sees them: what later experiences are compared with."""
+def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:
+    """Return held-out rows of the experiences learnt, as the version in a folder sees them.
+
+    Later experiences are compared with them; at most ``drift.reference_rows`` are drawn.
+    """
     import pandas as pd
 
-    held_out = pd.concat([stores.experiences.rows_of(learnt, split) for split in ("validation", "test")])
+    held_out = pd.concat([rows_of(learnt, split) for split in ("validation", "test")])
     if len(held_out) > config.drift.reference_rows:
         held_out = held_out.sample(config.drift.reference_rows, random_state=config.seed)
     return snapshot(load_learner(folder), held_out.reset_index(drop=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,13 @@ from cl import plugins
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.records import Training
+from cl.stores.experiences import RowsOf
 from cl.strategies import Lesson, State, Strategy, Update
 from cl.training.learner import Learner, grown, load_learner, new_learner, retuned, save_learner
 from cl.training.loop import learn
 from cl.training.version import load_states, save_states
 
 VALIDATION_ROWS = 2_000
-RowsOf = Callable[[list[str], str], pd.DataFrame]
 
 
 def train(

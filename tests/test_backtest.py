@@ -119,6 +119,13 @@ def test_a_frozen_first_model_learns_once(config, stream, tmp_path) -> None:
     assert frozen["rows_trained"] < found["replay/always"]["rows_trained"]
 
 
+def test_quiet_experiences_are_left_until_drift_says_otherwise(config, stream, tmp_path, sentences) -> None:
+    sentences(["loan", "fee"], 90, seed=7, prefix="quiet-").to_csv(stream / "00.csv", index=False)
+    found = results(config, stream, tmp_path / "out", "--policy", "drift", "--experiences", "3")["replay"]
+    assert found["experiences"] == ["0001-0", "0002-00", "0003-1"]
+    assert found["updates"] == 2 and found["matrix"][0] == found["matrix"][1] != found["matrix"][2]
+
+
 def test_a_closed_form_is_a_strategy_like_any_other(config, stream, tmp_path) -> None:
     found = results(config, stream, tmp_path / "out", "--strategy", "{name: ranpac, features: 64}")["ranpac"]
     assert found["backward_rows"] == 0 and found["acc"] > 0.5

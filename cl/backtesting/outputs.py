@@ -17,7 +17,7 @@ from cl.stores.local import write_text
 
 TITLES = [
     "strategy", "ACC %", "forgetting", "worst", "BWT", "FWT", "intransigence", "weakest class", "seconds",
-    "rows trained", "backward rows", "forward rows", "peak MB", "kept MB",
+    "updates", "rows trained", "backward rows", "forward rows", "peak MB", "kept MB",
 ]  # fmt: skip
 
 
@@ -54,6 +54,7 @@ def table(results: list[Result]) -> list[list[str]]:
             _points(one.intransigence),
             f"{one.worst_class[:24]} {100 * one.worst_class_score:.0f}",
             f"{one.seconds:.0f}",
+            str(one.updates),
             f"{one.rows_trained:,}",
             f"{one.backward_rows:,}",
             f"{one.forward_rows:,}",

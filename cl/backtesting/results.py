@@ -31,6 +31,7 @@ class Result(Record):
     worst_class_score: float = 0.0
     seconds: float = Field(description="Of learning, over the whole stream")
     scoring_seconds: float
+    updates: int = Field(description="How often something was learnt")
     rows_trained: int
     forward_rows: int
     backward_rows: int
@@ -102,6 +103,7 @@ def _costs(runs: list[list[Line]]) -> dict[str, Any]:
         "seconds": round(total("seconds"), 1),
         "scoring_seconds": round(total("scoring_seconds"), 1),
         **{name: round(total(name)) for name in ("rows_trained", "forward_rows", "backward_rows")},
+        "updates": round(statistics.fmean(sum(bool(line.learnt) for line in lines) for lines in runs)),
         "peak_memory_mb": round(most("peak_memory_mb"), 1),
         "bytes_kept": round(most("bytes_kept")),
         "version_bytes": round(most("version_bytes")),
@@ -110,7 +112,7 @@ def _costs(runs: list[list[Line]]) -> dict[str, Any]:
 
 def _failed(name: str, run: Outcome, seeds: list[int], failure: str) -> Result:
     costs = _costs([run.lines]) if run.lines else dict.fromkeys(
-        ("seconds", "scoring_seconds", "rows_trained", "forward_rows", "backward_rows", "peak_memory_mb",
+        ("seconds", "scoring_seconds", "rows_trained", "forward_rows", "backward_rows", "updates", "peak_memory_mb",
          "bytes_kept", "version_bytes"), 0,
     )  # fmt: skip
     return Result(

@@ -14,16 +14,20 @@ from pydantic import Field
 
 from cl.config import Config, parse
 from cl.errors import PerennialError
-from cl.records import Record
+from cl.records import Record, Validation
+from cl.stores.experiences import Experiences, RowsOf
+from cl.stores.local import Project
 
-Policy = Literal["always", "first"]
+Policy = Literal["always", "first", "drift"]
 
 
 class RunSpec(Record):
     """What a run is, and where it lives; with the same values it has the same results."""
 
     label: str
-    policy: Policy = Field(description="always: learn every experience; first: the first alone, then serve it frozen")
+    policy: Policy = Field(
+        description="always: learn every experience; first: the first alone; drift: when the decision stage says so"
+    )
     config: dict[str, Any] = Field(description="The configuration, with the run's strategy and seed")
     stream: str = Field(description="Folder that holds the ingested stream")
     experiences: list[str]
@@ -42,7 +46,7 @@ class Line(Record):
     experience: str
     scores: list[float]
     classes: dict[str, float] = Field(description="Mean row score of each class that the stream has had so far")
-    learnt: bool
+    learnt: list[str] = Field(description="Experiences that were learnt now: none, this one, or quiet ones with it")
     seconds: float = Field(description="Of learning alone")
     scoring_seconds: float
     rows_trained: int = Field(description="Each row counts as often as it was learnt")
@@ -73,7 +77,7 @@ def run(spec: RunSpec) -> Outcome:
     lines = finished(spec)
     try:
         for at in range(len(lines), len(spec.experiences)):
-            lines.append(_one(config, spec, at))
+            lines.append(_one(config, spec, lines))
             _append(spec.lines, lines[-1])
             _keep_only(Path(spec.folder) / "versions", at)
     except PerennialError as error:
@@ -94,28 +98,23 @@ def finished(spec: RunSpec) -> list[Line]:
     return lines
 
 
-def _one(config: Config, spec: RunSpec, at: int) -> Line:
+def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
     from cl.backtesting.cost import bytes_in, counted, peak_memory_mb
-    from cl.stores.experiences import Experiences
-    from cl.stores.local import Project
     from cl.train import train
 
     rows_of = Experiences(Project(Path(spec.stream))).rows_of
-    versions, started = Path(spec.folder) / "versions", time.monotonic()
-    learns = spec.policy == "always" or at == 0
+    at, versions, started = len(lines), Path(spec.folder) / "versions", time.monotonic()
     before, after = versions / str(at - 1), versions / str(at)
+    past = [one for line in lines for one in line.learnt]
     trained = 0
     with counted() as passes:
-        if learns:
-            done = train(
-                config,
-                champion=before if at else None,
-                new=[spec.experiences[at]],
-                past=spec.experiences[:at],
-                rows_of=rows_of,
-                folder=after,
-            )
+        new = _wanted(config, spec, at, past, before, rows_of)
+        if new:
+            champion = before if at else None
+            done = train(config, champion=champion, new=new, past=past, rows_of=rows_of, folder=after)
             trained = done.rows_new * done.epochs + done.rows_recalled if done.epochs else done.rows_new
+            if spec.policy == "drift":
+                _save_reference(config, rows_of, after, past + new)
         else:
             shutil.copytree(before, after, dirs_exist_ok=True)
     seconds, memory = time.monotonic() - started, peak_memory_mb()
@@ -124,8 +123,8 @@ def _one(config: Config, spec: RunSpec, at: int) -> Line:
         experience=spec.experiences[at],
         scores=scores,
         classes=classes,
-        learnt=learns,
-        seconds=seconds if learns else 0.0,
+        learnt=new,
+        seconds=seconds,
         scoring_seconds=time.monotonic() - started - seconds,
         rows_trained=trained,
         forward_rows=passes.forward,
@@ -136,7 +135,35 @@ def _one(config: Config, spec: RunSpec, at: int) -> Line:
     )
 
 
-def _scores(folder: Path, rows_of: Any, experiences: list[str], *, upto: int) -> tuple[list[float], dict[str, float]]:
+def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, rows_of: RowsOf) -> list[str]:
+    """Return the experiences to learn now, as the policy has it."""
+    from cl.decide import decide
+    from cl.drift import drift
+
+    if spec.policy == "always" or at == 0:
+        return [spec.experiences[at]]
+    if spec.policy == "first":
+        return []
+    waiting = [one for one in spec.experiences[: at + 1] if one not in past]
+    seen = drift(config, experience=waiting[-1], champion=champion, rows_of=rows_of, folder=champion)
+    rows = len(rows_of(waiting, "train"))
+    decision = decide(config, Validation(passed=True), seen, waiting_rows=rows, first=False)
+    return waiting if decision.action == "learn" else []
+
+
+def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> None:
+    """Complete a version with what the next experience is compared with."""
+    from cl.register import reference_of
+    from cl.training.version import History, save_history, save_reference
+
+    reference = reference_of(config, rows_of, folder, learnt)
+    save_reference(reference, folder)
+    save_history(History(learnt=learnt, score=float(reference.frame["score"].mean())), folder)
+
+
+def _scores(
+    folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
+) -> tuple[list[float], dict[str, float]]:
     """Return the score on every experience, those to come as well, and on every class that has come so far."""
     from cl.training.inference import answer
     from cl.training.learner import load_learner

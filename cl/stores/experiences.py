@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from cl.stores.local import Project
 
 PLACED = re.compile(r"(\d{4,})-.+")
 QUARANTINE_COLUMNS = ["id", "reason", "row"]
+
+RowsOf = Callable[[list[str], str], pd.DataFrame]
+"""Returns the rows of experiences: (ids, split)."""
 
 
 @dataclass(frozen=True)
