@@ -89,7 +89,7 @@ def test_arxiv_by_year(learnt, tmp_path) -> None:
     assert ours[0] > naive[0] + 0.03
 
 
-def test_crossner_from_politics_to_ai(learnt, tmp_path) -> None:
+def test_crossner_by_domain(learnt, tmp_path) -> None:
     for domain in ("politics", "science", "ai"):
         for split, sentences in (("train", 100), ("dev", 30), ("test", 80)):
             rows = pd.read_json(DATA / "crossner" / f"{domain}.{split}.jsonl.gz", lines=True).head(sentences)
