@@ -25,6 +25,7 @@ def comparison(results: list[Result]) -> bytes:
         cost.annotate(one.name, (max(one.seconds, 0.1), 100 * one.acc), xytext=(7, 4), textcoords="offset points")
     over_time.set(xlabel="experiences learnt", ylabel="mean score so far, %", title="Accuracy over time")
     cost.set(xlabel="seconds of learning, whole stream", ylabel="mean score at the end, %", title="Accuracy and cost")
+    over_time.xaxis.get_major_locator().set_params(integer=True)
     cost.set_xscale("log")
     cost.margins(x=0.25, y=0.15)
     for axes in (over_time, cost):
