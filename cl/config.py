@@ -81,6 +81,9 @@ class Model(Section):
     max_length: int = Field(128, ge=4, le=8192, description="Tokens; longer rows are cut")
     tuning: PluginSpec = Field("full", description="Which part of the encoder moves; a file in cl/tunings")
     dropout: float = Field(0.1, ge=0.0, lt=1.0, description="Before the head")
+    encoder_dropout: bool = Field(
+        False, description="Keep the pretrained encoder's own dropout in training; it costs up to a third of the speed"
+    )
 
     @field_validator("tuning")
     @classmethod

@@ -118,7 +118,7 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         else:
             shutil.copytree(before, after, dirs_exist_ok=True)
     seconds, memory = time.monotonic() - started, peak_memory_mb()
-    scores, classes = _scores(after, rows_of, spec.experiences, upto=at)
+    scores, classes = _scores(config, after, rows_of, spec.experiences, upto=at)
     return Line(
         experience=spec.experiences[at],
         scores=scores,
@@ -162,7 +162,7 @@ def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[
 
 
 def _scores(
-    folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
+    config: Config, folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
 ) -> tuple[list[float], dict[str, float]]:
     """Return the score on every experience, those to come as well, and on every class that has come so far."""
     from cl.training.inference import answer
@@ -172,7 +172,7 @@ def _scores(
     scores, rows, right = [], [], []
     for place, one in enumerate(experiences):
         test = rows_of([one], "test")
-        answers = answer(learner, test).values
+        answers = answer(learner, test, precision=config.training.precision).values
         scores.append(learner.task.score(test, answers)[learner.task.metric])
         if place <= upto:
             rows.append(learner.task.classes(test))

@@ -12,6 +12,7 @@ from cl.tasks import Prediction
 from cl.tasks.text_classification import mean_pool
 from cl.training.batching import by_length, collate
 from cl.training.learner import Learner
+from cl.training.precision import Precision, autocast
 
 BATCH_SIZE = 64
 
@@ -34,9 +35,15 @@ class Answers:
         return [prediction.value for prediction in self.predictions]
 
 
-@torch.inference_mode()
-def answer(learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE) -> Answers:
-    """Run a learner over rows in float32, dropout off."""
+def answer(
+    learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE, precision: Precision = "float32"
+) -> Answers:
+    """Run a learner over rows, dropout off; a head in closed form always reads float32."""
+    with torch.inference_mode(), autocast("float32" if learner.is_closed else precision, learner.device):
+        return _answer(learner, rows, batch_size)
+
+
+def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     learner.eval_mode()
     encoded = learner.encode(rows)
     words = _words(learner, rows)
@@ -47,7 +54,7 @@ def answer(learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.states(batch.input_ids, batch.mask)
         logits = learner.read(states, batch.mask)
-        probabilities = logits.softmax(-1).float().cpu().numpy()
+        probabilities = logits.float().softmax(-1).cpu().numpy()
         embeddings[indices] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
         known = int((batch.targets >= 0).sum())
         if known:
@@ -58,9 +65,9 @@ def answer(learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE
     return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"))
 
 
-def scored(learner: Learner, rows: pd.DataFrame) -> tuple[float, float]:
+def scored(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:
     """Return the task's main score and the loss on rows."""
-    answers = answer(learner, rows)
+    answers = answer(learner, rows, precision=precision)
     return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
 
 

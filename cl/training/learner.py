@@ -97,8 +97,8 @@ class Learner:
         return self.task.encode(rows, self.tokenizer, self.labels, max_length=self.settings.max_length)  # type: ignore[arg-type]
 
     def train_mode(self) -> None:
-        """Switch dropout on."""
-        self.encoder.train()
+        """Switch dropout on: the head's, and the encoder's own where the settings ask for it."""
+        self.encoder.train(self.settings.encoder_dropout)
         self.head.train()
 
     def eval_mode(self) -> None:

@@ -21,7 +21,7 @@ from cl.training.checkpoint import Run, restore_checkpoint, save_checkpoint
 from cl.training.inference import scored, token_loss
 from cl.training.learner import Learner, freeze
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
-from cl.training.precision import autocast
+from cl.training.precision import attention, autocast
 from cl.training.tokens import TokenCache
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def learn(
     for strategy, update in strategies:
         learner = strategy.finish(replace(update, learner=learner))
     learner.eval_mode()
-    score, _ = _validate(learner, lesson.validation, 0.0)
+    score, _ = _validate(learner, lesson.validation, 0.0, settings)
     result = replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - started)
     return learner, result, [(strategy, replace(update, learner=learner)) for strategy, update in strategies]
 
@@ -104,7 +104,7 @@ def fit(
             progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar))
             progress.epochs += 1
             progress.recalled += recalled
-            best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1]))
+            best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1], settings))
             log.info("epoch %d: loss %.4f, validation %.4f", progress.epochs, progress.losses[-1], best.latest)
             if checkpoint:
                 save_checkpoint(run, checkpoint)
@@ -142,7 +142,7 @@ def train_step(
     Raises:
         DivergedError: the loss is not finite; no step is taken.
     """
-    with autocast(settings.precision, learner.device):
+    with autocast(settings.precision, learner.device), attention(batch.input_ids.shape[1], learner.device):
         step = Step(ids, batch, learner.logits(batch.input_ids, batch.mask))
         loss = token_loss(step.logits, batch.targets)
     for strategy, update in strategies:
@@ -181,8 +181,10 @@ def _steps(rows: int, settings: TrainingSettings) -> int:
     return math.ceil(rows / settings.batch_size)
 
 
-def _validate(learner: Learner, rows: pd.DataFrame | None, training_loss: float) -> tuple[float, float]:
+def _validate(
+    learner: Learner, rows: pd.DataFrame | None, training_loss: float, settings: TrainingSettings
+) -> tuple[float, float]:
     """Return score and loss on validation rows; without any, the training loss decides."""
     if rows is None or rows.empty:
         return 0.0, training_loss
-    return scored(learner, rows)
+    return scored(learner, rows, precision=settings.precision)

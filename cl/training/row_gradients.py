@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cl.training.batching import by_length, collate
 from cl.training.learner import Learner
+from cl.training.precision import attention
 
 ROWS_AT_ONCE = 32
 Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -56,8 +56,7 @@ def mean_over_rows(
     layers = _Layers(learner)
     for indices in by_length([len(one.input_ids) for one in encoded], rows_at_once if layers.cover_all else 1):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        # at these lengths the plain attention kernel is the fastest on a CPU, backward above all
-        with layers.watched(), sdpa_kernel(SDPBackend.MATH):
+        with layers.watched(), attention(batch.input_ids.shape[1], learner.device):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
         if layers.cover_all:
             layers.add_rows(value, totals, add)
