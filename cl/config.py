@@ -15,6 +15,7 @@ from cl.complaints import explain
 from cl.errors import ConfigError, UnknownPluginError
 
 PluginSpec = str | dict[str, Any]
+Period = Literal["day", "week", "month", "quarter", "year"]
 
 
 class Section(BaseModel):
@@ -48,6 +49,9 @@ class Data(Section):
         None,
         description="Column that cuts one input into experiences in order of appearance; null: one a file",
     )
+    period: Period | None = Field(
+        None, description="Length of time that cuts one input into experiences by its dates; null: not by date"
+    )
     only: str | None = Field(None, description="When a folder is read: a glob that file names must match")
     split: SplitShares = Field(
         default_factory=lambda: SplitShares(), description="Held-out shares, by a hash of the id"
@@ -62,6 +66,14 @@ class Data(Section):
         description="A label column that holds only numbers is usually a mistake; accept takes them as names",
     )
     chunk_rows: int = Field(50_000, ge=1, description="Rows held in memory at once during ingest")
+
+    @model_validator(mode="after")
+    def _one_way_to_cut(self) -> Data:
+        if self.period and not self.date:
+            raise ValueError(f"period: '{self.period}' needs the rows' dates; set data.date to their column")
+        if self.period and self.group_by:
+            raise ValueError(f"period: '{self.period}' and group_by: '{self.group_by}' both cut; leave one of them out")
+        return self
 
 
 class Validate(Section):

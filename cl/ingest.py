@@ -15,6 +15,7 @@ from cl import plugins
 from cl.cells import as_text, readable
 from cl.config import Config, SplitShares
 from cl.errors import SourceError
+from cl.periods import periods_of
 from cl.records import SPLITS, Experience
 from cl.rows import check_rows, counted, raw_rows, refuse_numeric_labels, split_column, split_names
 from cl.sources import Batch, Source
@@ -122,7 +123,10 @@ def _ingest_batch(
 
 
 def _stage(batch: Batch, config: Config, project: Project, task: Task, told: Callable[[int], None]) -> list[Staged]:
-    """Check all rows and put them, group by group, on this machine's disk; groups in order of appearance."""
+    """Check all rows and put them, group by group, on this machine's disk.
+
+    Groups come in order of appearance, periods in order of time.
+    """
     groups: dict[str, Staged] = {}
     read = 0
     current = None
@@ -144,24 +148,30 @@ def _stage(batch: Batch, config: Config, project: Project, task: Task, told: Cal
     finally:
         for one in groups.values():
             one.close()
-    return list(groups.values())
+    return [groups[name] for name in (sorted(groups) if config.data.period else groups)]
 
 
 def _group_names(chunk: pd.DataFrame, config: Config, before: str) -> pd.Series:
     """Return whose each row is; a row that does not say belongs where its neighbour before does."""
-    column = config.data.group_by
+    column = config.data.date if config.data.period else config.data.group_by
     if column is None or column not in chunk:
         return pd.Series(before, index=chunk.index, dtype=object)
-    names = pd.Series([readable(name) for name in as_text(chunk[column])], index=chunk.index, dtype=object)
+    found = as_text(chunk[column])
+    told = periods_of(found, config.data.period) if config.data.period else [readable(name) for name in found]
+    names = pd.Series(told, index=chunk.index, dtype=object)
     return names.ffill().bfill().fillna(before)
 
 
 def _new_group(name: str, number: int, batch: Batch, config: Config, project: Project) -> Staged:
     if number >= MAX_GROUPS:
-        raise SourceError(
-            f"{batch.origin}: column '{config.data.group_by}' has more than {MAX_GROUPS} values, "
-            "and each would become an experience; set data.group_by to a column with fewer"
+        data = config.data
+        what = (
+            f"'{data.date}' has more than {MAX_GROUPS} {data.period}s"
+            if data.period
+            else (f"'{data.group_by}' has more than {MAX_GROUPS} values")
         )
+        remedy = "set data.period to a longer one" if data.period else "set data.group_by to a column with fewer"
+        raise SourceError(f"{batch.origin}: column {what}, and each would become an experience; {remedy}")
     return Staged(name, staging(project) / str(number))
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from cl.cells import as_text, as_words, encodes, raw_json, readable, to_json
 from cl.config import Config
 from cl.errors import SourceError
+from cl.periods import periods_of
 from cl.sources import SPLIT, SPLIT_NAMES
 from cl.sources.files import UNREADABLE
 from cl.tasks import Task
@@ -155,6 +156,8 @@ def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[st
         checks["missing id"] = rows["id"].isna().to_numpy()
     checks["missing text"] = texts.isna().to_numpy()
     checks["missing label"] = labels.isna().to_numpy()
+    if data.period is not None:
+        checks["missing or unreadable date"] = np.array([one is None for one in periods_of(rows["date"], data.period)])
     if data.group_by is not None:
         checks["missing group"] = np.array([one is None for one in as_text(chunk[data.group_by])])
     split = split_column(chunk, config)

@@ -38,6 +38,8 @@ def written(tmp_path: Path, text: str) -> Path:
         ("drift: {detectors: [mmmd]}", "no detector 'mmmd'"),
         ("task: translation", "no task 'translation'"),
         ("name: no spaces", "name: string should match pattern"),
+        ("data: {period: year}", "data: period: 'year' needs the rows' dates; set data.date to their column"),
+        ("data: {period: year, date: d, group_by: g}", "'year' and group_by: 'g' both cut; leave one of them out"),
         ("- a\n- b", "must hold keys and values, holds a list"),
         ("a: [", "is not YAML"),
     ],

@@ -138,6 +138,15 @@ def test_a_column_cuts_one_input_into_experiences_in_order_of_appearance(project
     ]
 
 
+def test_a_period_cuts_one_input_by_date_in_order_of_time(project) -> None:
+    frame = pd.DataFrame(some(6), columns=COLUMNS).assign(
+        day=["2021-04-02", "2020-12-31", "2021-06-30", "2021-07-01", "none", "2020-10-01"]
+    )
+    made = take(project, frame, date="day", period="quarter", chunk_rows=3)
+    assert [(one.name, one.total) for one in made] == [("2020-Q4", 2), ("2021-Q2", 2), ("2021-Q3", 1)]
+    assert made[2].quarantined == {"missing or unreadable date": 1}
+
+
 def test_an_unreadable_line_belongs_to_the_group_before_it(project) -> None:
     path = project.root / "x.csv"
     path.write_text("broken\nid,text,label,m\n1,one one,a,x\n2,two two,a,y\nbroken\n3,three,a,x\n".partition("\n")[2])
@@ -155,6 +164,9 @@ def test_too_many_groups_are_refused(project) -> None:
     frame = pd.DataFrame(some(301), columns=COLUMNS)
     with pytest.raises(SourceError, match="more than 300 values"):
         take(project, frame, group_by="text")
+    days = pd.date_range("2020-01-01", periods=301).strftime("%Y-%m-%d")
+    with pytest.raises(SourceError, match=r"more than 300 days.*data.period to a longer one"):
+        take(project, frame.assign(day=days), date="day", period="day")
     assert state(project) == {}
 
 
