@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -47,7 +48,7 @@ class Line(Record):
     scores: list[float]
     classes: dict[str, float] = Field(description="Mean row score of each class that the stream has had so far")
     learnt: list[str] = Field(description="Experiences that were learnt now: none, this one, or quiet ones with it")
-    seconds: float = Field(description="Of learning alone")
+    seconds: float = Field(description="Of learning alone, as if nothing had been shared with other runs")
     scoring_seconds: float
     rows_trained: int = Field(description="Each row counts as often as it was learnt")
     forward_rows: int
@@ -100,39 +101,48 @@ def finished(spec: RunSpec) -> list[Line]:
 
 def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
     from cl.backtesting.cost import bytes_in, counted, peak_memory_mb
-    from cl.train import train
+    from cl.training.feature_cache import kept_in
 
+    at, started = len(lines), time.monotonic()
+    folder = Path(spec.folder) / "versions" / str(at)
     rows_of = Experiences(Project(Path(spec.stream))).rows_of
-    at, versions, started = len(lines), Path(spec.folder) / "versions", time.monotonic()
-    before, after = versions / str(at - 1), versions / str(at)
-    past = [one for line in lines for one in line.learnt]
-    trained = 0
-    with counted() as passes:
-        new = _wanted(config, spec, at, past, before, rows_of)
-        if new:
-            champion = before if at else None
-            done = train(config, champion=champion, new=new, past=past, rows_of=rows_of, folder=after)
-            trained = done.rows_new * done.epochs + done.rows_recalled if done.epochs else done.rows_new
-            if spec.policy == "drift":
-                _save_reference(config, rows_of, after, past + new)
-        else:
-            shutil.copytree(before, after, dirs_exist_ok=True)
-    seconds, memory = time.monotonic() - started, peak_memory_mb()
-    scores, classes = _scores(config, after, rows_of, spec.experiences, upto=at)
+    with kept_in(Path(spec.stream) / "features.sqlite") as cache:
+        with counted() as passes:
+            new, trained = _learn(config, spec, lines, folder, rows_of)
+        learnt, memory = time.monotonic(), peak_memory_mb()
+        spared_seconds, spared_rows = cache.saved_seconds, cache.saved_rows
+        scores, classes = _scores(config, folder, rows_of, spec.experiences, upto=at)
     return Line(
         experience=spec.experiences[at],
         scores=scores,
         classes=classes,
         learnt=new,
-        seconds=seconds,
-        scoring_seconds=time.monotonic() - started - seconds,
+        seconds=learnt - started + spared_seconds,
+        scoring_seconds=time.monotonic() - learnt,
         rows_trained=trained,
-        forward_rows=passes.forward,
+        forward_rows=passes.forward + spared_rows,
         backward_rows=passes.backward,
         peak_memory_mb=memory,
-        bytes_kept=bytes_in(after / "strategies"),
-        version_bytes=bytes_in(after),
+        bytes_kept=bytes_in(folder / "strategies"),
+        version_bytes=bytes_in(folder),
     )
+
+
+def _learn(config: Config, spec: RunSpec, lines: list[Line], folder: Path, rows_of: RowsOf) -> tuple[list[str], int]:
+    """Make the version that follows an experience; return what was learnt, and how many rows that took."""
+    from cl.train import train
+
+    before = folder.with_name(str(len(lines) - 1))
+    past = [one for line in lines for one in line.learnt]
+    new = _wanted(config, spec, len(lines), past, before, rows_of)
+    if not new:
+        shutil.copytree(before, folder, dirs_exist_ok=True)
+        return [], 0
+    champion = before if lines else None
+    done = train(config, champion=champion, new=new, past=past, rows_of=rows_of, folder=folder)
+    if spec.policy == "drift":
+        _save_reference(config, rows_of, folder, past + new)
+    return new, done.rows_new * done.epochs + done.rows_recalled if done.epochs else done.rows_new
 
 
 def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, rows_of: RowsOf) -> list[str]:
@@ -165,18 +175,19 @@ def _scores(
     config: Config, folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
 ) -> tuple[list[float], dict[str, float]]:
     """Return the score on every experience, those to come as well, and on every class that has come so far."""
-    from cl.training.inference import answer
+    from cl.training.inference import predict
     from cl.training.learner import load_learner
 
     learner = load_learner(folder)
+    tests = [rows_of([one], "test") for one in experiences]
+    found = iter(predict(learner, pd.concat(tests, ignore_index=True), precision=config.training.precision))
     scores, rows, right = [], [], []
-    for place, one in enumerate(experiences):
-        test = rows_of([one], "test")
-        answers = answer(learner, test, precision=config.training.precision).values
-        scores.append(learner.task.score(test, answers)[learner.task.metric])
+    for place, test in enumerate(tests):
+        values = [prediction.value for prediction in itertools.islice(found, len(test))]
+        scores.append(learner.task.score(test, values)[learner.task.metric])
         if place <= upto:
             rows.append(learner.task.classes(test))
-            right.append(pd.Series(learner.task.row_scores(test, answers)))
+            right.append(pd.Series(learner.task.row_scores(test, values)))
     by_class = pd.concat(right, ignore_index=True).groupby(pd.concat(rows, ignore_index=True)).mean()
     return scores, {str(name): float(value) for name, value in by_class.items()}
 

@@ -62,7 +62,7 @@ class Task(Plugin):
         raise NotImplementedError
 
     def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
-        """Turn one row's probabilities into an answer in the task's own words."""
+        """Turn one row's probabilities (positions, labels) into an answer in the task's own words."""
         raise NotImplementedError
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:

@@ -51,8 +51,8 @@ class TextClassification(Task):
 
     def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
         """Return the most probable label."""
-        best = int(probabilities.argmax())
-        return Prediction(labels[best], float(probabilities[best]))
+        best = int(probabilities[0].argmax())
+        return Prediction(labels[best], float(probabilities[0, best]))
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return 1 for each right row, 0 for each wrong one."""

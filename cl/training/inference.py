@@ -11,10 +11,14 @@ import torch
 from cl.tasks import Prediction
 from cl.tasks.text_classification import mean_pool
 from cl.training.batching import by_length, collate
+from cl.training.closed_head import ClosedHead
+from cl.training.features import whole_numbers
 from cl.training.learner import Learner
 from cl.training.precision import Precision, autocast
 
 BATCH_SIZE = 64
+_BLOCK = 1_024
+"""Rows whose expanded features are held at once."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.states(batch.input_ids, batch.mask)
         logits = learner.read(states, batch.mask)
-        probabilities = logits.float().softmax(-1).cpu().numpy()
+        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(indices), -1, logits.shape[-1])
         embeddings[indices] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
         known = int((batch.targets >= 0).sum())
         if known:
@@ -71,9 +75,25 @@ def scored(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "floa
     return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
 
 
-def predict(learner: Learner, rows: pd.DataFrame) -> list[Prediction]:
+def predict(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> list[Prediction]:
     """Return a learner's predictions for rows that have the task's input column."""
-    return answer(learner, rows).predictions
+    if isinstance(learner.head, ClosedHead):
+        return _predict_closed(learner, learner.head, rows)
+    return answer(learner, rows, precision=precision).predictions
+
+
+@torch.inference_mode()
+def _predict_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> list[Prediction]:
+    encoded, words = learner.encode(rows), _words(learner, rows)
+    predictions = []
+    for start in range(0, len(encoded), _BLOCK):
+        some = encoded[start : start + _BLOCK]
+        whole = whole_numbers(learner, head, some)
+        logits = head(torch.cat(whole).float().to(learner.device))
+        parts = logits.softmax(-1).cpu().split([len(one) for one in whole])
+        for at, (one, part) in enumerate(zip(some, parts, strict=True), start):
+            predictions.append(learner.task.decode(part.numpy(), one, words[at], learner.labels))
+    return predictions
 
 
 def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,91 @@
+"""Frozen features kept on disk: the same encoder says the same of the same text, so that runs can share it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cl.tasks import Encoded
+from cl.training.closed_head import ClosedHead
+from cl.training.learner import Learner
+
+_TABLE = """CREATE TABLE IF NOT EXISTS features (
+    key BLOB PRIMARY KEY, width INTEGER NOT NULL, whole BLOB NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"""
+_AT_ONCE = 500
+
+
+class FeatureCache:
+    """Whole-number features by what decides them: the encoder's weights, the layers read, the task and the tokens.
+
+    ``saved_seconds`` and ``saved_rows`` say what the rows found here had cost, so that a run which was spared the
+    work can still report its price.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, timeout=60)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute(_TABLE)
+        self._database.commit()
+        self.saved_seconds = 0.0
+        self.saved_rows = 0
+
+    def keys(self, learner: Learner, head: ClosedHead, encoded: list[Encoded]) -> list[bytes]:
+        """Return one key a row."""
+        how = hashlib.sha256(json.dumps([head.layers, learner.task.name]).encode())
+        for name, tensor in learner.encoder.state_dict().items():
+            how.update(name.encode())
+            how.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        prefix = how.digest()
+        return [
+            hashlib.sha256(prefix + np.asarray(one.input_ids, dtype=np.int32).tobytes()).digest() for one in encoded
+        ]
+
+    def find(self, keys: list[bytes]) -> dict[bytes, torch.Tensor]:
+        """Return the features that are there, int8 (positions, width)."""
+        found: dict[bytes, torch.Tensor] = {}
+        times = Counter(keys)
+        for start in range(0, len(times), _AT_ONCE):
+            some = list(times)[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT key, width, whole, seconds FROM features WHERE key IN ({marks})"
+            for key, width, whole, seconds in self._database.execute(query, some):
+                found[key] = torch.frombuffer(bytearray(whole), dtype=torch.int8).view(-1, width)
+                self.saved_seconds += seconds * times[key]
+                self.saved_rows += times[key]
+        return found
+
+    def keep(self, keys: list[bytes], features: list[torch.Tensor], seconds: float) -> None:
+        """Store features that took so many seconds together."""
+        each = seconds / max(1, len(keys))
+        rows = [(key, one.shape[-1], one.numpy().tobytes(), each) for key, one in zip(keys, features, strict=True)]
+        with self._database:
+            self._database.executemany("INSERT OR IGNORE INTO features VALUES (?, ?, ?, ?)", rows)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+
+CURRENT: ContextVar[FeatureCache | None] = ContextVar("CURRENT", default=None)
+
+
+@contextlib.contextmanager
+def kept_in(path: Path) -> Iterator[FeatureCache]:
+    """Within this block, features of frozen encoders are looked up in a file, and added to it."""
+    cache = FeatureCache(path)
+    token = CURRENT.set(cache)
+    try:
+        yield cache
+    finally:
+        CURRENT.reset(token)
+        cache.close()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cl.backtesting.cost import counted
+from cl.training.closed_head import ClosedHead
+from cl.training.feature_cache import kept_in
+from cl.training.features import features_of
+from cl.training.inference import answer, predict
+from cl.training.learner import grown, new_learner
+
+
+@pytest.fixture
+def learner(tiny_config):
+    return grown(new_learner(tiny_config()), ["loan", "fee"], seed=0)
+
+
+def seen(learner, head, rows, path) -> tuple[torch.Tensor, int, int]:
+    """Return the features, how many rows went through the encoder, and how many the cache says it spared."""
+    with kept_in(path) as cache, counted() as passes:
+        whole = features_of(learner, head, rows).whole
+    return whole, passes.forward, cache.saved_rows
+
+
+def test_rows_that_were_seen_before_are_not_run_again(learner, sentences, tmp_path) -> None:
+    head, path = ClosedHead(learner.width, 0, layers=2), tmp_path / "deep" / "features.sqlite"
+    more = sentences(["loan", "fee"], 20)
+    some = more.iloc[:10]
+    alone = features_of(learner, head, more)
+    assert seen(learner, head, some, path)[1:] == (10, 0)
+    whole, ran, spared = seen(learner, head, more, path)
+    assert ran + spared == 20 and 10 <= spared < 20
+    assert torch.equal(whole, alone.whole) and torch.equal(seen(learner, head, more, path)[0], alone.whole)
+    assert seen(learner, head, more, path)[1:] == (0, 20)
+
+
+def test_another_encoder_or_other_layers_are_another_thing(learner, sentences, tmp_path) -> None:
+    head, path, rows = ClosedHead(learner.width, 0), tmp_path / "features.sqlite", sentences(["loan"], 10)
+    first = seen(learner, head, rows, path)[0]
+    assert seen(learner, ClosedHead(learner.width, 0, layers=2), rows, path)[1] == 10
+    with torch.no_grad():
+        next(iter(learner.encoder.parameters())).normal_()
+    again, ran, _ = seen(learner, head, rows, path)
+    assert ran == 10 and not torch.equal(again, first)
+
+
+@pytest.mark.parametrize("task", ["text_classification", "token_classification"])
+def test_a_closed_head_predicts_from_the_cache_what_it_answers_without(task, tiny_config, sentences, tmp_path) -> None:
+    made, rows = new_learner(tiny_config(task=task)), sentences(["loan", "fee"], 20)
+    if task == "token_classification":
+        rows = rows.assign(
+            tokens=rows["text"].str.split(), tags=rows["text"].str.split().map(lambda t: ["B-x"] * len(t))
+        )
+    labels = made.task.labels(rows)
+    head = ClosedHead(made.width, len(labels), layers=2, expansion=32)
+    head.solve(torch.randn(32, len(labels), generator=torch.Generator().manual_seed(0)) / 100, torch.zeros(len(labels)))
+    learner = replace(made, labels=labels, head=head)
+    wanted = answer(learner, rows).predictions
+    for _ in range(2):
+        with kept_in(tmp_path / "features.sqlite"):
+            found = predict(learner, rows)
+        assert [one.value for one in found] == [one.value for one in wanted]
+        assert [one.confidence for one in found] == pytest.approx([one.confidence for one in wanted], abs=1e-5)
