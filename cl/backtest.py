@@ -28,6 +28,7 @@ def backtest(
     seeds: list[int],
     out: Path,
     first: int | None = None,
+    order: str | None = None,
     jobs: int | None = None,
     fresh: bool = False,
 ) -> list[Result]:
@@ -43,18 +44,19 @@ def backtest(
         seeds: one run each.
         out: folder for the stream and the runs.
         first: how many experiences to replay; None: all.
+        order: names of experiences, comma between them, in the order to replay; None: all, as they were read.
         jobs: runs at once; None: as many as leave each two processors.
         fresh: whether finished runs are repeated.
 
     Raises:
-        InputError: a strategy is unknown or refused, or the stream cannot be read.
+        InputError: a strategy is unknown or refused, an experience is, or the stream cannot be read.
     """
-    from cl.backtesting.stream import read_stream
+    from cl.backtesting.stream import in_order, read_stream
 
     chosen = choose(config, strategies)
     configs = {(label, seed): _with(config, spec, seed) for label, spec in chosen.items() for seed in seeds}
     experiences, found = read_stream(config, data, out / "streams")
-    ids = [one.id for one in found][:first]
+    ids = [one.id for one in in_order(found, order)][:first]
     stream = experiences.project.root
     jobs = jobs or max(1, (os.cpu_count() or 1) // 2)
     specs = [

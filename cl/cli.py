@@ -204,6 +204,7 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
 )
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), help="Repeatable: mean and spread.")
 @click.option("--experiences", "first", type=click.IntRange(min=1), help="Only so many, from the first. [default: all]")
+@click.option("--order", metavar="NAME,NAME,...", help="Experiences in this order; those not named are left out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for all results. [default: backtest/NAME]")
 @click.option("--json", "json_file", metavar="FILE", help="Write the results there as well; - prints them.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once. [default: one for each two processors]")

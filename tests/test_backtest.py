@@ -131,6 +131,18 @@ def test_a_closed_form_is_a_strategy_like_any_other(config, stream, tmp_path) ->
     assert found["backward_rows"] == 0 and found["acc"] > 0.5
 
 
+def test_what_runs_share_changes_neither_results_nor_costs(config, stream, tmp_path) -> None:
+    given = ("--strategy", "one={name: ncm}", "--strategy", "two={name: ncm, removable: false}", "--jobs", "1")
+    one, two = results(config, stream, tmp_path / "out", *given).values()
+    same = ("acc", "matrix", "forward_rows", "rows_trained")
+    assert [one[key] for key in same] == [two[key] for key in same]
+
+
+def test_experiences_come_in_the_order_that_is_asked_for(config, stream, tmp_path) -> None:
+    found = results(config, stream, tmp_path / "out", "--strategy", "ncm", "--order", "2, 0")["ncm"]
+    assert found["experiences"] == ["0003-2", "0001-0"] and found["matrix"][0][1] == 0.0
+
+
 def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
     found = results(config, stream / "0.csv", tmp_path / "out")["replay"]
     assert (found["forgetting"], found["bwt"], len(found["matrix"])) == (0.0, None, 1)
@@ -154,6 +166,8 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(config, stream, tmp_pa
         (["--strategy", "{name: replay"], "is no name and no YAML mapping"),
         (["--strategy", "replay", "--strategy", "replay"], "'replay' comes twice"),
         (["--strategy", "{name: o_lora}"], "model.tuning"),
+        (["--order", "0,9"], "--order: no experience '9'; there are 0, 1, 2"),
+        (["--order", "0,0"], "--order: '0' comes twice"),
         (["--data", "/nowhere/at/all"], "no such file or folder"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cl import plugins
 from cl.config import Config
-from cl.errors import SourceError
+from cl.errors import InputError, SourceError
 from cl.ingest import ingest
 from cl.records import Experience
 from cl.stores.experiences import Experiences
@@ -39,6 +39,24 @@ def read_stream(config: Config, data: Path, folder: Path) -> tuple[Experiences, 
     if not found:
         raise SourceError(f"{data}: no experience in it")
     return experiences, found
+
+
+def in_order(found: list[Experience], order: str | None) -> list[Experience]:
+    """Return the experiences named, in the order named; all of them when nothing is said.
+
+    Raises:
+        InputError: a name is none of theirs, or comes twice.
+    """
+    if order is None:
+        return found
+    by_name = {one.name: one for one in found}
+    names = [name.strip() for name in order.split(",")]
+    for at, name in enumerate(names):
+        if name not in by_name:
+            raise InputError(f"--order: no experience '{name}'; there are {', '.join(by_name)}")
+        if name in names[:at]:
+            raise InputError(f"--order: '{name}' comes twice; name each experience once")
+    return [by_name[name] for name in names]
 
 
 def _digest(config: Config, data: Path) -> str:

@@ -42,6 +42,7 @@ class RanPAC(ClosedForm):
         unit = STEPS / SIGMAS  # whole numbers in one standard deviation: ridges do not depend on the rounding
         gram, sums_of = sums.gram.double() / unit**2, sums.sums.double().T / unit
         for ridge in self.ridge:
-            factor = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), dtype=torch.float64))
-            weight = torch.cholesky_solve(sums_of, factor) / unit
+            ridged = gram.clone()
+            ridged.diagonal().add_(ridge)
+            weight = torch.cholesky_solve(sums_of, torch.linalg.cholesky(ridged)) / unit
             yield weight, torch.zeros(weight.shape[1], dtype=torch.float64)

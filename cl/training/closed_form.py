@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from cl.training.statistics import Statistics
 
 
+CHOOSING_ROWS = 600
+"""Validation rows that choose among candidates: one parameter on a grid of four needs no more."""
+
+
 class ClosedForm(Strategy):
     """Base of the strategies whose head follows from sums over all rows, on features that do not move.
 
@@ -122,7 +126,7 @@ class ClosedForm(Strategy):
         options = [(weight.float(), bias.float().masked_fill(absent, LOWEST)) for weight, bias in found]
         (weight, bias), scale = options[0], 1.0
         if validation is not None and len(validation):
-            shown = features_of(learner, head, validation)
+            shown = features_of(learner, head, _few(validation, learner.task.classes(validation)))
             weight, bias, scale = _most_often_right(options, head.expand(shown.whole.float()), shown.targets)
         head.solve(weight / scale, (bias / scale).masked_fill(absent, LOWEST))
         return replace(learner, head=head.to(learner.device))
@@ -143,6 +147,15 @@ def _added(
         block = slice(start, start + 4_096)
         sums = sums.add(head.expand(whole[block].float()), targets[block], sign=sign)
     return sums
+
+
+def _few(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
+    """Return at most `CHOOSING_ROWS` rows, the same for the same rows in any order, every class in turn."""
+    if len(rows) <= CHOOSING_ROWS:
+        return rows
+    by_id = rows.assign(class_=classes).sort_values("id")
+    turn = by_id.groupby("class_").cumcount()
+    return by_id.assign(turn=turn).sort_values(["turn", "id"]).head(CHOOSING_ROWS).drop(columns=["class_", "turn"])
 
 
 def _some(rows: pd.DataFrame | None) -> bool:

@@ -39,7 +39,7 @@ class Statistics:
         upper = torch.triu_indices(size, size)
         gram = torch.zeros(size, size, dtype=torch.int64)
         gram[upper[0], upper[1]] = tensors["gram"].long()
-        gram = gram + gram.T - torch.diag(gram.diagonal())
+        gram += gram.triu(1).T
         return cls(tensors["counts"].long(), tensors["sums"].long(), gram)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
@@ -70,7 +70,7 @@ class Statistics:
         counts.index_add_(0, targets, torch.full_like(targets, sign))
         for block, of in _blocks(features, targets):
             sums.index_add_(0, of, sign * block.long())
-            gram += sign * (block.T @ block).long()
+            gram.add_((block.T @ block).long(), alpha=sign)
         return Statistics(counts, sums, gram)
 
     @property

@@ -5,6 +5,7 @@ import torch
 
 from cl.strategies import State
 from cl.strategies.ewc import EWC
+from cl.training import anchor
 from cl.training.learner import grown
 
 
@@ -40,3 +41,20 @@ def test_a_head_that_grew_is_free_where_it_is_new(learner, update_of, sentences)
     with torch.no_grad():
         wider.head.blocks[1].weight.add_(1.0)
     assert float(ewc.penalty(update_of(wider, rows, state), None)) == 0.0
+
+
+@pytest.mark.parametrize("strength", [0.1, 1e6])
+def test_a_tolerance_finds_the_strength_that_keeps_to_it(strength, learner, update_of, sentences) -> None:
+    rows, tolerance = sentences(["loan", "fee"], 16), 0.002
+    ewc = EWC(strength=strength, tolerance=tolerance)
+    update = update_of(learner, rows, ewc.remember(update_of(learner, rows)))
+    moving = [parameter for _, parameter in learner.parameters()]
+    away = [parameter.detach() + 0.1 for parameter in moving]
+    rises = []
+    for _ in range(600):
+        penalty = ewc.penalty(update, None)
+        rises.append(float(anchor.pull(update, importance="fisher", strength=1.0)))
+        towards = sum((one - goal).square().sum() for one, goal in zip(moving, away, strict=True))
+        for one, gradient in zip(moving, torch.autograd.grad(towards + penalty, moving), strict=True):
+            one.data -= 1e-3 * gradient.clamp(-1, 1)
+    assert sum(rises[-100:]) / 100 == pytest.approx(tolerance, rel=0.3)

@@ -1,0 +1,105 @@
+"""The same stream, encoder, order, epochs, rates and buffer through Perennial and through Avalanche, side by side.
+
+    python -m venv /tmp/peers && /tmp/peers/bin/pip install -r bench/peers/requirements.txt
+    python bench/peers/compare.py examples/clinc150/cl.yaml --data ../shared/data/clinc150 --peer /tmp/peers/bin/python
+
+Perennial runs as `cl backtest` does, so that its seconds hold tokenisation, validation, loading and saving. The peer
+is given the token ids, sees no validation, saves nothing, pads each batch to its longest row, and has the same
+pooling, head, frozen embeddings, optimiser groups and schedule. Its own defaults stay otherwise: float32, one
+criterion, one mini-batch of new and one of remembered rows. Its rows a second count every row that was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cl import config as configuration
+from cl.backtest import backtest
+from cl.backtesting.results import Result
+from cl.backtesting.stream import read_stream
+from cl.config import Config
+from cl.training.learner import freeze, grown, new_learner
+from cl.training.pretrained import quietly
+
+OURS = {
+    "replay": "replay={name: replay, rows: 1500, ratio: 1, buffer: class_balanced}",
+    "ewc": "ewc={name: ewc, fisher: empirical, decay: 1.0}",
+}
+
+
+def export(config: Config, data: Path, streams: Path, folder: Path, first: int | None) -> None:
+    """Write the stream as token ids, the encoder, and which of its parameters move."""
+    experiences, found = read_stream(config, data, streams)
+    ids = [one.id for one in found][:first]
+    rows = [{split: experiences.rows_of([one], split) for split in ("train", "test")} for one in ids]
+    learner = new_learner(config)
+    for one in rows:
+        learner = grown(learner, learner.task.labels(one["train"]), seed=config.seed)
+    freeze(learner)
+    with quietly():
+        learner.encoder.save_pretrained(folder / "encoder")
+    stream = [
+        {split: [[row.input_ids, row.targets[0]] for row in learner.encode(part)] for split, part in one.items()}
+        for one in rows
+    ]
+    settings = {
+        **config.training.model_dump(),
+        "dropout": config.model.dropout,
+        "labels": len(learner.labels),
+        "pad": learner.tokenizer.pad_token_id,
+        "moving": [name for name, one in learner.encoder.named_parameters() if one.requires_grad],
+        "memory": 1500,
+        # Avalanche squares the gradient of a mini-batch's mean, which is smaller by the size of the batch
+        "ewc_lambda": 2_000 / 2 * config.training.batch_size,
+    }
+    (folder / "stream.json").write_text(json.dumps({"settings": settings, "experiences": stream}))
+
+
+def of_ours(result: Result) -> dict[str, float]:
+    return {
+        "acc": 100 * result.acc,
+        "forgetting": 100 * result.forgetting,
+        "rows/s": result.rows_trained / result.seconds,
+        "seconds": result.seconds,
+    }
+
+
+def of_peer(python: str, strategy: str, folder: Path) -> dict[str, Any]:
+    script = str(Path(__file__).with_name("avalanche_side.py"))
+    done = subprocess.run([python, script, strategy, str(folder)], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--peer", required=True, help="python of the environment that has Avalanche")
+    parser.add_argument("--strategy", action="append", choices=sorted(OURS), help="default: all")
+    parser.add_argument("--first", type=int, help="experiences; default: all")
+    given = parser.parse_args()
+    config = configuration.load(given.config)
+    print(f"{'':22}{'ACC %':>8}{'forgetting':>12}{'rows/s':>9}{'seconds':>9}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        export(config, given.data, folder / "streams", folder, given.first)
+        for strategy in given.strategy or sorted(OURS):
+            (ours,) = backtest(
+                config, given.data, strategies=[OURS[strategy]], policies=["always"], seeds=[config.seed],
+                out=folder, first=given.first, jobs=1,
+            )  # fmt: skip
+            for side, found in (("perennial", of_ours(ours)), ("avalanche", of_peer(given.peer, strategy, folder))):
+                print(
+                    f"{side + ' ' + strategy:22}{found['acc']:8.1f}{found['forgetting']:12.1f}"
+                    f"{found['rows/s']:9.0f}{found['seconds']:9.0f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
