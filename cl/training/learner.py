@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from cl.training.closed_head import ClosedHead
 from cl.training.head import Head
 from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, quietly, restore_encoder
 from cl.tunings import Tuning
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 
@@ -113,14 +116,15 @@ def new_learner(config: Config) -> Learner:
     Raises:
         ConfigError: the model cannot be loaded.
     """
-    encoder = load_encoder(config.model.name)
+    encoder, tokenizer = load_encoder(config.model.name), load_tokenizer(config.model.name)
+    settings = _readable(config.model, encoder, tokenizer)
     learner = Learner(
         task=plugins.build("tasks", config.task),
         task_spec=config.task,
         labels=[],
-        settings=config.model,
-        tokenizer=load_tokenizer(config.model.name),
-        encoder=_attached(encoder, config.model),
+        settings=settings,
+        tokenizer=tokenizer,
+        encoder=_attached(encoder, settings),
         head=Head(encoder.config.hidden_size, [], config.model.dropout),
     )
     return on_best_device(learner)
@@ -132,6 +136,7 @@ def retuned(learner: Learner, settings: ModelSettings) -> Learner:
     Raises:
         ConfigError: the old tuning cannot be merged into the encoder.
     """
+    settings = _readable(settings, learner.encoder, learner.tokenizer)
     if settings.tuning == learner.settings.tuning:
         return replace(learner, settings=settings)
     plain = cast(PreTrainedModel | None, learner.tuning.merge(learner.encoder))
@@ -205,6 +210,15 @@ def load_learner(folder: Path) -> Learner:
     )
     learner.eval_mode()
     return on_best_device(learner)
+
+
+def _readable(settings: ModelSettings, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> ModelSettings:
+    """Return settings whose length the encoder has positions for."""
+    most = min(getattr(encoder.config, "max_position_embeddings", settings.max_length), tokenizer.model_max_length)
+    if settings.max_length <= most:
+        return settings
+    log.warning("model.max_length: %s reads %d tokens at most, not %d", settings.name, most, settings.max_length)
+    return settings.model_copy(update={"max_length": most})
 
 
 def _head(described: dict[str, Any], width: int, dropout: float) -> Head | ClosedHead:

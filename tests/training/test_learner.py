@@ -9,7 +9,7 @@ import torch
 
 from cl.errors import ConfigError
 from cl.training.inference import answer, predict
-from cl.training.learner import freeze, grown, load_learner, new_learner, save_learner
+from cl.training.learner import freeze, grown, load_learner, new_learner, retuned, save_learner
 from cl.training.pretrained import load_encoder
 
 
@@ -81,3 +81,11 @@ def test_loading_goes_on_from_what_was_saved(tiny_config, tmp_path) -> None:
     assert loaded.labels == ["a", "b"] and loaded.task.name == "text_classification"
     for (name, one), (_, other) in zip(learner.parameters(), loaded.parameters(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_texts_are_cut_where_the_encoder_has_no_more_positions(tiny_config, tiny_model, caplog) -> None:
+    config = tiny_config(model={"name": str(tiny_model), "max_length": 5_000})
+    most = new_learner(config).encoder.config.max_position_embeddings
+    assert new_learner(config).settings.max_length == most < 5_000
+    assert retuned(new_learner(config), config.model).settings.max_length == most
+    assert f"reads {most} tokens at most, not 5000" in caplog.text
