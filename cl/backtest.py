@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from cl.backtesting.results import Result, summarise
 from cl.backtesting.run import Outcome, Policy, RunSpec, identity, run
-from cl.config import Config, PluginSpec, parse
+from cl.config import Config, parse
 from cl.errors import InputError
+from cl.settings import PluginSpec
 
 Chosen = dict[str, PluginSpec | list[PluginSpec]]
 

@@ -2,37 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
 from cl.config import Config
 from cl.evidence import shown
-from cl.records import Decision, Drift, Validation
+from cl.records import Cycle, Decision, Drift, Validation
+from cl.settings import Decide as Bounds
 
 SHOWN = 8
 
 
-def decide(config: Config, validation: Validation, drift: Drift, *, waiting_rows: int, first: bool) -> Decision:
+@dataclass(frozen=True)
+class Situation:
+    """What a decision rests on besides the drift.
+
+    ``waiting_rows`` are training rows of this experience and of the quiet ones before it; ``alarms`` the detectors
+    behind the last updates in a row that drift asked for, newest first; ``hours`` have passed since the last promotion.
+    """
+
+    waiting_rows: int
+    first: bool = False
+    alarms: tuple[frozenset[str], ...] = ()
+    hours: float | None = None
+
+
+def situation(past: Sequence[Cycle], *, waiting_rows: int, first: bool, now: datetime) -> Situation:
+    """Read off the cycles so far, oldest first, what a decision must know of them."""
+    alarms = []
+    for cycle in reversed(past):
+        loud = frozenset(finding.detector for finding in cycle.drift.findings if finding.drifted)
+        if cycle.training is None or not loud:
+            break
+        alarms.append(loud)
+    ends = [cycle.started_at + timedelta(seconds=cycle.seconds) for cycle in past if cycle.verdict == "promoted"]
+    hours = (now - max(ends)) / timedelta(hours=1) if ends else None
+    return Situation(waiting_rows, first, tuple(alarms), hours)
+
+
+def decide(config: Config, validation: Validation, drift: Drift, seen: Situation) -> Decision:
     """Return what to do and why; the first rule that applies decides.
 
     Args:
         config: the bounds, under ``decide``.
         validation: whether the batch is fit to learn from.
         drift: what has changed since the champion was promoted.
-        waiting_rows: training rows of this experience and of the quiet ones before it.
-        first: there is no champion yet.
+        seen: all else that it rests on.
     """
     bounds = config.decide
     if not validation.passed:
         return Decision(action="hold", reasons=validation.problems or ["the batch did not pass validation"])
-    if first:
+    if seen.first:
         return Decision(action="learn", reasons=["no champion yet: this is the first model"])
-    if drift.drifted and waiting_rows < bounds.min_rows:
-        few = f"{waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
-        return Decision(action="hold", reasons=[few, *_changes(drift)])
     if drift.drifted:
-        return Decision(action="learn", reasons=_changes(drift))
-    if bounds.max_waiting_rows is not None and waiting_rows >= bounds.max_waiting_rows:
-        many = f"{waiting_rows} training rows wait, decide.max_waiting_rows is {bounds.max_waiting_rows}"
-        return Decision(action="learn", reasons=[many])
+        return _about_drift(bounds, drift, seen)
+    if bounds.max_waiting_rows is not None and seen.waiting_rows >= bounds.max_waiting_rows:
+        many = f"{seen.waiting_rows} training rows wait, decide.max_waiting_rows is {bounds.max_waiting_rows}"
+        return _unless_too_early(bounds, seen, [many])
     return Decision(action="none", reasons=[f"nothing has changed that matters: {_checked(drift)}"])
+
+
+def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
+    changes = _changes(drift)
+    if seen.waiting_rows < bounds.min_rows:
+        few = f"{seen.waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
+        return Decision(action="hold", reasons=[few, *changes])
+    if stubborn := _survivors(bounds, drift, seen):
+        told = f"{bounds.max_repeats} updates in a row have not silenced {', '.join(stubborn)}: a person must look"
+        return Decision(action="hold", reasons=[told, *changes])
+    wanted = {getattr(bounds.on, kind) for kind in drift.types}
+    if wanted and "learn" not in wanted:
+        types = ", ".join(kind.replace("_", " ") for kind in drift.types)
+        action = "hold" if "hold" in wanted else "none"
+        return Decision(action=action, reasons=[f"drift of {types}: decide.on says {action}", *changes])
+    errors = _avoidable_errors(drift, seen.waiting_rows)
+    if errors < bounds.min_avoidable_errors:
+        few = f"an update could have avoided about {errors} errors, decide.min_avoidable_errors is"
+        return Decision(action="none", reasons=[f"{few} {bounds.min_avoidable_errors}", *changes])
+    return _unless_too_early(bounds, seen, changes)
+
+
+def _unless_too_early(bounds: Bounds, seen: Situation, reasons: list[str]) -> Decision:
+    if seen.hours is not None and seen.hours < bounds.cool_down_hours:
+        early = (
+            f"the last promotion was {seen.hours:.1f} hours ago, decide.cool_down_hours is {bounds.cool_down_hours:g}"
+        )
+        return Decision(action="none", reasons=[early, *reasons])
+    return Decision(action="learn", reasons=reasons)
+
+
+def _survivors(bounds: Bounds, drift: Drift, seen: Situation) -> list[str]:
+    """Return the detectors that were loud before each of the last updates and still are.
+
+    Where labels are new there is something to learn, whoever else is loud.
+    """
+    if bounds.max_repeats is None or len(seen.alarms) < bounds.max_repeats or "new_classes" in drift.types:
+        return []
+    loud = {finding.detector for finding in drift.findings if finding.drifted}
+    return sorted(loud.intersection(*seen.alarms[: bounds.max_repeats]))
+
+
+def _avoidable_errors(drift: Drift, rows: int) -> int:
+    """Return how many more of the waiting rows the champion would get right if it did as well as at its promotion.
+
+    The regret of not having learnt (Böther et al., 2025, on when to retrain), as far as the labels at hand tell it.
+    """
+    if drift.champion_score is None or drift.promotion_score is None:
+        return rows
+    return round(max(0.0, drift.promotion_score - drift.champion_score) * rows)
 
 
 def _changes(drift: Drift) -> list[str]:

@@ -14,7 +14,7 @@ from cl import plugins
 from cl.config import Config
 from cl.detectors import Snapshot
 from cl.detectors.new_labels import unseen
-from cl.evidence import holm
+from cl.evidence import holm, spending
 from cl.records import SPLITS, Drift, Finding
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ def drift(
     champion: Path | None,
     rows_of: Callable[[list[str], str], pd.DataFrame],
     folder: Path,
+    check: int = 1,
 ) -> Drift:
     """Compare all rows of an experience, as the champion sees them, with the champion's reference.
 
@@ -36,10 +37,12 @@ def drift(
         champion: folder of the serving version; None where there is none, and then every label is new.
         rows_of: returns the rows of experiences (ids, split).
         folder: Evidently's report is written into its subfolder ``drift``.
+        check: which check of this stream it is, from 1; the chance of a false alarm is shared out over all of them.
     """
     rows = pd.concat([rows_of([experience], split) for split in SPLITS], ignore_index=True)
     if champion is None:
-        return compare(config, experience, None, _unanswered(config, rows), promotion_score=None, folder=folder)
+        unanswered = _unanswered(config, rows)
+        return compare(config, experience, None, unanswered, promotion_score=None, folder=folder, check=check)
     from cl.training.learner import load_learner
     from cl.training.snapshot import snapshot
     from cl.training.version import load_history, load_reference
@@ -51,6 +54,7 @@ def drift(
         snapshot(load_learner(champion), rows),
         promotion_score=load_history(champion).score,
         folder=folder / "drift",
+        check=check,
     )
 
 
@@ -62,6 +66,7 @@ def compare(
     *,
     promotion_score: float | None,
     folder: Path,
+    check: int = 1,
 ) -> Drift:
     """Run the configured detectors, correct over them, and write Evidently's report.
 
@@ -72,15 +77,18 @@ def compare(
         new: the new rows; its known labels are the champion's.
         promotion_score: the champion's score when it was promoted, for the record.
         folder: where the report goes.
+        check: which check of this stream it is, from 1.
     """
     new_labels = sorted(set(unseen(new).explode().dropna()))
     if reference is None:
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
-    findings = corrected(detect(config, experience, reference, new), config.drift.alpha)
+    level = spending(config.drift.alpha, check)
+    findings = corrected(detect(config, experience, reference, new, level), level)
     return Drift(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),
         findings=findings,
+        level=level,
         new_labels=new_labels,
         champion_score=float(new.frame["score"].mean()) if len(new.frame) else None,
         promotion_score=promotion_score,
@@ -88,13 +96,13 @@ def compare(
     )
 
 
-def detect(config: Config, experience: str, reference: Snapshot, new: Snapshot) -> list[Finding]:
-    """Return what each configured detector finds by itself, in the configuration's order."""
+def detect(config: Config, experience: str, reference: Snapshot, new: Snapshot, alpha: float) -> list[Finding]:
+    """Return what each configured detector finds by itself at this level, in the configuration's order."""
     findings = []
     for spec in config.drift.detectors:
         detector = plugins.build("detectors", spec)
         seed = _seed(config.seed, experience, detector.name)
-        findings.append(detector.detect(reference, new, alpha=config.drift.alpha, seed=seed))
+        findings.append(detector.detect(reference, new, alpha=alpha, seed=seed))
     return findings
 
 

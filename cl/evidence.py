@@ -12,6 +12,11 @@ from cl.records import Finding, Record
 Kind = Literal["inputs", "labels", "new_labels", "predictions", "performance"]
 Z_95 = 1.959964
 TIE = 1e-9
+ROUNDS = 4_999
+ENOUGH_EXTREME = 10
+SMALLEST_P = 1e-12
+SUM_OF_SHARES = 2.109742801236892
+"""The sum of 1 / (n log² n) over all n from 2."""
 
 
 class Interval(Record):
@@ -35,6 +40,20 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     return rejected
 
 
+def spending(alpha: float, check: int) -> float:
+    """Return the share of alpha that the check of this number, from 1, may spend.
+
+    All shares of an endless sequence add up to alpha, so that the chance of any false alarm, ever, is at most alpha,
+    however the checks hang together: they have a reference in common, which is why evidence must not be multiplied
+    over checks as if they were independent (alpha-spending: Tian and Ramdas, 2021, section 2). The shares fall
+    almost as slowly as a sum that converges can.
+
+    >>> sum(spending(0.05, check) for check in range(1, 100_000)) < 0.05
+    True
+    """
+    return alpha / (SUM_OF_SHARES * (check + 1) * np.log(check + 1) ** 2)
+
+
 def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
     """Return the share of outcomes as extreme as the observed one, itself counted (Phipson and Smyth, 2010).
 
@@ -43,6 +62,38 @@ def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
     """
     extreme = int((simulated >= observed - TIE * max(1.0, abs(observed))).sum())
     return (1 + extreme) / (1 + len(simulated))
+
+
+def simulated_p(observed: float, simulated: np.ndarray) -> float:
+    """Return the p-value of a statistic among simulated ones, far into the tail as well.
+
+    Where ten or more are as extreme, it is their share. Where fewer are, a Pearson type III curve with the mean,
+    variance and skewness of the simulated ones is followed outwards (as Knijnenburg et al., 2009, and Minas and
+    Montana, 2014, do for permutations): a shared-out alpha asks for p-values that no simulation could count.
+    """
+    from scipy.stats import pearson3, skew
+
+    counted = monte_carlo_p(observed, simulated)
+    if counted * (1 + len(simulated)) > ENOUGH_EXTREME:
+        return counted
+    spread = float(simulated.std())
+    if spread <= TIE * max(1.0, abs(float(simulated.mean()))):
+        return counted
+    curve = float(pearson3.sf((observed - simulated.mean()) / spread, max(0.0, float(skew(simulated)))))
+    return min(counted, max(curve, SMALLEST_P))
+
+
+def fallen(before: np.ndarray, after: np.ndarray, seed: int) -> float:
+    """Return the p-value of a fall of the mean, by permutation of the sides (Pitman, 1937).
+
+    The smaller side is drawn out of all rows again and again, so that a large other side costs nothing.
+    """
+    rng = np.random.default_rng(seed)
+    everything, size = np.concatenate([before, after]), min(len(before), len(after))
+    sums = np.array([everything[rng.choice(len(everything), size, replace=False)].sum() for _ in range(ROUNDS)])
+    if len(after) == size:
+        return simulated_p(-float(after.sum()), -sums)
+    return simulated_p(float(before.sum()), sums)
 
 
 def wilson(mean: float, rows: int) -> Interval:

@@ -13,11 +13,12 @@ import pandas as pd
 
 from cl import plugins
 from cl.cells import as_text, readable
-from cl.config import Config, SplitShares
+from cl.config import Config
 from cl.errors import SourceError
 from cl.periods import periods_of
 from cl.records import SPLITS, Experience
 from cl.rows import check_rows, counted, raw_rows, refuse_numeric_labels, split_column, split_names
+from cl.settings import SplitShares
 from cl.sources import Batch, Source
 from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
 from cl.stores.fingerprints import Fingerprints, Known, fingerprints, load_known, remember

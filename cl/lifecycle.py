@@ -13,7 +13,7 @@ from typing import Any
 from cl import config as configuration
 from cl import plugins
 from cl.config import Config
-from cl.decide import decide
+from cl.decide import decide, situation
 from cl.drift import drift
 from cl.errors import InputError
 from cl.evaluate import evaluate
@@ -70,14 +70,18 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         return journal.once(stage, step)
 
     validation = do(validate)(config, experience)
-    seen = do(drift)(config, experience=experience.id, champion=champion, rows_of=rows_of, folder=journal.folder)
-    decision = do(decide)(
+    seen = do(drift)(
         config,
-        validation,
-        seen,
-        waiting_rows=experience.rows["train"] + sum(stores.experiences.get(one).rows["train"] for one in quiet),
-        first=champion is None,
+        experience=experience.id,
+        champion=champion,
+        rows_of=rows_of,
+        folder=journal.folder,
+        check=max(1, stores.experiences.place(experience.id)),
     )
+    waiting_rows = sum(stores.experiences.get(one).rows["train"] for one in [*quiet, experience.id])
+    past = stores.registry.cycles()
+    known = situation(past, waiting_rows=waiting_rows, first=champion is None, now=start.started_at)
+    decision = do(decide)(config, validation, seen, known)
     training = evaluation = gates = promotion = None
     if decision.action == "learn":
         new = [*quiet, experience.id]

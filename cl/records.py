@@ -48,6 +48,26 @@ class Validation(Record):
     problems: list[str] = []
 
 
+DriftType = Literal["inputs", "labels", "new_classes", "concept"]
+TYPE_OF_KIND: dict[str, DriftType] = {
+    "inputs": "inputs",
+    "predictions": "inputs",
+    "labels": "labels",
+    "new_labels": "new_classes",
+    "performance": "concept",
+}
+"""What a finding's kind says about the change: other texts, other shares of the labels, labels that are new, or texts
+that mean something else than they did."""
+
+
+class Moved(Record):
+    """A class or a word whose share of the rows has changed."""
+
+    name: str
+    before: float = Field(description="Share in the reference, 0 to 1")
+    after: float = Field(description="Share in the new rows, 0 to 1")
+
+
 class Finding(Record):
     """What one detector saw."""
 
@@ -57,6 +77,8 @@ class Finding(Record):
     p_value: float | None = Field(default=None, description="None where the detector is a rule, not a test")
     statistic: float | None = None
     summary: str = Field(description="One sentence for people, with the numbers")
+    moved: list[Moved] = Field(default_factory=list, description="Classes or words that moved most, the first most")
+    examples: list[str] = Field(default_factory=list, description="Ids of rows that show it best")
 
 
 class Drift(Record):
@@ -65,12 +87,18 @@ class Drift(Record):
     experience: str
     drifted: bool
     findings: list[Finding] = []
+    level: float | None = Field(default=None, description="This check's share of drift.alpha")
     new_labels: list[str] = []
     champion_score: float | None = Field(default=None, description="The champion on the new rows")
     promotion_score: float | None = Field(default=None, description="The champion's test score at promotion")
     report: str | None = Field(
         default=None, description="Folder with Evidently's drift.html and drift.json; in the end, of the MLflow run"
     )
+
+    @property
+    def types(self) -> list[DriftType]:
+        """What kinds of change the alarms stand for; each asks for another answer."""
+        return sorted({TYPE_OF_KIND[finding.kind] for finding in self.findings if finding.drifted})
 
 
 class Decision(Record):

@@ -22,9 +22,10 @@ LAYERS = [
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
     },
-    {"cl.tasks", "cl.tunings"},
+    {"cl.tasks", "cl.tunings", "cl.periods"},
     {"cl.config"},
-    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells"},
+    {"cl.settings"},
+    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.descriptors"},
     {"cl.records", "cl.errors"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from cl.config import Config, parse
-from cl.decide import decide
-from cl.records import Drift, Finding, Validation
+from cl.decide import Situation, decide, situation
+from cl.records import Cycle, Decision, Drift, Experience, Finding, Promotion, Training, Validation
 
 FIT, BROKEN = Validation(passed=True), Validation(passed=False, problems=["41 % of the rows are broken"])
 MMD_ALARM = Finding(detector="embedding_mmd", kind="inputs", drifted=True, p_value=0.001, summary="MMD² 0.02")
@@ -12,12 +14,15 @@ MMD_QUIET = Finding(detector="embedding_mmd", kind="inputs", drifted=False, p_va
 NEW_ALARM = Finding(detector="new_labels", kind="new_labels", drifted=True, summary="9 rows: warranty (9)")
 NEW_FEW = Finding(detector="new_labels", kind="new_labels", drifted=False, summary="1 row: laon (1); fewer than 3")
 
+WORSE = Finding(detector="performance", kind="performance", drifted=True, p_value=0.001, summary="90 % to 70 %")
+MIX_ALARM = Finding(detector="label_mix", kind="labels", drifted=True, p_value=0.001, summary="fee 10 % to 40 %")
+
 QUIET = Drift(experience="2", drifted=False, findings=[MMD_QUIET])
 LOUD = Drift(experience="2", drifted=True, findings=[MMD_ALARM, NEW_ALARM], new_labels=["warranty"])
 FIRST = Drift(experience="1", drifted=False, new_labels=["fee", "loan"])
 
 
-def config(**bounds: int) -> Config:
+def config(**bounds: object) -> Config:
     return parse({"decide": {"min_rows": 20, **bounds}}, where="test")
 
 
@@ -82,19 +87,98 @@ def config(**bounds: int) -> Config:
     ],
 )
 def test_every_situation_has_one_decision(bounds, validation, drift, waiting, first, action, reasons) -> None:
-    decision = decide(config(**bounds), validation, drift, waiting_rows=waiting, first=first)
+    decision = decide(config(**bounds), validation, drift, Situation(waiting, first))
     assert decision.action == action
     assert decision.reasons == reasons
 
 
 def test_new_labels_are_named_even_when_another_detector_raised_the_alarm() -> None:
     drift = Drift(experience="2", drifted=True, findings=[MMD_ALARM, NEW_FEW], new_labels=["laon"])
-    reasons = decide(config(), FIT, drift, waiting_rows=99, first=False).reasons
+    reasons = decide(config(), FIT, drift, Situation(99)).reasons
     assert reasons == ["embedding_mmd: MMD² 0.02", "labels never learnt: laon"]
 
 
 def test_a_new_label_with_too_few_rows_is_told_when_nothing_is_done() -> None:
     drift = Drift(experience="2", drifted=False, findings=[NEW_FEW], new_labels=["laon"])
-    decision = decide(config(), FIT, drift, waiting_rows=99, first=False)
+    decision = decide(config(), FIT, drift, Situation(99))
     assert decision.action == "none"
     assert "laon (1)" in decision.reasons[0]
+
+
+def drifted(*findings: Finding, before: float | None = None, now: float | None = None) -> Drift:
+    return Drift(experience="9", drifted=True, findings=findings, promotion_score=before, champion_score=now)
+
+
+TWICE = (frozenset({"embedding_mmd", "label_mix"}), frozenset({"embedding_mmd"}))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "drift", "seen", "action", "says"),
+    [
+        ({"on": {"inputs": "none"}}, drifted(MMD_ALARM), Situation(99), "none", "drift of inputs: decide.on says none"),
+        ({"on": {"labels": "hold"}}, drifted(MIX_ALARM), Situation(99), "hold", "drift of labels: decide.on says hold"),
+        ({"on": {"inputs": "none", "labels": "hold"}}, drifted(MMD_ALARM, MIX_ALARM), Situation(99), "hold", "on says"),
+        ({"on": {"inputs": "none"}}, drifted(MMD_ALARM, WORSE), Situation(99), "learn", "embedding_mmd"),
+        (
+            {},
+            drifted(MMD_ALARM),
+            Situation(99, alarms=TWICE),
+            "hold",
+            "2 updates in a row have not silenced embedding_mmd",
+        ),
+        ({}, drifted(MIX_ALARM), Situation(99, alarms=TWICE), "learn", "label_mix"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=TWICE[:1]), "learn", "embedding_mmd"),
+        ({}, drifted(MMD_ALARM, NEW_ALARM), Situation(99, alarms=TWICE), "learn", "embedding_mmd"),
+        ({"max_repeats": None}, drifted(MMD_ALARM), Situation(99, alarms=TWICE * 5), "learn", "embedding_mmd"),
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99, hours=23.5), "none", "was 23.5 hours ago"),
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99, hours=24.0), "learn", "performance"),
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99), "learn", "performance"),
+        ({"cool_down_hours": 9, "max_waiting_rows": 50}, QUIET, Situation(99, hours=1.0), "none", "decide.cool_down"),
+        ({"min_avoidable_errors": 21}, drifted(WORSE, before=0.9, now=0.7), Situation(100), "none", "about 20 errors"),
+        ({"min_avoidable_errors": 20}, drifted(WORSE, before=0.9, now=0.7), Situation(100), "learn", "performance"),
+        (
+            {"min_avoidable_errors": 1},
+            drifted(MMD_ALARM, before=0.9, now=0.95),
+            Situation(100),
+            "none",
+            "about 0 errors",
+        ),
+    ],
+)
+def test_what_drift_asks_for_depends_on_the_situation(bounds, drift, seen, action, says) -> None:
+    decision = decide(config(**bounds), FIT, drift, seen)
+    assert decision.action == action
+    assert says in decision.reasons[0]
+
+
+def cycle(at: int, *findings: Finding, learnt: bool = True, promoted: bool = True) -> Cycle:
+    experience = Experience(
+        id=f"{at:04}-x", name="x", source="x", ingested_at=NOW, rows={"train": 9}, labels={}, digest=""
+    )
+    training = Training(
+        challenger="", experiences=[experience.id], epochs=1, steps=1, rows_new=9, rows_recalled=0, seconds=1,
+        validation_score=1, losses=[],
+    )  # fmt: skip
+    return Cycle(
+        id=str(at), experience=experience, started_at=NOW + timedelta(hours=at), seconds=1800, data_version="",
+        validation=FIT, drift=Drift(experience=experience.id, drifted=bool(findings), findings=findings),
+        decision=Decision(action="learn" if learnt else "none", reasons=[]), training=training if learnt else None,
+        promotion=Promotion(version="1", promoted=promoted) if learnt else None,
+    )  # fmt: skip
+
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_a_situation_is_read_off_the_cycles_so_far() -> None:
+    past = [
+        cycle(1),
+        cycle(2, MMD_ALARM),
+        cycle(3, learnt=False),
+        cycle(4, MMD_ALARM, MIX_ALARM),
+        cycle(5, MMD_ALARM, MMD_QUIET, promoted=False),
+    ]
+    seen = situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=6))
+    assert seen.alarms == (frozenset({"embedding_mmd"}), frozenset({"embedding_mmd", "label_mix"}))
+    assert (seen.waiting_rows, seen.hours) == (7, 1.5)
+    assert situation([], waiting_rows=7, first=True, now=NOW) == Situation(7, first=True)

@@ -42,17 +42,17 @@ def test_the_chance_of_any_false_alarm_is_alpha() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "detector"),
+    ("changed", "detectors"),
     [
-        ({"shift": 0.15}, "embedding_mmd"),
-        ({"mix": [0.4, 0.15, 0.15, 0.15, 0.15]}, "label_mix"),
-        ({"right": 0.7}, "performance"),
+        ({"shift": 0.15}, {"embedding_mmd"}),
+        ({"mix": [0.4, 0.15, 0.15, 0.15, 0.15]}, {"label_mix", "prediction_mix"}),
+        ({"right": 0.7}, {"performance"}),
     ],
 )
-def test_each_change_is_seen_by_its_detector_and_no_other(changed, detector) -> None:
+def test_each_change_is_seen_by_its_detectors_and_no_other(changed, detectors) -> None:
     found = seen(world(500, 0), world(250, 1, **changed))
     assert found.drifted
-    assert alarms(found) == {detector}
+    assert alarms(found) == detectors
 
 
 def test_five_per_cent_of_rows_with_a_new_intent_are_seen() -> None:
@@ -74,6 +74,14 @@ def test_a_quiet_month_is_quiet_and_keeps_its_numbers() -> None:
 
 def test_the_same_rows_give_the_same_findings_again() -> None:
     assert seen(world(80, 0), world(60, 1)) == seen(world(80, 0), world(60, 1))
+
+
+def test_the_same_evidence_counts_for_less_the_more_checks_there_have_been() -> None:
+    reference, new = world(500, 0), world(250, 1, right=0.79)
+    early, late = (
+        compare(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), check=at) for at in (1, 400)
+    )
+    assert early.level > 100 * late.level and early.types == ["concept"] and late.types == []
 
 
 def test_the_correction_takes_back_what_one_test_alone_would_call_drift() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
-from cl.evidence import holm, monte_carlo_p, shown, wilson
+from cl.evidence import holm, monte_carlo_p, shown, simulated_p, spending, wilson
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,20 @@ def test_wilsons_interval_is_the_textbooks_and_stays_between_0_and_1() -> None:
 
 def test_p_values_are_shown_as_people_write_them() -> None:
     assert [shown(0.00001), shown(0.0123), shown(1.0)] == ["p < 0.0001", "p = 0.012", "p = 1"]
+
+
+def test_all_shares_of_alpha_add_up_to_it() -> None:
+    shares = [spending(0.05, check) for check in range(1, 200_001)]
+    assert all(later < earlier for earlier, later in pairwise(shares))
+    rest = 0.05 / 2.109742801236892 / np.log(200_001)  # the sum of those to come is about the integral
+    assert sum(shares) + rest == pytest.approx(0.05, rel=1e-4)
+
+
+def test_a_simulated_p_value_goes_on_where_counting_ends() -> None:
+    draws = np.random.default_rng(0).chisquare(5, size=4_999)
+    for observed in (4.0, 11.0):
+        assert simulated_p(observed, draws) == monte_carlo_p(observed, draws)
+    for observed in (25.0, 40.0):
+        assert 0.2 < simulated_p(observed, draws) / chi2.sf(observed, 5) < 5
+    assert simulated_p(30.0, np.zeros(99)) == monte_carlo_p(30.0, np.zeros(99))
+    assert simulated_p(1e9, draws) > 0

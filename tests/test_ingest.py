@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.config import Config, SplitShares, parse
+from cl.config import Config, parse
 from cl.errors import SourceError
 from cl.ingest import ingest, split_numbers
 from cl.records import SPLITS, Experience
+from cl.settings import SplitShares
 from cl.sources.files import Files
 from cl.stores.experiences import Experiences
 from cl.stores.fingerprints import hashes

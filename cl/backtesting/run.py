@@ -147,7 +147,7 @@ def _learn(config: Config, spec: RunSpec, lines: list[Line], folder: Path, rows_
 
 def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, rows_of: RowsOf) -> list[str]:
     """Return the experiences to learn now, as the policy has it."""
-    from cl.decide import decide
+    from cl.decide import Situation, decide
     from cl.drift import drift
 
     if spec.policy == "always" or at == 0:
@@ -155,9 +155,9 @@ def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: P
     if spec.policy == "first":
         return []
     waiting = [one for one in spec.experiences[: at + 1] if one not in past]
-    seen = drift(config, experience=waiting[-1], champion=champion, rows_of=rows_of, folder=champion)
+    seen = drift(config, experience=waiting[-1], champion=champion, rows_of=rows_of, folder=champion, check=at)
     rows = len(rows_of(waiting, "train"))
-    decision = decide(config, Validation(passed=True), seen, waiting_rows=rows, first=False)
+    decision = decide(config, Validation(passed=True), seen, Situation(waiting_rows=rows))
     return waiting if decision.action == "learn" else []
 
 

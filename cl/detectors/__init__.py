@@ -41,3 +41,10 @@ class Detector(Plugin):
         data and how much is needed, never an exception.
         """
         raise NotImplementedError
+
+
+def few(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Return at most so many rows, drawn at random, in their order."""
+    import numpy as np
+
+    return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, replace=False))]

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
 from cl.detectors.new_labels import unseen
-from cl.evidence import monte_carlo_p, shown, too_few
-from cl.records import Finding
+from cl.evidence import Kind, shown, simulated_p, too_few
+from cl.records import Finding, Moved
 
 RARE = 1.0
 ROUNDS = 4_999
-SHOWN = 3
+SHOWN, KEPT = 3, 10
 
 
 class LabelMix(Detector):
@@ -28,22 +28,33 @@ class LabelMix(Detector):
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with the labels that moved most."""
-        counts = _counts(reference, new)
-        has = int(counts.sum().min())
-        if has < self.min_rows:
-            return too_few(self.name, "labels", needs=self.min_rows, has=has)
-        pooled = _pool_rare(counts)
-        if len(pooled) < 2:
-            return too_few(self.name, "labels", needs=2, has=len(pooled), what="labels")
-        statistic, p_value = chi_squared(pooled), _p_value(pooled, alpha, seed)
-        return Finding(
-            detector=self.name,
-            kind="labels",
-            drifted=p_value <= alpha,
-            p_value=p_value,
-            statistic=statistic,
-            summary=f"mix of {len(counts)} known labels, most moved: {_moves(counts)} ({shown(p_value)})",
-        )
+        known = [_known(one, new.known_labels) for one in (reference, new)]
+        return compared(self.name, "labels", "known labels", *known, min_rows=self.min_rows, alpha=alpha, seed=seed)
+
+
+def compared(
+    detector: str, kind: Kind, what: str, before: pd.Series, after: pd.Series, *, min_rows: int, alpha: float, seed: int
+) -> Finding:
+    """Return the finding on two series of names: whether their shares differ, and which moved most."""
+    has = min(len(before), len(after))
+    if has < min_rows:
+        return too_few(detector, kind, needs=min_rows, has=has)
+    counts = pd.DataFrame({"reference": before.value_counts(), "new": after.value_counts()})
+    counts = counts.fillna(0).astype(int).sort_index()
+    pooled = _pool_rare(counts)
+    if len(pooled) < 2:
+        return too_few(detector, kind, needs=2, has=len(pooled), what="labels")
+    p_value, moved = _p_value(pooled, seed), _moved(counts)
+    named = ", ".join(f"{one.name} {one.before:.1%} to {one.after:.1%}" for one in moved[:SHOWN])
+    return Finding(
+        detector=detector,
+        kind=kind,
+        drifted=p_value <= alpha,
+        p_value=p_value,
+        statistic=chi_squared(pooled),
+        moved=moved,
+        summary=f"mix of {len(counts)} {what}, most moved: {named} ({shown(p_value)})",
+    )
 
 
 def chi_squared(counts: pd.DataFrame) -> float:
@@ -51,14 +62,9 @@ def chi_squared(counts: pd.DataFrame) -> float:
     return float(_statistics(counts["new"].to_numpy()[None, :], counts)[0])
 
 
-def _counts(reference: Snapshot, new: Snapshot) -> pd.DataFrame:
-    """Count what the champion knows: labels chosen by their occurrence on one side would bend the test."""
-    sides = {
-        name: side.frame["label"][~unseen(Snapshot(side.frame, side.embeddings, new.known_labels)).map(bool)]
-        for name, side in (("reference", reference), ("new", new))
-    }
-    counts = pd.DataFrame({name: labels.value_counts() for name, labels in sides.items()})
-    return counts.fillna(0).astype(int).sort_index()
+def _known(side: Snapshot, known: tuple[str, ...]) -> pd.Series:
+    """Return the labels that the champion knows: chosen by their occurrence on one side they would bend the test."""
+    return side.frame["label"][~unseen(Snapshot(side.frame, side.embeddings, known)).map(bool)]
 
 
 def _pool_rare(counts: pd.DataFrame) -> pd.DataFrame:
@@ -69,12 +75,11 @@ def _pool_rare(counts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([counts[~rare], counts[rare].sum().to_frame().T])
 
 
-def _p_value(counts: pd.DataFrame, alpha: float, seed: int) -> float:
-    rounds = max(ROUNDS, int(np.ceil(10 / alpha)))
+def _p_value(counts: pd.DataFrame, seed: int) -> float:
     totals, rows = counts.sum(axis=1).to_numpy(), int(counts["new"].sum())
     rng = np.random.default_rng(seed)
-    drawn = rng.multivariate_hypergeometric(totals, rows, size=rounds, method="marginals")
-    return monte_carlo_p(chi_squared(counts), _statistics(drawn, counts))
+    drawn = rng.multivariate_hypergeometric(totals, rows, size=ROUNDS, method="marginals")
+    return simulated_p(chi_squared(counts), _statistics(drawn, counts))
 
 
 def _statistics(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
@@ -84,7 +89,11 @@ def _statistics(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
     return ((drawn - totals * share) ** 2 / (totals * share * (1 - share))).sum(axis=1)
 
 
-def _moves(counts: pd.DataFrame) -> str:
+def _moved(counts: pd.DataFrame) -> list[Moved]:
+    """Return the names whose shares moved most."""
     shares = counts / counts.sum()
-    most = (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:SHOWN]
-    return ", ".join(f"{label} {shares.at[label, 'reference']:.1%} to {shares.at[label, 'new']:.1%}" for label in most)
+    most = (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:KEPT]
+    return [
+        Moved(name=str(name), before=float(shares.at[name, "reference"]), after=float(shares.at[name, "new"]))
+        for name in most
+    ]

@@ -7,10 +7,8 @@ from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
 from cl.detectors.new_labels import unseen
-from cl.evidence import monte_carlo_p, shown, too_few, wilson
+from cl.evidence import fallen, shown, too_few, wilson
 from cl.records import Finding
-
-ROUNDS = 4_999
 
 
 class Performance(Detector):
@@ -32,7 +30,7 @@ class Performance(Detector):
         has = min(len(before), len(after))
         if has < self.min_rows:
             return too_few(self.name, "performance", needs=self.min_rows, has=has)
-        p_value = _p_value(before, after, self.tolerance, alpha, seed)
+        p_value = _p_value(before, after, self.tolerance, seed)
         interval = wilson(float(after.mean()), len(after))
         return Finding(
             detector=self.name,
@@ -46,10 +44,10 @@ class Performance(Detector):
         )
 
 
-def _p_value(before: np.ndarray, after: np.ndarray, tolerance: float, alpha: float, seed: int) -> float:
+def _p_value(before: np.ndarray, after: np.ndarray, tolerance: float, seed: int) -> float:
     if np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all():
         return _fisher(before, after, tolerance)
-    return _permutation(before - tolerance, after, max(ROUNDS, int(np.ceil(10 / alpha))), seed)
+    return fallen(before - tolerance, after, seed)
 
 
 def _fisher(before: np.ndarray, after: np.ndarray, tolerance: float) -> float:
@@ -59,13 +57,3 @@ def _fisher(before: np.ndarray, after: np.ndarray, tolerance: float) -> float:
     right_after = int(after.sum())
     rows, right = len(before) + len(after), right_before + right_after
     return float(hypergeom.cdf(right_after, rows, right, len(after)))
-
-
-def _permutation(before: np.ndarray, after: np.ndarray, rounds: int, seed: int) -> float:
-    """Draw the smaller side out of all rows again and again; a large other side costs nothing."""
-    rng = np.random.default_rng(seed)
-    everything, size = np.concatenate([before, after]), min(len(before), len(after))
-    sums = np.array([everything[rng.choice(len(everything), size, replace=False)].sum() for _ in range(rounds)])
-    if len(after) == size:
-        return monte_carlo_p(-float(after.sum()), -sums)
-    return monte_carlo_p(float(before.sum()), sums)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cl.descriptors import describe, vocabulary
 from cl.detectors import Snapshot
 from cl.stores.local import write_text
 
@@ -20,7 +18,6 @@ MAX_CATEGORIES = 30
 MIN_ROWS = 2
 COMPONENTS = 3
 CATEGORICAL = ["label", "prediction"]
-WORD = re.compile(r"\w+")
 
 
 def write_drift_report(reference: Snapshot, new: Snapshot, folder: Path, *, seed: int) -> Path | None:
@@ -60,24 +57,15 @@ def _sample(snapshot: Snapshot, seed: int) -> Snapshot:
 def _describe(rows: Snapshot, reference: Snapshot, seed: int) -> pd.DataFrame:
     """Return the columns that are compared: cheap numbers about each text, and what the model made of it."""
     frame = rows.frame.reset_index(drop=True)
-    texts = frame["text"].astype(str)
-    columns = {
-        "characters": texts.str.len(),
-        "words": texts.map(lambda text: len(_words(text))),
-        "non_letter_share": texts.map(_non_letter_share),
-        "unknown_word_share": _unknown_shares(texts, reference, within=rows is reference),
+    known = vocabulary(reference.frame["text"].astype(str))
+    texts = describe(frame["text"].astype(str), known, among=rows is reference)
+    answers = {
         "confidence": frame["confidence"].astype(float),
         "label": frame["label"].astype(str),
         "prediction": frame["prediction"].astype(str),
     }
-    return pd.concat([pd.DataFrame(columns), _components(rows.embeddings, reference.embeddings, seed)], axis=1)
-
-
-def _unknown_shares(texts: pd.Series, reference: Snapshot, *, within: bool) -> pd.Series:
-    """Return each text's share of words that stand in no other text of the reference."""
-    counts = Counter(word for text in reference.frame["text"].astype(str) for word in set(_words(text)))
-    own = 1 if within else 0
-    return texts.map(lambda text: _share(_words(text), lambda word: counts[word] <= own))
+    components = _components(rows.embeddings, reference.embeddings, seed)
+    return pd.concat([texts, pd.DataFrame(answers), components], axis=1)
 
 
 def _components(embeddings: np.ndarray, reference: np.ndarray, seed: int) -> pd.DataFrame:
@@ -101,15 +89,3 @@ def _categories(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 def _capped(column: pd.Series, other: pd.Series) -> pd.Series:
     counts = pd.concat([column, other]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
     return column.where(column.isin(counts.index[:MAX_CATEGORIES]), "other")
-
-
-def _words(text: str) -> list[str]:
-    return WORD.findall(text.lower())
-
-
-def _non_letter_share(text: str) -> float:
-    return _share(text, lambda character: not (character.isalpha() or character.isspace()))
-
-
-def _share(parts: Sequence[str], counts: Callable[[str], bool]) -> float:
-    return sum(map(counts, parts)) / max(1, len(parts))

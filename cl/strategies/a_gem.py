@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from cl.config import PluginSpec, check_plugin
+from cl.settings import PluginSpec, check_plugin
 from cl.strategies import State, Step, Strategy, Update
 from cl.strategies.replay import kept
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from cl import plugins
 from cl.buffers import Buffer, Offer, View
-from cl.config import PluginSpec, check_plugin
+from cl.settings import PluginSpec, check_plugin
 from cl.strategies import State, Strategy, Update
 
 

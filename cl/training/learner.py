@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from cl import plugins
-from cl.config import Config, PluginSpec
-from cl.config import Model as ModelSettings
+from cl.config import Config
 from cl.errors import ConfigError
+from cl.settings import Model as ModelSettings
+from cl.settings import PluginSpec
 from cl.tasks import Encoded, Task
 from cl.training.closed_head import ClosedHead
 from cl.training.head import Head

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from cl.config import TrainingSettings
 from cl.errors import DivergedError
+from cl.settings import TrainingSettings
 from cl.strategies import Lesson, Step, Strategy, Update
 from cl.training.batching import Batch, collate, shuffled
 from cl.training.best import Best

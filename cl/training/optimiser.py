@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cl.config import TrainingSettings
+from cl.settings import TrainingSettings
 from cl.training.learner import Learner
 
 

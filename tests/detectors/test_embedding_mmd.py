@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from scipy.stats import kstest
 
 from cl.detectors import Snapshot
-from cl.detectors.embedding_mmd import EmbeddingMmd, _discrepancies
+from cl.detectors.embedding_mmd import EmbeddingMmd, _distances, _mapped, _median_distance
 
 
 def embedded(rows: int, seed: int, *, shift: float = 0.0, width: int = 64) -> Snapshot:
@@ -28,25 +29,28 @@ def test_a_tenth_of_the_rows_in_a_new_place_is_an_alarm() -> None:
     assert EmbeddingMmd().detect(embedded(500, 0), mixed, alpha=0.01, seed=0).drifted
 
 
-def test_the_matrix_products_give_the_estimate_of_the_paper() -> None:
-    rng = np.random.default_rng(0)
-    kernel = rng.uniform(size=(9, 9))
-    kernel = kernel + kernel.T
-    np.fill_diagonal(kernel, 0)
-    x, y = [0, 1, 2, 3], [4, 5, 6, 7, 8]
-    within_x = kernel[np.ix_(x, x)].sum() / (4 * 3)
-    within_y = kernel[np.ix_(y, y)].sum() / (5 * 4)
-    expected = within_x + within_y - 2 * kernel[np.ix_(x, y)].mean()
-    sides = np.array([[0] * 4 + [1] * 5])
-    assert _discrepancies(kernel, sides)[0] == pytest.approx(expected)
-    assert _discrepancies(kernel - 0.7 * (1 - np.eye(9)), sides)[0] == pytest.approx(expected)
+def test_the_means_of_the_features_are_as_far_apart_as_the_kernel_says() -> None:
+    x, y = embedded(60, 0, width=8).embeddings, embedded(40, 1, width=8, shift=0.8).embeddings
+    rows = np.concatenate([x, y])
+    apart = ((rows[:, None] - rows[None]) ** 2).sum(-1)
+    kernel = np.exp(-apart / _median_distance(rows))
+    expected = kernel[:60, :60].mean() + kernel[60:, 60:].mean() - 2 * kernel[:60, 60:].mean()
+    mapped = _mapped(rows, 20_000, np.random.default_rng(0))
+    sides = np.repeat([[False, True]], [60, 40], axis=1)
+    assert _distances(mapped, sides)[0] == pytest.approx(expected, rel=0.02)
 
 
-def test_a_strict_alpha_gets_as_many_permutations_as_an_alarm_takes() -> None:
+def test_what_no_permutation_reaches_has_a_p_value_beyond_their_number() -> None:
     finding = EmbeddingMmd(permutations=99).detect(
-        embedded(60, 0, width=8), embedded(60, 1, shift=2.0, width=8), alpha=0.001, seed=0
+        embedded(60, 0, width=8), embedded(60, 1, shift=2.0, width=8), alpha=1e-5, seed=0
     )
-    assert finding.p_value is not None and finding.p_value < 0.001 / 4
+    assert finding.drifted and finding.p_value is not None and finding.p_value < 1e-6
+
+
+def test_p_values_of_like_sides_are_uniform() -> None:
+    sides = ((embedded(80, 2 * at, width=8), embedded(50, 2 * at + 1, width=8)) for at in range(200))
+    found = [EmbeddingMmd(permutations=99, features=32).detect(*one, alpha=0.05, seed=0).p_value for one in sides]
+    assert kstest(found, "uniform").pvalue > 0.001
 
 
 def test_fewer_than_99_permutations_are_refused() -> None:
@@ -59,4 +63,4 @@ def test_large_sides_are_sampled_and_compared_in_seconds() -> None:
     started = time.perf_counter()
     finding = EmbeddingMmd().detect(reference, new, alpha=0.01, seed=0)
     assert time.perf_counter() - started < 5  # a third of a second on an idle machine
-    assert "1000 rows beside 1000" in finding.summary
+    assert "5000 rows beside 5000" in finding.summary

@@ -1,0 +1,47 @@
+"""Cheap numbers about texts that mean the same in every language that has letters and spaces."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+WORD = re.compile(r"\w+")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case."""
+    return WORD.findall(text.lower())
+
+
+def vocabulary(texts: pd.Series) -> Counter[str]:
+    """Return in how many texts each word stands."""
+    return Counter(word for text in texts for word in set(words_of(text)))
+
+
+def describe(texts: pd.Series, known: Counter[str], *, among: bool) -> pd.DataFrame:
+    """Return length in characters and words, and the shares of characters and words that are out of the ordinary.
+
+    Args:
+        texts: any texts.
+        known: the reference's vocabulary.
+        among: whether the texts are those that ``known`` was counted on; a word that stands in its own text alone
+            is then unknown, as it is to every other text.
+    """
+    own = 1 if among else 0
+    return pd.DataFrame(
+        {
+            "characters": texts.str.len().astype(float),
+            "words": texts.map(lambda text: float(len(words_of(text)))),
+            "non_letter_share": texts.map(
+                lambda text: _share(text, lambda letter: not (letter.isalpha() or letter.isspace()))
+            ),
+            "unknown_word_share": texts.map(lambda text: _share(words_of(text), lambda word: known[word] <= own)),
+        }
+    )
+
+
+def _share(parts: Sequence[str], counts: Callable[[str], bool]) -> float:
+    return sum(map(counts, parts)) / max(1, len(parts))
