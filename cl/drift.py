@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config
 from cl.detectors import Snapshot
-from cl.detectors.new_labels import unseen
+from cl.detectors.new_labels import strange
 from cl.evidence import holm, spending
 from cl.records import SPLITS, Drift, Finding
 
@@ -47,11 +48,14 @@ def drift(
     from cl.training.snapshot import snapshot
     from cl.training.version import load_history, load_reference
 
+    learner = load_learner(champion)
+    few = _few(rows, config.drift.max_rows, _seed(config.seed, experience, "rows"))
+    seen = replace(snapshot(learner, few), labels=learner.task.classes(rows) if len(few) < len(rows) else None)
     return compare(
         config,
         experience,
         load_reference(champion),
-        snapshot(load_learner(champion), rows),
+        seen,
         promotion_score=load_history(champion).score,
         folder=folder / "drift",
         check=check,
@@ -79,7 +83,8 @@ def compare(
         folder: where the report goes.
         check: which check of this stream it is, from 1.
     """
-    new_labels = sorted(set(unseen(new).explode().dropna()))
+    every = new.frame["label"] if new.labels is None else new.labels
+    new_labels = sorted(set(strange(every, new.known_labels).explode().dropna()))
     if reference is None:
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
     level = spending(config.drift.alpha, check)
@@ -114,6 +119,10 @@ def corrected(findings: list[Finding], alpha: float) -> list[Finding]:
         finding.model_copy(update={"drifted": alarms.get(index, finding.drifted)})
         for index, finding in enumerate(findings)
     ]
+
+
+def _few(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    return rows if len(rows) <= most else rows.sample(most, random_state=seed).sort_index(ignore_index=True)
 
 
 def _report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:

@@ -137,6 +137,10 @@ def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentence
 
     found = drift(config, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
     assert found.drifted and found.new_labels == ["lamp"] and found.promotion_score == 0.5
+    few = tiny_config(drift={"report": "off", "max_rows": 20})
+    sampled = drift(few, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
+    assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in sampled.findings}
+    assert any("embeddings of 20 rows" in one.summary for one in sampled.findings)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in found.findings}
 
 

@@ -23,12 +23,14 @@ class Snapshot:
 
     ``frame`` has one row each: ``id``, ``text``, ``label`` (text classification: the label; tokens: the
     sentence's entity types joined by a space), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: was
-    the prediction right). ``embeddings`` is float32, rows by width, in the same order.
+    the prediction right). ``embeddings`` is float32, rows by width, in the same order. ``labels`` are those of all
+    rows, where the frame holds a sample of them; None where it holds them all.
     """
 
     frame: pd.DataFrame
     embeddings: np.ndarray
     known_labels: tuple[str, ...] = ()
+    labels: pd.Series | None = None
 
 
 class Detector(Plugin):

@@ -26,7 +26,7 @@ class NewLabels(Detector):
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""
-        strangers = unseen(new)
+        strangers = strange(new.frame["label"] if new.labels is None else new.labels, new.known_labels)
         rows = int(strangers.map(bool).sum())
         return Finding(
             detector=self.name,
@@ -38,16 +38,20 @@ class NewLabels(Detector):
 
 
 def unseen(snapshot: Snapshot) -> pd.Series:
-    """Return, for each row, the list of its labels that the model does not know.
+    """Return, for each row of the frame, the list of its labels that the model does not know."""
+    return strange(snapshot.frame["label"], snapshot.known_labels)
+
+
+def strange(labels: pd.Series, known_labels: tuple[str, ...]) -> pd.Series:
+    """Return, for each row's label, the list of what the model does not know of it.
 
     A model of tokens knows the label O, and its rows carry entity types joined by a space; every other
     label is one name, spaces and all.
     """
-    known = set(snapshot.known_labels)
-    labels = snapshot.frame["label"].astype(object)
+    known = set(known_labels)
     if "O" in known:
-        return labels.map(lambda label: [one for one in label.split() if one not in known])
-    return labels.map(lambda label: [] if label in known else [label])
+        return labels.astype(object).map(lambda label: [one for one in label.split() if one not in known])
+    return labels.astype(object).map(lambda label: [] if label in known else [label])
 
 
 def _summary(counts: pd.Series, rows: int, min_rows: int) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cl.records import Cycle, Evaluation, LedgerEntry, Record, Score
+from cl.records import Cycle, Evaluation, Finding, LedgerEntry, Record, Score
 from cl.reports import plots
 from cl.stores.local import write_text
+
+TextsOf = Callable[[str, list[str]], Mapping[str, str]]
 
 EXAMPLES = 10
 LATEST = 4
@@ -54,6 +57,7 @@ def write_report(
     *,
     name: str,
     quarantine: Mapping[str, pd.DataFrame],
+    texts: TextsOf = lambda experience, ids: {},
 ) -> Path:
     """Write the report and return its path; what people wrote is escaped, and nothing in it can run or load.
 
@@ -63,6 +67,7 @@ def write_report(
         path: the HTML file; its folder is made.
         name: the model's name.
         quarantine: experience -> rows set aside, with columns id, reason and row.
+        texts: (experience, ids) -> id -> text, of those rows that are still there.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -75,6 +80,7 @@ def write_report(
     )
     environment.filters |= {"percent": _percent, "points": _points, "number": _number, "day": _day}
     environment.globals |= {"icon": plots.icon, "change": plots.change, "score_of": plots.score_of, "pairs": pairs}
+    environment.globals |= {"shares": plots.shares, "examples_of": partial(examples_of, texts)}
     page = environment.get_template("template.html").render(
         name=name,
         made=datetime.now(UTC),
@@ -87,6 +93,12 @@ def write_report(
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
+
+
+def examples_of(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[str, str]]:
+    """Return id and text of the rows that show a finding best; a row that was forgotten has no text."""
+    found = texts(cycle.experience.id, finding.examples)
+    return [(id, found.get(id, "(no longer there)")[:LONGEST]) for id in finding.examples]
 
 
 def standing(cycles: list[Cycle], entries: list[LedgerEntry]) -> Standing:

@@ -7,7 +7,7 @@ from math import ceil, floor, isfinite
 
 from markupsafe import Markup
 
-from cl.records import Cycle
+from cl.records import Cycle, Moved
 
 WIDTH = 1016
 MOST_BARS = 24
@@ -26,6 +26,19 @@ def icon(name: str) -> Markup:
     """Return a verdict's shape, or that of `drift` or `before`, at the size of a letter."""
     shape = {**SHAPES, "drift": DRIFT, "before": BEFORE}[name]
     return Markup('<svg class="icon" viewBox="-1.25 -1.25 2.5 2.5" aria-hidden="true">{}</svg>').format(shape)
+
+
+def shares(one: Moved, among: Sequence[Moved]) -> Markup:
+    """Return two bars, the share before above the share after, at one scale with the others."""
+    most = max((share for moved in among for share in (moved.before, moved.after)), default=1.0) or 1.0
+    bars = [
+        f'<rect y="{y}" width="{max(0.5, 120 * share / most):.1f}" height="5" class="{style}"/>'
+        for y, share, style in ((1, one.before, "was"), (7, one.after, "is"))
+    ]
+    told = f"{one.name}: {one.before:.1%} to {one.after:.1%}"
+    return Markup('<svg width="122" height="13" role="img" aria-label="{}">{}</svg>').format(
+        told, Markup("".join(bars))
+    )
 
 
 def timeline(cycles: list[Cycle]) -> Markup:
