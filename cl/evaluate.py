@@ -11,6 +11,7 @@ import pandas as pd
 
 from cl.config import Config
 from cl.records import Evaluation, Score
+from cl.training.best_version import load_best, with_best
 from cl.training.inference import Answers, answer, predict
 from cl.training.learner import Learner, load_learner
 
@@ -46,7 +47,9 @@ def evaluate(
     before, before_answers = _champion(champion, tests)
     newest = experiences[-1]
     grown: Matrix = {**matrix, newest: {score.experience: score.value for score in scores}}
-    table = _table(learner, tests, answers, before_answers)
+    table = with_best(
+        _table(learner, tests, answers, before_answers), load_best(champion) if champion is not None else None
+    )
     path = folder / "predictions.parquet"
     table.to_parquet(path, index=False)
     return Evaluation(

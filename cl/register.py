@@ -7,12 +7,15 @@ import subprocess
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+import pandas as pd
+
 from cl.config import Config
 from cl.detectors import Snapshot
 from cl.records import Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
 from cl.stores.local import MANIFEST, write_manifest
+from cl.training.best_version import best_rows, save_best
 from cl.training.learner import load_learner
 from cl.training.snapshot import snapshot
 from cl.training.version import History, load_history, save_history, save_reference
@@ -61,6 +64,7 @@ def register(
             },
         )
         save_history(history, folder)
+        save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
@@ -99,8 +103,6 @@ def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str
 
     Later experiences are compared with them; at most ``drift.reference_rows`` are drawn.
     """
-    import pandas as pd
-
     held_out = pd.concat([rows_of(learnt, split) for split in ("validation", "test")])
     if len(held_out) > config.drift.reference_rows:
         held_out = held_out.sample(config.drift.reference_rows, random_state=config.seed)

@@ -57,6 +57,7 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     rows = pd.read_parquet(found.predictions)
     assert list(rows.columns) == [
         "experience", "id", "target", "challenger", "challenger_score", "confidence", "champion", "champion_score",
+        "best_score",
     ]  # fmt: skip
     assert [score.experience for score in found.challenger] == ["a", "b"]
     assert found.champion[1].value == 0.0, "the champion has never seen the label 'box'"

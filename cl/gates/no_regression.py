@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from cl.evidence import TIE
+from cl.evidence import TIE, bootstrap_means, is_loss
 from cl.gates import Gate
 from cl.records import Evaluation, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CELLS = 4_000_000
-"""Bootstrap counts held in memory at once."""
 
 
 class NoRegression(Gate):
@@ -62,7 +59,7 @@ class NoRegression(Gate):
         told = self._told(name, mean, rows=len(difference), means=means)
         if mean >= -self.margin - TIE:
             return _Comparison(True, mean, told)
-        if sure >= 1 - level and 0.5 ** len(difference) <= level:  # else a sign test could not show it either
+        if is_loss(means, len(difference), level):
             return _Comparison(False, mean, f"{told}; that is a loss with {_percent(sure)} confidence")
         return _Comparison(True, mean, f"{told}; too few rows to call it a loss ({_percent(sure)} confidence)")
 
@@ -88,19 +85,6 @@ class _Comparison:
     passed: bool
     measured: float
     why: str
-
-
-def bootstrap_means(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
-    """Return the means of bootstrap samples.
-
-    Equal values are drawn together, by how often each comes up (multinomial): a hundred thousand right-or-wrong
-    rows cost as much as three. Values are rounded to a hundredth of a point, which bounds how many there are.
-    """
-    distinct, counts = np.unique(np.round(values, 4), return_counts=True)
-    rng, total = np.random.default_rng(seed), len(values)
-    chunk = max(1, CELLS // len(distinct))
-    sizes = [min(chunk, resamples - start) for start in range(0, resamples, chunk)]
-    return np.concatenate([rng.multinomial(total, counts / total, size=size) @ distinct / total for size in sizes])
 
 
 def _percent(share: float) -> str:

@@ -5,6 +5,7 @@
     learner.json  head.safetensors  encoder/  tokenizer/     the model
     strategies/NAME/                                         each strategy's state: rows.parquet, tensors.safetensors
     reference/                                               the drift reference: frame.parquet, embeddings.safetensors
+    best.parquet                                             row scores of the best version so far on each experience
     history.json                                             what it has learnt, its accuracy matrix, its lineage
     manifest.json                                            SHA-256 of every file above
 """

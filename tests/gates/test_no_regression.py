@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.gates.no_regression import NoRegression, bootstrap_means
+from cl.evidence import bootstrap_means
+from cl.gates.no_regression import NoRegression
 
 
 def judged(gate: NoRegression, evaluation, rows: pd.DataFrame):

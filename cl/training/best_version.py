@@ -1,0 +1,46 @@
+"""Beside the champion stands the best version ever: its score on each test row, carried from version to version.
+
+So small losses that every gate accepts cannot add up unseen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+
+def with_best(table: pd.DataFrame, earlier: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the table with a column ``best_score``: each row's score by the best version so far on its experience.
+
+    That is the champion, or an older version whose rows the champion carries; none where there is no champion.
+    """
+    if "champion_score" not in table:
+        return table
+    best = table["champion_score"].astype(float)
+    if earlier is not None and len(earlier):
+        known = earlier.set_index(["experience", "id"])["score"]
+        older = pd.Series(known.reindex(pd.MultiIndex.from_frame(table[["experience", "id"]])).to_numpy(), table.index)
+        mean = best.fillna(0.0).groupby(table["experience"]).transform("mean")
+        best = best.where(~(older.groupby(table["experience"]).transform("mean") > mean), older)
+    return table.assign(best_score=best)
+
+
+def best_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return experience, id and score of every test row by the best version, the challenger among them."""
+    scores = predictions["challenger_score"].astype(float)
+    if "best_score" in predictions:
+        means = predictions.groupby("experience")[["challenger_score", "best_score"]].transform("mean")
+        scores = scores.where(~(means["best_score"] > means["challenger_score"]), predictions["best_score"])
+    return predictions[["experience", "id"]].assign(score=scores)
+
+
+def save_best(rows: pd.DataFrame, folder: Path) -> None:
+    """Write experience, id and score of every test row, as the best version so far on its experience has it."""
+    rows.to_parquet(folder / "best.parquet", index=False)
+
+
+def load_best(folder: Path) -> pd.DataFrame | None:
+    """Read what `save_best` wrote; None where a version does not carry it."""
+    path = folder / "best.parquet"
+    return pd.read_parquet(path) if path.exists() else None
