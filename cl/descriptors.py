@@ -6,8 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
+from cl.records import Moved
+
+KEPT = 10
 WORD = re.compile(r"\w+")
 
 
@@ -41,6 +45,19 @@ def describe(texts: pd.Series, known: Counter[str], *, among: bool) -> pd.DataFr
             "unknown_word_share": texts.map(lambda text: _share(words_of(text), lambda word: known[word] <= own)),
         }
     )
+
+
+def moved_words(before: pd.Series, after: pd.Series) -> list[Moved]:
+    """Return the words whose share of the texts differs most, in standard errors; none where a side has no texts."""
+    if before.empty or after.empty:
+        return []
+    old, new = vocabulary(before), vocabulary(after)
+    words = sorted({*old, *new})
+    shares = np.array([[old[word] / len(before), new[word] / len(after)] for word in words]).reshape(-1, 2)
+    pooled = shares.mean(axis=1)
+    errors = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-9) * (1 / len(before) + 1 / len(after)))
+    order = np.argsort(-np.abs(shares[:, 1] - shares[:, 0]) / errors, kind="stable")[:KEPT]
+    return [Moved(name=words[at], before=float(shares[at, 0]), after=float(shares[at, 1])) for at in order]
 
 
 def _share(parts: Sequence[str], counts: Callable[[str], bool]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from cl import plugins
 from cl.config import Config
 from cl.detectors import Snapshot
 from cl.detectors.new_labels import strange
-from cl.evidence import holm, spending
+from cl.evidence import calmed, holm, scatter, shown, spending
 from cl.records import SPLITS, Drift, Finding
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ def drift(
     rows_of: Callable[[list[str], str], pd.DataFrame],
     folder: Path,
     check: int = 1,
+    quiet: Sequence[Drift] = (),
 ) -> Drift:
     """Compare all rows of an experience, as the champion sees them, with the champion's reference.
 
@@ -39,6 +40,7 @@ def drift(
         rows_of: returns the rows of experiences (ids, split).
         folder: Evidently's report is written into its subfolder ``drift``.
         check: which check of this stream it is, from 1; the chance of a false alarm is shared out over all of them.
+        quiet: earlier checks of this stream that found nothing.
     """
     rows = pd.concat([rows_of([experience], split) for split in SPLITS], ignore_index=True)
     if champion is None:
@@ -59,6 +61,7 @@ def drift(
         promotion_score=load_history(champion).score,
         folder=folder / "drift",
         check=check,
+        quiet=quiet,
     )
 
 
@@ -71,6 +74,7 @@ def compare(
     promotion_score: float | None,
     folder: Path,
     check: int = 1,
+    quiet: Sequence[Drift] = (),
 ) -> Drift:
     """Run the configured detectors, correct over them, and write Evidently's report.
 
@@ -82,13 +86,15 @@ def compare(
         promotion_score: the champion's score when it was promoted, for the record.
         folder: where the report goes.
         check: which check of this stream it is, from 1.
+        quiet: earlier checks that found nothing; from enough of them each detector learns how it scatters here.
     """
     every = new.frame["label"] if new.labels is None else new.labels
     new_labels = sorted(set(strange(every, new.known_labels).explode().dropna()))
     if reference is None:
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
     level = spending(config.drift.alpha, check)
-    findings = corrected(detect(config, experience, reference, new, level), level)
+    found = calibrated(detect(config, experience, reference, new, level), quiet)
+    findings = [explained(config, one, reference, new) for one in corrected(found, level)]
     return Drift(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),
@@ -111,10 +117,40 @@ def detect(config: Config, experience: str, reference: Snapshot, new: Snapshot, 
     return findings
 
 
+def calibrated(findings: list[Finding], quiet: Sequence[Drift]) -> list[Finding]:
+    """Return the findings, each with how much wider its detector's quiet checks scattered than its test says.
+
+    Months differ a little even when nothing happens, and with many rows a test sees every little. What quiet
+    checks of this stream have shown is the measure; it never makes a detector less cautious.
+    """
+    history: dict[str, list[float]] = {}
+    for check in quiet:
+        for past in check.findings:
+            if past.p_value is not None:
+                history.setdefault(past.detector, []).append(past.p_value)
+    return [_scattered(one, scatter(history.get(one.detector, []))) for one in findings]
+
+
+def _scattered(finding: Finding, spread: float) -> Finding:
+    if finding.p_value is None or spread <= 1:
+        return finding
+    told = f"quiet checks scattered {spread:.1f} times as widely: {shown(calmed(finding.p_value, spread))}"
+    return finding.model_copy(update={"spread": spread, "summary": f"{finding.summary}; {told}"})
+
+
+def explained(config: Config, finding: Finding, reference: Snapshot, new: Snapshot) -> Finding:
+    """Return an alarm with what moved and the rows that show it; the rest as it is."""
+    if not finding.drifted:
+        return finding
+    spec = next(one for one in config.drift.detectors if plugins.build("detectors", one).name == finding.detector)
+    return plugins.build("detectors", spec).explain(finding, reference, new)
+
+
 def corrected(findings: list[Finding], alpha: float) -> list[Finding]:
     """Return the findings after Holm's correction; rules, which have no p-value, keep their own opinion."""
     tested = [index for index, finding in enumerate(findings) if finding.p_value is not None]
-    alarms = dict(zip(tested, holm([findings[index].p_value or 0.0 for index in tested], alpha), strict=True))
+    weighed = [calmed(findings[index].p_value or 0.0, findings[index].spread) for index in tested]
+    alarms = dict(zip(tested, holm(weighed, alpha), strict=True))
     return [
         finding.model_copy(update={"drifted": alarms.get(index, finding.drifted)})
         for index, finding in enumerate(findings)

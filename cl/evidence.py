@@ -17,6 +17,7 @@ CELLS = 4_000_000
 """Bootstrap counts held in memory at once."""
 ENOUGH_EXTREME = 10
 SMALLEST_P = 1e-12
+ENOUGH_QUIET = 8
 SUM_OF_SHARES = 2.109742801236892
 """The sum of 1 / (n log² n) over all n from 2."""
 
@@ -50,10 +51,40 @@ def spending(alpha: float, check: int) -> float:
     over checks as if they were independent (alpha-spending: Tian and Ramdas, 2021, section 2). The shares fall
     almost as slowly as a sum that converges can.
 
-    >>> sum(spending(0.05, check) for check in range(1, 100_000)) < 0.05
+    >>> bool(sum(spending(0.05, check) for check in range(1, 100_000)) < 0.05)
     True
     """
     return alpha / (SUM_OF_SHARES * (check + 1) * np.log(check + 1) ** 2)
+
+
+def scatter(quiet: Sequence[float]) -> float:
+    """Return how much wider statistics scatter than their test says, going by p-values of quiet checks; at least 1.
+
+    The median of the p-values, as chi-squared with one degree of freedom, over the median that it should have
+    (genomic control: Devlin and Roeder, 1999). Not the median itself is taken but what it exceeds with 90 % confidence
+    (order statistics), so that a few checks that look lively by chance do not blunt a detector.
+
+    >>> [round(scatter(one), 1) for one in ([0.9, 0.5, 0.1] * 10, [0.5, 0.05, 0.01] * 10)]
+    [1.0, 8.4]
+    """
+    from scipy.stats import binom, chi2
+
+    if len(quiet) < ENOUGH_QUIET:
+        return 1.0
+    statistics = np.sort(chi2.isf(np.clip(quiet, SMALLEST_P, 1.0), 1))
+    bound = statistics[max(0, int(binom.ppf(0.1, len(quiet), 0.5)) - 1)]
+    return max(1.0, float(bound / chi2.median(1)))
+
+
+def calmed(p_value: float, spread: float) -> float:
+    """Return a p-value for a statistic that scatters so much wider than its test says.
+
+    >>> calmed(0.01, 1.0), round(calmed(0.01, 2.0), 3)
+    (0.01, 0.069)
+    """
+    from scipy.stats import chi2
+
+    return p_value if spread <= 1 else float(chi2.sf(chi2.isf(max(p_value, SMALLEST_P), 1) / spread, 1))
 
 
 def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:

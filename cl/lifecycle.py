@@ -64,7 +64,7 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
     champion = stores.champion_folder(start.champion)
     history = load_history(champion) if champion else History()
     quiet = [one for one in waiting_since(stores, history) if one != experience.id]
-    rows_of = stores.experiences.rows_of
+    rows_of, past = stores.experiences.rows_of, stores.registry.cycles()
 
     def do(stage: Callable[..., Any]) -> Callable[..., Any]:
         return journal.once(stage, step)
@@ -77,9 +77,9 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         rows_of=rows_of,
         folder=journal.folder,
         check=max(1, stores.experiences.place(experience.id)),
+        quiet=[one.drift for one in past if one.decision.action == "none" and not one.drift.drifted],
     )
     waiting_rows = sum(stores.experiences.get(one).rows["train"] for one in [*quiet, experience.id])
-    past = stores.registry.cycles()
     known = situation(past, waiting_rows=waiting_rows, first=champion is None, now=start.started_at)
     decision = do(decide)(config, validation, seen, known)
     training = evaluation = gates = promotion = None

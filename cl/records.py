@@ -61,11 +61,13 @@ that mean something else than they did."""
 
 
 class Moved(Record):
-    """A class or a word whose share of the rows has changed."""
+    """A class or a word whose share of the rows has changed; or a slice of the rows whose score has."""
 
     name: str
-    before: float = Field(description="Share in the reference, 0 to 1")
-    after: float = Field(description="Share in the new rows, 0 to 1")
+    before: float = Field(description="Share in the reference, or score on it, 0 to 1")
+    after: float = Field(description="Share in the new rows, or score on them, 0 to 1")
+    low: float | None = Field(default=None, description="A score's 95 % interval on the new rows")
+    high: float | None = None
 
 
 class Finding(Record):
@@ -76,6 +78,9 @@ class Finding(Record):
     drifted: bool
     p_value: float | None = Field(default=None, description="None where the detector is a rule, not a test")
     statistic: float | None = None
+    spread: float = Field(
+        default=1.0, description="How much wider than its test says a detector's own quiet checks have scattered"
+    )
     summary: str = Field(description="One sentence for people, with the numbers")
     moved: list[Moved] = Field(default_factory=list, description="Classes or words that moved most, the first most")
     examples: list[str] = Field(default_factory=list, description="Ids of rows that show it best")

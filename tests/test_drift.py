@@ -93,6 +93,45 @@ def test_the_correction_takes_back_what_one_test_alone_would_call_drift() -> Non
     assert [finding.drifted for finding in corrected([*each, rule], alpha=0.01)] == [False, False, True]
 
 
+def test_a_detector_that_is_restless_in_quiet_months_must_see_more() -> None:
+    restless = [
+        Drift(experience=str(at), drifted=False, findings=[
+            Finding(detector="performance", kind="performance", drifted=False, p_value=0.01, summary="")
+        ])
+        for at in range(12)
+    ]  # fmt: skip
+    reference, new = world(500, 0), world(250, 1, right=0.79)
+
+    def checked(quiet: list[Drift]) -> Finding:
+        found = compare(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), quiet=quiet)
+        return next(one for one in found.findings if one.detector == "performance")
+
+    calm, wary = checked([]), checked(restless)
+    assert calm.drifted and calm.spread == 1.0
+    assert not wary.drifted and wary.p_value == calm.p_value
+    assert wary.spread > 10 and "quiet checks scattered 14.6 times as widely" in wary.summary
+
+
+def test_an_alarm_names_what_moved_and_twenty_rows_that_show_it() -> None:
+    reference, new = world(500, 0), world(250, 1, right=0.6)
+    new.frame.loc[new.frame["label"] == "loan", "score"] = 0.0
+    new.frame.loc[new.frame["label"] == "loan", "text"] = "my loan please"
+    finding = next(one for one in seen(reference, new).findings if one.detector == "performance")
+    assert finding.drifted and finding.moved[0].name == "loan" and finding.moved[0].after == 0.0
+    assert finding.moved[0].low == 0.0 and 0 < finding.moved[0].high < 0.1
+    wrong = new.frame[new.frame["id"].isin(finding.examples)]
+    assert len(finding.examples) == 20 and not wrong["score"].any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"), [({"shift": 0.15}, "inputs"), ({"mix": [0.6, 0.1, 0.1, 0.1, 0.1]}, "labels")]
+)
+def test_every_alarm_shows_rows(changed, kind) -> None:
+    found = [one for one in seen(world(500, 0), world(250, 1, **changed)).findings if one.drifted]
+    assert kind in {one.kind for one in found}
+    assert all(len(one.examples) == 20 for one in found)
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_hardly_any_rows_are_no_drift_and_no_error(rows) -> None:
     found = seen(world(500, 0), world(rows, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from cl.evidence import holm, monte_carlo_p, shown, simulated_p, spending, wilson
+from cl.evidence import calmed, holm, monte_carlo_p, scatter, shown, simulated_p, spending, wilson
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,22 @@ def test_a_simulated_p_value_goes_on_where_counting_ends() -> None:
         assert 0.2 < simulated_p(observed, draws) / chi2.sf(observed, 5) < 5
     assert simulated_p(30.0, np.zeros(99)) == monte_carlo_p(30.0, np.zeros(99))
     assert simulated_p(1e9, draws) > 0
+
+
+def test_quiet_checks_that_scatter_as_their_test_says_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    spreads = [scatter(rng.uniform(size=30)) for _ in range(300)]
+    assert np.mean([spread > 1 for spread in spreads]) < 0.2 and np.mean(spreads) < 1.05
+    assert scatter(rng.uniform(0, 0.01, size=7)) == 1.0, "seven checks are too few to learn from"
+
+
+def test_quiet_checks_that_scatter_three_times_as_widely_are_learnt_from() -> None:
+    wide = np.random.default_rng(0).normal(size=400) ** 2 * 3
+    spread = scatter(chi2.sf(wide, 1))
+    assert 2 < spread < 3.2
+    calm = [calmed(float(chi2.sf(one, 1)), spread) for one in wide]
+    assert np.mean(np.array(calm) <= 0.05) < 0.09 < np.mean(chi2.sf(wide, 1) <= 0.05)
+
+
+def test_calming_never_makes_a_p_value_smaller() -> None:
+    assert all(calmed(p, spread) >= p for p in (1e-9, 0.01, 0.5, 1.0) for spread in (1.0, 1.5, 40.0))

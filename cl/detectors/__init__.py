@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+EXAMPLES = 20
+MOST_TEXTS = 20_000
+"""Texts of each side whose words are counted for an explanation."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Rows as a model sees them.
@@ -43,6 +48,40 @@ class Detector(Plugin):
         data and how much is needed, never an exception.
         """
         raise NotImplementedError
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray | None:
+        """Return how well each new row shows what this detector looks for, the best highest; None: it cannot say."""
+        return None
+
+    def explain(self, finding: Finding, reference: Snapshot, new: Snapshot) -> Finding:
+        """Return an alarm with what moved most and the rows that show it best, where it does not say so yet.
+
+        As it stands: the words whose share moved most, and the rows that `shows` ranks first.
+        """
+        from cl.descriptors import moved_words
+
+        texts = (one.frame["text"].astype(str).head(MOST_TEXTS) for one in (reference, new))
+        ranks = None if finding.examples else self.shows(reference, new)
+        return finding.model_copy(
+            update={
+                "moved": finding.moved or moved_words(*texts),
+                "examples": finding.examples if ranks is None else top(new, ranks),
+            }
+        )
+
+
+def top(new: Snapshot, ranks: np.ndarray) -> list[str]:
+    """Return the ids of the rows that rank highest; rows that rank below zero show nothing."""
+    import numpy as np
+
+    order = np.argsort(-ranks, kind="stable")[:EXAMPLES]
+    return [str(new.frame["id"].iloc[at]) for at in order if ranks[at] >= 0]
+
+
+def towards(reference: Snapshot, new: Snapshot) -> np.ndarray:
+    """Return how far each new row lies in the direction in which the mean of the embeddings moved."""
+    middle = (reference.embeddings.mean(axis=0) + new.embeddings.mean(axis=0)) / 2
+    return (new.embeddings - middle) @ (new.embeddings.mean(axis=0) - reference.embeddings.mean(axis=0))
 
 
 def few(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:

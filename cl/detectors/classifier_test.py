@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.detectors import Detector, Snapshot
+from cl.detectors import Detector, Snapshot, towards
 from cl.evidence import shown, too_few
 from cl.records import Finding
 
@@ -43,6 +43,10 @@ class ClassifierTest(Detector):
             summary=f"a classifier telling {len(after)} new rows from {len(before)} of the reference: "
             f"area under the curve {area:.2f} ({shown(p_value)})",
         )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return how far each new row lies where the embeddings went."""
+        return towards(reference, new)
 
 
 def _separate(before: np.ndarray, after: np.ndarray, *, test: int, strength: float) -> dict[str, float]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
 from cl.evidence import shown, too_few
 from cl.records import Finding
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Confidence(Detector):
@@ -41,3 +45,8 @@ class Confidence(Detector):
             summary=f"the champion's confidence: mean {before.mean():.2f} to {after.mean():.2f}, "
             f"distributions {statistic:.2f} apart ({shown(p_value)})",
         )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return how unsure the champion is of each row, or how sure where it became surer."""
+        before, after = (one.frame["confidence"].to_numpy(dtype=float) for one in (reference, new))
+        return after if after.mean() > before.mean() else 1 - after

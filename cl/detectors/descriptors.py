@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cl.descriptors import describe, vocabulary, words_of
-from cl.detectors import Detector, Snapshot
+from cl.descriptors import describe, moved_words, vocabulary, words_of
+from cl.detectors import EXAMPLES, Detector, Snapshot
 from cl.evidence import shown, too_few
-from cl.records import Finding, Moved
+from cl.records import Finding
 
-KEPT, SHOWN, EXAMPLES = 10, 3, 20
+SHOWN = 3
 
 
 class Descriptors(Detector):
@@ -39,7 +38,7 @@ class Descriptors(Detector):
         distances = {column: _distance(described[0][column], described[1][column]) for column in described[0]}
         most = min(distances, key=lambda column: distances[column][1])
         p_value = min(1.0, len(distances) * distances[most][1])
-        moved = _moved(known, len(before), after)
+        moved = moved_words(before, after)
         return Finding(
             detector=self.name,
             kind="inputs",
@@ -67,17 +66,6 @@ def _distance(before: pd.Series, after: pd.Series) -> tuple[float, float]:
         warnings.simplefilter("ignore", RuntimeWarning)  # scipy says so when it takes the asymptotic p-value
         result = ks_2samp(before, after)
     return float(result.statistic), float(result.pvalue)
-
-
-def _moved(known: dict[str, int], rows: int, after: pd.Series) -> list[Moved]:
-    """Return the words whose share of the texts differs most, in standard errors."""
-    new = vocabulary(after)
-    words = sorted({*known, *new})
-    shares = np.array([[known[word] / rows, new[word] / len(after)] for word in words])
-    pooled = shares.mean(axis=1)
-    errors = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-9) * (1 / rows + 1 / len(after)))
-    order = np.argsort(-np.abs(shares[:, 1] - shares[:, 0]) / errors, kind="stable")[:KEPT]
-    return [Moved(name=words[at], before=float(shares[at, 0]), after=float(shares[at, 1])) for at in order]
 
 
 def _examples(new: Snapshot, after: pd.Series, unknown: pd.Series) -> list[str]:

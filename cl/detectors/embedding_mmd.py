@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.detectors import Detector, Snapshot, few
+from cl.detectors import Detector, Snapshot, few, towards
 from cl.evidence import shown, simulated_p, too_few
 from cl.records import Finding
 
@@ -49,6 +49,10 @@ class EmbeddingMmd(Detector):
             summary=f"embeddings of {len(after)} rows beside {len(before)} of the reference: "
             f"MMD² {unbiased:.4f} ({shown(p_value)})",
         )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return how far each new row lies where the embeddings went."""
+        return towards(reference, new)
 
 
 def _mapped(rows: np.ndarray, features: int, rng: np.random.Generator) -> np.ndarray | None:

@@ -39,6 +39,10 @@ class EstimatedPerformance(Detector):
             f"rows, {after.mean():.1%} on {len(after)} new ones ({shown(p_value)})",
         )
 
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return the chance that each row is answered wrongly."""
+        return 1 - _estimates(reference, new)[1]
+
 
 def _estimates(reference: Snapshot, new: Snapshot) -> tuple[np.ndarray, np.ndarray]:
     """Return the chance of being right of each row: the reference's from the half that it is not in."""

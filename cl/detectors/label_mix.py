@@ -31,6 +31,16 @@ class LabelMix(Detector):
         known = [_known(one, new.known_labels) for one in (reference, new)]
         return compared(self.name, "labels", "known labels", *known, min_rows=self.min_rows, alpha=alpha, seed=seed)
 
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return by how much the share of each row's label grew."""
+        return growth(*(one.frame["label"] for one in (reference, new)))
+
+
+def growth(before: pd.Series, after: pd.Series) -> np.ndarray:
+    """Return by how much the share of each new row's name grew."""
+    shares = [one.value_counts(normalize=True) for one in (before, after)]
+    return (after.map(shares[1]) - after.map(shares[0]).fillna(0.0)).to_numpy(dtype=float)
+
 
 def compared(
     detector: str, kind: Kind, what: str, before: pd.Series, after: pd.Series, *, min_rows: int, alpha: float, seed: int

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
-from cl.records import Finding
-
-if TYPE_CHECKING:
-    import pandas as pd
+from cl.records import Finding, Moved
 
 SHOWN = 8
 
@@ -28,13 +25,19 @@ class NewLabels(Detector):
         """Return the finding; it has no p-value, so no correction applies."""
         strangers = strange(new.frame["label"] if new.labels is None else new.labels, new.known_labels)
         rows = int(strangers.map(bool).sum())
+        counts = strangers.explode().dropna().value_counts()
         return Finding(
             detector=self.name,
             kind="new_labels",
             drifted=rows >= self.min_rows,
             statistic=float(rows),
-            summary=_summary(strangers.explode().dropna().value_counts(), rows, self.min_rows),
+            summary=_summary(counts, rows, self.min_rows),
+            moved=[Moved(name=str(one), before=0.0, after=count / len(strangers)) for one, count in counts.items()],
         )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return 1 for rows with labels that the champion does not know; the rest show nothing."""
+        return np.where(unseen(new).map(bool), 1.0, -1.0)
 
 
 def unseen(snapshot: Snapshot) -> pd.Series:

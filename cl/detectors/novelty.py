@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.detectors import Detector, Snapshot, few
+from cl.detectors import EXAMPLES, Detector, Snapshot, few
 from cl.evidence import shown, too_few
 from cl.records import Finding
 
-EXAMPLES = 20
 AT_ONCE = 2_048
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
 from cl.detectors.new_labels import unseen
 from cl.evidence import fallen, shown, too_few, wilson
-from cl.records import Finding
+from cl.records import Finding, Moved
+
+KEPT = 10
 
 
 class Performance(Detector):
@@ -17,7 +20,8 @@ class Performance(Detector):
     Fisher's exact test (Fisher, 1935) for scores of 0 and 1, after the tolerated share of the reference's
     rows is counted as wrong; a permutation test of the means (Pitman, 1937) for other scores, after the
     tolerance is taken off the reference. Rows whose labels the champion has never seen are left to
-    ``new_labels``.
+    ``new_labels``. An alarm says which classes, and which thirds of the texts by length, fell most, each with its
+    interval.
     """
 
     tolerance: float = Field(0.02, ge=0.0, lt=1.0, description="Drop in the mean row score that is no alarm")
@@ -42,6 +46,42 @@ class Performance(Detector):
             f"{after.mean():.1%} on {len(after)} new ones with known labels "
             f"(95 % interval {interval.low:.1%} to {interval.high:.1%}, {shown(p_value)})",
         )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return how sure the champion was of each answer that is wrong; right ones show nothing."""
+        wrong = 1 - new.frame["score"].to_numpy(dtype=float)
+        return np.where((wrong > 0) & ~unseen(new).map(bool), wrong * new.frame["confidence"], -1.0)
+
+    def explain(self, finding: Finding, reference: Snapshot, new: Snapshot) -> Finding:
+        """Return the alarm with the slices that fell most, and wrong answers that the champion was sure of."""
+        moved = fallen_slices(_sliced(reference, reference), _sliced(new, reference))
+        return super().explain(finding.model_copy(update={"moved": moved}), reference, new)
+
+
+def fallen_slices(before: pd.DataFrame, after: pd.DataFrame) -> list[Moved]:
+    """Return the slices whose score fell most, in standard errors; both frames have columns ``slice``, ``score``."""
+    sides = [one.groupby("slice")["score"].agg(["mean", "size"]) for one in (before, after)]
+    both = sides[0].join(sides[1], lsuffix="_before", rsuffix="_after", how="inner")
+    rows = both["size_before"] + both["size_after"]
+    pooled = (both["mean_before"] * both["size_before"] + both["mean_after"] * both["size_after"]) / rows
+    errors = np.sqrt((pooled * (1 - pooled)).clip(lower=1e-9) * (1 / both["size_before"] + 1 / both["size_after"]))
+    order = ((both["mean_after"] - both["mean_before"]) / errors).sort_values(kind="stable")
+    most = both.loc[order[order < 0].index[:KEPT]]
+    return [
+        Moved(name=str(name), before=before, after=after, **wilson(after, size).model_dump())
+        for name, before, after, size in most[["mean_before", "mean_after", "size_after"]].itertuples(name=None)
+    ]
+
+
+def _sliced(side: Snapshot, reference: Snapshot) -> pd.DataFrame:
+    """Return one line for each row and slice that it is in: its label, and its third of the texts by length."""
+    known = side.frame[~unseen(Snapshot(side.frame, side.embeddings, reference.known_labels)).map(bool)]
+    cuts = reference.frame["text"].str.len().quantile([1 / 3, 2 / 3]).tolist()
+    thirds = np.searchsorted(cuts, known["text"].str.len())
+    names = pd.Series(["short texts", "texts of middle length", "long texts"])[thirds].to_numpy()
+    return pd.concat(
+        [known[["score"]].assign(slice=known["label"]), known[["score"]].assign(slice=names)], ignore_index=True
+    )
 
 
 def _p_value(before: np.ndarray, after: np.ndarray, tolerance: float, seed: int) -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
-from cl.detectors.label_mix import compared
+from cl.detectors.label_mix import compared, growth
 from cl.records import Finding
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class PredictionMix(Detector):
@@ -24,3 +29,7 @@ class PredictionMix(Detector):
         return compared(
             self.name, "predictions", "predictions", *answers, min_rows=self.min_rows, alpha=alpha, seed=seed
         )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return by how much the share of each row's prediction grew."""
+        return growth(*(one.frame["prediction"] for one in (reference, new)))

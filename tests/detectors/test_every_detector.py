@@ -48,6 +48,18 @@ def test_the_same_seed_gives_the_same_finding(name) -> None:
 
 
 @EVERY
+def test_an_alarm_explains_itself_with_words_or_names_and_rows(name) -> None:
+    reference, new = snapshot(90, 0), snapshot(80, 1)
+    new.frame.loc[:9, "label"] = "gift"
+    new.frame["text"] = "another text"
+    detector = plugins.build("detectors", name)
+    finding = detector.explain(detector.detect(reference, new, alpha=0.05, seed=0), reference, new)
+    assert finding.moved and all(one.before != one.after for one in finding.moved[:1])
+    assert len(finding.examples) <= 20 and set(finding.examples) <= set(new.frame["id"])
+    assert finding.examples or name in ("novelty", "descriptors")
+
+
+@EVERY
 def test_a_detector_refuses_a_field_it_does_not_have(name) -> None:
     with pytest.raises(ValidationError):
         plugins.build("detectors", {"name": name, "nonsense": 1})

@@ -1,0 +1,22 @@
+"""The examples in docstrings say what the code does."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WITH_EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "cl").rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_an_example_in_a_docstring_works(module) -> None:
+    tried = doctest.testmod(importlib.import_module(module))
+    assert tried.attempted and not tried.failed
