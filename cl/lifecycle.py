@@ -26,6 +26,7 @@ from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
 from cl.stores.local import Project
 from cl.train import train
+from cl.training.feature_cache import kept_in, prune
 from cl.training.version import History, load_history
 from cl.validate import validate
 
@@ -168,9 +169,11 @@ def learn(
         read_source(config, stores)
         stores.data.commit()
         cycles = []
-        for experience in due(stores, again=again):
-            cycles.append(run_cycle(config, stores, experience, step=step))
-            on_cycle(cycles[-1])
+        prune(features := project.work / "features.sqlite")
+        with kept_in(features):  # drift, training and evaluation ask a frozen encoder once for each row
+            for experience in due(stores, again=again):
+                cycles.append(run_cycle(config, stores, experience, step=step))
+                on_cycle(cycles[-1])
         return cycles
 
 

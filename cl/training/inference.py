@@ -25,7 +25,8 @@ _BLOCK = 1_024
 class Answers:
     """A learner's answers to rows, in their order.
 
-    ``embeddings`` are the mean-pooled states, float32 (rows, width); ``loss`` is the mean cross-entropy over the
+    ``embeddings`` are the mean-pooled states, float32 (rows, width), of a head in closed form those that it reads of
+    the last layer, rounded, at length one; ``loss`` is the mean cross-entropy over the
     targets that the learner knows, NaN when it knows none.
     """
 
@@ -42,9 +43,16 @@ class Answers:
 def answer(
     learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE, precision: Precision = "float32"
 ) -> Answers:
-    """Run a learner over rows, dropout off; a head in closed form always reads float32."""
-    with torch.inference_mode(), autocast("float32" if learner.is_closed else precision, learner.device):
-        return _answer(learner, rows, batch_size)
+    """Run a learner over rows, dropout off; a head in closed form always reads float32.
+
+    Before a head in closed form lies an encoder that does not move: inside `feature_cache.kept_in`, rows that it has
+    read before are not read again.
+    """
+    with torch.inference_mode():
+        if isinstance(learner.head, ClosedHead):
+            return _answer_closed(learner, learner.head, rows)
+        with autocast(precision, learner.device):
+            return _answer(learner, rows, batch_size)
 
 
 def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
@@ -69,6 +77,28 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"))
 
 
+def _answer_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Answers:
+    encoded, words = learner.encode(rows), _words(learner, rows)
+    predictions: list[Prediction] = []
+    embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
+    loss, counted = 0.0, 0
+    for start in range(0, len(encoded), _BLOCK):
+        some = encoded[start : start + _BLOCK]
+        whole = whole_numbers(learner, head, some)
+        logits = head(torch.cat(whole).float().to(learner.device)).cpu()
+        targets = torch.tensor([target for one in some for target in one.targets])
+        known = int((targets >= 0).sum())
+        if known:
+            loss += float(token_loss(logits, targets)) * known
+            counted += known
+        parts = logits.softmax(-1).split([len(one) for one in whole])
+        for at, (one, part) in enumerate(zip(some, parts, strict=True), start):
+            predictions.append(learner.task.decode(part.numpy(), one, words[at], learner.labels))
+            embeddings[at] = whole[at - start][:, -learner.width :].float().mean(0).numpy()
+    lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"))
+
+
 def scored(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:
     """Return the task's main score and the loss on rows."""
     answers = answer(learner, rows, precision=precision)
@@ -77,23 +107,7 @@ def scored(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "floa
 
 def predict(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> list[Prediction]:
     """Return a learner's predictions for rows that have the task's input column."""
-    if isinstance(learner.head, ClosedHead):
-        return _predict_closed(learner, learner.head, rows)
     return answer(learner, rows, precision=precision).predictions
-
-
-@torch.inference_mode()
-def _predict_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> list[Prediction]:
-    encoded, words = learner.encode(rows), _words(learner, rows)
-    predictions = []
-    for start in range(0, len(encoded), _BLOCK):
-        some = encoded[start : start + _BLOCK]
-        whole = whole_numbers(learner, head, some)
-        logits = head(torch.cat(whole).float().to(learner.device))
-        parts = logits.softmax(-1).cpu().split([len(one) for one in whole])
-        for at, (one, part) in enumerate(zip(some, parts, strict=True), start):
-            predictions.append(learner.task.decode(part.numpy(), one, words[at], learner.labels))
-    return predictions
 
 
 def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

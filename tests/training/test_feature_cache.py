@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from cl.backtesting.cost import counted
+from cl.training import feature_cache
 from cl.training.closed_head import ClosedHead
-from cl.training.feature_cache import kept_in
+from cl.training.feature_cache import bypassed, kept_in, prune
 from cl.training.features import features_of
 from cl.training.inference import answer, predict
 from cl.training.learner import grown, new_learner
@@ -48,7 +50,7 @@ def test_another_encoder_or_other_layers_are_another_thing(learner, sentences, t
 
 
 @pytest.mark.parametrize("task", ["text_classification", "token_classification"])
-def test_a_closed_head_predicts_from_the_cache_what_it_answers_without(task, tiny_config, sentences, tmp_path) -> None:
+def test_a_closed_head_answers_from_the_cache_what_it_answers_without(task, tiny_config, sentences, tmp_path) -> None:
     made, rows = new_learner(tiny_config(task=task)), sentences(["loan", "fee"], 20)
     if task == "token_classification":
         rows = rows.assign(
@@ -58,9 +60,27 @@ def test_a_closed_head_predicts_from_the_cache_what_it_answers_without(task, tin
     head = ClosedHead(made.width, len(labels), layers=2, expansion=32)
     head.solve(torch.randn(32, len(labels), generator=torch.Generator().manual_seed(0)) / 100, torch.zeros(len(labels)))
     learner = replace(made, labels=labels, head=head)
-    wanted = answer(learner, rows).predictions
-    for _ in range(2):
-        with kept_in(tmp_path / "features.sqlite"):
-            found = predict(learner, rows)
-        assert [one.value for one in found] == [one.value for one in wanted]
-        assert [one.confidence for one in found] == pytest.approx([one.confidence for one in wanted], abs=1e-5)
+    wanted = answer(learner, rows)
+    with kept_in(tmp_path / "features.sqlite"):
+        answer(learner, rows)
+        with counted() as passes:
+            found = answer(learner, rows)
+            features_of(learner, head, rows)
+        assert passes.forward == 0
+        with counted() as passes, bypassed():
+            assert predict(learner, rows) == wanted.predictions
+        assert passes.forward == len(rows)
+    assert found.predictions == wanted.predictions and found.loss == wanted.loss
+    assert np.array_equal(found.embeddings, wanted.embeddings)
+    assert np.linalg.norm(found.embeddings, axis=1) == pytest.approx(1.0)
+
+
+def test_a_file_that_has_grown_too_large_is_begun_anew(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "features.sqlite"
+    with kept_in(path):
+        pass
+    prune(path)
+    assert path.exists()
+    monkeypatch.setattr(feature_cache, "MOST_BYTES", 1)
+    prune(path)
+    assert not list(tmp_path.iterdir())
