@@ -276,6 +276,8 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "TOKENIZERS_PARALLELISM": "false",
         "GIT_PYTHON_REFRESH": "quiet",
+        # threads that spin while they wait stop everything else on a busy machine, each other included
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     }
     if not verbose:

@@ -33,12 +33,11 @@ class EmbeddingMmd(Detector):
             return too_few(self.name, "inputs", needs=self.min_rows, has=has)
         rng = np.random.default_rng(seed)
         before, after = (few(one.embeddings, self.max_rows, rng) for one in (reference, new))
-        mapped = _mapped(np.concatenate([before, after]), self.features, rng)
-        if mapped is None:
+        width = _median_distance(_some(before, after, rng))
+        if not width:
             return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
-        side = np.repeat(np.array([False, True]), [len(before), len(after)])
-        observed = float(_distances(mapped, side[None, :])[0])
-        permuted = _distances(mapped, _permutations(side, self.permutations, rng))
+        frequencies = (rng.normal(size=(before.shape[1], self.features)) / np.sqrt(width / 2)).astype(np.float32)
+        observed, permuted = _discrepancies(before, after, frequencies, self.permutations, rng)
         p_value, unbiased = simulated_p(observed, permuted), observed - float(permuted.mean())
         return Finding(
             detector=self.name,
@@ -55,17 +54,44 @@ class EmbeddingMmd(Detector):
         return towards(reference, new)
 
 
-def _mapped(rows: np.ndarray, features: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Return the random Fourier features of rows, less their mean; None where the rows are all the same."""
-    width = _median_distance(few(rows, WIDTH_ROWS, rng))
-    if not width:
-        return None
-    frequencies = (rng.normal(size=(rows.shape[1], features)) / np.sqrt(width / 2)).astype(np.float32)
-    mapped = np.empty((len(rows), 2 * features), dtype=np.float32)
-    for start in range(0, len(rows), AT_ONCE):
-        turned = rows[start : start + AT_ONCE] @ frequencies
-        mapped[start : start + AT_ONCE] = np.concatenate([np.cos(turned), np.sin(turned)], axis=1)
-    return (mapped - mapped.mean(axis=0, dtype=np.float64).astype(np.float32)) / np.float32(np.sqrt(features))
+def _discrepancies(
+    before: np.ndarray, after: np.ndarray, frequencies: np.ndarray, rounds: int, rng: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """Return the squared distance between the means of both sides' features, and of both sides of permutations.
+
+    Rows are gone through once, a block at a time, so that memory does not grow with them: how many rows of a block
+    a permutation calls new is hypergeometric in those that are left, and which of them is chance.
+    """
+    rows, new = len(before) + len(after), len(after)
+    centre = _features(few(before, WIDTH_ROWS, rng), frequencies).mean(axis=0)  # near the mean: sums keep their digits
+    left, left_new = rows, np.full(rounds, new)
+    total, observed, sums = np.zeros(len(centre)), np.zeros(len(centre)), np.zeros((rounds, len(centre)))
+    places = [(side, at) for side, its in enumerate((before, after)) for at in range(0, len(its), AT_ONCE)]
+    for side, at in places:
+        block = _features((before, after)[side][at : at + AT_ONCE], frequencies) - centre
+        drawn = rng.hypergeometric(left_new, left - left_new, len(block))
+        sides = rng.permuted(np.arange(len(block)) < drawn[:, None], axis=1)
+        sums += sides.astype(np.float32) @ block
+        own = block.sum(axis=0, dtype=np.float64)
+        total += own
+        observed += side * own
+        left, left_new = left - len(block), left_new - drawn
+    gap = 1 / new + 1 / (rows - new)  # all features are centred: the other side's sum is the opposite
+    distances = ((np.vstack([observed, sums]) - new * total / rows) ** 2).sum(axis=1) * gap**2 / frequencies.shape[1]
+    return float(distances[0]), distances[1:]
+
+
+def _some(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a sample of both sides as one: what is taken from it must not know which side a row is on."""
+    chosen = few(np.arange(len(before) + len(after)), WIDTH_ROWS, rng)
+    old, new = chosen[chosen < len(before)], chosen[chosen >= len(before)] - len(before)
+    return np.concatenate([before[old], after[new]])
+
+
+def _features(rows: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Return the random Fourier features of rows, before they are scaled."""
+    turned = rows @ frequencies
+    return np.concatenate([np.cos(turned), np.sin(turned)], axis=1)
 
 
 def _median_distance(rows: np.ndarray) -> float:
@@ -76,15 +102,3 @@ def _median_distance(rows: np.ndarray) -> float:
     above = distances[np.triu_indices(len(rows), k=1)]
     apart = above[above > 1e-6 * max(float(squares.max()), 1e-30)]
     return float(np.median(apart)) if apart.size else 0.0
-
-
-def _permutations(side: np.ndarray, rounds: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.permuted(np.tile(side, (rounds, 1)), axis=1)
-
-
-def _distances(mapped: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """Return the squared distance between the means of both sides, for each row of sides (True: new)."""
-    after = int(sides[0].sum())
-    before = sides.shape[1] - after
-    sums = sides.astype(np.float32) @ mapped  # all features are centred: the other side's sum is the opposite
-    return (sums.astype(np.float64) ** 2).sum(axis=1) * (1 / after + 1 / before) ** 2

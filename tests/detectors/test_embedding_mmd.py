@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-from scipy.stats import kstest
+from scipy.stats import ks_2samp, kstest
 
-from cl.detectors import Snapshot
-from cl.detectors.embedding_mmd import EmbeddingMmd, _distances, _mapped, _median_distance
+from cl.detectors import Snapshot, embedding_mmd
+from cl.detectors.embedding_mmd import EmbeddingMmd, _discrepancies, _median_distance
 
 
 def embedded(rows: int, seed: int, *, shift: float = 0.0, width: int = 64) -> Snapshot:
@@ -31,13 +31,22 @@ def test_a_tenth_of_the_rows_in_a_new_place_is_an_alarm() -> None:
 
 def test_the_means_of_the_features_are_as_far_apart_as_the_kernel_says() -> None:
     x, y = embedded(60, 0, width=8).embeddings, embedded(40, 1, width=8, shift=0.8).embeddings
-    rows = np.concatenate([x, y])
+    rows, rng = np.concatenate([x, y]), np.random.default_rng(0)
     apart = ((rows[:, None] - rows[None]) ** 2).sum(-1)
     kernel = np.exp(-apart / _median_distance(rows))
     expected = kernel[:60, :60].mean() + kernel[60:, 60:].mean() - 2 * kernel[:60, 60:].mean()
-    mapped = _mapped(rows, 20_000, np.random.default_rng(0))
-    sides = np.repeat([[False, True]], [60, 40], axis=1)
-    assert _distances(mapped, sides)[0] == pytest.approx(expected, rel=0.02)
+    frequencies = (rng.normal(size=(8, 20_000)) / np.sqrt(_median_distance(rows) / 2)).astype(np.float32)
+    assert _discrepancies(x, y, frequencies, 3, rng)[0] == pytest.approx(expected, rel=0.02)
+
+
+def test_rows_in_many_blocks_are_permuted_as_those_in_one(monkeypatch) -> None:
+    x, y = embedded(300, 0, width=8).embeddings, embedded(100, 1, width=8).embeddings
+    frequencies = np.random.default_rng(0).normal(size=(8, 32)).astype(np.float32)
+    whole = _discrepancies(x, y, frequencies, 4_000, np.random.default_rng(1))
+    monkeypatch.setattr(embedding_mmd, "AT_ONCE", 64)
+    parts = _discrepancies(x, y, frequencies, 4_000, np.random.default_rng(2))
+    assert parts[0] == pytest.approx(whole[0], rel=1e-4)
+    assert ks_2samp(whole[1], parts[1]).pvalue > 0.01
 
 
 def test_what_no_permutation_reaches_has_a_p_value_beyond_their_number() -> None:
