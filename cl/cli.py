@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cl import __version__
 from cl.errors import PerennialError
+
+if TYPE_CHECKING:
+    from cl.records import Experience
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
 
@@ -72,7 +75,10 @@ def ingest(path: str, project: Path, as_json: bool) -> None:
     """
     from cl.commands.ingest import ingest_path
 
-    experiences = ingest_path(project, path)
+    _print_ingested(as_json, ingest_path(project, path))
+
+
+def _print_ingested(as_json: bool, experiences: list[Experience]) -> None:
     text = "\n".join(
         f"{one.id}: {one.total} rows ({one.rows['train']} train), {one.quarantined_rows} quarantined, "
         f"{one.duplicates} duplicates, {one.seen} seen before"
@@ -144,16 +150,45 @@ def history(project: Path, as_json: bool) -> None:
 
 
 @cl.command()
-@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+@click.argument("texts", nargs=-1, metavar="TEXT...")
+@click.option(
+    "--from", "path", metavar="PATH", help="Answer the rows of a file or folder instead, and log the answers."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="With --from: a CSV file for the answers as well.")
 @project_option
 @json_option
-def predict(texts: tuple[str, ...], project: Path, as_json: bool) -> None:
-    """Answer each TEXT with the champion. For token classification, words are cut at spaces."""
-    from cl.commands.predict import predict_texts
+def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project: Path, as_json: bool) -> None:
+    """Answer each TEXT, or each row of a file, with the champion.
 
+    For token classification, the words of a TEXT are cut at spaces. Rows need an id and the input, no label; when
+    the labels come, `cl label` joins them to the logged answers.
+    """
+    from cl.commands.predict import predict_file, predict_texts
+
+    if bool(texts) == bool(path):
+        raise click.UsageError("name TEXT... or --from PATH")
+    if path:
+        done = predict_file(project, path, out)
+        told = f"{done['answered']} rows answered by version {done['version']}, {done['skipped']} without id or input"
+        _print(as_json, done, told)
+        return
     answers = predict_texts(project, list(texts))
     text = "\n".join(f"{one['prediction']}  {one['confidence']:.2f}  {one['text']}" for one in answers)
     _print(as_json, answers, text)
+
+
+@cl.command()
+@click.argument("path")
+@project_option
+@json_option
+def label(path: str, project: Path, as_json: bool) -> None:
+    """Join the labels in PATH to answers that `cl predict --from` has logged: they become an experience.
+
+    PATH holds the columns id and label (or those that cl.yaml names). Labels may come late, twice or never.
+    """
+    from cl.commands.label import label_path
+
+    _print_ingested(as_json, label_path(project, path))
 
 
 @cl.command()

@@ -55,15 +55,16 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     return Checked(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
 
 
-def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str) -> None:
-    """Check that every column that the configuration names is there.
+def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str, labelled: bool = True) -> None:
+    """Check that every column that the configuration names is there; without labels, those of the input alone.
 
     Raises:
         SourceError: one is not; the message names it, those there are, and the key to set.
     """
     data = config.data
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
-    wanted = [(key, getattr(data, key)) for key in (*inputs, "id", "date", "group_by", "split_column")]
+    keys = (*inputs, "id", "date", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
+    wanted = [(key, getattr(data, key)) for key in keys]
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
     for key, name in wanted:
         if name is not None and name not in chunk:
@@ -114,12 +115,23 @@ def _aside(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
     return pd.DataFrame(told, dtype=object).set_index(ids.index)
 
 
+def asked(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
+    """Return id, text or tokens, and date of rows that need no label: what a model is asked."""
+    if _is_tokens(task):
+        return _canonical(chunk, config, tokens=list(map(as_words, chunk[config.data.tokens].tolist())))
+    return _canonical(chunk, config, text=_joined(chunk, config))
+
+
 def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
+    return _canonical(chunk, config, text=_joined(chunk, config), label=as_text(chunk[config.data.label]))
+
+
+def _joined(chunk: pd.DataFrame, config: Config) -> list[str | None]:
     texts = as_text(chunk[config.data.text])
     for name in reversed(config.data.join):
         before = as_text(chunk[name])
         texts = [f"{one}. {text}" if one and text else text for one, text in zip(before, texts, strict=True)]
-    return _canonical(chunk, config, text=texts, label=as_text(chunk[config.data.label]))
+    return texts
 
 
 def _tokens(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from cl.errors import InputError
 from cl.stores.connect import connect
 from cl.stores.local import Project, write_text
 
-IGNORED = "/.cl/\n/data\n/mlflow/*.db*\n/mlflow/artifacts/\n/reports/\n"
+IGNORED = "/.cl/\n/data\n/predictions/\n/mlflow/*.db*\n/mlflow/artifacts/\n/reports/\n"
 
 
 def scaffold(folder: Path, text: str | None = None) -> Project:

@@ -15,7 +15,7 @@ LAYERS = [
     {"flows", "cl.cli", "cl.commands", "cl.scaffold", "cl.sample"},
     {"cl.lifecycle", "cl.backtest", "cl.backtesting"},
     {
-        "cl.ingest", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate", "cl.register",
+        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate", "cl.register",
         "cl.promote", "cl.serving",
     },
     {

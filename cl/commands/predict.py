@@ -1,11 +1,23 @@
-"""`cl predict`: the champion answers."""
+"""`cl predict`: the champion answers; a file's answers are logged, so that labels can be joined to them later."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cl.commands.opening import opened
+from cl.commands.opening import Opened, opened
+from cl.errors import InputError, SourceError
+from cl.rows import asked, require_columns
+from cl.sources.files import UNREADABLE, Files
+from cl.stores.predictions import Predictions
+from cl.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cl.training.learner import Learner
 
 
 def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
@@ -15,25 +27,75 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
         PerennialError: there is no champion yet.
         IntegrityError: the champion's files are not those that were promoted.
     """
-    at = opened(folder)
-    version = at.champion()
     import pandas as pd
 
-    from cl.training.inference import predict
+    champion = _champion(opened(folder))
+    column = champion.learner.task.columns[0]
+    values = [text.split() for text in texts] if column == "tokens" else texts
+    answers = champion.answer(pd.DataFrame({column: values}))
+    return answers.assign(text=texts)[["text", "prediction", "confidence", "version"]].to_dict("records")
+
+
+def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
+    """Answer the rows of a file or folder, log the answers, and write them as CSV where asked.
+
+    Rows without an id or an input are left out and counted.
+
+    Raises:
+        PerennialError: there is no champion yet.
+        InputError: rows have no ids of their own in this project.
+        SourceError: the path cannot be read, or lacks a column.
+    """
+    at = opened(folder)
+    if at.config.data.id is None:
+        raise InputError(f"{at.project.config}: data.id is null; answers are logged by id: name the column")
+    champion, log, answered, skipped = _champion(at), Predictions(at.project), 0, 0
+    source = Files(path=str(Path(path).absolute()), only=at.config.data.only)
+    for batch in source.batches(at.project.root, chunk_rows=at.config.data.chunk_rows):
+        for chunk in batch.chunks:
+            rows = _askable(chunk, at, champion.learner.task, origin=batch.origin)
+            skipped += len(chunk) - len(rows)
+            if len(rows):
+                answers = champion.answer(rows)
+                log.append(answers)
+                if out is not None:
+                    answers.to_csv(out, mode="a" if answered else "w", header=not answered, index=False)
+                answered += len(rows)
+    if not answered:
+        raise SourceError(f"{path}: no row has both an id and an input")
+    return {"answered": answered, "skipped": skipped, "version": champion.version, "log": str(log.folder)}
+
+
+@dataclass(frozen=True)
+class _Champion:
+    version: str
+    learner: Learner
+
+    def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with prediction, confidence, version and the time."""
+        from cl.training.inference import predict
+
+        answers = predict(self.learner, rows)
+        return rows.assign(
+            prediction=[self.learner.task.describe(one.value) for one in answers],
+            confidence=[one.confidence for one in answers],
+            version=self.version,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def _champion(at: Opened) -> _Champion:
     from cl.training.learner import load_learner
 
-    folder_of_version = at.stores.champion_folder(version)
-    assert folder_of_version is not None
-    learner = load_learner(folder_of_version)
-    column = learner.task.columns[0]
-    values = [text.split() for text in texts] if column == "tokens" else texts
-    answers = predict(learner, pd.DataFrame({column: values}))
-    return [
-        {
-            "text": text,
-            "prediction": learner.task.describe(one.value),
-            "confidence": one.confidence,
-            "version": version,
-        }
-        for text, one in zip(texts, answers, strict=True)
-    ]
+    version = at.champion()
+    folder = at.stores.champion_folder(version)
+    assert folder is not None
+    return _Champion(version, load_learner(folder))
+
+
+def _askable(chunk: pd.DataFrame, at: Opened, task: Task, *, origin: str) -> pd.DataFrame:
+    if UNREADABLE in chunk:
+        chunk = chunk[chunk[UNREADABLE].isna()].drop(columns=UNREADABLE)
+    require_columns(chunk, at.config, task, origin=origin, labelled=False)
+    rows = asked(chunk, at.config, task)
+    return rows.dropna(subset=["id", task.columns[0]]).reset_index(drop=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from cl.commands.opening import opened
 from cl.records import Cycle
+from cl.stores.predictions import Predictions
 
 
 def cycles_of(folder: Path) -> list[Cycle]:
@@ -31,6 +32,7 @@ def status_of(folder: Path) -> dict[str, Any]:
         "held": held(cycles),
         "waiting": [one.id for one in at.stores.experiences.all() if one.id not in done],
         "data_version": at.stores.data.current(),
+        "predictions": Predictions(at.project).count(),
     }
 
 

@@ -42,7 +42,7 @@ def cycle_lines(cycles: list[Cycle]) -> list[str]:
 
 def status_lines(status: dict[str, Any]) -> list[str]:
     """Return what `cl status` shows."""
-    last = status["last_cycle"]
+    last, answers = status["last_cycle"], status["predictions"]
     waiting = ", ".join(status["waiting"]) or "nothing"
     lines = [
         f"model       {status['model']}",
@@ -51,6 +51,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         f"waiting     {waiting}",
         *[f"held        {name}: look at `cl history`, then cl run --again {name}" for name in status["held"]],
         f"data        {status['data_version'] or 'not versioned yet'}",
+        f"answers     {answers['answered']} logged, {answers['labelled']} have a label by now",
         "",
         f"{'version':<9}{'gates':<9}{'experience':<24}{'aliases'}",
     ]

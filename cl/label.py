@@ -1,0 +1,65 @@
+"""Labels that come after the answers: joined by id with what the champion was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field
+
+from cl.cells import as_text
+from cl.config import Config, parse
+from cl.errors import SourceError
+from cl.sources import Batch, Source
+from cl.sources.files import UNREADABLE, Files
+from cl.stores.local import Project
+from cl.stores.predictions import Predictions
+
+
+class Labels(Source):
+    """Labels from files, completed with the input that was logged when `cl predict --from` answered it.
+
+    A label may come late: the log is kept. It may come twice: a row that the stream holds already is dropped, and one
+    that says something else than before is set aside. It may never come: then the row stays in the log. A label
+    for a row that was never answered has no input, and is set aside for that.
+    """
+
+    path: str = Field(description="A file or a folder, inside the project unless it is absolute")
+    id: str = Field("id", description="Column with the id that was answered")
+    label: str = Field("label", description="Column with the right answer: a label, or a list of tags")
+    input: Literal["text", "tokens"] = Field("text", description="What was answered: texts, or lists of tokens")
+
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+        """Yield one batch a file, its rows with id, date, input and label.
+
+        Raises:
+            SourceError: nothing can be read, or a column is not there.
+        """
+        log = Predictions(Project(root))
+        for batch in Files(path=self.path).batches(root, chunk_rows=chunk_rows):
+            chunks = (self._completed(chunk, log, origin=batch.origin) for chunk in batch.chunks)
+            yield Batch(name=f"labels-{batch.name}", origin=batch.origin, chunks=chunks)
+
+    def _completed(self, chunk: pd.DataFrame, log: Predictions, *, origin: str) -> pd.DataFrame:
+        for name in (self.id, self.label):
+            if name not in chunk:
+                there = ", ".join(str(one) for one in chunk.columns) or "none"
+                raise SourceError(f"{origin}: no column '{name}'; there are: {there}")
+        ids = pd.Series(as_text(chunk[self.id]), index=chunk.index, dtype=object)
+        answered = log.of([id for id in ids if id is not None]).set_index("id")
+        answer = "label" if self.input == "text" else "tags"
+        full = pd.DataFrame({"id": ids, answer: chunk[self.label]})
+        for name in (self.input, "date"):
+            full[name] = ids.map(answered[name]) if name in answered else None
+        return full.assign(**{UNREADABLE: chunk[UNREADABLE]}) if UNREADABLE in chunk else full
+
+
+def canonical(config: Config) -> Config:
+    """Return a configuration for rows that have been through the log: its own column names, nothing to cut or join."""
+    raw = config.model_dump(mode="json", by_alias=True)
+    names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
+    whole: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
+    raw["data"] |= {**names, **whole, "date": config.data.date and "date"}
+    return parse(raw, where="cl.yaml")
