@@ -15,8 +15,8 @@ LAYERS = [
     {"flows", "cl.cli", "cl.commands", "cl.scaffold", "cl.sample"},
     {"cl.lifecycle", "cl.backtest", "cl.backtesting"},
     {
-        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate", "cl.register",
-        "cl.promote", "cl.serving",
+        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate",
+        "cl.register", "cl.promote", "cl.serving",
     },
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
