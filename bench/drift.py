@@ -1,7 +1,7 @@
 """How often drift is seen that is not there, and how many rows it takes to see drift that is.
 
-    python bench/drift.py alarms ../shared/data [--sequences 200] [--checks 20] [--rows 200]
-    python bench/drift.py power ../shared/data [--repeats 10] [--peer /tmp/alibi/bin/python]
+    python bench/drift.py alarms ../shared/data [--sequences 200] [--checks 20] [--rows 200] [--jobs 2]
+    python bench/drift.py power ../shared/data [--repeats 10] [--peer /tmp/alibi/bin/python] [--jobs 2]
 
 alarms: sequences of checks on rows of CLINC150 that all come from where the reference came from, with the default
 detectors and drift.alpha = 0.05; printed is the share of sequences with any alarm.
@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ from cl.config import Config, load, parse
 from cl.detectors import Snapshot
 from cl.drift import compare
 from cl.train import train
+from cl.training.feature_cache import kept_in
 from cl.training.learner import Learner, load_learner
 from cl.training.snapshot import snapshot
 
@@ -61,48 +64,63 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--peer", help="python of an environment that has alibi-detect")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        if given.what == "alarms":
-            alarms(given.data, Path(folder), given.sequences, given.checks, given.rows)
-        else:
-            power(given.data, Path(folder), given.repeats, given.peer)
+    with tempfile.TemporaryDirectory() as name, multiprocessing.get_context("spawn").Pool(given.jobs, single) as pool:
+        folder = Path(name)
+        with kept_in(folder / "features.sqlite"):
+            if given.what == "alarms":
+                alarms(given.data, folder, given.sequences, given.checks, given.rows, pool)
+            else:
+                power(given.data, folder, given.repeats, given.peer, pool)
 
 
-def alarms(data: Path, folder: Path, sequences: int, checks: int, rows: int) -> None:
-    pool, _ = clinc(data, folder, held_out=None)
-    config, rng, false = settings(), np.random.default_rng(0), 0
-    for sequence in tqdm(range(sequences), unit="sequence", disable=None):
-        order = rng.permutation(len(pool.frame))
-        reference = cut(pool, order[:REFERENCE])
-        for check in range(1, checks + 1):
-            new = cut(pool, order[REFERENCE + (check - 1) * rows : REFERENCE + check * rows])
-            name = f"{sequence}-{check}"
-            if compare(config, name, reference, new, promotion_score=None, folder=folder, check=check).drifted:
-                false += 1
-                break
-    print(f"sequences of {checks} checks of {rows} rows with any false alarm: {false} of {sequences}")
+def single() -> None:
+    torch.set_num_threads(1)
 
 
-def power(data: Path, folder: Path, repeats: int, peer: str | None) -> None:
+def alarms(data: Path, folder: Path, sequences: int, checks: int, rows: int, pool: Pool) -> None:
+    inside, _ = clinc(data, folder, held_out=None)
+    walked = partial(alarms_in, inside, checks, rows)
+    found = list(tqdm(pool.imap(walked, range(sequences)), total=sequences, unit="sequence", disable=None))
+    loud = [names for names in found if names]
+    print(f"sequences of {checks} checks of {rows} rows with any false alarm: {len(loud)} of {sequences}")
+    print(f"by: {', '.join('+'.join(names) for names in loud) or 'none'}")
+
+
+def alarms_in(inside: Snapshot, checks: int, rows: int, sequence: int) -> list[str]:
+    """Return the detectors that alarm first in a sequence of checks without drift; none where none does."""
+    order = np.random.default_rng(sequence).permutation(len(inside.frame))
+    reference, config = cut(inside, order[:REFERENCE]), settings()
+    for check in range(1, checks + 1):
+        new = cut(inside, order[REFERENCE + (check - 1) * rows : REFERENCE + check * rows])
+        seen = compare(
+            config, f"{sequence}-{check}", reference, new, promotion_score=None, folder=Path("unused"), check=check
+        )
+        if seen.drifted:
+            return [one.detector for one in seen.findings if one.drifted]
+    return []
+
+
+def power(data: Path, folder: Path, repeats: int, peer: str | None, pool: Pool) -> None:
     methods = ["perennial", "without labels", "evidently", *(["alibi-detect mmd"] if peer else [])]
     print(f"{'rows needed':34}" + "".join(f"{name:>18}" for name in methods))
     for scenario in scenarios(data, folder):
         rng = np.random.default_rng(0)
         drawn = {size: [scenario.draw(size, rng) for _ in range(repeats)] for size in SIZES}
         found = {
-            "perennial": needed(drawn, partial(ours, scenario.reference)),
-            "without labels": needed(drawn, partial(ours, scenario.reference, labels=False)),
-            "evidently": needed(drawn, partial(evidently, scenario.reference)),
+            "perennial": needed(drawn, partial(ours, scenario.reference), pool),
+            "without labels": needed(drawn, partial(ours, scenario.reference, labels=False), pool),
+            "evidently": needed(drawn, partial(evidently, scenario.reference), pool),
         }
         if peer:
             found["alibi-detect mmd"] = alibi(peer, folder, scenario.reference, drawn)
         print(f"{scenario.name:34}" + "".join(f"{found[name]:>18}" for name in methods), flush=True)
 
 
-def needed(drawn: dict[int, list[Snapshot]], alarm: Callable[[Snapshot, int], bool]) -> str:
+def needed(drawn: dict[int, list[Snapshot]], alarm: Callable[[Snapshot, int], bool], pool: Pool) -> str:
     for size, news in drawn.items():
-        if sum(alarm(new, at) for at, new in enumerate(news)) >= 0.8 * len(news):
+        if sum(pool.starmap(alarm, [(new, at) for at, new in enumerate(news)])) >= 0.8 * len(news):
             return str(size)
     return f"> {SIZES[-1]}"
 
@@ -137,7 +155,10 @@ def alibi(peer: str, folder: Path, reference: Snapshot, drawn: dict[int, list[Sn
     script = str(Path(__file__).parent / "peers" / "alibi_side.py")
     done = subprocess.run([peer, script, str(folder / "pairs.npz")], check=True, stdout=subprocess.PIPE, text=True)
     p_values = json.loads(done.stdout.splitlines()[-1])
-    return needed(drawn, lambda new, at: p_values[f"{len(new.frame)}-{at}"] <= 0.05)
+    for size, news in drawn.items():
+        if sum(p_values[f"{size}-{at}"] <= 0.05 for at in range(len(news))) >= 0.8 * len(news):
+            return str(size)
+    return f"> {SIZES[-1]}"
 
 
 def scenarios(data: Path, folder: Path) -> Iterator[Scenario]:
