@@ -19,6 +19,7 @@ from cl.settings import (
     DriftSettings,
     Model,
     PluginSpec,
+    Rung,
     Section,
     StoreSettings,
     TrainingSettings,
@@ -47,6 +48,10 @@ class Config(Section):
     training: TrainingSettings = Field(default_factory=lambda: TrainingSettings(), description="Fine-tuning")
     strategy: PluginSpec | list[PluginSpec] = Field(
         "replay", description="How it learns without forgetting: one or several files of cl/strategies"
+    )
+    ladder: list[Rung] = Field(
+        [],
+        description="Ways to learn, the cheapest first; a decision names one; []: strategy and model.tuning alone",
     )
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
     decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
@@ -78,14 +83,57 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _strategies_go_together(self) -> Config:
-        built = [plugins.build("strategies", spec) for spec in self.strategies]
-        names = [strategy.name for strategy in built]
+        names = [strategy.name for strategy in self.built]
         if len(set(names)) < len(names):
             raise ValueError(f"strategy: {', '.join(names)}: each may be listed once")
-        for strategy in built:
+        for strategy in self.built:
             if objection := strategy.objection(self):
                 raise ValueError(f"strategy: {strategy.name}: {objection}")
         return self
+
+    @model_validator(mode="after")
+    def _rungs_can_be_climbed(self) -> Config:
+        names = [rung.name for rung in self.ladder]
+        if len(set(names)) < len(names):
+            raise ValueError(f"ladder: {', '.join(names)}: each name may be given once")
+        for kind, name in self.decide.rung:
+            if name is not None and name not in names:
+                raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
+        closed = {name: [one for one in self.at(name).built if one.closed] for name in names}
+        if any(closed.values()) and not all(closed.values()):
+            trained = next(name for name, found in closed.items() if not found)
+            raise ValueError(
+                f"ladder: '{trained}' trains a head and another rung solves for it; a head that was solved for "
+                "cannot be trained on: make all rungs of one kind"
+            )
+        return self
+
+    def at(self, rung: str | None) -> Config:
+        """Return the configuration of an update at a rung of the ladder; None: as it stands.
+
+        Raises:
+            ValueError: what the rung says does not go together.
+        """
+        if rung is None:
+            return self
+        wanted = next(one for one in self.ladder if one.name == rung)
+        raw = self.model_dump(mode="json", by_alias=True) | {"ladder": []}
+        raw["decide"] |= {"rung": {}}
+        if wanted.strategy is not None:
+            raw["strategy"] = wanted.strategy
+        if wanted.tuning is not None:
+            raw["model"] |= {"tuning": wanted.tuning}
+        if wanted.epochs is not None:
+            raw["training"] |= {"epochs": wanted.epochs}
+        try:
+            return Config.model_validate(raw)
+        except ValidationError as error:
+            raise ValueError(f"ladder: '{rung}': {explain(error, Config)}") from None
+
+    @property
+    def built(self) -> list[Any]:
+        """The strategies themselves, in the order in which their hooks run."""
+        return [plugins.build("strategies", spec) for spec in self.strategies]
 
     @property
     def strategies(self) -> list[PluginSpec]:

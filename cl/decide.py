@@ -19,26 +19,34 @@ class Situation:
     """What a decision rests on besides the drift.
 
     ``waiting_rows`` are training rows of this experience and of the quiet ones before it; ``alarms`` the detectors
-    behind the last updates in a row that drift asked for, newest first; ``hours`` have passed since the last promotion.
+    behind the last updates in a row that drift asked for, newest first, ``rungs`` those they were learnt at; ``hours``
+    have passed since the last promotion; ``spent`` are hours of training within the days of the budget.
     """
 
     waiting_rows: int
     first: bool = False
     alarms: tuple[frozenset[str], ...] = ()
+    rungs: tuple[str | None, ...] = ()
     hours: float | None = None
+    spent: float = 0.0
 
 
-def situation(past: Sequence[Cycle], *, waiting_rows: int, first: bool, now: datetime) -> Situation:
+def situation(
+    past: Sequence[Cycle], *, waiting_rows: int, first: bool, now: datetime, budget_days: int = 30
+) -> Situation:
     """Read off the cycles so far, oldest first, what a decision must know of them."""
-    alarms = []
+    alarms, rungs = [], []
     for cycle in reversed(past):
         loud = frozenset(finding.detector for finding in cycle.drift.findings if finding.drifted)
         if cycle.training is None or not loud:
             break
         alarms.append(loud)
+        rungs.append(cycle.decision.rung)
     ends = [cycle.started_at + timedelta(seconds=cycle.seconds) for cycle in past if cycle.verdict == "promoted"]
     hours = (now - max(ends)) / timedelta(hours=1) if ends else None
-    return Situation(waiting_rows, first, tuple(alarms), hours)
+    lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
+    spent = sum(one.training.seconds for one in lately if one.training) / 3_600
+    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent)
 
 
 def decide(config: Config, validation: Validation, drift: Drift, seen: Situation) -> Decision:
@@ -50,7 +58,13 @@ def decide(config: Config, validation: Validation, drift: Drift, seen: Situation
         drift: what has changed since the champion was promoted.
         seen: all else that it rests on.
     """
-    bounds = config.decide
+    decision = _decide(config.decide, validation, drift, seen)
+    if decision.action != "learn" or not config.ladder:
+        return decision
+    return decision.model_copy(update={"rung": _rung(config, drift, seen)})
+
+
+def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situation) -> Decision:
     if not validation.passed:
         return Decision(action="hold", reasons=validation.problems or ["the batch did not pass validation"])
     if seen.first:
@@ -59,8 +73,19 @@ def decide(config: Config, validation: Validation, drift: Drift, seen: Situation
         return _about_drift(bounds, drift, seen)
     if bounds.max_waiting_rows is not None and seen.waiting_rows >= bounds.max_waiting_rows:
         many = f"{seen.waiting_rows} training rows wait, decide.max_waiting_rows is {bounds.max_waiting_rows}"
-        return _unless_too_early(bounds, seen, [many])
+        return _unless_too_soon_or_dear(bounds, seen, [many])
     return Decision(action="none", reasons=[f"nothing has changed that matters: {_checked(drift)}"])
+
+
+def _rung(config: Config, drift: Drift, seen: Situation) -> str:
+    """Return the highest rung that the types of drift ask for; one above the last update's if an alarm outlived it."""
+    names = [rung.name for rung in config.ladder]
+    asked = [getattr(config.decide.rung, kind) for kind in drift.types]
+    place = max((names.index(name) for name in asked if name is not None), default=0)
+    loud = {finding.detector for finding in drift.findings if finding.drifted}
+    if seen.alarms and loud & seen.alarms[0] and seen.rungs[0] in names:
+        place = max(place, names.index(seen.rungs[0]) + 1)
+    return names[min(place, len(names) - 1)]
 
 
 def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
@@ -80,15 +105,18 @@ def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
     if errors < bounds.min_avoidable_errors:
         few = f"an update could have avoided about {errors} errors, decide.min_avoidable_errors is"
         return Decision(action="none", reasons=[f"{few} {bounds.min_avoidable_errors}", *changes])
-    return _unless_too_early(bounds, seen, changes)
+    return _unless_too_soon_or_dear(bounds, seen, changes)
 
 
-def _unless_too_early(bounds: Bounds, seen: Situation, reasons: list[str]) -> Decision:
+def _unless_too_soon_or_dear(bounds: Bounds, seen: Situation, reasons: list[str]) -> Decision:
     if seen.hours is not None and seen.hours < bounds.cool_down_hours:
         early = (
             f"the last promotion was {seen.hours:.1f} hours ago, decide.cool_down_hours is {bounds.cool_down_hours:g}"
         )
         return Decision(action="none", reasons=[early, *reasons])
+    if bounds.budget_hours is not None and seen.spent >= bounds.budget_hours:
+        dear = f"{seen.spent:.1f} hours of training in {bounds.budget_days} days, decide.budget_hours is"
+        return Decision(action="none", reasons=[f"{dear} {bounds.budget_hours:g}", *reasons])
     return Decision(action="learn", reasons=reasons)
 
 

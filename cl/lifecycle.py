@@ -81,13 +81,19 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         quiet=[one.drift for one in past if one.decision.action == "none" and not one.drift.drifted],
     )
     waiting_rows = sum(stores.experiences.get(one).rows["train"] for one in [*quiet, experience.id])
-    known = situation(past, waiting_rows=waiting_rows, first=champion is None, now=start.started_at)
+    known = situation(
+        past,
+        waiting_rows=waiting_rows,
+        first=champion is None,
+        now=start.started_at,
+        budget_days=config.decide.budget_days,
+    )
     decision = do(decide)(config, validation, seen, known)
     training = evaluation = gates = promotion = None
     if decision.action == "learn":
         new = [*quiet, experience.id]
         training = do(train)(
-            config,
+            config.at(decision.rung),
             champion=champion,
             new=new,
             past=history.learnt,

@@ -111,6 +111,7 @@ class Decision(Record):
 
     action: Literal["none", "learn", "hold"]
     reasons: list[str]
+    rung: str | None = Field(default=None, description="Of the ladder, where there is one and something is learnt")
 
 
 class Training(Record):

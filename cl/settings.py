@@ -115,6 +115,15 @@ class TrainingSettings(Section):
     )
 
 
+class Rung(Section):
+    """One way to learn: what it changes in the configuration; the rest stays."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="What decisions and reports call it")
+    strategy: PluginSpec | list[PluginSpec] | None = Field(None, description="In place of strategy")
+    tuning: PluginSpec | None = Field(None, description="In place of model.tuning")
+    epochs: int | None = Field(None, ge=1, description="In place of training.epochs")
+
+
 class DriftSettings(Section):
     """How a new experience is compared with what the champion was promoted on."""
 
@@ -150,11 +159,22 @@ class DriftActions(Section):
     concept: Literal["learn", "hold", "none"] = Field("learn", description="The champion is right less often")
 
 
+class DriftRungs(Section):
+    """The rung of the ladder at which each type of drift is learnt; null: the first."""
+
+    inputs: str | None = Field(None, description="Rung for other texts; null: the first of the ladder")
+    labels: str | None = Field(None, description="Rung for known labels in other shares")
+    new_classes: str | None = Field(None, description="Rung for labels never learnt")
+    concept: str | None = Field(None, description="Rung for a champion that is right less often")
+
+
 class Decide(Section):
-    """When an update is worth its cost."""
+    """When an update is worth its cost, and which kind of update it is."""
 
     on: DriftActions = Field(default_factory=lambda: DriftActions(), description="Of several types: learn, then hold")
-
+    rung: DriftRungs = Field(
+        default_factory=lambda: DriftRungs(), description="Of several types: the highest; an alarm that stays: one up"
+    )
     min_rows: int = Field(20, ge=1, description="Drift on fewer waiting training rows holds instead of learning")
     max_waiting_rows: int | None = Field(
         None,
@@ -164,6 +184,10 @@ class Decide(Section):
     min_avoidable_errors: int = Field(
         0, ge=0, description="Errors on the waiting rows that an update could have avoided, before it is worth it"
     )
+    budget_hours: float | None = Field(
+        None, gt=0, description="Hours of training within budget_days, after which nothing is learnt; null: no bound"
+    )
+    budget_days: int = Field(30, ge=1, description="Length of time that budget_hours is for")
     cool_down_hours: float = Field(0.0, ge=0, description="Time after a promotion in which nothing is learnt")
     max_repeats: int | None = Field(
         2, ge=1, description="Updates in a row that did not silence an alarm, until a person is called; null: never"

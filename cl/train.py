@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cl import plugins
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.records import Training
 from cl.stores.experiences import RowsOf
-from cl.strategies import Lesson, State, Strategy, Update
+from cl.strategies import Lesson, State, Update
 from cl.training.learner import Learner, grown, load_learner, new_learner, retuned, save_learner
 from cl.training.loop import learn
 from cl.training.version import load_states, save_states
@@ -42,7 +41,7 @@ def train(
     """
     seed = seed_for(config.seed, new)
     torch.manual_seed(seed)
-    rows, strategies = rows_of(new, "train"), build_strategies(config)
+    rows, strategies = rows_of(new, "train"), config.built
     learner, known = _start(config, champion, afresh=any(one.restarts() for one in strategies))
     learner = grown(learner, learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed)
     lesson = Lesson(
@@ -73,17 +72,12 @@ def train(
     )
 
 
-def build_strategies(config: Config) -> list[Strategy]:
-    """Return the configured strategies in the order in which their hooks run."""
-    return [plugins.build("strategies", spec) for spec in config.strategies]
-
-
 def _start(config: Config, champion: Path | None, *, afresh: bool) -> tuple[Learner, list[str]]:
     """Return the learner that this update starts from, and the labels that the champion knows."""
     if champion is None:
         return new_learner(config), []
     before = load_learner(champion)
-    if before.is_closed and not any(one.closed for one in build_strategies(config)) and not afresh:
+    if before.is_closed and not any(one.closed for one in config.built) and not afresh:
         raise ConfigError(
             "strategy: the champion's head was solved in closed form and cannot be trained on; keep a closed form "
             "(ranpac, slda, ncm), or start again with {name: joint, restart: true}"

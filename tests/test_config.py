@@ -78,6 +78,30 @@ def test_the_digest_follows_what_decides_and_not_where_things_are() -> None:
     assert parse({"seed": 18}, where="x").digest != base
 
 
+def test_a_rung_changes_what_it_names_and_nothing_else() -> None:
+    ladder = [{"name": "quick", "strategy": "naive", "tuning": "bitfit", "epochs": 1}, {"name": "thorough"}]
+    config = parse({"ladder": ladder, "seed": 3}, where="x")
+    quick, thorough = config.at("quick"), config.at("thorough")
+    assert (quick.strategies, quick.model.tuning, quick.training.epochs, quick.seed) == (["naive"], "bitfit", 1, 3)
+    assert (thorough.strategies, thorough.model.tuning) == (["replay"], "full")
+    assert config.at(None) is config
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"ladder": [{"name": "a"}, {"name": "a"}]}, "ladder: a, a: each name may be given once"),
+        ({"ladder": [{"name": "a", "strategy": "o_lora"}]}, "ladder: 'a': .*o_lora"),
+        ({"ladder": [{"name": "a", "strategy": "ranpac"}, {"name": "b"}]}, "'b' trains a head and another rung solves"),
+        ({"decide": {"rung": {"labels": "b"}}, "ladder": [{"name": "a"}]}, "decide.rung.labels: no rung 'b'; .* a"),
+        ({"ladder": [{"name": "A b"}]}, "ladder.0.name"),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_refused(raw, told) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse(raw, where="cl.yaml")
+
+
 def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
     from cl.sample import configuration
 

@@ -136,6 +136,8 @@ TWICE = (frozenset({"embedding_mmd", "label_mix"}), frozenset({"embedding_mmd"})
         ({"cool_down_hours": 9, "max_waiting_rows": 50}, QUIET, Situation(99, hours=1.0), "none", "decide.cool_down"),
         ({"min_avoidable_errors": 21}, drifted(WORSE, before=0.9, now=0.7), Situation(100), "none", "about 20 errors"),
         ({"min_avoidable_errors": 20}, drifted(WORSE, before=0.9, now=0.7), Situation(100), "learn", "performance"),
+        ({"budget_hours": 2}, drifted(WORSE), Situation(99, spent=2.0), "none", "2.0 hours of training in 30 days"),
+        ({"budget_hours": 2}, drifted(WORSE), Situation(99, spent=1.9), "learn", "performance"),
         (
             {"min_avoidable_errors": 1},
             drifted(MMD_ALARM, before=0.9, now=0.95),
@@ -151,18 +153,19 @@ def test_what_drift_asks_for_depends_on_the_situation(bounds, drift, seen, actio
     assert says in decision.reasons[0]
 
 
-def cycle(at: int, *findings: Finding, learnt: bool = True, promoted: bool = True) -> Cycle:
+def cycle(at: int, *findings: Finding, learnt: bool = True, promoted: bool = True, rung: str | None = None) -> Cycle:
     experience = Experience(
         id=f"{at:04}-x", name="x", source="x", ingested_at=NOW, rows={"train": 9}, labels={}, digest=""
     )
     training = Training(
-        challenger="", experiences=[experience.id], epochs=1, steps=1, rows_new=9, rows_recalled=0, seconds=1,
+        challenger="", experiences=[experience.id], epochs=1, steps=1, rows_new=9, rows_recalled=0, seconds=360,
         validation_score=1, losses=[],
     )  # fmt: skip
     return Cycle(
         id=str(at), experience=experience, started_at=NOW + timedelta(hours=at), seconds=1800, data_version="",
         validation=FIT, drift=Drift(experience=experience.id, drifted=bool(findings), findings=findings),
-        decision=Decision(action="learn" if learnt else "none", reasons=[]), training=training if learnt else None,
+        decision=Decision(action="learn" if learnt else "none", reasons=[], rung=rung),
+        training=training if learnt else None,
         promotion=Promotion(version="1", promoted=promoted) if learnt else None,
     )  # fmt: skip
 
@@ -176,9 +179,40 @@ def test_a_situation_is_read_off_the_cycles_so_far() -> None:
         cycle(2, MMD_ALARM),
         cycle(3, learnt=False),
         cycle(4, MMD_ALARM, MIX_ALARM),
-        cycle(5, MMD_ALARM, MMD_QUIET, promoted=False),
+        cycle(5, MMD_ALARM, MMD_QUIET, promoted=False, rung="full"),
     ]
     seen = situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=6))
     assert seen.alarms == (frozenset({"embedding_mmd"}), frozenset({"embedding_mmd", "label_mix"}))
-    assert (seen.waiting_rows, seen.hours) == (7, 1.5)
+    assert (seen.waiting_rows, seen.hours, seen.rungs) == (7, 1.5, ("full", None))
+    assert seen.spent == pytest.approx(4 * 360 / 3_600)
+    later = situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=28), budget_days=1)
+    assert later.spent == pytest.approx(2 * 360 / 3_600)
     assert situation([], waiting_rows=7, first=True, now=NOW) == Situation(7, first=True)
+
+
+LADDER = [{"name": "head", "tuning": "head"}, {"name": "lora", "tuning": "lora"}, {"name": "full"}]
+STAYED = frozenset({"embedding_mmd"})
+
+
+@pytest.mark.parametrize(
+    ("rungs", "drift", "seen", "rung"),
+    [
+        ({}, drifted(MIX_ALARM), Situation(99), "head"),
+        ({"concept": "full", "labels": "lora"}, drifted(MIX_ALARM), Situation(99), "lora"),
+        ({"concept": "full", "labels": "lora"}, drifted(MIX_ALARM, WORSE), Situation(99), "full"),
+        ({"concept": "full"}, drifted(MMD_ALARM), Situation(99), "head"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=(STAYED,), rungs=("head",)), "lora"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=(STAYED,), rungs=("full",)), "full"),
+        ({}, drifted(MIX_ALARM), Situation(99, alarms=(STAYED,), rungs=("head",)), "head"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=(STAYED,), rungs=("gone",)), "head"),
+        ({}, FIRST, Situation(99, first=True), "head"),
+    ],
+)
+def test_what_is_learnt_is_learnt_at_a_rung(rungs, drift, seen, rung) -> None:
+    settings = parse({"ladder": LADDER, "decide": {"rung": rungs}}, where="test")
+    assert decide(settings, FIT, drift, seen).rung == rung
+    assert decide(parse({}, where="test"), FIT, drift, seen).rung is None
+
+
+def test_what_is_not_learnt_has_no_rung() -> None:
+    assert decide(parse({"ladder": LADDER}, where="test"), FIT, QUIET, Situation(99)).rung is None
