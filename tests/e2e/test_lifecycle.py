@@ -18,9 +18,11 @@ def ingest(desk, rows, name: str) -> None:
 
 
 def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) -> None:
+    desk.configure(ladder=[{"name": "quick", "epochs": 24}, {"name": "full"}], decide={"rung": {"new_classes": "full"}})
     ingest(desk, sentences(["loan", "fee"], 120, seed=1), "one")
     (first,) = desk.json("run", "--plain")
     assert first["promotion"]["promoted"] and first["champion_after"] == "1"
+    assert first["decision"]["rung"] == "quick" and first["training"]["epochs"] <= 24
 
     done = desk.cl("run", "--plain")
     assert (done.returncode, done.stdout.strip()) == (0, "nothing to do: no new experience waits")
@@ -31,7 +33,7 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
 
     ingest(desk, sentences(["loan", "box"], 120, seed=3), "three")
     (third,) = desk.json("run", "--plain")
-    assert third["drift"]["new_labels"] == ["box"]
+    assert third["drift"]["new_labels"] == ["box"] and third["decision"]["rung"] == "full"
     assert third["training"]["experiences"] == ["0002-two", "0003-three"], "the quiet month is learnt along"
     assert third["champion_after"] == "2"
     assert list(third["evaluation"]["matrix"]) == ["0001-one", "0003-three"]
@@ -64,6 +66,10 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     ]
     report = desk.json("report")["report"]
     assert "0004-four" in Path(report).read_text()
+
+    ingest(desk, sentences(["loan", "box"], 80, seed=5), "five")
+    (fifth,) = desk.json("run", "--plain")
+    assert fifth["champion_before"] == "1" and fifth["drift"]["new_labels"] == ["box"], "the reference went back, too"
 
 
 @pytest.mark.slow
