@@ -39,9 +39,9 @@ def mean_over_rows(
     """Return, for each trainable parameter, the mean over rows of a measure of its gradient, dropout off.
 
     A measure of the gradient of a batch's mean instead would shrink with the batch size. The gradients of single
-    rows come from the inputs and output gradients of the linear and norm layers in one backward pass (Goodfellow,
-    2015, "Efficient per-example gradient computations"); rows are processed one by one when another kind of layer
-    has trainable parameters.
+    rows come from the inputs and output gradients of the linear, norm and embedding layers in one backward pass
+    (Goodfellow, 2015, "Efficient per-example gradient computations"); rows are processed one by one when another kind
+    of layer has trainable parameters.
 
     Args:
         learner: knows which of its parameters may move.
@@ -56,7 +56,7 @@ def mean_over_rows(
     layers = _Layers(learner)
     for indices in by_length([len(one.input_ids) for one in encoded], rows_at_once if layers.cover_all else 1):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        with layers.watched(), attention(batch.input_ids.shape[1], learner.device):
+        with layers.watched(len(indices)), attention(batch.input_ids.shape[1], learner.device):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
         if layers.cover_all:
             layers.add_rows(value, totals, add)
@@ -85,14 +85,23 @@ class _Layers:
             for name, module in root.named_modules()
             if any(id(parameter) in self._trainable for parameter in module.parameters(recurse=False))
         }
-        self.cover_all = all(isinstance(module, nn.Linear | nn.LayerNorm) for module in self._modules.values())
+        kinds = nn.Linear | nn.LayerNorm | nn.Embedding
+        self.cover_all = all(isinstance(module, kinds) for module in self._modules.values())
         self._passed: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Note the inputs and outputs of one forward pass."""
+    def watched(self, rows: int) -> Iterator[None]:
+        """Note the inputs and outputs of one forward pass of so many rows.
+
+        An embedding that all rows share, such as that of positions, is asked by each row for itself.
+        """
         self._passed = []
         hooks = [
+            module.register_forward_pre_hook(lambda module, inputs: (inputs[0].expand(rows, -1), *inputs[1:]))
+            for module in self._modules.values()
+            if isinstance(module, nn.Embedding)
+        ]
+        hooks += [
             module.register_forward_hook(
                 lambda module, inputs, output, name=name: self._passed.append((name, inputs[0].detach(), output))
             )
@@ -109,7 +118,8 @@ class _Layers:
         gradients = torch.autograd.grad(value, [output for _, _, output in self._passed])
         seen: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         for (name, inputs, _), gradient in zip(self._passed, gradients, strict=True):
-            seen.setdefault(name, []).append((_by_row(inputs), _by_row(gradient)))
+            ids = isinstance(self._modules[name], nn.Embedding)
+            seen.setdefault(name, []).append((inputs[..., None] if ids else _by_row(inputs), _by_row(gradient)))
         for name, parts in seen.items():  # a layer that is passed twice has one gradient a row all the same
             inputs, outputs = (torch.cat(one, dim=1) for one in zip(*parts, strict=True))
             self._add_layer(name, inputs, outputs, totals, add)
@@ -120,6 +130,9 @@ class _Layers:
     ) -> None:
         """Add the rows of one layer: its inputs and output gradients are (rows, positions, width)."""
         module = self._modules[name]
+        if isinstance(module, nn.Embedding):
+            _add_embedding(module, inputs.squeeze(-1), outputs, totals[f"{name}.weight"], add)
+            return
         if id(module.weight) in self._trainable:
             total = totals[f"{name}.weight"]
             if isinstance(module, nn.LayerNorm):
@@ -131,6 +144,21 @@ class _Layers:
                     add(total, torch.mm(gradient.T, seen, out=space))
         if module.bias is not None and id(module.bias) in self._trainable:
             _add_vectors(totals[f"{name}.bias"], outputs.sum(1), add)
+
+
+def _add_embedding(
+    module: nn.Embedding, ids: torch.Tensor, gradients: torch.Tensor, total: torch.Tensor, add: Add
+) -> None:
+    """Add the rows of an embedding: what each row's positions with the same id add up to, and nothing for the rest."""
+    places = torch.arange(len(ids), device=ids.device)[:, None] * module.num_embeddings + ids
+    distinct, where = places.flatten().unique(return_inverse=True)
+    sums = gradients.new_zeros(len(distinct), gradients.shape[-1]).index_add_(0, where, gradients.flatten(0, 1))
+    measured = torch.zeros_like(sums)
+    add(measured, sums)
+    own = distinct % module.num_embeddings
+    if module.padding_idx is not None:  # torch never moves it
+        measured[own == module.padding_idx] = 0
+    total.index_add_(0, own, measured)
 
 
 def _add_vectors(total: torch.Tensor, rows: torch.Tensor, add: Add) -> None:

@@ -74,10 +74,10 @@ def test_padding_and_batch_size_do_not_matter(tiny_config, rows) -> None:
         torch.testing.assert_close(one[name], many[name], rtol=1e-4, atol=1e-7)
 
 
-def test_trainable_embeddings_fall_back_to_single_rows(tiny_config, rows, tiny_model) -> None:
-    config = tiny_config(
-        model={"name": str(tiny_model), "tuning": {"name": "full", "embeddings": True}, "dropout": 0.0}
-    )
+@pytest.mark.parametrize("tuning", [{"name": "full", "embeddings": True}, "bitfit", "lora", "ia3"])
+def test_whatever_moves_is_measured_as_the_loop_does(tiny_config, rows, tiny_model, tuning) -> None:
+    """Embeddings too, which all rows share; what no rule covers is measured row by row."""
+    config = tiny_config(model={"name": str(tiny_model), "tuning": tuning, "dropout": 0.0})
     learner = make_learner(config, rows)
     ours = diagonal_fisher(learner, rows, labels="empirical", rng=np.random.default_rng(0))
     for name, expected in brute_force(learner, rows).items():
