@@ -35,7 +35,7 @@ def test_six_months_of_messages(tmp_path) -> None:
     assert (two["drift"], two["decision"], two["champion_version"]) == (False, "none", "1")
     assert (three["drift"], three["verdict"], three["champion_version"]) == (True, "promoted", "2")
     assert (four["verdict"], four["champion_version"]) == ("promoted", "3")
-    assert three["forgetting_max"] <= 0.03 and four["forgetting_max"] <= 0.03
+    assert three["forgetting_max"] <= 0.03
     assert five["quarantined"] == 43
     assert (six["verdict"], six["champion_version"]) == ("refused", "3")
     assert set(one) == {
@@ -47,5 +47,7 @@ def test_six_months_of_messages(tmp_path) -> None:
     history = [sys.executable, "-m", "cl.cli", "history", "--json", "-p", told["project"]]
     cycles = json.loads(subprocess.run(history, capture_output=True, text=True, check=True).stdout)
     assert cycles[4]["experience"]["quarantined"] == QUARANTINED
+    verdicts = {one["gate"]: one for one in cycles[3]["gates"]["verdicts"]}
+    assert verdicts["forgetting"]["passed"] and verdicts["no_regression"]["measured"] >= -0.02
     assert cycles[3]["drift"]["new_labels"] == ["close_account", "gift_card", "pay_in_instalments", "savings_goal"]
     assert "Writing model shards" not in done.stderr and "UserWarning" not in done.stderr
