@@ -14,19 +14,11 @@ from typing import Any
 import click
 
 from cl import __version__
+from cl.cli_triggers import schedule, trigger
 from cl.errors import PerennialError
+from cl.options import json_option, project_option, show
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
-
-project_option = click.option(
-    "--project",
-    "-p",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    show_default="this folder or the nearest above it",
-    help="The project: a folder with a cl.yaml.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -57,7 +49,7 @@ def init(folder: Path, as_json: bool) -> None:
 
     project = scaffold(folder)
     next_steps = f"{project.root}: ready. Next: edit cl.yaml, then cl ingest FILE -p {folder}, then cl run -p {folder}"
-    _print(as_json, {"project": str(project.root)}, next_steps)
+    show(as_json, {"project": str(project.root)}, next_steps)
 
 
 @cl.command()
@@ -78,7 +70,7 @@ def ingest(path: str, project: Path, as_json: bool) -> None:
         f"{one.duplicates} duplicates, {one.seen} seen before"
         for one in experiences
     )
-    _print(
+    show(
         as_json,
         [one.model_dump(mode="json") for one in experiences],
         text or "nothing new: every row was seen before",
@@ -101,7 +93,7 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
 
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
     text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no new experience waits"
-    _print(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
     if any(cycle.verdict == "refused" for cycle in cycles):
         sys.exit(3)
 
@@ -115,7 +107,7 @@ def demo(folder: Path, plain: bool, as_json: bool) -> None:
     from cl.commands.demo import run_demo
 
     outcome = run_demo(folder, runner="plain" if plain else "prefect", out=sys.stderr if as_json else sys.stdout)
-    _print(as_json, outcome, "")
+    show(as_json, outcome, "")
 
 
 @cl.command()
@@ -127,7 +119,7 @@ def status(project: Path, as_json: bool) -> None:
     from cl.reports.text import status_lines
 
     found = status_of(project)
-    _print(as_json, found, "\n".join(status_lines(found)))
+    show(as_json, found, "\n".join(status_lines(found)))
 
 
 @cl.command()
@@ -140,7 +132,7 @@ def history(project: Path, as_json: bool) -> None:
 
     cycles = cycles_of(project)
     text = "\n".join(cycle_lines(cycles)) if cycles else "no cycle yet: cl ingest PATH, then cl run"
-    _print(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
 
 
 @cl.command()
@@ -153,7 +145,7 @@ def predict(texts: tuple[str, ...], project: Path, as_json: bool) -> None:
 
     answers = predict_texts(project, list(texts))
     text = "\n".join(f"{one['prediction']}  {one['confidence']:.2f}  {one['text']}" for one in answers)
-    _print(as_json, answers, text)
+    show(as_json, answers, text)
 
 
 @cl.command()
@@ -169,7 +161,7 @@ def rollback(version: str | None, project: Path, why: str, as_json: bool) -> Non
     text = (
         f"champion is version {entry.to_version} again (was {entry.from_version}); entry {entry.sequence} of the ledger"
     )
-    _print(as_json, entry.model_dump(mode="json"), text)
+    show(as_json, entry.model_dump(mode="json"), text)
 
 
 @cl.command()
@@ -181,7 +173,7 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     from cl.commands.report import report_on
 
     path = report_on(project, out)
-    _print(as_json, {"report": str(path)}, str(path))
+    show(as_json, {"report": str(path)}, str(path))
 
 
 @cl.command("backtest")
@@ -220,7 +212,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
     given = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     done = run_backtest(config, **given)
     if json_file == "-":
-        _print(True, done["json"], "")
+        show(True, done["json"], "")
     else:
         if json_file:
             Path(json_file).write_text(json.dumps(done["json"], indent=1), encoding="utf-8")
@@ -230,6 +222,10 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         click.echo(f"cl: {line}", err=True)
     if done["failures"]:
         sys.exit(1)
+
+
+cl.add_command(schedule)
+cl.add_command(trigger)
 
 
 @cl.command("config-reference")
@@ -258,13 +254,6 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("cl: stopped", file=sys.stderr)
         sys.exit(1)
-
-
-def _print(as_json: bool, value: Any, text: str) -> None:
-    if as_json:
-        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-    elif text:
-        click.echo(text)
 
 
 def _quiet_dependencies(*, verbose: bool) -> None:

@@ -18,9 +18,9 @@ from cl.drift import drift
 from cl.errors import InputError
 from cl.evaluate import evaluate
 from cl.gate import gate
-from cl.ingest import ingest
+from cl.ingest import ingest, ingest_settled
 from cl.promote import promote, repair
-from cl.records import Cycle, Experience, Record
+from cl.records import Cycle, Drift, Experience, Record
 from cl.register import register, summary
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
@@ -70,14 +70,7 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         return journal.once(stage, step)
 
     validation = do(validate)(config, experience)
-    seen = do(drift)(
-        config,
-        experience=experience.id,
-        champion=champion,
-        rows_of=rows_of,
-        folder=journal.folder,
-        check=max(1, stores.experiences.place(experience.id)),
-    )
+    seen = look(config, stores, start, champion, step=step)
     waiting_rows = sum(stores.experiences.get(one).rows["train"] for one in [*quiet, experience.id])
     past = stores.registry.cycles()
     known = situation(past, waiting_rows=waiting_rows, first=champion is None, now=start.started_at)
@@ -137,8 +130,25 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         gates=gates,
         promotion=promotion,
         champion_after=promotion.champion_after if promotion else start.champion,
+        run=run,
     )
     return record(config, stores, run, cycle, journal)
+
+
+def look(config: Config, stores: Stores, start: Start, champion: Path | None, *, step: Step = plainly) -> Drift:
+    """Return what has drifted in the experience of a cycle.
+
+    It is written down in the cycle's journal, so that a look before the cycle and the cycle itself are one check.
+    """
+    journal = Journal(_journals(stores) / start.id)
+    return journal.once(drift, step)(
+        config,
+        experience=start.experience,
+        champion=champion,
+        rows_of=stores.experiences.rows_of,
+        folder=journal.folder,
+        check=max(1, stores.experiences.place(start.experience)),
+    )
 
 
 def learn(
@@ -147,6 +157,8 @@ def learn(
     again: str | None = None,
     step: Step = plainly,
     on_cycle: Callable[[Cycle], None] = lambda cycle: None,
+    wait: float = 0.0,
+    settle: float | None = None,
 ) -> list[Cycle]:
     """Read the configured source, then run one cycle for each experience that waits, oldest first.
 
@@ -155,6 +167,8 @@ def learn(
         again: id of an experience that was held or refused and shall be tried once more.
         step: how a stage is run.
         on_cycle: told of each cycle when it ends.
+        wait: seconds to wait for another process that works on this project.
+        settle: seconds for which the source must have lain still; None reads it as it is.
 
     Raises:
         BusyError: another process works on this project.
@@ -162,10 +176,10 @@ def learn(
     """
     config = configuration.load(project.config)
     stores = connect(project, config)
-    with project.lock():
+    with project.lock(wait):
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
-        read_source(config, stores)
+        read_source(config, stores, settle=settle)
         stores.data.commit()
         cycles = []
         for experience in due(stores, again=again):
@@ -174,30 +188,34 @@ def learn(
         return cycles
 
 
-def read_source(config: Config, stores: Stores) -> list[Experience]:
-    """Ingest what the configured source holds, if one is configured."""
+def read_source(config: Config, stores: Stores, *, settle: float | None = None) -> list[Experience]:
+    """Ingest what the configured source holds, if one is configured; unattended, only what has settled."""
     if config.data.source is None:
         return []
-    return ingest(config, stores.project, plugins.build("sources", config.data.source))
+    source = plugins.build("sources", config.data.source)
+    if settle is not None:
+        return ingest_settled(config, stores.project, source, settle=settle)
+    return ingest(config, stores.project, source)
 
 
 def begin(config: Config, stores: Stores, experience: Experience) -> Start:
-    """Return the start of a cycle that was killed and still fits, or a new one."""
+    """Return the start of a cycle that was looked at or killed before and still fits, or a new one.
+
+    Journals that no longer fit are closed; those of other experiences that wait stay for their own cycles.
+    """
     data_version = stores.data.commit()
     champion = stores.ledger.champion(stores.registry.model)
+    finished = stores.finished()
     for folder in sorted(_journals(stores).glob("*")):
         journal = Journal(folder)
         start = journal.read("start", Start)
         promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
-        if (
-            start is not None
-            and start.experience == experience.id
-            and start.config_digest == config.digest
-            and (start.champion == champion or promoted)
-        ):
+        fits = start is not None and start.config_digest == config.digest and (start.champion == champion or promoted)
+        if start is not None and fits and start.experience == experience.id:
             log.info("going on with cycle %s", start.id)
             return start
-        journal.close()
+        if start is None or not fits or start.experience in finished:
+            journal.close()
     return _new_start(config, experience, champion, data_version, stores)
 
 
