@@ -34,7 +34,8 @@ def cl(verbose: bool) -> None:
                            cl run -p my-model
                            cl predict -p my-model "where is my parcel?"
     """
-    _quiet_dependencies(verbose=verbose)
+    serves = click.get_current_context().invoked_subcommand == "schedule"  # its runs' logs are read in Prefect's UI
+    _quiet_dependencies(verbose=verbose or serves)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )

@@ -21,6 +21,7 @@ from cl.settings import Notify
 from cl.stores.local import open_project
 
 SECONDS = 10
+"""A cycle waits for its notice, so that it is told in order: not for long."""
 
 
 def tell(bounds: Notify, notice: Notice | None) -> None:
@@ -29,7 +30,7 @@ def tell(bounds: Notify, notice: Notice | None) -> None:
         deliver.with_options(task_run_name=f"notify of {notice.about}")(bounds, notice, return_state=True)
 
 
-@task(name="notify", retries=3, retry_delay_seconds=[2, 10, 60], cache_policy=NO_CACHE, tags={"perennial"})
+@task(name="notify", retries=2, retry_delay_seconds=[1, 5], cache_policy=NO_CACHE, tags={"perennial"})
 def deliver(bounds: Notify, notice: Notice) -> None:
     """Send a notice to everyone who is named; repeated as a whole, so that it may come twice, not never.
 
