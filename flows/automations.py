@@ -5,15 +5,16 @@ Events are evaluated only by a server that stays (`prefect server start`), not b
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import timedelta
-from typing import Any
 
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events import DeploymentEventTrigger
 from prefect.events.actions import ChangeFlowRunState, SendNotification
-from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 from cl.config import Config
 from cl.watch import EVENTS
@@ -102,18 +103,24 @@ def set_up(config: Config) -> None:
 
 
 def replace(name: str, wanted: Automation | None) -> None:
-    """Make an automation the only one of its name; None: there is none any more."""
+    """Make an automation the only one of its name; None: there is none any more.
+
+    One that says what it shall is left alone: a change would forget which runs it waits for.
+    """
+    core = wanted and _signed(wanted)
     with get_client(sync_client=True) as client:
         old = client.read_automations_by_name(name)
-        if wanted is not None and old:
-            client.update_automation(old[0].id, _core(wanted))
-        elif wanted is not None:
-            client.create_automation(_core(wanted))
-        for one in old[1:] if wanted is not None else old:
-            client.delete_automation(one.id)
+        kept = next((one for one in old if core and one.enabled and one.description == core.description), None)
+        for one in old:
+            if one is not kept:
+                client.delete_automation(one.id)
+        if core and kept is None:
+            client.create_automation(core)
 
 
-def _core(automation: Automation) -> Any:
-    from prefect.events.schemas.automations import AutomationCore
-
-    return AutomationCore(**automation.model_dump(exclude={"id"}))
+def _signed(automation: Automation) -> AutomationCore:
+    """Return an automation as it is sent, with a digest of itself in its description."""
+    content = automation.model_dump(mode="json", exclude={"id": True, "owner_resource": True, "trigger": {"id"}})
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    description = f"{automation.description} [{digest}]"
+    return AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}) | {"description": description})

@@ -64,6 +64,7 @@ def serve(root: Path, config: Config) -> None:
 
     Raises:
         ConfigError: the schedule, the webhook's variable or the block is wrong.
+        httpx.HTTPStatusError: the server refuses what is served.
     """
     if config.triggers.notify.webhook:
         webhook_url(config.triggers.notify)
@@ -74,9 +75,24 @@ def serve(root: Path, config: Config) -> None:
             # a clean stop must not pause schedules: what is missed runs once afterwards
             serve_runs(*deployments, pause_on_shutdown=False, print_starting_message=False, heartbeat_seconds=HEARTBEAT)
             return
-        except* (httpx.HTTPError, RuntimeError, OSError) as lost:
-            log.warning("the Prefect server is away (%s); served again when it answers", lost.exceptions[0])
+        except Exception as error:
+            if not away(error):
+                raise
+            log.warning("the Prefect server is away; served again when it answers")
         await_server()
+
+
+def away(error: Exception) -> bool:
+    """Tell whether an error means that the server is out of reach, not that it says no."""
+    match error:
+        case ExceptionGroup():
+            return all(away(one) for one in error.exceptions)
+        case httpx.HTTPStatusError():
+            return error.response.is_server_error
+        case RuntimeError():
+            return "error threshold" in str(error)  # what Prefect's runner says when it gives up
+        case _:
+            return isinstance(error, httpx.TransportError)
 
 
 def _deployment(flow: Any, root: Path, config: Config, **given: Any) -> RunnerDeployment:

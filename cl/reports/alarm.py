@@ -59,10 +59,9 @@ def _finding(finding: Finding, level: float | None, told: dict[str, str]) -> Ite
 
 
 def _sure(finding: Finding, level: float | None) -> str:
-    if finding.p_value is None:
-        return "A rule, not a test: it counts."
-    bound = f" of the {level:.2g} that this check may spend, corrected over the detectors" if level else ""
-    return f"{shown(finding.p_value)}{bound}."
+    if finding.p_value is None or level is None:
+        return "A rule, not a test."
+    return f"{shown(finding.p_value)}, and this check may spend {level:.2g} over all detectors."
 
 
 def _cell(text: str) -> str:
