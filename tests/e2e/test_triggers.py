@@ -37,7 +37,7 @@ class Shop:
 
     def start(self) -> None:
         log = (self.desk.project.parent / "schedule.log").open("ab")
-        environment = {**self.server.environment, "NOTICES": self.receiver.url}
+        environment = {**self.server.environment, "NOTICES": self.receiver.url, "PREFECT_RUNNER_POLL_FREQUENCY": "2"}
         command = self.desk.command("schedule")
         self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
@@ -150,7 +150,7 @@ def test_drift_is_learnt_without_a_hand_though_the_server_is_killed_in_the_middl
     assert last["parameters"]["cycle"] == history[1]["id"]
     assert shop.told("alarm") == ["shop: alarm on 0002-month-2"]
     (alarm,) = shop.server.artifacts("shop-alarm")
-    assert "## new_labels" in alarm and "| fee | 50.0 % | 0.0 % |" in alarm and "Rows that show it" in alarm
+    assert "## new_labels" in alarm and "| fee | 50.0 % | 0.0 % |" in alarm
     assert "0002-month-2: promoted" in "".join(shop.server.artifacts("shop-cycle"))
     tasks = shop.server.post("task_runs/filter", {})
     names = {one["name"].rpartition("-")[0] for one in tasks}
@@ -167,13 +167,10 @@ def test_prefect_yaml_deploys_both_flows_to_a_work_pool(server, shop) -> None:
         "CL_POOL": "desk",
     }
 
-    def prefect(*arguments: str) -> None:
-        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-        done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    prefect("work-pool", "create", "desk", "--type", "process")
-    prefect("deploy", "--all")
+    server.post("work_pools/", {"name": "desk", "type": "process"})
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     found = {one["entrypoint"]: one for one in server.post("deployments/filter", {}) if one["name"] == "pooled"}
     learn, watch = found["flows/cycle.py:learn"], found["flows/watch.py:watch"]
     assert learn["parameters"] == watch["parameters"] == {"project": str(shop.desk.project)}
