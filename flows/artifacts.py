@@ -9,12 +9,12 @@ import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from cl.asking import Look
 from cl.config import Config
 from cl.records import Cycle
 from cl.reports.alarm import alarm_text, findings_table
 from cl.reports.text import reason_lines
 from cl.stores.connect import Stores
-from cl.watch import Look
 
 
 def show_look(config: Config, stores: Stores, look: Look) -> None:

@@ -16,8 +16,8 @@ from prefect.events import DeploymentEventTrigger
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from cl.asking import EVENTS
 from cl.config import Config
-from cl.watch import EVENTS
 from flows.notifications import notification_block
 
 HEARTBEAT = 30

@@ -9,13 +9,12 @@ from prefect import flow, get_run_logger
 from prefect.runtime import deployment, flow_run
 
 from cl import config as configuration
-from cl import lifecycle
+from cl.asking import seen_by
 from cl.records import Cycle
 from cl.reports.notices import of_alarm, of_cycle
 from cl.stores.connect import connect
 from cl.stores.local import open_project
 from cl.stores.told import tell_once
-from cl.watch import seen_by
 from flows.artifacts import show_cycle, show_look
 from flows.notifications import tell, tell_failure
 from flows.requests import absorb
@@ -40,6 +39,8 @@ def learn(
         cycle: identity of the cycle that was asked for, by which an automation's run is found again.
         reason: what has asked for it.
     """
+    from cl import lifecycle  # torch, late: whoever only deploys this flow does without
+
     place = open_project(Path(project))
     config = configuration.load(place.config)
     stores, bounds = connect(place, config), config.triggers

@@ -24,10 +24,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from cl import config as configuration
+from cl.asking import Asked
 from cl.errors import InputError
 from cl.stores.connect import connect
 from cl.stores.local import open_project
-from cl.watch import Asked, identity
 from flows.server import reach_named
 
 SOON = timedelta(seconds=15)
@@ -63,6 +63,8 @@ def request(folder: Path, again: str | None) -> FlowRun:
         InputError: no server is named, or nothing is served under the model's name.
         StoreError: the server does not answer.
     """
+    from cl.watch import identity
+
     reach_named()
     project = open_project(folder)
     config = configuration.load(project.config)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from cl.errors import ConflictError, IntegrityError, StoreError
-from cl.lifecycle import Step
 from cl.settings import Triggers
+
+if TYPE_CHECKING:
+    from cl.lifecycle import Step
 
 REPEATABLE = {"drift", "evaluate", "register", "promote"}
 """Stages that talk to a store and may do it again; training talks to none, and costs too much to be tried twice."""

@@ -22,7 +22,7 @@ LAYERS = [
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
     },
-    {"cl.tasks", "cl.tunings", "cl.periods"},
+    {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
     {"cl.config"},
     {"cl.settings"},
     {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.descriptors"},

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cl.asking import Asked, Look, asking, to_ask
 from cl.config import Config, parse
 from cl.ingest import ingest_settled
 from cl.lifecycle import learn
@@ -20,7 +21,7 @@ from cl.settings import Triggers
 from cl.sources.files import Files
 from cl.stores.local import Project
 from cl.stores.told import tell_once
-from cl.watch import Asked, Look, asking, to_ask, watch
+from cl.watch import watch
 from tests.conftest import made_sentences
 
 
