@@ -55,9 +55,9 @@ class PrefectServer:
     def start(self) -> None:
         own = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
         command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(self.port), "--no-ui"]
-        self.process = subprocess.Popen(
-            command, env={**self.environment, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self.home.mkdir(exist_ok=True)
+        with (self.home / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, env={**self.environment, **own}, stdout=log, stderr=log)
         until(self._answers, seconds=120, what="an answer of the server")
 
     def kill(self) -> None:
