@@ -120,7 +120,8 @@ def replace(name: str, wanted: Automation | None) -> None:
 
 def _signed(automation: Automation) -> AutomationCore:
     """Return an automation as it is sent, with a digest of itself in its description."""
-    content = automation.model_dump(mode="json", exclude={"id": True, "owner_resource": True, "trigger": {"id"}})
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    content = automation.model_dump(exclude={"id": True, "owner_resource": True, "trigger": {"id"}})
+    text = json.dumps(content, sort_keys=True, default=lambda one: sorted(one) if isinstance(one, set) else str(one))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     description = f"{automation.description} [{digest}]"
     return AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}) | {"description": description})

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from cl.records import Drift, Experience, Finding
 from cl.scaffold import scaffold
 from cl.settings import Triggers
 from cl.sources.files import Files
+from cl.sources.sql import Sql
 from cl.stores.local import Project
 from cl.stores.told import tell_once
 from cl.watch import watch
@@ -117,6 +120,20 @@ def test_an_input_is_read_again_only_when_it_has_changed(tmp_path) -> None:
     made_sentences(["a", "b"], 40, seed=2).to_csv(tmp_path / "inbox" / "june.csv", index=False)
     assert [one.id for one in ingest_settled(Config(), project, counted, settle=0.0)] == ["0002-june"]
     assert len(reads) == 2
+
+
+def test_a_table_is_watched_as_a_folder_is(tmp_path) -> None:
+    project = Project(tmp_path)
+    source = Sql(url="sqlite:///rows.db", query="select id, text, label from tickets", batch="tickets")
+
+    def arrive(seed: int) -> list[str]:
+        with closing(sqlite3.connect(tmp_path / "rows.db")) as database:
+            made_sentences(["a", "b"], 40, seed=seed).to_sql("tickets", database, if_exists="append", index=False)
+        return [one.id for one in ingest_settled(Config(), project, source, settle=60.0)]
+
+    assert arrive(1) == ["0001-tickets"]
+    assert ingest_settled(Config(), project, source, settle=60.0) == []
+    assert arrive(2) == ["0002-tickets"]
 
 
 def test_what_was_told_is_told_once_and_what_could_not_be_told_is_told_again(tmp_path) -> None:

@@ -63,6 +63,11 @@ class Shop:
     def told_by_block(self, words: str) -> list[str]:
         return [one["text"] for one in self.receiver.received if "about" not in one and words in one["text"]]
 
+    def automations(self) -> set[tuple[str, str]]:
+        """Names and ids of those that must outlive a restart of `cl schedule`."""
+        every = self.server.post("automations/filter", {})
+        return {(one["name"], one["id"]) for one in every if one["name"].endswith(("dead runs", "failures"))}
+
     def runs(self, *states: str) -> list[dict[str, Any]]:
         return [one for one in self.server.runs("learn") if one["state_type"] in states]
 
@@ -149,10 +154,12 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     assert queued["id"] in answers
     until(lambda: shop.told_by_block("no heartbeat"), seconds=30, what="the notice of the failure")
 
+    automations = shop.automations()
     switched_on = datetime.now(UTC).isoformat()
     shop.start()
     until(lambda: shop.told("promotion"), seconds=120, what="the first promotion")
     until(lambda: shop.server.run(queued["id"])["state_type"] == "COMPLETED", seconds=30)
+    assert len(automations) == 2 and shop.automations() == automations, "they do not forget for which runs they wait"
     (cycle,) = shop.desk.json("history")
     assert cycle["id"] == dead["parameters"]["cycle"], "the cycle that was begun is the one that ended"
     assert len(shop.runs("COMPLETED", "CRASHED", "RUNNING", "SCHEDULED")) == 2
