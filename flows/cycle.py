@@ -16,8 +16,8 @@ from cl.stores.connect import connect
 from cl.stores.local import open_project
 from cl.stores.told import tell_once
 from flows.artifacts import show_cycle, show_look
+from flows.asking import absorb
 from flows.notifications import tell, tell_failure
-from flows.requests import absorb
 from flows.stages import as_task
 
 

@@ -17,9 +17,9 @@ from cl.stores.connect import connect
 from cl.stores.local import open_project
 from cl.stores.told import tell_once
 from flows.artifacts import show_look
+from flows.asking import absorb, asked_for
 from flows.automations import stream
 from flows.notifications import tell, tell_failure
-from flows.requests import absorb, asked_for
 from flows.stages import as_task
 
 

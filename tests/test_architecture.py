@@ -136,6 +136,14 @@ def test_the_configuration_can_be_read_without_torch(tmp_path) -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_no_flow_shadows_a_package() -> None:
+    """A worker loads a flow by its file, which puts flows/ itself before everything that is installed."""
+    code = "import sys; from importlib.util import find_spec; print([one for one in sys.argv[1:] if find_spec(one)])"
+    names = [path.stem for path in ROOT.glob("flows/*.py") if path.stem != "__init__"]
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_folder_mlflow_does_not_shadow_the_package() -> None:
     assert not list((ROOT / "mlflow").rglob("*.py"))
     code = "import mlflow; print(mlflow.__version__, mlflow.__file__)"

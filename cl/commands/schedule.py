@@ -57,7 +57,7 @@ def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
     known = [one.id for one in at.stores.experiences.all()]
     if again is not None and again not in known:
         raise InputError(f"no experience '{again}'; there are: {', '.join(known) or 'none'}")
-    from flows.requests import request
+    from flows.asking import request
 
     run = request(at.project.root, again)
     return {"id": str(run.id), "name": run.name, "state": run.state.name if run.state else "Scheduled"}
