@@ -33,7 +33,7 @@ def test_only_a_server_out_of_reach_is_waited_for(error, is_away) -> None:
 
 def test_a_wrong_cron_schedule_is_told_by_its_key() -> None:
     config = parse({"triggers": {"cron": "every monday"}}, where="test")
-    with pytest.raises(ConfigError, match="triggers.cron: 'every monday' is no cron schedule"):
+    with pytest.raises(ConfigError, match=r"triggers\.cron: 'every monday' is no cron schedule"):
         learning(Path("shop"), config)
 
 
