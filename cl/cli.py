@@ -9,27 +9,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cl import __version__
+from cl.cli_rows import ingest, label, predict
+from cl.cli_triggers import schedule, trigger
 from cl.errors import PerennialError
-
-if TYPE_CHECKING:
-    from cl.records import Experience
+from cl.options import json_option, project_option, show
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
-
-project_option = click.option(
-    "--project",
-    "-p",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    show_default="this folder or the nearest above it",
-    help="The project: a folder with a cl.yaml.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -45,7 +35,8 @@ def cl(verbose: bool) -> None:
                            cl run -p my-model
                            cl predict -p my-model "where is my parcel?"
     """
-    _quiet_dependencies(verbose=verbose)
+    serves = click.get_current_context().invoked_subcommand == "schedule"  # its runs' logs are read in Prefect's UI
+    _quiet_dependencies(verbose=verbose or serves)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
@@ -60,35 +51,7 @@ def init(folder: Path, as_json: bool) -> None:
 
     project = scaffold(folder)
     next_steps = f"{project.root}: ready. Next: edit cl.yaml, then cl ingest FILE -p {folder}, then cl run -p {folder}"
-    _print(as_json, {"project": str(project.root)}, next_steps)
-
-
-@cl.command()
-@click.argument("path")
-@project_option
-@json_option
-def ingest(path: str, project: Path, as_json: bool) -> None:
-    """Read labelled rows from PATH into new experiences, and version them with DVC.
-
-    PATH is a CSV, JSON lines (plain or .gz) or Parquet file, or a folder of them; or `sql` for the source that
-    cl.yaml configures. Broken rows go to data/quarantine with the reason; rows seen before are dropped.
-    """
-    from cl.commands.ingest import ingest_path
-
-    _print_ingested(as_json, ingest_path(project, path))
-
-
-def _print_ingested(as_json: bool, experiences: list[Experience]) -> None:
-    text = "\n".join(
-        f"{one.id}: {one.total} rows ({one.rows['train']} train), {one.quarantined_rows} quarantined, "
-        f"{one.duplicates} duplicates, {one.seen} seen before"
-        for one in experiences
-    )
-    _print(
-        as_json,
-        [one.model_dump(mode="json") for one in experiences],
-        text or "nothing new: every row was seen before",
-    )
+    show(as_json, {"project": str(project.root)}, next_steps)
 
 
 @cl.command()
@@ -107,7 +70,7 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
 
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
     text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no new experience waits"
-    _print(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
     if any(cycle.verdict == "refused" for cycle in cycles):
         sys.exit(3)
 
@@ -121,7 +84,7 @@ def demo(folder: Path, plain: bool, as_json: bool) -> None:
     from cl.commands.demo import run_demo
 
     outcome = run_demo(folder, runner="plain" if plain else "prefect", out=sys.stderr if as_json else sys.stdout)
-    _print(as_json, outcome, "")
+    show(as_json, outcome, "")
 
 
 @cl.command()
@@ -133,7 +96,7 @@ def status(project: Path, as_json: bool) -> None:
     from cl.reports.text import status_lines
 
     found = status_of(project)
-    _print(as_json, found, "\n".join(status_lines(found)))
+    show(as_json, found, "\n".join(status_lines(found)))
 
 
 @cl.command()
@@ -146,49 +109,7 @@ def history(project: Path, as_json: bool) -> None:
 
     cycles = cycles_of(project)
     text = "\n".join(cycle_lines(cycles)) if cycles else "no cycle yet: cl ingest PATH, then cl run"
-    _print(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
-
-
-@cl.command()
-@click.argument("texts", nargs=-1, metavar="TEXT...")
-@click.option(
-    "--from", "path", metavar="PATH", help="Answer the rows of a file or folder instead, and log the answers."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="With --from: a CSV file for the answers as well.")
-@project_option
-@json_option
-def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project: Path, as_json: bool) -> None:
-    """Answer each TEXT, or each row of a file, with the champion.
-
-    For token classification, the words of a TEXT are cut at spaces. Rows need an id and the input, no label; when
-    the labels come, `cl label` joins them to the logged answers.
-    """
-    from cl.commands.predict import predict_file, predict_texts
-
-    if bool(texts) == bool(path):
-        raise click.UsageError("name TEXT... or --from PATH")
-    if path:
-        done = predict_file(project, path, out)
-        told = f"{done['answered']} rows answered by version {done['version']}, {done['skipped']} without id or input"
-        _print(as_json, done, told)
-        return
-    answers = predict_texts(project, list(texts))
-    text = "\n".join(f"{one['prediction']}  {one['confidence']:.2f}  {one['text']}" for one in answers)
-    _print(as_json, answers, text)
-
-
-@cl.command()
-@click.argument("path")
-@project_option
-@json_option
-def label(path: str, project: Path, as_json: bool) -> None:
-    """Join the labels in PATH to answers that `cl predict --from` has logged: they become an experience.
-
-    PATH holds the columns id and label (or those that cl.yaml names). Labels may come late, twice or never.
-    """
-    from cl.commands.label import label_path
-
-    _print_ingested(as_json, label_path(project, path))
+    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
 
 
 @cl.command()
@@ -204,7 +125,7 @@ def rollback(version: str | None, project: Path, why: str, as_json: bool) -> Non
     text = (
         f"champion is version {entry.to_version} again (was {entry.from_version}); entry {entry.sequence} of the ledger"
     )
-    _print(as_json, entry.model_dump(mode="json"), text)
+    show(as_json, entry.model_dump(mode="json"), text)
 
 
 @cl.command()
@@ -216,7 +137,7 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     from cl.commands.report import report_on
 
     path = report_on(project, out)
-    _print(as_json, {"report": str(path)}, str(path))
+    show(as_json, {"report": str(path)}, str(path))
 
 
 @cl.command("backtest")
@@ -255,7 +176,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
     given = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
     done = run_backtest(config, **given)
     if json_file == "-":
-        _print(True, done["json"], "")
+        show(True, done["json"], "")
     else:
         if json_file:
             Path(json_file).write_text(json.dumps(done["json"], indent=1), encoding="utf-8")
@@ -265,6 +186,10 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         click.echo(f"cl: {line}", err=True)
     if done["failures"]:
         sys.exit(1)
+
+
+for command in (ingest, predict, label, schedule, trigger):
+    cl.add_command(command)
 
 
 @cl.command("config-reference")
@@ -293,13 +218,6 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("cl: stopped", file=sys.stderr)
         sys.exit(1)
-
-
-def _print(as_json: bool, value: Any, text: str) -> None:
-    if as_json:
-        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-    elif text:
-        click.echo(text)
 
 
 def _quiet_dependencies(*, verbose: bool) -> None:

@@ -23,6 +23,7 @@ from cl.settings import (
     Section,
     StoreSettings,
     TrainingSettings,
+    Triggers,
     Validate,
     check_plugin,
 )
@@ -57,6 +58,7 @@ class Config(Section):
     decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
     gates: list[PluginSpec] = Field(DEFAULT_GATES, description="Rules that a challenger must pass; files of cl/gates")
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
+    triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
 
     @field_validator("task")
     @classmethod
@@ -141,8 +143,9 @@ class Config(Section):
         return self.strategy if isinstance(self.strategy, list) else [self.strategy]
 
     def flat(self) -> dict[str, str]:
-        """Return the configuration under dotted keys, without the stores: as MLflow shows parameters."""
-        nested = self.model_dump(mode="json", by_alias=True, exclude={"stores": True, "data": {"source"}})
+        """Return the configuration under dotted keys, without stores and triggers: as MLflow shows parameters."""
+        left_out: Any = {"stores": True, "triggers": True, "data": {"source"}}
+        nested = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         flat = {
             f"{key}.{name}" if isinstance(value, dict) else key: one
             for key, value in nested.items()
@@ -152,10 +155,9 @@ class Config(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of all that decides the outcome of a cycle: not of where things are stored."""
-        decisive = self.model_dump(
-            mode="json", by_alias=True, exclude={"stores": True, "data": {"source", "chunk_rows"}}
-        )
+        """Hash of all that decides the outcome of a cycle: not of where things are stored, nor of who starts it."""
+        left_out: Any = {"stores": True, "triggers": True, "data": {"source", "chunk_rows"}}
+        decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

@@ -96,11 +96,11 @@ def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
     if stubborn := _survivors(bounds, drift, seen):
         told = f"{bounds.max_repeats} updates in a row have not silenced {', '.join(stubborn)}: a person must look"
         return Decision(action="hold", reasons=[told, *changes])
-    wanted = {getattr(bounds.on, kind) for kind in drift.types}
+    wanted = {getattr(bounds.answer, kind) for kind in drift.types}
     if wanted and "learn" not in wanted:
         types = ", ".join(kind.replace("_", " ") for kind in drift.types)
         action = "hold" if "hold" in wanted else "none"
-        return Decision(action=action, reasons=[f"drift of {types}: decide.on says {action}", *changes])
+        return Decision(action=action, reasons=[f"drift of {types}: decide.answer says {action}", *changes])
     errors = _avoidable_errors(drift, seen.waiting_rows)
     if errors < bounds.min_avoidable_errors:
         few = f"an update could have avoided about {errors} errors, decide.min_avoidable_errors is"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from cl.settings import SplitShares
 from cl.sources import Batch, Source
 from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
 from cl.stores.fingerprints import Fingerprints, Known, fingerprints, load_known, remember
-from cl.stores.local import Project
+from cl.stores.local import Project, write_text
 from cl.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,30 @@ def ingest(
             made += _ingest_batch(batch, config, project, task, known, told)
     finally:
         sweep(project)
+    return made
+
+
+def ingest_settled(config: Config, project: Project, source: Source, *, settle: float) -> list[Experience]:
+    """Ingest what nobody stands beside: only when it has changed since the last time, and nothing still writes to it.
+
+    Args:
+        config: the columns, the limits and the split.
+        project: where the experiences go; the caller holds its lock.
+        source: where the rows come from; one that cannot be stamped is read every time.
+        settle: seconds for which the newest file must have lain still.
+
+    Raises:
+        SourceError: an input cannot be read or holds no good row.
+    """
+    stamp = source.stamp(project.root)
+    if stamp is None:
+        return ingest(config, project, source)
+    seen, now = project.work / "source.txt", f"{config.digest} {stamp.digest}"
+    unchanged = seen.exists() and seen.read_text(encoding="utf-8") == now
+    if not stamp.digest or unchanged or not stamp.rested(settle, time.time()):
+        return []
+    made = ingest(config, project, source)
+    write_text(seen, now)
     return made
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,11 @@ from cl.drift import drift
 from cl.errors import InputError
 from cl.evaluate import evaluate
 from cl.gate import gate
-from cl.ingest import ingest
+from cl.ingest import ingest, ingest_settled
 from cl.promote import promote, repair
-from cl.records import Cycle, Experience, Record
+from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
+from cl.start import Start, begin, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
 from cl.stores.local import Project
@@ -33,17 +32,6 @@ from cl.validate import validate
 log = logging.getLogger(__name__)
 DRIFT_ARTIFACT = "drift"
 Step = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class Start(Record):
-    """What a cycle starts from; together it is the cycle's identity."""
-
-    id: str
-    experience: str
-    champion: str | None
-    data_version: str
-    config_digest: str
-    started_at: datetime
 
 
 def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: Step = plainly) -> Cycle:
@@ -59,7 +47,7 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         PerennialError: a stage failed; data, registry and champion are as they were, and the next run goes on.
     """
     start = begin(config, stores, experience)
-    journal = Journal(_journals(stores) / start.id)
+    journal = Journal(journals(stores) / start.id)
     clock = time.monotonic()
     run = stores.registry.start_run(start.id, experience.id, _tags(start))
     champion = stores.champion_folder(start.champion)
@@ -71,15 +59,7 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         return journal.once(stage, step)
 
     validation = do(validate)(config, experience)
-    seen = do(drift)(
-        config,
-        experience=experience.id,
-        champion=champion,
-        rows_of=rows_of,
-        folder=journal.folder,
-        check=max(1, stores.experiences.place(experience.id)),
-        quiet=[one.drift for one in past if one.decision.action == "none" and not one.drift.drifted],
-    )
+    seen = look(config, stores, start, champion, step=step)
     waiting_rows = sum(stores.experiences.get(one).rows["train"] for one in [*quiet, experience.id])
     known = situation(
         past,
@@ -144,8 +124,28 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         gates=gates,
         promotion=promotion,
         champion_after=promotion.champion_after if promotion else start.champion,
+        run=run,
     )
     return record(config, stores, run, cycle, journal)
+
+
+def look(config: Config, stores: Stores, start: Start, champion: Path | None, *, step: Step = plainly) -> Drift:
+    """Return what has drifted in the experience of a cycle.
+
+    It is written down in the cycle's journal, so that a look before the cycle and the cycle itself are one check.
+    """
+    journal = Journal(journals(stores) / start.id)
+    return journal.once(drift, step)(
+        config,
+        experience=start.experience,
+        champion=champion,
+        rows_of=stores.experiences.rows_of,
+        folder=journal.folder,
+        check=max(1, stores.experiences.place(start.experience)),
+        quiet=[
+            one.drift for one in stores.registry.cycles() if one.decision.action == "none" and not one.drift.drifted
+        ],
+    )
 
 
 def learn(
@@ -154,6 +154,8 @@ def learn(
     again: str | None = None,
     step: Step = plainly,
     on_cycle: Callable[[Cycle], None] = lambda cycle: None,
+    wait: float = 0.0,
+    settle: float | None = None,
 ) -> list[Cycle]:
     """Read the configured source, then run one cycle for each experience that waits, oldest first.
 
@@ -162,6 +164,8 @@ def learn(
         again: id of an experience that was held or refused and shall be tried once more.
         step: how a stage is run.
         on_cycle: told of each cycle when it ends.
+        wait: seconds to wait for another process that works on this project.
+        settle: seconds for which the source must have lain still; None reads it as it is.
 
     Raises:
         BusyError: another process works on this project.
@@ -169,10 +173,10 @@ def learn(
     """
     config = configuration.load(project.config)
     stores = connect(project, config)
-    with project.lock():
+    with project.lock(wait):
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
-        read_source(config, stores)
+        read_source(config, stores, settle=settle)
         stores.data.commit()
         cycles = []
         prune(features := project.work / "features.sqlite")
@@ -183,31 +187,14 @@ def learn(
         return cycles
 
 
-def read_source(config: Config, stores: Stores) -> list[Experience]:
-    """Ingest what the configured source holds, if one is configured."""
+def read_source(config: Config, stores: Stores, *, settle: float | None = None) -> list[Experience]:
+    """Ingest what the configured source holds, if one is configured; unattended, only what has settled."""
     if config.data.source is None:
         return []
-    return ingest(config, stores.project, plugins.build("sources", config.data.source))
-
-
-def begin(config: Config, stores: Stores, experience: Experience) -> Start:
-    """Return the start of a cycle that was killed and still fits, or a new one."""
-    data_version = stores.data.commit()
-    champion = stores.ledger.champion(stores.registry.model)
-    for folder in sorted(_journals(stores).glob("*")):
-        journal = Journal(folder)
-        start = journal.read("start", Start)
-        promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
-        if (
-            start is not None
-            and start.experience == experience.id
-            and start.config_digest == config.digest
-            and (start.champion == champion or promoted)
-        ):
-            log.info("going on with cycle %s", start.id)
-            return start
-        journal.close()
-    return _new_start(config, experience, champion, data_version, stores)
+    source = plugins.build("sources", config.data.source)
+    if settle is not None:
+        return ingest_settled(config, stores.project, source, settle=settle)
+    return ingest(config, stores.project, source)
 
 
 def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> Cycle:
@@ -257,27 +244,6 @@ def waiting_since(stores: Stores, history: History) -> list[str]:
     """Return the quiet experiences: looked at, found unchanged, and not learnt by the champion."""
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
     return [name for name, cycle in sorted(last.items()) if cycle.verdict == "none" and name not in history.learnt]
-
-
-def _new_start(
-    config: Config, experience: Experience, champion: str | None, data_version: str, stores: Stores
-) -> Start:
-    parts = [config.digest, data_version, champion or "", experience.id]
-    attempts = sum(cycle.experience.id == experience.id for cycle in stores.registry.cycles())
-    start = Start(
-        id=hashlib.sha256("\n".join([*parts, str(attempts)]).encode()).hexdigest()[:16],
-        experience=experience.id,
-        champion=champion,
-        data_version=data_version,
-        config_digest=config.digest,
-        started_at=datetime.now(UTC),
-    )
-    Journal(_journals(stores) / start.id).write("start", start)
-    return start
-
-
-def _journals(stores: Stores) -> Path:
-    return stores.project.work / "cycles"
 
 
 def _tags(start: Start) -> dict[str, str]:

@@ -215,6 +215,7 @@ class Cycle(Record):
     gates: GateReport | None = None
     promotion: Promotion | None = None
     champion_after: str | None = None
+    run: str | None = Field(default=None, description="Id of its MLflow run")
 
     @property
     def verdict(self) -> Literal["promoted", "refused", "none", "held"]:

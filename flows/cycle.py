@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
+from prefect import flow, get_run_logger
+from prefect.runtime import deployment, flow_run
 
-from cl import lifecycle
+from cl import config as configuration
+from cl.asking import seen_by
 from cl.records import Cycle
+from cl.reports.notices import of_alarm, of_cycle
+from cl.stores.connect import connect
 from cl.stores.local import open_project
-
-
-def as_task(stage: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a Prefect task of a stage.
-
-    Prefect caches nothing here: the journal of the cycle does, for both executors alike.
-    """
-    return task(name=stage.__name__, cache_policy=NO_CACHE, persist_result=False, tags={"perennial"})(stage)
+from cl.stores.told import tell_once
+from flows.artifacts import show_cycle, show_look
+from flows.asking import absorb
+from flows.notifications import tell, tell_failure
+from flows.stages import as_task
 
 
 def _run_name() -> str:
-    """Name a flow run for the project's folder, without the path before it."""
-    return f"learn {Path(flow_run.parameters['project']).name}"
+    """Name a flow run for the project's folder, without the path before it, and for what has asked for it."""
+    asked = flow_run.parameters
+    return f"learn {Path(asked['project']).name} ({asked.get('reason', 'by hand')})"
 
 
-@flow(name="learn", flow_run_name=_run_name, persist_result=False)
-def learn(project: str, again: str | None = None) -> list[dict[str, Any]]:
+@flow(name="learn", flow_run_name=_run_name, persist_result=False, on_failure=[tell_failure], on_crashed=[tell_failure])
+def learn(
+    project: str, again: str | None = None, cycle: str | None = None, reason: str = "by hand"
+) -> list[dict[str, Any]]:
     """Run one cycle for each experience that waits and return the cycles as JSON.
 
     Args:
         project: the project's folder.
         again: id of an experience to be tried once more.
+        cycle: identity of the cycle that was asked for, by which an automation's run is found again.
+        reason: what has asked for it.
     """
+    from cl import lifecycle  # torch, late: whoever only deploys this flow does without
 
-    def tell(cycle: Cycle) -> None:
-        get_run_logger().info("%s: %s", cycle.experience.id, cycle.verdict)
-        create_markdown_artifact(_as_markdown(cycle), key="cycle", description=cycle.experience.id)
+    place = open_project(Path(project))
+    config = configuration.load(place.config)
+    stores, bounds = connect(place, config), config.triggers
+    unattended: dict[str, Any] = {}
+    if deployment.id:
+        unattended = {"wait": bounds.wait_minutes * 60, "settle": bounds.settle_seconds}
+        absorb("learn", config.name, flow_run.id)
 
-    cycles = lifecycle.learn(open_project(Path(project)), again=again, step=as_task, on_cycle=tell)
-    return [cycle.model_dump(mode="json") for cycle in cycles]
+    def explain(one: Cycle) -> None:
+        show_look(config, stores, seen_by(one, bounds))
+        tell(bounds.notify, of_alarm(config.name, one.id, one.champion_before, one.drift))
 
+    def report(one: Cycle) -> None:
+        get_run_logger().info("%s: %s", one.experience.id, one.verdict)
+        tell_once(place, f"look {one.id}", lambda: explain(one))
+        show_cycle(config, stores, one)
+        tell(bounds.notify, of_cycle(config.name, one))
 
-def _as_markdown(cycle: Cycle) -> str:
-    lines = [
-        f"# {cycle.experience.id}: {cycle.verdict}",
-        *(f"- {reason}" for reason in cycle.decision.reasons),
-        *(f"- {verdict.gate}: {verdict.why}" for verdict in (cycle.gates.verdicts if cycle.gates else [])),
-        f"- champion: version {cycle.champion_after}",
-    ]
-    return "\n".join(lines)
+    cycles = lifecycle.learn(place, again=again, step=as_task(bounds), on_cycle=report, **unattended)
+    return [one.model_dump(mode="json") for one in cycles]

@@ -1,22 +1,105 @@
-"""Deployments of the learning flow: `python -m flows.deployments PROJECT [CRON]` serves it on this machine."""
+"""Deployments of a project: the learning flow and the watch flow, served on this machine by `cl schedule`."""
 
 from __future__ import annotations
 
-import sys
+import logging
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from cl.stores.local import open_project
+import httpx
+from prefect import serve as serve_runs
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron, Interval
+from prefect.types.entrypoint import EntrypointType
+
+from cl.config import Config
+from cl.errors import ConfigError
+from flows.automations import HEARTBEAT, learning_trigger, set_up
 from flows.cycle import learn
+from flows.notifications import webhook_url
+from flows.server import await_server
+from flows.watch import watch
+
+log = logging.getLogger(__name__)
 
 
-def serve(project: Path, cron: str | None = None) -> None:
-    """Serve the flow to the Prefect server that PREFECT_API_URL names, on a schedule if one is given.
+def learning(root: Path, config: Config) -> RunnerDeployment:
+    """Return the deployment of the learning flow: by cron, by events, and by hand; one run at a time.
 
-    One run at a time: what is asked for during a run waits its turn.
+    Raises:
+        ConfigError: triggers.cron is no cron schedule.
     """
-    root = open_project(project).root
-    learn.serve(name=root.name, parameters={"project": str(root)}, cron=cron, global_limit=1, tags=["perennial"])
+    bounds = config.triggers
+    try:
+        cron = bounds.cron and Cron(bounds.cron, timezone=bounds.timezone, parameters={"reason": "schedule"})
+    except ValueError as error:
+        raise ConfigError(f"triggers.cron: '{bounds.cron}' is no cron schedule: {error}") from None
+    return _deployment(
+        learn,
+        root,
+        config,
+        schedules=[cron] if cron else [],
+        concurrency_limit=1,
+        triggers=[learning_trigger(config)] if bounds.learn_on else [],
+        description="Runs a cycle for each experience that waits: drift, decide, train, evaluate, gate, promote.",
+    )
 
 
-if __name__ == "__main__":
-    serve(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+def watching(root: Path, config: Config) -> RunnerDeployment:
+    """Return the deployment of the watch flow; a look that is due while another looks is left out."""
+    return _deployment(
+        watch,
+        root,
+        config,
+        schedules=[Interval(timedelta(minutes=config.triggers.watch_minutes))],
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        description="Reads the source, looks for drift in what waits, and asks for a cycle; never trains.",
+    )
+
+
+def serve(root: Path, config: Config) -> None:
+    """Serve both deployments until interrupted; a server that goes away is waited for.
+
+    Raises:
+        ConfigError: the schedule, the webhook's variable or the block is wrong.
+        httpx.HTTPStatusError: the server refuses what is served.
+    """
+    if config.triggers.notify.webhook:
+        webhook_url(config.triggers.notify)
+    while True:
+        deployments = [learning(root, config), watching(root, config)]
+        try:
+            set_up(config)
+            # a clean stop must not pause schedules: what is missed runs once afterwards
+            serve_runs(*deployments, pause_on_shutdown=False, print_starting_message=False, heartbeat_seconds=HEARTBEAT)
+            return
+        except Exception as error:
+            if not away(error):
+                raise
+            log.warning("the Prefect server is away; served again when it answers")
+        await_server()
+
+
+def away(error: Exception) -> bool:
+    """Tell whether an error means that the server is out of reach, not that it says no."""
+    match error:
+        case ExceptionGroup():
+            return all(away(one) for one in error.exceptions)
+        case httpx.HTTPStatusError():
+            return error.response.is_server_error
+        case RuntimeError():
+            return "error threshold" in str(error)  # what Prefect's runner says when it gives up
+        case _:
+            return isinstance(error, httpx.TransportError)
+
+
+def _deployment(flow: Any, root: Path, config: Config, **given: Any) -> RunnerDeployment:
+    return flow.to_deployment(
+        name=config.name,
+        parameters={"project": str(root)},
+        tags=["perennial", config.name],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        **given,
+    )

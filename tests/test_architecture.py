@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"flows", "cl.cli", "cl.commands", "cl.scaffold", "cl.sample"},
-    {"cl.lifecycle", "cl.backtest", "cl.backtesting"},
+    {"flows", "cl.cli", "cl.cli_rows", "cl.cli_triggers", "cl.commands", "cl.scaffold", "cl.sample"},
+    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate",
         "cl.register", "cl.promote", "cl.serving",
@@ -22,11 +22,11 @@ LAYERS = [
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
     },
-    {"cl.tasks", "cl.tunings", "cl.periods"},
+    {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
     {"cl.config"},
     {"cl.settings"},
     {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.descriptors"},
-    {"cl.records", "cl.errors"},
+    {"cl.records", "cl.errors", "cl.options"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.
 CONTRACTS = {"cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.tunings"}
@@ -41,8 +41,15 @@ OUTSIDE = {
 # What may be imported beside the layers below, and why.
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
+    ("cl.lifecycle", "cl.start"),
+    ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
+    ("cl.watch", "cl.start"),
     ("cl.cli", "cl.scaffold"),
     ("cl.cli", "cl.commands"),  # commands are the command line, cut into files
+    ("cl.cli", "cl.cli_rows"),
+    ("cl.cli", "cl.cli_triggers"),
+    ("cl.cli_rows", "cl.commands"),
+    ("cl.cli_triggers", "cl.commands"),
     ("cl.commands", "cl.scaffold"),
     ("cl.commands", "cl.sample"),
     ("cl.commands", "flows"),  # cl run is the flow
@@ -131,6 +138,14 @@ def test_the_configuration_can_be_read_without_torch(tmp_path) -> None:
     code = "import sys; from cl.config import Config; Config(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_no_flow_shadows_a_package() -> None:
+    """A worker loads a flow by its file, which puts flows/ itself before everything that is installed."""
+    code = "import sys; from importlib.util import find_spec; print([one for one in sys.argv[1:] if find_spec(one)])"
+    names = [path.stem for path in ROOT.glob("flows/*.py") if path.stem != "__init__"]
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_folder_mlflow_does_not_shadow_the_package() -> None:

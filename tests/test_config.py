@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
+from cl import plugins
 from cl.config import Config, load, parse
 from cl.errors import ConfigError
-from cl.reports.reference import configuration_reference
+from cl.reports.reference import FOLDERS, configuration_reference
 from cl.scaffold import template
+from cl.settings import Rung
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -107,6 +112,20 @@ def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
 
     assert load(written(tmp_path, template("My model!"))).name == "My-model"
     assert load(written(tmp_path, configuration())).name == "fernhill"
+
+
+def keys_of(section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield field.alias or name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys_of(field.annotation)
+
+
+@pytest.mark.parametrize("section", [Config, Rung, *(plugins.find(f, n) for f in FOLDERS for n in plugins.names(f))])
+def test_every_key_means_itself_in_yaml(section) -> None:
+    """A bare `on` is true, and `no` is false: such a key could be set by nobody."""
+    for key in keys_of(section):
+        assert yaml.safe_load(f"{key}: 1") == {key: 1}
 
 
 def test_every_key_is_described_in_the_reference() -> None:

@@ -115,10 +115,28 @@ TWICE = (frozenset({"embedding_mmd", "label_mix"}), frozenset({"embedding_mmd"})
 @pytest.mark.parametrize(
     ("bounds", "drift", "seen", "action", "says"),
     [
-        ({"on": {"inputs": "none"}}, drifted(MMD_ALARM), Situation(99), "none", "drift of inputs: decide.on says none"),
-        ({"on": {"labels": "hold"}}, drifted(MIX_ALARM), Situation(99), "hold", "drift of labels: decide.on says hold"),
-        ({"on": {"inputs": "none", "labels": "hold"}}, drifted(MMD_ALARM, MIX_ALARM), Situation(99), "hold", "on says"),
-        ({"on": {"inputs": "none"}}, drifted(MMD_ALARM, WORSE), Situation(99), "learn", "embedding_mmd"),
+        (
+            {"answer": {"inputs": "none"}},
+            drifted(MMD_ALARM),
+            Situation(99),
+            "none",
+            "drift of inputs: decide.answer says none",
+        ),
+        (
+            {"answer": {"labels": "hold"}},
+            drifted(MIX_ALARM),
+            Situation(99),
+            "hold",
+            "drift of labels: decide.answer says hold",
+        ),
+        (
+            {"answer": {"inputs": "none", "labels": "hold"}},
+            drifted(MMD_ALARM, MIX_ALARM),
+            Situation(99),
+            "hold",
+            "answer says",
+        ),
+        ({"answer": {"inputs": "none"}}, drifted(MMD_ALARM, WORSE), Situation(99), "learn", "embedding_mmd"),
         (
             {},
             drifted(MMD_ALARM),

@@ -5,11 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
-from cl import plugins
 from cl.commands.opening import Opened, opened
-from cl.records import SPLITS
 from cl.reports.html import write_report
 
 
@@ -32,13 +28,5 @@ def report(at: Opened, out: Path | None = None) -> Path:
         out or at.project.reports / "index.html",
         name=at.config.name,
         quarantine=quarantined,
-        texts=partial(_texts, at),
+        texts=partial(at.stores.texts, at.config.task),
     )
-
-
-def _texts(at: Opened, experience: str, ids: list[str]) -> dict[str, str]:
-    """Return the texts of an experience's rows, where they are still there."""
-    task = plugins.build("tasks", at.config.task)
-    rows = pd.concat([at.stores.experiences.rows_of([experience], split) for split in SPLITS])
-    wanted = rows[rows["id"].isin(ids)]
-    return dict(zip(wanted["id"], task.texts(wanted), strict=True))

@@ -24,7 +24,7 @@ class Floor(Gate):
 
     metric: str = Field("score", description="score (the task's main metric), another of its metrics, or accuracy")
     min: float = Field(ge=0, le=1, description="The least that is accepted, 0 to 1")
-    on: Literal["each", "mean", "newest"] = Field("each", description="each: the worst experience counts")
+    over: Literal["each", "mean", "newest"] = Field("each", description="each: the worst experience counts")
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict, with the experience that decided.
@@ -34,13 +34,13 @@ class Floor(Gate):
         """
         values = self._values(evaluation)
         newest = next(reversed(evaluation.matrix or values), "no experience")
-        if not values or (self.on == "newest" and newest not in values):
+        if not values or (self.over == "newest" and newest not in values):
             nothing = f"{newest} has no test rows that would show {self._what} of at least {self.min:.3f}"
             return Verdict(gate=self.name, passed=False, bound=self.min, why=nothing)
-        if self.on == "mean":
+        if self.over == "mean":
             where, measured = f"the mean of {len(values)} experiences", sum(values.values()) / len(values)
         else:
-            where = newest if self.on == "newest" else min(values, key=lambda one: _badness(values[one]))
+            where = newest if self.over == "newest" else min(values, key=lambda one: _badness(values[one]))
             measured = values[where]
         return Verdict(
             gate=self.name,

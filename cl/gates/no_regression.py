@@ -26,14 +26,14 @@ class NoRegression(Gate):
     - `non_inferiority`: accepted only when the bootstrap's lower bound is within the margin. Safer, but it needs
       rows: with a margin of 0.02, 150 if no answer changes for the worse, and 2,000 if 5% change each way.
 
-    On `each`, every experience is judged by itself; a loss must then be shown at a level corrected for their
+    Over `each`, every experience is judged by itself; a loss must then be shown at a level corrected for their
     number (Bonferroni). Rows with labels that the champion never knew count as wrong for it.
     """
 
     margin: float = Field(0.02, ge=0, lt=1, description="Loss in the mean row score that is accepted, 0 to 1")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the bootstrap's one-sided bound")
     resamples: int = Field(2_000, ge=100, description="Bootstrap samples")
-    on: Literal["all", "each"] = Field("all", description="all: test rows together; each: every experience")
+    over: Literal["all", "each"] = Field("all", description="all: test rows together; each: every experience")
     burden: Literal["regression", "non_inferiority"] = Field("regression", description="What has to be shown")
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
@@ -43,7 +43,7 @@ class NoRegression(Gate):
             return Verdict(gate=self.name, passed=True, bound=-self.margin, why=why)
         rows = predictions.dropna(subset=["champion_score"])
         loss = rows["challenger_score"].fillna(0.0).astype(float) - rows["champion_score"].astype(float)
-        groups = {"": loss} if self.on == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
+        groups = {"": loss} if self.over == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
         found = [self._compare(name, one.to_numpy(), groups=len(groups), seed=seed) for name, one in groups.items()]
         worst = min(found, key=lambda one: (one.passed, one.measured))
         return Verdict(gate=self.name, passed=worst.passed, measured=worst.measured, bound=-self.margin, why=worst.why)

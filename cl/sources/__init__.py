@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,29 @@ class Batch:
     chunks: Iterator[pd.DataFrame]
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """What an input looks like from outside: another digest means that something has changed in it."""
+
+    digest: str
+    changed_at: float
+
+    def rested(self, seconds: float, now: float) -> bool:
+        """Tell whether the input has lain still for so long; a time in the future counts as still.
+
+        >>> Stamp(digest="", changed_at=95.0).rested(10.0, now=100.0)
+        False
+        """
+        return not 0 <= now - self.changed_at < seconds
+
+
+def stamp_of(files: Sequence[Path]) -> Stamp:
+    """Return names, sizes and times of files as one digest, which is empty where there are none."""
+    told = [(str(one), one.stat().st_size, one.stat().st_mtime) for one in files]
+    digest = hashlib.sha256(repr(told).encode()).hexdigest() if told else ""
+    return Stamp(digest, max((time for *_, time in told), default=0.0))
+
+
 class Source(Plugin):
     """Base of all sources."""
 
@@ -41,3 +65,7 @@ class Source(Plugin):
             SourceError: the path, table or query cannot be read.
         """
         raise NotImplementedError
+
+    def stamp(self, root: Path) -> Stamp | None:
+        """Return a stamp of the input that costs no reading; None where there is none, and it must be read."""
+        return None

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from cl.errors import SourceError
-from cl.sources import SPLIT, SPLIT_NAMES, Batch, Source
+from cl.sources import SPLIT, SPLIT_NAMES, Batch, Source, Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,14 @@ class Files(Source):
             origin = one.relative_to(root) if one.is_relative_to(root) else one
             yield Batch(name=name, origin=str(origin), chunks=_read(parts, chunk_rows))
 
+    def stamp(self, root: Path) -> Stamp | None:
+        """Return names, sizes and times of the files as one digest, and the time of the newest."""
+        place = root / Path(self.path).expanduser()
+        try:
+            return stamp_of(self._readable(place) if place.is_dir() else [place])
+        except (OSError, ValueError, NotImplementedError):
+            return None  # whoever reads it says what is wrong
+
     def _found(self, place: Path) -> list[Path]:
         try:
             if not place.exists():
@@ -70,16 +78,19 @@ class Files(Source):
         return paths
 
     def _inside(self, folder: Path) -> list[Path]:
-        every = sorted(path for path in folder.glob(self.only or "*") if path.is_file())
-        found = [path for path in every if not path.name.startswith(".")]
-        for path in found:
-            if format_of(path) is None:
-                log.info("%s: skipped, not one of %s", path, ", ".join(READERS))
-        readable = [path for path in found if format_of(path) is not None]
+        readable = self._readable(folder)
         if not readable:
             matching = f" matching '{self.only}'" if self.only else ""
             raise SourceError(f"{folder}: no readable file{matching}; known kinds are: {', '.join(READERS)}")
         return readable
+
+    def _readable(self, folder: Path) -> list[Path]:
+        every = sorted(folder.glob(self.only or "*"))
+        found = [path for path in every if path.is_file() and not path.name.startswith(".")]
+        known = [path for path in found if format_of(path) is not None]
+        for path in set(found) - set(known):
+            log.info("%s: skipped, not one of %s", path, ", ".join(READERS))
+        return known
 
 
 def format_of(path: Path) -> str | None:

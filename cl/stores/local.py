@@ -63,8 +63,11 @@ class Project:
         return str((self.root / uri).resolve())
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, wait: float = 0.0) -> Iterator[None]:
         """Hold the project for one writer; the kernel frees it when the process dies.
+
+        Args:
+            wait: seconds to wait for another holder to end.
 
         Raises:
             BusyError: another process holds it; the message names the process.
@@ -75,7 +78,7 @@ class Project:
         holder = self.work / "lock.pid"
         lock = FileLock(self.work / "lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait, poll_interval=0.2)
         except Timeout:
             pid = holder.read_text().strip() if holder.exists() else "unknown"
             raise BusyError(

@@ -224,6 +224,11 @@ class Registry:
                 texts.append(Path(path).read_text(encoding="utf-8"))
         return [Cycle.model_validate_json(text) for text in texts]
 
+    def page(self, run: str) -> str | None:
+        """Return where the tracking server shows a run; None where there is no server."""
+        uri = without_password(self.tracking_uri)
+        return f"{uri}/#/experiments/{self._experiment}/runs/{run}" if uri.startswith("http") else None
+
     def _aliases(self) -> dict[str, str]:
         with _told(self.tracking_uri):
             models = self._client.search_registered_models(f"name='{self.model}'")

@@ -14,10 +14,10 @@ def judged(gate: Floor, evaluation):
 
 
 @pytest.mark.parametrize(
-    ("on", "passed", "measured"), [("each", False, 0.6), ("newest", True, 0.9), ("mean", True, 0.75)]
+    ("over", "passed", "measured"), [("each", False, 0.6), ("newest", True, 0.9), ("mean", True, 0.75)]
 )
-def test_the_worst_the_newest_or_the_mean_decides(evaluation, on, passed, measured) -> None:
-    verdict = judged(Floor(min=0.7, on=on), evaluation({"a": 0.75, "b": 0.6, "c": 0.9}))
+def test_the_worst_the_newest_or_the_mean_decides(evaluation, over, passed, measured) -> None:
+    verdict = judged(Floor(min=0.7, over=over), evaluation({"a": 0.75, "b": 0.6, "c": 0.9}))
     assert verdict.passed is passed
     assert verdict.measured == pytest.approx(measured)
 
@@ -56,4 +56,4 @@ def test_nothing_to_score_does_not_pass(evaluation) -> None:
 
 def test_the_newest_experience_without_test_rows_does_not_pass_on_newest(evaluation) -> None:
     scored = evaluation({"a": 0.9}, matrix={"a": {}, "b": {}})
-    assert not judged(Floor(min=0.1, on="newest"), scored).passed
+    assert not judged(Floor(min=0.1, over="newest"), scored).passed

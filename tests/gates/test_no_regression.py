@@ -75,7 +75,7 @@ def test_the_rule_of_three_bounds_a_loss_that_was_not_seen(evaluation, answers) 
 def test_each_experience_is_judged_by_itself(evaluation, answers) -> None:
     rows = answers(old=(scores(70, 30), scores(100, 0)), new=(scores(200, 0), scores(100, 100)))
     assert judged(NoRegression(), evaluation, rows).passed, "together it is a gain"
-    verdict = judged(NoRegression(on="each"), evaluation, rows)
+    verdict = judged(NoRegression(over="each"), evaluation, rows)
     assert not verdict.passed and verdict.why.startswith("on old the challenger is -30.0")
 
 
@@ -91,7 +91,7 @@ def test_many_experiences_do_not_add_up_to_a_false_alarm(evaluation) -> None:
             })
             for at in range(12)
         )  # fmt: skip
-        refused += not NoRegression(on="each", resamples=500).judge(evaluation({"a": 0.8}), rows, seed=seed).passed
+        refused += not NoRegression(over="each", resamples=500).judge(evaluation({"a": 0.8}), rows, seed=seed).passed
     assert refused <= 6, "at 5 % a cycle, 2 of 40 are expected"
 
 

@@ -1,0 +1,78 @@
+"""What a look has seen, whether it asks for a cycle, and whether a run must be started for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from cl.records import Cycle, Drift, Experience, Record
+from cl.settings import Asking, Triggers
+
+GRAVEST_FIRST: tuple[Asking, ...] = ("performance", "drift", "arrival")
+EVENTS: dict[Asking, str] = {
+    "performance": "cl.performance.decayed",
+    "drift": "cl.drift.detected",
+    "arrival": "cl.data.arrived",
+}
+"""The name of the event that each of them is."""
+
+
+class Look(Record):
+    """What was seen of one experience that waits for its cycle."""
+
+    cycle: str
+    experience: Experience
+    champion: str | None
+    drift: Drift
+    asks: Asking
+
+    @property
+    def event(self) -> str:
+        """The name of the event that this look is."""
+        return EVENTS[self.asks]
+
+
+class Asked(Record):
+    """A run of the learning flow that somebody has asked for."""
+
+    id: str
+    cycle: str | None
+    again: str | None
+    state: Literal["waiting", "working", "failed", "ended"]
+
+
+def seen_by(cycle: Cycle, bounds: Triggers) -> Look:
+    """Return the look that a finished cycle began with."""
+    return Look(
+        cycle=cycle.id,
+        experience=cycle.experience,
+        champion=cycle.champion_before,
+        drift=cycle.drift,
+        asks=asking(cycle.drift, bounds.learn_on),
+    )
+
+
+def asking(seen: Drift, wanted: Sequence[Asking]) -> Asking:
+    """Return as what a look asks for a cycle: the gravest reason that starts one, or the gravest there is."""
+    alarms = {finding.kind for finding in seen.findings if finding.drifted}
+    holds: dict[Asking, bool] = {
+        "performance": "performance" in alarms,
+        "drift": bool(alarms - {"performance"}),
+        "arrival": True,
+    }
+    there = [one for one in GRAVEST_FIRST if holds[one]]
+    return next((one for one in there if one in wanted), there[0])
+
+
+def to_ask(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> Look | None:
+    """Return the look for which the learning flow must be started now, or None.
+
+    None while a run waits or works: it takes all that is due. A look is repeated until a cycle has ended, so nothing
+    is lost when an event is; a cycle that has failed too often is left to a person.
+    """
+    if any(one.state in ("waiting", "working") for one in asked):
+        return None
+    failures = Counter(one.cycle for one in asked if one.state == "failed")
+    able = [one for one in looks if one.asks in bounds.learn_on and failures[one.cycle] < bounds.attempts]
+    return min(able, key=lambda one: GRAVEST_FIRST.index(one.asks), default=None)

@@ -1,0 +1,27 @@
+"""What the commands have in common: the options for the project and for JSON, and how a result is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+project_option = click.option(
+    "--project",
+    "-p",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default="this folder or the nearest above it",
+    help="The project: a folder with a cl.yaml.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def show(as_json: bool, value: Any, text: str) -> None:
+    """Print a result as JSON, or as the text that people read."""
+    if as_json:
+        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    elif text:
+        click.echo(text)

@@ -1,0 +1,69 @@
+"""What a cycle starts from: its identity, found again when it was looked at or killed before."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cl.config import Config
+from cl.records import Experience, Record
+from cl.stores.connect import Stores
+from cl.stores.journal import Journal
+
+log = logging.getLogger(__name__)
+
+
+class Start(Record):
+    """What a cycle starts from; together it is the cycle's identity."""
+
+    id: str
+    experience: str
+    champion: str | None
+    data_version: str
+    config_digest: str
+    started_at: datetime
+
+
+def begin(config: Config, stores: Stores, experience: Experience) -> Start:
+    """Return the start of a cycle that was looked at or killed before and still fits, or a new one.
+
+    Journals that no longer fit are closed; those of other experiences that wait stay for their own cycles.
+    """
+    data_version = stores.data.commit()
+    champion = stores.ledger.champion(stores.registry.model)
+    finished = stores.finished()
+    for folder in sorted(journals(stores).glob("*")):
+        journal = Journal(folder)
+        start = journal.read("start", Start)
+        promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
+        fits = start is not None and start.config_digest == config.digest and (start.champion == champion or promoted)
+        if start is not None and fits and start.experience == experience.id:
+            log.info("going on with cycle %s", start.id)
+            return start
+        if start is None or not fits or start.experience in finished:
+            journal.close()
+    return _new_start(config, experience, champion, data_version, stores)
+
+
+def _new_start(
+    config: Config, experience: Experience, champion: str | None, data_version: str, stores: Stores
+) -> Start:
+    parts = [config.digest, data_version, champion or "", experience.id]
+    attempts = sum(cycle.experience.id == experience.id for cycle in stores.registry.cycles())
+    start = Start(
+        id=hashlib.sha256("\n".join([*parts, str(attempts)]).encode()).hexdigest()[:16],
+        experience=experience.id,
+        champion=champion,
+        data_version=data_version,
+        config_digest=config.digest,
+        started_at=datetime.now(UTC),
+    )
+    Journal(journals(stores) / start.id).write("start", start)
+    return start
+
+
+def journals(stores: Stores) -> Path:
+    """Return the folder with one journal for each cycle that has begun."""
+    return stores.project.work / "cycles"

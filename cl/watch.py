@@ -1,0 +1,60 @@
+"""A look at what waits, without training: what has arrived, and whether it has drifted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from cl import config as configuration
+from cl.asking import Asked, Look, asking
+from cl.config import Config
+from cl.lifecycle import Step, due, look, read_source
+from cl.promote import repair
+from cl.records import Experience
+from cl.start import begin
+from cl.stores.connect import Stores, connect
+from cl.stores.journal import plainly
+from cl.stores.local import Project
+from cl.training.feature_cache import kept_in
+
+
+def watch(project: Project, *, step: Step = plainly) -> list[Look]:
+    """Read the configured source, look at every experience that waits, oldest first, and return what was seen.
+
+    Raises:
+        BusyError: a cycle works on this project; what waits goes on waiting.
+        PerennialError: the source or a store cannot be read.
+    """
+    config = configuration.load(project.config)
+    stores = connect(project, config)
+    with project.lock():
+        stores.registry.initialise()
+        repair(stores.registry, stores.ledger)
+        read_source(config, stores, settle=config.triggers.settle_seconds)
+        with kept_in(project.work / "features.sqlite"):  # the cycle that follows need not ask the encoder again
+            return [look_at(config, stores, one, step=step) for one in due(stores)]
+
+
+def look_at(config: Config, stores: Stores, experience: Experience, *, step: Step = plainly) -> Look:
+    """Look at one experience as its cycle will; the finding stays in the cycle's journal."""
+    start = begin(config, stores, experience)
+    seen = look(config, stores, start, stores.champion_folder(start.champion), step=step)
+    return Look(
+        cycle=start.id,
+        experience=experience,
+        champion=start.champion,
+        drift=seen,
+        asks=asking(seen, config.triggers.learn_on),
+    )
+
+
+def identity(config: Config, stores: Stores, again: str | None, asked: Sequence[Asked]) -> str:
+    """Return what makes a request by hand the same as another: the cycles it would run, and the run it comes after.
+
+    Asked twice before the next run starts, it is one request; asked again after that, it is another.
+    """
+    champion = stores.ledger.champion(config.name) or ""
+    waiting = [again] if again else [one.id for one in due(stores)]
+    before = next((one.id for one in asked if one.state != "waiting"), "")
+    parts = [config.digest, stores.data.current() or "", champion, *waiting, before]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,115 @@
+"""Runs of the learning flow on the server: who waits, who works, and one more when it is asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
+
+from cl import config as configuration
+from cl.asking import Asked
+from cl.errors import InputError
+from cl.stores.connect import connect
+from cl.stores.local import open_project
+from flows.server import reach_named
+
+SOON = timedelta(seconds=15)
+RECENT = 200
+STATES: dict[StateType, Any] = {
+    StateType.SCHEDULED: "waiting",
+    StateType.PAUSED: "waiting",
+    StateType.PENDING: "working",
+    StateType.RUNNING: "working",
+    StateType.CANCELLING: "working",
+    StateType.FAILED: "failed",
+    StateType.CRASHED: "failed",
+}
+
+
+def asked_for(model: str) -> list[Asked]:
+    """Return the recent runs of a model's learning flow that were due, the newest first."""
+    return [
+        Asked(
+            id=str(run.id),
+            cycle=run.parameters.get("cycle"),
+            again=run.parameters.get("again"),
+            state=STATES.get(run.state.type, "ended") if run.state else "waiting",
+        )
+        for run in _due_runs("learn", model, FlowRunFilter())
+    ]
+
+
+def request(folder: Path, again: str | None) -> FlowRun:
+    """Return the run that will do what is asked for: one that waits already, or a new one.
+
+    Raises:
+        InputError: no server is named, or nothing is served under the model's name.
+        StoreError: the server does not answer.
+    """
+    from cl.watch import identity
+
+    reach_named()
+    project = open_project(folder)
+    config = configuration.load(project.config)
+    asked = asked_for(config.name)
+    waiting = next((one for one in asked if one.state == "waiting" and one.again == again), None)
+    if waiting is not None:
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(UUID(waiting.id))
+    key = identity(config, connect(project, config), again, asked)
+    try:
+        run = run_deployment(
+            f"learn/{config.name}", parameters={"again": again}, timeout=0, idempotency_key=key, as_subflow=False
+        )
+    except ObjectNotFound:
+        raise InputError(
+            f"nothing is served for '{config.name}'; run `cl schedule` on the machine that learns"
+        ) from None
+    assert isinstance(run, FlowRun)
+    return run
+
+
+def absorb(flow: str, model: str, run: UUID) -> int:
+    """Cancel what waits beside a run that does it all: it was asked for before this run has looked; return how many.
+
+    So a schedule that was missed many times runs once, and what was asked for during a cycle runs once after it.
+    """
+    others = [
+        one
+        for one in _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
+        if one.state and one.state.type == StateType.SCHEDULED and not one.parameters.get("again")
+    ]
+    with get_client(sync_client=True) as client:
+        for one in others:
+            state: State[Any] = Cancelled(name="Absorbed", message=f"done by run {run}")
+            client.set_flow_run_state(one.id, state, force=True)
+    return len(others)
+
+
+def _due_runs(flow: str, model: str, which: FlowRunFilter) -> list[FlowRun]:
+    due = FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) + SOON)  # type: ignore[arg-type]
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[model])),
+            flow_run_filter=which.model_copy(update={"expected_start_time": due}),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=RECENT,
+        )

@@ -1,0 +1,127 @@
+"""What the server does by itself: an alarm becomes a run, a silent run is declared dead, failures are told.
+
+Events are evaluated only by a server that stays (`prefect server start`), not by the temporary local one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+
+from prefect.automations import Automation
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events import DeploymentEventTrigger
+from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+from cl.asking import EVENTS
+from cl.config import Config
+from flows.notifications import notification_block
+
+HEARTBEAT = 30
+SILENCE = timedelta(seconds=75)
+"""Two heartbeats may be late; the third would be too late."""
+ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
+OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.perennial"}
+
+
+def stream(model: str) -> str:
+    """Return the id of the resource that a model's events are about."""
+    return f"cl.stream.{model}"
+
+
+def learning_trigger(config: Config) -> DeploymentEventTrigger:
+    """Return the automation of the learning deployment: an event that asks for a cycle becomes a run."""
+    return DeploymentEventTrigger(
+        name=f"perennial: {config.name} learns",
+        description="An event of the watch flow becomes a run of the learning flow",
+        expect={EVENTS[one] for one in config.triggers.learn_on},
+        match={"prefect.resource.id": stream(config.name)},  # type: ignore[arg-type]
+        parameters={"reason": "{{ event.event }}", "cycle": "{{ event.payload.cycle }}"},
+    )
+
+
+def dead_runs() -> Automation:
+    """Return the automation that declares a run crashed when its heartbeats stop: its machine has died."""
+    heartbeat = "prefect.flow-run.heartbeat"
+    return Automation(
+        name="perennial: dead runs",
+        description=f"A run without a heartbeat for {SILENCE.seconds} seconds is declared crashed and frees its slot",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Pending", heartbeat},
+            expect={heartbeat, *ENDS},
+            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
+            match_related=OURS,  # type: ignore[arg-type]
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENCE,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="no heartbeat: its machine died")],
+    )
+
+
+def told_failures(config: Config) -> Automation | None:
+    """Return the automation that tells the configured block of failed and crashed runs, those of dead machines too."""
+    bounds = config.triggers.notify
+    if bounds.block is None or "failure" not in bounds.about:
+        return None
+    block = notification_block(bounds.block)
+    model = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{config.name}"}
+    return Automation(
+        name=failures_name(config.name),
+        description="Failed and crashed runs are told through a block",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
+            match_related=model,  # type: ignore[arg-type]
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[
+            SendNotification(
+                block_document_id=block._block_document_id,
+                subject=f"{config.name}: {{{{ flow_run.name }}}} failed",
+                body=f"{config.name}: {{{{ flow_run.name }}}} failed\n{{{{ flow_run.state.message }}}}",
+            )
+        ],
+    )
+
+
+def failures_name(model: str) -> str:
+    """Return the name of the automation that tells of a model's failures."""
+    return f"perennial: {model} failures"
+
+
+def set_up(config: Config) -> None:
+    """Make the server's automations what the configuration says, those of the learning deployment aside."""
+    replace(dead_runs().name, dead_runs())
+    replace(failures_name(config.name), told_failures(config))
+
+
+def replace(name: str, wanted: Automation | None) -> None:
+    """Make an automation the only one of its name; None: there is none any more.
+
+    One that says what it shall is left alone: a change would forget which runs it waits for.
+    """
+    core = wanted and _signed(wanted)
+    with get_client(sync_client=True) as client:
+        old = client.read_automations_by_name(name)
+        kept = next((one for one in old if core and one.enabled and one.description == core.description), None)
+        for one in old:
+            if one is not kept:
+                client.delete_automation(one.id)
+        if core and kept is None:
+            client.create_automation(core)
+
+
+def _signed(automation: Automation) -> AutomationCore:
+    """Return an automation as it is sent, with a digest of itself in its description."""
+    content = automation.model_dump(exclude={"id": True, "owner_resource": True, "trigger": {"id"}})
+    text = json.dumps(content, sort_keys=True, default=lambda one: sorted(one) if isinstance(one, set) else str(one))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    description = f"{automation.description} [{digest}]"
+    return AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}) | {"description": description})

@@ -1,0 +1,94 @@
+"""Notices go out through a plain webhook and a Prefect block; one that cannot be delivered stops nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect import task
+from prefect.blocks.core import Block
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.logging import get_logger
+
+from cl import config as configuration
+from cl.errors import ConfigError, StoreError
+from cl.reports.notices import Notice, of_failure
+from cl.settings import Notify
+from cl.stores.local import open_project
+
+SECONDS = 10
+"""A cycle waits for its notice, so that it is told in order: not for long."""
+
+
+def tell(bounds: Notify, notice: Notice | None) -> None:
+    """Deliver a notice from within a flow, if its kind is wanted and somebody is named."""
+    if notice is not None and notice.about in bounds.about and (bounds.webhook or bounds.block):
+        deliver.with_options(task_run_name=f"notify of {notice.about}")(bounds, notice, return_state=True)
+
+
+@task(name="notify", retries=2, retry_delay_seconds=[1, 5], cache_policy=NO_CACHE, tags={"perennial"})
+def deliver(bounds: Notify, notice: Notice) -> None:
+    """Send a notice to everyone who is named; repeated as a whole, so that it may come twice, not never.
+
+    Raises:
+        StoreError: somebody could not be reached.
+    """
+    send(bounds, notice)
+
+
+def send(bounds: Notify, notice: Notice) -> None:
+    """Send a notice once.
+
+    Raises:
+        ConfigError: the environment variable of the webhook is not set, or there is no such block.
+        StoreError: the receiver could not be reached or refused.
+    """
+    if bounds.webhook:
+        try:
+            answer = httpx.post(webhook_url(bounds), json=notice.model_dump(mode="json"), timeout=SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise StoreError(f"triggers.notify.webhook could not be reached: {type(error).__name__}") from None
+        if answer.is_error:
+            raise StoreError(f"triggers.notify.webhook answered {answer.status_code}")
+    if bounds.block:
+        notification_block(bounds.block).notify(notice.text, notice.title)
+
+
+def webhook_url(bounds: Notify) -> str:
+    """Return the webhook's URL from the environment.
+
+    Raises:
+        ConfigError: the variable is not set.
+    """
+    name = (bounds.webhook or "").removeprefix("env:")
+    if not os.environ.get(name):
+        raise ConfigError(f"triggers.notify.webhook: the environment variable {name} is not set")
+    return os.environ[name]
+
+
+def notification_block(slug: str) -> Any:
+    """Return a notification block of the server.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    try:
+        return Block.load(slug, _sync=True)  # type: ignore[call-arg]
+    except ValueError as error:
+        told = str(error).splitlines()[0]
+        raise ConfigError(f"triggers.notify.block: no block '{slug}' on this server ({told})") from None
+
+
+def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell that a run failed or crashed, as a hook of the flow; the block is told by the server's automation."""
+    config = configuration.load(open_project(Path(flow_run.parameters["project"])).config)
+    bounds = config.triggers.notify.model_copy(update={"block": None})
+    if bounds.webhook and "failure" in bounds.about:
+        try:
+            send(bounds, of_failure(config.name, f"{flow.name} ({flow_run.name})", state.message or state.name or ""))
+        except (ConfigError, StoreError) as error:
+            get_logger("perennial").warning("failure not told: %s", error)

@@ -1,0 +1,73 @@
+"""The look as a flow: what has arrived, has it drifted, and an event where a cycle is asked for. It never trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.events import emit_event
+from prefect.runtime import deployment, flow_run
+
+from cl import config as configuration
+from cl.asking import Look, to_ask
+from cl.errors import BusyError
+from cl.reports.notices import of_alarm
+from cl.stores.connect import connect
+from cl.stores.local import open_project
+from cl.stores.told import tell_once
+from flows.artifacts import show_look
+from flows.asking import absorb, asked_for
+from flows.automations import stream
+from flows.notifications import tell, tell_failure
+from flows.stages import as_task
+
+
+def _run_name() -> str:
+    return f"watch {Path(flow_run.parameters['project']).name}"
+
+
+@flow(name="watch", flow_run_name=_run_name, persist_result=False, on_failure=[tell_failure], on_crashed=[tell_failure])
+def watch(project: str) -> list[dict[str, Any]]:
+    """Look at what waits and return what was seen, as JSON; while a cycle works there is nothing to see.
+
+    Args:
+        project: the project's folder.
+    """
+    from cl.watch import watch as look_around  # torch, late: whoever only deploys this flow does without
+
+    place = open_project(Path(project))
+    config = configuration.load(place.config)
+    if deployment.id:
+        absorb("watch", config.name, flow_run.id)
+    try:
+        looks = look_around(place, step=as_task(config.triggers))
+    except BusyError as busy:
+        get_run_logger().info("%s", busy)
+        return []
+    stores = connect(place, config)
+
+    def explain(look: Look) -> None:
+        get_run_logger().info("%s: %s", look.experience.id, look.event)
+        show_look(config, stores, look)
+        tell(config.triggers.notify, of_alarm(config.name, look.cycle, look.champion, look.drift))
+        if look.drift.drifted and look.asks not in config.triggers.learn_on:
+            emit(config.name, look)
+
+    for look in looks:
+        tell_once(place, f"look {look.cycle}", lambda look=look: explain(look))  # type: ignore[misc]
+    if (wanted := to_ask(looks, asked_for(config.name), config.triggers)) is not None:
+        emit(config.name, wanted)
+    return [look.model_dump(mode="json") for look in looks]
+
+
+def emit(model: str, look: Look) -> None:
+    """Emit the event that a look is; automations do the rest."""
+    payload = {
+        "cycle": look.cycle,
+        "experience": look.experience.id,
+        "champion": look.champion,
+        "alarms": [one.detector for one in look.drift.findings if one.drifted],
+    }
+    emit_event(look.event, resource={"prefect.resource.id": stream(model)}, payload=payload)
+    get_run_logger().info("%s: %s", look.event, look.experience.id)

@@ -1,0 +1,195 @@
+"""A project that nobody stands beside, on a real Prefect server: machines die, the server is killed, cycles end once.
+
+The tests are one story, told in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import made_sentences
+from tests.e2e.conftest import Desk, new_desk
+from tests.servers import PrefectServer, Receiver, until
+
+pytestmark = pytest.mark.slow
+BLOCK = (
+    "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block\n"
+    "text = {'title': '{{subject}}', 'text': '{{body}}'}\n"
+    "Block(name='ops', url=sys.argv[1], json_data=text).save('ops', overwrite=True)"
+)
+
+
+class Shop:
+    """A project that `cl schedule` serves, in a session of its own, so that its machine can be switched off."""
+
+    def __init__(self, desk: Desk, server: PrefectServer, receiver: Receiver) -> None:
+        self.desk, self.server, self.receiver = desk, server, receiver
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        log = (self.desk.project.parent / "schedule.log").open("ab")
+        environment = {**self.server.environment, "NOTICES": self.receiver.url, "PREFECT_RUNNER_POLL_FREQUENCY": "2"}
+        command = self.desk.command("schedule")
+        self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def switch_off(self) -> None:
+        """Kill it with all its children, as a machine that loses its power does."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def arrives(self, labels: list[str], seed: int) -> None:
+        rows = made_sentences(labels, 120, seed=seed)
+        rows.to_csv(self.desk.project / "inbox" / f"month-{seed}.csv", index=False)
+
+    def trains(self) -> bool:
+        return bool(list((self.desk.project / ".cl/cycles").glob("*/decide.json")))
+
+    def told(self, about: str) -> list[str]:
+        """Titles of the notices of one kind that came through the webhook."""
+        return [one["title"] for one in self.receiver.received if one.get("about") == about]
+
+    def told_by_block(self, words: str) -> list[str]:
+        return [one["text"] for one in self.receiver.received if "about" not in one and words in one["text"]]
+
+    def automations(self) -> set[tuple[str, str]]:
+        """Names and ids of those that must outlive a restart of `cl schedule`."""
+        every = self.server.post("automations/filter", {})
+        return {(one["name"], one["id"]) for one in every if one["name"].endswith(("dead runs", "failures"))}
+
+    def runs(self, *states: str) -> list[dict[str, Any]]:
+        return [one for one in self.server.runs("learn") if one["state_type"] in states]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[PrefectServer]:
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def shop(server, tmp_path_factory, tiny_model) -> Iterator[Shop]:
+    receiver = Receiver()
+    desk = new_desk(tmp_path_factory.mktemp("story") / "shop", tiny_model)
+    (desk.project / "inbox").mkdir()
+    desk.configure(
+        name="shop",
+        data={"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
+        # long enough for a middle in which something can happen
+        training={"epochs": 300, "patience": 300, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"},
+        triggers={
+            "watch_minutes": 0.2,
+            "settle_seconds": 1,
+            "notify": {"webhook": "env:NOTICES", "block": "custom-webhook/ops"},
+        },
+    )
+    subprocess.run([sys.executable, "-c", BLOCK, receiver.url], env=server.environment, check=True)
+    shop = Shop(desk, server, receiver)
+    yield shop
+    shop.switch_off()
+    receiver.close()
+
+
+def test_prefect_yaml_deploys_both_flows_to_a_work_pool(server) -> None:
+    root = Path(__file__).parent.parent.parent
+    environment = {
+        **server.environment,
+        "CL_PROJECT": "/data/shop",
+        "CL_MODEL": "pooled",
+        "CL_POOL": "desk",
+    }
+
+    server.post("work_pools/", {"name": "desk", "type": "process"})
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {one["entrypoint"]: one for one in server.post("deployments/filter", {}) if one["name"] == "pooled"}
+    learn, watch = found["flows/cycle.py:learn"], found["flows/watch.py:watch"]
+    assert learn["parameters"] == watch["parameters"] == {"project": "/data/shop"}
+    assert learn["global_concurrency_limit"]["limit"] == watch["global_concurrency_limit"]["limit"] == 1
+    assert learn["work_pool_name"] == "desk" and {"perennial", "pooled"} == set(learn["tags"])
+    assert learn["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+    automations = server.post("automations/filter", {})
+    (trigger,) = [
+        one["trigger"] for one in automations if one["trigger"]["match"] == {"prefect.resource.id": "cl.stream.pooled"}
+    ]
+    assert set(trigger["expect"]) == {"cl.data.arrived", "cl.drift.detected", "cl.performance.decayed"}
+
+
+def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine_began(shop) -> None:
+    shop.arrives(["loan", "fee"], seed=1)
+    shop.start()
+    (working,) = until(lambda: shop.runs("PENDING", "RUNNING"), seconds=120, what="the first run")
+    assert working["parameters"]["reason"] == "cl.data.arrived"
+    asking = [
+        subprocess.Popen(
+            shop.desk.command("trigger", "--json"), env=shop.server.environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    answers = {json.loads(one.communicate()[0])["id"] for one in asking}
+    assert len(answers) == 1, "two askers, one run"
+    until(shop.trains, seconds=60, what="the first training")
+    assert not shop.told("promotion"), "trained too fast to be in the middle"
+    shop.switch_off()
+    died, switched_off = time.monotonic(), datetime.now(UTC).isoformat()
+
+    until(lambda: shop.runs("CRASHED"), seconds=120, what="the run of the dead machine to be declared crashed")
+    print(f"declared crashed after {time.monotonic() - died:.0f} s")
+    (dead,), (queued,) = shop.runs("CRASHED"), shop.runs("SCHEDULED")
+    assert dead["id"] == working["id"] and "no heartbeat" in dead["state"]["message"]
+    assert queued["id"] in answers
+    until(lambda: shop.told_by_block("no heartbeat"), seconds=30, what="the notice of the failure")
+
+    automations = shop.automations()
+    switched_on = datetime.now(UTC).isoformat()
+    shop.start()
+    until(lambda: shop.told("promotion"), seconds=120, what="the first promotion")
+    until(lambda: shop.server.run(queued["id"])["state_type"] == "COMPLETED", seconds=30)
+    assert len(automations) == 2 and shop.automations() == automations, "they do not forget for which runs they wait"
+    (cycle,) = shop.desk.json("history")
+    assert cycle["id"] == dead["parameters"]["cycle"], "the cycle that was begun is the one that ended"
+    assert len(shop.runs("COMPLETED", "CRASHED", "RUNNING", "SCHEDULED")) == 2
+    assert len(shop.told_by_block("version 1 serves")) == 1
+    missed = [one for one in shop.server.runs("watch") if switched_off < one["expected_start_time"] < switched_on]
+    assert len(missed) >= 3
+    assert sum(one["state_type"] != "CANCELLED" for one in missed) <= 1, "looks that were missed are done by one"
+
+
+def test_drift_is_learnt_without_a_hand_though_the_server_is_killed_in_the_middle(shop) -> None:
+    shop.arrives(["loan", "box"], seed=2)
+    until(shop.trains, seconds=120, what="the second training")
+    shop.server.kill()
+    time.sleep(2)
+    assert len(shop.told("promotion")) == 1, "trained too fast to be in the middle"
+    shop.server.start()
+    until(lambda: shop.told("promotion")[1:], seconds=120, what="the second promotion")
+    until(lambda: not shop.runs("RUNNING", "PENDING", "SCHEDULED"), seconds=60, what="the end of all runs")
+
+    status, history = shop.desk.json("status"), shop.desk.json("history")
+    assert status["champion"] == "2" and status["waiting"] == []
+    assert [cycle["experience"]["id"] for cycle in history] == ["0001-month-1", "0002-month-2"]
+    last = shop.runs("COMPLETED")[-1]
+    assert last["parameters"]["reason"] == "cl.drift.detected" and last["name"] == "learn shop (cl.drift.detected)"
+    assert last["parameters"]["cycle"] == history[1]["id"]
+    assert shop.told("alarm") == ["shop: alarm on 0002-month-2"]
+    (alarm,) = shop.server.artifacts("shop-alarm")
+    assert "## new_labels" in alarm and "| fee | 50.0 % | 0.0 % |" in alarm
+    assert "0002-month-2: promoted" in "".join(shop.server.artifacts("shop-cycle"))
+    tasks = shop.server.post("task_runs/filter", {})
+    names = {one["name"].rpartition("-")[0] for one in tasks}
+    assert {"validate", "drift", "decide", "train", "evaluate", "gate", "register", "promote"} <= names
+    assert all("perennial" in one["tags"] for one in tasks)

@@ -1,0 +1,115 @@
+"""A Prefect server and a receiver of webhooks, both real, each in a process or thread of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+
+def until(found: Callable[[], T], *, seconds: float, what: str = "it") -> T:
+    """Return the first true value; fail when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.3)
+    return value
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class PrefectServer:
+    """A server with a home of its own; killed and started again it is the same server."""
+
+    home: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a process to this server."""
+        return {**os.environ, "PREFECT_HOME": str(self.home), "PREFECT_API_URL": self.url}
+
+    def start(self) -> None:
+        own = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
+        command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(self.port), "--no-ui"]
+        self.home.mkdir(exist_ok=True)
+        with (self.home / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, env={**self.environment, **own}, stdout=log, stderr=log)
+        until(self._answers, seconds=120, what="an answer of the server")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def runs(self, flow: str) -> list[dict[str, Any]]:
+        """Return the flow runs that were due, the oldest first."""
+        asked = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        runs = self.post("flow_runs/filter", asked)
+        return [one for one in runs if not (one["state_type"] == "SCHEDULED" and one["auto_scheduled"])]
+
+    def run(self, id: str) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/flow_runs/{id}").json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=20)
+        answer.raise_for_status()
+        return answer.json()
+
+    def artifacts(self, key: str) -> list[str]:
+        """Return the contents of all artifacts under a key."""
+        return [one["data"] for one in self.post("artifacts/filter", {}) if one["key"] == key]
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+class Receiver:
+    """An HTTP server that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        kept: list[Any] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                kept.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self.received = kept
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cl.asking import Asked, Look, asking, to_ask
+from cl.config import Config, parse
+from cl.ingest import ingest_settled
+from cl.lifecycle import learn
+from cl.records import Drift, Experience, Finding
+from cl.scaffold import scaffold
+from cl.settings import Triggers
+from cl.sources.files import Files
+from cl.sources.sql import Sql
+from cl.stores.local import Project
+from cl.stores.told import tell_once
+from cl.watch import watch
+from tests.conftest import made_sentences
+
+
+def alarm(*kinds: str) -> Drift:
+    found = [Finding(detector=kind, kind=kind, drifted=True, summary="moved") for kind in kinds]
+    return Drift(experience="0002-may", drifted=bool(kinds), findings=found)
+
+
+def looked(cycle: str = "c1", asks: str = "drift") -> Look:
+    experience = Experience(
+        id="0002-may", name="may", source="may.csv", ingested_at=datetime.now(UTC), rows={}, labels={}, digest="d"
+    )
+    return Look(cycle=cycle, experience=experience, champion="1", drift=alarm(), asks=asks)
+
+
+def run(state: str, cycle: str | None = "c1") -> Asked:
+    return Asked(id="r", cycle=cycle, again=None, state=state)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted", "asks"),
+    [
+        ([], ["performance", "drift", "arrival"], "arrival"),
+        (["inputs"], ["performance", "drift", "arrival"], "drift"),
+        (["inputs", "performance"], ["performance", "drift", "arrival"], "performance"),
+        (["inputs", "performance"], ["drift"], "drift"),
+        (["performance"], ["arrival"], "arrival"),
+        (["performance"], [], "performance"),
+    ],
+)
+def test_a_look_asks_for_the_gravest_reason_that_starts_a_cycle(kinds, wanted, asks) -> None:
+    assert asking(alarm(*kinds), wanted) == asks
+
+
+def test_while_a_run_waits_or_works_none_is_asked_for() -> None:
+    one, bounds = looked(), Triggers()
+    assert to_ask([one], [], bounds) == one
+    assert to_ask([one], [run("waiting", None)], bounds) is None
+    assert to_ask([one], [run("working")], bounds) is None
+
+
+def test_a_run_that_ended_without_the_cycle_is_asked_for_again_so_that_no_event_is_lost() -> None:
+    assert to_ask([looked()], [run("ended")], Triggers()) is not None
+
+
+def test_a_cycle_that_failed_too_often_is_left_to_a_person_and_the_next_is_not() -> None:
+    failed = [run("failed")] * 3
+    assert to_ask([looked()], failed[:2], Triggers()) is not None
+    assert to_ask([looked()], failed, Triggers()) is None
+    assert to_ask([looked(), looked("c2", "arrival")], failed, Triggers()).cycle == "c2"
+
+
+def test_the_gravest_look_gives_the_event_its_name() -> None:
+    looks = [looked("c1", "arrival"), looked("c2", "performance"), looked("c3", "drift")]
+    assert to_ask(looks, [], Triggers()).event == "cl.performance.decayed"
+    assert to_ask(looks, [], Triggers(learn_on=["drift"])).event == "cl.drift.detected"
+    assert to_ask(looks, [], Triggers(learn_on=[])) is None
+
+
+def inbox(tmp_path: Path) -> tuple[Project, Files]:
+    (tmp_path / "inbox").mkdir()
+    return Project(tmp_path), Files(path="inbox")
+
+
+def test_an_empty_inbox_is_no_error_when_nobody_stands_beside(tmp_path) -> None:
+    project, source = inbox(tmp_path)
+    assert ingest_settled(Config(), project, source, settle=0.0) == []
+
+
+def test_a_file_that_is_still_being_written_is_left_for_the_next_look(tmp_path) -> None:
+    project, source = inbox(tmp_path)
+    file = tmp_path / "inbox" / "may.csv"
+    made_sentences(["a", "b"], 40).to_csv(file, index=False)
+    assert ingest_settled(Config(), project, source, settle=60.0) == []
+    os.utime(file, (time.time() - 61,) * 2)
+    assert [one.id for one in ingest_settled(Config(), project, source, settle=60.0)] == ["0001-may"]
+
+
+def test_an_input_is_read_again_only_when_it_has_changed(tmp_path) -> None:
+    project, source = inbox(tmp_path)
+    reads: list[int] = []
+
+    class Counted(Files):
+        def batches(self, root: Path, *, chunk_rows: int) -> Any:
+            reads.append(1)
+            return super().batches(root, chunk_rows=chunk_rows)
+
+    counted = Counted(path=source.path)
+    made_sentences(["a", "b"], 40).to_csv(tmp_path / "inbox" / "may.csv", index=False)
+    for _ in range(3):
+        ingest_settled(Config(), project, counted, settle=0.0)
+    assert len(reads) == 1
+    made_sentences(["a", "b"], 40, seed=2).to_csv(tmp_path / "inbox" / "june.csv", index=False)
+    assert [one.id for one in ingest_settled(Config(), project, counted, settle=0.0)] == ["0002-june"]
+    assert len(reads) == 2
+
+
+def test_a_table_is_watched_as_a_folder_is(tmp_path) -> None:
+    project = Project(tmp_path)
+    source = Sql(url="sqlite:///rows.db", query="select id, text, label from tickets", batch="tickets")
+
+    def arrive(seed: int) -> list[str]:
+        with closing(sqlite3.connect(tmp_path / "rows.db")) as database:
+            made_sentences(["a", "b"], 40, seed=seed).to_sql("tickets", database, if_exists="append", index=False)
+        return [one.id for one in ingest_settled(Config(), project, source, settle=60.0)]
+
+    assert arrive(1) == ["0001-tickets"]
+    assert ingest_settled(Config(), project, source, settle=60.0) == []
+    assert arrive(2) == ["0002-tickets"]
+
+
+def test_what_was_told_is_told_once_and_what_could_not_be_told_is_told_again(tmp_path) -> None:
+    told: list[str] = []
+    project = Project(tmp_path)
+
+    def fails() -> None:
+        raise OSError
+
+    with pytest.raises(OSError):
+        tell_once(project, "look 1", fails)
+    for _ in range(3):
+        tell_once(project, "look 1", lambda: told.append("alarm"))
+    assert told == ["alarm"]
+
+
+def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, tiny_model) -> None:
+    project = scaffold(tmp_path / "shop", configured(tiny_model))
+    (project.root / "inbox").mkdir()
+    calls: Counter[str] = Counter()
+
+    def counting(stage: Callable[..., Any]) -> Callable[..., Any]:
+        calls[stage.__name__] += 1
+        return stage
+
+    made_sentences(["loan", "fee"], 80, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
+    (first,) = watch(project, step=counting)
+    assert (first.asks, first.champion, first.event) == ("arrival", None, "cl.data.arrived")
+    (cycle,) = learn(project, step=counting)
+    assert cycle.id == first.cycle and calls["drift"] == 1 and cycle.verdict == "promoted"
+    assert watch(project, step=counting) == []
+
+    made_sentences(["loan", "box"], 80, seed=2).to_csv(project.root / "inbox" / "two.csv", index=False)
+    made_sentences(["loan", "fee"], 80, seed=3).to_csv(project.root / "inbox" / "two-b.csv", index=False)
+    looks = watch(project, step=counting)
+    assert {look.experience.name for look in looks} == {"two", "two-b"} and calls["drift"] == 3
+    assert [look.asks for look in looks if look.experience.name == "two"] == ["drift"]
+    assert watch(project, step=counting) == looks and calls["drift"] == 3, "looked at again, nothing is computed again"
+    cycles = learn(project, step=counting)
+    assert cycles[0].id == looks[0].cycle and cycles[0].drift == looks[0].drift
+    assert cycles[1].id == looks[1].cycle or cycles[0].verdict == "promoted", "a new champion is another cycle"
+    assert not list((project.work / "cycles").glob("*"))
+
+
+def configured(tiny_model: Path) -> str:
+    return yaml.safe_dump(
+        {
+            "name": "shop",
+            "model": {"name": str(tiny_model), "dropout": 0.0},
+            "training": {
+                "epochs": 25,
+                "batch_size": 8,
+                "learning_rate": 3e-3,
+                "head_learning_rate": 1e-2,
+                "precision": "float32",
+            },
+            "data": {"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
+            "drift": {"report": "off"},
+            "gates": [{"name": "floor", "min": 0.1}],
+            "triggers": {"settle_seconds": 0},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"notify": {"webhook": "https://chat.example/secret"}}, "triggers.notify.webhook"),
+        ({"timezone": "Mars/Base"}, "triggers.timezone: no time zone 'Mars/Base'; such as UTC or Europe/Berlin"),
+        ({"watch_minutes": 0}, "triggers.watch_minutes must be more than 0, got 0"),
+        ({"learn_on": ["drifft"]}, "triggers.learn_on"),
+    ],
+)
+def test_wrong_triggers_are_told_when_the_configuration_is_read(given, message) -> None:
+    from cl.errors import ConfigError
+
+    with pytest.raises(ConfigError) as error:
+        parse({"triggers": given}, where="test")
+    assert message in str(error.value)
+
+
+def test_triggers_do_not_change_what_a_cycle_is() -> None:
+    assert parse({"triggers": {"watch_minutes": 1}}, where="test").digest == Config().digest
