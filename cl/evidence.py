@@ -16,6 +16,7 @@ ROUNDS = 4_999
 CELLS = 4_000_000
 """Bootstrap counts held in memory at once."""
 ENOUGH_EXTREME = 10
+UNREMARKABLE = 0.1
 SMALLEST_P = 1e-12
 ENOUGH_QUIET = 8
 SUM_OF_SHARES = 2.109742801236892
@@ -95,6 +96,15 @@ def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
     """
     extreme = int((simulated >= observed - TIE * max(1.0, abs(observed))).sum())
     return (1 + extreme) / (1 + len(simulated))
+
+
+def is_unremarkable(observed: float, simulated: np.ndarray) -> bool:
+    """Tell from a few simulated statistics that more of them are not worth their time.
+
+    What these put above 0.1 is no alarm at any level (the idea of sequential Monte Carlo tests: Besag and Clifford,
+    1991).
+    """
+    return monte_carlo_p(observed, simulated) > UNREMARKABLE
 
 
 def simulated_p(observed: float, simulated: np.ndarray) -> float:

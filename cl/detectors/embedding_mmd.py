@@ -6,10 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from cl.detectors import Detector, Snapshot, few, towards
-from cl.evidence import shown, simulated_p, too_few
+from cl.evidence import is_unremarkable, shown, simulated_p, too_few
 from cl.records import Finding
 
 WIDTH_ROWS = 1_000
+FIRST = 199
 AT_ONCE = 8_192
 
 
@@ -37,7 +38,9 @@ class EmbeddingMmd(Detector):
         if not width:
             return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
         frequencies = (rng.normal(size=(before.shape[1], self.features)) / np.sqrt(width / 2)).astype(np.float32)
-        observed, permuted = _discrepancies(before, after, frequencies, self.permutations, rng)
+        observed, permuted = _discrepancies(before, after, frequencies, min(FIRST, self.permutations), rng)
+        if not is_unremarkable(observed, permuted):
+            observed, permuted = _discrepancies(before, after, frequencies, self.permutations, rng)
         p_value, unbiased = simulated_p(observed, permuted), observed - float(permuted.mean())
         return Finding(
             detector=self.name,

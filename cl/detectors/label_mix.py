@@ -8,11 +8,11 @@ from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
 from cl.detectors.new_labels import unseen
-from cl.evidence import Kind, shown, simulated_p, too_few
+from cl.evidence import Kind, is_unremarkable, shown, simulated_p, too_few
 from cl.records import Finding, Moved
 
 RARE = 1.0
-ROUNDS = 4_999
+FIRST, ROUNDS = 499, 4_999
 SHOWN, KEPT = 3, 10
 
 
@@ -88,8 +88,13 @@ def _pool_rare(counts: pd.DataFrame) -> pd.DataFrame:
 def _p_value(counts: pd.DataFrame, seed: int) -> float:
     totals, rows = counts.sum(axis=1).to_numpy(), int(counts["new"].sum())
     rng = np.random.default_rng(seed)
-    drawn = rng.multivariate_hypergeometric(totals, rows, size=ROUNDS, method="marginals")
-    return simulated_p(chi_squared(counts), _statistics(drawn, counts))
+    observed = chi_squared(counts)
+
+    def simulated(rounds: int) -> np.ndarray:
+        return _statistics(rng.multivariate_hypergeometric(totals, rows, size=rounds, method="marginals"), counts)
+
+    some = simulated(FIRST)
+    return simulated_p(observed, some if is_unremarkable(observed, some) else simulated(ROUNDS))
 
 
 def _statistics(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
