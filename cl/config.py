@@ -17,6 +17,7 @@ from cl.settings import (
     Data,
     Decide,
     DriftSettings,
+    GatePolicy,
     Model,
     PluginSpec,
     Rung,
@@ -57,6 +58,7 @@ class Config(Section):
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
     decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
     gates: list[PluginSpec] = Field(DEFAULT_GATES, description="Rules that a challenger must pass; files of cl/gates")
+    gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="What verdicts are worth")
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
     triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
 

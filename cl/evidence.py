@@ -160,6 +160,21 @@ def is_loss(means: np.ndarray, rows: int, level: float) -> bool:
     return float((means < 0).mean()) >= 1 - level and 0.5**rows <= level
 
 
+def rows_to_decide(differences: np.ndarray, level: float) -> int | None:
+    """Return how many rows like these would show that their mean is a loss at this level; None where it is none.
+
+    From the normal approximation of the mean: with so many rows, the loss would be as many standard errors from zero
+    as the level asks for.
+
+    >>> rows_to_decide(np.array([-1.0] * 3 + [0.0] * 40), 0.05)
+    37
+    """
+    from scipy.stats import norm
+
+    mean, spread = float(differences.mean()), float(differences.std())
+    return int(np.ceil((norm.isf(level) * spread / mean) ** 2)) if mean < 0 else None
+
+
 def wilson(mean: float, rows: int) -> Interval:
     """Return Wilson's 95 % interval (Wilson, 1927); it is too wide, not too narrow, for fractional scores."""
     centre = (mean + Z_95**2 / (2 * rows)) / (1 + Z_95**2 / rows)

@@ -15,14 +15,25 @@ log = logging.getLogger(__name__)
 
 
 def gate(config: Config, evaluation: Evaluation) -> GateReport:
-    """Return the verdict of every configured gate, in the configuration's order; it passes when all do.
+    """Return the verdict of every configured gate, in the configuration's order, and whether the challenger may serve.
 
     Raises:
         ConfigError: a gate asks for a metric that the task does not have.
     """
-    predictions = pd.read_parquet(evaluation.predictions)
+    report = judged(config, evaluation, pd.read_parquet(evaluation.predictions))
+    for verdict in report.verdicts:
+        log.info("gate %s %s: %s", verdict.gate, "passes" if verdict.passed else "refuses", verdict.why)
+    return report
+
+
+def judged(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) -> GateReport:
+    """Return what the gates make of an evaluation and its stored rows: the same for the same rows, now and later."""
+    policy = config.gate_policy
+    if policy.mode == "off":
+        return GateReport(passed=True, verdicts=[], mode=policy.mode)
     gates: list[Gate] = [plugins.build("gates", spec) for spec in config.gates]
     verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
-    for verdict in verdicts:
-        log.info("gate %s %s: %s", verdict.gate, "passes" if verdict.passed else "refuses", verdict.why)
-    return GateReport(passed=all(verdict.passed for verdict in verdicts), verdicts=verdicts)
+    if policy.undecided == "block":
+        verdicts = [one.model_copy(update={"passed": one.passed and not one.undecided}) for one in verdicts]
+    passed = policy.mode == "dry_run" or all(verdict.passed for verdict in verdicts)
+    return GateReport(passed=passed, verdicts=verdicts, mode=policy.mode)

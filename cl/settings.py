@@ -200,6 +200,17 @@ class Decide(Section):
     )
 
 
+class GatePolicy(Section):
+    """What the verdicts of the gates are worth."""
+
+    mode: Literal["enforce", "dry_run", "off"] = Field(
+        "enforce", description="dry_run: gates are judged and told, and refuse nothing; off: they are not judged"
+    )
+    undecided: Literal["pass", "block"] = Field(
+        "pass", description="A gate whose rows are too few to decide passes, or blocks"
+    )
+
+
 class StoreSettings(Section):
     """Where things are kept; the defaults need no server. Relative paths are inside the project."""
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from cl.errors import ConfigError
-from cl.gate import gate
+from cl.gate import gate, judged
 from cl.records import Evaluation, Score
 
 
@@ -41,3 +41,31 @@ def test_the_same_seed_gives_the_same_verdicts(tiny_config, evaluation) -> None:
 def test_a_gate_on_a_metric_that_is_not_there_is_a_mistake_in_the_configuration(tiny_config, evaluation) -> None:
     with pytest.raises(ConfigError, match="no metric 'f1'"):
         gate(tiny_config(gates=[{"name": "floor", "metric": "f1", "min": 0.5}]), evaluation)
+
+
+# three rows of forty lost, one gained
+UNSURE = pd.DataFrame({
+    "experience": "a", "challenger_score": [0.0] * 3 + [1.0] * 37, "best_score": [1.0] * 39 + [0.0],
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("policy", "passed", "verdicts"),
+    [
+        ({}, True, [(True, True)]),
+        ({"undecided": "block"}, False, [(False, True)]),
+        ({"undecided": "block", "mode": "dry_run"}, True, [(False, True)]),
+        ({"mode": "off"}, True, []),
+    ],
+)
+def test_what_a_verdict_is_worth_is_the_policys_to_say(tiny_config, evaluation, policy, passed, verdicts) -> None:
+    config = tiny_config(gates=[{"name": "forgetting", "max": 0.03}], gate_policy=policy)
+    report = judged(config, evaluation.model_copy(update={"forgetting": {"a": 0.05}}), UNSURE)
+    assert report.passed is passed and report.mode == policy.get("mode", "enforce")
+    assert [(one.passed, one.undecided) for one in report.verdicts] == verdicts
+
+
+def test_an_undecided_gate_says_how_many_rows_would_decide(tiny_config, evaluation) -> None:
+    scored = evaluation.model_copy(update={"forgetting": {"a": 0.05}})
+    (verdict,) = judged(tiny_config(gates=[{"name": "forgetting", "max": 0.03}]), scored, UNSURE).verdicts
+    assert verdict.rows_needed == 106

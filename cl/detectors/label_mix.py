@@ -82,7 +82,8 @@ def _pool_rare(counts: pd.DataFrame) -> pd.DataFrame:
     rare = expected < RARE
     if rare.sum() < 2:
         return counts
-    return pd.concat([counts[~rare], counts[rare].sum().to_frame().T])
+    pooled = counts[rare].sum().to_frame().T
+    return pooled if rare.all() else pd.concat([counts[~rare], pooled])
 
 
 def _p_value(counts: pd.DataFrame, seed: int) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import inf, isnan
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import Field
 
-from cl.evidence import TIE, bootstrap_means, is_loss
+from cl.evidence import TIE, bootstrap_means, is_loss, rows_to_decide
 from cl.gates import Gate
 from cl.records import Evaluation, Verdict
 
@@ -40,23 +41,36 @@ class Forgetting(Gate):
         shown = [one for one in beyond if self._is_shown(one, predictions, among=len(losses), seed=seed)]
         worst = max(shown or losses, key=lambda one: losses[one])
         told = f"{_told(worst, evaluation.forgetting[worst])}, at most {100 * self.max:.1f} may be lost"
-        if beyond and not shown:
-            rows = int((predictions["experience"] == worst).sum())
-            told += f"; its {rows} rows are too few to call it a loss"
+        undecided, needed = bool(beyond) and not shown, None
+        if undecided:
+            rows = _differences(worst, predictions)
+            needed = rows_to_decide(rows, (1 - self.confidence) / len(losses))
+            told += f"; its {len(rows)} rows are too few to call it a loss"
         return Verdict(
-            gate=self.name, passed=not shown, measured=evaluation.forgetting[worst], bound=self.max, why=told
+            gate=self.name,
+            passed=not shown,
+            undecided=undecided,
+            rows_needed=needed,
+            measured=evaluation.forgetting[worst],
+            bound=self.max,
+            why=told,
         )
 
     def _is_shown(self, experience: str, predictions: pd.DataFrame, *, among: int, seed: int) -> bool:
         """Tell whether single rows show the loss; without the best version's rows, what was measured counts."""
         if not self.confidence or "best_score" not in predictions:
             return True
-        rows = predictions[predictions["experience"] == experience].dropna(subset=["best_score"])
-        if rows.empty:
+        rows = _differences(experience, predictions)
+        if not len(rows):
             return True
-        difference = (rows["challenger_score"].fillna(0.0) - rows["best_score"]).to_numpy(dtype=float)
-        means = bootstrap_means(difference, resamples=self.resamples, seed=seed)
+        means = bootstrap_means(rows, resamples=self.resamples, seed=seed)
         return is_loss(means, len(rows), (1 - self.confidence) / among)
+
+
+def _differences(experience: str, predictions: pd.DataFrame) -> np.ndarray:
+    """Return each test row's score less the best version's, for those of an experience that both have answered."""
+    rows = predictions[predictions["experience"] == experience].dropna(subset=["best_score"])
+    return (rows["challenger_score"].fillna(0.0) - rows["best_score"]).to_numpy(dtype=float)
 
 
 def _told(worst: str, lost: float) -> str:

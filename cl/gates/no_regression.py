@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from cl.evidence import TIE, bootstrap_means, is_loss
+from cl.evidence import TIE, bootstrap_means, is_loss, rows_to_decide
 from cl.gates import Gate
 from cl.records import Evaluation, Verdict
 
@@ -46,7 +46,15 @@ class NoRegression(Gate):
         groups = {"": loss} if self.over == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
         found = [self._compare(name, one.to_numpy(), groups=len(groups), seed=seed) for name, one in groups.items()]
         worst = min(found, key=lambda one: (one.passed, one.measured))
-        return Verdict(gate=self.name, passed=worst.passed, measured=worst.measured, bound=-self.margin, why=worst.why)
+        return Verdict(
+            gate=self.name,
+            passed=worst.passed,
+            undecided=worst.undecided,
+            rows_needed=worst.rows_needed,
+            measured=worst.measured,
+            bound=-self.margin,
+            why=worst.why,
+        )
 
     def _compare(self, name: str, difference: np.ndarray, *, groups: int, seed: int) -> _Comparison:
         if self.burden == "regression":
@@ -61,7 +69,8 @@ class NoRegression(Gate):
             return _Comparison(True, mean, told)
         if is_loss(means, len(difference), level):
             return _Comparison(False, mean, f"{told}; that is a loss with {_percent(sure)} confidence")
-        return _Comparison(True, mean, f"{told}; too few rows to call it a loss ({_percent(sure)} confidence)")
+        told = f"{told}; too few rows to call it a loss ({_percent(sure)} confidence)"
+        return _Comparison(True, mean, told, undecided=True, rows_needed=rows_to_decide(difference, level))
 
     def _ask_for_proof(self, name: str, difference: np.ndarray, *, seed: int) -> _Comparison:
         # One lost row is added: where no row was lost, this gives the rule of three (95% bound: 3 in n).
@@ -69,7 +78,11 @@ class NoRegression(Gate):
         low = float(np.quantile(means, 1 - self.confidence))
         told = self._told(name, float(difference.mean()), rows=len(difference), means=means)
         shown = f"{told}; shown with {_percent(self.confidence)} confidence: no worse than {100 * low:+.1f}"
-        return _Comparison(low >= -self.margin - TIE, low, shown)
+        if low >= -self.margin - TIE:
+            return _Comparison(True, low, shown)
+        slack = difference.mean() + self.margin  # what is measured may be within the margin: more rows would show it
+        needed = rows_to_decide(-difference - self.margin, 1 - self.confidence) if slack > 0 else None
+        return _Comparison(False, low, shown, rows_needed=needed)
 
     def _told(self, name: str, mean: float, *, rows: int, means: np.ndarray) -> str:
         low, high = np.quantile(means, [0.025, 0.975])
@@ -85,6 +98,8 @@ class _Comparison:
     passed: bool
     measured: float
     why: str
+    undecided: bool = False
+    rows_needed: int | None = None
 
 
 def _percent(share: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from cl.evidence import shown
 from cl.records import Drift, Experience, Finding
 
-MOVED, EXAMPLES, TEXT = 8, 5, 200
+MOVED, EXAMPLES, TEXT = 8, 20, 200
 HEAD = "| class or word | in the reference | in the new rows |\n|---|---:|---:|"
 
 

@@ -159,3 +159,15 @@ def _files(folder: Path) -> list[str]:
     return sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST
     )
+
+
+def place_sealed(draft: Path, folder: Path) -> None:
+    """Rename a whole version to its place; another process that brought the same one first is as good.
+
+    Raises:
+        IntegrityError: what lies there is not what its manifest says.
+    """
+    try:
+        draft.rename(folder)
+    except OSError:
+        check_manifest(folder)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from cl.errors import IntegrityError
 from cl.records import Cycle, Record
 from cl.stores.environment import quieten, requirements
-from cl.stores.local import check_manifest
+from cl.stores.local import check_manifest, place_sealed
 from cl.stores.reach import first_use, told, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PREDICTIONS = "evaluation/predictions.parquet"
 CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
 PYFUNC_MODEL = Path(__file__).parent.parent / "serving" / "pyfunc_model.py"
 BATCH = 100  # what MLflow takes in one call
@@ -116,16 +117,14 @@ class Registry:
             if len(found) != 1:
                 raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
             check_manifest(found[0])
-            _place(found[0], folder)
+            place_sealed(found[0], folder)
         return folder
 
     def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
         """Return the id of the cycle's run; a cycle that was killed finds its own again."""
         with _told(self.tracking_uri):
-            mine = f"tags.`{CYCLE_ID}` = '{cycle}'"
-            found = self._client.search_runs([self._experiment], mine, max_results=1)
-            if found:
-                return found[0].info.run_id
+            if (known := self._run_of(cycle)) is not None:
+                return known
             run = self._client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
             return run.info.run_id
 
@@ -218,16 +217,26 @@ class Registry:
         with _told(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
             ended, order = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"]
             runs = self._client.search_runs([self._experiment], ended, max_results=5_000, order_by=order)
-            texts = []
-            for run in runs:
-                path = self._client.download_artifacts(run.info.run_id, "cycle.json", scratch)
-                texts.append(Path(path).read_text(encoding="utf-8"))
+            paths = (self._client.download_artifacts(run.info.run_id, "cycle.json", scratch) for run in runs)
+            texts = [Path(path).read_text(encoding="utf-8") for path in paths]
         return [Cycle.model_validate_json(text) for text in texts]
+
+    def evaluated(self, cycle: str, folder: Path) -> Path | None:
+        """Bring the stored rows of a cycle's evaluation into a folder; None where they are not there any more."""
+        with _told(self.tracking_uri):
+            run = self._run_of(cycle)
+            if run and PREDICTIONS in [one.path for one in self._client.list_artifacts(run, "evaluation")]:
+                return Path(self._client.download_artifacts(run, PREDICTIONS, str(folder)))
+        return None
 
     def page(self, run: str) -> str | None:
         """Return where the tracking server shows a run; None where there is no server."""
         uri = without_password(self.tracking_uri)
         return f"{uri}/#/experiments/{self._experiment}/runs/{run}" if uri.startswith("http") else None
+
+    def _run_of(self, cycle: str) -> str | None:
+        found = self._client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
+        return found[0].info.run_id if found else None
 
     def _aliases(self) -> dict[str, str]:
         with _told(self.tracking_uri):
@@ -288,11 +297,3 @@ def _signature(learner: Path) -> Any:
         inputs=Schema([ColSpec(kind, text)]),
         outputs=Schema([ColSpec(kind, label), ColSpec(DataType.double, "confidence")]),
     )
-
-
-def _place(draft: Path, folder: Path) -> None:
-    """Rename a whole version to its place; another process that brought the same one first is as good."""
-    try:
-        draft.rename(folder)
-    except OSError:
-        check_manifest(folder)

@@ -45,6 +45,19 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert done.returncode == 3, done.stderr
     assert "refused by floor" in done.stdout
 
+    told = desk.json("gates")
+    assert told["version"] == "3" and not told["passed"] and 0 < len(told["lost"]) <= 20
+    assert set(told["lost"][0]) == {"experience", "id", "target", "champion", "challenger", "text"}
+    assert [one["passed"] for one in desk.json("gates", "2")["verdicts"]] == [True]
+    (desk.project / "policy.yaml").write_text("gates: [{name: floor, min: 0.01}]")
+    again = desk.json("gates", "--replay", str(desk.project / "policy.yaml"))
+    assert [(one["version"], one["then"], one["now"]) for one in again] == [
+        ("1", True, True), ("2", True, True), ("3", False, True),
+    ]  # fmt: skip
+    (desk.project / "policy.yaml").write_text("seed: 3")
+    refused = desk.cl("gates", "--replay", str(desk.project / "policy.yaml"))
+    assert refused.returncode == 2 and "must hold gates, gate_policy or both" in refused.stderr
+
     status = desk.json("status")
     assert status["champion"] == "2" and status["waiting"] == []
     assert [version["tags"]["cl.gates"] for version in status["versions"]] == ["passed", "passed", "failed"]

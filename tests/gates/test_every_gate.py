@@ -7,7 +7,12 @@ from pydantic import ValidationError
 
 from cl import plugins
 
-NEEDED = {"floor": {"min": 0.5}, "ceiling": {"metric": "latency_ms", "max": 50}, "forgetting": {"max": 0.05}}
+NEEDED = {
+    "floor": {"min": 0.5},
+    "ceiling": {"metric": "latency_ms", "max": 50},
+    "forgetting": {"max": 0.05},
+    "churn": {"max": 0.1},
+}
 
 
 @pytest.fixture(params=plugins.names("gates"))

@@ -1,0 +1,123 @@
+"""`cl gates`: what the gates said of a challenger and on which rows; and what another policy would have said."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from cl.commands.opening import Opened, opened
+from cl.config import Config, parse
+from cl.errors import ConfigError, InputError
+from cl.gate import judged
+from cl.records import Cycle, GateReport
+
+WORST = 20
+
+
+def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
+    """Return the verdicts on a version, or on the last challenger, and the test rows that it lost.
+
+    Raises:
+        InputError: no challenger was judged, or none became that version.
+    """
+    at = opened(folder)
+    cycle = _wanted(_judged(at), version)
+    assert cycle.gates is not None
+    rows = _rows(at, cycle)
+    return {
+        "experience": cycle.experience.id,
+        "version": cycle.promotion.version if cycle.promotion else None,
+        "verdict": cycle.verdict,
+        **cycle.gates.model_dump(mode="json"),
+        "lost": [] if rows is None else _lost(at, rows),
+    }
+
+
+def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
+    """Return for every judged cycle what its gates said, and what those of a policy say of the same stored rows.
+
+    Args:
+        folder: the project.
+        policy: YAML with ``gates`` and, if wanted, ``gate_policy``, as in cl.yaml.
+
+    Raises:
+        ConfigError: the policy cannot be read or holds something else.
+        InputError: no challenger was judged yet.
+    """
+    at = opened(folder)
+    config = _with_policy(at.config, policy)
+    return [_again(at, config, cycle) for cycle in _judged(at)]
+
+
+def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
+    assert cycle.evaluation is not None and cycle.gates is not None
+    rows = _rows(at, cycle)
+    now = None if rows is None else judged(config, cycle.evaluation, rows)
+    return {
+        "experience": cycle.experience.id,
+        "version": cycle.promotion.version if cycle.promotion else None,
+        "then": cycle.gates.passed,
+        "now": now.passed if now else None,
+        "refused_by": _refusals(now) if now else ["its rows are not stored any more"],
+    }
+
+
+def _rows(at: Opened, cycle: Cycle) -> pd.DataFrame | None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = at.stores.registry.evaluated(cycle.id, Path(scratch))
+        return None if path is None else pd.read_parquet(path)
+
+
+def _judged(at: Opened) -> list[Cycle]:
+    at.stores.registry.initialise()
+    cycles = [one for one in at.stores.registry.cycles() if one.gates is not None and one.evaluation is not None]
+    if not cycles:
+        raise InputError(f"{at.project.root}: no challenger has been judged yet; cl run")
+    return cycles
+
+
+def _wanted(cycles: list[Cycle], version: str | None) -> Cycle:
+    if version is None:
+        return cycles[-1]
+    found = [one for one in cycles if one.promotion and one.promotion.version == version]
+    if not found:
+        known = ", ".join(one.promotion.version for one in cycles if one.promotion)
+        raise InputError(f"no version {version} that was judged; there are: {known or 'none'}")
+    return found[-1]
+
+
+def _with_policy(config: Config, path: Path) -> Config:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict) or not raw or set(raw) - {"gates", "gate_policy"}:
+        raise ConfigError(f"{path}: must hold gates, gate_policy or both, and nothing else")
+    return parse({**config.model_dump(mode="json", by_alias=True), **raw}, where=str(path))
+
+
+def _refusals(report: GateReport) -> list[str]:
+    return [f"{one.gate}: {one.why}" for one in report.verdicts if not one.passed]
+
+
+def _lost(at: Opened, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows whose score fell most from champion to challenger, with their texts."""
+    if "champion_score" not in rows:
+        return []
+    drop = rows["champion_score"].fillna(0.0).astype(float) - rows["challenger_score"].fillna(0.0)
+    worst = rows.assign(drop=drop)[drop > 0].sort_values("drop", ascending=False, kind="stable").head(WORST)
+    texts: dict[tuple[str, str], str] = {}
+    for experience, part in worst.groupby("experience"):
+        found = at.stores.texts(at.config.task, str(experience), part["id"].tolist())
+        texts |= {(str(experience), id): text for id, text in found.items()}
+    return [
+        {
+            **{key: one[key] for key in ("experience", "id", "target", "champion", "challenger")},
+            "text": texts.get((one["experience"], one["id"]), "(no longer there)"),
+        }
+        for one in worst.to_dict("records")
+    ]
