@@ -76,3 +76,13 @@ def to_ask(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> L
     failures = Counter(one.cycle for one in asked if one.state == "failed")
     able = [one for one in looks if one.asks in bounds.learn_on and failures[one.cycle] < bounds.attempts]
     return min(able, key=lambda one: GRAVEST_FIRST.index(one.asks), default=None)
+
+
+def request_key(asked: Sequence[Asked], again: str | None) -> str:
+    """Return what makes a request by hand the same as another: what is to be tried again, and the run it comes after.
+
+    A run that has not begun will see all there is, so whoever asks before that has asked for the same; asked after
+    that, it is another request. What arrives between two requests, or who is promoted, changes nothing in it.
+    """
+    begun = next((one.id for one in asked if one.state != "waiting"), "")
+    return f"after {begun}" if again is None else f"{again} again, after {begun}"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-
 from cl import config as configuration
-from cl.asking import Asked, Look, asking
+from cl.asking import Look, asking
 from cl.config import Config
 from cl.lifecycle import Step, due, look, read_source
 from cl.promote import repair
@@ -46,15 +43,3 @@ def look_at(config: Config, stores: Stores, experience: Experience, *, step: Ste
         drift=seen,
         asks=asking(seen, config.triggers.learn_on),
     )
-
-
-def identity(config: Config, stores: Stores, again: str | None, asked: Sequence[Asked]) -> str:
-    """Return what makes a request by hand the same as another: the cycles it would run, and the run it comes after.
-
-    Asked twice before the next run starts, it is one request; asked again after that, it is another.
-    """
-    champion = stores.ledger.champion(config.name) or ""
-    waiting = [again] if again else [one.id for one in due(stores)]
-    before = next((one.id for one in asked if one.state != "waiting"), "")
-    parts = [config.digest, stores.data.current() or "", champion, *waiting, before]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -24,9 +24,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from cl import config as configuration
-from cl.asking import Asked
+from cl.asking import Asked, request_key
 from cl.errors import InputError
-from cl.stores.connect import connect
 from cl.stores.local import open_project
 from flows.server import reach_named
 
@@ -35,7 +34,7 @@ RECENT = 200
 STATES: dict[StateType, Any] = {
     StateType.SCHEDULED: "waiting",
     StateType.PAUSED: "waiting",
-    StateType.PENDING: "working",
+    StateType.PENDING: "waiting",  # about to begin: it has looked at nothing yet
     StateType.RUNNING: "working",
     StateType.CANCELLING: "working",
     StateType.FAILED: "failed",
@@ -63,8 +62,6 @@ def request(folder: Path, again: str | None) -> FlowRun:
         InputError: no server is named, or nothing is served under the model's name.
         StoreError: the server does not answer.
     """
-    from cl.watch import identity
-
     reach_named()
     project = open_project(folder)
     config = configuration.load(project.config)
@@ -73,7 +70,7 @@ def request(folder: Path, again: str | None) -> FlowRun:
     if waiting is not None:
         with get_client(sync_client=True) as client:
             return client.read_flow_run(UUID(waiting.id))
-    key = identity(config, connect(project, config), again, asked)
+    key = f"{config.name}: {request_key(asked, again)}"
     try:
         run = run_deployment(
             f"learn/{config.name}", parameters={"again": again}, timeout=0, idempotency_key=key, as_subflow=False

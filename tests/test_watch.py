@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cl.asking import Asked, Look, asking, to_ask
+from cl.asking import Asked, Look, asking, request_key, to_ask
 from cl.config import Config, parse
 from cl.ingest import ingest_settled
 from cl.lifecycle import learn
@@ -75,6 +75,16 @@ def test_a_cycle_that_failed_too_often_is_left_to_a_person_and_the_next_is_not()
     assert to_ask([looked()], failed[:2], Triggers()) is not None
     assert to_ask([looked()], failed, Triggers()) is None
     assert to_ask([looked(), looked("c2", "arrival")], failed, Triggers()).cycle == "c2"
+
+
+def test_requests_are_the_same_until_a_run_begins() -> None:
+    done, works, waits = (
+        Asked(id=id, cycle=None, again=None, state=state)
+        for id, state in (("a", "ended"), ("b", "working"), ("c", "waiting"))
+    )
+    assert request_key([waits, works, done], None) == request_key([works, done], None) != request_key([done], None)
+    assert request_key([works], "0001-one") != request_key([works], None)
+    assert request_key([], None) == request_key([waits], None)
 
 
 def test_the_gravest_look_gives_the_event_its_name() -> None:
