@@ -175,9 +175,10 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     "--policy",
     "policies",
     multiple=True,
-    type=click.Choice(["always", "first", "drift"]),
+    type=click.Choice(["always", "first", "last", "drift"]),
     default=["always"],
-    help="When to learn: always, the first alone (a frozen model), or as the drift decision says. Repeatable.",
+    help="When to learn: always; the first alone (a frozen model); the first, and all others at once at the end; or as "
+    "the drift decision says. Repeatable.",
 )
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), help="Repeatable: mean and spread.")
 @click.option("--experiences", "first", type=click.IntRange(min=1), help="Only so many, from the first. [default: all]")

@@ -119,6 +119,14 @@ def test_a_frozen_first_model_learns_once(config, stream, tmp_path) -> None:
     assert frozen["rows_trained"] < found["replay/always"]["rows_trained"]
 
 
+def test_what_is_learnt_at_the_end_is_learnt_at_once(config, stream, tmp_path) -> None:
+    found = results(config, stream, tmp_path / "out", "--strategy", "joint", "--policy", "last", "--policy", "always")
+    late, always = found["joint/last"], found["joint/always"]
+    assert late["updates"] == 2 and late["matrix"][0] == late["matrix"][1]
+    assert late["rows_trained"] < always["rows_trained"]
+    assert late["acc"] > 0.7, "everything is learnt in the end"
+
+
 def test_quiet_experiences_are_left_until_drift_says_otherwise(config, stream, tmp_path, sentences) -> None:
     sentences(["loan", "fee"], 90, seed=7, prefix="quiet-").to_csv(stream / "00.csv", index=False)
     found = results(config, stream, tmp_path / "out", "--policy", "drift", "--experiences", "3")["replay"]

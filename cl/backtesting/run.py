@@ -19,7 +19,7 @@ from cl.records import Record, Validation
 from cl.stores.experiences import Experiences, RowsOf
 from cl.stores.local import Project
 
-Policy = Literal["always", "first", "drift"]
+Policy = Literal["always", "first", "last", "drift"]
 
 
 class RunSpec(Record):
@@ -27,7 +27,8 @@ class RunSpec(Record):
 
     label: str
     policy: Policy = Field(
-        description="always: learn every experience; first: the first alone; drift: when the decision stage says so"
+        description="always: learn every experience; first: the first alone; last: the first, and all others at once "
+        "in the end; drift: when the decision stage says so"
     )
     config: dict[str, Any] = Field(description="The configuration, with the run's strategy and seed")
     stream: str = Field(description="Folder that holds the ingested stream")
@@ -152,9 +153,11 @@ def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: P
 
     if spec.policy == "always" or at == 0:
         return [spec.experiences[at]]
+    waiting = [one for one in spec.experiences[: at + 1] if one not in past]
     if spec.policy == "first":
         return []
-    waiting = [one for one in spec.experiences[: at + 1] if one not in past]
+    if spec.policy == "last":
+        return waiting if at == len(spec.experiences) - 1 else []
     seen = drift(config, experience=waiting[-1], champion=champion, rows_of=rows_of, folder=champion, check=at)
     rows = len(rows_of(waiting, "train"))
     decision = decide(config, Validation(passed=True), seen, Situation(waiting_rows=rows))
