@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import yaml
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from cl.backtesting.results import Result, summarise
 from cl.backtesting.run import Outcome, Policy, RunSpec, identity, run
 from cl.config import Config, parse
-from cl.errors import InputError
+from cl.errors import InputError, PerennialError
 from cl.settings import PluginSpec
 
 Chosen = dict[str, PluginSpec | list[PluginSpec]]
@@ -51,6 +52,7 @@ def backtest(
 
     Raises:
         InputError: a strategy is unknown or refused, an experience is, or the stream cannot be read.
+        PerennialError: a run's process was killed.
     """
     from cl.backtesting.stream import in_order, read_stream
 
@@ -136,7 +138,13 @@ def _all(specs: list[RunSpec], jobs: int) -> list[Outcome]:
         left = set(waiting)
         while left:
             done, left = wait(left, timeout=1.0, return_when=FIRST_COMPLETED)
-            outcomes |= {waiting[one]: one.result() for one in done}
+            try:
+                outcomes |= {waiting[one]: one.result() for one in done}
+            except BrokenProcessPool:
+                raise PerennialError(
+                    "a run of the backtest was killed, perhaps for want of memory: run it again, with --jobs 1 to take "
+                    "less; it goes on after the last finished experience"
+                ) from None
             bar.n = sum(_lines(spec) for spec in specs)
             bar.refresh()
     return [outcomes[at] for at in range(len(specs))]

@@ -93,6 +93,25 @@ def test_killed_and_run_again_it_ends_where_an_undisturbed_run_ends(config, stre
     assert {key: cut[key] for key in DECIDED} == {key: whole[key] for key in DECIDED}
 
 
+def test_a_run_whose_process_is_killed_is_told_in_a_line(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        command(config, stream, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in out.glob("runs/*/experiences.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    workers = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True, check=True
+    )
+    for worker in workers.stdout.split():
+        os.kill(int(worker), signal.SIGKILL)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "a run of the backtest was killed" in told and "Traceback" not in told
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_not_repeated_unless_asked(config, stream, tmp_path) -> None:
     out = tmp_path / "out"
