@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,7 +20,8 @@ class Situation:
 
     ``waiting_rows`` are training rows of this experience and of the quiet ones before it; ``alarms`` the detectors
     behind the last updates in a row that drift asked for, newest first, ``rungs`` those they were learnt at; ``hours``
-    have passed since the last promotion; ``spent`` are hours of training within the days of the budget.
+    have passed since the last promotion; ``spent`` are hours of training within the days of the budget. ``asked``: a
+    person has asked for this very experience, whose word counts for more than cost and caution.
     """
 
     waiting_rows: int
@@ -29,24 +30,30 @@ class Situation:
     rungs: tuple[str | None, ...] = ()
     hours: float | None = None
     spent: float = 0.0
+    asked: bool = False
 
 
 def situation(
-    past: Sequence[Cycle], *, waiting_rows: int, first: bool, now: datetime, budget_days: int = 30
+    past: Sequence[Cycle], *, waiting_rows: int, first: bool, now: datetime, budget_days: int = 30, asked: bool = False
 ) -> Situation:
-    """Read off the cycles so far, oldest first, what a decision must know of them."""
+    """Read off the cycles so far, oldest first, what a decision must know of them.
+
+    Only a quiet cycle ends a row of updates: an alarm that was held or put off in between has not fallen silent.
+    """
     alarms, rungs = [], []
     for cycle in reversed(past):
-        loud = frozenset(finding.detector for finding in cycle.drift.findings if finding.drifted)
-        if cycle.training is None or not loud:
+        loud = _loud([cycle.drift])
+        if not loud:
             break
+        if cycle.training is None:
+            continue
         alarms.append(loud)
         rungs.append(cycle.decision.rung)
     ends = [cycle.started_at + timedelta(seconds=cycle.seconds) for cycle in past if cycle.verdict == "promoted"]
     hours = (now - max(ends)) / timedelta(hours=1) if ends else None
     lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
     spent = sum(one.training.seconds for one in lately if one.training) / 3_600
-    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent)
+    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent, asked)
 
 
 def decide(config: Config, validation: Validation, drift: Drift, seen: Situation) -> Decision:
@@ -69,6 +76,8 @@ def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situatio
         return Decision(action="hold", reasons=validation.problems or ["the batch did not pass validation"])
     if seen.first:
         return Decision(action="learn", reasons=["no champion yet: this is the first model"])
+    if seen.asked:
+        return Decision(action="learn", reasons=["a person has asked for it", *_changes(drift)])
     if drift.drifted:
         return _about_drift(bounds, drift, seen)
     if bounds.max_waiting_rows is not None and seen.waiting_rows >= bounds.max_waiting_rows:
@@ -82,8 +91,7 @@ def _rung(config: Config, drift: Drift, seen: Situation) -> str:
     names = [rung.name for rung in config.ladder]
     asked = [getattr(config.decide.rung, kind) for kind in drift.types]
     place = max((names.index(name) for name in asked if name is not None), default=0)
-    loud = {finding.detector for finding in drift.findings if finding.drifted}
-    if seen.alarms and loud & seen.alarms[0] and seen.rungs[0] in names:
+    if seen.alarms and _loud([drift]) & seen.alarms[0] and seen.rungs[0] in names:
         place = max(place, names.index(seen.rungs[0]) + 1)
     return names[min(place, len(names) - 1)]
 
@@ -127,8 +135,12 @@ def _survivors(bounds: Bounds, drift: Drift, seen: Situation) -> list[str]:
     """
     if bounds.max_repeats is None or len(seen.alarms) < bounds.max_repeats or "new_classes" in drift.types:
         return []
-    loud = {finding.detector for finding in drift.findings if finding.drifted}
-    return sorted(loud.intersection(*seen.alarms[: bounds.max_repeats]))
+    return sorted(_loud([drift]).intersection(*seen.alarms[: bounds.max_repeats]))
+
+
+def _loud(drifts: Iterable[Drift]) -> frozenset[str]:
+    """Return the detectors behind alarms."""
+    return frozenset(finding.detector for drift in drifts for finding in drift.findings if finding.drifted)
 
 
 def _avoidable_errors(drift: Drift, rows: int) -> int:

@@ -34,13 +34,16 @@ DRIFT_ARTIFACT = "drift"
 Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: Step = plainly) -> Cycle:
+def run_cycle(
+    config: Config, stores: Stores, experience: Experience, *, asked: bool = False, step: Step = plainly
+) -> Cycle:
     """Take one experience through the whole lifecycle.
 
     Args:
         config: what to do.
         stores: where everything is.
         experience: ingested already.
+        asked: a person has asked for this very experience; it is learnt unless the champion has learnt it already.
         step: how a stage is run; plainly, or as a Prefect task.
 
     Raises:
@@ -67,6 +70,7 @@ def run_cycle(config: Config, stores: Stores, experience: Experience, *, step: S
         first=champion is None,
         now=start.started_at,
         budget_days=config.decide.budget_days,
+        asked=asked and experience.id not in history.learnt,
     )
     decision = do(decide)(config, validation, seen, known)
     training = evaluation = gates = promotion = None
@@ -182,7 +186,7 @@ def learn(
         prune(features := project.work / "features.sqlite")
         with kept_in(features):  # drift, training and evaluation ask a frozen encoder once for each row
             for experience in due(stores, again=again):
-                cycles.append(run_cycle(config, stores, experience, step=step))
+                cycles.append(run_cycle(config, stores, experience, asked=again is not None, step=step))
                 on_cycle(cycles[-1])
         return cycles
 

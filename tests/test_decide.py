@@ -171,7 +171,9 @@ def test_what_drift_asks_for_depends_on_the_situation(bounds, drift, seen, actio
     assert says in decision.reasons[0]
 
 
-def cycle(at: int, *findings: Finding, learnt: bool = True, promoted: bool = True, rung: str | None = None) -> Cycle:
+def cycle(
+    at: int, *findings: Finding, learnt: bool = True, promoted: bool = True, rung: str | None = None, held: bool = False
+) -> Cycle:
     experience = Experience(
         id=f"{at:04}-x", name="x", source="x", ingested_at=NOW, rows={"train": 9}, labels={}, digest=""
     )
@@ -182,7 +184,7 @@ def cycle(at: int, *findings: Finding, learnt: bool = True, promoted: bool = Tru
     return Cycle(
         id=str(at), experience=experience, started_at=NOW + timedelta(hours=at), seconds=1800, data_version="",
         validation=FIT, drift=Drift(experience=experience.id, drifted=bool(findings), findings=findings),
-        decision=Decision(action="learn" if learnt else "none", reasons=[], rung=rung),
+        decision=Decision(action="learn" if learnt else "hold" if held else "none", reasons=[], rung=rung),
         training=training if learnt else None,
         promotion=Promotion(version="1", promoted=promoted) if learnt else None,
     )  # fmt: skip
@@ -206,6 +208,45 @@ def test_a_situation_is_read_off_the_cycles_so_far() -> None:
     later = situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=28), budget_days=1)
     assert later.spent == pytest.approx(2 * 360 / 3_600)
     assert situation([], waiting_rows=7, first=True, now=NOW) == Situation(7, first=True)
+
+
+@pytest.mark.parametrize(
+    ("past", "asked", "action"),
+    [
+        ([cycle(1, MMD_ALARM)], False, "learn"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM)], False, "hold"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM), cycle(3, MMD_ALARM, learnt=False, held=True)], False, "hold"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM, learnt=False), cycle(3, MMD_ALARM)], False, "hold"),
+        ([cycle(1, MMD_ALARM), cycle(2, learnt=False), cycle(3, MMD_ALARM)], False, "learn"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM), cycle(3, MMD_ALARM, learnt=False, held=True)], True, "learn"),
+    ],
+)
+def test_an_alarm_that_outlives_two_updates_stops_the_loop_until_it_is_silent_or_a_person_asks(
+    past, asked, action
+) -> None:
+    seen = situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9), asked=asked)
+    assert decide(config(), FIT, drifted(MMD_ALARM), seen).action == action
+
+
+@pytest.mark.parametrize(
+    ("bounds", "drift"),
+    [
+        ({"cool_down_hours": 24, "budget_hours": 1, "min_avoidable_errors": 500}, drifted(WORSE, before=0.9, now=0.8)),
+        ({"answer": {"labels": "hold"}}, drifted(MIX_ALARM)),
+        ({}, QUIET),
+    ],
+)
+def test_a_persons_word_counts_for_more_than_cost_and_caution_but_not_for_a_broken_batch(bounds, drift) -> None:
+    asked = Situation(99, hours=1.0, spent=2.0, asked=True)
+    decision = decide(config(**bounds), FIT, drift, asked)
+    assert decision.action == "learn" and decision.reasons[0] == "a person has asked for it"
+    assert decide(config(**bounds), BROKEN, drift, asked).action == "hold"
+
+
+def test_an_alarm_that_outlives_an_update_and_a_hold_is_learnt_one_rung_up() -> None:
+    past = [cycle(1, MMD_ALARM, rung="head"), cycle(2, MMD_ALARM, learnt=False, held=True)]
+    seen = situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9))
+    assert decide(parse({"ladder": LADDER}, where="test"), FIT, drifted(MMD_ALARM), seen).rung == "lora"
 
 
 LADDER = [{"name": "head", "tuning": "head"}, {"name": "lora", "tuning": "lora"}, {"name": "full"}]
