@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from cl.config import Config
 from cl.evidence import shown
-from cl.records import Cycle, Decision, Drift, Validation
+from cl.records import Cycle, Decision, Drift, DriftType, Validation
 from cl.settings import Decide as Bounds
 
 SHOWN = 8
@@ -21,7 +22,8 @@ class Situation:
     ``waiting_rows`` are training rows of this experience and of the quiet ones before it; ``alarms`` the detectors
     behind the last updates in a row that drift asked for, newest first, ``rungs`` those they were learnt at; ``hours``
     have passed since the last promotion; ``spent`` are hours of training within the days of the budget. ``asked``: a
-    person has asked for this very experience, whose word counts for more than cost and caution.
+    person has asked for this very experience, whose word counts for more than cost and caution. ``postponed`` are the
+    alarms since the last update that a bound has put off: their rows wait, and they still ask to be learnt.
     """
 
     waiting_rows: int
@@ -31,6 +33,7 @@ class Situation:
     hours: float | None = None
     spent: float = 0.0
     asked: bool = False
+    postponed: tuple[Drift, ...] = ()
 
 
 def situation(
@@ -53,7 +56,17 @@ def situation(
     hours = (now - max(ends)) / timedelta(hours=1) if ends else None
     lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
     spent = sum(one.training.seconds for one in lately if one.training) / 3_600
-    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent, asked)
+    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent, asked, _postponed(past))
+
+
+def _postponed(past: Sequence[Cycle]) -> tuple[Drift, ...]:
+    """Return the alarms since the last update that a bound has put off, oldest first.
+
+    An update takes all rows that wait, so it answers them, even where a gate refuses it: its rows had their chance.
+    """
+    since = list(takewhile(lambda cycle: cycle.training is None, reversed(past)))
+    last = {cycle.experience.id: cycle for cycle in reversed(since)}
+    return tuple(cycle.drift for cycle in last.values() if cycle.decision.postponed and cycle.drift.drifted)
 
 
 def decide(config: Config, validation: Validation, drift: Drift, seen: Situation) -> Decision:
@@ -77,8 +90,8 @@ def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situatio
     if seen.first:
         return Decision(action="learn", reasons=["no champion yet: this is the first model"])
     if seen.asked:
-        return Decision(action="learn", reasons=["a person has asked for it", *_changes(drift)])
-    if drift.drifted:
+        return Decision(action="learn", reasons=["a person has asked for it", *_changes(drift, seen)])
+    if drift.drifted or seen.postponed:
         return _about_drift(bounds, drift, seen)
     if bounds.max_waiting_rows is not None and seen.waiting_rows >= bounds.max_waiting_rows:
         many = f"{seen.waiting_rows} training rows wait, decide.max_waiting_rows is {bounds.max_waiting_rows}"
@@ -89,30 +102,30 @@ def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situatio
 def _rung(config: Config, drift: Drift, seen: Situation) -> str:
     """Return the highest rung that the types of drift ask for; one above the last update's if an alarm outlived it."""
     names = [rung.name for rung in config.ladder]
-    asked = [getattr(config.decide.rung, kind) for kind in drift.types]
+    asked = [getattr(config.decide.rung, kind) for kind in _types(drift, seen)]
     place = max((names.index(name) for name in asked if name is not None), default=0)
-    if seen.alarms and _loud([drift]) & seen.alarms[0] and seen.rungs[0] in names:
+    if seen.alarms and _loud([drift, *seen.postponed]) & seen.alarms[0] and seen.rungs[0] in names:
         place = max(place, names.index(seen.rungs[0]) + 1)
     return names[min(place, len(names) - 1)]
 
 
 def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
-    changes = _changes(drift)
+    types, changes = _types(drift, seen), _changes(drift, seen)
     if seen.waiting_rows < bounds.min_rows:
         few = f"{seen.waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
         return Decision(action="hold", reasons=[few, *changes])
     if stubborn := _survivors(bounds, drift, seen):
         told = f"{bounds.max_repeats} updates in a row have not silenced {', '.join(stubborn)}: a person must look"
         return Decision(action="hold", reasons=[told, *changes])
-    wanted = {getattr(bounds.answer, kind) for kind in drift.types}
+    wanted = {getattr(bounds.answer, kind) for kind in types}
     if wanted and "learn" not in wanted:
-        types = ", ".join(kind.replace("_", " ") for kind in drift.types)
+        named = ", ".join(kind.replace("_", " ") for kind in types)
         action = "hold" if "hold" in wanted else "none"
-        return Decision(action=action, reasons=[f"drift of {types}: decide.answer says {action}", *changes])
+        return Decision(action=action, reasons=[f"drift of {named}: decide.answer says {action}", *changes])
     errors = _avoidable_errors(drift, seen.waiting_rows)
     if errors < bounds.min_avoidable_errors:
         few = f"an update could have avoided about {errors} errors, decide.min_avoidable_errors is"
-        return Decision(action="none", reasons=[f"{few} {bounds.min_avoidable_errors}", *changes])
+        return _put_off(f"{few} {bounds.min_avoidable_errors}", changes)
     return _unless_too_soon_or_dear(bounds, seen, changes)
 
 
@@ -121,11 +134,15 @@ def _unless_too_soon_or_dear(bounds: Bounds, seen: Situation, reasons: list[str]
         early = (
             f"the last promotion was {seen.hours:.1f} hours ago, decide.cool_down_hours is {bounds.cool_down_hours:g}"
         )
-        return Decision(action="none", reasons=[early, *reasons])
+        return _put_off(early, reasons)
     if bounds.budget_hours is not None and seen.spent >= bounds.budget_hours:
         dear = f"{seen.spent:.1f} hours of training in {bounds.budget_days} days, decide.budget_hours is"
-        return Decision(action="none", reasons=[f"{dear} {bounds.budget_hours:g}", *reasons])
+        return _put_off(f"{dear} {bounds.budget_hours:g}", reasons)
     return Decision(action="learn", reasons=reasons)
+
+
+def _put_off(bound: str, reasons: list[str]) -> Decision:
+    return Decision(action="none", reasons=[bound, *reasons], postponed=True)
 
 
 def _survivors(bounds: Bounds, drift: Drift, seen: Situation) -> list[str]:
@@ -133,9 +150,14 @@ def _survivors(bounds: Bounds, drift: Drift, seen: Situation) -> list[str]:
 
     Where labels are new there is something to learn, whoever else is loud.
     """
-    if bounds.max_repeats is None or len(seen.alarms) < bounds.max_repeats or "new_classes" in drift.types:
+    if bounds.max_repeats is None or len(seen.alarms) < bounds.max_repeats or "new_classes" in _types(drift, seen):
         return []
     return sorted(_loud([drift]).intersection(*seen.alarms[: bounds.max_repeats]))
+
+
+def _types(drift: Drift, seen: Situation) -> list[DriftType]:
+    """Return the types of change that ask for an answer now, those that were put off before among them."""
+    return sorted({kind for one in (drift, *seen.postponed) for kind in one.types})
 
 
 def _loud(drifts: Iterable[Drift]) -> frozenset[str]:
@@ -153,14 +175,27 @@ def _avoidable_errors(drift: Drift, rows: int) -> int:
     return round(max(0.0, drift.promotion_score - drift.champion_score) * rows)
 
 
-def _changes(drift: Drift) -> list[str]:
+def _changes(drift: Drift, seen: Situation) -> list[str]:
+    """Return one reason for each finding that counts, then for each detector whose alarm was put off before."""
+    reasons = _found(drift)
+    for detector in sorted(_loud(seen.postponed)):
+        ids = [one.experience for one in seen.postponed if detector in _loud([one])]
+        reasons.append(f"{detector}: its alarm of {_listed(ids)} was put off until now")
+    return reasons
+
+
+def _found(drift: Drift) -> list[str]:
     """Return one reason for each finding that counts; new labels are named whoever found them."""
     found = [finding for finding in drift.findings if finding.drifted]
     reasons = [f"{finding.detector}: {finding.summary}" for finding in found]
     if drift.new_labels and all(finding.kind != "new_labels" for finding in found):
-        more = f" and {len(drift.new_labels) - SHOWN} more" if len(drift.new_labels) > SHOWN else ""
-        reasons.append(f"labels never learnt: {', '.join(drift.new_labels[:SHOWN])}{more}")
+        reasons.append(f"labels never learnt: {_listed(drift.new_labels)}")
     return reasons
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _checked(drift: Drift) -> str:

@@ -172,7 +172,13 @@ def test_what_drift_asks_for_depends_on_the_situation(bounds, drift, seen, actio
 
 
 def cycle(
-    at: int, *findings: Finding, learnt: bool = True, promoted: bool = True, rung: str | None = None, held: bool = False
+    at: int,
+    *findings: Finding,
+    learnt: bool = True,
+    promoted: bool = True,
+    rung: str | None = None,
+    held: bool = False,
+    postponed: bool = False,
 ) -> Cycle:
     experience = Experience(
         id=f"{at:04}-x", name="x", source="x", ingested_at=NOW, rows={"train": 9}, labels={}, digest=""
@@ -184,7 +190,9 @@ def cycle(
     return Cycle(
         id=str(at), experience=experience, started_at=NOW + timedelta(hours=at), seconds=1800, data_version="",
         validation=FIT, drift=Drift(experience=experience.id, drifted=bool(findings), findings=findings),
-        decision=Decision(action="learn" if learnt else "hold" if held else "none", reasons=[], rung=rung),
+        decision=Decision(
+            action="learn" if learnt else "hold" if held else "none", reasons=[], rung=rung, postponed=postponed
+        ),
         training=training if learnt else None,
         promotion=Promotion(version="1", promoted=promoted) if learnt else None,
     )  # fmt: skip
@@ -247,6 +255,59 @@ def test_an_alarm_that_outlives_an_update_and_a_hold_is_learnt_one_rung_up() -> 
     past = [cycle(1, MMD_ALARM, rung="head"), cycle(2, MMD_ALARM, learnt=False, held=True)]
     seen = situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9))
     assert decide(parse({"ladder": LADDER}, where="test"), FIT, drifted(MMD_ALARM), seen).rung == "lora"
+
+
+PUT_OFF = cycle(2, MMD_ALARM, learnt=False, postponed=True)
+
+
+@pytest.mark.parametrize(
+    ("past", "hours", "bounds", "action", "says"),
+    [
+        ([cycle(1), PUT_OFF], 30, {}, "learn", "embedding_mmd: its alarm of 0002-x was put off until now"),
+        ([cycle(1), PUT_OFF, cycle(3, learnt=False)], 30, {}, "learn", "its alarm of 0002-x was put off"),
+        ([cycle(1), PUT_OFF], 20, {}, "none", "decide.cool_down_hours is 24"),
+        ([cycle(1), PUT_OFF], 30, {"budget_hours": 0.05}, "none", "decide.budget_hours is 0.05"),
+        ([cycle(1), PUT_OFF, cycle(3)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), PUT_OFF, cycle(3, promoted=False)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), PUT_OFF, cycle(2, learnt=False, held=True)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), cycle(2, MMD_ALARM, learnt=False)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), cycle(2, learnt=False, postponed=True)], 30, {}, "none", "nothing has changed"),
+    ],
+    ids=[
+        "the bound has ended",
+        "a quiet cycle came between",
+        "the cool-down goes on",
+        "the budget is still spent",
+        "it was learnt along",
+        "what was learnt was refused",
+        "it was held since",
+        "the answer was none",
+        "there was no alarm",
+    ],
+)
+def test_an_alarm_that_a_bound_put_off_is_learnt_by_the_first_cycle_after_it(past, hours, bounds, action, says) -> None:
+    seen = situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=hours))
+    decision = decide(config(cool_down_hours=24, **bounds), FIT, QUIET, seen)
+    assert decision.action == action and says in decision.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "drift", "seen"),
+    [
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99, hours=1.0)),
+        ({"budget_hours": 2}, drifted(WORSE), Situation(99, spent=2.0)),
+        ({"min_avoidable_errors": 50}, drifted(WORSE, before=0.9, now=0.8), Situation(99)),
+    ],
+)
+def test_what_a_bound_holds_back_is_put_off_and_not_forgotten(bounds, drift, seen) -> None:
+    assert decide(config(**bounds), FIT, drift, seen).postponed
+    assert not decide(config(answer={"concept": "none"}), FIT, drift, seen).postponed
+
+
+def test_an_alarm_that_was_put_off_is_learnt_at_the_rung_of_its_type() -> None:
+    settings = parse({"ladder": LADDER, "decide": {"rung": {"labels": "full"}}}, where="test")
+    decision = decide(settings, FIT, QUIET, Situation(99, postponed=(drifted(MIX_ALARM),)))
+    assert (decision.action, decision.rung) == ("learn", "full")
 
 
 LADDER = [{"name": "head", "tuning": "head"}, {"name": "lora", "tuning": "lora"}, {"name": "full"}]
