@@ -88,9 +88,9 @@ def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situatio
     if not validation.passed:
         return Decision(action="hold", reasons=validation.problems or ["the batch did not pass validation"])
     if seen.first:
-        return Decision(action="learn", reasons=["no champion yet: this is the first model"])
+        return _if_enough(bounds, seen, ["no champion yet: this is the first model"])
     if seen.asked:
-        return Decision(action="learn", reasons=["a person has asked for it", *_changes(drift, seen)])
+        return _if_enough(bounds, seen, ["a person has asked for it", *_changes(drift, seen)])
     if drift.drifted or seen.postponed:
         return _about_drift(bounds, drift, seen)
     if bounds.max_waiting_rows is not None and seen.waiting_rows >= bounds.max_waiting_rows:
@@ -111,9 +111,6 @@ def _rung(config: Config, drift: Drift, seen: Situation) -> str:
 
 def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
     types, changes = _types(drift, seen), _changes(drift, seen)
-    if seen.waiting_rows < bounds.min_rows:
-        few = f"{seen.waiting_rows} training rows wait, decide.min_rows is {bounds.min_rows}: too few to learn from"
-        return Decision(action="hold", reasons=[few, *changes])
     if stubborn := _survivors(bounds, drift, seen):
         told = f"{bounds.max_repeats} updates in a row have not silenced {', '.join(stubborn)}: a person must look"
         return Decision(action="hold", reasons=[told, *changes])
@@ -138,6 +135,13 @@ def _unless_too_soon_or_dear(bounds: Bounds, seen: Situation, reasons: list[str]
     if bounds.budget_hours is not None and seen.spent >= bounds.budget_hours:
         dear = f"{seen.spent:.1f} hours of training in {bounds.budget_days} days, decide.budget_hours is"
         return _put_off(f"{dear} {bounds.budget_hours:g}", reasons)
+    return _if_enough(bounds, seen, reasons)
+
+
+def _if_enough(bounds: Bounds, seen: Situation, reasons: list[str]) -> Decision:
+    if seen.waiting_rows < bounds.min_rows:
+        few = f"{seen.waiting_rows} training rows are too few to learn from, decide.min_rows is {bounds.min_rows}"
+        return _put_off(f"{few}: they wait for more", reasons)
     return Decision(action="learn", reasons=reasons)
 
 

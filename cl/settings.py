@@ -80,7 +80,6 @@ class Validate(Section):
     """When a batch as a whole is not fit to learn from."""
 
     max_quarantined: float = Field(0.3, ge=0.0, le=1.0, description="Hold the batch above this share of broken rows")
-    min_rows: int = Field(20, ge=1, description="Hold the batch below this number of training rows")
 
 
 class Model(Section):
@@ -181,7 +180,7 @@ class Decide(Section):
     rung: DriftRungs = Field(
         default_factory=lambda: DriftRungs(), description="Of several types: the highest; an alarm that stays: one up"
     )
-    min_rows: int = Field(20, ge=1, description="Drift on fewer waiting training rows holds instead of learning")
+    min_rows: int = Field(20, ge=1, description="Fewer training rows are not learnt: they wait for more")
     max_waiting_rows: int | None = Field(
         None,
         ge=1,

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from cl.config import Config, parse
+from cl.scaffold import scaffold
+from cl.stores.local import Project
 
 os.environ.update(
     {
@@ -123,3 +126,26 @@ def tiny_config(tiny_model: Path) -> Callable[..., Config]:
         return parse(raw, where="test")
 
     return make
+
+
+def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> Project:
+    """Make a project that reads its inbox and learns in a second; keyword arguments replace top-level keys."""
+    raw = {
+        "name": "shop",
+        "model": {"name": str(tiny_model), "dropout": 0.0},
+        "training": {
+            "epochs": 25,
+            "batch_size": 8,
+            "learning_rate": 3e-3,
+            "head_learning_rate": 1e-2,
+            "precision": "float32",
+        },
+        "data": {"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
+        "drift": {"report": "off"},
+        "gates": [{"name": "floor", "min": 0.1}],
+        "triggers": {"settle_seconds": 0},
+        **changes,
+    }
+    project = scaffold(folder, yaml.safe_dump(raw))
+    (project.root / "inbox").mkdir()
+    return project

@@ -33,7 +33,18 @@ def config(**bounds: object) -> Config:
         ({}, BROKEN, FIRST, 500, True, "hold", ["41 % of the rows are broken"]),
         ({}, Validation(passed=False), QUIET, 500, False, "hold", ["the batch did not pass validation"]),
         ({}, FIT, FIRST, 500, True, "learn", ["no champion yet: this is the first model"]),
-        ({}, FIT, FIRST, 3, True, "learn", ["no champion yet: this is the first model"]),
+        (
+            {},
+            FIT,
+            FIRST,
+            3,
+            True,
+            "none",
+            [
+                "3 training rows are too few to learn from, decide.min_rows is 20: they wait for more",
+                "no champion yet: this is the first model",
+            ],
+        ),
         ({}, FIT, LOUD, 20, False, "learn", ["embedding_mmd: MMD² 0.02", "new_labels: 9 rows: warranty (9)"]),
         (
             {},
@@ -41,9 +52,9 @@ def config(**bounds: object) -> Config:
             LOUD,
             19,
             False,
-            "hold",
+            "none",
             [
-                "19 training rows wait, decide.min_rows is 20: too few to learn from",
+                "19 training rows are too few to learn from, decide.min_rows is 20: they wait for more",
                 "embedding_mmd: MMD² 0.02",
                 "new_labels: 9 rows: warranty (9)",
             ],
@@ -263,6 +274,8 @@ PUT_OFF = cycle(2, MMD_ALARM, learnt=False, postponed=True)
 @pytest.mark.parametrize(
     ("past", "hours", "bounds", "action", "says"),
     [
+        ([PUT_OFF], 1, {}, "learn", "embedding_mmd: its alarm of 0002-x was put off until now"),
+        ([PUT_OFF], 1, {"min_rows": 100}, "none", "99 training rows are too few"),
         ([cycle(1), PUT_OFF], 30, {}, "learn", "embedding_mmd: its alarm of 0002-x was put off until now"),
         ([cycle(1), PUT_OFF, cycle(3, learnt=False)], 30, {}, "learn", "its alarm of 0002-x was put off"),
         ([cycle(1), PUT_OFF], 20, {}, "none", "decide.cool_down_hours is 24"),
@@ -274,6 +287,8 @@ PUT_OFF = cycle(2, MMD_ALARM, learnt=False, postponed=True)
         ([cycle(1), cycle(2, learnt=False, postponed=True)], 30, {}, "none", "nothing has changed"),
     ],
     ids=[
+        "rows enough have come",
+        "the rows are still too few",
         "the bound has ended",
         "a quiet cycle came between",
         "the cool-down goes on",
@@ -294,6 +309,7 @@ def test_an_alarm_that_a_bound_put_off_is_learnt_by_the_first_cycle_after_it(pas
 @pytest.mark.parametrize(
     ("bounds", "drift", "seen"),
     [
+        ({}, drifted(WORSE), Situation(19)),
         ({"cool_down_hours": 24}, drifted(WORSE), Situation(99, hours=1.0)),
         ({"budget_hours": 2}, drifted(WORSE), Situation(99, spent=2.0)),
         ({"min_avoidable_errors": 50}, drifted(WORSE, before=0.9, now=0.8), Situation(99)),

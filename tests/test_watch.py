@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from cl.asking import Asked, Look, asking, request_key, to_ask
 from cl.config import Config, parse
 from cl.ingest import ingest_settled
 from cl.lifecycle import learn
 from cl.records import Drift, Experience, Finding
-from cl.scaffold import scaffold
 from cl.settings import Triggers
 from cl.sources.files import Files
 from cl.sources.sql import Sql
 from cl.stores.local import Project
 from cl.stores.told import tell_once
 from cl.watch import watch
-from tests.conftest import made_sentences
+from tests.conftest import made_sentences, tiny_project
 
 
 def alarm(*kinds: str) -> Drift:
@@ -161,8 +159,7 @@ def test_what_was_told_is_told_once_and_what_could_not_be_told_is_told_again(tmp
 
 
 def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, tiny_model) -> None:
-    project = scaffold(tmp_path / "shop", configured(tiny_model))
-    (project.root / "inbox").mkdir()
+    project = tiny_project(tmp_path / "shop", tiny_model)
     calls: Counter[str] = Counter()
 
     def counting(stage: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,26 +183,6 @@ def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, 
     assert cycles[0].id == looks[0].cycle and cycles[0].drift == looks[0].drift
     assert cycles[1].id == looks[1].cycle or cycles[0].verdict == "promoted", "a new champion is another cycle"
     assert not list((project.work / "cycles").glob("*"))
-
-
-def configured(tiny_model: Path) -> str:
-    return yaml.safe_dump(
-        {
-            "name": "shop",
-            "model": {"name": str(tiny_model), "dropout": 0.0},
-            "training": {
-                "epochs": 25,
-                "batch_size": 8,
-                "learning_rate": 3e-3,
-                "head_learning_rate": 1e-2,
-                "precision": "float32",
-            },
-            "data": {"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
-            "drift": {"report": "off"},
-            "gates": [{"name": "floor", "min": 0.1}],
-            "triggers": {"settle_seconds": 0},
-        }
-    )
 
 
 @pytest.mark.parametrize(

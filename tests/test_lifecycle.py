@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cl.lifecycle import learn
+from cl.records import Cycle
+from cl.stores.local import Project
+from tests.conftest import made_sentences, tiny_project
+
+LENIENT = [{"name": "floor", "min": 0.0}]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_model: Path) -> Project:
+    return tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT)
+
+
+def arrives(project: Project, name: str, labels: list[str], rows: int, seed: int) -> None:
+    made_sentences(labels, rows, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
+
+
+def told(cycles: list[Cycle]) -> list[tuple[str, str]]:
+    return [(cycle.experience.name, cycle.verdict) for cycle in cycles]
+
+
+def test_small_lots_wait_for_one_another_and_are_then_learnt_together(shop) -> None:
+    for lot in (1, 2, 3):
+        arrives(shop, f"lot-{lot}", ["loan", "fee"], 14, seed=lot)
+    first = learn(shop)
+    assert told(first) == [("lot-1", "none"), ("lot-2", "none"), ("lot-3", "promoted")]
+    assert first[-1].training.experiences == ["0001-lot-1", "0002-lot-2", "0003-lot-3"]
+    assert "are too few to learn from" in first[0].decision.reasons[0]
+
+    arrives(shop, "lot-4", ["loan", "box"], 14, seed=4)
+    (alone,) = learn(shop)
+    assert alone.drift.drifted and alone.decision.postponed and told([alone]) == [("lot-4", "none")]
+
+    for lot in (5, 6):
+        arrives(shop, f"lot-{lot}", ["loan", "fee"], 14, seed=lot)
+    still, enough = learn(shop)
+    assert told([still, enough]) == [("lot-5", "none"), ("lot-6", "promoted")]
+    assert not enough.drift.drifted, "it is learnt for what lot 4 has shown"
+    assert enough.decision.reasons == ["new_labels: its alarm of 0004-lot-4 was put off until now"]
+    assert enough.training.labels_added == ["box"]
+    assert enough.training.experiences == ["0004-lot-4", "0005-lot-5", "0006-lot-6"]
