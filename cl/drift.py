@@ -99,6 +99,7 @@ def compare(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),
         findings=findings,
+        check=check,
         level=level,
         new_labels=new_labels,
         champion_score=float(new.frame["score"].mean()) if len(new.frame) else None,

@@ -20,7 +20,7 @@ from cl.ingest import ingest, ingest_settled
 from cl.promote import promote, repair
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
-from cl.start import Start, begin, journals
+from cl.start import Numbered, Start, begin, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
 from cl.stores.local import Project
@@ -138,17 +138,15 @@ def look(config: Config, stores: Stores, start: Start, champion: Path | None, *,
 
     It is written down in the cycle's journal, so that a look before the cycle and the cycle itself are one check.
     """
-    journal = Journal(journals(stores) / start.id)
+    journal, past = Journal(journals(stores) / start.id), stores.registry.cycles()
     return journal.once(drift, step)(
         config,
         experience=start.experience,
         champion=champion,
         rows_of=stores.experiences.rows_of,
         folder=journal.folder,
-        check=max(1, stores.experiences.place(start.experience)),
-        quiet=[
-            one.drift for one in stores.registry.cycles() if one.decision.action == "none" and not one.drift.drifted
-        ],
+        check=_check_number(stores, journal, past) if champion else 1,
+        quiet=[one.drift for one in past if one.decision.action == "none" and not one.drift.drifted],
     )
 
 
@@ -248,6 +246,20 @@ def waiting_since(stores: Stores, history: History) -> list[str]:
     """Return the quiet experiences: looked at, found unchanged, and not learnt by the champion."""
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
     return [name for name, cycle in sorted(last.items()) if cycle.verdict == "none" and name not in history.learnt]
+
+
+def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
+    """Return which check of the stream a look is: taken before the test is made, and kept when the look is resumed.
+
+    An experience that is tested once more, beside another champion or because a person asks, is another check: were
+    its number another's as well, one share of ``drift.alpha`` would be spent twice.
+    """
+    if (known := journal.read("check", Numbered)) is not None:
+        return known.number
+    made = [one.drift for one in past if one.drift.level is not None]
+    number = stores.next_check(max([len(made), *(one.check or 0 for one in made)]))
+    journal.write("check", Numbered(number=number))
+    return number
 
 
 def _tags(start: Start) -> dict[str, str]:

@@ -92,6 +92,7 @@ class Drift(Record):
     experience: str
     drifted: bool
     findings: list[Finding] = []
+    check: int | None = Field(default=None, description="Which check of this stream it was, from 1; None: no champion")
     level: float | None = Field(default=None, description="This check's share of drift.alpha")
     new_labels: list[str] = []
     champion_score: float | None = Field(default=None, description="The champion on the new rows")

@@ -26,6 +26,12 @@ class Start(Record):
     started_at: datetime
 
 
+class Numbered(Record):
+    """The number of the drift check that a cycle begins with."""
+
+    number: int
+
+
 def begin(config: Config, stores: Stores, experience: Experience) -> Start:
     """Return the start of a cycle that was looked at or killed before and still fits, or a new one.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from cl.lifecycle import learn
 from cl.records import Cycle
 from cl.stores.local import Project
+from cl.watch import watch
 from tests.conftest import made_sentences, tiny_project
 
 LENIENT = [{"name": "floor", "min": 0.0}]
@@ -45,3 +47,23 @@ def test_small_lots_wait_for_one_another_and_are_then_learnt_together(shop) -> N
     assert enough.decision.reasons == ["new_labels: its alarm of 0004-lot-4 was put off until now"]
     assert enough.training.labels_added == ["box"]
     assert enough.training.experiences == ["0004-lot-4", "0005-lot-5", "0006-lot-6"]
+
+
+def test_no_two_checks_spend_the_same_share_of_alpha_nor_does_a_look_that_is_resumed_spend_another(shop) -> None:
+    arrives(shop, "one", ["loan", "fee"], 60, seed=1)
+    (first,) = learn(shop)
+    assert first.drift.check is None and first.drift.level is None, "there was no champion to compare with"
+
+    arrives(shop, "two", ["loan", "box"], 60, seed=2)
+    (seen,) = watch(shop)
+    arrives(shop, "zero", ["loan", "fee"], 60, seed=3)
+    looks = watch(shop)
+    assert [look.experience.id for look in looks] == ["0002-two", "0003-zero"] and looks[0] == seen
+    assert watch(shop) == looks and [look.drift.check for look in looks] == [1, 2]
+
+    promoted, beside_another = learn(shop)
+    assert promoted.verdict == "promoted" and promoted.drift == looks[0].drift
+    (again,) = learn(shop, again=beside_another.experience.id)
+    checks = [*(look.drift for look in looks), beside_another.drift, again.drift]
+    assert [one.check for one in checks] == [1, 2, 3, 4]
+    assert all(later.level < earlier.level for earlier, later in pairwise(checks))

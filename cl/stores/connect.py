@@ -58,6 +58,17 @@ class Stores:
         """Note that an experience's cycle has ended, so that a look for new ones needs no registry."""
         write_text(self._finished_file, json.dumps(sorted({*self.finished(), experience})))
 
+    def next_check(self, made: int) -> int:
+        """Return the number of a drift check that is about to be made; no number is given twice.
+
+        Args:
+            made: how many checks the registry knows of; this machine may know of more, whose cycles never ended.
+        """
+        file = self.project.work / "checks.json"
+        number = 1 + max(made, json.loads(file.read_text(encoding="utf-8")) if file.exists() else 0)
+        write_text(file, json.dumps(number))
+        return number
+
 
 def connect(project: Project, config: Config) -> Stores:
     """Return the stores that the configuration names; nothing is opened before it is used."""

@@ -54,10 +54,6 @@ class Experiences:
             first = error.errors()[0]
             raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy()}") from None
 
-    def place(self, id: str) -> int:
-        """Return how many experiences came before one."""
-        return self._ids().index(id)
-
     def rows(self, id: str, split: str) -> pd.DataFrame:
         """Return the rows of one split, in the order in which they came.
 
