@@ -13,6 +13,10 @@ from cl.records import Cycle, Decision, Drift, DriftType, Validation
 from cl.settings import Decide as Bounds
 
 SHOWN = 8
+UNTESTABLE = (
+    "there is no test row, in this batch or before it, so no gate could judge an update: "
+    "mark rows as test in data.split_column, or raise data.split.test where the split is a hash"
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Situation:
     have passed since the last promotion; ``spent`` are hours of training within the days of the budget. ``asked``: a
     person has asked for this very experience, whose word counts for more than cost and caution. ``postponed`` are the
     alarms since the last update that a bound has put off: their rows wait, and they still ask to be learnt.
+    ``testable``: some row that an update would be judged by is a test row.
     """
 
     waiting_rows: int
@@ -34,10 +39,18 @@ class Situation:
     spent: float = 0.0
     asked: bool = False
     postponed: tuple[Drift, ...] = ()
+    testable: bool = True
 
 
 def situation(
-    past: Sequence[Cycle], *, waiting_rows: int, first: bool, now: datetime, budget_days: int = 30, asked: bool = False
+    past: Sequence[Cycle],
+    *,
+    waiting_rows: int,
+    first: bool,
+    now: datetime,
+    budget_days: int = 30,
+    asked: bool = False,
+    testable: bool = True,
 ) -> Situation:
     """Read off the cycles so far, oldest first, what a decision must know of them.
 
@@ -56,7 +69,7 @@ def situation(
     hours = (now - max(ends)) / timedelta(hours=1) if ends else None
     lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
     spent = sum(one.training.seconds for one in lately if one.training) / 3_600
-    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent, asked, _postponed(past))
+    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent, asked, _postponed(past), testable)
 
 
 def _postponed(past: Sequence[Cycle]) -> tuple[Drift, ...]:
@@ -142,6 +155,8 @@ def _if_enough(bounds: Bounds, seen: Situation, reasons: list[str]) -> Decision:
     if seen.waiting_rows < bounds.min_rows:
         few = f"{seen.waiting_rows} training rows are too few to learn from, decide.min_rows is {bounds.min_rows}"
         return _put_off(f"{few}: they wait for more", reasons)
+    if not seen.testable:
+        return Decision(action="hold", reasons=[UNTESTABLE, *reasons])
     return Decision(action="learn", reasons=reasons)
 
 

@@ -146,7 +146,9 @@ def _mean(scores: list[Score]) -> float:
 
 
 def _latency(learner: Learner, rows: pd.DataFrame) -> float:
-    """Return the median milliseconds of one prediction, after a warm-up."""
+    """Return the median milliseconds of one prediction, after a warm-up; 0 without a row to predict."""
+    if rows.empty:
+        return 0.0
     times = []
     for call in range(LATENCY_CALLS + 3):
         row = rows.iloc[[call % len(rows)]]

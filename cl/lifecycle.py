@@ -56,6 +56,7 @@ def run_cycle(
     champion = stores.champion_folder(start.champion)
     history = load_history(champion) if champion else History()
     quiet = [one for one in waiting_since(stores, history) if one != experience.id]
+    new = [*quiet, experience.id]
     rows_of, past = stores.experiences.rows_of, stores.registry.cycles()
 
     def do(stage: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,19 +64,19 @@ def run_cycle(
 
     validation = do(validate)(config, experience)
     seen = look(config, stores, start, champion, step=step)
-    waiting_rows = sum(stores.experiences.get(one).rows["train"] for one in [*quiet, experience.id])
+    waiting = [stores.experiences.get(one) for one in new]
     known = situation(
         past,
-        waiting_rows=waiting_rows,
+        waiting_rows=sum(one.rows["train"] for one in waiting),
         first=champion is None,
         now=start.started_at,
         budget_days=config.decide.budget_days,
         asked=asked and experience.id not in history.learnt,
+        testable=bool(history.learnt) or any(one.rows["test"] for one in waiting),
     )
     decision = do(decide)(config, validation, seen, known)
     training = evaluation = gates = promotion = None
     if decision.action == "learn":
-        new = [*quiet, experience.id]
         training = do(train)(
             config.at(decision.rung),
             champion=champion,

@@ -268,6 +268,13 @@ def test_an_alarm_that_outlives_an_update_and_a_hold_is_learnt_one_rung_up() -> 
     assert decide(parse({"ladder": LADDER}, where="test"), FIT, drifted(MMD_ALARM), seen).rung == "lora"
 
 
+@pytest.mark.parametrize("seen", [Situation(99, first=True, testable=False), Situation(99, testable=False)])
+def test_where_no_row_could_test_an_update_the_batch_is_held_with_the_remedy(seen) -> None:
+    decision = decide(config(), FIT, drifted(MMD_ALARM), seen)
+    assert decision.action == "hold" and "mark rows as test in data.split_column" in decision.reasons[0]
+    assert decide(config(min_rows=100), FIT, drifted(MMD_ALARM), seen).action == "none", "test rows may come yet"
+
+
 PUT_OFF = cycle(2, MMD_ALARM, learnt=False, postponed=True)
 
 

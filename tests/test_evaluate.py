@@ -66,3 +66,28 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     }
     assert list(found.matrix) == ["a", "b"] and set(found.matrix["b"]) == {"a", "b"}
     assert found.latency_ms > 0 and found.size_mb > 0.01
+
+
+def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_config, sentences, tmp_path) -> None:
+    tested = ["a"]
+
+    def rows_of(ids, split):
+        sizes = {one: 0 if split == "test" and one not in tested else 12 for one in ids}
+        return pd.concat([sentences(["loan", "fee"], rows, prefix=one + split) for one, rows in sizes.items()])
+
+    train(tiny_config(), champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
+
+    def evaluated():
+        return evaluate(
+            tiny_config(),
+            challenger=tmp_path / "1",
+            champion=None,
+            experiences=["a", "b"],
+            matrix={},
+            rows_of=rows_of,
+            folder=tmp_path,
+        )
+
+    assert [score.experience for score in evaluated().challenger] == ["a"]
+    tested.clear()
+    assert evaluated().challenger == [] and evaluated().latency_ms == 0.0

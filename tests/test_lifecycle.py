@@ -23,6 +23,24 @@ def arrives(project: Project, name: str, labels: list[str], rows: int, seed: int
     made_sentences(labels, rows, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
 
 
+def test_a_first_batch_without_test_rows_is_held_and_learnt_along_when_a_person_asks(tmp_path, tiny_model) -> None:
+    data = {"source": {"name": "files", "path": "inbox"}, "split_column": "part"}
+    project = tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, data=data)
+    rows = made_sentences(["loan", "fee"], 60, seed=1)
+    rows.assign(part="train").to_csv(project.root / "inbox" / "one.csv", index=False)
+    (first,) = learn(project)
+    assert first.verdict == "held" and "no test row" in first.decision.reasons[0]
+
+    rows = made_sentences(["loan", "fee"], 60, seed=2)
+    rows.assign(part=["train", "train", "test"] * 20).to_csv(project.root / "inbox" / "two.csv", index=False)
+    (second,) = learn(project)
+    assert second.verdict == "promoted"
+    (again,) = learn(project, again="0001-one")
+    assert again.verdict == "promoted" and again.decision.reasons[0] == "a person has asked for it"
+    (once_more,) = learn(project, again="0001-one")
+    assert once_more.verdict == "none", "what the champion has learnt is not learnt twice"
+
+
 def told(cycles: list[Cycle]) -> list[tuple[str, str]]:
     return [(cycle.experience.name, cycle.verdict) for cycle in cycles]
 
