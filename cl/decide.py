@@ -65,7 +65,11 @@ def situation(
             continue
         alarms.append(loud)
         rungs.append(cycle.decision.rung)
-    ends = [cycle.started_at + timedelta(seconds=cycle.seconds) for cycle in past if cycle.verdict == "promoted"]
+    ends = [
+        cycle.ended_at or cycle.started_at + timedelta(seconds=cycle.seconds)
+        for cycle in past
+        if cycle.verdict == "promoted"
+    ]
     hours = (now - max(ends)) / timedelta(hours=1) if ends else None
     lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
     spent = sum(one.training.seconds for one in lately if one.training) / 3_600

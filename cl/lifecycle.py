@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def run_cycle(
         past,
         waiting_rows=sum(one.rows["train"] for one in waiting),
         first=champion is None,
-        now=start.started_at,
+        now=datetime.now(UTC),
         budget_days=config.decide.budget_days,
         asked=asked and experience.id not in history.learnt,
         testable=bool(history.learnt) or any(one.rows["test"] for one in waiting),
@@ -119,6 +120,7 @@ def run_cycle(
         experience=experience,
         started_at=start.started_at,
         seconds=round(time.monotonic() - clock, 1),
+        ended_at=datetime.now(UTC),
         data_version=start.data_version,
         champion_before=start.champion,
         validation=validation,

@@ -208,8 +208,9 @@ class Cycle(Record):
 
     id: str
     experience: Experience
-    started_at: datetime
-    seconds: float
+    started_at: datetime = Field(description="When its look was made, which may be long before the cycle")
+    seconds: float = Field(description="Of work; where it was killed, since it went on")
+    ended_at: datetime | None = Field(default=None, description="None in cycles of older versions")
     data_version: str = Field(description="DVC's hash of data/")
     champion_before: str | None = None
     validation: Validation

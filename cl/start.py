@@ -35,21 +35,23 @@ class Numbered(Record):
 def begin(config: Config, stores: Stores, experience: Experience) -> Start:
     """Return the start of a cycle that was looked at or killed before and still fits, or a new one.
 
-    Journals that no longer fit are closed; those of other experiences that wait stay for their own cycles.
+    Journals that no longer fit, or whose cycle has ended, are closed; all others stay for their own cycles, those of a
+    second attempt that was killed among them.
     """
     data_version = stores.data.commit()
     champion = stores.ledger.champion(stores.registry.model)
-    finished = stores.finished()
-    for folder in sorted(journals(stores).glob("*")):
+    folders = sorted(journals(stores).glob("*"))
+    ended = {cycle.id for cycle in stores.registry.cycles()} if folders else set()
+    for folder in folders:
         journal = Journal(folder)
         start = journal.read("start", Start)
         promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
         fits = start is not None and start.config_digest == config.digest and (start.champion == champion or promoted)
-        if start is not None and fits and start.experience == experience.id:
+        if start is None or not fits or start.id in ended:
+            journal.close()
+        elif start.experience == experience.id:
             log.info("going on with cycle %s", start.id)
             return start
-        if start is None or not fits or start.experience in finished:
-            journal.close()
     return _new_start(config, experience, champion, data_version, stores)
 
 

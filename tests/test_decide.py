@@ -227,6 +227,8 @@ def test_a_situation_is_read_off_the_cycles_so_far() -> None:
     later = situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=28), budget_days=1)
     assert later.spent == pytest.approx(2 * 360 / 3_600)
     assert situation([], waiting_rows=7, first=True, now=NOW) == Situation(7, first=True)
+    resumed = cycle(1).model_copy(update={"ended_at": NOW + timedelta(hours=5)})
+    assert situation([resumed], waiting_rows=7, first=False, now=NOW + timedelta(hours=6)).hours == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,29 @@ def test_a_first_batch_without_test_rows_is_held_and_learnt_along_when_a_person_
     assert again.verdict == "promoted" and again.decision.reasons[0] == "a person has asked for it"
     (once_more,) = learn(project, again="0001-one")
     assert once_more.verdict == "none", "what the champion has learnt is not learnt twice"
+
+
+def test_a_killed_second_attempt_is_gone_on_with_whatever_else_was_looked_at_since(shop) -> None:
+    class KilledError(Exception):
+        pass
+
+    def dying(stage: Callable[..., Any]) -> Callable[..., Any]:
+        if stage.__name__ == "decide":
+            raise KilledError
+        return stage
+
+    arrives(shop, "one", ["loan", "fee"], 60, seed=1)
+    learn(shop)
+    with pytest.raises(KilledError):
+        learn(shop, again="0001-one", step=dying)
+    (begun,) = [one.name for one in (shop.work / "cycles").iterdir()]
+
+    arrives(shop, "two", ["loan", "fee"], 60, seed=2)
+    (second,) = learn(shop)
+    (again,) = learn(shop, again="0001-one")
+    assert (second.verdict, again.id) == ("none", begun)
+    assert (again.drift.check, second.drift.check) == (1, 2), "its check was made before"
+    assert not list((shop.work / "cycles").iterdir())
 
 
 def told(cycles: list[Cycle]) -> list[tuple[str, str]]:
