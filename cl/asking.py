@@ -78,6 +78,15 @@ def to_ask(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> L
     return min(able, key=lambda one: GRAVEST_FIRST.index(one.asks), default=None)
 
 
+def absorbed(queued: Sequence[Asked], again: str | None) -> list[Asked]:
+    """Return the queued runs that a run does beside what it was started for.
+
+    A run without ``again`` takes all that is due, so it does all but those that try one experience once more; a run
+    with ``again`` does that one experience and nothing else.
+    """
+    return [] if again else [one for one in queued if not one.again]
+
+
 def request_key(asked: Sequence[Asked], again: str | None) -> str:
     """Return what makes a request by hand the same as another: what is to be tried again, and the run it comes after.
 

@@ -24,7 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from cl import config as configuration
-from cl.asking import Asked, request_key
+from cl.asking import Asked, absorbed, request_key
 from cl.errors import InputError
 from cl.stores.local import open_project
 from flows.server import reach_named
@@ -44,15 +44,7 @@ STATES: dict[StateType, Any] = {
 
 def asked_for(model: str) -> list[Asked]:
     """Return the recent runs of a model's learning flow that were due, the newest first."""
-    return [
-        Asked(
-            id=str(run.id),
-            cycle=run.parameters.get("cycle"),
-            again=run.parameters.get("again"),
-            state=STATES.get(run.state.type, "ended") if run.state else "waiting",
-        )
-        for run in _due_runs("learn", model, FlowRunFilter())
-    ]
+    return [_asked(run) for run in _due_runs("learn", model, FlowRunFilter())]
 
 
 def request(folder: Path, again: str | None) -> FlowRun:
@@ -83,21 +75,34 @@ def request(folder: Path, again: str | None) -> FlowRun:
     return run
 
 
-def absorb(flow: str, model: str, run: UUID) -> int:
+def absorb(flow: str, model: str, run: UUID, *, again: str | None = None) -> int:
     """Cancel what waits beside a run that does it all: it was asked for before this run has looked; return how many.
 
     So a schedule that was missed many times runs once, and what was asked for during a cycle runs once after it.
+
+    Args:
+        flow: the flow whose runs wait.
+        model: the name that it is served under.
+        run: the run that begins.
+        again: the one experience that it does, if it does not do all.
     """
-    others = [
-        one
-        for one in _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
-        if one.state and one.state.type == StateType.SCHEDULED and not one.parameters.get("again")
-    ]
+    beside = _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
+    queued = [_asked(one) for one in beside if one.state and one.state.type == StateType.SCHEDULED]
+    done = absorbed(queued, again)
     with get_client(sync_client=True) as client:
-        for one in others:
+        for one in done:
             state: State[Any] = Cancelled(name="Absorbed", message=f"done by run {run}")
-            client.set_flow_run_state(one.id, state, force=True)
-    return len(others)
+            client.set_flow_run_state(UUID(one.id), state, force=True)
+    return len(done)
+
+
+def _asked(run: FlowRun) -> Asked:
+    return Asked(
+        id=str(run.id),
+        cycle=run.parameters.get("cycle"),
+        again=run.parameters.get("again"),
+        state=STATES.get(run.state.type, "ended") if run.state else "waiting",
+    )
 
 
 def _due_runs(flow: str, model: str, which: FlowRunFilter) -> list[FlowRun]:

@@ -47,7 +47,7 @@ def learn(
     unattended: dict[str, Any] = {}
     if deployment.id:
         unattended = {"wait": bounds.wait_minutes * 60, "settle": bounds.settle_seconds}
-        absorb("learn", config.name, flow_run.id)
+        absorb("learn", config.name, flow_run.id, again=again)
 
     def explain(one: Cycle) -> None:
         show_look(config, stores, seen_by(one, bounds))

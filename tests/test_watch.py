@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cl.asking import Asked, Look, asking, request_key, to_ask
+from cl.asking import Asked, Look, absorbed, asking, request_key, to_ask
 from cl.config import Config, parse
 from cl.ingest import ingest_settled
 from cl.lifecycle import learn
@@ -75,6 +75,13 @@ def test_a_cycle_that_failed_too_often_is_left_to_a_person_and_the_next_is_not()
     assert to_ask([looked()], failed[:2], Triggers()) is not None
     assert to_ask([looked()], failed, Triggers()) is None
     assert to_ask([looked(), looked("c2", "arrival")], failed, Triggers()).cycle == "c2"
+
+
+def test_a_run_does_what_is_queued_beside_it_unless_it_tries_one_experience_again() -> None:
+    plain = Asked(id="a", cycle=None, again=None, state="waiting")
+    retry = Asked(id="b", cycle=None, again="0001-one", state="waiting")
+    assert absorbed([plain, retry], None) == [plain]
+    assert absorbed([plain, retry], "0002-two") == [], "what it leaves undone stays queued"
 
 
 def test_requests_are_the_same_until_a_run_begins() -> None:
