@@ -21,6 +21,8 @@ from cl.config import Config
 from flows.notifications import notification_block
 
 HEARTBEAT = 30
+AGAIN = timedelta(hours=1)
+"""Time until failures of runs of one name are told once more."""
 SILENCE = timedelta(seconds=75)
 """Two heartbeats may be late; the third would be too late."""
 ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
@@ -72,14 +74,15 @@ def told_failures(config: Config) -> Automation | None:
     model = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{config.name}"}
     return Automation(
         name=failures_name(config.name),
-        description="Failed and crashed runs are told through a block",
+        description="Failed and crashed runs are told through a block, those of one name once an hour",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
             match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
             match_related=model,  # type: ignore[arg-type]
-            for_each={"prefect.resource.id"},
+            for_each={"prefect.resource.name"},
             posture=Posture.Reactive,
             threshold=1,
+            within=AGAIN,  # a failure that stays is met at every look
         ),
         actions=[
             SendNotification(

@@ -17,7 +17,7 @@ from cl.stores.local import open_project
 from cl.stores.told import tell_once
 from flows.artifacts import show_cycle, show_look
 from flows.asking import absorb
-from flows.notifications import tell, tell_failure
+from flows.notifications import succeeded, tell, tell_failure, tell_refused
 from flows.stages import as_task
 
 
@@ -60,4 +60,7 @@ def learn(
         tell(bounds.notify, of_cycle(config.name, one))
 
     cycles = lifecycle.learn(place, again=again, step=as_task(bounds), on_cycle=report, **unattended)
+    if unattended:
+        tell_refused(place, config)
+    succeeded(place, "learn")
     return [one.model_dump(mode="json") for one in cycles]

@@ -19,7 +19,7 @@ from cl.stores.told import tell_once
 from flows.artifacts import show_look
 from flows.asking import absorb, asked_for
 from flows.automations import stream
-from flows.notifications import tell, tell_failure
+from flows.notifications import succeeded, tell, tell_failure, tell_refused
 from flows.stages import as_task
 
 
@@ -45,6 +45,8 @@ def watch(project: str) -> list[dict[str, Any]]:
     except BusyError as busy:
         get_run_logger().info("%s", busy)
         return []
+    finally:
+        tell_refused(place, config)  # by whichever run it was that found them: a cycle may go on for hours
     stores = connect(place, config)
 
     def explain(look: Look) -> None:
@@ -58,6 +60,7 @@ def watch(project: str) -> list[dict[str, Any]]:
         tell_once(place, f"look {look.cycle}", lambda look=look: explain(look))  # type: ignore[misc]
     if (wanted := to_ask(looks, asked_for(config.name), config.triggers)) is not None:
         emit(config.name, wanted)
+    succeeded(place, "watch")
     return [look.model_dump(mode="json") for look in looks]
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cl.records import Cycle, Drift, Record
 from cl.settings import Telling
+from cl.stores.refused import Refused
 
+MAX_NAMES = 3
 OF_VERDICT: dict[str, Telling] = {"promoted": "promotion", "refused": "refusal", "held": "hold"}
 
 
@@ -59,6 +63,13 @@ def of_cycle(model: str, cycle: Cycle) -> Notice | None:
         title=titles[about],
         text="\n".join([titles[about], *reasons]),
     )
+
+
+def of_refused(model: str, batches: Sequence[Refused]) -> Notice:
+    """Return the notice of batches of the source that were left out."""
+    names = ", ".join(one.origin for one in batches[:MAX_NAMES]) + (", ..." if len(batches) > MAX_NAMES else "")
+    title = f"{model}: cannot be read, and left out until it changes: {names}"
+    return Notice(about="failure", model=model, title=title, text="\n".join([title, *(one.why for one in batches)]))
 
 
 def of_failure(model: str, run: str, message: str) -> Notice:

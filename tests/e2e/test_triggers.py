@@ -131,6 +131,7 @@ def test_prefect_yaml_deploys_both_flows_to_a_work_pool(server) -> None:
 
 def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine_began(shop) -> None:
     shop.arrives(["loan", "fee"], seed=1)
+    (shop.desk.project / "inbox/empty.csv").touch()
     shop.start()
     (working,) = until(lambda: shop.runs("RUNNING"), seconds=120, what="the first run")
     assert working["parameters"]["reason"] == "cl.data.arrived"
@@ -164,6 +165,9 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     assert cycle["id"] == dead["parameters"]["cycle"], "the cycle that was begun is the one that ended"
     assert len(shop.runs("COMPLETED", "CRASHED", "RUNNING", "SCHEDULED")) == 2
     assert len(shop.told_by_block("version 1 serves")) == 1
+    assert [one for one in shop.told("failure") if "left out" in one] == [
+        "shop: cannot be read, and left out until it changes: inbox/empty.csv"
+    ]
     missed = [one for one in shop.server.runs("watch") if switched_off < one["expected_start_time"] < switched_on]
     assert len(missed) >= 3
     assert sum(one["state_type"] != "CANCELLED" for one in missed) <= 1, "looks that were missed are done by one"
