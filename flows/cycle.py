@@ -36,7 +36,7 @@ def learn(
     Args:
         project: the project's folder.
         again: id of an experience to be tried once more.
-        cycle: identity of the cycle that was asked for, by which an automation's run is found again.
+        cycle: identity of the cycle that it begins with, by which an automation's run is found again.
         reason: what has asked for it.
     """
     from cl import lifecycle  # torch, late: whoever only deploys this flow does without

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cl.asking import Asked, Look, absorbed, asking, request_key, to_ask
+from cl.asking import Asked, Look, absorbed, asking, given_up, request_key, to_ask
 from cl.config import Config, parse
 from cl.errors import SourceError
 from cl.ingest import ingest, ingest_settled
@@ -73,11 +73,14 @@ def test_a_run_that_ended_without_the_cycle_is_asked_for_again_so_that_no_event_
     assert to_ask([looked()], [run("ended")], Triggers()) is not None
 
 
-def test_a_cycle_that_failed_too_often_is_left_to_a_person_and_the_next_is_not() -> None:
-    failed = [run("failed")] * 3
-    assert to_ask([looked()], failed[:2], Triggers()) is not None
-    assert to_ask([looked()], failed, Triggers()) is None
-    assert to_ask([looked(), looked("c2", "arrival")], failed, Triggers()).cycle == "c2"
+def test_while_the_oldest_cycle_has_failed_too_often_nothing_is_asked_for_as_no_run_gets_past_it() -> None:
+    bounds, oldest, next_one, failed = Triggers(), looked(), looked("c2", "performance"), [run("failed")] * 3
+    assert given_up([oldest, next_one], failed[:2], bounds) is None
+    assert to_ask([oldest, next_one], failed[:2], bounds) == next_one
+    assert given_up([oldest, next_one], failed, bounds) == oldest
+    assert to_ask([oldest, next_one], failed, bounds) is None
+    assert to_ask([next_one], failed, bounds) == next_one, "somebody has seen to it"
+    assert given_up([], failed, bounds) is None and to_ask([], failed, bounds) is None
 
 
 def test_a_run_does_what_is_queued_beside_it_unless_it_tries_one_experience_again() -> None:
