@@ -36,14 +36,19 @@ def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
 
 
 def set_up_automations(folder: Path) -> None:
-    """Make the server's automations what the configuration says, for flows that a work pool runs."""
+    """Make the server's automations what the configuration says, for flows that a work pool runs.
+
+    Raises:
+        InputError: no server is named, or the flows are not deployed on it.
+        StoreError: the server does not answer.
+    """
     at = opened(folder)
     from flows.server import reach_named
 
     reach_named()
-    from flows.automations import set_up
+    from flows.automations import set_up_for_pool
 
-    set_up(at.config)
+    set_up_for_pool(at.config)
 
 
 def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
