@@ -67,7 +67,24 @@ def send(bounds: Notify, notice: Notice) -> None:
         if answer.is_error:
             raise StoreError(f"triggers.notify.webhook answered {answer.status_code}")
     if bounds.block:
-        notification_block(bounds.block).notify(notice.text, notice.title)
+        through_block(bounds.block, notice)
+
+
+def through_block(slug: str, notice: Notice) -> None:
+    """Send a notice through a notification block of the server.
+
+    What a block raises holds its URL, and with it a token, which must not come into states and logs.
+
+    Raises:
+        ConfigError: there is no block of that name.
+        StoreError: it could not deliver the notice.
+    """
+    block = notification_block(slug)
+    try:
+        with block.raise_on_failure():
+            block.notify(notice.text, notice.title)
+    except Exception as error:
+        raise StoreError(f"triggers.notify.block: '{slug}' could not deliver: {type(error).__name__}") from None
 
 
 def webhook_url(bounds: Notify) -> str:
