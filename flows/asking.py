@@ -63,15 +63,10 @@ def request(folder: Path, again: str | None) -> FlowRun:
         with get_client(sync_client=True) as client:
             return client.read_flow_run(UUID(waiting.id))
     key = f"{config.name}: {request_key(asked, again)}"
-    try:
-        run = run_deployment(
-            f"learn/{config.name}", parameters={"again": again}, timeout=0, idempotency_key=key, as_subflow=False
-        )
-    except ObjectNotFound:
-        raise InputError(
-            f"nothing is served for '{config.name}'; run `cl schedule` on the machine that learns"
-        ) from None
-    assert isinstance(run, FlowRun)
+    run = _started(config.name, again, key)
+    while run.state and run.state.is_final():  # it was asked for before and has ended since: that is not this request
+        key = f"{key}, after {run.id}"
+        run = _started(config.name, again, key)
     return run
 
 
@@ -94,6 +89,17 @@ def absorb(flow: str, model: str, run: UUID, *, again: str | None = None) -> int
             state: State[Any] = Cancelled(name="Absorbed", message=f"done by run {run}")
             client.set_flow_run_state(UUID(one.id), state, force=True)
     return len(done)
+
+
+def _started(model: str, again: str | None, key: str) -> FlowRun:
+    try:
+        run = run_deployment(
+            f"learn/{model}", parameters={"again": again}, timeout=0, idempotency_key=key, as_subflow=False
+        )
+    except ObjectNotFound:
+        raise InputError(f"nothing is served for '{model}'; run `cl schedule` on the machine that learns") from None
+    assert isinstance(run, FlowRun)
+    return run
 
 
 def _asked(run: FlowRun) -> Asked:
