@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -69,13 +68,36 @@ def to_ask(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> L
     """Return the look for which the learning flow must be started now, or None.
 
     None while a run waits or works: it takes all that is due. A look is repeated until a cycle has ended, so nothing
-    is lost when an event is; a cycle that has failed too often is left to a person.
+    is lost when an event is; where the oldest cycle has failed too often, all wait for a person.
+
+    Args:
+        looks: what waits, the oldest first.
+        asked: the recent runs.
+        bounds: what may start the flow, and how often it may fail.
     """
-    if any(one.state in ("waiting", "working") for one in asked):
+    busy = any(one.state in ("waiting", "working") for one in asked)
+    if busy or given_up(looks, asked, bounds) is not None:
         return None
-    failures = Counter(one.cycle for one in asked if one.state == "failed")
-    able = [one for one in looks if one.asks in bounds.learn_on and failures[one.cycle] < bounds.attempts]
+    able = [one for one in looks if one.asks in bounds.learn_on]
     return min(able, key=lambda one: GRAVEST_FIRST.index(one.asks), default=None)
+
+
+def given_up(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> Look | None:
+    """Return the oldest look, if runs that began with its cycle have failed too often: a person must see to it.
+
+    A run takes the oldest first and stops where it fails, so while this one fails no other can be reached.
+    """
+    failed = sum(bool(looks) and one.state == "failed" and one.cycle == looks[0].cycle for one in asked)
+    return looks[0] if looks and failed >= bounds.attempts else None
+
+
+def absorbed(queued: Sequence[Asked], again: str | None) -> list[Asked]:
+    """Return the queued runs that a run does beside what it was started for.
+
+    A run without ``again`` takes all that is due, so it does all but those that try one experience once more; a run
+    with ``again`` does that one experience and nothing else.
+    """
+    return [] if again else [one for one in queued if not one.again]
 
 
 def request_key(asked: Sequence[Asked], again: str | None) -> str:

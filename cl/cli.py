@@ -259,6 +259,7 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         quiet |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes whole URLs, and a webhook's holds its token
 
 
 if __name__ == "__main__":

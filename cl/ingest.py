@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -24,6 +25,7 @@ from cl.sources import Batch, Source
 from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
 from cl.stores.fingerprints import Fingerprints, Known, fingerprints, load_known, remember
 from cl.stores.local import Project, write_text
+from cl.stores.refused import Refused, refused, write_refused
 from cl.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class _Outcome:
 
 
 def ingest(
-    config: Config, project: Project, source: Source, *, on_progress: Callable[[int], None] | None = None
+    config: Config, project: Project, source: Source, *, on_progress: Callable[[int], None] = lambda rows: None
 ) -> list[Experience]:
     """Return the experiences that a source's new rows became; none when every row was seen before.
 
@@ -69,21 +71,19 @@ def ingest(
     Raises:
         SourceError: an input cannot be read or holds no good row; it has changed nothing.
     """
-    task: Task = plugins.build("tasks", config.task)
-    told = on_progress or (lambda rows: None)
-    sweep(project)
-    known = load_known(project)
+    source.check(project.root)
     made: list[Experience] = []
-    try:
+    with _reading(config, project, on_progress) as experiences_of:
         for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
-            made += _ingest_batch(batch, config, project, task, known, told)
-    finally:
-        sweep(project)
+            made += experiences_of(batch)
     return made
 
 
 def ingest_settled(config: Config, project: Project, source: Source, *, settle: float) -> list[Experience]:
     """Ingest what nobody stands beside: only when it has changed since the last time, and nothing still writes to it.
+
+    A batch that cannot be read must not keep the others waiting until somebody comes: it is left out, written down
+    (`cl.stores.refused`), and tried again when it or the configuration has changed.
 
     Args:
         config: the columns, the limits and the split.
@@ -92,7 +92,7 @@ def ingest_settled(config: Config, project: Project, source: Source, *, settle: 
         settle: seconds for which the newest file must have lain still.
 
     Raises:
-        SourceError: an input cannot be read or holds no good row.
+        SourceError: the source as a whole cannot be read, or a batch that has no stamp to be known again by.
     """
     stamp = source.stamp(project.root)
     if stamp is None:
@@ -101,7 +101,7 @@ def ingest_settled(config: Config, project: Project, source: Source, *, settle: 
     unchanged = seen.exists() and seen.read_text(encoding="utf-8") == now
     if not stamp.digest or unchanged or not stamp.rested(settle, time.time()):
         return []
-    made = ingest(config, project, source)
+    made = _ingest_readable(config, project, source)
     write_text(seen, now)
     return made
 
@@ -129,6 +129,42 @@ def fates(prints: Fingerprints, known: Known) -> np.ndarray:
     left = np.flatnonzero(fate == Fate.KEPT)
     fate[left] = _repeats(prints.ids[left], prints.contents[left])
     return fate
+
+
+def _ingest_readable(config: Config, project: Project, source: Source) -> list[Experience]:
+    """Return what the batches became that can be read; the others are refused."""
+    before = {one.key: one for one in refused(project)}
+    now: list[Refused] = []
+    made: list[Experience] = []
+    with _reading(config, project) as experiences_of:
+        for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
+            key = f"{config.digest} {batch.stamp}"
+            if batch.stamp and key in before:
+                now.append(before[key])
+                continue
+            try:
+                made += experiences_of(batch)
+            except SourceError as error:
+                if not batch.stamp:
+                    raise
+                log.warning("left out until it changes: %s", error)
+                now.append(Refused(key=key, origin=batch.origin, why=str(error)))
+    write_refused(project, now)
+    return made
+
+
+@contextmanager
+def _reading(
+    config: Config, project: Project, told: Callable[[int], None] = lambda rows: None
+) -> Iterator[Callable[[Batch], list[Experience]]]:
+    """Give what makes experiences of a batch; what an interrupted or refused one has left is swept away."""
+    task: Task = plugins.build("tasks", config.task)
+    sweep(project)
+    known = load_known(project)
+    try:
+        yield lambda batch: _ingest_batch(batch, config, project, task, known, told)
+    finally:
+        sweep(project)
 
 
 def _ingest_batch(

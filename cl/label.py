@@ -12,8 +12,9 @@ from pydantic import Field
 from cl.cells import as_text
 from cl.config import Config, parse
 from cl.errors import SourceError
+from cl.formats import UNREADABLE
 from cl.sources import Batch, Source
-from cl.sources.files import UNREADABLE, Files
+from cl.sources.files import Files
 from cl.stores.local import Project
 from cl.stores.predictions import Predictions
 
@@ -41,6 +42,14 @@ class Labels(Source):
         for batch in Files(path=self.path).batches(root, chunk_rows=chunk_rows):
             chunks = (self._completed(chunk, log, origin=batch.origin) for chunk in batch.chunks)
             yield Batch(name=f"labels-{batch.name}", origin=batch.origin, chunks=chunks)
+
+    def check(self, root: Path) -> None:
+        """Tell of empty files.
+
+        Raises:
+            SourceError: nothing is there, nothing can be read, or a file is empty.
+        """
+        Files(path=self.path).check(root)
 
     def _completed(self, chunk: pd.DataFrame, log: Predictions, *, origin: str) -> pd.DataFrame:
         for name in (self.id, self.label):

@@ -12,9 +12,9 @@ import pandas as pd
 from cl.cells import as_text, as_words, encodes, raw_json, readable, to_json
 from cl.config import Config
 from cl.errors import SourceError
+from cl.formats import UNREADABLE
 from cl.periods import periods_of
 from cl.sources import SPLIT, SPLIT_NAMES
-from cl.sources.files import UNREADABLE
 from cl.tasks import Task
 
 

@@ -24,7 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from cl import config as configuration
-from cl.asking import Asked, request_key
+from cl.asking import Asked, absorbed, request_key
 from cl.errors import InputError
 from cl.stores.local import open_project
 from flows.server import reach_named
@@ -44,15 +44,7 @@ STATES: dict[StateType, Any] = {
 
 def asked_for(model: str) -> list[Asked]:
     """Return the recent runs of a model's learning flow that were due, the newest first."""
-    return [
-        Asked(
-            id=str(run.id),
-            cycle=run.parameters.get("cycle"),
-            again=run.parameters.get("again"),
-            state=STATES.get(run.state.type, "ended") if run.state else "waiting",
-        )
-        for run in _due_runs("learn", model, FlowRunFilter())
-    ]
+    return [_asked(run) for run in _due_runs("learn", model, FlowRunFilter())]
 
 
 def request(folder: Path, again: str | None) -> FlowRun:
@@ -71,33 +63,52 @@ def request(folder: Path, again: str | None) -> FlowRun:
         with get_client(sync_client=True) as client:
             return client.read_flow_run(UUID(waiting.id))
     key = f"{config.name}: {request_key(asked, again)}"
+    run = _started(config.name, again, key)
+    while run.state and run.state.is_final():  # it was asked for before and has ended since: that is not this request
+        key = f"{key}, after {run.id}"
+        run = _started(config.name, again, key)
+    return run
+
+
+def absorb(flow: str, model: str, run: UUID, *, again: str | None = None) -> int:
+    """Cancel what waits beside a run that does it all: it was asked for before this run has looked; return how many.
+
+    So a schedule that was missed many times runs once, and what was asked for during a cycle runs once after it.
+
+    Args:
+        flow: the flow whose runs wait.
+        model: the name that it is served under.
+        run: the run that begins.
+        again: the one experience that it does, if it does not do all.
+    """
+    beside = _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
+    queued = [_asked(one) for one in beside if one.state and one.state.type == StateType.SCHEDULED]
+    done = absorbed(queued, again)
+    with get_client(sync_client=True) as client:
+        for one in done:
+            state: State[Any] = Cancelled(name="Absorbed", message=f"done by run {run}")
+            client.set_flow_run_state(UUID(one.id), state, force=True)
+    return len(done)
+
+
+def _started(model: str, again: str | None, key: str) -> FlowRun:
     try:
         run = run_deployment(
-            f"learn/{config.name}", parameters={"again": again}, timeout=0, idempotency_key=key, as_subflow=False
+            f"learn/{model}", parameters={"again": again}, timeout=0, idempotency_key=key, as_subflow=False
         )
     except ObjectNotFound:
-        raise InputError(
-            f"nothing is served for '{config.name}'; run `cl schedule` on the machine that learns"
-        ) from None
+        raise InputError(f"nothing is served for '{model}'; run `cl schedule` on the machine that learns") from None
     assert isinstance(run, FlowRun)
     return run
 
 
-def absorb(flow: str, model: str, run: UUID) -> int:
-    """Cancel what waits beside a run that does it all: it was asked for before this run has looked; return how many.
-
-    So a schedule that was missed many times runs once, and what was asked for during a cycle runs once after it.
-    """
-    others = [
-        one
-        for one in _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
-        if one.state and one.state.type == StateType.SCHEDULED and not one.parameters.get("again")
-    ]
-    with get_client(sync_client=True) as client:
-        for one in others:
-            state: State[Any] = Cancelled(name="Absorbed", message=f"done by run {run}")
-            client.set_flow_run_state(one.id, state, force=True)
-    return len(others)
+def _asked(run: FlowRun) -> Asked:
+    return Asked(
+        id=str(run.id),
+        cycle=run.parameters.get("cycle"),
+        again=run.parameters.get("again"),
+        state=STATES.get(run.state.type, "ended") if run.state else "waiting",
+    )
 
 
 def _due_runs(flow: str, model: str, which: FlowRunFilter) -> list[FlowRun]:

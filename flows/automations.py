@@ -15,12 +15,16 @@ from prefect.client.schemas.objects import StateType
 from prefect.events import DeploymentEventTrigger
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
 
 from cl.asking import EVENTS
 from cl.config import Config
+from cl.errors import InputError
 from flows.notifications import notification_block
 
 HEARTBEAT = 30
+AGAIN = timedelta(hours=1)
+"""Time until failures of runs of one name are told once more."""
 SILENCE = timedelta(seconds=75)
 """Two heartbeats may be late; the third would be too late."""
 ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
@@ -35,12 +39,17 @@ def stream(model: str) -> str:
 def learning_trigger(config: Config) -> DeploymentEventTrigger:
     """Return the automation of the learning deployment: an event that asks for a cycle becomes a run."""
     return DeploymentEventTrigger(
-        name=f"perennial: {config.name} learns",
+        name=learning_name(config.name),
         description="An event of the watch flow becomes a run of the learning flow",
         expect={EVENTS[one] for one in config.triggers.learn_on},
         match={"prefect.resource.id": stream(config.name)},  # type: ignore[arg-type]
         parameters={"reason": "{{ event.event }}", "cycle": "{{ event.payload.cycle }}"},
     )
+
+
+def learning_name(model: str) -> str:
+    """Return the name of the automation that starts a model's learning flow."""
+    return f"perennial: {model} learns"
 
 
 def dead_runs() -> Automation:
@@ -72,14 +81,15 @@ def told_failures(config: Config) -> Automation | None:
     model = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{config.name}"}
     return Automation(
         name=failures_name(config.name),
-        description="Failed and crashed runs are told through a block",
+        description="Failed and crashed runs are told through a block, those of one name once an hour",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
             match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
             match_related=model,  # type: ignore[arg-type]
-            for_each={"prefect.resource.id"},
+            for_each={"prefect.resource.name"},
             posture=Posture.Reactive,
             threshold=1,
+            within=AGAIN,  # a failure that stays is met at every look
         ),
         actions=[
             SendNotification(
@@ -97,12 +107,47 @@ def failures_name(model: str) -> str:
 
 
 def set_up(config: Config) -> None:
-    """Make the server's automations what the configuration says, those of the learning deployment aside."""
+    """Make the server's automations what the configuration says, before the flows are served on this machine.
+
+    Served, the learning deployment brings its own trigger; one that was made for a work pool would start a second run.
+    """
     replace(dead_runs().name, dead_runs())
     replace(failures_name(config.name), told_failures(config))
+    replace(learning_name(config.name), None)
 
 
-def replace(name: str, wanted: Automation | None) -> None:
+def set_up_for_pool(config: Config) -> None:
+    """Make the server's automations what the configuration says, for flows that a work pool runs.
+
+    Raises:
+        InputError: the learning flow is not deployed yet.
+    """
+    wanted = pool_trigger(config) if config.triggers.learn_on else None
+    replace(dead_runs().name, dead_runs())
+    replace(failures_name(config.name), told_failures(config))
+    replace(learning_name(config.name), wanted)
+
+
+def pool_trigger(config: Config) -> AutomationCore:
+    """Return the trigger of a learning flow that is deployed already, as an automation.
+
+    The deployment does not own it, so that `prefect deploy`, which takes away what a deployment owns, leaves it.
+
+    Raises:
+        InputError: the flow is not deployed.
+    """
+    name = f"learn/{config.name}"
+    with get_client(sync_client=True) as client:
+        try:
+            deployment = client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            raise InputError(f"'{name}' is not deployed on this server; run `prefect deploy --all` first") from None
+    trigger = learning_trigger(config)
+    trigger.set_deployment_id(deployment.id)
+    return trigger.as_automation()
+
+
+def replace(name: str, wanted: AutomationCore | None) -> None:
     """Make an automation the only one of its name; None: there is none any more.
 
     One that says what it shall is left alone: a change would forget which runs it waits for.
@@ -118,7 +163,7 @@ def replace(name: str, wanted: Automation | None) -> None:
             client.create_automation(core)
 
 
-def _signed(automation: Automation) -> AutomationCore:
+def _signed(automation: AutomationCore) -> AutomationCore:
     """Return an automation as it is sent, with a digest of itself in its description."""
     content = automation.model_dump(exclude={"id": True, "owner_resource": True, "trigger": {"id"}})
     text = json.dumps(content, sort_keys=True, default=lambda one: sorted(one) if isinstance(one, set) else str(one))

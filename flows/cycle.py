@@ -17,7 +17,7 @@ from cl.stores.local import open_project
 from cl.stores.told import tell_once
 from flows.artifacts import show_cycle, show_look
 from flows.asking import absorb
-from flows.notifications import tell, tell_failure
+from flows.notifications import succeeded, tell, tell_failure, tell_refused
 from flows.stages import as_task
 
 
@@ -36,7 +36,7 @@ def learn(
     Args:
         project: the project's folder.
         again: id of an experience to be tried once more.
-        cycle: identity of the cycle that was asked for, by which an automation's run is found again.
+        cycle: identity of the cycle that it begins with, by which an automation's run is found again.
         reason: what has asked for it.
     """
     from cl import lifecycle  # torch, late: whoever only deploys this flow does without
@@ -47,7 +47,7 @@ def learn(
     unattended: dict[str, Any] = {}
     if deployment.id:
         unattended = {"wait": bounds.wait_minutes * 60, "settle": bounds.settle_seconds}
-        absorb("learn", config.name, flow_run.id)
+        absorb("learn", config.name, flow_run.id, again=again)
 
     def explain(one: Cycle) -> None:
         show_look(config, stores, seen_by(one, bounds))
@@ -60,4 +60,7 @@ def learn(
         tell(bounds.notify, of_cycle(config.name, one))
 
     cycles = lifecycle.learn(place, again=again, step=as_task(bounds), on_cycle=report, **unattended)
+    if unattended:
+        tell_refused(place, config)
+    succeeded(place, "learn")
     return [one.model_dump(mode="json") for one in cycles]

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 from prefect import serve as serve_runs
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
@@ -19,7 +18,7 @@ from cl.errors import ConfigError
 from flows.automations import HEARTBEAT, learning_trigger, set_up
 from flows.cycle import learn
 from flows.notifications import webhook_url
-from flows.server import await_server
+from flows.server import await_server, away, refusal
 from flows.watch import watch
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def serve(root: Path, config: Config) -> None:
 
     Raises:
         ConfigError: the schedule, the webhook's variable or the block is wrong.
-        httpx.HTTPStatusError: the server refuses what is served.
+        StoreError: the server refuses what is served.
     """
     if config.triggers.notify.webhook:
         webhook_url(config.triggers.notify)
@@ -77,22 +76,9 @@ def serve(root: Path, config: Config) -> None:
             return
         except Exception as error:
             if not away(error):
-                raise
+                raise refusal(error) or error from None
             log.warning("the Prefect server is away; served again when it answers")
         await_server()
-
-
-def away(error: Exception) -> bool:
-    """Tell whether an error means that the server is out of reach, not that it says no."""
-    match error:
-        case ExceptionGroup():
-            return all(away(one) for one in error.exceptions)
-        case httpx.HTTPStatusError():
-            return error.response.is_server_error
-        case RuntimeError():
-            return "error threshold" in str(error)  # what Prefect's runner says when it gives up
-        case _:
-            return isinstance(error, httpx.TransportError)
 
 
 def _deployment(flow: Any, root: Path, config: Config, **given: Any) -> RunnerDeployment:

@@ -15,10 +15,13 @@ from prefect.flows import Flow
 from prefect.logging import get_logger
 
 from cl import config as configuration
+from cl.config import Config
 from cl.errors import ConfigError, StoreError
-from cl.reports.notices import Notice, of_failure
+from cl.reports.notices import Notice, of_failure, of_refused
 from cl.settings import Notify
-from cl.stores.local import open_project
+from cl.stores.local import Project, open_project
+from cl.stores.refused import refused
+from cl.stores.told import forget, is_news, remember, tell_once
 
 SECONDS = 10
 """A cycle waits for its notice, so that it is told in order: not for long."""
@@ -28,6 +31,15 @@ def tell(bounds: Notify, notice: Notice | None) -> None:
     """Deliver a notice from within a flow, if its kind is wanted and somebody is named."""
     if notice is not None and notice.about in bounds.about and (bounds.webhook or bounds.block):
         deliver.with_options(task_run_name=f"notify of {notice.about}")(bounds, notice, return_state=True)
+
+
+def tell_refused(project: Project, config: Config) -> None:
+    """Tell, from within a flow, of batches that were left out because they cannot be read; of each of them once."""
+    news = [one for one in refused(project) if is_news(project, f"refused {one.key}")]
+    if news:
+        tell(config.triggers.notify, of_refused(config.name, news))
+    for one in news:
+        remember(project, f"refused {one.key}")
 
 
 @task(name="notify", retries=2, retry_delay_seconds=[1, 5], cache_policy=NO_CACHE, tags={"perennial"})
@@ -55,7 +67,24 @@ def send(bounds: Notify, notice: Notice) -> None:
         if answer.is_error:
             raise StoreError(f"triggers.notify.webhook answered {answer.status_code}")
     if bounds.block:
-        notification_block(bounds.block).notify(notice.text, notice.title)
+        through_block(bounds.block, notice)
+
+
+def through_block(slug: str, notice: Notice) -> None:
+    """Send a notice through a notification block of the server.
+
+    What a block raises holds its URL, and with it a token, which must not come into states and logs.
+
+    Raises:
+        ConfigError: there is no block of that name.
+        StoreError: it could not deliver the notice.
+    """
+    block = notification_block(slug)
+    try:
+        with block.raise_on_failure():
+            block.notify(notice.text, notice.title)
+    except Exception as error:
+        raise StoreError(f"triggers.notify.block: '{slug}' could not deliver: {type(error).__name__}") from None
 
 
 def webhook_url(bounds: Notify) -> str:
@@ -84,11 +113,26 @@ def notification_block(slug: str) -> Any:
 
 
 def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell that a run failed or crashed, as a hook of the flow; the block is told by the server's automation."""
-    config = configuration.load(open_project(Path(flow_run.parameters["project"])).config)
+    """Tell that a run failed or crashed, as a hook of the flow; the block is told by the server's automation.
+
+    A failure that stays is met again at every look: it is told once, until it says something else or a run succeeds.
+    """
+    project = open_project(Path(flow_run.parameters["project"]))
+    config = configuration.load(project.config)
     bounds = config.triggers.notify.model_copy(update={"block": None})
+    message = state.message or state.name or ""
+    notice = of_failure(config.name, f"{flow.name} ({flow_run.name})", message)
     if bounds.webhook and "failure" in bounds.about:
         try:
-            send(bounds, of_failure(config.name, f"{flow.name} ({flow_run.name})", state.message or state.name or ""))
+            tell_once(project, _failure(flow.name), lambda: send(bounds, notice), saying=message)
         except (ConfigError, StoreError) as error:
             get_logger("perennial").warning("failure not told: %s", error)
+
+
+def succeeded(project: Project, flow: str) -> None:
+    """Let the next failure of a flow be told, even one that was told before."""
+    forget(project, _failure(flow))
+
+
+def _failure(flow: str) -> str:
+    return f"failure of {flow}"

@@ -10,16 +10,16 @@ from prefect.events import emit_event
 from prefect.runtime import deployment, flow_run
 
 from cl import config as configuration
-from cl.asking import Look, to_ask
+from cl.asking import Look, given_up, to_ask
 from cl.errors import BusyError
-from cl.reports.notices import of_alarm
+from cl.reports.notices import of_alarm, of_given_up
 from cl.stores.connect import connect
 from cl.stores.local import open_project
 from cl.stores.told import tell_once
 from flows.artifacts import show_look
 from flows.asking import absorb, asked_for
 from flows.automations import stream
-from flows.notifications import tell, tell_failure
+from flows.notifications import succeeded, tell, tell_failure, tell_refused
 from flows.stages import as_task
 
 
@@ -45,6 +45,8 @@ def watch(project: str) -> list[dict[str, Any]]:
     except BusyError as busy:
         get_run_logger().info("%s", busy)
         return []
+    finally:
+        tell_refused(place, config)  # by whichever run it was that found them: a cycle may go on for hours
     stores = connect(place, config)
 
     def explain(look: Look) -> None:
@@ -52,19 +54,32 @@ def watch(project: str) -> list[dict[str, Any]]:
         show_look(config, stores, look)
         tell(config.triggers.notify, of_alarm(config.name, look.cycle, look.champion, look.drift))
         if look.drift.drifted and look.asks not in config.triggers.learn_on:
-            emit(config.name, look)
+            emit(config.name, look, first=look)
+
+    def give_up(look: Look) -> None:
+        notice = of_given_up(config.name, look, config.triggers.attempts)
+        get_run_logger().warning("%s", notice.title)
+        tell(config.triggers.notify, notice)
 
     for look in looks:
         tell_once(place, f"look {look.cycle}", lambda look=look: explain(look))  # type: ignore[misc]
-    if (wanted := to_ask(looks, asked_for(config.name), config.triggers)) is not None:
-        emit(config.name, wanted)
+    asked = asked_for(config.name)
+    if (stuck := given_up(looks, asked, config.triggers)) is not None:
+        tell_once(place, f"given up {stuck.cycle}", lambda: give_up(stuck))
+    if (wanted := to_ask(looks, asked, config.triggers)) is not None:
+        emit(config.name, wanted, first=looks[0])
+    succeeded(place, "watch")
     return [look.model_dump(mode="json") for look in looks]
 
 
-def emit(model: str, look: Look) -> None:
-    """Emit the event that a look is; automations do the rest."""
+def emit(model: str, look: Look, *, first: Look) -> None:
+    """Emit the event that a look is; automations do the rest.
+
+    Its cycle is that of the oldest look, as a run begins with it whatever it was asked for: a run that fails has
+    failed there.
+    """
     payload = {
-        "cycle": look.cycle,
+        "cycle": first.cycle,
         "experience": look.experience.id,
         "champion": look.champion,
         "alarms": [one.detector for one in look.drift.findings if one.drifted],

@@ -93,13 +93,13 @@ class PrefectServer:
 class Receiver:
     """An HTTP server that keeps what is posted to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: int = 204) -> None:
         kept: list[Any] = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 kept.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(204)
+                self.send_response(answer)
                 self.end_headers()
 
             def log_message(self, *arguments: Any) -> None:

@@ -25,7 +25,7 @@ LAYERS = [
     {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
     {"cl.config"},
     {"cl.settings"},
-    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.descriptors"},
+    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors"},
     {"cl.records", "cl.errors", "cl.options"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.

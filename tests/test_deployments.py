@@ -1,18 +1,50 @@
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from prefect.deployments.runner import DeploymentApplyError
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cl.config import parse
-from cl.errors import ConfigError
-from flows.deployments import away, learning, watching
+from cl.errors import ConfigError, StoreError
+from flows.deployments import learning, serve, watching
+from flows.server import away, refusal
 
 
 def refused(status: int) -> httpx.HTTPStatusError:
-    request = httpx.Request("GET", "http://server")
-    return httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request))
+    request = httpx.Request("GET", "http://server/deployments")
+    answer = httpx.Response(status, request=request, text="{\n no }")
+    return httpx.HTTPStatusError("no", request=request, response=answer)
+
+
+def wrapped(told: Exception, wrapping: Exception | None = None) -> Exception:
+    """What Prefect raises when a deployment cannot be applied."""
+    try:
+        try:
+            raise told
+        except Exception as error:
+            raise (wrapping or DeploymentApplyError(f"Error while applying deployment: {error}")) from error
+    except Exception as error:
+        return error
+
+
+def met_while_reading_an_answer(told: Exception) -> Exception:
+    """What Prefect raises when a proxy's page of HTML is not the JSON that it takes for granted."""
+    try:
+        try:
+            raise told
+        except Exception:
+            json.loads("<html>")
+    except ValueError as error:
+        return error
+    raise AssertionError
 
 
 @pytest.mark.parametrize(
@@ -25,10 +57,55 @@ def refused(status: int) -> httpx.HTTPStatusError:
         (RuntimeError("something else"), False),
         (ExceptionGroup("both", [httpx.ReadError("x"), RuntimeError("Service exceeded error threshold.")]), True),
         (ExceptionGroup("one", [httpx.ReadError("x"), ValueError("x")]), False),
+        (wrapped(httpx.ConnectError("refused")), True),
+        (wrapped(refused(503)), True),
+        (wrapped(refused(422)), False),
+        (wrapped(ValueError("x")), False),
+        (wrapped(httpx.ConnectError("refused"), ConfigError("x")), False),
+        (met_while_reading_an_answer(refused(502)), True),
+        (met_while_reading_an_answer(refused(403)), False),
     ],
 )
 def test_only_a_server_out_of_reach_is_waited_for(error, is_away) -> None:
     assert away(error) is is_away
+
+
+def test_a_server_that_says_no_is_told_in_one_line() -> None:
+    for error in (refused(422), wrapped(refused(422)), ExceptionGroup("all", [wrapped(refused(422))])):
+        said = refusal(error)
+        assert isinstance(said, StoreError)
+        assert str(said) == "the Prefect server refuses GET /deployments (422): { no }"
+    assert refusal(ValueError("x")) is None
+
+
+@pytest.fixture
+def no_sayer() -> Iterator[None]:
+    """A server that is well, and refuses whatever it is asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(403)
+            self.end_headers()
+            self.wfile.write(b"not yours")
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}):
+        yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_serving_ends_in_one_line_where_the_server_says_no(no_sayer) -> None:
+    with pytest.raises(StoreError, match=r"the Prefect server refuses \w+ /api/\S+ \(403\): not yours") as error:
+        serve(Path("shop"), parse({}, where="test"))
+    assert "\n" not in str(error.value)
 
 
 def test_a_wrong_cron_schedule_is_told_by_its_key() -> None:

@@ -11,10 +11,10 @@ import pytest
 from cl import plugins
 from cl.config import Config, parse
 from cl.errors import SourceError
+from cl.formats import UNREADABLE
 from cl.records import Experience
 from cl.rows import refuse_numeric_labels
 from cl.sources import SPLIT
-from cl.sources.files import UNREADABLE
 from cl.validate import Checked, check_rows, validate
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -12,16 +13,18 @@ from typing import Any
 
 import pytest
 
-from cl.asking import Asked, Look, asking, request_key, to_ask
+from cl.asking import Asked, Look, absorbed, asking, given_up, request_key, to_ask
 from cl.config import Config, parse
-from cl.ingest import ingest_settled
+from cl.errors import SourceError
+from cl.ingest import ingest, ingest_settled
 from cl.lifecycle import learn
 from cl.records import Drift, Experience, Finding
 from cl.settings import Triggers
 from cl.sources.files import Files
 from cl.sources.sql import Sql
 from cl.stores.local import Project
-from cl.stores.told import tell_once
+from cl.stores.refused import refused
+from cl.stores.told import forget, is_news, remember, tell_once
 from cl.watch import watch
 from tests.conftest import made_sentences, tiny_project
 
@@ -68,11 +71,21 @@ def test_a_run_that_ended_without_the_cycle_is_asked_for_again_so_that_no_event_
     assert to_ask([looked()], [run("ended")], Triggers()) is not None
 
 
-def test_a_cycle_that_failed_too_often_is_left_to_a_person_and_the_next_is_not() -> None:
-    failed = [run("failed")] * 3
-    assert to_ask([looked()], failed[:2], Triggers()) is not None
-    assert to_ask([looked()], failed, Triggers()) is None
-    assert to_ask([looked(), looked("c2", "arrival")], failed, Triggers()).cycle == "c2"
+def test_while_the_oldest_cycle_has_failed_too_often_nothing_is_asked_for_as_no_run_gets_past_it() -> None:
+    bounds, oldest, next_one, failed = Triggers(), looked(), looked("c2", "performance"), [run("failed")] * 3
+    assert given_up([oldest, next_one], failed[:2], bounds) is None
+    assert to_ask([oldest, next_one], failed[:2], bounds) == next_one
+    assert given_up([oldest, next_one], failed, bounds) == oldest
+    assert to_ask([oldest, next_one], failed, bounds) is None
+    assert to_ask([next_one], failed, bounds) == next_one, "somebody has seen to it"
+    assert given_up([], failed, bounds) is None and to_ask([], failed, bounds) is None
+
+
+def test_a_run_does_what_is_queued_beside_it_unless_it_tries_one_experience_again() -> None:
+    plain = Asked(id="a", cycle=None, again=None, state="waiting")
+    retry = Asked(id="b", cycle=None, again="0001-one", state="waiting")
+    assert absorbed([plain, retry], None) == [plain]
+    assert absorbed([plain, retry], "0002-two") == [], "what it leaves undone stays queued"
 
 
 def test_requests_are_the_same_until_a_run_begins() -> None:
@@ -130,6 +143,59 @@ def test_an_input_is_read_again_only_when_it_has_changed(tmp_path) -> None:
     assert len(reads) == 2
 
 
+BROKEN = [
+    ("april.csv", b"", "april.csv: is empty (0 bytes)"),
+    ("april.csv", b"id,text,label\n", "a header but no rows"),
+    ("april.parquet", b"PAR1 but no more", "cannot be read"),
+    ("april.jsonl.gz", b"\x1f\x8bnot gzip", "not a whole gzip file"),
+    ("april.csv", b"id,text,label\n1,,a\n2,,b\n", "no good row among 2"),
+    ("april.csv", b"id,text\n1,lost card\n", "label"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "why"), BROKEN)
+def test_one_bad_file_does_not_keep_the_others_waiting_and_is_tried_again_when_it_changes(
+    tmp_path, name, content, why
+) -> None:
+    project, source = inbox(tmp_path)
+    bad = tmp_path / "inbox" / name
+    bad.write_bytes(content)
+    arrive(tmp_path, "may.csv", seed=1)
+    assert [one.id for one in ingest_settled(Config(), project, source, settle=0.0)] == ["0001-may"]
+    (first,) = refused(project)
+    assert first.origin == f"inbox/{name}" and why in first.why
+
+    arrive(tmp_path, "june.csv", seed=2)
+    assert [one.id for one in ingest_settled(Config(), project, source, settle=0.0)] == ["0002-june"]
+    assert refused(project) == [first], "it is known by its stamp, so it is no news"
+    with pytest.raises(SourceError, match=re.escape(name)):
+        ingest(Config(), project, source)
+
+    bad.unlink()
+    arrive(tmp_path, "april.csv", seed=3)
+    assert [one.id for one in ingest_settled(Config(), project, source, settle=0.0)] == ["0003-april"]
+    assert refused(project) == []
+
+
+def test_a_refused_file_is_tried_again_when_the_configuration_changes(tmp_path) -> None:
+    project, source = inbox(tmp_path)
+    made_sentences(["a", "b"], 40).rename(columns={"label": "intent"}).to_csv(tmp_path / "inbox/may.csv", index=False)
+    assert ingest_settled(Config(), project, source, settle=0.0) == []
+    corrected = parse({"data": {"label": "intent"}}, where="test")
+    assert [one.id for one in ingest_settled(corrected, project, source, settle=0.0)] == ["0001-may"]
+    assert refused(project) == []
+
+
+def test_a_database_that_cannot_be_read_is_a_failure_as_it_has_no_stamp(tmp_path) -> None:
+    source = Sql(url="sqlite:///rows.db", query="select id, text, label from tickets")
+    with pytest.raises(SourceError, match="no such database"):
+        ingest_settled(Config(), Project(tmp_path), source, settle=0.0)
+
+
+def arrive(root: Path, name: str, *, seed: int) -> None:
+    made_sentences(["a", "b"], 40, seed=seed).to_csv(root / "inbox" / name, index=False)
+
+
 def test_a_table_is_watched_as_a_folder_is(tmp_path) -> None:
     project = Project(tmp_path)
     source = Sql(url="sqlite:///rows.db", query="select id, text, label from tickets", batch="tickets")
@@ -156,6 +222,28 @@ def test_what_was_told_is_told_once_and_what_could_not_be_told_is_told_again(tmp
     for _ in range(3):
         tell_once(project, "look 1", lambda: told.append("alarm"))
     assert told == ["alarm"]
+
+
+def test_what_says_something_else_or_was_forgotten_is_told_again(tmp_path) -> None:
+    told: list[str] = []
+    project = Project(tmp_path)
+    for word in ("down", "down", "denied", "denied", "down"):
+        tell_once(project, "failure", lambda word=word: told.append(word), saying=word)
+    assert told == ["down", "denied", "down"]
+    forget(project, "failure")
+    forget(project, "failure")
+    tell_once(project, "failure", lambda: told.append("down"), saying="down")
+    assert told == ["down", "denied", "down", "down"]
+
+
+def test_only_the_newest_keys_are_kept(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("cl.stores.told.KEPT", 2)
+    project = Project(tmp_path)
+    for at, key in enumerate("abc"):
+        remember(project, key)
+        for file in (project.work / "told").glob("*.txt"):
+            os.utime(file, (at, at)) if file.read_text() == f"{key}\n" else None
+    assert [is_news(project, key) for key in "abc"] == [True, False, False]
 
 
 def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, tiny_model) -> None:

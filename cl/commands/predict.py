@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cl.commands.opening import Opened, opened
 from cl.errors import InputError, SourceError
+from cl.formats import UNREADABLE
 from cl.rows import asked, require_columns
-from cl.sources.files import UNREADABLE, Files
+from cl.sources.files import Files
 from cl.stores.predictions import Predictions
 from cl.tasks import Task
 
@@ -51,6 +52,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
         raise InputError(f"{at.project.config}: data.id is null; answers are logged by id: name the column")
     champion, log, answered, skipped = _champion(at), Predictions(at.project), 0, 0
     source = Files(path=str(Path(path).absolute()), only=at.config.data.only)
+    source.check(at.project.root)
     for batch in source.batches(at.project.root, chunk_rows=at.config.data.chunk_rows):
         for chunk in batch.chunks:
             rows = _askable(chunk, at, champion.learner.task, origin=batch.origin)

@@ -36,14 +36,20 @@ def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
 
 
 def set_up_automations(folder: Path) -> None:
-    """Make the server's automations what the configuration says, for flows that a work pool runs."""
+    """Make the server's automations what the configuration says, for flows that a work pool runs.
+
+    Raises:
+        InputError: no server is named, or the flows are not deployed on it.
+        StoreError: the server does not answer.
+    """
     at = opened(folder)
-    from flows.server import reach_named
+    from flows.server import asked_in_a_line, reach_named
 
     reach_named()
-    from flows.automations import set_up
+    from flows.automations import set_up_for_pool
 
-    set_up(at.config)
+    with asked_in_a_line():
+        set_up_for_pool(at.config)
 
 
 def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
@@ -58,6 +64,8 @@ def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
     if again is not None and again not in known:
         raise InputError(f"no experience '{again}'; there are: {', '.join(known) or 'none'}")
     from flows.asking import request
+    from flows.server import asked_in_a_line
 
-    run = request(at.project.root, again)
+    with asked_in_a_line():
+        run = request(at.project.root, again)
     return {"id": str(run.id), "name": run.name, "state": run.state.name if run.state else "Scheduled"}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from cl.asking import Look
 from cl.records import Cycle, Drift, Record
 from cl.settings import Telling
+from cl.stores.refused import Refused
 
+MAX_NAMES = 3
 OF_VERDICT: dict[str, Telling] = {"promoted": "promotion", "refused": "refusal", "held": "hold"}
 
 
@@ -58,6 +63,28 @@ def of_cycle(model: str, cycle: Cycle) -> Notice | None:
         champion=cycle.champion_after,
         title=titles[about],
         text="\n".join([titles[about], *reasons]),
+    )
+
+
+def of_refused(model: str, batches: Sequence[Refused]) -> Notice:
+    """Return the notice of batches of the source that were left out."""
+    names = ", ".join(one.origin for one in batches[:MAX_NAMES]) + (", ..." if len(batches) > MAX_NAMES else "")
+    title = f"{model}: cannot be read, and left out until it changes: {names}"
+    return Notice(about="failure", model=model, title=title, text="\n".join([title, *(one.why for one in batches)]))
+
+
+def of_given_up(model: str, look: Look, attempts: int) -> Notice:
+    """Return the notice of a cycle that is not tried again by itself, which holds up all after it."""
+    title = f"{model}: {look.experience.id} has failed {attempts} times; nothing is learnt until somebody sees to it"
+    remedy = "the failed runs in Prefect say why; then `cl trigger` starts one more"
+    return Notice(
+        about="failure",
+        model=model,
+        experience=look.experience.id,
+        cycle=look.cycle,
+        champion=look.champion,
+        title=title,
+        text=f"{title}\n{remedy}",
     )
 
 

@@ -25,11 +25,15 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class Batch:
-    """One named input that becomes an experience, as chunks of raw rows."""
+    """One named input that becomes an experience, as chunks of raw rows.
+
+    ``stamp`` is what it looks like from outside, before it is read; empty where that cannot be told.
+    """
 
     name: str
     origin: str
     chunks: Iterator[pd.DataFrame]
+    stamp: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,13 @@ class Source(Plugin):
             SourceError: the path, table or query cannot be read.
         """
         raise NotImplementedError
+
+    def check(self, root: Path) -> None:
+        """Say what is wrong at a glance, so that whoever stands beside learns it before anything is read.
+
+        Raises:
+            SourceError: a part of the input cannot be read.
+        """
 
     def stamp(self, root: Path) -> Stamp | None:
         """Return a stamp of the input that costs no reading; None where there is none, and it must be read."""

@@ -1,20 +1,61 @@
-"""What people have been told already: a look is repeated every few minutes, and its alarm is told once."""
+"""What people have been told already: a look is repeated every few minutes, and what it finds is told once.
+
+One file a key, so that two flows that tell at the same moment cannot lose each other's memory.
+"""
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 from cl.stores.local import Project, write_text
 
 KEPT = 500
 
 
-def tell_once(project: Project, key: str, tell: Callable[[], None]) -> None:
-    """Call ``tell`` unless it was called under this key before; killed in between, it is told again, not never."""
-    file = project.work / "told.json"
-    told: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    if key in told:
-        return
-    tell()
-    write_text(file, json.dumps([*told, key][-KEPT:]))
+def tell_once(project: Project, key: str, tell: Callable[[], None], *, saying: str = "") -> None:
+    """Call ``tell`` unless the last thing told under this key said the same; killed in between, it is told again."""
+    if is_news(project, key, saying):
+        tell()
+        remember(project, key, saying)
+
+
+def is_news(project: Project, key: str, saying: str = "") -> bool:
+    """Tell whether nothing was told under a key yet, or the last thing told there said something else."""
+    try:
+        return _file(project, key).read_text(encoding="utf-8") != _content(key, saying)
+    except FileNotFoundError:
+        return True
+
+
+def remember(project: Project, key: str, saying: str = "") -> None:
+    """Remember what was told last under a key; the oldest keys are forgotten."""
+    write_text(_file(project, key), _content(key, saying))
+    ages = {path: _written_at(path) for path in _folder(project).glob("*.txt")}
+    for path in sorted(ages, key=lambda path: ages[path])[:-KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def forget(project: Project, key: str) -> None:
+    """Let what is told next under a key be news."""
+    _file(project, key).unlink(missing_ok=True)
+
+
+def _folder(project: Project) -> Path:
+    return project.work / "told"
+
+
+def _file(project: Project, key: str) -> Path:
+    return _folder(project) / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.txt"
+
+
+def _content(key: str, saying: str) -> str:
+    return f"{key}\n{saying}"
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another flow has just forgotten it
+        return 0.0

@@ -103,11 +103,18 @@ def shop(server, tmp_path_factory, tiny_model) -> Iterator[Shop]:
     receiver.close()
 
 
-def test_prefect_yaml_deploys_both_flows_to_a_work_pool(server) -> None:
+def test_prefect_yaml_deploys_both_flows_to_a_work_pool_and_cl_yaml_says_what_starts_them(
+    server, tmp_path, tiny_model
+) -> None:
+    desk = new_desk(tmp_path / "pooled", tiny_model)
+    desk.configure(name="pooled", triggers={"learn_on": ["drift"]})
+    early = desk.cl("schedule", "--automations-only", PREFECT_API_URL=server.url)
+    assert early.returncode == 2 and "'learn/pooled' is not deployed on this server" in early.stderr
+
     root = Path(__file__).parent.parent.parent
     environment = {
         **server.environment,
-        "CL_PROJECT": "/data/shop",
+        "CL_PROJECT": str(desk.project),
         "CL_MODEL": "pooled",
         "CL_POOL": "desk",
     }
@@ -118,19 +125,35 @@ def test_prefect_yaml_deploys_both_flows_to_a_work_pool(server) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = {one["entrypoint"]: one for one in server.post("deployments/filter", {}) if one["name"] == "pooled"}
     learn, watch = found["flows/cycle.py:learn"], found["flows/watch.py:watch"]
-    assert learn["parameters"] == watch["parameters"] == {"project": "/data/shop"}
+    assert learn["parameters"] == watch["parameters"] == {"project": str(desk.project)}
     assert learn["global_concurrency_limit"]["limit"] == watch["global_concurrency_limit"]["limit"] == 1
     assert learn["work_pool_name"] == "desk" and {"perennial", "pooled"} == set(learn["tags"])
     assert learn["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-    automations = server.post("automations/filter", {})
-    (trigger,) = [
-        one["trigger"] for one in automations if one["trigger"]["match"] == {"prefect.resource.id": "cl.stream.pooled"}
-    ]
-    assert set(trigger["expect"]) == {"cl.data.arrived", "cl.drift.detected", "cl.performance.decayed"}
+
+    def triggers() -> list[dict[str, Any]]:
+        every = server.post("automations/filter", {})
+        return [one for one in every if one["trigger"]["match"] == {"prefect.resource.id": "cl.stream.pooled"}]
+
+    def set_up(*learn_on: str) -> list[dict[str, Any]]:
+        desk.configure(triggers={"learn_on": list(learn_on)})
+        done = desk.cl("schedule", "--automations-only", PREFECT_API_URL=server.url)
+        assert done.returncode == 0, done.stderr
+        return triggers()
+
+    assert triggers() == []
+    (one,) = set_up("drift")
+    assert one["trigger"]["expect"] == ["cl.drift.detected"] and one["actions"][0]["deployment_id"] == learn["id"]
+    assert set_up("drift") == [one]
+    (one,) = set_up("drift", "performance")
+    assert set(one["trigger"]["expect"]) == {"cl.drift.detected", "cl.performance.decayed"}
+    subprocess.run(command, env=environment, cwd=root, capture_output=True, check=True)
+    assert triggers() == [one], "deployed again, it stays"
+    assert set_up() == []
 
 
 def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine_began(shop) -> None:
     shop.arrives(["loan", "fee"], seed=1)
+    (shop.desk.project / "inbox/empty.csv").touch()
     shop.start()
     (working,) = until(lambda: shop.runs("RUNNING"), seconds=120, what="the first run")
     assert working["parameters"]["reason"] == "cl.data.arrived"
@@ -164,6 +187,9 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     assert cycle["id"] == dead["parameters"]["cycle"], "the cycle that was begun is the one that ended"
     assert len(shop.runs("COMPLETED", "CRASHED", "RUNNING", "SCHEDULED")) == 2
     assert len(shop.told_by_block("version 1 serves")) == 1
+    assert [one for one in shop.told("failure") if "left out" in one] == [
+        "shop: cannot be read, and left out until it changes: inbox/empty.csv"
+    ]
     missed = [one for one in shop.server.runs("watch") if switched_off < one["expected_start_time"] < switched_on]
     assert len(missed) >= 3
     assert sum(one["state_type"] != "CANCELLED" for one in missed) <= 1, "looks that were missed are done by one"

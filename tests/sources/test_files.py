@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cl.errors import SourceError
-from cl.sources.files import UNREADABLE, Files
+from cl.formats import UNREADABLE
+from cl.sources.files import Files
 
 HEADER = "id,text,label\n"
 
@@ -190,8 +191,8 @@ def test_nothing_there_and_nothing_readable_are_told_apart(tmp_path) -> None:
         read(tmp_path, only="*.parquet")
 
 
-def test_one_empty_file_in_a_folder_is_told_before_any_is_read(tmp_path) -> None:
+def test_one_empty_file_in_a_folder_is_told_by_a_check_before_any_is_read(tmp_path) -> None:
     write(tmp_path / "a.csv", HEADER + "1,a,b\n")
     write(tmp_path / "b.csv", "")
     with pytest.raises(SourceError, match=r"b\.csv: is empty"):
-        next(Files(path=".").batches(tmp_path, chunk_rows=5))
+        Files(path=".").check(tmp_path)
