@@ -69,6 +69,11 @@ class Moved(Record):
     low: float | None = Field(default=None, description="A score's 95 % interval on the new rows")
     high: float | None = None
 
+    @property
+    def is_score(self) -> bool:
+        """Whether it is a score, which has an interval, and not a share."""
+        return self.low is not None and self.high is not None
+
 
 class Finding(Record):
     """What one detector saw."""
