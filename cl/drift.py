@@ -14,9 +14,13 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config
 from cl.detectors import Snapshot
+from cl.detectors.label_mix import thinned
 from cl.detectors.new_labels import strange
-from cl.evidence import calmed, holm, scatter, shown, spending
+from cl.evidence import calmed, holm, is_gone, scatter, shown, spending
 from cl.records import SPLITS, Drift, Finding
+
+BESIDE_LABELS = ("inputs", "predictions")
+"""Kinds of findings that move with the labels."""
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +98,8 @@ def compare(
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
     level = spending(config.drift.alpha, check)
     found = calibrated(detect(config, experience, reference, new, level), quiet)
-    findings = [explained(config, one, reference, new) for one in corrected(found, level)]
+    told = attributed(config, experience, corrected(found, level), reference, new)
+    findings = [explained(config, one, reference, new) for one in told]
     return Drift(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),
@@ -155,6 +160,49 @@ def corrected(findings: list[Finding], alpha: float) -> list[Finding]:
         finding.model_copy(update={"drifted": alarms.get(index, finding.drifted)})
         for index, finding in enumerate(findings)
     ]
+
+
+def attributed(
+    config: Config, experience: str, findings: list[Finding], reference: Snapshot, new: Snapshot
+) -> list[Finding]:
+    """Return the findings; alarms about texts and answers that the mix of the labels explains say so.
+
+    Where the labels come in other shares, so do texts and answers, and their detectors cannot tell why. So each is
+    asked again about as many rows of each label on both sides. What is still found (Holm's correction, at all of
+    ``drift.alpha``: this decides what an alarm means, not whether there is one, and a stricter level would hide real
+    changes behind the labels) is more than the mix, and so may be what the fewer rows could have missed.
+    """
+    mix = next((one.detector for one in findings if one.drifted and one.kind == "labels"), None)
+    loud = [at for at, one in enumerate(findings) if one.drifted and one.kind in BESIDE_LABELS]
+    if mix is None or not loud:
+        return findings
+    sides = thinned(reference, new, _seed(config.seed, experience, "like labels"))
+    again = {at: _again(config, experience, at, sides) for at in loud}
+    tested = [at for at in loud if again[at] is not None]
+    p_values = [calmed(again[at] or 0.0, findings[at].spread) for at in tested]
+    left = holm(p_values, config.drift.alpha)
+    fewer = max(1.0, _pairs(reference, new) / max(_pairs(*sides), 1e-9))
+    told = list(findings)
+    for at, p_value, still in zip(tested, p_values, left, strict=True):
+        one = findings[at]
+        if not still and is_gone(p_value, calmed(calmed(one.p_value or 0.0, one.spread), fewer)):
+            rows = " beside ".join(str(len(side.frame)) for side in reversed(sides))
+            why = f"with like labels on both sides ({rows} rows) nothing is left of it: {shown(p_value)}"
+            told[at] = one.model_copy(update={"explained_by": mix, "summary": f"{one.summary}; {why}"})
+    return told
+
+
+def _again(config: Config, experience: str, at: int, sides: tuple[Snapshot, Snapshot]) -> float | None:
+    """Return the p-value of the detector in this place on other sides; None where it has too few rows."""
+    detector = plugins.build("detectors", config.drift.detectors[at])
+    seed = _seed(config.seed, experience, detector.name)
+    return detector.detect(*sides, alpha=config.drift.alpha, seed=seed).p_value
+
+
+def _pairs(reference: Snapshot, new: Snapshot) -> float:
+    """Return the size that a two-sample statistic grows with."""
+    before, after = len(reference.frame), len(new.frame)
+    return before * after / max(1, before + after)
 
 
 def _few(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:

@@ -88,6 +88,21 @@ def calmed(p_value: float, spread: float) -> float:
     return p_value if spread <= 1 else float(chi2.sf(chi2.isf(max(p_value, SMALLEST_P), 1) / spread, 1))
 
 
+def is_gone(p_value: float, expected: float) -> bool:
+    """Tell whether a p-value is larger than nine of ten would be, were it expected to be so small.
+
+    A large p-value alone does not say that nothing is there: with fewer rows it may be what chance makes of the same
+    difference.
+
+    >>> [is_gone(p_value, expected) for p_value, expected in ((0.6, 0.03), (0.2, 0.03), (0.2, 0.001))]
+    [True, False, True]
+    """
+    from scipy.stats import chi2, norm
+
+    found, told = (float(np.sqrt(chi2.isf(max(one, SMALLEST_P), 1))) for one in (p_value, expected))
+    return found <= told - norm.isf(0.1)
+
+
 def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
     """Return the share of outcomes as extreme as the observed one, itself counted (Phipson and Smyth, 2010).
 

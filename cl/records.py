@@ -86,6 +86,9 @@ class Finding(Record):
     spread: float = Field(
         default=1.0, description="How much wider than its test says a detector's own quiet checks have scattered"
     )
+    explained_by: str | None = Field(
+        default=None, description="Detector whose alarm is the cause: beside like labels, nothing is left of this one"
+    )
     summary: str = Field(description="One sentence for people, with the numbers")
     moved: list[Moved] = Field(default_factory=list, description="Classes or words that moved most, the first most")
     examples: list[str] = Field(default_factory=list, description="Ids of rows that show it best")
@@ -107,8 +110,12 @@ class Drift(Record):
 
     @property
     def types(self) -> list[DriftType]:
-        """What kinds of change the alarms stand for; each asks for another answer."""
-        return sorted({TYPE_OF_KIND[finding.kind] for finding in self.findings if finding.drifted})
+        """What kinds of change the alarms stand for; each asks for another answer.
+
+        An alarm that another one explains stands for nothing by itself.
+        """
+        loud = [finding for finding in self.findings if finding.drifted and finding.explained_by is None]
+        return sorted({TYPE_OF_KIND[finding.kind] for finding in loud})
 
 
 class Decision(Record):

@@ -37,6 +37,11 @@ class Snapshot:
     known_labels: tuple[str, ...] = ()
     labels: pd.Series | None = None
 
+    def take(self, places: np.ndarray) -> Snapshot:
+        """Return the rows at some places."""
+        frame = self.frame.iloc[places].reset_index(drop=True)
+        return Snapshot(frame, self.embeddings[places], self.known_labels)
+
 
 class Detector(Plugin):
     """Base of all detectors."""

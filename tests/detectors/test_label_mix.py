@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import chi2_contingency
 
 from cl.detectors import Snapshot
-from cl.detectors.label_mix import LabelMix, chi_squared
+from cl.detectors.label_mix import LabelMix, chi_squared, thinned
 
 
 def labelled(counts: dict[str, int], known: tuple[str, ...] = ("card", "fee", "loan")) -> Snapshot:
@@ -44,6 +44,15 @@ def test_the_p_value_is_close_to_the_chi_squared_tests_where_that_one_holds() ->
     finding = detect(labelled(table["reference"].to_dict()), labelled(table["new"].to_dict()))
     assert chi_squared(table) == pytest.approx(textbook.statistic)
     assert finding.p_value == pytest.approx(textbook.pvalue, abs=0.02)
+
+
+def test_thinned_sides_have_as_many_rows_of_each_label_and_keep_the_share_of_new_ones() -> None:
+    before, after = labelled({"loan": 50, "fee": 10, "card": 4}), labelled({"loan": 20, "fee": 30, "gift": 10})
+    old, new = thinned(before, after, seed=0)
+    assert old.frame["label"].value_counts().to_dict() == {"loan": 20, "fee": 10}
+    assert new.frame["label"].value_counts().to_dict() == {"loan": 20, "fee": 10, "gift": 6}
+    assert len(old.embeddings) == 30 and len(new.embeddings) == 36
+    assert not thinned(labelled({"loan": 3}), labelled({"gift": 3}), seed=0)[0].frame.size
 
 
 def test_many_labels_with_few_rows_each_raise_no_false_alarm() -> None:
