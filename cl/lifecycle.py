@@ -139,7 +139,7 @@ def look(config: Config, stores: Stores, start: Start, champion: Path | None, *,
         config,
         experience=start.experience,
         champion=champion,
-        rows_of=stores.experiences.rows_of,
+        rows=stores.experiences,
         folder=journal.folder,
         check=max(1, stores.experiences.place(start.experience)),
         quiet=[

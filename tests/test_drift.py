@@ -214,6 +214,19 @@ def test_a_report_that_fails_does_not_stop_the_cycle(tmp_path, caplog) -> None:
     assert "no drift report" in caplog.text
 
 
+class Held:
+    """An experience in memory, in place of one on disk."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+
+    def column(self, id: str, name: str) -> pd.DataFrame:
+        return self.rows[[name]]
+
+    def at(self, id: str, places: np.ndarray) -> pd.DataFrame:
+        return self.rows.iloc[places].reset_index(drop=True)
+
+
 def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentences, tmp_path) -> None:
     from cl.training.learner import grown, load_learner, new_learner, save_learner
     from cl.training.snapshot import snapshot
@@ -225,17 +238,18 @@ def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentence
     save_reference(snapshot(load_learner(champion), sentences(["fee", "loan"], 60, seed=1)), champion)
     save_history(History(score=0.5), champion)
 
-    def rows_of(ids: list[str], split: str) -> pd.DataFrame:
-        rows = {"train": 24, "validation": 6, "test": 6}[split]
-        return sentences(["fee", "loan", "lamp"], rows, seed=rows, prefix=split)
-
-    found = drift(config, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
+    rows = Held(sentences(["fee", "loan", "lamp"], 36, seed=24))
+    found = drift(config, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert found.drifted and found.new_labels == ["lamp"] and found.promotion_score == 0.5
     few = tiny_config(drift={"report": "off", "max_rows": 20})
-    sampled = drift(few, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
+    sampled = drift(few, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in sampled.findings}
     assert any("embeddings of 20 rows" in one.summary for one in sampled.findings)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in found.findings}
+    lamps = set(rows.rows.loc[rows.rows["label"] == "lamp", "id"])
+    for seen in (found, sampled):
+        finding = next(one for one in seen.findings if one.detector == "new_labels")
+        assert set(finding.examples) == lamps, "all of them, also those that the sample of 20 rows left out"
 
 
 def test_the_first_experience_has_only_new_labels(sentences, tmp_path) -> None:
@@ -243,7 +257,7 @@ def test_the_first_experience_has_only_new_labels(sentences, tmp_path) -> None:
         settings(),
         experience="1",
         champion=None,
-        rows_of=lambda ids, split: sentences(["loan", "fee"], 8),
+        rows=Held(sentences(["loan", "fee"], 8)),
         folder=tmp_path,
     )
     assert found == Drift(experience="1", drifted=False, new_labels=["fee", "loan"])
@@ -258,5 +272,5 @@ def test_the_first_sentences_have_entity_types_for_new_labels(tmp_path) -> None:
         }
     )
     config = parse({"task": "token_classification"}, where="test")
-    found = drift(config, experience="1", champion=None, rows_of=lambda ids, split: rows, folder=tmp_path)
+    found = drift(config, experience="1", champion=None, rows=Held(rows), folder=tmp_path)
     assert found.new_labels == ["LOC", "PER"]

@@ -32,8 +32,9 @@ class LabelMix(Detector):
         return compared(self.name, "labels", "known labels", *known, min_rows=self.min_rows, alpha=alpha, seed=seed)
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return by how much the share of each row's label grew."""
-        return growth(*(one.frame["label"] for one in (reference, new)))
+        """Return by how much the share of each row's label grew; labels never seen are another detector's to show."""
+        grown = growth(*(one.frame["label"] for one in (reference, new)))
+        return np.where(unseen(new).map(bool), -1.0, grown)
 
 
 def growth(before: pd.Series, after: pd.Series) -> np.ndarray:

@@ -39,6 +39,7 @@ class NewLabels(Detector):
             statistic=float(rows),
             summary=_summary(counts, rows, len(strangers), short=None if enough else needed),
             moved=[Moved(name=str(one), before=0.0, after=count / len(strangers)) for one, count in counts.items()],
+            examples=list(new.strangers),
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
@@ -58,9 +59,9 @@ def strange(labels: pd.Series, known_labels: tuple[str, ...]) -> pd.Series:
     label is one name, spaces and all.
     """
     known = set(known_labels)
-    if "O" in known:
-        return labels.astype(object).map(lambda label: [one for one in label.split() if one not in known])
-    return labels.astype(object).map(lambda label: [] if label in known else [label])
+    parts = str.split if "O" in known else lambda label: [label]
+    found = {label: [one for one in parts(label) if one not in known] for label in labels.unique()}
+    return labels.astype(object).map(found.__getitem__)  # rows of one label share one list
 
 
 def _summary(counts: pd.Series, rows: int, among: int, short: int | None) -> str:

@@ -38,6 +38,11 @@ def test_new_labels_are_left_to_their_own_detector() -> None:
     assert "brand new" not in finding.summary
 
 
+def test_rows_of_new_labels_are_not_among_those_that_show_it() -> None:
+    shown = LabelMix().shows(labelled({"loan": 20, "fee": 10}), labelled({"loan": 5, "fee": 15, "gift": 80}))
+    assert shown[-1] == -1.0 and shown[:20].max() < 0.05
+
+
 def test_the_p_value_is_close_to_the_chi_squared_tests_where_that_one_holds() -> None:
     table = pd.DataFrame({"reference": [300, 250, 180], "new": [120, 130, 110]}, index=["loan", "fee", "card"])
     textbook = chi2_contingency(table.to_numpy(), correction=False)
