@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,15 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
-from cl.detectors import Snapshot
+from cl.detectors import EXAMPLES, Snapshot
+from cl.detectors.label_mix import thinned
 from cl.detectors.new_labels import strange
-from cl.evidence import calmed, holm, scatter, shown, spending
-from cl.records import SPLITS, Drift, Finding
+from cl.evidence import calmed, holm, is_gone, scatter, shown, spending
+from cl.records import Drift, Finding
+from cl.stores.experiences import Rows
+
+BESIDE_LABELS = ("inputs", "predictions")
+"""Kinds of findings that move with the labels."""
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +31,7 @@ def drift(
     *,
     experience: str,
     champion: Path | None,
-    rows_of: Callable[[list[str], str], pd.DataFrame],
+    rows: Rows,
     folder: Path,
     check: int = 1,
     quiet: Sequence[Drift] = (),
@@ -37,22 +42,26 @@ def drift(
         config: the task, and the settings under ``drift``.
         experience: its id.
         champion: folder of the serving version; None where there is none, and then every label is new.
-        rows_of: returns the rows of experiences (ids, split).
+        rows: finds rows of an experience without holding all of it.
         folder: Evidently's report is written into its subfolder ``drift``.
         check: which check of this stream it is, from 1; the chance of a false alarm is shared out over all of them.
         quiet: earlier checks of this stream that found nothing.
     """
-    rows = pd.concat([rows_of([experience], split) for split in SPLITS], ignore_index=True)
+    task = plugins.build("tasks", config.task)
+    labels = task.classes(rows.column(experience, task.columns[1]))
     if champion is None:
-        unanswered = _unanswered(config, rows)
+        unanswered = _unanswered(labels, tuple(task.class_names([])))
         return compare(config, experience, None, unanswered, promotion_score=None, folder=folder, check=check)
     from cl.training.learner import load_learner
     from cl.training.snapshot import snapshot
     from cl.training.version import load_history, load_reference
 
     learner = load_learner(champion)
-    few = _few(rows, config.drift.max_rows, _seed(config.seed, experience, "rows"))
-    seen = replace(snapshot(learner, few), labels=learner.task.classes(rows) if len(few) < len(rows) else None)
+    few = _few(len(labels), config.drift.max_rows, _seed(config.seed, experience, "rows"))
+    seen = snapshot(learner, rows.at(experience, few))
+    if len(few) < len(labels):
+        strangers = np.flatnonzero(strange(labels, seen.known_labels).map(bool))[:EXAMPLES]
+        seen = replace(seen, labels=labels, strangers=tuple(rows.at(experience, strangers)["id"].astype(str)))
     return compare(
         config,
         experience,
@@ -94,7 +103,8 @@ def compare(
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
     level = spending(config.drift.alpha, check)
     found = calibrated(detect(config, experience, reference, new, level), quiet)
-    findings = [explained(config, one, reference, new) for one in corrected(found, level)]
+    told = attributed(config, experience, corrected(found, level), reference, new)
+    findings = [explained(config, one, reference, new) for one in told]
     return Drift(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),
@@ -158,8 +168,53 @@ def corrected(findings: list[Finding], alpha: float) -> list[Finding]:
     ]
 
 
-def _few(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    return rows if len(rows) <= most else rows.sample(most, random_state=seed).sort_index(ignore_index=True)
+def attributed(
+    config: Config, experience: str, findings: list[Finding], reference: Snapshot, new: Snapshot
+) -> list[Finding]:
+    """Return the findings; alarms about texts and answers that the mix of the labels explains say so.
+
+    Where the labels come in other shares, so do texts and answers, and their detectors cannot tell why. So each is
+    asked again about as many rows of each label on both sides. What is still found (Holm's correction, at all of
+    ``drift.alpha``: this decides what an alarm means, not whether there is one, and a stricter level would hide real
+    changes behind the labels) is more than the mix, and so may be what the fewer rows could have missed.
+    """
+    mix = next((one.detector for one in findings if one.drifted and one.kind == "labels"), None)
+    loud = [at for at, one in enumerate(findings) if one.drifted and one.kind in BESIDE_LABELS]
+    if mix is None or not loud:
+        return findings
+    sides = thinned(reference, new, _seed(config.seed, experience, "like labels"))
+    again = {at: _again(config, experience, at, sides) for at in loud}
+    tested = [at for at in loud if again[at] is not None]
+    p_values = [calmed(again[at] or 0.0, findings[at].spread) for at in tested]
+    left = holm(p_values, config.drift.alpha)
+    fewer = max(1.0, _pairs(reference, new) / max(_pairs(*sides), 1e-9))
+    told = list(findings)
+    for at, p_value, still in zip(tested, p_values, left, strict=True):
+        one = findings[at]
+        if not still and is_gone(p_value, calmed(calmed(one.p_value or 0.0, one.spread), fewer)):
+            rows = " beside ".join(str(len(side.frame)) for side in reversed(sides))
+            why = f"with like labels on both sides ({rows} rows) nothing is left of it: {shown(p_value)}"
+            told[at] = one.model_copy(update={"explained_by": mix, "summary": f"{one.summary}; {why}"})
+    return told
+
+
+def _again(config: Config, experience: str, at: int, sides: tuple[Snapshot, Snapshot]) -> float | None:
+    """Return the p-value of the detector in this place on other sides; None where it has too few rows."""
+    detector = plugins.build("detectors", config.drift.detectors[at])
+    seed = _seed(config.seed, experience, detector.name)
+    return detector.detect(*sides, alpha=config.drift.alpha, seed=seed).p_value
+
+
+def _pairs(reference: Snapshot, new: Snapshot) -> float:
+    """Return the size that a two-sample statistic grows with."""
+    before, after = len(reference.frame), len(new.frame)
+    return before * after / max(1, before + after)
+
+
+def _few(rows: int, most: int, seed: int) -> np.ndarray:
+    """Return the places of at most so many rows, drawn at random, in their order."""
+    places = pd.Series(range(rows))
+    return (places if rows <= most else places.sample(most, random_state=seed).sort_values()).to_numpy()
 
 
 def _report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:
@@ -176,11 +231,9 @@ def _report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) ->
     return str(written) if written else None
 
 
-def _unanswered(config: Config, rows: pd.DataFrame) -> Snapshot:
+def _unanswered(labels: pd.Series, known: tuple[str, ...]) -> Snapshot:
     """Return rows that no model has seen: labels only."""
-    task = plugins.build("tasks", config.task)
-    frame = pd.DataFrame({"id": rows["id"], "label": task.classes(rows)})
-    return Snapshot(frame, np.zeros((len(rows), 0), dtype=np.float32), tuple(task.class_names([])))
+    return Snapshot(pd.DataFrame({"label": labels}), np.zeros((len(labels), 0), dtype=np.float32), known)
 
 
 def _seed(seed: int, experience: str, detector: str) -> int:

@@ -12,7 +12,7 @@ from cl.records import Finding, Record
 Kind = Literal["inputs", "labels", "new_labels", "predictions", "performance"]
 Z_95 = 1.959964
 TIE = 1e-9
-ROUNDS = 4_999
+FIRST, ROUNDS = 199, 4_999
 CELLS = 4_000_000
 """Bootstrap counts held in memory at once."""
 ENOUGH_EXTREME = 10
@@ -88,6 +88,21 @@ def calmed(p_value: float, spread: float) -> float:
     return p_value if spread <= 1 else float(chi2.sf(chi2.isf(max(p_value, SMALLEST_P), 1) / spread, 1))
 
 
+def is_gone(p_value: float, expected: float) -> bool:
+    """Tell whether a p-value is larger than nine of ten would be, were it expected to be so small.
+
+    A large p-value alone does not say that nothing is there: with fewer rows it may be what chance makes of the same
+    difference.
+
+    >>> [is_gone(p_value, expected) for p_value, expected in ((0.6, 0.03), (0.2, 0.03), (0.2, 0.001))]
+    [True, False, True]
+    """
+    from scipy.stats import chi2, norm
+
+    found, told = (float(np.sqrt(chi2.isf(max(one, SMALLEST_P), 1))) for one in (p_value, expected))
+    return found <= told - norm.isf(0.1)
+
+
 def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
     """Return the share of outcomes as extreme as the observed one, itself counted (Phipson and Smyth, 2010).
 
@@ -112,7 +127,8 @@ def simulated_p(observed: float, simulated: np.ndarray) -> float:
 
     Where ten or more are as extreme, it is their share. Where fewer are, a Pearson type III curve with the mean,
     variance and skewness of the simulated ones is followed outwards (as Knijnenburg et al., 2009, and Minas and
-    Montana, 2014, do for permutations): a shared-out alpha asks for p-values that no simulation could count.
+    Montana, 2014, do for permutations): a shared-out alpha asks for p-values that no simulation could count. Then the
+    curve alone counts: the smaller of two estimates of one p-value is smaller than it should be.
     """
     from scipy.stats import pearson3, skew
 
@@ -123,20 +139,26 @@ def simulated_p(observed: float, simulated: np.ndarray) -> float:
     if spread <= TIE * max(1.0, abs(float(simulated.mean()))):
         return counted
     curve = float(pearson3.sf((observed - simulated.mean()) / spread, max(0.0, float(skew(simulated)))))
-    return min(counted, max(curve, SMALLEST_P))
+    return max(curve, SMALLEST_P)
 
 
 def fallen(before: np.ndarray, after: np.ndarray, seed: int) -> float:
     """Return the p-value of a fall of the mean, by permutation of the sides (Pitman, 1937).
 
-    The smaller side is drawn out of all rows again and again, so that a large other side costs nothing.
+    The smaller side is drawn out of all rows again and again, so that a large other side costs nothing; and not for
+    long where a few draws have told that there is nothing to see.
     """
     rng = np.random.default_rng(seed)
     everything, size = np.concatenate([before, after]), min(len(before), len(after))
-    sums = np.array([everything[rng.choice(len(everything), size, replace=False)].sum() for _ in range(ROUNDS)])
-    if len(after) == size:
-        return simulated_p(-float(after.sum()), -sums)
-    return simulated_p(float(before.sum()), sums)
+    sign = -1.0 if len(after) == size else 1.0
+    observed = sign * float((after if len(after) == size else before).sum())
+
+    def simulated(rounds: int) -> np.ndarray:
+        drawn = (rng.choice(len(everything), size, replace=False) for _ in range(rounds))
+        return sign * np.array([everything[rows].sum() for rows in drawn])
+
+    some = simulated(FIRST)
+    return simulated_p(observed, some if is_unremarkable(observed, some) else simulated(ROUNDS))
 
 
 def bootstrap_means(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:

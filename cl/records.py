@@ -69,6 +69,11 @@ class Moved(Record):
     low: float | None = Field(default=None, description="A score's 95 % interval on the new rows")
     high: float | None = None
 
+    @property
+    def is_score(self) -> bool:
+        """Whether it is a score, which has an interval, and not a share."""
+        return self.low is not None and self.high is not None
+
 
 class Finding(Record):
     """What one detector saw."""
@@ -80,6 +85,9 @@ class Finding(Record):
     statistic: float | None = None
     spread: float = Field(
         default=1.0, description="How much wider than its test says a detector's own quiet checks have scattered"
+    )
+    explained_by: str | None = Field(
+        default=None, description="Detector whose alarm is the cause: beside like labels, nothing is left of this one"
     )
     summary: str = Field(description="One sentence for people, with the numbers")
     moved: list[Moved] = Field(default_factory=list, description="Classes or words that moved most, the first most")
@@ -103,8 +111,12 @@ class Drift(Record):
 
     @property
     def types(self) -> list[DriftType]:
-        """What kinds of change the alarms stand for; each asks for another answer."""
-        return sorted({TYPE_OF_KIND[finding.kind] for finding in self.findings if finding.drifted})
+        """What kinds of change the alarms stand for; each asks for another answer.
+
+        An alarm that another one explains stands for nothing by itself.
+        """
+        loud = [finding for finding in self.findings if finding.drifted and finding.explained_by is None]
+        return sorted({TYPE_OF_KIND[finding.kind] for finding in loud})
 
 
 class Decision(Record):

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from cl.config import Config, parse
+from cl.decide import Situation, decide
 from cl.detectors import Snapshot
 from cl.drift import compare, corrected, drift
-from cl.records import Drift, Finding
+from cl.records import Drift, Finding, Validation
 
 LABELS = ("card", "fee", "loan", "parcel", "refund")
 
@@ -132,6 +133,60 @@ def test_every_alarm_shows_rows(changed, kind) -> None:
     assert all(len(one.examples) == 20 for one in found)
 
 
+ORDINARY, SHIFTED = [0.2, 0.2, 0.2, 0.2, 0.2], [0.45, 0.25, 0.1, 0.1, 0.1]
+
+
+def topics(rows: int, seed: int, *, mix: list[float] = ORDINARY, shift: float = 0.0) -> Snapshot:
+    """Rows whose embeddings, confidence and answers depend on their label."""
+    rng, side = np.random.default_rng(seed), world(rows, seed, mix=mix)
+    which = side.frame["label"].map(LABELS.index).to_numpy()
+    side.frame["confidence"] = rng.beta(4 + 2 * which, 1)
+    missed = rng.uniform(size=rows) < 0.1
+    side.frame.loc[missed, "prediction"] = rng.choice(LABELS, int(missed.sum()))
+    embeddings = 0.3 * np.eye(5, 384)[which] * 5 + rng.normal(size=(rows, 384)) / 4 + shift * np.eye(5, 384)[4]
+    return Snapshot(side.frame, embeddings.astype(np.float32), LABELS)
+
+
+def decided(found: Drift) -> str:
+    bounds = parse({"decide": {"answer": {"labels": "none"}}}, where="test")
+    return decide(bounds, Validation(passed=True), found, Situation(waiting_rows=300)).action
+
+
+@pytest.mark.parametrize("rows", [400, 4_000])
+def test_labels_in_other_shares_alone_are_drift_of_labels_and_need_not_be_learnt(rows) -> None:
+    found = seen(topics(1_000, 0), topics(rows, 1, mix=SHIFTED))
+    assert {"label_mix", "prediction_mix", "embedding_mmd"} <= alarms(found)
+    assert found.types == ["labels"] and decided(found) == "none"
+    told = {one.detector: one for one in found.findings}["embedding_mmd"]
+    assert told.drifted and told.explained_by == "label_mix"
+    assert "with like labels on both sides" in told.summary and "nothing is left of it" in told.summary
+
+
+def test_labels_in_other_shares_alone_are_taken_for_more_no_oftener_than_alpha_says() -> None:
+    found = [seen(topics(500, seed), topics(300, 700 + seed, mix=SHIFTED)) for seed in range(40)]
+    assert all("labels" in one.types for one in found)
+    assert sum(one.types != ["labels"] for one in found) <= 6  # 7 or more of 40 at 5 % have a chance of 0.4 %
+
+
+@pytest.mark.parametrize("shift", [0.25, 0.6])
+def test_other_texts_are_drift_of_inputs_whatever_the_labels_do(shift) -> None:
+    found = seen(topics(1_000, 0), topics(400, 1, mix=SHIFTED, shift=shift))
+    assert found.types == ["inputs", "labels"] and decided(found) == "learn"
+    assert seen(topics(1_000, 0), topics(400, 1, shift=shift)).types == ["inputs"]
+
+
+def test_where_like_labels_are_too_few_an_alarm_stays_what_it_was() -> None:
+    new = topics(400, 1, mix=[0.0, 0.0, 0.0, 0.01, 0.99])
+    found = seen(topics(1_000, 0, mix=[0.33, 0.33, 0.33, 0.01, 0.0]), new)
+    assert found.types == ["inputs", "labels"]
+    assert all(one.explained_by is None for one in found.findings)
+
+
+def test_a_finding_of_an_older_version_still_loads() -> None:
+    old = {"detector": "novelty", "kind": "inputs", "drifted": True, "summary": "far"}
+    assert Drift(experience="1", drifted=True, findings=[Finding.model_validate(old)]).types == ["inputs"]
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_hardly_any_rows_are_no_drift_and_no_error(rows) -> None:
     found = seen(world(500, 0), world(rows, 1))
@@ -159,6 +214,19 @@ def test_a_report_that_fails_does_not_stop_the_cycle(tmp_path, caplog) -> None:
     assert "no drift report" in caplog.text
 
 
+class Held:
+    """An experience in memory, in place of one on disk."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+
+    def column(self, id: str, name: str) -> pd.DataFrame:
+        return self.rows[[name]]
+
+    def at(self, id: str, places: np.ndarray) -> pd.DataFrame:
+        return self.rows.iloc[places].reset_index(drop=True)
+
+
 def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentences, tmp_path) -> None:
     from cl.training.learner import grown, load_learner, new_learner, save_learner
     from cl.training.snapshot import snapshot
@@ -170,17 +238,18 @@ def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentence
     save_reference(snapshot(load_learner(champion), sentences(["fee", "loan"], 60, seed=1)), champion)
     save_history(History(score=0.5), champion)
 
-    def rows_of(ids: list[str], split: str) -> pd.DataFrame:
-        rows = {"train": 24, "validation": 6, "test": 6}[split]
-        return sentences(["fee", "loan", "lamp"], rows, seed=rows, prefix=split)
-
-    found = drift(config, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
+    rows = Held(sentences(["fee", "loan", "lamp"], 36, seed=24))
+    found = drift(config, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert found.drifted and found.new_labels == ["lamp"] and found.promotion_score == 0.5
     few = tiny_config(drift={"report": "off", "max_rows": 20})
-    sampled = drift(few, experience="0002-may", champion=champion, rows_of=rows_of, folder=tmp_path)
+    sampled = drift(few, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in sampled.findings}
     assert any("embeddings of 20 rows" in one.summary for one in sampled.findings)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in found.findings}
+    lamps = set(rows.rows.loc[rows.rows["label"] == "lamp", "id"])
+    for seen in (found, sampled):
+        finding = next(one for one in seen.findings if one.detector == "new_labels")
+        assert set(finding.examples) == lamps, "all of them, also those that the sample of 20 rows left out"
 
 
 def test_the_first_experience_has_only_new_labels(sentences, tmp_path) -> None:
@@ -188,7 +257,7 @@ def test_the_first_experience_has_only_new_labels(sentences, tmp_path) -> None:
         settings(),
         experience="1",
         champion=None,
-        rows_of=lambda ids, split: sentences(["loan", "fee"], 8),
+        rows=Held(sentences(["loan", "fee"], 8)),
         folder=tmp_path,
     )
     assert found == Drift(experience="1", drifted=False, new_labels=["fee", "loan"])
@@ -203,5 +272,5 @@ def test_the_first_sentences_have_entity_types_for_new_labels(tmp_path) -> None:
         }
     )
     config = parse({"task": "token_classification"}, where="test")
-    found = drift(config, experience="1", champion=None, rows_of=lambda ids, split: rows, folder=tmp_path)
+    found = drift(config, experience="1", champion=None, rows=Held(rows), folder=tmp_path)
     assert found.new_labels == ["LOC", "PER"]

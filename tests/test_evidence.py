@@ -57,6 +57,23 @@ def test_a_simulated_p_value_goes_on_where_counting_ends() -> None:
     assert simulated_p(1e9, draws) > 0
 
 
+def test_simulated_p_values_below_a_thousandth_come_up_once_in_a_thousand() -> None:
+    rng, level = np.random.default_rng(0), 1e-3
+    logs = np.linspace(-4.5, -2, 4_000)  # true p-values, evenly spaced in the logarithm, weighed by their chance
+    chances = np.diff(10**logs)
+    found = np.array([simulated_p(chi2.isf(10**one, 9), rng.chisquare(9, size=4_999)) for one in logs[1:]])
+    assert (10 ** logs[0] + chances[found <= level].sum()) / level == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("true", [1e-4, 1e-5])
+@pytest.mark.parametrize("freedom", [3, 9, 50])
+def test_the_curve_is_within_a_factor_of_four_of_chi_squareds_exact_tail(true, freedom) -> None:
+    rng, observed = np.random.default_rng(0), chi2.isf(true, freedom)
+    found = np.array([simulated_p(observed, rng.chisquare(freedom, size=4_999)) for _ in range(300)])
+    assert true / 4 < np.quantile(found, 0.01) and np.quantile(found, 0.99) < 4 * true
+    assert np.median(found) == pytest.approx(true, rel=0.15)
+
+
 def test_quiet_checks_that_scatter_as_their_test_says_change_nothing() -> None:
     rng = np.random.default_rng(0)
     spreads = [scatter(rng.uniform(size=30)) for _ in range(300)]

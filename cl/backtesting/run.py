@@ -158,7 +158,8 @@ def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: P
         return []
     if spec.policy == "last":
         return waiting if at == len(spec.experiences) - 1 else []
-    seen = drift(config, experience=waiting[-1], champion=champion, rows_of=rows_of, folder=champion, check=at)
+    stream = Experiences(Project(Path(spec.stream)))
+    seen = drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=at)
     rows = len(rows_of(waiting, "train"))
     decision = decide(config, Validation(passed=True), seen, Situation(waiting_rows=rows))
     return waiting if decision.action == "learn" else []

@@ -29,13 +29,20 @@ class Snapshot:
     ``frame`` has one row each: ``id``, ``text``, ``label`` (text classification: the label; tokens: the
     sentence's entity types joined by a space), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: was
     the prediction right). ``embeddings`` is float32, rows by width, in the same order. ``labels`` are those of all
-    rows, where the frame holds a sample of them; None where it holds them all.
+    rows, where the frame holds a sample of them; None where it holds them all. ``strangers`` are then ids of some rows
+    whose labels the model does not know, whether the sample has them or not: the tests see the sample alone.
     """
 
     frame: pd.DataFrame
     embeddings: np.ndarray
     known_labels: tuple[str, ...] = ()
     labels: pd.Series | None = None
+    strangers: tuple[str, ...] = ()
+
+    def take(self, places: np.ndarray) -> Snapshot:
+        """Return the rows at some places."""
+        frame = self.frame.iloc[places].reset_index(drop=True)
+        return Snapshot(frame, self.embeddings[places], self.known_labels)
 
 
 class Detector(Plugin):

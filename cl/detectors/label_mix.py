@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.detectors import Detector, Snapshot
-from cl.detectors.new_labels import unseen
+from cl.detectors.new_labels import strange, unseen
 from cl.evidence import Kind, is_unremarkable, shown, simulated_p, too_few
 from cl.records import Finding, Moved
 
@@ -32,8 +32,9 @@ class LabelMix(Detector):
         return compared(self.name, "labels", "known labels", *known, min_rows=self.min_rows, alpha=alpha, seed=seed)
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return by how much the share of each row's label grew."""
-        return growth(*(one.frame["label"] for one in (reference, new)))
+        """Return by how much the share of each row's label grew; labels never seen are another detector's to show."""
+        grown = growth(*(one.frame["label"] for one in (reference, new)))
+        return np.where(unseen(new).map(bool), -1.0, grown)
 
 
 def growth(before: pd.Series, after: pd.Series) -> np.ndarray:
@@ -65,6 +66,26 @@ def compared(
         moved=moved,
         summary=f"mix of {len(counts)} {what}, most moved: {named} ({shown(p_value)})",
     )
+
+
+def thinned(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapshot, Snapshot]:
+    """Return as many rows of each label on both sides as the side with fewer of it has, drawn at random.
+
+    What still differs between them is not the mix of the labels. Rows of labels that the champion does not know are
+    no part of that mix: the new side keeps them, in proportion.
+    """
+    rng = np.random.default_rng(seed)
+    before, after = (one.frame["label"].reset_index(drop=True) for one in (reference, new))
+    strangers = strange(after, new.known_labels).map(bool).to_numpy(dtype=bool)
+    places = [one.groupby(one).indices for one in (before, after.mask(strangers))]
+    kept = [np.empty(0, dtype=int), np.empty(0, dtype=int)]
+    for label in sorted(places[0].keys() & places[1].keys()):
+        rows = min(len(its[label]) for its in places)
+        drawn = [rng.choice(its[label], rows, replace=False) for its in places]
+        kept = [np.append(one, more) for one, more in zip(kept, drawn, strict=True)]
+    share = len(kept[1]) / max(1, int((~strangers).sum()))
+    others = rng.choice(np.flatnonzero(strangers), round(share * int(strangers.sum())), replace=False)
+    return reference.take(np.sort(kept[0])), new.take(np.sort(np.append(kept[1], others)))
 
 
 def chi_squared(counts: pd.DataFrame) -> float:

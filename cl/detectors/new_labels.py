@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 import pandas as pd
 from pydantic import Field
@@ -13,26 +15,31 @@ SHOWN = 8
 
 
 class NewLabels(Detector):
-    """Alarms when enough rows carry labels that the champion cannot predict.
+    """Alarms when a label that the champion cannot predict has enough rows.
 
-    A rule, not a test: a label that is not in the head is wrong every time. A few rows of it may be
-    slips of the pen, hence ``min_rows``, counted over all new labels together.
+    A rule, not a test: a label that is not in the head is wrong every time, and no share of ``drift.alpha`` is spent
+    on it. Slips of the pen are new labels, too, and there are the more of them the more rows there are; but they
+    rarely agree. So one label must have ``min_rows`` rows, and ``share`` of all rows, by itself.
     """
 
-    min_rows: int = Field(3, ge=1, description="Rows with new labels, all of them together, that are no accident")
+    min_rows: int = Field(3, ge=1, description="Rows of one new label that are no accident")
+    share: float = Field(0.001, ge=0.0, lt=1.0, description="Share of all rows that one new label must have as well")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""
         strangers = strange(new.frame["label"] if new.labels is None else new.labels, new.known_labels)
         rows = int(strangers.map(bool).sum())
         counts = strangers.explode().dropna().value_counts()
+        needed = max(self.min_rows, ceil(self.share * len(strangers) - 1e-9))
+        enough = bool((counts >= needed).any())
         return Finding(
             detector=self.name,
             kind="new_labels",
-            drifted=rows >= self.min_rows,
+            drifted=enough,
             statistic=float(rows),
-            summary=_summary(counts, rows, self.min_rows),
+            summary=_summary(counts, rows, len(strangers), short=None if enough else needed),
             moved=[Moved(name=str(one), before=0.0, after=count / len(strangers)) for one, count in counts.items()],
+            examples=list(new.strangers),
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
@@ -52,17 +59,18 @@ def strange(labels: pd.Series, known_labels: tuple[str, ...]) -> pd.Series:
     label is one name, spaces and all.
     """
     known = set(known_labels)
-    if "O" in known:
-        return labels.astype(object).map(lambda label: [one for one in label.split() if one not in known])
-    return labels.astype(object).map(lambda label: [] if label in known else [label])
+    parts = str.split if "O" in known else lambda label: [label]
+    found = {label: [one for one in parts(label) if one not in known] for label in labels.unique()}
+    return labels.astype(object).map(found.__getitem__)  # rows of one label share one list
 
 
-def _summary(counts: pd.Series, rows: int, min_rows: int) -> str:
+def _summary(counts: pd.Series, rows: int, among: int, short: int | None) -> str:
+    """Return the sentence; ``short``: how many rows of one label would have been enough, where none has them."""
     if not rows:
         return "every label is known to the champion"
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     named = ", ".join(f"{label} ({count})" for label, count in ordered[:SHOWN])
     more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-    few = "" if rows >= min_rows else f"; fewer than {min_rows} rows are no alarm"
+    few = "" if short is None else f"; no one label has the {short} of {among} rows that are an alarm"
     plural = "" if rows == 1 else "s"
     return f"{rows} row{plural} with labels the champion has never seen: {named}{more}{few}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from cl.evidence import shown
-from cl.records import Drift, Experience, Finding
+from cl.records import Drift, Experience, Finding, Moved
 
 MOVED, EXAMPLES, TEXT = 8, 20, 200
-HEAD = "| class or word | in the reference | in the new rows |\n|---|---:|---:|"
+SHARES = "class or word | share in the reference | share in the new rows"
+SCORES = "class or slice | score on the reference | score on the new rows"
 
 
 def alarm_text(experience: Experience, seen: Drift, champion: str | None, texts: Callable[..., dict[str, str]]) -> str:
@@ -47,18 +48,26 @@ def findings_table(seen: Drift) -> list[dict[str, str]]:
 def _finding(finding: Finding, level: float | None, told: dict[str, str]) -> Iterable[str]:
     yield f"## {finding.detector}: {finding.kind.replace('_', ' ')}"
     yield ""
-    yield f"{finding.summary}. {_sure(finding, level)}"
+    yield f"{finding.summary}. {sure(finding, level)}"
     if finding.moved:
-        yield from ("", HEAD)
+        yield from ("", f"| {SCORES if finding.moved[0].is_score else SHARES} |", "|---|---:|---:|")
         for one in finding.moved[:MOVED]:
-            yield f"| {_cell(one.name)} | {_percent(one.before)} | {_percent(one.after)} |"
+            yield f"| {_cell(one.name)} | {_percent(one.before)} | {_after(one)} |"
     examples = [told[one] for one in finding.examples[:EXAMPLES] if one in told]
     if examples:
         yield from ("", "Rows that show it:", "")
         yield from (f"- {_cell(text)}" for text in examples)
 
 
-def _sure(finding: Finding, level: float | None) -> str:
+def _after(one: Moved) -> str:
+    """Return the share in the new rows, or the score on them with its interval."""
+    if one.low is None or one.high is None:
+        return _percent(one.after)
+    return f"{_percent(one.after)} ({100 * one.low:.1f} to {_percent(one.high)})"
+
+
+def sure(finding: Finding, level: float | None) -> str:
+    """Return how sure a finding is: its p-value beside the level that it was held against."""
     if finding.p_value is None or level is None:
         return "A rule, not a test."
     return f"{shown(finding.p_value)}, and this check may spend {level:.2g} over all detectors."

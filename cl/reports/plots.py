@@ -28,8 +28,8 @@ def icon(name: str) -> Markup:
     return Markup('<svg class="icon" viewBox="-1.25 -1.25 2.5 2.5" aria-hidden="true">{}</svg>').format(shape)
 
 
-def shares(one: Moved, among: Sequence[Moved]) -> Markup:
-    """Return two bars, the share before above the share after, at one scale with the others."""
+def bars_of(one: Moved, among: Sequence[Moved]) -> Markup:
+    """Return two bars, the share or score before above the one after, at one scale with the others."""
     most = max((share for moved in among for share in (moved.before, moved.after)), default=1.0) or 1.0
     bars = [
         f'<rect y="{y}" width="{max(0.5, 120 * share / most):.1f}" height="5" class="{style}"/>'

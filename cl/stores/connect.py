@@ -6,11 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from cl import plugins
 from cl.config import Config
-from cl.records import SPLITS
 from cl.settings import PluginSpec
 from cl.stores.dvc import DataVersions
 from cl.stores.experiences import Experiences
@@ -41,8 +38,7 @@ class Stores:
 
     def texts(self, task: PluginSpec, experience: str, ids: list[str]) -> dict[str, str]:
         """Return the texts of an experience's rows by their ids, where they are still there."""
-        rows = pd.concat([self.experiences.rows_of([experience], split) for split in SPLITS])
-        wanted = rows[rows["id"].isin(ids)]
+        wanted = self.experiences.named(experience, ids)
         return dict(zip(wanted["id"], plugins.build("tasks", task).texts(wanted), strict=True))
 
     @property

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -21,6 +25,19 @@ QUARANTINE_COLUMNS = ["id", "reason", "row"]
 
 RowsOf = Callable[[list[str], str], pd.DataFrame]
 """Returns the rows of experiences: (ids, split)."""
+
+AT_ONCE = 50_000
+"""Rows of a file in memory at once where few of them are wanted."""
+
+
+class Rows(Protocol):
+    """What finds rows of an experience without holding all of it; a place counts through the splits, in their order."""
+
+    def column(self, id: str, name: str) -> pd.DataFrame:
+        """Return one column of all rows."""
+
+    def at(self, id: str, places: np.ndarray) -> pd.DataFrame:
+        """Return all columns of the rows at some places, which ascend."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,43 @@ class Experiences:
             return self._no_rows().assign(experience=pd.Series(dtype=object))
         return pd.concat([self.rows(one, split).assign(experience=one) for one in ids], ignore_index=True)
 
+    def column(self, id: str, name: str) -> pd.DataFrame:
+        """Return one column of all rows, split after split.
+
+        Raises:
+            StoreError: there is no such experience, or a file of it is damaged.
+        """
+        return pd.concat([_read(path, lambda file: file.read([name])) for path in self._files(id)], ignore_index=True)
+
+    def at(self, id: str, places: np.ndarray) -> pd.DataFrame:
+        """Return the rows at some places, which ascend and count through the splits; the rest is not kept in memory.
+
+        Raises:
+            StoreError: there is no such experience, or a file of it is damaged.
+        """
+        rows = self.get(id).rows
+        starts = np.cumsum([0, *(rows[split] for split in SPLITS[:-1])])
+        cuts = np.searchsorted(places, starts[1:])
+        its = [part - start for part, start in zip(np.split(places, cuts), starts, strict=True)]
+        parts = [_read(path, partial(_picked, places=one)) for path, one in zip(self._files(id), its, strict=True)]
+        return pd.concat(parts, ignore_index=True)
+
+    def named(self, id: str, rows: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of some ids, as far as they are there; the rest is not kept in memory.
+
+        Raises:
+            StoreError: there is no such experience, or a file of it is damaged.
+        """
+        wanted = pa.array(rows, pa.string())
+
+        def filtered(file: pq.ParquetFile) -> pa.Table:
+            batches = file.iter_batches(AT_ONCE)
+            return pa.Table.from_batches(
+                [one.filter(pc.is_in(one["id"], wanted)) for one in batches], file.schema_arrow
+            )
+
+        return pd.concat([_read(path, filtered) for path in self._files(id)], ignore_index=True)
+
     def quarantined(self, id: str) -> pd.DataFrame:
         """Return the rows that were set aside: id, reason, and the raw row as JSON; none is an empty frame.
 
@@ -96,6 +150,10 @@ class Experiences:
         """Return the id of an experience that comes after all others."""
         last = max((_number(one) for one in self._ids()), default=0)
         return f"{last + 1:04d}-{slug(name)}"
+
+    def _files(self, id: str) -> list[Path]:
+        self.get(id)
+        return [self.project.experiences / id / f"{split}.parquet" for split in SPLITS]
 
     def _ids(self) -> list[str]:
         folder = self.project.experiences
@@ -121,9 +179,24 @@ def _number(id: str) -> int:
     return int(id.split("-", 1)[0])
 
 
+def _picked(file: pq.ParquetFile, places: np.ndarray) -> pa.Table:
+    """Return the rows of a file at some places, a batch after the other."""
+    passed, parts = 0, []
+    for batch in file.iter_batches(AT_ONCE):
+        low, high = np.searchsorted(places, [passed, passed + len(batch)])
+        parts.append(batch.take(pa.array(places[low:high] - passed)))
+        passed += len(batch)
+    return pa.Table.from_batches(parts, file.schema_arrow)
+
+
 def _frame(path: Path) -> pd.DataFrame:
+    return _read(path, lambda file: file.read())
+
+
+def _read(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pd.DataFrame:
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return read(file).to_pandas()
     except FileNotFoundError:
         raise StoreError(f"{path}: is missing; {_remedy()}") from None
     except (OSError, pa.ArrowException) as error:

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import chi2_contingency
 
 from cl.detectors import Snapshot
-from cl.detectors.label_mix import LabelMix, chi_squared
+from cl.detectors.label_mix import LabelMix, chi_squared, thinned
 
 
 def labelled(counts: dict[str, int], known: tuple[str, ...] = ("card", "fee", "loan")) -> Snapshot:
@@ -38,12 +38,26 @@ def test_new_labels_are_left_to_their_own_detector() -> None:
     assert "brand new" not in finding.summary
 
 
+def test_rows_of_new_labels_are_not_among_those_that_show_it() -> None:
+    shown = LabelMix().shows(labelled({"loan": 20, "fee": 10}), labelled({"loan": 5, "fee": 15, "gift": 80}))
+    assert shown[-1] == -1.0 and shown[:20].max() < 0.05
+
+
 def test_the_p_value_is_close_to_the_chi_squared_tests_where_that_one_holds() -> None:
     table = pd.DataFrame({"reference": [300, 250, 180], "new": [120, 130, 110]}, index=["loan", "fee", "card"])
     textbook = chi2_contingency(table.to_numpy(), correction=False)
     finding = detect(labelled(table["reference"].to_dict()), labelled(table["new"].to_dict()))
     assert chi_squared(table) == pytest.approx(textbook.statistic)
     assert finding.p_value == pytest.approx(textbook.pvalue, abs=0.02)
+
+
+def test_thinned_sides_have_as_many_rows_of_each_label_and_keep_the_share_of_new_ones() -> None:
+    before, after = labelled({"loan": 50, "fee": 10, "card": 4}), labelled({"loan": 20, "fee": 30, "gift": 10})
+    old, new = thinned(before, after, seed=0)
+    assert old.frame["label"].value_counts().to_dict() == {"loan": 20, "fee": 10}
+    assert new.frame["label"].value_counts().to_dict() == {"loan": 20, "fee": 10, "gift": 6}
+    assert len(old.embeddings) == 30 and len(new.embeddings) == 36
+    assert not thinned(labelled({"loan": 3}), labelled({"gift": 3}), seed=0)[0].frame.size
 
 
 def test_many_labels_with_few_rows_each_raise_no_false_alarm() -> None:

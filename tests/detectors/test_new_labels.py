@@ -11,7 +11,7 @@ def labelled(labels: list[str], known: tuple[str, ...]) -> Snapshot:
     return Snapshot(pd.DataFrame({"label": labels}), np.zeros((len(labels), 0), dtype=np.float32), known)
 
 
-def detect(new: Snapshot, **fields: int):
+def detect(new: Snapshot, **fields: float):
     return NewLabels(**fields).detect(labelled(["loan"] * 9, ("loan",)), new, alpha=0.01, seed=0)
 
 
@@ -25,7 +25,21 @@ def test_three_rows_of_a_new_label_are_an_alarm_that_names_it() -> None:
 def test_one_slip_of_the_pen_is_no_alarm_but_is_told() -> None:
     finding = detect(labelled(["loan"] * 40 + ["laon"], ("loan",)))
     assert not finding.drifted
-    assert "laon (1); fewer than 3 rows are no alarm" in finding.summary
+    assert finding.summary.endswith("laon (1); no one label has the 3 of 41 rows that are an alarm")
+
+
+def test_three_different_slips_of_the_pen_are_no_alarm() -> None:
+    finding = detect(labelled(["loan"] * 40 + ["laon", "lona", "olan"], ("loan",)))
+    assert not finding.drifted and finding.statistic == 3
+
+
+def test_the_more_rows_the_more_of_one_new_label_it_takes() -> None:
+    many = ["loan"] * 9_990
+    assert detect(labelled([*many, *["lost card"] * 10], ("loan",))).drifted
+    finding = detect(labelled([*many, *["laon"] * 9, "lona"], ("loan",)))
+    assert not finding.drifted
+    assert finding.summary.endswith("laon (9), lona (1); no one label has the 10 of 10000 rows that are an alarm")
+    assert detect(labelled([*many, *["laon"] * 3], ("loan",)), share=0.0).drifted
 
 
 def test_how_many_rows_it_takes_is_a_field() -> None:

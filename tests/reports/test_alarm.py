@@ -28,7 +28,16 @@ def test_an_alarm_says_which_detector_how_sure_what_moved_and_shows_rows() -> No
     assert "p = 0.0001, and this check may spend 0.01" in text
     assert "| fee \\| late | 50.0 % | 12.5 % |" in text
     assert "- where is &lt;b>my&lt;/b> # fee" in text, "a row breaks neither the list nor the page"
+    assert "| class or word | share in the reference | share in the new rows |" in text
     assert "gone" not in text
+
+
+def test_a_slice_has_a_score_with_its_interval_and_no_share() -> None:
+    fell = Moved(name="loan", before=0.92, after=0.78, low=0.703, high=0.809)
+    seen = SEEN.model_copy(update={"findings": [LOUD.model_copy(update={"moved": [fell]})]})
+    text = alarm_text(MAY, seen, "3", lambda experience, ids: {})
+    assert "| class or slice | score on the reference | score on the new rows |" in text
+    assert "| loan | 92.0 % | 78.0 % (70.3 to 80.9 %) |" in text
 
 
 def test_the_table_of_detectors_has_the_quiet_ones_too() -> None:

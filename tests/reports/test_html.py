@@ -21,6 +21,7 @@ from cl.records import (
     Finding,
     GateReport,
     LedgerEntry,
+    Moved,
     Promotion,
     Score,
     Training,
@@ -255,7 +256,10 @@ class Page(HTMLParser):
 
 def written(path: Path, cycles: list[Cycle], entries: list[LedgerEntry], **given: object) -> str:
     quarantine = given.get("quarantine", {})
-    made = write_report(cycles, entries, path / "deep" / "index.html", name="support-topics", quarantine=quarantine)
+    texts = given.get("texts", lambda experience, ids: {})
+    made = write_report(
+        cycles, entries, path / "deep" / "index.html", name="support-topics", quarantine=quarantine, texts=texts
+    )
     return made.read_text(encoding="utf-8")
 
 
@@ -283,6 +287,54 @@ def test_hostile_names_are_shown_as_text_in_pictures_and_tables(tmp_path, six_mo
     assert "<script" not in text and "<img" not in text
     for picture in (heat_map({"<b>": {"<b>": 0.5}}), bars({"<b>": 0.1}), timeline(strange)):
         assert "<b>" not in picture and "<script" not in picture
+
+
+def alarmed(*moved: Moved, drifted: bool = True) -> Cycle:
+    """A cycle with one finding that has moved so, and twenty rows that show it."""
+    one = experience(3)
+    finding = Finding(
+        detector="performance",
+        kind="performance",
+        drifted=drifted,
+        p_value=0.0004,
+        summary="the champion's score fell",
+        moved=list(moved),
+        examples=[f"row-{at}" for at in range(20)],
+    )
+    seen = Drift(experience=one.id, drifted=drifted, findings=[finding], level=0.0025)
+    return cycle(one, seen, before="1", reasons=["drift"])
+
+
+def told(experience: str, ids: list[str]) -> dict[str, str]:
+    return {id: f"text of {id} {HOSTILE}" for id in ids if id != "row-19"}
+
+
+def plain(page: str) -> str:
+    """Return a page's text, its cells a space apart."""
+    return " ".join(re.sub("<[^>]*>", " ", page).split())
+
+
+def test_an_alarm_shows_what_moved_how_sure_it_is_and_twenty_rows(tmp_path) -> None:
+    seen = alarmed(Moved(name=HOSTILE, before=0.5, after=0.125), Moved(name="fee", before=0.1, after=0.25))
+    text = written(tmp_path, [seen], [], texts=told)
+    page = Page(text)
+    words = plain(text)
+    assert "p = 0.0004, and this check may spend 0.0025 over all detectors." in words
+    assert "Class or word share in the reference share in the new rows" in words
+    assert "fee 10.0% 25.0%" in words
+    widths = re.findall(r'<rect y="\d" width="([\d.]+)" height="5" class="(was|is)"/>', text)
+    assert widths == [("120.0", "was"), ("30.0", "is"), ("24.0", "was"), ("60.0", "is")], "all bars have one scale"
+    assert all(f"text of row-{at} " in words for at in range(19)) and "row-19 (no longer there)" in words
+    assert not {"script", "img"} & set(page.tags) and not page.handlers and not page.open
+
+
+def test_a_slice_that_fell_is_shown_with_its_score_and_interval(tmp_path) -> None:
+    fell = Moved(name="loan", before=0.92, after=0.78, low=0.703, high=0.809)
+    for drifted in (True, False):
+        text = plain(written(tmp_path, [alarmed(fell, drifted=drifted)], []))
+        assert "Class or slice score in the reference score in the new rows" in text
+        assert "loan 92.0% 78.0% (70.3% to 80.9%)" in text
+        assert ("classes and slices that fell most" in text) is not drifted, "without an alarm it is there, folded up"
 
 
 def test_every_link_of_the_contents_leads_somewhere(tmp_path, six_months, ledger) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -44,6 +45,17 @@ def test_rows_of_several_experiences_follow_each_other(store) -> None:
     assert list(store.rows_of(ids, "train").columns) == ["id", "text", "label", "date"]
     assert len(past) == sum(store.get(one).rows["train"] for one in ids) == len(store.rows_of(ids, "train"))
     assert store.rows("0001-one", "test")["date"].isna().all()
+
+
+def test_some_rows_are_found_without_reading_all_of_them(store, monkeypatch) -> None:
+    monkeypatch.setattr("cl.stores.experiences.AT_ONCE", 7)
+    whole = pd.concat([store.rows("0001-one", split) for split in ("train", "validation", "test")], ignore_index=True)
+    assert store.column("0001-one", "label").equals(whole[["label"]])
+    every = np.arange(40)
+    for places in (every, every[::3], every[-1:], every[:0]):
+        pd.testing.assert_frame_equal(store.at("0001-one", places), whole.iloc[places].reset_index(drop=True))
+    named = store.named("0001-one", [whole["id"][39], whole["id"][3], "gone"])
+    pd.testing.assert_frame_equal(named, whole.iloc[[3, 39]].reset_index(drop=True))
 
 
 def test_rows_of_no_experience_are_an_empty_frame(store) -> None:
