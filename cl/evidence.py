@@ -100,7 +100,7 @@ def is_gone(p_value: float, expected: float) -> bool:
     from scipy.stats import chi2, norm
 
     found, told = (float(np.sqrt(chi2.isf(max(one, SMALLEST_P), 1))) for one in (p_value, expected))
-    return found <= told - norm.isf(0.1)
+    return bool(found <= told - norm.isf(0.1))
 
 
 def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
