@@ -18,8 +18,9 @@ class MAS(Strategy):
 
     A parameter's importance is the mean over rows of the absolute gradient of the squared length of that row's
     logits; it needs no labels. The penalty is ``strength * sum_i importance_i (theta_i - anchor_i)^2``; importance
-    adds up over experiences, as in the paper, unless ``decay`` lets the older fade. Where we differ: a sentence's
-    length is that over all its words with a tag, and the rows are a sample of the new ones.
+    adds up over experiences, as in the paper, unless ``decay`` lets the older fade. It is no loss, so that ``strength``
+    has no unit such as EWC's rows: it is to be tried. Where we differ: a sentence's length is that over all its words
+    with a tag, and the rows are a sample of the new ones.
     """
 
     holds: ClassVar[str | None] = "weights"

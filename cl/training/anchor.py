@@ -11,19 +11,25 @@ if TYPE_CHECKING:
 
 
 def pull(update: Update, *, importance: str, strength: float) -> torch.Tensor | None:
-    """Return ``strength / 2 * sum_i importance_i (theta_i - anchor_i)^2``, or None before there is an anchor.
+    """Return ``strength / 2 * sum_i importance_i (theta_i - anchor_i)^2``, or None before there is an anchor."""
+    import torch
+
+    found = distances(update, importance=importance)
+    return strength / 2 * torch.stack(list(found.values())).sum() if found else None
+
+
+def distances(update: Update, *, importance: str) -> dict[str, torch.Tensor]:
+    """Return ``sum_i importance_i (theta_i - anchor_i)^2`` of every parameter that moves and has an anchor.
 
     ``importance`` names the state's tensors ``IMPORTANCE.PARAMETER``; the anchors are ``anchor.PARAMETER``.
     """
-    import torch
-
-    terms, tensors = [], update.state.tensors
+    found, tensors = {}, update.state.tensors
     for name, parameter in update.learner.parameters():
         if f"{importance}.{name}" in tensors:
             weight = tensors[f"{importance}.{name}"].to(parameter.device)
             anchor = tensors[f"anchor.{name}"].to(parameter.device)
-            terms.append((weight * (parameter - anchor).square()).sum())
-    return strength / 2 * torch.stack(terms).sum() if terms else None
+            found[name] = (weight * (parameter - anchor).square()).sum()
+    return found
 
 
 def dropped(update: Update, new: dict[str, torch.Tensor], *, importance: str, decay: float) -> dict[str, torch.Tensor]:

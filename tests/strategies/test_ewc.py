@@ -6,6 +6,7 @@ import torch
 from cl.strategies import State
 from cl.strategies.ewc import EWC
 from cl.training import anchor
+from cl.training.inference import token_loss
 from cl.training.learner import grown
 
 
@@ -32,6 +33,75 @@ def test_fisher_information_adds_up_online(learner, update_of, sentences) -> Non
     for key, value in once.tensors.items():
         if key.startswith("fisher."):
             torch.testing.assert_close(twice.tensors[key], 1.5 * value)
+
+
+@pytest.fixture
+def undecided(learner):
+    """A learner to whom both labels are equally likely, whatever the row: p (1 - p) is 1/4 for both biases."""
+    with torch.no_grad():
+        learner.head.blocks[0].weight.zero_()
+        learner.head.blocks[0].bias.zero_()
+    return learner
+
+
+def lifted(learner, by: float) -> None:
+    with torch.no_grad():
+        learner.head.blocks[0].bias[0] += by
+
+
+def expected_loss(learner) -> torch.Tensor:
+    """What a past row loses in the mean over its labels, each of which had probability 1/2."""
+    return -learner.head.blocks[0].bias.log_softmax(0).mean()
+
+
+def test_at_strength_1_the_penalty_is_the_expected_rise_of_one_past_rows_loss(undecided, update_of, sentences) -> None:
+    rows = sentences(["loan", "fee"], 16)
+    state = EWC().remember(update_of(undecided, rows))
+    assert state.tensors["fisher.head.blocks.0.bias"].tolist() == pytest.approx([0.25, 0.25])
+    before = float(expected_loss(undecided))
+    lifted(undecided, 0.2)
+    penalty = float(EWC(strength=1.0).penalty(update_of(undecided, rows, state), None))
+    assert penalty == pytest.approx(0.25 / 2 * 0.2**2)
+    assert float(expected_loss(undecided)) - before == pytest.approx(penalty, rel=0.01)
+
+
+def test_the_strength_is_past_rows_for_each_new_row(undecided, update_of, step_of, sentences) -> None:
+    """4 new rows at strength 3 pull as 4 new rows beside 12 past ones: the loss that is learnt is a mean."""
+    rows, bias = sentences(["loan", "fee"], 16), undecided.head.blocks[0].bias
+    state = EWC().remember(update_of(undecided, rows))
+    lifted(undecided, 0.1)
+    new = step_of(undecided, sentences(["loan"], 4, seed=5))
+    mean = token_loss(new.logits, new.batch.targets)
+    ours = mean + EWC(strength=3.0).penalty(update_of(undecided, rows, state), None)
+    rows_apart = torch.nn.functional.cross_entropy(new.logits, new.batch.targets, reduction="sum")
+    (together,) = torch.autograd.grad(rows_apart + 12 * expected_loss(undecided), bias, retain_graph=True)
+    (found,) = torch.autograd.grad(ours, bias)
+    assert 4 * float(found[0]) == pytest.approx(float(together[0]), rel=0.01)
+
+
+def test_the_quadratic_adds_up_over_experiences_and_the_tolerance_is_for_their_mean(
+    undecided, update_of, sentences
+) -> None:
+    rows, state = sentences(["loan", "fee"], 16), State()
+    for _ in range(3):
+        state = EWC(decay=0.5).remember(update_of(undecided, rows, state))
+    assert float(state.tensors["weight.head.blocks.0.bias"]) == 1 + 0.5 + 0.25
+    lifted(undecided, 0.2)
+    one = 0.25 / 2 * 0.2**2
+    assert float(EWC(strength=1.0).penalty(update_of(undecided, rows, state), None)) == pytest.approx(1.75 * one)
+    for tolerance, rises in ((1.1 * one, False), (0.9 * one, True)):
+        update = update_of(undecided, rows, state)
+        found = EWC(strength=3.0, tolerance=tolerance).penalty(update, None)
+        assert float(found) == pytest.approx(3.0 * one)
+        assert (float(update.scratch["multiplier"]) > 3.0) is rises
+
+
+def test_a_part_of_the_head_that_came_later_is_the_mean_of_fewer_experiences(learner, update_of, sentences) -> None:
+    rows = sentences(["loan", "fee"], 8)
+    state = EWC(decay=1.0).remember(update_of(learner, rows))
+    wider = grown(learner, ["box"], seed=2)
+    state = EWC(decay=1.0).remember(update_of(wider, rows, state))
+    assert [float(state.tensors[f"weight.head.blocks.{at}.bias"]) for at in (0, 1)] == [2.0, 1.0]
 
 
 def test_a_head_that_grew_is_free_where_it_is_new(learner, update_of, sentences) -> None:
