@@ -19,12 +19,16 @@ LEAST, MOST = 1e-2, 1e8
 
 
 class EWC(Strategy):
-    """Online EWC (Schwarz et al., 2018, section 3.2; EWC: Kirkpatrick et al., 2017, equation 3).
+    """EWC (Kirkpatrick et al., 2017, equation 3) in its online form (Schwarz et al., 2018, section 3.2).
 
     The penalty is ``strength / 2 * sum_i F_i (theta_i - anchor_i)^2``. F is the diagonal Fisher information, the mean
     over rows of squared per-row gradients; after each experience ``F <- decay * F + F_new`` and the anchor moves to
-    the weights just learnt. For one experience half the sum is how many nats the loss of one of its rows is expected to
-    rise by; for several it is the sum of that over them, the older counting less: up to ``1 / (1 - decay)`` of them.
+    the weights just learnt, as Schwarz et al. have it. With ``anchor: each`` every experience is held where it was
+    learnt itself: the sum of Kirkpatrick et al. (with ``decay: 1``), exactly, and in the memory of one, for a sum of
+    quadratics is a quadratic around their weighted mean.
+
+    For one experience half the sum over i is how many nats the loss of one of its rows is expected to rise by; for
+    several it is the sum of that over them, the older counting less: up to ``1 / (1 - decay)`` of them.
 
     The loss that it is added to is a mean over a batch, so ``strength`` is past rows for each new row, of every
     experience: 2,000 beside 1,000 new rows holds as 2,000,000 past rows would. Where words are tagged, the loss is a
@@ -47,6 +51,10 @@ class EWC(Strategy):
         "strength then begins at the one given",
     )
     decay: float = Field(0.95, ge=0, le=1, description="How much of the older Fisher information stays (gamma)")
+    anchor: Literal["last", "each"] = Field(
+        "last",
+        description="What is held: the weights last learnt (online EWC), or each experience's own (EWC)",
+    )
     fisher_rows: int = Field(512, ge=1, description="Rows that the Fisher information is estimated on, at most")
     fisher: Literal["empirical", "true"] = Field(
         "true",
@@ -78,9 +86,12 @@ class EWC(Strategy):
         lesson = update.lesson
         chosen = lesson.rng.permutation(len(lesson.rows))[: self.fisher_rows]
         new = diagonal_fisher(update.learner, lesson.rows.iloc[sorted(chosen)], labels=self.fisher, rng=lesson.rng)
-        tensors = anchor.dropped(update, new, importance="fisher", decay=self.decay)
-        for name in new:
-            tensors[f"weight.{name}"] = 1 + self.decay * update.state.tensors.get(f"weight.{name}", torch.zeros(()))
+        old, tensors = update.state.tensors, anchor.dropped(update, new, importance="fisher", decay=self.decay)
+        for name, fisher in new.items():
+            tensors[f"weight.{name}"] = 1 + self.decay * old.get(f"weight.{name}", torch.zeros(()))
+            if self.anchor == "each" and (before := old.get(f"anchor.{name}")) is not None:
+                own, total = tensors[f"anchor.{name}"], tensors[f"fisher.{name}"]
+                tensors[f"anchor.{name}"] = anchor.centre(before, own, importance=fisher.cpu(), total=total)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 
 

@@ -40,3 +40,15 @@ def dropped(update: Update, new: dict[str, torch.Tensor], *, importance: str, de
         tensors[f"{importance}.{name}"] = new[name].cpu() if old is None else decay * old + new[name].cpu()
         tensors[f"anchor.{name}"] = parameter.detach().cpu().clone()
     return tensors
+
+
+def centre(old: torch.Tensor, now: torch.Tensor, *, importance: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    """Return where the sum of two quadratics is least: the mean of old and new anchor, weighted by importance.
+
+    ``sum_k F_k (theta - theta_k)^2`` is ``(sum_k F_k) (theta - mean)^2`` and a constant, so that one anchor stands for
+    all. ``importance`` is that of the new one, ``total`` that of both; where nothing matters, it is the new one.
+    """
+    import torch
+
+    share = torch.where(total > 0, importance / total, 1.0)
+    return torch.lerp(old, now, share)

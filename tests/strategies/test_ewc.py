@@ -96,6 +96,49 @@ def test_the_quadratic_adds_up_over_experiences_and_the_tolerance_is_for_their_m
         assert (float(update.scratch["multiplier"]) > 3.0) is rises
 
 
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_with_an_anchor_each_the_gradient_is_that_of_the_sum_over_experiences(
+    decay, learner, update_of, sentences
+) -> None:
+    """Kirkpatrick's equation 3 with two old tasks, their Fisher information and weights kept apart."""
+    ewc, named = EWC(strength=3.0, decay=decay, anchor="each"), list(learner.parameters())
+    state, apart = State(), []
+    for seed in (1, 2):
+        rows = sentences(["loan", "fee"], 12, seed=seed)
+        own = ewc.remember(update_of(learner, rows)).tensors  # of this experience alone
+        apart.append((own, decay ** (2 - seed)))
+        state = ewc.remember(update_of(learner, rows, state))
+        with torch.no_grad():
+            for _, parameter in named:
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    quadratics = [
+        share * (own[f"fisher.{name}"] * (parameter - own[f"anchor.{name}"]).square()).sum()
+        for own, share in apart
+        for name, parameter in named
+    ]
+    moving = [parameter for _, parameter in named]
+    expected = torch.autograd.grad(3.0 / 2 * torch.stack(quadratics).sum(), moving)
+    found = torch.autograd.grad(ewc.penalty(update_of(learner, rows, state), None), moving)
+    for (name, _), one, other in zip(named, found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()), msg=name)
+
+
+def test_two_anchors_by_hand() -> None:
+    """Of importance 3 and 1; none and 2; none at all; 2 and none."""
+    old, now = torch.tensor([0.0, 0.0, 0.0, 5.0]), torch.tensor([4.0, 4.0, 4.0, 4.0])
+    new, total = torch.tensor([1.0, 2.0, 0.0, 0.0]), torch.tensor([4.0, 2.0, 0.0, 2.0])
+    assert anchor.centre(old, now, importance=new, total=total).tolist() == [1.0, 4.0, 4.0, 5.0]
+
+
+def test_online_the_anchor_is_where_we_are(learner, update_of, sentences) -> None:
+    rows = sentences(["loan", "fee"], 8)
+    state = EWC().remember(update_of(learner, rows))
+    with torch.no_grad():
+        learner.head.blocks[0].bias.add_(1.0)
+    state = EWC().remember(update_of(learner, rows, state))
+    assert torch.equal(state.tensors["anchor.head.blocks.0.bias"], learner.head.blocks[0].bias)
+
+
 def test_a_part_of_the_head_that_came_later_is_the_mean_of_fewer_experiences(learner, update_of, sentences) -> None:
     rows = sentences(["loan", "fee"], 8)
     state = EWC(decay=1.0).remember(update_of(learner, rows))
