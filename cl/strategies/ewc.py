@@ -36,9 +36,10 @@ class EWC(Strategy):
 
     With a ``tolerance`` the strength is set from data instead of by guess: it is the multiplier of the constraint that
     the loss of a past row, of a past sentence where words are tagged, is expected to rise by no more than this in the
-    mean over experiences; it grows while the rise is beyond it and falls while it is not (Rezende and Viola, 2018,
-    algorithm 1). EWC keeps what shared classes need; when every experience brings classes of its own, no quadratic
-    keeps the old ones from being outshouted, and replay is what helps.
+    mean over experiences (from their common mean, with ``anchor: each``); it grows while the rise is beyond it and
+    falls while it is not (Rezende and Viola, 2018, algorithm 1). EWC keeps what shared classes need; when every
+    experience brings classes of its own, no quadratic keeps the old ones from being outshouted, and replay is what
+    helps.
     """
 
     holds: ClassVar[str | None] = "weights"
@@ -60,6 +61,11 @@ class EWC(Strategy):
         "true",
         description="Gradients for the labels given (empirical) or for labels drawn from the model (true)",
     )
+
+    def begin(self, update: Update) -> None:
+        """Hold what the last experience left, or each one's own weights."""
+        if self.anchor == "last":
+            anchor.begin(update)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return half the strength times the Fisher-weighted squared distance from the anchor."""

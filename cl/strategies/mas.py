@@ -29,6 +29,10 @@ class MAS(Strategy):
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older importance stays; the paper's sum is 1")
     sampled: int = Field(512, ge=1, description="Rows that the importance is estimated on, at most")
 
+    def begin(self, update: Update) -> None:
+        """Hold what the last experience left."""
+        anchor.begin(update)
+
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the strength times the squared distance from the anchor, weighted by importance."""
         return anchor.pull(update, importance="importance", strength=2 * self.strength)

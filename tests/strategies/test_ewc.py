@@ -26,6 +26,30 @@ def test_nothing_is_held_before_the_first_experience_and_nothing_at_the_anchor(l
     assert float(ewc.penalty(update_of(learner, rows, state), None)) == 0.0
 
 
+def test_what_is_held_are_the_weights_that_the_update_begins_with(learner, update_of, sentences) -> None:
+    """Such as those that a LoRA has been merged into since; with an anchor each, the experience's own."""
+    rows = sentences(["loan", "fee"], 16)
+    state = EWC().remember(update_of(learner, rows))
+    with torch.no_grad():
+        learner.head.blocks[0].bias.add_(torch.tensor([0.5, 0.0]))
+    for kept, held in (("last", True), ("each", False)):
+        ewc, update = EWC(anchor=kept), update_of(learner, rows, state)
+        ewc.begin(update)
+        assert (float(ewc.penalty(update, None).detach()) == 0.0) is held
+
+
+def test_what_does_not_move_this_time_keeps_its_fisher_information_and_its_anchor(
+    learner, update_of, sentences
+) -> None:
+    rows = sentences(["loan", "fee"], 16)
+    before = EWC().remember(update_of(learner, rows)).tensors
+    learner.encoder.requires_grad_(False)
+    after = EWC().remember(update_of(learner, rows, State(tensors=before))).tensors
+    assert after.keys() == before.keys()
+    for key, one in before.items():
+        assert torch.equal(after[key], one) is (".encoder." in key or key.startswith("anchor."))
+
+
 def test_fisher_information_adds_up_online(learner, update_of, sentences) -> None:
     ewc, rows = EWC(decay=0.5, fisher="empirical"), sentences(["loan", "fee"], 16)
     once = ewc.remember(update_of(learner, rows))
