@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModel, DebertaV2Config, MPNetConfig
 
+from cl.training.batching import by_length, collate
 from cl.training.fisher import diagonal_fisher
 from cl.training.inference import token_loss
 from cl.training.learner import freeze, grown, new_learner
@@ -131,6 +132,37 @@ def test_relative_positions_that_all_rows_share_are_measured_as_the_loop_does(ti
         expected = brute_force(learner, given)
         assert max(float(one.max()) for key, one in expected.items() if ".rel" in key) > 1e-6
         assert_same(ours, expected)
+
+
+def test_the_true_fisher_is_the_empirical_one_of_the_labels_that_were_drawn(tiny_config, rows) -> None:
+    learner = make_learner(tiny_config(), rows)
+    encoded = learner.encode(rows)
+    (order,) = by_length([len(one.input_ids) for one in encoded], len(rows))
+    batch = collate(learner.task, encoded, order, learner.tokenizer.pad_token_id, learner.device)
+    chance = torch.Generator().manual_seed(int(np.random.default_rng(5).integers(2**31)))
+    drawn = torch.multinomial(learner.logits(batch.input_ids, batch.mask).softmax(-1), 1, generator=chance)
+    labels = pd.Series([learner.labels[int(one)] for one in drawn], index=order)
+    assert 4 < sum(labels[at] == rows["label"][at] for at in order) < 19  # they are other labels than those given
+    ours = diagonal_fisher(learner, rows, labels="true", rng=np.random.default_rng(5), rows_at_once=len(rows))
+    assert_same(ours, brute_force(learner, rows.assign(label=labels)))
+
+
+def test_the_true_fisher_of_the_heads_bias_is_the_sum_over_all_labels(tiny_config, tiny_model, rows) -> None:
+    """sum_y p_y (p - onehot(y))^2, in the mean over rows; draws come to it."""
+    learner = make_learner(tiny_config(model={"name": str(tiny_model), "tuning": "head", "dropout": 0.0}), rows)
+    with torch.no_grad():
+        learner.head.blocks[0].bias.copy_(torch.tensor([0.5, 0.0, -0.5]))
+    exact = torch.zeros(3)
+    for one in learner.encode(rows):
+        ids = torch.tensor([one.input_ids])
+        p = learner.logits(ids, torch.ones_like(ids))[0].softmax(-1).detach()
+        exact += sum(p[y] * (p - torch.eye(3)[y]) ** 2 for y in range(3)) / len(rows)
+    many, rng = pd.concat([rows] * 40, ignore_index=True), np.random.default_rng(0)
+    drawn = [diagonal_fisher(learner, many, labels="true", rng=rng, rows_at_once=256) for _ in range(20)]
+    found = [one["head.blocks.0.bias"] for one in drawn]
+    assert torch.stack(found).mean(0).tolist() == pytest.approx(exact.tolist(), rel=0.05)
+    given = diagonal_fisher(learner, rows, labels="empirical", rng=rng)["head.blocks.0.bias"]
+    assert given.tolist() != pytest.approx(exact.tolist(), rel=0.1)
 
 
 def test_the_true_fisher_of_a_sure_model_is_small(tiny_config, rows) -> None:
