@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from cl import plugins
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.records import Training
 from cl.stores.experiences import RowsOf
-from cl.strategies import Lesson, State, Update
-from cl.training.learner import Learner, grown, load_learner, new_learner, retuned, save_learner
+from cl.strategies import Lesson, State, Strategy, Update
+from cl.training.learner import Learner, added, grown, load_learner, new_learner, retuned, save_learner
 from cl.training.loop import learn
 from cl.training.version import load_states, save_states
 
 VALIDATION_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an update starts: the labels that the champion knows, and the parameters that have been merged since."""
+
+    learner: Learner
+    known: list[str] = field(default_factory=list)
+    merged: frozenset[str] = frozenset()
 
 
 def train(
@@ -42,26 +53,27 @@ def train(
     seed = seed_for(config.seed, new)
     torch.manual_seed(seed)
     rows, strategies = rows_of(new, "train"), config.built
-    learner, known = _start(config, champion, afresh=any(one.restarts() for one in strategies))
-    learner = grown(learner, learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed)
+    start = _start(config, champion, afresh=any(one.restarts() for one in strategies))
+    learner = grown(start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed)
     lesson = Lesson(
         rows=rows,
         past=lambda: rows_of(past, "train"),
         rng=np.random.default_rng(seed),
         validation=_validation_rows(rows_of, past + new, seed),
-        known=len(known),
+        known=len(start.known),
     )
-    states = load_states(champion) if champion else {}
+    states = _without(load_states(champion) if champion else {}, start.merged)
     updates = [(one, Update(states.get(one.name, State()), lesson, learner)) for one in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     learner, result, updates = learn(learner, lesson, updates, config.training, checkpoint=checkpoint)
-    save(learner, {one.name: one.remember(update) for one, update in updates}, folder)
+    after = {one.name: one.remember(update) for one, update in updates}
+    save(learner, _idle(states, strategies) | after, folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return Training(
         challenger=str(folder),
         experiences=new,
-        labels_added=[label for label in learner.labels if label not in known],
+        labels_added=[label for label in learner.labels if label not in start.known],
         epochs=result.epochs,
         steps=result.steps,
         rows_new=len(rows),
@@ -72,19 +84,42 @@ def train(
     )
 
 
-def _start(config: Config, champion: Path | None, *, afresh: bool) -> tuple[Learner, list[str]]:
-    """Return the learner that this update starts from, and the labels that the champion knows."""
+def _start(config: Config, champion: Path | None, *, afresh: bool) -> Start:
+    """Return the learner that this update starts from: pretrained, or the champion in the tuning asked for."""
     if champion is None:
-        return new_learner(config), []
+        return Start(new_learner(config))
     before = load_learner(champion)
     if before.is_closed and not any(one.closed for one in config.built) and not afresh:
         raise ConfigError(
             "strategy: the champion's head was solved in closed form and cannot be trained on; keep a closed form "
             "(ranpac, slda, ncm), or start again with {name: joint, restart: true}"
         )
-    if not afresh:
-        return retuned(before, config.model), before.labels
-    return grown(new_learner(config), before.labels, seed=config.seed), before.labels
+    if afresh:
+        return Start(grown(new_learner(config), before.labels, seed=config.seed), before.labels)
+    merged = added(before) if before.settings.tuning != config.model.tuning else frozenset()
+    return Start(retuned(before, config.model), before.labels, merged)
+
+
+def _without(states: dict[str, State], merged: frozenset[str]) -> dict[str, State]:
+    """Return the states without tensors of parameters that are no more: a later LoRA has others under their names."""
+    return {
+        name: replace(
+            state, tensors={key: one for key, one in state.tensors.items() if key.partition(".")[2] not in merged}
+        )
+        for name, state in states.items()
+    }
+
+
+def _idle(states: dict[str, State], strategies: list[Strategy]) -> dict[str, State]:
+    """Return the states of strategies that had no part in this update, for a later one that they have a part in.
+
+    Left behind are sums of closed forms, which have to be over all rows, and after a start from pretrained weights
+    what held on to the champion.
+    """
+    used, afresh = {one.name for one in strategies}, any(one.restarts() for one in strategies)
+    idle = [name for name in plugins.names("strategies") if name in states and name not in used]
+    kinds = {name: plugins.find("strategies", name) for name in idle}
+    return {name: states[name] for name, kind in kinds.items() if not (kind.closed or (afresh and kind.holds))}
 
 
 def save(learner: Learner, states: dict[str, State], folder: Path) -> None:

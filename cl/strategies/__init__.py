@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cl import plugins
 from cl.plugins import Plugin
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """What a strategy carries from one experience to the next: rows, and named tensors."""
+    """What a strategy carries from one experience to the next: rows, and named tensors.
+
+    It stays with the version through updates that the strategy has no part in.
+    """
 
     rows: pd.DataFrame | None = None
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -51,13 +54,15 @@ class Lesson:
 class Update:
     """One strategy's view of one experience that is being learnt.
 
-    ``scratch`` holds tensors for this update alone; a checkpoint saves them with the optimiser.
+    ``scratch`` holds tensors for this update alone; a checkpoint saves them with the optimiser. ``cache`` holds what is
+    made once for all steps and can be made anew, such as copies on the learner's device.
     """
 
     state: State
     lesson: Lesson
     learner: Learner
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class LwF(Strategy):
         known = update.lesson.known
         if known:
             logits = [own[:, :known] for own in record(update.learner, update.lesson.rows)]
-            update.scratch["logits"] = torch.cat(logits)
+            update.scratch["logits"] = torch.cat(logits).to(update.learner.device)
             update.scratch["ends"] = torch.tensor([len(own) for own in logits]).cumsum(0)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
@@ -47,14 +47,22 @@ class LwF(Strategy):
 
         if "logits" not in update.scratch:
             return None
-        places = dict(zip(update.lesson.rows["id"], range(len(update.lesson.rows)), strict=True))
-        logits, ends = update.scratch["logits"], update.scratch["ends"].tolist()
-        pairs = []
-        for row, now in zip(step.ids, by_row(step.logits, step.batch.targets), strict=True):
-            if row in places:
-                at = places[row]
-                pairs.append(paired(now, logits[ends[at - 1] if at else 0 : ends[at]]))
+        logits, places = update.scratch["logits"], _places(update)
+        pairs = [
+            paired(now, logits[places[row]])
+            for row, now in zip(step.ids, by_row(step.logits, step.batch.targets), strict=True)
+            if row in places
+        ]
         if not sum(len(now) for now, _ in pairs):
             return None
         now, then = (torch.cat(part) / self.temperature for part in zip(*pairs, strict=True))
         return self.strength * torch.nn.functional.cross_entropy(now, then.softmax(-1))
+
+
+def _places(update: Update) -> dict[str, slice]:
+    """Return which of the recorded logits are those of each new row, by its id; made once for all steps."""
+    if "places" not in update.cache:
+        ends = update.scratch["ends"].tolist()
+        slices = map(slice, [0, *ends], ends)
+        update.cache["places"] = dict(zip(update.lesson.rows["id"], slices, strict=True))
+    return update.cache["places"]

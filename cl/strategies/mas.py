@@ -18,8 +18,9 @@ class MAS(Strategy):
 
     A parameter's importance is the mean over rows of the absolute gradient of the squared length of that row's
     logits; it needs no labels. The penalty is ``strength * sum_i importance_i (theta_i - anchor_i)^2``; importance
-    adds up over experiences, as in the paper, unless ``decay`` lets the older fade. Where we differ: a sentence's
-    length is that over all its words with a tag, and the rows are a sample of the new ones.
+    adds up over experiences, as in the paper, unless ``decay`` lets the older fade. It is no loss, so that ``strength``
+    has no unit such as EWC's rows: it is to be tried. Where we differ: a sentence's length is that over all its words
+    with a tag, and the rows are a sample of the new ones.
     """
 
     holds: ClassVar[str | None] = "weights"
@@ -27,6 +28,10 @@ class MAS(Strategy):
     strength: float = Field(10.0, gt=0, description="Weight of the penalty (lambda); the paper's is 1")
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older importance stays; the paper's sum is 1")
     sampled: int = Field(512, ge=1, description="Rows that the importance is estimated on, at most")
+
+    def begin(self, update: Update) -> None:
+        """Hold what the last experience left."""
+        anchor.begin(update)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the strength times the squared distance from the anchor, weighted by importance."""

@@ -12,6 +12,8 @@ from cl.strategies import State, Step, Strategy, Update
 if TYPE_CHECKING:
     import torch
 
+    from cl.training.learner import Learner
+
 
 class OLoRA(Strategy):
     """O-LoRA (Wang et al., 2023, section 3.2, equations 5 to 8): needs ``model.tuning: lora``.
@@ -20,7 +22,8 @@ class OLoRA(Strategy):
     ``strength * sum |A_past A^T|^2``, entry by entry, over layers and past experiences: the rows of A span what an
     experience reads, and new ones should read something else. Where we differ: the authors' code sums absolute
     values, the paper squares, as we do; past updates are folded at once, since only their A is needed again; heads
-    are not kept apart. A wide rank is used up after width / rank experiences.
+    are not kept apart. The state holds the subspace just learnt as well, which another tuning would merge away. A wide
+    rank is used up after width / rank experiences.
     """
 
     holds: ClassVar[str | None] = "subspaces"
@@ -40,18 +43,14 @@ class OLoRA(Strategy):
         return super().objection(config)
 
     def begin(self, update: Update) -> None:
-        """Fold what the champion has learnt, and note in which subspace it was."""
-        import torch
-
-        from cl.tunings.lora import downward, fold
+        """Fold what the champion has learnt, and note in which subspaces it and its forebears were."""
+        from cl.tunings.lora import fold
 
         if not update.lesson.known:
             return
-        past = {name.removeprefix("past."): one for name, one in update.state.tensors.items()}
-        last = {name: one.detach().cpu().clone() for name, one in downward(update.learner.encoder).items()}
-        for name in sorted(fold(update.learner.encoder)):
-            past[name] = torch.cat([past[name], last[name]]) if name in past else last[name]
-        update.scratch.update({f"past.{name}": one for name, one in past.items()})
+        past = _with_learnt(update.state.tensors, update.learner)
+        fold(update.learner.encoder)
+        update.scratch.update({name: one.to(update.learner.device) for name, one in past.items()})
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return how much the layers read of what past experiences read."""
@@ -67,5 +66,20 @@ class OLoRA(Strategy):
         return self.strength * torch.stack(terms).sum() if terms else None
 
     def remember(self, update: Update) -> State:
-        """Keep the past subspaces; the one just learnt is still in the model."""
-        return State(tensors=dict(update.scratch), seen=update.state.seen + len(update.lesson.rows))
+        """Keep the past subspaces and the one just learnt."""
+        tensors = _with_learnt({**update.state.tensors, **update.scratch}, update.learner)
+        return State(tensors=tensors, seen=update.state.seen + len(update.lesson.rows))
+
+
+def _with_learnt(past: dict[str, torch.Tensor], learner: Learner) -> dict[str, torch.Tensor]:
+    """Return the past subspaces, ``past.LAYER``, and those that the learner's LoRA uses where they are not in yet."""
+    import torch
+
+    from cl.tunings.lora import downward, learnt
+
+    found, used = {name: one.cpu() for name, one in past.items()}, learnt(learner.encoder)
+    for name, matrix in downward(learner.encoder).items():
+        own, before = matrix.detach().cpu().clone(), found.get(f"past.{name}")
+        if name in used and (before is None or not torch.equal(before[-len(own) :], own)):
+            found[f"past.{name}"] = own if before is None else torch.cat([before, own])
+    return found

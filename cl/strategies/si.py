@@ -31,9 +31,10 @@ class SI(Strategy):
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older Omega stays; the paper's sum is 1")
 
     def begin(self, update: Update) -> None:
-        """Note where the way begins."""
+        """Note where the way begins, and hold it."""
         import torch
 
+        anchor.begin(update)
         for name, parameter in update.learner.parameters():
             update.scratch[f"start.{name}"] = parameter.detach().clone()
             update.scratch[f"omega.{name}"] = torch.zeros_like(parameter)
@@ -46,11 +47,10 @@ class SI(Strategy):
         """Note the gradient of the loss without this penalty, and the weights before the step."""
         import torch
 
-        tensors = update.state.tensors
         for name, parameter in update.learner.parameters():
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone()
-            if f"importance.{name}" in tensors:
-                importance, past = (tensors[f"{kind}.{name}"].to(parameter.device) for kind in ("importance", "anchor"))
+            if f"importance.{name}" in update.state.tensors:
+                importance, past = (anchor.near(update, f"{kind}.{name}") for kind in ("importance", "anchor"))
                 gradient -= 2 * self.strength * importance * (parameter.detach() - past)
             update.scratch[f"gradient.{name}"] = gradient
             update.scratch[f"before.{name}"] = parameter.detach().clone()

@@ -149,6 +149,14 @@ def retuned(learner: Learner, settings: ModelSettings) -> Learner:
     return on_best_device(replace(learner, settings=settings, encoder=_attached(plain, settings)))
 
 
+def added(learner: Learner) -> frozenset[str]:
+    """Return the names of the parameters that its tuning has added to the encoder."""
+    if not learner.tuning.adds:
+        return frozenset()
+    moving = {id(parameter) for parameter in learner.tuning.moving(learner.encoder)}
+    return frozenset(f"encoder.{name}" for name, one in learner.encoder.named_parameters() if id(one) in moving)
+
+
 def grown(learner: Learner, labels: list[str], *, seed: int) -> Learner:
     """Return the learner with a head that also answers the labels it did not know; old logits do not change."""
     added = [label for label in labels if label not in learner.labels]

@@ -40,8 +40,9 @@ def mean_over_rows(
 
     A measure of the gradient of a batch's mean instead would shrink with the batch size. The gradients of single
     rows come from the inputs and output gradients of the linear, norm and embedding layers in one backward pass
-    (Goodfellow, 2015, "Efficient per-example gradient computations"); rows are processed one by one when another kind
-    of layer has trainable parameters.
+    (Goodfellow, 2015, "Efficient per-example gradient computations"). Rows are processed one by one when another kind
+    of layer has trainable parameters, or when a layer sees something else than the rows, each by itself, as relative
+    positions do in MPNet and DeBERTa.
 
     Args:
         learner: knows which of its parameters may move.
@@ -54,11 +55,13 @@ def mean_over_rows(
     encoded = learner.encode(rows)
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
     layers = _Layers(learner)
-    for indices in by_length([len(one.input_ids) for one in encoded], rows_at_once if layers.cover_all else 1):
+    together = rows_at_once > 1 and len(rows) > 1 and layers.keep_rows_apart(encoded[0].input_ids)
+    for indices in by_length([len(one.input_ids) for one in encoded], rows_at_once if together else 1):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        with layers.watched(len(indices)), attention(batch.input_ids.shape[1], learner.device):
+        watched = layers.watched(len(indices)) if together else contextlib.nullcontext()
+        with watched, attention(batch.input_ids.shape[1], learner.device):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
-        if layers.cover_all:
+        if together:
             layers.add_rows(value, totals, add)
         else:
             _add_one(learner, value, totals, add)
@@ -74,10 +77,14 @@ def _add_one(learner: Learner, value: torch.Tensor, totals: dict[str, torch.Tens
             add(totals[name], gradient)
 
 
+KINDS = (nn.Linear, nn.LayerNorm, nn.Embedding)
+
+
 class _Layers:
     """The layers with trainable parameters, and what passed through them in one forward pass."""
 
     def __init__(self, learner: Learner) -> None:
+        self._learner = learner
         self._trainable = {id(parameter) for _, parameter in learner.parameters()}
         self._modules = {
             f"{part}.{name}": module
@@ -85,19 +92,51 @@ class _Layers:
             for name, module in root.named_modules()
             if any(id(parameter) in self._trainable for parameter in module.parameters(recurse=False))
         }
-        kinds = nn.Linear | nn.LayerNorm | nn.Embedding
-        self.cover_all = all(isinstance(module, kinds) for module in self._modules.values())
         self._passed: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+
+    def keep_rows_apart(self, tokens: list[int]) -> bool:
+        """Tell whether each layer is one we have a rule for and works on each row by itself.
+
+        Batches of two and of three copies of a row are tried: of two sizes, no other axis can pass for the rows.
+        """
+        owned = [id(one) for module in self._modules.values() for one in module.parameters(recurse=False)]
+        known = all(type(module) in KINDS for module in self._modules.values())  # a subclass may read its input anew
+        return known and len(set(owned)) == len(owned) and all(self._apart(tokens, rows) for rows in (2, 3))
+
+    def _apart(self, tokens: list[int], rows: int) -> bool:
+        ids = torch.tensor([tokens] * rows, device=self._learner.device)
+        try:
+            with self.watched(rows), attention(len(tokens), self._learner.device):
+                logits = self._learner.logits(ids, torch.ones_like(ids))
+        except (
+            RuntimeError
+        ):  # the model repeats for each row what `watched` has repeated already, as peft's prompts are
+            return False
+        passed, self._passed = self._passed, []
+        seen = [states for _, inputs, outputs in passed for states in (inputs, outputs)]
+        return all(len(one) == rows for one in [logits, *seen]) and not self._bypassed(
+            {name for name, *_ in passed}, logits
+        )
+
+    def _bypassed(self, passed: set[str], logits: torch.Tensor) -> bool:
+        """Tell whether a layer that nothing passed through has a part in the logits: its weights are used elsewhere."""
+        idle = [module for name, module in self._modules.items() if name not in passed]
+        weights = [one for module in idle for one in module.parameters(recurse=False) if id(one) in self._trainable]
+        if not weights:
+            return False
+        return any(one is not None for one in torch.autograd.grad(logits.sum(), weights, allow_unused=True))
 
     @contextlib.contextmanager
     def watched(self, rows: int) -> Iterator[None]:
         """Note the inputs and outputs of one forward pass of so many rows.
 
-        An embedding that all rows share, such as that of positions, is asked by each row for itself.
+        An embedding that is asked once for all rows, such as that of positions, is asked by each row for itself.
         """
         self._passed = []
         hooks = [
-            module.register_forward_pre_hook(lambda module, inputs: (inputs[0].expand(rows, -1), *inputs[1:]))
+            module.register_forward_pre_hook(
+                lambda module, inputs: (inputs[0].expand(rows, -1), *inputs[1:]) if len(inputs[0]) == 1 else None
+            )
             for module in self._modules.values()
             if isinstance(module, nn.Embedding)
         ]
@@ -115,9 +154,11 @@ class _Layers:
 
     def add_rows(self, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add) -> None:
         """Add each row's gradient to the totals; weights' own gradients, summed over rows, are never computed."""
-        gradients = torch.autograd.grad(value, [output for _, _, output in self._passed])
+        gradients = torch.autograd.grad(value, [output for _, _, output in self._passed], allow_unused=True)
         seen: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         for (name, inputs, _), gradient in zip(self._passed, gradients, strict=True):
+            if gradient is None:  # such as a pooler's, which no logit depends on
+                continue
             ids = isinstance(self._modules[name], nn.Embedding)
             seen.setdefault(name, []).append((inputs[..., None] if ids else _by_row(inputs), _by_row(gradient)))
         for name, parts in seen.items():  # a layer that is passed twice has one gradient a row all the same

@@ -53,22 +53,19 @@ def downward(encoder: nn.Module) -> dict[str, torch.Tensor]:
     return {name: layer.lora_A[ADAPTER].weight for name, layer in _layers(encoder)}
 
 
-def fold(encoder: nn.Module) -> set[str]:
-    """Add the updates into the weights beneath them and start new ones: A at random, B zero.
+def learnt(encoder: nn.Module) -> set[str]:
+    """Return the names of the layers whose update is not zero."""
+    return {name for name, layer in _layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
 
-    Returns:
-        The names of the layers whose update was not zero.
-    """
+
+def fold(encoder: nn.Module) -> None:
+    """Add the updates into the weights beneath them and start new ones: A at random, B zero."""
     import torch
 
-    learnt = set()
-    for name, layer in _layers(encoder):
+    for _, layer in _layers(encoder):
         with torch.no_grad():
-            if layer.lora_B[ADAPTER].weight.any():
-                learnt.add(name)
             layer.get_base_layer().weight += layer.get_delta_weight(ADAPTER)
         layer.reset_lora_parameters(ADAPTER, True)
-    return learnt
 
 
 def _layers(encoder: nn.Module) -> Iterator[tuple[str, Any]]:

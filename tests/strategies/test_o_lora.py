@@ -8,7 +8,7 @@ import torch
 
 from cl.config import parse
 from cl.errors import ConfigError
-from cl.strategies import State, Update
+from cl.strategies import Update
 from cl.strategies.o_lora import OLoRA
 from cl.train import train
 from cl.training.learner import freeze, grown, load_learner, new_learner
@@ -93,8 +93,25 @@ def test_a_first_experience_has_no_past(champion, update_of, sentences) -> None:
     update, weights = update_of(champion, sentences(["loan"], 2)), champion.encoder.state_dict()
     before = {name: one.clone() for name, one in weights.items()}
     OLoRA().begin(update)
-    assert OLoRA().penalty(update, None) is None and OLoRA().remember(update) == State(seen=2)
+    assert OLoRA().penalty(update, None) is None
     assert all(torch.equal(one, weights[name]) for name, one in before.items())
+
+
+def test_the_subspace_just_learnt_outlives_another_tuning(config, tiny_model, sentences, tmp_path) -> None:
+    """In between the LoRA is merged into the weights, and the next one has another rank."""
+    full = config.model_copy(update={"model": config.model.model_copy(update={"tuning": "full"}), "strategy": "naive"})
+    narrow = {"name": "lora", "rank": 1, "learning_rate": 0.02}
+    other = config.model_copy(update={"model": config.model.model_copy(update={"tuning": narrow})})
+    before, learnt, subspaces = None, [], {}
+    for at, rung in enumerate((config, full, other)):
+        one = f"{at}"
+        rows_of = lambda ids, split: sentences(["loan", "fee"], 16, seed=len(ids))  # noqa: E731
+        train(rung, champion=before, new=[one], past=learnt, rows_of=rows_of, folder=tmp_path / one)
+        before, learnt = tmp_path / one, [*learnt, one]
+        subspaces[at] = load_states(before)["o_lora"].tensors[f"past.{QUERY}"]
+    first = downward(load_learner(tmp_path / "0").encoder)[QUERY]
+    assert torch.equal(subspaces[0], first) and torch.equal(subspaces[1], first)
+    assert subspaces[2].shape[0] == 2 + 1 and torch.equal(subspaces[2][:2], first)
 
 
 def test_three_experiences_and_the_penalty_does_turn_the_subspaces(config, sentences, tmp_path) -> None:
@@ -110,9 +127,12 @@ def test_three_experiences_and_the_penalty_does_turn_the_subspaces(config, sente
             train(strong, champion=before, new=[one], past=learnt, rows_of=rows_of, folder=folder / one)
             before, learnt = folder / one, [*learnt, one]
         past = load_states(before)["o_lora"].tensors
-        assert past[f"past.{QUERY}"].shape[0] == 4
+        assert past[f"past.{QUERY}"].shape[0] == 6
+        before_last = {name: one[:4] for name, one in past.items()}
         now = downward(load_learner(before).encoder)
-        overlap[strength] = sum(float((past[f"past.{name}"] @ one.detach().T).abs().sum()) for name, one in now.items())
+        overlap[strength] = sum(
+            float((before_last[f"past.{name}"] @ one.detach().T).abs().sum()) for name, one in now.items()
+        )
     assert overlap[1.0] < 0.7 * overlap[1e-9]
 
 

@@ -13,7 +13,7 @@ from cl.training.learner import grown
 def of(*values: float) -> SimpleNamespace:
     """A learner of one parameter."""
     weights = torch.nn.Parameter(torch.tensor(values))
-    return SimpleNamespace(weights=weights, parameters=lambda: iter([("w", weights)]))
+    return SimpleNamespace(weights=weights, device=weights.device, parameters=lambda: iter([("w", weights)]))
 
 
 def take(si: SI, update, gradient: list[float], move: list[float]) -> None:
@@ -41,16 +41,18 @@ def test_two_steps_by_hand(update_of, sentences) -> None:
 
 def test_the_penalty_has_no_half_and_is_not_part_of_the_gradient_that_counts(update_of, sentences) -> None:
     state = State(tensors={"importance.w": torch.tensor([2.0]), "anchor.w": torch.tensor([1.0])})
-    si, update = SI(strength=3.0, damping=1.0), update_of(of(1.5), sentences(["loan"], 3), state)
+    si, update = SI(strength=3.0, damping=1.0), update_of(of(1.0), sentences(["loan"], 3), state)
+    si.begin(update)
+    with torch.no_grad():
+        update.learner.weights += 0.5
     penalty = si.penalty(update, None)
     assert penalty.item() == pytest.approx(3.0 * 2.0 * 0.25)
     penalty.backward()
     pull = update.learner.weights.grad.item()
     assert pull == pytest.approx(6.0)
-    si.begin(update)
     take(si, update, [pull - 4.0], [1.0])  # the rows alone pull with -4
     later = si.remember(update).tensors
-    assert later["importance.w"].tolist() == pytest.approx([2.0 + 4.0 / (1.0 + 1.0)])
+    assert later["importance.w"].tolist() == pytest.approx([2.0 + 4.0 / (1.5**2 + 1.0)])
     assert later["anchor.w"].tolist() == [2.5]
 
 
