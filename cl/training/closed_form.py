@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import pandas as pd
 from pydantic import Field
 
+from cl import plugins
 from cl.strategies import State, Strategy, Update
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cl.training.closed_head import ClosedHead
     from cl.training.learner import Learner
     from cl.training.statistics import Statistics
+    from cl.tunings import Tuning
 
 
 CHOOSING_ROWS = 600
@@ -54,9 +56,20 @@ class ClosedForm(Strategy):
         raise NotImplementedError
 
     def objection(self, config: Config) -> str | None:
-        """Refuse company that would have nothing to do."""
-        if len(config.strategies) > 1 and self.adapt == "never":
-            return "nothing is trained beside a closed form; use it alone, or set adapt: first"
+        """Refuse company that would have nothing to do, and a tuning that has nothing to read with or to adapt."""
+        if others := self.others(config):
+            return (
+                "it solves for the head and trains at most on the first experience, where nothing is held or recalled "
+                f"yet: '{others[0].name}' would have nothing to do beside it; use it alone"
+            )
+        tuning: Tuning = plugins.build("tunings", config.model.tuning)
+        if self.adapt == "first" and not tuning.moves:
+            return f"adapt: first has nothing to adapt with model.tuning: {tuning.name}; choose another of the two"
+        if self.adapt == "never" and not tuning.neutral:
+            return (
+                f"with adapt: never nothing trains what model.tuning: {tuning.name} adds, and texts would be read "
+                "through its random start; set adapt: first, or choose another tuning"
+            )
         return None
 
     def descends(self, update: Update) -> bool:

@@ -186,10 +186,25 @@ def test_tokens_are_classified_in_closed_form_too(tiny_config, tmp_path) -> None
     assert load_states(tmp_path / "v")["ranpac"].tensors["counts"].sum() == 48
 
 
-def test_a_strategy_beside_a_closed_form_is_refused(tiny_config) -> None:
-    with pytest.raises(ConfigError, match="nothing is trained beside a closed form"):
-        tiny_config(strategy=["replay", "ncm"])
-    assert tiny_config(strategy=["replay", {"name": "ncm", "adapt": "first"}]).strategies
+@pytest.mark.parametrize("adapt", ["never", "first"])
+@pytest.mark.parametrize("other", ["replay", "averaging", "si", "gdumb", {"name": "joint", "restart": True}, "slda"])
+def test_a_strategy_beside_a_closed_form_is_refused(adapt, other, tiny_config) -> None:
+    for strategies in ([other, {"name": "ncm", "adapt": adapt}], [{"name": "ncm", "adapt": adapt}, other]):
+        with pytest.raises(ConfigError, match="would have nothing to do beside it; use it alone"):
+            tiny_config(strategy=strategies)
+
+
+def test_a_tuning_that_has_nothing_to_adapt_or_to_read_with_is_refused(tiny_config, tiny_model) -> None:
+    def tuned(tuning: str, adapt: str):
+        return tiny_config(strategy={"name": "ncm", "adapt": adapt}, model={"name": str(tiny_model), "tuning": tuning})
+
+    with pytest.raises(ConfigError, match=r"nothing to adapt with model\.tuning: head"):
+        tuned("head", "first")
+    for tuning in ("prompt", "prefix"):
+        with pytest.raises(ConfigError, match=f"what model.tuning: {tuning} adds.*set adapt: first"):
+            tuned(tuning, "never")
+        assert tuned(tuning, "first")
+    assert tuned("head", "never") and tuned("lora", "never")
 
 
 def test_an_expansion_follows_from_its_seed() -> None:
