@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from cl.errors import DivergedError
+from cl.errors import DivergedError, InputError
 from cl.settings import TrainingSettings
 from cl.strategies import Lesson, Step, Strategy, Update
 from cl.tasks import IGNORED
@@ -53,7 +53,16 @@ def learn(
 
     The arguments and errors are those of `fit`. Returns the learner, whose head may be another one now, what
     was done, and the strategies with their view of the learner as it is in the end.
+
+    Raises:
+        InputError: there is no new row to train on; a closed form, which only adds to its sums, needs one in all.
     """
+    closed = all(strategy.closed for strategy, _ in strategies)
+    if lesson.rows.empty and not (closed and len(lesson.past())):
+        raise InputError(
+            "there is no row to train on: all rows of the new experiences are held out for validation and test; "
+            "bring more rows, or lower data.split"
+        )
     freeze(learner)
     for strategy, update in strategies:
         strategy.begin(update)
@@ -88,12 +97,16 @@ def fit(
         checkpoint: folder with the state of an interrupted run of the same update, or where it will be kept.
 
     Raises:
+        InputError: the strategies leave no row to learn.
         DivergedError: a loss, a penalty or a weight was not finite.
     """
     started = time.monotonic()
     tokens = TokenCache(learner)
     optimiser = make_optimiser(learner, settings)
-    expected = settings.epochs * _steps(len(_epoch_rows(strategies, lesson)[0]), settings)
+    rows, _ = _epoch_rows(strategies, lesson)
+    if rows.empty:
+        raise InputError("there is no row to train on: the strategy chooses none; give its buffer more rows or bytes")
+    expected = settings.epochs * _steps(len(rows), settings)
     schedule = warm_up_then_decay(optimiser, expected, settings.warmup)
     run = Run(learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], Best(learner))
     if checkpoint and restore_checkpoint(run, checkpoint):
