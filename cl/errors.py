@@ -11,7 +11,7 @@
     ├── StoreError                  MLflow, DVC or the ledger did not do what it must
     │   ├── IntegrityError          a file's digest is not the one in its manifest
     │   └── ConflictError           the champion is no longer the one that was compared with
-    └── DivergedError               a loss that is not finite: training stopped
+    └── DivergedError               a loss or a weight that is not finite: training stopped
 """
 
 
@@ -56,4 +56,4 @@ class ConflictError(StoreError):
 
 
 class DivergedError(PerennialError):
-    """The training loss stopped being a finite number."""
+    """A loss, a penalty or a weight stopped being a finite number."""

@@ -21,7 +21,7 @@ class Herding(Buffer):
     def keep(self, offer: Offer) -> pd.DataFrame:
         """Put the new rows of each class in order, merge them into the old, and keep the beginning."""
         rows = offer.rows
-        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget)
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget, offer.rng)
         embeddings = _unit(offer.view.embeddings(offer.new)) if len(offer.new) else np.zeros((0, 1))
         is_old = np.arange(len(rows)) < len(rows) - len(offer.new)
         chosen: list[int] = []

@@ -95,14 +95,25 @@ class Strategy(Plugin):
     def objection(self, config: Config) -> str | None:
         """Return why a configuration and this strategy do not go together, or None.
 
-        As it stands: who holds on to the champion cannot learn beside one that leaves it behind.
+        As it stands: who holds on to the champion cannot learn beside one that leaves it behind, and rows of the past
+        are recalled by one alone.
         """
         if self.holds and (afresh := [one.name for one in self.others(config) if one.restarts()]):
             return (
                 f"it holds on to the champion's {self.holds}, and '{afresh[0]}' starts every update from the "
                 "pretrained weights; leave one of the two out"
             )
+        if self.recalls and (also := [one.name for one in self.others(config) if one.recalls]):
+            return (
+                f"it recalls rows of the past, and '{also[0]}' does as well: they would be learnt twice; "
+                "leave one of the two out"
+            )
         return None
+
+    @property
+    def recalls(self) -> bool:
+        """Whether it has rows of the past learnt again."""
+        return type(self).recall is not Strategy.recall
 
     def others(self, config: Config) -> list[Strategy]:
         """Return the strategies that a configuration lists beside this one."""

@@ -24,6 +24,11 @@ class DER(Replay):
     Labels that came after a row was stored are left out of its error.
     """
 
+    bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes of text that the buffer holds at most, the logits come on top; null: only rows count",
+    )
     alpha: float = Field(0.3, ge=0, description="Weight of the squared distance between logits now and as stored")
     beta: float = Field(1.0, ge=0, description="Weight of a recalled row's cross-entropy; a new row's is 1")
 

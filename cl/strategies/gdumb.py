@@ -6,7 +6,6 @@ import pandas as pd
 from pydantic import Field
 
 from cl.buffers import Buffer
-from cl.config import Config
 from cl.strategies import State, Strategy, Update
 from cl.strategies.replay import kept
 
@@ -27,15 +26,6 @@ class GDumb(Strategy):
     def restarts(self) -> bool:
         """Every update starts from the pretrained weights."""
         return True
-
-    def objection(self, config: Config) -> str | None:
-        """Refuse what brings rows of its own: then it would not be the buffer alone."""
-        recalling = [one.name for one in self.others(config) if type(one).recall is not Strategy.recall]
-        if recalling:
-            return (
-                f"it learns its own buffer alone, and '{recalling[0]}' recalls rows as well; leave one of the two out"
-            )
-        return super().objection(config)
 
     def begin(self, update: Update) -> None:
         """Choose the buffer before it is learnt: places among the new rows and among the old."""

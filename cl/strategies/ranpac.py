@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -23,8 +23,12 @@ class RanPAC(ClosedForm):
     in its whole numbers. Of the ridges given, validation rows choose; the paper holds out training rows for that.
     """
 
+    remedy: ClassVar[str] = "give larger values of ridge"
+
     features: int = Field(5_000, ge=16, description="Random features; the sums grow with their square (2 bytes each)")
-    ridge: list[float] = Field([1.0, 10.0, 100.0, 1000.0], min_length=1, description="Strengths to try")
+    ridge: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        [1.0, 10.0, 100.0, 1000.0], min_length=1, description="Strengths to try"
+    )
     seed: int = Field(0, ge=0, description="Of the random projection")
 
     def new_head(self, width: int, layers: int) -> ClosedHead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -23,7 +23,11 @@ class SLDA(ClosedForm):
     on the order. Of the shrinkages given, validation rows choose.
     """
 
-    shrinkage: list[float] = Field([1e-3, 1e-2, 1e-1], min_length=1, description="Shares of the identity to try")
+    remedy: ClassVar[str] = "give larger values of shrinkage"
+
+    shrinkage: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [1e-3, 1e-2, 1e-1], min_length=1, description="Shares of the identity to try"
+    )
 
     def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield ``S^-1 m`` and ``-m S^-1 m / 2`` for each class mean m and each shrunk covariance S."""

@@ -21,9 +21,9 @@ class Best:
         self.latest = 0.0
 
     def offer(self, epoch: int, score: float, loss: float) -> None:
-        """Take the weights if the score is better, or as good with a lower loss."""
+        """Take the weights if the loss is finite and the score is better, or as good with a lower loss."""
         self.latest = score
-        if (score, -loss) > (self.score, -self.loss):
+        if math.isfinite(loss) and (score, -loss) > (self.score, -self.loss):
             self.epoch, self.score, self.loss = epoch, score, loss
             self.weights = {name: p.detach().clone() for name, p in self._learner.parameters()}
 

@@ -47,11 +47,11 @@ class Run:
     saved_at: float = field(default_factory=time.monotonic)
 
 
-def save_checkpoint(run: Run, folder: Path, *, every: float = SECONDS) -> bool:
+def save_checkpoint(run: Run, folder: Path) -> bool:
     """Write a run's state, whole or not at all; return False when the last one is too young to be replaced."""
     from safetensors.torch import save_file
 
-    if time.monotonic() - run.saved_at < every:
+    if time.monotonic() - run.saved_at < SECONDS:
         return False
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pandas as pd
 from pydantic import Field
 
+from cl import plugins
+from cl.errors import ConfigError, InputError
 from cl.strategies import State, Strategy, Update
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from cl.training.closed_head import ClosedHead
     from cl.training.learner import Learner
     from cl.training.statistics import Statistics
+    from cl.tunings import Tuning
 
 
 CHOOSING_ROWS = 600
@@ -34,6 +38,8 @@ class ClosedForm(Strategy):
     """
 
     closed: ClassVar[bool] = True
+
+    remedy: ClassVar[str] = "learn from more rows"
 
     layers: int = Field(3, ge=1, description="Last layers of the encoder that are read, side by side")
     adapt: Literal["never", "first"] = Field(
@@ -54,9 +60,20 @@ class ClosedForm(Strategy):
         raise NotImplementedError
 
     def objection(self, config: Config) -> str | None:
-        """Refuse company that would have nothing to do."""
-        if len(config.strategies) > 1 and self.adapt == "never":
-            return "nothing is trained beside a closed form; use it alone, or set adapt: first"
+        """Refuse company that would have nothing to do, and a tuning that has nothing to read with or to adapt."""
+        if others := self.others(config):
+            return (
+                "it solves for the head and trains at most on the first experience, where nothing is held or recalled "
+                f"yet: '{others[0].name}' would have nothing to do beside it; use it alone"
+            )
+        tuning: Tuning = plugins.build("tunings", config.model.tuning)
+        if self.adapt == "first" and not tuning.moves:
+            return f"adapt: first has nothing to adapt with model.tuning: {tuning.name}; choose another of the two"
+        if self.adapt == "never" and not tuning.neutral:
+            return (
+                f"with adapt: never nothing trains what model.tuning: {tuning.name} adds, and texts would be read "
+                "through its random start; set adapt: first, or choose another tuning"
+            )
         return None
 
     def descends(self, update: Update) -> bool:
@@ -99,6 +116,7 @@ class ClosedForm(Strategy):
 
         Raises:
             ValueError: the rows' features were not kept.
+            InputError: no row was learnt under some of the ids; nothing has been taken out.
         """
         import torch
 
@@ -106,6 +124,8 @@ class ClosedForm(Strategy):
 
         if state.rows is None:
             raise ValueError("the features of single rows were not kept: set removable: true and learn again")
+        if unknown := sorted(ids - set(state.rows["id"])):
+            raise InputError(f"no row was learnt under {', '.join(unknown)}; nothing has been taken out")
         gone = state.rows[state.rows["id"].isin(ids)]
         head, _ = self._head(learner)
         sums = Statistics.from_tensors(state.tensors)
@@ -117,26 +137,49 @@ class ClosedForm(Strategy):
         return after, self.solved(learner, head, sums, validation)
 
     def solved(self, learner: Learner, head: ClosedHead, sums: Statistics, validation: pd.DataFrame | None) -> Learner:
-        """Return the learner with the candidate head that is right most often on validation rows."""
-        from cl.training.closed_head import LOWEST
+        """Return the learner with the candidate head that is right most often on validation rows.
+
+        Rows of a class that has none in the sums have no say: no candidate can be right about them, and a temperature
+        that allowed for them would leave every answer in doubt.
+
+        Raises:
+            ConfigError: the equations have no solution.
+        """
+        from cl.training.closed_head import below_all
         from cl.training.features import features_of
 
         absent = sums.counts == 0
-        found = itertools.islice(self.candidates(sums, head), None if _some(validation) else 1)
-        options = [(weight.float(), bias.float().masked_fill(absent, LOWEST)) for weight, bias in found]
+        found = itertools.islice(self._solutions(sums, head), None if _some(validation) else 1)
+        options = [(weight.float(), bias.float().masked_fill(absent, -math.inf)) for weight, bias in found]
         (weight, bias), scale = options[0], 1.0
         if validation is not None and len(validation):
             shown = features_of(learner, head, _few(validation, learner.task.classes(validation)))
-            weight, bias, scale = _most_often_right(options, head.expand(shown.whole.float()), shown.targets)
-        head.solve(weight / scale, (bias / scale).masked_fill(absent, LOWEST))
+            there = ~absent[shown.targets]
+            inputs = head.expand(shown.whole[there].float())
+            weight, bias, scale = _most_often_right(options, inputs, shown.targets[there])
+        weight, bias = weight / scale, bias / scale
+        head.solve(weight, bias.masked_fill(absent, below_all(weight[:, ~absent], bias[~absent])))
         return replace(learner, head=head.to(learner.device))
+
+    def _solutions(self, sums: Statistics, head: ClosedHead) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the candidates, or say which field makes them have none."""
+        import torch
+
+        unsolved = ConfigError(f"strategy: {self.name}: its equations have no solution for these rows; {self.remedy}")
+        try:
+            for weight, bias in self.candidates(sums, head):
+                if not weight.isfinite().all():
+                    raise unsolved
+                yield weight, bias
+        except torch.linalg.LinAlgError:
+            raise unsolved from None
 
     def _head(self, learner: Learner) -> tuple[ClosedHead, bool]:
         """Return a head for this strategy, and whether it reads what the learner's own reads."""
+        from cl.training.closed_head import ClosedHead
+
         head = self.new_head(learner.width, min(self.layers, learner.depth))
-        own = learner.head
-        fits = learner.is_closed and {**own.described, "labels": 0} == head.described
-        return head, fits
+        return head, isinstance(learner.head, ClosedHead) and head.reads_as(learner.head)
 
 
 def _added(

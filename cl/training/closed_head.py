@@ -15,7 +15,7 @@ STEPS = 127
 SIGMAS = 5.0
 """Where features are cut off, in standard deviations of a random unit vector's entries."""
 LOWEST = -1e4
-"""The logit of a class without rows."""
+"""The logit of a class without rows, at most."""
 PROJECTION = 32
 """Standard deviation of the random projection's whole numbers; they are cut at three."""
 
@@ -24,15 +24,25 @@ class ClosedHead(nn.Module):
     """Linear scores over rounded features of the last ``layers`` layers, expanded by a random projection or not.
 
     The expansion is the one of RanPAC (McDonnell et al., 2023, section 3.2): ``max(0, W x)`` with a fixed random W.
+    Of its labels the first ``solved`` have weights, all unless told; the others have grown since.
     """
 
     projection: torch.Tensor
 
-    def __init__(self, width: int, labels: int, *, layers: int = 1, expansion: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        width: int,
+        labels: int,
+        *,
+        layers: int = 1,
+        expansion: int = 0,
+        seed: int = 0,
+        solved: int | None = None,
+    ) -> None:
         super().__init__()
         self.width, self.layers, self.expansion, self.seed = width, layers, expansion, seed
         size = expansion or width * layers
-        self.weight = nn.Parameter(torch.zeros(size, labels))
+        self.weight = nn.Parameter(torch.zeros(size, labels if solved is None else solved))
         self.bias = nn.Parameter(torch.zeros(labels))
         if expansion:
             drawn = torch.randn(width * layers, expansion, generator=torch.Generator().manual_seed(seed))
@@ -43,7 +53,12 @@ class ClosedHead(nn.Module):
     def described(self) -> dict[str, object]:
         """What `load_learner` needs to make it again."""
         sizes = {"width": self.width, "layers": self.layers, "expansion": self.expansion, "seed": self.seed}
-        return {**sizes, "labels": self.bias.numel()}
+        return {**sizes, "labels": self.bias.numel(), "solved": self.weight.shape[1]}
+
+    def reads_as(self, other: ClosedHead) -> bool:
+        """Tell whether both make the same whole numbers of the same text, whatever their labels."""
+        ours, theirs = ({**one.described, "labels": 0, "solved": 0} for one in (self, other))
+        return ours == theirs
 
     def combine(self, features: list[torch.Tensor]) -> torch.Tensor:
         """Return whole numbers (..., layers * width) for the features of each layer, the last layer last."""
@@ -65,13 +80,25 @@ class ClosedHead(nn.Module):
         self.bias = nn.Parameter(bias.float().to(self.bias.device))
 
     def grow(self, labels: int, generator: torch.Generator) -> None:
-        """Add labels that score as low as anything can until they are solved for."""
-        lowest = torch.full((labels,), LOWEST, device=self.bias.device)
-        self.solve(
-            torch.cat([self.weight, self.weight.new_zeros(len(self.weight), labels)], dim=1),
-            torch.cat([self.bias, lowest]),
-        )
+        """Add labels that score as low as anything can until they are solved for.
+
+        They get no weights yet: a wider product would round the old logits otherwise.
+        """
+        lowest = below_all(self.weight, self.bias[: self.weight.shape[1]])
+        self.solve(self.weight, torch.cat([self.bias, torch.full((labels,), lowest, device=self.bias.device)]))
 
     def forward(self, whole: torch.Tensor) -> torch.Tensor:
         """Map whole numbers (..., layers * width) to (..., labels)."""
-        return self.expand(whole) @ self.weight + self.bias
+        scores = self.expand(whole) @ self.weight
+        unsolved = self.bias.numel() - scores.shape[-1]
+        return (nn.functional.pad(scores, (0, unsolved)) if unsolved else scores) + self.bias
+
+
+@torch.no_grad()
+def below_all(weight: torch.Tensor, bias: torch.Tensor) -> float:
+    """Return a logit that no class with these weights (features, classes) and biases falls below, whatever is read.
+
+    Entries of what is read are at most `STEPS`: that bounds its length, and so each class's logit.
+    """
+    furthest = STEPS * len(weight) ** 0.5 * weight.norm(dim=0)
+    return float((bias - furthest).min().clamp(max=LOWEST)) if bias.numel() else LOWEST

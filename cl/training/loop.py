@@ -12,9 +12,10 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from cl.errors import DivergedError
+from cl.errors import DivergedError, InputError
 from cl.settings import TrainingSettings
 from cl.strategies import Lesson, Step, Strategy, Update
+from cl.tasks import IGNORED
 from cl.training.batching import Batch, collate, shuffled
 from cl.training.best import Best
 from cl.training.checkpoint import Run, restore_checkpoint, save_checkpoint
@@ -52,7 +53,16 @@ def learn(
 
     The arguments and errors are those of `fit`. Returns the learner, whose head may be another one now, what
     was done, and the strategies with their view of the learner as it is in the end.
+
+    Raises:
+        InputError: there is no new row to train on; a closed form, which only adds to its sums, needs one in all.
     """
+    closed = all(strategy.closed for strategy, _ in strategies)
+    if lesson.rows.empty and not (closed and len(lesson.past())):
+        raise InputError(
+            "there is no row to train on: all rows of the new experiences are held out for validation and test; "
+            "bring more rows, or lower data.split"
+        )
     freeze(learner)
     for strategy, update in strategies:
         strategy.begin(update)
@@ -87,12 +97,16 @@ def fit(
         checkpoint: folder with the state of an interrupted run of the same update, or where it will be kept.
 
     Raises:
-        DivergedError: a loss was not finite.
+        InputError: the strategies leave no row to learn.
+        DivergedError: a loss, a penalty or a weight was not finite.
     """
     started = time.monotonic()
     tokens = TokenCache(learner)
     optimiser = make_optimiser(learner, settings)
-    expected = settings.epochs * _steps(len(_epoch_rows(strategies, lesson)[0]), settings)
+    rows, _ = _epoch_rows(strategies, lesson)
+    if rows.empty:
+        raise InputError("there is no row to train on: the strategy chooses none; give its buffer more rows or bytes")
+    expected = settings.epochs * _steps(len(rows), settings)
     schedule = warm_up_then_decay(optimiser, expected, settings.warmup)
     run = Run(learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], Best(learner))
     if checkpoint and restore_checkpoint(run, checkpoint):
@@ -104,6 +118,7 @@ def fit(
             progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar))
             progress.epochs += 1
             progress.recalled += recalled
+            _check_weights(learner, settings)
             best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1], settings))
             log.info("epoch %d: loss %.4f, validation %.4f", progress.epochs, progress.losses[-1], best.latest)
             if checkpoint:
@@ -140,21 +155,20 @@ def train_step(
     """Take one optimiser step on a batch, whose rows have these ids, and return the loss.
 
     Raises:
-        DivergedError: the loss is not finite; no step is taken.
+        DivergedError: the loss or a penalty is not finite; no step is taken.
     """
     with autocast(settings.precision, learner.device), attention(batch.input_ids.shape[1], learner.device):
         step = Step(ids, batch, learner.logits(batch.input_ids, batch.mask))
         loss = token_loss(step.logits, batch.targets)
+    terms = {"the loss": loss}
     for strategy, update in strategies:
         penalty = strategy.penalty(update, step)
         if penalty is not None:
+            terms[f"the penalty of strategy '{strategy.name}'"] = penalty
             loss = loss + penalty
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise DivergedError(
-            f"training stopped: the loss is {value}; training.learning_rate {settings.learning_rate:g} "
-            f"(head {settings.head_learning_rate:g}) is probably too high"
-        )
+        raise _first_diverged(terms, settings)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     for strategy, update in strategies:
@@ -184,7 +198,38 @@ def _steps(rows: int, settings: TrainingSettings) -> int:
 def _validate(
     learner: Learner, rows: pd.DataFrame | None, training_loss: float, settings: TrainingSettings
 ) -> tuple[float, float]:
-    """Return score and loss on validation rows; without any, the training loss decides."""
+    """Return score and loss on validation rows; without any whose label is known, the training loss decides.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
     if rows is None or rows.empty:
         return 0.0, training_loss
-    return scored(learner, rows, precision=settings.precision)
+    score, loss = scored(learner, rows, precision=settings.precision)
+    if math.isfinite(loss):
+        return score, loss
+    if any(target != IGNORED for one in learner.encode(rows) for target in one.targets):
+        raise DivergedError(f"training stopped: the validation loss is {loss}; {_rates(settings)}")
+    return score, training_loss
+
+
+def _check_weights(learner: Learner, settings: TrainingSettings) -> None:
+    """Stop where the last step has left a weight that is not finite: its loss was the one before it."""
+    for name, parameter in learner.parameters():
+        if not torch.isfinite(parameter).all():
+            raise DivergedError(f"training stopped: {name} is not finite after a step; {_rates(settings)}")
+
+
+def _first_diverged(terms: dict[str, torch.Tensor], settings: TrainingSettings) -> DivergedError:
+    """Return the error that names the first term of a loss that is not finite, and what to change."""
+    for name, term in terms.items():
+        if not math.isfinite(value := float(term.detach())):
+            cause = "" if name == "the loss" else "its strength is probably too high, or "
+            return DivergedError(f"training stopped: {name} is {value}; {cause}{_rates(settings)}")
+    return DivergedError(f"training stopped: loss and penalties add up to infinity; {_rates(settings)}")
+
+
+def _rates(settings: TrainingSettings) -> str:
+    return (
+        f"training.learning_rate {settings.learning_rate:g} (head {settings.head_learning_rate:g}) is probably too high"
+    )

@@ -15,9 +15,17 @@ if TYPE_CHECKING:
 
 
 class Tuning(Plugin):
-    """Base of all modes: what is added to a pretrained encoder, what moves, and at which rate."""
+    """Base of all modes: what is added to a pretrained encoder, what moves, and at which rate.
+
+    ``moves`` says whether anything in the encoder is trained; ``neutral``, whether what is added changes no state
+    until it is.
+    """
 
     adds: ClassVar[bool] = False
+
+    moves: ClassVar[bool] = True
+
+    neutral: ClassVar[bool] = True
 
     def rate(self, default: float) -> float:
         """Return the peak learning rate of what moves in the encoder; the default is the configuration's."""

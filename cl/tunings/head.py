@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cl.tunings import Tuning
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 class Head(Tuning):
     """Linear probing: the encoder is a fixed feature extractor."""
+
+    moves: ClassVar[bool] = False
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return nothing."""

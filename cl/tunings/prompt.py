@@ -17,6 +17,8 @@ class Prompt(Tuning):
 
     adds: ClassVar[bool] = True
 
+    neutral: ClassVar[bool] = False
+
     tokens: int = Field(16, ge=1, description="Virtual tokens before each text")
     learning_rate: float = Field(1e-2, gt=0, description="Peak rate of their embeddings")
 

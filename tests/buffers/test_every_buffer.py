@@ -59,5 +59,33 @@ def test_reservoir_gives_every_row_the_same_chance() -> None:
 
 
 def test_equal_shares_give_to_others_what_a_rare_class_cannot_fill() -> None:
-    assert equal_shares({"a": 10, "b": 2, "c": 10}, 12) == {"b": 2, "a": 5, "c": 5}
-    assert equal_shares({"a": 1}, 5) == {"a": 1}
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    assert equal_shares({"a": 10, "b": 2, "c": 10}, 12, rng) == {"b": 2, "a": 5, "c": 5}
+    assert equal_shares({"a": 1}, 5, rng) == {"a": 1}
+    assert equal_shares({"a": 9, "b": 9}, 2, rng) == {"a": 1, "b": 1}
+    assert rng.bit_generator.state == before  # chance is asked only where it must decide
+
+
+def test_with_fewer_places_than_classes_each_class_has_the_same_chance_whatever_its_size(caplog) -> None:
+    counts, hits = {"rare": 1, "b": 100, "c": 50, "d": 1}, dict.fromkeys(["rare", "b", "c", "d"], 0)
+    for seed in range(400):
+        shares = equal_shares(counts, 2, np.random.default_rng(seed))
+        assert sorted(shares.values()) == [0, 0, 1, 1]
+        hits = {name: hits[name] + share for name, share in shares.items()}
+    assert all(abs(hit - 200) < 4.5 * 10 for hit in hits.values())  # 10 is the standard deviation
+    assert "room for 2 rows cannot hold one of each of 4 classes" in caplog.text
+
+
+@pytest.mark.parametrize("name", sorted({*plugins.names("buffers")} - {"reservoir"}))
+def test_old_classes_survive_new_ones_in_a_buffer_smaller_than_either(name) -> None:
+    buffer, rng = plugins.build("buffers", name), np.random.default_rng(0)
+    kept = buffer.keep(Offer(None, rows([f"old{at}" for at in range(10)]), 10, 0, rng, VIEW))
+    assert len(kept) == 10
+    survivors = []
+    for update in range(3):
+        new = rows([f"new{update}{at % 10}" for at in range(1_000)], start=100 + 1_000 * update)
+        kept = buffer.keep(Offer(kept, new, 10, 10 + 1_000 * update, rng, VIEW))
+        assert len(kept) == 10 and kept["class"].is_unique
+        survivors.append(int(kept["class"].str.startswith("old").sum()))
+    assert survivors[0] in range(2, 9) and survivors == sorted(survivors, reverse=True) and survivors[1]

@@ -85,6 +85,25 @@ def test_with_nothing_to_do_the_answer_comes_without_prefect(desk) -> None:
     assert done.returncode == 0 and "nothing to do" in done.stdout
 
 
+def test_a_champion_serves_on_after_an_update_that_diverges_in_its_last_step(desk, sentences, tmp_path) -> None:
+    sentences(["loan", "fee"], 80).to_csv(tmp_path / "one.csv", index=False)
+    assert desk.cl("ingest", str(tmp_path / "one.csv")).returncode == 0
+    assert desk.cl("run", "--plain").returncode == 0
+    before, answer = desk.json("status"), desk.json("predict", "please help my loan")
+    assert before["champion"] is not None
+    sentences(["box", "lamp"], 80, seed=1, prefix="s").to_csv(tmp_path / "two.csv", index=False)
+    assert desk.cl("ingest", str(tmp_path / "two.csv")).returncode == 0
+    desk.configure(
+        training={"epochs": 1, "batch_size": 512, "learning_rate": 1e30, "head_learning_rate": 1e30, "warmup": 0}
+    )
+    done = desk.cl("run", "--plain")
+    assert done.returncode == 1 and "training stopped" in done.stderr and "Traceback" not in done.stderr
+    after = desk.json("status")
+    assert after["champion"] == before["champion"] and after["versions"] == before["versions"]
+    assert after["waiting"] == ["0002-two"]
+    assert desk.json("predict", "please help my loan") == answer
+
+
 def test_a_diverging_training_leaves_everything_as_it_was(desk, sentences, tmp_path) -> None:
     sentences(["loan", "fee"], 80).to_csv(tmp_path / "one.csv", index=False)
     assert desk.cl("ingest", str(tmp_path / "one.csv")).returncode == 0

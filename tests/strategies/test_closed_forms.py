@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from cl import plugins
-from cl.errors import ConfigError
+from cl.errors import ConfigError, InputError
 from cl.train import train
 from cl.training.closed_head import ClosedHead
 from cl.training.features import features_of
@@ -73,25 +74,60 @@ def test_ten_experiences_give_the_solution_of_all_at_once_in_any_order(strategy,
     once = taught(strategy, ids, "once", at_once=True)
     assert distance(forward, once) < 1e-4
     assert distance(forward, backward) < 1e-4
-    for name in ("counts", "gram"):
-        first, second = (load_states(one)[name_of(strategy)].tensors[name] for one in (forward, once))
-        assert name == "counts" or torch.equal(first, second)
+    for other in (forward, backward):
+        order = [load_learner(other).labels.index(label) for label in load_learner(once).labels]
+        ours, theirs = (load_states(one)[name_of(strategy)].tensors for one in (other, once))
+        assert torch.equal(ours["counts"][order], theirs["counts"])
+        assert torch.equal(ours["sums"][order], theirs["sums"])
+        assert torch.equal(ours["gram"], theirs["gram"])
 
 
 @pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
-def test_rows_that_are_forgotten_were_never_seen(strategy, taught, rows_of) -> None:
-    kept, more = ["e0", "e1", "e2"], ["e3"]
-    without, whole = taught(strategy, kept, "without"), taught(strategy, kept + more, "with")
-    plugin = plugins.build("strategies", strategy)
-    gone = set(rows_of(more, "train")["id"])
-    validation = rows_of(kept, "validation")
-    state, learner = plugin.forget(load_states(whole)[name_of(strategy)], load_learner(whole), gone, validation)
-    never = load_states(without)[name_of(strategy)]
+def test_rows_taken_out_of_every_experience_were_never_seen(strategy, taught, rows_of, tiny_config, tmp_path) -> None:
+    ids = ["e0", "e1", "e2"]
+    gone = set(rows_of(ids, "train")["id"][::3])
+    whole = taught(strategy, ids, "whole")
+    state, learner = plugins.build("strategies", strategy).forget(
+        load_states(whole)[name_of(strategy)], load_learner(whole), gone, rows_of(ids, "validation")
+    )
+
+    def without(wanted: list[str], split: str) -> pd.DataFrame:
+        rows = rows_of(wanted, split)
+        return rows[~rows["id"].isin(gone)].reset_index(drop=True)
+
+    train(tiny_config(strategy=strategy), champion=None, new=ids, past=[], rows_of=without, folder=tmp_path / "never")
+    never = load_states(tmp_path / "never")[name_of(strategy)]
+    assert 0 < len(gone) < len(rows_of(ids, "train")) and set(state.tensors) == {"counts", "sums", "gram"}
+    # the labels came in another order: all of them at once, not two by two
+    order = [learner.labels.index(label) for label in load_learner(tmp_path / "never").labels]
+    assert torch.equal(state.tensors["counts"][order], never.tensors["counts"])
+    assert torch.equal(state.tensors["sums"][order], never.tensors["sums"])
     assert torch.equal(state.tensors["gram"], never.tensors["gram"])
-    assert state.rows["id"].tolist() == never.rows["id"].tolist()
-    known = len(load_learner(without).labels)
-    torch.testing.assert_close(learner.head.weight[:, :known], load_learner(without).head.weight, rtol=1e-4, atol=1e-6)
-    assert (learner.head.bias[known:] < -100).all()
+    assert state.rows["id"].tolist() == never.rows["id"].tolist() and state.seen == never.seen
+    shown = rows_of(ids, "test")
+    ours, theirs = answer(learner, shown), answer(load_learner(tmp_path / "never"), shown)
+    assert ours.values == theirs.values
+    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_a_class_that_is_taken_out_whole_is_never_answered_again(strategy, taught, rows_of) -> None:
+    whole = taught(strategy, ["e0", "e1"], "whole")
+    gone = set(rows_of(["e1"], "train")["id"])
+    state = load_states(whole)[name_of(strategy)]
+    for validation in (rows_of(["e0", "e1"], "validation"), None):
+        left, learner = plugins.build("strategies", strategy).forget(state, load_learner(whole), gone, validation)
+        assert left.tensors["counts"].tolist() == [8, 8, 0, 0]
+        answers = answer(learner, rows_of(["e0", "e1"], "test"))
+        assert set(answers.values) <= set(STREAM["e0"]) and not math.isnan(answers.loss)
+
+
+def test_ids_that_were_never_learnt_are_named_and_nothing_is_taken_out(taught, rows_of) -> None:
+    folder, known = taught("ncm", ["e0"], "x"), rows_of(["e0"], "train")["id"][0]
+    with pytest.raises(InputError, match="no row was learnt under a-stranger, b-stranger; nothing has been taken out"):
+        plugins.build("strategies", "ncm").forget(
+            load_states(folder)["ncm"], load_learner(folder), {known, "b-stranger", "a-stranger"}, None
+        )
 
 
 def test_forgetting_needs_the_features_of_single_rows(taught) -> None:
@@ -186,10 +222,81 @@ def test_tokens_are_classified_in_closed_form_too(tiny_config, tmp_path) -> None
     assert load_states(tmp_path / "v")["ranpac"].tensors["counts"].sum() == 48
 
 
-def test_a_strategy_beside_a_closed_form_is_refused(tiny_config) -> None:
-    with pytest.raises(ConfigError, match="nothing is trained beside a closed form"):
-        tiny_config(strategy=["replay", "ncm"])
-    assert tiny_config(strategy=["replay", {"name": "ncm", "adapt": "first"}]).strategies
+@pytest.mark.parametrize("adapt", ["never", "first"])
+@pytest.mark.parametrize("other", ["replay", "averaging", "si", "gdumb", {"name": "joint", "restart": True}, "slda"])
+def test_a_strategy_beside_a_closed_form_is_refused(adapt, other, tiny_config) -> None:
+    for strategies in ([other, {"name": "ncm", "adapt": adapt}], [{"name": "ncm", "adapt": adapt}, other]):
+        with pytest.raises(ConfigError, match="would have nothing to do beside it; use it alone"):
+            tiny_config(strategy=strategies)
+
+
+def test_a_tuning_that_has_nothing_to_adapt_or_to_read_with_is_refused(tiny_config, tiny_model) -> None:
+    def tuned(tuning: str, adapt: str):
+        return tiny_config(strategy={"name": "ncm", "adapt": adapt}, model={"name": str(tiny_model), "tuning": tuning})
+
+    with pytest.raises(ConfigError, match=r"nothing to adapt with model\.tuning: head"):
+        tuned("head", "first")
+    for tuning in ("prompt", "prefix"):
+        with pytest.raises(ConfigError, match=f"what model.tuning: {tuning} adds.*set adapt: first"):
+            tuned(tuning, "never")
+        assert tuned(tuning, "first")
+    assert tuned("head", "never") and tuned("lora", "never")
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_a_validation_row_of_a_class_without_training_rows_changes_no_answer(
+    strategy, tiny_config, rows_of, sentences, tmp_path
+) -> None:
+    stranger = sentences(["zz"], 1, prefix="stranger-")
+
+    def learnt(place: str, more: pd.DataFrame):
+        def rows(ids: list[str], split: str) -> pd.DataFrame:
+            found = rows_of(ids, split)
+            return pd.concat([found, more], ignore_index=True) if split == "validation" else found
+
+        folder = tmp_path / place
+        train(tiny_config(strategy=strategy), champion=None, new=["e0", "e1"], past=[], rows_of=rows, folder=folder)
+        return load_learner(folder)
+
+    without, with_one = learnt("without", stranger.iloc[:0]), learnt("with", stranger)
+    assert "zz" in with_one.labels
+    shown = rows_of(["e0", "e1"], "test")
+    ours, theirs = answer(with_one, shown), answer(without, shown)
+    assert ours.values == theirs.values
+    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "says"),
+    [
+        ({"name": "ranpac", "ridge": [0]}, r"ridge\.0 must be more than 0"),
+        ({"name": "ranpac", "ridge": [1, -5]}, r"ridge\.1 must be more than 0"),
+        ({"name": "ranpac", "ridge": [math.inf]}, "finite"),
+        ({"name": "slda", "shrinkage": [0]}, r"shrinkage\.0 must be more than 0"),
+        ({"name": "slda", "shrinkage": [3]}, r"shrinkage\.0 must be at most 1"),
+    ],
+)
+def test_values_without_a_solution_are_refused(strategy, says, tiny_config) -> None:
+    with pytest.raises(ConfigError, match=says):
+        tiny_config(strategy=strategy)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"name": "ranpac", "features": 64, "ridge": [1e-300]},
+        {"name": "slda", "shrinkage": [1e-300]},
+    ],
+    ids=name_of,
+)
+def test_equations_that_have_no_solution_say_what_to_change(strategy, taught) -> None:
+    with pytest.raises(ConfigError, match=rf"{strategy['name']}: .* no solution .* larger values of"):
+        taught(strategy, ["e0"], "x")
+
+
+def test_a_covariance_that_is_all_identity_is_allowed(taught, rows_of) -> None:
+    learner = load_learner(taught({"name": "slda", "shrinkage": [1.0]}, ["e0"], "x"))
+    assert set(answer(learner, rows_of(["e0"], "test")).values) <= set(STREAM["e0"])
 
 
 def test_an_expansion_follows_from_its_seed() -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from cl import plugins
+from cl.errors import InputError
 from cl.train import train
 from cl.training.inference import answer
 from cl.training.learner import load_learner
@@ -63,3 +64,32 @@ def test_one_text_over_and_over(name, learnt) -> None:
 
     learner, rows = learnt(name, {"one": same("a", "x"), "two": same("b", "x")})
     assert set(answer(learner, rows).values) == {"x"}
+
+
+@pytest.mark.parametrize("name", plugins.names("strategies"))
+def test_an_experience_of_one_row(name, learnt, sentences) -> None:
+    learner, rows = learnt(name, {"one": sentences(["loan"], 1, prefix="a"), "two": sentences(["fee"], 1, prefix="b")})
+    assert learner.labels == ["loan", "fee"] and set(answer(learner, rows).values) <= {"loan", "fee"}
+
+
+@pytest.mark.parametrize("name", plugins.names("strategies"))
+def test_an_experience_without_training_rows_is_refused_where_rows_are_trained_on(name, learnt, sentences) -> None:
+    stream = {"one": sentences(["loan", "fee"], 12, prefix="a"), "two": sentences(["loan"], 0)}
+    if plugins.find("strategies", name).closed:
+        learner, rows = learnt(name, stream)
+        assert set(answer(learner, rows).values) <= {"loan", "fee"}
+    else:
+        with pytest.raises(InputError, match=r"no row to train on: .* bring more rows, or lower data\.split"):
+            learnt(name, stream)
+
+
+@pytest.mark.parametrize("name", plugins.names("strategies"))
+def test_a_first_experience_without_training_rows_is_refused(name, learnt, sentences) -> None:
+    with pytest.raises(InputError, match="no row to train on"):
+        learnt(name, {"one": sentences(["loan"], 0)})
+
+
+def test_a_buffer_too_small_for_any_row_of_those_that_learn_it_alone_is_refused(learnt, sentences, monkeypatch) -> None:
+    monkeypatch.setitem(SMALL, "gdumb", {"name": "gdumb", "bytes": 1})
+    with pytest.raises(InputError, match="the strategy chooses none; give its buffer more rows or bytes"):
+        learnt("gdumb", {"one": sentences(["loan"], 8)})

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from cl.errors import DivergedError
 from cl.strategies import Lesson, State, Update
+from cl.strategies.ewc import EWC
 from cl.strategies.naive import Naive
 from cl.strategies.replay import Replay
+from cl.train import train
 from cl.training.best import Best
 from cl.training.inference import answer
 from cl.training.learner import freeze, grown, new_learner
@@ -56,6 +60,39 @@ def test_a_loss_that_is_not_finite_stops_training_and_says_why(tiny_config, sent
     config = tiny_config(training={"epochs": 3, "learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9})
     with pytest.raises(DivergedError, match="learning_rate 1e\\+30"):
         taught(config, sentences(["loan", "fee"], 64), sentences(["loan", "fee"], 8))
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e300])
+def test_divergence_in_the_only_step_is_noticed_and_nothing_is_saved(rate, tiny_config, sentences, tmp_path) -> None:
+    settings = {"epochs": 1, "batch_size": 8, "learning_rate": rate, "head_learning_rate": rate, "warmup": 0}
+    config, rows = tiny_config(training=settings), sentences(["loan", "fee"], 8)
+    with pytest.raises(DivergedError, match=r"(not finite after a step|validation loss is).*learning_rate 1e\+30"):
+        train(config, champion=None, new=["a"], past=[], rows_of=lambda *_: rows, folder=tmp_path / "version")
+    assert not (tmp_path / "version").exists()
+
+
+def test_a_penalty_that_is_not_finite_is_named(tiny_config, sentences) -> None:
+    rows, held = sentences(["loan", "fee"], 8), torch.ones(2)
+    state = State(tensors={"fisher.head.blocks.0.bias": held, "anchor.head.blocks.0.bias": held})
+    with pytest.raises(DivergedError, match="the penalty of strategy 'ewc' is inf; its strength is probably too high"):
+        taught(tiny_config(), rows, rows, {Naive(): State(), EWC(strength=1e300): state})
+
+
+def test_weights_with_a_loss_that_is_not_finite_are_never_the_best(tiny_config) -> None:
+    learner = grown(new_learner(tiny_config()), ["a", "b"], seed=0)
+    best = Best(learner)
+    for loss in (math.nan, math.inf):
+        best.offer(1, 0.9, loss)
+        assert best.epoch == 0 and not best.weights
+    best.offer(2, 0.1, 0.5)
+    assert best.epoch == 2 and best.weights
+
+
+def test_where_no_validation_label_is_known_the_training_loss_decides(tiny_config, sentences) -> None:
+    config = tiny_config(training={"epochs": 4, "batch_size": 8, "learning_rate": 1e-3, "patience": 1})
+    _, result = taught(config, sentences(["loan", "fee"], 40), sentences(["box"], 8))
+    assert result.validation_score == 0.0 and result.losses[-1] < result.losses[0]
+    assert result.epochs == 4
 
 
 def test_the_best_epoch_is_kept_not_the_last(tiny_config, sentences) -> None:
