@@ -245,6 +245,16 @@ class Cycle(Record):
         return "promoted" if self.promotion.promoted else "refused"
 
 
+class VersionInfo(Record):
+    """One registered version."""
+
+    version: str
+    created: datetime
+    run_id: str
+    tags: dict[str, str]
+    aliases: list[str]
+
+
 class LedgerEntry(Record):
     """One move of the champion: who, when, from, to, why."""
 

@@ -74,6 +74,8 @@ def connect(project: Project, config: Config) -> Stores:
         project=project,
         experiences=Experiences(project),
         data=DataVersions(project, project.resolve(settings.dvc_remote)),
-        registry=Registry(project.resolve(settings.tracking_uri), artifacts, config.name),
+        registry=Registry(
+            project.resolve(settings.tracking_uri), artifacts, config.name, kept=project.work / "finished"
+        ),
         ledger=Ledger(project.resolve(settings.ledger_uri)),
     )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,15 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def kept_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:
+    """Return a text that never changes: made once and kept in a folder; without a folder it is made every time."""
+    if folder is None:
+        return make()
+    if not (folder / name).exists():
+        write_text(folder / name, make())
+    return (folder / name).read_text(encoding="utf-8")
 
 
 def place(draft: Path, final: Path) -> None:

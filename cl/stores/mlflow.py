@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import IntegrityError
-from cl.records import Cycle, Record
+from cl.records import Cycle, VersionInfo
 from cl.stores.environment import quieten, requirements
-from cl.stores.local import check_manifest, place_sealed
+from cl.stores.local import check_manifest, kept_text, place_sealed
 from cl.stores.reach import first_use, told, without_password
 
 if TYPE_CHECKING:
@@ -25,16 +25,7 @@ PREDICTIONS = "evaluation/predictions.parquet"
 CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
 PYFUNC_MODEL = Path(__file__).parent.parent / "serving" / "pyfunc_model.py"
 BATCH = 100  # what MLflow takes in one call
-
-
-class VersionInfo(Record):
-    """One registered version."""
-
-    version: str
-    created: datetime
-    run_id: str
-    tags: dict[str, str]
-    aliases: list[str]
+PAGE = 1_000  # runs that it gives in one
 
 
 @dataclass(frozen=True)
@@ -42,12 +33,13 @@ class Registry:
     """One model in one MLflow tracking store.
 
     ``tracking_uri`` is absolute; ``artifacts`` is where a new experiment keeps its files: an absolute path,
-    a URI, or None for the server's own place.
+    a URI, or None for the server's own place; ``kept`` is a folder on this machine for what never changes.
     """
 
     tracking_uri: str
     artifacts: str | None
     model: str
+    kept: Path | None = None
 
     def initialise(self) -> None:
         """Create or upgrade the database and make sure that the model's experiment exists.
@@ -213,13 +205,22 @@ class Registry:
             self._client.set_tag(run, VERDICT, cycle.verdict)
 
     def cycles(self) -> list[Cycle]:
-        """Return all finished cycles, oldest first."""
-        with _told(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
-            ended, order = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"]
-            runs = self._client.search_runs([self._experiment], ended, max_results=5_000, order_by=order)
-            paths = (self._client.download_artifacts(run.info.run_id, "cycle.json", scratch) for run in runs)
-            texts = [Path(path).read_text(encoding="utf-8") for path in paths]
+        """Return all finished cycles, oldest first; what a machine has brought once it does not ask for again."""
+        with _told(self.tracking_uri):
+            texts = [kept_text(self.kept, f"{run}.json", partial(self._cycle, run)) for run in self._ended()]
         return [Cycle.model_validate_json(text) for text in texts]
+
+    def _cycle(self, run: str) -> str:
+        with tempfile.TemporaryDirectory() as scratch:
+            return Path(self._client.download_artifacts(run, "cycle.json", scratch)).read_text(encoding="utf-8")
+
+    def _ended(self) -> Iterator[str]:
+        ended, by, token = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"], None
+        while True:
+            runs = self._client.search_runs([self._experiment], ended, max_results=PAGE, order_by=by, page_token=token)
+            yield from (run.info.run_id for run in runs)
+            if not (token := runs.token):
+                return
 
     def evaluated(self, cycle: str, folder: Path) -> Path | None:
         """Bring the stored rows of a cycle's evaluation into a folder; None where they are not there any more."""

@@ -137,6 +137,18 @@ def test_cycles_are_read_back_in_order_and_only_finished_ones(registry, tmp_path
     assert elsewhere.cycles() == cycles, "the registry alone is enough"
 
 
+def test_more_cycles_than_a_page_holds_are_all_read_and_each_is_brought_once(registry, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("cl.stores.mlflow.PAGE", 2)
+    cycles = [a_cycle(f"000{at}-month") for at in range(1, 6)]
+    for cycle in cycles:
+        registry.record_cycle(registry.start_run(cycle.id, cycle.experience.id, {}), cycle)
+        time.sleep(0.002)
+    keeping = Registry(registry.tracking_uri, registry.artifacts, "tiny", kept=tmp_path / "kept")
+    assert registry.cycles() == keeping.cycles() == cycles
+    shutil.rmtree(tmp_path / "artifacts")
+    assert keeping.cycles() == cycles, "none of them is asked for again"
+
+
 def test_a_run_looks_as_people_expect_in_the_ui(registry, tmp_path) -> None:
     cycle = a_cycle("0001-one", promoted=False)
     run = registry.start_run(cycle.id, "0001-one", {"cl.data_version": "0.dir"})
