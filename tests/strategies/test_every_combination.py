@@ -24,7 +24,6 @@ TWO_NATURED = [{"name": "ncm", "adapt": "first"}, {"name": "joint", "restart": T
 ALL = [SMALL.get(name, name) for name in plugins.names("strategies")] + TWO_NATURED
 COMPANY = [one for one in ALL if one != "naive"]
 """What a pair is made of: `naive` does nothing, in company as well."""
-NOT_YET = {("prompt", "ewc"), ("prompt", "mas")}
 
 
 def named(value: object) -> str:
@@ -80,8 +79,6 @@ def learns(rows_of, tmp_path):
 @pytest.mark.parametrize("strategy", ALL, ids=named)
 @pytest.mark.parametrize("tuning", plugins.names("tunings"))
 def test_a_strategy_learns_with_a_tuning_or_says_why_not(strategy, tuning, config_of, learns) -> None:
-    if (tuning, named(strategy)) in NOT_YET:
-        pytest.skip("gradients of single rows do not reach virtual tokens yet")
     config = config_of(strategy, tuning)
     if isinstance(config, str):
         assert config.startswith(f"test: strategy: {named(strategy).split('-')[0]}: ") and "tuning" in config
