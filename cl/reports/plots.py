@@ -70,7 +70,8 @@ def heat_map(matrix: dict[str, dict[str, float]], *, refused: bool = False) -> M
         matrix: experience learnt -> experience tested -> score; the last row is the latest challenger's.
         refused: that challenger does not serve; its row is marked.
     """
-    columns = sorted({name for row in matrix.values() for name in row})
+    tested = [name for row in matrix.values() for name in row]
+    columns = [name for name in dict.fromkeys([*matrix, *tested]) if name in tested]  # in the order of learning
     values = [value for row in matrix.values() for value in row.values() if isfinite(value)]
     if not values:
         return Markup("")

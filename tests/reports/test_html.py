@@ -405,6 +405,11 @@ def test_a_matrix_of_a_hundred_experiences_has_no_numbers_and_a_small_one_has_th
     assert ">91.2<" in small and ">87.4<" in small
 
 
+def test_the_columns_of_a_matrix_are_in_the_order_of_learning() -> None:
+    picture = heat_map({"0002-b": {"0001-a": 0.1, "0002-b": 0.9}, "0001-a": {"0001-a": 0.8, "0002-b": 0.7}})
+    assert picture.index("0002-b on 0002-b") < picture.index("0002-b on 0001-a")
+
+
 def test_a_refused_challengers_row_is_marked_in_the_matrix() -> None:
     matrix = {"0001-a": {"0001-a": 0.9}, "0002-b": {"0001-a": 0.4, "0002-b": 0.5}}
     assert "b ✕" in heat_map(matrix, refused=True) and "✕" not in heat_map(matrix)
