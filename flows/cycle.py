@@ -39,15 +39,15 @@ def learn(
         cycle: identity of the cycle that it begins with, by which an automation's run is found again.
         reason: what has asked for it.
     """
-    from cl import lifecycle  # torch, late: whoever only deploys this flow does without
-
     place = open_project(Path(project))
     config = configuration.load(place.config)
     stores, bounds = connect(place, config), config.triggers
     unattended: dict[str, Any] = {}
     if deployment.id:
         unattended = {"wait": bounds.wait_minutes * 60, "settle": bounds.settle_seconds}
+        # before torch is loaded, which takes long on a busy machine: this run has begun, and a later request is another
         absorb("learn", config.name, flow_run.id, again=again)
+    from cl import lifecycle  # torch, late: whoever only deploys this flow does without
 
     def explain(one: Cycle) -> None:
         show_look(config, stores, seen_by(one, bounds))

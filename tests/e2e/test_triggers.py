@@ -155,7 +155,7 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     shop.arrives(["loan", "fee"], seed=1)
     (shop.desk.project / "inbox/empty.csv").touch()
     shop.start()
-    (working,) = until(lambda: shop.runs("RUNNING"), seconds=120, what="the first run")
+    (working,) = until(lambda: shop.runs("RUNNING"), seconds=300, what="the first run")
     assert working["parameters"]["reason"] == "cl.data.arrived"
     asking = [
         subprocess.Popen(
@@ -165,23 +165,23 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     ]
     answers = {json.loads(one.communicate()[0])["id"] for one in asking}
     assert len(answers) == 1, "two askers, one run"
-    until(shop.trains, seconds=60, what="the first training")
+    until(shop.trains, seconds=180, what="the first training")
     assert not shop.told("promotion"), "trained too fast to be in the middle"
     shop.switch_off()
     died, switched_off = time.monotonic(), datetime.now(UTC).isoformat()
 
-    until(lambda: shop.runs("CRASHED"), seconds=120, what="the run of the dead machine to be declared crashed")
+    until(lambda: shop.runs("CRASHED"), seconds=300, what="the run of the dead machine to be declared crashed")
     print(f"declared crashed after {time.monotonic() - died:.0f} s")
     (dead,), (queued,) = shop.runs("CRASHED"), shop.runs("SCHEDULED")
     assert dead["id"] == working["id"] and "no heartbeat" in dead["state"]["message"]
     assert queued["id"] in answers
-    until(lambda: shop.told_by_block("no heartbeat"), seconds=30, what="the notice of the failure")
+    until(lambda: shop.told_by_block("no heartbeat"), seconds=90, what="the notice of the failure")
 
     automations = shop.automations()
     switched_on = datetime.now(UTC).isoformat()
     shop.start()
-    until(lambda: shop.told("promotion"), seconds=120, what="the first promotion")
-    until(lambda: shop.server.run(queued["id"])["state_type"] == "COMPLETED", seconds=30)
+    until(lambda: shop.told("promotion"), seconds=300, what="the first promotion")
+    until(lambda: shop.server.run(queued["id"])["state_type"] == "COMPLETED", seconds=90)
     assert len(automations) == 2 and shop.automations() == automations, "they do not forget for which runs they wait"
     (cycle,) = shop.desk.json("history")
     assert cycle["id"] == dead["parameters"]["cycle"], "the cycle that was begun is the one that ended"
@@ -197,13 +197,13 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
 
 def test_drift_is_learnt_without_a_hand_though_the_server_is_killed_in_the_middle(shop) -> None:
     shop.arrives(["loan", "box"], seed=2)
-    until(shop.trains, seconds=120, what="the second training")
+    until(shop.trains, seconds=300, what="the second training")
     shop.server.kill()
     time.sleep(2)
     assert len(shop.told("promotion")) == 1, "trained too fast to be in the middle"
     shop.server.start()
-    until(lambda: shop.told("promotion")[1:], seconds=120, what="the second promotion")
-    until(lambda: not shop.runs("RUNNING", "PENDING", "SCHEDULED"), seconds=60, what="the end of all runs")
+    until(lambda: shop.told("promotion")[1:], seconds=300, what="the second promotion")
+    until(lambda: not shop.runs("RUNNING", "PENDING", "SCHEDULED"), seconds=180, what="the end of all runs")
 
     status, history = shop.desk.json("status"), shop.desk.json("history")
     assert status["champion"] == "2" and status["waiting"] == []
