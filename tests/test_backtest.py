@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -30,7 +33,7 @@ def stream(tmp_path, sentences) -> Path:
 def config(tmp_path, tiny_model) -> Path:
     path = tmp_path / "cl.yaml"
     training = {"epochs": 20, "patience": 20, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
-    model = {"name": str(tiny_model), "dropout": 0.0}
+    model = {"name": str(tiny_model), "dropout": 0.0, "max_length": 64}
     raw = {"name": "tiny", "model": model, "training": training, "strategy": {"name": "replay", "rows": 60}}
     path.write_text(yaml.safe_dump(raw))
     return path
@@ -74,18 +77,44 @@ def test_strategies_are_compared_on_the_same_stream(config, stream, tmp_path) ->
     assert "<script" not in page and "replay" in page
 
 
+@contextmanager
+def begun(config: Path, stream: Path, out: Path, *more: str) -> Iterator[subprocess.Popen]:
+    """A backtest in a group of processes of its own, as a shell starts it; its first experience is done."""
+    process = subprocess.Popen(
+        command(config, stream, out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    try:
+        wait_for(lambda: process.poll() is not None or any(finished_lines(out)))
+        assert process.poll() is None
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finished_lines(out: Path) -> list[str]:
+    return [line for path in out.glob("runs/*/experiences.jsonl") for line in path.read_text().splitlines()]
+
+
+def workers(group: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-g", str(group), "-f", "spawn_main"], capture_output=True, text=True)
+    return [int(one) for one in found.stdout.split()]
+
+
 def test_killed_and_run_again_it_ends_where_an_undisturbed_run_ends(config, stream, tmp_path) -> None:
     whole = results(config, stream, tmp_path / "whole")["replay"]
     out = tmp_path / "cut"
-    process = subprocess.Popen(
-        command(config, stream, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while not any(path.stat().st_size for path in out.glob("runs/*/experiences.jsonl")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with begun(config, stream, out) as process:
+        process.kill()
+        wait_for(lambda: not workers(process.pid), seconds=20)
     (lines,) = out.glob("runs/*/experiences.jsonl")
     with lines.open("a") as file:
         file.write('{"experience": "cut o')  # a line that was not written to its end
@@ -93,23 +122,28 @@ def test_killed_and_run_again_it_ends_where_an_undisturbed_run_ends(config, stre
     assert {key: cut[key] for key in DECIDED} == {key: whole[key] for key in DECIDED}
 
 
-def test_a_run_whose_process_is_killed_is_told_in_a_line(config, stream, tmp_path) -> None:
+def test_a_run_whose_process_is_killed_is_told_in_a_line_and_the_others_go_on(config, stream, tmp_path) -> None:
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        command(config, stream, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not any(path.stat().st_size for path in out.glob("runs/*/experiences.jsonl")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    workers = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True, check=True
-    )
-    for worker in workers.stdout.split():
-        os.kill(int(worker), signal.SIGKILL)
-    _, told = process.communicate(timeout=60)
+    with begun(config, stream, out, "--strategy", "replay", "--strategy", "ncm", "--jobs", "1") as process:
+        (worker,) = workers(process.pid)
+        os.kill(worker, signal.SIGKILL)
+        _, told = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "a run of the backtest was killed" in told and "Traceback" not in told
+    assert told.startswith("cl: replay stopped: its process ended with exit code -9") and told.count("\n") == 1
+    found = json.loads((out / "results.json").read_text())["strategies"]
+    assert found["replay"]["failure"] and not found["ncm"]["failure"]
+
+
+def test_an_interrupt_ends_all_in_one_line_and_keeps_what_is_finished(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    with begun(config, stream, out) as process:
+        done = finished_lines(out)
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+        assert not workers(process.pid)
+    assert process.returncode == 1
+    assert told == "cl: stopped; run it again, and it goes on after the last finished experience\n"
+    assert finished_lines(out)[: len(done)] == done
 
 
 @pytest.mark.slow
@@ -175,15 +209,25 @@ def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
     assert (found["forgetting"], found["bwt"], len(found["matrix"])) == (0.0, None, 1)
 
 
-def test_a_run_that_diverges_is_told_and_the_others_go_on(config, stream, tmp_path) -> None:
+def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path) -> None:
     raw = yaml.safe_load(config.read_text())
     raw["training"] |= {"learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9}
     config.write_text(yaml.safe_dump(raw))
-    wanted = ("--strategy", "naive", "--strategy", "{name: ncm}", "--experiences", "2")
-    done = subprocess.run(command(config, stream, tmp_path / "out", *wanted), capture_output=True, text=True)
+    out, file = tmp_path / "out", tmp_path / "there.json"
+    given = ("--experiences", "2", "--strategy", "ncm")
+    results(config, stream, out, *given)
+    (lines,) = out.glob("runs/*/experiences.jsonl")
+    lines.write_text(lines.read_text().splitlines(keepends=True)[0])  # the version that it names is there no more
+    more = (*given, "--strategy", "naive", "--strategy", "slda", "--json", str(file))
+    done = subprocess.run(command(config, stream, out, *more), capture_output=True, text=True)
     assert done.returncode == 1
-    assert "naive stopped: training stopped: the loss is" in done.stderr and "Traceback" not in done.stderr
-    assert "ncm" in done.stdout
+    foreseen, unforeseen = sorted(done.stderr.splitlines())
+    assert foreseen.startswith("cl: naive stopped: training stopped: the loss is")
+    assert unforeseen.startswith("cl: ncm stopped: FileNotFoundError: ")
+    assert "slda" in done.stdout
+    found = json.loads(file.read_text())["strategies"]
+    assert found == json.loads((out / "results.json").read_text())["strategies"]
+    assert [one["failure"] is None for one in found.values()] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -196,12 +240,38 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(config, stream, tmp_pa
         (["--order", "0,9"], "--order: no experience '9'; there are 0, 1, 2"),
         (["--order", "0,0"], "--order: '0' comes twice"),
         (["--data", "/nowhere/at/all"], "no such file or folder"),
+        (["--json", "missing/out.json"], "--json missing/out.json: no folder 'missing'; make it first"),
+        (["--out", "/dev/null"], "--out /dev/null: is a file; name a folder"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(config, stream, tmp_path, more, message) -> None:
     done = subprocess.run(command(config, stream, tmp_path / "out", *more), capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
+    config, stream, tmp_path, sentences
+) -> None:
+    sentences(["loan", "fee"], 90, prefix="few-").head(3).to_csv(stream / "1.csv", index=False)
+    done = subprocess.run(command(config, stream, tmp_path / "out"), capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == (
+        "cl: experience '1' (rows: 3) has no test rows; give it more rows, or another data.split, or leave it out: "
+        "--order 0,2\n"
+    )
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_stream_of_one_row_is_refused_in_a_line(config, tmp_path, sentences) -> None:
+    raw = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(raw | {"data": {"id": None}}))
+    one = sentences(["loan"], 1)
+    pd.concat([one] * 30).to_csv(tmp_path / "same.csv", index=False)
+    done = subprocess.run(command(config, tmp_path / "same.csv", tmp_path / "out"), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cl: experience 'same' (rows: 1) has no train and no test rows; give it more rows, or another data.split\n"
+    )
 
 
 def test_strategies_may_be_named_mapped_joined_and_labelled() -> None:

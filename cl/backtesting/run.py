@@ -6,7 +6,9 @@ import itertools
 import json
 import os
 import shutil
+import textwrap
 import time
+import traceback
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +67,7 @@ class Outcome(Record):
     spec: RunSpec
     lines: list[Line]
     failure: str | None = None
+    traceback: str | None = Field(default=None, description="Of a failure that nobody foresaw")
 
 
 def run(spec: RunSpec) -> Outcome:
@@ -75,15 +78,20 @@ def run(spec: RunSpec) -> Outcome:
 
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    config = parse(spec.config, where="backtest")
-    lines = finished(spec)
+    lines: list[Line] = []
     try:
+        config = parse(spec.config, where="backtest")
+        lines = finished(spec)
         for at in range(len(lines), len(spec.experiences)):
             lines.append(_one(config, spec, lines))
             _append(spec.lines, lines[-1])
             _keep_only(Path(spec.folder) / "versions", at)
     except PerennialError as error:
         return Outcome(spec=spec, lines=lines, failure=str(error))
+    except Exception as error:  # whatever it is, it must not take the other runs' results with it
+        why = textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
+        why += "; `cl -v backtest ...` shows where, --fresh begins anew"
+        return Outcome(spec=spec, lines=lines, failure=why, traceback=traceback.format_exc())
     return Outcome(spec=spec, lines=lines)
 
 
