@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cl.backtesting.processes import run_all
 from cl.backtesting.results import Result, summarise
-from cl.backtesting.run import Outcome, Policy, RunSpec, identity
+from cl.backtesting.run import Outcome, Policy, RunSpec, computed_by, identity
 from cl.config import Config, parse
 from cl.errors import InputError
 from cl.settings import PluginSpec
@@ -63,6 +63,7 @@ def backtest(
     check_splits(replayed)
     ids = [one.id for one in replayed]
     stream = experiences.project.root
+    versions = computed_by()
     jobs = jobs or max(1, (os.cpu_count() or 1) // 2)
     specs = [
         RunSpec(
@@ -71,7 +72,9 @@ def backtest(
             config=own.model_dump(mode="json", by_alias=True),
             stream=str(stream),
             experiences=ids,
-            folder=str(out / "runs" / f"{label}-{policy}-{seed}-{identity(own, policy, stream.name, ids)}"),
+            folder=str(
+                out / "runs" / f"{label}-{policy}-{seed}-{identity(own, policy, stream.name, ids, versions=versions)}"
+            ),
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None,
         )
         for (label, seed), own in configs.items()
@@ -139,7 +142,7 @@ def _all(specs: list[RunSpec], jobs: int) -> list[Outcome]:
         outcomes = run_all(specs, jobs, on_tick=show)
     for one in outcomes:
         if one.traceback:
-            log.info("%s, seed %s: %s", one.spec.label, one.spec.config["seed"], one.traceback)
+            log.info("%s, seed %s: %s", one.spec.label, one.spec.seed, one.traceback)
     return outcomes
 
 
