@@ -199,7 +199,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
     if json_file == "-":
         show(True, done["json"], "")
     else:
-        click.echo(as_text(done["table"]))
+        click.echo("\n\n".join(as_text(rows) for rows in [done["table"], *done["matrices"]]) + "\n")
         click.echo(f"Report: {done['report']}")
     for line in done["failures"]:
         click.echo(f"cl: {line}", err=True)

@@ -8,14 +8,14 @@ from typing import Any
 
 from cl import config as configuration
 from cl.backtest import backtest
-from cl.backtesting.outputs import TITLES, as_json, table, write_outputs
+from cl.backtesting.outputs import TITLES, as_json, failures, matrix_rows, table, write_outputs
 from cl.errors import InputError
 
 
 def run_backtest(
     path: Path, data: Path, *, out: Path | None, json_file: Path | None, seeds: list[int], **given: Any
 ) -> dict[str, Any]:
-    """Run a backtest, write its outputs, and return them with the table for the terminal.
+    """Run a backtest, write its outputs, and return them with the tables for the terminal.
 
     Raises:
         InputError: configuration, data, a strategy or a place for the outputs cannot be used.
@@ -32,7 +32,8 @@ def run_backtest(
     return {
         "json": as_json(results),
         "table": [TITLES, *table(results)],
-        "failures": [f"{one.name} stopped: {one.failure}" for one in results if one.failure],
+        "matrices": [rows for one in results if (rows := matrix_rows(one))],
+        "failures": failures(results),
         "report": str(page),
     }
 
