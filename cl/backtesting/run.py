@@ -137,7 +137,7 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         with counted() as passes:
             new, trained = _learn(config, spec, lines, folder, rows_of)
         learnt, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
-        spared_seconds, spared_rows = cache.saved_seconds, cache.saved_rows
+        spared_seconds, spared_rows = cache.saved_seconds + cache.tokens.saved_seconds, cache.saved_rows
         scores, classes = _scores(config, folder, rows_of, spec.experiences, upto=at)
     past = (
         [*(one for line in lines for one in line.learnt), *new] if any(one.keeps_past for one in config.built) else []
