@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import logging
 import os
 import shutil
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import yaml
 from tqdm import tqdm
 
+from cl.backtesting.processes import run_all
 from cl.backtesting.results import Result, summarise
-from cl.backtesting.run import Outcome, Policy, RunSpec, identity, run
+from cl.backtesting.run import Outcome, Policy, RunSpec, computed_by, identity
 from cl.config import Config, parse
-from cl.errors import InputError, PerennialError
+from cl.errors import InputError
 from cl.settings import PluginSpec
 
+log = logging.getLogger(__name__)
 Chosen = dict[str, PluginSpec | list[PluginSpec]]
 
 
@@ -52,15 +52,18 @@ def backtest(
 
     Raises:
         InputError: a strategy is unknown or refused, an experience is, or the stream cannot be read.
-        PerennialError: a run's process was killed.
+        PerennialError: a person stopped it.
     """
-    from cl.backtesting.stream import in_order, read_stream
+    from cl.backtesting.stream import check_splits, in_order, read_stream
 
     chosen = choose(config, strategies)
     configs = {(label, seed): _with(config, spec, seed) for label, spec in chosen.items() for seed in seeds}
     experiences, found = read_stream(config, data, out / "streams")
-    ids = [one.id for one in in_order(found, order)][:first]
+    replayed = in_order(found, order)[:first]
+    check_splits(replayed)
+    ids = [one.id for one in replayed]
     stream = experiences.project.root
+    versions = computed_by()
     jobs = jobs or max(1, (os.cpu_count() or 1) // 2)
     specs = [
         RunSpec(
@@ -69,7 +72,9 @@ def backtest(
             config=own.model_dump(mode="json", by_alias=True),
             stream=str(stream),
             experiences=ids,
-            folder=str(out / "runs" / f"{label}-{policy}-{seed}-{identity(own, policy, stream.name, ids)}"),
+            folder=str(
+                out / "runs" / f"{label}-{policy}-{seed}-{identity(own, policy, stream.name, ids, versions=versions)}"
+            ),
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None,
         )
         for (label, seed), own in configs.items()
@@ -126,28 +131,19 @@ def _with(config: Config, strategy: PluginSpec | list[PluginSpec], seed: int) ->
 
 
 def _all(specs: list[RunSpec], jobs: int) -> list[Outcome]:
-    """Run each in a process of its own, so that its peak memory is its own, and show how far they are."""
-    outcomes: dict[int, Outcome] = {}
-    context = multiprocessing.get_context("spawn")
+    """Run each, and show how far they are."""
     total = sum(len(spec.experiences) for spec in specs)
-    with (
-        ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool,
-        tqdm(total=total, desc="backtest", unit="experience", disable=None, leave=False) as bar,
-    ):
-        waiting = {pool.submit(run, spec): at for at, spec in enumerate(specs)}
-        left = set(waiting)
-        while left:
-            done, left = wait(left, timeout=1.0, return_when=FIRST_COMPLETED)
-            try:
-                outcomes |= {waiting[one]: one.result() for one in done}
-            except BrokenProcessPool:
-                raise PerennialError(
-                    "a run of the backtest was killed, perhaps for want of memory: run it again, with --jobs 1 to take "
-                    "less; it goes on after the last finished experience"
-                ) from None
+    with tqdm(total=total, desc="backtest", unit="experience", disable=None, leave=False) as bar:
+
+        def show() -> None:
             bar.n = sum(_lines(spec) for spec in specs)
             bar.refresh()
-    return [outcomes[at] for at in range(len(specs))]
+
+        outcomes = run_all(specs, jobs, on_tick=show)
+    for one in outcomes:
+        if one.traceback:
+            log.info("%s, seed %s: %s", one.spec.label, one.spec.seed, one.traceback)
+    return outcomes
 
 
 def _lines(spec: RunSpec) -> int:

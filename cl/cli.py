@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -196,13 +195,11 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
     from cl.commands.backtest import as_text, run_backtest
 
     given = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
-    done = run_backtest(config, **given)
+    done = run_backtest(config, json_file=Path(json_file) if json_file and json_file != "-" else None, **given)
     if json_file == "-":
         show(True, done["json"], "")
     else:
-        if json_file:
-            Path(json_file).write_text(json.dumps(done["json"], indent=1), encoding="utf-8")
-        click.echo(as_text(done["table"]))
+        click.echo("\n\n".join(as_text(rows) for rows in [done["table"], *done["matrices"]]) + "\n")
         click.echo(f"Report: {done['report']}")
     for line in done["failures"]:
         click.echo(f"cl: {line}", err=True)

@@ -137,6 +137,7 @@ class Training(Record):
     epochs: int
     steps: int
     rows_new: int
+    rows_learnt: int = Field(default=0, description="Rows of all kinds, each as often as it was learnt")
     rows_recalled: int = Field(description="Rows of the past that were rehearsed, summed over epochs")
     seconds: float
     validation_score: float

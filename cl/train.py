@@ -77,6 +77,7 @@ def train(
         epochs=result.epochs,
         steps=result.steps,
         rows_new=len(rows),
+        rows_learnt=result.rows_learnt,
         rows_recalled=result.rows_recalled,
         seconds=round(result.seconds, 2),
         validation_score=result.validation_score,

@@ -61,6 +61,9 @@ def export(config: Config, data: Path, streams: Path, folder: Path, first: int |
 
 
 def of_ours(result: Result) -> dict[str, float]:
+    if not result.seeds:
+        raise SystemExit(f"{result.name} stopped: {'; '.join(result.failures.values())}")
+    assert result.acc is not None and result.forgetting is not None and result.rows_trained and result.seconds
     return {
         "acc": 100 * result.acc,
         "forgetting": 100 * result.forgetting,

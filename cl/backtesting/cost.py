@@ -57,6 +57,11 @@ def peak_memory_mb() -> float:
     return most / (1e6 if sys.platform == "darwin" else 1024)
 
 
+def peak_gpu_memory_mb() -> float | None:
+    """Return the most that this process's tensors have held of the GPU so far; None where there is none."""
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
+
+
 def bytes_in(folder: Path) -> int:
     """Return the size of all files below a folder; 0 when there is none."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -19,16 +19,22 @@ def backward_transfer(matrix: Matrix) -> float | None:
 
 
 def forward_transfer(matrix: Matrix) -> float | None:
-    """Return the mean score on the next experience just before it is learnt.
+    """Return the mean zero-shot score: on each next experience, just before it is learnt.
 
-    The paper's equation 4 subtracts an untrained model's score; with labels that are new that score is zero.
+    The paper's equation 4 subtracts the score of an untrained model, which we do not. Labels that are all new can
+    score nothing either way; of labels that were taught before, this says how far they carry, not what was gained
+    over chance.
     """
     last = len(matrix) - 1
     return statistics.fmean(matrix[at - 1][at] for at in range(1, last + 1)) if last else None
 
 
 def forgetting(matrix: Matrix) -> list[float]:
-    """Return, for each past experience, its best score so far minus its last (Chaudhry et al., 2018, equation 3)."""
+    """Return, for each past experience, its best score since it was learnt minus its last.
+
+    Chaudhry et al., 2018, equation 3, takes the best over all earlier steps; ours begins with the step that learnt
+    the experience. A score from before it is of labels that nobody had taught, and what was never learnt is not lost.
+    """
     last = len(matrix) - 1
     return [max(row[at] for row in matrix[at:last]) - matrix[last][at] for at in range(last)]
 
@@ -36,7 +42,8 @@ def forgetting(matrix: Matrix) -> list[float]:
 def intransigence(matrix: Matrix, joint: Matrix) -> float:
     """Return how much worse each experience is learnt than joint training learns it, on average.
 
-    Chaudhry et al., 2018, equation 5: joint's score on experience k after k, minus the model's.
+    Chaudhry et al., 2018, equation 5: joint's score on experience k after k, minus the model's. The paper's is of one
+    experience; this is the mean over all.
     """
     return statistics.fmean(joint[at][at] - matrix[at][at] for at in range(len(matrix)))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def comparison(results: list[Result]) -> bytes:
-    """Draw the mean score after each experience, and the final mean score against seconds of learning."""
+    """Draw finished results: mean score after each experience, and in the end against seconds of learning."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.6), dpi=110, layout="constrained")
@@ -21,8 +21,9 @@ def comparison(results: list[Result]) -> bytes:
         colour = f"C{at % 10}"
         steps = range(1, len(one.accuracy_over_time) + 1)
         over_time.plot(steps, [100 * v for v in one.accuracy_over_time], "o-", color=colour, label=one.name, ms=4)
-        cost.plot([max(one.seconds, 0.1)], [100 * one.acc], "o", color=colour, ms=8)
-        cost.annotate(one.name, (max(one.seconds, 0.1), 100 * one.acc), xytext=(7, 4), textcoords="offset points")
+        place = max(one.seconds or 0.0, 0.1), 100 * (one.acc or 0.0)
+        cost.plot(*([value] for value in place), "o", color=colour, ms=8)
+        cost.annotate(one.name, place, xytext=(7, 4), textcoords="offset points")
     over_time.set(xlabel="experiences learnt", ylabel="mean score so far, %", title="Accuracy over time")
     cost.set(xlabel="seconds of learning, whole stream", ylabel="mean score at the end, %", title="Accuracy and cost")
     over_time.xaxis.get_major_locator().set_params(integer=True)

@@ -8,38 +8,54 @@ from typing import Any
 from pydantic import Field
 
 from cl.backtesting import measures
+from cl.backtesting.measures import Matrix
 from cl.backtesting.run import Line, Outcome
 from cl.records import Record
 
 
 class Result(Record):
-    """A strategy under a policy; numbers are means over seeds, scores are 0 to 1."""
+    """A strategy under a policy: scores are 0 to 1, numbers means over seeds, ``_std`` their standard deviations.
+
+    A number is null where there is none: no run was finished, or there is nothing to compare with.
+    """
 
     name: str
     experiences: list[str]
-    seeds: list[int]
-    matrix: list[list[float]] = Field(description="R: a row for each experience learnt, a column for each tested")
-    acc: float
-    acc_std: float = 0.0
-    forgetting: float = Field(description="Mean over past experiences; 0 when there is none")
-    forgetting_std: float = 0.0
-    forgetting_max: float = 0.0
+    seeds: list[int] = Field(description="Of the finished runs, of which all numbers are")
+    failures: dict[int, str] = Field(default={}, description="Seed -> why its run stopped")
+    matrix: Matrix = Field(
+        description="R: a row for each experience learnt, a column for each tested; without a finished run, as far as "
+        "the first one came"
+    )
+    acc: float | None = None
+    acc_std: float | None = None
+    forgetting: float | None = Field(default=None, description="Mean over past experiences; 0 when there is none")
+    forgetting_std: float | None = None
+    forgetting_max: float | None = Field(default=None, description="Of one experience, in the mean matrix")
     bwt: float | None = None
+    bwt_std: float | None = None
     fwt: float | None = None
-    intransigence: float | None = Field(default=None, description="Against `joint`, when it is in the backtest")
+    fwt_std: float | None = None
+    intransigence: float | None = Field(
+        default=None, description="Against `joint` under the policy `always` with the same seeds, where it is there"
+    )
+    intransigence_std: float | None = None
     worst_class: str = ""
-    worst_class_score: float = 0.0
-    seconds: float = Field(description="Of learning, over the whole stream")
-    scoring_seconds: float
-    updates: int = Field(description="How often something was learnt")
-    rows_trained: int
-    forward_rows: int
-    backward_rows: int
-    peak_memory_mb: float
-    bytes_kept: int
-    version_bytes: int
-    accuracy_over_time: list[float] = Field(description="Mean score on the experiences so far, after each")
-    failure: str | None = None
+    worst_class_score: float | None = None
+    worst_class_std: float | None = None
+    classes: dict[str, float] = Field(default={}, description="Score of each class after the last experience")
+    seconds: float | None = Field(default=None, description="Of learning, over the whole stream")
+    seconds_std: float | None = None
+    scoring_seconds: float | None = None
+    updates: int | None = Field(default=None, description="How often something was learnt")
+    rows_trained: int | None = None
+    forward_rows: int | None = None
+    backward_rows: int | None = None
+    peak_memory_mb: float | None = None
+    peak_gpu_memory_mb: float | None = Field(default=None, description="Of tensors on the GPU; null: there is none")
+    bytes_kept: int | None = None
+    version_bytes: int | None = None
+    accuracy_over_time: list[float] = Field(default=[], description="Mean score on the experiences so far, after each")
 
 
 def summarise(outcomes: list[Outcome], *, names_with_policy: bool) -> list[Result]:
@@ -48,74 +64,89 @@ def summarise(outcomes: list[Outcome], *, names_with_policy: bool) -> list[Resul
     for one in outcomes:
         name = f"{one.spec.label}/{one.spec.policy}" if names_with_policy else one.spec.label
         groups.setdefault(name, []).append(one)
-    results = [_result(name, runs) for name, runs in groups.items()]
-    joint = next((one for one in results if one.name.split("/")[0] == "joint" and not one.failure), None)
-    if joint is None:
-        return results
-    return [
-        one
-        if one.failure
-        else one.model_copy(update={"intransigence": measures.intransigence(one.matrix, joint.matrix)})
-        for one in results
+    upper = next((_matrices(runs) for runs in groups.values() if _is_joint(runs[0]) and _matrices(runs)), {})
+    return [_result(name, runs, upper) for name, runs in groups.items()]
+
+
+def _is_joint(run: Outcome) -> bool:
+    """Tell whether this is what intransigence is defined against: all data at hand, at every step."""
+    return run.spec.strategies == ["joint"] and run.spec.policy == "always"
+
+
+def _matrices(runs: list[Outcome]) -> dict[int, Matrix]:
+    return {one.spec.seed: [line.scores for line in one.lines] for one in runs if not one.failure}
+
+
+def _result(name: str, runs: list[Outcome], upper: dict[int, Matrix]) -> Result:
+    named: dict[str, Any] = {
+        "name": name,
+        "experiences": runs[0].spec.experiences,
+        "failures": {one.spec.seed: one.failure for one in runs if one.failure},
+    }
+    matrices = _matrices(runs)
+    if not matrices:
+        return Result(**named, seeds=[], matrix=[line.scores for line in runs[0].lines])
+    mean = [
+        [statistics.fmean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices.values(), strict=True)
     ]
-
-
-def _result(name: str, runs: list[Outcome]) -> Result:
-    failure = next((one.failure for one in runs if one.failure), None)
-    seeds = [int(one.spec.config["seed"]) for one in runs]
-    if failure:
-        return _failed(name, runs[0], seeds, failure)
-    matrices = [[line.scores for line in one.lines] for one in runs]
-    acc, acc_std = measures.spread([measures.accuracy(one) for one in matrices])
-    lost, lost_std = measures.spread([statistics.fmean(measures.forgetting(one) or [0.0]) for one in matrices])
-    mean = [[statistics.fmean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
-    classes = {key: statistics.fmean(one.lines[-1].classes[key] for one in runs) for key in runs[0].lines[-1].classes}
-    worst = min(classes, key=lambda key: classes[key])
+    finished = [one.lines for one in runs if not one.failure]
     return Result(
-        name=name,
-        experiences=runs[0].spec.experiences,
-        seeds=seeds,
+        **named,
+        seeds=list(matrices),
         matrix=mean,
-        acc=acc,
-        acc_std=acc_std,
-        forgetting=lost,
-        forgetting_std=lost_std,
         forgetting_max=max(measures.forgetting(mean), default=0.0),
-        bwt=measures.backward_transfer(mean),
-        fwt=measures.forward_transfer(mean),
-        worst_class=worst,
-        worst_class_score=classes[worst],
         accuracy_over_time=[statistics.fmean(row[: at + 1]) for at, row in enumerate(mean)],
-        **_costs([one.lines for one in runs]),
+        **_scores(matrices, upper),
+        **_classes([lines[-1].classes for lines in finished]),
+        **_costs(finished),
     )
+
+
+def _scores(matrices: dict[int, Matrix], upper: dict[int, Matrix]) -> dict[str, float]:
+    """Return each measure's mean and spread over the seeds that have it."""
+    found: dict[str, list[float] | list[float | None]] = {
+        "acc": [measures.accuracy(one) for one in matrices.values()],
+        "forgetting": [statistics.fmean(measures.forgetting(one) or [0.0]) for one in matrices.values()],
+        "bwt": [measures.backward_transfer(one) for one in matrices.values()],
+        "fwt": [measures.forward_transfer(one) for one in matrices.values()],
+        "intransigence": [measures.intransigence(one, upper[seed]) for seed, one in matrices.items() if seed in upper],
+    }
+    scores = {}
+    for name, values in found.items():
+        if known := [one for one in values if one is not None]:
+            scores[name], scores[f"{name}_std"] = measures.spread(known)
+    return scores
+
+
+def _classes(runs: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the mean score of each class, and which of them is worst; nothing where no class was tested."""
+    classes = {name: statistics.fmean(one[name] for one in runs) for name in runs[0]}
+    if not classes:
+        return {}
+    worst = min(classes, key=lambda name: classes[name])
+    score, std = measures.spread([one[worst] for one in runs])
+    return {"classes": classes, "worst_class": worst, "worst_class_score": score, "worst_class_std": std}
 
 
 def _costs(runs: list[list[Line]]) -> dict[str, Any]:
     """Return costs over the stream, as means over runs."""
 
-    def total(field: str) -> float:
-        return statistics.fmean(sum(getattr(line, field) for line in lines) for lines in runs)
+    def total(field: str) -> list[float]:
+        return [sum(getattr(line, field) for line in lines) for lines in runs]
 
     def most(field: str) -> float:
         return statistics.fmean(max(getattr(line, field) for line in lines) for lines in runs)
 
+    seconds, seconds_std = measures.spread(total("seconds"))
+    on_gpu = all(line.peak_gpu_memory_mb is not None for lines in runs for line in lines)
     return {
-        "seconds": round(total("seconds"), 1),
-        "scoring_seconds": round(total("scoring_seconds"), 1),
-        **{name: round(total(name)) for name in ("rows_trained", "forward_rows", "backward_rows")},
+        "seconds": round(seconds, 1),
+        "seconds_std": round(seconds_std, 2),
+        "scoring_seconds": round(statistics.fmean(total("scoring_seconds")), 1),
+        **{name: round(statistics.fmean(total(name))) for name in ("rows_trained", "forward_rows", "backward_rows")},
         "updates": round(statistics.fmean(sum(bool(line.learnt) for line in lines) for lines in runs)),
         "peak_memory_mb": round(most("peak_memory_mb"), 1),
+        "peak_gpu_memory_mb": round(most("peak_gpu_memory_mb"), 1) if on_gpu else None,
         "bytes_kept": round(most("bytes_kept")),
         "version_bytes": round(most("version_bytes")),
     }
-
-
-def _failed(name: str, run: Outcome, seeds: list[int], failure: str) -> Result:
-    costs = _costs([run.lines]) if run.lines else dict.fromkeys(
-        ("seconds", "scoring_seconds", "rows_trained", "forward_rows", "backward_rows", "updates", "peak_memory_mb",
-         "bytes_kept", "version_bytes"), 0,
-    )  # fmt: skip
-    return Result(
-        name=name, experiences=run.spec.experiences, seeds=seeds, matrix=[line.scores for line in run.lines], acc=0.0,
-        forgetting=0.0, accuracy_over_time=[], failure=failure, **costs,
-    )  # fmt: skip

@@ -6,13 +6,17 @@ import itertools
 import json
 import os
 import shutil
+import textwrap
 import time
+import traceback
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field
 
+from cl import __version__
 from cl.config import Config, parse
 from cl.errors import PerennialError
 from cl.records import Record, Validation
@@ -37,6 +41,17 @@ class RunSpec(Record):
     threads: int | None = Field(default=None, description="Processor threads; None: torch's own choice")
 
     @property
+    def seed(self) -> int:
+        """What its chance comes from."""
+        return int(self.config["seed"])
+
+    @property
+    def strategies(self) -> list[str]:
+        """The names of its strategies, whatever its label says."""
+        specs = self.config["strategy"] if isinstance(self.config["strategy"], list) else [self.config["strategy"]]
+        return [spec if isinstance(spec, str) else spec["name"] for spec in specs]
+
+    @property
     def lines(self) -> Path:
         """One JSON line for each experience that is done."""
         return Path(self.folder) / "experiences.jsonl"
@@ -47,15 +62,19 @@ class Line(Record):
 
     experience: str
     scores: list[float]
-    classes: dict[str, float] = Field(description="Mean row score of each class that the stream has had so far")
+    classes: dict[str, float] = Field(description="Score of each class, over all tests so far")
     learnt: list[str] = Field(description="Experiences that were learnt now: none, this one, or quiet ones with it")
     seconds: float = Field(description="Of learning alone, as if nothing had been shared with other runs")
     scoring_seconds: float
     rows_trained: int = Field(description="Each row counts as often as it was learnt")
     forward_rows: int
     backward_rows: int
-    peak_memory_mb: float
-    bytes_kept: int = Field(description="What the strategy carries to the next experience")
+    peak_memory_mb: float = Field(description="Of the process, in the machine's own memory")
+    peak_gpu_memory_mb: float | None = Field(default=None, description="Of tensors on the GPU; None: there is none")
+    bytes_kept: int = Field(
+        description="What the strategy carries to the next experience: its state, and the past itself where it asks "
+        "for all of it"
+    )
     version_bytes: int
 
 
@@ -65,6 +84,7 @@ class Outcome(Record):
     spec: RunSpec
     lines: list[Line]
     failure: str | None = None
+    traceback: str | None = Field(default=None, description="Of a failure that nobody foresaw")
 
 
 def run(spec: RunSpec) -> Outcome:
@@ -75,15 +95,20 @@ def run(spec: RunSpec) -> Outcome:
 
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    config = parse(spec.config, where="backtest")
-    lines = finished(spec)
+    lines: list[Line] = []
     try:
+        config = parse(spec.config, where="backtest")
+        lines = finished(spec)
         for at in range(len(lines), len(spec.experiences)):
             lines.append(_one(config, spec, lines))
             _append(spec.lines, lines[-1])
             _keep_only(Path(spec.folder) / "versions", at)
     except PerennialError as error:
         return Outcome(spec=spec, lines=lines, failure=str(error))
+    except Exception as error:  # whatever it is, it must not take the other runs' results with it
+        why = textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
+        why += "; `cl -v backtest ...` shows where, --fresh begins anew"
+        return Outcome(spec=spec, lines=lines, failure=why, traceback=traceback.format_exc())
     return Outcome(spec=spec, lines=lines)
 
 
@@ -101,18 +126,22 @@ def finished(spec: RunSpec) -> list[Line]:
 
 
 def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
-    from cl.backtesting.cost import bytes_in, counted, peak_memory_mb
+    from cl.backtesting.cost import bytes_in, counted, peak_gpu_memory_mb, peak_memory_mb
     from cl.training.feature_cache import kept_in
 
     at, started = len(lines), time.monotonic()
     folder = Path(spec.folder) / "versions" / str(at)
-    rows_of = Experiences(Project(Path(spec.stream))).rows_of
+    experiences = Experiences(Project(Path(spec.stream)))
+    rows_of = experiences.rows_of
     with kept_in(Path(spec.stream) / "features.sqlite") as cache:
         with counted() as passes:
             new, trained = _learn(config, spec, lines, folder, rows_of)
-        learnt, memory = time.monotonic(), peak_memory_mb()
-        spared_seconds, spared_rows = cache.saved_seconds, cache.saved_rows
+        learnt, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
+        spared_seconds, spared_rows = cache.saved_seconds + cache.tokens.saved_seconds, cache.saved_rows
         scores, classes = _scores(config, folder, rows_of, spec.experiences, upto=at)
+    past = (
+        [*(one for line in lines for one in line.learnt), *new] if any(one.keeps_past for one in config.built) else []
+    )
     return Line(
         experience=spec.experiences[at],
         scores=scores,
@@ -124,7 +153,8 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         forward_rows=passes.forward + spared_rows,
         backward_rows=passes.backward,
         peak_memory_mb=memory,
-        bytes_kept=bytes_in(folder / "strategies"),
+        peak_gpu_memory_mb=on_gpu,
+        bytes_kept=bytes_in(folder / "strategies") + sum(experiences.size(one, "train") for one in past),
         version_bytes=bytes_in(folder),
     )
 
@@ -143,7 +173,7 @@ def _learn(config: Config, spec: RunSpec, lines: list[Line], folder: Path, rows_
     done = train(config, champion=champion, new=new, past=past, rows_of=rows_of, folder=folder)
     if spec.policy == "drift":
         _save_reference(config, rows_of, folder, past + new)
-    return new, done.rows_new * done.epochs + done.rows_recalled if done.epochs else done.rows_new
+    return new, done.rows_learnt
 
 
 def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, rows_of: RowsOf) -> list[str]:
@@ -178,22 +208,17 @@ def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[
 def _scores(
     config: Config, folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
 ) -> tuple[list[float], dict[str, float]]:
-    """Return the score on every experience, those to come as well, and on every class that has come so far."""
+    """Return the score on every experience, those to come as well, and of every class in the tests so far."""
     from cl.training.inference import predict
     from cl.training.learner import load_learner
 
     learner = load_learner(folder)
     tests = [rows_of([one], "test") for one in experiences]
     found = iter(predict(learner, pd.concat(tests, ignore_index=True), precision=config.training.precision))
-    scores, rows, right = [], [], []
-    for place, test in enumerate(tests):
-        values = [prediction.value for prediction in itertools.islice(found, len(test))]
-        scores.append(learner.task.score(test, values)[learner.task.metric])
-        if place <= upto:
-            rows.append(learner.task.classes(test))
-            right.append(pd.Series(learner.task.row_scores(test, values)))
-    by_class = pd.concat(right, ignore_index=True).groupby(pd.concat(rows, ignore_index=True)).mean()
-    return scores, {str(name): float(value) for name, value in by_class.items()}
+    values = [[prediction.value for prediction in itertools.islice(found, len(test))] for test in tests]
+    scores = [learner.task.score(test, own)[learner.task.metric] for test, own in zip(tests, values, strict=True)]
+    so_far, answers = pd.concat(tests[: upto + 1], ignore_index=True), list(itertools.chain(*values[: upto + 1]))
+    return scores, learner.task.class_scores(so_far, answers)
 
 
 def _append(path: Path, line: Line) -> None:
@@ -211,9 +236,14 @@ def _keep_only(versions: Path, at: int) -> None:
             shutil.rmtree(folder)
 
 
-def identity(config: Config, policy: str, stream: str, experiences: list[str]) -> str:
-    """Return a short digest of all that decides a run's results."""
+def identity(config: Config, policy: str, stream: str, experiences: list[str], *, versions: dict[str, str]) -> str:
+    """Return a short digest of all that decides a run's results, the versions of what computes them included."""
     import hashlib
 
-    text = json.dumps([config.digest, policy, stream, experiences])
+    text = json.dumps([config.digest, policy, stream, experiences, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def computed_by() -> dict[str, str]:
+    """Return the versions of this library and of those whose numbers may differ from one release to the next."""
+    return {"perennial": __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}

@@ -7,7 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from cl import plugins
+from cl import __version__, plugins
 from cl.config import Config
 from cl.errors import InputError, SourceError
 from cl.ingest import ingest
@@ -59,9 +59,27 @@ def in_order(found: list[Experience], order: str | None) -> list[Experience]:
     return [by_name[name] for name in names]
 
 
+def check_splits(experiences: list[Experience]) -> None:
+    """See that each experience has something to learn and something to be tested on.
+
+    Raises:
+        InputError: one has not; a score of nothing would pass for a score of 0.
+    """
+    empty = {one.name: [split for split in ("train", "test") if not one.rows.get(split)] for one in experiences}
+    lacking = [
+        f"'{one.name}' (rows: {one.total}) has no {' and no '.join(empty[one.name])} rows"
+        for one in experiences
+        if empty[one.name]
+    ]
+    if lacking:
+        whole = ",".join(name for name, splits in empty.items() if not splits)
+        leave = f", or leave it out: --order {whole}" if whole else ""
+        raise InputError(f"experience {', '.join(lacking)}; give it more rows, or another data.split{leave}")
+
+
 def _digest(config: Config, data: Path) -> str:
     """Name a stream by what decides it: the files as they are, and how they are read."""
     files = sorted(data.rglob("*")) if data.is_dir() else [data]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
     how = config.model_dump(mode="json", by_alias=True, include={"data", "task"})
-    return hashlib.sha256(json.dumps([stats, how], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([__version__, stats, how], sort_keys=True).encode()).hexdigest()[:16]

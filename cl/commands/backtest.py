@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from cl import config as configuration
 from cl.backtest import backtest
-from cl.backtesting.outputs import TITLES, as_json, table, write_outputs
+from cl.backtesting.outputs import TITLES, as_json, failures, matrix_rows, table, write_outputs
 from cl.errors import InputError
 
 
-def run_backtest(path: Path, data: Path, *, out: Path | None, seeds: list[int], **given: Any) -> dict[str, Any]:
-    """Run a backtest, write its outputs, and return them with the table for the terminal.
+def run_backtest(
+    path: Path, data: Path, *, out: Path | None, json_file: Path | None, seeds: list[int], **given: Any
+) -> dict[str, Any]:
+    """Run a backtest, write its outputs, and return them with the tables for the terminal.
 
     Raises:
-        InputError: configuration, data or a strategy cannot be used.
+        InputError: configuration, data, a strategy or a place for the outputs cannot be used.
     """
     config = configuration.load(path)
     if not data.exists():
         raise InputError(f"--data {data}: no such file or folder")
     place = out or Path("backtest") / config.name
+    _check_places(place, json_file)
     results = backtest(config, data, out=place, seeds=seeds or [config.seed], **given)
     page = write_outputs(results, place, name=config.name)
+    if json_file:
+        json_file.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
     return {
         "json": as_json(results),
         "table": [TITLES, *table(results)],
-        "failures": [f"{one.name} stopped: {one.failure}" for one in results if one.failure],
+        "matrices": [rows for one in results if (rows := matrix_rows(one))],
+        "failures": failures(results),
         "report": str(page),
     }
+
+
+def _check_places(out: Path, json_file: Path | None) -> None:
+    """See before anything runs that what comes of it can be written."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; name a folder")
+    if json_file and json_file.is_dir():
+        raise InputError(f"--json {json_file}: is a folder; name a file in it")
+    if json_file and not json_file.parent.is_dir():
+        raise InputError(f"--json {json_file}: no folder '{json_file.parent}'; make it first")
 
 
 def as_text(rows: list[list[str]]) -> str:

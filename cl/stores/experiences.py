@@ -81,6 +81,10 @@ class Experiences:
         self.get(id)
         return _frame(self.project.experiences / id / f"{split}.parquet")
 
+    def size(self, id: str, split: str) -> int:
+        """Return the bytes of one split as they lie on disk."""
+        return (self.project.experiences / id / f"{split}.parquet").stat().st_size
+
     def rows_of(self, ids: Sequence[str], split: str) -> pd.DataFrame:
         """Return the rows of one split of several experiences, one after the other.
 

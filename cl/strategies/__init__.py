@@ -77,10 +77,13 @@ class Step:
 class Strategy(Plugin):
     """Base of all strategies; as it stands it is fine-tuning on the new rows alone.
 
-    ``holds`` says what of the champion a strategy holds on to: its weights, its answers, ...
+    ``holds`` says what of the champion a strategy holds on to: its weights, its answers, ... ``keeps_past`` says that
+    it asks for all training rows of the past, so that they must be kept as long as the model learns.
     """
 
     holds: ClassVar[str | None] = None
+
+    keeps_past: ClassVar[bool] = False
 
     closed: ClassVar[bool] = False
 
@@ -140,6 +143,10 @@ class Strategy(Plugin):
 
     def stepped(self, update: Update) -> None:
         """Look at the weights after the optimiser has moved them."""
+
+    def solved_rows(self, update: Update) -> int:
+        """Return how many rows `finish` has learnt by itself; 0: none, the loop has learnt them."""
+        return 0
 
     def finish(self, update: Update) -> Learner:
         """Return the learner as it shall be when the best epoch has been put back; its weights may change in place."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pandas as pd
 from pydantic import Field
 
@@ -10,6 +12,8 @@ from cl.strategies import Strategy, Update
 
 class Joint(Strategy):
     """Learns the new rows together with all training rows of the past, in every epoch."""
+
+    keeps_past: ClassVar[bool] = True
 
     restart: bool = Field(False, description="Start every update from the pretrained weights, not from the champion")
 

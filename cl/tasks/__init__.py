@@ -73,6 +73,10 @@ class Task(Plugin):
         """Return the task's metrics over rows, 0 to 1; the main one has the name ``metric``."""
         raise NotImplementedError
 
+    def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
+        """Return how well each class that occurs in the rows is answered, 0 to 1: for the worst of them."""
+        raise NotImplementedError
+
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return each row's text as one string, for descriptors and reports."""
         raise NotImplementedError

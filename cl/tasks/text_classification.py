@@ -68,6 +68,11 @@ class TextClassification(Task):
         macro = f1_score(truth, predictions, labels=sorted(set(truth)), average="macro", zero_division=0)
         return {"accuracy": float(self.row_scores(rows, predictions).mean()), "macro_f1": float(macro)}
 
+    def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
+        """Return the share of each label's rows that are right."""
+        right = pd.Series(self.row_scores(rows, predictions)).groupby(rows["label"].to_numpy()).mean()
+        return {str(name): float(value) for name, value in right.items()}
+
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return the texts."""
         return rows["text"]

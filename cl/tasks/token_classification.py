@@ -76,6 +76,11 @@ class TokenClassification(Task):
             **{f"f1/{kind}": _f1(_only(truth, kind), _only(found, kind)) for kind in types},
         }
 
+    def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
+        """Return the F1 of each entity type, over its entities in all rows."""
+        scores = self.score(rows, predictions)
+        return {name.removeprefix("f1/"): value for name, value in scores.items() if name.startswith("f1/")}
+
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return the sentences, tokens joined by a space."""
         return rows["tokens"].map(" ".join)

@@ -29,6 +29,7 @@ class Progress:
 
     epochs: int = 0
     steps: int = 0
+    learnt: int = 0
     recalled: int = 0
     losses: list[float] = field(default_factory=list)
 

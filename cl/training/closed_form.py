@@ -97,6 +97,11 @@ class ClosedForm(Strategy):
         update.scratch.update({**sums.to_tensors(), "whole": new.whole, "targets": new.targets, "row": new.row})
         return self.solved(learner, head, sums, lesson.validation)
 
+    def solved_rows(self, update: Update) -> int:
+        """Return how many rows were added to the sums: those of the past as well where the sums began anew."""
+        row = update.scratch["row"]
+        return int(row.max()) + 1 if len(row) else 0
+
     def remember(self, update: Update) -> State:
         """Return the sums, and each row's features where they are wanted."""
         scratch, state, lesson = update.scratch, update.state, update.lesson

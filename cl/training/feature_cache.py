@@ -1,4 +1,7 @@
-"""Frozen features kept on disk: the same encoder says the same of the same text, so that runs can share it."""
+"""Frozen features kept on disk: the same encoder says the same of the same text, so that runs can share it.
+
+The tokens of every text lie in the same file.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from cl.tasks import Encoded
-from cl.training.closed_head import ClosedHead
-from cl.training.learner import Learner
+from cl.training.known_tokens import KnownTokens
+
+if TYPE_CHECKING:
+    from cl.training.closed_head import ClosedHead
+    from cl.training.learner import Learner
 
 _TABLE = """CREATE TABLE IF NOT EXISTS features (
     key BLOB PRIMARY KEY, width INTEGER NOT NULL, whole BLOB NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"""
@@ -36,18 +43,23 @@ class FeatureCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")  # what a power cut takes is only computed again
         self._database.execute(_TABLE)
         self._database.commit()
+        self.tokens = KnownTokens(self._database)
         self.saved_seconds = 0.0
         self.saved_rows = 0
 
-    def keys(self, learner: Learner, head: ClosedHead, encoded: list[Encoded]) -> list[bytes]:
-        """Return one key a row."""
+    def prefix(self, learner: Learner, head: ClosedHead) -> bytes:
+        """Return what decides a row's features beside its tokens, hashed: every weight of the encoder among it."""
         how = hashlib.sha256(json.dumps([head.layers, learner.task.name]).encode())
         for name, tensor in learner.encoder.state_dict().items():
             how.update(name.encode())
             how.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        prefix = how.digest()
+        return how.digest()
+
+    def keys(self, prefix: bytes, encoded: list[Encoded]) -> list[bytes]:
+        """Return one key a row."""
         return [
             hashlib.sha256(prefix + np.asarray(one.input_ids, dtype=np.int32).tobytes()).digest() for one in encoded
         ]
@@ -90,7 +102,7 @@ def prune(path: Path) -> None:
 
 @contextlib.contextmanager
 def bypassed() -> Iterator[None]:
-    """Within this block, the encoder itself is asked: where what counts is the time that it takes."""
+    """Within this block, tokenizer and encoder themselves are asked: where what counts is the time they take."""
     token = CURRENT.set(None)
     try:
         yield
@@ -100,7 +112,7 @@ def bypassed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_in(path: Path) -> Iterator[FeatureCache]:
-    """Within this block, features of frozen encoders are looked up in a file, and added to it."""
+    """Within this block, tokens, and features of frozen encoders, are looked up in a file, and added to it."""
     cache = FeatureCache(path)
     token = CURRENT.set(cache)
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import torch
@@ -11,10 +13,11 @@ import torch
 from cl.tasks import IGNORED, Encoded
 from cl.training.batching import by_length, collate
 from cl.training.closed_head import ClosedHead
-from cl.training.feature_cache import CURRENT
+from cl.training.feature_cache import CURRENT, FeatureCache
 from cl.training.learner import Learner
 
 BATCH_SIZE = 64
+Reader = Callable[[list[Encoded]], list[torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def features_of(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Featu
         [torch.zeros(0, learner.width * head.layers, dtype=torch.int8)],
         [torch.zeros(0, dtype=torch.int64)],
     )
-    for one, every in zip(encoded, whole_numbers(learner, head, encoded), strict=True):
+    for one, every in zip(encoded, reader(learner, head)(encoded), strict=True):
         wanted = torch.tensor(one.targets, dtype=torch.int64)
         known = wanted != IGNORED
         whole.append(every[known])
@@ -45,19 +48,24 @@ def features_of(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Featu
     return Features(torch.cat(whole), torch.cat(targets), torch.repeat_interleave(torch.arange(len(sizes)), sizes))
 
 
-def whole_numbers(learner: Learner, head: ClosedHead, encoded: list[Encoded]) -> list[torch.Tensor]:
-    """Return what the head reads of each row, int8 (positions, width): one position a text, or one a word piece.
+def reader(learner: Learner, head: ClosedHead) -> Reader:
+    """Return what says of each row what the head reads, int8 (positions, width): one position a text, or a word piece.
 
-    Inside `kept_in`, rows that any run has been through before are not run again.
+    Inside `kept_in`, rows that any run has been through before are not run again; the encoder's weights are hashed
+    here, once, so that they must stay as they are while the reader is used.
     """
     cache = CURRENT.get()
     if cache is None:
-        return _computed(learner, head, encoded)
-    keys = cache.keys(learner, head, encoded)
+        return partial(_computed, learner, head)
+    return partial(_looked_up, cache, cache.prefix(learner, head), partial(_computed, learner, head))
+
+
+def _looked_up(cache: FeatureCache, prefix: bytes, compute: Reader, encoded: list[Encoded]) -> list[torch.Tensor]:
+    keys = cache.keys(prefix, encoded)
     found = cache.find(keys)
     missing = [at for at, key in enumerate(keys) if key not in found]
     started = time.monotonic()
-    fresh = _computed(learner, head, [encoded[at] for at in missing])
+    fresh = compute([encoded[at] for at in missing])
     cache.keep([keys[at] for at in missing], fresh, time.monotonic() - started)
     at_hand = iter(fresh)
     return [found[key] if key in found else next(at_hand) for key in keys]

@@ -12,7 +12,7 @@ from cl.tasks import Prediction
 from cl.tasks.text_classification import mean_pool
 from cl.training.batching import by_length, collate
 from cl.training.closed_head import ClosedHead
-from cl.training.features import whole_numbers
+from cl.training.features import reader
 from cl.training.learner import Learner
 from cl.training.precision import Precision, autocast
 
@@ -78,13 +78,13 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
 
 
 def _answer_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Answers:
-    encoded, words = learner.encode(rows), _words(learner, rows)
+    encoded, words, read = learner.encode(rows), _words(learner, rows), reader(learner, head)
     predictions: list[Prediction] = []
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     loss, counted = 0.0, 0
     for start in range(0, len(encoded), _BLOCK):
         some = encoded[start : start + _BLOCK]
-        whole = whole_numbers(learner, head, some)
+        whole = read(some)
         logits = head(torch.cat(whole).float().to(learner.device)).cpu()
         targets = torch.tensor([target for one in some for target in one.targets])
         known = int((targets >= 0).sum())

@@ -20,6 +20,7 @@ from cl.settings import Model as ModelSettings
 from cl.settings import PluginSpec
 from cl.tasks import Encoded, Task
 from cl.training.closed_head import ClosedHead
+from cl.training.feature_cache import CURRENT
 from cl.training.head import Head
 from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, quietly, restore_encoder
 from cl.tunings import Tuning
@@ -97,8 +98,10 @@ class Learner:
         return [states[:, -length:] for states in found]
 
     def encode(self, rows: object) -> list[Encoded]:
-        """Tokenise rows for this learner's labels and length."""
-        return self.task.encode(rows, self.tokenizer, self.labels, max_length=self.settings.max_length)  # type: ignore[arg-type]
+        """Tokenise rows for this learner's labels and length; inside `kept_in`, known texts are only looked up."""
+        cache = CURRENT.get()
+        tokenizer = cache.tokens.before(self.tokenizer) if cache else self.tokenizer
+        return self.task.encode(rows, tokenizer, self.labels, max_length=self.settings.max_length)  # type: ignore[arg-type]
 
     def train_mode(self) -> None:
         """Switch dropout on: the head's, and the encoder's own where the settings ask for it."""

@@ -35,6 +35,7 @@ class Fit:
 
     epochs: int
     steps: int
+    rows_learnt: int
     rows_recalled: int
     seconds: float
     validation_score: float
@@ -69,13 +70,15 @@ def learn(
     if all(strategy.descends(update) for strategy, update in strategies):
         result = fit(learner, lesson, strategies, settings, checkpoint=checkpoint)
     else:
-        result = Fit(epochs=0, steps=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
+        result = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
     started = time.monotonic()
     for strategy, update in strategies:
         learner = strategy.finish(replace(update, learner=learner))
     learner.eval_mode()
     score, _ = _validate(learner, lesson.validation, 0.0, settings)
-    result = replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - started)
+    seconds = result.seconds + time.monotonic() - started
+    learnt = result.rows_learnt + sum(strategy.solved_rows(update) for strategy, update in strategies)
+    result = replace(result, validation_score=score, seconds=seconds, rows_learnt=learnt)
     return learner, result, [(strategy, replace(update, learner=learner)) for strategy, update in strategies]
 
 
@@ -117,6 +120,7 @@ def fit(
             rows, recalled = _epoch_rows(strategies, lesson)
             progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar))
             progress.epochs += 1
+            progress.learnt += len(rows)
             progress.recalled += recalled
             _check_weights(learner, settings)
             best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1], settings))
@@ -125,7 +129,9 @@ def fit(
                 save_checkpoint(run, checkpoint)
     best.restore()
     seconds = time.monotonic() - started
-    return Fit(progress.epochs, progress.steps, progress.recalled, seconds, best.score, progress.losses)
+    return Fit(
+        progress.epochs, progress.steps, progress.learnt, progress.recalled, seconds, best.score, progress.losses
+    )
 
 
 def train_epoch(

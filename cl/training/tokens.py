@@ -1,4 +1,4 @@
-"""Rows are tokenised once in a run, however often they come back."""
+"""Rows are made ready once in an update, however often they come back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cl.training.learner import Learner
 
 
 class TokenCache:
-    """Tokenises each row once in a run, however often it comes back."""
+    """Encodes each row once in an update; what is known from one update to the next, `KnownTokens` keeps."""
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner

@@ -54,6 +54,17 @@ def taught(tiny_config, rows_of, tmp_path):
     return run
 
 
+def test_rows_of_the_past_are_counted_where_the_sums_began_anew(tiny_config, rows_of, tmp_path) -> None:
+    def update(layers: int, at: int) -> int:
+        made = tiny_config(strategy={"name": "ncm", "layers": layers})
+        before = tmp_path / str(at - 1) if at else None
+        past = [f"e{one}" for one in range(at)]
+        done = train(made, champion=before, new=[f"e{at}"], past=past, rows_of=rows_of, folder=tmp_path / str(at))
+        return done.rows_learnt
+
+    assert [update(layers=1, at=0), update(layers=1, at=1), update(layers=2, at=2)] == [16, 16, 48]
+
+
 def by_label(folder) -> dict[str, torch.Tensor]:
     learner = load_learner(folder)
     table = torch.cat([learner.head.weight, learner.head.bias[None]])

@@ -27,6 +27,11 @@ def test_long_text_is_cut_to_the_length_asked_for(tiny_model) -> None:
     assert len(one.input_ids) == 16
 
 
+def test_each_label_is_scored_by_its_own_rows() -> None:
+    rows = pd.concat([ROWS, ROWS.iloc[:1]], ignore_index=True)
+    assert TASK.class_scores(rows, ["card", "card", "fee"]) == {"card": 0.5, "fee": 0.0}
+
+
 def test_padding_has_no_part_in_the_mean() -> None:
     hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [99.0, 99.0]]])
     assert mean_pool(hidden, torch.tensor([[1, 1, 0]])).tolist() == [[2.0, 3.0]]

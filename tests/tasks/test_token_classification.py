@@ -64,6 +64,13 @@ def test_entity_scores_against_a_hand_computed_case() -> None:
     assert TASK.row_scores(rows, guessed).tolist() == [0.5, 0.0]
 
 
+def test_each_entity_type_is_scored_by_itself_whatever_stands_beside_it() -> None:
+    rows = pd.DataFrame({"tags": [["B-PER", "O", "B-LOC"], ["B-LOC", "O", "O"], ["O", "O", "O"]]})
+    guessed = [["B-PER", "O", "O"], ["B-LOC", "O", "O"], ["B-PER", "O", "O"]]
+    assert TASK.class_scores(rows, guessed) == pytest.approx({"PER": 2 / 3, "LOC": 2 / 3})
+    assert TASK.class_scores(rows.iloc[2:], guessed[2:]) == {}
+
+
 def test_every_token_gets_a_tag_from_a_model(tiny_config) -> None:
     learner = new_learner(tiny_config(task="token_classification"))
     learner = grown(learner, TASK.labels(ROWS), seed=0)
