@@ -175,23 +175,16 @@ def test_seeds_give_mean_and_spread_and_jobs_change_nothing(config, stream, tmp_
         assert one[f"{name}_std"] == pytest.approx(statistics.stdev(each)), name
 
 
-def test_a_frozen_first_model_learns_once(config, stream, tmp_path) -> None:
-    found = results(config, stream, tmp_path / "out", "--policy", "first", "--policy", "always", "--experiences", "2")
-    assert list(found) == ["replay/first", "replay/always"]
-    frozen = found["replay/first"]
-    assert frozen["matrix"][0] == frozen["matrix"][1]
-    assert frozen["rows_trained"] < found["replay/always"]["rows_trained"]
-
-
-def test_what_is_learnt_at_the_end_is_learnt_at_once(config, stream, tmp_path) -> None:
-    found = results(
-        config, stream, tmp_path / "out", "--strategy", "j={name: joint}", "--policy", "last", "--policy", "always"
-    )
-    late, always = found["j/last"], found["j/always"]
-    assert always["intransigence"] == 0.0 < late["intransigence"], "whatever the policy, joint at every step is above"
+def test_policies_learn_the_first_alone_or_the_rest_at_once_or_always(config, stream, tmp_path) -> None:
+    policies = [word for one in ("first", "last", "always") for word in ("--policy", one)]
+    found = results(config, stream, tmp_path / "out", "--strategy", "j={name: joint}", *policies)
+    assert list(found) == ["j/first", "j/last", "j/always"]
+    first, late, always = found.values()
+    assert first["updates"] == 1 and first["matrix"][0] == first["matrix"][1] == first["matrix"][2]
     assert late["updates"] == 2 and late["matrix"][0] == late["matrix"][1]
-    assert late["rows_trained"] < always["rows_trained"]
+    assert first["rows_trained"] < late["rows_trained"] < always["rows_trained"]
     assert late["acc"] > 0.7, "everything is learnt in the end"
+    assert always["intransigence"] == 0.0 < late["intransigence"], "joint at every step is what all are held against"
 
 
 def test_quiet_experiences_are_left_until_drift_says_otherwise(config, stream, tmp_path, sentences) -> None:
@@ -201,16 +194,15 @@ def test_quiet_experiences_are_left_until_drift_says_otherwise(config, stream, t
     assert found["updates"] == 2 and found["matrix"][0] == found["matrix"][1] != found["matrix"][2]
 
 
-def test_a_closed_form_is_a_strategy_like_any_other(config, stream, tmp_path) -> None:
-    found = results(config, stream, tmp_path / "out", "--strategy", "{name: ranpac, features: 64}")["ranpac"]
-    assert found["backward_rows"] == 0 and found["acc"] > 0.5
-
-
-def test_what_runs_share_changes_neither_results_nor_costs(config, stream, tmp_path) -> None:
-    given = ("--strategy", "one={name: ncm}", "--strategy", "two={name: ncm, removable: false}", "--jobs", "1")
-    one, two = results(config, stream, tmp_path / "out", *given).values()
+def test_closed_forms_are_strategies_too_and_what_runs_share_changes_neither_results_nor_costs(
+    config, stream, tmp_path
+) -> None:
+    named = ("one={name: ncm}", "two={name: ncm, removable: false}", "{name: ranpac, features: 64}")
+    given = [word for one in named for word in ("--strategy", one)]
+    one, two, ranpac = results(config, stream, tmp_path / "out", *given, "--jobs", "1").values()
     same = ("acc", "matrix", "forward_rows", "rows_trained")
     assert [one[key] for key in same] == [two[key] for key in same]
+    assert ranpac["backward_rows"] == 0 and ranpac["acc"] > 0.5 and ranpac["rows_trained"] == one["rows_trained"]
 
 
 def test_experiences_come_in_the_order_that_is_asked_for(config, stream, tmp_path) -> None:
