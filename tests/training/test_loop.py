@@ -74,7 +74,7 @@ def test_divergence_in_the_only_step_is_noticed_and_nothing_is_saved(rate, tiny_
 def test_a_penalty_that_is_not_finite_is_named(tiny_config, sentences) -> None:
     rows, held = sentences(["loan", "fee"], 8), torch.ones(2)
     state = State(tensors={"fisher.head.blocks.0.bias": held, "anchor.head.blocks.0.bias": held})
-    with pytest.raises(DivergedError, match="the penalty of strategy 'ewc' is inf; its strength is probably too high"):
+    with pytest.raises(DivergedError, match="the penalty of strategy 'ewc' is nan; its strength is probably too high"):
         taught(tiny_config(), rows, rows, {Naive(): State(), EWC(strength=1e300): state})
 
 
