@@ -56,7 +56,7 @@ def init(folder: Path, as_json: bool) -> None:
 @cl.command()
 @project_option
 @click.option("--plain", is_flag=True, help="Run the same steps without Prefect.")
-@click.option("--again", metavar="EXPERIENCE", help="Try a held or refused experience once more.")
+@click.option("--again", metavar="EXPERIENCE", help="Try an experience once more, whatever bounds say.")
 @json_option
 def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
     """Run one cycle for each experience that waits: drift, decide, train, evaluate, gate, promote.

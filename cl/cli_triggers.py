@@ -28,7 +28,7 @@ def schedule(project: Path, automations_only: bool) -> None:
 
 @click.command()
 @project_option
-@click.option("--again", metavar="EXPERIENCE", help="Try a held or refused experience once more.")
+@click.option("--again", metavar="EXPERIENCE", help="Try an experience once more, whatever bounds say.")
 @json_option
 def trigger(project: Path, again: str | None, as_json: bool) -> None:
     """Ask the served learning flow for a run; asked twice before it starts, it is one run."""
