@@ -131,14 +131,13 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
 
     at, started = len(lines), time.monotonic()
     folder = Path(spec.folder) / "versions" / str(at)
-    experiences = Experiences(Project(Path(spec.stream)))
-    rows_of = experiences.rows_of
+    stream = Experiences(Project(Path(spec.stream)))
     with kept_in(Path(spec.stream) / "features.sqlite") as cache:
         with counted() as passes:
-            new, trained = _learn(config, spec, lines, folder, rows_of)
+            new, trained = _learn(config, spec, lines, folder, stream)
         learnt, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
         spared_seconds, spared_rows = cache.saved_seconds + cache.tokens.saved_seconds, cache.saved_rows
-        scores, classes = _scores(config, folder, rows_of, spec.experiences, upto=at)
+        scores, classes = _scores(config, folder, stream.rows_of, spec.experiences, upto=at)
     past = (
         [*(one for line in lines for one in line.learnt), *new] if any(one.keeps_past for one in config.built) else []
     )
@@ -154,29 +153,31 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         backward_rows=passes.backward,
         peak_memory_mb=memory,
         peak_gpu_memory_mb=on_gpu,
-        bytes_kept=bytes_in(folder / "strategies") + sum(experiences.size(one, "train") for one in past),
+        bytes_kept=bytes_in(folder / "strategies") + sum(stream.size(one, "train") for one in past),
         version_bytes=bytes_in(folder),
     )
 
 
-def _learn(config: Config, spec: RunSpec, lines: list[Line], folder: Path, rows_of: RowsOf) -> tuple[list[str], int]:
+def _learn(
+    config: Config, spec: RunSpec, lines: list[Line], folder: Path, stream: Experiences
+) -> tuple[list[str], int]:
     """Make the version that follows an experience; return what was learnt, and how many rows that took."""
     from cl.train import train
 
     before = folder.with_name(str(len(lines) - 1))
     past = [one for line in lines for one in line.learnt]
-    new = _wanted(config, spec, len(lines), past, before, rows_of)
+    new = _wanted(config, spec, len(lines), past, before, stream)
     if not new:
         shutil.copytree(before, folder, dirs_exist_ok=True)
         return [], 0
     champion = before if lines else None
-    done = train(config, champion=champion, new=new, past=past, rows_of=rows_of, folder=folder)
+    done = train(config, champion=champion, new=new, past=past, rows_of=stream.rows_of, folder=folder)
     if spec.policy == "drift":
-        _save_reference(config, rows_of, folder, past + new)
+        _save_reference(config, stream.rows_of, folder, past + new)
     return new, done.rows_learnt
 
 
-def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, rows_of: RowsOf) -> list[str]:
+def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, stream: Experiences) -> list[str]:
     """Return the experiences to learn now, as the policy has it."""
     from cl.decide import Situation, decide
     from cl.drift import drift
@@ -188,9 +189,8 @@ def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: P
         return []
     if spec.policy == "last":
         return waiting if at == len(spec.experiences) - 1 else []
-    stream = Experiences(Project(Path(spec.stream)))
     seen = drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=at)
-    rows = len(rows_of(waiting, "train"))
+    rows = sum(stream.get(one).rows["train"] for one in waiting)
     decision = decide(config, Validation(passed=True), seen, Situation(waiting_rows=rows))
     return waiting if decision.action == "learn" else []
 

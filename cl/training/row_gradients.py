@@ -110,7 +110,7 @@ class _Layers:
                 logits = self._learner.logits(ids, torch.ones_like(ids))
         except (
             RuntimeError
-        ):  # the model repeats for each row what `watched` has repeated already, as peft's prompts are
+        ):  # the model itself repeats for each row what `watched` has repeated, as with peft's prompts
             return False
         passed, self._passed = self._passed, []
         seen = [states for _, inputs, outputs in passed for states in (inputs, outputs)]
