@@ -108,9 +108,7 @@ class _Layers:
         try:
             with self.watched(rows), attention(len(tokens), self._learner.device):
                 logits = self._learner.logits(ids, torch.ones_like(ids))
-        except (
-            RuntimeError
-        ):  # the model itself repeats for each row what `watched` has repeated, as with peft's prompts
+        except RuntimeError:  # the model repeats for each row what `watched` has repeated: peft's prompts
             return False
         passed, self._passed = self._passed, []
         seen = [states for _, inputs, outputs in passed for states in (inputs, outputs)]
