@@ -23,6 +23,9 @@ from flows.watch import watch
 
 log = logging.getLogger(__name__)
 
+STARTING = 90
+"""Seconds for which a run that has not begun holds its slot; Prefect's own 300 are longer than a dead run may be."""
+
 
 def learning(root: Path, config: Config) -> RunnerDeployment:
     """Return the deployment of the learning flow: by cron, by events, and by hand; one run at a time.
@@ -40,7 +43,7 @@ def learning(root: Path, config: Config) -> RunnerDeployment:
         root,
         config,
         schedules=[cron] if cron else [],
-        concurrency_limit=1,
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, grace_period_seconds=STARTING),
         triggers=[learning_trigger(config)] if bounds.learn_on else [],
         description="Runs a cycle for each experience that waits: drift, decide, train, evaluate, gate, promote.",
     )
@@ -53,7 +56,9 @@ def watching(root: Path, config: Config) -> RunnerDeployment:
         root,
         config,
         schedules=[Interval(timedelta(minutes=config.triggers.watch_minutes))],
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        concurrency_limit=ConcurrencyLimitConfig(
+            limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW, grace_period_seconds=STARTING
+        ),
         description="Reads the source, looks for drift in what waits, and asks for a cycle; never trains.",
     )
 

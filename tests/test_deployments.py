@@ -121,6 +121,9 @@ def test_the_deployments_are_what_the_configuration_says() -> None:
     )
     learn, watch = learning(Path("shop"), config), watching(Path("shop"), config)
     assert learn.name == watch.name == "shop" and learn.concurrency_limit == watch.concurrency_limit == 1
+    assert all(
+        one.concurrency_options and one.concurrency_options.grace_period_seconds < 120 for one in (learn, watch)
+    ), "a machine that dies before a run begins frees its slot within two minutes"
     ((trigger,), (clock,), (looks,)) = (learn.triggers, learn.schedules, watch.schedules)
     assert trigger.expect == {"cl.drift.detected"}
     assert (clock.schedule.cron, clock.schedule.timezone) == ("0 6 * * 1", "Europe/Berlin")
