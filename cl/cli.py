@@ -13,6 +13,8 @@ from typing import Any
 import click
 
 from cl import __version__
+from cl.cli_champion import rollback
+from cl.cli_gates import gates
 from cl.cli_rows import ingest, label, predict
 from cl.cli_triggers import schedule, trigger
 from cl.errors import PerennialError
@@ -112,43 +114,6 @@ def history(project: Path, as_json: bool) -> None:
 
 
 @cl.command()
-@click.argument("version", required=False)
-@project_option
-@click.option("--why", default="", help="The reason, kept in the ledger.")
-@json_option
-def rollback(version: str | None, project: Path, why: str, as_json: bool) -> None:
-    """Give the champion alias back to VERSION, or to the champion before the present one."""
-    from cl.commands.rollback import roll_back
-
-    entry = roll_back(project, version, why=why)
-    text = (
-        f"champion is version {entry.to_version} again (was {entry.from_version}); entry {entry.sequence} of the ledger"
-    )
-    show(as_json, entry.model_dump(mode="json"), text)
-
-
-@cl.command()
-@click.argument("version", required=False)
-@click.option("--replay", type=click.Path(path_type=Path), metavar="POLICY", help="YAML with other gates: what if?")
-@project_option
-@json_option
-def gates(version: str | None, replay: Path | None, project: Path, as_json: bool) -> None:
-    """Show what the gates said of VERSION, or of the last challenger, and the rows that it lost.
-
-    With --replay, every past challenger is judged again by the gates in POLICY, from its stored rows.
-    """
-    from cl.commands.gates import replayed, verdicts_of
-    from cl.reports.text import gate_lines, replay_lines
-
-    if replay is not None:
-        again = replayed(project, replay)
-        show(as_json, again, "\n".join(replay_lines(again)))
-        return
-    found = verdicts_of(project, version)
-    show(as_json, found, "\n".join(gate_lines(found)))
-
-
-@cl.command()
 @project_option
 @click.option("--out", type=click.Path(path_type=Path), help="The HTML file. [default: reports/index.html]")
 @json_option
@@ -207,7 +172,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         sys.exit(1)
 
 
-for command in (ingest, predict, label, schedule, trigger):
+for command in (ingest, predict, label, rollback, gates, schedule, trigger):
     cl.add_command(command)
 
 

@@ -138,7 +138,7 @@ def test_cycles_are_read_back_in_order_and_only_finished_ones(registry, tmp_path
 
 
 def test_more_cycles_than_a_page_holds_are_all_read_and_each_is_brought_once(registry, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("cl.stores.mlflow.PAGE", 2)
+    monkeypatch.setattr("cl.stores.mlflow_runs.PAGE", 2)
     cycles = [a_cycle(f"000{at}-month") for at in range(1, 6)]
     for cycle in cycles:
         registry.record_cycle(registry.start_run(cycle.id, cycle.experience.id, {}), cycle)

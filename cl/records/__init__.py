@@ -1,0 +1,32 @@
+"""The records that pass between stages: frozen, small, JSON-able; paths and numbers, never tensors."""
+
+from cl.records.cycle import Cycle
+from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
+from cl.records.evaluation import Evaluation, Score, Training
+from cl.records.experience import SPLITS, Experience, Validation
+from cl.records.record import Record
+from cl.records.registry import LedgerEntry, Promotion, Registration, VersionInfo
+from cl.records.verdicts import GateReport, Verdict
+
+__all__ = [
+    "SPLITS",
+    "TYPE_OF_KIND",
+    "Cycle",
+    "Decision",
+    "Drift",
+    "DriftType",
+    "Evaluation",
+    "Experience",
+    "Finding",
+    "GateReport",
+    "LedgerEntry",
+    "Moved",
+    "Promotion",
+    "Record",
+    "Registration",
+    "Score",
+    "Training",
+    "Validation",
+    "Verdict",
+    "VersionInfo",
+]

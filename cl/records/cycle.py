@@ -1,0 +1,45 @@
+"""One cycle as a whole."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from cl.records.drift import Decision, Drift
+from cl.records.evaluation import Evaluation, Training
+from cl.records.experience import Experience, Validation
+from cl.records.record import Record
+from cl.records.registry import Promotion
+from cl.records.verdicts import GateReport
+
+
+class Cycle(Record):
+    """Everything that one cycle found and did: one line of `cl history`."""
+
+    id: str
+    experience: Experience
+    started_at: datetime = Field(description="When its look was made, which may be long before the cycle")
+    seconds: float = Field(description="Of work; where it was killed, since it went on")
+    ended_at: datetime | None = Field(default=None, description="None in cycles of older versions")
+    data_version: str = Field(description="DVC's hash of data/")
+    champion_before: str | None = None
+    validation: Validation
+    drift: Drift
+    decision: Decision
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+    gates: GateReport | None = None
+    promotion: Promotion | None = None
+    champion_after: str | None = None
+    run: str | None = Field(default=None, description="Id of its MLflow run")
+
+    @property
+    def verdict(self) -> Literal["promoted", "refused", "none", "held"]:
+        """How it ended, in one word."""
+        if self.decision.action == "hold":
+            return "held"
+        if self.promotion is None:
+            return "none"
+        return "promoted" if self.promotion.promoted else "refused"
