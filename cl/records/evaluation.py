@@ -51,6 +51,10 @@ class Evaluation(Record):
     calibration_error: float = Field(description="Expected calibration error over all test rows, 0 to 1")
     latency_ms: float = Field(description="Median time of one prediction of one row")
     size_mb: float = Field(description="The learner's weights on disk")
+    numbers: dict[str, float] = Field(
+        default_factory=dict, description="What was measured of the challenger, by name: brier, latency_p95_ms, ..."
+    )
+    champion_numbers: dict[str, float] = Field(default_factory=dict, description="The same of the champion")
     predictions: str = Field(description="Parquet: experience, id, target, challenger, champion, right or wrong")
 
     @property
