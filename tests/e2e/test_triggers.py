@@ -170,7 +170,7 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     shop.switch_off()
     died, switched_off = time.monotonic(), datetime.now(UTC).isoformat()
 
-    until(lambda: shop.runs("CRASHED"), seconds=300, what="the run of the dead machine to be declared crashed")
+    until(lambda: shop.runs("CRASHED"), seconds=120, what="the run of the dead machine to be declared crashed")
     print(f"declared crashed after {time.monotonic() - died:.0f} s")
     (dead,), (queued,) = shop.runs("CRASHED"), shop.runs("SCHEDULED")
     assert dead["id"] == working["id"] and "no heartbeat" in dead["state"]["message"]
@@ -180,7 +180,7 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     automations = shop.automations()
     switched_on = datetime.now(UTC).isoformat()
     shop.start()
-    until(lambda: shop.told("promotion"), seconds=300, what="the first promotion")
+    until(lambda: shop.told("promotion"), seconds=180, what="the first promotion")
     until(lambda: shop.server.run(queued["id"])["state_type"] == "COMPLETED", seconds=90)
     assert len(automations) == 2 and shop.automations() == automations, "they do not forget for which runs they wait"
     (cycle,) = shop.desk.json("history")
