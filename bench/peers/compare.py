@@ -3,10 +3,10 @@
     python -m venv /tmp/peers && /tmp/peers/bin/pip install -r bench/peers/requirements.txt
     python bench/peers/compare.py examples/clinc150/cl.yaml --data ../shared/data/clinc150 --peer /tmp/peers/bin/python
 
-Perennial runs as `cl backtest` does, so that its seconds hold tokenisation, validation, loading and saving. The peer
-is given the token ids, sees no validation, saves nothing, pads each batch to its longest row, and has the same
-pooling, head, frozen embeddings, optimiser groups and schedule. Its own defaults stay otherwise: float32, one
-criterion, one mini-batch of new and one of remembered rows. Its rows a second count every row that was trained on.
+Perennial runs as `cl backtest` does, so that its seconds hold tokenisation, loading and saving. The peer is given the
+token ids, saves nothing, pads each batch to its longest row, and has the same pooling, head, frozen embeddings,
+optimiser groups and schedule. Neither has validation rows. The peer's own defaults stay otherwise: float32, one
+criterion, one mini-batch of new and one of remembered rows. Rows a second count every row that was trained on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ OURS = {
 }
 
 
+NO_VALIDATION = {"data.only": "t*.jsonl.gz"}
+"""CLINC150's files train and test: the peer's loop has no use for the third."""
+
+
 def export(config: Config, data: Path, streams: Path, folder: Path, first: int | None) -> None:
     """Write the stream as token ids, the encoder, and which of its parameters move."""
     experiences, found = read_stream(config, data, streams)
@@ -49,6 +53,7 @@ def export(config: Config, data: Path, streams: Path, folder: Path, first: int |
     ]
     settings = {
         **config.training.model_dump(),
+        "seed": config.seed,
         "dropout": config.model.dropout,
         "labels": len(learner.labels),
         "pad": learner.tokenizer.pad_token_id,
@@ -85,23 +90,30 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="python of the environment that has Avalanche")
     parser.add_argument("--strategy", action="append", choices=sorted(OURS), help="default: all")
     parser.add_argument("--first", type=int, help="experiences; default: all")
+    parser.add_argument("--seed", action="append", type=int, help="default: the configuration's")
     given = parser.parse_args()
-    config = configuration.load(given.config)
-    print(f"{'':22}{'ACC %':>8}{'forgetting':>12}{'rows/s':>9}{'seconds':>9}")
+    config = configuration.load(given.config, NO_VALIDATION)
+    print(f"{'':22}{'seed':>6}{'ACC %':>8}{'forgetting':>12}{'rows/s':>9}{'seconds':>9}")
+    for strategy in given.strategy or sorted(OURS):
+        for seed in given.seed or [config.seed]:
+            compare(config.model_copy(update={"seed": seed}), strategy, given)
+
+
+def compare(config: Config, strategy: str, given: argparse.Namespace) -> None:
+    """Print a line for each side: one after the other, so that both have the machine to themselves."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export(config, given.data, folder / "streams", folder, given.first)
-        for strategy in given.strategy or sorted(OURS):
-            (ours,) = backtest(
-                config, given.data, strategies=[OURS[strategy]], policies=["always"], seeds=[config.seed],
-                out=folder, first=given.first, jobs=1,
-            )  # fmt: skip
-            for side, found in (("perennial", of_ours(ours)), ("avalanche", of_peer(given.peer, strategy, folder))):
-                print(
-                    f"{side + ' ' + strategy:22}{found['acc']:8.1f}{found['forgetting']:12.1f}"
-                    f"{found['rows/s']:9.0f}{found['seconds']:9.0f}",
-                    flush=True,
-                )
+        (ours,) = backtest(
+            config, given.data, strategies=[OURS[strategy]], policies=["always"], seeds=[config.seed],
+            out=folder, first=given.first, jobs=1,
+        )  # fmt: skip
+        for side, found in (("perennial", of_ours(ours)), ("avalanche", of_peer(given.peer, strategy, folder))):
+            print(
+                f"{side + ' ' + strategy:22}{config.seed:6}{found['acc']:8.2f}{found['forgetting']:12.2f}"
+                f"{found['rows/s']:9.0f}{found['seconds']:9.0f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
