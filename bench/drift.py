@@ -1,7 +1,7 @@
 """How often drift is seen that is not there, and how many rows it takes to see drift that is.
 
     python bench/drift.py alarms ../shared/data [--sequences 200] [--checks 20] [--rows 200] [--jobs 2]
-    python bench/drift.py power ../shared/data [--repeats 10] [--peer /tmp/alibi/bin/python] [--jobs 2]
+    python bench/drift.py power ../shared/data [--repeats 10] [--peer /tmp/alibi/bin/python] [--jobs 2] [--stream NAME]
 
 alarms: sequences of checks on rows of CLINC150 that all come from where the reference came from, with the default
 detectors and drift.alpha = 0.05; printed is the share of sequences with any alarm.
@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--checks", type=int, default=20)
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--stream", dest="streams", action="append", choices=STREAMS, help="for power; default: all")
     parser.add_argument("--peer", help="python of an environment that has alibi-detect")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = parser.parse_args()
@@ -72,7 +74,7 @@ def main() -> None:
             if given.what == "alarms":
                 alarms(given.data, folder, given.sequences, given.checks, given.rows, pool)
             else:
-                power(given.data, folder, given.repeats, given.peer, pool)
+                power(given.data, folder, given.repeats, given.peer, pool, given.streams or list(STREAMS))
 
 
 def single() -> None:
@@ -102,10 +104,10 @@ def alarms_in(inside: Snapshot, checks: int, rows: int, sequence: int) -> list[s
     return []
 
 
-def power(data: Path, folder: Path, repeats: int, peer: str | None, pool: Pool) -> None:
+def power(data: Path, folder: Path, repeats: int, peer: str | None, pool: Pool, streams: list[str]) -> None:
     methods = ["perennial", "without labels", "evidently", *(["alibi-detect mmd"] if peer else [])]
     print(f"{'rows needed':34}" + "".join(f"{name:>18}" for name in methods))
-    for scenario in scenarios(data, folder):
+    for scenario in chain.from_iterable(STREAMS[name](data, folder) for name in streams):
         rng = np.random.default_rng(0)
         drawn = {size: [scenario.draw(size, rng) for _ in range(repeats)] for size in SIZES}
         found = {
@@ -158,7 +160,7 @@ def alibi(peer: str, folder: Path, reference: Snapshot, drawn: dict[int, list[Sn
     return str(size) if size else f"> {SIZES[-1]}"
 
 
-def scenarios(data: Path, folder: Path) -> Iterator[Scenario]:
+def domains(data: Path, folder: Path) -> Iterator[Scenario]:
     for domain in ("travel", "kitchen_and_dining"):
         inside, outside = clinc(data, folder, held_out=domain)
         for share in (0.05, 0.1, 0.2, 0.5):
@@ -166,7 +168,6 @@ def scenarios(data: Path, folder: Path) -> Iterator[Scenario]:
     inside, _ = clinc(data, folder, held_out=None)
     yield shifted("labels in other shares", inside)
     yield mistyped("typing errors in 10 % of words", inside, load_learner(folder / "all"))
-    yield from years(data, folder)
 
 
 def entering(name: str, inside: Snapshot, outside: Snapshot, share: float) -> Scenario:
@@ -225,6 +226,9 @@ def years(data: Path, folder: Path) -> Iterator[Scenario]:
         rows = pd.concat([experiences.rows_of([one], "train"), unseen[one]], ignore_index=True)
         after = snapshot(learner, rows)
         yield Scenario(f"arXiv 2008-2010, then {one[-4:]}", reference, lambda size, rng, a=after: some(a, size, rng))
+
+
+STREAMS = {"clinc150": domains, "arxiv_cs": years}
 
 
 def clinc(data: Path, folder: Path, held_out: str | None) -> tuple[Snapshot, Snapshot]:
