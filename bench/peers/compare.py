@@ -27,8 +27,8 @@ from cl.training.learner import freeze, grown, new_learner
 from cl.training.pretrained import quietly
 
 OURS = {
-    "replay": "replay={name: replay, rows: 1500, ratio: 1, buffer: class_balanced}",
-    "ewc": "ewc={name: ewc, fisher: empirical, decay: 1.0}",
+    "replay": "replay={{name: replay, rows: 1500, ratio: 1, buffer: class_balanced}}",
+    "ewc": "ewc={{name: ewc, fisher: empirical, decay: 1.0, strength: {strength}}}",
 }
 
 
@@ -36,9 +36,9 @@ NO_VALIDATION = {"data.only": "t*.jsonl.gz"}
 """CLINC150's files train and test: the peer's loop has no use for the third."""
 
 
-def export(config: Config, data: Path, streams: Path, folder: Path, first: int | None) -> None:
+def export(config: Config, data: Path, folder: Path, first: int | None, strength: float) -> None:
     """Write the stream as token ids, the encoder, and which of its parameters move."""
-    experiences, found = read_stream(config, data, streams)
+    experiences, found = read_stream(config, data, folder / "streams")
     ids = [one.id for one in found][:first]
     rows = [{split: experiences.rows_of([one], split) for split in ("train", "test")} for one in ids]
     learner = new_learner(config)
@@ -60,7 +60,7 @@ def export(config: Config, data: Path, streams: Path, folder: Path, first: int |
         "moving": [name for name, one in learner.encoder.named_parameters() if one.requires_grad],
         "memory": 1500,
         # Avalanche squares the gradient of a mini-batch's mean, which is smaller by the size of the batch
-        "ewc_lambda": 2_000 / 2 * config.training.batch_size,
+        "ewc_lambda": strength / 2 * config.training.batch_size,
     }
     (folder / "stream.json").write_text(json.dumps({"settings": settings, "experiences": stream}))
 
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="python of the environment that has Avalanche")
     parser.add_argument("--strategy", action="append", choices=sorted(OURS), help="default: all")
     parser.add_argument("--first", type=int, help="experiences; default: all")
+    parser.add_argument("--strength", type=float, default=20_000, help="of EWC, on both sides")
     parser.add_argument("--seed", action="append", type=int, help="default: the configuration's")
     given = parser.parse_args()
     config = configuration.load(given.config, NO_VALIDATION)
@@ -103,10 +104,10 @@ def compare(config: Config, strategy: str, given: argparse.Namespace) -> None:
     """Print a line for each side: one after the other, so that both have the machine to themselves."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export(config, given.data, folder / "streams", folder, given.first)
+        export(config, given.data, folder, given.first, given.strength)
         (ours,) = backtest(
-            config, given.data, strategies=[OURS[strategy]], policies=["always"], seeds=[config.seed],
-            out=folder, first=given.first, jobs=1,
+            config, given.data, strategies=[OURS[strategy].format(strength=given.strength)], policies=["always"],
+            seeds=[config.seed], out=folder, first=given.first, jobs=1,
         )  # fmt: skip
         for side, found in (("perennial", of_ours(ours)), ("avalanche", of_peer(given.peer, strategy, folder))):
             print(
