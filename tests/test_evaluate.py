@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cl.evaluate import backward_transfer, evaluate, expected_calibration_error, forgetting
+from cl.evaluate import backward_transfer, evaluate, forgetting
 from cl.train import train
 
 MATRIX = {
@@ -30,13 +30,6 @@ def test_backward_transfer_is_the_mean_change_since_first_scored() -> None:
     assert backward_transfer(MATRIX, "m3") == pytest.approx(((0.85 - 0.9) + (0.85 - 0.95)) / 2)
 
 
-def test_calibration_error_against_a_hand_computed_case() -> None:
-    confidence = pd.Series([0.95, 0.95, 0.55, 0.55])
-    right = pd.Series([1.0, 0.0, 1.0, 1.0])
-    assert expected_calibration_error(confidence, right) == pytest.approx(0.5 * 0.45 + 0.5 * 0.45)
-    assert expected_calibration_error(pd.Series([1.0, 1.0]), pd.Series([1.0, 1.0])) == pytest.approx(0.0)
-
-
 def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, sentences, tmp_path) -> None:
     def rows_of(ids, split):
         parts = [sentences(["loan", "fee"] if one == "a" else ["box"], 12, seed=len(split), prefix=one) for one in ids]
@@ -56,7 +49,9 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     )
     rows = pd.read_parquet(found.predictions)
     assert list(rows.columns) == [
-        "experience", "id", "target", "challenger", "challenger_score", "confidence", "champion", "champion_score",
+        "experience", "id", "target", "chars",
+        "challenger", "challenger_score", "confidence", "challenger_brier",
+        "champion", "champion_score", "champion_confidence", "champion_brier",
         "best_score",
     ]  # fmt: skip
     assert [score.experience for score in found.challenger] == ["a", "b"]
