@@ -68,7 +68,7 @@ def evaluate(
         calibration_error=numbers[CHALLENGER].get("ece", 0.0),
         latency_ms=numbers[CHALLENGER].get("latency_p50_ms", 0.0),
         size_mb=numbers[CHALLENGER]["size_mb"],
-        numbers=numbers[CHALLENGER],
+        numbers={**numbers[CHALLENGER], **(beside.numbers if beside else {})},
         champion_numbers=numbers.get(CHAMPION, {}),
         per_class=asked[CHALLENGER].per_class(tests),
         champion_per_class=asked[CHAMPION].per_class(tests) if CHAMPION in asked else {},

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cl.config import Config
 from cl.detectors import Snapshot
-from cl.records import Control, Evaluation, GateReport, Registration, Training
+from cl.records import Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
 from cl.stores.local import MANIFEST, write_manifest
@@ -102,21 +102,9 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
         **({} if evaluation.champion_accuracy is None else {"champion": evaluation.champion_accuracy}),
         **evaluation.numbers,
         **{f"champion/{name}": value for name, value in evaluation.champion_numbers.items()},
-        **_control_numbers(evaluation.control),
         **{f"score/{score.experience}": score.value for score in evaluation.challenger},
         **{f"champion_score/{score.experience}": score.value for score in evaluation.champion},
     }
-
-
-def _control_numbers(control: Control | None) -> dict[str, float]:
-    if control is None:
-        return {}
-    found = {
-        "control/forgetting_avoided": control.forgetting_avoided,
-        "control/learning_cost": control.learning_cost,
-        "control/seconds": control.seconds,
-    }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:

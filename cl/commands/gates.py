@@ -14,6 +14,7 @@ from cl.config import Config, parse
 from cl.errors import ConfigError, InputError
 from cl.gate import judged
 from cl.records import Cycle, GateReport
+from cl.reports.numbers import control_words, numbers_of
 
 WORST = 20
 
@@ -26,13 +27,15 @@ def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
     """
     at = opened(folder)
     cycle = _wanted(_judged(at), version)
-    assert cycle.gates is not None
-    rows = _rows(at, cycle)
+    assert cycle.gates is not None and cycle.evaluation is not None
+    rows, control = _rows(at, cycle), cycle.evaluation.control
     return {
         "experience": cycle.experience.id,
         "version": cycle.promotion.version if cycle.promotion else None,
         "verdict": cycle.verdict,
         **cycle.gates.model_dump(mode="json"),
+        "measured": [one.model_dump(mode="json") for one in numbers_of(cycle.evaluation)],
+        "control": control and control_words(control),
         "lost": [] if rows is None else _lost(at, rows),
     }
 

@@ -56,6 +56,12 @@ class Control(Record):
         description="Control arm less challenger, mean over the experiences learnt now; below zero, nothing was lost"
     )
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What it showed, by name, as gates ask for it."""
+        found = {"forgetting_avoided": self.forgetting_avoided, "learning_cost": self.learning_cost}
+        return {name: value for name, value in found.items() if value is not None}
+
 
 class Evaluation(Record):
     """Challenger and champion on the same test rows of every experience so far."""
