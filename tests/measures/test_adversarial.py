@@ -37,7 +37,7 @@ def test_every_tuning_is_open_to_it(tuning, tmp_path, tiny_model, unseen) -> Non
     assert adversarial(learner, unseen, epsilon=0.5) != still
 
 
-@pytest.mark.parametrize("strategy", ["ranpac", "slda", "ncm"])
+@pytest.mark.parametrize("strategy", [{"name": "ranpac", "features": 200}, "ncm"])
 def test_a_gradient_passes_through_the_rounding_of_a_closed_form(strategy, tmp_path, tiny_model, unseen) -> None:
     learner = trained(tmp_path / "1", tiny_model, strategy=strategy)
     still = [one.value for one in predict(learner, unseen)]
