@@ -26,13 +26,13 @@ class EvaluationSettings(Section):
     robustness: list[Robustness] = Field(
         ["typos", "casing", "adversarial"], description="Ways to disturb the texts that are scored once more; []: none"
     )
-    robustness_rows: int = Field(100, ge=1, description="Test rows that are disturbed, drawn at random, at most")
+    robustness_rows: int = Field(64, ge=1, description="Test rows that are disturbed, drawn at random, at most")
     typos: float = Field(0.3, gt=0, le=1, description="Share of words with a typing error, of those of four letters")
     epsilon: float = Field(
         0.01, gt=0, le=1, description="How far adversarial moves a word's embedding, in shares of its length"
     )
     latency_calls: int = Field(30, ge=1, description="Predictions of one row that are timed, for each model")
-    throughput_rows: int = Field(128, ge=1, description="Test rows that are timed together, and fill memory, at most")
+    throughput_rows: int = Field(64, ge=1, description="Test rows that are timed together, and fill memory, at most")
     out_of_scope: OutOfScope = Field(
         default_factory=lambda: OutOfScope(), description="Rows for the out-of-scope AUROC; without any, there is none"
     )
