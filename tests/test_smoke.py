@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cl import config as configuration
-from cl.commands.gates import verdicts_of
+from cl.commands.gates import replayed, verdicts_of
 from cl.errors import InputError
 from cl.lifecycle import learn
 from cl.promote import rollback
@@ -117,3 +117,6 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
     told = verdicts_of(shop.root, None)
     assert [one["gate"] for one in told["verdicts"] if not one["passed"]] == ["smoke test"]
     assert "gives no answers: safetensors" in told["verdicts"][-1]["why"]
+    (shop.root / "policy.yaml").write_text("gate_policy: {mode: 'off'}")
+    now = replayed(shop.root, shop.root / "policy.yaml")
+    assert [(one["then"], one["now"]) for one in now] == [(True, True), (False, False)], "no policy makes it serve"

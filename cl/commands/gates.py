@@ -15,6 +15,7 @@ from cl.errors import ConfigError, InputError
 from cl.gate import judged
 from cl.records import Cycle, GateReport
 from cl.reports.numbers import control_words, numbers_of
+from cl.smoke import SMOKE
 
 WORST = 20
 
@@ -59,7 +60,7 @@ def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
 def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
     assert cycle.evaluation is not None and cycle.gates is not None
     rows = _rows(at, cycle)
-    now = None if rows is None else judged(config, cycle.evaluation, rows)
+    now = None if rows is None else _with_smoke_test(judged(config, cycle.evaluation, rows), cycle.gates)
     return {
         "experience": cycle.experience.id,
         "version": cycle.promotion.version if cycle.promotion else None,
@@ -67,6 +68,12 @@ def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
         "now": now.passed if now else None,
         "refused_by": _refusals(now) if now else ["its rows are not stored any more"],
     }
+
+
+def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
+    """Return a report with the smoke test's refusal, if there was one: no policy makes such a version serve."""
+    failed = [one for one in then.verdicts if one.gate == SMOKE and not one.passed]
+    return now.model_copy(update={"passed": now.passed and not failed, "verdicts": [*now.verdicts, *failed]})
 
 
 def _rows(at: Opened, cycle: Cycle) -> pd.DataFrame | None:

@@ -12,8 +12,10 @@ import torch
 
 from cl.tasks import IGNORED
 from cl.training.batching import Batch, by_length, collate
-from cl.training.inference import BATCH_SIZE
 from cl.training.learner import Learner
+
+AT_ONCE = 16
+"""Rows in one pass: a gradient needs every layer's states, as in training, and long texts have many."""
 
 
 def adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float) -> list[Any]:
@@ -28,7 +30,7 @@ def adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float) -> list
     encoded, column = learner.encode(rows), learner.task.columns[0]
     words = [len(value) for value in rows[column]]
     answers: list[Any] = [None] * len(rows)
-    for indices in by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    for indices in by_length([len(one.input_ids) for one in encoded], AT_ONCE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         with torch.no_grad(), _moved(learner, _against(learner, batch, epsilon)):
             logits = learner.logits(batch.input_ids, batch.mask)

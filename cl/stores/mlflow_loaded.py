@@ -14,6 +14,7 @@ import pandas as pd
 
 from cl.errors import UnservableError
 from cl.stores.environment import SETTINGS
+from cl.stores.reach import without_password
 
 SECONDS = 600
 """A version that has not answered after so long does not serve."""
@@ -53,7 +54,11 @@ def _complaint(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode < 0:
         return f"its process was ended by signal {-done.returncode}"
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1][:LAST] if lines else f"its process ended with code {done.returncode}, and said nothing"
+    return (
+        without_password(lines[-1])[:LAST]
+        if lines
+        else f"its process ended with code {done.returncode}, and said nothing"
+    )
 
 
 def _plain(value: Any) -> Any:
