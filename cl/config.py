@@ -17,6 +17,7 @@ from cl.settings import (
     Data,
     Decide,
     DriftSettings,
+    EvaluationSettings,
     GatePolicy,
     Model,
     PluginSpec,
@@ -57,6 +58,9 @@ class Config(Section):
     )
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
     decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
+    evaluation: EvaluationSettings = Field(
+        default_factory=lambda: EvaluationSettings(), description="What is measured beside scores"
+    )
     gates: list[PluginSpec] = Field(DEFAULT_GATES, description="Rules that a challenger must pass; files of cl/gates")
     gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="What verdicts are worth")
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
@@ -93,6 +97,15 @@ class Config(Section):
         for strategy in self.built:
             if objection := strategy.objection(self):
                 raise ValueError(f"strategy: {strategy.name}: {objection}")
+        return self
+
+    @model_validator(mode="after")
+    def _control_arm_can_be_trained(self) -> Config:
+        if self.training.control and (closed := [one.name for one in self.built if one.closed]):
+            raise ValueError(
+                f"training.control: a naive arm cannot be trained from the head that '{closed[0]}' solves for; "
+                "set it to null, or choose a strategy that trains"
+            )
         return self
 
     @model_validator(mode="after")

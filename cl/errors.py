@@ -11,6 +11,7 @@
     ├── StoreError                  MLflow, DVC or the ledger did not do what it must
     │   ├── IntegrityError          a file's digest is not the one in its manifest
     │   └── ConflictError           the champion is no longer the one that was compared with
+    ├── UnservableError             a registered version that does not load, or does not answer
     └── DivergedError               a loss or a weight that is not finite: training stopped
 """
 
@@ -53,6 +54,10 @@ class IntegrityError(StoreError):
 
 class ConflictError(StoreError):
     """The champion moved since the challenger was compared with it."""
+
+
+class UnservableError(PerennialError):
+    """A registered version cannot be loaded in a fresh process, or does not answer there."""
 
 
 class DivergedError(PerennialError):

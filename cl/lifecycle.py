@@ -12,15 +12,18 @@ from typing import Any
 from cl import config as configuration
 from cl import plugins
 from cl.config import Config
+from cl.control import control
 from cl.decide import decide, situation
 from cl.drift import drift
 from cl.errors import InputError
 from cl.evaluate import evaluate
 from cl.gate import gate
 from cl.ingest import ingest, ingest_settled
+from cl.measures.out_of_scope import read_texts
 from cl.promote import promote, repair
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
+from cl.smoke import smoke
 from cl.start import Numbered, Start, begin, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
@@ -59,6 +62,7 @@ def run_cycle(
     quiet = [one for one in waiting_since(stores, history) if one != experience.id]
     new = [*quiet, experience.id]
     rows_of, past = stores.experiences.rows_of, stores.registry.cycles()
+    strangers = read_texts(config.evaluation.out_of_scope, stores.project.root)
 
     def do(stage: Callable[..., Any]) -> Callable[..., Any]:
         return journal.once(stage, step)
@@ -86,6 +90,15 @@ def run_cycle(
             rows_of=rows_of,
             folder=journal.folder / "challenger",
         )
+        arm = None
+        if config.training.control and champion:
+            arm = do(control)(
+                config.at(decision.rung),
+                champion=champion,
+                new=new,
+                rows_of=rows_of,
+                folder=journal.folder / "control",
+            )
         evaluation = do(evaluate)(
             config,
             challenger=Path(training.challenger),
@@ -94,6 +107,8 @@ def run_cycle(
             matrix=history.matrix,
             rows_of=rows_of,
             folder=journal.folder,
+            strangers=strangers,
+            control=arm,
         )
         gates = do(gate)(config, evaluation)
         registration = do(register)(
@@ -108,10 +123,11 @@ def run_cycle(
             evaluation=evaluation,
             gates=gates,
         )
+        gates = do(smoke)(config, stores, registration=registration, evaluation=evaluation, gates=gates)
         promotion = do(promote)(
             stores.registry,
             stores.ledger,
-            registration,
+            registration.model_copy(update={"passed": gates.passed}),
             expected=start.champion,
             why=f"learnt {experience.id}",
         )
@@ -213,8 +229,9 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
         source=f"data/experiences/{cycle.experience.id}",
         rows=cycle.experience.total,
     )
-    if (journal.folder / "gate.json").exists():
-        registry.log_file(run, journal.folder / "gate.json", "evaluation")
+    for verdicts in (journal.folder / "gate.json", journal.folder / "smoke.json"):
+        if verdicts.exists():
+            registry.log_file(run, verdicts, "evaluation")
     if cycle.drift.report:
         registry.log_folder(run, Path(cycle.drift.report), DRIFT_ARTIFACT)
         kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy goes away

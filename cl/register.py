@@ -38,7 +38,8 @@ def register(
 ) -> Registration:
     """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
 
-    A version that this cycle has registered before is returned as it is, so the step may be repeated.
+    A version that this cycle has registered before is returned as it is, so the step may be repeated. Where a smoke
+    test follows, a version that passed its gates is ``pending`` until that is over, and can not be promoted.
     """
     folder = Path(training.challenger)
     past = load_history(champion) if champion else History()
@@ -73,7 +74,7 @@ def register(
         folder,
         tags={
             "cl.cycle_id": cycle,
-            "cl.gates": "passed" if gates.passed else "failed",
+            "cl.gates": _standing(config, gates),
             "cl.experience": training.experiences[-1],
             "cl.parent": parent or "",
             "cl.data_version": data_version,
@@ -81,6 +82,12 @@ def register(
         metrics=summary(evaluation),
     )
     return Registration(version=version, passed=gates.passed)
+
+
+def _standing(config: Config, gates: GateReport) -> str:
+    if not gates.passed:
+        return "failed"
+    return "pending" if config.evaluation.smoke_rows else "passed"
 
 
 def summary(evaluation: Evaluation) -> dict[str, float]:
@@ -93,6 +100,8 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
         "size_mb": evaluation.size_mb,
         **({} if evaluation.backward_transfer is None else {"bwt": evaluation.backward_transfer}),
         **({} if evaluation.champion_accuracy is None else {"champion": evaluation.champion_accuracy}),
+        **evaluation.numbers,
+        **{f"champion/{name}": value for name, value in evaluation.champion_numbers.items()},
         **{f"score/{score.experience}": score.value for score in evaluation.challenger},
         **{f"champion_score/{score.experience}": score.value for score in evaluation.champion},
     }

@@ -15,7 +15,7 @@ from cl.settings import Triggers
 if TYPE_CHECKING:
     from cl.lifecycle import Step
 
-REPEATABLE = {"drift", "evaluate", "register", "promote"}
+REPEATABLE = {"drift", "evaluate", "register", "smoke", "promote"}
 """Stages that talk to a store and may do it again; training talks to none, and costs too much to be tried twice."""
 PAUSES = [5.0, 30.0, 120.0]
 

@@ -143,6 +143,7 @@ def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> Project:
         "data": {"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
         "drift": {"report": "off"},
         "gates": [{"name": "floor", "min": 0.1}],
+        "evaluation": {"smoke_rows": 0},  # a fresh process for each version takes longer than all the rest
         "triggers": {"settle_seconds": 0},
         **changes,
     }

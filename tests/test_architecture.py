@@ -18,9 +18,10 @@ LAYERS = [
     },
     {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
     {
-        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate",
-        "cl.register", "cl.promote", "cl.serving",
+        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
+        "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.serving",
     },
+    {"cl.measures"},
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
@@ -44,6 +45,7 @@ OUTSIDE = {
 # What may be imported beside the layers below, and why.
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
+    ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
     ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
     ("cl.watch", "cl.start"),

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cl.evaluate import backward_transfer, evaluate, expected_calibration_error, forgetting
+from cl.evaluate import backward_transfer, evaluate, forgetting
+from cl.tasks.token_classification import TokenClassification
 from cl.train import train
 
 MATRIX = {
@@ -30,13 +31,6 @@ def test_backward_transfer_is_the_mean_change_since_first_scored() -> None:
     assert backward_transfer(MATRIX, "m3") == pytest.approx(((0.85 - 0.9) + (0.85 - 0.95)) / 2)
 
 
-def test_calibration_error_against_a_hand_computed_case() -> None:
-    confidence = pd.Series([0.95, 0.95, 0.55, 0.55])
-    right = pd.Series([1.0, 0.0, 1.0, 1.0])
-    assert expected_calibration_error(confidence, right) == pytest.approx(0.5 * 0.45 + 0.5 * 0.45)
-    assert expected_calibration_error(pd.Series([1.0, 1.0]), pd.Series([1.0, 1.0])) == pytest.approx(0.0)
-
-
 def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, sentences, tmp_path) -> None:
     def rows_of(ids, split):
         parts = [sentences(["loan", "fee"] if one == "a" else ["box"], 12, seed=len(split), prefix=one) for one in ids]
@@ -56,7 +50,9 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     )
     rows = pd.read_parquet(found.predictions)
     assert list(rows.columns) == [
-        "experience", "id", "target", "challenger", "challenger_score", "confidence", "champion", "champion_score",
+        "experience", "id", "target", "chars",
+        "challenger", "challenger_score", "confidence", "challenger_brier",
+        "champion", "champion_score", "champion_confidence", "champion_brier",
         "best_score",
     ]  # fmt: skip
     assert [score.experience for score in found.challenger] == ["a", "b"]
@@ -91,3 +87,52 @@ def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_confi
     assert [score.experience for score in evaluated().challenger] == ["a"]
     tested.clear()
     assert evaluated().challenger == [] and evaluated().latency_ms == 0.0
+
+
+def test_what_is_measured_of_both_models_is_the_same_again_but_for_times(tiny_config, sentences, tmp_path) -> None:
+    def rows_of(ids, split):
+        return pd.concat([sentences(["loan", "fee", "oos"], 30, seed=len(split), prefix=one) for one in ids])
+
+    config = tiny_config(evaluation={"robustness_rows": 20, "latency_calls": 2, "out_of_scope": {"label": "oos"}})
+    train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
+
+    def evaluated():
+        return evaluate(
+            config,
+            challenger=tmp_path / "1",
+            champion=tmp_path / "1",
+            experiences=["a", "b"],
+            matrix={},
+            rows_of=rows_of,
+            folder=tmp_path,
+        )
+
+    first, rows = evaluated(), (tmp_path / "predictions.parquet").read_bytes()
+    again = evaluated()
+    assert rows == (tmp_path / "predictions.parquet").read_bytes(), "no time enters what verdicts are computed from"
+    names = [
+        "ece", "brier", "oos_auroc", "robustness_typos", "robustness_casing", "robustness_adversarial",
+        "latency_p50_ms", "latency_p95_ms", "rows_per_second", "memory_mb", "size_mb",
+    ]  # fmt: skip
+    timed = {"latency_p50_ms", "latency_p95_ms", "rows_per_second"}
+    assert list(first.numbers) == list(first.champion_numbers) == names
+    same = {name: first.numbers[name] for name in names if name not in timed}
+    assert same == {name: again.numbers[name] for name in same}
+    assert same == {name: first.champion_numbers[name] for name in same}, "the same version, on the same rows"
+    assert (first.calibration_error, first.size_mb) == (first.numbers["ece"], first.numbers["size_mb"])
+
+    stored = pd.read_parquet(first.predictions)
+    assert stored["challenger_brier"].mean() == pytest.approx(first.numbers["brier"])
+    assert "text" not in stored and (stored["chars"] > 3).all()
+    right = stored[stored["target"] == stored["challenger"]].groupby("target").size()
+    counts = stored.groupby("target").size()
+    assert {name: one["recall"] for name, one in first.per_class.items()} == {
+        name: right.get(name, 0) / count for name, count in counts.items()
+    }
+
+
+def test_a_class_has_its_scores_over_entities_as_well() -> None:
+    rows = pd.DataFrame({"tags": [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-PER"]]})
+    found = TokenClassification().per_class(rows, [["B-PER", "I-PER", "O", "B-PER"], ["O", "B-PER"]])
+    assert found["PER"] == pytest.approx({"count": 2, "precision": 2 / 3, "recall": 1.0, "f1": 0.8})
+    assert found["LOC"] == {"count": 1, "precision": 0.0, "recall": 0.0, "f1": 0.0}

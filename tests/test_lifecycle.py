@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from cl.config import load
+from cl.errors import ConfigError
 from cl.lifecycle import learn
 from cl.records import Cycle
+from cl.stores.connect import connect
 from cl.stores.local import Project
 from cl.watch import watch
 from tests.conftest import made_sentences, tiny_project
@@ -110,3 +113,29 @@ def test_no_two_checks_spend_the_same_share_of_alpha_nor_does_a_look_that_is_res
     checks = [*(look.drift for look in looks), beside_another.drift, again.drift]
     assert [one.check for one in checks] == [1, 2, 3, 4]
     assert all(later.level < earlier.level for earlier, later in pairwise(checks))
+
+
+def test_a_control_arm_is_trained_beside_an_update_and_shown_and_only_the_challenger_is_registered(
+    tmp_path, tiny_model
+) -> None:
+    training = {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
+    strange = {"out_of_scope": {"file": "strange.txt"}, "smoke_rows": 0}
+    control = {**training, "control": {"rows": 20, "epochs": 2}}
+    shop = tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, training=control, evaluation=strange)
+    arrives(shop, "one", ["loan", "fee"], 60, seed=1)
+    with pytest.raises(ConfigError, match=r"out_of_scope\.file: .*strange\.txt cannot be read"):
+        learn(shop)
+    (shop.root / "strange.txt").write_text("tuesday in paris\n")
+    (first,) = learn(shop)
+    assert first.evaluation.control is None, "a first model has nothing to forget"
+    arrives(shop, "two", ["box"], 60, seed=2)
+    (second,) = learn(shop)
+    told = second.evaluation.control
+    assert (told.rows, told.epochs) == (20, 2) and told.forgetting_avoided is not None
+    assert [one.experience for one in told.scores] == ["0001-one", "0002-two"]
+    registry = connect(shop, load(shop.config)).registry
+    assert [one.version for one in registry.versions()] == ["1", "2"]
+    metrics = registry._client.get_run(second.run).data.metrics
+    for name in ("forgetting_avoided", "learning_cost", "oos_auroc", "brier", "champion/latency_p95_ms"):
+        assert name in metrics
+    assert metrics["oos_auroc"] == second.evaluation.numbers["oos_auroc"]

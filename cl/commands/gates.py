@@ -14,6 +14,8 @@ from cl.config import Config, parse
 from cl.errors import ConfigError, InputError
 from cl.gate import judged
 from cl.records import Cycle, GateReport
+from cl.reports.numbers import control_words, numbers_of
+from cl.smoke import SMOKE
 
 WORST = 20
 
@@ -26,13 +28,15 @@ def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
     """
     at = opened(folder)
     cycle = _wanted(_judged(at), version)
-    assert cycle.gates is not None
-    rows = _rows(at, cycle)
+    assert cycle.gates is not None and cycle.evaluation is not None
+    rows, control = _rows(at, cycle), cycle.evaluation.control
     return {
         "experience": cycle.experience.id,
         "version": cycle.promotion.version if cycle.promotion else None,
         "verdict": cycle.verdict,
         **cycle.gates.model_dump(mode="json"),
+        "measured": [one.model_dump(mode="json") for one in numbers_of(cycle.evaluation)],
+        "control": control and control_words(control),
         "lost": [] if rows is None else _lost(at, rows),
     }
 
@@ -56,7 +60,7 @@ def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
 def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
     assert cycle.evaluation is not None and cycle.gates is not None
     rows = _rows(at, cycle)
-    now = None if rows is None else judged(config, cycle.evaluation, rows)
+    now = None if rows is None else _with_smoke_test(judged(config, cycle.evaluation, rows), cycle.gates)
     return {
         "experience": cycle.experience.id,
         "version": cycle.promotion.version if cycle.promotion else None,
@@ -64,6 +68,12 @@ def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
         "now": now.passed if now else None,
         "refused_by": _refusals(now) if now else ["its rows are not stored any more"],
     }
+
+
+def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
+    """Return a report with the smoke test's refusal, if there was one: no policy makes such a version serve."""
+    failed = [one for one in then.verdicts if one.gate == SMOKE and not one.passed]
+    return now.model_copy(update={"passed": now.passed and not failed, "verdicts": [*now.verdicts, *failed]})
 
 
 def _rows(at: Opened, cycle: Cycle) -> pd.DataFrame | None:

@@ -2,7 +2,7 @@
 
 from cl.records.cycle import Cycle
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
-from cl.records.evaluation import Evaluation, Score, Training
+from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.record import Record
 from cl.records.registry import LedgerEntry, Promotion, Registration, VersionInfo
@@ -11,6 +11,8 @@ from cl.records.verdicts import GateReport, Verdict
 __all__ = [
     "SPLITS",
     "TYPE_OF_KIND",
+    "Control",
+    "ControlArm",
     "Cycle",
     "Decision",
     "Drift",

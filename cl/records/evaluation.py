@@ -23,6 +23,16 @@ class Training(Record):
     losses: list[float] = Field(description="Mean training loss of each epoch")
 
 
+class ControlArm(Record):
+    """The naive control arm of an update: what it learnt, and where it lies."""
+
+    folder: str = Field(description="Of the saved learner; it is never registered")
+    experiences: list[str] = Field(description="Experiences learnt in this cycle, oldest first")
+    rows: int = Field(description="New rows that it learnt")
+    epochs: int
+    seconds: float
+
+
 class Score(Record):
     """One model on one experience's test rows."""
 
@@ -30,6 +40,27 @@ class Score(Record):
     rows: int
     value: float = Field(description="The task's main metric, 0 to 1")
     metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class Control(Record):
+    """The naive control arm on the same test rows: what forgetting was avoided, and at what cost to the new."""
+
+    scores: list[Score]
+    rows: int = Field(description="New rows that it learnt")
+    epochs: int
+    seconds: float = Field(description="Of its training")
+    forgetting_avoided: float | None = Field(
+        description="Challenger less control arm, mean over past experiences; None where none has test rows"
+    )
+    learning_cost: float | None = Field(
+        description="Control arm less challenger, mean over the experiences learnt now; below zero, nothing was lost"
+    )
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What it showed, by name, as gates ask for it."""
+        found = {"forgetting_avoided": self.forgetting_avoided, "learning_cost": self.learning_cost}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Evaluation(Record):
@@ -55,7 +86,17 @@ class Evaluation(Record):
         default_factory=dict, description="What was measured of the challenger, by name: brier, latency_p95_ms, ..."
     )
     champion_numbers: dict[str, float] = Field(default_factory=dict, description="The same of the champion")
-    predictions: str = Field(description="Parquet: experience, id, target, challenger, champion, right or wrong")
+    per_class: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="Challenger: class -> count, precision, recall, f1 over all test rows"
+    )
+    champion_per_class: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="The same of the champion"
+    )
+    control: Control | None = Field(default=None, description="The naive control arm, where there was one")
+    predictions: str = Field(
+        description="Parquet, one row a test row: experience, id, target, chars (the text's length); the challenger's "
+        "answer, score, confidence and Brier score; the same of the champion; best_score"
+    )
 
     @property
     def forgetting_max(self) -> float:

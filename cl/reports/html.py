@@ -13,6 +13,7 @@ import pandas as pd
 from cl.records import Cycle, Evaluation, Finding, LedgerEntry, Record, Score
 from cl.reports import plots
 from cl.reports.alarm import sure
+from cl.reports.numbers import control_words, numbers_of
 from cl.stores.local import write_text
 
 TextsOf = Callable[[str, list[str]], Mapping[str, str]]
@@ -82,6 +83,7 @@ def write_report(
     environment.filters |= {"percent": _percent, "points": _points, "number": _number, "day": _day}
     environment.globals |= {"icon": plots.icon, "change": plots.change, "score_of": plots.score_of, "pairs": pairs}
     environment.globals |= {"bars_of": plots.bars_of, "sure": sure, "examples_of": partial(examples_of, texts)}
+    environment.globals |= {"numbers_of": numbers_of, "control_words": control_words}
     page = environment.get_template("template.html").render(
         name=name,
         made=datetime.now(UTC),

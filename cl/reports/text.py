@@ -50,11 +50,21 @@ def gate_lines(found: dict[str, Any]) -> list[str]:
         word = "FAIL" if not one["passed"] else "undecided" if one["undecided"] else "pass"
         more = f"; about {one['rows_needed']} rows like these would decide" if one["rows_needed"] else ""
         lines.append(f"{word:<11}{one['gate']:<24}{one['why']}{more}")
+    if found["measured"]:
+        lines += ["", f"{'measured':<35}{'champion':>12}{'challenger':>12}"]
+    for one in found["measured"]:
+        lines.append(f"{one['words']:<35}{_figure(one['champion']):>12}{_figure(one['challenger']):>12}")
+    if found["control"]:
+        lines += ["", found["control"]]
     if found["lost"]:
         lines += ["", "Right before, wrong now:"]
     for row in found["lost"]:
         lines.append(f"  {row['experience']} {row['id']}: {row['target']}, now {row['challenger']}: {row['text'][:80]}")
     return lines
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def replay_lines(found: list[dict[str, Any]]) -> list[str]:

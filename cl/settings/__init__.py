@@ -3,24 +3,29 @@
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
 from cl.settings.drift import DriftSettings
+from cl.settings.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.settings.gates import GatePolicy
-from cl.settings.model import Model, Rung, TrainingSettings
+from cl.settings.model import Control, Model, Rung, TrainingSettings
 from cl.settings.section import PluginSpec, Section, check_plugin
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
 
 __all__ = [
     "Asking",
+    "Control",
     "Data",
     "Decide",
     "DriftActions",
     "DriftRungs",
     "DriftSettings",
+    "EvaluationSettings",
     "GatePolicy",
     "Model",
     "Notify",
+    "OutOfScope",
     "Period",
     "PluginSpec",
+    "Robustness",
     "Rung",
     "Section",
     "SplitShares",

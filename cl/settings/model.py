@@ -29,6 +29,13 @@ class Model(Section):
         return check_plugin("tunings", spec)
 
 
+class Control(Section):
+    """The naive control arm: it learns the new rows alone, from the same start, to show what is gained by more."""
+
+    rows: int = Field(500, ge=1, description="New training rows that it learns, drawn at random, at most")
+    epochs: int = Field(3, ge=1, description="At most; training.epochs if that is less")
+
+
 class TrainingSettings(Section):
     """How one update is trained."""
 
@@ -42,6 +49,11 @@ class TrainingSettings(Section):
     patience: int = Field(2, ge=1, description="Stop after this many epochs without a better validation score")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the machine computes it natively"
+    )
+    control: Control | None = Field(
+        None,
+        description="Train a cheap naive arm beside each update, {rows: 500, epochs: 3}, and tell what forgetting was "
+        "avoided and at what cost to the new; null: off",
     )
 
 

@@ -37,6 +37,11 @@ class Registry(Runs):
             with store_told(self.tracking_uri):
                 self._client.delete_registered_model_alias(self.model, alias)
 
+    def set_tag(self, version: str, key: str, value: str) -> None:
+        """Set a tag of a version."""
+        with store_told(self.tracking_uri):
+            self._client.set_model_version_tag(self.model, version, key, value)
+
     def versions(self) -> list[VersionInfo]:
         """Return all versions, oldest first, with tags and aliases."""
         of_version: dict[str, list[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,8 +69,12 @@ class Runs:
     def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
         """Log numbers under their names."""
         with store_told(self.tracking_uri):
-            for key, value in metrics.items():
-                self._client.log_metric(run, key, value)
+            from mlflow.entities import Metric
+
+            now = int(time.time() * 1000)
+            found = [Metric(key, value, now, 0) for key, value in metrics.items()]
+            for at in range(0, len(found), BATCH):
+                self._client.log_batch(run, metrics=found[at : at + BATCH])
 
     def log_series(self, run: str, name: str, values: list[float]) -> None:
         """Log a number for each epoch."""

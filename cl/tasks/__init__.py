@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +78,10 @@ class Task(Plugin):
         """Return how well each class that occurs in the rows is answered, 0 to 1: for the worst of them."""
         raise NotImplementedError
 
+    def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
+        """Return ``count``, ``precision``, ``recall`` and ``f1`` of each class that occurs in the rows."""
+        raise NotImplementedError
+
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return each row's text as one string, for descriptors and reports."""
         raise NotImplementedError
@@ -92,3 +97,22 @@ class Task(Plugin):
     def describe(self, value: Any) -> str:
         """Return a prediction or target as one string that can be stored in a table."""
         raise NotImplementedError
+
+
+def by_class(truth: set[tuple[Any, ...]], found: set[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
+    """Return ``count``, ``precision``, ``recall`` and ``f1`` of each class in the truth, by name.
+
+    Args:
+        truth: (row, class, ...): what there is.
+        found: the same of what was answered; equal entries are right.
+    """
+    there, told, right = (Counter(str(one[1]) for one in some) for some in (truth, found, truth & found))
+    return {
+        name: {
+            "count": float(there[name]),
+            "precision": right[name] / told[name] if told[name] else 0.0,
+            "recall": right[name] / there[name],
+            "f1": 2 * right[name] / (there[name] + told[name]),
+        }
+        for name in sorted(there)
+    }

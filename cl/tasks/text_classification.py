@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task
+from cl.tasks import IGNORED, Encoded, Prediction, Task, by_class
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +72,10 @@ class TextClassification(Task):
         """Return the share of each label's rows that are right."""
         right = pd.Series(self.row_scores(rows, predictions)).groupby(rows["label"].to_numpy()).mean()
         return {str(name): float(value) for name, value in right.items()}
+
+    def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
+        """Return the scores of each label."""
+        return by_class(set(enumerate(rows["label"])), set(enumerate(predictions)))
 
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return the texts."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task
+from cl.tasks import IGNORED, Encoded, Prediction, Task, by_class
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +67,7 @@ class TokenClassification(Task):
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return micro F1, precision and recall over entities, and ``f1/TYPE`` for every type."""
-        truth = {(i, *span) for i, tags in enumerate(rows["tags"]) for span in spans(tags)}
-        found = {(i, *span) for i, tags in enumerate(predictions) for span in spans(tags)}
+        truth, found = _entities(rows["tags"]), _entities(predictions)
         types = sorted({span[1] for span in truth})
         return {
             "f1": _f1(truth, found),
@@ -80,6 +80,10 @@ class TokenClassification(Task):
         """Return the F1 of each entity type, over its entities in all rows."""
         scores = self.score(rows, predictions)
         return {name.removeprefix("f1/"): value for name, value in scores.items() if name.startswith("f1/")}
+
+    def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
+        """Return the scores of each entity type, over entities."""
+        return by_class(_entities(rows["tags"]), _entities(predictions))
 
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return the sentences, tokens joined by a space."""
@@ -112,6 +116,11 @@ def spans(tags: list[str]) -> set[tuple[str, int, int]]:
         if kind is None and prefix in ("B", "I"):
             kind, start = own, index
     return found
+
+
+def _entities(sentences: Iterable[list[str]]) -> set[tuple[int, str, int, int]]:
+    """Return the entities of all sentences, each with the number of its sentence before it."""
+    return {(at, *span) for at, tags in enumerate(sentences) for span in spans(tags)}
 
 
 def _align(ids: list[int], word_ids: list[int | None], tags: Any, place: dict[str, int]) -> Encoded:

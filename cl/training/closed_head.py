@@ -7,6 +7,8 @@ in any batch, and what was added to a sum can be taken out of it without a trace
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -18,6 +20,18 @@ LOWEST = -1e4
 """The logit of a class without rows, at most."""
 PROJECTION = 32
 """Standard deviation of the random projection's whole numbers; they are cut at three."""
+
+
+class _Rounded(torch.autograd.Function):
+    """Whole numbers, for which a gradient is that of what was rounded (Bengio et al., 2013): an adversary needs one."""
+
+    @staticmethod
+    def forward(ctx: Any, exact: torch.Tensor) -> torch.Tensor:
+        return exact.round()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0]
 
 
 class ClosedHead(nn.Module):
@@ -64,7 +78,7 @@ class ClosedHead(nn.Module):
         """Return whole numbers (..., layers * width) for the features of each layer, the last layer last."""
         scale = STEPS / SIGMAS * self.width**0.5
         unit = [nn.functional.normalize(one.float(), dim=-1) for one in features]
-        return (torch.cat(unit, dim=-1) * scale).round().clamp(-STEPS, STEPS)
+        return _rounded(torch.cat(unit, dim=-1) * scale).clamp(-STEPS, STEPS)
 
     def expand(self, whole: torch.Tensor) -> torch.Tensor:
         """Return the expanded features, whole numbers again; without an expansion those that were given."""
@@ -72,7 +86,7 @@ class ClosedHead(nn.Module):
             return whole
         # entries of a projected vector have about this standard deviation
         deviation = STEPS / SIGMAS * PROJECTION * (self.width * self.layers) ** 0.5
-        return ((whole @ self.projection).relu() * (STEPS / SIGMAS / deviation)).round().clamp(max=STEPS)
+        return _rounded((whole @ self.projection).relu() * (STEPS / SIGMAS / deviation)).clamp(max=STEPS)
 
     def solve(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         """Take weights (features, labels) and biases that were solved for."""
@@ -92,6 +106,10 @@ class ClosedHead(nn.Module):
         scores = self.expand(whole) @ self.weight
         unsolved = self.bias.numel() - scores.shape[-1]
         return (nn.functional.pad(scores, (0, unsolved)) if unsolved else scores) + self.bias
+
+
+def _rounded(exact: torch.Tensor) -> torch.Tensor:
+    return _Rounded.apply(exact) if torch.is_grad_enabled() else exact.round()
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cl.tasks import Prediction
+from cl.tasks import Encoded, Prediction
 from cl.tasks.text_classification import mean_pool
 from cl.training.batching import by_length, collate
 from cl.training.closed_head import ClosedHead
@@ -27,12 +27,14 @@ class Answers:
 
     ``embeddings`` are the mean-pooled states, float32 (rows, width), of a head in closed form those that it reads of
     the last layer, rounded, at length one; ``loss`` is the mean cross-entropy over the
-    targets that the learner knows, NaN when it knows none.
+    targets that the learner knows, NaN when it knows none. ``brier`` is each row's Brier score, 0 to 2; it means
+    something for rows that have a target.
     """
 
     predictions: list[Prediction]
     embeddings: np.ndarray
     loss: float
+    brier: np.ndarray
 
     @property
     def values(self) -> list[object]:
@@ -61,6 +63,7 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     words = _words(learner, rows)
     predictions: list[Prediction | None] = [None] * len(rows)
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
+    brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
     for indices in by_length([len(one.input_ids) for one in encoded], batch_size):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
@@ -74,13 +77,15 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
             counted += known
         for at, row in enumerate(indices):
             predictions[row] = learner.task.decode(probabilities[at], encoded[row], words[row], learner.labels)
-    return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"))
+            brier[row] = brier_score(probabilities[at], encoded[row])
+    return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"), brier)
 
 
 def _answer_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Answers:
     encoded, words, read = learner.encode(rows), _words(learner, rows), reader(learner, head)
     predictions: list[Prediction] = []
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
+    brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
     for start in range(0, len(encoded), _BLOCK):
         some = encoded[start : start + _BLOCK]
@@ -94,9 +99,23 @@ def _answer_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> An
         parts = logits.softmax(-1).split([len(one) for one in whole])
         for at, (one, part) in enumerate(zip(some, parts, strict=True), start):
             predictions.append(learner.task.decode(part.numpy(), one, words[at], learner.labels))
+            brier[at] = brier_score(part.numpy(), one)
             embeddings[at] = whole[at - start][:, -learner.width :].float().mean(0).numpy()
     lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"))
+    return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"), brier)
+
+
+def brier_score(probabilities: np.ndarray, encoded: Encoded) -> float:
+    """Return the squared distance of probabilities (positions, labels) from the truth (Brier, 1950), 0 to 2.
+
+    The mean over the row's predictions: a text has one, a sentence one for each word that was read. A target that the
+    learner does not know was given the probability 0.
+    """
+    if not encoded.anchors:
+        return 0.0
+    at, targets = probabilities[encoded.anchors], np.array(encoded.targets)[encoded.anchors]
+    right = np.where(targets >= 0, at[np.arange(len(at)), np.maximum(targets, 0)], 0.0)
+    return float(((at**2).sum(axis=-1) + 1 - 2 * right).mean())
 
 
 def scored(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:

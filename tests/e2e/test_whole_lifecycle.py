@@ -150,7 +150,9 @@ def assert_ended_like(desk, undisturbed) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("finished", ["start", "validate", "drift", "decide", "train", "evaluate", "gate", "register"])
+@pytest.mark.parametrize(
+    "finished", ["start", "validate", "drift", "decide", "train", "evaluate", "gate", "register", "smoke"]
+)
 def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(
     desk, sentences, undisturbed, finished
 ) -> None:
@@ -166,7 +168,7 @@ def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["train", "register", "promote", "record"])
+@pytest.mark.parametrize("stage", ["train", "register", "smoke", "promote", "record"])
 def test_killed_at_the_end_of_a_step_and_run_again_it_ends_as_if_undisturbed(
     desk, sentences, undisturbed, stage
 ) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from cl.records import (
+    Control,
     Cycle,
     Decision,
     Drift,
@@ -456,3 +457,31 @@ def test_names_lose_their_number_only() -> None:
         "a-b",
         "xxxxx…",
     ]
+
+
+def test_what_was_measured_beside_scores_stands_in_tables_with_the_champions(tmp_path, six_months) -> None:
+    last = six_months[-1]
+    control = Control(
+        scores=[], rows=200, epochs=3, seconds=4.25, forgetting_avoided=0.113, learning_cost=-0.02
+    )  # fmt: skip
+    measured = last.evaluation.model_copy(
+        update={
+            "numbers": {"brier": 0.2123, "latency_p95_ms": 12.34, "robustness_typos": 0.5},
+            "champion_numbers": {"brier": 0.3, "oos_auroc": 0.75},
+            "per_class": {HOSTILE: {"count": 9.0, "precision": 1.0, "recall": 0.5, "f1": 0.66}},
+            "control": control,
+        }
+    )
+    text = written(tmp_path, [*six_months[:-1], last.model_copy(update={"evaluation": measured})], [])
+    words = plain(text)
+    for line in (
+        "Brier score 0.300 0.212",
+        "latency p95, ms – 12.3",
+        "accuracy with typing errors – 0.500",
+        "out-of-scope AUROC 0.750 –",
+        "9 50.0% – 66.0%",
+        "A naive control arm (200 new rows, 3 epochs, 4.2 s) ends 11.3 points below the challenger on past "
+        "experiences, and 2.0 points below it on the new.",
+    ):
+        assert line in words
+    assert not {"script", "img"} & set(Page(text).tags)

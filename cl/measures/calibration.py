@@ -1,0 +1,31 @@
+"""Whether a model is as sure as it is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+
+def expected_calibration_error(confidence: pd.Series, right: pd.Series, bins: int = 15) -> float:
+    """Return ECE: the gap between confidence and accuracy, averaged over equal bins (Guo et al., 2017, eq. 3)."""
+    if confidence.empty:
+        return 0.0
+    bin_of = np.minimum((confidence.to_numpy() * bins).astype(int), bins - 1)
+    gaps = (confidence - right).groupby(bin_of).sum().abs()
+    return float(gaps.sum() / len(confidence))
+
+
+def calibration(table: pd.DataFrame, who: str, confidence: str) -> dict[str, float]:
+    """Return ``ece`` and ``brier`` of a model over stored rows; without a row, nothing.
+
+    Args:
+        table: one row a test row, with the columns ``{who}_score`` and ``{who}_brier``.
+        who: challenger or champion.
+        confidence: the column with its confidence.
+    """
+    if table.empty:
+        return {}
+    return {
+        "ece": expected_calibration_error(table[confidence], table[f"{who}_score"]),
+        "brier": float(table[f"{who}_brier"].mean()),
+    }

@@ -1,0 +1,95 @@
+"""Smoke test: the registered version is loaded back in a fresh process, and must answer as it was evaluated."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from cl import plugins
+from cl.config import Config
+from cl.errors import UnservableError
+from cl.records import Evaluation, GateReport, Registration, Verdict
+from cl.stores.connect import Stores
+from cl.stores.experiences import RowsOf
+from cl.stores.mlflow_loaded import answers_of
+
+log = logging.getLogger(__name__)
+SMOKE = "smoke test"
+TOLERANCE = 1e-3
+"""How far confidences may differ: other rows in a batch change the last digits of a sum, and no more."""
+
+
+def smoke(
+    config: Config, stores: Stores, *, registration: Registration, evaluation: Evaluation, gates: GateReport
+) -> GateReport:
+    """Return the gates' verdicts with one more: whether the version in the registry answers as the evaluation stored.
+
+    Only then does the version get the tag that promotion trusts, ``cl.gates``: passed. That holds whatever mode the
+    gates are in, for a version that cannot be loaded cannot serve. A version that a gate has refused is not tested.
+    Safe to repeat (an infra validator, as TFX has it: Baylor et al., 2017, section 6).
+
+    Raises:
+        StoreError: the registry is out of reach, so that nothing is shown about the version.
+    """
+    if not gates.passed or not config.evaluation.smoke_rows:
+        return gates
+    verdict = _tested(config, stores, registration.version, pd.read_parquet(evaluation.predictions))
+    log.info(
+        "%s of version %s %s: %s", SMOKE, registration.version, "passes" if verdict.passed else "refuses", verdict.why
+    )
+    stores.registry.set_tag(registration.version, "cl.gates", "passed" if verdict.passed else "failed")
+    return gates.model_copy(update={"passed": verdict.passed, "verdicts": [*gates.verdicts, verdict]})
+
+
+def _tested(config: Config, stores: Stores, version: str, stored: pd.DataFrame) -> Verdict:
+    expected = spread(stored, config.evaluation.smoke_rows)
+    if expected.empty:
+        return Verdict(gate=SMOKE, passed=True, why="there is no test row to ask the registered version")
+    task, registry = plugins.build("tasks", config.task), stores.registry
+    text, label = task.columns
+    rows = rows_like(expected, stores.experiences.rows_of)
+    try:
+        answers = answers_of(registry.tracking_uri, registry.model, version, rows[[text]])
+        found = [task.describe(value) for value in answers[label]]
+        confidence = answers["confidence"].to_numpy(dtype=float)
+    except (UnservableError, KeyError, TypeError, ValueError) as error:
+        registry.versions()  # raises where it is the registry that cannot be reached, and not the version's fault
+        return Verdict(gate=SMOKE, passed=False, why=f"loaded back in a fresh process it gives no answers: {error}")
+    return compared(expected, found, confidence)
+
+
+def compared(expected: pd.DataFrame, answers: list[str], confidence: np.ndarray) -> Verdict:
+    """Return whether a version's answers to rows are those that the evaluation stored, with the first that is not."""
+    if len(answers) != len(expected):
+        why = f"loaded back it gives {len(answers)} answers to {len(expected)} rows"
+        return Verdict(gate=SMOKE, passed=False, why=why)
+    apart = np.abs(confidence - expected["confidence"].to_numpy(dtype=float))
+    wrong = (expected["challenger"].to_numpy() != np.array(answers, dtype=object)) | ~(apart <= TOLERANCE)
+    said = f"loaded back in a fresh process it answers {len(expected) - int(wrong.sum())} of {len(expected)} test rows"
+    if not wrong.any():
+        return Verdict(gate=SMOKE, passed=True, measured=0.0, bound=0.0, why=f"{said} as it was evaluated")
+    at = int(wrong.argmax())
+    row = expected.iloc[at]
+    why = (
+        f"{said} as it was evaluated; row {row['id']} of {row['experience']} was {row['challenger']} "
+        f"({row['confidence']:.3f}), is {answers[at]} ({confidence[at]:.3f})"
+    )
+    return Verdict(gate=SMOKE, passed=False, measured=float(wrong.sum()), bound=0.0, why=why)
+
+
+def spread(stored: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return at most so many stored rows, evenly spread over all of them, the oldest and the newest among them."""
+    if len(stored) <= most:
+        return stored
+    return stored.iloc[np.linspace(0, len(stored) - 1, most).round().astype(int)]
+
+
+def rows_like(stored: pd.DataFrame, rows_of: RowsOf) -> pd.DataFrame:
+    """Return the test rows that stored rows are of, in their order."""
+    parts = [
+        rows_of([one], "test").set_index("id", drop=False).loc[part["id"]]
+        for one, part in stored.groupby("experience", sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
