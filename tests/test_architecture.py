@@ -29,7 +29,7 @@ LAYERS = [
     {"cl.config"},
     {"cl.settings"},
     {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors"},
-    {"cl.records", "cl.errors", "cl.options"},
+    {"cl.records", "cl.errors", "cl.options", "cl.redact"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.
 CONTRACTS = {"cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.tunings"}

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl.records import Cycle
+from cl.redact import without_password
 from cl.stores.environment import quieten
 from cl.stores.local import kept_text
-from cl.stores.reach import first_use, told, without_password
+from cl.stores.reach import first_use, told
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
