@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -65,7 +66,7 @@ def running_postgres() -> Iterator[Postgres]:
         yield Postgres(url)
     finally:
         if server is not None:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
             server.wait(timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
 

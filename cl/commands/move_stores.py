@@ -1,4 +1,4 @@
-"""`cl move-stores`: from SQLite and files to a server's Postgres and object store, or back: every version goes along."""
+"""`cl move-stores`: from SQLite and files to a server's Postgres and object store, or back, with every version."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_every_version_goes_to_postgres_and_back(shop, postgres, tmp_path) -> No
     home = f"sqlite:///{tmp_path}/home.db"
     back = {"from_tracking": uri, "from_artifacts": str(tmp_path / "store"), "ledger": f"sqlite:///{tmp_path}/l.db"}
     there._client.delete_run(run)
-    with pytest.raises(InputError, match="has gone on since .*nothing was changed"):
+    with pytest.raises(InputError, match=r"has gone on since .*nothing was changed"):
         move(shop, uri, tmp_path / "store")
     move(shop, home, tmp_path / "files", **back)
     again = Registry(home, str(tmp_path / "files"), "shop")
@@ -133,10 +133,17 @@ def test_a_place_that_is_no_database_is_refused_without_its_password(shop, tmp_p
 
 
 def test_traces_of_others_are_told_and_stay(shop, tmp_path) -> None:
+    row = {
+        "issue_id": "i",
+        "experiment_id": int(shop.registry._experiment),
+        "name": "n",
+        "description": "d",
+        "status": "open",
+        "created_timestamp": 1,
+        "last_updated_timestamp": 1,
+    }
     engine = sa.create_engine(shop.registry.tracking_uri)
     with engine.begin() as connection:
-        number = int(shop.registry._experiment)
-        connection.execute(sa.text(f"insert into issues (issue_id, experiment_id, name, description, status, "
-                                   f"created_timestamp, last_updated_timestamp) values ('i', {number}, 'n', 'd', 's', 1, 1)"))  # fmt: skip
+        connection.execute(sa.Table("issues", sa.MetaData(), autoload_with=engine).insert().values(**row))
     done = move(shop, f"sqlite:///{tmp_path}/new.db", tmp_path / "store", ledger=f"sqlite:///{tmp_path}/l.db")
     assert done["left_behind"] == {"issues": 1}
