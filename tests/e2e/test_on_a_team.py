@@ -39,10 +39,10 @@ class Member:
         self.said += done.stdout + done.stderr
         return done
 
-    def learn(self, name: str, labels: list[str], seed: int) -> None:
+    def learn(self, name: str, labels: list[str], seed: int, *how: str) -> None:
         path = self.desk.project.parent / f"{name}.csv"
         made_sentences(labels, 80, seed=seed).to_csv(path, index=False)
-        for command in (["ingest", str(path)], ["run"]):
+        for command in (["ingest", str(path)], ["run", *how]):
             done = self.cl(*command)
             assert done.returncode == 0, done.stderr
 
@@ -104,22 +104,44 @@ def test_what_does_not_open_a_store_is_told_in_a_line(member, changed, told) -> 
     assert "wr0ng-s3cret" not in member.said
 
 
+def test_a_project_moves_from_sqlite_to_the_servers_and_goes_on(member, team, tmp_path, tiny_model) -> None:
+    alone = Member(new_desk(tmp_path / "project", tiny_model), team, "http://127.0.0.1:9")
+    alone.desk.configure(name="moved")
+    alone.learn("one", ["loan", "fee"], 1, "--plain")
+    before = alone.desk.json("status", **alone.environment)
+    place = {"TRACKING": team.postgres.address(DATABASES[0])}
+    to = ["--to-tracking", "env:TRACKING", "--to-artifacts", str(team.files), "--to-ledger", "env:LEDGER"]
+    moved = alone.cl("move-stores", *to, **place)
+    assert moved.returncode == 0 and "1 versions" in moved.stdout, moved.stderr
+
+    alone.desk.configure(stores={"tracking_uri": team.tracking_uri, "artifacts": None, "ledger_uri": "env:LEDGER"})
+    assert alone.desk.json("status", **alone.environment) == before
+    shutil.rmtree(alone.desk.project / "mlflow")
+    shutil.rmtree(alone.desk.project / ".cl" / "versions", ignore_errors=True)
+    alone.learn("two", ["loan", "box"], 2, "--plain")
+    status = alone.desk.json("status", **alone.environment)
+    assert status["champion"] == "2" and len(status["versions"]) == 2
+    member.said += alone.said
+
+
 def test_no_secret_is_written_anywhere(member, team) -> None:
     """Last: servers are stopped under a running project, and everything that was ever written is read."""
     assert member.cl("report").returncode == 0
-    (member.desk.project.parent / "three.csv").write_text("id,text,label\n")
+    rows = member.desk.project.parent / "three.csv"
+    made_sentences(["fee"], 60, seed=3).to_csv(rows, index=False)
+    assert member.cl("ingest", str(rows)).returncode == 0
     user = {"LEDGER": f"{member.environment['LEDGER']}?application_name=x&password={SECRETS['postgres']}"}
     assert member.cl("status", **user).returncode == 0
     team.stop("mlflow")
-    for arguments in (["run"], ["run", "--plain"], ["predict", "loan"], ["rollback"]):
-        member.cl(*arguments)
+    for arguments in (["run"], ["run", "--plain"], ["rollback"]):
+        assert member.cl(*arguments).returncode == 1
     path = member.desk.project / "cl.yaml"
     secret = f"http://admin:{SECRETS['admin']}@127.0.0.1:{team.mlflow_port}"
     path.write_text(path.read_text().replace(team.tracking_uri, secret))
     assert member.cl("run", "--plain").returncode == 1
-    path.write_text(path.read_text().replace(secret, team.tracking_uri) + "\n: {")
-    member.cl("status")
-    path.write_text(path.read_text().replace("\n: {", ""))
+    path.write_text(path.read_text().replace(secret, f"{secret}: {{"))
+    assert member.cl("status").returncode == 2
+    path.write_text(path.read_text().replace(f"{secret}: {{", team.tracking_uri))
 
     kept = {"said": member.said.encode(), **{name: team.rows(name).encode() for name in DATABASES}}
     places = (member.desk.project, team.files, Path(team.environment["PREFECT_HOME"]), team.folder / "prefect")
