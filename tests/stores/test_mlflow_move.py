@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from cl.stores.connect import Stores, connect
 from cl.stores.ledger import Ledger
 from cl.stores.local import write_manifest
 from cl.stores.mlflow import Registry
+from cl.stores.mlflow_move import Rows
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,8 @@ def made(tmp_path_factory, learner) -> Stores:
     """A project with three versions, a rollback, and another model in the same database."""
     project = scaffold(tmp_path_factory.mktemp("made") / "shop", "name: shop\n")
     stores = connect(project, parse({"name": "shop"}, where="test"))
+    Rows(stores.registry.tracking_uri, "shop").prepare()
+    shutil.copy(project.root / "mlflow" / "mlflow.db", project.root / "empty.db")
     stores.registry.initialise()
     other = Registry(stores.registry.tracking_uri, stores.registry.artifacts, "other")
     for registry, cycle in [(other, "x"), (stores.registry, "a"), (stores.registry, "b"), (stores.registry, "c")]:
@@ -60,6 +64,13 @@ def shop(made, tmp_path) -> Stores:
     return connect(project, parse({"name": "shop"}, where="test"))
 
 
+@pytest.fixture
+def empty(made, tmp_path) -> str:
+    """A database with MLflow's tables and nothing in them."""
+    shutil.copy(made.project.root / "empty.db", tmp_path / "new.db")
+    return f"sqlite:///{tmp_path}/new.db"
+
+
 def all_of(registry: Registry) -> list[object]:
     """Return versions, and each run with what was logged, without the addresses of files."""
     runs = [registry._client.get_run(one.run_id).to_dictionary() for one in registry.versions()]
@@ -77,7 +88,7 @@ def move(shop: Stores, uri: str, folder, **more) -> dict:
     return move_stores(shop.project.root, tracking=uri, artifacts=str(folder), ledger=ledger, **more)
 
 
-def test_every_version_goes_to_postgres_and_back(shop, postgres, tmp_path) -> None:
+def test_every_version_goes_to_postgres_and_back(shop, postgres, empty, tmp_path) -> None:
     uri = postgres.database("move")
     before, said = all_of(shop.registry), entries(shop.ledger)
     done = move(shop, uri, tmp_path / "store")
@@ -94,34 +105,34 @@ def test_every_version_goes_to_postgres_and_back(shop, postgres, tmp_path) -> No
     run = there.start_run("d", "one more", {})
     assert there._client.get_run(run).info.artifact_uri.startswith("mlflow-artifacts:/")
 
-    home = f"sqlite:///{tmp_path}/home.db"
     back = {"from_tracking": uri, "from_artifacts": str(tmp_path / "store"), "ledger": f"sqlite:///{tmp_path}/l.db"}
     there._client.delete_run(run)
     with pytest.raises(InputError, match=r"has gone on since .*nothing was changed"):
         move(shop, uri, tmp_path / "store")
-    move(shop, home, tmp_path / "files", **back)
-    again = Registry(home, str(tmp_path / "files"), "shop")
+    move(shop, empty, tmp_path / "files", **back)
+    again = Registry(empty, str(tmp_path / "files"), "shop")
     assert all_of(again) == before
     assert (again.download("2", tmp_path / "got") / "head.safetensors").is_file(), "whole, and checked"
 
 
-def test_a_damaged_version_is_named_and_nothing_is_moved(shop, made, tmp_path) -> None:
-    victim = next((made.project.root / "mlflow" / "artifacts").rglob("head.safetensors"))
+def test_a_damaged_version_is_named_and_nothing_is_moved(shop, empty, tmp_path) -> None:
+    model = Path(Rows(shop.registry.tracking_uri, "shop").places()[-1].removeprefix("file://"))
+    (victim,) = model.rglob("head.safetensors")
     kept = victim.read_bytes()
     victim.write_bytes(kept[:-1] + b"x")
     try:
         with pytest.raises(IntegrityError, match=r"head\.safetensors is not the file that was saved"):
-            move(shop, f"sqlite:///{tmp_path}/new.db", tmp_path / "store", ledger=f"sqlite:///{tmp_path}/l.db")
+            move(shop, empty, tmp_path / "store", ledger=f"sqlite:///{tmp_path}/l.db")
     finally:
         victim.write_bytes(kept)
-    assert Registry(f"sqlite:///{tmp_path}/new.db", None, "shop")._client.search_registered_models() == []
+    assert Registry(empty, None, "shop")._client.search_registered_models() == []
 
 
-def test_a_ledger_that_has_gone_on_is_left_alone(shop, tmp_path) -> None:
+def test_a_ledger_that_has_gone_on_is_left_alone(shop, empty, tmp_path) -> None:
     other = Ledger(f"sqlite:///{tmp_path}/l.db")
     other.commit("shop", other.intend("shop", "promote", expected=None, to="9", why="", actor="me"))
     with pytest.raises(InputError, match="holds other entries of 'shop'"):
-        move(shop, f"sqlite:///{tmp_path}/new.db", tmp_path / "store", ledger=other.uri)
+        move(shop, empty, tmp_path / "store", ledger=other.uri)
     assert other.champion("shop") == "9"
 
 
@@ -132,7 +143,7 @@ def test_a_place_that_is_no_database_is_refused_without_its_password(shop, tmp_p
     assert "s3cret" not in str(error.value)
 
 
-def test_traces_of_others_are_told_and_stay(shop, tmp_path) -> None:
+def test_traces_of_others_are_told_and_stay(shop, empty, tmp_path) -> None:
     row = {
         "issue_id": "i",
         "experiment_id": int(shop.registry._experiment),
@@ -145,5 +156,5 @@ def test_traces_of_others_are_told_and_stay(shop, tmp_path) -> None:
     engine = sa.create_engine(shop.registry.tracking_uri)
     with engine.begin() as connection:
         connection.execute(sa.Table("issues", sa.MetaData(), autoload_with=engine).insert().values(**row))
-    done = move(shop, f"sqlite:///{tmp_path}/new.db", tmp_path / "store", ledger=f"sqlite:///{tmp_path}/l.db")
+    done = move(shop, empty, tmp_path / "store", ledger=f"sqlite:///{tmp_path}/l.db")
     assert done["left_behind"] == {"issues": 1}
