@@ -68,6 +68,7 @@ class Team:
     def environment(self) -> dict[str, str]:
         """What leads a member of the team to the servers."""
         return {
+            "TRACKING": self.tracking_uri,
             "LEDGER": self.postgres.address(DATABASES[2]),
             "MLFLOW_TRACKING_USERNAME": "admin",
             "MLFLOW_TRACKING_PASSWORD": SECRETS["admin"],
