@@ -16,9 +16,11 @@ from cl import __version__
 from cl.cli_champion import rollback
 from cl.cli_gates import gates
 from cl.cli_rows import ingest, label, predict
+from cl.cli_stores import move_stores_command
 from cl.cli_triggers import schedule, trigger
 from cl.errors import PerennialError
 from cl.options import json_option, project_option, show
+from cl.redact import Formatter, told_traceback
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
 
@@ -38,9 +40,9 @@ def cl(verbose: bool) -> None:
     """
     serves = click.get_current_context().invoked_subcommand == "schedule"  # its runs' logs are read in Prefect's UI
     _quiet_dependencies(verbose=verbose or serves)
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 @cl.command()
@@ -172,7 +174,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         sys.exit(1)
 
 
-for command in (ingest, predict, label, rollback, gates, schedule, trigger):
+for command in (ingest, predict, label, rollback, gates, schedule, trigger, move_stores_command):
     cl.add_command(command)
 
 
@@ -196,11 +198,14 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except PerennialError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
-            raise
+            print(told_traceback(error), end="", file=sys.stderr)
         print(f"cl: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("cl: stopped", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:  # a fault of ours; Python would show its traceback with all that it holds
+        print(told_traceback(error), end="", file=sys.stderr)
         sys.exit(1)
 
 

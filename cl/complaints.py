@@ -25,6 +25,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             return f"{key} must be less than {context['lt']:g}, got {first['input']!r}"
         case "literal_error":
             return f"{key} must be {context['expected']}, got {first['input']!r}"
+        case "string_pattern_mismatch" if "://" in first["input"]:  # an address where none may be: it may hold a token
+            return f"{key}: should match {context['pattern']}, got an address"
         case "value_error":
             return f"{key}: {context['error']}" if key else str(context["error"])
     return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from cl import plugins
 from cl.complaints import explain
 from cl.errors import ConfigError
+from cl.redact import without_password
 from cl.settings import (
     Data,
     Decide,
@@ -35,6 +36,10 @@ DEFAULT_GATES: list[PluginSpec] = [
     {"name": "no_regression", "margin": 0.02},
     {"name": "forgetting", "max": 0.05},
 ]
+
+
+# where things are, and who is told: of no weight for the outcome, and where addresses and secrets stand
+PLACES: Any = {"stores": True, "triggers": True, "data": {"source"}}
 
 
 class Config(Section):
@@ -157,10 +162,14 @@ class Config(Section):
         """The strategy entry as a list, in the order in which the hooks run."""
         return self.strategy if isinstance(self.strategy, list) else [self.strategy]
 
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The configuration as a version keeps it: without what names places, and may hold a password."""
+        return self.model_dump(mode="json", by_alias=True, exclude=PLACES)
+
     def flat(self) -> dict[str, str]:
         """Return the configuration under dotted keys, without stores and triggers: as MLflow shows parameters."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source"}}
-        nested = self.model_dump(mode="json", by_alias=True, exclude=left_out)
+        nested = self.recorded
         flat = {
             f"{key}.{name}" if isinstance(value, dict) else key: one
             for key, value in nested.items()
@@ -171,7 +180,7 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Hash of all that decides the outcome of a cycle: not of where things are stored, nor of who starts it."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source", "chunk_rows"}}
+        left_out = {**PLACES, "data": {"source", "chunk_rows"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -193,7 +202,7 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: is not YAML: {without_password(' '.join(str(error).split()))}") from None
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
@@ -212,7 +221,7 @@ def parse(raw: dict[str, Any], *, where: str) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error, Config)}") from None
+        raise ConfigError(f"{where}: {without_password(explain(error, Config))}") from None
 
 
 def _set(raw: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -56,7 +56,7 @@ def register(
             base_model=past.base_model or config.model.name,
             data_version=data_version,
             data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
-            config=config.model_dump(mode="json", by_alias=True, exclude={"stores"}),
+            config=config.recorded,
             seed=config.seed,
             git_commit=_git_commit(stores.project.root),
             packages={

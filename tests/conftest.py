@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import yaml
 from cl.config import Config, parse
 from cl.scaffold import scaffold
 from cl.stores.local import Project
+from tests.postgres import Postgres, running_postgres
 
 os.environ.update(
     {
@@ -68,6 +69,13 @@ WORDS = [
     "works",
     "at",
 ]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A Postgres server; what asks for it is skipped, and says why, where there is none."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

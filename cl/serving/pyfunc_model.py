@@ -14,10 +14,13 @@ class LearnerModel(PythonModel):
     """Answers a frame with the task's input column: label (or tags) and confidence, one row each."""
 
     def load_context(self, context: Any) -> None:
-        """Read the learner's folder, which the version carries as an artifact."""
+        """Read the learner's folder, which the version carries as an artifact, when its digests are right."""
+        from cl.stores.local import check_manifest
         from cl.training.learner import load_learner
 
-        self.learner = load_learner(Path(context.artifacts["learner"]))
+        folder = Path(context.artifacts["learner"])
+        check_manifest(folder)
+        self.learner = load_learner(folder)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return one prediction a row, in the rows' order."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from cl import plugins
 from cl.config import Config
+from cl.errors import ConfigError
 from cl.settings import PluginSpec
 from cl.stores.dvc import DataVersions
 from cl.stores.experiences import Experiences
@@ -67,15 +69,38 @@ class Stores:
 
 
 def connect(project: Project, config: Config) -> Stores:
-    """Return the stores that the configuration names; nothing is opened before it is used."""
+    """Return the stores that the configuration names; nothing is opened before it is used.
+
+    Raises:
+        ConfigError: an environment variable that shall say where a store is says nothing, or says what cannot be.
+    """
     settings = config.stores
-    artifacts = settings.artifacts and project.resolve(settings.artifacts)
+    tracking_uri = project.resolve(from_environment("stores.tracking_uri", settings.tracking_uri))
+    if objection := settings.objection(tracking_uri):
+        raise ConfigError(f"{project.config}: stores: {objection}")
     return Stores(
         project=project,
         experiences=Experiences(project),
         data=DataVersions(project, project.resolve(settings.dvc_remote)),
         registry=Registry(
-            project.resolve(settings.tracking_uri), artifacts, config.name, kept=project.work / "finished"
+            tracking_uri,
+            settings.artifacts and project.resolve(settings.artifacts),
+            config.name,
+            kept=project.work / "finished",
         ),
-        ledger=Ledger(project.resolve(settings.ledger_uri)),
+        ledger=Ledger(project.resolve(from_environment("stores.ledger_uri", settings.ledger_uri))),
     )
+
+
+def from_environment(key: str, value: str) -> str:
+    """Return a value, or what the environment variable holds that ``env:NAME`` names.
+
+    Raises:
+        ConfigError: the variable is not set; ``key`` names who asked for it.
+    """
+    if not value.startswith("env:"):
+        return value
+    name = value.removeprefix("env:")
+    if not os.environ.get(name):
+        raise ConfigError(f"{key}: the environment variable {name} is not set")
+    return os.environ[name]

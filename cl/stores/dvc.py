@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 from cl.errors import StoreError
+from cl.redact import told_traceback, without_password
 from cl.stores.local import Project, write_text
 
 if TYPE_CHECKING:
@@ -185,8 +186,9 @@ def _quietly(root: Path) -> Iterator[None]:
     except LockError:
         raise
     except Exception as error:
+        log.info("DVC: %s", told_traceback(error))
         told = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
-        raise StoreError(f"{root}: DVC: {told}") from error
+        raise StoreError(f"{root}: DVC: {without_password(told)}") from None
 
 
 def _pending(project: Project) -> Path:

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from cl.errors import ConflictError
 from cl.records import LedgerEntry
-from cl.stores.reach import open_database, told, without_password
+from cl.redact import without_password
+from cl.stores.reach import open_database, told
 
 TABLE = sa.Table(
     "cl_ledger",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl.errors import BusyError, InputError, IntegrityError
+from cl.stores.admitted import check_admitted
 
 MANIFEST = "manifest.json"
 
@@ -139,8 +140,14 @@ def sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the digests of all files of a folder into its manifest."""
-    digests = {name: sha256(folder / name) for name in _files(folder)}
+    """Write the digests of all files of a folder into its manifest.
+
+    Raises:
+        IntegrityError: there is a file that `check_manifest` would refuse.
+    """
+    names = _files(folder)
+    check_admitted(folder, names)
+    digests = {name: sha256(folder / name) for name in names}
     write_text(folder / MANIFEST, json.dumps(digests, indent=1, sort_keys=True))
 
 
@@ -148,20 +155,30 @@ def check_manifest(folder: Path) -> None:
     """Compare a folder with its manifest.
 
     Raises:
-        IntegrityError: a file is missing, added, changed, or a symbolic link; the message names it.
+        IntegrityError: a file is missing, added, changed, or of a kind that no version holds; the message names it.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise IntegrityError(f"{folder}: no {MANIFEST}; this is not a whole version")
-    promised: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))
-    present = set(_files(folder))
+    promised, present = _promised(manifest), set(_files(folder))
+    check_admitted(folder, present | set(promised))
     for name in sorted(present | set(promised)):
         if name not in promised:
             raise IntegrityError(f"{folder}: {name} is not in the manifest")
         if name not in present:
             raise IntegrityError(f"{folder}: {name} is missing")
-        if (folder / name).is_symlink() or sha256(folder / name) != promised[name]:
+        if sha256(folder / name) != promised[name]:
             raise IntegrityError(f"{folder}: {name} is not the file that was saved (digest differs)")
+
+
+def _promised(manifest: Path) -> dict[str, str]:
+    try:
+        promised = json.loads(manifest.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        promised = None
+    if not isinstance(promised, dict):
+        raise IntegrityError(f"{manifest.parent}: {MANIFEST} is damaged; this is not a whole version")
+    return promised
 
 
 def _files(folder: Path) -> list[str]:

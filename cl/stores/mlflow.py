@@ -11,6 +11,7 @@ from typing import Any
 
 from cl.errors import IntegrityError
 from cl.records import VersionInfo
+from cl.stores.admitted import check_wrapping
 from cl.stores.environment import requirements
 from cl.stores.local import check_manifest, place_sealed
 from cl.stores.mlflow_runs import CYCLE_ID, Runs, store_told
@@ -85,6 +86,7 @@ class Registry(Runs):
             found = list(got.glob("artifacts/*"))
             if len(found) != 1:
                 raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
+            check_wrapping(got, found[0])
             check_manifest(found[0])
             place_sealed(found[0], folder)
         return folder

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl.records import Cycle
+from cl.redact import without_password
 from cl.stores.environment import quieten
 from cl.stores.local import kept_text
-from cl.stores.reach import first_use, told, without_password
+from cl.stores.reach import first_use, told
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,19 +69,21 @@ class Runs:
 
     def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
         """Log numbers under their names."""
+        self._log(run, [(key, value, 0) for key, value in metrics.items()])
+
+    def log_series(self, run: str, name: str, values: list[float]) -> None:
+        """Log a number for each epoch."""
+        self._log(run, [(name, value, step) for step, value in enumerate(values, start=1)])
+
+    def _log(self, run: str, numbers: list[tuple[str, float, int]]) -> None:
+        """Log numbers with their steps, many in a call: a server may be slow to see who asks."""
         with store_told(self.tracking_uri):
             from mlflow.entities import Metric
 
             now = int(time.time() * 1000)
-            found = [Metric(key, value, now, 0) for key, value in metrics.items()]
-            for at in range(0, len(found), BATCH):
-                self._client.log_batch(run, metrics=found[at : at + BATCH])
-
-    def log_series(self, run: str, name: str, values: list[float]) -> None:
-        """Log a number for each epoch."""
-        with store_told(self.tracking_uri):
-            for step, value in enumerate(values):
-                self._client.log_metric(run, name, value, step=step + 1)
+            metrics = [Metric(key, value, now, step) for key, value, step in numbers]
+            for at in range(0, len(metrics), BATCH):
+                self._client.log_batch(run, metrics=metrics[at : at + BATCH])
 
     def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
         """Log which data a run learnt from; the digest is DVC's, its first 36 characters (MLflow's limit)."""
@@ -104,15 +107,17 @@ class Runs:
     def record_cycle(self, run: str, cycle: Cycle) -> None:
         """Write the finished cycle into its run, and end the run; the verdict is written last and counts."""
         with store_told(self.tracking_uri):
+            from mlflow.entities import RunTag
+
             self._client.log_text(run, cycle.model_dump_json(indent=1), "cycle.json")
-            for key, value in {
+            tags = {
                 "cl.experience": cycle.experience.id,
                 "cl.decision": cycle.decision.action,
                 "cl.version": cycle.promotion.version if cycle.promotion else "",
                 "cl.drifted": str(cycle.drift.drifted).lower(),
                 "mlflow.note.content": "\n\n".join(cycle.decision.reasons),
-            }.items():
-                self._client.set_tag(run, key, value)
+            }
+            self._client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
             self._client.set_terminated(run, "FINISHED")
             self._client.set_tag(run, VERDICT, cycle.verdict)
 

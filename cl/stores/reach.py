@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cl.errors import PerennialError, StoreError
+from cl.redact import told_traceback, without_password
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -20,17 +21,20 @@ LOCK_SECONDS = 30
 
 @contextmanager
 def told(store: str) -> Iterator[None]:
-    """Turn whatever a foreign library raises into one line that names the store."""
+    """Turn whatever a foreign library raises into one line that names the store.
+
+    The line is not raised from what was caught, whose text may hold a password that a traceback would then show.
+    """
+    store = without_password(store)
     try:
         yield
     except PerennialError:
         raise
     except ModuleNotFoundError as error:
-        name = error.name or str(error)
-        raise StoreError(f"{without_password(store)}: needs the package '{name}', not installed here") from error
+        raise StoreError(f"{store}: needs the package '{error.name or error}', not installed here") from None
     except Exception as error:
-        log.debug("%s", without_password(store), exc_info=True)
-        raise StoreError(f"{without_password(store)}: {first_line(error)}") from error
+        log.info("%s: %s", store, told_traceback(error))
+        raise StoreError(f"{store}: {_refused(error) or first_line(error)}") from None
 
 
 def reach(uri: str, store: str) -> None:
@@ -77,15 +81,23 @@ def open_database(uri: str, store: str) -> sa.Engine:
         return engine
 
 
-def without_password(text: str) -> str:
-    """Return a text whose URLs hold no user and no password."""
-    return re.sub(r"//[^/\s]*@", "//", text)
-
-
 def first_line(error: BaseException) -> str:
     """Return what an exception says, as one line that can be shown."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return without_password(lines[0][:300]) if lines else type(error).__name__
+
+
+def _refused(error: Exception) -> str | None:
+    """Return what to do where MLflow's server did not take the user's name and password; None for other errors."""
+    code = getattr(error, "error_code", None)
+    if code == "UNAUTHENTICATED":
+        return _who() + "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment"
+    return _who() + "; ask its administrator for the permission" if code == "PERMISSION_DENIED" else None
+
+
+def _who() -> str:
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    return f"refuses user '{user}'" if user else "asks for a user and a password"
 
 
 def _reach_http(uri: str, store: str) -> None:

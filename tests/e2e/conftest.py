@@ -26,9 +26,9 @@ class Desk:
             self.command(*arguments), capture_output=True, text=True, env={**os.environ, **environment}
         )
 
-    def json(self, *arguments: str) -> Any:
+    def json(self, *arguments: str, **environment: str) -> Any:
         """Run a command that must succeed and return what it prints."""
-        done = self.cl(*arguments, "--json")
+        done = self.cl(*arguments, "--json", **environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

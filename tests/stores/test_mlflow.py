@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from cl.errors import IntegrityError, StoreError
 from cl.records import Cycle, Decision, Drift, Experience, Promotion, Validation
-from cl.stores.local import check_manifest, write_manifest
+from cl.stores.local import check_manifest, sha256, write_manifest
 from cl.stores.mlflow import Registry
 
 START = Path(__file__).parent.parent.parent / "mlflow" / "start.sh"
@@ -118,6 +119,35 @@ def test_a_file_changed_in_the_artifact_store_is_refused_and_leaves_nothing(regi
     with pytest.raises(IntegrityError, match=r"head\.safetensors is not the file that was saved"):
         registry.download(version, tmp_path / "versions" / version)
     assert not list((tmp_path / "versions").iterdir())
+
+
+def test_stock_mlflow_refuses_a_changed_byte_too(registry, learner, tmp_path) -> None:
+    import mlflow
+
+    version = log(registry, learner)
+    (stored,) = (tmp_path / "artifacts").rglob("head.safetensors")
+    stored.write_bytes(stored.read_bytes()[:-1] + b"x")
+    mlflow.set_tracking_uri(registry.tracking_uri)
+    with pytest.raises(IntegrityError, match=r"head\.safetensors is not the file that was saved"):
+        mlflow.pyfunc.load_model(f"models:/tiny/{version}")
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in the learner, named by its manifest", "beside the learner"])
+def test_a_pickle_in_the_artifact_store_is_refused_and_the_champion_stays(registry, learner, tmp_path, inside) -> None:
+    first = log(registry, learner, "c1")
+    registry.set_alias("champion", first)
+    before = set((tmp_path / "artifacts").rglob("manifest.json"))
+    second = log(registry, learner, "c2")
+    (manifest,) = set((tmp_path / "artifacts").rglob("manifest.json")) - before
+    folder = manifest.parent
+    (folder if inside else folder.parent.parent).joinpath("extra.pkl").write_bytes(b"\x80\x04.")
+    if inside:
+        promised = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**promised, "extra.pkl": sha256(folder / "extra.pkl")}))
+    with pytest.raises(IntegrityError, match=r"extra\.pkl is (a pickle|of a kind)") as error:
+        registry.download(second, tmp_path / "versions" / second)
+    assert "\n" not in str(error.value) and not list((tmp_path / "versions").iterdir())
+    assert registry.champion() == first and registry.download(first, tmp_path / "versions" / first).is_dir()
 
 
 def test_a_version_that_is_not_there_is_one_line(registry, tmp_path) -> None:
