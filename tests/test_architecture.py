@@ -19,8 +19,9 @@ LAYERS = [
     {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate",
-        "cl.register", "cl.promote", "cl.serving",
+        "cl.register", "cl.promote", "cl.approve", "cl.repair", "cl.serving",
     },
+    {"cl.moves"},
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
@@ -28,7 +29,10 @@ LAYERS = [
     {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
     {"cl.config"},
     {"cl.settings"},
-    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors"},
+    {
+        "cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors", "cl.chain",
+        "cl.standing",
+    },
     {"cl.records", "cl.errors", "cl.options"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.
@@ -45,6 +49,7 @@ OUTSIDE = {
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
     ("cl.lifecycle", "cl.start"),
+    ("cl.promote", "cl.approve"),  # a version that passed may have to wait for a person
     ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
     ("cl.watch", "cl.start"),
     ("cl.cli", "cl.scaffold"),

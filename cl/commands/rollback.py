@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cl.commands.opening import opened
-from cl.promote import repair, rollback
+from cl.promote import rollback
 from cl.records import LedgerEntry
+from cl.repair import repair
 
 
 def roll_back(folder: Path, version: str | None, *, why: str) -> LedgerEntry:
