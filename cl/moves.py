@@ -11,12 +11,11 @@ from cl import standing
 from cl.chain import holds
 from cl.errors import ConflictError, PerennialError
 from cl.records import Action, Alias, LedgerEntry, VersionInfo
-from cl.standing import BESIDE
+from cl.standing import ALIASES, BESIDE
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import DIGEST, GATES, Registry
 
 log = logging.getLogger(__name__)
-ALIASES: tuple[Alias, ...] = ("champion", *BESIDE)
 
 
 def move(

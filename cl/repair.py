@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from cl import standing
 from cl.errors import ConflictError, StoreError
-from cl.moves import ALIASES, digest_of, exists, follow, passed, remember, who
+from cl.moves import digest_of, exists, follow, passed, remember, who
 from cl.records import Alias, LedgerEntry
-from cl.standing import BESIDE
+from cl.standing import ALIASES, BESIDE
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import Registry
 

@@ -10,6 +10,7 @@ from cl.records import Alias, LedgerEntry
 MOVES = {"promote", "override", "approve", "rollback", "adopt", "withdraw"}
 """The actions that move an alias, once committed; all others only tell."""
 BESIDE: tuple[Alias, ...] = ("canary", "shadow")
+ALIASES: tuple[Alias, ...] = ("champion", *BESIDE)
 
 
 def moves(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:

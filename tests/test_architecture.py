@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_gates", "cl.cli_triggers", "cl.commands",
-        "cl.scaffold", "cl.sample",
+        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_triggers",
+        "cl.commands", "cl.scaffold", "cl.sample",
     },
     {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
     {
@@ -56,10 +56,12 @@ ALLOWED = [
     ("cl.cli", "cl.commands"),  # commands are the command line, cut into files
     ("cl.cli", "cl.cli_rows"),
     ("cl.cli", "cl.cli_champion"),
+    ("cl.cli", "cl.cli_audit"),
     ("cl.cli", "cl.cli_gates"),
     ("cl.cli", "cl.cli_triggers"),
     ("cl.cli_rows", "cl.commands"),
     ("cl.cli_champion", "cl.commands"),
+    ("cl.cli_audit", "cl.commands"),
     ("cl.cli_gates", "cl.commands"),
     ("cl.cli_triggers", "cl.commands"),
     ("cl.commands", "cl.scaffold"),
