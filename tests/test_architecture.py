@@ -16,7 +16,7 @@ LAYERS = [
         "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_triggers",
         "cl.commands", "cl.scaffold", "cl.sample",
     },
-    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
+    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer"},
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate",
         "cl.register", "cl.promote", "cl.approve", "cl.repair", "cl.serving",

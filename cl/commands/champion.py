@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cl.approve import approve, reject
+from cl import standing
+from cl.answer import answer
 from cl.commands.opening import Opened, opened
-from cl.errors import InputError
+from cl.errors import InputError, PerennialError
 from cl.promote import promote_by_hand, rollback, withdraw
 from cl.records import Alias, LedgerEntry
 from cl.repair import repair
 
+log = logging.getLogger(__name__)
 SHARES: dict[Alias, float] = {"canary": 0.1, "shadow": 1.0}
 
 
@@ -63,7 +67,7 @@ def withdraw_version(folder: Path, alias: Alias, *, why: str) -> LedgerEntry:
         return withdraw(at.stores.registry, at.stores.ledger, alias, why=why)
 
 
-def decide_version(folder: Path, version: str, *, yes: bool, why: str, actor: str | None = None) -> LedgerEntry:
+def decide_version(folder: Path, version: str, *, yes: bool, why: str) -> LedgerEntry:
     """Approve or reject the version that waits and return the ledger's entry.
 
     Raises:
@@ -71,9 +75,24 @@ def decide_version(folder: Path, version: str, *, yes: bool, why: str, actor: st
         ConflictError: it does not wait any more.
         BusyError: a cycle is running.
     """
-    with _held(folder) as at:
-        decide = approve if yes else reject
-        return decide(at.stores.registry, at.stores.ledger, version, why=why, actor=actor)
+    at = opened(folder)
+    entry = answer(at.project, version, yes=yes, why=why)
+    _end_suspended(at)
+    return entry
+
+
+def _end_suspended(at: Opened) -> None:
+    """End the run that waits on a Prefect server for the same answer; one that is not reached is ended by a look."""
+    if not os.environ.get("PREFECT_API_URL"):
+        return
+    from flows.approval import end_answered
+    from flows.server import asked_in_a_line
+
+    try:
+        with asked_in_a_line():
+            end_answered(at.config.name, standing.waiting(at.stores.ledger.entries(at.config.name)))
+    except PerennialError as error:
+        log.warning("the answer stands; the run that waited for it was not ended: %s", error)
 
 
 @contextmanager

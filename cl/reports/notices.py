@@ -78,6 +78,20 @@ def of_cycle(model: str, cycle: Cycle) -> Notice | None:
     )
 
 
+def of_answer(model: str, entry: LedgerEntry) -> Notice:
+    """Return the notice of a person's answer about a version that waited."""
+    yes = entry.action == "approve"
+    what = f"is the {entry.alias}" if yes else f"was rejected, version {entry.from_version or 'none'} serves on"
+    title = f"{model}: version {entry.to_version} {what}"
+    return Notice(
+        about="promotion" if yes else "refusal",
+        model=model,
+        champion=entry.to_version if yes and entry.alias == "champion" else None,
+        title=title,
+        text=f"{title}\n{entry.action} by {entry.actor}: {entry.why}",
+    )
+
+
 def of_alias(model: str, entry: LedgerEntry) -> Notice:
     """Return the notice of an alias that was found elsewhere than the ledger says."""
     title = f"{model}: the alias {entry.alias} was moved by hand to version {entry.to_version or 'none'}"
