@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from cl import __version__
-from cl.cli_champion import rollback
+from cl.cli_audit import audit, champion
+from cl.cli_champion import approve, promote, reject, rollback
 from cl.cli_gates import gates
 from cl.cli_rows import ingest, label, predict
 from cl.cli_stores import move_stores_command
@@ -174,7 +175,8 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         sys.exit(1)
 
 
-for command in (ingest, predict, label, rollback, gates, schedule, trigger, move_stores_command):
+of_the_champion = (promote, approve, reject, rollback, champion, audit)
+for command in (ingest, predict, label, *of_the_champion, gates, schedule, trigger, move_stores_command):
     cl.add_command(command)
 
 

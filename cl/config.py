@@ -22,6 +22,7 @@ from cl.settings import (
     GatePolicy,
     Model,
     PluginSpec,
+    PromotionSettings,
     Rung,
     Section,
     StoreSettings,
@@ -68,6 +69,9 @@ class Config(Section):
     )
     gates: list[PluginSpec] = Field(DEFAULT_GATES, description="Rules that a challenger must pass; files of cl/gates")
     gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="What verdicts are worth")
+    promotion: PromotionSettings = Field(
+        default_factory=lambda: PromotionSettings(), description="What becomes of a challenger that passed"
+    )
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
     triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
 

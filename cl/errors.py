@@ -7,6 +7,7 @@
     │   ├── ConfigError             a key or value of the configuration
     │   ├── SourceError             a file, table or column that cannot be read
     │   └── UnknownPluginError      a name that no file in the folder answers to
+    ├── RefusedError                exit code 3: a gate said no
     ├── BusyError                   another cycle holds this project
     ├── StoreError                  MLflow, DVC or the ledger did not do what it must
     │   ├── IntegrityError          a file's digest is not the one in its manifest
@@ -38,6 +39,12 @@ class SourceError(InputError):
 
 class UnknownPluginError(InputError):
     """A name in the configuration belongs to no plug-in of its folder."""
+
+
+class RefusedError(PerennialError):
+    """A gate said no to what was asked for; exit code 3."""
+
+    exit_code = 3
 
 
 class BusyError(PerennialError):

@@ -20,10 +20,12 @@ from cl.evaluate import evaluate
 from cl.gate import gate
 from cl.ingest import ingest, ingest_settled
 from cl.measures.out_of_scope import read_texts
-from cl.promote import promote, repair
+from cl.promote import promote
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
+from cl.repair import repair
 from cl.smoke import smoke
+from cl.standing import rejected
 from cl.start import Numbered, Start, begin, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
@@ -35,6 +37,8 @@ from cl.validate import validate
 
 log = logging.getLogger(__name__)
 DRIFT_ARTIFACT = "drift"
+OPEN = ("none", "waiting", "canary", "shadow")
+"""Verdicts that leave an experience to be learnt by a later cycle."""
 Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -130,6 +134,7 @@ def run_cycle(
             registration.model_copy(update={"passed": gates.passed}),
             expected=start.champion,
             why=f"learnt {experience.id}",
+            wanted=config.promotion,
         )
     cycle = Cycle(
         id=start.id,
@@ -263,9 +268,21 @@ def due(stores: Stores, *, again: str | None = None) -> list[Experience]:
 
 
 def waiting_since(stores: Stores, history: History) -> list[str]:
-    """Return the quiet experiences: looked at, found unchanged, and not learnt by the champion."""
+    """Return the experiences that the champion has not learnt, though nothing speaks against them.
+
+    They were found unchanged; or the version that learnt them waits for a person's word, or stands beside the champion:
+    whoever comes after it learns them along, so that they are not lost when it is passed over.
+    """
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
-    return [name for name, cycle in sorted(last.items()) if cycle.verdict == "none" and name not in history.learnt]
+    left = [
+        (name, cycle.promotion)
+        for name, cycle in sorted(last.items())
+        if cycle.verdict in OPEN and name not in history.learnt
+    ]
+    if not any(promotion for _, promotion in left):
+        return [name for name, _ in left]
+    said_no = rejected(stores.ledger.entries(stores.registry.model))
+    return [name for name, promotion in left if promotion is None or promotion.version not in said_no]
 
 
 def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:

@@ -1,26 +1,32 @@
-"""Promote a challenger that passed its gates, go back to an older version, and mend what a crash left."""
+"""Promote a challenger that passed its gates, by a cycle or by hand, and go back to an older version."""
 
 from __future__ import annotations
 
-import getpass
 import logging
-import socket
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 
-from cl.errors import ConflictError, InputError, StoreError
-from cl.records import LedgerEntry, Promotion, Registration
-from cl.stores.ledger import Action, Ledger
-from cl.stores.mlflow import Registry
+from cl import standing
+from cl.approve import ask
+from cl.errors import ConflictError, InputError, RefusedError
+from cl.moves import digest_of, move, passed
+from cl.records import Alias, LedgerEntry, Promotion, Registration, VersionInfo
+from cl.settings import PromotionSettings
+from cl.stores.ledger import Ledger
+from cl.stores.mlflow import COMPARED, Registry
 
 log = logging.getLogger(__name__)
-# an intent of this machine is of a dead process, for the project's lock is held; one from elsewhere may live
-GRACE = timedelta(minutes=1)
 
 
 def promote(
-    registry: Registry, ledger: Ledger, registration: Registration, *, expected: str | None, why: str
+    registry: Registry,
+    ledger: Ledger,
+    registration: Registration,
+    *,
+    expected: str | None,
+    why: str,
+    wanted: PromotionSettings | None = None,
 ) -> Promotion:
-    """Make a version the champion if it passed its gates; else leave it as the challenger that was refused.
+    """Make a version that passed its gates what it shall become; else leave it as the challenger that was refused.
 
     Args:
         registry: where the aliases are.
@@ -28,20 +34,108 @@ def promote(
         registration: the version and whether it passed; the registry must say so too.
         expected: the champion that the gates compared with.
         why: for the ledger.
+        wanted: what it becomes, and whether a person is asked first; None makes it the champion.
 
     Raises:
         ConflictError: the champion is no longer the expected one; nothing has moved.
     """
-    version = registration.version
-    if not registration.passed or version not in _passed(registry):
+    wanted = wanted or PromotionSettings()
+    version, model = registration.version, registry.model
+    entries, versions = ledger.entries(model), registry.versions()
+    alias: Alias = wanted.to if expected is not None else "champion"
+    share = wanted.share if alias != "champion" else None
+    outcome = Promotion(version=version, promoted=False, champion_before=expected, champion_after=expected)
+    if not registration.passed or version not in passed(versions):
         if registration.passed:
-            log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, registry.model)
+            log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, model)
         registry.set_alias("challenger", version)
-        return Promotion(version=version, promoted=False, champion_before=expected, champion_after=expected)
-    if ledger.champion(registry.model) != version:
-        _move(registry, ledger, "promote", expected=expected, to=version, why=why)
+        return outcome
+    if wanted.approval == "person" and not standing.became(entries, version, alias):
+        waits = ask(registry, ledger, version, expected=expected, alias=alias, share=share, why=why, seen=entries)
+        return outcome.model_copy(update={"waiting": waits})
+    if not standing.became(entries, version, alias):  # it has, where this step was killed and is repeated
+        digest = digest_of(versions, version)
+        move(
+            registry,
+            ledger,
+            "promote",
+            expected=expected,
+            to=version,
+            why=why,
+            alias=alias,
+            share=share,
+            seen=entries,
+            digest=digest,
+        )
     registry.delete_alias("challenger")
-    return Promotion(version=version, promoted=True, champion_before=expected, champion_after=version)
+    if alias != "champion":
+        return outcome.model_copy(update={"beside": alias, "share": share})
+    return outcome.model_copy(update={"promoted": True, "champion_after": version})
+
+
+def promote_by_hand(
+    registry: Registry,
+    ledger: Ledger,
+    version: str,
+    *,
+    alias: Alias = "champion",
+    share: float | None = None,
+    why: str,
+    despite_gates: bool = False,
+) -> LedgerEntry:
+    """Make a version champion, canary or shadow because a person says so.
+
+    Args:
+        registry: where the aliases are.
+        ledger: where the move is written down.
+        version: which one.
+        alias: what it becomes.
+        share: of the requests, for a canary or shadow.
+        why: the reason.
+        despite_gates: also if it failed its gates, or was compared with another champion than the present one.
+
+    Raises:
+        InputError: there is no such version, it is that already, or a reason is missing.
+        RefusedError: it failed its gates.
+        ConflictError: its gates compared it with a champion that does not serve any more.
+    """
+    model, versions = registry.model, registry.versions()
+    entries = ledger.entries(model)
+    info = _known(versions, version, model)
+    _check_new(entries, version, alias, share)
+    champion = standing.champion(entries)
+    objection = _objection(info, champion)
+    if objection and not despite_gates:
+        raise objection
+    if objection and not why.strip():
+        raise InputError("--despite-gates needs a reason: --why TEXT; it is kept in the ledger")
+    entry = move(
+        registry,
+        ledger,
+        "override" if objection else "promote",
+        expected=champion,
+        to=version,
+        why=why,
+        alias=alias,
+        share=share,
+        seen=entries,
+        digest=digest_of(versions, version),
+    )
+    registry.delete_alias("challenger", version=version)
+    return entry
+
+
+def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> LedgerEntry:
+    """Let a canary or shadow be neither any more.
+
+    Raises:
+        InputError: there is none.
+    """
+    entries = ledger.entries(registry.model)
+    if standing.holder(entries, alias) is None:
+        raise InputError(f"'{registry.model}' has no {alias} to withdraw")
+    champion = standing.champion(entries)
+    return move(registry, ledger, "withdraw", expected=champion, to=None, why=why, alias=alias, seen=entries)
 
 
 def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: str) -> LedgerEntry:
@@ -50,98 +144,55 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     Raises:
         InputError: there is no such version, it never passed its gates, or it is the champion already.
     """
-    model = registry.model
-    champion = ledger.champion(model)
-    wanted = version or ledger.previous(model)
+    model, versions = registry.model, registry.versions()
+    entries = ledger.entries(model)
+    champion = standing.champion(entries)
+    wanted = version or standing.previous(entries)
     if wanted is None:
         raise InputError(f"'{model}' has no earlier champion to go back to")
-    passed = _passed(registry)
-    if wanted not in passed:
-        known = ", ".join(passed) or "none"
+    by_hand = standing.overridden(entries)
+    able = [one.version for one in versions if one.version in by_hand or one.version in passed(versions)]
+    if wanted not in able:
+        known = ", ".join(able) or "none"
         raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
     if wanted == champion:
         raise InputError(f"version {wanted} of '{model}' is the champion already")
-    return _move(registry, ledger, "rollback", expected=champion, to=wanted, why=why)
+    digest = digest_of(versions, wanted)
+    return move(registry, ledger, "rollback", expected=champion, to=wanted, why=why, seen=entries, digest=digest)
 
 
-def repair(registry: Registry, ledger: Ledger) -> None:
-    """Bring ledger and alias together again; called with the project's lock held, before anything is written.
-
-    An intent without a commit is of a process that died: it is committed if the alias had moved, else
-    abandoned. Then the alias follows the ledger. A ledger that is new beside an older registry adopts its
-    champion.
-
-    Raises:
-        ConflictError: another machine is moving the champion at this moment.
-        StoreError: the alias of a registry that is new here is on a version that never passed its gates.
-    """
-    model = registry.model
-    _settle(registry, ledger)
-    champion, alias = ledger.champion(model), registry.champion()
-    if champion is None and alias is not None:
-        _adopt(registry, ledger, alias)
-    elif champion is not None and alias != champion:
-        log.warning("'%s': champion is %s by alias, %s by the ledger, which stands", model, alias, champion)
-        _follow(registry, champion)
+def _known(versions: Sequence[VersionInfo], version: str, model: str) -> VersionInfo:
+    for one in versions:
+        if one.version == version:
+            return one
+    raise InputError(f"no version {version} of '{model}'; there are: {_listed(versions)}")
 
 
-def _settle(registry: Registry, ledger: Ledger) -> None:
-    model = registry.model
-    intent = ledger.open_intent(model)
-    if intent is None:
-        return
-    elsewhere = not intent.actor.endswith(f"@{socket.gethostname()}")
-    if elsewhere and datetime.now(UTC) - intent.at < GRACE:
-        raise ConflictError(f"{intent.actor} is moving '{model}' to version {intent.to_version}; try again soon")
-    done = registry.champion() == intent.to_version
-    settled = (ledger.commit if done else ledger.abandon)(model, intent)
-    log.warning("a move of '%s' to version %s had not ended: %s", model, settled.to_version, settled.state)
+def _check_new(entries: Sequence[LedgerEntry], version: str, alias: Alias, share: float | None) -> None:
+    """Refuse what is so already, and a champion that would stand beside itself."""
+    held = standing.holders(entries)
+    if "champion" in held and held["champion"].to_version == version:
+        raise InputError(f"version {version} is the champion already")
+    if alias in held and held[alias].to_version == version and held[alias].share == share:
+        raise InputError(f"version {version} is the {alias} already, with this share")
 
 
-def _adopt(registry: Registry, ledger: Ledger, alias: str) -> None:
-    model = registry.model
-    if alias not in _passed(registry):
-        raise StoreError(
-            f"version {alias} of '{model}' has the alias champion but not the tag cl.gates=passed, and the "
-            "ledger is empty; take the alias away, or set the tag if you answer for this version"
+def _objection(info: VersionInfo, champion: str | None) -> RefusedError | ConflictError | None:
+    """Return what speaks against a version: it failed its gates, or they compared it with a former champion."""
+    version, compared = info.version, info.tags.get(COMPARED, "") or None
+    if info.version not in passed([info]):
+        return RefusedError(
+            f"version {version} did not pass its gates (`cl gates {version}`); --despite-gates --why TEXT promotes it "
+            "all the same, and the ledger says so"
         )
-    why = "found in the registry"
-    ledger.commit(model, ledger.intend(model, "adopt", expected=None, to=alias, why=why, actor=_actor()))
+    if compared != champion:
+        return ConflictError(
+            f"the gates compared version {version} with champion {compared or 'none'}, and version "
+            f"{champion or 'none'} serves now; learn it once more (`cl run --again EXPERIENCE`), go back to it if it "
+            f"has served (`cl rollback {version}`), or --despite-gates --why TEXT"
+        )
+    return None
 
 
-def _move(
-    registry: Registry, ledger: Ledger, action: Action, *, expected: str | None, to: str, why: str
-) -> LedgerEntry:
-    entry = ledger.intend(registry.model, action, expected=expected, to=to, why=why, actor=_actor())
-    try:
-        registry.set_alias("champion", to)
-    except Exception:
-        ledger.abandon(registry.model, entry)
-        raise
-    try:
-        return ledger.commit(registry.model, entry)
-    except ConflictError:
-        _follow(registry, ledger.champion(registry.model))
-        raise
-
-
-def _follow(registry: Registry, champion: str | None) -> None:
-    """Point the alias to the ledger's champion; one that was deleted is told: a rollback can mend it."""
-    if champion is None:
-        registry.delete_alias("champion")
-    elif champion in [one.version for one in registry.versions()]:
-        registry.set_alias("champion", champion)
-    else:
-        log.warning("version %s of '%s' was deleted; `cl rollback VERSION`", champion, registry.model)
-
-
-def _passed(registry: Registry) -> list[str]:
-    return [one.version for one in registry.versions() if one.tags.get("cl.gates") == "passed"]
-
-
-def _actor() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+def _listed(versions: Sequence[VersionInfo]) -> str:
+    return ", ".join(one.version for one in versions) or "none"

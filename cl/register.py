@@ -14,7 +14,7 @@ from cl.detectors import Snapshot
 from cl.records import Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
-from cl.stores.local import MANIFEST, write_manifest
+from cl.stores.local import MANIFEST, sha256, write_manifest
 from cl.training.best_version import best_rows, save_best
 from cl.training.learner import load_learner
 from cl.training.snapshot import snapshot
@@ -75,6 +75,7 @@ def register(
         tags={
             "cl.cycle_id": cycle,
             "cl.gates": _standing(config, gates),
+            "cl.gates_digest": sha256(folder / "gates.json"),
             "cl.experience": training.experiences[-1],
             "cl.parent": parent or "",
             "cl.data_version": data_version,

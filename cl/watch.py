@@ -6,8 +6,8 @@ from cl import config as configuration
 from cl.asking import Look, asking
 from cl.config import Config
 from cl.lifecycle import Step, due, look, read_source
-from cl.promote import repair
 from cl.records import Experience
+from cl.repair import repair
 from cl.start import begin
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import plainly

@@ -27,6 +27,7 @@ from cl import config as configuration
 from cl.asking import Asked, absorbed, request_key
 from cl.errors import InputError
 from cl.stores.local import open_project
+from flows.approval import suspended_for_person
 from flows.server import reach_named
 
 SOON = timedelta(seconds=15)
@@ -82,7 +83,8 @@ def absorb(flow: str, model: str, run: UUID, *, again: str | None = None) -> int
         again: the one experience that it does, if it does not do all.
     """
     beside = _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
-    queued = [_asked(one) for one in beside if one.state and one.state.type == StateType.SCHEDULED]
+    due = [one for one in beside if one.state and one.state.type == StateType.SCHEDULED]
+    queued = [_asked(one) for one in due if not _only_answers(one)]
     done = absorbed(queued, again)
     with get_client(sync_client=True) as client:
         for one in done:
@@ -107,8 +109,13 @@ def _asked(run: FlowRun) -> Asked:
         id=str(run.id),
         cycle=run.parameters.get("cycle"),
         again=run.parameters.get("again"),
-        state=STATES.get(run.state.type, "ended") if run.state else "waiting",
+        state="ended" if _only_answers(run) else STATES.get(run.state.type, "ended") if run.state else "waiting",
     )
+
+
+def _only_answers(run: FlowRun) -> bool:
+    """Tell whether a run was suspended for a person's answer: it writes that down and takes nothing else."""
+    return suspended_for_person(run.empirical_policy.pause_keys)
 
 
 def _due_runs(flow: str, model: str, which: FlowRunFilter) -> list[FlowRun]:

@@ -27,7 +27,7 @@ AGAIN = timedelta(hours=1)
 """Time until failures of runs of one name are told once more."""
 SILENCE = timedelta(seconds=75)
 """Two heartbeats may be late; the third would be too late."""
-ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
+ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed", "Suspended")}
 OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.perennial"}
 
 

@@ -15,9 +15,10 @@ from cl.reports.notices import of_alarm, of_cycle
 from cl.stores.connect import connect
 from cl.stores.local import open_project
 from cl.stores.told import tell_once
+from flows.approval import answered, await_person, decide
 from flows.artifacts import show_cycle, show_look
 from flows.asking import absorb
-from flows.notifications import succeeded, tell, tell_failure, tell_refused
+from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
 from flows.stages import as_task
 
 
@@ -33,6 +34,8 @@ def learn(
 ) -> list[dict[str, Any]]:
     """Run one cycle for each experience that waits and return the cycles as JSON.
 
+    Where a person decides, a run of a deployment is then suspended; resumed, it returns the ledger's entry.
+
     Args:
         project: the project's folder.
         again: id of an experience to be tried once more.
@@ -44,6 +47,8 @@ def learn(
     stores, bounds = connect(place, config), config.triggers
     unattended: dict[str, Any] = {}
     if deployment.id:
+        if (reply := answered(flow_run.id)) is not None:  # resumed: its cycles have ended before
+            return [decide(place, config, *reply)]
         unattended = {"wait": bounds.wait_minutes * 60, "settle": bounds.settle_seconds}
         # before torch is loaded, which takes long on a busy machine: this run has begun, and a later request is another
         absorb("learn", config.name, flow_run.id, again=again)
@@ -60,7 +65,10 @@ def learn(
         tell(bounds.notify, of_cycle(config.name, one))
 
     cycles = lifecycle.learn(place, again=again, step=as_task(bounds), on_cycle=report, **unattended)
+    tell_moved(place, config, stores.ledger)
     if unattended:
         tell_refused(place, config)
     succeeded(place, "learn")
+    if unattended:
+        await_person(config, stores, cycles)
     return [one.model_dump(mode="json") for one in cycles]

@@ -17,8 +17,9 @@ from prefect.logging import get_logger
 from cl import config as configuration
 from cl.config import Config
 from cl.errors import ConfigError, StoreError
-from cl.reports.notices import Notice, of_failure, of_refused
+from cl.reports.notices import Notice, of_alias, of_failure, of_refused
 from cl.settings import Notify
+from cl.stores.ledger import Ledger
 from cl.stores.local import Project, open_project
 from cl.stores.refused import refused
 from cl.stores.told import forget, is_news, remember, tell_once
@@ -40,6 +41,17 @@ def tell_refused(project: Project, config: Config) -> None:
         tell(config.triggers.notify, of_refused(config.name, news))
     for one in news:
         remember(project, f"refused {one.key}")
+
+
+def tell_moved(project: Project, config: Config, ledger: Ledger) -> None:
+    """Tell, from within a flow, of the last alias that was found moved by hand; once."""
+    found = [one for one in ledger.entries(config.name) if one.action == "alias_moved" and one.state != "intent"]
+    if not found:
+        return
+    key, saying = "alias moved", str(found[-1].sequence)
+    if is_news(project, key, saying):
+        tell(config.triggers.notify, of_alias(config.name, found[-1]))
+    remember(project, key, saying)
 
 
 @task(name="notify", retries=2, retry_delay_seconds=[1, 5], cache_policy=NO_CACHE, tags={"perennial"})

@@ -10,16 +10,18 @@ from prefect.events import emit_event
 from prefect.runtime import deployment, flow_run
 
 from cl import config as configuration
+from cl import standing
 from cl.asking import Look, given_up, to_ask
 from cl.errors import BusyError
 from cl.reports.notices import of_alarm, of_given_up
 from cl.stores.connect import connect
 from cl.stores.local import open_project
 from cl.stores.told import tell_once
+from flows.approval import end_answered
 from flows.artifacts import show_look
 from flows.asking import absorb, asked_for
 from flows.automations import stream
-from flows.notifications import succeeded, tell, tell_failure, tell_refused
+from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
 from flows.stages import as_task
 
 
@@ -68,6 +70,9 @@ def watch(project: str) -> list[dict[str, Any]]:
         tell_once(place, f"given up {stuck.cycle}", lambda: give_up(stuck))
     if (wanted := to_ask(looks, asked, config.triggers)) is not None:
         emit(config.name, wanted, first=looks[0])
+    tell_moved(place, config, stores.ledger)
+    if deployment.id:
+        end_answered(config.name, standing.waiting(stores.ledger.entries(config.name)))
     succeeded(place, "watch")
     return [look.model_dump(mode="json") for look in looks]
 

@@ -13,15 +13,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_gates", "cl.cli_triggers", "cl.cli_stores",
+        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_triggers",
+        "cl.cli_stores",
         "cl.commands", "cl.scaffold", "cl.sample",
     },
-    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
+    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer"},
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
-        "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.serving",
+        "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving",
     },
-    {"cl.measures"},
+    {"cl.measures", "cl.moves"},
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
@@ -29,7 +30,10 @@ LAYERS = [
     {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
     {"cl.config"},
     {"cl.settings"},
-    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors"},
+    {
+        "cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors", "cl.chain",
+        "cl.standing",
+    },
     {"cl.records", "cl.errors", "cl.options", "cl.redact"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.
@@ -47,17 +51,20 @@ ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
     ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
+    ("cl.promote", "cl.approve"),  # a version that passed may have to wait for a person
     ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
     ("cl.watch", "cl.start"),
     ("cl.cli", "cl.scaffold"),
     ("cl.cli", "cl.commands"),  # commands are the command line, cut into files
     ("cl.cli", "cl.cli_rows"),
     ("cl.cli", "cl.cli_champion"),
+    ("cl.cli", "cl.cli_audit"),
     ("cl.cli", "cl.cli_gates"),
     ("cl.cli", "cl.cli_triggers"),
     ("cl.cli", "cl.cli_stores"),
     ("cl.cli_rows", "cl.commands"),
     ("cl.cli_champion", "cl.commands"),
+    ("cl.cli_audit", "cl.commands"),
     ("cl.cli_gates", "cl.commands"),
     ("cl.cli_triggers", "cl.commands"),
     ("cl.cli_stores", "cl.commands"),

@@ -5,8 +5,10 @@ import logging
 import pytest
 
 from cl.errors import ConflictError, InputError, StoreError
-from cl.promote import promote, repair, rollback
+from cl.moves import who
+from cl.promote import promote, rollback
 from cl.register import Registration
+from cl.repair import repair
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import Registry
 
@@ -41,10 +43,8 @@ def serve(registry: Registry, ledger: Ledger, *versions: str) -> None:
 
 
 def intend(registry: Registry, ledger: Ledger, to: str, actor: str | None = None) -> None:
-    import cl.promote
-
     expected = ledger.champion(registry.model)
-    ledger.intend(registry.model, "promote", expected=expected, to=to, why="", actor=actor or cl.promote._actor())
+    ledger.intend(registry.model, "promote", expected=expected, to=to, why="", actor=actor or who())
 
 
 def test_a_version_that_passed_becomes_champion_in_alias_and_ledger(registry, ledger) -> None:

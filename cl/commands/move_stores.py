@@ -7,8 +7,8 @@ from typing import Any
 
 from cl.commands.opening import Opened, opened
 from cl.errors import InputError
-from cl.promote import repair
 from cl.redact import without_password
+from cl.repair import repair
 from cl.stores.connect import from_environment
 from cl.stores.ledger import Ledger
 from cl.stores.ledger_move import copy_ledger

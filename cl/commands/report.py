@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from cl.chain import breach
 from cl.commands.opening import Opened, opened
 from cl.reports.html import write_report
 
@@ -22,11 +23,13 @@ def report(at: Opened, out: Path | None = None) -> Path:
     quarantined = {
         one.id: at.stores.experiences.quarantined(one.id) for one in at.stores.experiences.all() if one.quarantined
     }
+    entries = at.stores.ledger.entries(at.config.name)
     return write_report(
         cycles,
-        at.stores.ledger.entries(at.config.name),
+        entries,
         out or at.project.reports / "index.html",
         name=at.config.name,
+        broken=breach(at.config.name, entries, head=at.stores.registry.ledger_head()),
         quarantine=quarantined,
         texts=partial(at.stores.texts, at.config.task),
     )

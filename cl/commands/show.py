@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cl import standing
 from cl.commands.opening import opened
 from cl.records import Cycle
 from cl.stores.predictions import Predictions
@@ -24,9 +25,13 @@ def status_of(folder: Path) -> dict[str, Any]:
     cycles = at.stores.registry.cycles()
     done = {cycle.experience.id for cycle in cycles}
     last = cycles[-1] if cycles else None
+    entries = at.stores.ledger.entries(at.config.name)
+    aliases, asks = standing.holders(entries), standing.waiting(entries)
     return {
         "model": at.config.name,
-        "champion": at.stores.ledger.champion(at.config.name),
+        "champion": standing.champion(entries),
+        **{alias: aliases[alias].model_dump(mode="json") if alias in aliases else None for alias in standing.BESIDE},
+        "approval": asks and asks.model_dump(mode="json"),
         "versions": [one.model_dump(mode="json") for one in at.stores.registry.versions()],
         "last_cycle": last and {"experience": last.experience.id, "verdict": last.verdict, "seconds": last.seconds},
         "held": held(cycles),

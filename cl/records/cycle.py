@@ -14,6 +14,8 @@ from cl.records.record import Record
 from cl.records.registry import Promotion
 from cl.records.verdicts import GateReport
 
+CycleVerdict = Literal["promoted", "refused", "none", "held", "waiting", "canary", "shadow"]
+
 
 class Cycle(Record):
     """Everything that one cycle found and did: one line of `cl history`."""
@@ -36,10 +38,12 @@ class Cycle(Record):
     run: str | None = Field(default=None, description="Id of its MLflow run")
 
     @property
-    def verdict(self) -> Literal["promoted", "refused", "none", "held"]:
+    def verdict(self) -> CycleVerdict:
         """How it ended, in one word."""
         if self.decision.action == "hold":
             return "held"
         if self.promotion is None:
             return "none"
-        return "promoted" if self.promotion.promoted else "refused"
+        if self.promotion.waiting:
+            return "waiting"
+        return self.promotion.beside or ("promoted" if self.promotion.promoted else "refused")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from cl.records import Cycle, Evaluation, Finding, LedgerEntry, Record, Score
+from cl import standing as ledger
+from cl.records import Breach, Cycle, Evaluation, Finding, LedgerEntry, Record, Score
 from cl.reports import plots
 from cl.reports.alarm import sure
 from cl.reports.numbers import control_words, numbers_of
@@ -59,6 +60,7 @@ def write_report(
     *,
     name: str,
     quarantine: Mapping[str, pd.DataFrame],
+    broken: Breach | None = None,
     texts: TextsOf = lambda experience, ids: {},
 ) -> Path:
     """Write the report and return its path; what people wrote is escaped, and nothing in it can run or load.
@@ -68,6 +70,7 @@ def write_report(
         entries: the promotion ledger, oldest first.
         path: the HTML file; its folder is made.
         name: the model's name.
+        broken: the first entry of the ledger that cannot be trusted.
         quarantine: experience -> rows set aside, with columns id, reason and row.
         texts: (experience, ids) -> id -> text, of those rows that are still there.
     """
@@ -89,6 +92,8 @@ def write_report(
         made=datetime.now(UTC),
         cycles=cycles,
         entries=entries,
+        broken=broken,
+        serving=ledger.holders(entries).get("champion"),
         standing=standing(cycles, entries),
         timeline=plots.timeline(cycles),
         aside={one: aside(frame) for one, frame in quarantine.items() if len(frame)},
@@ -106,8 +111,8 @@ def examples_of(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[st
 
 def standing(cycles: list[Cycle], entries: list[LedgerEntry]) -> Standing:
     """Return what serves now: the ledger has the last word, for a version may have been rolled back by hand."""
-    moves = [entry.to_version for entry in entries if entry.state == "committed"]
-    version = moves[-1] if moves else cycles[-1].champion_after if cycles else None
+    serves = ledger.champion(entries)
+    version = serves or (cycles[-1].champion_after if cycles else None)
     for cycle in reversed(cycles):
         if cycle.evaluation is None or version is None:
             continue

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl.asking import Look
-from cl.records import Cycle, Drift, Record
+from cl.records import Cycle, Drift, LedgerEntry, Record
 from cl.settings import Telling
 from cl.stores.refused import Refused
 
 MAX_NAMES = 3
-OF_VERDICT: dict[str, Telling] = {"promoted": "promotion", "refused": "refusal", "held": "hold"}
+OF_VERDICT: dict[str, Telling] = {
+    "promoted": "promotion",
+    "canary": "promotion",
+    "shadow": "promotion",
+    "refused": "refusal",
+    "held": "hold",
+    "waiting": "approval",
+}
 
 
 class Notice(Record):
@@ -47,12 +54,17 @@ def of_cycle(model: str, cycle: Cycle) -> Notice | None:
     about = OF_VERDICT.get(cycle.verdict)
     if about is None:
         return None
-    id = cycle.experience.id
-    titles = {
-        "promotion": f"{model}: version {cycle.champion_after} serves, having learnt {id}",
-        "refusal": f"{model}: the update by {id} was refused, version {cycle.champion_after} goes on serving",
-        "hold": f"{model}: {id} is held; look at `cl history`, then cl run --again {id}",
+    id, version = cycle.experience.id, cycle.promotion.version if cycle.promotion else None
+    titles: dict[str, str] = {
+        "promoted": f"{model}: version {cycle.champion_after} serves, having learnt {id}",
+        "canary": f"{model}: version {version} is a canary, having learnt {id}",
+        "shadow": f"{model}: version {version} is a shadow, having learnt {id}",
+        "refused": f"{model}: the update by {id} was refused, version {cycle.champion_after} goes on serving",
+        "held": f"{model}: {id} is held; look at `cl history`, then cl run --again {id}",
+        "waiting": f"{model}: version {version}, having learnt {id}, waits for a person: "
+        f"cl approve {version}, or cl reject {version} --why TEXT",
     }
+    title = titles[cycle.verdict]
     refused = [one for one in (cycle.gates.verdicts if cycle.gates else []) if not one.passed]
     reasons = [*cycle.decision.reasons, *(f"refused by {one.gate}: {one.why}" for one in refused)]
     return Notice(
@@ -61,8 +73,35 @@ def of_cycle(model: str, cycle: Cycle) -> Notice | None:
         experience=id,
         cycle=cycle.id,
         champion=cycle.champion_after,
-        title=titles[about],
-        text="\n".join([titles[about], *reasons]),
+        title=title,
+        text="\n".join([title, *reasons]),
+    )
+
+
+def of_answer(model: str, entry: LedgerEntry) -> Notice:
+    """Return the notice of a person's answer about a version that waited."""
+    yes = entry.action == "approve"
+    what = f"is the {entry.alias}" if yes else f"was rejected, version {entry.from_version or 'none'} serves on"
+    title = f"{model}: version {entry.to_version} {what}"
+    return Notice(
+        about="promotion" if yes else "refusal",
+        model=model,
+        champion=entry.to_version if yes and entry.alias == "champion" else None,
+        title=title,
+        text=f"{title}\n{entry.action} by {entry.actor}: {entry.why}",
+    )
+
+
+def of_alias(model: str, entry: LedgerEntry) -> Notice:
+    """Return the notice of an alias that was found elsewhere than the ledger says."""
+    title = f"{model}: the alias {entry.alias} was moved by hand to version {entry.to_version or 'none'}"
+    put_back = f"it is on version {entry.from_version or 'none'} again" if entry.state == "committed" else entry.why
+    return Notice(
+        about="alias",
+        model=model,
+        champion=entry.from_version if entry.alias == "champion" else None,
+        title=title,
+        text=f"{title}\n{put_back}; entry {entry.sequence} of the ledger, found {entry.at:%Y-%m-%d %H:%M} UTC",
     )
 
 

@@ -16,6 +16,9 @@ SHAPES = {
     "refused": Markup('<path d="M-.72 -.72 L.72 .72 M.72 -.72 L-.72 .72" class="stroke refused"/>'),
     "none": Markup('<circle r=".62" class="mark none"/>'),
     "held": Markup('<path d="M-.42 -.8 V.8 M.42 -.8 V.8" class="stroke held"/>'),
+    "waiting": Markup('<path d="M-.7 -.85 H.7 L-.7 .85 H.7 Z" class="stroke waiting"/>'),
+    "canary": Markup('<path d="M0 -.85 L.85 .7 L-.85 .7 Z" class="stroke canary"/>'),
+    "shadow": Markup('<path d="M0 -.85 L.85 .7 L-.85 .7 Z" class="stroke shadow"/>'),
 }
 """One shape a verdict, so that no reader depends on its colour; drawn in a square from -1 to 1."""
 DRIFT = Markup('<path d="M0 -.9 L.7 0 L0 .9 L-.7 0 Z" class="mark drift"/>')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cl.records import Cycle
+from cl.reports.ledger_text import beside_line, waiting_line
 
 HEADER = (
     f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'accuracy':>9}{'forgotten':>11}"
@@ -86,6 +87,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     lines = [
         f"model       {status['model']}",
         f"champion    {'version ' + status['champion'] if status['champion'] else 'none yet'}",
+        *[beside_line(status, alias) for alias in ("canary", "shadow") if status[alias]],
+        *([waiting_line(status["approval"])] if status["approval"] else []),
         f"last cycle  {last['experience'] + ': ' + last['verdict'] if last else 'none yet'}",
         f"waiting     {waiting}",
         *[f"held        {name}: look at `cl history`, then cl run --again {name}" for name in status["held"]],

@@ -6,6 +6,7 @@ from cl.settings.drift import DriftSettings
 from cl.settings.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.settings.gates import GatePolicy
 from cl.settings.model import Control, Model, Rung, TrainingSettings
+from cl.settings.promotion import PromotionSettings
 from cl.settings.section import PluginSpec, Section, check_plugin
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
@@ -25,6 +26,7 @@ __all__ = [
     "OutOfScope",
     "Period",
     "PluginSpec",
+    "PromotionSettings",
     "Robustness",
     "Rung",
     "Section",

@@ -12,14 +12,15 @@ from cl.settings.section import Section
 Asking = Literal["performance", "drift", "arrival"]
 """What can ask for a cycle, the gravest first."""
 
-Telling = Literal["alarm", "hold", "refusal", "promotion", "failure"]
+Telling = Literal["alarm", "hold", "refusal", "promotion", "approval", "alias", "failure"]
 
 
 class Notify(Section):
     """Who is told what happens when nobody is there."""
 
     about: list[Telling] = Field(
-        ["alarm", "hold", "refusal", "promotion", "failure"], description="What is told; [] for silence"
+        ["alarm", "hold", "refusal", "promotion", "approval", "alias", "failure"],
+        description="What is told; [] for silence",
     )
     webhook: str | None = Field(
         None,

@@ -7,8 +7,7 @@ dead process.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,27 +16,13 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from cl import standing
+from cl.chain import sealed
 from cl.errors import ConflictError
-from cl.records import LedgerEntry
+from cl.records import Action, Alias, LedgerEntry
 from cl.redact import without_password
+from cl.stores.ledger_table import TABLE, from_row, prepare, to_row
 from cl.stores.reach import open_database, told
-
-TABLE = sa.Table(
-    "cl_ledger",
-    sa.MetaData(),
-    sa.Column("model", sa.String(255), primary_key=True),
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.String(40), nullable=False),
-    sa.Column("actor", sa.String(255), nullable=False),
-    sa.Column("action", sa.String(20), nullable=False),
-    sa.Column("from_version", sa.String(50)),
-    sa.Column("to_version", sa.String(50), nullable=False),
-    sa.Column("why", sa.Text, nullable=False),
-    sa.Column("state", sa.String(20), nullable=False),
-)
-FIRST_USE_TRIES = 5
-
-Action = Literal["promote", "rollback", "adopt"]
 
 
 @dataclass(frozen=True)
@@ -52,41 +37,79 @@ class Ledger:
         action: Action,
         *,
         expected: str | None,
-        to: str,
+        to: str | None,
         why: str,
         actor: str,
+        alias: Alias = "champion",
+        share: float | None = None,
+        digest: str | None = None,
+        seen: Sequence[LedgerEntry] | None = None,
     ) -> LedgerEntry:
-        """Write down the intent to move the champion, if it is still the expected one.
+        """Write down the intent to move an alias, if the champion is still the expected one.
+
+        Args:
+            model: whose alias.
+            action: what kind of move it is.
+            expected: the champion that it rests on.
+            to: the version that gets the alias; None takes it away.
+            why: the reason, for people.
+            actor: who moves it.
+            alias: which alias.
+            share: of the requests, for a canary or shadow.
+            digest: of the verdict that it rests on.
+            seen: the entries that it rests on; None reads them now.
 
         Raises:
             ConflictError: the champion is another, a move is under way, or another process came first.
         """
-        before = self.entries(model)
-        champion = _champion(before)
-        if champion != expected:
-            raise ConflictError(
-                f"the champion of '{model}' is version {champion or 'none'} now, not {expected or 'none'}; "
-                "compare the challenger with it and try again"
-            )
-        if before and before[-1].state == "intent":
-            raise ConflictError(f"a move of '{model}' to version {before[-1].to_version} is under way; try again")
-        entry = LedgerEntry(
-            sequence=before[-1].sequence + 1 if before else 1,
-            at=datetime.now(UTC),
-            actor=actor,
-            action=action,
-            from_version=expected,
-            to_version=to,
-            why=why,
-            state="intent",
+        before = self.entries(model) if seen is None else seen
+        entry = _next(model, before, expected).model_copy(
+            update={
+                "actor": actor,
+                "action": action,
+                "alias": alias,
+                "share": share,
+                "from_version": standing.holder(before, alias),
+                "to_version": to,
+                "why": why,
+                "verdict_digest": digest,
+            }
         )
-        values = {**entry.model_dump(), "at": entry.at.isoformat(), "model": model}
-        try:
-            with self._begin() as connection:
-                connection.execute(TABLE.insert().values(**values))
-        except _PlaceTakenError:
-            raise ConflictError(f"another process moved the champion of '{model}' first; try again") from None
-        return entry
+        return self._insert(model, entry)
+
+    def note(
+        self,
+        model: str,
+        action: Action,
+        *,
+        expected: str | None,
+        to: str,
+        why: str,
+        actor: str,
+        seen: Sequence[LedgerEntry],
+        alias: Alias = "champion",
+        share: float | None = None,
+        digest: str | None = None,
+    ) -> LedgerEntry:
+        """Write down what moves no alias, such as a person's no; the arguments are those of ``intend``.
+
+        Raises:
+            ConflictError: the champion is another, a move is under way, or another process came first.
+        """
+        entry = _next(model, seen, expected).model_copy(
+            update={
+                "actor": actor,
+                "action": action,
+                "alias": alias,
+                "share": share,
+                "from_version": expected,
+                "to_version": to,
+                "why": why,
+                "verdict_digest": digest,
+                "state": "committed",
+            }
+        )
+        return self._insert(model, entry)
 
     def commit(self, model: str, entry: LedgerEntry) -> LedgerEntry:
         """Declare a move done."""
@@ -101,36 +124,36 @@ class Ledger:
         query = sa.select(TABLE).where(TABLE.c.model == model).order_by(TABLE.c.sequence)
         with self._begin() as connection:
             rows = connection.execute(query).mappings().all()
-        return [LedgerEntry(**{key: value for key, value in row.items() if key != "model"}) for row in rows]
+        return [from_row(row) for row in rows]
 
     def champion(self, model: str) -> str | None:
         """Return the version that the last committed move made champion."""
-        return _champion(self.entries(model))
+        return standing.champion(self.entries(model))
 
     def open_intent(self, model: str) -> LedgerEntry | None:
         """Return a move that was begun and neither committed nor abandoned."""
         entries = self.entries(model)
         return entries[-1] if entries and entries[-1].state == "intent" else None
 
-    def previous(self, model: str) -> str | None:
-        """Return the champion before the present one; after a rollback, the one before that."""
-        trail: list[str] = []
-        for entry in self.entries(model):
-            if entry.state != "committed":
-                continue
-            if entry.action == "rollback" and entry.to_version in trail:
-                del trail[trail.index(entry.to_version) + 1 :]
-            else:
-                trail.append(entry.to_version)
-        return trail[-2] if len(trail) > 1 else None
+    def _insert(self, model: str, entry: LedgerEntry) -> LedgerEntry:
+        entry = sealed(model, entry)
+        try:
+            with self._begin() as connection:
+                connection.execute(TABLE.insert().values(**to_row(model, entry)))
+        except _PlaceTakenError:
+            raise ConflictError(f"another process moved the champion of '{model}' first; try again") from None
+        return entry
 
     def _settle(self, model: str, entry: LedgerEntry, state: Literal["committed", "abandoned"]) -> LedgerEntry:
+        settled = sealed(model, entry, state=state)
         mine = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & (TABLE.c.state == "intent")
         with self._begin() as connection:
-            changed = connection.execute(TABLE.update().where(mine).values(state=state)).rowcount
+            changed = connection.execute(
+                TABLE.update().where(mine).values(state=settled.state, hash=settled.hash)
+            ).rowcount
         if not changed:
             raise ConflictError(f"entry {entry.sequence} of the ledger of '{model}' was settled by another process")
-        return entry.model_copy(update={"state": state})
+        return settled
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
@@ -148,15 +171,7 @@ class Ledger:
     @cached_property
     def _engine(self) -> sa.Engine:
         engine = open_database(self.uri, self._name)
-        for attempt in range(FIRST_USE_TRIES):
-            try:
-                TABLE.metadata.create_all(engine)
-                break
-            except sa.exc.SQLAlchemyError:
-                # processes that see no table at one moment all create it; all but one fail, and look again
-                if attempt == FIRST_USE_TRIES - 1:
-                    raise
-                time.sleep(0.1 * (attempt + 1))
+        prepare(engine)
         return engine
 
 
@@ -164,6 +179,29 @@ class _PlaceTakenError(ConflictError):
     """Another process wrote the row with this sequence number first."""
 
 
-def _champion(entries: list[LedgerEntry]) -> str | None:
-    committed = [entry for entry in entries if entry.state == "committed"]
-    return committed[-1].to_version if committed else None
+def _next(model: str, before: Sequence[LedgerEntry], expected: str | None) -> LedgerEntry:
+    """Return an empty intent that follows the entries: its place, its time, the hash before it.
+
+    Clocks differ; the ledger's time does not go back, so that what held at a moment has one answer.
+    """
+    champion = standing.champion(before)
+    if champion != expected:
+        raise ConflictError(
+            f"the champion of '{model}' is version {champion or 'none'} now, not {expected or 'none'}; "
+            "compare the challenger with it and try again"
+        )
+    last = before[-1] if before else None
+    if last and last.state == "intent":
+        raise ConflictError(f"a move of '{model}' to version {last.to_version} is under way; try again")
+    now = datetime.now(UTC)
+    return LedgerEntry(
+        sequence=last.sequence + 1 if last else 1,
+        at=max(now, last.at) if last else now,
+        actor="",
+        action="promote",
+        from_version=None,
+        to_version=None,
+        why="",
+        state="intent",
+        previous=last.hash if last else "",
+    )

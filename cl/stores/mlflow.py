@@ -17,6 +17,10 @@ from cl.stores.local import check_manifest, place_sealed
 from cl.stores.mlflow_runs import CYCLE_ID, Runs, store_told
 
 PYFUNC_MODEL = Path(__file__).parent.parent / "serving" / "pyfunc_model.py"
+SHARE = "cl.share"  # tag of a version
+HEAD = "cl.ledger_head"  # tag of the model
+GATES, DIGEST, COMPARED = "cl.gates", "cl.gates_digest", "cl.parent"
+"""Tags of a version: whether it passed, the digest of its gates.json, the champion that it was compared with."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,21 @@ class Registry(Runs):
 
     def champion(self) -> str | None:
         """Return the version that the alias `champion` points to."""
-        return self._aliases().get("champion")
+        return self.aliases().get("champion")
+
+    def aliases(self) -> dict[str, str]:
+        """Return alias -> version."""
+        return {alias: str(version) for model in self._models() for alias, version in dict(model.aliases).items()}
 
     def set_alias(self, alias: str, version: str) -> None:
         """Point an alias to a version."""
         with store_told(self.tracking_uri):
             self._client.set_registered_model_alias(self.model, alias, version)
 
-    def delete_alias(self, alias: str) -> None:
-        """Take an alias away, if it is there."""
-        if alias in self._aliases():
+    def delete_alias(self, alias: str, *, version: str | None = None) -> None:
+        """Take an alias away, if it is there, and on the version that is named, if one is."""
+        found = self.aliases().get(alias)
+        if found is not None and version in (None, found):
             with store_told(self.tracking_uri):
                 self._client.delete_registered_model_alias(self.model, alias)
 
@@ -43,10 +52,29 @@ class Registry(Runs):
         with store_told(self.tracking_uri):
             self._client.set_model_version_tag(self.model, version, key, value)
 
+    def set_share(self, version: str, share: float | None) -> None:
+        """Say beside a canary or shadow which share of the requests it gets; None: it gets none any more."""
+        with store_told(self.tracking_uri):
+            if share is not None:
+                self._client.set_model_version_tag(self.model, version, SHARE, f"{share:g}")
+            elif SHARE in self._client.get_model_version(self.model, version).tags:
+                self._client.delete_model_version_tag(self.model, version, SHARE)
+
+    def ledger_head(self) -> tuple[int, str] | None:
+        """Return sequence number and hash of the ledger's last entry that this registry was told of."""
+        kept = next((dict(model.tags).get(HEAD) for model in self._models()), None)
+        sequence, _, hash = (kept or "").partition(":")
+        return (int(sequence), hash) if sequence.isdigit() else None
+
+    def remember_head(self, sequence: int, hash: str) -> None:
+        """Keep the ledger's last entry in mind, so that one that is cut off is missed."""
+        with store_told(self.tracking_uri):
+            self._client.set_registered_model_tag(self.model, HEAD, f"{sequence}:{hash}")
+
     def versions(self) -> list[VersionInfo]:
         """Return all versions, oldest first, with tags and aliases."""
         of_version: dict[str, list[str]] = {}
-        for alias, version in self._aliases().items():
+        for alias, version in self.aliases().items():
             of_version.setdefault(version, []).append(alias)
         with store_told(self.tracking_uri):
             found = self._client.search_model_versions(f"name='{self.model}'")
@@ -119,10 +147,9 @@ class Registry(Runs):
             )
         return str(made.version)
 
-    def _aliases(self) -> dict[str, str]:
+    def _models(self) -> list[Any]:
         with store_told(self.tracking_uri):
-            models = self._client.search_registered_models(f"name='{self.model}'")
-        return {alias: str(version) for model in models for alias, version in dict(model.aliases).items()}
+            return list(self._client.search_registered_models(f"name='{self.model}'"))
 
 
 def _signature(learner: Path) -> Any:

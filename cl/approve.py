@@ -1,0 +1,116 @@
+"""A person's word between the gates and the promotion: a version waits for it, and one word decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cl import standing
+from cl.errors import ConflictError, InputError
+from cl.moves import digest_of, move, remember, who
+from cl.records import Alias, LedgerEntry
+from cl.stores.ledger import Ledger
+from cl.stores.mlflow import Registry
+
+
+def ask(
+    registry: Registry,
+    ledger: Ledger,
+    version: str,
+    *,
+    expected: str | None,
+    alias: Alias,
+    share: float | None,
+    why: str,
+    seen: Sequence[LedgerEntry],
+) -> bool:
+    """Let a version that passed its gates wait for a person; return whether the answer is still to come.
+
+    A version asks once, however often the step is repeated; one that waited before gives its place to it.
+
+    Raises:
+        ConflictError: the champion is no longer the one that the gates compared with.
+    """
+    model, asked = registry.model, standing.waiting(seen)
+    if asked is None or asked.to_version != version:
+        if standing.fate(seen, version) is not None:  # it was decided while this cycle lay killed
+            return False
+        digest = digest_of(registry.versions(), version)
+        entry = ledger.note(
+            model,
+            "wait",
+            expected=expected,
+            to=version,
+            why=why,
+            actor=who(),
+            alias=alias,
+            share=share,
+            digest=digest,
+            seen=seen,
+        )
+        remember(registry, [*seen, entry])
+    registry.set_alias("challenger", version)
+    return True
+
+
+def approve(
+    registry: Registry, ledger: Ledger, version: str, *, why: str = "", actor: str | None = None
+) -> LedgerEntry:
+    """Let the version that waits become what it was to become; the yes and the move are one entry.
+
+    Raises:
+        InputError: this version has never waited.
+        ConflictError: it does not wait any more: decided by another, or compared with a former champion.
+    """
+    entries = ledger.entries(registry.model)
+    asked = _waiting(registry.model, entries, version)
+    entry = move(
+        registry,
+        ledger,
+        "approve",
+        expected=asked.from_version,
+        to=version,
+        why=why or asked.why,
+        alias=asked.alias,
+        share=asked.share,
+        seen=entries,
+        actor=actor,
+        digest=asked.verdict_digest,
+    )
+    registry.delete_alias("challenger", version=version)
+    return entry
+
+
+def reject(registry: Registry, ledger: Ledger, version: str, *, why: str, actor: str | None = None) -> LedgerEntry:
+    """Say no to the version that waits; the champion serves on, and what the version learnt is not learnt by itself.
+
+    Raises:
+        InputError: this version has never waited, or there is no reason.
+        ConflictError: it does not wait any more.
+    """
+    if not why.strip():
+        raise InputError("a rejection needs a reason: --why TEXT; it is kept in the ledger")
+    entries = ledger.entries(registry.model)
+    asked = _waiting(registry.model, entries, version)
+    entry = ledger.note(
+        registry.model,
+        "reject",
+        expected=asked.from_version,
+        to=version,
+        why=why,
+        actor=actor or who(),
+        alias=asked.alias,
+        digest=asked.verdict_digest,
+        seen=entries,
+    )
+    remember(registry, [*entries, entry])
+    return entry
+
+
+def _waiting(model: str, entries: Sequence[LedgerEntry], version: str) -> LedgerEntry:
+    asked = standing.waiting(entries)
+    if asked is not None and asked.to_version == version:
+        return asked
+    if (fate := standing.fate(entries, version)) is not None:
+        raise ConflictError(f"version {version} of '{model}' does not wait any more: {fate}")
+    what = f"version {asked.to_version} does" if asked else "none does"
+    raise InputError(f"version {version} of '{model}' does not wait for approval; {what}")

@@ -1,0 +1,60 @@
+"""The hash chain of the promotion ledger: an entry that was edited, removed or put in later is found.
+
+Each entry holds the hash of the one before, and is hashed as a whole. An intent is sealed anew when it is settled, as
+no entry may follow it before; the next one is chained to the seal with its outcome. What a chain cannot show is that
+its newest entries were cut off: for that the registry remembers the last one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from cl.records import Breach, LedgerEntry
+
+
+def sealed(model: str, entry: LedgerEntry, **changes: Any) -> LedgerEntry:
+    """Return an entry, with changes if any are given, and the hash that it then has."""
+    entry = entry.model_copy(update=changes)
+    return entry.model_copy(update={"hash": fingerprint(model, entry)})
+
+
+def fingerprint(model: str, entry: LedgerEntry) -> str:
+    """Return the SHA-256 of everything that an entry says, its place and the hash of the entry before included.
+
+    Fields without a value are left out, so that one that is added to the record later changes no hash.
+    """
+    said = {**entry.model_dump(exclude={"hash"}, exclude_none=True), "at": entry.at.isoformat(), "model": model}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def breach(model: str, entries: Sequence[LedgerEntry], *, head: tuple[int, str] | None = None) -> Breach | None:
+    """Return the first entry that cannot be trusted and why, or None where the chain is whole.
+
+    Args:
+        model: whose ledger it is.
+        entries: all of them, oldest first.
+        head: sequence number and hash of the last settled entry that the registry remembers.
+    """
+    last = ""
+    for place, entry in enumerate(entries, start=1):
+        if entry.sequence != place:
+            return Breach(sequence=place, why="it is missing")
+        if entry.previous != last:
+            return Breach(sequence=place, why="it was not written after the entry that stands before it now")
+        if entry.hash != fingerprint(model, entry):
+            return Breach(sequence=place, why="it was changed after it was written: it does not have its hash")
+        last = entry.hash
+    if head is not None and not holds(entries, head):
+        sequence, _ = head
+        gone = "it is missing" if sequence > len(entries) else "it was written anew with all that follows"
+        return Breach(sequence=min(sequence, len(entries) + 1), why=f"{gone}: the registry remembers another")
+    return None
+
+
+def holds(entries: Sequence[LedgerEntry], head: tuple[int, str]) -> bool:
+    """Tell whether a settled entry that is remembered elsewhere is among the entries."""
+    sequence, hash = head
+    return 0 < sequence <= len(entries) and entries[sequence - 1].hash == hash

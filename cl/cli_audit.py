@@ -1,0 +1,42 @@
+"""The command line that reads the ledger: `cl audit` and `cl champion`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cl.options import json_option, project_option, show
+
+
+@click.command()
+@project_option
+@json_option
+def audit(project: Path, as_json: bool) -> None:
+    """Print the ledger and verify it; exit code 1 names the first entry that cannot be trusted.
+
+    An entry that was edited, removed or put in does not have the hash that the next one, or the registry, remembers.
+    """
+    from cl.commands.audit import audit_of
+    from cl.reports.ledger_text import ledger_lines
+
+    found = audit_of(project)
+    show(as_json, found, "\n".join(ledger_lines(found)))
+    if not found["whole"]:
+        if not as_json:
+            print(f"cl: entry {found['broken']['sequence']} is broken: {found['broken']['why']}", file=sys.stderr)
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--as-of", metavar="TIME", help="ISO date (its last moment) or time; without a zone, this machine's.")
+@project_option
+@json_option
+def champion(as_of: str | None, project: Path, as_json: bool) -> None:
+    """Show who serves, or who served at a time, as the ledger says."""
+    from cl.commands.audit import champion_of
+    from cl.reports.ledger_text import champion_lines
+
+    found = champion_of(project, as_of)
+    show(as_json, found, "\n".join(champion_lines(found)))

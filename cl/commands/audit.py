@@ -1,0 +1,78 @@
+"""`cl audit` and `cl champion`: what the ledger says, whether it can be trusted, and who served at any time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
+
+from cl import standing
+from cl.chain import breach
+from cl.commands.opening import opened
+from cl.errors import InputError
+from cl.moves import digest_of
+from cl.records import Breach, LedgerEntry, VersionInfo
+
+
+def audit_of(folder: Path) -> dict[str, Any]:
+    """Return the ledger's entries, and the first that cannot be trusted.
+
+    The hashes are computed anew, the last entry is compared with the one that the registry remembers, and each verdict
+    with the one that the registry keeps of the version.
+    """
+    at = opened(folder)
+    at.stores.registry.initialise()
+    entries = at.stores.ledger.entries(at.config.name)
+    found = breach(at.config.name, entries, head=at.stores.registry.ledger_head())
+    found = found or _other_verdict(entries, at.stores.registry.versions())
+    return {
+        "model": at.config.name,
+        "entries": [one.model_dump(mode="json") for one in entries],
+        "whole": found is None,
+        "broken": found and found.model_dump(),
+    }
+
+
+def champion_of(folder: Path, as_of: str | None) -> dict[str, Any]:
+    """Return who serves by the ledger, now or at a time, beside whom, and the entry that says so.
+
+    Raises:
+        InputError: the time cannot be read.
+    """
+    at = opened(folder)
+    moment = moment_of(as_of) if as_of else datetime.now(UTC)
+    entries = at.stores.ledger.entries(at.config.name)
+    held = standing.holders(standing.until(entries, moment))
+    return {
+        "model": at.config.name,
+        "as_of": moment.isoformat(),
+        "first_entry": entries[0].at.isoformat() if entries else None,
+        **{alias: held[alias].model_dump(mode="json") if alias in held else None for alias in standing.ALIASES},
+    }
+
+
+def moment_of(text: str) -> datetime:
+    """Return the moment that a text names; a date is its last moment, and what names no zone is of this machine's.
+
+    Raises:
+        InputError: it is no ISO date or time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--as-of {text}: no ISO date or time; such as 2026-03-01 or 2026-03-01T12:00+01:00") from None
+    if len(text) <= len("2026-03-01") and moment.time() == time.min:
+        moment = datetime.combine(moment, time.max)
+    try:
+        return moment.astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        raise InputError(f"--as-of {text}: out of the range of dates") from None
+
+
+def _other_verdict(entries: list[LedgerEntry], versions: list[VersionInfo]) -> Breach | None:
+    for one in entries:
+        kept = digest_of(versions, one.to_version)
+        if one.verdict_digest and kept and kept != one.verdict_digest and one.state == "committed":
+            why = f"it rests on another verdict than the registry keeps of version {one.to_version}"
+            return Breach(sequence=one.sequence, why=why)
+    return None
