@@ -18,6 +18,7 @@ from cl.errors import InputError
 from cl.evaluate import evaluate
 from cl.gate import gate
 from cl.ingest import ingest, ingest_settled
+from cl.lineage import in_line, line_of
 from cl.promote import promote, repair
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
@@ -67,7 +68,7 @@ def run_cycle(
     seen = look(config, stores, start, champion, step=step)
     waiting = [stores.experiences.get(one) for one in new]
     known = situation(
-        past,
+        in_line(past, line_of(start.champion, stores.registry.versions())),
         waiting_rows=sum(one.rows["train"] for one in waiting),
         first=champion is None,
         now=datetime.now(UTC),
@@ -181,6 +182,7 @@ def learn(
     with project.lock(wait):
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
+        stores.data.bring()
         read_source(config, stores, settle=settle)
         stores.data.commit()
         cycles = []

@@ -27,6 +27,7 @@ def watch(project: Project, *, step: Step = plainly) -> list[Look]:
     with project.lock():
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
+        stores.data.bring()
         read_source(config, stores, settle=config.triggers.settle_seconds)
         with kept_in(project.work / "features.sqlite"):  # the cycle that follows need not ask the encoder again
             return [look_at(config, stores, one, step=step) for one in due(stores)]

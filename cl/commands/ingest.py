@@ -29,6 +29,7 @@ def ingest_path(folder: Path, path: str) -> list[Experience]:
         )
     with at.project.lock():
         at.stores.data.initialise()
+        at.stores.data.bring()
         experiences = ingest(at.config, at.project, source)
         at.stores.data.commit()
     return experiences

@@ -31,6 +31,7 @@ def label_path(folder: Path, path: str) -> list[Experience]:
     )
     with at.project.lock():
         at.stores.data.initialise()
+        at.stores.data.bring()
         experiences = ingest(canonical(at.config), at.project, source)
         at.stores.data.commit()
     return experiences

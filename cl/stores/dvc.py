@@ -74,10 +74,11 @@ class DataVersions:
         self.initialise()
         self.project.data.mkdir(exist_ok=True)
         self._with_repo(lambda repo: (repo.add(str(self.project.data)), repo.push(targets=[str(self._file)])))
-        _pending(self.project).unlink(missing_ok=True)
         version = self.current()
         if version is None:
             raise StoreError(f"{self._file}: DVC did not write it")
+        self._note(version)
+        _pending(self.project).unlink(missing_ok=True)
         log.info("data/ is at version %s", version)
         return version
 
@@ -93,6 +94,34 @@ class DataVersions:
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError):
             raise StoreError(f"{self._file}: is damaged; remove it, and data/ is versioned anew") from None
+
+    def is_here(self) -> bool:
+        """Tell whether data/ on this machine is the version that data.dvc names."""
+        wanted = self.current()
+        if wanted is None:
+            return True
+        if not self._here.exists():  # versioned here before this was noted down, or a fresh clone
+            return self.project.experiences.is_dir()
+        return self.project.data.is_dir() and self._here.read_text(encoding="utf-8") == wanted
+
+    def bring(self) -> None:
+        """Make data/ what data.dvc says, from the remote: after a clone, or when git has brought a newer data.dvc.
+
+        Raises:
+            StoreError: data/ holds experiences that data.dvc does not know, or the version cannot be had.
+        """
+        wanted = self.current()
+        if wanted is None or self.is_here():
+            return
+        if _pending(self.project).exists():
+            raise StoreError(
+                f"{self._file}: names another version now, and {self.project.data} holds experiences that it does not "
+                "know; bring the old data.dvc back, `cl run`, and then ingest here what the other machine has not"
+            )
+        try:
+            self.restore(self._file.read_text(encoding="utf-8"))
+        except StoreError as error:
+            raise StoreError(f"{error}; `dvc push` on the machine that has version {wanted}") from None
 
     def is_clean(self) -> bool:
         """Tell whether every experience under data/ is in the last version."""
@@ -117,6 +146,7 @@ class DataVersions:
         except StoreError:
             self._go_back(before)
             raise
+        self._note(str(self.current()))
 
     def _go_back(self, before: str | None) -> None:
         """Undo a restore that failed: DVC may have emptied data/ already, and its cache still has the rows."""
@@ -125,6 +155,14 @@ class DataVersions:
             return
         write_text(self._file, before)
         self._with_repo(lambda repo: repo.checkout(targets=[str(self._file)], force=True))
+
+    @property
+    def _here(self) -> Path:
+        return self.project.work / "data-version"
+
+    def _note(self, version: str) -> None:
+        """Note which version data/ is at on this machine: data.dvc may come with git, data/ does not."""
+        write_text(self._here, version)
 
     @property
     def _file(self) -> Path:
