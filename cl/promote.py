@@ -57,8 +57,11 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
         raise InputError(f"'{model}' has no earlier champion to go back to")
     passed = _passed(registry)
     if wanted not in passed:
-        known = ", ".join(passed) or "none"
-        raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
+        withdrawn = {one.version: one.withdrawn for one in registry.versions()}.get(wanted)
+        if withdrawn is not None:
+            there = _or_none(passed)
+            raise InputError(f"version {wanted} of '{model}' cannot serve again: {withdrawn}; there are: {there}")
+        raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {_or_none(passed)}")
     if wanted == champion:
         raise InputError(f"version {wanted} of '{model}' is the champion already")
     return _move(registry, ledger, "rollback", expected=champion, to=wanted, why=why)
@@ -136,7 +139,12 @@ def _follow(registry: Registry, champion: str | None) -> None:
 
 
 def _passed(registry: Registry) -> list[str]:
-    return [one.version for one in registry.versions() if one.tags.get("cl.gates") == "passed"]
+    passed = [one for one in registry.versions() if one.tags.get("cl.gates") == "passed"]
+    return [one.version for one in passed if one.withdrawn is None]
+
+
+def _or_none(versions: list[str]) -> str:
+    return ", ".join(versions) or "none"
 
 
 def _actor() -> str:

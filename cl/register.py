@@ -8,6 +8,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from cl.config import Config
 from cl.detectors import Snapshot
@@ -56,25 +57,25 @@ def register(
             data_version=data_version,
             data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
             config=config.model_dump(mode="json", by_alias=True, exclude={"stores"}),
+            config_digest=config.digest,
             seed=config.seed,
-            git_commit=_git_commit(stores.project.root),
-            packages={
-                **{name: package_version(name) for name in PACKAGES},
-                "python": platform.python_version(),
-            },
+            git_commit=git_commit(stores.project.root),
+            packages=packages_here(),
+            machine=machine_here(),
         )
         save_history(history, folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
+    stores.registry.log_record(run, folder)
     version = stores.registry.log_version(
         run,
         folder,
         tags={
             "cl.cycle_id": cycle,
             "cl.gates": "passed" if gates.passed else "failed",
-            "cl.experience": training.experiences[-1],
+            "cl.experience": learnt[-1],
             "cl.parent": parent or "",
             "cl.data_version": data_version,
         },
@@ -109,7 +110,23 @@ def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str
     return snapshot(load_learner(folder), held_out.reset_index(drop=True))
 
 
-def _git_commit(root: Path) -> str | None:
+def git_commit(root: Path) -> str | None:
     """Return the commit of the repository that the project lies in, if it lies in one."""
     found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
+
+
+def packages_here() -> dict[str, str]:
+    """Return the versions of what computes here."""
+    return {**{name: package_version(name) for name in PACKAGES}, "python": platform.python_version()}
+
+
+def machine_here() -> dict[str, str]:
+    """Return what kind of machine computes here, as far as the bits of a result may depend on it."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "system": platform.system(),
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+    }

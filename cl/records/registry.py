@@ -7,6 +7,9 @@ from typing import Literal
 
 from cl.records.record import Record
 
+WITHDRAWN = "cl.withdrawn"
+"""Tag of a version whose files were removed, or that holds rows which had to be forgotten."""
+
 
 class Registration(Record):
     """The registry version that a challenger became."""
@@ -32,6 +35,11 @@ class VersionInfo(Record):
     run_id: str
     tags: dict[str, str]
     aliases: list[str]
+
+    @property
+    def withdrawn(self) -> str | None:
+        """Why it can never serve again, though it may have passed its gates; None: it can."""
+        return self.tags.get(WITHDRAWN)
 
 
 class LedgerEntry(Record):
