@@ -17,7 +17,7 @@ from cl.cli_champion import rollback
 from cl.cli_gates import gates
 from cl.cli_rows import ingest, label, predict
 from cl.cli_triggers import schedule, trigger
-from cl.cli_versions import diff, lineage
+from cl.cli_versions import diff, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
 from cl.options import json_option, project_option, show
 
@@ -173,7 +173,9 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         sys.exit(1)
 
 
-for command in (ingest, predict, label, rollback, gates, schedule, trigger, diff, lineage):
+COMMANDS = [ingest, predict, label, rollback, gates, schedule, trigger]
+COMMANDS += [diff, lineage, reproduce, export, forget, gc]
+for command in COMMANDS:
     cl.add_command(command)
 
 

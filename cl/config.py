@@ -20,6 +20,7 @@ from cl.settings import (
     GatePolicy,
     Model,
     PluginSpec,
+    RegistrySettings,
     Rung,
     Section,
     StoreSettings,
@@ -60,6 +61,7 @@ class Config(Section):
     gates: list[PluginSpec] = Field(DEFAULT_GATES, description="Rules that a challenger must pass; files of cl/gates")
     gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="What verdicts are worth")
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
+    registry: RegistrySettings = Field(default_factory=lambda: RegistrySettings(), description="What `cl gc` keeps")
     triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
 
     @field_validator("task")
@@ -146,7 +148,7 @@ class Config(Section):
 
     def flat(self) -> dict[str, str]:
         """Return the configuration under dotted keys, without stores and triggers: as MLflow shows parameters."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source"}}
+        left_out: Any = {"stores": True, "registry": True, "triggers": True, "data": {"source"}}
         nested = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         flat = {
             f"{key}.{name}" if isinstance(value, dict) else key: one
@@ -158,7 +160,7 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Hash of all that decides the outcome of a cycle: not of where things are stored, nor of who starts it."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source", "chunk_rows"}}
+        left_out: Any = {"stores": True, "registry": True, "triggers": True, "data": {"source", "chunk_rows"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import config as configuration
-from cl import plugins
+from cl import forget, plugins
 from cl.config import Config
 from cl.decide import decide, situation
 from cl.drift import drift
@@ -18,7 +18,7 @@ from cl.errors import InputError
 from cl.evaluate import evaluate
 from cl.gate import gate
 from cl.ingest import ingest, ingest_settled
-from cl.lineage import in_line, line_of
+from cl.lineage import base_of, in_line, line_of
 from cl.promote import promote, repair
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
@@ -57,8 +57,10 @@ def run_cycle(
     run = stores.registry.start_run(start.id, experience.id, _tags(start))
     champion = stores.champion_folder(start.champion)
     history = load_history(champion) if champion else History()
-    quiet = [one for one in waiting_since(stores, history) if one != experience.id]
-    new = [*quiet, experience.id]
+    base = base_of(stores, start.champion, champion)
+    again = [one for one in history.learnt if one not in base.history.learnt]
+    before = [one for one in [*again, *waiting_since(stores, history)] if one != experience.id]
+    new = [*before, experience.id]
     rows_of, past = stores.experiences.rows_of, stores.registry.cycles()
 
     def do(stage: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,6 +76,7 @@ def run_cycle(
         now=datetime.now(UTC),
         budget_days=config.decide.budget_days,
         asked=asked and experience.id not in history.learnt,
+        forgotten=history.traces,
         testable=bool(history.learnt) or any(one.rows["test"] for one in waiting),
     )
     decision = do(decide)(config, validation, seen, known)
@@ -81,9 +84,9 @@ def run_cycle(
     if decision.action == "learn":
         training = do(train)(
             config.at(decision.rung),
-            champion=champion,
+            champion=base.folder,
             new=new,
-            past=history.learnt,
+            past=base.history.learnt,
             rows_of=rows_of,
             folder=journal.folder / "challenger",
         )
@@ -91,7 +94,7 @@ def run_cycle(
             config,
             challenger=Path(training.challenger),
             champion=champion,
-            experiences=[*history.learnt, *new],
+            experiences=[*base.history.learnt, *new],
             matrix=history.matrix,
             rows_of=rows_of,
             folder=journal.folder,
@@ -102,8 +105,8 @@ def run_cycle(
             stores,
             cycle=start.id,
             run=run,
-            champion=champion,
-            parent=start.champion,
+            champion=base.folder,
+            parent=base.version,
             data_version=start.data_version,
             training=training,
             evaluation=evaluation,
@@ -182,6 +185,7 @@ def learn(
     with project.lock(wait):
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
+        forget.finish(config, stores)
         stores.data.bring()
         read_source(config, stores, settle=settle)
         stores.data.commit()

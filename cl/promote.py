@@ -109,13 +109,13 @@ def _adopt(registry: Registry, ledger: Ledger, alias: str) -> None:
             "ledger is empty; take the alias away, or set the tag if you answer for this version"
         )
     why = "found in the registry"
-    ledger.commit(model, ledger.intend(model, "adopt", expected=None, to=alias, why=why, actor=_actor()))
+    ledger.commit(model, ledger.intend(model, "adopt", expected=None, to=alias, why=why, actor=actor()))
 
 
 def _move(
     registry: Registry, ledger: Ledger, action: Action, *, expected: str | None, to: str, why: str
 ) -> LedgerEntry:
-    entry = ledger.intend(registry.model, action, expected=expected, to=to, why=why, actor=_actor())
+    entry = ledger.intend(registry.model, action, expected=expected, to=to, why=why, actor=actor())
     try:
         registry.set_alias("champion", to)
     except Exception:
@@ -147,7 +147,8 @@ def _or_none(versions: list[str]) -> str:
     return ", ".join(versions) or "none"
 
 
-def _actor() -> str:
+def actor() -> str:
+    """Return who moves the champion: the user and the machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

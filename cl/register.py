@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -36,10 +37,13 @@ def register(
     training: Training,
     evaluation: Evaluation,
     gates: GateReport,
+    traces: Sequence[str] = (),
 ) -> Registration:
     """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
 
-    A version that this cycle has registered before is returned as it is, so the step may be repeated.
+    ``champion`` and ``parent`` are what it was trained from; ``traces`` are experiences that lost rows which its
+    weights have learnt from. A version that this cycle has registered before is returned as it is, so the step may be
+    repeated.
     """
     folder = Path(training.challenger)
     past = load_history(champion) if champion else History()
@@ -56,8 +60,9 @@ def register(
             base_model=past.base_model or config.model.name,
             data_version=data_version,
             data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
-            config=config.model_dump(mode="json", by_alias=True, exclude={"stores"}),
+            config=config.model_dump(mode="json", by_alias=True, exclude={"stores", "registry"}),
             config_digest=config.digest,
+            traces=list(traces),
             seed=config.seed,
             git_commit=git_commit(stores.project.root),
             packages=packages_here(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cl import config as configuration
+from cl import forget
 from cl.asking import Look, asking
 from cl.config import Config
 from cl.lifecycle import Step, due, look, read_source
@@ -27,6 +28,7 @@ def watch(project: Project, *, step: Step = plainly) -> list[Look]:
     with project.lock():
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
+        forget.finish(config, stores)
         stores.data.bring()
         read_source(config, stores, settle=config.triggers.settle_seconds)
         with kept_in(project.work / "features.sqlite"):  # the cycle that follows need not ask the encoder again

@@ -17,10 +17,13 @@ LAYERS = [
         "cl.commands",
         "cl.scaffold", "cl.sample",
     },
-    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
+    {
+        "cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch", "cl.forget", "cl.unlearn",
+        "cl.reproduce", "cl.collect",
+    },
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate",
-        "cl.register", "cl.promote", "cl.serving", "cl.lineage",
+        "cl.register", "cl.promote", "cl.serving", "cl.lineage", "cl.export",
     },
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
@@ -29,7 +32,7 @@ LAYERS = [
     {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
     {"cl.config"},
     {"cl.settings"},
-    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors"},
+    {"cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors", "cl.where"},
     {"cl.records", "cl.errors", "cl.options"},
 ]  # fmt: skip
 # A folder's __init__ is its contract: records and an abstract class, which the layer's neighbours may use.
@@ -46,6 +49,10 @@ OUTSIDE = {
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
     ("cl.lifecycle", "cl.start"),
+    ("cl.lifecycle", "cl.forget"),  # what a removal that was killed has begun is finished first
+    ("cl.watch", "cl.forget"),
+    ("cl.forget", "cl.unlearn"),
+    ("cl.collect", "cl.start"),  # which journals are of no use any more
     ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
     ("cl.watch", "cl.start"),
     ("cl.cli", "cl.scaffold"),

@@ -44,7 +44,7 @@ def intend(registry: Registry, ledger: Ledger, to: str, actor: str | None = None
     import cl.promote
 
     expected = ledger.champion(registry.model)
-    ledger.intend(registry.model, "promote", expected=expected, to=to, why="", actor=actor or cl.promote._actor())
+    ledger.intend(registry.model, "promote", expected=expected, to=to, why="", actor=actor or cl.promote.actor())
 
 
 def test_a_version_that_passed_becomes_champion_in_alias_and_ledger(registry, ledger) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cl.commands.opening import Opened
 from cl.errors import InputError, StoreError
-from cl.lineage import line_of
+from cl.lineage import History, history_of, line_of
 from cl.records import Cycle, Evaluation, VersionInfo
-
-if TYPE_CHECKING:
-    from cl.training.version import History
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,10 @@ class Versions:
         Raises:
             StoreError: the registry has no record of it.
         """
-        from cl.training.version import History
-
-        text = self.at.stores.registry.record(self.infos[version], "history.json")
-        if text is None:
+        found = history_of(self.at.stores.registry, self.infos[version])
+        if found is None:
             raise StoreError(f"version {version} of '{self.at.config.name}' has no record; its run was removed")
-        return History.model_validate_json(text)
+        return found
 
     def evaluation(self, version: str) -> Evaluation | None:
         """Return how good a version was when it was registered."""

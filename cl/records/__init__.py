@@ -5,7 +5,7 @@ from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, 
 from cl.records.evaluation import Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.record import Record
-from cl.records.registry import WITHDRAWN, LedgerEntry, Promotion, Registration, VersionInfo
+from cl.records.registry import WITHDRAWN, LedgerEntry, Promotion, Registration, Unlearning, VersionInfo
 from cl.records.verdicts import GateReport, Verdict
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Registration",
     "Score",
     "Training",
+    "Unlearning",
     "Validation",
     "Verdict",
     "VersionInfo",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from cl.records.record import Record
 
 WITHDRAWN = "cl.withdrawn"
@@ -53,3 +55,11 @@ class LedgerEntry(Record):
     to_version: str
     why: str
     state: Literal["intent", "committed", "abandoned"]
+
+
+class Unlearning(Record):
+    """What became of the model when rows were forgotten."""
+
+    version: str | None = Field(default=None, description="The new champion; None: it had learnt none of the rows")
+    exact: bool = Field(default=True, description="Whether no weight of the champion has learnt from the rows")
+    withdrawn: list[str] = Field(default_factory=list, description="Versions that hold the rows and cannot serve again")

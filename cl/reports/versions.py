@@ -56,6 +56,63 @@ def lineage_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def forget_lines(done: dict[str, Any]) -> list[str]:
+    """Return what `cl forget` shows."""
+    removal = done.get("would_remove") or done["removal"]
+    splits = [
+        f"{id} ({', '.join(f'{split} {n}' for split, n in found.items())})" for id, found in removal["rows"].items()
+    ]
+    total = sum(n for found in removal["rows"].values() for n in found.values())
+    told = f"{total} rows, {removal['quarantined']} in quarantine, {removal['answers']} logged answers"
+    if "would_remove" in done:
+        return [f"would remove {told}", *[f"  {one}" for one in splits]]
+    lines = [f"removed {told}", *[f"  {one}" for one in splits], f"data/ is at version {done['data_version']}"]
+    if done["version"]:
+        lines.append(f"champion is version {done['version']}, without the rows in anything that it keeps")
+    if not done["exact"]:
+        lines.append(
+            "its weights were trained on them: the next update starts from a version that never saw them; "
+            "cl run --again EXPERIENCE does it now"
+        )
+    if done["withdrawn"]:
+        lines.append(f"cannot serve again: version {', '.join(done['withdrawn'])}; cl gc removes their files")
+    return lines
+
+
+def reproduce_lines(found: dict[str, Any]) -> list[str]:
+    """Return what `cl reproduce` shows."""
+    version, files = found["version"], found["compared"]
+    if found["identical"]:
+        lines = [f"version {version}: trained again, and the same to the bit ({files} files)"]
+    else:
+        lines = [f"version {version}: trained again, and {len(found['apart'])} of {files} files differ"]
+        for name, distance in found["apart"].items():
+            lines.append(f"  {name}: {'not comparable' if distance is None else f'at most {distance:.3g} apart'}")
+    lines += _changed("packages", found["packages"]) + _changed("machine", found["machine"])
+    then, now = found["git_commit"]
+    if then != now:
+        lines.append(f"code: commit {then} then, {now} now")
+    return lines + found["remedies"]
+
+
+def export_lines(done: dict[str, Any]) -> list[str]:
+    """Return what `cl export` shows."""
+    return [f"{done['folder']}: version {done['version']}, {done['bytes'] / 1e6:.1f} MB", *done["loads"]]
+
+
+def gc_lines(found: dict[str, Any]) -> list[str]:
+    """Return what `cl gc` shows."""
+    lines = [f"  version {version}: {size / 1e6:.1f} MB" for version, size in found["versions"].items()]
+    lines += [f"  .cl/{path}: {size / 1e6:.1f} MB" for path, size in found["local"].items()]
+    lines += [f"  kept: version {version}: {why}" for version, why in found["kept"].items()]
+    return [f"{'would free' if found['dry_run'] else 'freed'} {found['bytes'] / 1e6:.1f} MB", *lines]
+
+
+def _changed(name: str, pairs: dict[str, list[Any]]) -> list[str]:
+    """Return what differs between then and now, none if nothing does."""
+    return [f"{name}: {', '.join(f'{key} {_arrow(pair)}' for key, pair in pairs.items())}"] if pairs else []
+
+
 def _score_line(score: dict[str, Any]) -> str:
     change = 100 * (score["to"] - score["from"])
     moved = f"  {score['lost']} lost, {score['won']} won" if score.get("lost") or score.get("won") else ""

@@ -5,6 +5,7 @@ from cl.settings.decide import Decide, DriftActions, DriftRungs
 from cl.settings.drift import DriftSettings
 from cl.settings.gates import GatePolicy
 from cl.settings.model import Model, Rung, TrainingSettings
+from cl.settings.registry import RegistrySettings
 from cl.settings.section import PluginSpec, Section, check_plugin
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
@@ -21,6 +22,7 @@ __all__ = [
     "Notify",
     "Period",
     "PluginSpec",
+    "RegistrySettings",
     "Rung",
     "Section",
     "SplitShares",

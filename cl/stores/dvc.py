@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import contextlib
 import io
+import json
 import logging
 import os
 import re
@@ -148,6 +149,32 @@ class DataVersions:
             raise
         self._note(str(self.current()))
 
+    def replaced(self, before: str, after: str) -> list[str]:
+        """Return the objects of one version that another does not hold: the files that were changed, and its listing.
+
+        Raises:
+            StoreError: DVC's cache does not have a version.
+        """
+        old, new = self._with_repo(lambda repo: [_listing(repo, version) for version in (before, after)])
+        return sorted({before, *old} - {after, *new})
+
+    def erase(self, objects: list[str], *, remote: bool) -> None:
+        """Remove objects from DVC's cache on this machine, and from the remote as well: no version has them then.
+
+        A remote inside the project is on this machine, and counts as its cache does.
+
+        Raises:
+            StoreError: the cache or the remote refuses.
+        """
+
+        def erased(repo: Repo) -> None:
+            far = [repo.cloud.get_remote_odb(REMOTE)] if remote or self._is_inside else []
+            for store in [repo.cache.local, *far]:
+                for one in filter(store.exists, objects):
+                    store.delete(one)
+
+        self._with_repo(erased)
+
     def _go_back(self, before: str | None) -> None:
         """Undo a restore that failed: DVC may have emptied data/ already, and its cache still has the rows."""
         if before is None:
@@ -185,8 +212,11 @@ class DataVersions:
             write_text(path, text.getvalue())
 
     def _url(self, beside: Path) -> str:
-        inside = "://" not in self.remote and Path(self.remote).is_relative_to(self.project.root)
-        return os.path.relpath(self.remote, beside) if inside else self.remote
+        return os.path.relpath(self.remote, beside) if self._is_inside else self.remote
+
+    @property
+    def _is_inside(self) -> bool:
+        return "://" not in self.remote and Path(self.remote).is_relative_to(self.project.root)
 
     def _with_repo(self, do: Callable[[Repo], T]) -> T:
         """Call DVC, again and again while another DVC command holds its lock."""
@@ -225,6 +255,12 @@ def _quietly(root: Path) -> Iterator[None]:
     except Exception as error:
         told = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
         raise StoreError(f"{root}: DVC: {told}") from error
+
+
+def _listing(repo: Repo, version: str) -> list[str]:
+    """Return the objects that a version of the folder is made of."""
+    entries = json.loads(Path(repo.cache.local.oid_to_path(version)).read_text(encoding="utf-8"))
+    return [one["md5"] for one in entries]
 
 
 def _pending(project: Project) -> Path:

@@ -13,7 +13,8 @@ from cl.stores.mlflow_runs import Runs, store_told
 
 RECORD = "version"
 """Folder of a run with what a version's files say of it: a few kilobytes that outlive the files."""
-PREDICTIONS = "evaluation"
+RECORDS = ("history.json", "evaluation.json")
+EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class VersionFiles(Runs):
 
     def log_record(self, run: str, folder: Path) -> None:
         """Keep a version's history and evaluation in its run, where they stay when its files are removed."""
-        for name in ("history.json", "evaluation.json"):
+        for name in RECORDS:
             self.log_file(run, folder / name, RECORD)
 
     def record(self, version: VersionInfo, name: str) -> str | None:
@@ -34,6 +35,14 @@ class VersionFiles(Runs):
             store = self._artifacts_of(version)  # of a version from before there were records
             found = [one for one, _ in _files(store, "artifacts") if one.endswith(f"/{name}") and one.count("/") == 2]
             return Path(store.download_artifacts(found[0], scratch)).read_text(encoding="utf-8") if found else None
+
+    def keep_record(self, version: VersionInfo) -> None:
+        """Make sure that a version's record is in its run: one from before there were records has it in its files."""
+        there = [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]
+        for name in RECORDS:
+            if f"{RECORD}/{name}" not in there and (text := self.record(version, name)) is not None:
+                with store_told(self.tracking_uri):
+                    self._client.log_text(version.run_id, text, f"{RECORD}/{name}")
 
     def bytes_of(self, version: VersionInfo) -> int:
         """Return how many bytes a version's files take in the artifact store."""
@@ -61,7 +70,7 @@ class VersionFiles(Runs):
     def _artifacts_of(self, version: VersionInfo) -> Any:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        source = self._client.get_model_version(self.model, version.version).source
+        source = str(self._client.get_model_version(self.model, version.version).source)
         location = self._client.get_logged_model(source.rsplit("/", 1)[-1]).artifact_location
         return get_artifact_repository(location, tracking_uri=self.tracking_uri)
 
