@@ -23,6 +23,7 @@ from cl.settings import (
     Model,
     PluginSpec,
     PromotionSettings,
+    RegistrySettings,
     Rung,
     Section,
     StoreSettings,
@@ -40,7 +41,7 @@ DEFAULT_GATES: list[PluginSpec] = [
 
 
 # where things are, and who is told: of no weight for the outcome, and where addresses and secrets stand
-PLACES: Any = {"stores": True, "triggers": True, "data": {"source"}}
+PLACES: Any = {"stores": True, "registry": True, "triggers": True, "data": {"source"}}
 
 
 class Config(Section):
@@ -73,6 +74,7 @@ class Config(Section):
         default_factory=lambda: PromotionSettings(), description="What becomes of a challenger that passed"
     )
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
+    registry: RegistrySettings = Field(default_factory=lambda: RegistrySettings(), description="What `cl gc` keeps")
     triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
 
     @field_validator("task")

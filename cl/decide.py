@@ -28,6 +28,7 @@ class Situation:
     have passed since the last promotion; ``spent`` are hours of training within the days of the budget. ``asked``: a
     person has asked for this very experience, whose word counts for more than cost and caution. ``postponed`` are the
     alarms since the last update that a bound has put off: their rows wait, and they still ask to be learnt.
+    ``forgotten`` are experiences that lost rows which the champion's weights have learnt from.
     ``testable``: some row that an update would be judged by is a test row.
     """
 
@@ -40,6 +41,7 @@ class Situation:
     asked: bool = False
     postponed: tuple[Drift, ...] = ()
     testable: bool = True
+    forgotten: tuple[str, ...] = ()
 
 
 def situation(
@@ -51,6 +53,7 @@ def situation(
     budget_days: int = 30,
     asked: bool = False,
     testable: bool = True,
+    forgotten: Sequence[str] = (),
 ) -> Situation:
     """Read off the cycles so far, oldest first, what a decision must know of them.
 
@@ -73,7 +76,18 @@ def situation(
     hours = (now - max(ends)) / timedelta(hours=1) if ends else None
     lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
     spent = sum(one.training.seconds for one in lately if one.training) / 3_600
-    return Situation(waiting_rows, first, tuple(alarms), tuple(rungs), hours, spent, asked, _postponed(past), testable)
+    return Situation(
+        waiting_rows,
+        first,
+        tuple(alarms),
+        tuple(rungs),
+        hours,
+        spent,
+        asked,
+        _postponed(past),
+        testable,
+        tuple(forgotten),
+    )
 
 
 def _postponed(past: Sequence[Cycle]) -> tuple[Drift, ...]:
@@ -106,6 +120,9 @@ def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situatio
         return Decision(action="hold", reasons=validation.problems or ["the batch did not pass validation"])
     if seen.first:
         return _if_enough(bounds, seen, ["no champion yet: this is the first model"])
+    if seen.forgotten:
+        why = f"rows were forgotten that the champion has learnt from ({_listed(list(seen.forgotten))})"
+        return _if_enough(bounds, seen, [why, *_changes(drift, seen)])
     if seen.asked:
         return _if_enough(bounds, seen, ["a person has asked for it", *_changes(drift, seen)])
     if drift.drifted or seen.postponed:

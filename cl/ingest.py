@@ -26,6 +26,7 @@ from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
 from cl.stores.fingerprints import Fingerprints, Known, fingerprints, load_known, remember
 from cl.stores.local import Project, write_text
 from cl.stores.refused import Refused, refused, write_refused
+from cl.stores.tombstones import are_forgotten
 from cl.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -117,12 +118,12 @@ def split_numbers(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
 def fates(prints: Fingerprints, known: Known) -> np.ndarray:
     """Return what becomes of each row of a coming experience.
 
-    Seen is what an earlier experience holds already; of the rest, inputs with more than one answer are all
-    set aside, then later rows with the id of an earlier one, unless they only repeat it.
+    Seen is what an earlier experience holds, or held until it was forgotten; of the rest, inputs with more than one
+    answer are all set aside, then later rows with the id of an earlier one, unless they only repeat it.
     """
     fate = np.full(len(prints.ids), Fate.KEPT, dtype=np.int8)
     fate[_among(prints.ids, known.ids)] = Fate.DUPLICATE_ID
-    seen = _among(prints.contents, known.contents)
+    seen = _among(prints.contents, known.contents) | are_forgotten(known.removed, prints.ids)
     fate[seen] = Fate.SEEN
     fresh = np.flatnonzero(~seen)
     fate[fresh[_ambiguous(prints.inputs[fresh], prints.contents[fresh])]] = Fate.CONTRADICTING

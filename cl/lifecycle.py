@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from cl import config as configuration
-from cl import plugins
+from cl import forget, plugins
 from cl.config import Config
 from cl.control import control
 from cl.decide import decide, situation
 from cl.drift import drift
-from cl.errors import InputError
 from cl.evaluate import evaluate
 from cl.gate import gate
 from cl.ingest import ingest, ingest_settled
+from cl.lineage import base_of, in_line, line_of
 from cl.measures.out_of_scope import read_texts
 from cl.promote import promote
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
 from cl.repair import repair
 from cl.smoke import smoke
-from cl.standing import rejected
 from cl.start import Numbered, Start, begin, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
@@ -34,11 +33,10 @@ from cl.train import train
 from cl.training.feature_cache import kept_in, prune
 from cl.training.version import History, load_history
 from cl.validate import validate
+from cl.waiting import due, waiting_since
 
 log = logging.getLogger(__name__)
 DRIFT_ARTIFACT = "drift"
-OPEN = ("none", "waiting", "canary", "shadow")
-"""Verdicts that leave an experience to be learnt by a later cycle."""
 Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -63,8 +61,10 @@ def run_cycle(
     run = stores.registry.start_run(start.id, experience.id, _tags(start))
     champion = stores.champion_folder(start.champion)
     history = load_history(champion) if champion else History()
-    quiet = [one for one in waiting_since(stores, history) if one != experience.id]
-    new = [*quiet, experience.id]
+    base = base_of(stores, start.champion, champion)
+    again = [one for one in history.learnt if one not in base.history.learnt]
+    before = [one for one in [*again, *waiting_since(stores, history)] if one != experience.id]
+    new = [*before, experience.id]
     rows_of, past = stores.experiences.rows_of, stores.registry.cycles()
     strangers = read_texts(config.evaluation.out_of_scope, stores.project.root)
 
@@ -75,12 +75,13 @@ def run_cycle(
     seen = look(config, stores, start, champion, step=step)
     waiting = [stores.experiences.get(one) for one in new]
     known = situation(
-        past,
+        in_line(past, line_of(start.champion, stores.registry.versions())),
         waiting_rows=sum(one.rows["train"] for one in waiting),
         first=champion is None,
         now=datetime.now(UTC),
         budget_days=config.decide.budget_days,
         asked=asked and experience.id not in history.learnt,
+        forgotten=history.traces,
         testable=bool(history.learnt) or any(one.rows["test"] for one in waiting),
     )
     decision = do(decide)(config, validation, seen, known)
@@ -88,9 +89,9 @@ def run_cycle(
     if decision.action == "learn":
         training = do(train)(
             config.at(decision.rung),
-            champion=champion,
+            champion=base.folder,
             new=new,
-            past=history.learnt,
+            past=base.history.learnt,
             rows_of=rows_of,
             folder=journal.folder / "challenger",
         )
@@ -107,7 +108,7 @@ def run_cycle(
             config,
             challenger=Path(training.challenger),
             champion=champion,
-            experiences=[*history.learnt, *new],
+            experiences=[*base.history.learnt, *new],
             matrix=history.matrix,
             rows_of=rows_of,
             folder=journal.folder,
@@ -120,8 +121,8 @@ def run_cycle(
             stores,
             cycle=start.id,
             run=run,
-            champion=champion,
-            parent=start.champion,
+            champion=base.folder,
+            parent=base.version,
             data_version=start.data_version,
             training=training,
             evaluation=evaluation,
@@ -202,6 +203,8 @@ def learn(
     with project.lock(wait):
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
+        forget.finish(config, stores)
+        stores.data.bring()
         read_source(config, stores, settle=settle)
         stores.data.commit()
         cycles = []
@@ -250,39 +253,6 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
     stores.remember_finished(cycle.experience.id)
     journal.close()
     return cycle
-
-
-def due(stores: Stores, *, again: str | None = None) -> list[Experience]:
-    """Return the experiences that no cycle has looked at, oldest first.
-
-    Raises:
-        InputError: ``again`` names no experience.
-    """
-    everything = {one.id: one for one in stores.experiences.all()}
-    if again is not None:
-        if again not in everything:
-            raise InputError(f"no experience '{again}'; there are: {', '.join(everything) or 'none'}")
-        return [everything[again]]
-    done = {cycle.experience.id for cycle in stores.registry.cycles()}
-    return [one for name, one in everything.items() if name not in done]
-
-
-def waiting_since(stores: Stores, history: History) -> list[str]:
-    """Return the experiences that the champion has not learnt, though nothing speaks against them.
-
-    They were found unchanged; or the version that learnt them waits for a person's word, or stands beside the champion:
-    whoever comes after it learns them along, so that they are not lost when it is passed over.
-    """
-    last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
-    left = [
-        (name, cycle.promotion)
-        for name, cycle in sorted(last.items())
-        if cycle.verdict in OPEN and name not in history.learnt
-    ]
-    if not any(promotion for _, promotion in left):
-        return [name for name, _ in left]
-    said_no = rejected(stores.ledger.entries(stores.registry.model))
-    return [name for name, promotion in left if promotion is None or promotion.version not in said_no]
 
 
 def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:

@@ -105,8 +105,8 @@ def exists(registry: Registry, version: str) -> bool:
 
 
 def passed(versions: Sequence[VersionInfo]) -> list[str]:
-    """Return the versions that passed their gates."""
-    return [one.version for one in versions if one.tags.get(GATES) == "passed"]
+    """Return the versions that passed their gates and have not been withdrawn since."""
+    return [one.version for one in versions if one.tags.get(GATES) == "passed" and one.withdrawn is None]
 
 
 def digest_of(versions: Sequence[VersionInfo], version: str | None) -> str | None:

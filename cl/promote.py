@@ -151,9 +151,15 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     if wanted is None:
         raise InputError(f"'{model}' has no earlier champion to go back to")
     by_hand = standing.overridden(entries)
-    able = [one.version for one in versions if one.version in by_hand or one.version in passed(versions)]
+    able = [
+        one.version
+        for one in versions
+        if one.version in passed(versions) or (one.version in by_hand and one.withdrawn is None)
+    ]
     if wanted not in able:
         known = ", ".join(able) or "none"
+        if withdrawn := next((one.withdrawn for one in versions if one.version == wanted), None):
+            raise InputError(f"version {wanted} of '{model}' cannot serve again: {withdrawn}; there are: {known}")
         raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
     if wanted == champion:
         raise InputError(f"version {wanted} of '{model}' is the champion already")

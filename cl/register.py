@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from cl.config import Config
 from cl.detectors import Snapshot
@@ -35,11 +37,14 @@ def register(
     training: Training,
     evaluation: Evaluation,
     gates: GateReport,
+    traces: Sequence[str] = (),
 ) -> Registration:
     """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
 
-    A version that this cycle has registered before is returned as it is, so the step may be repeated. Where a smoke
-    test follows, a version that passed its gates is ``pending`` until that is over, and can not be promoted.
+    ``champion`` and ``parent`` are what it was trained from; ``traces`` are experiences that lost rows which its
+    weights have learnt from. A version that this cycle has registered before is returned as it is, so the step may be
+    repeated. Where a smoke test follows, a version that passed its gates is ``pending`` until that is over, and can not
+    be promoted.
     """
     folder = Path(training.challenger)
     past = load_history(champion) if champion else History()
@@ -57,18 +62,19 @@ def register(
             data_version=data_version,
             data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
             config=config.recorded,
+            config_digest=config.digest,
+            traces=list(traces),
             seed=config.seed,
-            git_commit=_git_commit(stores.project.root),
-            packages={
-                **{name: package_version(name) for name in PACKAGES},
-                "python": platform.python_version(),
-            },
+            git_commit=git_commit(stores.project.root),
+            packages=packages_here(),
+            machine=machine_here(),
         )
         save_history(history, folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
+    stores.registry.log_record(run, folder)
     version = stores.registry.log_version(
         run,
         folder,
@@ -76,7 +82,7 @@ def register(
             "cl.cycle_id": cycle,
             "cl.gates": _standing(config, gates),
             "cl.gates_digest": sha256(folder / "gates.json"),
-            "cl.experience": training.experiences[-1],
+            "cl.experience": learnt[-1],
             "cl.parent": parent or "",
             "cl.data_version": data_version,
         },
@@ -119,7 +125,23 @@ def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str
     return snapshot(load_learner(folder), held_out.reset_index(drop=True))
 
 
-def _git_commit(root: Path) -> str | None:
+def git_commit(root: Path) -> str | None:
     """Return the commit of the repository that the project lies in, if it lies in one."""
     found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
+
+
+def packages_here() -> dict[str, str]:
+    """Return the versions of what computes here."""
+    return {**{name: package_version(name) for name in PACKAGES}, "python": platform.python_version()}
+
+
+def machine_here() -> dict[str, str]:
+    """Return what kind of machine computes here, as far as the bits of a result may depend on it."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "system": platform.system(),
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+    }

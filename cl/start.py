@@ -40,19 +40,30 @@ def begin(config: Config, stores: Stores, experience: Experience) -> Start:
     """
     data_version = stores.data.commit()
     champion = stores.ledger.champion(stores.registry.model)
-    folders = sorted(journals(stores).glob("*"))
-    ended = {cycle.id for cycle in stores.registry.cycles()} if folders else set()
-    for folder in folders:
-        journal = Journal(folder)
-        start = journal.read("start", Start)
-        promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
-        fits = start is not None and start.config_digest == config.digest and (start.champion == champion or promoted)
-        if start is None or not fits or start.id in ended:
-            journal.close()
-        elif start.experience == experience.id:
+    going = fitting(config, stores)
+    for folder in journals(stores).glob("*"):
+        if folder.name not in going:
+            Journal(folder).close()
+    for start in going.values():
+        if start.experience == experience.id:
             log.info("going on with cycle %s", start.id)
             return start
     return _new_start(config, experience, champion, data_version, stores)
+
+
+def fitting(config: Config, stores: Stores) -> dict[str, Start]:
+    """Return the starts of cycles that have not ended and can be gone on with, by the names of their journals."""
+    champion, found = stores.ledger.champion(stores.registry.model), {}
+    folders = sorted(journals(stores).glob("*"))
+    ended = {cycle.id for cycle in stores.registry.cycles()} if folders else set()
+    for folder in folders:
+        start = Journal(folder).read("start", Start)
+        if start is None or start.config_digest != config.digest or start.id in ended:
+            continue
+        promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
+        if start.champion == champion or promoted:
+            found[folder.name] = start
+    return found
 
 
 def _new_start(

@@ -59,7 +59,7 @@ def train(
         rows=rows,
         past=lambda: rows_of(past, "train"),
         rng=np.random.default_rng(seed),
-        validation=_validation_rows(rows_of, past + new, seed),
+        validation=validation_rows(rows_of, past + new, seed),
         known=len(start.known),
     )
     states = _without(load_states(champion) if champion else {}, start.merged)
@@ -137,7 +137,7 @@ def seed_for(seed: int, experiences: list[str]) -> int:
     return int.from_bytes(hashlib.sha256(named.encode()).digest()[:4], "big")
 
 
-def _validation_rows(rows_of: RowsOf, experiences: list[str], seed: int) -> pd.DataFrame:
+def validation_rows(rows_of: RowsOf, experiences: list[str], seed: int) -> pd.DataFrame:
     """Return validation rows of everything learnt so far: the new alone would reward forgetting."""
     rows = rows_of(experiences, "validation")
     return rows.sample(VALIDATION_ROWS, random_state=seed % 2**31) if len(rows) > VALIDATION_ROWS else rows

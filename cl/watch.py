@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cl import config as configuration
+from cl import forget
 from cl.asking import Look, asking
 from cl.config import Config
-from cl.lifecycle import Step, due, look, read_source
+from cl.lifecycle import Step, look, read_source
 from cl.records import Experience
 from cl.repair import repair
 from cl.start import begin
@@ -13,6 +14,7 @@ from cl.stores.connect import Stores, connect
 from cl.stores.journal import plainly
 from cl.stores.local import Project
 from cl.training.feature_cache import kept_in
+from cl.waiting import due
 
 
 def watch(project: Project, *, step: Step = plainly) -> list[Look]:
@@ -27,6 +29,8 @@ def watch(project: Project, *, step: Step = plainly) -> list[Look]:
     with project.lock():
         stores.registry.initialise()
         repair(stores.registry, stores.ledger)
+        forget.finish(config, stores)
+        stores.data.bring()
         read_source(config, stores, settle=config.triggers.settle_seconds)
         with kept_in(project.work / "features.sqlite"):  # the cycle that follows need not ask the encoder again
             return [look_at(config, stores, one, step=step) for one in due(stores)]

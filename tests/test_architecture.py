@@ -13,14 +13,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_triggers",
-        "cl.cli_stores",
-        "cl.commands", "cl.scaffold", "cl.sample",
+        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_versions",
+        "cl.cli_stores", "cl.cli_triggers", "cl.commands", "cl.scaffold", "cl.sample",
     },
-    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer"},
+    {
+        "cl.lifecycle", "cl.start", "cl.waiting", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer",
+        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect",
+    },
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
-        "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving",
+        "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving", "cl.lineage",
+        "cl.export",
     },
     {"cl.measures", "cl.moves"},
     {
@@ -31,8 +34,8 @@ LAYERS = [
     {"cl.config"},
     {"cl.settings"},
     {
-        "cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors", "cl.chain",
-        "cl.standing",
+        "cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors", "cl.where",
+        "cl.chain", "cl.standing",
     },
     {"cl.records", "cl.errors", "cl.options", "cl.redact"},
 ]  # fmt: skip
@@ -51,7 +54,13 @@ ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
     ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
+    ("cl.lifecycle", "cl.waiting"),
+    ("cl.watch", "cl.waiting"),
     ("cl.promote", "cl.approve"),  # a version that passed may have to wait for a person
+    ("cl.lifecycle", "cl.forget"),  # what a removal that was killed has begun is finished first
+    ("cl.watch", "cl.forget"),
+    ("cl.forget", "cl.unlearn"),
+    ("cl.collect", "cl.start"),  # which journals are of no use any more
     ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
     ("cl.watch", "cl.start"),
     ("cl.cli", "cl.scaffold"),
@@ -62,12 +71,14 @@ ALLOWED = [
     ("cl.cli", "cl.cli_gates"),
     ("cl.cli", "cl.cli_triggers"),
     ("cl.cli", "cl.cli_stores"),
+    ("cl.cli", "cl.cli_versions"),
     ("cl.cli_rows", "cl.commands"),
     ("cl.cli_champion", "cl.commands"),
     ("cl.cli_audit", "cl.commands"),
     ("cl.cli_gates", "cl.commands"),
     ("cl.cli_triggers", "cl.commands"),
     ("cl.cli_stores", "cl.commands"),
+    ("cl.cli_versions", "cl.commands"),
     ("cl.commands", "cl.scaffold"),
     ("cl.commands", "cl.sample"),
     ("cl.commands", "flows"),  # cl run is the flow

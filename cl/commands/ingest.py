@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl import plugins
+from cl import forget, plugins
 from cl.commands.opening import opened
 from cl.errors import InputError
 from cl.ingest import ingest
@@ -28,7 +28,9 @@ def ingest_path(folder: Path, path: str) -> list[Experience]:
             "sources", {"name": "files", "path": str(Path(path).absolute()), "only": at.config.data.only}
         )
     with at.project.lock():
+        forget.finish(at.config, at.stores)
         at.stores.data.initialise()
+        at.stores.data.bring()
         experiences = ingest(at.config, at.project, source)
         at.stores.data.commit()
     return experiences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cl import forget
 from cl.commands.opening import opened
 from cl.errors import InputError
 from cl.ingest import ingest
@@ -30,7 +31,9 @@ def label_path(folder: Path, path: str) -> list[Experience]:
         input="tokens" if tokens else "text",
     )
     with at.project.lock():
+        forget.finish(at.config, at.stores)
         at.stores.data.initialise()
+        at.stores.data.bring()
         experiences = ingest(canonical(at.config), at.project, source)
         at.stores.data.commit()
     return experiences

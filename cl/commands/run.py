@@ -19,7 +19,7 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
         PerennialError: a stage failed.
     """
     at = opened(folder)
-    if again is None and at.config.data.source is None:
+    if again is None and at.config.data.source is None and at.stores.data.is_here():
         finished = at.stores.finished()
         if all(one.id in finished for one in at.stores.experiences.all()):
             return []

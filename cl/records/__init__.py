@@ -5,12 +5,23 @@ from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, 
 from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.record import Record
-from cl.records.registry import Action, Alias, Breach, LedgerEntry, Promotion, Registration, VersionInfo
+from cl.records.registry import (
+    WITHDRAWN,
+    Action,
+    Alias,
+    Breach,
+    LedgerEntry,
+    Promotion,
+    Registration,
+    Unlearning,
+    VersionInfo,
+)
 from cl.records.verdicts import GateReport, Verdict
 
 __all__ = [
     "SPLITS",
     "TYPE_OF_KIND",
+    "WITHDRAWN",
     "Action",
     "Alias",
     "Breach",
@@ -31,6 +42,7 @@ __all__ = [
     "Registration",
     "Score",
     "Training",
+    "Unlearning",
     "Validation",
     "Verdict",
     "VersionInfo",

@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class Experience(Record):
-    """One batch of the stream as it was written: immutable once ingested."""
+    """One batch of the stream as it was written: immutable once ingested, but for rows that must be forgotten."""
 
     id: str = Field(description="Sortable: its place in the stream and its name, such as 0003-month-3")
     name: str
@@ -23,6 +23,7 @@ class Experience(Record):
     quarantined: dict[str, int] = Field(default_factory=dict, description="Reason -> rows set aside")
     duplicates: int = Field(default=0, description="Rows that stood twice in this batch")
     seen: int = Field(default=0, description="Rows that an earlier experience already held")
+    forgotten: int = Field(default=0, description="Rows that were removed later, by `cl forget`")
     digest: str = Field(description="SHA-256 over its Parquet files")
 
     @property

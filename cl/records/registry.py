@@ -23,6 +23,8 @@ Action = Literal[
     "reject",  # a person's word
     "alias_moved",  # found on another version than the ledger says
 ]
+WITHDRAWN = "cl.withdrawn"
+"""Tag of a version whose files were removed, or that holds rows which had to be forgotten."""
 
 
 class Registration(Record):
@@ -53,6 +55,11 @@ class VersionInfo(Record):
     tags: dict[str, str]
     aliases: list[str]
 
+    @property
+    def withdrawn(self) -> str | None:
+        """Why it can never serve again, though it may have passed its gates; None: it can."""
+        return self.tags.get(WITHDRAWN)
+
 
 class LedgerEntry(Record):
     """One entry of the ledger: who, when, from, to, why, on which verdict, and the hash of the entry before."""
@@ -77,3 +84,11 @@ class Breach(Record):
 
     sequence: int
     why: str
+
+
+class Unlearning(Record):
+    """What became of the model when rows were forgotten."""
+
+    version: str | None = Field(default=None, description="The new champion; None: it had learnt none of the rows")
+    exact: bool = Field(default=True, description="Whether no weight of the champion has learnt from the rows")
+    withdrawn: list[str] = Field(default_factory=list, description="Versions that hold the rows and cannot serve again")

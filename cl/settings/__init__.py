@@ -7,6 +7,7 @@ from cl.settings.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.settings.gates import GatePolicy
 from cl.settings.model import Control, Model, Rung, TrainingSettings
 from cl.settings.promotion import PromotionSettings
+from cl.settings.registry import RegistrySettings
 from cl.settings.section import PluginSpec, Section, check_plugin
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
@@ -27,6 +28,7 @@ __all__ = [
     "Period",
     "PluginSpec",
     "PromotionSettings",
+    "RegistrySettings",
     "Robustness",
     "Rung",
     "Section",

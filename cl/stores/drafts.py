@@ -163,9 +163,9 @@ def publish(
         source=origin,
         ingested_at=datetime.now(UTC),
         rows=rows,
-        labels=_labels(draft),
+        labels=labels_in(draft),
         quarantined=dict(sorted(quarantined.items())),
-        digest=_digest(draft),
+        digest=digest_of(draft),
         **counts,
     )
     write_text(draft / "experience.json", experience.model_dump_json(indent=1))
@@ -205,7 +205,7 @@ def _write_quarantine(staged: Staged, fates: np.ndarray, reasons: Mapping[int, s
     return +found
 
 
-def _labels(draft: Path) -> dict[str, int]:
+def labels_in(draft: Path) -> dict[str, int]:
     """Count the rows of each label, or the rows that hold each entity type."""
     count: Counter[str] = Counter()
     for split in SPLITS:
@@ -223,7 +223,8 @@ def _entity_types(tags: list[str]) -> set[str]:
     return {tag[2:] for tag in tags if tag != "O"}
 
 
-def _digest(folder: Path) -> str:
+def digest_of(folder: Path) -> str:
+    """Return one hash over the Parquet files of an experience."""
     files = "".join(f"{split} {sha256(folder / f'{split}.parquet')}\n" for split in SPLITS)
     return hashlib.sha256(files.encode()).hexdigest()
 

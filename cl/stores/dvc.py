@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import contextlib
 import io
+import json
 import logging
 import os
 import re
@@ -75,10 +76,11 @@ class DataVersions:
         self.initialise()
         self.project.data.mkdir(exist_ok=True)
         self._with_repo(lambda repo: (repo.add(str(self.project.data)), repo.push(targets=[str(self._file)])))
-        _pending(self.project).unlink(missing_ok=True)
         version = self.current()
         if version is None:
             raise StoreError(f"{self._file}: DVC did not write it")
+        self._note(version)
+        _pending(self.project).unlink(missing_ok=True)
         log.info("data/ is at version %s", version)
         return version
 
@@ -94,6 +96,34 @@ class DataVersions:
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError):
             raise StoreError(f"{self._file}: is damaged; remove it, and data/ is versioned anew") from None
+
+    def is_here(self) -> bool:
+        """Tell whether data/ on this machine is the version that data.dvc names."""
+        wanted = self.current()
+        if wanted is None:
+            return True
+        if not self._here.exists():  # versioned here before this was noted down, or a fresh clone
+            return self.project.experiences.is_dir()
+        return self.project.data.is_dir() and self._here.read_text(encoding="utf-8") == wanted
+
+    def bring(self) -> None:
+        """Make data/ what data.dvc says, from the remote: after a clone, or when git has brought a newer data.dvc.
+
+        Raises:
+            StoreError: data/ holds experiences that data.dvc does not know, or the version cannot be had.
+        """
+        wanted = self.current()
+        if wanted is None or self.is_here():
+            return
+        if _pending(self.project).exists():
+            raise StoreError(
+                f"{self._file}: names another version now, and {self.project.data} holds experiences that it does not "
+                "know; bring the old data.dvc back, `cl run`, and then ingest here what the other machine has not"
+            )
+        try:
+            self.restore(self._file.read_text(encoding="utf-8"))
+        except StoreError as error:
+            raise StoreError(f"{error}; `dvc push` on the machine that has version {wanted}") from None
 
     def is_clean(self) -> bool:
         """Tell whether every experience under data/ is in the last version."""
@@ -118,6 +148,33 @@ class DataVersions:
         except StoreError:
             self._go_back(before)
             raise
+        self._note(str(self.current()))
+
+    def replaced(self, before: str, after: str) -> list[str]:
+        """Return the objects of one version that another does not hold: the files that were changed, and its listing.
+
+        Raises:
+            StoreError: DVC's cache does not have a version.
+        """
+        old, new = self._with_repo(lambda repo: [_listing(repo, version) for version in (before, after)])
+        return sorted({before, *old} - {after, *new})
+
+    def erase(self, objects: list[str], *, remote: bool) -> None:
+        """Remove objects from DVC's cache on this machine, and from the remote as well: no version has them then.
+
+        A remote inside the project is on this machine, and counts as its cache does.
+
+        Raises:
+            StoreError: the cache or the remote refuses.
+        """
+
+        def erased(repo: Repo) -> None:
+            far = [repo.cloud.get_remote_odb(REMOTE)] if remote or self._is_inside else []
+            for store in [repo.cache.local, *far]:
+                for one in filter(store.exists, objects):
+                    store.delete(one)
+
+        self._with_repo(erased)
 
     def _go_back(self, before: str | None) -> None:
         """Undo a restore that failed: DVC may have emptied data/ already, and its cache still has the rows."""
@@ -126,6 +183,14 @@ class DataVersions:
             return
         write_text(self._file, before)
         self._with_repo(lambda repo: repo.checkout(targets=[str(self._file)], force=True))
+
+    @property
+    def _here(self) -> Path:
+        return self.project.work / "data-version"
+
+    def _note(self, version: str) -> None:
+        """Note which version data/ is at on this machine: data.dvc may come with git, data/ does not."""
+        write_text(self._here, version)
 
     @property
     def _file(self) -> Path:
@@ -148,8 +213,11 @@ class DataVersions:
             write_text(path, text.getvalue())
 
     def _url(self, beside: Path) -> str:
-        inside = "://" not in self.remote and Path(self.remote).is_relative_to(self.project.root)
-        return os.path.relpath(self.remote, beside) if inside else self.remote
+        return os.path.relpath(self.remote, beside) if self._is_inside else self.remote
+
+    @property
+    def _is_inside(self) -> bool:
+        return "://" not in self.remote and Path(self.remote).is_relative_to(self.project.root)
 
     def _with_repo(self, do: Callable[[Repo], T]) -> T:
         """Call DVC, again and again while another DVC command holds its lock."""
@@ -189,6 +257,12 @@ def _quietly(root: Path) -> Iterator[None]:
         log.info("DVC: %s", told_traceback(error))
         told = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
         raise StoreError(f"{root}: DVC: {without_password(told)}") from None
+
+
+def _listing(repo: Repo, version: str) -> list[str]:
+    """Return the objects that a version of the folder is made of."""
+    entries = json.loads(Path(repo.cache.local.oid_to_path(version)).read_text(encoding="utf-8"))
+    return [one["md5"] for one in entries]
 
 
 def _pending(project: Project) -> Path:

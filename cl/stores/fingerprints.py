@@ -20,6 +20,7 @@ from cl.errors import StoreError
 from cl.records import SPLITS, Experience
 from cl.stores.experiences import Experiences
 from cl.stores.local import Project
+from cl.stores.tombstones import Removal, removals
 
 BETWEEN_WORDS = "\x1f"
 BETWEEN_COLUMNS = "\0"
@@ -40,6 +41,7 @@ class Known:
 
     ids: list[np.ndarray] = field(default_factory=list)
     contents: list[np.ndarray] = field(default_factory=list)
+    removed: list[Removal] = field(default_factory=list)
 
     def add(self, ids: np.ndarray, contents: np.ndarray) -> None:
         """Count rows among the known ones from now on."""
@@ -84,7 +86,7 @@ def hashes(texts: Iterable[str]) -> np.ndarray:
 
 def load_known(project: Project) -> Known:
     """Return the hashes of all rows of the stream; what this machine lacks is computed from data/ alone."""
-    known = Known()
+    known = Known(removed=removals(project))
     for experience in Experiences(project).all():
         remember(project, experience, known)
     return known

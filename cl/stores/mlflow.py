@@ -14,7 +14,8 @@ from cl.records import VersionInfo
 from cl.stores.admitted import check_wrapping
 from cl.stores.environment import requirements
 from cl.stores.local import check_manifest, place_sealed
-from cl.stores.mlflow_runs import CYCLE_ID, Runs, store_told
+from cl.stores.mlflow_files import VersionFiles
+from cl.stores.mlflow_runs import CYCLE_ID, store_told
 
 PYFUNC_MODEL = Path(__file__).parent.parent / "serving" / "pyfunc_model.py"
 SHARE = "cl.share"  # tag of a version
@@ -24,7 +25,7 @@ GATES, DIGEST, COMPARED = "cl.gates", "cl.gates_digest", "cl.parent"
 
 
 @dataclass(frozen=True)
-class Registry(Runs):
+class Registry(VersionFiles):
     """The versions of one model and their aliases, beside the runs that made them."""
 
     def champion(self) -> str | None:

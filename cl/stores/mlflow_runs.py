@@ -121,6 +121,12 @@ class Runs:
             self._client.set_terminated(run, "FINISHED")
             self._client.set_tag(run, VERDICT, cycle.verdict)
 
+    def correct_cycle(self, cycle: Cycle) -> None:
+        """Write the record of a finished cycle anew."""
+        assert cycle.run is not None
+        with store_told(self.tracking_uri):
+            self._client.log_text(cycle.run, cycle.model_dump_json(indent=1), "cycle.json")
+
     def cycles(self) -> list[Cycle]:
         """Return all finished cycles, oldest first; what a machine has brought once it does not ask for again."""
         with store_told(self.tracking_uri):

@@ -36,9 +36,14 @@ class History(Record):
     data_version: str = Field(default="", description="DVC's hash of data/ when it was trained")
     data_dvc: str = Field(default="", description="Text of data.dvc: with the DVC remote it brings the data back")
     config: dict[str, object] = Field(default_factory=dict)
+    config_digest: str = Field(default="", description="Hash of all that decides the outcome of a cycle")
+    traces: list[str] = Field(
+        default_factory=list, description="Experiences that lost rows which its weights have learnt from"
+    )
     seed: int = 0
     git_commit: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)
+    machine: dict[str, str] = Field(default_factory=dict, description="What computed it: bits may depend on it")
 
 
 def save_states(states: dict[str, State], folder: Path) -> None:

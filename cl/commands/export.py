@@ -1,0 +1,30 @@
+"""`cl export`: a version as a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cl.commands.opening import opened
+from cl.commands.versions import versions_of
+from cl.errors import InputError
+from cl.export import export, refuse_what_is_there
+
+
+def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:
+    """Write a version into a new or empty folder, and return what can load it.
+
+    Raises:
+        InputError: there is no such version, its files are gone, or the folder holds something.
+        IntegrityError: a file is not the one that was registered.
+    """
+    refuse_what_is_there(target)
+    versions = versions_of(opened(folder))
+    info, stores = versions.get(version), versions.at.stores
+    if info.withdrawn is not None:
+        raise InputError(f"version {version} of '{versions.at.config.name}' cannot be exported: {info.withdrawn}")
+    source = stores.champion_folder(version)
+    assert source is not None
+    loads = export(source, target, version=version, model=versions.at.config.name)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    return {"folder": str(target), "version": version, "bytes": size, "loads": loads}

@@ -1,0 +1,52 @@
+"""`cl lineage`: a version and its parents, back to the pretrained weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from cl.commands.opening import opened
+from cl.commands.versions import Versions, versions_of
+
+
+def lineage_of(folder: Path, version: str) -> dict[str, Any]:
+    """Return what a version was made of and from, and the same of each of its parents, youngest first.
+
+    Raises:
+        InputError: there is no such version.
+    """
+    versions = versions_of(opened(folder))
+    versions.get(version)
+    line = versions.line(version)
+    known = [one for one in line if one in versions.infos]
+    return {
+        "model": versions.at.config.name,
+        "versions": [_described(versions, one) for one in known],
+        "lost": [one for one in line if one not in versions.infos],
+        "base_model": versions.history(known[-1]).base_model,
+    }
+
+
+def _described(versions: Versions, version: str) -> dict[str, Any]:
+    info, history, cycle = versions.infos[version], versions.history(version), versions.cycle(version)
+    parent = history.parent
+    inherited = versions.history(parent).learnt if parent in versions.infos else []
+    digest = history.config_digest or hashlib.sha256(json.dumps(history.config, sort_keys=True).encode()).hexdigest()
+    return {
+        "version": version,
+        "created": info.created.isoformat(),
+        "parent": parent,
+        "aliases": info.aliases,
+        "cycle": history.cycle,
+        "verdict": cycle.verdict if cycle else "forgot",
+        "learnt": [one for one in history.learnt if one not in inherited],
+        "data_version": history.data_version,
+        "git_commit": history.git_commit,
+        "config_digest": digest,
+        "seed": history.seed,
+        "packages": history.packages,
+        "machine": history.machine,
+        "withdrawn": info.withdrawn,
+    }

@@ -1,0 +1,69 @@
+"""Where a version comes from: its parents, back to the pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cl.records import Cycle, VersionInfo
+from cl.stores.connect import Stores
+from cl.stores.mlflow import Registry
+from cl.training.version import History, load_history
+
+
+@dataclass(frozen=True)
+class Base:
+    """What an update is trained from: a version and its folder; None: the pretrained weights."""
+
+    version: str | None
+    folder: Path | None
+    history: History
+
+
+def line_of(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
+    """Return a version and its parents, youngest first; [] for None."""
+    parents: Mapping[str, str | None] = {one.version: one.tags.get("cl.parent") for one in versions}
+    line: list[str] = []
+    while version and version not in line:
+        line.append(version)
+        version = parents.get(version)
+    return line
+
+
+def in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
+    """Return the cycles without those whose version served once and is no parent of the one that serves now.
+
+    After a rollback a decision rests on what belongs to the restored version: neither the alarms that the bad version
+    answered, nor its training hours, nor its promotion count.
+    """
+    return [
+        one for one in cycles if one.promotion is None or not one.promotion.promoted or one.promotion.version in line
+    ]
+
+
+def history_of(registry: Registry, version: VersionInfo) -> History | None:
+    """Return where a version comes from, also when its files are gone; None where its run is gone, too."""
+    text = registry.record(version, "history.json")
+    return None if text is None else History.model_validate_json(text)
+
+
+def base_of(stores: Stores, champion: str | None, folder: Path | None) -> Base:
+    """Return what the next update is trained from: the champion, unless its weights must forget.
+
+    Weights that have learnt from rows which were forgotten keep traces of them, whatever is trained on top. Then it is
+    the last version that never learnt from those experiences, or the pretrained weights, and all that was learnt since
+    is learnt again, together.
+    """
+    history = load_history(folder) if folder else History()
+    if not history.traces:
+        return Base(champion, folder, history)
+    infos = {one.version: one for one in stores.registry.versions()}
+    for version in line_of(champion, list(infos.values())):
+        found = history_of(stores.registry, infos[version]) if version in infos else None
+        clean = found is not None and not found.traces and not set(found.learnt) & set(history.traces)
+        if clean and infos[version].withdrawn is None:
+            place = stores.champion_folder(version)
+            assert place is not None
+            return Base(version, place, load_history(place))
+    return Base(None, None, History())

@@ -1,0 +1,135 @@
+"""The stream goes on elsewhere, and after a rollback, as if nothing had been: the whole learner is in the registry."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cl import config
+from cl.commands.rollback import roll_back
+from cl.errors import StoreError
+from cl.lifecycle import learn, read_source
+from cl.stores.connect import connect
+from cl.stores.local import Project
+from cl.training.best_version import load_best
+from cl.training.version import load_history, load_reference
+from tests.conftest import made_sentences, tiny_project
+from tests.versions import assert_same_version
+
+LENIENT = [{"name": "floor", "min": 0.0}]
+
+
+def shop(folder: Path, tiny_model: Path, **changes: object) -> Project:
+    return tiny_project(folder, tiny_model, gates=LENIENT, **changes)
+
+
+def arrives(project: Project, name: str, labels: list[str], seed: int) -> None:
+    (project.root / "inbox").mkdir(exist_ok=True)
+    made_sentences(labels, 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
+
+
+def version(project: Project, number: str) -> Path:
+    folder = connect(project, config.load(project.config)).champion_folder(number)
+    assert folder is not None
+    return folder
+
+
+def assert_same_learner(one: Path, other: Path) -> None:
+    """Weights, labels, buffers and statistics to the bit; and what drift and gates go on from."""
+    assert_same_version(one, other)
+    first, second = load_reference(one), load_reference(other)
+    assert first.frame.equals(second.frame) and (first.embeddings == second.embeddings).all()
+    assert first.known_labels == second.known_labels
+    assert load_best(one).equals(load_best(other))
+    assert load_history(one).matrix == load_history(other).matrix
+    assert load_history(one).learnt == load_history(other).learnt
+
+
+def shared(folder: Path) -> dict[str, str]:
+    """Stores at absolute places; the ledger stays inside each project."""
+    return {
+        "tracking_uri": f"sqlite:///{folder}/mlflow.db",
+        "artifacts": str(folder / "artifacts"),
+        "dvc_remote": str(folder / "remote"),
+    }
+
+
+def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path, tiny_model) -> None:
+    ours = shop(tmp_path / "ours", tiny_model, stores=shared(tmp_path))
+    arrives(ours, "one", ["loan", "fee"], seed=1)
+    arrives(ours, "two", ["loan", "box"], seed=2)
+    assert [cycle.champion_after for cycle in learn(ours)] == ["1", "2"]
+
+    theirs = Project(tmp_path / "theirs")
+    theirs.root.mkdir()
+    for name in ("cl.yaml", "data.dvc"):
+        shutil.copy(ours.root / name, theirs.root / name)
+    # the registry as the first machine leaves it: each of the two then makes its own third version
+    left = shutil.copy(tmp_path / "mlflow.db", tmp_path / "left.db")
+
+    for project in (ours, theirs):
+        arrives(project, "three", ["loan", "shoe"], seed=3)
+    (here,) = learn(ours)
+    third = version(ours, "3")
+    shutil.copy(left, tmp_path / "mlflow.db")
+    (there,) = learn(theirs)
+    assert (here.champion_before, there.champion_before) == ("2", "2")
+    assert (here.experience.id, there.experience.id) == ("0003-three", "0003-three")
+    assert (here.champion_after, there.champion_after) == ("3", "3")
+    assert here.drift.findings == there.drift.findings and here.training.losses == there.training.losses
+    assert_same_learner(third, version(theirs, "3"))
+
+
+def test_a_data_dvc_that_came_with_git_brings_its_data(tmp_path, tiny_model) -> None:
+    ours = shop(tmp_path / "ours", tiny_model, stores=shared(tmp_path))
+    arrives(ours, "one", ["loan", "fee"], seed=1)
+    learn(ours)
+    theirs = Project(tmp_path / "theirs")
+    theirs.root.mkdir()
+    raw = yaml.safe_load(ours.config.read_text())
+    (theirs.root / "cl.yaml").write_text(yaml.safe_dump(raw))
+    (theirs.root / "inbox").mkdir()
+    shutil.copy(ours.root / "data.dvc", theirs.root / "data.dvc")
+    shutil.copy(ours.root / "inbox/one.csv", theirs.root / "inbox/one.csv")
+    assert learn(theirs) == [], "what the stream holds is no news, though this machine has never read it"
+
+    arrives(ours, "two", ["loan", "box"], seed=2)
+    learn(ours)
+    shutil.copy(ours.root / "data.dvc", theirs.root / "data.dvc")
+    assert learn(theirs) == []
+    assert sorted(one.name for one in theirs.experiences.iterdir()) == ["0001-one", "0002-two"]
+
+    (theirs.root / "data.dvc").write_text((theirs.root / "data.dvc").read_text().replace("md5: ", "md5: 00"))
+    with pytest.raises(StoreError, match="`dvc push` on the machine"):
+        learn(theirs)
+
+
+@pytest.mark.parametrize("strategy", [["replay", "ewc"], pytest.param("ranpac", marks=pytest.mark.slow)])
+def test_after_a_rollback_the_next_version_is_that_of_a_run_in_which_the_bad_one_never_was(
+    tmp_path, tiny_model, strategy
+) -> None:
+    strategy = {"name": "ranpac", "features": 64} if strategy == "ranpac" else strategy
+    both = [shop(tmp_path / name, tiny_model, strategy=strategy) for name in ("with-it", "without")]
+    with_it, without = both
+    for project in both:
+        arrives(project, "one", ["loan", "fee"], seed=1)
+        learn(project)
+        arrives(project, "two", ["loan", "box"], seed=2)
+    (bad,) = learn(with_it)
+    assert bad.champion_after == "2" and bad.training.labels_added == ["box"]
+    assert roll_back(with_it.root, None, why="bad").to_version == "1"
+
+    # the other project's second experience is ingested as well, so that ids and seeds are the same, and never learnt
+    settings = config.load(without.config)
+    read_source(settings, connect(without, settings))
+    for project in both:
+        arrives(project, "three", ["loan", "shoe"], seed=3)
+    (after,) = learn(with_it)
+    (never,) = learn(without, again="0003-three")
+    assert (after.champion_after, never.champion_after) == ("3", "2")
+    assert after.training.experiences == never.training.experiences == ["0003-three"]
+    assert after.training.labels_added == never.training.labels_added == ["shoe"]
+    assert_same_learner(version(with_it, "3"), version(without, "2"))
