@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from cl import config, forget
 from cl.cli import cl
+from cl.commands.champion import roll_back
 from cl.commands.forget import forget_rows
 from cl.commands.opening import Opened, opened
 from cl.commands.predict import predict_file
-from cl.commands.rollback import roll_back
 from cl.errors import InputError
 from cl.lifecycle import learn
 from cl.stores.local import Project

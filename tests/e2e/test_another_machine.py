@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cl import config
-from cl.commands.rollback import roll_back
+from cl.commands.champion import roll_back
 from cl.errors import StoreError
 from cl.lifecycle import learn, read_source
 from cl.stores.connect import connect
