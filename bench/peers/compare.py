@@ -28,7 +28,7 @@ from cl.training.pretrained import quietly
 
 OURS = {
     "replay": "replay={{name: replay, rows: 1500, ratio: 1, buffer: class_balanced}}",
-    "ewc": "ewc={{name: ewc, fisher: empirical, decay: 1.0, strength: {strength}}}",
+    "ewc": "ewc={{name: ewc, fisher: empirical, decay: 1.0, fisher_rows: 1500, strength: {strength}}}",
 }
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="python of the environment that has Avalanche")
     parser.add_argument("--strategy", action="append", choices=sorted(OURS), help="default: all")
     parser.add_argument("--first", type=int, help="experiences; default: all")
-    parser.add_argument("--strength", type=float, default=20_000, help="of EWC, on both sides")
+    parser.add_argument("--strength", type=float, default=200_000, help="of EWC, on both sides")
     parser.add_argument("--seed", action="append", type=int, help="default: the configuration's")
     given = parser.parse_args()
     config = configuration.load(given.config, NO_VALIDATION)
