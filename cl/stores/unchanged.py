@@ -33,6 +33,12 @@ def refuse_damaged(project: Project, before: str | None, after: str | None) -> N
             )
 
 
+def holds(project: Project, version: str) -> bool:
+    """Tell whether data/ has every file that a version lists; of one that the cache does not know: no."""
+    listed = _listed(project, version)
+    return bool(listed) and all((project.data / name).is_file() for name in listed)
+
+
 def _is_whole(path: Path) -> bool:
     project, id = Project(path.parents[3]), path.parent.name
     try:
