@@ -9,6 +9,7 @@
     │   └── UnknownPluginError      a name that no file in the folder answers to
     ├── RefusedError                exit code 3: a gate said no
     ├── BusyError                   another cycle holds this project
+    ├── DiskError                   the disk is full, or a file cannot be read or written
     ├── StoreError                  MLflow, DVC or the ledger did not do what it must
     │   ├── IntegrityError          a file's digest is not the one in its manifest
     │   └── ConflictError           the champion is no longer the one that was compared with
@@ -49,6 +50,10 @@ class RefusedError(PerennialError):
 
 class BusyError(PerennialError):
     """Another process is running a cycle on this project."""
+
+
+class DiskError(PerennialError):
+    """The disk is full, or the operating system refuses a file."""
 
 
 class StoreError(PerennialError):

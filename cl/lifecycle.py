@@ -25,7 +25,7 @@ from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
 from cl.repair import repair
 from cl.smoke import smoke
-from cl.start import Numbered, Start, begin, journals
+from cl.start import Numbered, Start, begin, close_unfit, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
 from cl.stores.local import Project
@@ -207,6 +207,7 @@ def learn(
         stores.data.bring()
         read_source(config, stores, settle=settle)
         stores.data.commit()
+        close_unfit(config, stores)  # a cycle that was killed as it ended is not due again
         cycles = []
         prune(features := project.work / "features.sqlite")
         with kept_in(features):  # drift, training and evaluation ask a frozen encoder once for each row

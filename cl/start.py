@@ -40,15 +40,20 @@ def begin(config: Config, stores: Stores, experience: Experience) -> Start:
     """
     data_version = stores.data.commit()
     champion = stores.ledger.champion(stores.registry.model)
-    going = fitting(config, stores)
-    for folder in journals(stores).glob("*"):
-        if folder.name not in going:
-            Journal(folder).close()
-    for start in going.values():
+    for start in close_unfit(config, stores).values():
         if start.experience == experience.id:
             log.info("going on with cycle %s", start.id)
             return start
     return _new_start(config, experience, champion, data_version, stores)
+
+
+def close_unfit(config: Config, stores: Stores) -> dict[str, Start]:
+    """Close the journals that no cycle will go on with, and return the starts of the others as `fitting` does."""
+    going = fitting(config, stores)
+    for folder in journals(stores).glob("*"):
+        if folder.name not in going:
+            Journal(folder).close()
+    return going
 
 
 def fitting(config: Config, stores: Stores) -> dict[str, Start]:

@@ -81,10 +81,15 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a two-layer BERT of width 32 and a word-piece tokenizer of a few words."""
+    return made_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def made_tiny_model(folder: Path) -> Path:
+    """Save a two-layer BERT with random weights, and its tokenizer, in a folder."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    folder = tmp_path_factory.mktemp("tiny")
+    folder.mkdir(exist_ok=True)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ly"]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
     torch.manual_seed(0)

@@ -224,7 +224,7 @@ def _entity_types(tags: list[str]) -> set[str]:
 
 
 def digest_of(folder: Path) -> str:
-    """Return one hash over the Parquet files of an experience."""
+    """Return the digest of an experience's rows as they lie in its folder."""
     files = "".join(f"{split} {sha256(folder / f'{split}.parquet')}\n" for split in SPLITS)
     return hashlib.sha256(files.encode()).hexdigest()
 

@@ -1,0 +1,113 @@
+"""Eight at once: cycles that want the same project, and promotions that want the same champion's place."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.faults.invariants import broken
+from tests.faults.prepared import Prepared
+from tests.faults.processes import Ended
+from tests.faults.trial import Trial, attempt
+
+MANY = 8
+CYCLES = f"{MANY} cycles at once"
+BOTH = f"{MANY} cycles and {MANY} promotions at once"
+WON = "won"
+
+
+def cycles(prepared: Prepared) -> Trial:
+    """Start eight runs at once: one works, the others say so."""
+
+    def inject() -> list[str]:
+        ends = [one.end() for one in [prepared.start("run", "--plain") for _ in range(MANY)]]
+        return [problem for one in ends for problem in _said_plainly(one, "another cycle is running here")]
+
+    return attempt(prepared, CYCLES, "cl run", inject)
+
+
+def cycles_and_promotions(prepared: Prepared) -> Trial:
+    """Start eight runs and eight promotions of versions that passed, as other machines would, without the lock."""
+
+    def inject() -> list[str]:
+        candidates = prepared.call(copies_of_champion, MANY)
+        go = prepared.scratch / "go"
+        with ThreadPoolExecutor(MANY) as pool:
+            promotions = [pool.submit(prepared.call, promote_version, one, str(go)) for one in candidates]
+            runs = [prepared.start("run", "--plain") for _ in range(MANY)]
+            time.sleep(1.0)
+            go.touch()
+            said = [one.result() for one in promotions]
+            ends = [one.end() for one in runs]
+        go.unlink()
+        wrong = [] if said.count(WON) else ["no promotion won"]
+        wrong += [f"a promotion said: {one}" for one in said if one != WON and "\n" in one]
+        return wrong + [problem for one in ends for problem in _said_plainly(one, "")]
+
+    return attempt(prepared, BOTH, "from other processes", inject, alike=_same_learner)
+
+
+def copies_of_champion(folder: Path, times: int) -> list[str]:
+    """Register the champion so many times more, each as a version that passed its gates; return the versions."""
+    from cl.commands.opening import opened
+
+    registry = opened(folder).stores.registry
+    (first,) = registry.versions()
+    source = registry._client.get_model_version(registry.model, first.version)
+    made = [
+        registry._client.create_model_version(
+            registry.model, source.source, run_id=first.run_id, tags={**first.tags, "cl.cycle_id": f"copy-{at}"}
+        )
+        for at in range(times)
+    ]
+    return [str(one.version) for one in made]
+
+
+def promote_version(folder: Path, version: str, go: str) -> str:
+    """Promote a version when the starting shot is heard, from whatever champion is there; return how that ended."""
+    from cl.commands.opening import opened
+    from cl.errors import PerennialError
+    from cl.promote import promote
+    from cl.records import Registration
+
+    stores = opened(folder).stores
+    while not Path(go).exists():
+        time.sleep(0.005)
+    try:
+        champion = stores.ledger.champion(stores.registry.model)
+        passed = Registration(version=version, passed=True)
+        promote(stores.registry, stores.ledger, passed, expected=champion, why="eight at once")
+    except PerennialError as error:
+        return str(error)
+    return WON
+
+
+def _same_learner(prepared: Prepared) -> list[str]:
+    """Return in what the champion differs from an undisturbed one: it has another number, and the same weights.
+
+    The champion that a cycle began with may have lost its place to a copy; then the cycle is made once more.
+    """
+    state, undisturbed = prepared.state(), prepared.undisturbed
+    found = broken(state, prepared.rows)
+    serving = next((version for version, aliases in state.versions.items() if "champion" in aliases), "none")
+    if serving != state.champions[-1]:
+        found.append(f"champion is {serving} by alias, {state.champions[-1]} by the ledger")
+    learnt = state.cycles[-1]
+    final = learnt["champions"][1]
+    if state.weights.get(final) != undisturbed.weights["2"]:
+        found.append(f"version {final} has other weights than an undisturbed one")
+    for what in ("losses", "matrix", "experience", "verdict"):
+        if learnt[what] != undisturbed.cycles[-1][what]:
+            found.append(f"{what}: {learnt[what]}")
+    for what in ("good", "quarantined", "drafts", "versioned", "open_moves", "journals"):
+        if getattr(state, what) != getattr(undisturbed, what):
+            found.append(f"{what} is not what it is undisturbed")
+    return found
+
+
+def _said_plainly(ended: Ended, reason: str) -> list[str]:
+    if ended.code == 0:
+        return []
+    plain = ended.code == 1 and ended.err.strip().splitlines()[-1:] != [] and "Traceback" not in ended.err
+    return [] if plain and reason in ended.err else [f"ended with {ended.code}: {ended.err[-400:]}"]

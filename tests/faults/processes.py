@@ -1,0 +1,129 @@
+"""The command line in processes that start in no time: forked from one that has imported everything, then left alone.
+
+A killed cycle is a whole process of its own, and a fresh one costs ten seconds of imports; a fork of a warm process
+costs none. The warm one has opened no store and run no model: nothing of it can leak into a child.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+WARM = get_context("forkserver")
+WARM.set_forkserver_preload(["tests.faults.imports"])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code (negative: the signal that killed it), its output, and how long it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was killed with SIGKILL."""
+        return self.code == -signal.SIGKILL
+
+    @property
+    def is_one_line(self) -> bool:
+        """Whether it said what went wrong as a user should read it: one line, no traceback."""
+        lines = self.err.strip().splitlines()
+        return len(lines) == 1 and lines[0].startswith("cl: ")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that works."""
+
+    process: BaseProcess
+    said: Path
+    started: float
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL, if it is still there."""
+        self.process.kill()
+
+    def end(self, seconds: float = 300.0) -> Ended:
+        """Wait until it ends, and say how."""
+        self.process.join(seconds)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+            raise TimeoutError(f"a process did not end within {seconds:g} s: {_read(self.said, 'err')}")
+        took = time.monotonic() - self.started
+        code = self.process.exitcode
+        assert code is not None
+        return Ended(code=code, out=_read(self.said, "out"), err=_read(self.said, "err"), seconds=took)
+
+
+def start(said: Path, before: Callable[[], Any], *arguments: str) -> Running:
+    """Start `cl` with some arguments in a warm process.
+
+    Args:
+        said: where its output goes; the folder is made.
+        before: called in the process before the command: what shall go wrong there. It must be picklable.
+        arguments: of the command line.
+    """
+    said.mkdir(parents=True, exist_ok=True)
+    process = WARM.Process(target=_command, args=(str(said), before, arguments))
+    started = time.monotonic()
+    process.start()
+    return Running(process, said, started)
+
+
+def nothing() -> None:
+    """Let nothing go wrong."""
+
+
+def call(said: Path, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns that is called in a warm process; both ends must be picklable."""
+    said.mkdir(parents=True, exist_ok=True)
+    here, there = WARM.Pipe(duplex=False)
+    process = WARM.Process(target=_called, args=(str(said), there, function, arguments))
+    process.start()
+    there.close()
+    try:
+        return here.recv()
+    except EOFError:
+        raise RuntimeError(f"{function.__name__} failed: {_read(said, 'err')}") from None
+    finally:
+        process.join()
+
+
+def _command(said: str, before: Callable[[], Any], arguments: tuple[str, ...]) -> None:
+    _redirect(Path(said))
+    sys.argv = ["cl", *arguments]
+    from cl.cli import main
+
+    before()
+    main()
+
+
+def _called(said: str, answer: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    _redirect(Path(said))
+    answer.send(function(*arguments))
+
+
+def _redirect(said: Path) -> None:
+    """Let all output go into files, that of libraries among it, as a shell would."""
+    for number, name in ((1, "out"), (2, "err")):
+        file = os.open(said / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  # it lives as long as the process
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+
+
+def _read(said: Path, name: str) -> str:
+    return (said / name).read_text(errors="replace") if (said / name).exists() else ""

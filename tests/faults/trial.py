@@ -1,0 +1,66 @@
+"""One fault, and what comes after it: the checks are the same whatever went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults.alias import watched
+from tests.faults.invariants import broken
+from tests.faults.prepared import Prepared
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A fault that was injected: what was wrong afterwards, and how many seconds the next run took to put it right."""
+
+    fault: str
+    where: str
+    wrong: list[str]
+    recovery: float
+
+    def __str__(self) -> str:
+        told = "; ".join(self.wrong) or "well"
+        return f"{self.fault}, {self.where}: {told} ({self.recovery:.1f} s)"
+
+
+def attempt(
+    prepared: Prepared,
+    fault: str,
+    where: str,
+    inject: Callable[[], list[str]],
+    mend: Callable[[], None] = lambda: None,
+    *,
+    alike: Callable[[Prepared], list[str]] = lambda prepared: prepared.unlike_undisturbed(),
+    damages: bool = False,
+) -> Trial:
+    """Inject a fault into a fresh copy of the project, check it, run once more, and compare with an undisturbed one.
+
+    Args:
+        prepared: the project.
+        fault: its line in the table.
+        where: which of its kind.
+        inject: runs what goes wrong, and returns what was wrong about how it went.
+        mend: takes away what a next run cannot be expected to cope with: a full disk has room again.
+        alike: returns in what the project differs in the end from an undisturbed one.
+        damages: the fault itself is that the champion's files are not whole.
+    """
+    prepared.put_back()
+    with watched(prepared.place / "mlflow" / "mlflow.db", prepared.artifacts) as seen:
+        wrong = inject()
+        mend()
+        if damages:
+            seen.clear()
+        wrong += _told(lambda: broken(prepared.state(), prepared.rows))
+        again = prepared.run()
+    if again.code != 0 or "Traceback" in again.err:
+        wrong.append(f"the next run ended with {again.code}: {again.err[-600:]}")
+    return Trial(fault, where, [*wrong, *_told(lambda: alike(prepared)), *seen], again.seconds)
+
+
+def _told(check: Callable[[], list[str]]) -> list[str]:
+    """Return what a check finds, or that it could not look."""
+    try:
+        return check()
+    except RuntimeError as error:
+        return [str(error)[-600:]]
