@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +13,12 @@ import pytest
 import yaml
 
 from cl.config import Config, parse
+from cl.promote import promote
+from cl.records import Registration
 from cl.scaffold import scaffold
+from cl.stores.ledger import Ledger
 from cl.stores.local import Project
+from cl.stores.mlflow import Registry
 from tests.postgres import Postgres, running_postgres
 
 os.environ.update(
@@ -163,3 +168,36 @@ def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> Project:
     project = scaffold(folder, yaml.safe_dump(raw))
     (project.root / "inbox").mkdir()
     return project
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one MLflow database for all tests that move aliases; each has a model and a ledger of its own."""
+    folder = tmp_path_factory.mktemp("store")
+    Registry(f"sqlite:///{folder}/m.db", str(folder), "first").initialise()
+    return folder
+
+
+@pytest.fixture
+def registry(store: Path, request: pytest.FixtureRequest) -> Registry:
+    """A model with four versions, of which the third failed its gates."""
+    name = re.sub("[^A-Za-z0-9_-]", "-", f"{request.module.__name__}-{request.node.name}")[-200:]
+    registry = Registry(f"sqlite:///{store}/m.db", str(store), name)
+    registry._client.create_registered_model(name)
+    for at, gates in enumerate(("passed", "passed", "failed", "passed"), start=1):
+        tags = {"cl.gates": gates, "cl.gates_digest": str(at) * 64, "cl.parent": "" if at == 1 else "1"}
+        registry._client.create_model_version(name, store.as_uri(), tags=tags)
+    return registry
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """A ledger without an entry."""
+    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def serve(registry: Registry, ledger: Ledger, *versions: str) -> None:
+    """Let versions that passed serve, one after the other."""
+    for version in versions:
+        passed = Registration(version=version, passed=True)
+        promote(registry, ledger, passed, expected=ledger.champion(registry.model), why="test")

@@ -1,50 +1,20 @@
 from __future__ import annotations
 
-import logging
-
 import pytest
 
-from cl.errors import ConflictError, InputError, StoreError
-from cl.moves import who
-from cl.promote import promote, rollback
-from cl.register import Registration
-from cl.repair import repair
+from cl import standing
+from cl.chain import breach
+from cl.errors import ConflictError, InputError, RefusedError, StoreError
+from cl.promote import promote, promote_by_hand, rollback, withdraw
+from cl.records import Registration
+from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import Registry
+from tests.conftest import serve
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """One database for all tests; each has a model and a ledger of its own."""
-    folder = tmp_path_factory.mktemp("store")
-    Registry(f"sqlite:///{folder}/m.db", str(folder), "first").initialise()
-    return folder
-
-
-@pytest.fixture
-def registry(store, request) -> Registry:
-    name = request.node.name[:200].replace("[", "-").replace("]", "")
-    registry = Registry(f"sqlite:///{store}/m.db", str(store), name)
-    registry._client.create_registered_model(name)
-    for gates in ("passed", "passed", "failed", "passed"):
-        registry._client.create_model_version(name, store.as_uri(), tags={"cl.gates": gates})
-    return registry
-
-
-@pytest.fixture
-def ledger(tmp_path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
-
-
-def serve(registry: Registry, ledger: Ledger, *versions: str) -> None:
-    for version in versions:
-        passed = Registration(version=version, passed=True)
-        promote(registry, ledger, passed, expected=ledger.champion(registry.model), why="test")
-
-
-def intend(registry: Registry, ledger: Ledger, to: str, actor: str | None = None) -> None:
-    expected = ledger.champion(registry.model)
-    ledger.intend(registry.model, "promote", expected=expected, to=to, why="", actor=actor or who())
+def versions_with(registry: Registry, tag: str) -> dict[str, str]:
+    return {one.version: one.tags[tag] for one in registry.versions() if tag in one.tags}
 
 
 def test_a_version_that_passed_becomes_champion_in_alias_and_ledger(registry, ledger) -> None:
@@ -106,29 +76,6 @@ def test_a_rollback_to_the_champion_is_refused(registry, ledger) -> None:
         rollback(registry, ledger, "1", why="")
 
 
-def test_a_move_killed_before_the_alias_is_abandoned(registry, ledger) -> None:
-    serve(registry, ledger, "1")
-    intend(registry, ledger, "2")
-    repair(registry, ledger)
-    assert registry.champion() == ledger.champion(registry.model) == "1"
-    assert [entry.state for entry in ledger.entries(registry.model)] == ["committed", "abandoned"]
-
-
-def test_a_move_killed_after_the_alias_is_completed(registry, ledger) -> None:
-    serve(registry, ledger, "1")
-    intend(registry, ledger, "2")
-    registry.set_alias("champion", "2")
-    repair(registry, ledger)
-    assert registry.champion() == ledger.champion(registry.model) == "2"
-
-
-def test_a_move_under_way_on_another_machine_is_left_alone(registry, ledger) -> None:
-    intend(registry, ledger, "1", actor="you@elsewhere")
-    with pytest.raises(ConflictError, match="you@elsewhere is moving"):
-        repair(registry, ledger)
-    assert ledger.open_intent(registry.model) is not None
-
-
 def test_a_move_that_is_settled_by_another_process_leaves_the_alias_with_the_ledger(registry, ledger) -> None:
     class Interrupted(Ledger):
         def commit(self, model, entry):
@@ -141,39 +88,102 @@ def test_a_move_that_is_settled_by_another_process_leaves_the_alias_with_the_led
     assert registry.champion() == ledger.champion(registry.model) == "1"
 
 
-def test_an_alias_moved_by_hand_goes_back_and_is_told(registry, ledger, caplog) -> None:
-    serve(registry, ledger, "1")
-    registry.set_alias("champion", "3")
-    with caplog.at_level(logging.WARNING):
-        repair(registry, ledger)
-    assert registry.champion() == "1" and "champion is 3 by alias, 1 by the ledger" in caplog.text
-
-
-def test_a_new_ledger_adopts_the_champion_of_an_older_registry(registry, ledger) -> None:
-    registry.set_alias("champion", "2")
-    repair(registry, ledger)
-    (entry,) = ledger.entries(registry.model)
-    assert (entry.action, entry.to_version, entry.state) == ("adopt", "2", "committed")
-
-
-def test_a_version_that_failed_its_gates_is_not_adopted(registry, ledger) -> None:
-    registry.set_alias("champion", "3")
-    with pytest.raises(StoreError, match=r"not the tag cl\.gates=passed"):
-        repair(registry, ledger)
-    assert ledger.champion(registry.model) is None
-
-
-def test_a_deleted_champion_does_not_stand_in_the_way_of_a_rollback(registry, ledger, caplog) -> None:
+def test_an_entry_says_on_which_verdict_it_rests_and_the_registry_remembers_the_last(registry, ledger) -> None:
     serve(registry, ledger, "1", "2")
-    registry._client.delete_model_version(registry.model, "2")
-    repair(registry, ledger)
-    assert "was deleted" in caplog.text
-    assert rollback(registry, ledger, None, why="deleted").to_version == "1"
-    assert registry.champion() == "1"
+    entries = ledger.entries(registry.model)
+    assert [one.verdict_digest for one in entries] == ["1" * 64, "2" * 64]
+    assert registry.ledger_head() == (2, entries[1].hash) and breach(registry.model, entries) is None
 
 
-def test_repairing_what_is_whole_changes_nothing(registry, ledger) -> None:
+def test_a_person_promotes_what_passed_beside_the_present_champion(registry, ledger) -> None:
     serve(registry, ledger, "1")
-    before = ledger.entries(registry.model)
-    repair(registry, ledger)
-    assert ledger.entries(registry.model) == before and registry.champion() == "1"
+    entry = promote_by_hand(registry, ledger, "2", why="the month is over")
+    assert (entry.action, entry.from_version, entry.to_version, entry.why) == (
+        "promote", "1", "2", "the month is over",
+    )  # fmt: skip
+    assert registry.champion() == ledger.champion(registry.model) == "2"
+
+
+def test_a_version_that_failed_is_promoted_only_by_somebody_who_answers_for_it(registry, ledger) -> None:
+    serve(registry, ledger, "1")
+    with pytest.raises(RefusedError, match="version 3 did not pass its gates") as refused:
+        promote_by_hand(registry, ledger, "3", why="I like it")
+    assert refused.value.exit_code == 3
+    with pytest.raises(InputError, match="needs a reason: --why"):
+        promote_by_hand(registry, ledger, "3", why=" ", despite_gates=True)
+    assert registry.champion() == "1"
+    entry = promote_by_hand(registry, ledger, "3", why="I answer for it", despite_gates=True)
+    assert (entry.action, entry.to_version, entry.why) == ("override", "3", "I answer for it")
+    serve(registry, ledger, "4")
+    assert rollback(registry, ledger, None, why="").to_version == "3", "it has served, by a person's word"
+
+
+def test_a_version_that_was_compared_with_a_former_champion_is_not_promoted_by_hand(registry, ledger) -> None:
+    serve(registry, ledger, "1", "2")
+    with pytest.raises(ConflictError, match="compared version 4 with champion 1, and version 2 serves now"):
+        promote_by_hand(registry, ledger, "4", why="")
+    assert promote_by_hand(registry, ledger, "4", why="all the same", despite_gates=True).action == "override"
+
+
+@pytest.mark.parametrize(("version", "says"), [("9", "there are: 1, 2, 3, 4"), ("1", "is the champion already")])
+def test_what_cannot_be_promoted_is_told(registry, ledger, version, says) -> None:
+    serve(registry, ledger, "1")
+    with pytest.raises(InputError, match=says):
+        promote_by_hand(registry, ledger, version, why="")
+
+
+def test_a_shadow_becomes_a_canary_and_then_the_champion_and_serving_can_follow_by_alias_and_tag(
+    registry, ledger
+) -> None:
+    serve(registry, ledger, "1")
+    promote_by_hand(registry, ledger, "2", alias="shadow", share=1.0, why="look")
+    assert registry.aliases() == {"champion": "1", "shadow": "2"} and versions_with(registry, "cl.share") == {"2": "1"}
+    promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="try")
+    assert registry.aliases() == {"champion": "1", "canary": "2"}
+    assert versions_with(registry, "cl.share") == {"2": "0.1"}
+    with pytest.raises(InputError, match="is the canary already"):
+        promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="again")
+    promote_by_hand(registry, ledger, "2", alias="canary", share=0.5, why="more")
+    assert versions_with(registry, "cl.share") == {"2": "0.5"} and registry.champion() == "1"
+    promote_by_hand(registry, ledger, "2", why="well done")
+    assert registry.aliases() == {"champion": "2"} and versions_with(registry, "cl.share") == {}
+    entries = ledger.entries(registry.model)
+    assert [(one.alias, one.share) for one in entries[1:]] == [
+        ("shadow", 1.0), ("canary", 0.1), ("canary", 0.5), ("champion", None),
+    ]  # fmt: skip
+    assert standing.previous(entries) == "1"
+
+
+def test_a_canary_gives_its_place_to_another_and_can_be_withdrawn(registry, ledger) -> None:
+    serve(registry, ledger, "1")
+    with pytest.raises(InputError, match="has no canary to withdraw"):
+        withdraw(registry, ledger, "canary", why="")
+    for version, share in (("2", 0.1), ("4", 0.2)):
+        promote_by_hand(registry, ledger, version, alias="canary", share=share, why="")
+    assert versions_with(registry, "cl.share") == {"4": "0.2"}
+    entry = withdraw(registry, ledger, "canary", why="it errs")
+    assert (entry.action, entry.from_version, entry.to_version) == ("withdraw", "4", None)
+    assert registry.aliases() == {"champion": "1"} and versions_with(registry, "cl.share") == {}
+
+
+def test_a_cycle_can_make_a_canary_of_what_passed_and_the_first_version_serves(registry, ledger) -> None:
+    wanted = PromotionSettings(to="canary", share=0.2)
+    for version, expected in (("1", None), ("2", "1"), ("2", "1")):
+        passed = Registration(version=version, passed=True)
+        done = promote(registry, ledger, passed, expected=expected, why="", wanted=wanted)
+    assert (done.promoted, done.beside, done.share, done.champion_after) == (False, "canary", 0.2, "1")
+    assert registry.aliases() == {"champion": "1", "canary": "2"}
+    assert len(ledger.entries(registry.model)) == 2, "repeated, it writes nothing twice"
+
+
+def test_a_registry_that_refuses_leaves_the_champion_and_the_ledger_as_they_were(registry, ledger) -> None:
+    class Refusing(Registry):
+        def set_alias(self, alias, version):
+            raise StoreError("no")
+
+    serve(registry, ledger, "1")
+    with pytest.raises(StoreError):
+        serve(Refusing(registry.tracking_uri, registry.artifacts, registry.model), ledger, "2")
+    assert registry.champion() == ledger.champion(registry.model) == "1"
+    serve(registry, ledger, "4")
+    assert breach(registry.model, ledger.entries(registry.model), head=registry.ledger_head()) is None
