@@ -32,7 +32,8 @@ def judged(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) ->
     if policy.mode == "off":
         return GateReport(passed=True, verdicts=[], mode=policy.mode)
     gates: list[Gate] = [plugins.build("gates", spec) for spec in config.gates]
-    verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
+    among = max(1, sum(one.compares for one in gates)) if policy.correction == "gates" else 1
+    verdicts = [one.judge(evaluation, predictions, seed=config.seed, among=among) for one in gates]
     if policy.undecided == "block":
         verdicts = [one.model_copy(update={"passed": one.passed and not one.undecided}) for one in verdicts]
     passed = policy.mode == "dry_run" or all(verdict.passed for verdict in verdicts)

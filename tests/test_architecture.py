@@ -30,7 +30,7 @@ LAYERS = [
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
     },
-    {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
+    {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking", "cl.slices"},
     {"cl.config"},
     {"cl.settings"},
     {

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 class Gate(Plugin):
     """Base of all gates."""
 
-    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
+    @property
+    def compares(self) -> bool:
+        """Whether it tests on single rows: chance can make it refuse, and it shares the level with the others."""
+        return False
+
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int, among: int = 1) -> Verdict:
         """Return the verdict with what was measured, the bound, and why in words.
 
         Args:
@@ -26,5 +31,6 @@ class Gate(Plugin):
                 ``challenger_score``, ``champion``, ``champion_score`` (0 to 1 a row: right or wrong, or the
                 row's own score; champion columns are missing for a first version).
             seed: for gates that resample.
+            among: how many gates test on single rows; each then has that share of its level (Bonferroni).
         """
         raise NotImplementedError

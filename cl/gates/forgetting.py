@@ -32,19 +32,24 @@ class Forgetting(Gate):
     )
     resamples: int = Field(2_000, ge=100, description="Bootstrap samples")
 
-    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
+    @property
+    def compares(self) -> bool:
+        """A loss must be shown by single rows."""
+        return self.confidence > 0
+
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int, among: int = 1) -> Verdict:
         """Return the verdict, with the experience that lost most, of those whose loss is shown if there are any."""
         losses = {one: inf if isnan(lost) else lost for one, lost in evaluation.forgetting.items()}
         if not losses:
             return Verdict(gate=self.name, passed=True, bound=self.max, why="there is nothing to forget yet")
         beyond = [one for one, lost in losses.items() if lost > self.max + TIE]
-        shown = [one for one in beyond if self._is_shown(one, predictions, among=len(losses), seed=seed)]
+        shown = [one for one in beyond if self._is_shown(one, predictions, among=len(losses) * among, seed=seed)]
         worst = max(shown or losses, key=lambda one: losses[one])
         told = f"{_told(worst, evaluation.forgetting[worst])}, at most {100 * self.max:.1f} may be lost"
         undecided, needed = bool(beyond) and not shown, None
         if undecided:
             rows = _differences(worst, predictions)
-            needed = rows_to_decide(rows, (1 - self.confidence) / len(losses))
+            needed = rows_to_decide(rows, (1 - self.confidence) / (len(losses) * among))
             told += f"; its {len(rows)} rows are too few to call it a loss"
         return Verdict(
             gate=self.name,

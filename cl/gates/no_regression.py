@@ -36,7 +36,12 @@ class NoRegression(Gate):
     over: Literal["all", "each"] = Field("all", description="all: test rows together; each: every experience")
     burden: Literal["regression", "non_inferiority"] = Field("regression", description="What has to be shown")
 
-    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
+    @property
+    def compares(self) -> bool:
+        """A loss must be shown by single rows."""
+        return True
+
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int, among: int = 1) -> Verdict:
         """Return the verdict over all rows that both models answered, or on the worst experience."""
         if "champion_score" not in predictions or predictions["champion_score"].isna().all():
             why = "first version: there is no champion to compare with"
@@ -44,7 +49,9 @@ class NoRegression(Gate):
         rows = predictions.dropna(subset=["champion_score"])
         loss = rows["challenger_score"].fillna(0.0).astype(float) - rows["champion_score"].astype(float)
         groups = {"": loss} if self.over == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
-        found = [self._compare(name, one.to_numpy(), groups=len(groups), seed=seed) for name, one in groups.items()]
+        found = [
+            self._compare(name, one.to_numpy(), groups=len(groups) * among, seed=seed) for name, one in groups.items()
+        ]
         worst = min(found, key=lambda one: (one.passed, one.measured))
         return Verdict(
             gate=self.name,

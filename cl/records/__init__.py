@@ -2,7 +2,7 @@
 
 from cl.records.cycle import Cycle
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
-from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
+from cl.records.evaluation import NUMBERS, Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.record import Record
 from cl.records.registry import (
@@ -16,9 +16,10 @@ from cl.records.registry import (
     Unlearning,
     VersionInfo,
 )
-from cl.records.verdicts import GateReport, Verdict
+from cl.records.verdicts import GateReport, GroupVerdict, Verdict
 
 __all__ = [
+    "NUMBERS",
     "SPLITS",
     "TYPE_OF_KIND",
     "WITHDRAWN",
@@ -35,6 +36,7 @@ __all__ = [
     "Experience",
     "Finding",
     "GateReport",
+    "GroupVerdict",
     "LedgerEntry",
     "Moved",
     "Promotion",

@@ -9,6 +9,19 @@ from pydantic import Field
 from cl.records.record import Record
 
 
+class GroupVerdict(Record):
+    """What a gate says of one group of rows: an experience, a class, a slice; '' is all of them."""
+
+    group: str
+    verdict: Literal["pass", "fail", "undecided"]
+    measured: float | None = None
+    bound: float | None = None
+    p_value: float | None = Field(default=None, description="Chance of such a loss if there is none; not corrected")
+    rows: int | None = None
+    rows_needed: int | None = None
+    why: str
+
+
 class Verdict(Record):
     """What one gate says: pass, fail, or that the rows are too few to decide."""
 
@@ -18,7 +31,10 @@ class Verdict(Record):
     rows_needed: int | None = Field(default=None, description="Rows that would decide, if what was measured held")
     measured: float | None = None
     bound: float | None = None
+    p_value: float | None = Field(default=None, description="Chance of such a loss if there is none; not corrected")
+    rows: int | None = None
     why: str
+    groups: list[GroupVerdict] = Field(default_factory=list, description="Every group, where there are several")
 
 
 class GateReport(Record):

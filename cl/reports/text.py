@@ -7,6 +7,8 @@ from typing import Any
 from cl.records import Cycle
 from cl.reports.ledger_text import beside_line, waiting_line
 
+GROUPS = 20
+"""Groups that a gate refuses, shown at most."""
 HEADER = (
     f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'accuracy':>9}{'forgotten':>11}"
     f"  {'verdict':<10}{'champion':>8}{'seconds':>9}"
@@ -51,6 +53,7 @@ def gate_lines(found: dict[str, Any]) -> list[str]:
         word = "FAIL" if not one["passed"] else "undecided" if one["undecided"] else "pass"
         more = f"; about {one['rows_needed']} rows like these would decide" if one["rows_needed"] else ""
         lines.append(f"{word:<11}{one['gate']:<24}{one['why']}{more}")
+        lines += [f"{'':<11}  {group['why']}" for group in one["groups"] if group["verdict"] == "fail"][:GROUPS]
     if found["measured"]:
         lines += ["", f"{'measured':<35}{'champion':>12}{'challenger':>12}"]
     for one in found["measured"]:

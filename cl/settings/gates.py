@@ -18,3 +18,8 @@ class GatePolicy(Section):
     undecided: Literal["pass", "block"] = Field(
         "pass", description="A gate whose rows are too few to decide passes, or blocks"
     )
+    correction: Literal["gates", "none"] = Field(
+        "gates",
+        description="gates: those that test on single rows share one level, so that together they refuse an equal "
+        "challenger no more often than one would; none: each has its own",
+    )
