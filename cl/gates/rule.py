@@ -52,9 +52,7 @@ class Rule(Gate):
     """
 
     of: str = Field("score", description="What is judged: score, brier, forgetting, or a number of the evaluation")
-    on: On = Field(
-        "all", description="all, each_experience, each_class, or {column|length|query|function: ...}"
-    )
+    over: On = Field("all", description="all, each_experience, each_class, or {column|length|query|function: ...}")
     min: float | None = Field(None, description="The least that is accepted")
     max: float | None = Field(None, description="The most that is accepted")
     relative: Relative | None = Field(None, description="Beside the champion: {margin, confidence}")
@@ -68,10 +66,10 @@ class Rule(Gate):
             raise ValueError("asks for nothing; set min, max, relative or falls")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        if self.falls is not None and (self.of, self.on) not in (("score", "all"), ("score", "each_experience")):
+        if self.falls is not None and (self.of, self.over) not in (("score", "all"), ("score", "each_experience")):
             raise ValueError("falls: is of score, on all or each_experience: what earlier versions' matrix tells")
-        if self.of not in ROW_NUMBERS and self.on != "all":
-            raise ValueError(f"on: {self.of} is one number; single rows have {', '.join(ROW_NUMBERS)}")
+        if self.of not in ROW_NUMBERS and self.over != "all":
+            raise ValueError(f"over: {self.of} is one number; single rows have {', '.join(ROW_NUMBERS)}")
         return self
 
     @property
@@ -85,10 +83,10 @@ class Rule(Gate):
         Raises:
             ConfigError: a column or a number is not there under this name.
         """
-        if self.on == "each_class" and self.of == "score" and evaluation.metric == "f1":
+        if self.over == "each_class" and self.of == "score" and evaluation.metric == "f1":
             found = self._entities(evaluation)
         elif self.of in ROW_NUMBERS and f"challenger_{self.of}" in predictions:
-            parts = groups_of(self.on, predictions)
+            parts = groups_of(self.over, predictions)
             found = [self._rows(name, part, among=among * len(parts), seed=seed) for name, part in parts.items()]
         elif self.of in ROW_NUMBERS:
             found = [GroupVerdict(group="", verdict="undecided", why=f"{self.of} of single rows is not stored")]
@@ -99,7 +97,7 @@ class Rule(Gate):
         order = {"fail": 0, "undecided": 1, "pass": 2}
         worst = min(found, key=lambda one: (order[one.verdict], one.rows == 0, _slack(one)))
         return Verdict(
-            gate=f"rule {self.of}" + ("" if self.on == "all" else f" {_named(self.on)}"),
+            gate=f"rule {self.of}" + ("" if self.over == "all" else f" {_named(self.over)}"),
             passed=worst.verdict != "fail",
             undecided=worst.verdict == "undecided",
             groups=found if len(found) > 1 else [],
@@ -223,7 +221,7 @@ class Rule(Gate):
             why = f"fewer than {self.falls + 1} versions have been tested on the same rows"
             return [GroupVerdict(group="", verdict="pass", rows=0, why=why)]
         series = {one: [row[one] for row in matrix] for one in sorted(shared)}
-        if self.on == "all":
+        if self.over == "all":
             series = {"": [float(np.mean(values)) for values in zip(*series.values(), strict=True)]}
         return [
             GroupVerdict(

@@ -37,7 +37,7 @@ def test_the_worst_class_counts_though_the_mean_gains(evaluation) -> None:
     now = [0.0] * 40 + [1.0] * 100
     rows = table(now, before, target=["fee"] * 40 + ["loan"] * 100)
     assert rule(relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1).passed
-    verdict = rule(on="each_class", relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1)
+    verdict = rule(over="each_class", relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1)
     assert not verdict.passed and "on fee" in verdict.why and verdict.measured == pytest.approx(-1.0)
     assert {one.group: one.verdict for one in verdict.groups} == {"fee": "fail", "loan": "pass"}
 
@@ -58,13 +58,13 @@ def test_a_slice_that_lost_is_found_by_any_way_to_name_it(evaluation, on, group)
     rows = pd.concat(
         [table([0.0] * 40, [1.0] * 40).assign(**lost), table([1.0] * 60, [1.0] * 60).assign(**kept)], ignore_index=True
     )
-    verdict = rule(on=on, relative={"margin": 0.05}).judge(evaluation({"a": 0.6}), rows, seed=1)
+    verdict = rule(over=on, relative={"margin": 0.05}).judge(evaluation({"a": 0.6}), rows, seed=1)
     assert not verdict.passed and f"on {group}" in verdict.why
 
 
 def test_an_empty_slice_and_a_number_that_was_not_measured_are_undecided(evaluation) -> None:
     rows = table([1.0] * 4, [1.0] * 4, chars=5)
-    empty = rule(on={"query": "chars > 100"}, min=0.9).judge(evaluation({"a": 1.0}), rows, seed=1)
+    empty = rule(over={"query": "chars > 100"}, min=0.9).judge(evaluation({"a": 1.0}), rows, seed=1)
     assert empty.undecided and "no row" in empty.why
     missing = rule(of="oos_auroc", min=0.9).judge(evaluation({"a": 1.0}), rows, seed=1)
     assert missing.undecided and "oos_auroc was not measured" in missing.why
@@ -88,7 +88,7 @@ def test_brier_is_better_when_it_is_lower(evaluation) -> None:
 
 def test_a_score_that_falls_again_and_again_is_a_trend(evaluation) -> None:
     falling = evaluation({"c": 0.7}, matrix={"a": {"a": 0.9}, "b": {"a": 0.88, "b": 0.9}, "c": {"a": 0.86, "b": 0.9}})
-    verdict = rule(on="each_experience", falls=2).judge(falling, table([1.0]), seed=1)
+    verdict = rule(over="each_experience", falls=2).judge(falling, table([1.0]), seed=1)
     assert not verdict.passed and "a scored 0.900, 0.880, 0.860" in verdict.why
     held = evaluation({"c": 0.7}, matrix={"a": {"a": 0.9}, "b": {"a": 0.86}, "c": {"a": 0.86}})
     assert rule(falls=2).judge(held, table([1.0]), seed=1).passed
@@ -99,7 +99,7 @@ def test_entity_types_are_judged_by_their_f1(evaluation) -> None:
         {"a": 0.7}, metric="f1", per_class={"person": {"f1": 0.5}, "place": {"f1": 0.9}},
         champion_per_class={"person": {"f1": 0.8}, "place": {"f1": 0.9}},
     )  # fmt: skip
-    verdict = rule(on="each_class", relative={"margin": 0.1}).judge(seen, table([1.0], target="x"), seed=1)
+    verdict = rule(over="each_class", relative={"margin": 0.1}).judge(seen, table([1.0], target="x"), seed=1)
     assert not verdict.passed and "on person F1 is 0.500" in verdict.why
 
 
@@ -108,14 +108,14 @@ def test_entity_types_are_judged_by_their_f1(evaluation) -> None:
     [
         ({}, "asks for nothing"),
         ({"min": 0.9, "max": 0.1}, "min 0.9 is above max 0.1"),
-        ({"min": 0.5, "on": {"query": "__import__('os')"}}, "nothing else is read"),
-        ({"min": 0.5, "on": {"query": "chars.max() > 1"}}, "nothing else is read"),
-        ({"min": 0.5, "on": {"query": "@x > 1"}}, "cannot be read"),
-        ({"min": 0.5, "on": {"query": "chars"}}, "compares nothing"),
-        ({"min": 0.5, "on": {"column": "a", "query": "b > 1"}}, "takes one of"),
-        ({"min": 0.5, "on": {"length": [200, 50]}}, "lengths that rise"),
-        ({"min": 0.5, "on": {"function": "os.system"}}, "module:function"),
-        ({"of": "size_mb", "max": 5, "on": "each_class"}, "size_mb is one number"),
+        ({"min": 0.5, "over": {"query": "__import__('os')"}}, "nothing else is read"),
+        ({"min": 0.5, "over": {"query": "chars.max() > 1"}}, "nothing else is read"),
+        ({"min": 0.5, "over": {"query": "@x > 1"}}, "cannot be read"),
+        ({"min": 0.5, "over": {"query": "chars"}}, "compares nothing"),
+        ({"min": 0.5, "over": {"column": "a", "query": "b > 1"}}, "takes one of"),
+        ({"min": 0.5, "over": {"length": [200, 50]}}, "lengths that rise"),
+        ({"min": 0.5, "over": {"function": "os.system"}}, "module:function"),
+        ({"of": "size_mb", "max": 5, "over": "each_class"}, "size_mb is one number"),
         ({"of": "size_mb", "falls": 2}, "falls: is of score"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_wrong_name_is_told_with_the_nearest_right_one(evaluation) -> None:
     with pytest.raises(ConfigError, match="no number 'latency_p59_ms'; did you mean 'latency_p95_ms'"):
         rule(of="latency_p59_ms", max=5).judge(evaluation({"a": 1.0}), pd.DataFrame(), seed=1)
     with pytest.raises(ConfigError, match="column 'chanel' is not stored; there are: experience"):
-        rule(on={"column": "chanel"}, min=0.5).judge(evaluation({"a": 1.0}), table([1.0]), seed=1)
+        rule(over={"column": "chanel"}, min=0.5).judge(evaluation({"a": 1.0}), table([1.0]), seed=1)
 
 
 def test_all_gates_together_refuse_an_equal_challenger_no_more_often_than_one_level_says(evaluation) -> None:
@@ -137,8 +137,8 @@ def test_all_gates_together_refuse_an_equal_challenger_no_more_often_than_one_le
         {
             "gates": [
                 {"name": "rule", "relative": {"confidence": 0.9}},
-                {"name": "rule", "on": "each_class", "relative": {"confidence": 0.9}},
-                {"name": "rule", "on": {"length": [50]}, "relative": {"confidence": 0.9}},
+                {"name": "rule", "over": "each_class", "relative": {"confidence": 0.9}},
+                {"name": "rule", "over": {"length": [50]}, "relative": {"confidence": 0.9}},
                 {"name": "no_regression", "margin": 0.0, "confidence": 0.9},
             ]
         },
