@@ -233,6 +233,8 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         quiet |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
+    if not verbose:
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # each of its retries: the last one's failure is told
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes whole URLs, and a webhook's holds its token
 
 

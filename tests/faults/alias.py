@@ -53,7 +53,7 @@ def problems(database: Path, artifacts: Path) -> list[str]:
     found = [] if len(serving) < 2 else [f"{len(serving)} champions at once"]
     for version, location in serving:
         try:
-            _check(artifacts / "models" / str(location).rpartition("/models/")[2])
+            _check(next(artifacts.glob(f"**/models/{str(location).rpartition('/models/')[2]}")))
         except (IntegrityError, OSError, StopIteration) as error:
             found.append(f"the alias points at version {version}, which is not whole: {error}")
     return found
