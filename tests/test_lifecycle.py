@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cl.answer import answer
 from cl.config import load
-from cl.errors import ConfigError
+from cl.errors import ConfigError, ConflictError
 from cl.lifecycle import learn
 from cl.records import Cycle
 from cl.stores.connect import connect
@@ -139,3 +140,23 @@ def test_a_control_arm_is_trained_beside_an_update_and_shown_and_only_the_challe
     for name in ("forgetting_avoided", "learning_cost", "oos_auroc", "brier", "champion/latency_p95_ms"):
         assert name in metrics
     assert metrics["oos_auroc"] == second.evaluation.numbers["oos_auroc"]
+
+
+def test_what_waits_for_a_person_is_learnt_along_by_the_next_cycle_and_what_was_rejected_is_not(
+    tmp_path, tiny_model
+) -> None:
+    project = tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, promotion={"approval": "person"})
+    arrives(project, "one", ["loan", "fee"], 60, seed=1)
+    (first,) = learn(project)
+    assert first.verdict == "waiting" and first.promotion.version == "1" and first.champion_after is None
+    assert not list((project.work / "cycles").iterdir()), "the cycle has ended; nothing is held while a person thinks"
+    arrives(project, "two", ["loan", "fee"], 60, seed=2)
+    (second,) = learn(project)
+    assert second.verdict == "waiting" and second.training.experiences == ["0001-one", "0002-two"]
+    with pytest.raises(ConflictError, match="version 2 waits in its place"):
+        answer(project, "1", yes=True, why="")
+    answer(project, "2", yes=False, why="not yet")
+    arrives(project, "three", ["loan", "fee"], 60, seed=3)
+    (third,) = learn(project)
+    assert third.training.experiences == ["0001-one", "0003-three"], "of the first nobody has said no"
+    assert answer(project, "3", yes=True, why="now").from_version is None

@@ -8,17 +8,20 @@ from traceback import format_exception
 from uuid import uuid4
 
 import pytest
+from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 from prefect.testing.utilities import prefect_test_harness
 
+from cl.config import load
 from cl.errors import StoreError
 from cl.reports.notices import of_failure
 from cl.settings import Notify
+from cl.stores.ledger import Ledger
 from cl.stores.local import Project
 from flows.cycle import learn
-from flows.notifications import deliver, send, succeeded, tell_failure
+from flows.notifications import deliver, send, succeeded, tell_failure, tell_moved
 from flows.watch import watch
 from tests.servers import Receiver
 
@@ -84,3 +87,29 @@ def test_a_failure_that_could_not_be_told_is_told_when_it_is_met_again(receiver,
     monkeypatch.setenv("NOTICES", receiver.url)
     tell_failure(watch, run(project.root), Failed(message="down"))
     assert len(receiver.received) == 1
+
+
+def test_an_alias_that_was_moved_by_hand_is_told_once(receiver, project, refusing_block) -> None:
+    ledger = Ledger(f"sqlite:///{project.root}/ledger.db")
+    config = load(project.config)
+
+    def found(version: str) -> None:
+        given = {"expected": None, "to": version, "why": "found by hand", "actor": "me@here"}
+        ledger.commit("shop", ledger.intend("shop", "alias_moved", **given))
+
+    @flow
+    def look() -> None:
+        tell_moved(project, config, ledger)
+
+    look()
+    assert not receiver.received
+    found("3")
+    for _ in range(2):
+        look()
+    found("4")
+    look()
+    assert [one["title"] for one in receiver.received] == [
+        "shop: the alias champion was moved by hand to version 3",
+        "shop: the alias champion was moved by hand to version 4",
+    ]
+    assert receiver.received[0]["about"] == "alias" and "entry 1 of the ledger" in receiver.received[0]["text"]

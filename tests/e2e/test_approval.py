@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -51,10 +52,10 @@ def suspended(shop: Shop) -> list[dict[str, Any]]:
     return [one for one in shop.runs("PAUSED") if one["state_name"] == "Suspended"]
 
 
-def ended(shop: Shop, run: str, state: str) -> dict[str, Any]:
-    return until(
-        lambda: (found := shop.server.run(run))["state_type"] == state and found, seconds=180, what=f"{run} {state}"
-    )
+def ended(shop: Shop, run: str) -> dict[str, Any]:
+    """Return a run when it has ended."""
+    over = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+    return until(lambda: (found := shop.server.run(run))["state_type"] in over and found, seconds=300, what="its end")
 
 
 def test_a_version_that_waits_holds_neither_the_slot_nor_the_lock_and_a_later_one_takes_its_place(shop) -> None:
@@ -69,8 +70,7 @@ def test_a_version_that_waits_holds_neither_the_slot_nor_the_lock_and_a_later_on
 
     shop.arrives(["loan", "fee"], seed=2)
     until(lambda: [one for one in suspended(shop) if one["id"] != first["id"]], seconds=300, what="the second cycle")
-    over = ended(shop, first["id"], "COMPLETED")
-    assert over["state"]["name"] == "Decided"
+    assert ended(shop, first["id"])["state"]["name"] == "Decided"
     last = shop.desk.json("history")[-1]
     assert last["training"]["experiences"] == ["0001-month-1", "0002-month-2"], "what waits is learnt along"
     stale = shop.desk.cl("approve", "1")
@@ -83,7 +83,8 @@ def test_an_answer_on_prefects_page_decides_and_a_later_one_says_who_was_first(s
     (run,) = suspended(shop)
     assert resume(shop, run["id"], why="no word about yes or no") == "REJECT"
     assert resume(shop, run["id"], approve=True, why="looks good", who="Ana") == "ACCEPT"
-    ended(shop, run["id"], "COMPLETED")
+    over = ended(shop, run["id"])
+    assert over["state_type"] == "COMPLETED", over["state"]["message"]
     entry = shop.desk.json("audit")["entries"][-1]
     assert (entry["action"], entry["to_version"], entry["why"], entry["state"]) == (
         "approve", "2", "looks good", "committed",
@@ -98,12 +99,10 @@ def test_of_two_answers_at_once_one_decides(shop) -> None:
     shop.arrives(["loan", "box"], seed=3)
     (run,) = until(lambda: suspended(shop), seconds=300, what="the third suspended run")
     command = shop.desk.command("approve", "3", "--json")
-    import subprocess
-
     by_hand = subprocess.Popen(command, env=shop.server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     resume(shop, run["id"], approve=False, why="not yet", who="Ben")
     out, _ = by_hand.communicate()
-    until(lambda: shop.server.run(run["id"])["state_type"] in ("COMPLETED", "FAILED"), seconds=180)
+    ended(shop, run["id"])
     words = [one for one in shop.desk.json("audit")["entries"] if one["to_version"] == "3" and one["action"] != "wait"]
     assert len(words) == 1 and words[0]["state"] == "committed"
     approved = words[0]["action"] == "approve"

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from cl.records import (
+    Breach,
     Control,
     Cycle,
     Decision,
@@ -30,6 +31,7 @@ from cl.records import (
     Verdict,
 )
 from cl.reports.html import aside, standing, write_report
+from cl.reports.notices import of_cycle
 from cl.reports.plots import bars, heat_map, served, short, timeline
 
 START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
@@ -259,8 +261,9 @@ def written(path: Path, cycles: list[Cycle], entries: list[LedgerEntry], **given
     quarantine = given.get("quarantine", {})
     texts = given.get("texts", lambda experience, ids: {})
     made = write_report(
-        cycles, entries, path / "deep" / "index.html", name="support-topics", quarantine=quarantine, texts=texts
-    )
+        cycles, entries, path / "deep" / "index.html", name="support-topics", quarantine=quarantine, texts=texts,
+        broken=given.get("broken"),
+    )  # fmt: skip
     return made.read_text(encoding="utf-8")
 
 
@@ -485,3 +488,41 @@ def test_what_was_measured_beside_scores_stands_in_tables_with_the_champions(tmp
     ):
         assert line in words
     assert not {"script", "img"} & set(Page(text).tags)
+
+
+def test_the_ledger_shows_canaries_a_persons_word_moved_aliases_and_an_entry_that_cannot_be_trusted(
+    tmp_path, six_months, ledger
+) -> None:
+    more = [
+        {"action": "promote", "alias": "canary", "share": 0.25, "from_version": None, "to_version": "4"},
+        {"action": "reject", "to_version": "5", "why": HOSTILE},
+        {"action": "alias_moved", "from_version": "3", "to_version": None, "why": "put back"},
+    ]
+    hashes = {"hash": "abcdef0123", "verdict_digest": "0123456789"}
+    entries = [
+        *ledger,
+        *(ledger[-1].model_copy(update={"sequence": at, **hashes, **one}) for at, one in enumerate(more, start=4)),
+    ]
+    text = written(tmp_path, six_months, entries)
+    shown = " ".join(Page(text).text.split())
+    assert "canary 25.0%" in shown and "reject" in shown and "alias moved" in shown and "put back" in shown
+    assert "abcdef01" in shown and "01234567" in shown and "the chain is whole" in shown and HOSTILE not in text
+    assert "version 3 since 2026" in shown, "a canary does not serve"
+
+    broken = Breach(sequence=2, why="it is missing")
+    shown = " ".join(Page(written(tmp_path, six_months, entries, broken=broken)).text.split())
+    assert "Entry 2 cannot be trusted: it is missing" in shown and "the chain is whole" not in shown
+
+
+def test_every_verdict_of_a_cycle_has_a_shape_and_a_sentence(tmp_path, six_months, ledger) -> None:
+    for verdict, changes in {
+        "waiting": {"waiting": True},
+        "canary": {"beside": "canary", "share": 0.1},
+        "shadow": {"beside": "shadow"},
+    }.items():
+        promotion = six_months[-1].promotion.model_copy(update=changes)
+        last = six_months[-1].model_copy(update={"promotion": promotion})
+        assert last.verdict == verdict
+        text = written(tmp_path / verdict, [*six_months[:-1], last], ledger)
+        assert f'class="stroke {verdict}"' in text and "it passed, and" in Page(text).text
+        assert (notice := of_cycle("m", last)) and notice.about == ("approval" if verdict == "waiting" else "promotion")
