@@ -55,12 +55,13 @@ def copies_of_champion(folder: Path, times: int) -> list[str]:
     registry = opened(folder).stores.registry
     (first,) = registry.versions()
     source = registry._client.get_model_version(registry.model, first.version)
-    made = [
-        registry._client.create_model_version(
-            registry.model, source.source, run_id=first.run_id, tags={**first.tags, "cl.cycle_id": f"copy-{at}"}
-        )
-        for at in range(times)
-    ]
+    with registry._tracking():  # MLflow asks the store that is set for the logged model
+        made = [
+            registry._client.create_model_version(
+                registry.model, source.source, run_id=first.run_id, tags={**first.tags, "cl.cycle_id": f"copy-{at}"}
+            )
+            for at in range(times)
+        ]
     return [str(one.version) for one in made]
 
 
