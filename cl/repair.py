@@ -11,7 +11,7 @@ from cl import standing
 from cl.errors import ConflictError, StoreError
 from cl.moves import digest_of, exists, follow, passed, remember, who
 from cl.records import Alias, LedgerEntry
-from cl.standing import ALIASES, BESIDE
+from cl.standing import ALIASES, BESIDE, MOVES
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import Registry
 
@@ -114,12 +114,9 @@ def _put_back(
 def _left_by_a_move(entries: Sequence[LedgerEntry], alias: Alias, found: str | None) -> bool:
     """Tell whether an alias is where a move that was cut off has left it: nobody moved it by hand."""
     last = entries[-1] if entries else None
-    if last is None or found is None:
+    if last is None or found is None or last.action not in MOVES or last.to_version != found:
         return False
-    failed = last.state == "abandoned" and last.action != "alias_moved"
-    return (failed and (last.alias, last.to_version) == (alias, found)) or (
-        alias in BESIDE and last.state == "committed" and last.to_version == found
-    )
+    return (last.state == "abandoned" and last.alias == alias) or (last.state == "committed" and alias in BESIDE)
 
 
 def _known(entries: Sequence[LedgerEntry], alias: Alias, found: str | None) -> bool:

@@ -153,3 +153,11 @@ def test_entries_that_vanished_stay_missed_though_the_chain_goes_on(registry, le
     serve(registry, fresh, "4")
     found = breach(registry.model, fresh.entries(registry.model), head=registry.ledger_head())
     assert registry.ledger_head() == head and found is not None and "registry remembers" in found.why
+
+
+def test_a_hand_that_moves_an_alias_again_and_again_is_told_each_time(registry, ledger) -> None:
+    serve(registry, ledger, "1")
+    for _ in range(2):
+        registry.set_alias("shadow", "3")
+        repair(registry, ledger)
+    assert [one.action for one in ledger.entries(registry.model)] == ["promote", "alias_moved", "alias_moved"]
