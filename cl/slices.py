@@ -68,7 +68,7 @@ class Slice(Section):
         return name
 
 
-Rows = Literal["all", "each_experience", "each_class"]
+Rows = Literal["all", "each", "class"]
 On = Annotated[
     Annotated[Rows, Tag("[name]")] | Annotated[Slice, Tag("[slice]")],
     Discriminator(lambda value: "[name]" if isinstance(value, str) else "[slice]"),
@@ -84,9 +84,9 @@ def groups_of(on: Rows | Slice, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     if on == "all":
         return {"": rows}
-    if on == "each_experience":
+    if on == "each":
         return _by(rows, rows["experience"])
-    if on == "each_class":
+    if on == "class":
         return _by(rows, _column(rows, "target"))
     if on.query is not None:
         for name in {

@@ -52,7 +52,7 @@ class Rule(Gate):
     """
 
     of: str = Field("score", description="What is judged: score, brier, forgetting, or a number of the evaluation")
-    over: On = Field("all", description="all, each_experience, each_class, or {column|length|query|function: ...}")
+    over: On = Field("all", description="all, each (experience), class, or {column|length|query|function: ...}")
     min: float | None = Field(None, description="The least that is accepted")
     max: float | None = Field(None, description="The most that is accepted")
     relative: Relative | None = Field(None, description="Beside the champion: {margin, confidence}")
@@ -66,8 +66,8 @@ class Rule(Gate):
             raise ValueError("asks for nothing; set min, max, relative or falls")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        if self.falls is not None and (self.of, self.over) not in (("score", "all"), ("score", "each_experience")):
-            raise ValueError("falls: is of score, on all or each_experience: what earlier versions' matrix tells")
+        if self.falls is not None and (self.of, self.over) not in (("score", "all"), ("score", "each")):
+            raise ValueError("falls: is of score, on all or each: what earlier versions' matrix tells")
         if self.of not in ROW_NUMBERS and self.over != "all":
             raise ValueError(f"over: {self.of} is one number; single rows have {', '.join(ROW_NUMBERS)}")
         return self
@@ -83,7 +83,7 @@ class Rule(Gate):
         Raises:
             ConfigError: a column or a number is not there under this name.
         """
-        if self.over == "each_class" and self.of == "score" and evaluation.metric == "f1":
+        if self.over == "class" and self.of == "score" and evaluation.metric == "f1":
             found = self._entities(evaluation)
         elif self.of in ROW_NUMBERS and f"challenger_{self.of}" in predictions:
             parts = groups_of(self.over, predictions)

@@ -37,7 +37,7 @@ def test_the_worst_class_counts_though_the_mean_gains(evaluation) -> None:
     now = [0.0] * 40 + [1.0] * 100
     rows = table(now, before, target=["fee"] * 40 + ["loan"] * 100)
     assert rule(relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1).passed
-    verdict = rule(over="each_class", relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1)
+    verdict = rule(over="class", relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1)
     assert not verdict.passed and "on fee" in verdict.why and verdict.measured == pytest.approx(-1.0)
     assert {one.group: one.verdict for one in verdict.groups} == {"fee": "fail", "loan": "pass"}
 
@@ -49,7 +49,7 @@ def test_the_worst_class_counts_though_the_mean_gains(evaluation) -> None:
         ({"length": [20, 200]}, "21 to 200 characters"),
         ({"query": "chars > 20 and chars <= 200 and not (channel == 'chat')"}, "chars > 20"),
         ({"function": "tests.gates.groups:by_channel"}, "mail"),
-        ("each_experience", "b"),
+        ("each", "b"),
     ],
 )
 def test_a_slice_that_lost_is_found_by_any_way_to_name_it(evaluation, on, group) -> None:
@@ -88,7 +88,7 @@ def test_brier_is_better_when_it_is_lower(evaluation) -> None:
 
 def test_a_score_that_falls_again_and_again_is_a_trend(evaluation) -> None:
     falling = evaluation({"c": 0.7}, matrix={"a": {"a": 0.9}, "b": {"a": 0.88, "b": 0.9}, "c": {"a": 0.86, "b": 0.9}})
-    verdict = rule(over="each_experience", falls=2).judge(falling, table([1.0]), seed=1)
+    verdict = rule(over="each", falls=2).judge(falling, table([1.0]), seed=1)
     assert not verdict.passed and "a scored 0.900, 0.880, 0.860" in verdict.why
     held = evaluation({"c": 0.7}, matrix={"a": {"a": 0.9}, "b": {"a": 0.86}, "c": {"a": 0.86}})
     assert rule(falls=2).judge(held, table([1.0]), seed=1).passed
@@ -99,7 +99,7 @@ def test_entity_types_are_judged_by_their_f1(evaluation) -> None:
         {"a": 0.7}, metric="f1", per_class={"person": {"f1": 0.5}, "place": {"f1": 0.9}},
         champion_per_class={"person": {"f1": 0.8}, "place": {"f1": 0.9}},
     )  # fmt: skip
-    verdict = rule(over="each_class", relative={"margin": 0.1}).judge(seen, table([1.0], target="x"), seed=1)
+    verdict = rule(over="class", relative={"margin": 0.1}).judge(seen, table([1.0], target="x"), seed=1)
     assert not verdict.passed and "on person F1 is 0.500" in verdict.why
 
 
@@ -115,7 +115,7 @@ def test_entity_types_are_judged_by_their_f1(evaluation) -> None:
         ({"min": 0.5, "over": {"column": "a", "query": "b > 1"}}, "takes one of"),
         ({"min": 0.5, "over": {"length": [200, 50]}}, "lengths that rise"),
         ({"min": 0.5, "over": {"function": "os.system"}}, "module:function"),
-        ({"of": "size_mb", "max": 5, "over": "each_class"}, "size_mb is one number"),
+        ({"of": "size_mb", "max": 5, "over": "class"}, "size_mb is one number"),
         ({"of": "size_mb", "falls": 2}, "falls: is of score"),
     ],
 )
@@ -137,7 +137,7 @@ def test_all_gates_together_refuse_an_equal_challenger_no_more_often_than_one_le
         {
             "gates": [
                 {"name": "rule", "relative": {"confidence": 0.9}},
-                {"name": "rule", "over": "each_class", "relative": {"confidence": 0.9}},
+                {"name": "rule", "over": "class", "relative": {"confidence": 0.9}},
                 {"name": "rule", "over": {"length": [50]}, "relative": {"confidence": 0.9}},
                 {"name": "no_regression", "margin": 0.0, "confidence": 0.9},
             ]
