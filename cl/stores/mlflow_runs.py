@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ PREDICTIONS = "evaluation/predictions.parquet"
 CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
 BATCH = 100  # what MLflow takes in one call
 PAGE = 1_000  # runs that it gives in one
+PLACES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
 @dataclass(frozen=True)
@@ -181,16 +183,25 @@ class Runs:
 
     @contextmanager
     def _tracking(self) -> Iterator[None]:
-        """Let MLflow's fluent functions use this store, as some things have no client call."""
+        """Let MLflow's fluent functions use this store, as some things have no client call.
+
+        MLflow also tells the environment, for processes to come; afterwards that is as it was.
+        """
         import mlflow
 
-        before = mlflow.get_tracking_uri()
+        before, told = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in PLACES}
         mlflow.set_tracking_uri(self.tracking_uri)
         mlflow.set_registry_uri(self.tracking_uri)
         try:
             yield
         finally:
             mlflow.set_tracking_uri(before)
+            mlflow.set_registry_uri("")  # as if it had never been set: the tracking store's
+            for name, value in told.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 @contextmanager

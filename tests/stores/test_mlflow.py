@@ -293,3 +293,12 @@ def wait_for(registry: Registry, *, seconds: float) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(1)
+
+
+def test_mlflows_own_settings_are_afterwards_what_they_were(registry, monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+    with registry._tracking():
+        assert os.environ["MLFLOW_REGISTRY_URI"] == registry.tracking_uri
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+    assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:///elsewhere.db"
