@@ -192,8 +192,11 @@ def main() -> None:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
+    from cl.stores.disk import disk_told
+
     try:
-        yield
+        with disk_told():
+            yield
     except PerennialError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise

@@ -8,6 +8,7 @@
     │   ├── SourceError             a file, table or column that cannot be read
     │   └── UnknownPluginError      a name that no file in the folder answers to
     ├── BusyError                   another cycle holds this project
+    ├── DiskError                   the disk is full, or a file cannot be read or written
     ├── StoreError                  MLflow, DVC or the ledger did not do what it must
     │   ├── IntegrityError          a file's digest is not the one in its manifest
     │   └── ConflictError           the champion is no longer the one that was compared with
@@ -41,6 +42,10 @@ class UnknownPluginError(InputError):
 
 class BusyError(PerennialError):
     """Another process is running a cycle on this project."""
+
+
+class DiskError(PerennialError):
+    """The disk is full, or the operating system refuses a file."""
 
 
 class StoreError(PerennialError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cl import plugins
 from cl.config import Config
+from cl.errors import IntegrityError
 from cl.settings import PluginSpec
 from cl.stores.dvc import DataVersions
 from cl.stores.experiences import Experiences
@@ -33,7 +34,10 @@ class Stores:
         folder = self.project.work / "versions" / version
         if not folder.exists():
             return self.registry.download(version, folder)
-        check_manifest(folder)
+        try:
+            check_manifest(folder)
+        except IntegrityError as error:
+            raise IntegrityError(f"{error}; remove {folder}, and it is brought from the registry again") from None
         return folder
 
     def texts(self, task: PluginSpec, experience: str, ids: list[str]) -> dict[str, str]:

@@ -165,7 +165,7 @@ def publish(
         rows=rows,
         labels=_labels(draft),
         quarantined=dict(sorted(quarantined.items())),
-        digest=_digest(draft),
+        digest=digest_of(draft),
         **counts,
     )
     write_text(draft / "experience.json", experience.model_dump_json(indent=1))
@@ -223,7 +223,8 @@ def _entity_types(tags: list[str]) -> set[str]:
     return {tag[2:] for tag in tags if tag != "O"}
 
 
-def _digest(folder: Path) -> str:
+def digest_of(folder: Path) -> str:
+    """Return the digest of an experience's rows as they lie in its folder."""
     files = "".join(f"{split} {sha256(folder / f'{split}.parquet')}\n" for split in SPLITS)
     return hashlib.sha256(files.encode()).hexdigest()
 

@@ -66,14 +66,17 @@ class DataVersions:
         """Version data/ as it is, push it, and return its hash; at once when nothing was added.
 
         Raises:
-            StoreError: DVC or its remote refuses.
+            StoreError: DVC or its remote refuses, or rows that were versioned before are damaged.
         """
         known = self.current()
         if known is not None and self.is_clean():
             return known
         self.initialise()
         self.project.data.mkdir(exist_ok=True)
-        self._with_repo(lambda repo: (repo.add(str(self.project.data)), repo.push(targets=[str(self._file)])))
+        before = self._file.read_text(encoding="utf-8") if known else None
+        self._with_repo(lambda repo: repo.add(str(self.project.data)))
+        self._refuse_damaged(known, before)
+        self._with_repo(lambda repo: repo.push(targets=[str(self._file)]))
         _pending(self.project).unlink(missing_ok=True)
         version = self.current()
         if version is None:
@@ -116,6 +119,17 @@ class DataVersions:
             self._with_repo(lambda repo: repo.pull(targets=[str(self._file)]))
         except StoreError:
             self._go_back(before)
+            raise
+
+    def _refuse_damaged(self, known: str | None, before: str | None) -> None:
+        """Undo a version that would hold damaged rows: the one before still has them whole."""
+        from cl.stores.unchanged import refuse_damaged  # which needs drafts, and they this file
+
+        try:
+            refuse_damaged(self.project, known, self.current())
+        except StoreError:
+            if before is not None:
+                write_text(self._file, before)
             raise
 
     def _go_back(self, before: str | None) -> None:

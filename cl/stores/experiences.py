@@ -66,10 +66,10 @@ class Experiences:
         try:
             return Experience.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy()}") from None
+            raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy(path)}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy()}") from None
+            raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy(path)}") from None
 
     def rows(self, id: str, split: str) -> pd.DataFrame:
         """Return the rows of one split, in the order in which they came.
@@ -202,10 +202,10 @@ def _read(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pd.DataFram
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return read(file).to_pandas()
     except FileNotFoundError:
-        raise StoreError(f"{path}: is missing; {_remedy()}") from None
+        raise StoreError(f"{path}: is missing; {_remedy(path)}") from None
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path}: is damaged: {' '.join(str(error).split())}; {_remedy()}") from None
+        raise StoreError(f"{path}: is damaged: {' '.join(str(error).split())}; {_remedy(path)}") from None
 
 
-def _remedy() -> str:
-    return "`dvc checkout` brings back the version that was committed"
+def _remedy(path: Path) -> str:
+    return f"`dvc checkout --force {path}`, in the project's folder, brings it back as it was versioned"

@@ -80,7 +80,11 @@ class Registry(Runs):
             found = list(got.glob("artifacts/*"))
             if len(found) != 1:
                 raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
-            check_manifest(found[0])
+            try:
+                check_manifest(found[0])
+            except IntegrityError as error:
+                what = str(error).removeprefix(f"{found[0]}: ")
+                raise IntegrityError(f"{uri}: {what}; bring it back from a backup, or `cl rollback`") from None
             place_sealed(found[0], folder)
         return folder
 

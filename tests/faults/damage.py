@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -63,21 +64,22 @@ def there(prepared: Prepared, file: str, damage: Damage) -> Trial:
 
 
 def data(prepared: Prepared, file: str, damage: Damage) -> Trial:
-    """Damage a file of the experience that the champion has learnt; the remedy is `dvc checkout`."""
+    """Damage a file of the experience that the champion has learnt; the remedy is `dvc checkout --force` of it."""
+    path = prepared.place / "data" / "experiences" / "0001-one" / file
 
     def inject() -> list[str]:
-        damage(prepared.place / "data" / "experiences" / "0001-one" / file)
-        return _refused(prepared, file, "dvc checkout")
+        damage(path)
+        return _refused(prepared, file, f"dvc checkout --force {path}")
 
-    return attempt(prepared, DATA, f"{file}: {damage.__name__}", inject, lambda: prepared.call(check_out))
+    return attempt(prepared, DATA, f"{file}: {damage.__name__}", inject, lambda: prepared.call(check_out, path))
 
 
-def check_out(folder: Path) -> None:
-    """Do what `dvc checkout --force` does."""
-    from dvc.repo import Repo
+def check_out(folder: Path, path: Path) -> None:
+    """Run `dvc checkout --force` for one file, as the message says."""
+    from dvc.cli import main
 
-    with Repo(str(folder)) as repo:
-        repo.checkout(force=True)
+    os.chdir(folder)
+    assert main(["checkout", "--force", str(path)]) == 0
 
 
 def champions_of(folder: Path) -> list[str | None]:

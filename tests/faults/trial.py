@@ -51,8 +51,16 @@ def attempt(
         mend()
         if damages:
             seen.clear()
-        wrong += broken(prepared.state(), prepared.rows)
+        wrong += _told(lambda: broken(prepared.state(), prepared.rows))
         again = prepared.run()
     if again.code != 0 or "Traceback" in again.err:
         wrong.append(f"the next run ended with {again.code}: {again.err[-600:]}")
-    return Trial(fault, where, [*wrong, *alike(prepared), *seen], again.seconds)
+    return Trial(fault, where, [*wrong, *_told(lambda: alike(prepared)), *seen], again.seconds)
+
+
+def _told(check: Callable[[], list[str]]) -> list[str]:
+    """Return what a check finds, or that it could not look."""
+    try:
+        return check()
+    except RuntimeError as error:
+        return [str(error)[-600:]]

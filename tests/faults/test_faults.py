@@ -1,0 +1,61 @@
+"""Faults with every change (slow) and in the night (nightly): the same harness, a few of each and many."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults import disk_full, kills
+from tests.faults.deeds import KillItself
+from tests.faults.invariants import broken, unlike
+from tests.faults.moments import BOUNDARIES, UPLOAD, WRITE, Moment
+from tests.faults.suite import FAULTS, FEW, MANY, Bench
+from tests.faults.table import table
+from tests.faults.trial import Trial
+
+AMOUNTS = [pytest.param(FEW, marks=pytest.mark.slow), pytest.param(MANY, marks=pytest.mark.nightly)]
+
+
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("amount", AMOUNTS, ids=["few", "many"])
+@pytest.mark.parametrize("kind", FAULTS)
+def test_after_a_fault_nothing_is_lost_and_the_next_run_ends_as_if_undisturbed(
+    project, tmp_path, tiny_model, kind, amount
+) -> None:
+    trials = list(FAULTS[kind](Bench(project, tmp_path, tiny_model, amount, seed=0)))
+    assert trials and not [str(one) for one in trials if one.wrong]
+    if kind == "kills":
+        assert len(trials) >= (20 if amount is FEW else 100)
+    if kind == "disk" and not disk_full.may_mount(project.place):
+        pytest.skip("this machine mounts no file system for this user: the disk was not filled, only files limited")
+
+
+@pytest.mark.slow
+def test_a_run_passes_every_boundary_that_kills_are_drawn_from(project) -> None:
+    passed = {one.boundary for one in project.moments}
+    names = {target.partition(":")[2] for target in BOUNDARIES[1:]} - {UPLOAD}
+    assert names <= passed, "a boundary that was renamed would be killed at no more"
+    stages = ("start", "validate", "drift", "decide", "train", "evaluate", "gate", "register", "promote")
+    assert {f"journal of {stage}" for stage in stages} <= passed
+    assert len(kills.boundaries(project)) + MANY.writes + MANY.moments + MANY.twice >= 100
+    assert sum(one.boundary == WRITE for one in project.moments) > MANY.writes
+
+
+@pytest.mark.slow
+def test_the_checks_see_what_a_kill_leaves_undone(project) -> None:
+    project.put_back()
+    ended = project.run(before=KillItself(Moment("journal of train", when="after"), project.place))
+    assert ended.killed
+    state = project.state()
+    assert broken(state, project.rows) == []
+    assert any("journals" in one for one in unlike(state, project.undisturbed, project.rows))
+    assert any("cycles" in one for one in unlike(state, project.undisturbed, project.rows))
+
+
+def test_the_table_counts_trials_and_names_those_that_were_not_well() -> None:
+    trials = [
+        Trial("SIGKILL at a step boundary", "before place", [], 2.0),
+        Trial("SIGKILL at a step boundary", "after place", ["row a is there 2 times"], 4.0),
+    ]
+    told = table(trials, undisturbed=3.0)
+    assert "| SIGKILL at a step boundary | 2 |" in told and "| 1 | 3.0 s, 4.0 s |" in told
+    assert "after place: row a is there 2 times" in told
