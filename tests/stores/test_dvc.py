@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from cl import plugins
 from cl.errors import StoreError
+from cl.ingest import ingest
 from cl.stores import dvc as module
+from cl.stores.drafts import digest_of
 from cl.stores.dvc import DataVersions, mark_pending
 from cl.stores.local import Project
 
@@ -174,3 +179,40 @@ def test_a_damaged_pointer_is_named_with_the_remedy(data, text) -> None:
     (data.project.root / "data.dvc").write_text(text)
     with pytest.raises(StoreError, match=r"data\.dvc: is damaged; remove it"):
         data.current()
+
+
+def test_a_damaged_file_is_refused_by_name_and_never_becomes_a_version(shop_with_rows) -> None:
+    data, path = shop_with_rows
+    whole = data.current()
+    path.write_bytes(path.read_bytes()[:1000])
+    mark_pending(data.project, "0002-two")
+    with pytest.raises(StoreError, match=f"{path}: is not what was ingested; `dvc checkout --force {path}`"):
+        data.commit()
+    assert data.current() == whole and not data.is_clean()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "checkout", "--force", str(path)], cwd=data.project.root, capture_output=True
+    )
+    assert done.returncode == 0
+    assert data.commit() == whole and data.is_clean()
+
+
+def test_rows_that_are_changed_on_purpose_with_their_record_become_a_version(shop_with_rows) -> None:
+    data, path = shop_with_rows
+    whole = data.current()
+    pd.read_parquet(path).head(3).to_parquet(path)
+    record = path.with_name("experience.json")
+    known = json.loads(record.read_text())
+    record.write_text(json.dumps({**known, "digest": digest_of(path.parent)}))
+    mark_pending(data.project, "0001-one")
+    assert data.commit() != whole
+
+
+@pytest.fixture
+def shop_with_rows(data, tmp_path, tiny_config, sentences) -> tuple[DataVersions, Path]:
+    """One ingested and versioned experience, and the file with its training rows."""
+    sentences(["loan", "fee"], 40).to_csv(tmp_path / "one.csv", index=False)
+    source = plugins.build("sources", {"name": "files", "path": str(tmp_path / "one.csv")})
+    (one,) = ingest(tiny_config(), data.project, source)
+    data.commit()
+    return data, data.project.experiences / one.id / "train.parquet"
