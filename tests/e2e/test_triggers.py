@@ -157,6 +157,7 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     shop.start()
     (working,) = until(lambda: shop.runs("RUNNING"), seconds=300, what="the first run")
     assert working["parameters"]["reason"] == "cl.data.arrived"
+    until(shop.trains, seconds=180, what="the first training")  # what is asked for before it looks, it does
     asking = [
         subprocess.Popen(
             shop.desk.command("trigger", "--json"), env=shop.server.environment, stdout=subprocess.PIPE, text=True
@@ -165,7 +166,6 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     ]
     answers = {json.loads(one.communicate()[0])["id"] for one in asking}
     assert len(answers) == 1, "two askers, one run"
-    until(shop.trains, seconds=180, what="the first training")
     assert not shop.told("promotion"), "trained too fast to be in the middle"
     shop.switch_off()
     died, switched_off = time.monotonic(), datetime.now(UTC).isoformat()
