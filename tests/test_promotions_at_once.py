@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import uuid
@@ -80,9 +79,7 @@ def raced(request, tmp_path: Path) -> tuple[Registry, Ledger]:
     if request.param == "sqlite":
         tracking, ledger = f"sqlite:///{tmp_path}/m.db", f"sqlite:///{tmp_path}/ledger.db"
     else:
-        tracking = ledger = os.environ.get("CL_TEST_POSTGRES_URL", "")
-        if not tracking:
-            pytest.skip("CL_TEST_POSTGRES_URL names no database")
+        tracking = ledger = request.getfixturevalue("postgres").database("race")
     registry = Registry(tracking, str(tmp_path / "artifacts"), model)
     registry.initialise()
     registry._client.create_registered_model(model)

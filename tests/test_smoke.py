@@ -116,7 +116,7 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
     assert second.champion_after == stores.ledger.champion("shop") == stores.registry.champion() == "1"
     told = verdicts_of(shop.root, None)
     assert [one["gate"] for one in told["verdicts"] if not one["passed"]] == ["smoke test"]
-    assert "gives no answers: safetensors" in told["verdicts"][-1]["why"]
+    assert "head.safetensors is not the file that was saved" in told["verdicts"][-1]["why"]
     (shop.root / "policy.yaml").write_text("gate_policy: {mode: 'off'}")
     now = replayed(shop.root, shop.root / "policy.yaml")
     assert [(one["then"], one["now"]) for one in now] == [(True, True), (False, False)], "no policy makes it serve"
