@@ -5,7 +5,7 @@ from __future__ import annotations
 from cl import config as configuration
 from cl.approve import approve, reject
 from cl.records import LedgerEntry
-from cl.repair import repair
+from cl.repair import held
 from cl.stores.connect import connect
 from cl.stores.local import Project
 
@@ -29,8 +29,6 @@ def answer(
         BusyError: a cycle is running.
     """
     stores = connect(project, configuration.load(project.config))
-    with project.lock(wait):
-        stores.registry.initialise()
-        repair(stores.registry, stores.ledger)
+    with held(stores, wait=wait):
         decide = approve if yes else reject
         return decide(stores.registry, stores.ledger, version, why=why, actor=actor)

@@ -13,6 +13,7 @@ from pydantic import Field
 from cl import standing
 from cl.config import Config
 from cl.lineage import base_of, history_of
+from cl.moves import passed
 from cl.records import WITHDRAWN, Record, VersionInfo
 from cl.settings import RegistrySettings
 from cl.start import fitting, journals
@@ -90,9 +91,8 @@ def kept_because(
     for one in versions:
         for alias in one.aliases:
             reasons.setdefault(one.version, f"alias {alias}")
-    able = [one for one in versions if one.withdrawn is None]
-    passed = [one.version for one in able if one.tags.get("cl.gates") == "passed"]
-    for version in passed[len(passed) - rules.keep_last :] if rules.keep_last else []:
+    able, good = [one for one in versions if one.withdrawn is None], passed(versions)
+    for version in good[len(good) - rules.keep_last :] if rules.keep_last else []:
         reasons.setdefault(version, f"one of the last {rules.keep_last}")
     for one in able:
         if now - one.created < timedelta(days=rules.keep_days):
@@ -113,8 +113,8 @@ def _base(stores: Stores, versions: Sequence[VersionInfo], champion: str | None)
 
 def _local(config: Config, stores: Stores) -> list[Path]:
     """Return what lies below .cl/ and can be brought or made again: copies of versions, caches, journals of no use."""
-    work, model = stores.project.work, stores.registry.model
-    serving = (stores.ledger.champion(model), standing.previous(stores.ledger.entries(model)))
+    work, entries = stores.project.work, stores.ledger.entries(stores.registry.model)
+    serving = (standing.champion(entries), standing.previous(entries))
     copies = [path for path in work.glob("versions/*") if path.name not in serving]
     live = fitting(config, stores)
     old = [path for path in journals(stores).glob("*") if path.name not in live]

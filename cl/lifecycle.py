@@ -23,7 +23,7 @@ from cl.measures.out_of_scope import read_texts
 from cl.promote import promote
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
-from cl.repair import repair
+from cl.repair import held
 from cl.smoke import smoke
 from cl.start import Numbered, Start, begin, close_unfit, journals
 from cl.stores.connect import Stores, connect
@@ -200,9 +200,7 @@ def learn(
     """
     config = configuration.load(project.config)
     stores = connect(project, config)
-    with project.lock(wait):
-        stores.registry.initialise()
-        repair(stores.registry, stores.ledger)
+    with held(stores, wait=wait):
         forget.finish(config, stores)
         stores.data.bring()
         read_source(config, stores, settle=settle)

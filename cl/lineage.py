@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cl.config import Config, parse
 from cl.records import Cycle, VersionInfo
 from cl.stores.connect import Stores
 from cl.stores.mlflow import Registry
@@ -46,6 +47,15 @@ def history_of(registry: Registry, version: VersionInfo) -> History | None:
     """Return where a version comes from, also when its files are gone; None where its run is gone, too."""
     text = registry.record(version, "history.json")
     return None if text is None else History.model_validate_json(text)
+
+
+def recorded(config: Config, history: History) -> Config:
+    """Return the configuration that a version was learnt with, over the stores of today's.
+
+    Raises:
+        ConfigError: this code cannot read it any more.
+    """
+    return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="its configuration")
 
 
 def base_of(stores: Stores, champion: str | None, folder: Path | None) -> Base:

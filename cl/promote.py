@@ -150,11 +150,9 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     wanted = version or standing.previous(entries)
     if wanted is None:
         raise InputError(f"'{model}' has no earlier champion to go back to")
-    by_hand = standing.overridden(entries)
+    good, by_hand = passed(versions), standing.overridden(entries)
     able = [
-        one.version
-        for one in versions
-        if one.version in passed(versions) or (one.version in by_hand and one.withdrawn is None)
+        one.version for one in versions if one.version in good or (one.version in by_hand and one.withdrawn is None)
     ]
     if wanted not in able:
         known = ", ".join(able) or "none"

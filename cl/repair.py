@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from cl import standing
@@ -12,12 +13,32 @@ from cl.errors import ConflictError, StoreError
 from cl.moves import digest_of, exists, follow, passed, remember, who
 from cl.records import Alias, LedgerEntry
 from cl.standing import ALIASES, BESIDE, MOVES
+from cl.stores.connect import Stores
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import Registry
 
 log = logging.getLogger(__name__)
 # an intent of this machine is of a dead process, for the project's lock is held; one from elsewhere may live
 GRACE = timedelta(minutes=1)
+
+
+@contextmanager
+def held(stores: Stores, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold the project for as long as something is written, with ledger and registry brought together first.
+
+    Args:
+        stores: of the project.
+        wait: seconds to wait for another process that works on it.
+
+    Raises:
+        BusyError: another process works on this project.
+        ConflictError: another machine is moving the champion at this moment.
+        StoreError: a store is out of reach.
+    """
+    with stores.project.lock(wait):
+        stores.registry.initialise()
+        repair(stores.registry, stores.ledger)
+        yield
 
 
 def repair(registry: Registry, ledger: Ledger) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from cl.config import Config, parse
+from cl.config import Config
 from cl.errors import ConfigError, InputError, StoreError
-from cl.lineage import History, history_of
+from cl.lineage import History, history_of, recorded
 from cl.records import Cycle, Record, VersionInfo
 from cl.register import git_commit, machine_here, packages_here
 from cl.stores.connect import Stores
@@ -102,7 +102,7 @@ def _recipe(stores: Stores, version: str) -> Recipe:
 
 def _recorded(config: Config, history: History) -> Config:
     try:
-        return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="its configuration")
+        return recorded(config, history)
     except ConfigError as error:
         raise StoreError(f"{error}; this code cannot read it: check out commit {history.git_commit}") from None
 

@@ -24,7 +24,6 @@ ALLOWED = (
     ast.Constant, ast.List, ast.Tuple,
 )  # fmt: skip
 """What a query may be made of: comparisons of columns with values. Nothing in it is called."""
-EMPTY = "no row"
 
 
 class Slice(Section):
@@ -61,9 +60,8 @@ class Slice(Section):
     @field_validator("function")
     @classmethod
     def _names_a_function(cls, name: str | None) -> str | None:
-        if name is not None and not all(part.isidentifier() for part in name.replace(":", ".").split(".")):
-            raise ValueError(f"must be module:function, got '{name}'")
-        if name is not None and name.count(":") != 1:
+        parts = name.replace(":", ".").split(".") if name is not None else []
+        if name is not None and (name.count(":") != 1 or not all(part.isidentifier() for part in parts)):
             raise ValueError(f"must be module:function, got '{name}'")
         return name
 

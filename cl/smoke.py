@@ -13,6 +13,7 @@ from cl.errors import UnservableError
 from cl.records import Evaluation, GateReport, Registration, Verdict
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
+from cl.stores.mlflow import GATES
 from cl.stores.mlflow_loaded import answers_of
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def smoke(
     log.info(
         "%s of version %s %s: %s", SMOKE, registration.version, "passes" if verdict.passed else "refuses", verdict.why
     )
-    stores.registry.set_tag(registration.version, "cl.gates", "passed" if verdict.passed else "failed")
+    stores.registry.tag_version(registration.version, GATES, "passed" if verdict.passed else "failed")
     return gates.model_copy(update={"passed": verdict.passed, "verdicts": [*gates.verdicts, verdict]})
 
 

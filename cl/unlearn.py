@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cl.config import Config, parse
+from cl.config import Config
 from cl.errors import ConfigError
 from cl.evaluate import evaluate
 from cl.gate import judged
-from cl.lineage import History, history_of, line_of
+from cl.lineage import History, history_of, line_of, recorded
 from cl.promote import promote
 from cl.records import WITHDRAWN, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
 from cl.register import register
@@ -205,7 +205,7 @@ def _last_lesson(version: str, histories: dict[str, History]) -> list[str]:
 def _recorded(config: Config, history: History) -> Config:
     """Return the configuration that a version was learnt with; today's where that one cannot be read any more."""
     try:
-        return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="the version's record")
+        return recorded(config, history)
     except ConfigError:
         return config
 

@@ -8,7 +8,7 @@ from cl.asking import Look, asking
 from cl.config import Config
 from cl.lifecycle import Step, look, read_source
 from cl.records import Experience
-from cl.repair import repair
+from cl.repair import held
 from cl.start import begin
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import plainly
@@ -26,9 +26,7 @@ def watch(project: Project, *, step: Step = plainly) -> list[Look]:
     """
     config = configuration.load(project.config)
     stores = connect(project, config)
-    with project.lock():
-        stores.registry.initialise()
-        repair(stores.registry, stores.ledger)
+    with held(stores):
         forget.finish(config, stores)
         stores.data.bring()
         read_source(config, stores, settle=config.triggers.settle_seconds)

@@ -14,7 +14,7 @@ from cl.commands.opening import Opened, opened
 from cl.errors import InputError, PerennialError
 from cl.promote import promote_by_hand, rollback, withdraw
 from cl.records import Alias, LedgerEntry
-from cl.repair import repair
+from cl.repair import held
 
 log = logging.getLogger(__name__)
 SHARES: dict[Alias, float] = {"canary": 0.1, "shadow": 1.0}
@@ -27,7 +27,7 @@ def roll_back(folder: Path, version: str | None, *, why: str) -> LedgerEntry:
         InputError: there is no such version, or it never passed its gates.
         BusyError: a cycle is running.
     """
-    with _held(folder) as at:
+    with _opened(folder) as at:
         return rollback(at.stores.registry, at.stores.ledger, version, why=why)
 
 
@@ -44,7 +44,7 @@ def promote_version(
     """
     if alias == "champion" and share is not None:
         raise InputError("--share is for a canary or a shadow; a champion gets all requests")
-    with _held(folder) as at:
+    with _opened(folder) as at:
         return promote_by_hand(
             at.stores.registry,
             at.stores.ledger,
@@ -63,7 +63,7 @@ def withdraw_version(folder: Path, alias: Alias, *, why: str) -> LedgerEntry:
         InputError: there is none.
         BusyError: a cycle is running.
     """
-    with _held(folder) as at:
+    with _opened(folder) as at:
         return withdraw(at.stores.registry, at.stores.ledger, alias, why=why)
 
 
@@ -96,9 +96,7 @@ def _end_suspended(at: Opened) -> None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[Opened]:
+def _opened(folder: Path) -> Iterator[Opened]:
     at = opened(folder)
-    with at.project.lock():
-        at.stores.registry.initialise()
-        repair(at.stores.registry, at.stores.ledger)
+    with held(at.stores):
         yield at

@@ -9,7 +9,7 @@ from cl import forget
 from cl.commands.opening import opened
 from cl.errors import InputError
 from cl.moves import who
-from cl.repair import repair
+from cl.repair import held
 
 
 def forget_rows(folder: Path, condition: str, *, why: str, everywhere: bool, dry_run: bool) -> dict[str, Any]:
@@ -23,9 +23,7 @@ def forget_rows(folder: Path, condition: str, *, why: str, everywhere: bool, dry
         StoreError: a store is out of reach; the same command goes on.
     """
     at = opened(folder)
-    with at.project.lock():
-        at.stores.registry.initialise()
-        repair(at.stores.registry, at.stores.ledger)
+    with held(at.stores):
         done = None if dry_run else forget.finish(at.config, at.stores)
         at.stores.data.bring()
         try:

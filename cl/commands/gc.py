@@ -7,7 +7,7 @@ from pathlib import Path
 from cl import forget
 from cl.collect import Collected, collect
 from cl.commands.opening import opened
-from cl.repair import repair
+from cl.repair import held
 from cl.settings import RegistrySettings
 
 
@@ -21,9 +21,7 @@ def collect_garbage(folder: Path, *, keep_last: int | None, keep_days: float | N
     at = opened(folder)
     given = {"keep_last": keep_last, "keep_days": keep_days}
     rules = at.config.registry.model_copy(update={key: one for key, one in given.items() if one is not None})
-    with at.project.lock():
-        at.stores.registry.initialise()
-        repair(at.stores.registry, at.stores.ledger)
+    with held(at.stores):
         if not dry_run:
             forget.finish(at.config, at.stores)
         return collect(at.config, at.stores, RegistrySettings(**rules.model_dump()), dry_run=dry_run)

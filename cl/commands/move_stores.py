@@ -8,7 +8,7 @@ from typing import Any
 from cl.commands.opening import Opened, opened
 from cl.errors import InputError
 from cl.redact import without_password
-from cl.repair import repair
+from cl.repair import held
 from cl.stores.connect import from_environment
 from cl.stores.ledger import Ledger
 from cl.stores.ledger_move import copy_ledger
@@ -48,9 +48,7 @@ def move_stores(
     to = Ledger(at.project.resolve(from_environment("--to-ledger", ledger)))
     old = Place(_files(at, "--from-artifacts", from_artifacts or ""), proxied=from_artifacts is not None)
     new = Place(_files(at, "--to-artifacts", artifacts), proxied=not target.uri.startswith("sqlite"))
-    with at.project.lock():
-        at.stores.registry.initialise()
-        repair(at.stores.registry, at.stores.ledger)
+    with held(at.stores):
         rows, files = _move(source, target, old, new)
         entries = copy_ledger(at.stores.ledger, to, at.config.name)
         with source.engine.connect() as connection:

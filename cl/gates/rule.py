@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ROW_NUMBERS = {"score": 1.0, "brier": -1.0}
 """Numbers that every row has, and which way is better: stored as challenger_NAME and champion_NAME."""
 LOWER_IS_BETTER = ("ece", "brier", "latency", "memory", "size", "forgetting")
+RANK = {"fail": 0, "undecided": 1, "pass": 2}
+"""Of several verdicts the first of these is told."""
 LEAST, MOST = 2_000, 50_000
 """Bootstrap samples."""
 
@@ -94,8 +96,7 @@ class Rule(Gate):
             found = [self._number(evaluation)]
         if self.falls is not None:
             found += self._trend(evaluation)
-        order = {"fail": 0, "undecided": 1, "pass": 2}
-        worst = min(found, key=lambda one: (order[one.verdict], one.rows == 0, _slack(one)))
+        worst = min(found, key=lambda one: (RANK[one.verdict], one.rows == 0, _slack(one)))
         return Verdict(
             gate=f"rule {self.of}" + ("" if self.over == "all" else f" {_named(self.over)}"),
             passed=worst.verdict != "fail",
@@ -130,10 +131,9 @@ class Rule(Gate):
                 f"{margin:g} worse is accepted"
             )
             found.append(self._shown(group, difference, margin, better * mean, -better * margin, why, among, seed))
-        order = {"fail": 0, "undecided": 1, "pass": 2}
         if not found:
             return GroupVerdict(group=group, verdict="pass", rows=len(now), why=f"{where}{len(now)} rows")
-        return min(found, key=lambda one: order[one.verdict])
+        return min(found, key=lambda one: RANK[one.verdict])
 
     def _shown(
         self,

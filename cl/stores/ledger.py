@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -63,17 +63,19 @@ class Ledger:
             ConflictError: the champion is another, a move is under way, or another process came first.
         """
         before = self.entries(model) if seen is None else seen
-        entry = _next(model, before, expected).model_copy(
-            update={
-                "actor": actor,
-                "action": action,
-                "alias": alias,
-                "share": share,
-                "from_version": standing.holder(before, alias),
-                "to_version": to,
-                "why": why,
-                "verdict_digest": digest,
-            }
+        entry = _next(
+            model,
+            before,
+            expected,
+            actor=actor,
+            action=action,
+            alias=alias,
+            share=share,
+            from_version=standing.holder(before, alias),
+            to_version=to,
+            why=why,
+            verdict_digest=digest,
+            state="intent",
         )
         return self._insert(model, entry)
 
@@ -96,18 +98,19 @@ class Ledger:
         Raises:
             ConflictError: the champion is another, a move is under way, or another process came first.
         """
-        entry = _next(model, seen, expected).model_copy(
-            update={
-                "actor": actor,
-                "action": action,
-                "alias": alias,
-                "share": share,
-                "from_version": expected,
-                "to_version": to,
-                "why": why,
-                "verdict_digest": digest,
-                "state": "committed",
-            }
+        entry = _next(
+            model,
+            seen,
+            expected,
+            actor=actor,
+            action=action,
+            alias=alias,
+            share=share,
+            from_version=expected,
+            to_version=to,
+            why=why,
+            verdict_digest=digest,
+            state="committed",
         )
         return self._insert(model, entry)
 
@@ -179,8 +182,8 @@ class _PlaceTakenError(ConflictError):
     """Another process wrote the row with this sequence number first."""
 
 
-def _next(model: str, before: Sequence[LedgerEntry], expected: str | None) -> LedgerEntry:
-    """Return an empty intent that follows the entries: its place, its time, the hash before it.
+def _next(model: str, before: Sequence[LedgerEntry], expected: str | None, **said: Any) -> LedgerEntry:
+    """Return an entry that follows the entries and says this: with its place, its time, the hash before it.
 
     Clocks differ; the ledger's time does not go back, so that what held at a moment has one answer.
     """
@@ -197,11 +200,6 @@ def _next(model: str, before: Sequence[LedgerEntry], expected: str | None) -> Le
     return LedgerEntry(
         sequence=last.sequence + 1 if last else 1,
         at=max(now, last.at) if last else now,
-        actor="",
-        action="promote",
-        from_version=None,
-        to_version=None,
-        why="",
-        state="intent",
         previous=last.hash if last else "",
+        **said,
     )

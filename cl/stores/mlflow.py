@@ -48,11 +48,6 @@ class Registry(VersionFiles):
             with store_told(self.tracking_uri):
                 self._client.delete_registered_model_alias(self.model, alias)
 
-    def set_tag(self, version: str, key: str, value: str) -> None:
-        """Set a tag of a version."""
-        with store_told(self.tracking_uri):
-            self._client.set_model_version_tag(self.model, version, key, value)
-
     def set_share(self, version: str, share: float | None) -> None:
         """Say beside a canary or shadow which share of the requests it gets; None: it gets none any more."""
         with store_told(self.tracking_uri):

@@ -16,7 +16,7 @@ import pytest
 
 from cl.errors import IntegrityError, StoreError
 from cl.records import Cycle, Decision, Drift, Experience, Promotion, Validation
-from cl.stores.local import check_manifest, sha256, write_manifest
+from cl.stores.local import check_manifest, sha256
 from cl.stores.mlflow import Registry
 
 START = Path(__file__).parent.parent.parent / "mlflow" / "start.sh"
@@ -35,19 +35,6 @@ def registry(tmp_path, migrated) -> Registry:
     registry = Registry(f"sqlite:///{tmp_path}/m.db", str(tmp_path / "artifacts"), "tiny")
     registry.initialise()
     return registry
-
-
-@pytest.fixture(scope="module")
-def learner(tmp_path_factory, tiny_model):
-    from cl.config import parse
-    from cl.training.learner import grown, new_learner, save_learner
-
-    folder = tmp_path_factory.mktemp("learners") / "challenger"
-    folder.mkdir()
-    config = parse({"model": {"name": str(tiny_model)}}, where="test")
-    save_learner(grown(new_learner(config), ["fee", "loan"], seed=0), folder)
-    write_manifest(folder)
-    return folder
 
 
 def log(registry: Registry, learner, cycle: str = "c1", gates: str = "passed") -> str:

@@ -15,21 +15,8 @@ from cl.records import LedgerEntry
 from cl.scaffold import scaffold
 from cl.stores.connect import Stores, connect
 from cl.stores.ledger import Ledger
-from cl.stores.local import write_manifest
 from cl.stores.mlflow import Registry
 from cl.stores.mlflow_move import Rows
-
-
-@pytest.fixture(scope="module")
-def learner(tmp_path_factory, tiny_model):
-    from cl.training.learner import grown, new_learner, save_learner
-
-    folder = tmp_path_factory.mktemp("learners") / "challenger"
-    folder.mkdir()
-    config = parse({"model": {"name": str(tiny_model)}}, where="test")
-    save_learner(grown(new_learner(config), ["fee", "loan"], seed=0), folder)
-    write_manifest(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
