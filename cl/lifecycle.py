@@ -25,7 +25,7 @@ from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
 from cl.repair import repair
 from cl.smoke import smoke
-from cl.standing import rejected
+from cl.standing import decided
 from cl.start import Numbered, Start, begin, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
@@ -271,7 +271,8 @@ def waiting_since(stores: Stores, history: History) -> list[str]:
     """Return the experiences that the champion has not learnt, though nothing speaks against them.
 
     They were found unchanged; or the version that learnt them waits for a person's word, or stands beside the champion:
-    whoever comes after it learns them along, so that they are not lost when it is passed over.
+    whoever comes after it learns them along, so that they are not lost when it is passed over. One that was rejected,
+    or approved and then rolled back, is not learnt along.
     """
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
     left = [
@@ -281,8 +282,8 @@ def waiting_since(stores: Stores, history: History) -> list[str]:
     ]
     if not any(promotion for _, promotion in left):
         return [name for name, _ in left]
-    said_no = rejected(stores.ledger.entries(stores.registry.model))
-    return [name for name, promotion in left if promotion is None or promotion.version not in said_no]
+    over = decided(stores.ledger.entries(stores.registry.model))
+    return [name for name, promotion in left if promotion is None or promotion.version not in over]
 
 
 def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:

@@ -13,12 +13,14 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 from prefect.testing.utilities import prefect_test_harness
 
+from cl import config as configuration
 from cl.errors import StoreError
 from cl.reports.notices import of_failure
 from cl.settings import Notify
+from cl.stores.ledger import Ledger
 from cl.stores.local import Project
 from flows.cycle import learn
-from flows.notifications import deliver, send, succeeded, tell_failure
+from flows.notifications import deliver, send, succeeded, tell_failure, tell_moved
 from flows.watch import watch
 from tests.servers import Receiver
 
@@ -38,15 +40,20 @@ def project(tmp_path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def refusing_block(tmp_path_factory) -> Iterator[str]:
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="module")
+def refusing_block(prefect_server) -> Iterator[str]:
     """A block whose URL holds a token, and whose receiver answers 500."""
     receiver = Receiver(answer=500)
-    with prefect_test_harness(server_startup_timeout=120):
-        block = CustomWebhookNotificationBlock(
-            name="ops", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
-        )
-        block.save("ops", _sync=True)
-        yield "custom-webhook/ops"
+    block = CustomWebhookNotificationBlock(
+        name="ops", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
+    )
+    block.save("ops", _sync=True)
+    yield "custom-webhook/ops"
     receiver.close()
 
 
@@ -84,3 +91,31 @@ def test_a_failure_that_could_not_be_told_is_told_when_it_is_met_again(receiver,
     monkeypatch.setenv("NOTICES", receiver.url)
     tell_failure(watch, run(project.root), Failed(message="down"))
     assert len(receiver.received) == 1
+
+
+def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project, prefect_server) -> None:
+    config, ledger = configuration.load(project.config), Ledger(f"sqlite:///{project.root}/ledger.db")
+
+    def write(action, alias, to) -> None:
+        entry = ledger.intend(
+            "shop", action, expected=ledger.champion("shop"), to=to, why="", actor="me", alias=alias
+        )  # fmt: skip
+        ledger.commit("shop", entry)
+
+    def told() -> list[str]:
+        receiver.received.clear()
+        tell_moved(project, config, ledger)
+        return [one["title"] for one in receiver.received]
+
+    write("promote", "champion", "1")
+    assert told() == []
+    write("alias_moved", "champion", "3")
+    write("alias_moved", "canary", "2")
+    assert told() == [
+        "shop: the alias champion was moved by hand to version 3",
+        "shop: the alias canary was moved by hand to version 2",
+    ]
+    assert told() == []
+    write("alias_moved", "champion", None)
+    assert told() == ["shop: the alias champion was moved by hand to version none"]
+    assert "it is on version 1 again; entry 4 of the ledger" in receiver.received[0]["text"]

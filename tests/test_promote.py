@@ -5,10 +5,11 @@ import logging
 import pytest
 
 from cl.errors import ConflictError, InputError, StoreError
-from cl.moves import who
-from cl.promote import promote, rollback
+from cl.moves import move, who
+from cl.promote import promote, promote_by_hand, rollback
 from cl.register import Registration
 from cl.repair import repair
+from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import Registry
 
@@ -156,6 +157,17 @@ def test_a_new_ledger_adopts_the_champion_of_an_older_registry(registry, ledger)
     assert (entry.action, entry.to_version, entry.state) == ("adopt", "2", "committed")
 
 
+def test_a_first_version_that_waits_for_a_person_is_not_adopted_because_somebody_moved_the_alias(
+    registry, ledger
+) -> None:
+    wanted = PromotionSettings(approval="person")
+    promote(registry, ledger, Registration(version="1", passed=True), expected=None, why="", wanted=wanted)
+    registry.set_alias("champion", "1")
+    repair(registry, ledger)
+    assert registry.champion() is None and ledger.champion(registry.model) is None
+    assert [one.action for one in ledger.entries(registry.model)] == ["wait", "alias_moved"]
+
+
 def test_a_version_that_failed_its_gates_is_not_adopted(registry, ledger) -> None:
     registry.set_alias("champion", "3")
     with pytest.raises(StoreError, match=r"not the tag cl\.gates=passed"):
@@ -170,6 +182,32 @@ def test_a_deleted_champion_does_not_stand_in_the_way_of_a_rollback(registry, le
     assert "was deleted" in caplog.text
     assert rollback(registry, ledger, None, why="deleted").to_version == "1"
     assert registry.champion() == "1"
+
+
+def test_a_share_whose_change_was_killed_follows_the_ledger(registry, ledger) -> None:
+    def share() -> str | None:
+        return registry.versions()[1].tags.get("cl.share")
+
+    serve(registry, ledger, "1")
+    promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="try it", despite_gates=True)
+    seen = ledger.entries(registry.model)
+    ledger.intend(
+        registry.model, "promote", expected="1", to="2", why="", actor=who(), alias="canary", share=0.5, seen=seen
+    )
+    assert share() == "0.1"
+    repair(registry, ledger)
+    assert ledger.entries(registry.model)[-1].state == "committed" and share() == "0.5"
+
+
+def test_a_move_that_the_registry_refuses_is_abandoned_and_the_ledger_is_free(registry, ledger) -> None:
+    serve(registry, ledger, "1")
+    registry._client.delete_model_version(registry.model, "4")
+    seen = ledger.entries(registry.model)
+    with pytest.raises(StoreError):
+        move(registry, ledger, "promote", expected="1", to="4", why="", seen=seen)
+    assert ledger.entries(registry.model)[-1].state == "abandoned"
+    serve(registry, ledger, "2")
+    assert registry.champion() == "2"
 
 
 def test_repairing_what_is_whole_changes_nothing(registry, ledger) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from cl.records import (
+    Breach,
     Control,
     Cycle,
     Decision,
@@ -259,7 +260,13 @@ def written(path: Path, cycles: list[Cycle], entries: list[LedgerEntry], **given
     quarantine = given.get("quarantine", {})
     texts = given.get("texts", lambda experience, ids: {})
     made = write_report(
-        cycles, entries, path / "deep" / "index.html", name="support-topics", quarantine=quarantine, texts=texts
+        cycles,
+        entries,
+        path / "deep" / "index.html",
+        name="support-topics",
+        quarantine=quarantine,
+        broken=given.get("broken"),
+        texts=texts,
     )
     return made.read_text(encoding="utf-8")
 
@@ -435,6 +442,18 @@ def test_the_ledger_has_the_last_word_on_what_serves(six_months, ledger) -> None
     now = standing(six_months, [*ledger, back, lost])
     assert (now.version, now.measured) == ("2", "0004-month-4")
     assert now.accuracy == pytest.approx((0.919 + 0.924 + 0.902 + 0.702) / 4)
+
+
+def test_an_alias_moved_by_hand_and_a_broken_chain_are_shown(tmp_path, six_months, ledger) -> None:
+    moved = ledger[-1].model_copy(update={"sequence": 4, "action": "alias_moved", "to_version": "2", "why": "put back"})
+    assert "alias moved champion 3 2 committed put back" in words(written(tmp_path, six_months, [*ledger, moved]))
+    for entries in (ledger, []):  # also where all entries are gone
+        page = words(written(tmp_path, six_months, entries, broken=Breach(sequence=1, why="it is missing")))
+        assert "Entry 1 cannot be trusted: it is missing." in page and "the chain is whole" not in page
+
+
+def words(page: str) -> str:
+    return " ".join(Page(page).text.replace("\n", " ").split())
 
 
 def test_examples_show_two_rows_of_each_reason(set_aside) -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+from datetime import datetime
 
 import pytest
 
 from cl import standing
+from cl.chain import breach
 from cl.errors import ConflictError, StoreError
 from cl.stores.ledger import Ledger
 
@@ -58,30 +58,6 @@ def test_models_do_not_know_each_other(ledger) -> None:
     assert ledger.champion("other") is None
 
 
-def test_four_processes_promoting_at_once_leave_one_unbroken_chain(ledger) -> None:
-    code = (
-        "import sys\n"
-        "from cl.errors import ConflictError; from cl.stores.ledger import Ledger\n"
-        "ledger, me, done = Ledger(sys.argv[1]), sys.argv[2], 0\n"
-        "while done < 15:\n"
-        "    try:\n"
-        "        now, to = ledger.champion('m'), f'{me}{done}'\n"
-        "        e = ledger.intend('m', 'promote', expected=now, to=to, why='', actor=me)\n"
-        "        ledger.commit('m', e); done += 1\n"
-        "    except ConflictError: pass\n"
-    )
-    racers = [
-        subprocess.Popen([sys.executable, "-c", code, ledger.uri, name], stderr=subprocess.PIPE) for name in "abcd"
-    ]
-    for racer in racers:
-        _, errors = racer.communicate(timeout=120)
-        assert racer.returncode == 0, errors.decode()
-    entries = ledger.entries("m")
-    assert [entry.sequence for entry in entries] == list(range(1, 61))
-    assert {entry.state for entry in entries} == {"committed"}
-    assert [entry.from_version for entry in entries[1:]] == [entry.to_version for entry in entries[:-1]]
-
-
 def test_a_database_out_of_reach_is_one_line_without_the_password() -> None:
     with pytest.raises(StoreError) as error:
         Ledger("postgresql+psycopg2://me:secret@127.0.0.1:9/x").entries("m")
@@ -114,3 +90,30 @@ def test_a_move_that_another_process_settled_cannot_be_committed(ledger) -> None
     with pytest.raises(ConflictError, match="settled by another process"):
         ledger.commit("m", entry)
     assert ledger.champion("m") is None
+
+
+def test_the_chain_holds_through_intents_that_were_settled_either_way(ledger) -> None:
+    entry = ledger.intend("m", "promote", expected=None, to="1", why="", actor="me", digest="d" * 64)
+    assert breach("m", ledger.entries("m")) is None
+    settled = ledger.commit("m", entry)
+    assert settled.hash != entry.hash and settled.previous == entry.previous == ""
+    ledger.abandon(
+        "m", ledger.intend("m", "promote", expected="1", to="2", why="", actor="me", alias="canary", share=0.1)
+    )
+    first, second = ledger.entries("m")
+    assert breach("m", [first, second]) is None and second.previous == first.hash
+    assert (first.verdict_digest, second.alias, second.share) == ("d" * 64, "canary", 0.1)
+
+
+def test_time_in_the_ledger_does_not_go_back_when_a_clock_does(ledger, monkeypatch) -> None:
+    move(ledger, "1")
+
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("cl.stores.ledger.datetime", Slow)
+    move(ledger, "2")
+    first, second = ledger.entries("m")
+    assert second.at == first.at
