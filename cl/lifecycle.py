@@ -271,19 +271,13 @@ def waiting_since(stores: Stores, history: History) -> list[str]:
     """Return the experiences that the champion has not learnt, though nothing speaks against them.
 
     They were found unchanged; or the version that learnt them waits for a person's word, or stands beside the champion:
-    whoever comes after it learns them along, so that they are not lost when it is passed over. One that was rejected,
-    or approved and then rolled back, is not learnt along.
+    whoever comes after it learns them along. One that was rejected, or approved and then rolled back, is not.
     """
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
-    left = [
-        (name, cycle.promotion)
-        for name, cycle in sorted(last.items())
-        if cycle.verdict in OPEN and name not in history.learnt
-    ]
-    if not any(promotion for _, promotion in left):
-        return [name for name, _ in left]
     over = decided(stores.ledger.entries(stores.registry.model))
-    return [name for name, promotion in left if promotion is None or promotion.version not in over]
+    left = [cycle for _, cycle in sorted(last.items()) if cycle.verdict in OPEN]
+    known = [one.experience.id for one in left if one.promotion and one.promotion.version in over] + history.learnt
+    return [one.experience.id for one in left if one.experience.id not in known]
 
 
 def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:

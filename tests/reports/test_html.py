@@ -445,8 +445,9 @@ def test_the_ledger_has_the_last_word_on_what_serves(six_months, ledger) -> None
 
 
 def test_an_alias_moved_by_hand_and_a_broken_chain_are_shown(tmp_path, six_months, ledger) -> None:
-    moved = ledger[-1].model_copy(update={"sequence": 4, "action": "alias_moved", "to_version": "2", "why": "put back"})
-    assert "alias moved champion 3 2 committed put back" in words(written(tmp_path, six_months, [*ledger, moved]))
+    found = {"sequence": 4, "action": "alias_moved", "from_version": "3", "to_version": "2", "why": "put back"}
+    moved = ledger[-1].model_copy(update=found)
+    assert "alias movedchampion32committedput back" in words(written(tmp_path, six_months, [*ledger, moved]))
     for entries in (ledger, []):  # also where all entries are gone
         page = words(written(tmp_path, six_months, entries, broken=Breach(sequence=1, why="it is missing")))
         assert "Entry 1 cannot be trusted: it is missing." in page and "the chain is whole" not in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def any_uri(request, tmp_path) -> str:
     """A database without a ledger: SQLite, and Postgres where there is one."""
     if request.param == "sqlite":
