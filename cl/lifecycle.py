@@ -276,8 +276,8 @@ def waiting_since(stores: Stores, history: History) -> list[str]:
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
     over = decided(stores.ledger.entries(stores.registry.model))
     left = [cycle for _, cycle in sorted(last.items()) if cycle.verdict in OPEN]
-    known = [one.experience.id for one in left if one.promotion and one.promotion.version in over] + history.learnt
-    return [one.experience.id for one in left if one.experience.id not in known]
+    settled = [one.experience.id for one in left if one.promotion and one.promotion.version in over]
+    return [one.experience.id for one in left if one.experience.id not in {*history.learnt, *settled}]
 
 
 def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
