@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -42,9 +43,13 @@ def shop(tmp_path_factory, tiny_model) -> Iterator[Shop]:
 
 
 def resume(shop: Shop, run: str, **word: Any) -> str:
-    """Answer as Prefect's page does; return what the server says to it."""
-    answer = httpx.post(f"{shop.server.url}/flow_runs/{run}/resume", json={"run_input": word}, timeout=20)
-    return str(answer.json()["status"])
+    """Answer as Prefect's page does; return what the server says to it, once its SQLite is not locked (503)."""
+
+    def answered() -> httpx.Response | None:
+        answer = httpx.post(f"{shop.server.url}/flow_runs/{run}/resume", json={"run_input": word}, timeout=60)
+        return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+    return str(until(answered, seconds=120, what=f"an answer about {run}").json()["status"])
 
 
 def suspended(shop: Shop) -> list[dict[str, Any]]:
@@ -98,8 +103,6 @@ def test_of_two_answers_at_once_one_decides(shop) -> None:
     shop.arrives(["loan", "box"], seed=3)
     (run,) = until(lambda: suspended(shop), seconds=300, what="the third suspended run")
     command = shop.desk.command("approve", "3", "--json")
-    import subprocess
-
     by_hand = subprocess.Popen(command, env=shop.server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     resume(shop, run["id"], approve=False, why="not yet", who="Ben")
     out, _ = by_hand.communicate()
