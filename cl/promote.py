@@ -12,7 +12,7 @@ from cl.moves import digest_of, move, passed
 from cl.records import Alias, LedgerEntry, Promotion, Registration, VersionInfo
 from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import COMPARED, Registry
+from cl.stores.mlflow import COMPARED, GATES, Registry
 
 log = logging.getLogger(__name__)
 
@@ -96,19 +96,20 @@ def promote_by_hand(
 
     Raises:
         InputError: there is no such version, it is that already, or a reason is missing.
-        RefusedError: it failed its gates.
+        RefusedError: it failed its gates; or its smoke test has not ended, which no reason makes up for.
         ConflictError: its gates compared it with a champion that does not serve any more.
     """
+    _check_reason(why)
     model, versions = registry.model, registry.versions()
     entries = ledger.entries(model)
     info = _known(versions, version, model)
+    if info.tags.get(GATES) == "pending":
+        raise RefusedError(f"the smoke test of version {version} has not ended; `cl run` goes on with its cycle")
     _check_new(entries, version, alias, share)
     champion = standing.champion(entries)
     objection = _objection(info, champion)
     if objection and not despite_gates:
         raise objection
-    if objection and not why.strip():
-        raise InputError("--despite-gates needs a reason: --why TEXT; it is kept in the ledger")
     entry = move(
         registry,
         ledger,
@@ -126,11 +127,12 @@ def promote_by_hand(
 
 
 def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> LedgerEntry:
-    """Let a canary or shadow be neither any more.
+    """Let a canary or shadow be neither any more; what it learnt is not learnt by itself.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a reason is missing.
     """
+    _check_reason(why)
     entries = ledger.entries(registry.model)
     if standing.holder(entries, alias) is None:
         raise InputError(f"'{registry.model}' has no {alias} to withdraw")
@@ -163,6 +165,11 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
         raise InputError(f"version {wanted} of '{model}' is the champion already")
     digest = digest_of(versions, wanted)
     return move(registry, ledger, "rollback", expected=champion, to=wanted, why=why, seen=entries, digest=digest)
+
+
+def _check_reason(why: str) -> None:
+    if not why.strip():
+        raise InputError("a move by hand needs a reason: --why TEXT; it is kept in the ledger")
 
 
 def _known(versions: Sequence[VersionInfo], version: str, model: str) -> VersionInfo:
