@@ -11,7 +11,7 @@ import pandas as pd
 
 from cl.config import Config
 from cl.detectors import Snapshot
-from cl.records import Evaluation, GateReport, Registration, Training
+from cl.records import TABLE, Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
 from cl.stores.local import MANIFEST, sha256, write_manifest
@@ -67,6 +67,7 @@ def register(
         save_history(history, folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
+        pd.DataFrame(gates.table, columns=TABLE).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
     version = stores.registry.log_version(

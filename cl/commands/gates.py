@@ -16,6 +16,7 @@ from cl.gate import judged
 from cl.records import Cycle, GateReport
 from cl.reports.numbers import control_words, numbers_of
 from cl.smoke import SMOKE
+from cl.yaml12 import read_yaml
 
 WORST = 20
 
@@ -102,7 +103,7 @@ def _wanted(cycles: list[Cycle], version: str | None) -> Cycle:
 
 def _with_policy(config: Config, path: Path) -> Config:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict) or not raw or set(raw) - {"gates", "gate_policy"}:

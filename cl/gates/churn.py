@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cl.evidence import TIE
+from cl.gate_parts import concluded
 from cl.gates import Gate
-from cl.records import Evaluation, Verdict
+from cl.records import Evaluation, Part, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +46,14 @@ class Churn(Gate):
             told += f"; too few rows to say so ({self.confidence:.0%} confidence: at least {least:.1%})"
         errors = float(norm.isf(1 - self.confidence))
         needed = ceil((errors / (share - self.max)) ** 2 * share * (1 - share)) if beyond and not shown else None
-        return Verdict(
-            gate=self.name,
-            passed=not shown,
-            undecided=beyond and not shown,
-            rows_needed=needed,
+        part = Part(
+            verdict="fail" if shown else "undecided" if beyond else "pass",
             measured=share,
             bound=self.max,
+            p_value=float(beta.cdf(self.max, lost, held - lost + 1)) if lost else 1.0,
+            alpha=round(1 - self.confidence, 12),
+            rows=len(right),
+            rows_needed=needed,
             why=told,
         )
+        return concluded(self.name, [part])

@@ -6,10 +6,11 @@ from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Traini
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.record import Record
 from cl.records.registry import Action, Alias, Breach, LedgerEntry, Promotion, Registration, VersionInfo
-from cl.records.verdicts import GateReport, Verdict
+from cl.records.verdicts import TABLE, GateReport, Part, Verdict
 
 __all__ = [
     "SPLITS",
+    "TABLE",
     "TYPE_OF_KIND",
     "Action",
     "Alias",
@@ -26,6 +27,7 @@ __all__ = [
     "GateReport",
     "LedgerEntry",
     "Moved",
+    "Part",
     "Promotion",
     "Record",
     "Registration",

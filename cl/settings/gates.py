@@ -18,3 +18,10 @@ class GatePolicy(Section):
     undecided: Literal["pass", "block"] = Field(
         "pass", description="A gate whose rows are too few to decide passes, or blocks"
     )
+    correction: Literal["holm", "none"] = Field(
+        "holm",
+        description="The confidence holds for all comparisons of all gates together (Holm); none: for each gate",
+    )
+    functions: Literal["refuse", "allow"] = Field(
+        "refuse", description="Whether rules may call Python functions of yours to choose rows"
+    )
