@@ -154,6 +154,12 @@ def test_every_key_means_itself_in_yaml(section) -> None:
         assert read_yaml(f"{key}: 1") == {key: 1}
 
 
+def test_the_rules_in_the_readme_are_rules(tmp_path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (shown,) = (part for part in readme.split("```\n") if part.startswith("gates:\n"))
+    assert len(load(written(tmp_path, shown)).gates) == 5
+
+
 def test_every_key_is_described_in_the_reference() -> None:
     text = configuration_reference()
     assert "| `training.batch_size` | `32` | Rows a step |" in text

@@ -6,7 +6,7 @@ from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Traini
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.record import Record
 from cl.records.registry import Action, Alias, Breach, LedgerEntry, Promotion, Registration, VersionInfo
-from cl.records.verdicts import TABLE, GateReport, Part, Verdict
+from cl.records.verdicts import TABLE, GateReport, Part, Regression, Verdict
 
 __all__ = [
     "SPLITS",
@@ -31,6 +31,7 @@ __all__ = [
     "Promotion",
     "Record",
     "Registration",
+    "Regression",
     "Score",
     "Training",
     "Validation",

@@ -73,3 +73,16 @@ def _whole(verdict: Verdict) -> Part:
         rows_needed=verdict.rows_needed,
         why=verdict.why,
     )
+
+
+class Regression(Record):
+    """A test row that the champion answered better than the challenger."""
+
+    experience: str
+    id: str
+    target: str
+    champion: str = Field(description="Its answer")
+    champion_confidence: float | None = None
+    challenger: str = Field(description="Its answer")
+    challenger_confidence: float | None = None
+    text: str
