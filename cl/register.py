@@ -67,7 +67,7 @@ def register(
         save_history(history, folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
-        pd.DataFrame(gates.table, columns=TABLE).to_parquet(folder / "gates.parquet", index=False)
+        _table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
     version = stores.registry.log_version(
@@ -84,6 +84,12 @@ def register(
         metrics=summary(evaluation),
     )
     return Registration(version=version, passed=gates.passed)
+
+
+def _table(gates: GateReport) -> pd.DataFrame:
+    """Return all that gates found, with the same columns and types whatever it was."""
+    numbers = dict.fromkeys(["measured", "bound", "p_value", "alpha"], "float64")
+    return pd.DataFrame(gates.table, columns=TABLE).astype({**numbers, "rows": "Int64", "rows_needed": "Int64"})
 
 
 def _standing(config: Config, gates: GateReport) -> str:

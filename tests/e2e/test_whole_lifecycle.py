@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.e2e.conftest import new_desk
@@ -58,6 +59,9 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert {one["gate"] for one in told["table"]} == {"floor", "rule score on each channel"}
     assert [one["passed"] for one in desk.json("gates", "2")["verdicts"]] == [True, True]
     assert {one["group"] for one in told["table"]} == {"all", "app", "web"}
+    tables = [pd.read_parquet(path) for path in (desk.project / "mlflow").rglob("gates.parquet")]
+    assert len(tables) == 3 and all(next(iter(one["group"])) == "all" and len(one) == 3 for one in tables)
+    assert all(one.dtypes.equals(tables[0].dtypes) for one in tables)
     (desk.project / "policy.yaml").write_text("gates: [{name: floor, min: 0.01}]")
     again = desk.json("gates", "--replay", str(desk.project / "policy.yaml"))
     assert [(one["version"], one["then"], one["now"]) for one in again] == [
