@@ -16,6 +16,7 @@ from cl.backtesting.run import Outcome, Policy, RunSpec, computed_by, identity
 from cl.config import Config, parse
 from cl.errors import InputError
 from cl.settings import PluginSpec
+from cl.yaml12 import read_yaml
 
 log = logging.getLogger(__name__)
 Chosen = dict[str, PluginSpec | list[PluginSpec]]
@@ -110,7 +111,7 @@ def _parsed(text: str, own: dict[str, PluginSpec]) -> tuple[str, list[PluginSpec
     label, named, rest = text.partition("=")
     body = rest if named and label.replace("-", "").replace("_", "").isalnum() else text
     try:
-        specs = [yaml.safe_load(part) for part in body.split("+")]
+        specs = [read_yaml(part) for part in body.split("+")]
     except yaml.YAMLError:
         raise InputError(f"--strategy {text}: is no name and no YAML mapping such as {{name: replay}}") from None
     for spec in specs:

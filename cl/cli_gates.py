@@ -20,7 +20,7 @@ def gates(version: str | None, replay: Path | None, project: Path, as_json: bool
     With --replay, every past challenger is judged again by the gates in POLICY, from its stored rows.
     """
     from cl.commands.gates import replayed, verdicts_of
-    from cl.reports.text import gate_lines, replay_lines
+    from cl.reports.gate_text import gate_lines, replay_lines
 
     if replay is not None:
         again = replayed(project, replay)

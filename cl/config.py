@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from cl import plugins
 from cl.complaints import explain
 from cl.errors import ConfigError
+from cl.gate_rows import STORED
 from cl.redact import without_password
 from cl.settings import (
     Data,
@@ -32,6 +34,7 @@ from cl.settings import (
     Validate,
     check_plugin,
 )
+from cl.yaml12 import read_yaml
 
 DEFAULT_GATES: list[PluginSpec] = [
     {"name": "floor", "min": 0.5},
@@ -93,6 +96,24 @@ class Config(Section):
         for one in spec if isinstance(spec, list) else [spec]:
             check_plugin("strategies", one)
         return spec
+
+    @model_validator(mode="after")
+    def _gates_have_what_they_need(self) -> Config:
+        kept = {*self.data.keep, *(["date"] if self.data.date else [])}
+        for gate in (plugins.build("gates", spec) for spec in self.gates):
+            if missing := sorted(gate.columns - STORED - kept):
+                close = difflib.get_close_matches(missing[0], [*STORED, *kept], n=1)
+                hint = f"did you mean '{close[0]}'? " if close else ""
+                raise ValueError(
+                    f"gates: {gate.name}: rows are stored without a column '{missing[0]}'; {hint}"
+                    f"add it to data.keep if your data has it; there are: {', '.join(sorted({*STORED, *kept}))}"
+                )
+            if gate.function and self.gate_policy.functions == "refuse":
+                raise ValueError(
+                    f"gates: {gate.name}: function '{gate.function}' would run code; "
+                    "set gate_policy.functions: allow if it is yours"
+                )
+        return self
 
     @model_validator(mode="after")
     def _detectors_exist(self) -> Config:
@@ -159,6 +180,12 @@ class Config(Section):
             raise ValueError(f"ladder: '{rung}': {explain(error, Config)}") from None
 
     @property
+    def columns_of_gates(self) -> list[str]:
+        """The columns of the data that gates need, beside those that every evaluation stores."""
+        wanted = set[str]().union(*(plugins.build("gates", spec).columns for spec in self.gates))
+        return sorted(wanted - STORED)
+
+    @property
     def built(self) -> list[Any]:
         """The strategies themselves, in the order in which their hooks run."""
         return [plugins.build("strategies", spec) for spec in self.strategies]
@@ -202,7 +229,7 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
         ConfigError: the file is missing, is no YAML, or holds a wrong key or value; one line says which.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration; `cl init DIR` writes one") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -51,7 +51,9 @@ def evaluate(
     now, before = asked[CHALLENGER].scores, asked[CHAMPION].scores if CHAMPION in asked else []
     newest = experiences[-1]
     grown: Matrix = {**matrix, newest: {score.experience: score.value for score in now}}
-    table = with_best(_table(tests, asked), load_best(champion) if champion is not None else None)
+    table = with_best(
+        _table(tests, asked, config.columns_of_gates), load_best(champion) if champion is not None else None
+    )
     path = folder / "predictions.parquet"
     table.to_parquet(path, index=False)
     numbers = measured(config, {who: one.learner for who, one in asked.items()}, folders, tests, table, strangers)
@@ -129,13 +131,15 @@ def backward_transfer(matrix: Matrix, newest: str) -> float | None:
     return float(np.mean(changes)) if changes else None
 
 
-def _table(tests: dict[str, pd.DataFrame], asked: dict[str, Asked]) -> pd.DataFrame:
-    """One row for each test row, as gates and reports read it: who said what, never the text."""
+def _table(tests: dict[str, pd.DataFrame], asked: dict[str, Asked], columns: list[str]) -> pd.DataFrame:
+    """One row for each test row, as gates and reports read it: who said what, the columns gates ask for, no text."""
     task = asked[CHALLENGER].learner.task
     parts = []
     for one, rows in tests.items():
         part = pd.DataFrame({"experience": one, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)})
         part["chars"] = task.texts(rows).map(len).astype("int64")
+        for name in columns:  # rows that came before a column was kept have none
+            part[name] = rows[name].to_numpy() if name in rows else None
         for who, found in asked.items():
             answers = found.answers[one]
             part[who] = [task.describe(value) for value in answers.values]

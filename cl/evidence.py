@@ -174,12 +174,29 @@ def bootstrap_means(values: np.ndarray, *, resamples: int, seed: int) -> np.ndar
     return np.concatenate([rng.multinomial(total, counts / total, size=size) @ distinct / total for size in sizes])
 
 
-def is_loss(means: np.ndarray, rows: int, level: float) -> bool:
-    """Tell whether bootstrap means of paired differences show a loss at this level.
+def loss_p(differences: np.ndarray, *, resamples: int, seed: int) -> float:
+    """Return the p-value of a loss: how often bootstrap means of paired differences are none (Efron, 1979).
 
-    So few rows that a sign test could not show it, whatever they say, show nothing.
+    One gained row is added before the draw, as the rule of three adds a lost one: a handful of rows that all fell the
+    same way would look certain otherwise, for no draw could contain a row that rose. Far into the tail the means' own
+    curve is followed (`simulated_p`), since a corrected level asks for p-values that no number of draws could count.
     """
-    return float((means < 0).mean()) >= 1 - level and 0.5**rows <= level
+    if not len(differences) or not (differences < 0).any():
+        return 1.0
+    means = bootstrap_means(np.append(differences, 1.0), resamples=resamples, seed=seed)
+    return max(simulated_p(0.0, means), 0.5 ** int(np.count_nonzero(differences)))
+
+
+def sign_p(differences: np.ndarray) -> float:
+    """Return the exact p-value of a loss from the signs of paired differences; of right or wrong, McNemar's (1947).
+
+    >>> sign_p(np.array([-1.0] * 5 + [0.0] * 40))
+    0.03125
+    """
+    from scipy.stats import binom
+
+    lost, gained = int((differences < 0).sum()), int((differences > 0).sum())
+    return float(binom.cdf(gained, lost + gained, 0.5)) if lost + gained else 1.0
 
 
 def rows_to_decide(differences: np.ndarray, level: float) -> int | None:

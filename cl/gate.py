@@ -8,6 +8,7 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
+from cl.gate_parts import together
 from cl.gates import Gate
 from cl.records import Evaluation, GateReport
 
@@ -32,8 +33,9 @@ def judged(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) ->
     if policy.mode == "off":
         return GateReport(passed=True, verdicts=[], mode=policy.mode)
     gates: list[Gate] = [plugins.build("gates", spec) for spec in config.gates]
-    among = max(1, sum(one.compares for one in gates)) if policy.correction == "gates" else 1
-    verdicts = [one.judge(evaluation, predictions, seed=config.seed, among=among) for one in gates]
+    verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
+    if policy.correction == "holm":
+        verdicts = together(verdicts)
     if policy.undecided == "block":
         verdicts = [one.model_copy(update={"passed": one.passed and not one.undecided}) for one in verdicts]
     passed = policy.mode == "dry_run" or all(verdict.passed for verdict in verdicts)

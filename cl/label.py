@@ -66,9 +66,11 @@ class Labels(Source):
 
 
 def canonical(config: Config) -> Config:
-    """Return a configuration for rows that have been through the log: its own column names, nothing to cut or join."""
+    """Return a configuration for rows that have been through the log: its names, nothing to cut, join or keep."""
     raw = config.model_dump(mode="json", by_alias=True)
     names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
     whole: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
+    whole |= {"keep": []}  # the log holds no further columns
+    raw["gates"] = []
     raw["data"] |= {**names, **whole, "date": config.data.date and "date"}
     return parse(raw, where="cl.yaml")

@@ -13,7 +13,7 @@ import torch
 
 from cl.config import Config
 from cl.detectors import Snapshot
-from cl.records import Evaluation, GateReport, Registration, Training
+from cl.records import TABLE, Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
 from cl.stores.local import MANIFEST, sha256, write_manifest
@@ -72,6 +72,7 @@ def register(
         save_history(history, folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
+        _table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
     stores.registry.log_record(run, folder)
@@ -89,6 +90,12 @@ def register(
         metrics=summary(evaluation),
     )
     return Registration(version=version, passed=gates.passed)
+
+
+def _table(gates: GateReport) -> pd.DataFrame:
+    """Return all that gates found, with the same columns and types whatever it was."""
+    numbers = dict.fromkeys(["measured", "bound", "p_value", "alpha"], "float64")
+    return pd.DataFrame(gates.table, columns=TABLE).astype({**numbers, "rows": "Int64", "rows_needed": "Int64"})
 
 
 def _standing(config: Config, gates: GateReport) -> str:

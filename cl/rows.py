@@ -43,14 +43,14 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     else:
         lost = _aside(pd.Series(dtype=object), "", ())
     if chunk.empty:
-        return Checked(_no_rows(task), lost)
+        return Checked(_no_rows(task, config.data.keep), lost)
     require_columns(chunk, config, task, origin=origin)
     rows = _tokens(chunk, config) if _is_tokens(task) else _texts(chunk, config)
     reasons = _reasons(rows, chunk, config)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]
     if config.data.id is None:
-        good = good.assign(id=_made_ids(good))
+        good = good.assign(id=_made_ids(good.drop(columns=config.data.keep)))
     aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
     return Checked(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
 
@@ -65,6 +65,7 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
     keys = (*inputs, "id", "date", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
     wanted = [(key, getattr(data, key)) for key in keys]
+    wanted += [("keep", name) for name in data.keep if labelled]
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
     for key, name in wanted:
         if name is not None and name not in chunk:
@@ -105,9 +106,9 @@ def _is_tokens(task: Task) -> bool:
     return task.name == "token_classification"
 
 
-def _no_rows(task: Task) -> pd.DataFrame:
+def _no_rows(task: Task, kept: list[str]) -> pd.DataFrame:
     names = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, "date")})
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, *kept, "date")})
 
 
 def _aside(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
@@ -123,7 +124,12 @@ def asked(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
 
 
 def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
-    return _canonical(chunk, config, text=_joined(chunk, config), label=as_text(chunk[config.data.label]))
+    labels = as_text(chunk[config.data.label])
+    return _canonical(chunk, config, text=_joined(chunk, config), label=labels, **_kept(chunk, config))
+
+
+def _kept(chunk: pd.DataFrame, config: Config) -> dict[str, list[str | None]]:
+    return {name: list(map(readable, as_text(chunk[name]))) for name in config.data.keep}
 
 
 def _joined(chunk: pd.DataFrame, config: Config) -> list[str | None]:
@@ -136,7 +142,7 @@ def _joined(chunk: pd.DataFrame, config: Config) -> list[str | None]:
 
 def _tokens(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
     tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
-    return _canonical(chunk, config, tokens=tokens, tags=tags)
+    return _canonical(chunk, config, tokens=tokens, tags=tags, **_kept(chunk, config))
 
 
 def _canonical(chunk: pd.DataFrame, config: Config, **columns: list[Any]) -> pd.DataFrame:

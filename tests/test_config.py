@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from cl import plugins
@@ -13,6 +12,7 @@ from cl.errors import ConfigError
 from cl.reports.reference import FOLDERS, configuration_reference
 from cl.scaffold import template
 from cl.settings import Rung
+from cl.yaml12 import read_yaml
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -114,6 +114,32 @@ def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
     assert load(written(tmp_path, configuration())).name == "fernhill"
 
 
+RULE = {"name": "rule", "min": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("on", "data", "told"),
+    [
+        ({"column": "chanel"}, {"keep": ["channel"]}, "without a column 'chanel'; did you mean 'channel'"),
+        ({"query": "chars > 3 and date > '2026'"}, {}, "without a column 'date'; .*add it to data.keep"),
+        ("all", {"keep": ["text"]}, "data.keep: 'text' is taken"),
+        ("all", {"keep": ["a", "a"]}, "data.keep: 'a' is taken"),
+        ({"function": "shop:returns"}, {}, "function 'shop:returns' would run code; set gate_policy.functions: allow"),
+    ],
+)
+def test_a_rule_whose_rows_cannot_be_found_is_refused_before_anything_is_trained(on, data, told) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse({"gates": [{**RULE, "on": on}], "data": data}, where="cl.yaml")
+
+
+def test_columns_that_rules_ask_for_are_known() -> None:
+    gates = [{**RULE, "on": on} for on in ({"column": "channel"}, {"query": "date > '2026' and target == 'a'"}, "all")]
+    config = parse({"gates": gates, "data": {"keep": ["channel"], "date": "day"}}, where="x")
+    assert config.columns_of_gates == ["channel", "date"]
+    allowed = {"gates": [{**RULE, "on": {"function": "shop:returns"}}], "gate_policy": {"functions": "allow"}}
+    assert parse(allowed, where="x").columns_of_gates == []
+
+
 def keys_of(section: type[BaseModel]) -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield field.alias or name
@@ -123,9 +149,15 @@ def keys_of(section: type[BaseModel]) -> Iterator[str]:
 
 @pytest.mark.parametrize("section", [Config, Rung, *(plugins.find(f, n) for f in FOLDERS for n in plugins.names(f))])
 def test_every_key_means_itself_in_yaml(section) -> None:
-    """A bare `on` is true, and `no` is false: such a key could be set by nobody."""
+    """To most readers of YAML a bare `on` is true, and `no` is false: such a key could be set by nobody."""
     for key in keys_of(section):
-        assert yaml.safe_load(f"{key}: 1") == {key: 1}
+        assert read_yaml(f"{key}: 1") == {key: 1}
+
+
+def test_the_rules_in_the_readme_are_rules(tmp_path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (shown,) = (part for part in readme.split("```\n") if part.startswith("gates:\n"))
+    assert len(load(written(tmp_path, shown)).gates) == 5
 
 
 def test_every_key_is_described_in_the_reference() -> None:

@@ -64,6 +64,29 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     assert found.latency_ms > 0 and found.size_mb > 0.01
 
 
+def test_columns_of_the_data_are_stored_where_a_rule_asks_for_them(tiny_config, sentences, tmp_path) -> None:
+    def rows_of(ids, split):
+        parts = [sentences(["loan", "fee"], 12, prefix=one) for one in ids]
+        return pd.concat(
+            [part.assign(channel="app", tone="kind") if part["id"][0][0] == "b" else part for part in parts]
+        )
+
+    gates = [{"name": "rule", "on": {"column": "channel"}, "min": 0.1}]
+    config = tiny_config(gates=gates, data={"keep": ["channel", "tone"]})
+    train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
+    found = evaluate(
+        config,
+        challenger=tmp_path / "1",
+        champion=None,
+        experiences=["a", "b"],
+        matrix={},
+        rows_of=rows_of,
+        folder=tmp_path,
+    )
+    stored = pd.read_parquet(found.predictions)
+    assert "tone" not in stored and stored.groupby("experience")["channel"].count().to_dict() == {"a": 0, "b": 12}
+
+
 def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_config, sentences, tmp_path) -> None:
     tested = ["a"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -69,3 +70,66 @@ def test_an_undecided_gate_says_how_many_rows_would_decide(tiny_config, evaluati
     scored = evaluation.model_copy(update={"forgetting": {"a": 0.05}})
     (verdict,) = judged(tiny_config(gates=[{"name": "forgetting", "max": 0.03}]), scored, UNSURE).verdicts
     assert verdict.rows_needed == 106
+
+
+MANY = [
+    {"name": "no_regression", "margin": 0.0, "resamples": 200},
+    {"name": "no_regression", "margin": 0.0, "over": "each", "resamples": 200},
+    {"name": "rule", "on": "each_class", "relative": {"resamples": 200}},
+    {"name": "rule", "on": {"length": [50, 100, 150]}, "relative": {"test": "mcnemar"}},
+    {"name": "rule", "of": "brier", "relative": {"resamples": 200}},
+]
+
+
+def equals(seed: int) -> pd.DataFrame:
+    """Rows of a challenger that is as good as its champion: each is right or wrong in the other's place."""
+    rng = np.random.default_rng(seed)
+    pair = np.where(rng.random((300, 1)) < 0.15, rng.permuted(np.tile([0.0, 1.0], (300, 1)), axis=1), 1.0)
+    names = {"experience": ["a", "b", "c"], "target": list("uvwxyz")}
+    cut = {name: rng.choice(values, 300) for name, values in names.items()}
+    return pd.DataFrame({
+        **cut, "chars": rng.integers(1, 200, 300), "challenger_score": pair[:, 0], "champion_score": pair[:, 1],
+        "challenger_brier": 1 - pair[:, 0], "champion_brier": 1 - pair[:, 1],
+    })  # fmt: skip
+
+
+def test_an_equal_challenger_is_refused_by_any_gate_no_more_often_than_the_confidence_says(
+    tiny_config, evaluation
+) -> None:
+    cycles = [equals(seed) for seed in range(100)]
+    refused = {
+        correction: sum(
+            not judged(tiny_config(gates=MANY, gate_policy={"correction": correction}), evaluation, rows).passed
+            for rows in cycles
+        )
+        for correction in ("holm", "none")
+    }
+    assert refused["holm"] <= 9, "at 5 %, more than nine of a hundred come up once in thirty-five"
+    assert refused["none"] > refused["holm"], "without a correction, every gate has its own chance of a false alarm"
+
+
+def test_what_many_comparisons_may_show_by_chance_is_undecided_and_a_clear_loss_is_not(tiny_config, evaluation) -> None:
+    rows = equals(0).assign(champion_score=1.0, challenger_score=[0.0] * 8 + [1.0] * 292, champion_brier=1.0)
+    alone = {"name": "no_regression", "margin": 0.0}
+    assert not judged(tiny_config(gates=[alone]), evaluation, rows).passed
+    report = judged(tiny_config(gates=[alone, *MANY[2:]]), evaluation, rows.assign(challenger_brier=1.0))
+    verdict = report.verdicts[0]
+    assert verdict.undecided and verdict.rows_needed > 300
+    assert verdict.why.endswith("among 12 comparisons that may be chance (Holm)")
+    lost = rows.assign(challenger_score=[0.0] * 60 + [1.0] * 240, challenger_brier=1.0)
+    assert not judged(tiny_config(gates=[alone, *MANY[2:]]), evaluation, lost).passed
+
+
+def test_gates_that_test_nothing_are_left_as_they_are(tiny_config, evaluation) -> None:
+    rows = equals(0)
+    gates = [{"name": "rule", "min": 0.99}, {"name": "rule", "of": "score", "on": "each_class", "relative": {}}]
+    report = judged(tiny_config(gates=gates), evaluation, rows)
+    assert [one.passed for one in report.verdicts] == [False, True]
+
+
+def test_the_table_has_a_row_for_each_gate_and_group(tiny_config, evaluation) -> None:
+    gates = [{"name": "floor", "min": 0.5}, {"name": "rule", "on": "each_class", "relative": {"margin": 0.9}}]
+    table = pd.DataFrame(judged(tiny_config(gates=gates), evaluation, equals(1)).table)
+    assert table["gate"].tolist() == ["floor"] + ["rule score on each_class"] * 6
+    assert set(table["group"]) == {"all", *"uvwxyz"} and set(table["verdict"]) == {"pass"}
+    assert table["p_value"].notna().sum() == 6 and table["rows"].sum() == 300

@@ -139,6 +139,26 @@ def test_a_column_cuts_one_input_into_experiences_in_order_of_appearance(project
     ]
 
 
+@pytest.mark.parametrize("id", ["id", None])
+def test_further_columns_are_kept_beside_each_row_and_change_nothing_else(tmp_path, id) -> None:
+    rows = pd.DataFrame(some(40), columns=COLUMNS).assign(channel=["app", None] * 20, priority=range(40))
+    found = []
+    for name, keep in (("plain", []), ("kept", ["channel", "priority"])):
+        place = Project(tmp_path / name)
+        place.root.mkdir()
+        (made,) = take(place, rows, id=id, keep=keep)
+        found.append(pd.concat([Experiences(place).rows(made.id, split) for split in SPLITS]))
+    plain, kept = found
+    assert set(kept["channel"].dropna()) == {"app"} and kept["channel"].isna().sum() == 20
+    assert sorted(map(int, kept["priority"])) == list(range(40)), "as text"
+    pd.testing.assert_frame_equal(kept[plain.columns], plain)
+
+
+def test_a_column_to_be_kept_that_is_not_there_is_named(project) -> None:
+    with pytest.raises(SourceError, match=r"no column 'channel'; there are: id, text, label; set data\.keep"):
+        take(project, some(3), keep=["channel"])
+
+
 def test_a_period_cuts_one_input_by_date_in_order_of_time(project) -> None:
     frame = pd.DataFrame(some(6), columns=COLUMNS).assign(
         day=["2021-04-02", "2020-12-31", "2021-06-30", "2021-07-01", "none", "2020-10-01"]

@@ -14,7 +14,7 @@ from cl.commands.gates import replayed, verdicts_of
 from cl.errors import InputError, RefusedError
 from cl.lifecycle import learn
 from cl.promote import promote_by_hand, rollback
-from cl.reports.text import gate_lines
+from cl.reports.gate_text import gate_lines
 from cl.smoke import compared, rows_like, spread
 from cl.stores.connect import Stores, connect
 from cl.stores.local import Project

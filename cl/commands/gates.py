@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from cl.commands.opening import Opened, opened
+from cl.commands.regressions import regressions, stored_rows
 from cl.config import Config, parse
 from cl.errors import ConfigError, InputError
 from cl.gate import judged
 from cl.records import Cycle, GateReport
 from cl.reports.numbers import control_words, numbers_of
 from cl.smoke import SMOKE
-
-WORST = 20
+from cl.yaml12 import read_yaml
 
 
 def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
@@ -29,15 +27,16 @@ def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
     at = opened(folder)
     cycle = _wanted(_judged(at), version)
     assert cycle.gates is not None and cycle.evaluation is not None
-    rows, control = _rows(at, cycle), cycle.evaluation.control
+    rows, control = stored_rows(at, cycle), cycle.evaluation.control
     return {
         "experience": cycle.experience.id,
         "version": cycle.promotion.version if cycle.promotion else None,
         "verdict": cycle.verdict,
-        **cycle.gates.model_dump(mode="json"),
+        **cycle.gates.model_dump(mode="json", exclude={"verdicts": {"__all__": {"parts"}}}),
+        "table": cycle.gates.table,
         "measured": [one.model_dump(mode="json") for one in numbers_of(cycle.evaluation)],
         "control": control and control_words(control),
-        "lost": [] if rows is None else _lost(at, rows),
+        "lost": [] if rows is None else [one.model_dump(mode="json") for one in regressions(at, rows)],
     }
 
 
@@ -59,7 +58,7 @@ def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
 
 def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
     assert cycle.evaluation is not None and cycle.gates is not None
-    rows = _rows(at, cycle)
+    rows = stored_rows(at, cycle)
     now = None if rows is None else _with_smoke_test(judged(config, cycle.evaluation, rows), cycle.gates)
     return {
         "experience": cycle.experience.id,
@@ -67,6 +66,7 @@ def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
         "then": cycle.gates.passed,
         "now": now.passed if now else None,
         "refused_by": _refusals(now) if now else ["its rows are not stored any more"],
+        "undecided": _undecided(now) if now else [],
     }
 
 
@@ -74,12 +74,6 @@ def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
     """Return a report with the smoke test's refusal, if there was one: no policy makes such a version serve."""
     failed = [one for one in then.verdicts if one.gate == SMOKE and not one.passed]
     return now.model_copy(update={"passed": now.passed and not failed, "verdicts": [*now.verdicts, *failed]})
-
-
-def _rows(at: Opened, cycle: Cycle) -> pd.DataFrame | None:
-    with tempfile.TemporaryDirectory() as scratch:
-        path = at.stores.registry.evaluated(cycle.id, Path(scratch))
-        return None if path is None else pd.read_parquet(path)
 
 
 def _judged(at: Opened) -> list[Cycle]:
@@ -102,11 +96,17 @@ def _wanted(cycles: list[Cycle], version: str | None) -> Cycle:
 
 def _with_policy(config: Config, path: Path) -> Config:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict) or not raw or set(raw) - {"gates", "gate_policy"}:
         raise ConfigError(f"{path}: must hold gates, gate_policy or both, and nothing else")
+    wanted = raw.get("gate_policy")
+    if isinstance(wanted, dict):
+        allowed = config.gate_policy.functions
+        if wanted.get("functions") == "allow" and allowed == "refuse":
+            raise ConfigError(f"{path}: only cl.yaml may set gate_policy.functions: allow, for it lets rules run code")
+        raw["gate_policy"] = {"functions": allowed, **wanted}
     return parse({**config.model_dump(mode="json", by_alias=True), **raw}, where=str(path))
 
 
@@ -114,20 +114,5 @@ def _refusals(report: GateReport) -> list[str]:
     return [f"{one.gate}: {one.why}" for one in report.verdicts if not one.passed]
 
 
-def _lost(at: Opened, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows whose score fell most from champion to challenger, with their texts."""
-    if "champion_score" not in rows:
-        return []
-    drop = rows["champion_score"].fillna(0.0).astype(float) - rows["challenger_score"].fillna(0.0)
-    worst = rows.assign(drop=drop)[drop > 0].sort_values("drop", ascending=False, kind="stable").head(WORST)
-    texts: dict[tuple[str, str], str] = {}
-    for experience, part in worst.groupby("experience"):
-        found = at.stores.texts(at.config.task, str(experience), part["id"].tolist())
-        texts |= {(str(experience), id): text for id, text in found.items()}
-    return [
-        {
-            **{key: one[key] for key in ("experience", "id", "target", "champion", "challenger")},
-            "text": texts.get((one["experience"], one["id"]), "(no longer there)"),
-        }
-        for one in worst.to_dict("records")
-    ]
+def _undecided(report: GateReport) -> list[str]:
+    return [f"{one.gate}: {one.why}" for one in report.verdicts if one.passed and one.undecided]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from cl.commands.audit import verified
 from cl.commands.opening import Opened, opened
-from cl.reports.html import write_report
+from cl.commands.regressions import regressions, stored_rows
+from cl.records import Cycle, Regression
+from cl.reports.html import LATEST, write_report
 
 
 def report_on(folder: Path, out: Path | None = None) -> Path:
@@ -32,4 +34,12 @@ def report(at: Opened, out: Path | None = None) -> Path:
         broken=ledger.broken,
         quarantine=quarantined,
         texts=partial(at.stores.texts, at.config.task),
+        lost=_lost(at, cycles),
     )
+
+
+def _lost(at: Opened, cycles: list[Cycle]) -> dict[str, list[Regression]]:
+    """Return the worst regressions of the cycles whose gates the report shows."""
+    judged = [one for one in cycles if one.evaluation][-LATEST:]
+    rows = {one.id: stored_rows(at, one) for one in judged}
+    return {id: regressions(at, one) for id, one in rows.items() if one is not None}

@@ -15,22 +15,30 @@ if TYPE_CHECKING:
 
 
 class Gate(Plugin):
-    """Base of all gates."""
+    """Base of all gates.
+
+    A gate that tests something tells so in its verdict's parts, each with its p-value and alpha: the confidence then
+    holds for all gates together (`cl.gate_parts`).
+    """
 
     @property
-    def compares(self) -> bool:
-        """Whether it tests on single rows: chance can make it refuse, and it shares the level with the others."""
-        return False
+    def columns(self) -> set[str]:
+        """The columns of the data, beside those that every evaluation stores, that it needs of each row."""
+        return set()
 
-    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int, among: int = 1) -> Verdict:
+    @property
+    def function(self) -> str | None:
+        """A Python function of the project's owner that it calls; None: it calls none."""
+        return None
+
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict with what was measured, the bound, and why in words.
 
         Args:
             evaluation: the numbers of challenger and champion.
             predictions: one row for each test row: ``experience``, ``id``, ``target``, ``challenger``,
                 ``challenger_score``, ``champion``, ``champion_score`` (0 to 1 a row: right or wrong, or the
-                row's own score; champion columns are missing for a first version).
+                row's own score; champion columns are missing for a first version), and the `columns` it asked for.
             seed: for gates that resample.
-            among: how many gates test on single rows; each then has that share of its level (Bonferroni).
         """
         raise NotImplementedError

@@ -29,7 +29,7 @@ class Ceiling(Gate):
     )
     max: float = Field(ge=0, description="The most that is accepted, in the number's own unit")
 
-    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int, among: int = 1) -> Verdict:
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict."""
         measured = float(getattr(evaluation, self.metric))
         return Verdict(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cl.evidence import TIE
+from cl.gate_parts import concluded
 from cl.gates import Gate
-from cl.records import Evaluation, Verdict
+from cl.records import Evaluation, Part, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +26,7 @@ class Churn(Gate):
     max: float = Field(ge=0, le=1, description="The largest share of the champion's right answers that may be lost")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="With which it must be shown")
 
-    @property
-    def compares(self) -> bool:
-        """A loss must be shown by single rows."""
-        return True
-
-    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int, among: int = 1) -> Verdict:
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict over all rows that the champion has right."""
         from scipy.stats import beta, norm
 
@@ -42,21 +38,22 @@ class Churn(Gate):
         lost = float((right["champion_score"] - right["challenger_score"]).clip(lower=0).sum())
         held = float(right["champion_score"].sum())
         share = lost / held if held else 0.0
-        level = (1 - self.confidence) / among
-        least = float(beta.ppf(level, lost, held - lost + 1)) if lost else 0.0
+        least = float(beta.ppf(1 - self.confidence, lost, held - lost + 1)) if lost else 0.0
         beyond, shown = share > self.max + TIE, least > self.max + TIE
         told = f"{lost:.0f} of the champion's {held:.0f} right answers are wrong now, {share:.1%}; "
         told += f"at most {self.max:.1%} may be"
         if beyond and not shown:
             told += f"; too few rows to say so ({self.confidence:.0%} confidence: at least {least:.1%})"
-        errors = float(norm.isf(level))
+        errors = float(norm.isf(1 - self.confidence))
         needed = ceil((errors / (share - self.max)) ** 2 * share * (1 - share)) if beyond and not shown else None
-        return Verdict(
-            gate=self.name,
-            passed=not shown,
-            undecided=beyond and not shown,
-            rows_needed=needed,
+        part = Part(
+            verdict="fail" if shown else "undecided" if beyond else "pass",
             measured=share,
             bound=self.max,
+            p_value=float(beta.cdf(self.max, lost, held - lost + 1)) if lost else 1.0,
+            alpha=round(1 - self.confidence, 12),
+            rows=len(right),
+            rows_needed=needed,
             why=told,
         )
+        return concluded(self.name, [part])

@@ -26,7 +26,7 @@ class Floor(Gate):
     min: float = Field(ge=0, le=1, description="The least that is accepted, 0 to 1")
     over: Literal["each", "mean", "newest"] = Field("each", description="each: the worst experience counts")
 
-    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int, among: int = 1) -> Verdict:
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict, with the experience that decided.
 
         Raises:

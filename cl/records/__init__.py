@@ -2,7 +2,7 @@
 
 from cl.records.cycle import Cycle
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
-from cl.records.evaluation import NUMBERS, Control, ControlArm, Evaluation, Score, Training
+from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.record import Record
 from cl.records.registry import (
@@ -16,11 +16,11 @@ from cl.records.registry import (
     Unlearning,
     VersionInfo,
 )
-from cl.records.verdicts import GateReport, GroupVerdict, Verdict
+from cl.records.verdicts import TABLE, GateReport, Part, Regression, Verdict
 
 __all__ = [
-    "NUMBERS",
     "SPLITS",
+    "TABLE",
     "TYPE_OF_KIND",
     "WITHDRAWN",
     "Action",
@@ -36,12 +36,13 @@ __all__ = [
     "Experience",
     "Finding",
     "GateReport",
-    "GroupVerdict",
     "LedgerEntry",
     "Moved",
+    "Part",
     "Promotion",
     "Record",
     "Registration",
+    "Regression",
     "Score",
     "Training",
     "Unlearning",

@@ -6,23 +6,6 @@ from pydantic import Field
 
 from cl.records.record import Record
 
-NUMBERS = (
-    "ece",
-    "brier",
-    "oos_auroc",
-    "robustness_typos",
-    "robustness_casing",
-    "robustness_adversarial",
-    "latency_p50_ms",
-    "latency_p95_ms",
-    "rows_per_second",
-    "memory_mb",
-    "size_mb",
-    "forgetting_avoided",
-    "learning_cost",
-)
-"""What an evaluation can measure beside scores; a number that no row shows is left out."""
-
 
 class Training(Record):
     """What a fine-tune did, and where the challenger lies."""

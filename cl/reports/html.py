@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from cl import standing as ledger
-from cl.records import Breach, Cycle, Evaluation, Finding, LedgerEntry, Record, Score
+from cl.evidence import shown
+from cl.records import Breach, Cycle, Evaluation, Finding, LedgerEntry, Record, Regression, Score
 from cl.reports import plots
 from cl.reports.alarm import sure
 from cl.reports.numbers import control_words, numbers_of
@@ -62,6 +64,7 @@ def write_report(
     quarantine: Mapping[str, pd.DataFrame],
     broken: Breach | None = None,
     texts: TextsOf = lambda experience, ids: {},
+    lost: Mapping[str, Sequence[Regression]] = MappingProxyType({}),
 ) -> Path:
     """Write the report and return its path; what people wrote is escaped, and nothing in it can run or load.
 
@@ -73,6 +76,7 @@ def write_report(
         broken: the first entry of the ledger that cannot be trusted.
         quarantine: experience -> rows set aside, with columns id, reason and row.
         texts: (experience, ids) -> id -> text, of those rows that are still there.
+        lost: id of a cycle -> the test rows that its challenger lost, the worst first.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -86,9 +90,11 @@ def write_report(
     environment.filters |= {"percent": _percent, "points": _points, "number": _number, "day": _day}
     environment.globals |= {"icon": plots.icon, "change": plots.change, "score_of": plots.score_of, "pairs": pairs}
     environment.globals |= {"bars_of": plots.bars_of, "sure": sure, "examples_of": partial(examples_of, texts)}
-    environment.globals |= {"numbers_of": numbers_of, "control_words": control_words}
+    environment.globals |= {"numbers_of": numbers_of, "control_words": control_words, "shown_p": shown}
     page = environment.get_template("template.html").render(
         name=name,
+        lost=lost,
+        longest=LONGEST,
         made=datetime.now(UTC),
         cycles=cycles,
         entries=entries,

@@ -43,46 +43,6 @@ def cycle_lines(cycles: list[Cycle]) -> list[str]:
     return [HEADER, *(cycle_line(cycle) for cycle in cycles), "", *reason_lines(cycles)]
 
 
-def gate_lines(found: dict[str, Any]) -> list[str]:
-    """Return what `cl gates` shows: each verdict, then the rows that the challenger lost."""
-    lines = [
-        f"{found['experience']}: {found['verdict']}, version {found['version'] or '-'}, gates: {found['mode']}",
-        "",
-    ]
-    for one in found["verdicts"]:
-        word = "FAIL" if not one["passed"] else "undecided" if one["undecided"] else "pass"
-        more = f"; about {one['rows_needed']} rows like these would decide" if one["rows_needed"] else ""
-        lines.append(f"{word:<11}{one['gate']:<24}{one['why']}{more}")
-        lines += [f"{'':<11}  {group['why']}" for group in one["groups"] if group["verdict"] == "fail"][:GROUPS]
-    if found["measured"]:
-        lines += ["", f"{'measured':<35}{'champion':>12}{'challenger':>12}"]
-    for one in found["measured"]:
-        lines.append(f"{one['words']:<35}{_figure(one['champion']):>12}{_figure(one['challenger']):>12}")
-    if found["control"]:
-        lines += ["", found["control"]]
-    if found["lost"]:
-        lines += ["", "Right before, wrong now:"]
-    for row in found["lost"]:
-        lines.append(f"  {row['experience']} {row['id']}: {row['target']}, now {row['challenger']}: {row['text'][:80]}")
-    return lines
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
-
-
-def replay_lines(found: list[dict[str, Any]]) -> list[str]:
-    """Return what `cl gates --replay` shows: a line a challenger, then and under the other policy."""
-    words = {True: "pass", False: "refused", None: "-"}
-    lines = [f"{'experience':<24}{'version':<9}{'then':<9}{'now':<9}why"]
-    for one in found:
-        then, now = words[one["then"]], words[one["now"]]
-        changed = "* " if one["now"] not in (None, one["then"]) else ""
-        why = "; ".join(one["refused_by"])
-        lines.append(f"{one['experience']:<24}{one['version'] or '-':<9}{then:<9}{now:<9}{changed}{why}".rstrip())
-    return lines
-
-
 def status_lines(status: dict[str, Any]) -> list[str]:
     """Return what `cl status` shows."""
     last, answers = status["last_cycle"], status["predictions"]

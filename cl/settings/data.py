@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cl.settings.section import PluginSpec, Section
+
+CANONICAL = ("id", "text", "label", "tokens", "tags", "date", "experience", "row")
+"""Columns that rows have whatever a source calls them."""
 
 Period = Literal["day", "week", "month", "quarter", "year"]
 
@@ -32,6 +35,9 @@ class Data(Section):
     tags: str = Field("tags", description="Column with the list of BIO2 tags (token classification)")
     date: str | None = Field(None, description="Column with the row's date, kept beside it; null: none")
     join: list[str] = Field([], description="Further text columns that are put before the text, e.g. [title]")
+    keep: list[str] = Field(
+        [], description="Further columns kept beside each row, as text, so that gates can cut the test rows by them"
+    )
     group_by: str | None = Field(
         None,
         description="Column that cuts one input into experiences in order of appearance; null: one a file",
@@ -53,6 +59,13 @@ class Data(Section):
         description="A label column that holds only numbers is usually a mistake; accept takes them as names",
     )
     chunk_rows: int = Field(50_000, ge=1, description="Rows held in memory at once during ingest")
+
+    @field_validator("keep")
+    @classmethod
+    def _have_names_of_their_own(cls, names: list[str]) -> list[str]:
+        if taken := [one for one in names if one in CANONICAL or names.count(one) > 1]:
+            raise ValueError(f"'{taken[0]}' is taken; it may not be one of {', '.join(CANONICAL)}, nor given twice")
+        return names
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> Data:

@@ -18,8 +18,10 @@ class GatePolicy(Section):
     undecided: Literal["pass", "block"] = Field(
         "pass", description="A gate whose rows are too few to decide passes, or blocks"
     )
-    correction: Literal["gates", "none"] = Field(
-        "gates",
-        description="gates: those that test on single rows share one level, so that together they refuse an equal "
-        "challenger no more often than one would; none: each has its own",
+    correction: Literal["holm", "none"] = Field(
+        "holm",
+        description="The confidence holds for all comparisons of all gates together (Holm); none: for each gate",
+    )
+    functions: Literal["refuse", "allow"] = Field(
+        "refuse", description="Whether rules may call Python functions of yours to choose rows"
     )

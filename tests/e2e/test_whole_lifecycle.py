@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.e2e.conftest import new_desk
@@ -12,12 +13,16 @@ from tests.e2e.conftest import new_desk
 
 def ingest(desk, rows, name: str) -> None:
     path = desk.project.parent / f"{name}.csv"
-    rows.to_csv(path, index=False)
+    rows.assign(channel=["app", "web"] * (len(rows) // 2)).to_csv(path, index=False)
     done = desk.cl("ingest", str(path))
     assert done.returncode == 0, done.stderr
 
 
 def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) -> None:
+    desk.configure(
+        gates=[{"name": "floor", "min": 0.5}, {"name": "rule", "on": {"column": "channel"}, "min": 0.01}],
+        data={"split": {"validation": 0.1, "test": 0.3}, "keep": ["channel"]},
+    )
     desk.configure(ladder=[{"name": "quick", "epochs": 24}, {"name": "full"}], decide={"rung": {"new_classes": "full"}})
     ingest(desk, sentences(["loan", "fee"], 120, seed=1), "one")
     (first,) = desk.json("run", "--plain")
@@ -47,13 +52,28 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
 
     told = desk.json("gates")
     assert told["version"] == "3" and not told["passed"] and 0 < len(told["lost"]) <= 20
-    assert set(told["lost"][0]) == {"experience", "id", "target", "champion", "challenger", "text"}
-    assert [one["passed"] for one in desk.json("gates", "2")["verdicts"]] == [True]
+    assert set(told["lost"][0]) == {
+        "experience", "id", "target", "text",
+        "champion", "champion_confidence", "challenger", "challenger_confidence",
+    }  # fmt: skip
+    assert {one["gate"] for one in told["table"]} == {"floor", "rule score on each channel"}
+    assert [one["passed"] for one in desk.json("gates", "2")["verdicts"]] == [True, True]
+    assert {one["group"] for one in told["table"]} == {"all", "app", "web"}
+    tables = [pd.read_parquet(path) for path in (desk.project / "mlflow").rglob("gates.parquet")]
+    assert len(tables) == 3 and all(next(iter(one["group"])) == "all" and len(one) == 3 for one in tables)
+    assert all(one.dtypes.equals(tables[0].dtypes) for one in tables)
     (desk.project / "policy.yaml").write_text("gates: [{name: floor, min: 0.01}]")
     again = desk.json("gates", "--replay", str(desk.project / "policy.yaml"))
     assert [(one["version"], one["then"], one["now"]) for one in again] == [
         ("1", True, True), ("2", True, True), ("3", False, True),
     ]  # fmt: skip
+    rule = "gates: [{name: rule, of: score, on: %s, min: 0.5}]"
+    (desk.project / "policy.yaml").write_text(rule % "each_experience")
+    again = desk.json("gates", "--replay", str(desk.project / "policy.yaml"))
+    assert [one["now"] for one in again] == [True, True, False]
+    (desk.project / "policy.yaml").write_text(rule % "{column: date}")
+    refused = desk.cl("gates", "--replay", str(desk.project / "policy.yaml"))
+    assert refused.returncode == 2 and "stored without a column 'date'" in refused.stderr
     (desk.project / "policy.yaml").write_text("seed: 3")
     refused = desk.cl("gates", "--replay", str(desk.project / "policy.yaml"))
     assert refused.returncode == 2 and "must hold gates, gate_policy or both" in refused.stderr

@@ -12,7 +12,7 @@ NEEDED = {
     "ceiling": {"metric": "latency_ms", "max": 50},
     "forgetting": {"max": 0.05},
     "churn": {"max": 0.1},
-    "rule": {"relative": {"margin": 0.1}},
+    "rule": {"min": 0.5},
 }
 
 

@@ -3,150 +3,208 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
-from cl import plugins
-from cl.config import parse
 from cl.errors import ConfigError
-from cl.gate import judged
 from cl.gates.rule import Rule
 
 
-def table(now: list[float], before: list[float] | None = None, **columns: object) -> pd.DataFrame:
-    """Stored rows as an evaluation writes them."""
-    rows = pd.DataFrame({"experience": "a", "id": [str(at) for at in range(len(now))], "challenger_score": now})
-    if before is not None:
-        rows["champion_score"] = before
-    return rows.assign(**columns)
+def table(**columns: object) -> pd.DataFrame:
+    """Twenty short rows of `loan` that the challenger has right, twenty long ones of `fee` of which it loses eight."""
+    return pd.DataFrame({
+        "experience": ["a"] * 20 + ["b"] * 20,
+        "target": ["loan"] * 20 + ["fee"] * 20,
+        "chars": [10] * 20 + [300] * 20,
+        "challenger_score": [1.0] * 20 + [0.0] * 8 + [1.0] * 12,
+        "champion_score": [1.0] * 40,
+        **columns,
+    })  # fmt: skip
 
 
-def rule(**fields: object) -> Rule:
-    return plugins.build("gates", {"name": "rule", **fields})
+@pytest.fixture
+def judged(evaluation):
+    def judge(rows: pd.DataFrame | None = None, *, scored: object = None, **fields: object):
+        return Rule(**fields).judge(
+            scored or evaluation({"a": 1.0, "b": 0.6}), table() if rows is None else rows, seed=0
+        )
 
-
-def test_a_bound_refuses_only_what_rows_show_to_be_beyond_it(evaluation) -> None:
-    poor, few = table([1.0] * 50 + [0.0] * 50), table([1.0] * 2 + [0.0] * 2)
-    refused = rule(min=0.7).judge(evaluation({"a": 0.5}), poor, seed=1)
-    assert not refused.passed and not refused.undecided and refused.measured == pytest.approx(0.5)
-    unsure = rule(min=0.7).judge(evaluation({"a": 0.5}), few, seed=1)
-    assert unsure.passed and unsure.undecided and unsure.rows_needed is not None and unsure.rows_needed > 4
-    assert rule(min=0.5).judge(evaluation({"a": 0.5}), poor, seed=1).passed
-
-
-def test_the_worst_class_counts_though_the_mean_gains(evaluation) -> None:
-    before = [1.0] * 40 + [0.0] * 100
-    now = [0.0] * 40 + [1.0] * 100
-    rows = table(now, before, target=["fee"] * 40 + ["loan"] * 100)
-    assert rule(relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1).passed
-    verdict = rule(over="class", relative={"margin": 0.05}).judge(evaluation({"a": 0.7}), rows, seed=1)
-    assert not verdict.passed and "on fee" in verdict.why and verdict.measured == pytest.approx(-1.0)
-    assert {one.group: one.verdict for one in verdict.groups} == {"fee": "fail", "loan": "pass"}
+    return judge
 
 
 @pytest.mark.parametrize(
-    ("on", "group"),
+    ("on", "title", "group"),
     [
-        ({"column": "channel"}, "mail"),
-        ({"length": [20, 200]}, "21 to 200 characters"),
-        ({"query": "chars > 20 and chars <= 200 and not (channel == 'chat')"}, "chars > 20"),
-        ({"function": "tests.gates.groups:by_channel"}, "mail"),
-        ("each", "b"),
+        ("each_experience", "rule score on each_experience", "b"),
+        ("each_class", "rule score on each_class", "fee"),
+        ({"column": "target"}, "rule score on each target", "fee"),
+        ({"length": [50, 200]}, "rule score on length 50, 200", "200 characters and more"),
+        ({"query": "chars > 200"}, "rule score on chars > 200", "chars > 200"),
     ],
 )
-def test_a_slice_that_lost_is_found_by_any_way_to_name_it(evaluation, on, group) -> None:
-    lost = {"chars": 100, "channel": "mail", "experience": "b"}
-    kept = {"chars": 10, "channel": "chat", "experience": "a"}
-    rows = pd.concat(
-        [table([0.0] * 40, [1.0] * 40).assign(**lost), table([1.0] * 60, [1.0] * 60).assign(**kept)], ignore_index=True
-    )
-    verdict = rule(over=on, relative={"margin": 0.05}).judge(evaluation({"a": 0.6}), rows, seed=1)
-    assert not verdict.passed and f"on {group}" in verdict.why
+def test_the_worst_group_counts_wherever_it_is_looked_for(judged, on, title, group) -> None:
+    verdict = judged(on=on, min=0.7)
+    assert not verdict.passed and verdict.gate == title and verdict.measured == pytest.approx(0.6)
+    assert verdict.parts[0].group == group and verdict.parts[0].rows == 20
+    assert verdict.why == f"score on {group} is 0.600, at least 0.700 is asked"
+    assert judged(on=on, min=0.6).passed
 
 
-def test_an_empty_slice_and_a_number_that_was_not_measured_are_undecided(evaluation) -> None:
-    rows = table([1.0] * 4, [1.0] * 4, chars=5)
-    empty = rule(over={"query": "chars > 100"}, min=0.9).judge(evaluation({"a": 1.0}), rows, seed=1)
-    assert empty.undecided and "no row" in empty.why
-    missing = rule(of="oos_auroc", min=0.9).judge(evaluation({"a": 1.0}), rows, seed=1)
-    assert missing.undecided and "oos_auroc was not measured" in missing.why
+def test_all_rows_hide_what_a_group_shows(judged) -> None:
+    verdict = judged(min=0.7)
+    assert verdict.passed and verdict.gate == "rule score" and verdict.measured == pytest.approx(0.8)
 
 
-def test_a_measured_number_is_bounded_and_compared(evaluation) -> None:
-    seen = evaluation({"a": 1.0}, numbers={"latency_p95_ms": 60.0}, champion_numbers={"latency_p95_ms": 40.0})
-    assert not rule(of="latency_p95_ms", max=50).judge(seen, pd.DataFrame(), seed=1).passed
-    assert rule(of="latency_p95_ms", max=70).judge(seen, pd.DataFrame(), seed=1).passed
-    slower = rule(of="latency_p95_ms", relative={"margin": 10}).judge(seen, pd.DataFrame(), seed=1)
-    assert not slower.passed and "the champion has 40" in slower.why
-    assert rule(of="latency_p95_ms", relative={"margin": 25}).judge(seen, pd.DataFrame(), seed=1).passed
+@pytest.mark.parametrize("test", ["bootstrap", "mcnemar"])
+def test_a_loss_beside_the_champion_is_refused_on_the_group_that_shows_it(judged, test) -> None:
+    verdict = judged(on="each_class", relative={"margin": 0.02, "test": test})
+    assert not verdict.passed and verdict.measured == pytest.approx(-0.4) and verdict.bound == -0.02
+    assert [(one.group, one.verdict) for one in verdict.parts] == [("fee", "fail"), ("loan", "pass")]
+    assert verdict.parts[0].p_value < 0.025 and verdict.parts[1].p_value == 1
+    assert "score on fee is 0.400 worse than the champion's, 1.000 over 20 rows" in verdict.why
+    assert judged(on="each_class", relative={"margin": 0.5, "test": test}).passed
 
 
-def test_brier_is_better_when_it_is_lower(evaluation) -> None:
-    rows = table([1.0] * 50, [1.0] * 50, challenger_brier=0.5, champion_brier=0.1)
-    assert not rule(of="brier", relative={"margin": 0.1}).judge(evaluation({"a": 1.0}), rows, seed=1).passed
-    turned = rows.rename(columns={"challenger_brier": "champion_brier", "champion_brier": "challenger_brier"})
-    assert rule(of="brier", relative={"margin": 0.1}).judge(evaluation({"a": 1.0}), turned, seed=1).passed
+def test_mcnemar_is_exact(judged) -> None:
+    rows = table(challenger_score=[0.0] * 8 + [1.0] * 32, champion_score=[1.0] * 8 + [0.0] * 1 + [1.0] * 31)
+    (part,) = judged(rows, relative={"test": "mcnemar"}).parts
+    assert part.p_value == pytest.approx(10 / 2**9)
 
 
-def test_a_score_that_falls_again_and_again_is_a_trend(evaluation) -> None:
-    falling = evaluation({"c": 0.7}, matrix={"a": {"a": 0.9}, "b": {"a": 0.88, "b": 0.9}, "c": {"a": 0.86, "b": 0.9}})
-    verdict = rule(over="each", falls=2).judge(falling, table([1.0]), seed=1)
-    assert not verdict.passed and "a scored 0.900, 0.880, 0.860" in verdict.why
-    held = evaluation({"c": 0.7}, matrix={"a": {"a": 0.9}, "b": {"a": 0.86}, "c": {"a": 0.86}})
-    assert rule(falls=2).judge(held, table([1.0]), seed=1).passed
+def test_a_few_rows_are_undecided_with_the_number_that_would_decide(judged) -> None:
+    rows = table(challenger_score=[0.0] * 3 + [1.0] * 37)
+    verdict = judged(rows, relative={"margin": 0.02})
+    assert verdict.passed and verdict.undecided and "too few rows to call it one" in verdict.why
+    assert verdict.rows_needed == 34, "the normal approximation would do with fewer than the exact test"
 
 
-def test_entity_types_are_judged_by_their_f1(evaluation) -> None:
-    seen = evaluation(
-        {"a": 0.7}, metric="f1", per_class={"person": {"f1": 0.5}, "place": {"f1": 0.9}},
-        champion_per_class={"person": {"f1": 0.8}, "place": {"f1": 0.9}},
-    )  # fmt: skip
-    verdict = rule(over="class", relative={"margin": 0.1}).judge(seen, table([1.0], target="x"), seed=1)
-    assert not verdict.passed and "on person F1 is 0.500" in verdict.why
+def test_a_calibrated_score_per_row_is_compared_the_other_way_round(judged) -> None:
+    worse = table(challenger_brier=[0.5] * 40, champion_brier=[0.1] * 40)
+    better = table(challenger_brier=[0.1] * 40, champion_brier=[0.5] * 40)
+    assert not judged(worse, of="brier", on="each_class", relative={"margin": 0.1}).passed
+    assert judged(better, of="brier", on="each_class", relative={"margin": 0.1}).passed
+    assert not judged(worse, of="brier", on={"query": "chars > 200"}, max=0.4).passed
+
+
+def test_forgetting_is_what_past_rows_lost_beside_the_best_version(judged) -> None:
+    rows = table(best_score=[1.0] * 40, challenger_score=[0.0] * 10 + [1.0] * 10 + [0.0] * 20)
+    verdict = judged(rows, of="forgetting", on={"length": [50]}, max=0.3)
+    assert not verdict.passed and verdict.measured == pytest.approx(0.5), "the newest experience is no past"
+    assert [one.group for one in verdict.parts] == ["0 to 49 characters"]
+    tested = judged(rows, of="forgetting", on="each_experience", relative={"margin": 0.05})
+    assert not tested.passed and "score on a is 0.500 worse than the best version's over 20 rows" in tested.why
+
+
+def test_a_first_version_has_nothing_to_forget_and_nobody_beside_it(judged) -> None:
+    rows = table().drop(columns="champion_score")
+    assert judged(rows, of="forgetting", max=0.1).passed
+    assert judged(rows, relative={"margin": 0.0}).passed
+    assert not judged(rows, on="each_class", min=0.7, relative={"margin": 0.0}).passed
+
+
+@pytest.mark.parametrize(
+    ("of", "now", "before", "passed"),
+    [
+        ("latency_p95_ms", 12.0, 10.0, False),
+        ("latency_p95_ms", 9.0, 10.0, True),
+        ("rows_per_second", 12.0, 10.0, True),
+        ("rows_per_second", 9.0, 10.0, False),
+        ("robustness_typos", 0.5, 0.8, True),
+    ],
+)
+def test_a_number_without_rows_is_simply_compared(judged, evaluation, of, now, before, passed) -> None:
+    scored = evaluation({"a": 0.9}, numbers={of: now}, champion_numbers={of: before})
+    verdict = judged(scored=scored, of=of, relative={"margin": 0.5})
+    assert verdict.passed is passed and verdict.parts[0].p_value is None
+
+
+def test_both_bounds_hold(judged, evaluation) -> None:
+    scored = evaluation({"a": 0.9}, numbers={"ece": 0.2})
+    assert judged(scored=scored, of="ece", min=0.1, max=0.3).passed
+    low, high = (judged(scored=scored, of="ece", min=least, max=most) for least, most in ((0.25, 0.3), (0.0, 0.1)))
+    assert low.why == "ece is 0.200, at least 0.250 is asked"
+    assert high.why == "ece is 0.200, at most 0.100 is accepted"
+    assert not low.passed and not high.passed
+
+
+def test_a_number_that_was_not_measured_is_undecided_and_says_so(judged) -> None:
+    verdict = judged(of="oos_auroc", min=0.8)
+    assert verdict.undecided and verdict.passed and verdict.why == "not measured: oos_auroc was not measured"
+
+
+def test_a_column_that_was_not_stored_is_told_in_one_line(judged) -> None:
+    verdict = judged(on={"column": "channel"}, min=0.5)
+    assert verdict.undecided and verdict.why == "not measured: the rows were stored without a column 'channel'"
+
+
+def test_a_number_that_nobody_has_is_refused_with_the_nearest_names(judged) -> None:
+    with pytest.raises(ConfigError, match="no number 'latency_p90_ms'; did you mean latency_p95_ms or latency_p50_ms"):
+        judged(of="latency_p90_ms", max=50)
+
+
+def test_a_metric_of_the_task_is_known_on_each_experience_and_in_the_mean(judged, evaluation) -> None:
+    scored = evaluation({"a": 0.9, "b": 0.9}, metrics={"a": {"macro_f1": 0.8}, "b": {"macro_f1": 0.4}})
+    each = judged(scored=scored, of="macro_f1", on="each_experience", min=0.5)
+    assert not each.passed and each.parts[0].group == "b"
+    assert judged(scored=scored, of="macro_f1", min=0.5).measured == pytest.approx(0.6)
+    assert judged(scored=scored, of="macro_f1", on="each_class", min=0.5).undecided
+
+
+def test_recall_is_known_on_each_class(judged, evaluation) -> None:
+    scored = evaluation({"a": 0.9}, per_class={"loan": {"recall": 0.9}, "fee": {"recall": 0.2}})
+    verdict = judged(scored=scored, of="recall", on="each_class", min=0.5)
+    assert not verdict.passed and verdict.parts[0].group == "fee"
+
+
+def test_a_score_that_is_no_number_does_not_pass(judged, evaluation) -> None:
+    assert not judged(scored=evaluation({"a": 0.9}, numbers={"ece": float("nan")}), of="ece", max=0.3).passed
+
+
+def test_a_slice_without_rows_is_undecided(judged) -> None:
+    verdict = judged(on={"query": "chars > 9000"}, min=0.5)
+    assert verdict.undecided and "0 test rows on chars > 9000" in verdict.why
+
+
+def test_a_group_of_few_rows_may_be_left_undecided(judged) -> None:
+    rows = pd.concat([table(), table().tail(1).assign(target="rare", challenger_score=0.0)], ignore_index=True)
+    assert not judged(rows, on="each_class", min=0.5).passed
+    verdict = judged(rows, on="each_class", min=0.5, min_rows=10)
+    assert verdict.passed and verdict.undecided and verdict.rows_needed == 10 and "1 test rows on rare" in verdict.why
+
+
+MATRIX = {"a": {"a": 0.9}, "b": {"a": 0.85, "b": 0.9}, "c": {"a": 0.8, "b": 0.95, "c": 0.3}, "d": {"a": 0.7, "b": 0.9}}
+
+
+@pytest.mark.parametrize(
+    ("on", "over", "passed", "falls"),
+    [("each_experience", 3, False, 3), ("each_experience", 4, True, 3), ("all", 2, True, 1), ("all", 1, False, 1)],
+)
+def test_a_trend_counts_the_falls_that_the_accuracy_matrix_ends_with(
+    judged, evaluation, on, over, passed, falls
+) -> None:
+    # on all: a to b fell, b to c did not (a lost as much as b gained; c is new), c to d fell
+    verdict = judged(scored=evaluation({"a": 0.7}, matrix=MATRIX), on=on, trend={"over": over})
+    assert verdict.passed is passed and verdict.measured == falls
+    assert f"fell {falls} times in a row, {over} are too many" in verdict.why
 
 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
         ({}, "asks for nothing"),
-        ({"min": 0.9, "max": 0.1}, "min 0.9 is above max 0.1"),
-        ({"min": 0.5, "over": {"query": "__import__('os')"}}, "nothing else is read"),
-        ({"min": 0.5, "over": {"query": "chars.max() > 1"}}, "nothing else is read"),
-        ({"min": 0.5, "over": {"query": "@x > 1"}}, "cannot be read"),
-        ({"min": 0.5, "over": {"query": "chars"}}, "compares nothing"),
-        ({"min": 0.5, "over": {"column": "a", "query": "b > 1"}}, "takes one of"),
-        ({"min": 0.5, "over": {"length": [200, 50]}}, "lengths that rise"),
-        ({"min": 0.5, "over": {"function": "os.system"}}, "module:function"),
-        ({"of": "size_mb", "max": 5, "over": "class"}, "size_mb is one number"),
-        ({"of": "size_mb", "falls": 2}, "falls: is of score"),
+        ({"min": 0.9, "max": 0.1}, "min 0.9 is more than max 0.1"),
+        ({"on": "each_month", "min": 0.5}, "on"),
+        ({"on": {"query": "chars >"}, "min": 0.5}, "does not parse"),
+        ({"of": "latency_p95_ms", "on": {"length": [50]}, "max": 5}, "not known of single rows"),
+        ({"of": "brier", "trend": {"over": 2}}, "trend is known of score"),
+        ({"of": "brier", "relative": {"test": "mcnemar"}}, "mcnemar compares right and wrong"),
+        ({"relative": {"margin": 0.1, "certainty": 0.9}}, "certainty"),
     ],
 )
-def test_nonsense_is_refused_when_the_configuration_is_read(fields, told) -> None:
-    with pytest.raises(ConfigError, match="gates") as error:
-        parse({"gates": [{"name": "rule", **fields}]}, where="cl.yaml")
-    assert told in str(error.value) and "\n" not in str(error.value)
+def test_a_rule_that_makes_no_sense_is_refused_when_it_is_read(fields, told) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Rule(**fields)
 
 
-def test_a_wrong_name_is_told_with_the_nearest_right_one(evaluation) -> None:
-    with pytest.raises(ConfigError, match="no number 'latency_p59_ms'; did you mean 'latency_p95_ms'"):
-        rule(of="latency_p59_ms", max=5).judge(evaluation({"a": 1.0}), pd.DataFrame(), seed=1)
-    with pytest.raises(ConfigError, match="column 'chanel' is not stored; there are: experience"):
-        rule(over={"column": "chanel"}, min=0.5).judge(evaluation({"a": 1.0}), table([1.0]), seed=1)
-
-
-def test_all_gates_together_refuse_an_equal_challenger_no_more_often_than_one_level_says(evaluation) -> None:
-    config = parse(
-        {
-            "gates": [
-                {"name": "rule", "relative": {"confidence": 0.9}},
-                {"name": "rule", "over": "class", "relative": {"confidence": 0.9}},
-                {"name": "rule", "over": {"length": [50]}, "relative": {"confidence": 0.9}},
-                {"name": "no_regression", "margin": 0.0, "confidence": 0.9},
-            ]
-        },
-        where="test",
-    )
-    rng, refused, rounds = np.random.default_rng(3), 0, 200
-    for _ in range(rounds):
-        now, before = (rng.random((2, 120)) < 0.8).astype(float)
-        rows = table(now.tolist(), before.tolist(), target=list("abcd") * 30, chars=rng.integers(1, 100, 120))
-        refused += not judged(config, evaluation({"a": 0.8}), rows).passed
-    assert refused <= 0.1 * rounds + 2 * np.sqrt(0.1 * 0.9 * rounds)
+def test_the_parts_are_pure_functions_of_the_rows(judged) -> None:
+    rows = table(challenger_score=np.random.default_rng(0).random(40))
+    assert judged(rows, on="each_class", relative={}) == judged(rows, on="each_class", relative={})

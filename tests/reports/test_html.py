@@ -24,7 +24,9 @@ from cl.records import (
     GateReport,
     LedgerEntry,
     Moved,
+    Part,
     Promotion,
+    Regression,
     Score,
     Training,
     Validation,
@@ -281,6 +283,35 @@ def test_a_hostile_message_is_shown_as_text(tmp_path, six_months, ledger, set_as
     text = written(tmp_path, six_months, ledger, quarantine=set_aside)
     assert "<script>" not in text and "&lt;script&gt;" in text
     assert "alert('owned')" in Page(text).text
+
+
+def test_what_gates_found_on_groups_and_the_rows_that_were_lost_are_shown_as_text(tmp_path, six_months, ledger) -> None:
+    parts = [
+        Part(
+            group=f"{name}{HOSTILE}", verdict=word, measured=-0.3, bound=-0.02, p_value=p_value, rows=40, why="so it is"
+        )
+        for name, word, p_value in (("fee", "fail", 0.00001), ("loan", "undecided", 0.03))
+    ]
+    verdict = Verdict(gate="rule score on each_class", passed=False, why="so it is", on="each_class", parts=parts)
+    last = six_months[-1]
+    judged = last.model_copy(update={"gates": GateReport(passed=False, verdicts=[verdict])})
+    row = Regression(
+        experience="0001-one", id=f"r7{HOSTILE}", target="fee", champion="fee", champion_confidence=0.91,
+        challenger=f"loan{HOSTILE}", challenger_confidence=0.876, text=f"my fee {HOSTILE}",
+    )  # fmt: skip
+    path = tmp_path / "index.html"
+    write_report([*six_months[:-1], judged], ledger, path, name="shop", quarantine={}, lost={last.id: [row]})
+    text = path.read_text()
+    assert "<script" not in text and "<img" not in text
+    for told in (
+        "what each gate found on each group of rows",
+        "p &lt; 0.0001",
+        "p = 0.03",
+        "fee&lt;/code&gt;&lt;script",
+    ):
+        assert told in text
+    for told in ("the 1 worst regressions", "r7&lt;/code&gt;", "91.0%", "87.6%", "my fee &lt;/code&gt;"):
+        assert told in text
 
 
 def test_hostile_names_are_shown_as_text_in_pictures_and_tables(tmp_path, six_months, ledger) -> None:

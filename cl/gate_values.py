@@ -1,0 +1,125 @@
+"""What a number is on each group of rows: of the challenger, and of what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cl.gate_numbers import OF_ROWS, check_known, is_lower_better
+from cl.gate_rows import Slice, Whole, columns_of, groups_of
+from cl.records import Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OF_CLASSES = ("precision", "recall", "f1")
+COLUMNS = {
+    "score": ("challenger_score", "champion_score"),
+    "brier": ("challenger_brier", "champion_brier"),
+    "forgetting": ("challenger_score", "best_score"),
+}
+"""Of a number that single rows have: the challenger's column, and the one it is compared with."""
+
+
+class UnmeasuredError(Exception):
+    """A number is not known of these rows; the message says why."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number on one group of rows."""
+
+    group: str
+    now: float
+    before: float | None
+    """The champion's; of forgetting, the best version's, which is zero."""
+    rows: int | None = None
+    gains: np.ndarray | None = None
+    """Row by row, what the challenger is better by; over rows that both have answered."""
+
+
+def values_of(of: str, on: Whole | Slice, evaluation: Evaluation, predictions: pd.DataFrame) -> list[Value]:
+    """Return a number on each group.
+
+    Raises:
+        UnmeasuredError: it was not measured, or a column by which rows are cut was not stored.
+        ConfigError: no evaluation has a number of that name, or a slice cannot be computed.
+    """
+    if of in OF_ROWS:
+        return [_of_rows(of, name, rows) for name, rows in _groups(of, on, evaluation, predictions).items()]
+    if on == "all":
+        return [_whole(of, evaluation)]
+    now, before = _scores(of, on, evaluation), _scores(of, on, evaluation, champion=True)
+    check_known(of, {*now, *evaluation.numbers, *_metrics(evaluation)})
+    if of not in now:
+        raise UnmeasuredError(f"{of} was not measured on {str(on).replace('_', ' ')}")
+    return [Value(group, value, before.get(of, {}).get(group)) for group, value in now[of].items()]
+
+
+def _groups(of: str, on: Whole | Slice, evaluation: Evaluation, table: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    missing = sorted({*columns_of(on), COLUMNS[of][0]} - set(table.columns))
+    if missing:
+        raise UnmeasuredError(f"the rows were stored without a column '{missing[0]}'")
+    if of == "forgetting":
+        if "best_score" not in table or "experience" not in table:
+            return {}
+        newest = next(reversed(evaluation.matrix), None)
+        table = table[(table["experience"] != newest) & table["best_score"].notna()]
+    return groups_of(on, table)
+
+
+def _of_rows(of: str, group: str, rows: pd.DataFrame) -> Value:
+    now, other = COLUMNS[of]
+    values = rows[now].astype(float).fillna(1.0 if of == "brier" else 0.0)
+    if other not in rows:
+        return Value(group, float(values.mean()), None, len(rows))
+    both = rows[other].notna()
+    before = rows[other][both].astype(float)
+    gains = (values[both] - before).to_numpy() * (-1.0 if of == "brier" else 1.0)
+    if of == "forgetting":
+        return Value(group, -float(np.mean(gains)) if len(gains) else 0.0, 0.0, len(rows), gains)
+    return Value(group, float(values.mean()), float(before.mean()) if len(before) else None, len(rows), gains)
+
+
+def _whole(of: str, evaluation: Evaluation) -> Value:
+    """Return a number that is measured once, or the mean of a metric over experiences."""
+    metrics = _metrics(evaluation)
+    check_known(of, {*evaluation.numbers, *metrics})
+    if of in evaluation.numbers:
+        return Value("all", evaluation.numbers[of], evaluation.champion_numbers.get(of))
+    if of not in metrics:
+        raise UnmeasuredError(f"{of} was not measured")
+    now, before = (
+        [one.metrics[of] for one in scores if of in one.metrics]
+        for scores in (evaluation.challenger, evaluation.champion)
+    )
+    return Value("all", fmean(now), fmean(before) if before else None)
+
+
+def _metrics(evaluation: Evaluation) -> set[str]:
+    return {name for score in evaluation.challenger for name in score.metrics}
+
+
+def _scores(
+    of: str, on: Whole | Slice, evaluation: Evaluation, *, champion: bool = False
+) -> dict[str, dict[str, float]]:
+    """Return metric -> group -> value, as far as an evaluation has it."""
+    if on == "each_class":
+        classes = evaluation.champion_per_class if champion else evaluation.per_class
+        return {of: {name: one[of] for name, one in classes.items()}} if of in OF_CLASSES and classes else {}
+    scores = evaluation.champion if champion else evaluation.challenger
+    found = {one.experience: one.metrics[of] for one in scores if of in one.metrics}
+    return {of: found} if found and on == "each_experience" else {}
+
+
+def gain(of: str, value: Value) -> float | None:
+    """Return what the challenger is better by, in the number's unit; None where there is nothing to compare with."""
+    if value.gains is not None:
+        return float(value.gains.mean()) if len(value.gains) else None
+    if value.before is None:
+        return None
+    return (value.before - value.now) if is_lower_better(of) else (value.now - value.before)
