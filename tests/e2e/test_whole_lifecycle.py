@@ -169,7 +169,7 @@ def assert_ended_like(desk, undisturbed) -> None:
     assert not list((desk.project / ".cl/cycles").glob("*"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "finished", ["start", "validate", "drift", "decide", "train", "evaluate", "gate", "register", "smoke"]
 )
@@ -187,7 +187,7 @@ def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(
     assert_ended_like(desk, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("stage", ["train", "register", "smoke", "promote", "record"])
 def test_killed_at_the_end_of_a_step_and_run_again_it_ends_as_if_undisturbed(
     desk, sentences, undisturbed, stage
