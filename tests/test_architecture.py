@@ -63,6 +63,7 @@ ALLOWED = [
     ("cl.reports", "cl.stores"),  # files are written whole or not at all
     ("cl.training", "cl.stores"),
     ("cl.rows", "cl.sources"),
+    ("cl.sources", "cl.stores"),  # what was served is a source too
     ("cl.rows", "cl.stores"),
     ("cl.strategies", "cl.training"),  # EWC needs the Fisher information
 ]

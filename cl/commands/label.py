@@ -7,7 +7,7 @@ from pathlib import Path
 from cl.commands.opening import opened
 from cl.errors import InputError
 from cl.ingest import ingest
-from cl.label import Labels, canonical
+from cl.label import Labels
 from cl.records import Experience
 
 
@@ -31,6 +31,6 @@ def label_path(folder: Path, path: str) -> list[Experience]:
     )
     with at.project.lock():
         at.stores.data.initialise()
-        experiences = ingest(canonical(at.config), at.project, source)
+        experiences = ingest(at.config, at.project, source)
         at.stores.data.commit()
     return experiences
