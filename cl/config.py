@@ -81,8 +81,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _detectors_exist(self) -> Config:
-        for spec in self.drift.detectors:
+        for spec in [*self.drift.detectors, *self.drift.traffic.detectors]:
             check_plugin("detectors", spec)
+        for spec in self.drift.traffic.detectors:
+            if plugins.build("detectors", spec).needs_labels:
+                name = spec if isinstance(spec, str) else spec["name"]
+                raise ValueError(f"drift.traffic.detectors: '{name}' needs labels, and unlabelled answers have none")
         return self
 
     @model_validator(mode="after")
@@ -146,7 +150,7 @@ class Config(Section):
 
     def flat(self) -> dict[str, str]:
         """Return the configuration under dotted keys, without stores and triggers: as MLflow shows parameters."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source"}}
+        left_out: Any = {"stores": True, "triggers": True, "data": {"source"}, "drift": {"traffic"}}
         nested = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         flat = {
             f"{key}.{name}" if isinstance(value, dict) else key: one
@@ -158,7 +162,7 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Hash of all that decides the outcome of a cycle: not of where things are stored, nor of who starts it."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source", "chunk_rows"}}
+        left_out: Any = {"stores": True, "triggers": True, "data": {"source", "chunk_rows"}, "drift": {"traffic"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -21,7 +21,7 @@ from cl.ingest import ingest, ingest_settled
 from cl.promote import promote, repair
 from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
-from cl.start import Numbered, Start, begin, journals
+from cl.start import Numbered, Start, begin, checks_made, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
 from cl.stores.local import Project
@@ -259,8 +259,7 @@ def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
     """
     if (known := journal.read("check", Numbered)) is not None:
         return known.number
-    made = [one.drift for one in past if one.drift.level is not None]
-    number = stores.next_check(max([len(made), *(one.check or 0 for one in made)]))
+    number = stores.next_check(checks_made(past))
     journal.write("check", Numbered(number=number))
     return number
 

@@ -16,7 +16,7 @@ LAYERS = [
         "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_gates", "cl.cli_triggers", "cl.commands",
         "cl.scaffold", "cl.sample",
     },
-    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch"},
+    {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch", "cl.traffic"},
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.evaluate", "cl.gate",
         "cl.register", "cl.promote", "cl.serving",
@@ -47,6 +47,7 @@ ALLOWED = [
     ("cl.lifecycle", "cl.start"),
     ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
     ("cl.watch", "cl.start"),
+    ("cl.traffic", "cl.start"),
     ("cl.cli", "cl.scaffold"),
     ("cl.cli", "cl.commands"),  # commands are the command line, cut into files
     ("cl.cli", "cl.cli_rows"),

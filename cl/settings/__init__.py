@@ -2,7 +2,7 @@
 
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
-from cl.settings.drift import DriftSettings
+from cl.settings.drift import DriftSettings, Traffic
 from cl.settings.gates import GatePolicy
 from cl.settings.model import Model, Rung, TrainingSettings
 from cl.settings.section import PluginSpec, Section, check_plugin
@@ -26,6 +26,7 @@ __all__ = [
     "SplitShares",
     "StoreSettings",
     "Telling",
+    "Traffic",
     "TrainingSettings",
     "Triggers",
     "Validate",
