@@ -16,6 +16,7 @@ from cl import __version__
 from cl.cli_champion import rollback
 from cl.cli_gates import gates
 from cl.cli_rows import ingest, label, predict
+from cl.cli_serve import serve
 from cl.cli_triggers import schedule, trigger
 from cl.errors import PerennialError
 from cl.options import json_option, project_option, show
@@ -172,7 +173,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         sys.exit(1)
 
 
-for command in (ingest, predict, label, rollback, gates, schedule, trigger):
+for command in (ingest, predict, label, rollback, gates, serve, schedule, trigger):
     cl.add_command(command)
 
 

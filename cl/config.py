@@ -22,6 +22,7 @@ from cl.settings import (
     PluginSpec,
     Rung,
     Section,
+    Serve,
     StoreSettings,
     TrainingSettings,
     Triggers,
@@ -61,6 +62,7 @@ class Config(Section):
     gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="What verdicts are worth")
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
     triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
+    serve: Serve = Field(default_factory=lambda: Serve(), description="The server that follows the registry")
 
     @field_validator("task")
     @classmethod
@@ -149,8 +151,8 @@ class Config(Section):
         return self.strategy if isinstance(self.strategy, list) else [self.strategy]
 
     def flat(self) -> dict[str, str]:
-        """Return the configuration under dotted keys, without stores and triggers: as MLflow shows parameters."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source"}, "drift": {"traffic"}}
+        """Return the configuration under dotted keys, as MLflow shows parameters; stores and serving are left out."""
+        left_out: Any = {"stores": True, "triggers": True, "serve": True, "data": {"source"}, "drift": {"traffic"}}
         nested = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         flat = {
             f"{key}.{name}" if isinstance(value, dict) else key: one
@@ -161,8 +163,14 @@ class Config(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of all that decides the outcome of a cycle: not of where things are stored, nor of who starts it."""
-        left_out: Any = {"stores": True, "triggers": True, "data": {"source", "chunk_rows"}, "drift": {"traffic"}}
+        """Hash of all that decides the outcome of a cycle: not of stores, nor of who starts or asks it."""
+        left_out: Any = {
+            "stores": True,
+            "triggers": True,
+            "serve": True,
+            "data": {"source", "chunk_rows"},
+            "drift": {"traffic"},
+        }
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

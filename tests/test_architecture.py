@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_gates", "cl.cli_triggers", "cl.commands",
+        "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_gates", "cl.cli_triggers", "cl.cli_serve",
+        "cl.commands",
         "cl.scaffold", "cl.sample",
     },
     {"cl.lifecycle", "cl.start", "cl.backtest", "cl.backtesting", "cl.watch", "cl.traffic"},
@@ -54,10 +55,12 @@ ALLOWED = [
     ("cl.cli", "cl.cli_champion"),
     ("cl.cli", "cl.cli_gates"),
     ("cl.cli", "cl.cli_triggers"),
+    ("cl.cli", "cl.cli_serve"),
     ("cl.cli_rows", "cl.commands"),
     ("cl.cli_champion", "cl.commands"),
     ("cl.cli_gates", "cl.commands"),
     ("cl.cli_triggers", "cl.commands"),
+    ("cl.cli_serve", "cl.commands"),
     ("cl.commands", "cl.scaffold"),
     ("cl.commands", "cl.sample"),
     ("cl.commands", "flows"),  # cl run is the flow

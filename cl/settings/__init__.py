@@ -6,6 +6,7 @@ from cl.settings.drift import DriftSettings, Traffic
 from cl.settings.gates import GatePolicy
 from cl.settings.model import Model, Rung, TrainingSettings
 from cl.settings.section import PluginSpec, Section, check_plugin
+from cl.settings.serve import Serve
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
 
@@ -23,6 +24,7 @@ __all__ = [
     "PluginSpec",
     "Rung",
     "Section",
+    "Serve",
     "SplitShares",
     "StoreSettings",
     "Telling",

@@ -24,7 +24,7 @@ class Registry(Runs):
 
     def champion(self) -> str | None:
         """Return the version that the alias `champion` points to."""
-        return self._aliases().get("champion")
+        return self.aliases().get("champion")
 
     def set_alias(self, alias: str, version: str) -> None:
         """Point an alias to a version."""
@@ -33,14 +33,20 @@ class Registry(Runs):
 
     def delete_alias(self, alias: str) -> None:
         """Take an alias away, if it is there."""
-        if alias in self._aliases():
+        if alias in self.aliases():
             with store_told(self.tracking_uri):
                 self._client.delete_registered_model_alias(self.model, alias)
+
+    def aliases(self) -> dict[str, str]:
+        """Return which version each alias points to, in one cheap call that may be made every second."""
+        with store_told(self.tracking_uri):
+            models = self._client.search_registered_models(f"name='{self.model}'")
+        return {alias: str(version) for model in models for alias, version in dict(model.aliases).items()}
 
     def versions(self) -> list[VersionInfo]:
         """Return all versions, oldest first, with tags and aliases."""
         of_version: dict[str, list[str]] = {}
-        for alias, version in self._aliases().items():
+        for alias, version in self.aliases().items():
             of_version.setdefault(version, []).append(alias)
         with store_told(self.tracking_uri):
             found = self._client.search_model_versions(f"name='{self.model}'")
@@ -55,6 +61,11 @@ class Registry(Runs):
             for one in found
         ]
         return sorted(infos, key=lambda one: int(one.version))
+
+    def tags(self, version: str) -> dict[str, str]:
+        """Return the tags of one version."""
+        with store_told(self.tracking_uri):
+            return dict(self._client.get_model_version(self.model, version).tags)
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
@@ -111,11 +122,6 @@ class Registry(Runs):
                 self.model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
             )
         return str(made.version)
-
-    def _aliases(self) -> dict[str, str]:
-        with store_told(self.tracking_uri):
-            models = self._client.search_registered_models(f"name='{self.model}'")
-        return {alias: str(version) for model in models for alias, version in dict(model.aliases).items()}
 
 
 def _signature(learner: Path) -> Any:

@@ -92,3 +92,10 @@ def test_labelled_predictions_are_ingested_once_and_learnt(project) -> None:
     for wrong in (("ingest",), ("ingest", "x.csv", "--from-serving")):
         done = desk.cl(*wrong)
         assert done.returncode == 2 and "name PATH or --from-serving" in done.stderr
+
+
+def test_a_redaction_that_is_not_there_keeps_the_server_from_starting(desk) -> None:
+    desk.configure(serve={"log": {"redact": ["no_such_module:names"]}})
+    done = desk.cl("serve")
+    assert done.returncode == 2 and "serve.log.redact: 'no_such_module:names' cannot be imported" in done.stderr
+    assert "Traceback" not in done.stderr
