@@ -43,8 +43,10 @@ PORT = 18_480
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "HF_HUB_OFFLINE": "1"}
 
 
-def project_for(data: Path, folder: Path, rows: int) -> tuple[Project, list[str]]:
-    """Return a project with two promoted versions, and texts that neither was trained on."""
+def project_for(data: Path, folder: Path, rows: int) -> Project:
+    """Return a project with two promoted versions, beside whose cl.yaml lie texts that neither was trained on."""
+    if (folder / "texts.json").exists():
+        return Project(folder.resolve())
     config = {
         "name": "bench",
         "strategy": "naive",
@@ -64,7 +66,9 @@ def project_for(data: Path, folder: Path, rows: int) -> tuple[Project, list[str]
         )
     verdicts = [cycle.verdict for cycle in learn(project)]
     assert verdicts == ["promoted"] * 2, verdicts
-    return project, pd.concat(chunks_of(file_of(data, "test"), 50_000))["text"].head(2_000).tolist()
+    asked = pd.concat(chunks_of(file_of(data, "test"), 50_000))["text"].head(2_000).tolist()
+    (project.root / "texts.json").write_text(json.dumps(asked))
+    return project
 
 
 def file_of(data: Path, split: str) -> Path:
@@ -247,11 +251,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--promotions", type=int, default=20)
     parser.add_argument("--rollbacks", type=int, default=5)
+    parser.add_argument("--project", type=Path, help="where the project is kept, and used again; else it goes away")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers are stopped whatever ends this
     with tempfile.TemporaryDirectory() as folder:
-        project, some = project_for(given.data, Path(folder) / "bench", given.rows)
+        project = project_for(given.data, given.project or Path(folder) / "bench", given.rows)
         texts = project.root / "texts.json"
-        texts.write_text(json.dumps(some))
         if given.what == "compare":
             compare(project, texts, given.seconds, given.workers, given.repeats)
         else:
