@@ -193,6 +193,7 @@ def moved(project: Project, stores, move: str) -> tuple[float, str]:
         else:
             registration = Registration(version=other, passed=True)
             promote(stores.registry, stores.ledger, registration, expected=champion, why="soak")
+    assert stores.ledger.champion("bench") == other, f"the {move} to version {other} was refused"
     return time.time(), other
 
 
