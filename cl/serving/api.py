@@ -94,13 +94,20 @@ async def invocations(request: Request) -> Response:
     return _json(predictions(answered.answers, label), answered)
 
 
-@router.get("/ping", response_model=None, responses={503: {"model": Failure, "description": "No champion"}})
+@router.get(
+    "/ping",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {}}},
+        503: {"content": {"application/json": {}}, "model": Failure, "description": "No champion"},
+    },
+)
 @router.get("/health", response_model=None, include_in_schema=False)
 async def ping(request: Request) -> Response:
     """Tell whether a champion answers, as MLflow's servers do."""
     if _service(request).follower.roles.champion is None:
         raise NotReadyError("no champion is loaded yet")
-    return Response(b"\n", media_type="application/json")
+    return Response(b"\n", media_type="text/plain")
 
 
 @router.get("/version", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
