@@ -77,7 +77,7 @@ class Answering:
         """
         if self._log is not None:
             await self._log.feedback(id, label)
-        if self._roles().canary or self._roles().shadow:
+        if self._pairs.exist:  # of a challenger of now or of before
             for pair in await asyncio.to_thread(self._pairs.take, id):
                 self._comparisons.of(pair.role, pair.version, pair.champion).label(pair.own, pair.beside, label)
         return self._log is not None

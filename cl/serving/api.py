@@ -94,13 +94,20 @@ async def invocations(request: Request) -> Response:
     return _json(predictions(answered.answers, label), answered)
 
 
-@router.get("/ping", response_model=None, responses={503: {"model": Failure, "description": "No champion"}})
+@router.get(
+    "/ping",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {}}},
+        503: {"content": {"application/json": {}}, "model": Failure, "description": "No champion"},
+    },
+)
 @router.get("/health", response_model=None, include_in_schema=False)
 async def ping(request: Request) -> Response:
     """Tell whether a champion answers, as MLflow's servers do."""
     if _service(request).follower.roles.champion is None:
         raise NotReadyError("no champion is loaded yet")
-    return Response(b"\n", media_type="application/json")
+    return Response(b"\n", media_type="text/plain")
 
 
 @router.get("/version", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -123,7 +130,7 @@ async def readyz(request: Request) -> Response:
     service = _service(request)
     roles, stopping = service.follower.roles, service.draining.begun
     failed = [one for one in list(service.follower.failed.values()) if one.role == "champion"]
-    why = "no champion yet" if service.follower.reachable else "the registry does not answer"
+    why = _WHY_NOT[service.follower.reachable]
     why = f"version {failed[0].version} cannot be loaded: {failed[0].why}" if failed else why
     why = "stopping" if stopping else why
     ready = roles.champion is not None and not stopping
@@ -141,6 +148,9 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Tell all counts in Prometheus' text format."""
     return Response(_service(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+_WHY_NOT = {None: "starting", True: "no champion yet", False: "the registry does not answer"}
 
 
 def _service(request: Request) -> Service:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Token = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+def _whole(text: str) -> str:
+    """Return a text that can be written as UTF-8: JSON can hold half a character, a lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a lone surrogate)") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+Token = Annotated[Text, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
+Label = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
 
 
 class PredictRequest(BaseModel):
@@ -24,12 +35,12 @@ class PredictRequest(BaseModel):
         },
     )
 
-    text: str | None = Field(None, description="One text")
-    texts: list[str] | None = Field(None, min_length=1, description="Several texts")
+    text: Text | None = Field(None, description="One text")
+    texts: list[Text] | None = Field(None, min_length=1, description="Several texts")
     tokens: list[list[Token]] | None = Field(None, min_length=1, description="Sentences, each a list of tokens")
     top_k: int | None = Field(None, ge=1, le=1000, description="So many labels with their probabilities, best first")
     probabilities: bool = Field(False, description="The probabilities of all labels")
-    key: str | None = Field(
+    key: Text | None = Field(
         None,
         max_length=256,
         description="Whom the request is for; requests of one key are answered by one version while a canary lasts",

@@ -8,6 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_SECONDS = 10.0
 HEADER_BYTES = 65_536
+LAST_SECONDS = 0.5
 REQUEST_BYTES = 256 * 2**20
 """What a client may send for one request: a refused body is read to its end, so that the client sees the refusal."""
 
@@ -36,6 +37,17 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         super().data_received(data)
+
+    def shutdown(self) -> None:
+        """Close when the server stops: between two requests only after a moment, for one may be on its way."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_SECONDS, self._close_idle)
+        else:
+            super().shutdown()
+
+    def _close_idle(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def on_message_begin(self) -> None:
         """Begin to wait for a request's headers."""

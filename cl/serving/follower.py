@@ -50,7 +50,8 @@ class Follower:
         on_failure: Callable[[FailedLoad, str | None], None],
         on_look: Callable[[], None] = lambda: None,
     ) -> None:
-        self.roles, self.reachable, self.swaps, self.failed = Roles(), False, 0, dict[str, FailedLoad]()
+        self.roles, self.swaps, self.failed = Roles(), 0, dict[str, FailedLoad]()
+        self.reachable: bool | None = None  # until the first look
         self._registry, self._load, self._given_up = registry, load, given_up
         self._seconds, self._keep, self._on_failure, self._on_look = seconds, keep, on_failure, on_look
         self._memory: OrderedDict[str, Loaded] = OrderedDict()

@@ -35,6 +35,15 @@ class Pairs:
 
     folder: Path
 
+    @property
+    def exist(self) -> bool:
+        """Whether any were ever kept."""
+        return self._file.exists()
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "pairs.sqlite"
+
     def keep(self, pairs: list[Pair]) -> None:
         """Keep pairs; the oldest are forgotten."""
         rows = [(one.id, one.role, one.version, one.champion, json.dumps([one.own, one.beside])) for one in pairs]
@@ -51,7 +60,7 @@ class Pairs:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = sqlite3.connect(self.folder / "pairs.sqlite", timeout=10)
+        file = sqlite3.connect(self._file, timeout=10)
         try:
             file.execute("PRAGMA journal_mode = WAL")
             file.execute("PRAGMA synchronous = OFF")

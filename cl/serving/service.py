@@ -126,7 +126,7 @@ class Service:
                 metrics.role.labels(role, one.version).set(1)
         metrics.swaps.set(self.follower.swaps)
         metrics.load_failures.set(len(self.follower.failed))
-        metrics.registry_up.set(self.follower.reachable)
+        metrics.registry_up.set(bool(self.follower.reachable))
         metrics.waiting.set(self.batcher.waiting)
         for version in self.given_up.reasons():
             metrics.given_up.labels(version).set(1)
