@@ -32,6 +32,31 @@ class Look(Record):
         return EVENTS[self.asks]
 
 
+class TrafficLook(Record):
+    """What was seen of answers whose labels have not come, between two looks."""
+
+    champion: str
+    since: str
+    until: str
+    rows: int
+    drift: Drift
+
+    @property
+    def id(self) -> str:
+        """What this look is called."""
+        return self.drift.experience
+
+    @property
+    def total(self) -> int:
+        """Rows that were looked at."""
+        return self.rows
+
+    @property
+    def event(self) -> str:
+        """The name of the event that an alarm is."""
+        return EVENTS[asking(self.drift, ["performance", "drift"])]
+
+
 class Asked(Record):
     """A run of the learning flow that somebody has asked for."""
 

@@ -17,6 +17,7 @@ from cl.cli_audit import audit, champion
 from cl.cli_champion import approve, promote, reject, rollback
 from cl.cli_gates import gates
 from cl.cli_rows import ingest, label, predict
+from cl.cli_serve import serve
 from cl.cli_stores import move_stores_command
 from cl.cli_triggers import schedule, trigger
 from cl.cli_versions import diff, export, forget, gc, lineage, reproduce
@@ -176,7 +177,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         sys.exit(1)
 
 
-COMMANDS = [ingest, predict, label, promote, approve, reject, rollback, champion, audit, gates]
+COMMANDS = [ingest, predict, label, promote, approve, reject, rollback, champion, audit, gates, serve]
 COMMANDS += [diff, lineage, reproduce, export, forget, gc, schedule, trigger, move_stores_command]
 for command in COMMANDS:
     cl.add_command(command)

@@ -12,23 +12,30 @@ from cl.options import json_option, project_option, show
 if TYPE_CHECKING:
     from cl.records import Experience
 
+SEEN = "nothing new: every row was seen before"
+
 
 @click.command()
-@click.argument("path")
+@click.argument("path", required=False)
+@click.option("--from-serving", "served", is_flag=True, help="Instead: predictions of `cl serve` that have labels now.")
 @project_option
 @json_option
-def ingest(path: str, project: Path, as_json: bool) -> None:
+def ingest(path: str | None, served: bool, project: Path, as_json: bool) -> None:
     """Read labelled rows from PATH into new experiences, and version them with DVC.
 
     PATH is a CSV, JSON lines (plain or .gz) or Parquet file, or a folder of them; or `sql` for the source that
     cl.yaml configures. Broken rows go to data/quarantine with the reason; rows seen before are dropped.
     """
-    from cl.commands.ingest import ingest_path
+    from cl.commands.ingest import ingest_path, ingest_served
 
-    _print_ingested(as_json, ingest_path(project, path))
+    if served == (path is not None):
+        raise click.UsageError("name PATH or --from-serving")
+    made = ingest_served(project) if path is None else ingest_path(project, path)
+    text = "nothing new: no prediction was labelled since the last time" if served else SEEN
+    _print_ingested(as_json, made, nothing=text)
 
 
-def _print_ingested(as_json: bool, experiences: list[Experience]) -> None:
+def _print_ingested(as_json: bool, experiences: list[Experience], nothing: str = SEEN) -> None:
     text = "\n".join(
         f"{one.id}: {one.total} rows ({one.rows['train']} train), {one.quarantined_rows} quarantined, "
         f"{one.duplicates} duplicates, {one.seen} seen before"
@@ -37,7 +44,7 @@ def _print_ingested(as_json: bool, experiences: list[Experience]) -> None:
     show(
         as_json,
         [one.model_dump(mode="json") for one in experiences],
-        text or "nothing new: every row was seen before",
+        text or nothing,
     )
 
 

@@ -28,6 +28,7 @@ from cl.settings import (
     RegistrySettings,
     Rung,
     Section,
+    Serve,
     StoreSettings,
     TrainingSettings,
     Triggers,
@@ -44,7 +45,14 @@ DEFAULT_GATES: list[PluginSpec] = [
 
 
 # where things are, and who is told: of no weight for the outcome, and where addresses and secrets stand
-PLACES: Any = {"stores": True, "registry": True, "triggers": True, "data": {"source"}}
+PLACES: Any = {
+    "stores": True,
+    "registry": True,
+    "triggers": True,
+    "serve": True,
+    "data": {"source"},
+    "drift": {"traffic"},
+}
 
 
 class Config(Section):
@@ -79,6 +87,7 @@ class Config(Section):
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
     registry: RegistrySettings = Field(default_factory=lambda: RegistrySettings(), description="What `cl gc` keeps")
     triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
+    serve: Serve = Field(default_factory=lambda: Serve(), description="The server that follows the registry")
 
     @field_validator("task")
     @classmethod
@@ -117,8 +126,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _detectors_exist(self) -> Config:
-        for spec in self.drift.detectors:
+        for spec in [*self.drift.detectors, *self.drift.traffic.detectors]:
             check_plugin("detectors", spec)
+        for spec in self.drift.traffic.detectors:
+            if plugins.build("detectors", spec).needs_labels:
+                name = spec if isinstance(spec, str) else spec["name"]
+                raise ValueError(f"drift.traffic.detectors: '{name}' needs labels, and unlabelled answers have none")
         return self
 
     @model_validator(mode="after")
@@ -201,7 +214,7 @@ class Config(Section):
         return self.model_dump(mode="json", by_alias=True, exclude=PLACES)
 
     def flat(self) -> dict[str, str]:
-        """Return the configuration under dotted keys, without stores and triggers: as MLflow shows parameters."""
+        """Return the configuration under dotted keys, without what names places: as MLflow shows parameters."""
         nested = self.recorded
         flat = {
             f"{key}.{name}" if isinstance(value, dict) else key: one
@@ -212,7 +225,7 @@ class Config(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of all that decides the outcome of a cycle: not of where things are stored, nor of who starts it."""
+        """Hash of all that decides the outcome of a cycle: not of stores, nor of who starts or asks it."""
         left_out = {**PLACES, "data": {"source", "chunk_rows"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

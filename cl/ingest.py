@@ -19,7 +19,7 @@ from cl.config import Config
 from cl.errors import SourceError
 from cl.periods import periods_of
 from cl.records import SPLITS, Experience
-from cl.rows import check_rows, counted, raw_rows, refuse_numeric_labels, split_column, split_names
+from cl.rows import canonical, check_rows, counted, raw_rows, refuse_numeric_labels, split_column, split_names
 from cl.settings import SplitShares
 from cl.sources import Batch, Source
 from cl.stores.drafts import KEPT, Staged, publish, staging, sweep
@@ -72,6 +72,7 @@ def ingest(
     Raises:
         SourceError: an input cannot be read or holds no good row; it has changed nothing.
     """
+    config = canonical(config) if source.canonical else config
     source.check(project.root)
     made: list[Experience] = []
     with _reading(config, project, on_progress) as experiences_of:
@@ -95,6 +96,7 @@ def ingest_settled(config: Config, project: Project, source: Source, *, settle: 
     Raises:
         SourceError: the source as a whole cannot be read, or a batch that has no stamp to be known again by.
     """
+    config = canonical(config) if source.canonical else config
     stamp = source.stamp(project.root)
     if stamp is None:
         return ingest(config, project, source)

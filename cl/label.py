@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 from pydantic import Field
 
 from cl.cells import as_text
-from cl.config import Config, parse
 from cl.errors import SourceError
 from cl.formats import UNREADABLE
 from cl.sources import Batch, Source
@@ -26,6 +25,8 @@ class Labels(Source):
     that says something else than before is set aside. It may never come: then the row stays in the log. A label
     for a row that was never answered has no input, and is set aside for that.
     """
+
+    canonical: ClassVar[bool] = True
 
     path: str = Field(description="A file or a folder, inside the project unless it is absolute")
     id: str = Field("id", description="Column with the id that was answered")
@@ -63,14 +64,3 @@ class Labels(Source):
         for name in (self.input, "date"):
             full[name] = ids.map(answered[name]) if name in answered else None
         return full.assign(**{UNREADABLE: chunk[UNREADABLE]}) if UNREADABLE in chunk else full
-
-
-def canonical(config: Config) -> Config:
-    """Return a configuration for rows that have been through the log: its names, nothing to cut, join or keep."""
-    raw = config.model_dump(mode="json", by_alias=True)
-    names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
-    whole: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
-    whole |= {"keep": []}  # the log holds no further columns
-    raw["gates"] = []
-    raw["data"] |= {**names, **whole, "date": config.data.date and "date"}
-    return parse(raw, where="cl.yaml")

@@ -25,7 +25,7 @@ from cl.records import Cycle, Drift, Experience
 from cl.register import register, summary
 from cl.repair import held
 from cl.smoke import smoke
-from cl.start import Numbered, Start, begin, close_unfit, journals
+from cl.start import Numbered, Start, begin, checks_made, close_unfit, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
 from cl.stores.local import Project
@@ -262,8 +262,7 @@ def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
     """
     if (known := journal.read("check", Numbered)) is not None:
         return known.number
-    made = [one.drift for one in past if one.drift.level is not None]
-    number = stores.next_check(max([len(made), *(one.check or 0 for one in made)]))
+    number = stores.next_check(checks_made(past))
     journal.write("check", Numbered(number=number))
     return number
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cl.cells import as_text, as_words, encodes, raw_json, readable, to_json
-from cl.config import Config
+from cl.config import Config, parse
 from cl.errors import SourceError
 from cl.formats import UNREADABLE
 from cl.periods import periods_of
@@ -229,3 +229,14 @@ def _is_bio2(tags: list[str]) -> bool:
             return False
         before = tag
     return True
+
+
+def canonical(config: Config) -> Config:
+    """Return a configuration for rows that have been through the log: its names, nothing to cut, join or keep."""
+    raw = config.model_dump(mode="json", by_alias=True)
+    names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
+    whole: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
+    whole |= {"keep": []}  # the log holds no further columns
+    raw["gates"] = []
+    raw["data"] |= {**names, **whole, "date": config.data.date and "date"}
+    return parse(raw, where="cl.yaml")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cl.config import Config
-from cl.records import Experience, Record
+from cl.records import Cycle, Experience, Record
 from cl.stores.connect import Stores
 from cl.stores.journal import Journal
 
@@ -86,6 +87,12 @@ def _new_start(
     )
     Journal(journals(stores) / start.id).write("start", start)
     return start
+
+
+def checks_made(past: Sequence[Cycle]) -> int:
+    """Return how many drift checks the registry knows of."""
+    made = [one.drift for one in past if one.drift.level is not None]
+    return max([len(made), *(one.check or 0 for one in made)])
 
 
 def journals(stores: Stores) -> Path:

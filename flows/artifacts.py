@@ -9,12 +9,14 @@ import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from cl.asking import Look
+from cl import plugins
+from cl.asking import Look, TrafficLook
 from cl.config import Config
 from cl.records import Cycle
 from cl.reports.alarm import alarm_text, findings_table
 from cl.reports.text import reason_lines
 from cl.stores.connect import Stores
+from cl.stores.predictions import Predictions
 
 
 def show_look(config: Config, stores: Stores, look: Look) -> None:
@@ -26,6 +28,21 @@ def show_look(config: Config, stores: Stores, look: Look) -> None:
     if look.drift.findings:
         table = findings_table(look.drift)
         _leave(create_table_artifact, table, key=_key(config, "detectors"), description=look.experience.id)
+
+
+def show_traffic(config: Config, stores: Stores, look: TrafficLook) -> None:
+    """Show what was seen of answers without labels: the alarm, if there is one, and a table of all detectors."""
+    if look.drift.drifted:
+
+        def texts(_: str, ids: list[str]) -> dict[str, str]:
+            rows = Predictions(stores.project).of(ids)
+            return dict(zip(rows["id"], plugins.build("tasks", config.task).texts(rows), strict=True)) if ids else {}
+
+        text = alarm_text(look, look.drift, look.champion, texts)
+        _leave(create_markdown_artifact, text, key=_key(config, "traffic-alarm"), description=look.id)
+    _leave(
+        create_table_artifact, findings_table(look.drift), key=_key(config, "traffic-detectors"), description=look.id
+    )
 
 
 def show_cycle(config: Config, stores: Stores, cycle: Cycle) -> None:

@@ -11,14 +11,15 @@ from prefect.runtime import deployment, flow_run
 
 from cl import config as configuration
 from cl import standing
-from cl.asking import Look, given_up, to_ask
+from cl.asking import Look, TrafficLook, given_up, to_ask
+from cl.config import Config
 from cl.errors import BusyError
-from cl.reports.notices import of_alarm, of_given_up
+from cl.reports.notices import of_alarm, of_given_up, of_traffic
 from cl.stores.connect import connect
 from cl.stores.local import open_project
 from cl.stores.told import tell_once
 from flows.approval import end_answered
-from flows.artifacts import show_look
+from flows.artifacts import show_look, show_traffic
 from flows.asking import absorb, asked_for
 from flows.automations import stream
 from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
@@ -36,6 +37,7 @@ def watch(project: str) -> list[dict[str, Any]]:
     Args:
         project: the project's folder.
     """
+    from cl.traffic import watch_traffic
     from cl.watch import watch as look_around  # torch, late: whoever only deploys this flow does without
 
     place = open_project(Path(project))
@@ -44,6 +46,7 @@ def watch(project: str) -> list[dict[str, Any]]:
         absorb("watch", config.name, flow_run.id)
     try:
         looks = look_around(place, step=as_task(config.triggers))
+        served = watch_traffic(place)
     except BusyError as busy:
         get_run_logger().info("%s", busy)
         return []
@@ -63,6 +66,15 @@ def watch(project: str) -> list[dict[str, Any]]:
         get_run_logger().warning("%s", notice.title)
         tell(config.triggers.notify, notice)
 
+    def explain_traffic(look: TrafficLook) -> None:
+        get_run_logger().info("%s: %d rows, %s", look.id, look.rows, "alarm" if look.drift.drifted else "quiet")
+        show_traffic(config, stores, look)
+        tell(config.triggers.notify, of_traffic(config.name, look))
+        if look.drift.drifted:
+            emit_traffic(config, look)
+
+    if served is not None:
+        tell_once(place, served.id, lambda: explain_traffic(served))
     for look in looks:
         tell_once(place, f"look {look.cycle}", lambda look=look: explain(look))  # type: ignore[misc]
     asked = asked_for(config.name)
@@ -91,3 +103,21 @@ def emit(model: str, look: Look, *, first: Look) -> None:
     }
     emit_event(look.event, resource={"prefect.resource.id": stream(model)}, payload=payload)
     get_run_logger().info("%s: %s", look.event, look.experience.id)
+
+
+def emit_traffic(config: Config, look: TrafficLook) -> None:
+    """Emit the event that an alarm on answers without labels is.
+
+    It is about the stream, so that the learning flow starts, only where that is asked for: without a labelled row there
+    is nothing to learn.
+    """
+    learns = config.drift.traffic.answer == "learn"
+    payload = {
+        "cycle": "",
+        "experience": look.id,
+        "champion": look.champion,
+        "alarms": [one.detector for one in look.drift.findings if one.drifted],
+    }
+    resource = stream(config.name) if learns else f"cl.traffic.{config.name}"
+    emit_event(look.event, resource={"prefect.resource.id": resource}, payload=payload)
+    get_run_logger().info("%s: %s", look.event, look.id)

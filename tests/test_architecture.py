@@ -14,11 +14,11 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
         "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_versions",
-        "cl.cli_stores", "cl.cli_triggers", "cl.commands", "cl.scaffold", "cl.sample",
+        "cl.cli_stores", "cl.cli_triggers", "cl.cli_serve", "cl.commands", "cl.scaffold", "cl.sample",
     },
     {
         "cl.lifecycle", "cl.start", "cl.waiting", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer",
-        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect",
+        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect", "cl.traffic",
     },
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
@@ -67,6 +67,7 @@ ALLOWED = [
     ("cl.collect", "cl.start"),  # which journals are of no use any more
     ("cl.watch", "cl.lifecycle"),  # a look is the beginning of a cycle
     ("cl.watch", "cl.start"),
+    ("cl.traffic", "cl.start"),
     ("cl.cli", "cl.scaffold"),
     ("cl.cli", "cl.commands"),  # commands are the command line, cut into files
     ("cl.cli", "cl.cli_rows"),
@@ -76,6 +77,7 @@ ALLOWED = [
     ("cl.cli", "cl.cli_triggers"),
     ("cl.cli", "cl.cli_stores"),
     ("cl.cli", "cl.cli_versions"),
+    ("cl.cli", "cl.cli_serve"),
     ("cl.cli_rows", "cl.commands"),
     ("cl.cli_champion", "cl.commands"),
     ("cl.cli_audit", "cl.commands"),
@@ -83,12 +85,14 @@ ALLOWED = [
     ("cl.cli_triggers", "cl.commands"),
     ("cl.cli_stores", "cl.commands"),
     ("cl.cli_versions", "cl.commands"),
+    ("cl.cli_serve", "cl.commands"),
     ("cl.commands", "cl.scaffold"),
     ("cl.commands", "cl.sample"),
     ("cl.commands", "flows"),  # cl run is the flow
     ("cl.reports", "cl.stores"),  # files are written whole or not at all
     ("cl.training", "cl.stores"),
     ("cl.rows", "cl.sources"),
+    ("cl.sources", "cl.stores"),  # what was served is a source too
     ("cl.rows", "cl.stores"),
     ("cl.strategies", "cl.training"),  # EWC needs the Fisher information
 ]

@@ -8,7 +8,7 @@ from cl import forget
 from cl.commands.opening import opened
 from cl.errors import InputError
 from cl.ingest import ingest
-from cl.label import Labels, canonical
+from cl.label import Labels
 from cl.records import Experience
 
 
@@ -34,6 +34,6 @@ def label_path(folder: Path, path: str) -> list[Experience]:
         forget.finish(at.config, at.stores)
         at.stores.data.initialise()
         at.stores.data.bring()
-        experiences = ingest(canonical(at.config), at.project, source)
+        experiences = ingest(at.config, at.project, source)
         at.stores.data.commit()
     return experiences

@@ -7,7 +7,7 @@ promotion, and the new experience. It decides nothing by itself: `cl.drift` corr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cl.plugins import Plugin
 from cl.records import Finding
@@ -46,7 +46,9 @@ class Snapshot:
 
 
 class Detector(Plugin):
-    """Base of all detectors."""
+    """Base of all detectors; ``needs_labels`` says whether it has anything to say of rows without labels."""
+
+    needs_labels: ClassVar[bool] = False
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; ``drifted`` is its own opinion at level alpha, before correction.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 from pydantic import Field
@@ -23,6 +25,8 @@ class LabelMix(Detector):
     few rows of each, where the chi-squared distribution does not. Labels of which less than one row is
     expected are pooled. New labels are left to ``new_labels``.
     """
+
+    needs_labels: ClassVar[bool] = True
 
     min_rows: int = Field(20, ge=2, description="Rows with known labels that each side needs")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ class NewLabels(Detector):
     on it. Slips of the pen are new labels, too, and there are the more of them the more rows there are; but they
     rarely agree. So one label must have ``min_rows`` rows, and ``share`` of all rows, by itself.
     """
+
+    needs_labels: ClassVar[bool] = True
 
     min_rows: int = Field(3, ge=1, description="Rows of one new label that are no accident")
     share: float = Field(0.001, ge=0.0, lt=1.0, description="Share of all rows that one new label must have as well")

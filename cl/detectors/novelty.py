@@ -34,14 +34,14 @@ class Novelty(Detector):
         if has < max(self.min_rows, self.neighbours + 1):
             return too_few(self.name, "inputs", needs=max(self.min_rows, self.neighbours + 1), has=has)
         rng = np.random.default_rng(seed)
-        before = _normalised(few(reference.embeddings, self.max_rows, rng))
+        before = normalised(few(reference.embeddings, self.max_rows, rng))
         rows = few(np.arange(len(new.embeddings)), self.max_rows, rng)
-        after = _normalised(new.embeddings[rows])
-        inside = _distances(before, before, self.neighbours + 1)  # the nearest of all is the row itself
-        outside = _distances(after, before, self.neighbours)
+        after = normalised(new.embeddings[rows])
+        inside = distances(before, before, self.neighbours + 1)  # the nearest of all is the row itself
+        outside = distances(after, before, self.neighbours)
         if float(max(inside.max(), outside.max())) < 1e-6:
             return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
-        threshold = float(np.quantile(inside, 1 - self.share, method="higher"))
+        threshold = self.threshold(inside)
         far_before, far_after = int((inside > threshold).sum()), int((outside > threshold).sum())
         total, far = len(before) + len(after), far_before + far_after
         p_value = float(hypergeom.sf(far_after - 1, total, far, len(after)))
@@ -57,13 +57,18 @@ class Novelty(Detector):
             f"{far_after / len(after):.1%} of {len(after)} new ones ({shown(p_value)})",
         )
 
+    def threshold(self, inside: np.ndarray) -> float:
+        """Return the distance beyond which a row is far, for the distances of the reference's own rows."""
+        return float(np.quantile(inside, 1 - self.share, method="higher"))
 
-def _normalised(rows: np.ndarray) -> np.ndarray:
+
+def normalised(rows: np.ndarray) -> np.ndarray:
+    """Return embeddings (rows, width) at length one."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def _distances(rows: np.ndarray, among: np.ndarray, neighbour: int) -> np.ndarray:
+def distances(rows: np.ndarray, among: np.ndarray, neighbour: int) -> np.ndarray:
     """Return each row's cosine distance to its nearest neighbour of this number."""
     found = np.empty(len(rows), dtype=np.float32)
     for start in range(0, len(rows), AT_ONCE):

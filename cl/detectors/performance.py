@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,8 @@ class Performance(Detector):
     by length, is asked the same; half of the chance of a false alarm goes to all rows, the other half in equal parts
     to the slices (Bonferroni, weighted). What fell most is told with its intervals, alarm or not.
     """
+
+    needs_labels: ClassVar[bool] = True
 
     tolerance: float = Field(0.02, ge=0.0, lt=1.0, description="Drop in the mean row score that is no alarm")
     min_rows: int = Field(20, ge=2, description="Rows with known labels that each side needs")

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from cl.evidence import shown
-from cl.records import Drift, Experience, Finding, Moved
+from cl.records import Drift, Finding, Moved
 
 MOVED, EXAMPLES, TEXT = 8, 20, 200
 SHARES = "class or word | share in the reference | share in the new rows"
 SCORES = "class or slice | score on the reference | score on the new rows"
 
 
-def alarm_text(experience: Experience, seen: Drift, champion: str | None, texts: Callable[..., dict[str, str]]) -> str:
+class Watched(Protocol):
+    """What was looked at: an experience, or what was served between two looks."""
+
+    @property
+    def id(self) -> str:
+        """What it is called."""
+
+    @property
+    def total(self) -> int:
+        """How many rows it has."""
+
+
+def alarm_text(experience: Watched, seen: Drift, champion: str | None, texts: Callable[..., dict[str, str]]) -> str:
     """Return the alarm as Markdown.
 
     Args:

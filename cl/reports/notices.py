@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cl.asking import Look
+from cl.asking import Look, TrafficLook
 from cl.records import Cycle, Drift, LedgerEntry, Record
 from cl.settings import Telling
 from cl.stores.refused import Refused
 
-MAX_NAMES = 3
+MAX_NAMES, MOST_IDS = 3, 20
 OF_VERDICT: dict[str, Telling] = {
     "promoted": "promotion",
     "canary": "promotion",
@@ -46,6 +46,25 @@ def of_alarm(model: str, cycle: str, champion: str | None, seen: Drift) -> Notic
         champion=champion,
         title=title,
         text="\n".join([title, *loud]),
+    )
+
+
+def of_traffic(model: str, look: TrafficLook) -> Notice | None:
+    """Return the notice of an alarm on answers that have no labels: which of them are worth a label; None: no alarm."""
+    loud = [finding for finding in look.drift.findings if finding.drifted]
+    if not loud:
+        return None
+    title = f"{model}: alarm on {look.rows} served rows, going by no labels; some labels are wanted"
+    wanted = list(dict.fromkeys(id for finding in loud for id in finding.examples))[:MOST_IDS]
+    remedy = f"label these first (POST /feedback, then cl ingest --from-serving): {', '.join(wanted)}"
+    reasons = [f"{finding.detector}: {finding.summary}" for finding in loud]
+    return Notice(
+        about="alarm",
+        model=model,
+        experience=look.id,
+        champion=look.champion,
+        title=title,
+        text="\n".join([title, *reasons, *([remedy] if wanted else [])]),
     )
 
 

@@ -2,13 +2,14 @@
 
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
-from cl.settings.drift import DriftSettings
+from cl.settings.drift import DriftSettings, Traffic
 from cl.settings.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.settings.gates import GatePolicy
 from cl.settings.model import Control, Model, Rung, TrainingSettings
 from cl.settings.promotion import PromotionSettings
 from cl.settings.registry import RegistrySettings
 from cl.settings.section import PluginSpec, Section, check_plugin
+from cl.settings.serve import Serve
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
 
@@ -32,9 +33,11 @@ __all__ = [
     "Robustness",
     "Rung",
     "Section",
+    "Serve",
     "SplitShares",
     "StoreSettings",
     "Telling",
+    "Traffic",
     "TrainingSettings",
     "Triggers",
     "Validate",

@@ -9,6 +9,25 @@ from pydantic import Field
 from cl.settings.section import PluginSpec, Section
 
 
+class Traffic(Section):
+    """How answers whose labels have not come are compared with what the champion was promoted on.
+
+    Each look is a check like that of an experience, and spends its share of ``drift.alpha``.
+    """
+
+    detectors: list[PluginSpec] = Field(
+        ["estimated_performance", "prediction_mix", "confidence", "embedding_mmd", "novelty", "descriptors"],
+        description="Detectors that need no labels; []: unlabelled answers are not looked at",
+    )
+    every_hours: float = Field(24.0, gt=0, description="Time between two looks; more looks, and each may find less")
+    min_rows: int = Field(200, ge=20, description="Unlabelled answers that a look needs; fewer wait for more")
+    answer: Literal["labels", "learn"] = Field(
+        "labels",
+        description="What an alarm asks for. labels: people are told, and which rows to label; learn: the learning "
+        "flow is started as well, and learns the labelled rows that wait",
+    )
+
+
 class DriftSettings(Section):
     """How a new experience is compared with what the champion was promoted on."""
 
@@ -33,3 +52,4 @@ class DriftSettings(Section):
     )
     reference_rows: int = Field(1_000, ge=20, description="Rows that a version keeps as its drift reference")
     report: Literal["evidently", "off"] = Field("evidently", description="Whether Evidently's report is made")
+    traffic: Traffic = Field(default_factory=lambda: Traffic(), description="Answers whose labels have not come")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
@@ -60,7 +61,13 @@ def stamp_of(files: Sequence[Path]) -> Stamp:
 
 
 class Source(Plugin):
-    """Base of all sources."""
+    """Base of all sources.
+
+    ``canonical`` says that its rows have been through the log: they come in the project's own columns (id, text and
+    label, or tokens and tags, and date), whatever the configuration calls those of its files.
+    """
+
+    canonical: ClassVar[bool] = False
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
         """Yield the inputs there are, in order; relative paths are inside ``root``.

@@ -86,6 +86,11 @@ class Registry(VersionFiles):
         ]
         return sorted(infos, key=lambda one: int(one.version))
 
+    def tags(self, version: str) -> dict[str, str]:
+        """Return the tags of one version."""
+        with store_told(self.tracking_uri):
+            return dict(self._client.get_model_version(self.model, version).tags)
+
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
         return next((one.version for one in self.versions() if one.tags.get(CYCLE_ID) == cycle), None)

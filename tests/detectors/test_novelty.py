@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from cl.detectors import Snapshot
-from cl.detectors.novelty import Novelty, _distances, _normalised
+from cl.detectors.novelty import Novelty, distances, normalised
 
 
 def placed(rows: int, seed: int, *, strangers: int = 0) -> Snapshot:
@@ -33,8 +33,8 @@ def test_fewer_strangers_than_before_are_no_alarm() -> None:
     assert not Novelty(share=0.2).detect(far, placed(300, 1), alpha=0.05, seed=0).drifted
 
 
-def test_distances_are_those_of_a_loop() -> None:
+def testdistances_are_those_of_a_loop() -> None:
     rng = np.random.default_rng(0)
-    rows, among = _normalised(rng.normal(size=(5, 8))), _normalised(rng.normal(size=(9, 8)))
+    rows, among = normalised(rng.normal(size=(5, 8))), normalised(rng.normal(size=(9, 8)))
     expected = [sorted(1 - float(row @ one) for one in among)[2] for row in rows]
-    np.testing.assert_allclose(_distances(rows, among, 3), expected, atol=1e-6)
+    np.testing.assert_allclose(distances(rows, among, 3), expected, atol=1e-6)

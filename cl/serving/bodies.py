@@ -1,0 +1,143 @@
+"""What clients send and get, as the OpenAPI page shows it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+
+def _whole(text: str) -> str:
+    """Return a text that can be written as UTF-8: JSON can hold half a character, a lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a lone surrogate)") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+Token = Annotated[Text, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
+Label = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+
+
+class PredictRequest(BaseModel):
+    """One text, several texts, or lists of tokens."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"text": "where is my parcel?"},
+                {"texts": ["where is my parcel?", "my card was stolen"], "top_k": 3, "key": "customer-17"},
+                {"tokens": [["Anna", "lives", "in", "York"]]},
+            ]
+        },
+    )
+
+    text: Text | None = Field(None, description="One text")
+    texts: list[Text] | None = Field(None, min_length=1, description="Several texts")
+    tokens: list[list[Token]] | None = Field(None, min_length=1, description="Sentences, each a list of tokens")
+    top_k: int | None = Field(None, ge=1, le=1000, description="So many labels with their probabilities, best first")
+    probabilities: bool = Field(False, description="The probabilities of all labels")
+    key: Text | None = Field(
+        None,
+        max_length=256,
+        description="Whom the request is for; requests of one key are answered by one version while a canary lasts",
+    )
+
+    @model_validator(mode="after")
+    def _one_input(self) -> PredictRequest:
+        if sum(value is not None for value in (self.text, self.texts, self.tokens)) != 1:
+            raise ValueError("send exactly one of text, texts and tokens")
+        return self
+
+    @property
+    def values(self) -> list[Any]:
+        """The texts, or the lists of tokens."""
+        return [self.text] if self.text is not None else list(self.texts or self.tokens or [])
+
+
+class Score(BaseModel):
+    """A label and its probability."""
+
+    label: str
+    probability: float
+
+
+class Predicted(BaseModel):
+    """The answer to one text; where tokens are classified, ``top`` and ``probabilities`` have one entry a token."""
+
+    id: str = Field(description="For /feedback")
+    label: str | list[str] = Field(description="The label, or one tag a token")
+    confidence: float
+    out_of_scope: bool | None = Field(description="Unlike what the version knows; null: it has no threshold")
+    top: list[Score] | list[list[Score]] | None = None
+    probabilities: dict[str, float] | list[dict[str, float]] | None = None
+
+
+class PredictResponse(BaseModel):
+    """Answers in the texts' order, and which version gave them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "support",
+                    "version": "7",
+                    "role": "champion",
+                    "predictions": [
+                        {
+                            "id": "0d0a3d1c-6e0c-4b53-a0b7-4f1f0f0f6f3a",
+                            "label": "parcel_status",
+                            "confidence": 0.97,
+                            "out_of_scope": False,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    model: str
+    version: str
+    role: str = Field(description="champion or canary")
+    predictions: list[Predicted]
+
+
+class FeedbackRequest(BaseModel):
+    """The right label of an answer, which may come at any time."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"id": "0d0a3d1c-6e0c-4b53-a0b7-4f1f0f0f6f3a", "label": "parcel_lost"}]},
+    )
+
+    id: str = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="Of the answer")
+    label: Label | Annotated[list[Label], Field(min_length=1, max_length=10_000)] = Field(
+        description="The right label, or one tag a token"
+    )
+
+
+class FeedbackResponse(BaseModel):
+    """``durable``: it is on the disk, and will be learnt from; false where the server keeps no log."""
+
+    id: str
+    durable: bool
+
+
+class Failure(BaseModel):
+    """What was wrong, in MLflow's shape."""
+
+    error_code: str
+    message: str
+
+
+class Ready(BaseModel):
+    """Which versions answer."""
+
+    ready: bool
+    champion: str | None
+    canary: str | None
+    shadow: str | None
+    why: str | None = Field(description="Why it is not ready; null where it is")

@@ -1,0 +1,117 @@
+"""A version in memory, ready to answer: checked, in the precision that serves best, and warm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cl.errors import StoreError
+from cl.serving.scope import Scope, scope_of
+from cl.tasks import Encoded
+from cl.tasks.text_classification import mean_pool
+from cl.training.batching import collate
+from cl.training.closed_head import ClosedHead
+from cl.training.features import reader
+from cl.training.inference import BATCH_SIZE
+from cl.training.learner import Learner, load_learner
+from cl.training.precision import Precision, native_bfloat16
+
+WARM_WORDS = (1, 12, 400)
+"""Words of the texts that a version is warmed with: the kernels choose their plan by shape, at the first call."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row's answer: ``probabilities`` are (predictions, labels), one prediction a text or a token.
+
+    ``out_of_scope`` is None where the version has no threshold.
+    """
+
+    value: Any
+    confidence: float
+    probabilities: np.ndarray
+    out_of_scope: bool | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A version of the registry that can be asked; by one thread at a time, for its tokenizer has a state."""
+
+    version: str
+    learner: Learner
+    scope: Scope | None
+
+    @property
+    def labels(self) -> list[str]:
+        """What it can answer."""
+        return self.learner.labels
+
+    def encode(self, values: list[Any]) -> list[Encoded]:
+        """Tokenise texts, or lists of tokens."""
+        return self.learner.encode(pd.DataFrame({self.learner.task.columns[0]: values}))
+
+    @torch.inference_mode()
+    def answer(self, values: list[Any], encoded: list[Encoded]) -> list[Answer]:
+        """Return the answers to rows that are computed as one batch, in their order."""
+        head = self.learner.head
+        found = self._solved(head, encoded) if isinstance(head, ClosedHead) else self._trained(encoded)
+        outside = self.scope.outside(found.embeddings).tolist() if self.scope else [None] * len(values)
+        answers = []
+        for value, one, own, far in zip(values, encoded, found.probabilities, outside, strict=True):
+            told = self.learner.task.decode(own, one, len(value), self.labels)
+            answers.append(Answer(told.value, told.confidence, own[one.anchors], far))
+        return answers
+
+    def _trained(self, encoded: list[Encoded]) -> _Read:
+        learner, rows = self.learner, list(range(len(encoded)))
+        batch = collate(learner.task, encoded, rows, learner.tokenizer.pad_token_id, learner.device)
+        states = [one.float() for one in learner.states(batch.input_ids, batch.mask)]
+        logits = learner.read(states, batch.mask)
+        probabilities = logits.softmax(-1).cpu().numpy().reshape(len(rows), -1, logits.shape[-1])
+        return _Read(list(probabilities), mean_pool(states[-1], batch.mask).cpu().numpy())
+
+    def _solved(self, head: ClosedHead, encoded: list[Encoded]) -> _Read:
+        whole = reader(self.learner, head)(encoded)
+        probabilities = head(torch.cat(whole).float().to(self.learner.device)).softmax(-1).cpu()
+        embeddings = [one[:, -self.learner.width :].float().mean(0).numpy() for one in whole]
+        return _Read([one.numpy() for one in probabilities.split([len(one) for one in whole])], np.stack(embeddings))
+
+
+@dataclass(frozen=True)
+class _Read:
+    probabilities: list[np.ndarray]
+    embeddings: np.ndarray
+
+
+def load(version: str, folder: Path, precision: Precision) -> Loaded:
+    """Read a checked version and ask it a few texts, so that the first request is as fast as the next.
+
+    Heads that were solved for read the encoder in float32, whatever the precision.
+
+    Raises:
+        StoreError: what it answers is no probability.
+    """
+    learner = load_learner(folder)
+    for module in (learner.encoder, learner.head):
+        module.requires_grad_(False)
+    wanted = precision == "bfloat16" or (precision == "auto" and native_bfloat16(learner.device))
+    if wanted and not learner.is_closed:
+        learner.encoder.to(torch.bfloat16)  # type: ignore[arg-type]
+    loaded = Loaded(version, learner, scope_of(folder))
+    _warm(loaded)
+    return loaded
+
+
+def _warm(loaded: Loaded) -> None:
+    tokens = loaded.learner.task.columns[0] == "tokens"
+    for words in WARM_WORDS:
+        for rows in (1, 8 if words > WARM_WORDS[1] else BATCH_SIZE):
+            values: list[Any] = [["the"] * words if tokens else "the " * words] * rows
+            for answer in loaded.answer(values, loaded.encode(values)):
+                if not np.isfinite(answer.probabilities).all():
+                    raise StoreError(f"version {loaded.version} answers with numbers that are not finite")

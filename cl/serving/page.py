@@ -1,0 +1,61 @@
+"""The page at / for people: try a text, and watch what the server does; nothing on it comes from elsewhere."""
+
+from __future__ import annotations
+
+import html
+import os
+import secrets
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+router = APIRouter(include_in_schema=False)
+POLICY = (
+    "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@router.get("/", response_class=HTMLResponse)
+async def page(request: Request) -> HTMLResponse:
+    """Show the page; its script asks for everything else, with a token where one is needed."""
+    service, nonce = request.app.state.service, secrets.token_urlsafe(16)
+    name = html.escape(service.config.name)
+    text = (
+        _template().replace("{{nonce}}", nonce).replace("{{name}}", name).replace("{{input}}", service.task.columns[0])
+    )
+    headers = {
+        "Content-Security-Policy": POLICY.format(nonce),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    return HTMLResponse(text, headers=headers)
+
+
+@router.get("/live")
+async def live(request: Request) -> Response:
+    """Tell what this worker does now; the connection is closed, so that the next request finds another worker."""
+    service = request.app.state.service
+    roles = service.follower.roles
+    versions = {role: getattr(roles, role) for role in ("champion", "canary", "shadow")}
+    log = service.answer_log
+    told: dict[str, Any] = {
+        "worker": os.getpid(),
+        "versions": {role: one and one.version for role, one in versions.items()},
+        "labels": sorted(roles.champion.labels) if roles.champion else [],
+        "live": service.live.snapshot(),
+        "log": log and {"waiting": log.waiting, **vars(log.counts)},
+    }
+    return JSONResponse(told, headers={"Cache-Control": "no-store", "Connection": "close"})
+
+
+@cache
+def _template() -> str:
+    """Return the page with its style and its script put in."""
+    folder = Path(__file__).parent
+    style, script, body = ((folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
+    return body.replace("{{style}}", style).replace("{{script}}", script)

@@ -1,0 +1,63 @@
+"""Personal data is taken out of texts before anything of them touches the disk."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+
+from cl.errors import ConfigError
+
+Redaction = Callable[[str], str]
+
+EMAIL = re.compile(r"[^\s@<>()\[\],;:\"']{1,64}@[^\s@<>()\[\],;:\"']{1,255}\.[^\W\d_]{2,24}")
+INTERNATIONAL = r"(?:\+|\(0|0)\(?\d(?:[ ./()\-]{0,2}\d){7,14}"
+AMERICAN = r"\(?\d{3}\)?[ .\-]\d{3}[ .\-]\d{4}"
+PHONE = re.compile(rf"(?<![\w+])(?:{INTERNATIONAL}|{AMERICAN})(?!\w)")
+DIGITS = re.compile(r"(?<!\d)(?:\d{7,}|\d(?:[ \-]?\d){12,})(?!\d)")
+"""Seven digits in a row, or thirteen in groups, as card and account numbers are written; dates are shorter."""
+
+
+def _email(text: str) -> str:
+    return EMAIL.sub("<EMAIL>", text) if "@" in text else text
+
+
+def _phone(text: str) -> str:
+    return PHONE.sub("<PHONE>", text)
+
+
+def _digits(text: str) -> str:
+    return DIGITS.sub("<DIGITS>", text)
+
+
+BUILT_IN: dict[str, Redaction] = {"email": _email, "phone": _phone, "digits": _digits}
+
+
+def redactor(names: Sequence[str]) -> Redaction:
+    """Return a function that runs the redactions of these names in their order.
+
+    >>> redactor(["email", "digits"])("mail anna@example.org about order 1234567")
+    'mail <EMAIL> about order <DIGITS>'
+
+    Raises:
+        ConfigError: a module or its function is not there.
+    """
+    steps = [BUILT_IN[name] if name in BUILT_IN else _imported(name) for name in names]
+
+    def redact(text: str) -> str:
+        for step in steps:
+            text = step(text)
+        return text
+
+    return redact
+
+
+def _imported(name: str) -> Redaction:
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"serve.log.redact: '{name}' cannot be imported: {error}; is it on the path?") from None
+    if not callable(found):
+        raise ConfigError(f"serve.log.redact: '{name}' is no function")
+    return found

@@ -1,0 +1,149 @@
+"""One worker's parts, put together: what follows, computes, compares and counts."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from cl import plugins
+from cl.config import Config
+from cl.reports.notices import Notice, of_failure
+from cl.serving.answer_log import AnswerLog
+from cl.serving.answering import Answering
+from cl.serving.batcher import Batcher
+from cl.serving.canary_bounds import objection
+from cl.serving.comparisons import Comparisons, serving_folder
+from cl.serving.draining import Draining
+from cl.serving.follower import FailedLoad, Follower
+from cl.serving.given_up import GivenUp
+from cl.serving.live import Live
+from cl.serving.loaded import Loaded, load
+from cl.serving.metrics import Metrics
+from cl.serving.pairs import Pairs
+from cl.serving.tokens import tokens_from
+from cl.stores.connect import Stores
+
+log = logging.getLogger(__name__)
+Tell = Callable[[Notice], None]
+
+
+class Service:
+    """Everything behind the routes of one worker; begins to work with `start`.
+
+    ``tell`` delivers a notice to people and may take its time: it is called outside the event loop.
+    """
+
+    def __init__(self, config: Config, stores: Stores, *, tell: Tell = lambda notice: None) -> None:
+        self.config, self.settings = config, config.serve
+        self.tokens = tokens_from(config.serve.tokens)
+        self.metrics, self.live, self.draining = Metrics(), Live(), Draining(config.serve.drain_seconds)
+        self.task = plugins.build("tasks", config.task)
+        self._stores, self._tell = stores, tell
+        folder = serving_folder(stores.project)
+        self.given_up, self.comparisons = GivenUp(folder), Comparisons(folder)
+        self.follower = Follower(
+            stores.registry,
+            self._load,
+            self.given_up,
+            seconds=config.serve.poll_seconds,
+            keep=config.serve.keep_versions,
+            on_failure=self._load_failed,
+            on_look=self._looked,
+        )
+        self.answer_log = answer_log(stores, config)
+        self._pairs = Pairs(folder)
+
+    async def start(self) -> None:
+        """Begin to follow the registry and to work off the queue."""
+        import torch
+
+        torch.set_num_threads(self.settings.threads or max(1, (os.cpu_count() or 1) // self.settings.workers))
+        self.batcher = Batcher(lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe)
+        self.answering = Answering(
+            self.batcher,
+            lambda: self.follower.roles,
+            self.comparisons,
+            self._pairs,
+            self.metrics,
+            self.live,
+            self.answer_log,
+        )
+        self._work = asyncio.ensure_future(self.batcher.run())
+        self.follower.start()
+        self.draining.arm(asyncio.get_running_loop())
+
+    async def stop(self) -> None:
+        """End after the last answer: what is known is written."""
+        self.follower.stop()
+        await self.answering.close()
+        self._work.cancel()
+        await asyncio.to_thread(self.batcher.close)
+        self.comparisons.write()
+        if self.answer_log is not None:
+            await asyncio.to_thread(self.answer_log.close)
+
+    def _load(self, version: str) -> Loaded:
+        """Bring a version from the registry, check it against its manifest, read and warm it."""
+        folder = self._stores.champion_folder(version)
+        assert folder is not None
+        return load(version, folder, self.settings.precision)
+
+    def _load_failed(self, failed: FailedLoad, serving: str | None) -> None:
+        went_on = f"version {serving} goes on answering" if serving else "nothing answers"
+        told = f"the {failed.role}, version {failed.version}, cannot be loaded; {went_on}\n{failed.why}"
+        self._tell(of_failure(self.config.name, "cl serve", told))
+
+    def _looked(self) -> None:
+        """Write and judge the comparisons, and set the gauges; in the follower's thread, after each look."""
+        try:
+            self.comparisons.write()
+            self._judge_canary()
+            self._gauge()
+        except Exception:
+            log.exception("the comparison of versions could not be written or judged")
+
+    def _judge_canary(self) -> None:
+        roles = self.follower.roles
+        if roles.canary is None or roles.champion is None:
+            return
+        key = ("canary", roles.canary.version, roles.champion.version)
+        seen = next((one for one in self.comparisons.summed() if one.key == key), None)
+        why = objection(seen, self.settings.canary) if seen else None
+        if why and self.given_up.add(roles.canary.version, why):
+            told = f"the canary, version {roles.canary.version}, is asked no more: {why}"
+            log.error("%s", told)
+            self._tell(of_failure(self.config.name, "the canary", told))
+
+    def _gauge(self) -> None:
+        metrics, roles = self.metrics, self.follower.roles
+        metrics.role.clear()
+        for role, one in (("champion", roles.champion), ("canary", roles.canary), ("shadow", roles.shadow)):
+            if one is not None:
+                metrics.role.labels(role, one.version).set(1)
+        metrics.swaps.set(self.follower.swaps)
+        metrics.load_failures.set(len(self.follower.failed))
+        metrics.registry_up.set(bool(self.follower.reachable))
+        metrics.waiting.set(self.batcher.waiting)
+        for version in self.given_up.reasons():
+            metrics.given_up.labels(version).set(1)
+
+
+def answer_log(stores: Stores, config: Config) -> AnswerLog | None:
+    """Return the log of answers, where this installation has one."""
+    module = optional("cl.serving.log")
+    settings = getattr(config.serve, "log", None)
+    return module.PredictionLog(stores.project, settings) if module and settings else None
+
+
+def optional(name: str) -> Any:
+    """Return a module that may not be there, or None; one that is there and fails is not hidden."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None

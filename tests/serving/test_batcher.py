@@ -1,0 +1,152 @@
+"""The queue by itself, with a version that counts what it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cl.serving.batcher import Batcher, Computed, InferenceError, QueueFullError
+from cl.serving.loaded import Answer
+from cl.serving.roles import Roles
+from cl.settings.serve import Batching
+from cl.tasks import Encoded
+
+
+@dataclass(eq=False)
+class Counting:
+    """Stands where `Loaded` does: an answer is the text itself, and a text may be poison."""
+
+    version: str
+    poison: str | None = None
+    seconds: float = 0.0
+    batches: list[list[str]] = field(default_factory=list)
+
+    def encode(self, values: list[str]) -> list[Encoded]:
+        return [Encoded([1] * len(value), [-100], [0]) for value in values]
+
+    def answer(self, values: list[str], encoded: list[Encoded]) -> list[Answer]:
+        self.batches.append(values)
+        time.sleep(self.seconds)
+        if self.poison in values:
+            raise RuntimeError("poison")
+        return [Answer(value, 1.0, np.ones((1, 1)), None) for value in values]
+
+
+def run(roles: Roles, ask: Any, **settings: Any) -> Any:
+    async def main() -> Any:
+        batcher = Batcher(lambda: roles, Batching(**settings), lambda rows: None)
+        work = asyncio.ensure_future(batcher.run())
+        try:
+            return await ask(batcher)
+        finally:
+            work.cancel()
+            batcher.close()
+
+    return asyncio.run(main())
+
+
+def values(computed: Computed) -> list[str]:
+    return [answer.value for answer in computed.answers]
+
+
+def test_requests_that_come_while_a_batch_is_computed_go_together_by_length() -> None:
+    champion = Counting("1", seconds=0.05)
+    texts = [["a" * 5], ["b" * 6], ["c" * 300], ["d" * 5], ["e" * 310]]
+
+    async def ask(batcher: Batcher) -> list[Computed]:
+        first = asyncio.ensure_future(batcher.answer(["first"], "champion"))
+        await asyncio.sleep(0.02)
+        rest = await asyncio.gather(*(batcher.answer(text, "champion") for text in texts))
+        await first
+        return rest
+
+    assert [values(one) for one in run(Roles(champion), ask, milliseconds=10_000)] == texts
+    assert [sorted(batch) for batch in champion.batches] == [
+        ["first"],
+        ["aaaaa", "bbbbbb", "ddddd"],
+        ["c" * 300, "e" * 310],
+    ]
+
+
+def test_a_row_that_cannot_be_answered_takes_only_its_own_request_along() -> None:
+    champion = Counting("1", poison="bad")
+
+    async def ask(batcher: Batcher) -> list[Any]:
+        asked = [batcher.answer(texts, "champion") for texts in (["good", "fine"], ["bad"], ["well"])]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    good, bad, well = run(Roles(champion), ask)
+    assert values(good) == ["good", "fine"] and values(well) == ["well"]
+    assert isinstance(bad, InferenceError)
+
+
+def test_what_a_canary_cannot_answer_the_champion_does() -> None:
+    champion, canary = Counting("1"), Counting("2", poison="bad")
+    computed = run(Roles(champion, canary, 1.0), lambda batcher: batcher.answer(["good", "bad"], "canary"))
+    assert values(computed) == ["good", "bad"]
+    assert (computed.loaded.version, computed.role, computed.failed) == ("1", "champion", "2")
+
+
+def test_one_request_is_answered_by_one_version_though_the_champion_changes_meanwhile() -> None:
+    before, after = Counting("1", seconds=0.03), Counting("2")
+    reached = [Roles(before)]
+
+    async def ask() -> tuple[Computed, Computed]:
+        batcher = Batcher(lambda: reached[0], Batching(rows=2), lambda rows: None)
+        work = asyncio.ensure_future(batcher.run())
+        long = asyncio.ensure_future(batcher.answer(list("abcdef"), "champion"))
+        await asyncio.sleep(0.02)
+        reached[0] = Roles(after)
+        short = await batcher.answer(["z"], "champion")
+        whole = await long
+        work.cancel()
+        batcher.close()
+        return whole, short
+
+    whole, short = asyncio.run(ask())
+    assert values(whole) == list("abcdef") and len(before.batches) >= 3
+    assert (whole.loaded.version, short.loaded.version) == ("1", "2")
+
+
+def test_a_request_with_one_text_does_not_wait_for_all_texts_of_another() -> None:
+    champion = Counting("1", seconds=0.02)
+
+    async def ask(batcher: Batcher) -> tuple[bool, Computed]:
+        long = asyncio.ensure_future(batcher.answer(["long"] * 60, "champion"))
+        await asyncio.sleep(0.01)
+        await batcher.answer(["short"], "champion")
+        return long.done(), await long
+
+    done, whole = run(Roles(champion), ask, rows=4)
+    assert not done and values(whole) == ["long"] * 60
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
+    champion = Counting("1", seconds=0.05)
+
+    async def ask(batcher: Batcher) -> list[Any]:
+        asked = [batcher.answer(["a"] * 4, "champion") for _ in range(4)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = run(Roles(champion), ask, queue_rows=10)
+    refused = [one for one in answers if isinstance(one, QueueFullError)]
+    assert len(refused) == 2 and all(one.seconds >= 1 for one in refused)
+
+
+@pytest.mark.parametrize("copies", [40, 600])
+def test_copies_are_computed_when_nobody_waits_and_dropped_where_too_many_do(copies) -> None:
+    champion, shadow = Counting("1", seconds=0.02), Counting("2")
+
+    async def ask(batcher: Batcher) -> Computed | None:
+        copy = asyncio.ensure_future(batcher.copy(["copy"] * copies, shadow))
+        await asyncio.gather(*(batcher.answer([text], "champion") for text in "abc"))
+        assert not shadow.batches
+        return await copy
+
+    computed = run(Roles(champion), ask)
+    assert computed is None if copies > 512 else values(computed) == ["copy"] * copies
