@@ -147,6 +147,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Shop:
     shop = made_shop(tmp_path_factory.mktemp("serving") / "shop", tiny_model)
     shop.configure(
         tokens="env:SHOP_TOKENS",
+        workers=1,
         poll_seconds=0.1,
         drain_seconds=1.5,
         limits=LIMITS,
