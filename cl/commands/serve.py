@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
+MOST_WORKERS = 4
+"""Unless more are asked for: each holds the models in its own memory."""
 PROJECT = "CL_SERVE_PROJECT"
-"""Where the workers, which are processes of their own, find the project."""
+WORKERS = "CL_SERVE_WORKERS"
+"""Where the workers, which are processes of their own, find the project and their number."""
 
 
 def serve(folder: Path, *, host: str | None, port: int | None, workers: int | None) -> None:
@@ -33,9 +37,9 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
 
     at = opened(folder)
     settings = at.config.serve
-    count = workers or settings.workers
+    count = workers or settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
     _check(at)
-    os.environ[PROJECT] = str(at.project.root)
+    os.environ[PROJECT], os.environ[WORKERS] = str(at.project.root), str(count)
     _share_metrics(at, count)
     uvicorn_config = uvicorn.Config(
         "cl.commands.serve:application",
@@ -64,7 +68,8 @@ def application() -> FastAPI:
 
     logging.getLogger("cl.serving").setLevel(logging.INFO)
     at = opened(Path(os.environ[PROJECT]))
-    return create_app(Service(at.config, at.stores, tell=lambda notice: _tell(at.config, notice)))
+    tell, withdraw = partial(_tell, at.config), partial(_withdraw_canary, at)
+    return create_app(Service(at.config, at.stores, workers=int(os.environ[WORKERS]), tell=tell, withdraw=withdraw))
 
 
 def _run(uvicorn_config: Any) -> None:
@@ -114,6 +119,20 @@ def _share_metrics(at: Opened, workers: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _withdraw_canary(at: Opened, why: str) -> None:
+    """Take the canary's alias away, where moves of it are written down; else it is asked no more here alone."""
+    from cl import promote
+
+    withdraw = getattr(promote, "withdraw", None)
+    if withdraw is None:
+        return
+    try:
+        with at.project.lock():
+            withdraw(at.stores.registry, at.stores.ledger, "canary", why=why)
+    except PerennialError as error:
+        log.warning("the canary keeps its alias, and is asked no more here: %s", error)
 
 
 def _tell(config: Config, notice: Notice) -> None:

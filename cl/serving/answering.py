@@ -79,7 +79,8 @@ class Answering:
             await self._log.feedback(id, label)
         if self._pairs.exist:  # of a challenger of now or of before
             for pair in await asyncio.to_thread(self._pairs.take, id):
-                self._comparisons.of(pair.role, pair.version, pair.champion).label(pair.own, pair.beside, label)
+                seen = self._comparisons.of(pair.role, pair.version, pair.champion, pair.attempt)
+                seen.label(pair.own, pair.beside, label)
         return self._log is not None
 
     async def close(self) -> None:
@@ -96,14 +97,15 @@ class Answering:
             self._metrics.outside.labels(version).inc(sum(outside))
         classes = [_class(one.value) for one in answered.answers]
         self._live.answered(milliseconds, classes, [one.confidence for one in answered.answers], outside)
-        canary, champion = self._roles().canary, self._roles().champion
+        roles = self._roles()
+        canary, champion = roles.canary, roles.champion
         if computed.failed is not None:
             self._metrics.failures.labels(computed.failed).inc(rows)
-            seen = self._comparisons.of("canary", computed.failed, version)
+            seen = self._comparisons.of("canary", computed.failed, version, roles.canary_attempt)
             seen.own.rows += rows
             seen.own.errors += rows
         elif canary is not None and champion is not None:
-            seen = self._comparisons.of("canary", canary.version, champion.version)
+            seen = self._comparisons.of("canary", canary.version, champion.version, roles.canary_attempt)
             side = seen.own if answered.role == "canary" else seen.beside
             side.rows += rows
             side.time(milliseconds)
@@ -162,11 +164,12 @@ class Answering:
     async def _compare(
         self, role: Role, answered: Answered, own: list[Answer], beside: list[Answer], by: Loaded, champion: Loaded
     ) -> None:
-        seen = self._comparisons.of(role, by.version, champion.version)
+        attempt = self._roles().canary_attempt if role == "canary" else 1
+        seen = self._comparisons.of(role, by.version, champion.version, attempt)
         seen.compared += len(own)
         seen.agreed += sum(one.value == other.value for one, other in zip(own, beside, strict=True))
         pairs = [
-            Pair(id, role, by.version, champion.version, one.value, other.value)
+            Pair(id, *seen.key, one.value, other.value)
             for id, one, other in zip(answered.ids, own, beside, strict=True)
         ]
         await asyncio.to_thread(self._pairs.keep, pairs)

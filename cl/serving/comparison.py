@@ -9,6 +9,8 @@ from typing import Any
 EDGES = [round(10 ** (step / 10), 2) for step in range(51)]
 """Borders of the latency classes: 1 ms to 100 s, ten to a decade."""
 
+Key = tuple[str, str, str, int]
+
 
 @dataclass
 class Side:
@@ -48,12 +50,14 @@ class Comparison:
 
     A canary's latencies, and the champion's beside them, are of whole requests; a shadow's are of computing alone, for
     copies wait until nobody else does. ``compared`` and ``agreed`` count rows that both have answered. Of those whose
-    label came later, both were right in ``both_right``, one of them in ``won`` (the challenger) and ``lost``.
+    label came later, both were right in ``both_right``, one of them in ``won`` (the challenger) and ``lost``. A canary
+    that was given up and is tried again begins with nothing, at the next ``attempt``.
     """
 
     role: str
     version: str
     champion: str
+    attempt: int = 1
     own: Side = field(default_factory=Side)
     beside: Side = field(default_factory=Side)
     compared: int = 0
@@ -64,9 +68,9 @@ class Comparison:
     lost: int = 0
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Key:
         """Whom it compares."""
-        return self.role, self.version, self.champion
+        return self.role, self.version, self.champion, self.attempt
 
     def label(self, own: Any, beside: Any, truth: Any) -> None:
         """Count a row whose right label is known now."""
@@ -78,7 +82,8 @@ class Comparison:
         """Return the sum of what two workers have seen."""
         counts = ("compared", "agreed", "both_right", "both_wrong", "won", "lost")
         summed = {name: getattr(self, name) + getattr(other, name) for name in counts}
-        return Comparison(*self.key, self.own.plus(other.own), self.beside.plus(other.beside), **summed)
+        own, beside = self.own.plus(other.own), self.beside.plus(other.beside)
+        return Comparison(*self.key, own=own, beside=beside, **summed)
 
     def as_json(self) -> dict[str, Any]:
         """Return it with the figures that people and gates read; `from_json` needs the counts alone."""

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from cl.serving.comparison import Comparison, from_json
+from cl.serving.comparison import Comparison, Key, from_json
 from cl.stores.local import Project, write_text
 
 FILES_KEPT = 32
@@ -31,14 +31,14 @@ class Comparisons:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / "comparisons" / f"{time.time_ns():020d}-{os.getpid()}.json"
-        self._own: dict[tuple[str, str, str], Comparison] = {}
+        self._own: dict[Key, Comparison] = {}
         self._lock = threading.Lock()
         self._written = ""
 
-    def of(self, role: str, version: str, champion: str) -> Comparison:
+    def of(self, role: str, version: str, champion: str, attempt: int = 1) -> Comparison:
         """Return the comparison of two versions, to be counted in."""
         with self._lock:
-            key = (role, version, champion)
+            key = (role, version, champion, attempt)
             if key not in self._own:
                 self._own[key] = Comparison(*key)
             return self._own[key]
@@ -70,8 +70,8 @@ def _read(folder: Path) -> list[Comparison]:
     return found
 
 
-def _summed(every: list[Comparison]) -> dict[tuple[str, str, str], Comparison]:
-    summed: dict[tuple[str, str, str], Comparison] = {}
+def _summed(every: list[Comparison]) -> dict[Key, Comparison]:
+    summed: dict[Key, Comparison] = {}
     for one in every:
         summed[one.key] = summed[one.key].plus(one) if one.key in summed else one
     return summed

@@ -16,8 +16,13 @@ class Draining:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.begun = False
+        self._begun: set[int] = set()
         self._seconds = seconds
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server has been told to stop."""
+        return bool(self._begun)
 
     def arm(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the place of the signal handlers; a second signal of a kind stops at once."""
@@ -26,10 +31,10 @@ class Draining:
 
     def _arm(self, number: signal.Signals, stop: Any, loop: asyncio.AbstractEventLoop) -> None:
         def begin(received: int, frame: FrameType | None) -> None:
-            again, self.begun = self.begun, True
-            if again:
+            if received in self._begun:
                 stop(received, frame)
             else:
+                self._begun.add(received)
                 loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, received, None)
 
         if callable(stop):

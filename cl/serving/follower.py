@@ -88,7 +88,8 @@ class Follower:
         self._given_up.keep(aliases.get("canary"))
         canary, canary_share = self._challenger("canary", aliases)
         shadow, shadow_share = self._challenger("shadow", aliases)
-        self.roles = Roles(champion, canary, canary_share, shadow, shadow_share)
+        attempt = self._given_up.attempt(canary.version) if canary else 1
+        self.roles = Roles(champion, canary, canary_share, attempt, shadow, shadow_share)
         self._forget()
 
     def _challenger(self, role: Role, aliases: dict[str, str]) -> tuple[Loaded | None, float]:

@@ -25,6 +25,7 @@ class Pair:
     role: str
     version: str
     champion: str
+    attempt: int
     own: Any
     beside: Any
 
@@ -46,16 +47,19 @@ class Pairs:
 
     def keep(self, pairs: list[Pair]) -> None:
         """Keep pairs; the oldest are forgotten."""
-        rows = [(one.id, one.role, one.version, one.champion, json.dumps([one.own, one.beside])) for one in pairs]
+        rows = [
+            (one.id, one.role, one.version, one.champion, one.attempt, json.dumps([one.own, one.beside]))
+            for one in pairs
+        ]
         with self._open() as file:
-            file.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?, ?)", rows)
+            file.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?, ?, ?)", rows)
             file.execute("DELETE FROM pairs WHERE rowid <= (SELECT MAX(rowid) FROM pairs) - ?", (ROWS_KEPT,))
 
     def take(self, id: str) -> list[Pair]:
         """Return the pairs of an answer, and forget them: a label counts once."""
         with self._open() as file:
             found = file.execute("DELETE FROM pairs WHERE id = ? RETURNING *", (id,)).fetchall()
-        return [Pair(*row[:4], *json.loads(row[4])) for row in found]
+        return [Pair(*row[:5], *json.loads(row[5])) for row in found]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -65,8 +69,8 @@ class Pairs:
             file.execute("PRAGMA journal_mode = WAL")
             file.execute("PRAGMA synchronous = OFF")
             file.execute(
-                "CREATE TABLE IF NOT EXISTS pairs (id TEXT, role TEXT, version TEXT, champion TEXT, answers TEXT, "
-                "UNIQUE (id, role))"
+                "CREATE TABLE IF NOT EXISTS pairs (id TEXT, role TEXT, version TEXT, champion TEXT, attempt INTEGER, "
+                "answers TEXT, UNIQUE (id, role))"
             )
             with file:
                 yield file

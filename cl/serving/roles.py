@@ -15,12 +15,13 @@ Role = Literal["champion", "canary", "shadow"]
 class Roles:
     """The versions that are in memory for each role at one moment, and the shares (0 to 1) of two of them.
 
-    It is replaced as a whole, between two batches.
+    It is replaced as a whole, between two batches. ``canary_attempt`` counts how often the canary has been tried.
     """
 
     champion: Loaded | None = None
     canary: Loaded | None = None
     canary_share: float = 0.0
+    canary_attempt: int = 1
     shadow: Loaded | None = None
     shadow_share: float = 0.0
 

@@ -26,6 +26,7 @@ from cl.serving.metrics import Metrics
 from cl.serving.pairs import Pairs
 from cl.serving.tokens import tokens_from
 from cl.stores.connect import Stores
+from cl.stores.told import forget, tell_once
 
 log = logging.getLogger(__name__)
 Tell = Callable[[Notice], None]
@@ -34,15 +35,25 @@ Tell = Callable[[Notice], None]
 class Service:
     """Everything behind the routes of one worker; begins to work with `start`.
 
-    ``tell`` delivers a notice to people and may take its time: it is called outside the event loop.
+    ``tell`` delivers a notice to people, ``withdraw`` takes the canary's alias away and is told why; both may take
+    their time: they are called outside the event loop.
     """
 
-    def __init__(self, config: Config, stores: Stores, *, tell: Tell = lambda notice: None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        stores: Stores,
+        *,
+        workers: int = 1,
+        tell: Tell = lambda notice: None,
+        withdraw: Callable[[str], None] = lambda why: None,
+    ) -> None:
         self.config, self.settings = config, config.serve
         self.tokens = tokens_from(config.serve.tokens)
         self.metrics, self.live, self.draining = Metrics(), Live(), Draining(config.serve.drain_seconds)
         self.task = plugins.build("tasks", config.task)
-        self._stores, self._tell = stores, tell
+        self._threads = config.serve.threads or max(1, (os.cpu_count() or 1) // workers)
+        self._stores, self._tell, self._withdraw = stores, tell, withdraw
         folder = serving_folder(stores.project)
         self.given_up, self.comparisons = GivenUp(folder), Comparisons(folder)
         self.follower = Follower(
@@ -61,7 +72,7 @@ class Service:
         """Begin to follow the registry and to work off the queue."""
         import torch
 
-        torch.set_num_threads(self.settings.threads or max(1, (os.cpu_count() or 1) // self.settings.workers))
+        torch.set_num_threads(self._threads)
         self.batcher = Batcher(lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe)
         self.answering = Answering(
             self.batcher,
@@ -90,12 +101,15 @@ class Service:
         """Bring a version from the registry, check it against its manifest, read and warm it."""
         folder = self._stores.champion_folder(version)
         assert folder is not None
-        return load(version, folder, self.settings.precision)
+        loaded = load(version, folder, self.settings.precision)
+        forget(self._stores.project, _told(version))
+        return loaded
 
     def _load_failed(self, failed: FailedLoad, serving: str | None) -> None:
         went_on = f"version {serving} goes on answering" if serving else "nothing answers"
         told = f"the {failed.role}, version {failed.version}, cannot be loaded; {went_on}\n{failed.why}"
-        self._tell(of_failure(self.config.name, "cl serve", told))
+        notice = of_failure(self.config.name, "cl serve", told)
+        tell_once(self._stores.project, _told(failed.version), lambda: self._tell(notice), saying=failed.why)
 
     def _looked(self) -> None:
         """Write and judge the comparisons, and set the gauges; in the follower's thread, after each look."""
@@ -110,13 +124,14 @@ class Service:
         roles = self.follower.roles
         if roles.canary is None or roles.champion is None:
             return
-        key = ("canary", roles.canary.version, roles.champion.version)
+        key = ("canary", roles.canary.version, roles.champion.version, roles.canary_attempt)
         seen = next((one for one in self.comparisons.summed() if one.key == key), None)
         why = objection(seen, self.settings.canary) if seen else None
         if why and self.given_up.add(roles.canary.version, why):
             told = f"the canary, version {roles.canary.version}, is asked no more: {why}"
             log.error("%s", told)
             self._tell(of_failure(self.config.name, "the canary", told))
+            self._withdraw(why)
 
     def _gauge(self) -> None:
         metrics, roles = self.metrics, self.follower.roles
@@ -130,6 +145,11 @@ class Service:
         metrics.waiting.set(self.batcher.waiting)
         for version in self.given_up.reasons():
             metrics.given_up.labels(version).set(1)
+
+
+def _told(version: str) -> str:
+    """Return the key under which it is remembered that people know of a version that cannot be loaded."""
+    return f"cl serve: version {version}"
 
 
 def answer_log(stores: Stores, config: Config) -> AnswerLog | None:

@@ -61,7 +61,12 @@ class Serve(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every one of this machine")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    workers: int = Field(1, ge=1, le=64, description="Processes that share the port, each with the models of its own")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Processes that share the port, each with models of its own; null: one a processor, four at most",
+    )
     threads: int | None = Field(None, ge=1, description="Threads of a worker's inference; null: its share of the cores")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the machine computes it natively; solved heads read float32"

@@ -26,7 +26,7 @@ from cl.training.learner import grown, load_learner, new_learner, save_learner
 from cl.training.snapshot import snapshot
 from cl.training.version import History, save_history, save_reference
 from tests.conftest import made_sentences, tiny_project
-from tests.servers import free_port, until
+from tests.servers import Receiver, free_port, until
 
 TOKEN = "a-token-of-the-tests"
 LABELS = ["card", "fee", "loan"]
@@ -39,6 +39,8 @@ class Shop:
 
     project: Project
     stores: Stores
+    notices: Receiver = field(default_factory=Receiver)
+    """Where its notices go."""
 
     def promote(self, version: str) -> None:
         registry, ledger = self.stores.registry, self.stores.ledger
@@ -99,7 +101,7 @@ def serving(shop: Shop, *options: str) -> Iterator[Server]:
     """Run a server; it is alive when this returns, and ready once it has a champion."""
     port = free_port()
     command = [sys.executable, "-m", "cl.cli", "serve", "-p", str(shop.project.root), "--port", str(port), *options]
-    environment = {**os.environ, "SHOP_TOKENS": f"another, {TOKEN}"}
+    environment = {**os.environ, "SHOP_TOKENS": f"another, {TOKEN}", "SHOP_HOOK": shop.notices.url}
     shop.project.work.mkdir(exist_ok=True)
     with (shop.project.work / f"serve-{port}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment)
@@ -144,9 +146,11 @@ def made_shop(folder: Path, tiny_model: Path, **changes: Any) -> Shop:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Shop:
     """The project that most tests share; it gets its champion when the server waits for one."""
-    shop = made_shop(tmp_path_factory.mktemp("serving") / "shop", tiny_model)
+    triggers = {"notify": {"webhook": "env:SHOP_HOOK"}}
+    shop = made_shop(tmp_path_factory.mktemp("serving") / "shop", tiny_model, triggers=triggers)
     shop.configure(
         tokens="env:SHOP_TOKENS",
+        workers=1,
         poll_seconds=0.1,
         drain_seconds=1.5,
         limits=LIMITS,

@@ -140,13 +140,15 @@ def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
 
 @pytest.mark.parametrize("copies", [40, 600])
 def test_copies_are_computed_when_nobody_waits_and_dropped_where_too_many_do(copies) -> None:
-    champion, shadow = Counting("1", seconds=0.02), Counting("2")
+    batches: list[list[str]] = []
+    champion, shadow = Counting("1", seconds=0.02, batches=batches), Counting("2", batches=batches)
 
     async def ask(batcher: Batcher) -> Computed | None:
         copy = asyncio.ensure_future(batcher.copy(["copy"] * copies, shadow))
         await asyncio.gather(*(batcher.answer([text], "champion") for text in "abc"))
-        assert not shadow.batches
         return await copy
 
     computed = run(Roles(champion), ask)
     assert computed is None if copies > 512 else values(computed) == ["copy"] * copies
+    asked_last = max(at for at, batch in enumerate(batches) if batch[0] in "abc")
+    assert not any("copy" in batch for batch in batches[:asked_last])
