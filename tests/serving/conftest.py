@@ -18,8 +18,7 @@ import torch
 import yaml
 
 from cl import config as configuration
-from cl.promote import promote, rollback
-from cl.records import Registration
+from cl.promote import promote_by_hand, rollback
 from cl.stores.connect import Stores, connect
 from cl.stores.local import Project, write_manifest
 from cl.training.learner import grown, load_learner, new_learner, save_learner
@@ -43,9 +42,7 @@ class Shop:
     """Where its notices go."""
 
     def promote(self, version: str) -> None:
-        registry, ledger = self.stores.registry, self.stores.ledger
-        registration = Registration(version=version, passed=True)
-        promote(registry, ledger, registration, expected=ledger.champion("shop"), why="test")
+        promote_by_hand(self.stores.registry, self.stores.ledger, version, why="test", despite_gates=True)
 
     def roll_back(self) -> str:
         return rollback(self.stores.registry, self.stores.ledger, None, why="test").to_version
