@@ -122,12 +122,9 @@ def _share_metrics(at: Opened, workers: int) -> None:
 
 
 def _withdraw_canary(at: Opened, why: str) -> None:
-    """Take the canary's alias away, where moves of it are written down; else it is asked no more here alone."""
-    from cl import promote
+    """Take the canary's alias away; where that cannot be, it is asked no more here alone."""
+    from cl.promote import withdraw
 
-    withdraw = getattr(promote, "withdraw", None)
-    if withdraw is None:
-        return
     try:
         with at.project.lock():
             withdraw(at.stores.registry, at.stores.ledger, "canary", why=why)

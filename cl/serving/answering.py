@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from cl.serving.answer_log import AnswerLog
 from cl.serving.batcher import Batcher, Computed
 from cl.serving.comparisons import Comparisons
 from cl.serving.live import Live
 from cl.serving.loaded import Answer, Loaded
+from cl.serving.log import PredictionLog
 from cl.serving.metrics import Metrics
 from cl.serving.pairs import Pair, Pairs
 from cl.serving.roles import Role, Roles
@@ -43,7 +43,7 @@ class Answering:
         pairs: Pairs,
         metrics: Metrics,
         live: Live,
-        answer_log: AnswerLog | None,
+        answer_log: PredictionLog,
     ) -> None:
         self._batcher, self._roles, self._comparisons, self._pairs = batcher, roles, comparisons, pairs
         self._metrics, self._live, self._log = metrics, live, answer_log
@@ -64,24 +64,21 @@ class Answering:
             computed.loaded, computed.role, computed.answers, [str(uuid.uuid4()) for _ in computed.answers]
         )
         self._count(answered, computed, milliseconds)
-        if self._log is not None:
-            self._log.record(_entries(answered, values, key, at, milliseconds))
+        self._log.record(_entries(answered, values, key, at, milliseconds))
         self._copy(answered, computed, values, told, key)
         return answered
 
-    async def feedback(self, id: str, label: str | list[str]) -> bool:
-        """Take the right label of an answer; return whether it is on the disk, which it is where there is a log.
+    async def feedback(self, id: str, label: str | list[str]) -> None:
+        """Take the right label of an answer; it is on the disk when this returns.
 
         Raises:
             StoreError: it could not be written.
         """
-        if self._log is not None:
-            await self._log.feedback(id, label)
+        await self._log.feedback(id, label)
         if self._pairs.exist:  # of a challenger of now or of before
             for pair in await asyncio.to_thread(self._pairs.take, id):
                 seen = self._comparisons.of(pair.role, pair.version, pair.champion, pair.attempt)
                 seen.label(pair.own, pair.beside, label)
-        return self._log is not None
 
     async def close(self) -> None:
         """Forget the copies that wait still."""
@@ -155,10 +152,9 @@ class Answering:
         seen.beside.rows += len(values)
         seen.own.time(computed.seconds * 1000)
         seen.beside.time(asked.seconds * 1000)
-        if self._log is not None:
-            ids = [str(uuid.uuid5(uuid.UUID(id), "shadow")) for id in answered.ids]
-            copy = Answered(shadow, "shadow", computed.answers, ids)
-            self._log.record(_entries(copy, values, key, at, computed.seconds * 1000))
+        ids = [str(uuid.uuid5(uuid.UUID(id), "shadow")) for id in answered.ids]
+        copy = Answered(shadow, "shadow", computed.answers, ids)
+        self._log.record(_entries(copy, values, key, at, computed.seconds * 1000))
         await self._compare("shadow", answered, computed.answers, asked.answers, shadow, answered.loaded)
 
     async def _compare(

@@ -19,12 +19,13 @@ from cl import __version__
 from cl.errors import PerennialError
 from cl.serving.api import router
 from cl.serving.guard import Guard
+from cl.serving.page import router as page
 from cl.serving.refusals import on_http, on_invalid, on_refused
-from cl.serving.service import Service, optional
+from cl.serving.service import Service
 
 
 def create_app(service: Service) -> FastAPI:
-    """Return the application; the page at / is there where it is installed."""
+    """Return the application: the routes of the API, and the page at /."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -43,9 +44,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     app.include_router(router)
-    page = optional("cl.serving.page")
-    if page is not None:
-        app.include_router(page.router)
+    app.include_router(page)
     app.add_exception_handler(PerennialError, on_refused)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)

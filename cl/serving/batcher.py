@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -59,11 +59,26 @@ class Computed:
     failed: str | None
 
 
-class Batcher:
-    """The queue of one process and the thread that works it off."""
+async def always(version: str, asked: float) -> float:
+    """Let a version answer whatever was asked: who is champion is known without asking."""
+    return math.inf
 
-    def __init__(self, roles: Callable[[], Roles], settings: Batching, on_batch: Callable[[int], None]) -> None:
-        self._roles, self._settings, self._on_batch = roles, settings, on_batch
+
+class Batcher:
+    """The queue of one process and the thread that works it off.
+
+    ``until`` says up to which moment a question must have come for a champion to answer it; it is asked while the
+    batch is computed. What came later is computed again, by the champion of then.
+    """
+
+    def __init__(
+        self,
+        roles: Callable[[], Roles],
+        settings: Batching,
+        on_batch: Callable[[int], None],
+        until: Callable[[str, float], Awaitable[float]] = always,
+    ) -> None:
+        self._roles, self._settings, self._on_batch, self._until = roles, settings, on_batch, until
         self._asked, self._copied = Pool(), Pool()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "inference")
@@ -92,7 +107,7 @@ class Batcher:
         """Return another version's answers, computed when nobody waits; None where too many copies wait already."""
         if len(self._copied.rows) + len(values) > COPIES_WAITING:
             return None
-        job = Job(values, "shadow", asyncio.get_running_loop().create_future(), loaded)
+        job = Job(values, "shadow", asyncio.get_running_loop().create_future(), loaded=loaded)
         return await self._through(self._copied, job)
 
     async def run(self) -> None:
@@ -128,19 +143,36 @@ class Batcher:
         for row in pool.rows[: 2 * most]:
             _choose(row.job, roles)
         rows, budget = pool.head(most), int(self._tokens_per_second * self._settings.milliseconds / 1000)
+        until = asyncio.ensure_future(self._may_answer(rows))
         try:
             batch = await asyncio.get_running_loop().run_in_executor(self._thread, _compute, rows, budget)
         except Exception as error:
+            until.cancel()
             self._failed(pool, rows, error, roles)
             return
         self._learn(batch)
         self._on_batch(len(batch.rows))
-        pool.take(batch.rows)
-        for row, answer in zip(batch.rows, batch.answers, strict=True):
+        self._hand_out(pool, batch, await until)
+
+    async def _may_answer(self, rows: list[Row]) -> float:
+        job = rows[0].job
+        if job.role != "champion" or job.loaded is None:
+            return math.inf
+        return await self._until(job.loaded.version, max(row.job.asked for row in rows))
+
+    def _hand_out(self, pool: Pool, batch: _Batch, until: float) -> None:
+        """Give the jobs their answers; those that were asked after a moment begin again."""
+        good = [(row, answer) for row, answer in zip(batch.rows, batch.answers, strict=True) if row.job.asked <= until]
+        pool.take([row for row, _ in good])
+        for row, answer in good:
             row.job.answers[row.place] = answer
         for job in {id(row.job): row.job for row in batch.rows}.values():
             job.seconds += batch.seconds
-            if len(job.answers) == len(job.values) and not job.future.done():
+            if job.asked > until:
+                pool.drop(job)
+                job.loaded, job.answers = None, {}
+                pool.add(job, job.asked, self._seconds_per_row)
+            elif len(job.answers) == len(job.values) and not job.future.done():
                 job.future.set_result(None)
 
     def _failed(self, pool: Pool, rows: list[Row], error: Exception, roles: Roles) -> None:

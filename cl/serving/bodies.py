@@ -120,10 +120,9 @@ class FeedbackRequest(BaseModel):
 
 
 class FeedbackResponse(BaseModel):
-    """``durable``: it is on the disk, and will be learnt from; false where the server keeps no log."""
+    """The answer to a label: it is on the disk, and will be learnt from."""
 
     id: str
-    durable: bool
 
 
 class Failure(BaseModel):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import logging
 import threading
 import time
@@ -55,7 +58,9 @@ class Follower:
         self._registry, self._load, self._given_up = registry, load, given_up
         self._seconds, self._keep, self._on_failure, self._on_look = seconds, keep, on_failure, on_look
         self._memory: OrderedDict[str, Loaded] = OrderedDict()
-        self._stop = threading.Event()
+        self._stop, self._woken = threading.Event(), threading.Event()
+        self.looked = threading.Event()
+        """Set when the first look has ended, whatever it has found."""
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._initialised = False
 
@@ -66,6 +71,11 @@ class Follower:
     def stop(self) -> None:
         """Follow no longer; a load under way is not waited for."""
         self._stop.set()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Look now, and not when it is time for it."""
+        self._woken.set()
 
     def look(self) -> None:
         """Compare the aliases with what is loaded, and load what is new.
@@ -145,8 +155,11 @@ class Follower:
         roles = self.roles
         needed = {one.version for one in (roles.champion, roles.canary, roles.shadow) if one}
         idle = [version for version in self._memory if version not in needed]
-        for version in idle[: max(0, len(idle) - self._keep)]:
+        gone = idle[: max(0, len(idle) - self._keep)]
+        for version in gone:
             del self._memory[version]
+        if gone:
+            give_back_memory()
 
     def _run(self) -> None:
         trouble = ""
@@ -158,8 +171,17 @@ class Follower:
                 if str(error) != trouble:
                     log.error("the registry cannot be followed: %s", error)
                 self.reachable, trouble = False, str(error)
+            self.looked.set()
             self._on_look()
-            self._stop.wait(self._seconds)
+            self._woken.wait(self._seconds)
+            self._woken.clear()
+
+
+def give_back_memory() -> None:
+    """Let the system have what a version took: the allocator keeps it else, and each swap would add to it."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def share_in(tag: str | None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ class Job:
     values: list[Any]
     role: Role
     future: asyncio.Future[None]
+    asked: float = field(default_factory=time.monotonic)
+    """When it came, in monotonic seconds."""
     loaded: Loaded | None = None
     answers: dict[int, Answer] = field(default_factory=dict)
     seconds: float = 0.0

@@ -17,6 +17,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._own = own = CollectorRegistry()
+        self._held: set[tuple[str, str]] = set()
         self.requests = Counter("cl_requests", "Requests by route and status", ["route", "status"], registry=own)
         self.seconds = Histogram(
             "cl_request_seconds", "From the request to its answer", ["route"], buckets=SECONDS, registry=own
@@ -42,6 +43,15 @@ class Metrics:
             "cl_registry_up", "Whether the registry answered last time", registry=own, multiprocess_mode="livemin"
         )
         self.given_up = Gauge("cl_canary_given_up", "1 where a canary is asked no more", ["version"], registry=own)
+
+    def hold(self, roles: dict[str, str]) -> None:
+        """Say which version has each role; one that had one before is told as 0, for workers' files forget nothing."""
+        now = set(roles.items())
+        for gone in self._held - now:
+            self.role.labels(*gone).set(0)
+        for pair in now:
+            self.role.labels(*pair).set(1)
+        self._held |= now
 
     def text(self) -> bytes:
         """Return the exposition format."""

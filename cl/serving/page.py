@@ -48,7 +48,7 @@ async def live(request: Request) -> Response:
         "versions": {role: one and one.version for role, one in versions.items()},
         "labels": sorted(roles.champion.labels) if roles.champion else [],
         "live": service.live.snapshot(),
-        "log": log and {"waiting": log.waiting, **vars(log.counts)},
+        "log": {"waiting": log.waiting, **vars(log.counts)},
     }
     return JSONResponse(told, headers={"Cache-Control": "no-store", "Connection": "close"})
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
 
 from cl import plugins
 from cl.config import Config
 from cl.reports.notices import Notice, of_failure
-from cl.serving.answer_log import AnswerLog
 from cl.serving.answering import Answering
 from cl.serving.batcher import Batcher
 from cl.serving.canary_bounds import objection
@@ -22,14 +19,19 @@ from cl.serving.follower import FailedLoad, Follower
 from cl.serving.given_up import GivenUp
 from cl.serving.live import Live
 from cl.serving.loaded import Loaded, load
+from cl.serving.log import PredictionLog
 from cl.serving.metrics import Metrics
 from cl.serving.pairs import Pairs
+from cl.serving.timely import Timely
 from cl.serving.tokens import tokens_from
+from cl.serving.witness import Witness
 from cl.stores.connect import Stores
 from cl.stores.told import forget, tell_once
 
 log = logging.getLogger(__name__)
 Tell = Callable[[Notice], None]
+FIRST_LOOK_SECONDS = 60.0
+"""A worker takes no request before it has looked for its versions, unless the registry takes longer than this."""
 
 
 class Service:
@@ -65,15 +67,19 @@ class Service:
             on_failure=self._load_failed,
             on_look=self._looked,
         )
-        self.answer_log = answer_log(stores, config)
+        self.answer_log = PredictionLog(stores.project, config.serve.log)
         self._pairs = Pairs(folder)
 
     async def start(self) -> None:
-        """Begin to follow the registry and to work off the queue."""
+        """Begin to follow the registry and to work off the queue; what has a role is loaded when this returns."""
         import torch
 
         torch.set_num_threads(self._threads)
-        self.batcher = Batcher(lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe)
+        self._witness = Witness(self._stores.registry.aliases, self.settings.confirm_seconds)
+        timely = Timely(self._witness, self.follower)
+        self.batcher = Batcher(
+            lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe, timely.until
+        )
         self.answering = Answering(
             self.batcher,
             lambda: self.follower.roles,
@@ -85,17 +91,18 @@ class Service:
         )
         self._work = asyncio.ensure_future(self.batcher.run())
         self.follower.start()
+        await asyncio.to_thread(self.follower.looked.wait, FIRST_LOOK_SECONDS)
         self.draining.arm(asyncio.get_running_loop())
 
     async def stop(self) -> None:
         """End after the last answer: what is known is written."""
         self.follower.stop()
+        self._witness.close()
         await self.answering.close()
         self._work.cancel()
         await asyncio.to_thread(self.batcher.close)
         self.comparisons.write()
-        if self.answer_log is not None:
-            await asyncio.to_thread(self.answer_log.close)
+        await asyncio.to_thread(self.answer_log.close)
 
     def _load(self, version: str) -> Loaded:
         """Bring a version from the registry, check it against its manifest, read and warm it."""
@@ -114,6 +121,8 @@ class Service:
     def _looked(self) -> None:
         """Write and judge the comparisons, and set the gauges; in the follower's thread, after each look."""
         try:
+            if self.follower.reachable:
+                self._witness.answers_again()
             self.comparisons.write()
             self._judge_canary()
             self._gauge()
@@ -135,10 +144,8 @@ class Service:
 
     def _gauge(self) -> None:
         metrics, roles = self.metrics, self.follower.roles
-        metrics.role.clear()
-        for role, one in (("champion", roles.champion), ("canary", roles.canary), ("shadow", roles.shadow)):
-            if one is not None:
-                metrics.role.labels(role, one.version).set(1)
+        named = {"champion": roles.champion, "canary": roles.canary, "shadow": roles.shadow}
+        metrics.hold({role: one.version for role, one in named.items() if one is not None})
         metrics.swaps.set(self.follower.swaps)
         metrics.load_failures.set(len(self.follower.failed))
         metrics.registry_up.set(bool(self.follower.reachable))
@@ -150,20 +157,3 @@ class Service:
 def _told(version: str) -> str:
     """Return the key under which it is remembered that people know of a version that cannot be loaded."""
     return f"cl serve: version {version}"
-
-
-def answer_log(stores: Stores, config: Config) -> AnswerLog | None:
-    """Return the log of answers, where this installation has one."""
-    module = optional("cl.serving.log")
-    settings = getattr(config.serve, "log", None)
-    return module.PredictionLog(stores.project, settings) if module and settings else None
-
-
-def optional(name: str) -> Any:
-    """Return a module that may not be there, or None; one that is there and fails is not hidden."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return None

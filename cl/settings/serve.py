@@ -72,6 +72,12 @@ class Serve(Section):
         "auto", description="auto: bfloat16 where the machine computes it natively; solved heads read float32"
     )
     poll_seconds: float = Field(1.0, gt=0, description="Time between two looks at the registry's aliases")
+    confirm_seconds: float = Field(
+        2.0,
+        ge=0,
+        description="Longest that an answer waits for the registry to say that its version is champion still, and "
+        "after a move for the next to load; then the one in memory answers. 0: no wait, and late by a look at most",
+    )
     keep_versions: int = Field(2, ge=1, description="Versions that stay in memory beside those that answer")
     drain_seconds: float = Field(
         2.0, ge=0, description="Time from SIGTERM until it listens no more: not ready, and still answering"

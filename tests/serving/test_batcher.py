@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,3 +153,32 @@ def test_copies_are_computed_when_nobody_waits_and_dropped_where_too_many_do(cop
     assert computed is None if copies > 512 else values(computed) == ["copy"] * copies
     asked_last = max(at for at, batch in enumerate(batches) if batch[0] in "abc")
     assert not any("copy" in batch for batch in batches[:asked_last])
+
+
+def test_what_was_asked_after_a_move_is_computed_again_by_the_next_champion() -> None:
+    first, second = Counting("1", seconds=0.05), Counting("2")
+    reached, moved = [Roles(first)], []
+
+    async def until(version: str, asked: float) -> float:
+        if version == "1" and moved and asked > moved[0]:
+            reached[0] = Roles(second)
+            return moved[0]
+        return math.inf
+
+    async def main() -> list[Computed]:
+        batcher = Batcher(lambda: reached[0], Batching(), lambda rows: None, until)
+        work = asyncio.ensure_future(batcher.run())
+        early = asyncio.ensure_future(batcher.answer(["early"], "champion"))
+        await asyncio.sleep(0.01)
+        middle = asyncio.ensure_future(batcher.answer(["middle"], "champion"))
+        await asyncio.sleep(0.01)
+        moved.append(time.monotonic())
+        late = asyncio.ensure_future(batcher.answer(["late", "later"], "champion"))
+        answers = list(await asyncio.gather(early, middle, late))
+        work.cancel()
+        batcher.close()
+        return answers
+
+    answers = asyncio.run(main())
+    assert [one.loaded.version for one in answers] == ["1", "1", "2"]
+    assert [values(one) for one in answers] == [["early"], ["middle"], ["late", "later"]]
