@@ -35,12 +35,18 @@ def asking(server: Server, clients: int = 3) -> Iterator[list[httpx.Response]]:
             thread.join()
 
 
+def answered(client: httpx.Client) -> str:
+    """Ask once and return the version that answered."""
+    (version,) = versions([client.post("/predict", json={"text": "my card is lost"})])
+    return version
+
+
 def versions(answers: list[httpx.Response]) -> list[str]:
     assert {answer.status_code for answer in answers} == {200}
     return [answer.json()["version"] for answer in answers]
 
 
-def test_a_promotion_and_a_rollback_arrive_under_load_without_a_failed_request(moving: Server) -> None:
+def test_a_promotion_and_a_rollback_arrive_under_load_without_a_failed_request(moving: Server, client) -> None:
     with asking(moving) as answers:
         until(lambda: len(answers) > 20, seconds=30)
         moving.shop.promote("2")
@@ -51,6 +57,11 @@ def test_a_promotion_and_a_rollback_arrive_under_load_without_a_failed_request(m
         moving.champion_is("1")
         after = len(answers)
         until(lambda: len(answers) > after + 20, seconds=30)
+        for _ in range(3):  # nobody is answered by a version that was not champion any more when asked
+            moving.shop.promote("2")
+            assert answered(client) == "2"
+            moving.shop.roll_back()
+            assert answered(client) == "1"
     told = versions(answers)
     assert set(told[:10]) == {"1"} and "2" in told and set(told[-5:]) == {"1"}
 
