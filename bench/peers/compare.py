@@ -8,9 +8,9 @@ token ids, saves nothing, pads each batch to its longest row, and has the same p
 optimiser groups and schedule. Neither has validation rows. The peer's own defaults stay otherwise: float32, one
 criterion, one mini-batch of new and one of remembered rows. Rows a second count every row that was trained on.
 
-A strength of EWC is not the same on both sides, for the peer squares the mean gradient of a mini-batch. Each side has the
-strength that was best for it with one seed: of 2e5, 1e6, 5e6, 2e7, 6e7 and 2e8 ours (ACC 87.0, 90.9, 91.9, 92.9, 93.9,
-85.1 %), of 2e5, 1e6, 4e6 and 2e7 the peer's (89.3, 92.8, 93.8, 63.7 %).
+A strength of EWC is not the same on both sides, for the peer squares the mean gradient of a mini-batch. Each side has
+the strength that was best for it with one seed: of 2e5, 1e6, 5e6, 2e7, 6e7 and 2e8 ours (ACC 87.0, 90.9, 91.9, 92.9,
+93.9, 85.1 %), of 2e5, 1e6, 4e6 and 2e7 the peer's (89.3, 92.8, 93.8, 63.7 %).
 """
 
 from __future__ import annotations
