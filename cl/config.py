@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from cl import plugins
 from cl.complaints import explain
 from cl.errors import ConfigError
-from cl.gate_rows import STORED
+from cl.gating.rows import STORED
 from cl.redact import without_password
 from cl.settings import (
     Data,

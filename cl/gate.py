@@ -8,8 +8,8 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
-from cl.gate_parts import together
 from cl.gates import Gate
+from cl.gating.parts import together
 from cl.records import Evaluation, GateReport
 
 log = logging.getLogger(__name__)

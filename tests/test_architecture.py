@@ -33,11 +33,9 @@ LAYERS = [
     {"cl.tasks", "cl.tunings", "cl.periods", "cl.asking"},
     {"cl.config"},
     {"cl.settings"},
-    {"cl.gate_conditions"},
-    {"cl.gate_parts", "cl.gate_values"},
-    {"cl.gate_rows"},
+    {"cl.gating"},
     {
-        "cl.gate_numbers", "cl.gate_query", "cl.yaml12",
+        "cl.yaml12",
         "cl.plugins", "cl.complaints", "cl.evidence", "cl.cells", "cl.formats", "cl.descriptors", "cl.where",
         "cl.chain", "cl.standing",
     },

@@ -18,7 +18,7 @@ class Gate(Plugin):
     """Base of all gates.
 
     A gate that tests something tells so in its verdict's parts, each with its p-value and alpha: the confidence then
-    holds for all gates together (`cl.gate_parts`).
+    holds for all gates together (`cl.gating.parts`).
     """
 
     @property

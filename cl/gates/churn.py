@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cl.evidence import TIE
-from cl.gate_parts import concluded
 from cl.gates import Gate
+from cl.gating.parts import concluded
 from cl.records import Evaluation, Part, Verdict
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from cl.evidence import TIE, bootstrap_means, loss_p, rows_to_decide
-from cl.gate_parts import concluded, needed, shown
 from cl.gates import Gate
+from cl.gating.parts import concluded, needed, shown
 from cl.records import Evaluation, Part, Verdict
 
 if TYPE_CHECKING:

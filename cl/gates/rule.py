@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from cl.gate_conditions import Relative, Trend, absolute
-from cl.gate_numbers import OF_ROWS
-from cl.gate_parts import concluded
-from cl.gate_rows import STORED, Slice, Whole
-from cl.gate_values import UnmeasuredError, Value, values_of
 from cl.gates import Gate
+from cl.gating.conditions import Relative, Trend, absolute
+from cl.gating.numbers import OF_ROWS
+from cl.gating.parts import concluded
+from cl.gating.rows import STORED, Slice, Whole
+from cl.gating.values import UnmeasuredError, Value, values_of
 from cl.records import Evaluation, Part, Verdict
 
 if TYPE_CHECKING:

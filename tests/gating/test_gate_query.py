@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from cl.errors import ConfigError
-from cl.gate_query import chosen, names_in
+from cl.gating.query import chosen, names_in
 
 TABLE = pd.DataFrame({
     "chars": [10, 100, 300, 400],

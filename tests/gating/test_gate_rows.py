@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cl.errors import ConfigError
-from cl.gate_rows import Slice, columns_of, groups_of
+from cl.gating.rows import Slice, columns_of, groups_of
 
 TABLE = pd.DataFrame({
     "experience": ["a", "a", "b", "b"], "target": ["x", "y", "x", "x"],
@@ -27,8 +27,8 @@ def rows_of(on) -> dict[str, list[int]]:
         (Slice(length=[50]), {"0 to 49 characters": [0, 1], "50 characters and more": [2, 3]}),
         (Slice(length=[5, 20]), {"5 to 19 characters": [0], "20 characters and more": [1, 2, 3]}),
         (Slice(query="chars > 900"), {"chars > 900": []}),
-        (Slice(function="tests.test_gate_rows:short"), {"tests.test_gate_rows:short": [0, 1]}),
-        (Slice(function="tests.test_gate_rows:quarters"), {"first": [0], "second": [1, 2]}),
+        (Slice(function="tests.gating.test_gate_rows:short"), {"tests.gating.test_gate_rows:short": [0, 1]}),
+        (Slice(function="tests.gating.test_gate_rows:quarters"), {"first": [0], "second": [1, 2]}),
     ],
 )
 def test_rows_are_cut_into_groups(on, groups) -> None:
@@ -57,7 +57,7 @@ def lazy(rows: pd.DataFrame) -> str:
 )
 def test_a_function_that_fails_is_named(function, told) -> None:
     with pytest.raises(ConfigError, match=rf"{function}.*{told}"):
-        groups_of(Slice(function=f"tests.test_gate_rows:{function}"), TABLE)
+        groups_of(Slice(function=f"tests.gating.test_gate_rows:{function}"), TABLE)
 
 
 @pytest.mark.parametrize(

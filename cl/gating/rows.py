@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cl.errors import ConfigError
-from cl.gate_query import chosen, names_in
+from cl.gating.query import chosen, names_in
 
 if TYPE_CHECKING:
     import pandas as pd

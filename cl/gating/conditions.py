@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cl.evidence import TIE, loss_p, rows_to_decide, sign_p
 from cl.evidence import shown as told_p
-from cl.gate_parts import needed, shown
-from cl.gate_values import Value, gain
+from cl.gating.parts import needed, shown
+from cl.gating.values import Value, gain
 from cl.records import Part
 
 Matrix = Mapping[str, Mapping[str, float]]
