@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.invariants import broken
 from tests.faults.prepared import Prepared
-from tests.faults.processes import Ended
+from tests.faults.processes import Ended, Running
 from tests.faults.trial import Trial, attempt
 
 MANY = 8
@@ -36,7 +36,7 @@ def cycles_and_promotions(prepared: Prepared) -> Trial:
         with ThreadPoolExecutor(MANY) as pool:
             promotions = [pool.submit(prepared.call, promote_version, one, str(go)) for one in candidates]
             runs = [prepared.start("run", "--plain") for _ in range(MANY)]
-            time.sleep(1.0)
+            _when_compared(prepared.place, runs)
             go.touch()
             said = [one.result() for one in promotions]
             ends = [one.end() for one in runs]
@@ -82,6 +82,12 @@ def promote_version(folder: Path, version: str, go: str) -> str:
     except PerennialError as error:
         return str(error)
     return WON
+
+
+def _when_compared(place: Path, runs: list[Running]) -> None:
+    """Return when a cycle has compared its challenger with the champion, whose place is about to be taken."""
+    while not list((place / ".cl" / "cycles").glob("*/gate.json")) and any(one.process.is_alive() for one in runs):
+        time.sleep(0.01)
 
 
 def _same_learner(prepared: Prepared) -> list[str]:
