@@ -49,7 +49,7 @@ def promote(
     """Make VERSION the champion by hand, or a canary or shadow beside it.
 
     It must have passed its gates beside the present champion; with --despite-gates and --why a person answers for it,
-    and the ledger says so.
+    and the ledger says so. A version that does not load and answer, which is then tested, is refused all the same.
     """
     from cl.commands.champion import promote_version, withdraw_version
 
