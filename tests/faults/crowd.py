@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.faults.invariants import broken
 from tests.faults.prepared import Prepared
 from tests.faults.processes import Ended, Running
-from tests.faults.trial import Trial, attempt
+from tests.faults.trial import Attempt
 
 MANY = 8
 CYCLES = f"{MANY} cycles at once"
@@ -17,17 +17,17 @@ BOTH = f"{MANY} cycles and {MANY} promotions at once"
 WON = "won"
 
 
-def cycles(prepared: Prepared) -> Trial:
+def cycles(prepared: Prepared) -> Attempt:
     """Start eight runs at once: one works, the others say so."""
 
     def inject() -> list[str]:
         ends = [one.end() for one in [prepared.start("run", "--plain") for _ in range(MANY)]]
         return [problem for one in ends for problem in _said_plainly(one, "another cycle is running here")]
 
-    return attempt(prepared, CYCLES, "cl run", inject)
+    return Attempt(prepared, CYCLES, "cl run", inject)
 
 
-def cycles_and_promotions(prepared: Prepared) -> Trial:
+def cycles_and_promotions(prepared: Prepared) -> Attempt:
     """Start eight runs and eight promotions of versions that passed, as other machines would, without the lock."""
 
     def inject() -> list[str]:
@@ -45,7 +45,7 @@ def cycles_and_promotions(prepared: Prepared) -> Trial:
         wrong += [f"a promotion said: {one}" for one in said if one != WON and "\n" in one]
         return wrong + [problem for one in ends for problem in _said_plainly(one, "")]
 
-    return attempt(prepared, BOTH, "from other processes", inject, alike=_same_learner)
+    return Attempt(prepared, BOTH, "from other processes", inject, alike=_same_learner)
 
 
 def copies_of_champion(folder: Path, times: int) -> list[str]:

@@ -18,7 +18,7 @@ from tests.faults.deeds import KillAnother
 from tests.faults.disk_full import told_plainly
 from tests.faults.moments import UPLOAD, Moment
 from tests.faults.prepared import Prepared, begun
-from tests.faults.trial import Trial, attempt
+from tests.faults.trial import Attempt
 from tests.servers import free_port, until
 
 GONE = "tracking server killed during an upload"
@@ -101,7 +101,7 @@ def served(folder: Path, model: Path, like: Prepared) -> Iterator[Served]:
         server.kill()
 
 
-def cut(project: Served, upload: int) -> Trial:
+def cut(project: Served, upload: int) -> Attempt:
     """Kill the server before the nth file goes up; it comes back when the run has given up."""
 
     def inject() -> list[str]:
@@ -111,10 +111,10 @@ def cut(project: Served, upload: int) -> Trial:
         project.server.kill()
         project.server.start()
 
-    return attempt(project, GONE, f"before file {upload}", inject, restart)
+    return Attempt(project, GONE, f"before file {upload}", inject, restart)
 
 
-def cut_and_back(project: Served, upload: int) -> Trial:
+def cut_and_back(project: Served, upload: int) -> Attempt:
     """Kill the server before the nth file goes up; it is started again at once, and the run may still end well."""
 
     def inject() -> list[str]:
@@ -133,7 +133,7 @@ def cut_and_back(project: Served, upload: int) -> Trial:
         restarter.join()
         return [] if ended.code == 0 else told_plainly(ended)
 
-    return attempt(project, BACK, f"before file {upload}", inject)
+    return Attempt(project, BACK, f"before file {upload}", inject)
 
 
 def _killing(project: Served, upload: int) -> KillAnother:
