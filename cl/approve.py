@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl import standing
-from cl.errors import ConflictError, InputError
-from cl.moves import digest_of, move, remember, who
+from cl.errors import ConflictError, InputError, RefusedError
+from cl.moves import digest_of, move, passed, remember, who
 from cl.records import Alias, LedgerEntry
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import Registry
@@ -60,9 +60,12 @@ def approve(
     Raises:
         InputError: this version has never waited.
         ConflictError: it does not wait any more: decided by another, or compared with a former champion.
+        RefusedError: it has lost the tag of a version that passed its gates since it was asked for.
     """
     entries = ledger.entries(registry.model)
     asked = _waiting(registry.model, entries, version)
+    if version not in passed(registry.versions()):
+        raise RefusedError(f"version {version} of '{registry.model}' waits, but lacks the tag cl.gates=passed by now")
     entry = move(
         registry,
         ledger,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cl.records import LedgerEntry
 
 why_option = click.option("--why", default="", help="The reason, kept in the ledger.")
+reason_option = click.option("--why", required=True, help="The reason, kept in the ledger.")
 
 
 @click.command()
@@ -40,7 +41,7 @@ def rollback(version: str | None, project: Path, why: str, as_json: bool) -> Non
 )
 @click.option("--withdraw", type=click.Choice(["canary", "shadow"]), help="Let it be neither any more.")
 @click.option("--despite-gates", is_flag=True, help="Also if gates said no, or were asked beside another champion.")
-@why_option
+@reason_option
 @project_option
 @json_option
 def promote(
@@ -48,8 +49,8 @@ def promote(
 ) -> None:
     """Make VERSION the champion by hand, or a canary or shadow beside it.
 
-    It must have passed its gates beside the present champion; with --despite-gates and --why a person answers for it,
-    and the ledger says so. A version that does not load and answer, which is then tested, is refused all the same.
+    It must have passed its gates beside the present champion; with --despite-gates a person answers for it, and the
+    ledger says so. A version that does not load and answer, which is then tested, is refused all the same.
     """
     from cl.commands.champion import promote_version, withdraw_version
 
@@ -78,7 +79,7 @@ def approve(version: str, why: str, project: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("version")
-@click.option("--why", required=True, help="The reason, kept in the ledger.")
+@reason_option
 @project_option
 @json_option
 def reject(version: str, why: str, project: Path, as_json: bool) -> None:

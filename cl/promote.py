@@ -12,7 +12,7 @@ from cl.moves import digest_of, move, passed
 from cl.records import Alias, LedgerEntry, Promotion, Registration, VersionInfo
 from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import COMPARED, SMOKED, Registry
+from cl.stores.mlflow import COMPARED, GATES, SMOKED, Registry
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +97,10 @@ def promote_by_hand(
 
     Raises:
         InputError: there is no such version, it is that already, it has been withdrawn, or a reason is missing.
-        RefusedError: it failed its gates or its smoke test.
+        RefusedError: it failed its gates; or its smoke test has failed or not ended, which no reason makes up for.
         ConflictError: its gates compared it with a champion that does not serve any more.
     """
+    _check_reason(why)
     model, versions = registry.model, registry.versions()
     entries = ledger.entries(model)
     info = _known(versions, version, model)
@@ -109,8 +110,6 @@ def promote_by_hand(
     objection = _objection(info, champion)
     if objection and not despite_gates:
         raise objection
-    if objection and not why.strip():
-        raise InputError("--despite-gates needs a reason: --why TEXT; it is kept in the ledger")
     entry = move(
         registry,
         ledger,
@@ -128,11 +127,12 @@ def promote_by_hand(
 
 
 def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> LedgerEntry:
-    """Let a canary or shadow be neither any more.
+    """Let a canary or shadow be neither any more; what it learnt is not learnt by itself.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a reason is missing.
     """
+    _check_reason(why)
     entries = ledger.entries(registry.model)
     if standing.holder(entries, alias) is None:
         raise InputError(f"'{registry.model}' has no {alias} to withdraw")
@@ -167,6 +167,11 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     return move(registry, ledger, "rollback", expected=champion, to=wanted, why=why, seen=entries, digest=digest)
 
 
+def _check_reason(why: str) -> None:
+    if not why.strip():
+        raise InputError("a move by hand needs a reason: --why TEXT; it is kept in the ledger")
+
+
 def _known(versions: Sequence[VersionInfo], version: str, model: str) -> VersionInfo:
     for one in versions:
         if one.version == version:
@@ -184,9 +189,11 @@ def _check_new(entries: Sequence[LedgerEntry], version: str, alias: Alias, share
 
 
 def _check_able(info: VersionInfo, model: str) -> None:
-    """Refuse what no reason makes serve: a version that was withdrawn, or that did not answer when it was loaded."""
+    """Refuse what no reason makes serve: a version that was withdrawn, or that has not answered when it was loaded."""
     if info.withdrawn is not None:
         raise InputError(f"version {info.version} of '{model}' cannot serve again: {info.withdrawn}")
+    if info.tags.get(GATES) == "pending":
+        raise RefusedError(f"the smoke test of version {info.version} has not ended; `cl run` goes on with its cycle")
     if info.tags.get(SMOKED) == "failed":
         raise RefusedError(
             f"version {info.version} of '{model}' failed its smoke test (`cl gates {info.version}`) and cannot serve, "

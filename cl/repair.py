@@ -15,7 +15,7 @@ from cl.records import Alias, LedgerEntry
 from cl.standing import ALIASES, BESIDE, MOVES
 from cl.stores.connect import Stores
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import Registry
+from cl.stores.mlflow import SHARE, Registry
 
 log = logging.getLogger(__name__)
 # an intent of this machine is of a dead process, for the project's lock is held; one from elsewhere may live
@@ -55,7 +55,7 @@ def repair(registry: Registry, ledger: Ledger) -> None:
     model = registry.model
     _settle(registry, ledger)
     entries, found = ledger.entries(model), registry.aliases()
-    if standing.champion(entries) is None and "champion" in found:
+    if not entries and "champion" in found:
         _adopt(registry, ledger, entries, found["champion"])
         entries = ledger.entries(model)
     for alias in ALIASES:
@@ -63,6 +63,7 @@ def repair(registry: Registry, ledger: Ledger) -> None:
         if found.get(alias) != wanted:
             _put_back(registry, ledger, entries, alias, wanted, found.get(alias))
             entries = ledger.entries(model)
+    _put_back_shares(registry, entries)
     remember(registry, entries)
 
 
@@ -130,6 +131,16 @@ def _put_back(
     )
     follow(registry, entries)
     (ledger.abandon if gone else ledger.commit)(model, intent)
+
+
+def _put_back_shares(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
+    """Let canary and shadow have the share that the ledger names; a move that only changed it may have been cut off."""
+    held = standing.holders(entries)
+    beside = [held[alias] for alias in BESIDE if alias in held]
+    tags = {one.version: one.tags.get(SHARE) for one in registry.versions()} if beside else {}
+    for one in beside:
+        if one.share is not None and one.to_version in tags and tags[one.to_version] != f"{one.share:g}":
+            registry.set_share(one.to_version, one.share)
 
 
 def _left_by_a_move(entries: Sequence[LedgerEntry], alias: Alias, found: str | None) -> bool:

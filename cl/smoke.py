@@ -56,7 +56,7 @@ def smoke_again(config: Config, stores: Stores, version: str) -> None:
         StoreError: the registry is out of reach.
     """
     info = next((one for one in stores.registry.versions() if one.version == version), None)
-    if not config.evaluation.smoke_rows or info is None or info.withdrawn is not None:
+    if not config.evaluation.smoke_rows or info is None or info.withdrawn or info.tags.get(GATES) == "pending":
         return
     refused = f"version {version} of '{stores.registry.model}' cannot serve, whatever the reason:"
     with tempfile.TemporaryDirectory() as scratch:

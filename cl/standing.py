@@ -75,10 +75,15 @@ def waiting(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
     return asked
 
 
-def rejected(entries: Sequence[LedgerEntry]) -> set[str | None]:
-    """Return the versions to which a person said no: rejected, or withdrawn from canary or shadow."""
+def decided(entries: Sequence[LedgerEntry]) -> set[str | None]:
+    """Return the versions about which nothing is open any more.
+
+    A person said no to them: rejected, or withdrawn from canary or shadow. Or they have served: what such a version
+    learnt and its successors do not know was undone by going back.
+    """
     said_no = {one.to_version for one in entries if one.action == "reject"}
-    return said_no | {one.from_version for one in moves(entries) if one.action == "withdraw"}
+    withdrawn = {one.from_version for one in moves(entries) if one.action == "withdraw"}
+    return said_no | withdrawn | {one.to_version for one in moves(entries) if one.alias == "champion"}
 
 
 def became(entries: Sequence[LedgerEntry], version: str, alias: Alias) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cl.errors import InputError
 from cl.records import Experience
-from cl.standing import rejected
+from cl.standing import decided
 from cl.stores.connect import Stores
 from cl.training.version import History
 
@@ -31,15 +31,10 @@ def waiting_since(stores: Stores, history: History) -> list[str]:
     """Return the experiences that the champion has not learnt, though nothing speaks against them.
 
     They were found unchanged; or the version that learnt them waits for a person's word, or stands beside the champion:
-    whoever comes after it learns them along, so that they are not lost when it is passed over.
+    whoever comes after it learns them along. One that was rejected, or approved and then rolled back, is not.
     """
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
-    left = [
-        (name, cycle.promotion)
-        for name, cycle in sorted(last.items())
-        if cycle.verdict in OPEN and name not in history.learnt
-    ]
-    if not any(promotion for _, promotion in left):
-        return [name for name, _ in left]
-    said_no = rejected(stores.ledger.entries(stores.registry.model))
-    return [name for name, promotion in left if promotion is None or promotion.version not in said_no]
+    over = decided(stores.ledger.entries(stores.registry.model))
+    left = [cycle for _, cycle in sorted(last.items()) if cycle.verdict in OPEN]
+    settled = [one.experience.id for one in left if one.promotion and one.promotion.version in over]
+    return [one.experience.id for one in left if one.experience.id not in {*history.learnt, *settled}]

@@ -44,14 +44,13 @@ def tell_refused(project: Project, config: Config) -> None:
 
 
 def tell_moved(project: Project, config: Config, ledger: Ledger) -> None:
-    """Tell, from within a flow, of the last alias that was found moved by hand; once."""
+    """Tell, from within a flow, of each alias that was found moved by hand, the last time that it was; once."""
     found = [one for one in ledger.entries(config.name) if one.action == "alias_moved" and one.state != "intent"]
-    if not found:
-        return
-    key, saying = "alias moved", str(found[-1].sequence)
-    if is_news(project, key, saying):
-        tell(config.triggers.notify, of_alias(config.name, found[-1]))
-    remember(project, key, saying)
+    for alias, entry in {one.alias: one for one in found}.items():
+        key, saying = f"alias {alias} moved", str(entry.sequence)
+        if is_news(project, key, saying):
+            tell(config.triggers.notify, of_alias(config.name, entry))
+            remember(project, key, saying)
 
 
 @task(name="notify", retries=2, retry_delay_seconds=[1, 5], cache_policy=NO_CACHE, tags={"perennial"})

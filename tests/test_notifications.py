@@ -8,13 +8,12 @@ from traceback import format_exception
 from uuid import uuid4
 
 import pytest
-from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 from prefect.testing.utilities import prefect_test_harness
 
-from cl.config import load
+from cl import config as configuration
 from cl.errors import StoreError
 from cl.reports.notices import of_failure
 from cl.settings import Notify
@@ -41,15 +40,20 @@ def project(tmp_path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def refusing_block(tmp_path_factory) -> Iterator[str]:
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="module")
+def refusing_block(prefect_server) -> Iterator[str]:
     """A block whose URL holds a token, and whose receiver answers 500."""
     receiver = Receiver(answer=500)
-    with prefect_test_harness(server_startup_timeout=120):
-        block = CustomWebhookNotificationBlock(
-            name="ops", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
-        )
-        block.save("ops", _sync=True)
-        yield "custom-webhook/ops"
+    block = CustomWebhookNotificationBlock(
+        name="ops", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
+    )
+    block.save("ops", _sync=True)
+    yield "custom-webhook/ops"
     receiver.close()
 
 
@@ -89,27 +93,29 @@ def test_a_failure_that_could_not_be_told_is_told_when_it_is_met_again(receiver,
     assert len(receiver.received) == 1
 
 
-def test_an_alias_that_was_moved_by_hand_is_told_once(receiver, project, refusing_block) -> None:
-    ledger = Ledger(f"sqlite:///{project.root}/ledger.db")
-    config = load(project.config)
+def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project, prefect_server) -> None:
+    config, ledger = configuration.load(project.config), Ledger(f"sqlite:///{project.root}/ledger.db")
 
-    def found(version: str) -> None:
-        given = {"expected": None, "to": version, "why": "found by hand", "actor": "me@here"}
-        ledger.commit("shop", ledger.intend("shop", "alias_moved", **given))
+    def write(action, alias, to) -> None:
+        entry = ledger.intend(
+            "shop", action, expected=ledger.champion("shop"), to=to, why="", actor="me", alias=alias
+        )  # fmt: skip
+        ledger.commit("shop", entry)
 
-    @flow
-    def look() -> None:
+    def told() -> list[str]:
+        receiver.received.clear()
         tell_moved(project, config, ledger)
+        return [one["title"] for one in receiver.received]
 
-    look()
-    assert not receiver.received
-    found("3")
-    for _ in range(2):
-        look()
-    found("4")
-    look()
-    assert [one["title"] for one in receiver.received] == [
+    write("promote", "champion", "1")
+    assert told() == []
+    write("alias_moved", "champion", "3")
+    write("alias_moved", "canary", "2")
+    assert told() == [
         "shop: the alias champion was moved by hand to version 3",
-        "shop: the alias champion was moved by hand to version 4",
+        "shop: the alias canary was moved by hand to version 2",
     ]
-    assert receiver.received[0]["about"] == "alias" and "entry 1 of the ledger" in receiver.received[0]["text"]
+    assert told() == []
+    write("alias_moved", "champion", None)
+    assert told() == ["shop: the alias champion was moved by hand to version none"]
+    assert "it is on version 1 again; entry 4 of the ledger" in receiver.received[0]["text"]

@@ -141,7 +141,7 @@ def test_what_does_not_load_or_was_withdrawn_serves_for_no_reason(registry, ledg
 def test_a_version_that_was_compared_with_a_former_champion_is_not_promoted_by_hand(registry, ledger) -> None:
     serve(registry, ledger, "1", "2")
     with pytest.raises(ConflictError, match="compared version 4 with champion 1, and version 2 serves now"):
-        promote_by_hand(registry, ledger, "4", why="")
+        promote_by_hand(registry, ledger, "4", why="as agreed")
     assert promote_by_hand(registry, ledger, "4", why="all the same", despite_gates=True).action == "override"
 
 
@@ -149,7 +149,7 @@ def test_a_version_that_was_compared_with_a_former_champion_is_not_promoted_by_h
 def test_what_cannot_be_promoted_is_told(registry, ledger, version, says) -> None:
     serve(registry, ledger, "1")
     with pytest.raises(InputError, match=says):
-        promote_by_hand(registry, ledger, version, why="")
+        promote_by_hand(registry, ledger, version, why="as agreed")
 
 
 def test_a_shadow_becomes_a_canary_and_then_the_champion_and_serving_can_follow_by_alias_and_tag(
@@ -177,9 +177,9 @@ def test_a_shadow_becomes_a_canary_and_then_the_champion_and_serving_can_follow_
 def test_a_canary_gives_its_place_to_another_and_can_be_withdrawn(registry, ledger) -> None:
     serve(registry, ledger, "1")
     with pytest.raises(InputError, match="has no canary to withdraw"):
-        withdraw(registry, ledger, "canary", why="")
+        withdraw(registry, ledger, "canary", why="as agreed")
     for version, share in (("2", 0.1), ("4", 0.2)):
-        promote_by_hand(registry, ledger, version, alias="canary", share=share, why="")
+        promote_by_hand(registry, ledger, version, alias="canary", share=share, why="as agreed")
     assert versions_with(registry, "cl.share") == {"4": "0.2"}
     entry = withdraw(registry, ledger, "canary", why="it errs")
     assert (entry.action, entry.from_version, entry.to_version) == ("withdraw", "4", None)

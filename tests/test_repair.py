@@ -91,7 +91,7 @@ def test_repairing_what_is_whole_changes_nothing(registry, ledger) -> None:
 
 def test_aliases_of_canary_and_shadow_that_were_moved_or_taken_by_hand_are_put_back_and_told(registry, ledger) -> None:
     serve(registry, ledger, "1")
-    promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="")
+    promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="as agreed")
     registry.set_alias("canary", "4")
     registry.set_alias("shadow", "3")
     repair(registry, ledger)
@@ -123,7 +123,7 @@ def test_killed_after_an_alias_was_put_back_the_entry_is_settled(registry, ledge
 
 def test_what_a_move_that_was_cut_off_has_left_is_nobodys_hand(registry, ledger) -> None:
     serve(registry, ledger, "1")
-    promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="")
+    promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="as agreed")
     ledger.commit(registry.model, ledger.intend(registry.model, "promote", expected="1", to="2", why="", actor=who()))
     registry.set_alias("champion", "2")  # killed before the canary's alias was taken away
     repair(registry, ledger)

@@ -12,12 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from cl import config as configuration
+from cl.answer import answer
 from cl.cli import cl
 from cl.commands.champion import promote_version
 from cl.commands.gates import replayed, verdicts_of
 from cl.errors import InputError, RefusedError
 from cl.lifecycle import learn
-from cl.promote import rollback
+from cl.promote import promote_by_hand, rollback
 from cl.reports.text import gate_lines
 from cl.smoke import compared, rows_like, spread
 from cl.stores.connect import Stores, connect
@@ -94,6 +95,10 @@ def test_no_version_is_promoted_before_it_answers_from_the_registry_in_a_fresh_p
     assert tags(stores) == ["pending"] and stores.ledger.champion("shop") is None
     with pytest.raises(InputError, match="no version 1 of 'shop' that passed its gates"):
         rollback(stores.registry, stores.ledger, "1", why="in haste")
+    with pytest.raises(RefusedError, match="the smoke test of version 1 has not ended"):
+        promote_by_hand(stores.registry, stores.ledger, "1", why="in haste", despite_gates=True)
+    with pytest.raises(InputError, match="version 1 of 'shop' does not wait for approval"):
+        answer(shop, "1", yes=True, why="in haste")
 
     (first,) = learn(shop)
     assert first.verdict == "promoted" and tags(stores) == ["passed"]

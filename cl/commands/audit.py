@@ -8,41 +8,55 @@ from typing import Any
 
 from cl import standing
 from cl.chain import breach
-from cl.commands.opening import opened
+from cl.commands.opening import Opened, opened
 from cl.errors import InputError
 from cl.moves import digest_of
-from cl.records import Breach, LedgerEntry, VersionInfo
+from cl.records import Breach, LedgerEntry, Record, VersionInfo
+
+
+class ReadLedger(Record):
+    """All entries of a ledger, oldest first, and the first that cannot be trusted."""
+
+    entries: list[LedgerEntry]
+    broken: Breach | None
 
 
 def audit_of(folder: Path) -> dict[str, Any]:
-    """Return the ledger's entries, and the first that cannot be trusted.
+    """Return the ledger's entries, and the first that cannot be trusted."""
+    at = opened(folder)
+    at.stores.registry.initialise()
+    read = verified(at)
+    return {
+        "model": at.config.name,
+        "entries": [one.model_dump(mode="json") for one in read.entries],
+        "whole": read.broken is None,
+        "broken": read.broken and read.broken.model_dump(),
+    }
+
+
+def verified(at: Opened) -> ReadLedger:
+    """Return the ledger of an opened project and whether it can be trusted.
 
     The hashes are computed anew, the last entry is compared with the one that the registry remembers, and each verdict
     with the one that the registry keeps of the version.
     """
-    at = opened(folder)
-    at.stores.registry.initialise()
+    head = at.stores.registry.ledger_head()  # first: what is written while this reads is not missed afterwards
     entries = at.stores.ledger.entries(at.config.name)
-    found = breach(at.config.name, entries, head=at.stores.registry.ledger_head())
-    found = found or _other_verdict(entries, at.stores.registry.versions())
-    return {
-        "model": at.config.name,
-        "entries": [one.model_dump(mode="json") for one in entries],
-        "whole": found is None,
-        "broken": found and found.model_dump(),
-    }
+    broken = breach(at.config.name, entries, head=head)
+    return ReadLedger(entries=entries, broken=broken or _other_verdict(entries, at.stores.registry.versions()))
 
 
 def champion_of(folder: Path, as_of: str | None) -> dict[str, Any]:
     """Return who serves by the ledger, now or at a time, beside whom, and the entry that says so.
 
     Raises:
-        InputError: the time cannot be read.
+        InputError: the time cannot be read, or has not come.
     """
     at = opened(folder)
-    moment = moment_of(as_of) if as_of else datetime.now(UTC)
+    moment = datetime.now(UTC) if as_of is None else moment_of(as_of)
     entries = at.stores.ledger.entries(at.config.name)
-    held = standing.holders(standing.until(entries, moment))
+    # now is all that there is: another machine's clock may be ahead of this one's
+    held = standing.holders(entries if as_of is None else standing.until(entries, moment))
     return {
         "model": at.config.name,
         "as_of": moment.isoformat(),
@@ -52,19 +66,22 @@ def champion_of(folder: Path, as_of: str | None) -> dict[str, Any]:
 
 
 def moment_of(text: str) -> datetime:
-    """Return the moment that a text names; a date is its last moment, and what names no zone is of this machine's.
+    """Return the moment that a text names; a date is its last moment, today's is now; without a zone, this machine's.
 
     Raises:
-        InputError: it is no ISO date or time.
+        InputError: it is no ISO date or time, or it has not come: nobody knows who will serve.
     """
+    now = datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"--as-of {text}: no ISO date or time; such as 2026-03-01 or 2026-03-01T12:00+01:00") from None
-    if len(text) <= len("2026-03-01") and moment.time() == time.min:
-        moment = datetime.combine(moment, time.max)
+    is_date = len(text) <= len("2026-03-01") and moment.time() == time.min
     try:
-        return moment.astimezone(UTC)
+        if moment.astimezone(UTC) > now:
+            raise InputError(f"--as-of {text}: has not come; it is {now:%Y-%m-%dT%H:%M:%SZ} now")
+        last = datetime.combine(moment, time.max) if is_date else moment
+        return min(last.astimezone(UTC), now)
     except (OverflowError, ValueError, OSError):
         raise InputError(f"--as-of {text}: out of the range of dates") from None
 

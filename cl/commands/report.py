@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from cl.chain import breach
+from cl.commands.audit import verified
 from cl.commands.opening import Opened, opened
 from cl.reports.html import write_report
 
@@ -23,13 +23,13 @@ def report(at: Opened, out: Path | None = None) -> Path:
     quarantined = {
         one.id: at.stores.experiences.quarantined(one.id) for one in at.stores.experiences.all() if one.quarantined
     }
-    entries = at.stores.ledger.entries(at.config.name)
+    ledger = verified(at)
     return write_report(
         cycles,
-        entries,
+        ledger.entries,
         out or at.project.reports / "index.html",
         name=at.config.name,
-        broken=breach(at.config.name, entries, head=at.stores.registry.ledger_head()),
+        broken=ledger.broken,
         quarantine=quarantined,
         texts=partial(at.stores.texts, at.config.task),
     )

@@ -56,7 +56,7 @@ def _line(one: dict[str, Any]) -> str:
     return (
         f"{one['sequence']:>5}  {_time(one['at']):<20}{one['action']:<12}{one['alias'] + share:<12}"
         f"{one['from_version'] or '-':>5}{one['to_version'] or '-':>5}  {one['state']:<11}{one['hash'][:8]:<10}"
-        f"{one['actor']}: {one['why']}"
+        f"{one['actor']}: {' '.join(one['why'].split())}"  # a line break would look like an entry
     )
 
 

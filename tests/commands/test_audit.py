@@ -1,73 +1,193 @@
+"""`cl audit` and `cl champion` on a real registry and a ledger that was meddled with."""
+
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
-from cl.chain import breach
-from cl.commands.audit import audit_of, champion_of, moment_of
-from cl.commands.champion import decide_version, promote_version
-from cl.errors import ConflictError, InputError
-from cl.scaffold import scaffold
+from cl.commands.audit import verified
+from cl.commands.opening import opened
+from cl.promote import promote_by_hand
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import Registry
-from tests.conftest import serve
+from tests.commands.conftest import BEGAN, Shop, clock
 
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-03-01T12:00:00+01:00", datetime(2026, 3, 1, 11, tzinfo=UTC)),
-        ("2026-03-01T12:00Z", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        ("2026-03-01T12:00", datetime(2026, 3, 1, 12).astimezone()),
-        ("2026-03-01", datetime(2026, 3, 1, 23, 59, 59, 999_999).astimezone()),
-    ],
+INSERT = (
+    "INSERT INTO cl_ledger (model, sequence, at, actor, action, from_version, to_version, why, state, previous, hash) "
 )
-def test_a_time_is_read_with_or_without_zone_and_a_date_is_its_last_moment(text, moment) -> None:
-    assert moment_of(text) == moment
-
-
-@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "12:00", "0001-01-01T00:00+23:00"])
-def test_what_is_no_time_is_told(text) -> None:
-    with pytest.raises(InputError, match="--as-of"):
-        moment_of(text)
 
 
 @pytest.fixture
-def project(registry, tmp_path):
-    """A project on the database of the tests, with a ledger of its own in which version 1 serves."""
-    stores = f"{{tracking_uri: '{registry.tracking_uri}', artifacts: '{registry.artifacts}'}}"
-    project = scaffold(tmp_path / "shop", f"name: {registry.model}\nstores: {stores}\n")
-    serve(registry, Ledger(f"sqlite:///{project.root}/mlflow/ledger.db"), "1")
-    return project
+def three(shop) -> Shop:
+    """Version 1, a canary, and the canary's promotion: three entries."""
+    assert shop.cl("promote", "2", "--as", "canary", "--why", "try it").code == 0
+    assert shop.cl("promote", "2", "--why", "two good days").code == 0
+    return shop
 
 
-def test_the_audit_compares_each_verdict_with_the_one_that_the_registry_keeps(registry: Registry, project) -> None:
-    assert audit_of(project.root)["whole"]
-    registry._client.set_model_version_tag(registry.model, "1", "cl.gates_digest", "f" * 64)
-    found = audit_of(project.root)
-    assert not found["whole"] and found["broken"]["sequence"] == 1
-    assert "another verdict than the registry keeps of version 1" in found["broken"]["why"]
+def meddle(shop: Shop, *statements: str) -> None:
+    engine = sa.create_engine(shop.stores.ledger.uri)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
 
 
-def test_the_champion_at_a_time_is_the_ledgers_not_the_alias(registry: Registry, project) -> None:
-    registry.set_alias("champion", "2")
-    assert champion_of(project.root, None)["champion"]["to_version"] == "1"
-    assert champion_of(project.root, "2001-01-01")["champion"] is None
-    promote_version(project.root, "2", alias="canary", share=None, why="", despite_gates=False)
-    now = champion_of(project.root, None)
-    assert (now["canary"]["to_version"], now["canary"]["share"], now["shadow"]) == ("2", 0.1, None)
-    actions = [one["action"] for one in audit_of(project.root)["entries"]]
-    assert actions == ["promote", "alias_moved", "promote"], "the alias was put back first, and that is told"
+def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three) -> None:
+    said = three.cl("audit")
+    assert said.code == 0 and "whole: 3 entries, each chained to the one before" in said.out
+    last = next(line for line in said.out.splitlines() if line.lstrip().startswith("3 "))
+    entry = three.entries[-1]
+    for word in (entry.actor, "two good days", "promote", "champion", entry.hash[:8], f"{entry.at:%Y-%m-%d %H:%M:%S}"):
+        assert word in last
+    found = three.json("audit")
+    assert found["whole"] and found["broken"] is None and len(found["entries"]) == 3
+    assert found["entries"][2]["previous"] == found["entries"][1]["hash"]
+    assert [one["verdict_digest"][0] for one in found["entries"]] == ["1", "2", "2"]
 
 
-def test_an_answer_by_hand_is_refused_where_nothing_waits(registry: Registry, project) -> None:
-    with pytest.raises(InputError, match="does not wait for approval"):
-        decide_version(project.root, "2", yes=True, why="")
-    with pytest.raises(InputError, match="--share is for a canary"):
-        promote_version(project.root, "2", alias="champion", share=0.5, why="", despite_gates=False)
-    with pytest.raises(ConflictError):
-        promote_version(project.root, "4", alias="champion", share=None, why="", despite_gates=False)
-        promote_version(project.root, "2", alias="champion", share=None, why="", despite_gates=False)
-    entries = Ledger(f"sqlite:///{project.root}/mlflow/ledger.db").entries(registry.model)
-    assert breach(registry.model, entries) is None
+@pytest.mark.parametrize(
+    ("statements", "sequence", "why"),
+    [
+        (["UPDATE cl_ledger SET actor = 'somebody' WHERE sequence = 2"], 2, "does not have its hash"),
+        (["UPDATE cl_ledger SET at = '2020-01-01T00:00:00+00:00' WHERE sequence = 1"], 1, "does not have its hash"),
+        (["DELETE FROM cl_ledger WHERE sequence = 2"], 2, "is missing"),
+        (["DELETE FROM cl_ledger WHERE sequence = 3"], 3, "the registry remembers another"),
+        (["DELETE FROM cl_ledger"], 1, "the registry remembers another"),
+        (
+            [
+                "UPDATE cl_ledger SET sequence = 4 WHERE sequence = 3",
+                INSERT + "SELECT model, 3, at, actor, action, to_version, '5', why, state, hash, hash FROM cl_ledger "
+                "WHERE sequence = 2",
+            ],
+            3,
+            "does not have its hash",
+        ),
+        (
+            [
+                INSERT + "SELECT model, 4, at, actor, action, to_version, '5', why, state, hash, 'abc' FROM cl_ledger "
+                "WHERE sequence = 3"
+            ],
+            4,
+            "does not have its hash",
+        ),
+        (
+            [
+                "UPDATE cl_ledger SET why = 'all is well' WHERE sequence = 1",
+                "UPDATE cl_ledger SET previous = NULL, hash = NULL",
+            ],
+            3,
+            "was written anew with all that follows",
+        ),
+    ],
+    ids=["edited", "edited-time", "removed", "cut-off", "emptied", "put-in", "put-at-the-end", "all-hashed-anew"],
+)
+def test_an_entry_that_cannot_be_trusted_is_named_with_exit_code_1(three, statements, sequence, why) -> None:
+    meddle(three, *statements)
+    said = three.cl("audit")
+    assert said.code == 1 and f"entry {sequence} is broken: " in said.err and why in said.err
+    assert "whole" not in said.out
+    said = three.cl("audit", "--json")
+    found = json.loads(said.out)
+    assert said.code == 1 and not found["whole"] and found["broken"]["sequence"] == sequence
+    three.cl("promote", "5", "--despite-gates", "--why", "go on")
+    assert three.cl("audit").code == 1, "what was meddled with stays broken, whatever is written after it"
+
+
+def test_a_verdict_that_the_registry_does_not_keep_any_more_is_named(three) -> None:
+    three.stores.registry.tag_version("2", "cl.gates_digest", "0" * 64)
+    said = three.cl("audit")
+    assert said.code == 1 and "entry 2 is broken: it rests on another verdict than the registry keeps" in said.err
+
+
+def test_a_reason_of_several_lines_cannot_look_like_an_entry(shop) -> None:
+    shop.cl("promote", "2", "--why", "good\n    9  2020-03-01 12:00:00  promote")
+    assert not any(line.startswith("    9") for line in shop.cl("audit").out.splitlines())
+    assert "\n" in shop.entries[-1].why
+
+
+def test_what_is_promoted_while_an_audit_reads_breaks_nothing(shop) -> None:
+    class Overtaken(Ledger):
+        def entries(self, model):
+            seen = super().entries(model)
+            promote_by_hand(at.stores.registry, shop.stores.ledger, "2", why="meanwhile")
+            return seen
+
+    at = opened(shop.root)
+    ledger = Overtaken(at.stores.ledger.uri)
+    assert verified(replace(at, stores=replace(at.stores, ledger=ledger))).broken is None
+    assert len(shop.entries) == 2 and verified(at).broken is None
+
+
+@pytest.fixture
+def new_york() -> Iterator[None]:
+    """This machine stands five hours behind UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "EST5")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_the_champion_at_a_time_is_whom_the_ledger_had_then(shop, monkeypatch, new_york) -> None:
+    for days, command in [(1, ["promote", "2", "--why", "better"]), (9, ["rollback", "--why", "worse"])]:
+        clock(monkeypatch, BEGAN + timedelta(days=days))
+        assert shop.cl(*command).code == 0
+    for moment, version in [
+        ("2019-12-31", None),
+        ("2020-02-29", None),
+        ("2020-03-01", "1"),
+        ("2020-03-01T12:00:00Z", "1"),
+        ("2020-03-01T11:59:59+00:00", None),
+        ("2020-03-01T12:30+01:00", None),
+        ("2020-03-01T13:30+01:00", "1"),
+        ("2020-03-01T06:59", None),
+        ("2020-03-01T07:00", "1"),
+        ("2020-03-02T06:59", "1"),
+        ("2020-03-02T07:00", "2"),
+        ("2020-03-02", "2"),
+        ("2020-04-01", "1"),
+    ]:
+        found = shop.json("champion", "--as-of", moment)
+        assert (found["champion"] or {"to_version": None})["to_version"] == version, moment
+    none = shop.cl("champion", "--as-of", "2020-02-29")
+    assert (
+        none.code == 0 and "no champion at 2020-03-01 04:59:59 UTC; the ledger begins at 2020-03-01 12:00" in none.out
+    )
+    assert shop.cl("champion", "--as-of", "2020-03-02").out.startswith(
+        "version 2, since 2020-03-02 12:00:00 UTC (promote"
+    )
+
+
+def test_the_champion_now_is_shown_with_who_stands_beside_it(shop) -> None:
+    shop.cl("promote", "2", "--as", "canary", "--share", "0.25", "--why", "try it")
+    said = shop.cl("champion")
+    assert said.out.startswith("version 1, since 2020-03-01 12:00:00 UTC (promote by ")
+    assert "canary: version 2, 25% of the requests" in said.out
+    today = shop.json("champion", "--as-of", datetime.now().date().isoformat())
+    assert today["champion"]["to_version"] == "1" and today["canary"]["to_version"] == "2"
+    assert datetime.fromisoformat(today["as_of"]) <= datetime.now(UTC), "the rest of today has not come"
+
+
+def test_the_champion_now_is_known_when_another_machines_clock_is_ahead(shop, monkeypatch) -> None:
+    clock(monkeypatch, datetime.now(UTC) + timedelta(hours=1))
+    assert shop.cl("promote", "2", "--why", "better").code == 0
+    assert shop.json("champion")["champion"]["to_version"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("moment", "why"),
+    [
+        ("yesterday", "no ISO date or time"),
+        ("", "no ISO date"),
+        ("9000-01-01", "has not come"),
+        ("0001-01-01T00:00+14:00", "range"),
+    ],
+)
+def test_a_time_that_cannot_be_answered_for_is_bad_input(shop, moment, why) -> None:
+    said = shop.cl("champion", "--as-of", moment)
+    assert said.code == 2 and why in said.err and said.err.count("\n") == 1

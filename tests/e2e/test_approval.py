@@ -43,9 +43,13 @@ def shop(tmp_path_factory, tiny_model) -> Iterator[Shop]:
 
 
 def resume(shop: Shop, run: str, **word: Any) -> str:
-    """Answer as Prefect's page does; return what the server says to it."""
-    answer = httpx.post(f"{shop.server.url}/flow_runs/{run}/resume", json={"run_input": word}, timeout=20)
-    return str(answer.json()["status"])
+    """Answer as Prefect's page does; return what the server says to it, once its SQLite is not locked (503)."""
+
+    def answered() -> httpx.Response | None:
+        answer = httpx.post(f"{shop.server.url}/flow_runs/{run}/resume", json={"run_input": word}, timeout=60)
+        return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+    return str(until(answered, seconds=120, what=f"an answer about {run}").json()["status"])
 
 
 def suspended(shop: Shop) -> list[dict[str, Any]]:

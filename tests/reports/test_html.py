@@ -440,6 +440,19 @@ def test_the_ledger_has_the_last_word_on_what_serves(six_months, ledger) -> None
     assert now.accuracy == pytest.approx((0.919 + 0.924 + 0.902 + 0.702) / 4)
 
 
+def test_an_alias_moved_by_hand_and_a_broken_chain_are_shown(tmp_path, six_months, ledger) -> None:
+    found = {"sequence": 4, "action": "alias_moved", "from_version": "3", "to_version": "2", "why": "put back"}
+    moved = ledger[-1].model_copy(update=found)
+    assert "alias movedchampion32committedput back" in words(written(tmp_path, six_months, [*ledger, moved]))
+    for entries in (ledger, []):  # also where all entries are gone
+        page = words(written(tmp_path, six_months, entries, broken=Breach(sequence=1, why="it is missing")))
+        assert "Entry 1 cannot be trusted: it is missing." in page and "the chain is whole" not in page
+
+
+def words(page: str) -> str:
+    return " ".join(Page(page).text.replace("\n", " ").split())
+
+
 def test_examples_show_two_rows_of_each_reason(set_aside) -> None:
     found = aside(set_aside["0005-month-5"])
     assert list(found.reasons.items()) == [("empty text", 24), ("label missing", 11), ("same id, other content", 6)]

@@ -1,4 +1,4 @@
-"""A learner as stores get it: saved, sealed, and of no use otherwise."""
+"""A learner as stores get it, and the databases that a ledger may lie in."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def learner(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     save_learner(grown(new_learner(config), ["fee", "loan"], seed=0), folder)
     write_manifest(folder)
     return folder
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def any_uri(request, tmp_path) -> str:
+    """A database without a ledger: SQLite, and Postgres where there is one."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    return request.getfixturevalue("postgres").database("ledger")

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cl.chain import breach
 from cl.commands.move_stores import move_stores
 from cl.config import parse
 from cl.errors import InputError, IntegrityError
+from cl.moves import remember
 from cl.records import LedgerEntry
 from cl.scaffold import scaffold
 from cl.stores.connect import Stores, connect
@@ -38,6 +40,7 @@ def made(tmp_path_factory, learner) -> Stores:
     for to, action in [("1", "promote"), ("2", "promote"), ("1", "rollback")]:
         ledger, before = stores.ledger, stores.ledger.champion("shop")
         ledger.commit("shop", ledger.intend("shop", action, expected=before, to=to, why="é", actor="me"))
+    remember(stores.registry, stores.ledger.entries("shop"))
     stores.registry.set_alias("champion", "1")
     stores.registry.set_alias("challenger", "3")
     return stores
@@ -83,6 +86,10 @@ def test_every_version_goes_to_postgres_and_back(shop, postgres, empty, tmp_path
     assert "s3cret" not in str(done) and done["stores"]["artifacts"] is None
     there = Registry(uri, None, "shop")
     assert all_of(there) == before and entries(Ledger(uri)) == said and there.champion() == "1"
+    assert (
+        there.ledger_head() == (3, said[-1].hash)
+        and breach("shop", entries(Ledger(uri)), head=(3, said[-1].hash)) is None
+    )
     (model,) = there._client.search_logged_models([there._experiment], f"source_run_id = '{before[0][0].run_id}'")
     assert model.artifact_location.startswith(f"mlflow-artifacts:/{there._experiment}/")
     with pytest.raises(Exception, match="other"):
@@ -99,6 +106,8 @@ def test_every_version_goes_to_postgres_and_back(shop, postgres, empty, tmp_path
     move(shop, empty, tmp_path / "files", **back)
     again = Registry(empty, str(tmp_path / "files"), "shop")
     assert all_of(again) == before
+    back_home = entries(Ledger(f"sqlite:///{tmp_path}/l.db"))
+    assert back_home == said and breach("shop", back_home, head=again.ledger_head()) is None
     assert (again.download("2", tmp_path / "got") / "head.safetensors").is_file(), "whole, and checked"
 
 
