@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from cl import config as configuration
@@ -140,7 +141,8 @@ def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_
     stores = connect(shop, configuration.load(shop.config))
     arrives(shop, "one", ["loan", "fee"], seed=1)
     learn(shop)
-    shop.config.write_text(shop.config.read_text().replace("min: 0.0", "min: 1.1"))
+    impossible = {"gates": [{"name": "ceiling", "metric": "latency_ms", "max": 0.0}]}
+    shop.config.write_text(yaml.safe_dump(yaml.safe_load(shop.config.read_text()) | impossible))
     arrives(shop, "two", ["loan", "box"], seed=2)
     (second,) = learn(shop)
     assert second.verdict == "refused" and "cl.smoke" not in stores.registry.versions()[1].tags
@@ -152,4 +154,4 @@ def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_
         by_hand(why="a wish")
     assert stores.registry.versions()[1].tags["cl.smoke"] == "failed" and stores.registry.champion() == "1"
     head.write_bytes(whole)
-    assert (by_hand(why="the floor is too high").action, stores.registry.champion()) == ("override", "2")
+    assert (by_hand(why="nothing is that fast").action, stores.registry.champion()) == ("override", "2")

@@ -10,6 +10,7 @@ that the file holds, so that several runs (each with a seed of its own) add up.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main() -> None:
     given = parser.parse_args()
     results, drawn = Results(given.results), f"{'few' if given.few else 'many'} by seed {given.seed}"
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and mounts go when this is interrupted
     with tempfile.TemporaryDirectory() as scratch:
         model = made_tiny_model(Path(scratch) / "model")
         (Path(scratch) / "local").mkdir()
