@@ -2,12 +2,14 @@
 
 Each entry holds the hash of the one before, and is hashed as a whole. An intent is sealed anew when it is settled, as
 no entry may follow it before; the next one is chained to the seal with its outcome. What a chain cannot show is that
-its newest entries were cut off: for that the registry remembers the last one.
+its newest entries were cut off: for that the registry remembers the last one. Nor that one was put at its end by
+somebody who knows how it is hashed: for that each may be signed with a key.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +17,16 @@ from typing import Any
 from cl.records import Breach, LedgerEntry
 
 
-def sealed(model: str, entry: LedgerEntry, **changes: Any) -> LedgerEntry:
-    """Return an entry, with changes if any are given, and the hash that it then has."""
+def sealed(model: str, entry: LedgerEntry, *, key: bytes | None = None, **changes: Any) -> LedgerEntry:
+    """Return an entry, with changes if any are given, and the hash and, with a key, the signature that it then has."""
     entry = entry.model_copy(update=changes)
-    return entry.model_copy(update={"hash": fingerprint(model, entry)})
+    hash = fingerprint(model, entry)
+    return entry.model_copy(update={"hash": hash, "signature": signature(hash, key) if key else ""})
+
+
+def signature(hash: str, key: bytes) -> str:
+    """Return what shows that whoever wrote an entry had the key: HMAC-SHA256 (RFC 2104) of its hash."""
+    return hmac.new(key, hash.encode(), hashlib.sha256).hexdigest()
 
 
 def fingerprint(model: str, entry: LedgerEntry) -> str:
@@ -26,17 +34,21 @@ def fingerprint(model: str, entry: LedgerEntry) -> str:
 
     Fields without a value are left out, so that one that is added to the record later changes no hash.
     """
-    said = {**entry.model_dump(exclude={"hash"}, exclude_none=True), "at": entry.at.isoformat(), "model": model}
+    fields = entry.model_dump(exclude={"hash", "signature"}, exclude_none=True)
+    said = {**fields, "at": entry.at.isoformat(), "model": model}
     return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
-def breach(model: str, entries: Sequence[LedgerEntry], *, head: tuple[int, str] | None = None) -> Breach | None:
+def breach(
+    model: str, entries: Sequence[LedgerEntry], *, head: tuple[int, str] | None = None, key: bytes | None = None
+) -> Breach | None:
     """Return the first entry that cannot be trusted and why, or None where the chain is whole.
 
     Args:
         model: whose ledger it is.
         entries: all of them, oldest first.
         head: sequence number and hash of the last settled entry that the registry remembers.
+        key: that each must be signed with; None asks for no signature.
     """
     last = ""
     for place, entry in enumerate(entries, start=1):
@@ -46,6 +58,9 @@ def breach(model: str, entries: Sequence[LedgerEntry], *, head: tuple[int, str] 
             return Breach(sequence=place, why="it was not written after the entry that stands before it now")
         if entry.hash != fingerprint(model, entry):
             return Breach(sequence=place, why="it was changed after it was written: it does not have its hash")
+        if key and not hmac.compare_digest(entry.signature, signature(entry.hash, key)):
+            told = "its signature was made with another key" if entry.signature else "it is not signed"
+            return Breach(sequence=place, why=f"{told}; who answers for it may sign it: cl audit --sign")
         last = entry.hash
     if head is not None and not holds(entries, head):
         sequence, _ = head

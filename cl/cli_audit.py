@@ -11,17 +11,20 @@ from cl.options import json_option, project_option, show
 
 
 @click.command()
+@click.option(
+    "--sign", is_flag=True, help="First sign all entries with the key of stores.ledger_key: you answer for them."
+)
 @project_option
 @json_option
-def audit(project: Path, as_json: bool) -> None:
+def audit(sign: bool, project: Path, as_json: bool) -> None:
     """Print the ledger and verify it; exit code 1 names the first entry that cannot be trusted.
 
     An entry that was edited, removed or put in does not have the hash that the next one, or the registry, remembers.
     """
-    from cl.commands.audit import audit_of
+    from cl.commands.audit import audit_of, sign_all
     from cl.reports.ledger_text import ledger_lines
 
-    found = audit_of(project)
+    found = sign_all(project) if sign else audit_of(project)
     show(as_json, found, "\n".join(ledger_lines(found)))
     if not found["whole"]:
         if not as_json:

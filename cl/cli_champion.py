@@ -50,7 +50,7 @@ def promote(
     """Make VERSION the champion by hand, or a canary or shadow beside it.
 
     It must have passed its gates beside the present champion; with --despite-gates a person answers for it, and the
-    ledger says so.
+    ledger says so. A version that does not load and answer, which is then tested, is refused all the same.
     """
     from cl.commands.champion import promote_version, withdraw_version
 

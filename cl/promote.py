@@ -12,7 +12,7 @@ from cl.moves import digest_of, move, passed
 from cl.records import Alias, LedgerEntry, Promotion, Registration, VersionInfo
 from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import COMPARED, GATES, Registry
+from cl.stores.mlflow import COMPARED, GATES, SMOKED, Registry
 
 log = logging.getLogger(__name__)
 
@@ -92,20 +92,20 @@ def promote_by_hand(
         alias: what it becomes.
         share: of the requests, for a canary or shadow.
         why: the reason.
-        despite_gates: also if it failed its gates, or was compared with another champion than the present one.
+        despite_gates: also if it failed its gates, or was compared with another champion than the present one; never
+            if it does not load, or has been withdrawn.
 
     Raises:
-        InputError: there is no such version, it is that already, or a reason is missing.
-        RefusedError: it failed its gates; or its smoke test has not ended, which no reason makes up for.
+        InputError: there is no such version, it is that already, it has been withdrawn, or a reason is missing.
+        RefusedError: it failed its gates; or its smoke test has failed or not ended, which no reason makes up for.
         ConflictError: its gates compared it with a champion that does not serve any more.
     """
     _check_reason(why)
     model, versions = registry.model, registry.versions()
     entries = ledger.entries(model)
     info = _known(versions, version, model)
-    if info.tags.get(GATES) == "pending":
-        raise RefusedError(f"the smoke test of version {version} has not ended; `cl run` goes on with its cycle")
     _check_new(entries, version, alias, share)
+    _check_able(info, model)
     champion = standing.champion(entries)
     objection = _objection(info, champion)
     if objection and not despite_gates:
@@ -186,6 +186,19 @@ def _check_new(entries: Sequence[LedgerEntry], version: str, alias: Alias, share
         raise InputError(f"version {version} is the champion already")
     if alias in held and held[alias].to_version == version and held[alias].share == share:
         raise InputError(f"version {version} is the {alias} already, with this share")
+
+
+def _check_able(info: VersionInfo, model: str) -> None:
+    """Refuse what no reason makes serve: a version that was withdrawn, or that has not answered when it was loaded."""
+    if info.withdrawn is not None:
+        raise InputError(f"version {info.version} of '{model}' cannot serve again: {info.withdrawn}")
+    if info.tags.get(GATES) == "pending":
+        raise RefusedError(f"the smoke test of version {info.version} has not ended; `cl run` goes on with its cycle")
+    if info.tags.get(SMOKED) == "failed":
+        raise RefusedError(
+            f"version {info.version} of '{model}' failed its smoke test (`cl gates {info.version}`) and cannot serve, "
+            "whatever the reason; if its files were mended since, --despite-gates tests it again"
+        )
 
 
 def _objection(info: VersionInfo, champion: str | None) -> RefusedError | ConflictError | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cl import plugins
 from cl.config import Config
-from cl.errors import UnservableError
+from cl.errors import RefusedError, UnservableError
 from cl.records import Evaluation, GateReport, Registration, Verdict
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
-from cl.stores.mlflow import GATES
+from cl.stores.mlflow import GATES, SMOKED
 from cl.stores.mlflow_loaded import answers_of
+from cl.stores.mlflow_runs import CYCLE_ID
 
 log = logging.getLogger(__name__)
 SMOKE = "smoke test"
@@ -40,8 +43,30 @@ def smoke(
     log.info(
         "%s of version %s %s: %s", SMOKE, registration.version, "passes" if verdict.passed else "refuses", verdict.why
     )
-    stores.registry.tag_version(registration.version, GATES, "passed" if verdict.passed else "failed")
+    for tag in (SMOKED, GATES):
+        stores.registry.tag_version(registration.version, tag, "passed" if verdict.passed else "failed")
     return gates.model_copy(update={"passed": verdict.passed, "verdicts": [*gates.verdicts, verdict]})
+
+
+def smoke_again(config: Config, stores: Stores, version: str) -> None:
+    """Test a version that a person wants to serve despite its gates: they may never have let it come to its test.
+
+    Raises:
+        RefusedError: it does not answer as it was evaluated, or nothing is left to compare its answers with.
+        StoreError: the registry is out of reach.
+    """
+    info = next((one for one in stores.registry.versions() if one.version == version), None)
+    if not config.evaluation.smoke_rows or info is None or info.withdrawn or info.tags.get(GATES) == "pending":
+        return
+    refused = f"version {version} of '{stores.registry.model}' cannot serve, whatever the reason:"
+    with tempfile.TemporaryDirectory() as scratch:
+        stored = stores.registry.evaluated(info.tags.get(CYCLE_ID, ""), Path(scratch))
+        if stored is None:
+            raise RefusedError(f"{refused} its evaluation is not in the registry, so that it cannot be tested")
+        verdict = _tested(config, stores, version, pd.read_parquet(stored))
+    stores.registry.tag_version(version, SMOKED, "passed" if verdict.passed else "failed")
+    if not verdict.passed:
+        raise RefusedError(f"{refused} {verdict.why}")
 
 
 def _tested(config: Config, stores: Stores, version: str, stored: pd.DataFrame) -> Verdict:

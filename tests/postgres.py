@@ -28,18 +28,55 @@ USER, PASSWORD = "perennial", "p0stgres-s3cret"
 USERS = ("postgres", "nobody")
 
 
+@dataclass
+class Cluster:
+    """A server process of our own and its folder; ended and started again it is the same server."""
+
+    command: list[Any]
+    folder: Path
+    url: sa.URL
+    identity: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self.stop()
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self.identity
+            )
+        engine, deadline = sa.create_engine(self.url, poolclass=sa.NullPool), time.monotonic() + 60
+        while True:
+            try:
+                return engine.connect().close()
+            except sa.exc.OperationalError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    said = (self.folder / "server.log").read_text()[-300:]
+                    pytest.skip(f"no Postgres here: it did not start: {said}")
+                time.sleep(0.1)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it without waiting for clients that are still connected; SIGQUIT is its immediate shutdown."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(how)
+            self.process.wait(timeout=30)
+            self.process = None
+
+
 @dataclass(frozen=True)
 class Postgres:
-    """A server whose databases are made for one test and stay until it ends."""
+    """A server whose databases are made for one test and stay until it ends; ``cluster`` is it, where it is ours."""
 
     url: sa.URL
+    cluster: Cluster | None = None
 
-    def database(self, name: str, driver: str = "psycopg2") -> str:
-        """Make an empty database and return its SQLAlchemy URL, with the password in it."""
+    def database(self, name: str, driver: str = "psycopg2", like: str = "template1") -> str:
+        """Make a database, empty or like another, and return its SQLAlchemy URL, with the password in it."""
         engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
         with engine.connect() as connection:
             connection.execute(sa.text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
-            connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+            connection.execute(sa.text(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'))
         return self.address(name, driver)
 
     def address(self, name: str, driver: str = "psycopg2") -> str:
@@ -58,49 +95,37 @@ def running_postgres() -> Iterator[Postgres]:
     if missing := [name for name, path in tools.items() if path is None]:
         pytest.skip(f"no Postgres here ({', '.join(missing)} not found): apt-get install postgresql")
     folder, identity = Path(tempfile.mkdtemp(prefix="perennial-postgres-")), _identity()
-    server = None
+    cluster = None
     try:
-        server = _started(tools, folder, port := free_port(), identity)
-        url = sa.URL.create("postgresql+psycopg2", USER, PASSWORD, "127.0.0.1", port, "postgres")
-        _await(url, server, folder)
-        yield Postgres(url)
+        cluster = _made(tools, folder, free_port(), identity)
+        cluster.start()
+        yield Postgres(cluster.url, cluster)
     finally:
-        if server is not None:
-            server.send_signal(signal.SIGINT)  # does not wait for clients that are still connected
-            server.wait(timeout=30)
+        if cluster is not None:
+            cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _started(tools: dict[str, Any], folder: Path, port: int, identity: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Make a cluster that asks for passwords, and start it without waiting for disks: nothing here must last."""
+def _made(tools: dict[str, Any], folder: Path, port: int, identity: dict[str, Any]) -> Cluster:
+    """Make a cluster that asks for passwords and does not wait for disks: nothing here must last."""
     (folder / "password").write_text(PASSWORD)
     if identity:
         shutil.chown(folder, identity["user"])
         shutil.chown(folder / "password", identity["user"])
-    data, about = folder / "data", {"cwd": folder, **identity}
+    data = folder / "data"
     made = subprocess.run(
         [tools["initdb"], "-D", data, "--no-sync", "-A", "scram-sha-256", "-U", USER, "--pwfile", folder / "password"],
         capture_output=True,
         text=True,
-        **about,
+        cwd=folder,
+        **identity,
     )
     if made.returncode:
         pytest.skip(f"no Postgres here: initdb says {made.stderr.strip().splitlines()[-1]}")
     settings = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "port": port}
     given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    with (folder / "server.log").open("wb") as log:
-        return subprocess.Popen([tools["postgres"], "-D", data, *given], stdout=log, stderr=log, **about)
-
-
-def _await(url: sa.URL, server: subprocess.Popen[bytes], folder: Path) -> None:
-    engine, deadline = sa.create_engine(url, poolclass=sa.NullPool), time.monotonic() + 60
-    while True:
-        try:
-            return engine.connect().close()
-        except sa.exc.OperationalError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"no Postgres here: it did not start: {(folder / 'server.log').read_text()[-300:]}")
-            time.sleep(0.1)
+    url = sa.URL.create("postgresql+psycopg2", USER, PASSWORD, "127.0.0.1", port, "postgres")
+    return Cluster([tools["postgres"], "-D", data, *given], folder, url, identity)
 
 
 def _tool(name: str) -> Path | None:

@@ -1,9 +1,11 @@
-"""A Prefect server and a receiver of webhooks, both real, each in a process or thread of its own."""
+"""A Prefect server, an MLflow server and a receiver of webhooks, all real, each in a process or thread of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -86,6 +88,65 @@ class PrefectServer:
     def _answers(self) -> bool:
         try:
             return httpx.get(f"{self.url}/health").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@dataclass
+class TrackingServer:
+    """`mlflow server` on a SQLite file, which its clients reach the files of versions through.
+
+    Attributes:
+        folder: where its database lies, and the files, unless they have another destination.
+        destination: where the files lie: a path or a URI.
+        environment: what it alone is told, such as the keys of a bucket.
+        log: what it says.
+    """
+
+    folder: Path
+    destination: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def group(self) -> int:
+        """The process group that it and its workers are."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Return when it answers."""
+        where = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        kept = ["--serve-artifacts", "--artifacts-destination", self.destination or str(self.folder / "artifacts")]
+        command = [sys.executable, "-m", "mlflow", "server", *where, *kept, "--port", str(self.port)]
+        with (self.log or self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--workers", "1"],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.folder,
+                env={**os.environ, **self.environment},
+            )
+        until(self._answers, seconds=240, what="an answer of the tracking server")
+
+    def kill(self) -> None:
+        """Kill it and its workers with SIGKILL."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.group, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 

@@ -102,3 +102,13 @@ def test_the_hash_of_an_entry_is_of_its_model_and_stays_what_it_was() -> None:
 def test_an_entry_without_a_value_for_a_later_field_keeps_its_hash() -> None:
     entry = chain(1)[0]
     assert fingerprint("m", entry.model_copy(update={"share": None, "verdict_digest": None})) == entry.hash
+
+
+def test_with_a_key_an_entry_that_was_signed_without_it_is_named() -> None:
+    key = b"a key"
+    entries = [sealed("m", one, key=key) for one in chain()]
+    assert breach("m", entries, key=key) is None and breach("m", entries) is None
+    assert [one.hash for one in entries] == [one.hash for one in chain()], "a signature is not a part of the hash"
+    for forged, why in ((sealed("m", entries[3]), "not signed"), (sealed("m", entries[3], key=b"k"), "another key")):
+        found = breach("m", [*entries[:3], forged], key=key)
+        assert found is not None and found.sequence == 4 and why in found.why

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -23,6 +22,7 @@ from cl.stores.tombstones import removals
 from cl.train import train
 from cl.training.version import load_history, load_reference
 from tests.conftest import made_sentences, tiny_project
+from tests.traces import traces_of
 from tests.versions import assert_same_version
 
 LENIENT = [{"name": "floor", "min": 0.0}]
@@ -49,21 +49,6 @@ def ids_of(at: Opened, experience: str, split: str) -> list[str]:
 
 def forgotten(project: Project, ids: list[str], **given: object) -> dict:
     return forget_rows(project.root, f"id in {ids}", **{"why": "", "everywhere": False, "dry_run": False, **given})
-
-
-def traces_of(project: Project, ids: list[str], texts: list[str]) -> list[str]:
-    """Return the files below a project that still name a row, whatever their format."""
-    found = []
-    for path in sorted(project.root.rglob("*")):
-        if not path.is_file() or path.is_relative_to(project.root / "inbox"):
-            continue
-        data = path.read_bytes()
-        if data[:4] == b"PAR1":
-            data = str(pq.read_table(path).to_pylist()).encode()
-        words = [f'"{one}"' for one in ids] + [f"'{one}'" for one in ids] + texts
-        if any(word.encode() in data for word in words):
-            found.append(str(path.relative_to(project.root)))
-    return found
 
 
 def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_rows(tmp_path, tiny_model) -> None:
@@ -131,13 +116,13 @@ def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained)
     rows = [at.stores.experiences.rows("0002-two", split).iloc[0] for split in ("train", "validation", "test")]
     ids, texts = [one["id"] for one in rows] + ["odd-1", "asked9-1"], [one["text"] for one in rows]
     kept = made_sentences(["loan"], 3, seed=9, prefix="asked")["text"][1]
-    assert len(traces_of(trained, ids, texts)) > 5, "the search finds what is there"
+    assert len(traces_of(trained.root, ids, texts)) > 5, "the search finds what is there"
     before = at.stores.data.current()
 
     done = forgotten(trained, ids, everywhere=True)
     assert done["removal"]["rows"] == {"0002-two": {"train": 1, "validation": 1, "test": 1}}
     assert (done["removal"]["quarantined"], done["removal"]["answers"]) == (1, 1)
-    assert traces_of(trained, ids, [*texts, kept]) == []
+    assert traces_of(trained.root, ids, [*texts, kept]) == []
     assert at.stores.data.current() != before and at.stores.data.is_clean()
     experience = at.stores.experiences.get("0002-two")
     assert (experience.forgotten, experience.total) == (3, 57) and at.stores.experiences.get(
@@ -213,7 +198,7 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
             learn(project)
         else:
             forget_rows(project.root, f"id == '{row['id']}'", why="", everywhere=True, dry_run=False)
-        assert traces_of(project, [row["id"]], [row["text"]]) == [], step
+        assert traces_of(project.root, [row["id"]], [row["text"]]) == [], step
         assert at.stores.ledger.champion("shop") == str(count + 1), step
         assert len(removals(project)) == count and at.stores.experiences.get("0001-one").forgotten == count
         assert at.stores.data.is_clean() and not (project.work / "forgetting").exists()

@@ -6,10 +6,10 @@ from cl import standing
 from cl.chain import breach
 from cl.errors import ConflictError, InputError, RefusedError, StoreError
 from cl.promote import promote, promote_by_hand, rollback, withdraw
-from cl.records import Registration
+from cl.records import WITHDRAWN, Registration
 from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import Registry
+from cl.stores.mlflow import SMOKED, Registry
 from tests.conftest import serve
 
 
@@ -116,6 +116,26 @@ def test_a_version_that_failed_is_promoted_only_by_somebody_who_answers_for_it(r
     assert (entry.action, entry.to_version, entry.why) == ("override", "3", "I answer for it")
     serve(registry, ledger, "4")
     assert rollback(registry, ledger, None, why="").to_version == "3", "it has served, by a person's word"
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "refusal", "says"),
+    [
+        (SMOKED, "failed", RefusedError, r"version 2 of .* failed its smoke test .* cannot serve, whatever the reason"),
+        (
+            WITHDRAWN,
+            "it holds rows that were forgotten",
+            InputError,
+            "version 2 of .* cannot serve again: it holds",
+        ),
+    ],
+)
+def test_what_does_not_load_or_was_withdrawn_serves_for_no_reason(registry, ledger, tag, value, refusal, says) -> None:
+    serve(registry, ledger, "1")
+    registry.tag_version("2", tag, value)
+    with pytest.raises(refusal, match=says):
+        promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="I answer for it", despite_gates=True)
+    assert registry.aliases() == {"champion": "1"} and len(ledger.entries(registry.model)) == 1
 
 
 def test_a_version_that_was_compared_with_a_former_champion_is_not_promoted_by_hand(registry, ledger) -> None:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from cl import config as configuration
 from cl.answer import answer
+from cl.cli import cl
+from cl.commands.champion import promote_version
 from cl.commands.gates import replayed, verdicts_of
 from cl.errors import InputError, RefusedError
 from cl.lifecycle import learn
@@ -125,3 +131,27 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
     (shop.root / "policy.yaml").write_text("gate_policy: {mode: 'off'}")
     now = replayed(shop.root, shop.root / "policy.yaml")
     assert [(one["then"], one["now"]) for one in now] == [(True, True), (False, False)], "no policy makes it serve"
+    refused = CliRunner().invoke(cl, ["promote", "2", "--despite-gates", "--why", "a wish", "-p", str(shop.root)])
+    assert isinstance(refused.exception, RefusedError) and stores.registry.champion() == "1"
+    assert re.match("version 2 of 'shop' cannot serve, whatever the reason: .*head.safetensors", str(refused.exception))
+
+
+@pytest.mark.slow
+def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_the_same(shop) -> None:
+    stores = connect(shop, configuration.load(shop.config))
+    arrives(shop, "one", ["loan", "fee"], seed=1)
+    learn(shop)
+    impossible = {"gates": [{"name": "ceiling", "metric": "latency_ms", "max": 0.0}]}
+    shop.config.write_text(yaml.safe_dump(yaml.safe_load(shop.config.read_text()) | impossible))
+    arrives(shop, "two", ["loan", "box"], seed=2)
+    (second,) = learn(shop)
+    assert second.verdict == "refused" and "cl.smoke" not in stores.registry.versions()[1].tags
+    head = max((shop.root / "mlflow").rglob("head.safetensors"), key=lambda path: path.stat().st_mtime)
+    whole = head.read_bytes()
+    head.write_bytes(whole[:-40])
+    by_hand = partial(promote_version, shop.root, "2", alias="champion", share=None, despite_gates=True)
+    with pytest.raises(RefusedError, match=r"cannot serve, whatever the reason: .*head\.safetensors"):
+        by_hand(why="a wish")
+    assert stores.registry.versions()[1].tags["cl.smoke"] == "failed" and stores.registry.champion() == "1"
+    head.write_bytes(whole)
+    assert (by_hand(why="nothing is that fast").action, stores.registry.champion()) == ("override", "2")

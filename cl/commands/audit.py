@@ -9,7 +9,7 @@ from typing import Any
 from cl import standing
 from cl.chain import breach
 from cl.commands.opening import Opened, opened
-from cl.errors import InputError
+from cl.errors import InputError, IntegrityError
 from cl.moves import digest_of
 from cl.records import Breach, LedgerEntry, Record, VersionInfo
 
@@ -23,7 +23,28 @@ class ReadLedger(Record):
 
 def audit_of(folder: Path) -> dict[str, Any]:
     """Return the ledger's entries, and the first that cannot be trusted."""
+    return _told(opened(folder))
+
+
+def sign_all(folder: Path) -> dict[str, Any]:
+    """Sign all entries with the key that the configuration names, once the chain is whole without; return them.
+
+    Raises:
+        InputError: no key is named.
+        IntegrityError: the chain is broken; nothing was signed.
+    """
     at = opened(folder)
+    ledger, model, key = at.stores.ledger, at.config.name, at.stores.ledger.key
+    if key is None:
+        raise InputError("there is no key to sign with; set stores.ledger_key to env:NAME")
+    head, entries = at.stores.registry.ledger_head(), ledger.unverified(model)
+    if found := breach(model, entries, head=head):
+        raise IntegrityError(f"entry {found.sequence} cannot be signed: {found.why}; nothing was signed")
+    ledger.sign(model, entries, key)
+    return _told(at)
+
+
+def _told(at: Opened) -> dict[str, Any]:
     at.stores.registry.initialise()
     read = verified(at)
     return {
@@ -37,12 +58,12 @@ def audit_of(folder: Path) -> dict[str, Any]:
 def verified(at: Opened) -> ReadLedger:
     """Return the ledger of an opened project and whether it can be trusted.
 
-    The hashes are computed anew, the last entry is compared with the one that the registry remembers, and each verdict
-    with the one that the registry keeps of the version.
+    Hashes, and signatures if there is a key, are computed anew, the last entry is compared with the one that the
+    registry remembers, and each verdict with the one that the registry keeps of the version.
     """
     head = at.stores.registry.ledger_head()  # first: what is written while this reads is not missed afterwards
-    entries = at.stores.ledger.entries(at.config.name)
-    broken = breach(at.config.name, entries, head=head)
+    entries = at.stores.ledger.unverified(at.config.name)
+    broken = breach(at.config.name, entries, head=head, key=at.stores.ledger.key)
     return ReadLedger(entries=entries, broken=broken or _other_verdict(entries, at.stores.registry.versions()))
 
 

@@ -15,6 +15,7 @@ from cl.errors import InputError, PerennialError
 from cl.promote import promote_by_hand, rollback, withdraw
 from cl.records import Alias, LedgerEntry
 from cl.repair import held
+from cl.smoke import smoke_again
 
 log = logging.getLogger(__name__)
 SHARES: dict[Alias, float] = {"canary": 0.1, "shadow": 1.0}
@@ -37,14 +38,16 @@ def promote_version(
     """Make a version champion, canary or shadow by hand and return the ledger's entry.
 
     Raises:
-        InputError: there is no such version, it is that already, or the share is of no use.
-        RefusedError: it failed its gates.
+        InputError: there is no such version, it is that already, it was withdrawn, or the share is of no use.
+        RefusedError: it failed its gates; or despite them, it does not load and answer.
         ConflictError: it was compared with another champion.
         BusyError: a cycle is running.
     """
     if alias == "champion" and share is not None:
         raise InputError("--share is for a canary or a shadow; a champion gets all requests")
     with _opened(folder) as at:
+        if despite_gates:
+            smoke_again(at.config, at.stores, version)
         return promote_by_hand(
             at.stores.registry,
             at.stores.ledger,

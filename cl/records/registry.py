@@ -77,6 +77,7 @@ class LedgerEntry(Record):
     state: Literal["intent", "committed", "abandoned"]
     previous: str = Field(default="", description="Hash of the entry before; empty in the first")
     hash: str = Field(default="", description="SHA-256 of all else; sealed anew when an intent is settled")
+    signature: str = Field(default="", description="HMAC-SHA256 of the hash, where `stores.ledger_key` names a key")
 
 
 class Breach(Record):

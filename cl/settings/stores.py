@@ -25,6 +25,11 @@ class StoreSettings(Section):
         "sqlite:///mlflow/ledger.db",
         description="SQLAlchemy URL of the promotion ledger; `env:NAME` takes the environment's",
     )
+    ledger_key: str | None = Field(
+        None,
+        description="`env:NAME` of the key that signs each entry of the ledger (HMAC-SHA256); an entry that is not "
+        "signed with it is refused",
+    )
     dvc_remote: str = Field(".cl/dvc-remote", description="DVC remote for data/: a folder, s3://, ssh://, ...")
 
     @field_validator("dvc_remote")
@@ -36,6 +41,13 @@ class StoreSettings(Section):
                 "`dvc remote modify --local perennial password ...`"
             )
         return url
+
+    @field_validator("ledger_key")
+    @classmethod
+    def _key_stays_in_the_environment(cls, key: str | None) -> str | None:
+        if key is not None and not key.startswith("env:"):
+            raise ValueError("a key does not belong into a file; name the environment variable that holds it, env:NAME")
+        return key
 
     @model_validator(mode="after")
     def _artifacts_where_others_can_read_them(self) -> StoreSettings:

@@ -91,7 +91,10 @@ def connect(project: Project, config: Config) -> Stores:
             config.name,
             kept=project.work / "finished",
         ),
-        ledger=Ledger(project.resolve(from_environment("stores.ledger_uri", settings.ledger_uri))),
+        ledger=Ledger(
+            project.resolve(from_environment("stores.ledger_uri", settings.ledger_uri)),
+            from_environment("stores.ledger_key", settings.ledger_key).encode() if settings.ledger_key else None,
+        ),
     )
 
 

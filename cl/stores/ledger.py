@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -17,8 +17,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from cl import standing
-from cl.chain import sealed
-from cl.errors import ConflictError
+from cl.chain import breach, sealed, signature
+from cl.errors import ConflictError, IntegrityError
 from cl.records import Action, Alias, LedgerEntry
 from cl.redact import without_password
 from cl.stores.ledger_table import TABLE, from_row, prepare, to_row
@@ -27,9 +27,10 @@ from cl.stores.reach import open_database, told
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of all models at one SQLAlchemy URL."""
+    """The ledger of all models at one SQLAlchemy URL; with a key, each entry is signed, and none read that is not."""
 
     uri: str
+    key: bytes | None = field(default=None, repr=False)
 
     def intend(
         self,
@@ -123,7 +124,18 @@ class Ledger:
         return self._settle(model, entry, "abandoned")
 
     def entries(self, model: str) -> list[LedgerEntry]:
-        """Return all entries of a model, oldest first."""
+        """Return all entries of a model, oldest first.
+
+        Raises:
+            IntegrityError: there is a key, and an entry cannot be trusted.
+        """
+        entries = self.unverified(model)
+        if self.key and (found := breach(model, entries, key=self.key)):
+            raise IntegrityError(f"{self._name}: entry {found.sequence} of '{model}' cannot be trusted: {found.why}")
+        return entries
+
+    def unverified(self, model: str) -> list[LedgerEntry]:
+        """Return all entries of a model, oldest first, as they stand."""
         query = sa.select(TABLE).where(TABLE.c.model == model).order_by(TABLE.c.sequence)
         with self._begin() as connection:
             rows = connection.execute(query).mappings().all()
@@ -138,8 +150,15 @@ class Ledger:
         entries = self.entries(model)
         return entries[-1] if entries and entries[-1].state == "intent" else None
 
+    def sign(self, model: str, entries: Sequence[LedgerEntry], key: bytes) -> None:
+        """Sign entries as they stand: whoever asks for it answers for them."""
+        with self._begin() as connection:
+            for one in entries:
+                mine = (TABLE.c.model == model) & (TABLE.c.sequence == one.sequence) & (TABLE.c.hash == one.hash)
+                connection.execute(TABLE.update().where(mine).values(signature=signature(one.hash, key)))
+
     def _insert(self, model: str, entry: LedgerEntry) -> LedgerEntry:
-        entry = sealed(model, entry)
+        entry = sealed(model, entry, key=self.key)
         try:
             with self._begin() as connection:
                 connection.execute(TABLE.insert().values(**to_row(model, entry)))
@@ -148,11 +167,11 @@ class Ledger:
         return entry
 
     def _settle(self, model: str, entry: LedgerEntry, state: Literal["committed", "abandoned"]) -> LedgerEntry:
-        settled = sealed(model, entry, state=state)
+        settled = sealed(model, entry, key=self.key, state=state)
         mine = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & (TABLE.c.state == "intent")
         with self._begin() as connection:
             changed = connection.execute(
-                TABLE.update().where(mine).values(state=settled.state, hash=settled.hash)
+                TABLE.update().where(mine).values(state=settled.state, hash=settled.hash, signature=settled.signature)
             ).rowcount
         if not changed:
             raise ConflictError(f"entry {entry.sequence} of the ledger of '{model}' was settled by another process")

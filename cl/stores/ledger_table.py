@@ -28,8 +28,9 @@ TABLE = sa.Table(
     sa.Column("verdict_digest", sa.String(64)),
     sa.Column("previous", sa.String(64)),
     sa.Column("hash", sa.String(64)),
+    sa.Column("signature", sa.String(64)),
 )
-LATER = ("alias", "share", "verdict_digest", "previous", "hash")
+LATER = ("alias", "share", "verdict_digest", "previous", "hash", "signature")
 FIRST_USE_TRIES = 5
 
 
@@ -67,6 +68,7 @@ def from_row(row: Any) -> LedgerEntry:
             "alias": row["alias"] or "champion",
             "previous": row["previous"] or "",
             "hash": row["hash"] or "",
+            "signature": row["signature"] or "",
         }
     )
 

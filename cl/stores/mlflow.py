@@ -22,6 +22,7 @@ SHARE = "cl.share"  # tag of a version
 HEAD = "cl.ledger_head"  # tag of the model
 GATES, DIGEST, COMPARED = "cl.gates", "cl.gates_digest", "cl.parent"
 """Tags of a version: whether it passed, the digest of its gates.json, the champion that it was compared with."""
+SMOKED = "cl.smoke"  # tag of a version: whether it answered when it was last loaded back
 
 
 @dataclass(frozen=True)

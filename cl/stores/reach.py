@@ -77,6 +77,8 @@ def open_database(uri: str, store: str) -> sa.Engine:
     with told(store):
         url = sa.make_url(uri)
         engine = sa.create_engine(url, connect_args=_patience(url), poolclass=sa.NullPool)
+        if url.get_backend_name() == "postgresql" and not sa.event.contains(sa.Engine, "begin", _wait_no_longer):
+            sa.event.listen(sa.Engine, "begin", _wait_no_longer)
         engine.connect().close()
         return engine
 
@@ -119,6 +121,15 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.Timeout):
         return f"waited {CONNECT_SECONDS} s"
     return "connection failed" if isinstance(error, requests.exceptions.ConnectionError) else first_line(error)
+
+
+def _wait_no_longer(connection: sa.Connection) -> None:
+    """Let a transaction give up a lock that another holds for too long; Postgres would wait for ever.
+
+    It is told of all engines, as MLflow makes its own; said in each transaction, it passes through any pooler.
+    """
+    if connection.dialect.name == "postgresql" and not connection.dialect.is_async:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
 
 
 def _patience(url: sa.URL) -> dict[str, int]:

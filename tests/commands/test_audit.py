@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from cl.chain import sealed
 from cl.commands.audit import verified
 from cl.commands.opening import opened
 from cl.promote import promote_by_hand
 from cl.stores.ledger import Ledger
+from cl.stores.ledger_table import TABLE, to_row
 from tests.commands.conftest import BEGAN, Shop, clock
 
 INSERT = (
@@ -104,6 +106,58 @@ def test_a_verdict_that_the_registry_does_not_keep_any_more_is_named(three) -> N
     assert said.code == 1 and "entry 2 is broken: it rests on another verdict than the registry keeps" in said.err
 
 
+def forge(shop: Shop) -> None:
+    """Put an entry at the end as somebody does who knows how entries are hashed and writes straight into the table."""
+    entries = shop.stores.ledger.unverified("shop")
+    last = entries[-1]
+    said = {"sequence": last.sequence + 1, "action": "promote", "to_version": "3", "verdict_digest": "3" * 64}
+    forged = sealed("shop", last, **said, from_version=last.to_version, previous=last.hash)
+    with sa.create_engine(shop.stores.ledger.uri).begin() as connection:
+        connection.execute(TABLE.insert().values(**to_row("shop", forged)))
+
+
+def test_without_a_key_a_forged_entry_at_the_end_looks_like_any_other(three) -> None:
+    forge(three)
+    assert three.cl("audit").code == 0, "as the README says: the hash chain alone cannot tell"
+
+
+def test_with_a_key_a_forged_entry_is_named_and_no_command_follows_the_ledger(three, monkeypatch) -> None:
+    with (three.root / "cl.yaml").open("a") as configuration:
+        configuration.write("stores: {ledger_key: env:LEDGER_KEY}\n")
+    assert three.cl("audit").code == 2, "the variable is not set"
+    monkeypatch.setenv("LEDGER_KEY", "a key that nobody knows")
+    said = three.cl("audit")
+    assert said.code == 1 and "entry 1 is broken: it is not signed; who answers for it may sign it" in said.err
+    assert three.cl("audit", "--sign").code == three.cl("audit").code == 0, "an older ledger is signed once"
+    assert three.cl("rollback", "--why", "one more entry, signed as it is made").code == 0
+    found = three.json("audit")["entries"]
+    assert len({one["signature"] for one in found}) == 4 and all(len(one["signature"]) == 64 for one in found)
+
+    aliases = three.aliases
+    forge(three)
+    said = three.cl("audit")
+    assert said.code == 1 and "entry 5 is broken: it is not signed" in said.err
+    for command in (["promote", "2", "--why", "go on"], ["rollback"], ["gc"], ["champion"]):
+        said = three.cl(*command)
+        assert said.code == 1 and said.err.count("\n") == 1 and "entry 5 of 'shop' cannot be trusted" in said.err
+    assert three.aliases == aliases, "nothing was moved, and nothing put back"
+
+    monkeypatch.setenv("LEDGER_KEY", "another key")
+    assert "entry 1 is broken: its signature was made with another key" in three.cl("audit").err
+    meddle(three, "UPDATE cl_ledger SET why = 'all is well' WHERE sequence = 2")
+    said = three.cl("audit", "--sign")
+    assert (
+        said.code == 1 and "entry 2 cannot be signed: it was changed" in said.err and "nothing was signed" in said.err
+    )
+
+
+def test_a_key_belongs_into_the_environment(shop) -> None:
+    with (shop.root / "cl.yaml").open("a") as configuration:
+        configuration.write("stores: {ledger_key: s3cret}\n")
+    said = shop.cl("status")
+    assert said.code == 2 and "name the environment variable that holds it" in said.err and "s3cret" not in said.err
+
+
 def test_a_reason_of_several_lines_cannot_look_like_an_entry(shop) -> None:
     shop.cl("promote", "2", "--why", "good\n    9  2020-03-01 12:00:00  promote")
     assert not any(line.startswith("    9") for line in shop.cl("audit").out.splitlines())
@@ -112,8 +166,8 @@ def test_a_reason_of_several_lines_cannot_look_like_an_entry(shop) -> None:
 
 def test_what_is_promoted_while_an_audit_reads_breaks_nothing(shop) -> None:
     class Overtaken(Ledger):
-        def entries(self, model):
-            seen = super().entries(model)
+        def unverified(self, model):
+            seen = super().unverified(model)
             promote_by_hand(at.stores.registry, shop.stores.ledger, "2", why="meanwhile")
             return seen
 

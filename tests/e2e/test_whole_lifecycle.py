@@ -145,6 +145,7 @@ def test_a_changed_byte_in_the_champion_is_refused_by_name(desk, sentences) -> N
     head.write_bytes(content)
     done = desk.cl("predict", "loan")
     assert done.returncode == 1 and "head.safetensors" in done.stderr and "Traceback" not in done.stderr
+    assert f"remove {head.parent}, and it is brought from the registry again" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,25 @@
 
     python -m tests.faults [--few] [--only kills --only disk ...] [--seed 0] [--results FILE]
 
-Each fault is told as it ends; with --results it is also appended to a file of JSON lines, and the table is over all
+Each fault is told as it ends; with --results it is also appended to a file of JSON lines. The same command goes on
+after an interruption: what stands in the file, drawn by the same seed, is not injected again. The table is over all
 that the file holds, so that several runs (each with a seed of its own) add up.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import signal
 import sys
 import tempfile
-from collections.abc import Iterable
-from dataclasses import asdict
+import time
 from pathlib import Path
 
 from tests.conftest import made_tiny_model
 from tests.faults.prepared import prepare
+from tests.faults.results import Results
 from tests.faults.suite import FAULTS, FEW, MANY, Bench
 from tests.faults.table import table
-from tests.faults.trial import Trial
 
 
 def main() -> None:
@@ -31,30 +31,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
     parser.add_argument("--results", type=Path, help="file that the trials are appended to")
     given = parser.parse_args()
-    trials = _read(given.results)
+    results, drawn = Results(given.results), f"{'few' if given.few else 'many'} by seed {given.seed}"
+    began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and mounts go when this is interrupted
     with tempfile.TemporaryDirectory() as scratch:
         model = made_tiny_model(Path(scratch) / "model")
         (Path(scratch) / "local").mkdir()
         project = prepare(Path(scratch) / "local", model)
         bench = Bench(project, Path(scratch), model, FEW if given.few else MANY, given.seed)
         for kind in given.only or FAULTS:
-            for trial in FAULTS[kind](bench):
-                print(trial, file=sys.stderr, flush=True)
-                trials.append(trial)
-                _append(given.results, trial)
-    print(table(trials, undisturbed=project.seconds))
-    sys.exit(any(trial.wrong for trial in trials))
-
-
-def _read(file: Path | None) -> list[Trial]:
-    lines: Iterable[str] = file.read_text().splitlines() if file and file.exists() else []
-    return [Trial(**json.loads(line)) for line in lines]
-
-
-def _append(file: Path | None, trial: Trial) -> None:
-    if file is not None:
-        with file.open("a") as results:
-            results.write(json.dumps(asdict(trial)) + "\n")
+            for number, attempt in enumerate(FAULTS[kind](bench), start=1):
+                if not results.has(kind, number, drawn):
+                    trial = results.made(kind, number, drawn, attempt)
+                    print(f"{time.monotonic() - began:6.0f} s  {kind} {number}: {trial}", file=sys.stderr, flush=True)
+    print(table(results.trials, undisturbed=project.seconds))
+    sys.exit(any(trial.wrong for trial in results.trials))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from cl.errors import IntegrityError
 from cl.stores.local import check_manifest
@@ -17,19 +18,20 @@ CHAMPION = """SELECT v.version, v.storage_location FROM registered_model_aliases
 
 
 @contextlib.contextmanager
-def watched(database: Path, artifacts: Path) -> Iterator[list[str]]:
+def watched(database: str, artifacts: Path) -> Iterator[list[str]]:
     """Look at the champion many times a second while something happens, and list what was wrong with it.
 
     Args:
-        database: MLflow's SQLite file, read past MLflow, so that nothing hides what is there.
+        database: SQLAlchemy URL of MLflow's database, read past MLflow, so that nothing hides what is there.
         artifacts: the folder with the files of all versions.
     """
     wrong: list[str] = []
     over = threading.Event()
+    engine = sa.create_engine(database, poolclass=sa.NullPool)
 
     def look() -> None:
         while not over.wait(EVERY):
-            for problem in problems(database, artifacts):
+            for problem in problems(engine, artifacts):
                 if problem not in wrong:
                     wrong.append(problem)
 
@@ -40,15 +42,15 @@ def watched(database: Path, artifacts: Path) -> Iterator[list[str]]:
     finally:
         over.set()
         watcher.join()
-        wrong += [one for one in problems(database, artifacts) if one not in wrong]
+        wrong += [one for one in problems(engine, artifacts) if one not in wrong]
 
 
-def problems(database: Path, artifacts: Path) -> list[str]:
+def problems(engine: sa.Engine, artifacts: Path) -> list[str]:
     """Return what is wrong with the champion at this moment; a database that is locked is looked at again."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.2)) as connection:
-            serving = connection.execute(CHAMPION).fetchall()
-    except sqlite3.OperationalError:
+        with engine.connect() as connection:
+            serving = connection.execute(sa.text(CHAMPION)).all()
+    except sa.exc.DBAPIError:
         return []
     found = [] if len(serving) < 2 else [f"{len(serving)} champions at once"]
     for version, location in serving:

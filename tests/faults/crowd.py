@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.faults.invariants import broken
 from tests.faults.prepared import Prepared
-from tests.faults.processes import Ended
-from tests.faults.trial import Trial, attempt
+from tests.faults.processes import Ended, Running
+from tests.faults.trial import Attempt
 
 MANY = 8
 CYCLES = f"{MANY} cycles at once"
@@ -17,17 +17,17 @@ BOTH = f"{MANY} cycles and {MANY} promotions at once"
 WON = "won"
 
 
-def cycles(prepared: Prepared) -> Trial:
+def cycles(prepared: Prepared) -> Attempt:
     """Start eight runs at once: one works, the others say so."""
 
     def inject() -> list[str]:
         ends = [one.end() for one in [prepared.start("run", "--plain") for _ in range(MANY)]]
         return [problem for one in ends for problem in _said_plainly(one, "another cycle is running here")]
 
-    return attempt(prepared, CYCLES, "cl run", inject)
+    return Attempt(prepared, CYCLES, "cl run", inject)
 
 
-def cycles_and_promotions(prepared: Prepared) -> Trial:
+def cycles_and_promotions(prepared: Prepared) -> Attempt:
     """Start eight runs and eight promotions of versions that passed, as other machines would, without the lock."""
 
     def inject() -> list[str]:
@@ -36,7 +36,7 @@ def cycles_and_promotions(prepared: Prepared) -> Trial:
         with ThreadPoolExecutor(MANY) as pool:
             promotions = [pool.submit(prepared.call, promote_version, one, str(go)) for one in candidates]
             runs = [prepared.start("run", "--plain") for _ in range(MANY)]
-            time.sleep(1.0)
+            _when_compared(prepared.place, runs)
             go.touch()
             said = [one.result() for one in promotions]
             ends = [one.end() for one in runs]
@@ -45,7 +45,7 @@ def cycles_and_promotions(prepared: Prepared) -> Trial:
         wrong += [f"a promotion said: {one}" for one in said if one != WON and "\n" in one]
         return wrong + [problem for one in ends for problem in _said_plainly(one, "")]
 
-    return attempt(prepared, BOTH, "from other processes", inject, alike=_same_learner)
+    return Attempt(prepared, BOTH, "from other processes", inject, alike=_same_learner)
 
 
 def copies_of_champion(folder: Path, times: int) -> list[str]:
@@ -82,6 +82,12 @@ def promote_version(folder: Path, version: str, go: str) -> str:
     except PerennialError as error:
         return str(error)
     return WON
+
+
+def _when_compared(place: Path, runs: list[Running]) -> None:
+    """Return when a cycle has compared its challenger with the champion, whose place is about to be taken."""
+    while not list((place / ".cl" / "cycles").glob("*/gate.json")) and any(one.process.is_alive() for one in runs):
+        time.sleep(0.01)
 
 
 def _same_learner(prepared: Prepared) -> list[str]:

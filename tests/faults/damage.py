@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.disk_full import told_plainly
 from tests.faults.prepared import Prepared
-from tests.faults.trial import Trial, attempt
+from tests.faults.trial import Attempt
 
 HERE = "a champion's file on this machine is damaged"
 THERE = "a champion's file in the registry is damaged"
@@ -34,7 +34,7 @@ def gone(file: Path) -> None:
     file.unlink()
 
 
-def here(prepared: Prepared, file: str, damage: Damage) -> Trial:
+def here(prepared: Prepared, file: str, damage: Damage) -> Attempt:
     """Damage the champion's copy on this machine; the remedy is to remove it."""
     folder = prepared.place / ".cl" / "versions" / "1"
 
@@ -43,10 +43,10 @@ def here(prepared: Prepared, file: str, damage: Damage) -> Trial:
         damage(folder / file)
         return _refused(prepared, file, f"remove {folder}")
 
-    return attempt(prepared, HERE, f"{file}: {damage.__name__}", inject, lambda: shutil.rmtree(folder))
+    return Attempt(prepared, HERE, f"{file}: {damage.__name__}", inject, lambda: shutil.rmtree(folder))
 
 
-def there(prepared: Prepared, file: str, damage: Damage) -> Trial:
+def there(prepared: Prepared, file: str, damage: Damage) -> Attempt:
     """Damage the champion's file in the registry's store; the remedy is a backup, or another version."""
     kept: list[Path] = []
 
@@ -60,10 +60,10 @@ def there(prepared: Prepared, file: str, damage: Damage) -> Trial:
     def restore() -> None:
         shutil.copy2(kept[1], kept[0])
 
-    return attempt(prepared, THERE, f"{file}: {damage.__name__}", inject, restore, damages=True)
+    return Attempt(prepared, THERE, f"{file}: {damage.__name__}", inject, restore, damages=True)
 
 
-def data(prepared: Prepared, file: str, damage: Damage) -> Trial:
+def data(prepared: Prepared, file: str, damage: Damage) -> Attempt:
     """Damage a file of the experience that the champion has learnt; the remedy is `dvc checkout --force` of it."""
     path = prepared.place / "data" / "experiences" / "0001-one" / file
 
@@ -71,7 +71,7 @@ def data(prepared: Prepared, file: str, damage: Damage) -> Trial:
         damage(path)
         return _refused(prepared, file, f"dvc checkout --force {path}")
 
-    return attempt(prepared, DATA, f"{file}: {damage.__name__}", inject, lambda: prepared.call(check_out, path))
+    return Attempt(prepared, DATA, f"{file}: {damage.__name__}", inject, lambda: prepared.call(check_out, path))
 
 
 def check_out(folder: Path, path: Path) -> None:

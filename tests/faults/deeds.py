@@ -7,11 +7,11 @@ import resource
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.moments import WRITE, Moment, watch, watch_writes
+from tests.faults.moments import BOUNDARIES, WRITE, Moment, watch, watch_writes
 
 HOLD = """
 import os, sqlite3, sys, time
@@ -31,13 +31,14 @@ class Trace:
 
     file: Path
     project: Path
+    boundaries: tuple[str, ...] = BOUNDARIES
 
     def __call__(self) -> None:
         def note(moment: Moment) -> None:
             with self.file.open("a") as file:
                 file.write(f"{moment.boundary}\t{moment.nth}\t{moment.when}\n")
 
-        watch(note)
+        watch(note, self.boundaries)
         watch_writes(self.project, note)
 
     def read(self) -> list[Moment]:
@@ -52,6 +53,7 @@ class At:
 
     moment: Moment
     project: Path
+    boundaries: tuple[str, ...] = field(default=BOUNDARIES, kw_only=True)
 
     def __call__(self) -> None:
         def reached(moment: Moment) -> None:
@@ -61,7 +63,7 @@ class At:
         if self.moment.boundary == WRITE:
             watch_writes(self.project, reached)
         else:
-            watch(reached)
+            watch(reached, self.boundaries)
 
     def do(self) -> Any:
         """Do it."""
@@ -82,10 +84,11 @@ class KillAnother(At):
     """End another process group."""
 
     group: int
+    how: int = signal.SIGKILL
 
     def do(self) -> None:
-        """Send SIGKILL to all of it."""
-        os.killpg(self.group, signal.SIGKILL)
+        """Send the signal to all of it."""
+        os.killpg(self.group, self.how)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.faults.deeds import LimitFiles
 from tests.faults.prepared import Prepared
 from tests.faults.processes import Ended
-from tests.faults.trial import Trial, attempt
+from tests.faults.trial import Attempt
 
 FULL = "disk full (a small tmpfs)"
 LIMITED = "a file cannot grow (RLIMIT_FSIZE)"
@@ -29,24 +29,30 @@ def may_mount(folder: Path) -> bool:
         return False
 
 
-def with_room(prepared: Prepared, room: int) -> Trial:
+def with_room(prepared: Prepared, room: int) -> Attempt:
     """Let a run have only so many bytes left; then there is space again."""
 
     def inject() -> list[str]:
         _resize(prepared.place, _used(prepared.place) + room)
         return told_plainly(prepared.run())
 
-    with _mounted(prepared.place):
-        return attempt(prepared, FULL, f"{room // 1024} KiB left", inject, lambda: _resize(prepared.place, WIDE))
+    return Attempt(
+        prepared,
+        FULL,
+        f"{room // 1024} KiB left",
+        inject,
+        mend=lambda: _resize(prepared.place, WIDE),
+        around=lambda: _mounted(prepared.place),
+    )
 
 
-def with_limit(prepared: Prepared, size: int) -> Trial:
+def with_limit(prepared: Prepared, size: int) -> Attempt:
     """Let no file of a run grow beyond some bytes."""
 
     def inject() -> list[str]:
         return told_plainly(prepared.run(before=LimitFiles(size)))
 
-    return attempt(prepared, LIMITED, f"at {size // 1024} KiB", inject)
+    return Attempt(prepared, LIMITED, f"at {size // 1024} KiB", inject)
 
 
 def told_plainly(ended: Ended) -> list[str]:

@@ -10,9 +10,12 @@ from cl.stores.environment import quieten
 quieten()
 for module in (
     "alembic.command",
+    "cl.commands.champion",
+    "cl.commands.forget",
     "cl.commands.run",
-    "cl.commands.rollback",
     "cl.lifecycle",
+    "cl.smoke",
+    "cl.unlearn",
     "dvc.fs",
     "dvc.repo",
     "dvc.repo.add",

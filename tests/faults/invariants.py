@@ -51,7 +51,7 @@ def state_of(folder: Path) -> State:
     damaged: list[str] = []
     weights: dict[str, str] = {}
     versions, cycles = registry.versions(), registry.cycles()
-    for one in versions:
+    for one in (one for one in versions if one.withdrawn is None):
         with tempfile.TemporaryDirectory() as scratch:
             try:
                 weights[one.version] = _weights(registry.download(one.version, Path(scratch) / "version"))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from tests.faults.deeds import KillItself
 from tests.faults.moments import WRITE, Moment
 from tests.faults.prepared import Prepared
-from tests.faults.trial import Trial, attempt
+from tests.faults.trial import Attempt
 
 AT_BOUNDARY = "SIGKILL at a step boundary"
 AT_WRITE = "SIGKILL at a random write to the disk"
@@ -22,24 +22,24 @@ def boundaries(prepared: Prepared) -> list[Moment]:
     return [one for one in prepared.moments if one.boundary != WRITE]
 
 
-def at_moment(prepared: Prepared, moment: Moment) -> Trial:
+def at_moment(prepared: Prepared, moment: Moment) -> Attempt:
     """Kill a run at a moment."""
 
     def inject() -> list[str]:
         return _killed(prepared, moment)
 
     fault = AT_WRITE if moment.boundary == WRITE else AT_BOUNDARY
-    return attempt(prepared, fault, str(moment), inject)
+    return Attempt(prepared, fault, str(moment), inject)
 
 
-def at_writes(prepared: Prepared, times: int, seed: int) -> Iterable[Trial]:
+def at_writes(prepared: Prepared, times: int, seed: int) -> Iterable[Attempt]:
     """Kill as many runs, each before another write."""
     writes = [one for one in prepared.moments if one.boundary == WRITE]
     for moment in random.Random(seed).sample(writes, times):
         yield at_moment(prepared, moment)
 
 
-def at_times(prepared: Prepared, times: int, seed: int) -> Iterable[Trial]:
+def at_times(prepared: Prepared, times: int, seed: int) -> Iterable[Attempt]:
     """Kill as many runs from outside, each after another share of the time that an undisturbed one takes."""
     drawn = random.Random(seed)
     for _ in range(times):
@@ -52,10 +52,10 @@ def at_times(prepared: Prepared, times: int, seed: int) -> Iterable[Trial]:
             ended = run.end()
             return [] if ended.killed or ended.code == 0 else [f"ended with {ended.code}: {ended.err[-300:]}"]
 
-        yield attempt(prepared, AT_TIME, f"after {seconds:.2f} s", inject)
+        yield Attempt(prepared, AT_TIME, f"after {seconds:.2f} s", inject)
 
 
-def again_and_again(prepared: Prepared, times: int, seed: int) -> Iterable[Trial]:
+def again_and_again(prepared: Prepared, times: int, seed: int) -> Iterable[Attempt]:
     """Kill as many runs, and the two that were to put each right as well."""
     drawn = random.Random(seed)
     writes = [one for one in prepared.moments if one.boundary == WRITE]
@@ -70,7 +70,7 @@ def again_and_again(prepared: Prepared, times: int, seed: int) -> Iterable[Trial
                 wrong += [] if ended.killed or ended.code == 0 else [f"ended with {ended.code}: {ended.err[-300:]}"]
             return wrong
 
-        yield attempt(prepared, TWICE, ", ".join(str(one) for one in moments), inject)
+        yield Attempt(prepared, TWICE, ", ".join(str(one) for one in moments), inject)
 
 
 def _killed(prepared: Prepared, moment: Moment) -> list[str]:

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -58,7 +58,7 @@ class Moment:
         return f"{self.when} {self.boundary}{times}"
 
 
-def watch(told: Callable[[Moment], None]) -> None:
+def watch(told: Callable[[Moment], None], targets: Sequence[str] = BOUNDARIES) -> None:
     """Tell of every boundary that this process passes from now on. There is no way back: the process is a child."""
     passed: Counter[str] = Counter()
 
@@ -67,7 +67,7 @@ def watch(told: Callable[[Moment], None]) -> None:
             passed[boundary] += 1
         told(Moment(boundary, passed[boundary], when))
 
-    for target in BOUNDARIES:
+    for target in targets:
         _wrap(target, tell)
 
 

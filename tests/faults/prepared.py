@@ -55,6 +55,11 @@ class Prepared:
         """The folder with the files of all versions."""
         return self.place / "mlflow" / "artifacts"
 
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL that reads MLflow's database and never waits for long."""
+        return f"sqlite:///file:{self.place}/mlflow/mlflow.db?mode=ro&timeout=0.2&uri=true"
+
     def put_back(self) -> None:
         """Make the project what it was before the second batch was read."""
         for one in self.place.iterdir() if self.place.exists() else []:  # the place may be a mount

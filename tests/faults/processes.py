@@ -86,6 +86,11 @@ def nothing() -> None:
     """Let nothing go wrong."""
 
 
+def modules() -> set[str]:
+    """Return the names of all modules that are imported."""
+    return set(sys.modules)
+
+
 def call(said: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what a function returns that is called in a warm process; both ends must be picklable."""
     said.mkdir(parents=True, exist_ok=True)

@@ -3,77 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import requests
-
 from tests.faults.deeds import KillAnother
 from tests.faults.disk_full import told_plainly
 from tests.faults.moments import UPLOAD, Moment
 from tests.faults.prepared import Prepared, begun
-from tests.faults.trial import Trial, attempt
-from tests.servers import free_port, until
+from tests.faults.trial import Attempt
+from tests.servers import TrackingServer
 
 GONE = "tracking server killed during an upload"
 BACK = "tracking server killed during an upload, back while the run goes on"
 
 
 @dataclass
-class Server:
-    """`mlflow server` on a SQLite file and a folder, which its clients reach through it alone."""
-
-    folder: Path
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def group(self) -> int:
-        """The process group that it and its workers are."""
-        assert self.process is not None
-        return self.process.pid
-
-    def start(self) -> None:
-        """Return when it answers."""
-        where = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        artifacts = ["--serve-artifacts", "--artifacts-destination", str(self.folder / "artifacts")]
-        command = [sys.executable, "-m", "mlflow", "server", *where, *artifacts, "--port", str(self.port)]
-        with (self.folder.parent.parent / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--workers", "1"], stdout=log, stderr=log, start_new_session=True, cwd=self.folder
-            )
-        until(self._answers, seconds=240, what="an answer of the tracking server")
-
-    def kill(self) -> None:
-        """Kill it and its workers with SIGKILL."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.group, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/health", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
-
-
-@dataclass
 class Served(Prepared):
     """A project whose registry is behind a server, which must not run while the project is put back."""
 
-    server: Server = field(default_factory=lambda: Server(Path()))
+    server: TrackingServer = field(default_factory=lambda: TrackingServer(Path()))
     fresh: bool = True
 
     def put_back(self) -> None:
@@ -89,7 +39,7 @@ class Served(Prepared):
 def served(folder: Path, model: Path, like: Prepared) -> Iterator[Served]:
     """Make a project behind a server, to be compared with one that is not: the same rows come to the same learner."""
     folder.mkdir()
-    server = Server(folder / "shop" / "mlflow")
+    server = TrackingServer(folder / "shop" / "mlflow", log=folder / "server.log")
     project = Served(folder / "shop", folder / "template", folder / "said", like.rows, like.undisturbed, server=server)
     project.seconds = like.seconds
     server.folder.mkdir(parents=True)
@@ -101,7 +51,7 @@ def served(folder: Path, model: Path, like: Prepared) -> Iterator[Served]:
         server.kill()
 
 
-def cut(project: Served, upload: int) -> Trial:
+def cut(project: Served, upload: int) -> Attempt:
     """Kill the server before the nth file goes up; it comes back when the run has given up."""
 
     def inject() -> list[str]:
@@ -111,10 +61,10 @@ def cut(project: Served, upload: int) -> Trial:
         project.server.kill()
         project.server.start()
 
-    return attempt(project, GONE, f"before file {upload}", inject, restart)
+    return Attempt(project, GONE, f"before file {upload}", inject, restart)
 
 
-def cut_and_back(project: Served, upload: int) -> Trial:
+def cut_and_back(project: Served, upload: int) -> Attempt:
     """Kill the server before the nth file goes up; it is started again at once, and the run may still end well."""
 
     def inject() -> list[str]:
@@ -133,7 +83,7 @@ def cut_and_back(project: Served, upload: int) -> Trial:
         restarter.join()
         return [] if ended.code == 0 else told_plainly(ended)
 
-    return attempt(project, BACK, f"before file {upload}", inject)
+    return Attempt(project, BACK, f"before file {upload}", inject)
 
 
 def _killing(project: Served, upload: int) -> KillAnother:

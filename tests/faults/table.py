@@ -14,6 +14,8 @@ CHECKED = {
     "longer": "one line, exit 1",
     "for 3": "the run waits",
     "damaged": "refused by name, with the remedy; the champion stays",
+    "SIGQUIT": "one line, exit 1",
+    "back while it": "one line, or it goes on",
     "during": "one line, or it goes on",
     "cycles": "one works, the others say so; the ledger has no gap",
 }

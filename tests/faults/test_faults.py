@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults import disk_full, kills
+from tests.faults import disk_full, kills, processes
 from tests.faults.deeds import KillItself
 from tests.faults.invariants import broken, unlike
 from tests.faults.moments import BOUNDARIES, UPLOAD, WRITE, Moment
+from tests.faults.results import Results
 from tests.faults.suite import FAULTS, FEW, MANY, Bench
 from tests.faults.table import table
-from tests.faults.trial import Trial
+from tests.faults.trial import Attempt, Trial
 
 AMOUNTS = [pytest.param(FEW, marks=pytest.mark.slow), pytest.param(MANY, marks=pytest.mark.nightly)]
 
@@ -21,7 +22,7 @@ AMOUNTS = [pytest.param(FEW, marks=pytest.mark.slow), pytest.param(MANY, marks=p
 def test_after_a_fault_nothing_is_lost_and_the_next_run_ends_as_if_undisturbed(
     project, tmp_path, tiny_model, kind, amount
 ) -> None:
-    trials = list(FAULTS[kind](Bench(project, tmp_path, tiny_model, amount, seed=0)))
+    trials = [one.made() for one in FAULTS[kind](Bench(project, tmp_path, tiny_model, amount, seed=0))]
     assert trials and not [str(one) for one in trials if one.wrong]
     if kind == "kills":
         assert len(trials) >= (20 if amount is FEW else 100)
@@ -49,6 +50,34 @@ def test_the_checks_see_what_a_kill_leaves_undone(project) -> None:
     assert broken(state, project.rows) == []
     assert any("journals" in one for one in unlike(state, project.undisturbed, project.rows))
     assert any("cycles" in one for one in unlike(state, project.undisturbed, project.rows))
+
+
+def test_the_warm_process_has_imported_what_a_cycle_needs(tmp_path) -> None:
+    """A module that is not there any more would end the imports without a word, and each process would pay for them."""
+    imported = processes.call(tmp_path / "said", processes.modules)
+    assert {"tests.faults.imports", "dvc.repo", "mlflow.pyfunc.model", "cl.unlearn"} <= imported
+
+
+def test_what_is_interrupted_goes_on_where_it_was(tmp_path) -> None:
+    file, made = tmp_path / "results.jsonl", []
+
+    class Told(Attempt):
+        def made(self) -> Trial:
+            made.append(self.where)
+            return Trial(self.fault, self.where, [], 1.0)
+
+    def attempts() -> list[Attempt]:
+        return [Told(None, "SIGKILL", where, list) for where in ("one", "two", "three")]
+
+    for until in (2, 3):
+        results = Results(file)
+        for number, one in enumerate(attempts()[:until]):
+            if not results.has("kills", number, "seed 0"):
+                results.made("kills", number, "seed 0", one)
+        with file.open("a") as broken_off:
+            broken_off.write('{"kind": "kills", "num')
+    assert made == ["one", "two", "three"]
+    assert [one.where for one in Results(file).trials] == made and not Results(file).has("kills", 2, "seed 1")
 
 
 def test_the_table_counts_trials_and_names_those_that_were_not_well() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from tests.faults.alias import watched
 from tests.faults.invariants import broken
 from tests.faults.prepared import Prepared
+from tests.faults.processes import Ended
 
 
 @dataclass(frozen=True)
@@ -24,38 +26,50 @@ class Trial:
         return f"{self.fault}, {self.where}: {told} ({self.recovery:.1f} s)"
 
 
-def attempt(
-    prepared: Prepared,
-    fault: str,
-    where: str,
-    inject: Callable[[], list[str]],
-    mend: Callable[[], None] = lambda: None,
-    *,
-    alike: Callable[[Prepared], list[str]] = lambda prepared: prepared.unlike_undisturbed(),
-    damages: bool = False,
-) -> Trial:
-    """Inject a fault into a fresh copy of the project, check it, run once more, and compare with an undisturbed one.
+@dataclass(frozen=True)
+class Attempt:
+    """A fault that is still to be injected.
 
-    Args:
+    Attributes:
         prepared: the project.
         fault: its line in the table.
         where: which of its kind.
         inject: runs what goes wrong, and returns what was wrong about how it went.
         mend: takes away what a next run cannot be expected to cope with: a full disk has room again.
         alike: returns in what the project differs in the end from an undisturbed one.
+        again: the command that is to put it right.
+        around: what surrounds it all.
         damages: the fault itself is that the champion's files are not whole.
     """
-    prepared.put_back()
-    with watched(prepared.place / "mlflow" / "mlflow.db", prepared.artifacts) as seen:
-        wrong = inject()
-        mend()
-        if damages:
-            seen.clear()
-        wrong += _told(lambda: broken(prepared.state(), prepared.rows))
-        again = prepared.run()
-    if again.code != 0 or "Traceback" in again.err:
-        wrong.append(f"the next run ended with {again.code}: {again.err[-600:]}")
-    return Trial(fault, where, [*wrong, *_told(lambda: alike(prepared)), *seen], again.seconds)
+
+    prepared: Prepared
+    fault: str
+    where: str
+    inject: Callable[[], list[str]]
+    mend: Callable[[], None] = lambda: None
+    alike: Callable[[Prepared], list[str]] = lambda prepared: prepared.unlike_undisturbed()
+    again: Callable[[Prepared], Ended] = lambda prepared: prepared.run()
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
+    damages: bool = False
+
+    def made(self) -> Trial:
+        """Inject it into a fresh copy of the project, check, run once more, and compare with an undisturbed one."""
+        with self.around():
+            return self._made()
+
+    def _made(self) -> Trial:
+        prepared = self.prepared
+        prepared.put_back()
+        with watched(prepared.database, prepared.artifacts) as seen:
+            wrong = self.inject()
+            self.mend()
+            if self.damages:
+                seen.clear()
+            wrong += _told(lambda: broken(prepared.state(), prepared.rows))
+            again = self.again(prepared)
+        if again.code != 0 or "Traceback" in again.err:
+            wrong.append(f"the next run ended with {again.code}: {again.err[-600:]}")
+        return Trial(self.fault, self.where, [*wrong, *_told(lambda: self.alike(prepared)), *seen], again.seconds)
 
 
 def _told(check: Callable[[], list[str]]) -> list[str]:

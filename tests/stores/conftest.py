@@ -1,13 +1,60 @@
-"""A learner as stores get it, and the databases that a ledger may lie in."""
+"""A learner as stores get it, the databases that a ledger may lie in, and an S3 server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cl.config import parse
 from cl.stores.local import write_manifest
+
+SECRET = "s3-s3cret-access-key"
+
+
+@dataclass(frozen=True)
+class S3:
+    """An S3 server with one bucket."""
+
+    url: str
+    bucket: str = "rows"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a process to it."""
+        return {
+            "AWS_ACCESS_KEY_ID": "me",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.url,
+        }
+
+    def client(self) -> Any:
+        import boto3
+
+        keys = {"aws_access_key_id": "me", "aws_secret_access_key": SECRET}
+        return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **keys)
+
+    def keys(self) -> set[str]:
+        """Return the names of all that is in the bucket."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return {one["Key"] for page in pages for one in page.get("Contents", [])}
+
+
+@pytest.fixture
+def s3() -> Iterator[S3]:
+    server = pytest.importorskip("moto.server", reason="no S3 server here: pip install 'moto[s3]'")
+    pytest.importorskip("boto3")
+    started = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    started.start()
+    host, port = started.get_host_and_port()
+    made = S3(f"http://{host}:{port}")
+    made.client().create_bucket(Bucket=made.bucket)
+    yield made
+    started.stop()
 
 
 @pytest.fixture(scope="module")

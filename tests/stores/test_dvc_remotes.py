@@ -17,9 +17,9 @@ from cl.stores.connect import Stores, connect
 from cl.stores.dvc import mark_pending
 from cl.stores.local import Project
 from tests.servers import free_port, until
+from tests.stores.conftest import SECRET
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-SECRET = "s3-s3cret-access-key"
 
 
 def opened(folder: Path, remote: str) -> Stores:
@@ -44,23 +44,11 @@ def assert_another_machine_gets_it(tmp_path: Path, remote: str, first: Stores, p
 
 
 @pytest.fixture
-def bucket(monkeypatch) -> Iterator[str]:
+def bucket(s3, monkeypatch) -> str:
     pytest.importorskip("dvc_s3", reason="DVC reaches S3 with a package of its own: pip install 'perennial[s3]'")
-    server = pytest.importorskip("moto.server", reason="no S3 server here: pip install 'moto[s3]'")
-    boto3 = pytest.importorskip("boto3")
-    started = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "me",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
+    for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="rows")
-    yield "s3://rows/shop"
-    started.stop()
+    return f"s3://{s3.bucket}/shop"
 
 
 def test_a_bucket_keeps_the_data_and_its_keys_stay_in_the_environment(bucket, tmp_path) -> None:
