@@ -100,7 +100,7 @@ def promote_by_hand(
         RefusedError: it failed its gates; or its smoke test has failed or not ended, which no reason makes up for.
         ConflictError: its gates compared it with a champion that does not serve any more.
     """
-    _check_reason(why)
+    check_reason(why)
     model, versions = registry.model, registry.versions()
     entries = ledger.entries(model)
     info = _known(versions, version, model)
@@ -132,7 +132,7 @@ def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> L
     Raises:
         InputError: there is none, or a reason is missing.
     """
-    _check_reason(why)
+    check_reason(why)
     entries = ledger.entries(registry.model)
     if standing.holder(entries, alias) is None:
         raise InputError(f"'{registry.model}' has no {alias} to withdraw")
@@ -167,7 +167,12 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     return move(registry, ledger, "rollback", expected=champion, to=wanted, why=why, seen=entries, digest=digest)
 
 
-def _check_reason(why: str) -> None:
+def check_reason(why: str) -> None:
+    """Refuse a move by hand that says nothing of why.
+
+    Raises:
+        InputError: there is no reason.
+    """
     if not why.strip():
         raise InputError("a move by hand needs a reason: --why TEXT; it is kept in the ledger")
 

@@ -12,7 +12,7 @@ from cl import standing
 from cl.answer import answer
 from cl.commands.opening import Opened, opened
 from cl.errors import InputError, PerennialError
-from cl.promote import promote_by_hand, rollback, withdraw
+from cl.promote import check_reason, promote_by_hand, rollback, withdraw
 from cl.records import Alias, LedgerEntry
 from cl.repair import held
 from cl.smoke import smoke_again
@@ -38,13 +38,15 @@ def promote_version(
     """Make a version champion, canary or shadow by hand and return the ledger's entry.
 
     Raises:
-        InputError: there is no such version, it is that already, it was withdrawn, or the share is of no use.
+        InputError: there is no such version, it is that already, it was withdrawn, a reason is missing,
+            or the share is of no use.
         RefusedError: it failed its gates; or despite them, it does not load and answer.
         ConflictError: it was compared with another champion.
         BusyError: a cycle is running.
     """
     if alias == "champion" and share is not None:
         raise InputError("--share is for a canary or a shadow; a champion gets all requests")
+    check_reason(why)
     with _opened(folder) as at:
         if despite_gates:
             smoke_again(at.config, at.stores, version)

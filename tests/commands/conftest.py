@@ -100,7 +100,7 @@ def clock(patch: pytest.MonkeyPatch, moment: datetime) -> None:
 
 @pytest.fixture(scope="session")
 def five_versions(tmp_path_factory) -> Path:
-    project = scaffold(tmp_path_factory.mktemp("five") / "shop", "name: shop\n")
+    project = scaffold(tmp_path_factory.mktemp("five") / "shop", "name: shop\nevaluation: {smoke_rows: 0}\n")
     stores = connect(project, configuration.load(project.config))
     stores.registry.initialise()
     client = stores.registry._client
