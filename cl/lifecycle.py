@@ -263,7 +263,7 @@ def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
     if (known := journal.read("check", Numbered)) is not None:
         return known.number
     made = [one.drift for one in past if one.drift.level is not None]
-    number = stores.next_check(max([len(made), *(one.check or 0 for one in made)]))
+    number = stores.next_check(max([len(made), *(one.check or 0 for one in made)]), journal.folder.name)
     journal.write("check", Numbered(number=number))
     return number
 
