@@ -262,7 +262,7 @@ def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
     """
     if (known := journal.read("check", Numbered)) is not None:
         return known.number
-    number = stores.next_check(checks_made(past))
+    number = stores.next_check(checks_made(past), journal.folder.name)
     journal.write("check", Numbered(number=number))
     return number
 

@@ -75,7 +75,7 @@ def _look(config: Config, stores: Stores, past: list[TrafficLook], until: str) -
     from cl.training.snapshot import unlabelled
     from cl.training.version import load_history, load_reference
 
-    check = stores.next_check(checks_made(stores.registry.cycles()))
+    check = stores.next_check(checks_made(stores.registry.cycles()), f"traffic since {since}")
     bounds = config.drift.model_copy(update={"detectors": config.drift.traffic.detectors, "report": "off"})
     drift = compare(
         config.model_copy(update={"drift": bounds}),

@@ -92,6 +92,10 @@ class PrefectServer:
             return False
 
 
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""What MLflow's server can run beside itself starts five more processes, which a small machine waits for."""
+
+
 @dataclass
 class TrackingServer:
     """`mlflow server` on a SQLite file, which its clients reach the files of versions through.
@@ -132,7 +136,7 @@ class TrackingServer:
                 stderr=log,
                 start_new_session=True,
                 cwd=self.folder,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **NO_JOBS, **self.environment},
             )
         until(self._answers, seconds=240, what="an answer of the tracking server")
 

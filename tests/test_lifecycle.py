@@ -11,8 +11,9 @@ from cl.answer import answer
 from cl.config import load
 from cl.errors import ConfigError, ConflictError
 from cl.lifecycle import learn
-from cl.records import Cycle
+from cl.records import Cycle, Record
 from cl.stores.connect import connect
+from cl.stores.journal import Journal
 from cl.stores.local import Project
 from cl.watch import watch
 from tests.conftest import made_sentences, tiny_project
@@ -114,6 +115,30 @@ def test_no_two_checks_spend_the_same_share_of_alpha_nor_does_a_look_that_is_res
     checks = [*(look.drift for look in looks), beside_another.drift, again.drift]
     assert [one.check for one in checks] == [1, 2, 3, 4]
     assert all(later.level < earlier.level for earlier, later in pairwise(checks))
+
+
+def test_a_look_that_is_killed_before_it_has_noted_its_number_is_given_that_again(shop, monkeypatch) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(journal: Journal, name: str, record: Record) -> None:
+        if name == "check":
+            raise KilledError
+        write(journal, name, record)
+
+    arrives(shop, "one", ["loan", "fee"], 60, seed=1)
+    learn(shop)
+    arrives(shop, "two", ["loan", "box"], 60, seed=2)
+    write = Journal.write
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", killed)
+        with pytest.raises(KilledError):
+            watch(shop)
+    (seen,) = watch(shop)
+    assert seen.drift.check == 1
+    (shop.work / "checks.json").write_text("7")  # as older versions have it
+    arrives(shop, "three", ["loan", "fee"], 60, seed=3)
+    assert [one.drift.check for one in watch(shop)] == [1, 8]
 
 
 def test_a_control_arm_is_trained_beside_an_update_and_shown_and_only_the_challenger_is_registered(

@@ -59,15 +59,20 @@ class Stores:
         """Note that an experience's cycle has ended, so that a look for new ones needs no registry."""
         write_text(self._finished_file, json.dumps(sorted({*self.finished(), experience})))
 
-    def next_check(self, made: int) -> int:
-        """Return the number of a drift check that is about to be made; no number is given twice.
+    def next_check(self, made: int, cycle: str) -> int:
+        """Return the number of a drift check that is about to be made; no two cycles are given the same.
 
         Args:
             made: how many checks the registry knows of; this machine may know of more, whose cycles never ended.
+            cycle: whose check it is; killed before it had noted its number, it is given that again.
         """
         file = self.project.work / "checks.json"
-        number = 1 + max(made, json.loads(file.read_text(encoding="utf-8")) if file.exists() else 0)
-        write_text(file, json.dumps(number))
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else 0
+        last, holder = (kept, None) if isinstance(kept, int) else kept  # the number alone is of an older version
+        if holder == cycle and last > made:
+            return last
+        number = 1 + max(made, last)
+        write_text(file, json.dumps([number, cycle]))
         return number
 
 
