@@ -77,7 +77,7 @@ async def work(number: int, host: str, port: int, requests: list[bytes], until: 
         at += 1
 
 
-def requests_for(url: str, texts: list[str]) -> list[bytes]:
+def requests_for(url: str, texts: list[str], token: str | None) -> list[bytes]:
     """Return each text as a request: in the form of /predict, or of MLflow's /invocations."""
     parts = urlsplit(url)
     made = []
@@ -85,16 +85,19 @@ def requests_for(url: str, texts: list[str]) -> list[bytes]:
         table = {"dataframe_split": {"columns": ["text"], "data": [[text]]}}
         body = json.dumps({"text": text} if parts.path.endswith("predict") else table).encode()
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        head += f"Authorization: Bearer {token}\r\n" if token else ""
         made.append(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     return made
 
 
-async def load(url: str, texts: list[str], clients: int, seconds: float) -> list[tuple[float, float, int, str]]:
+async def load(
+    url: str, texts: list[str], clients: int, seconds: float, token: str | None
+) -> list[tuple[float, float, int, str]]:
     """Return one entry for each request that was sent."""
     parts, answers = urlsplit(url), []
     until = time.time() + seconds
     every = (
-        work(one, parts.hostname or "127.0.0.1", parts.port or 80, requests_for(url, texts), until, answers)
+        work(one, parts.hostname or "127.0.0.1", parts.port or 80, requests_for(url, texts, token), until, answers)
         for one in range(clients)
     )
     await asyncio.gather(*every)
@@ -122,10 +125,12 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True, help="a JSON list")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--token")
     parser.add_argument("--answers", type=Path)
     given = parser.parse_args()
     assert urlsplit(given.url).hostname in ("127.0.0.1", "localhost"), "only a server of this machine is loaded"
-    answers = asyncio.run(load(given.url, json.loads(given.texts.read_text()), given.clients, given.seconds))
+    texts = json.loads(given.texts.read_text())
+    answers = asyncio.run(load(given.url, texts, given.clients, given.seconds, given.token))
     if given.answers:
         given.answers.write_text("".join(f"{a:.6f} {b:.6f} {status} {version}\n" for a, b, status, version in answers))
     print(json.dumps(summary(answers)))

@@ -18,6 +18,7 @@ def _whole(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_whole)]
 Token = Annotated[Text, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
+Sentence = Annotated[list[Token], Field(min_length=1)]
 Label = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
 
 
@@ -37,7 +38,7 @@ class PredictRequest(BaseModel):
 
     text: Text | None = Field(None, description="One text")
     texts: list[Text] | None = Field(None, min_length=1, description="Several texts")
-    tokens: list[list[Token]] | None = Field(None, min_length=1, description="Sentences, each a list of tokens")
+    tokens: list[Sentence] | None = Field(None, min_length=1, description="Sentences, each a list of tokens")
     top_k: int | None = Field(None, ge=1, le=1000, description="So many labels with their probabilities, best first")
     probabilities: bool = Field(False, description="The probabilities of all labels")
     key: Text | None = Field(

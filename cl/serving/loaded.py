@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from cl.errors import StoreError
+from cl.serving.number_format import ServedPrecision, in_precision
 from cl.serving.scope import Scope, scope_of
 from cl.tasks import Encoded
 from cl.tasks.text_classification import mean_pool
@@ -19,7 +20,6 @@ from cl.training.closed_head import ClosedHead
 from cl.training.features import reader
 from cl.training.inference import BATCH_SIZE
 from cl.training.learner import Learner, load_learner
-from cl.training.precision import Precision, native_bfloat16
 
 WARM_WORDS = (1, 12, 400)
 """Words of the texts that a version is warmed with: the kernels choose their plan by shape, at the first call."""
@@ -88,20 +88,21 @@ class _Read:
     embeddings: np.ndarray
 
 
-def load(version: str, folder: Path, precision: Precision) -> Loaded:
+def load(version: str, folder: Path, precision: ServedPrecision) -> Loaded:
     """Read a checked version and ask it a few texts, so that the first request is as fast as the next.
 
-    Heads that were solved for read the encoder in float32, whatever the precision.
+    What a tuning has added is folded into the weights where that can be. Heads that were solved for read the encoder in
+    float32, whatever the precision.
 
     Raises:
         StoreError: what it answers is no probability.
     """
     learner = load_learner(folder)
+    learner = replace(learner, encoder=learner.tuning.merge(learner.encoder) or learner.encoder)
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
-    wanted = precision == "bfloat16" or (precision == "auto" and native_bfloat16(learner.device))
-    if wanted and not learner.is_closed:
-        learner.encoder.to(torch.bfloat16)  # type: ignore[arg-type]
+    if not learner.is_closed:
+        in_precision(learner, precision)
     loaded = Loaded(version, learner, scope_of(folder))
     _warm(loaded)
     return loaded

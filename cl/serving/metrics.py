@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -17,7 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._own = own = CollectorRegistry()
-        self._held: set[tuple[str, str]] = set()
+        self._held: set[tuple[Gauge, tuple[str, ...]]] = set()
         self.requests = Counter("cl_requests", "Requests by route and status", ["route", "status"], registry=own)
         self.seconds = Histogram(
             "cl_request_seconds", "From the request to its answer", ["route"], buckets=SECONDS, registry=own
@@ -34,7 +37,9 @@ class Metrics:
             "cl_version_role", "1 for the version that has a role", ["role", "version"], registry=own,
             multiprocess_mode="livemax",
         )  # fmt: skip
-        self.swaps = Gauge("cl_champion_swaps", "Times that another champion took over", registry=own)
+        self.swaps = Gauge(
+            "cl_champion_swaps", "Times that another champion took over", registry=own, multiprocess_mode="livemax"
+        )
         self.load_failures = Gauge(
             "cl_versions_not_loaded", "Versions with a role that cannot be loaded", registry=own,
             multiprocess_mode="livemax",
@@ -42,15 +47,19 @@ class Metrics:
         self.registry_up = Gauge(
             "cl_registry_up", "Whether the registry answered last time", registry=own, multiprocess_mode="livemin"
         )
-        self.given_up = Gauge("cl_canary_given_up", "1 where a canary is asked no more", ["version"], registry=own)
+        self.given_up = Gauge(
+            "cl_canary_given_up", "1 where a canary is asked no more", ["version"], registry=own,
+            multiprocess_mode="livemax",
+        )  # fmt: skip
 
-    def hold(self, roles: dict[str, str]) -> None:
-        """Say which version has each role; one that had one before is told as 0, for workers' files forget nothing."""
-        now = set(roles.items())
-        for gone in self._held - now:
-            self.role.labels(*gone).set(0)
-        for pair in now:
-            self.role.labels(*pair).set(1)
+    def hold(self, roles: dict[str, str], given_up: Iterable[str]) -> None:
+        """Say which version has each role, and which canaries are asked no more.
+
+        What held before and does not now is told as 0, for the workers' files forget nothing.
+        """
+        now = {(self.role, pair) for pair in roles.items()} | {(self.given_up, (version,)) for version in given_up}
+        for gauge, labels in self._held | now:
+            gauge.labels(*labels).set((gauge, labels) in now)
         self._held |= now
 
     def text(self) -> bytes:
@@ -58,7 +67,20 @@ class Metrics:
         if SHARED in os.environ:
             from prometheus_client.multiprocess import MultiProcessCollector
 
+            _forget_the_dead(Path(os.environ[SHARED]))
             every = CollectorRegistry()
             MultiProcessCollector(every)
             return generate_latest(every)
         return generate_latest(self._own)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Leave out what a worker that died had said of itself; what it had counted stays counted."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with contextlib.suppress(FileNotFoundError):  # another worker did the same
+                mark_process_dead(pid, str(folder))

@@ -145,13 +145,11 @@ class Service:
     def _gauge(self) -> None:
         metrics, roles = self.metrics, self.follower.roles
         named = {"champion": roles.champion, "canary": roles.canary, "shadow": roles.shadow}
-        metrics.hold({role: one.version for role, one in named.items() if one is not None})
+        metrics.hold({role: one.version for role, one in named.items() if one is not None}, self.given_up.reasons())
         metrics.swaps.set(self.follower.swaps)
         metrics.load_failures.set(len(self.follower.failed))
         metrics.registry_up.set(bool(self.follower.reachable))
         metrics.waiting.set(self.batcher.waiting)
-        for version in self.given_up.reasons():
-            metrics.given_up.labels(version).set(1)
 
 
 def _told(version: str) -> str:

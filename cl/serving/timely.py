@@ -11,6 +11,8 @@ from cl.serving.witness import Witness
 
 STEP = 0.005
 """Seconds between two looks at what the follower has loaded."""
+AGAIN = 0.2
+"""Seconds of waiting after which the registry is asked again: the champion may have moved once more."""
 
 
 class Timely:
@@ -30,25 +32,25 @@ class Timely:
             version: has answered a batch, or is about to.
             asked: when the last question of that batch came, in monotonic seconds.
         """
-        if self._witness.saw(version, asked) or not await self._witness.look_after(asked):
-            return math.inf
-        if self._witness.saw(version, asked):
-            return math.inf
-        now = self._witness.champion
-        if now is None or now == self._late or not await self._reached(now):
-            return math.inf
-        return self._witness.last_seen(version)
+        deadline, moment = time.monotonic() + self._witness.seconds, asked
+        while not self._witness.saw(version, asked) and await self._witness.look_after(moment):
+            now = self._witness.champion
+            if now == version or now is None or now == self._late or now in self._follower.failed:
+                break
+            self._follower.wake()
+            if await self._taken_over(version, now, min(deadline, time.monotonic() + AGAIN)):
+                self._late = None
+                return self._witness.last_seen(version)
+            moment = time.monotonic()
+            if moment >= deadline:
+                self._late = now
+                break
+        return math.inf
 
-    async def _reached(self, version: str) -> bool:
-        """Return when a version has taken over; False where it cannot be loaded, or not in time."""
-        self._follower.wake()
-        deadline = time.monotonic() + self._witness.seconds
-        while (champion := self._follower.roles.champion) is None or champion.version != version:
-            if version in self._follower.failed:
-                return False
-            if time.monotonic() > deadline or self._witness.champion != version:
-                self._late = version
+    async def _taken_over(self, before: str, version: str, until: float) -> bool:
+        """Return when another version than before answers; False where none does in time, or it cannot be loaded."""
+        while (champion := self._follower.roles.champion) is None or champion.version == before:
+            if version in self._follower.failed or time.monotonic() > until:
                 return False
             await asyncio.sleep(STEP)
-        self._late = None
         return True

@@ -68,8 +68,10 @@ class Serve(Section):
         description="Processes that share the port, each with models of its own; null: one a processor, four at most",
     )
     threads: int | None = Field(None, ge=1, description="Threads of a worker's inference; null: its share of the cores")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 where the machine computes it natively; solved heads read float32"
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="auto: bfloat16 where the machine computes it natively; int8: linear layers on a CPU; "
+        "solved heads read float32",
     )
     poll_seconds: float = Field(1.0, gt=0, description="Time between two looks at the registry's aliases")
     confirm_seconds: float = Field(

@@ -33,10 +33,14 @@ class TokenClassification(Task):
     def encode(
         self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
     ) -> list[Encoded]:
-        """Tokenise pre-split sentences and put each word's tag on its first piece."""
+        """Tokenise pre-split sentences and put each word's tag on its first piece.
+
+        A word of which the tokenizer leaves nothing (a zero-width space) is read as the unknown word, so that each
+        word keeps its place.
+        """
         if rows.empty:
             return []
-        sentences = [list(tokens) for tokens in rows["tokens"]]
+        sentences = _readable([list(tokens) for tokens in rows["tokens"]], tokenizer)
         coded = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=max_length)
         place = {label: index for index, label in enumerate(labels)}
         wanted = rows["tags"] if "tags" in rows else [None] * len(rows)
@@ -121,6 +125,16 @@ def spans(tags: list[str]) -> set[tuple[str, int, int]]:
 def _entities(sentences: Iterable[list[str]]) -> set[tuple[int, str, int, int]]:
     """Return the entities of all sentences, each with the number of its sentence before it."""
     return {(at, *span) for at, tags in enumerate(sentences) for span in spans(tags)}
+
+
+def _readable(sentences: list[list[str]], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
+    words = sorted({word for sentence in sentences for word in sentence})
+    pieces = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    lost = {word for word, ids in zip(words, pieces, strict=True) if not ids}
+    if not lost:
+        return sentences
+    unknown = tokenizer.unk_token or tokenizer.eos_token
+    return [[unknown if word in lost else word for word in sentence] for sentence in sentences]
 
 
 def _align(ids: list[int], word_ids: list[int | None], tags: Any, place: dict[str, int]) -> Encoded:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -65,19 +67,22 @@ class Server:
     shop: Shop
     port: int
     process: subprocess.Popen[str]
+    trusted: ssl.SSLContext | None = None
+    """Whose certificates are believed; None: it speaks plain HTTP."""
     young: dict[str, httpx.Response] = field(default_factory=dict)
     """What it answered before there was a champion, by path."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.trusted else 'http'}://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {TOKEN}", **options.pop("headers", {})}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, verify=self.trusted or True, **options)
 
     def ready(self) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/readyz", timeout=30).json()
+        with self.client() as client:
+            return client.get("/readyz").json()
 
     def champion_is(self, version: str) -> None:
         """Return when a version answers."""
@@ -85,7 +90,8 @@ class Server:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+            with self.client() as client:
+                return client.get("/healthz", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -94,7 +100,7 @@ class Server:
 
 
 @contextmanager
-def serving(shop: Shop, *options: str) -> Iterator[Server]:
+def serving(shop: Shop, *options: str, trusted: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Run a server; it is alive when this returns, and ready once it has a champion."""
     port = free_port()
     command = [sys.executable, "-m", "cl.cli", "serve", "-p", str(shop.project.root), "--port", str(port), *options]
@@ -102,7 +108,7 @@ def serving(shop: Shop, *options: str) -> Iterator[Server]:
     shop.project.work.mkdir(exist_ok=True)
     with (shop.project.work / f"serve-{port}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=environment)
-    server = Server(shop, port, process)
+    server = Server(shop, port, process, trusted)
     try:
         until(lambda: server.answers() or process.poll() is not None, seconds=120, what="a server that lives")
         assert process.poll() is None, server.log()
@@ -113,25 +119,40 @@ def serving(shop: Shop, *options: str) -> Iterator[Server]:
             process.wait(60)
 
 
-def made_shop(folder: Path, tiny_model: Path, **changes: Any) -> Shop:
-    """Make a project with four registered versions, their heads drawn at random, and no champion."""
+def spoken(seed: int) -> pd.DataFrame:
+    """Make rows of texts and labels."""
+    return made_sentences(LABELS, 60, seed=seed)
+
+
+def made_shop(
+    folder: Path,
+    tiny_model: Path,
+    *,
+    rows: Callable[[int], pd.DataFrame] = spoken,
+    versions: tuple[int, ...] = (1, 2, 3, 4),
+    **changes: Any,
+) -> Shop:
+    """Make a project with registered versions, their heads drawn at random, and no champion.
+
+    ``rows`` makes those of the reference, whose labels are the versions'; it is given a seed.
+    """
     project = tiny_project(folder, tiny_model, **changes)
     config = configuration.load(project.config)
     shop = Shop(project, connect(project, config))
     registry = shop.stores.registry
     registry.initialise()
-    for number in (1, 2, 3, 4):
+    for number in versions:
         version = folder / "versions" / str(number)
         version.mkdir(parents=True)
-        learner = grown(new_learner(config), LABELS, seed=1 if number < 3 else number)
+        learner, reference = new_learner(config), rows(number)
+        learner = grown(learner, learner.task.labels(reference), seed=1 if number < 3 else number)
         with torch.no_grad():
             for parameter in learner.head.parameters():
                 parameter.mul_(40)  # so that labels differ by text, and a confidence is not a third
                 if number == 2:  # it never says what version 1 says
                     parameter.copy_(parameter.roll(1, 0))
         save_learner(learner, version)
-        rows = made_sentences(LABELS, 60, seed=number)
-        save_reference(snapshot(load_learner(version), rows), version)
+        save_reference(snapshot(load_learner(version), reference), version)
         save_history(History(learnt=["0001-a"], config=config.model_dump(mode="json", by_alias=True)), version)
         write_manifest(version)
         run = registry.start_run(f"cycle-{number}", f"run-{number}", {})

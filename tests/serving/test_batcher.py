@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,12 +21,16 @@ from cl.tasks import Encoded
 
 @dataclass(eq=False)
 class Counting:
-    """Stands where `Loaded` does: an answer is the text itself, and a text may be poison."""
+    """Stands where `Loaded` does: an answer is the text itself, and a text may be poison.
+
+    With ``held`` its first batch takes until a test lets it go, so that what happens meanwhile is in no race with it.
+    """
 
     version: str
     poison: str | None = None
     seconds: float = 0.0
     batches: list[list[str]] = field(default_factory=list)
+    held: threading.Event | None = None
 
     def encode(self, values: list[str]) -> list[Encoded]:
         return [Encoded([1] * len(value), [-100], [0]) for value in values]
@@ -33,6 +38,8 @@ class Counting:
     def answer(self, values: list[str], encoded: list[Encoded]) -> list[Answer]:
         self.batches.append(values)
         time.sleep(self.seconds)
+        if self.held is not None:
+            assert self.held.wait(60)
         if self.poison in values:
             raise RuntimeError("poison")
         return [Answer(value, 1.0, np.ones((1, 1)), None) for value in values]
@@ -51,20 +58,34 @@ def run(roles: Roles, ask: Any, **settings: Any) -> Any:
     return asyncio.run(main())
 
 
+async def begun(champion: Counting) -> None:
+    """Return when its first batch is computed."""
+    while not champion.batches:
+        await asyncio.sleep(0.001)
+
+
+async def let_go(champion: Counting) -> None:
+    """Let the batches end, once what was asked until now waits."""
+    await asyncio.sleep(0)
+    assert champion.held is not None
+    champion.held.set()
+
+
 def values(computed: Computed) -> list[str]:
     return [answer.value for answer in computed.answers]
 
 
 def test_requests_that_come_while_a_batch_is_computed_go_together_by_length() -> None:
-    champion = Counting("1", seconds=0.05)
+    champion = Counting("1", held=threading.Event())
     texts = [["a" * 5], ["b" * 6], ["c" * 300], ["d" * 5], ["e" * 310]]
 
     async def ask(batcher: Batcher) -> list[Computed]:
         first = asyncio.ensure_future(batcher.answer(["first"], "champion"))
-        await asyncio.sleep(0.02)
-        rest = await asyncio.gather(*(batcher.answer(text, "champion") for text in texts))
+        await begun(champion)
+        rest = [asyncio.ensure_future(batcher.answer(text, "champion")) for text in texts]
+        await let_go(champion)
         await first
-        return rest
+        return list(await asyncio.gather(*rest))
 
     assert [values(one) for one in run(Roles(champion), ask, milliseconds=10_000)] == texts
     assert [sorted(batch) for batch in champion.batches] == [
@@ -94,16 +115,18 @@ def test_what_a_canary_cannot_answer_the_champion_does() -> None:
 
 
 def test_one_request_is_answered_by_one_version_though_the_champion_changes_meanwhile() -> None:
-    before, after = Counting("1", seconds=0.03), Counting("2")
+    before, after = Counting("1", held=threading.Event()), Counting("2")
     reached = [Roles(before)]
 
     async def ask() -> tuple[Computed, Computed]:
         batcher = Batcher(lambda: reached[0], Batching(rows=2), lambda rows: None)
         work = asyncio.ensure_future(batcher.run())
         long = asyncio.ensure_future(batcher.answer(list("abcdef"), "champion"))
-        await asyncio.sleep(0.02)
+        await begun(before)
         reached[0] = Roles(after)
-        short = await batcher.answer(["z"], "champion")
+        last = asyncio.ensure_future(batcher.answer(["z"], "champion"))
+        await let_go(before)
+        short = await last
         whole = await long
         work.cancel()
         batcher.close()
@@ -115,16 +138,19 @@ def test_one_request_is_answered_by_one_version_though_the_champion_changes_mean
 
 
 def test_a_request_with_one_text_does_not_wait_for_all_texts_of_another() -> None:
-    champion = Counting("1", seconds=0.02)
+    champion = Counting("1", held=threading.Event())
 
-    async def ask(batcher: Batcher) -> tuple[bool, Computed]:
-        long = asyncio.ensure_future(batcher.answer(["long"] * 60, "champion"))
-        await asyncio.sleep(0.01)
-        await batcher.answer(["short"], "champion")
-        return long.done(), await long
+    async def ask(batcher: Batcher) -> Computed:
+        long = asyncio.ensure_future(batcher.answer(["long"] * 1_000, "champion"))
+        await begun(champion)
+        short = asyncio.ensure_future(batcher.answer(["short"], "champion"))
+        await let_go(champion)
+        await short
+        return await long
 
-    done, whole = run(Roles(champion), ask, rows=4)
-    assert not done and values(whole) == ["long"] * 60
+    assert values(run(Roles(champion), ask, rows=4, queue_rows=2_000)) == ["long"] * 1_000
+    answered = next(at for at, batch in enumerate(champion.batches) if "short" in batch)
+    assert answered < len(champion.batches) - 1
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:

@@ -111,6 +111,33 @@ def test_when_the_champion_has_moved_the_next_one_is_waited_for_and_answers_what
     assert loads.roles.champion.version == "2" and loads.woken == 1
 
 
+def test_a_champion_that_moves_on_while_it_is_waited_for_keeps_nobody_waiting() -> None:
+    registered, loads = Registered(champion="2"), Loads(then=takes_over("3"))
+
+    async def ask(timely: Timely) -> float:
+        began = time.monotonic()
+        assert await timely.until("1", began) < began
+        return time.monotonic() - began
+
+    assert asked(registered, loads, ask, seconds=20) < 10
+
+
+def test_a_champion_that_comes_back_while_the_next_is_waited_for_answers() -> None:
+    registered, loads = Registered(champion="2"), Loads()
+
+    def back(loads: Loads) -> None:
+        registered.champion = "1"
+
+    loads.then = back
+
+    async def ask(timely: Timely) -> float:
+        began = time.monotonic()
+        assert await timely.until("1", began) == math.inf and timely._witness.saw("1", began)
+        return time.monotonic() - began
+
+    assert asked(registered, loads, ask, seconds=20) < 10
+
+
 def fails(loads: Loads) -> None:
     loads.failed["2"] = "damaged"
 

@@ -46,6 +46,20 @@ def test_the_tag_sits_on_the_first_piece_of_each_word(tiny_model) -> None:
     assert one.anchors == [1, 2, 3, 5, 6]
 
 
+def test_a_word_of_which_the_tokenizer_leaves_nothing_keeps_its_place(tiny_model) -> None:
+    tokenizer = load_tokenizer(str(tiny_model))
+    rows = pd.DataFrame(
+        {"tokens": [["\u200b", "anna", "\u200d", "visited", "paris"]], "tags": [["O", "B-PER", "I-PER", "O", "B-LOC"]]}
+    )
+    labels = TASK.labels(rows)
+    (one,) = TASK.encode(rows, tokenizer, labels, max_length=32)
+    pieces = tokenizer.convert_ids_to_tokens(one.input_ids)
+    assert pieces == ["[CLS]", "[UNK]", "anna", "[UNK]", "visited", "paris", "[SEP]"]
+    assert one.anchors == [1, 2, 3, 4, 5]
+    certain = np.eye(len(labels))[[max(target, 0) for target in one.targets]]
+    assert TASK.decode(certain, one, 5, labels).value == rows["tags"][0]
+
+
 def test_words_beyond_the_length_are_tagged_outside() -> None:
     probabilities = np.array([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1]])
     found = TASK.decode(probabilities, Encoded([0, 1, 2], [], [1]), 3, ["O", "B-PER"])

@@ -1,0 +1,114 @@
+"""What a version answers, in each number format, and that nothing of it stays when it has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cl.serving.batcher import Batcher
+from cl.serving.follower import Follower
+from cl.serving.given_up import GivenUp
+from cl.serving.loaded import Loaded, load
+from cl.settings.serve import Batching
+from cl.training.learner import freeze, grown, new_learner, save_learner
+from tests.conftest import made_sentences
+
+LABELS = ["card", "fee", "loan"]
+TEXTS = made_sentences(LABELS, 30, seed=5)["text"].tolist()
+
+
+@pytest.fixture
+def saved(tiny_config, tiny_model, tmp_path):
+    """Saves a learner whose head tells texts apart; keyword arguments are the model's settings."""
+
+    def make(**model: object) -> Path:
+        learner = new_learner(tiny_config(model={"name": str(tiny_model), **model}))
+        learner = grown(learner, LABELS, seed=1)
+        freeze(learner)
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            added = learner.tuning.moving(learner.encoder) if learner.tuning.adds else []
+            for parameter in [*learner.head.parameters(), *added]:
+                parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.2)
+        save_learner(learner, tmp_path)
+        return tmp_path
+
+    return make
+
+
+def probabilities(loaded: Loaded) -> np.ndarray:
+    return np.concatenate([one.probabilities for one in loaded.answer(TEXTS, loaded.encode(TEXTS))])
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.03), ("int8", 0.03)])
+def test_a_smaller_format_answers_almost_the_same(saved, precision, bound) -> None:
+    folder = saved()
+    exact, other = load("1", folder, "float32"), load("1", folder, precision)
+    far = np.abs(probabilities(exact) - probabilities(other)).max()
+    assert 0 < far < bound
+    assert np.ptp(probabilities(exact), axis=0).max() > 3 * bound, "texts are told apart by more than that"
+
+
+def test_int8_is_what_linear_layers_keep(saved) -> None:
+    encoder = load("1", saved(), "int8").learner.encoder
+    kept = [one.weight() for one in encoder.modules() if type(one).__name__ == "Linear"]
+    assert len(kept) == 12 and {weight.dtype for weight in kept} == {torch.qint8}
+
+
+@pytest.mark.parametrize("tuning", ["lora", "prefix"])
+def test_what_a_tuning_added_is_folded_in_or_keeps_the_encoder_out_of_int8(saved, tuning, caplog) -> None:
+    folder = saved(tuning={"name": tuning}, max_length=32)
+    exact, other = load("1", folder, "float32"), load("1", folder, "int8")
+    assert np.abs(probabilities(exact) - probabilities(other)).max() < 0.03
+    quantized = any(".quantized." in type(one).__module__ for one in other.learner.encoder.modules())
+    assert quantized == (tuning == "lora") and ("computes as auto" in caplog.text) == (tuning == "prefix")
+
+
+@dataclass
+class Registered:
+    """Stands where the registry does; its champion is what a test says."""
+
+    champion: str = "1"
+
+    def initialise(self) -> None:
+        pass
+
+    def aliases(self) -> dict[str, str]:
+        return {"champion": self.champion}
+
+
+def test_a_version_that_has_gone_leaves_nothing_in_memory(saved, tmp_path_factory) -> None:
+    folder, registered = saved(), Registered()
+    encoders: list[weakref.ref] = []
+
+    def loading(version: str) -> Loaded:
+        loaded = load(version, folder, "float32")
+        encoders.append(weakref.ref(loaded.learner.encoder))
+        return loaded
+
+    given_up = GivenUp(tmp_path_factory.mktemp("serving"))
+    follower = Follower(registered, loading, given_up, seconds=1, keep=1, on_failure=lambda *_: None)  # type: ignore[arg-type]
+
+    async def main() -> None:
+        batcher = Batcher(lambda: follower.roles, Batching(), lambda rows: None)
+        work = asyncio.ensure_future(batcher.run())
+        for version in ("1", "2", "3", "4"):
+            registered.champion = version
+            await asyncio.to_thread(follower.look)
+            computed = await batcher.answer(TEXTS, "champion")
+            assert computed.loaded.version == version
+            del computed
+        registered.champion = "3"  # one that is kept needs no load
+        await asyncio.to_thread(follower.look)
+        assert len(encoders) == 4
+        assert [one() is not None for one in encoders] == [False, False, True, True]
+        work.cancel()
+        batcher.close()
+
+    asyncio.run(main())
