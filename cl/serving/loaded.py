@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from cl.training.closed_head import ClosedHead
 from cl.training.features import reader
 from cl.training.inference import BATCH_SIZE
 from cl.training.learner import Learner, load_learner
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 WARM_WORDS = (1, 12, 400)
 """Words of the texts that a version is warmed with: the kernels choose their plan by shape, at the first call."""
@@ -98,7 +101,8 @@ def load(version: str, folder: Path, precision: ServedPrecision) -> Loaded:
         StoreError: what it answers is no probability.
     """
     learner = load_learner(folder)
-    learner = replace(learner, encoder=learner.tuning.merge(learner.encoder) or learner.encoder)
+    merged = learner.tuning.merge(learner.encoder) or learner.encoder
+    learner = replace(learner, encoder=cast("PreTrainedModel", merged))
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
     if not learner.is_closed:
