@@ -15,6 +15,7 @@ from cl.complaints import explain
 from cl.errors import ConfigError
 from cl.redact import without_password
 from cl.settings import (
+    ClimbSettings,
     Data,
     Decide,
     DriftSettings,
@@ -61,8 +62,10 @@ class Config(Section):
     )
     ladder: list[Rung] = Field(
         [],
-        description="Ways to learn, the cheapest first; a decision names one; []: strategy and model.tuning alone",
+        description="Ways to learn, the cheapest first: an update climbs until one passes all gates; []: strategy and "
+        "model.tuning alone",
     )
+    climb: ClimbSettings = Field(default_factory=lambda: ClimbSettings(), description="The way up the ladder")
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
     decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
     evaluation: EvaluationSettings = Field(
@@ -127,13 +130,13 @@ class Config(Section):
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
-        closed = {name: [one for one in self.at(name).built if one.closed] for name in names}
-        if any(closed.values()) and not all(closed.values()):
-            trained = next(name for name, found in closed.items() if not found)
-            raise ValueError(
-                f"ladder: '{trained}' trains a head and another rung solves for it; a head that was solved for "
-                "cannot be trained on: make all rungs of one kind"
-            )
+        closed = [name for name in names if any(one.closed for one in self.at(name).built)]
+        for name in names if closed else []:
+            if holding := [one.name for one in self.at(name).built if one.holds == "answers"]:
+                raise ValueError(
+                    f"ladder: '{name}': '{holding[0]}' holds the champion's answers, and a head that '{closed[0]}' has "
+                    "solved for cannot be trained on: they would be those of another head; leave one of the two out"
+                )
         return self
 
     def at(self, rung: str | None) -> Config:
@@ -151,8 +154,8 @@ class Config(Section):
             raw["strategy"] = wanted.strategy
         if wanted.tuning is not None:
             raw["model"] |= {"tuning": wanted.tuning}
-        if wanted.epochs is not None:
-            raw["training"] |= {"epochs": wanted.epochs}
+        training = wanted.model_dump(include={"epochs", "learning_rate", "head_learning_rate"}, exclude_none=True)
+        raw["training"] |= training
         try:
             return Config.model_validate(raw)
         except ValidationError as error:

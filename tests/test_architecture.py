@@ -18,14 +18,14 @@ LAYERS = [
     },
     {
         "cl.lifecycle", "cl.start", "cl.waiting", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer",
-        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect",
+        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect", "cl.attempt", "cl.climb",
     },
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
         "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving", "cl.lineage",
         "cl.export",
     },
-    {"cl.measures", "cl.moves"},
+    {"cl.measures", "cl.moves", "cl.rungs", "cl.estimate"},
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
@@ -54,6 +54,8 @@ ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
     ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
+    ("cl.lifecycle", "cl.climb"),  # an update is one attempt, or a climb of several
+    ("cl.lifecycle", "cl.attempt"),
     ("cl.lifecycle", "cl.waiting"),
     ("cl.watch", "cl.waiting"),
     ("cl.promote", "cl.approve"),  # a version that passed may have to wait for a person

@@ -1,5 +1,6 @@
 """The records that pass between stages: frozen, small, JSON-able; paths and numbers, never tensors."""
 
+from cl.records.climb import Attempt, Climb, Tried
 from cl.records.cycle import Cycle
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
 from cl.records.evaluation import NUMBERS, Control, ControlArm, Evaluation, Score, Training
@@ -25,7 +26,9 @@ __all__ = [
     "WITHDRAWN",
     "Action",
     "Alias",
+    "Attempt",
     "Breach",
+    "Climb",
     "Control",
     "ControlArm",
     "Cycle",
@@ -44,6 +47,7 @@ __all__ = [
     "Registration",
     "Score",
     "Training",
+    "Tried",
     "Unlearning",
     "Validation",
     "Verdict",

@@ -1,5 +1,6 @@
 """The sections of the configuration: what each stage can be told, with defaults that work."""
 
+from cl.settings.climb import ClimbSettings
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
 from cl.settings.drift import DriftSettings
@@ -14,6 +15,7 @@ from cl.settings.triggers import Asking, Notify, Telling, Triggers
 
 __all__ = [
     "Asking",
+    "ClimbSettings",
     "Control",
     "Data",
     "Decide",
