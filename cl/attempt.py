@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,12 +9,10 @@ from typing import Any
 
 from cl.config import Config
 from cl.control import control
-from cl.estimate import Sizes
 from cl.evaluate import Matrix, evaluate
 from cl.gate import gate
 from cl.lineage import Base
-from cl.records import Experience, Tried
-from cl.stores.connect import Stores
+from cl.records import Tried
 from cl.stores.experiences import RowsOf
 from cl.stores.journal import Journal, plainly
 from cl.train import train
@@ -88,14 +85,3 @@ def attempt(
         )
 
     return place.once(tried, plainly)()
-
-
-def sizes(stores: Stores, base: Base, waiting: Sequence[Experience]) -> Sizes:
-    """Return how many rows an update would learn: of those that wait, and of those that its base has learnt."""
-    past = sum(stores.experiences.get(one).rows["train"] for one in base.history.learnt)
-    described = json.loads((base.folder / "learner.json").read_text(encoding="utf-8")) if base.folder else {}
-    return Sizes(
-        new=sum(one.rows["train"] for one in waiting),
-        past=past,
-        summed=bool(described.get("head", {}).get("closed")),
-    )

@@ -137,7 +137,8 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     "strategies",
     multiple=True,
     metavar="SPEC",
-    help="A name, a mapping such as '{name: replay, rows: 1500}', several joined by +, or LABEL=SPEC. Repeatable.",
+    help="A name, a mapping such as '{name: replay, rows: 1500}', several joined by +, `ladder` (climbed as far as the "
+    "gates ask, on validation rows), `ladder:RUNG` (that rung alone), or LABEL=SPEC. Repeatable.",
 )
 @click.option(
     "--policy",
@@ -168,7 +169,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
     if json_file == "-":
         show(True, done["json"], "")
     else:
-        click.echo("\n\n".join(as_text(rows) for rows in [done["table"], *done["matrices"]]) + "\n")
+        click.echo("\n\n".join(as_text(rows) for rows in [done["table"], *done["rungs"], *done["matrices"]]) + "\n")
         click.echo(f"Report: {done['report']}")
     for line in done["failures"]:
         click.echo(f"cl: {line}", err=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cl.config import Config
 from cl.records import Attempt
+from cl.stores.experiences import Experiences
 
 SOLVED, TRAINED = 1, 3
 """What a row costs in passes of the encoder: forward alone, or forward and backward, which takes twice as long."""
@@ -19,6 +22,17 @@ class Sizes:
     new: int
     past: int
     summed: bool = False
+
+
+def sizes(experiences: Experiences, base: Path | None, *, new: Sequence[str], past: Sequence[str]) -> Sizes:
+    """Return how many rows an update from a version would learn; ``base`` is its folder, None: pretrained weights."""
+    rows = {one: experiences.get(one).rows["train"] for one in (*new, *past)}
+    described = json.loads((base / "learner.json").read_text(encoding="utf-8")) if base else {}
+    return Sizes(
+        new=sum(rows[one] for one in new),
+        past=sum(rows[one] for one in past),
+        summed=bool(described.get("head", {}).get("closed")),
+    )
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import Any
 
 from cl import config as configuration
 from cl import forget, plugins
-from cl.attempt import attempt, sizes
+from cl.attempt import attempt
 from cl.climb import climb
 from cl.config import Config
 from cl.decide import decide, situation, types
 from cl.drift import drift
+from cl.estimate import sizes
 from cl.ingest import ingest, ingest_settled
 from cl.lineage import base_of, in_line, line_of
 from cl.measures.out_of_scope import read_texts
@@ -90,7 +91,7 @@ def run_cycle(
             config,
             begin=decision.rung,
             types=types(seen, known),
-            sizes=sizes(stores, base, waiting),
+            sizes=sizes(stores.experiences, base.folder, new=new, past=base.history.learnt),
             past=known.climbs,
             attempt=partial(
                 attempt,

@@ -52,6 +52,7 @@ OUTSIDE = {
 # What may be imported beside the layers below, and why.
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
+    ("cl.backtesting", "cl.climb"),  # an update of a backtest climbs as one of a cycle does
     ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
     ("cl.lifecycle", "cl.climb"),  # an update is one attempt, or a climb of several
