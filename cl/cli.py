@@ -19,6 +19,7 @@ from cl.cli_gates import gates
 from cl.cli_rows import ingest, label, predict
 from cl.cli_stores import move_stores_command
 from cl.cli_triggers import schedule, trigger
+from cl.cli_tune import tune
 from cl.cli_versions import diff, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
 from cl.options import json_option, project_option, show
@@ -178,7 +179,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
 
 
 COMMANDS = [ingest, predict, label, promote, approve, reject, rollback, champion, audit, gates]
-COMMANDS += [diff, lineage, reproduce, export, forget, gc, schedule, trigger, move_stores_command]
+COMMANDS += [diff, lineage, reproduce, export, forget, gc, schedule, trigger, tune, move_stores_command]
 for command in COMMANDS:
     cl.add_command(command)
 

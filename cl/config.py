@@ -30,6 +30,7 @@ from cl.settings import (
     StoreSettings,
     TrainingSettings,
     Triggers,
+    TuneSettings,
     Validate,
     check_plugin,
 )
@@ -66,6 +67,7 @@ class Config(Section):
         "model.tuning alone",
     )
     climb: ClimbSettings = Field(default_factory=lambda: ClimbSettings(), description="The way up the ladder")
+    tune: TuneSettings = Field(default_factory=lambda: TuneSettings(), description="The search for better settings")
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
     decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
     evaluation: EvaluationSettings = Field(
@@ -188,8 +190,8 @@ class Config(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of all that decides the outcome of a cycle: not of where things are stored, nor of who starts it."""
-        left_out = {**PLACES, "data": {"source", "chunk_rows"}}
+        """Hash of all that decides the outcome of a cycle: not of places, of who starts it, or of what is searched."""
+        left_out = {**PLACES, "tune": True, "data": {"source", "chunk_rows"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

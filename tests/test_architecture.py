@@ -14,18 +14,18 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
         "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_versions",
-        "cl.cli_stores", "cl.cli_triggers", "cl.commands", "cl.scaffold", "cl.sample",
+        "cl.cli_stores", "cl.cli_triggers", "cl.cli_tune", "cl.commands", "cl.scaffold", "cl.sample",
     },
     {
         "cl.lifecycle", "cl.start", "cl.waiting", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer",
-        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect", "cl.attempt", "cl.climb",
+        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect", "cl.attempt", "cl.climb", "cl.tune",
     },
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
         "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving", "cl.lineage",
         "cl.export",
     },
-    {"cl.measures", "cl.moves", "cl.rungs", "cl.estimate"},
+    {"cl.measures", "cl.moves", "cl.rungs", "cl.estimate", "cl.space"},
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
@@ -75,6 +75,8 @@ ALLOWED = [
     ("cl.cli", "cl.cli_triggers"),
     ("cl.cli", "cl.cli_stores"),
     ("cl.cli", "cl.cli_versions"),
+    ("cl.cli", "cl.cli_tune"),
+    ("cl.cli_tune", "cl.commands"),
     ("cl.cli_rows", "cl.commands"),
     ("cl.cli_champion", "cl.commands"),
     ("cl.cli_audit", "cl.commands"),

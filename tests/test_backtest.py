@@ -286,7 +286,10 @@ def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path)
         (["--strategy", "{name: replay"], "is no name and no YAML mapping"),
         (["--strategy", "replay", "--strategy", "replay"], "'replay' comes twice"),
         (["--strategy", "{name: o_lora}"], "model.tuning"),
-        (["--strategy", "ladder"], "--strategy ladder: the configuration has no such ladder or rung; there is no ladder"),
+        (
+            ["--strategy", "ladder"],
+            "--strategy ladder: the configuration has no such ladder or rung; there is no ladder",
+        ),
         (["--order", "0,9"], "--order: no experience '9'; there are 0, 1, 2"),
         (["--order", "0,0"], "--order: '0' comes twice"),
         (["--data", "/nowhere/at/all"], "no such file or folder"),

@@ -17,6 +17,7 @@ from cl.records.registry import (
     Unlearning,
     VersionInfo,
 )
+from cl.records.search import Search, Trial
 from cl.records.verdicts import GateReport, GroupVerdict, Verdict
 
 __all__ = [
@@ -46,7 +47,9 @@ __all__ = [
     "Record",
     "Registration",
     "Score",
+    "Search",
     "Training",
+    "Trial",
     "Tried",
     "Unlearning",
     "Validation",

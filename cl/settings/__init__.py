@@ -12,9 +12,11 @@ from cl.settings.registry import RegistrySettings
 from cl.settings.section import PluginSpec, Section, check_plugin
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
+from cl.settings.tune import Axis, Range, TuneSettings
 
 __all__ = [
     "Asking",
+    "Axis",
     "ClimbSettings",
     "Control",
     "Data",
@@ -30,6 +32,7 @@ __all__ = [
     "Period",
     "PluginSpec",
     "PromotionSettings",
+    "Range",
     "RegistrySettings",
     "Robustness",
     "Rung",
@@ -39,6 +42,7 @@ __all__ = [
     "Telling",
     "TrainingSettings",
     "Triggers",
+    "TuneSettings",
     "Validate",
     "check_plugin",
 ]
