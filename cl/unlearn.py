@@ -109,7 +109,7 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
         champion=source,
         parent=champion,
         data_version=leaving.data_version,
-        training=_nothing_trained(folder),
+        training=_nothing_trained(folder, known.histories[champion].rung),
         evaluation=evaluation,
         gates=report,
         traces=traces,
@@ -217,9 +217,10 @@ def _recorded(config: Config, history: History) -> Config:
         return config
 
 
-def _nothing_trained(folder: Path) -> Training:
+def _nothing_trained(folder: Path, rung: str | None) -> Training:
     return Training(
         challenger=str(folder),
+        rung=rung,
         experiences=[],
         epochs=0,
         steps=0,

@@ -66,7 +66,7 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     stores = connect(project, load(project.config))
     assert [one.version for one in stores.registry.versions()] == ["1"], "of a rung that failed, the record remains"
     told = "\n".join(reason_lines([first]))
-    assert f"rung weak: {weak.rows} rows, " in told and "not enough: floor: " in told and "s, passed" in told
+    assert f"rung weak: {weak.rows} rows, " in told and "refused by floor: " in told and "s, passed" in told
     page = write_report([first], [], project.root / "r.html", name="shop", quarantine={}).read_text()
     assert '<th scope="row">weak</th>' in page and '<span class="refused">floor</span>' in page
     metrics = stores.registry._client.get_run(first.run).data.metrics

@@ -49,7 +49,7 @@ def climb_lines(climb: Climb | None) -> list[str]:
             lines.append(f"rung {one.rung}: not begun: {one.skipped}")
             continue
         refusals = "; ".join(f"{gate}: {why}" for gate, why in one.refused_by.items())
-        end = "passed" if one.passed else f"not enough: {refusals}"
+        end = "passed" if one.passed else f"refused by {refusals}"
         lines.append(f"rung {one.rung}: {one.rows:,} rows, {one.seconds:.1f} s, {end}")
     return lines
 
