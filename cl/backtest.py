@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -19,7 +20,17 @@ from cl.settings import PluginSpec
 from cl.yaml12 import read_yaml
 
 log = logging.getLogger(__name__)
-Chosen = dict[str, PluginSpec | list[PluginSpec]]
+LADDER = "ladder"
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """The configuration's ladder in place of a strategy: climbed, or one rung of it alone, without gates."""
+
+    only: str | None = None
+
+
+Chosen = dict[str, PluginSpec | list[PluginSpec] | Rungs]
 
 
 def backtest(
@@ -42,7 +53,8 @@ def backtest(
     Args:
         config: everything but the strategy and the seed.
         data: what `cl ingest` would be given: a file, or a folder of files.
-        strategies: as on the command line: a name, a YAML mapping, several joined by `+`, or LABEL=one of these.
+        strategies: as on the command line: a name, a YAML mapping, several joined by `+`, `ladder`, `ladder:RUNG`, or
+            LABEL=one of these.
         policies: when to learn.
         seeds: one run each.
         out: folder for the stream and the runs.
@@ -55,6 +67,7 @@ def backtest(
         InputError: a strategy is unknown or refused, an experience is, or the stream cannot be read.
         PerennialError: a person stopped it.
     """
+    from cl.backtesting.climbing import check_validation
     from cl.backtesting.stream import check_splits, in_order, read_stream
 
     chosen = choose(config, strategies)
@@ -62,6 +75,8 @@ def backtest(
     experiences, found = read_stream(config, data, out / "streams")
     replayed = in_order(found, order)[:first]
     check_splits(replayed)
+    if any(own.ladder for own in configs.values()):
+        check_validation(replayed)
     ids = [one.id for one in replayed]
     stream = experiences.project.root
     versions = computed_by()
@@ -100,16 +115,22 @@ def choose(config: Config, wanted: list[str]) -> Chosen:
     own = {_name(spec): spec for spec in config.strategies}
     chosen: Chosen = {}
     for text in wanted:
-        label, spec = _parsed(text, own)
+        label, spec = _parsed(text, own, [rung.name for rung in config.ladder])
         if label in chosen:
             raise InputError(f"--strategy: '{label}' comes twice; give one of them a label: LABEL={text}")
         chosen[label] = spec
     return chosen
 
 
-def _parsed(text: str, own: dict[str, PluginSpec]) -> tuple[str, list[PluginSpec]]:
+def _parsed(text: str, own: dict[str, PluginSpec], rungs: list[str]) -> tuple[str, list[PluginSpec] | Rungs]:
     label, named, rest = text.partition("=")
     body = rest if named and label.replace("-", "").replace("_", "").isalnum() else text
+    kind, _, only = body.partition(":")
+    if kind == LADDER:
+        if not rungs or only not in ("", *rungs):
+            there = f"there are: {', '.join(rungs)}" if rungs else "there is no ladder in it"
+            raise InputError(f"--strategy {text}: the configuration has no such ladder or rung; {there}")
+        return (label if body is rest else only or LADDER), Rungs(only or None)
     try:
         specs = [read_yaml(part) for part in body.split("+")]
     except yaml.YAMLError:
@@ -125,9 +146,13 @@ def _name(spec: PluginSpec) -> str:
     return spec if isinstance(spec, str) else str(spec["name"])
 
 
-def _with(config: Config, strategy: PluginSpec | list[PluginSpec], seed: int) -> Config:
-    raw = config.model_dump(mode="json", by_alias=True)
+def _with(config: Config, strategy: PluginSpec | list[PluginSpec] | Rungs, seed: int) -> Config:
+    alone = config.at(strategy.only) if isinstance(strategy, Rungs) else config
+    raw = alone.model_dump(mode="json", by_alias=True)
     raw["drift"]["report"] = "off"  # nobody reads a report of every step
+    if isinstance(strategy, Rungs):
+        return parse({**raw, "seed": seed}, where="--strategy")
+    raw |= {"ladder": [], "decide": raw["decide"] | {"rung": {}}}
     return parse({**raw, "strategy": strategy, "seed": seed}, where="--strategy")
 
 

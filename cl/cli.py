@@ -20,6 +20,7 @@ from cl.cli_rows import ingest, label, predict
 from cl.cli_serve import serve
 from cl.cli_stores import move_stores_command
 from cl.cli_triggers import schedule, trigger
+from cl.cli_tune import tune
 from cl.cli_versions import diff, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
 from cl.options import json_option, project_option, show
@@ -138,7 +139,8 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     "strategies",
     multiple=True,
     metavar="SPEC",
-    help="A name, a mapping such as '{name: replay, rows: 1500}', several joined by +, or LABEL=SPEC. Repeatable.",
+    help="A name, a mapping such as '{name: replay, rows: 1500}', several joined by +, `ladder` (climbed as far as the "
+    "gates ask, on validation rows), `ladder:RUNG` (that rung alone), or LABEL=SPEC. Repeatable.",
 )
 @click.option(
     "--policy",
@@ -169,7 +171,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
     if json_file == "-":
         show(True, done["json"], "")
     else:
-        click.echo("\n\n".join(as_text(rows) for rows in [done["table"], *done["matrices"]]) + "\n")
+        click.echo("\n\n".join(as_text(rows) for rows in [done["table"], *done["rungs"], *done["matrices"]]) + "\n")
         click.echo(f"Report: {done['report']}")
     for line in done["failures"]:
         click.echo(f"cl: {line}", err=True)
@@ -178,7 +180,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
 
 
 COMMANDS = [ingest, predict, label, promote, approve, reject, rollback, champion, audit, gates, serve]
-COMMANDS += [diff, lineage, reproduce, export, forget, gc, schedule, trigger, move_stores_command]
+COMMANDS += [diff, lineage, reproduce, export, forget, gc, schedule, trigger, tune, move_stores_command]
 for command in COMMANDS:
     cl.add_command(command)
 

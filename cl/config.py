@@ -17,6 +17,7 @@ from cl.errors import ConfigError
 from cl.gating.rows import STORED
 from cl.redact import without_password
 from cl.settings import (
+    ClimbSettings,
     Data,
     Decide,
     DriftSettings,
@@ -32,6 +33,7 @@ from cl.settings import (
     StoreSettings,
     TrainingSettings,
     Triggers,
+    TuneSettings,
     Validate,
     check_plugin,
 )
@@ -72,8 +74,11 @@ class Config(Section):
     )
     ladder: list[Rung] = Field(
         [],
-        description="Ways to learn, the cheapest first; a decision names one; []: strategy and model.tuning alone",
+        description="Ways to learn, the cheapest first: an update climbs until one passes all gates; []: strategy and "
+        "model.tuning alone",
     )
+    climb: ClimbSettings = Field(default_factory=lambda: ClimbSettings(), description="The way up the ladder")
+    tune: TuneSettings = Field(default_factory=lambda: TuneSettings(), description="The search for better settings")
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
     decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
     evaluation: EvaluationSettings = Field(
@@ -161,13 +166,13 @@ class Config(Section):
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
-        closed = {name: [one for one in self.at(name).built if one.closed] for name in names}
-        if any(closed.values()) and not all(closed.values()):
-            trained = next(name for name, found in closed.items() if not found)
-            raise ValueError(
-                f"ladder: '{trained}' trains a head and another rung solves for it; a head that was solved for "
-                "cannot be trained on: make all rungs of one kind"
-            )
+        closed = [name for name in names if any(one.closed for one in self.at(name).built)]
+        for name in names if closed else []:
+            if holding := [one.name for one in self.at(name).built if one.holds == "answers"]:
+                raise ValueError(
+                    f"ladder: '{name}': '{holding[0]}' holds the champion's answers, and a head that '{closed[0]}' has "
+                    "solved for cannot be trained on: they would be those of another head; leave one of the two out"
+                )
         return self
 
     def at(self, rung: str | None) -> Config:
@@ -185,8 +190,8 @@ class Config(Section):
             raw["strategy"] = wanted.strategy
         if wanted.tuning is not None:
             raw["model"] |= {"tuning": wanted.tuning}
-        if wanted.epochs is not None:
-            raw["training"] |= {"epochs": wanted.epochs}
+        training = wanted.model_dump(include={"epochs", "learning_rate", "head_learning_rate"}, exclude_none=True)
+        raw["training"] |= training
         try:
             return Config.model_validate(raw)
         except ValidationError as error:
@@ -225,8 +230,8 @@ class Config(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of all that decides the outcome of a cycle: not of stores, nor of who starts or asks it."""
-        left_out = {**PLACES, "data": {"source", "chunk_rows"}}
+        """Hash of all that decides the outcome of a cycle: not of places, of who asks it, nor of searches."""
+        left_out = {**PLACES, "tune": True, "data": {"source", "chunk_rows"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -9,7 +9,8 @@ from itertools import takewhile
 
 from cl.config import Config
 from cl.evidence import shown
-from cl.records import Cycle, Decision, Drift, DriftType, Validation
+from cl.records import Climb, Cycle, Decision, Drift, DriftType, Validation
+from cl.rungs import beginning
 from cl.settings import Decide as Bounds
 
 SHOWN = 8
@@ -29,7 +30,7 @@ class Situation:
     person has asked for this very experience, whose word counts for more than cost and caution. ``postponed`` are the
     alarms since the last update that a bound has put off: their rows wait, and they still ask to be learnt.
     ``forgotten`` are experiences that lost rows which the champion's weights have learnt from.
-    ``testable``: some row that an update would be judged by is a test row.
+    ``testable``: some row that an update would be judged by is a test row. ``climbs`` are those of the updates so far.
     """
 
     waiting_rows: int
@@ -42,6 +43,7 @@ class Situation:
     postponed: tuple[Drift, ...] = ()
     testable: bool = True
     forgotten: tuple[str, ...] = ()
+    climbs: tuple[Climb, ...] = ()
 
 
 def situation(
@@ -67,7 +69,7 @@ def situation(
         if cycle.training is None:
             continue
         alarms.append(loud)
-        rungs.append(cycle.decision.rung)
+        rungs.append(cycle.rung)
     ends = [
         cycle.ended_at or cycle.started_at + timedelta(seconds=cycle.seconds)
         for cycle in past
@@ -75,7 +77,7 @@ def situation(
     ]
     hours = (now - max(ends)) / timedelta(hours=1) if ends else None
     lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
-    spent = sum(one.training.seconds for one in lately if one.training) / 3_600
+    spent = sum(one.training_seconds for one in lately) / 3_600
     return Situation(
         waiting_rows,
         first,
@@ -87,6 +89,7 @@ def situation(
         _postponed(past),
         testable,
         tuple(forgotten),
+        tuple(cycle.climb for cycle in past if cycle.climb),
     )
 
 
@@ -112,7 +115,8 @@ def decide(config: Config, validation: Validation, drift: Drift, seen: Situation
     decision = _decide(config.decide, validation, drift, seen)
     if decision.action != "learn" or not config.ladder:
         return decision
-    return decision.model_copy(update={"rung": _rung(config, drift, seen)})
+    start = beginning(config, _rung(config, drift, seen), types(drift, seen), seen.climbs)
+    return decision.model_copy(update={"rung": start.rung, "reasons": [*decision.reasons, *start.reasons]})
 
 
 def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situation) -> Decision:
@@ -136,7 +140,7 @@ def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situatio
 def _rung(config: Config, drift: Drift, seen: Situation) -> str:
     """Return the highest rung that the types of drift ask for; one above the last update's if an alarm outlived it."""
     names = [rung.name for rung in config.ladder]
-    asked = [getattr(config.decide.rung, kind) for kind in _types(drift, seen)]
+    asked = [getattr(config.decide.rung, kind) for kind in types(drift, seen)]
     place = max((names.index(name) for name in asked if name is not None), default=0)
     if seen.alarms and _loud([drift, *seen.postponed]) & seen.alarms[0] and seen.rungs[0] in names:
         place = max(place, names.index(seen.rungs[0]) + 1)
@@ -144,13 +148,13 @@ def _rung(config: Config, drift: Drift, seen: Situation) -> str:
 
 
 def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
-    types, changes = _types(drift, seen), _changes(drift, seen)
+    kinds, changes = types(drift, seen), _changes(drift, seen)
     if stubborn := _survivors(bounds, drift, seen):
         told = f"{bounds.max_repeats} updates in a row have not silenced {', '.join(stubborn)}: a person must look"
         return Decision(action="hold", reasons=[told, *changes])
-    wanted = {getattr(bounds.answer, kind) for kind in types}
+    wanted = {getattr(bounds.answer, kind) for kind in kinds}
     if wanted and "learn" not in wanted:
-        named = ", ".join(kind.replace("_", " ") for kind in types)
+        named = ", ".join(kind.replace("_", " ") for kind in kinds)
         action = "hold" if "hold" in wanted else "none"
         return Decision(action=action, reasons=[f"drift of {named}: decide.answer says {action}", *changes])
     errors = _avoidable_errors(drift, seen.waiting_rows)
@@ -190,12 +194,12 @@ def _survivors(bounds: Bounds, drift: Drift, seen: Situation) -> list[str]:
 
     Where labels are new there is something to learn, whoever else is loud.
     """
-    if bounds.max_repeats is None or len(seen.alarms) < bounds.max_repeats or "new_classes" in _types(drift, seen):
+    if bounds.max_repeats is None or len(seen.alarms) < bounds.max_repeats or "new_classes" in types(drift, seen):
         return []
     return sorted(_loud([drift]).intersection(*seen.alarms[: bounds.max_repeats]))
 
 
-def _types(drift: Drift, seen: Situation) -> list[DriftType]:
+def types(drift: Drift, seen: Situation) -> list[DriftType]:
     """Return the types of change that ask for an answer now, those that were put off before among them."""
     return sorted({kind for one in (drift, *seen.postponed) for kind in one.types})
 

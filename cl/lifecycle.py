@@ -6,17 +6,18 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cl import config as configuration
 from cl import forget, plugins
+from cl.attempt import attempt
+from cl.climb import climb
 from cl.config import Config
-from cl.control import control
-from cl.decide import decide, situation
+from cl.decide import decide, situation, types
 from cl.drift import drift
-from cl.evaluate import evaluate
-from cl.gate import gate
+from cl.estimate import sizes
 from cl.ingest import ingest, ingest_settled
 from cl.lineage import base_of, in_line, line_of
 from cl.measures.out_of_scope import read_texts
@@ -29,7 +30,6 @@ from cl.start import Numbered, Start, begin, checks_made, close_unfit, journals
 from cl.stores.connect import Stores, connect
 from cl.stores.journal import Journal, plainly
 from cl.stores.local import Project
-from cl.train import train
 from cl.training.feature_cache import kept_in, prune
 from cl.training.version import History, load_history
 from cl.validate import validate
@@ -85,37 +85,29 @@ def run_cycle(
         testable=bool(history.learnt) or any(one.rows["test"] for one in waiting),
     )
     decision = do(decide)(config, validation, seen, known)
-    training = evaluation = gates = promotion = None
+    training = evaluation = gates = promotion = way = None
     if decision.action == "learn":
-        training = do(train)(
-            config.at(decision.rung),
-            champion=base.folder,
-            new=new,
-            past=base.history.learnt,
-            rows_of=rows_of,
-            folder=journal.folder / "challenger",
-        )
-        arm = None
-        if config.training.control and champion:
-            arm = do(control)(
-                config.at(decision.rung),
+        climbed = climb(
+            config,
+            begin=decision.rung,
+            types=types(seen, known),
+            sizes=sizes(stores.experiences, base.folder, new=new, past=base.history.learnt),
+            past=known.climbs,
+            attempt=partial(
+                attempt,
+                config,
+                journal=journal,
+                step=step,
                 champion=champion,
+                base=base,
                 new=new,
                 rows_of=rows_of,
-                folder=journal.folder / "control",
-            )
-        evaluation = do(evaluate)(
-            config,
-            challenger=Path(training.challenger),
-            champion=champion,
-            experiences=[*base.history.learnt, *new],
-            matrix=history.matrix,
-            rows_of=rows_of,
-            folder=journal.folder,
-            strangers=strangers,
-            control=arm,
+                matrix=history.matrix,
+                strangers=strangers,
+            ),
         )
-        gates = do(gate)(config, evaluation)
+        way, challenger = climbed.climb, climbed.tried
+        training, evaluation, gates = challenger.training, challenger.evaluation, challenger.gates
         registration = do(register)(
             config,
             stores,
@@ -148,6 +140,7 @@ def run_cycle(
         validation=validation,
         drift=seen,
         decision=decision,
+        climb=way,
         training=training,
         evaluation=evaluation,
         gates=gates,
@@ -236,9 +229,14 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
         source=f"data/experiences/{cycle.experience.id}",
         rows=cycle.experience.total,
     )
-    for verdicts in (journal.folder / "gate.json", journal.folder / "smoke.json"):
+    rungs = [journal.folder / "rungs" / one.rung for one in (cycle.climb.begun if cycle.climb else [])]
+    for verdicts in (rungs[-1] if rungs else journal.folder) / "gate.json", journal.folder / "smoke.json":
         if verdicts.exists():
             registry.log_file(run, verdicts, "evaluation")
+    for place in rungs:
+        registry.log_file(run, place / "gate.json", f"rungs/{place.name}")
+    for one in cycle.climb.begun if cycle.climb else []:
+        registry.log_metrics(run, {f"rung/{one.rung}/seconds": one.seconds, f"rung/{one.rung}/rows": one.rows})
     if cycle.drift.report:
         registry.log_folder(run, Path(cycle.drift.report), DRIFT_ARTIFACT)
         kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy goes away

@@ -58,6 +58,7 @@ def register(
             score=float(reference.frame["score"].mean()) if len(reference.frame) else None,
             cycle=cycle,
             parent=parent,
+            rung=training.rung,
             base_model=past.base_model or config.model.name,
             data_version=data_version,
             data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),

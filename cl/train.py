@@ -20,17 +20,22 @@ from cl.strategies import Lesson, State, Strategy, Update
 from cl.training.learner import Learner, added, grown, load_learner, new_learner, retuned, save_learner
 from cl.training.loop import learn
 from cl.training.version import load_states, save_states
+from cl.training.warm_head import MOST_ROWS, warm, with_linear_head
 
 VALIDATION_ROWS = 2_000
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where an update starts: the labels that the champion knows, and the parameters that have been merged since."""
+    """Where an update starts: the labels that the champion knows, and the parameters that have been merged since.
+
+    ``anew``: its head takes the place of one that was solved for, and has to be fitted first.
+    """
 
     learner: Learner
     known: list[str] = field(default_factory=list)
     merged: frozenset[str] = frozenset()
+    anew: bool = False
 
 
 def train(
@@ -62,12 +67,16 @@ def train(
         validation=validation_rows(rows_of, past + new, seed),
         known=len(start.known),
     )
-    states = _without(load_states(champion) if champion else {}, start.merged)
-    updates = [(one, Update(states.get(one.name, State()), lesson, learner)) for one in strategies]
+    states = _without(load_states(champion) if champion else {}, start)
+    own = {one.name: _caught_up(one, states.get(one.name), lesson, learner, past, rows_of) for one in strategies}
+    if start.anew:
+        warm(learner, _at_hand(lesson, strategies, own))
+    updates = [(one, Update(own[one.name], lesson, learner)) for one in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     learner, result, updates = learn(learner, lesson, updates, config.training, checkpoint=checkpoint)
-    after = {one.name: one.remember(update) for one, update in updates}
+    everything = (*past, *new)
+    after = {one.name: replace(one.remember(update), experiences=everything) for one, update in updates}
     save(learner, _idle(states, strategies) | after, folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return Training(
@@ -90,25 +99,63 @@ def _start(config: Config, champion: Path | None, *, afresh: bool) -> Start:
     if champion is None:
         return Start(new_learner(config))
     before = load_learner(champion)
-    if before.is_closed and not any(one.closed for one in config.built) and not afresh:
-        raise ConfigError(
-            "strategy: the champion's head was solved in closed form and cannot be trained on; keep a closed form "
-            "(ranpac, slda, ncm), or start again with {name: joint, restart: true}"
-        )
     if afresh:
         return Start(grown(new_learner(config), before.labels, seed=config.seed), before.labels)
+    anew = before.is_closed and not any(one.closed for one in config.built)
+    if anew and (holding := [one.name for one in config.built if one.holds == "answers"]):
+        raise ConfigError(
+            f"strategy: '{holding[0]}' holds the champion's answers, whose head was solved in closed form and cannot "
+            "be trained on; leave it out, keep a closed form (ranpac, slda, ncm), or start again with {name: joint, "
+            "restart: true}"
+        )
     merged = added(before) if before.settings.tuning != config.model.tuning else frozenset()
-    return Start(retuned(before, config.model), before.labels, merged)
+    learner = retuned(before, config.model)
+    return Start(with_linear_head(learner) if anew else learner, before.labels, merged, anew)
 
 
-def _without(states: dict[str, State], merged: frozenset[str]) -> dict[str, State]:
-    """Return the states without tensors of parameters that are no more: a later LoRA has others under their names."""
+def _without(states: dict[str, State], start: Start) -> dict[str, State]:
+    """Return the states without tensors of parameters that are no more: a later LoRA has others under their names.
+
+    So has a head that takes the place of one that was solved for, which itself had taken the place of a trained one.
+    """
+
+    def gone(parameter: str) -> bool:
+        return parameter in start.merged or (start.anew and parameter.startswith("head."))
+
     return {
         name: replace(
-            state, tensors={key: one for key, one in state.tensors.items() if key.partition(".")[2] not in merged}
+            state, tensors={key: one for key, one in state.tensors.items() if not gone(key.partition(".")[2])}
         )
         for name, state in states.items()
     }
+
+
+def _caught_up(
+    strategy: Strategy, state: State | None, lesson: Lesson, learner: Learner, past: list[str], rows_of: RowsOf
+) -> State:
+    """Return a strategy's state; a buffer is first offered the rows of experiences that were learnt without it.
+
+    Otherwise classes that a head was solved for, without replay, would be in no buffer when a later update trains.
+    """
+    known = State(experiences=()) if state is None else state
+    missed = [] if known.experiences is None else [one for one in past if one not in known.experiences]
+    if not (strategy.keeps_rows and missed):
+        return known
+    rows = rows_of(missed, "train")
+    if rows.empty:
+        return known
+    update = Update(known, replace(lesson, rows=rows), learner)
+    strategy.begin(update)
+    return strategy.remember(update)
+
+
+def _at_hand(lesson: Lesson, strategies: list[Strategy], states: dict[str, State]) -> pd.DataFrame:
+    """Return what a new head is fitted on: new rows, those in buffers, and the past where it is learnt again whole."""
+    kept = [state.rows for state in states.values() if state.rows is not None]
+    whole = [lesson.past()] if any(one.keeps_past for one in strategies) else []
+    rows = pd.concat([lesson.rows, *(one[lesson.rows.columns] for one in [*kept, *whole])], ignore_index=True)
+    rows = rows.drop_duplicates("id", ignore_index=True)
+    return rows if len(rows) <= MOST_ROWS else rows.iloc[sorted(lesson.rng.permutation(len(rows))[:MOST_ROWS])]
 
 
 def _idle(states: dict[str, State], strategies: list[Strategy]) -> dict[str, State]:

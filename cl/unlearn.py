@@ -109,7 +109,7 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
         champion=source,
         parent=champion,
         data_version=leaving.data_version,
-        training=_nothing_trained(folder),
+        training=_nothing_trained(folder, known.histories[champion].rung),
         evaluation=evaluation,
         gates=report,
         traces=traces,
@@ -138,11 +138,18 @@ def _learn_without(
     save(made.learner, made.states, folder)
     before = known.histories[champion].traces
     line = [one for one in line_of(champion, list(known.infos.values())) if one in known.histories]
-    trained = [one for one in line if not all(how.closed for how in _recorded(config, known.histories[one]).built)]
+    trained = [one for one in line if not _solved(config, known.histories[one])]
     if made.exact and not trained:
         return before
     seen = [id for id, splits in leaving.rows.items() if id in learnt and splits.keys() & {"train", "validation"}]
     return sorted({*before, *seen})
+
+
+def _solved(config: Config, history: History) -> bool:
+    """Tell whether a version's update has moved no weight of the encoder: its head was solved for."""
+    learnt_with = _recorded(config, history)
+    known = any(one.name == history.rung for one in learnt_with.ladder)
+    return all(how.closed for how in learnt_with.at(history.rung if known else None).built)
 
 
 def _judged(
@@ -210,9 +217,10 @@ def _recorded(config: Config, history: History) -> Config:
         return config
 
 
-def _nothing_trained(folder: Path) -> Training:
+def _nothing_trained(folder: Path, rung: str | None) -> Training:
     return Training(
         challenger=str(folder),
+        rung=rung,
         experiences=[],
         epochs=0,
         steps=0,

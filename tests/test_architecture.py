@@ -14,18 +14,19 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
         "flows", "cl.cli", "cl.cli_rows", "cl.cli_champion", "cl.cli_audit", "cl.cli_gates", "cl.cli_versions",
-        "cl.cli_stores", "cl.cli_triggers", "cl.cli_serve", "cl.commands", "cl.scaffold", "cl.sample",
+        "cl.cli_stores", "cl.cli_triggers", "cl.cli_serve", "cl.cli_tune", "cl.commands", "cl.scaffold", "cl.sample",
     },
     {
         "cl.lifecycle", "cl.start", "cl.waiting", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer",
         "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect", "cl.traffic",
+        "cl.attempt", "cl.climb", "cl.tune",
     },
     {
         "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
         "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving", "cl.lineage",
         "cl.export",
     },
-    {"cl.measures", "cl.moves"},
+    {"cl.measures", "cl.moves", "cl.rungs", "cl.estimate", "cl.space"},
     {
         "cl.strategies", "cl.detectors", "cl.gates", "cl.buffers", "cl.sources", "cl.stores", "cl.training",
         "cl.reports", "cl.rows",
@@ -54,8 +55,11 @@ OUTSIDE = {
 # What may be imported beside the layers below, and why.
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
+    ("cl.backtesting", "cl.climb"),  # an update of a backtest climbs as one of a cycle does
     ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
+    ("cl.lifecycle", "cl.climb"),  # an update is one attempt, or a climb of several
+    ("cl.lifecycle", "cl.attempt"),
     ("cl.lifecycle", "cl.waiting"),
     ("cl.watch", "cl.waiting"),
     ("cl.promote", "cl.approve"),  # a version that passed may have to wait for a person
@@ -76,6 +80,8 @@ ALLOWED = [
     ("cl.cli", "cl.cli_stores"),
     ("cl.cli", "cl.cli_versions"),
     ("cl.cli", "cl.cli_serve"),
+    ("cl.cli", "cl.cli_tune"),
+    ("cl.cli_tune", "cl.commands"),
     ("cl.cli_rows", "cl.commands"),
     ("cl.cli_champion", "cl.commands"),
     ("cl.cli_audit", "cl.commands"),

@@ -205,6 +205,25 @@ def test_closed_forms_are_strategies_too_and_what_runs_share_changes_neither_res
     assert ranpac["backward_rows"] == 0 and ranpac["acc"] > 0.5 and ranpac["rows_trained"] == one["rows_trained"]
 
 
+@pytest.mark.slow
+def test_the_ladder_is_climbed_as_far_as_its_gates_ask_beside_each_rung_alone(config, stream, tmp_path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    weak = {"name": "weak", "strategy": "naive", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
+    raw |= {"ladder": [weak, {"name": "full"}], "gates": [{"name": "floor", "min": 0.6}]}
+    config.write_text(yaml.safe_dump(raw))
+    named = ("ladder", "ladder:weak", "top=ladder:full")
+    found = results(config, stream, tmp_path / "out", *(word for one in named for word in ("--strategy", one)))
+    ladder, weak, top = found.values()
+    assert list(found) == ["ladder", "weak", "top"]
+    begun = {name: one["begun"] for name, one in ladder["rungs"].items()}
+    assert begun == {"weak": 1, "full": 3}, "it remembers that the first rung was not enough"
+    assert ladder["rungs"]["full"]["passed"] == 3 and ladder["acc"] == top["acc"] > weak["acc"]
+    assert ladder["rows_trained"] == top["rows_trained"] + ladder["rungs"]["weak"]["rows"]
+    assert not weak["rungs"] and weak["forward_rows"] < ladder["forward_rows"], "nothing judges a rung alone"
+    assert "| ladder: rung | begun |" in (tmp_path / "out" / "report.md").read_text()
+    assert '<th scope="col">ladder: rung</th>' in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_experiences_come_in_the_order_that_is_asked_for(config, stream, tmp_path) -> None:
     found = results(config, stream, tmp_path / "out", "--strategy", "ncm", "--order", "2, 0")["ncm"]
     assert found["experiences"] == ["0003-2", "0001-0"] and found["matrix"][0][1] == 0.0
@@ -267,6 +286,10 @@ def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path)
         (["--strategy", "{name: replay"], "is no name and no YAML mapping"),
         (["--strategy", "replay", "--strategy", "replay"], "'replay' comes twice"),
         (["--strategy", "{name: o_lora}"], "model.tuning"),
+        (
+            ["--strategy", "ladder"],
+            "--strategy ladder: the configuration has no such ladder or rung; there is no ladder",
+        ),
         (["--order", "0,9"], "--order: no experience '9'; there are 0, 1, 2"),
         (["--order", "0,0"], "--order: '0' comes twice"),
         (["--data", "/nowhere/at/all"], "no such file or folder"),

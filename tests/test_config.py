@@ -97,7 +97,10 @@ def test_a_rung_changes_what_it_names_and_nothing_else() -> None:
     [
         ({"ladder": [{"name": "a"}, {"name": "a"}]}, "ladder: a, a: each name may be given once"),
         ({"ladder": [{"name": "a", "strategy": "o_lora"}]}, "ladder: 'a': .*o_lora"),
-        ({"ladder": [{"name": "a", "strategy": "ranpac"}, {"name": "b"}]}, "'b' trains a head and another rung solves"),
+        (
+            {"ladder": [{"name": "a", "strategy": "ranpac"}, {"name": "b", "strategy": "lwf"}]},
+            "'b': 'lwf' holds the champion's answers, and a head that 'a' has solved for",
+        ),
         ({"decide": {"rung": {"labels": "b"}}, "ladder": [{"name": "a"}]}, "decide.rung.labels: no rung 'b'; .* a"),
         ({"ladder": [{"name": "A b"}]}, "ladder.0.name"),
     ],

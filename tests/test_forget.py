@@ -79,6 +79,28 @@ def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_row
     assert_same_version(version(with_them, "3"), version(without, "2"))
 
 
+def test_a_solved_head_forgets_exactly_until_a_rung_has_trained_the_encoder_beneath_it(tmp_path, tiny_model) -> None:
+    project = shop(
+        tmp_path / "shop",
+        tiny_model,
+        ladder=[{"name": "solve", "strategy": "ncm"}, {"name": "full", "epochs": 2}],
+        decide={"rung": {"new_classes": "full"}},
+        drift={"report": "off", "detectors": ["new_labels"]},
+    )
+    arrives(project, "one", made_sentences(["loan", "fee"], 60, seed=1))
+    learn(project)
+    first = ids_of(opened(project.root), "0001-one", "train")
+    assert forgotten(project, first[:1])["exact"], "though the configuration's own strategy trains"
+    arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
+    (second,) = learn(project)
+    assert second.rung == "full"
+    arrives(project, "three", made_sentences(["loan", "fee"], 60, seed=3))
+    learn(project)
+    (third,) = learn(project, again="0003-three")
+    assert third.rung == "solve"
+    assert not forgotten(project, first[1:2])["exact"], "weights beneath the head have learnt from it"
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_model) -> Project:
     """A project whose two versions were trained, with a logged answer and a quarantined row."""

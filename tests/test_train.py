@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cl.config import Config
+from cl.errors import ConfigError
 from cl.strategies import State
 from cl.train import train
 from cl.training.version import load_states
@@ -79,3 +80,26 @@ def test_sums_of_a_closed_form_that_lack_an_update_are_left_behind(climb) -> Non
     """Else the third would go on from sums without the second's rows."""
     *_, last = climb(("full", "ncm"), ("full", "slda"), ("full", "ncm"))
     assert set(last) == {"ncm"} and int(last["ncm"].tensors["counts"].sum()) == 24
+
+
+def test_after_a_solved_head_a_buffer_is_offered_what_was_learnt_without_it(climb) -> None:
+    """Else classes that only the solved head has learnt would be in no buffer, and the trained head would lose them."""
+    *_, trained = climb(("full", "replay"), ("full", "ncm"), (LORA, ["replay", "ewc"]))
+    assert len(trained["replay"].rows) == 24 and trained["replay"].seen == 24
+    assert trained["replay"].experiences == ("0", "1", "2")
+    assert set(climb(("full", "ncm"), ("full", "ncm"))[1]) == {"ncm"}
+
+
+def test_what_was_held_of_a_head_that_is_no_more_does_not_hold_the_one_in_its_place(climb) -> None:
+    first, _, last = climb(("full", "ewc"), ("full", "ncm"), ("full", "ewc"))
+    assert kept(first, "ewc", "anchor.head.") and kept(last, "ewc", "anchor.head.").keys() == {
+        "anchor.head.blocks.0.weight",
+        "anchor.head.blocks.0.bias",
+    }
+    assert float(last["ewc"].tensors["weight.head.blocks.0.bias"]) == 1.0, "of one update, not of two"
+    assert float(last["ewc"].tensors["weight.encoder.encoder.layer.0.output.dense.bias"]) == pytest.approx(1.95)
+
+
+def test_the_champions_answers_cannot_be_held_where_its_head_was_solved_for(climb) -> None:
+    with pytest.raises(ConfigError, match="'lwf' holds the champion's answers, whose head was solved in closed form"):
+        climb(("full", "ncm"), ("full", "lwf"))

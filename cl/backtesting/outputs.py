@@ -72,6 +72,8 @@ def markdown(results: list[Result]) -> str:
             lines.append(_line(["---"] * (1 + len(one.experiences))))
             for learnt, row in zip(one.experiences, one.matrix, strict=True):
                 lines.append(_line([learnt, *(f"{100 * value:.1f}" for value in row)]))
+            if rungs := rung_rows(one):
+                lines += ["", _line(rungs[0]), _line(["---"] * len(rungs[0])), *(_line(row) for row in rungs[1:])]
     return "\n".join(lines) + "\n"
 
 
@@ -85,6 +87,17 @@ def matrix_rows(result: Result) -> list[list[str]]:
         for at, (learnt, row) in enumerate(zip(names, result.matrix, strict=True), 1)
     ]
     return [[f"{result.name}: learnt, tested on", *(str(at) for at in range(1, len(names) + 1))], *rows]
+
+
+def rung_rows(result: Result) -> list[list[str]]:
+    """Return what each rung of a ladder was good for, as rows of cells; none where no ladder was climbed."""
+    if not result.rungs:
+        return []
+    rows = [
+        [name, f"{one.begun:g}", f"{one.passed:g}", f"{one.skipped:g}", f"{one.rows:,.0f}", f"{one.seconds:.0f}"]
+        for name, one in result.rungs.items()
+    ]
+    return [[f"{result.name}: rung", "begun", "passed", "no room", "rows trained", "seconds"], *rows]
 
 
 def _row(one: Result) -> list[str]:
@@ -113,7 +126,7 @@ def _line(cells: list[str]) -> str:
 
 def _flat(result: Result) -> dict[str, Any]:
     """Return what of a result is one value, for a line of a table."""
-    nested = {"experiences", "seeds", "failures", "matrix", "accuracy_over_time", "classes"}
+    nested = {"experiences", "seeds", "failures", "matrix", "accuracy_over_time", "classes", "rungs"}
     numbers = result.model_dump(mode="json", exclude=nested)
     return {**numbers, "seeds": len(result.seeds), "failures": "; ".join(result.failures.values())}
 
@@ -155,7 +168,7 @@ def _page(results: list[Result], picture: bytes, name: str) -> str:
     }
     return environment.get_template("page.html").render(
         name=name, results=results, titles=TITLES, table=table(results), maps=maps,
-        failures=failures(results),
+        failures=failures(results), rungs={one.name: rung_rows(one) for one in results},
         comparison=base64.b64encode(picture).decode(), experiences=len(results[0].experiences),
         seeds=len(results[0].seeds) + len(results[0].failures), made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip

@@ -13,6 +13,16 @@ from cl.backtesting.run import Line, Outcome
 from cl.records import Record
 
 
+class RungUse(Record):
+    """What one rung of the ladder was good for, over the stream: means over runs."""
+
+    begun: float
+    passed: float
+    skipped: float = Field(description="Times that the budget left no room for it")
+    rows: float
+    seconds: float = Field(description="Of training and judging")
+
+
 class Result(Record):
     """A strategy under a policy: scores are 0 to 1, numbers means over seeds, ``_std`` their standard deviations.
 
@@ -55,6 +65,7 @@ class Result(Record):
     peak_gpu_memory_mb: float | None = Field(default=None, description="Of tensors on the GPU; null: there is none")
     bytes_kept: int | None = None
     version_bytes: int | None = None
+    rungs: dict[str, RungUse] = Field(default={}, description="Rung -> its use, where the ladder was climbed")
     accuracy_over_time: list[float] = Field(default=[], description="Mean score on the experiences so far, after each")
 
 
@@ -70,7 +81,7 @@ def summarise(outcomes: list[Outcome], *, names_with_policy: bool) -> list[Resul
 
 def _is_joint(run: Outcome) -> bool:
     """Tell whether this is what intransigence is defined against: all data at hand, at every step."""
-    return run.spec.strategies == ["joint"] and run.spec.policy == "always"
+    return not run.spec.config.get("ladder") and run.spec.strategies == ["joint"] and run.spec.policy == "always"
 
 
 def _matrices(runs: list[Outcome]) -> dict[int, Matrix]:
@@ -99,6 +110,7 @@ def _result(name: str, runs: list[Outcome], upper: dict[int, Matrix]) -> Result:
         **_scores(matrices, upper),
         **_classes([lines[-1].classes for lines in finished]),
         **_costs(finished),
+        rungs=_rungs(runs[0].spec.config, finished),
     )
 
 
@@ -150,3 +162,19 @@ def _costs(runs: list[list[Line]]) -> dict[str, Any]:
         "bytes_kept": round(most("bytes_kept")),
         "version_bytes": round(most("version_bytes")),
     }
+
+
+def _rungs(config: dict[str, Any], runs: list[list[Line]]) -> dict[str, RungUse]:
+    """Return what came of each rung, in the ladder's order."""
+    attempts = [one for lines in runs for line in lines if line.climb for one in line.climb.attempts]
+    found = {}
+    for rung in config.get("ladder") or []:
+        own = [one for one in attempts if one.rung == rung["name"]]
+        found[rung["name"]] = RungUse(
+            begun=sum(one.skipped is None for one in own) / len(runs),
+            passed=sum(one.passed for one in own) / len(runs),
+            skipped=sum(one.skipped is not None for one in own) / len(runs),
+            rows=sum(one.rows for one in own) / len(runs),
+            seconds=round(sum(one.seconds for one in own) / len(runs), 1),
+        )
+    return found

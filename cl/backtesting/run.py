@@ -19,7 +19,7 @@ from pydantic import Field
 from cl import __version__
 from cl.config import Config, parse
 from cl.errors import PerennialError
-from cl.records import Record, Validation
+from cl.records import Climb, DriftType, Record, Validation
 from cl.stores.experiences import Experiences, RowsOf
 from cl.stores.local import Project
 
@@ -76,6 +76,7 @@ class Line(Record):
         "for all of it"
     )
     version_bytes: int
+    climb: Climb | None = Field(default=None, description="The rungs that were tried, where the ladder was climbed")
 
 
 class Outcome(Record):
@@ -134,13 +135,11 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
     stream = Experiences(Project(Path(spec.stream)))
     with kept_in(Path(spec.stream) / "features.sqlite") as cache:
         with counted() as passes:
-            new, trained = _learn(config, spec, lines, folder, stream)
+            new, trained, way = _learn(config, spec, lines, folder, stream)
         learnt, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
         spared_seconds, spared_rows = cache.saved_seconds + cache.tokens.saved_seconds, cache.saved_rows
         scores, classes = _scores(config, folder, stream.rows_of, spec.experiences, upto=at)
-    past = (
-        [*(one for line in lines for one in line.learnt), *new] if any(one.keeps_past for one in config.built) else []
-    )
+    past = [*(one for line in lines for one in line.learnt), *new] if _keeps_past(config) else []
     return Line(
         experience=spec.experiences[at],
         scores=scores,
@@ -155,54 +154,79 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         peak_gpu_memory_mb=on_gpu,
         bytes_kept=bytes_in(folder / "strategies") + sum(stream.size(one, "train") for one in past),
         version_bytes=bytes_in(folder),
+        climb=way,
     )
+
+
+def _keeps_past(config: Config) -> bool:
+    """Tell whether the past has to be kept whole: a rung trains on all of it."""
+    rungs = [config.at(rung.name) for rung in config.ladder] or [config]
+    return any(one.keeps_past for rung in rungs for one in rung.built)
 
 
 def _learn(
     config: Config, spec: RunSpec, lines: list[Line], folder: Path, stream: Experiences
-) -> tuple[list[str], int]:
-    """Make the version that follows an experience; return what was learnt, and how many rows that took."""
+) -> tuple[list[str], int, Climb | None]:
+    """Make the version that follows an experience; return what was learnt, how many rows that took, and the climb."""
     from cl.train import train
 
     before = folder.with_name(str(len(lines) - 1))
     past = [one for line in lines for one in line.learnt]
-    new = _wanted(config, spec, len(lines), past, before, stream)
+    new, types, rung = _wanted(config, spec, lines, past, before, stream)
     if not new:
         shutil.copytree(before, folder, dirs_exist_ok=True)
-        return [], 0
+        return [], 0, None
     champion = before if lines else None
+    if config.ladder:
+        from cl.backtesting.climbing import Lesson, climbed
+
+        lesson = Lesson(new, past, champion, types, rung)
+        way = climbed(config, lesson, past=_climbs(lines), stream=stream, folder=folder)
+        learnt = new if way.passed or champion is None else []
+        if learnt and spec.policy == "drift":
+            _save_reference(config, stream.rows_of, folder, past + new)
+        return learnt, sum(one.rows for one in way.begun), way
     done = train(config, champion=champion, new=new, past=past, rows_of=stream.rows_of, folder=folder)
     if spec.policy == "drift":
         _save_reference(config, stream.rows_of, folder, past + new)
-    return new, done.rows_learnt
+    return new, done.rows_learnt, None
 
 
-def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, stream: Experiences) -> list[str]:
-    """Return the experiences to learn now, as the policy has it."""
+def _climbs(lines: list[Line]) -> list[Climb]:
+    return [line.climb for line in lines if line.climb]
+
+
+def _wanted(
+    config: Config, spec: RunSpec, lines: list[Line], past: list[str], champion: Path, stream: Experiences
+) -> tuple[list[str], list[DriftType], str | None]:
+    """Return the experiences to learn now, as the policy has it; what has drifted, and the rung to begin with."""
     from cl.decide import Situation, decide
     from cl.drift import drift
 
+    at = len(lines)
     if spec.policy == "always" or at == 0:
-        return [spec.experiences[at]]
+        return [spec.experiences[at]], [], None
     waiting = [one for one in spec.experiences[: at + 1] if one not in past]
     if spec.policy == "first":
-        return []
+        return [], [], None
     if spec.policy == "last":
-        return waiting if at == len(spec.experiences) - 1 else []
+        return (waiting if at == len(spec.experiences) - 1 else []), [], None
     seen = drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=at)
     rows = sum(stream.get(one).rows["train"] for one in waiting)
-    decision = decide(config, Validation(passed=True), seen, Situation(waiting_rows=rows))
-    return waiting if decision.action == "learn" else []
+    situation = Situation(waiting_rows=rows, climbs=tuple(_climbs(lines)))
+    decision = decide(config, Validation(passed=True), seen, situation)
+    return (waiting if decision.action == "learn" else []), seen.types, decision.rung
 
 
 def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> None:
     """Complete a version with what the next experience is compared with."""
     from cl.register import reference_of
-    from cl.training.version import History, save_history, save_reference
+    from cl.training.version import History, load_history, save_history, save_reference
 
     reference = reference_of(config, rows_of, folder, learnt)
     save_reference(reference, folder)
-    save_history(History(learnt=learnt, score=float(reference.frame["score"].mean())), folder)
+    matrix = load_history(folder).matrix if (folder / "history.json").exists() else {}  # of a climb's validation rows
+    save_history(History(learnt=learnt, matrix=matrix, score=float(reference.frame["score"].mean())), folder)
 
 
 def _scores(

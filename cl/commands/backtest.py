@@ -8,7 +8,7 @@ from typing import Any
 
 from cl import config as configuration
 from cl.backtest import backtest
-from cl.backtesting.outputs import TITLES, as_json, failures, matrix_rows, table, write_outputs
+from cl.backtesting.outputs import TITLES, as_json, failures, matrix_rows, rung_rows, table, write_outputs
 from cl.errors import InputError
 
 
@@ -33,6 +33,7 @@ def run_backtest(
         "json": as_json(results),
         "table": [TITLES, *table(results)],
         "matrices": [rows for one in results if (rows := matrix_rows(one))],
+        "rungs": [rows for one in results if (rows := rung_rows(one))],
         "failures": failures(results),
         "report": str(page),
     }

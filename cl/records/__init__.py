@@ -1,5 +1,6 @@
 """The records that pass between stages: frozen, small, JSON-able; paths and numbers, never tensors."""
 
+from cl.records.climb import Attempt, Climb, Tried
 from cl.records.cycle import Cycle
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
 from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
@@ -16,6 +17,7 @@ from cl.records.registry import (
     Unlearning,
     VersionInfo,
 )
+from cl.records.search import Search, Trial
 from cl.records.verdicts import TABLE, GateReport, Part, Regression, Verdict
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "WITHDRAWN",
     "Action",
     "Alias",
+    "Attempt",
     "Breach",
+    "Climb",
     "Control",
     "ControlArm",
     "Cycle",
@@ -44,7 +48,10 @@ __all__ = [
     "Registration",
     "Regression",
     "Score",
+    "Search",
     "Training",
+    "Trial",
+    "Tried",
     "Unlearning",
     "Validation",
     "Verdict",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from cl.records.climb import Climb
 from cl.records.drift import Decision, Drift
 from cl.records.evaluation import Evaluation, Training
 from cl.records.experience import Experience, Validation
@@ -30,12 +31,23 @@ class Cycle(Record):
     validation: Validation
     drift: Drift
     decision: Decision
-    training: Training | None = None
+    climb: Climb | None = Field(default=None, description="The rungs of the ladder that were tried, where there is one")
+    training: Training | None = Field(default=None, description="Of the challenger: of the last rung that was begun")
     evaluation: Evaluation | None = None
     gates: GateReport | None = None
     promotion: Promotion | None = None
     champion_after: str | None = None
     run: str | None = Field(default=None, description="Id of its MLflow run")
+
+    @property
+    def rung(self) -> str | None:
+        """The rung of the ladder at which its challenger was learnt, where there was one."""
+        return (self.training.rung if self.training else None) or self.decision.rung
+
+    @property
+    def training_seconds(self) -> float:
+        """Of all that was trained, rungs that were not enough included."""
+        return self.climb.training_seconds if self.climb else self.training.seconds if self.training else 0.0
 
     @property
     def verdict(self) -> CycleVerdict:

@@ -85,5 +85,5 @@ class Decision(Record):
 
     action: Literal["none", "learn", "hold"]
     reasons: list[str]
-    rung: str | None = Field(default=None, description="Of the ladder, where there is one and something is learnt")
+    rung: str | None = Field(default=None, description="Of the ladder, where there is one: the update begins there")
     postponed: bool = Field(default=False, description="A bound puts it off, and later cycles ask for it again")

@@ -11,6 +11,7 @@ class Training(Record):
     """What a fine-tune did, and where the challenger lies."""
 
     challenger: str = Field(description="Folder of the saved learner")
+    rung: str | None = Field(default=None, description="Of the ladder, where there is one")
     experiences: list[str] = Field(description="Experiences learnt in this cycle, oldest first")
     labels_added: list[str] = Field(default_factory=list)
     epochs: int

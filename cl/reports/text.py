@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.records import Cycle
+from cl.records import Climb, Cycle
 from cl.reports.ledger_text import beside_line, waiting_line
 
 GROUPS = 20
@@ -33,8 +33,24 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
     lines = []
     for cycle in cycles:
         lines.append(f"{cycle.experience.id}: {'; '.join(cycle.decision.reasons)}")
-        refused = [verdict for verdict in (cycle.gates.verdicts if cycle.gates else []) if not verdict.passed]
+        lines += [f"    {line}" for line in climb_lines(cycle.climb)]
+        told = cycle.climb.begun[-1].refused_by if cycle.climb else {}
+        verdicts = cycle.gates.verdicts if cycle.gates else []
+        refused = [verdict for verdict in verdicts if not verdict.passed and verdict.gate not in told]
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
+    return lines
+
+
+def climb_lines(climb: Climb | None) -> list[str]:
+    """Return a line for each rung of a climb: what it cost, and why it was not enough."""
+    lines = []
+    for one in climb.attempts if climb else []:
+        if one.skipped is not None:
+            lines.append(f"rung {one.rung}: not begun: {one.skipped}")
+            continue
+        refusals = "; ".join(f"{gate}: {why}" for gate, why in one.refused_by.items())
+        end = "passed" if one.passed else f"refused by {refusals}"
+        lines.append(f"rung {one.rung}: {one.rows:,} rows, {one.seconds:.1f} s, {end}")
     return lines
 
 

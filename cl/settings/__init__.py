@@ -1,5 +1,6 @@
 """The sections of the configuration: what each stage can be told, with defaults that work."""
 
+from cl.settings.climb import ClimbSettings
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
 from cl.settings.drift import DriftSettings, Traffic
@@ -12,9 +13,12 @@ from cl.settings.section import PluginSpec, Section, check_plugin
 from cl.settings.serve import Serve
 from cl.settings.stores import StoreSettings
 from cl.settings.triggers import Asking, Notify, Telling, Triggers
+from cl.settings.tune import Axis, Range, TuneSettings
 
 __all__ = [
     "Asking",
+    "Axis",
+    "ClimbSettings",
     "Control",
     "Data",
     "Decide",
@@ -29,6 +33,7 @@ __all__ = [
     "Period",
     "PluginSpec",
     "PromotionSettings",
+    "Range",
     "RegistrySettings",
     "Robustness",
     "Rung",
@@ -40,6 +45,7 @@ __all__ = [
     "Traffic",
     "TrainingSettings",
     "Triggers",
+    "TuneSettings",
     "Validate",
     "check_plugin",
 ]

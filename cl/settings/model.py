@@ -64,3 +64,5 @@ class Rung(Section):
     strategy: PluginSpec | list[PluginSpec] | None = Field(None, description="In place of strategy")
     tuning: PluginSpec | None = Field(None, description="In place of model.tuning")
     epochs: int | None = Field(None, ge=1, description="In place of training.epochs")
+    learning_rate: float | None = Field(None, gt=0, description="In place of training.learning_rate")
+    head_learning_rate: float | None = Field(None, gt=0, description="In place of training.head_learning_rate")

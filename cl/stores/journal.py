@@ -22,6 +22,10 @@ class Journal:
 
     folder: Path
 
+    def at(self, name: str) -> Journal:
+        """Return the journal of a part of the cycle, in a folder below this one."""
+        return Journal(self.folder / name)
+
     def once(self, step: Callable[P, R], run: Callable[[Callable[P, R]], Callable[P, R]]) -> Callable[P, R]:
         """Return the step made repeatable: done before, its record is read; else it is run and recorded."""
         kind: type[Record] = typing.get_type_hints(step)["return"]

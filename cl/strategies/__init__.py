@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 class State:
     """What a strategy carries from one experience to the next: rows, and named tensors.
 
-    It stays with the version through updates that the strategy has no part in.
+    It stays with the version through updates that the strategy has no part in. ``experiences`` are those that it has
+    taken in; None, in versions that do not say: all that the version has learnt.
     """
 
     rows: pd.DataFrame | None = None
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     seen: int = 0
+    experiences: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,16 @@ class Strategy(Plugin):
     """Base of all strategies; as it stands it is fine-tuning on the new rows alone.
 
     ``holds`` says what of the champion a strategy holds on to: its weights, its answers, ... ``keeps_past`` says that
-    it asks for all training rows of the past, so that they must be kept as long as the model learns.
+    it asks for all training rows of the past, so that they must be kept as long as the model learns. ``keeps_rows``
+    says that its state is a buffer, which has to hold rows of every experience: those that were learnt without it are
+    offered to it before it takes part again.
     """
 
     holds: ClassVar[str | None] = None
 
     keeps_past: ClassVar[bool] = False
+
+    keeps_rows: ClassVar[bool] = False
 
     closed: ClassVar[bool] = False
 
@@ -133,6 +139,10 @@ class Strategy(Plugin):
     def recall(self, update: Update) -> pd.DataFrame | None:
         """Return rows of the past to be learnt again in the coming epoch, or None."""
         return None
+
+    def expects(self, new: int, past: int) -> int:
+        """Return how many rows an epoch is expected to hold beside so many new ones; below 0, of them fewer."""
+        return 0
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return a scalar that is added to the loss of this step, or None."""

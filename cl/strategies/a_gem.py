@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -22,6 +22,8 @@ class AGEM(Strategy):
     differ: the gradient that is projected holds the other strategies' penalties, and AdamW, not SGD, turns it into
     a step, so the promise that the past loss does not rise holds for the gradient, not for the step itself.
     """
+
+    keeps_rows: ClassVar[bool] = True
 
     rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most")
     bytes: int | None = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pandas as pd
 from pydantic import Field
 
@@ -17,6 +19,8 @@ class GDumb(Strategy):
     buffer alone, old rows and new. It asks what the methods that go on from the champion are worth. Where we differ:
     the pretrained encoder is the start, not random weights, and the loop's own schedule is used, without cutmix.
     """
+
+    keeps_rows: ClassVar[bool] = True
 
     rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most, and that an update learns")
     bytes: int | None = Field(
@@ -44,6 +48,10 @@ class GDumb(Strategy):
         """Return the old rows that have stayed in it."""
         rows = update.state.rows
         return None if rows is None else rows.iloc[update.scratch["old"].numpy()]
+
+    def expects(self, new: int, past: int) -> int:
+        """Return what is left to the old rows, or is not learnt of the new."""
+        return min(self.rows, new + past) - new
 
     def remember(self, update: Update) -> State:
         """Keep the buffer."""

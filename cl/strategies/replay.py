@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
@@ -19,6 +21,8 @@ class Replay(Strategy):
     one; ``ratio`` is that proportion, and a small buffer is then simply seen whole.
     """
 
+    keeps_rows: ClassVar[bool] = True
+
     rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most")
     bytes: int | None = Field(
         None, ge=1, description="Bytes of text that the buffer holds at most; null: only rows count"
@@ -34,6 +38,10 @@ class Replay(Strategy):
     def recall(self, update: Update) -> pd.DataFrame | None:
         """Return a sample of the buffer, new in each epoch, or None while it is empty."""
         return rehearsed(update, self.ratio)
+
+    def expects(self, new: int, past: int) -> int:
+        """Return the sample of a buffer that is as full as it can be."""
+        return min(self.rows, past, round(self.ratio * new))
 
     def remember(self, update: Update) -> State:
         """Let the buffer's policy choose among what it holds and what is new."""

@@ -32,6 +32,7 @@ class History(Record):
     score: float | None = Field(default=None, description="Mean row score over all test rows at promotion")
     cycle: str = ""
     parent: str | None = Field(default=None, description="The registry version it was trained from")
+    rung: str | None = Field(default=None, description="Of the ladder, where there was one, at which it was learnt")
     base_model: str = ""
     data_version: str = Field(default="", description="DVC's hash of data/ when it was trained")
     data_dvc: str = Field(default="", description="Text of data.dvc: with the DVC remote it brings the data back")
@@ -53,7 +54,8 @@ def save_states(states: dict[str, State], folder: Path) -> None:
     for name, state in states.items():
         place = folder / "strategies" / name
         place.mkdir(parents=True)
-        (place / "state.json").write_text(json.dumps({"seen": state.seen}), encoding="utf-8")
+        told = {"seen": state.seen, **({} if state.experiences is None else {"experiences": state.experiences})}
+        (place / "state.json").write_text(json.dumps(told), encoding="utf-8")
         if state.rows is not None:
             state.rows.to_parquet(place / "rows.parquet", index=False)
         if state.tensors:
@@ -67,10 +69,12 @@ def load_states(folder: Path) -> dict[str, State]:
     states = {}
     for place in sorted((folder / "strategies").glob("*")):
         rows, tensors = place / "rows.parquet", place / "tensors.safetensors"
+        told = json.loads((place / "state.json").read_text(encoding="utf-8"))
         states[place.name] = State(
             rows=pd.read_parquet(rows) if rows.exists() else None,
             tensors=load_file(tensors) if tensors.exists() else {},
-            seen=json.loads((place / "state.json").read_text(encoding="utf-8"))["seen"],
+            seen=told["seen"],
+            experiences=tuple(told["experiences"]) if "experiences" in told else None,
         )
     return states
 

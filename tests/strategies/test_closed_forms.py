@@ -209,16 +209,35 @@ def test_a_trained_champion_goes_on_in_closed_form_and_knows_the_past(taught, ti
     assert len(state.rows) == 48
 
 
-def test_a_closed_champion_is_not_trained_on(taught, tiny_config, rows_of, tmp_path) -> None:
+def test_a_closed_champion_is_trained_on_from_a_linear_head_in_place_of_the_solved_one(
+    taught, tiny_config, rows_of, tmp_path
+) -> None:
     champion = taught("ncm", ["e0"], "closed")
-    with pytest.raises(ConfigError, match="solved in closed form and cannot be trained on"):
+    for name, strategy in (("go-on", "replay"), ("afresh", {"name": "joint", "restart": True})):
+        config = tiny_config(
+            strategy=strategy, training={"epochs": 25, "learning_rate": 1e-3, "head_learning_rate": 1e-2}
+        )
+        train(config, champion=champion, new=["e1"], past=["e0"], rows_of=rows_of, folder=tmp_path / name)
+        learner = load_learner(tmp_path / name)
+        assert not learner.is_closed
+        rows = rows_of(["e0", "e1"], "train")
+        right = [one == other for one, other in zip(answer(learner, rows).values, rows["label"], strict=True)]
+        assert min(sum(right[:16]), sum(right[16:])) >= 10, "of 16 rows with four labels to choose from"
+
+
+def test_tags_are_trained_on_after_a_solved_head_as_well(tiny_config, tmp_path) -> None:
+    rows = pd.DataFrame(
+        [{"tokens": ["anna", "lives", "in", "paris"], "tags": ["B-per", "O", "O", "B-loc"], "date": None, "id": "1"}]
+    )
+    for at, strategy in enumerate(("ncm", ["replay", "ewc"])):
+        config = tiny_config(task="token_classification", strategy=strategy)
         train(
-            tiny_config(strategy="replay"), champion=champion, new=["e1"], past=["e0"], rows_of=rows_of,
-            folder=tmp_path / "no",
+            config, champion=tmp_path / "0" if at else None, new=[str(at)], past=["0"] * at,
+            rows_of=lambda ids, split: pd.concat([rows[:0], *(rows.assign(id=one) for one in ids)]),
+            folder=tmp_path / str(at),
         )  # fmt: skip
-    config = tiny_config(strategy={"name": "joint", "restart": True})
-    train(config, champion=champion, new=["e1"], past=["e0"], rows_of=rows_of, folder=tmp_path / "yes")
-    assert not load_learner(tmp_path / "yes").is_closed
+    assert answer(load_learner(tmp_path / "1"), rows).values[0] == rows["tags"][0]
+    assert len(load_states(tmp_path / "1")["replay"].rows) == 2
 
 
 def test_tokens_are_classified_in_closed_form_too(tiny_config, tmp_path) -> None:

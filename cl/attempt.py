@@ -1,0 +1,87 @@
+"""One attempt of an update: trained at one rung of the ladder, or without one, evaluated, held against the gates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cl.config import Config
+from cl.control import control
+from cl.evaluate import Matrix, evaluate
+from cl.gate import gate
+from cl.lineage import Base
+from cl.records import Tried
+from cl.stores.experiences import RowsOf
+from cl.stores.journal import Journal, plainly
+from cl.train import train
+
+Step = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def attempt(
+    config: Config,
+    rung: str | None,
+    own: Config,
+    *,
+    journal: Journal,
+    step: Step,
+    champion: Path | None,
+    base: Base,
+    new: list[str],
+    rows_of: RowsOf,
+    matrix: Matrix,
+    strangers: Sequence[str],
+) -> Tried:
+    """Return the challenger of one rung and what the gates say of it; a finished attempt is not made again.
+
+    Each rung has a journal and files of its own, so that a cycle that was killed goes on in the midst of any of them.
+    Of rungs that were not enough, only records outlive the cycle: one version a cycle keeps the registry readable.
+
+    Args:
+        config: of the cycle: what is measured, and the gates.
+        rung: its name; None: there is no ladder.
+        own: the configuration at this rung.
+        journal: of the cycle.
+        step: how a stage is run.
+        champion: folder of the version that the challenger is compared with.
+        base: what the update is trained from.
+        new: ids of the experiences to learn, oldest first.
+        rows_of: returns the rows of experiences (ids, split).
+        matrix: the accuracy matrix R up to the champion.
+        strangers: texts that are out of scope.
+    """
+    place = journal.at(f"rungs/{rung}") if rung else journal
+    folder = place.folder
+
+    def do(stage: Callable[..., Any]) -> Callable[..., Any]:
+        return place.once(stage, step)
+
+    def tried() -> Tried:
+        past = base.history.learnt
+        training = do(train)(
+            own, champion=base.folder, new=new, past=past, rows_of=rows_of, folder=folder / "challenger"
+        )
+        clock, arm = time.monotonic(), None
+        if config.training.control and champion:
+            arm = do(control)(own, champion=champion, new=new, rows_of=rows_of, folder=folder / "control")
+        evaluation = do(evaluate)(
+            config,
+            challenger=Path(training.challenger),
+            champion=champion,
+            experiences=[*past, *new],
+            matrix=matrix,
+            rows_of=rows_of,
+            folder=folder,
+            strangers=strangers,
+            control=arm,
+        )
+        return Tried(
+            training=training.model_copy(update={"rung": rung}),
+            evaluation=evaluation,
+            gates=do(gate)(config, evaluation),
+            judged_seconds=round(time.monotonic() - clock, 2),
+        )
+
+    return place.once(tried, plainly)()
