@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from tqdm import tqdm
@@ -18,6 +20,7 @@ from cl.errors import InputError
 from cl.settings import PluginSpec
 
 log = logging.getLogger(__name__)
+Then = Literal["never", "student", "teacher"]
 Chosen = dict[str, PluginSpec | list[PluginSpec]]
 
 
@@ -32,6 +35,7 @@ def backtest(
     first: int | None = None,
     order: str | None = None,
     jobs: int | None = None,
+    then: Sequence[Then] = (),
     fresh: bool = False,
 ) -> list[Result]:
     """Replay a stream under every combination and return what came of each strategy and policy.
@@ -48,6 +52,7 @@ def backtest(
         first: how many experiences to replay; None: all.
         order: names of experiences, comma between them, in the order to replay; None: all, as they were read.
         jobs: runs at once; None: as many as leave each two processors.
+        then: what learns on after ``distil.when.updates``; never leaves cheaper versions out; (): as configured.
         fresh: whether finished runs are repeated.
 
     Raises:
@@ -57,7 +62,12 @@ def backtest(
     from cl.backtesting.stream import check_splits, in_order, read_stream
 
     chosen = choose(config, strategies)
-    configs = {(label, seed): _with(config, spec, seed) for label, spec in chosen.items() for seed in seeds}
+    configs = {
+        (f"{label}{'-' + way if way else ''}", seed): _with(_then(config, way), spec, seed)
+        for label, spec in chosen.items()
+        for way in then or (None,)
+        for seed in seeds
+    }
     experiences, found = read_stream(config, data, out / "streams")
     replayed = in_order(found, order)[:first]
     check_splits(replayed)
@@ -128,6 +138,21 @@ def _with(config: Config, strategy: PluginSpec | list[PluginSpec], seed: int) ->
     raw = config.model_dump(mode="json", by_alias=True)
     raw["drift"]["report"] = "off"  # nobody reads a report of every step
     return parse({**raw, "strategy": strategy, "seed": seed}, where="--strategy")
+
+
+def _then(config: Config, way: Then | None) -> Config:
+    """Return the configuration with another answer to what learns after a cheaper version was made.
+
+    Raises:
+        InputError: nothing asks for cheaper versions.
+    """
+    if way is None:
+        return config
+    if way != "never" and config.distil.when.updates is None:
+        raise InputError(f"--then {way}: needs distil.when.updates in the configuration: how often one is made")
+    when = config.distil.when.model_copy(update={"updates": None} if way == "never" else {})
+    wanted = config.distil.model_copy(update={"when": when, **({} if way == "never" else {"then": way})})
+    return config.model_copy(update={"distil": wanted})
 
 
 def _all(specs: list[RunSpec], jobs: int) -> list[Outcome]:

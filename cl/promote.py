@@ -12,7 +12,7 @@ from cl.moves import digest_of, move, passed
 from cl.records import Alias, LedgerEntry, Promotion, Registration, VersionInfo
 from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import COMPARED, Registry
+from cl.stores.mlflow import COMPARED, PARENT, Registry
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def _check_new(entries: Sequence[LedgerEntry], version: str, alias: Alias, share
 
 def _objection(info: VersionInfo, champion: str | None) -> RefusedError | ConflictError | None:
     """Return what speaks against a version: it failed its gates, or they compared it with a former champion."""
-    version, compared = info.version, info.tags.get(COMPARED, "") or None
+    version, compared = info.version, info.tags.get(COMPARED, info.tags.get(PARENT, "")) or None
     if info.version not in passed([info]):
         return RefusedError(
             f"version {version} did not pass its gates (`cl gates {version}`); --despite-gates --why TEXT promotes it "

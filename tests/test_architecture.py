@@ -18,12 +18,12 @@ LAYERS = [
     },
     {
         "cl.lifecycle", "cl.start", "cl.waiting", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer",
-        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect",
+        "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect", "cl.derive",
     },
     {
-        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
-        "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving", "cl.lineage",
-        "cl.export",
+        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.distil", "cl.dear",
+        "cl.control", "cl.evaluate", "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair",
+        "cl.serving", "cl.lineage", "cl.export",
     },
     {"cl.measures", "cl.moves"},
     {
@@ -52,6 +52,9 @@ OUTSIDE = {
 # What may be imported beside the layers below, and why.
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
+    ("cl.distil", "cl.train"),  # a student is taught by the loop, and saved as what was trained
+    ("cl.dear", "cl.lineage"),
+    ("cl.lifecycle", "cl.derive"),  # a challenger that is too dear gives way
     ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
     ("cl.lifecycle", "cl.waiting"),

@@ -162,6 +162,7 @@ def _learn(
     config: Config, spec: RunSpec, lines: list[Line], folder: Path, stream: Experiences
 ) -> tuple[list[str], int]:
     """Make the version that follows an experience; return what was learnt, and how many rows that took."""
+    from cl.backtesting.deriving import derive, learner_of
     from cl.train import train
 
     before = folder.with_name(str(len(lines) - 1))
@@ -170,11 +171,13 @@ def _learn(
     if not new:
         shutil.copytree(before, folder, dirs_exist_ok=True)
         return [], 0
-    champion = before if lines else None
+    champion = learner_of(before) if lines else None
     done = train(config, champion=champion, new=new, past=past, rows_of=stream.rows_of, folder=folder)
+    updates = 1 + sum(bool(line.learnt) for line in lines)
+    taught = derive(config, folder, updates=updates, learnt=[*past, *new], rows_of=stream.rows_of)
     if spec.policy == "drift":
         _save_reference(config, stream.rows_of, folder, past + new)
-    return new, done.rows_learnt
+    return new, done.rows_learnt + taught
 
 
 def _wanted(config: Config, spec: RunSpec, at: int, past: list[str], champion: Path, stream: Experiences) -> list[str]:

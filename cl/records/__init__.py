@@ -1,6 +1,7 @@
 """The records that pass between stages: frozen, small, JSON-able; paths and numbers, never tensors."""
 
 from cl.records.cycle import Cycle
+from cl.records.derivation import Derivation
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
 from cl.records.evaluation import NUMBERS, Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
@@ -30,6 +31,7 @@ __all__ = [
     "ControlArm",
     "Cycle",
     "Decision",
+    "Derivation",
     "Drift",
     "DriftType",
     "Evaluation",

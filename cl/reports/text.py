@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.records import Cycle
+from cl.records import Cycle, Derivation
 from cl.reports.ledger_text import beside_line, waiting_line
 
 GROUPS = 20
@@ -34,8 +34,27 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
     for cycle in cycles:
         lines.append(f"{cycle.experience.id}: {'; '.join(cycle.decision.reasons)}")
         refused = [verdict for verdict in (cycle.gates.verdicts if cycle.gates else []) if not verdict.passed]
+        lines += [f"    {line}" for one in cycle.derived for line in derivation_lines(one)]
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
     return lines
+
+
+def derivation_lines(one: Derivation) -> list[str]:
+    """Return what became of a version that was derived from another one."""
+    verdict = "passes its gates" if one.passed else f"is refused by {', '.join(one.refused_by) or 'the smoke test'}"
+    return [
+        f"{one.form} of version {one.teacher}, because {'; '.join(one.why)}",
+        f"version {one.version} {verdict}: {100 * one.accuracy:.1f} % (its teacher {100 * one.teacher_accuracy:.1f}), "
+        f"{one.latency_ms:.2f} ms ({one.teacher_latency_ms:.2f}), {one.size_mb:.1f} MB ({one.teacher_size_mb:.1f})",
+    ]
+
+
+def distil_lines(found: dict[str, Any]) -> list[str]:
+    """Return what `cl distil` shows."""
+    refused = {one["gate"]: one["why"] for one in found["verdicts"] if not one["passed"]}
+    one = Derivation.model_validate({name: found[name] for name in Derivation.model_fields} | {"refused_by": refused})
+    lines = [*derivation_lines(one), *(f"refused by {name}: {why}" for name, why in refused.items())]
+    return lines + ([f"it is the challenger: cl promote {one.version}"] if one.passed else [])
 
 
 def cycle_lines(cycles: list[Cycle]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
+from cl.settings.distil import Distil, DistilWhen, Form, Student
 from cl.settings.drift import DriftSettings
 from cl.settings.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.settings.gates import GatePolicy
@@ -17,10 +18,13 @@ __all__ = [
     "Control",
     "Data",
     "Decide",
+    "Distil",
+    "DistilWhen",
     "DriftActions",
     "DriftRungs",
     "DriftSettings",
     "EvaluationSettings",
+    "Form",
     "GatePolicy",
     "Model",
     "Notify",
@@ -34,6 +38,7 @@ __all__ = [
     "Section",
     "SplitShares",
     "StoreSettings",
+    "Student",
     "Telling",
     "TrainingSettings",
     "Triggers",

@@ -58,6 +58,23 @@ class Predictions:
         found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
         return found.drop_duplicates("id", keep="last")
 
+    def sample(self, since: str, until: str, *, most: int) -> pd.DataFrame:
+        """Return answers that were given after one time and not after another, each id once, in order of time.
+
+        Of more than ``most``, those whose ids have the smallest hashes: a random sample, and always the same one.
+
+        Args:
+            since: ISO 8601 in UTC, as the log writes it.
+            until: likewise.
+            most: rows to return at most.
+        """
+        asked = (ds.field("at") > since) & (ds.field("at") <= until)
+        parts = [ds.dataset(path, format="parquet").to_table(filter=asked).to_pandas() for path in self._files()]
+        found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+        found = found.drop_duplicates("id", keep="last")
+        order = np.argsort(hashes(found["id"].to_numpy()), kind="stable")[:most]
+        return found.iloc[order].sort_values("at", kind="stable", ignore_index=True)
+
     def count(self) -> dict[str, int]:
         """Return how many different rows were answered, and how many of them have a label by now."""
         ids = [pq.read_table(path, columns=["id"])["id"].to_numpy() for path in self._files()]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pydantic import Field
@@ -32,6 +33,9 @@ class History(Record):
     score: float | None = Field(default=None, description="Mean row score over all test rows at promotion")
     cycle: str = ""
     parent: str | None = Field(default=None, description="The registry version it was trained from")
+    form: Literal["student", "int8"] | None = Field(
+        default=None, description="How it was derived from its parent, its teacher; None: it was learnt"
+    )
     base_model: str = ""
     data_version: str = Field(default="", description="DVC's hash of data/ when it was trained")
     data_dvc: str = Field(default="", description="Text of data.dvc: with the DVC remote it brings the data back")
