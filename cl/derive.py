@@ -10,6 +10,7 @@ from typing import Any
 from cl.config import Config
 from cl.dear import beyond
 from cl.distil import distil, quantise
+from cl.errors import InputError
 from cl.evaluate import Matrix, evaluate
 from cl.gate import gate
 from cl.records import Derivation, Evaluation, GateReport, Registration, Training
@@ -71,14 +72,19 @@ def derive(
 ) -> Derived:
     """Derive one form after the other until a version passes all gates and is within the budget.
 
-    If none is, the last one that passed its gates is chosen, the teacher among them, or the teacher as it was refused.
+    One that cannot be made of its teacher is told and left out. If none is good enough, the last one that passed its
+    gates is chosen, the teacher among them, or the teacher as it was refused.
     """
     made: list[Derivation] = []
     tried = [teacher]
     for form in config.distil.forms:
         if form == "student" and not is_smaller(config.distil.student, tried[-1].folder):
             continue
-        one = derive_one(config, stores, tried[-1], setting, form=form, journal=journal, step=step)
+        try:
+            one = derive_one(config, stores, tried[-1], setting, form=form, journal=journal, step=step)
+        except InputError as error:  # it cannot be made of this teacher: no reason for the cycle to fail
+            made.append(told(form, None, tried[-1], why).model_copy(update={"failure": str(error)}))
+            continue
         made.append(told(form, one, tried[-1], why))
         tried.append(one)
         if one.gates.passed and not beyond(config, one.evaluation):
@@ -160,20 +166,26 @@ def as_candidate(folder: Path, version: str) -> Candidate:
     return Candidate(training, evaluation, gates, Registration(version=version, passed=gates.passed))
 
 
-def told(form: Form, one: Candidate, teacher: Candidate, why: list[str]) -> Derivation:
-    """Return what came of a derived version."""
-    return Derivation(
+def told(form: Form, one: Candidate | None, teacher: Candidate, why: list[str]) -> Derivation:
+    """Return what came of a derived version; None: it could not be made."""
+    found = Derivation(
         form=form,
-        version=one.registration.version,
         teacher=teacher.registration.version,
         why=why,
-        passed=one.gates.passed,
-        refused_by={verdict.gate: verdict.why for verdict in one.gates.verdicts if not verdict.passed},
-        accuracy=one.evaluation.accuracy,
         teacher_accuracy=teacher.evaluation.accuracy,
-        latency_ms=one.evaluation.latency_ms,
         teacher_latency_ms=teacher.evaluation.latency_ms,
-        size_mb=one.evaluation.size_mb,
         teacher_size_mb=teacher.evaluation.size_mb,
-        seconds=one.training.seconds,
+    )
+    if one is None:
+        return found
+    return found.model_copy(
+        update={
+            "version": one.registration.version,
+            "passed": one.gates.passed,
+            "refused_by": {verdict.gate: verdict.why for verdict in one.gates.verdicts if not verdict.passed},
+            "accuracy": one.evaluation.accuracy,
+            "latency_ms": one.evaluation.latency_ms,
+            "size_mb": one.evaluation.size_mb,
+            "seconds": one.training.seconds,
+        }
     )

@@ -29,7 +29,7 @@ from cl.training.version import load_states
 
 log = logging.getLogger(__name__)
 TOLERANCE = 0.02
-"""How far a teacher may be behind the champion."""
+"""How far a teacher may be behind the champion, or behind a student that has learnt nothing yet."""
 
 
 def distil(
@@ -134,12 +134,12 @@ def _check_worth(teacher: Learner, student: Learner, validation: pd.DataFrame) -
     """Stop where there is nothing to be learnt from a teacher.
 
     Raises:
-        InputError: the student is better before it has learnt anything.
+        InputError: the student is better by more than two points before it has learnt anything.
     """
     if validation.empty:
         return
     best, before = (scored(one, validation)[0] for one in (teacher, student))
-    if before > best:
+    if before > best + TOLERANCE:
         raise InputError(
             f"the teacher is worse than its student before it has learnt anything ({teacher.task.metric} {best:.3f} "
             f"and {before:.3f} on validation rows): distil another version"

@@ -41,9 +41,12 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
 
 def derivation_lines(one: Derivation) -> list[str]:
     """Return what became of a version that was derived from another one."""
+    head = f"{one.form} of version {one.teacher}, because {'; '.join(one.why)}"
+    if one.failure is not None:
+        return [head, f"cannot be made: {one.failure}"]
     verdict = "passes its gates" if one.passed else f"is refused by {', '.join(one.refused_by) or 'the smoke test'}"
     return [
-        f"{one.form} of version {one.teacher}, because {'; '.join(one.why)}",
+        head,
         f"version {one.version} {verdict}: {100 * one.accuracy:.1f} % (its teacher {100 * one.teacher_accuracy:.1f}), "
         f"{one.latency_ms:.2f} ms ({one.teacher_latency_ms:.2f}), {one.size_mb:.1f} MB ({one.teacher_size_mb:.1f})",
     ]
