@@ -23,9 +23,9 @@ def reasons(config: Config, evaluation: Evaluation, gates: GateReport, *, champi
         champion: where the champion comes from.
         updates: since the last cheaper version, this one too.
     """
-    refused = [one for one in gates.verdicts if not one.passed]
-    if gates.mode == "enforce" and any(not is_about_cost(one.gate) for one in refused):
+    if not is_good(gates):
         return []
+    refused = [one for one in gates.verdicts if not one.passed]
     when, found = config.distil.when, []
     if when.gate:
         found += [f"{one.gate} refuses: {one.why}" for one in refused]
@@ -35,6 +35,11 @@ def reasons(config: Config, evaluation: Evaluation, gates: GateReport, *, champi
     if champion.form is not None and (config.distil.then == "teacher" or champion.form == "int8"):
         found.append(f"the champion is a cheaper version ({champion.form}) of what has learnt now")
     return found
+
+
+def is_good(gates: GateReport) -> bool:
+    """Tell whether a version passes all gates that are not about cost, or would not be refused by them."""
+    return gates.mode != "enforce" or all(one.passed or is_about_cost(one.gate) for one in gates.verdicts)
 
 
 def is_about_cost(gate: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.config import Config
-from cl.dear import beyond
+from cl.dear import beyond, is_good
 from cl.distil import distil, quantise
 from cl.errors import InputError
 from cl.evaluate import Matrix, evaluate
@@ -72,20 +72,22 @@ def derive(
 ) -> Derived:
     """Derive one form after the other until a version passes all gates and is within the budget.
 
-    One that cannot be made of its teacher is told and left out. If none is good enough, the last one that passed its
+    Each is made of the last one that is good, if dear: int8 of the teacher where the student has learnt too little. One
+    that cannot be made of its teacher is told and left out. If none is good enough, the last one that passed its
     gates is chosen, the teacher among them, or the teacher as it was refused.
     """
     made: list[Derivation] = []
     tried = [teacher]
     for form in config.distil.forms:
-        if form == "student" and not is_smaller(config.distil.student, tried[-1].folder):
+        source = next((one for one in reversed(tried) if is_good(one.gates)), teacher)
+        if form == "student" and not is_smaller(config.distil.student, source.folder):
             continue
         try:
-            one = derive_one(config, stores, tried[-1], setting, form=form, journal=journal, step=step)
+            one = derive_one(config, stores, source, setting, form=form, journal=journal, step=step)
         except InputError as error:  # it cannot be made of this teacher: no reason for the cycle to fail
-            made.append(told(form, None, tried[-1], why).model_copy(update={"failure": str(error)}))
+            made.append(told(form, None, source, why).model_copy(update={"failure": str(error)}))
             continue
-        made.append(told(form, one, tried[-1], why))
+        made.append(told(form, one, source, why))
         tried.append(one)
         if one.gates.passed and not beyond(config, one.evaluation):
             break

@@ -115,3 +115,33 @@ def test_a_student_that_fails_its_gates_leaves_the_champion_where_it_is(tmp_path
     assert [one.form for one in cycle.derived] in ([], ["student", "int8"])
     assert not any(one.passed for one in cycle.derived)
     assert opened(project.root).stores.ledger.champion("shop") == "1"
+
+
+class KilledError(Exception):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize(("stage", "time"), [("distil", 1), ("register", 2), ("promote", 1)])
+def test_a_cycle_that_is_killed_while_a_version_is_derived_ends_as_an_undisturbed_one(
+    tmp_path, tiny_model, stage, time
+) -> None:
+    """The stage has done its work at that time, and its end is not written down."""
+    project = shop(tmp_path / "shop", tiny_model, distil={**DISTIL, "when": {"updates": 1}, "forms": ["student"]})
+    calls: list[str] = []
+
+    def dying(function):
+        def run(*args, **kwargs):
+            record = function(*args, **kwargs)
+            calls.append(function.__name__)
+            if calls.count(stage) == time and function.__name__ == stage:
+                raise KilledError
+            return record
+
+        return run
+
+    with pytest.raises(KilledError):
+        learn(project, step=lambda function: dying(function) if function.__name__ == stage else function)
+    (cycle,) = learn(project)
+    assert cycle.verdict == "promoted" and [one.version for one in cycle.derived] == ["2"]
+    assert [one.version for one in opened(project.root).stores.registry.versions()] == ["1", "2"]
+    assert len(opened(project.root).stores.ledger.entries("shop")) == 1
