@@ -63,7 +63,17 @@ def test_a_seed_that_fails_leaves_the_others_and_is_named() -> None:
 def test_what_failed_has_no_numbers_but_the_scores_until_then() -> None:
     found = summary(ended(POOR[:1], failure="it broke"))["own"].model_dump(mode="json")
     assert found["matrix"] == POOR[:1] and found["seeds"] == [] and found["failures"] == {"0": "it broke"}
-    told = {"name", "experiences", "matrix", "seeds", "failures", "worst_class", "classes", "accuracy_over_time"}
+    told = {
+        "name",
+        "experiences",
+        "matrix",
+        "seeds",
+        "failures",
+        "worst_class",
+        "classes",
+        "accuracy_over_time",
+        "rungs",
+    }
     assert all(value is None for key, value in found.items() if key not in told)
 
 
