@@ -18,7 +18,8 @@ import httpx
 from cl.stores.local import Project
 
 HERE = Path(__file__).parent
-PORT = 18_480
+PORT = int(os.environ.get("BENCH_PORT", 18_480))
+"""Of ours; mlflow's is the next one."""
 BASE, THEIRS = f"http://127.0.0.1:{PORT}", f"http://127.0.0.1:{PORT + 1}"
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "HF_HUB_OFFLINE": "1"}
 
@@ -26,7 +27,8 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "HF_HUB_OFF
 @contextmanager
 def started(command: list[str], ready: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server, wait until it is ready, and stop it in the end."""
-    with Path(tempfile.gettempdir(), "bench-serving.log").open("ab") as log:
+    assert not answers(ready), f"{ready} answers already: another bench runs; set BENCH_PORT to a free port"
+    with Path(tempfile.gettempdir(), f"bench-serving-{PORT}.log").open("ab") as log:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where mlflow looks for its uvicorn
         environment = {**os.environ, **QUIET, **environment, "PATH": path}
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
