@@ -35,7 +35,7 @@ NO_ROWS = pd.DataFrame({"id": [], "text": []})
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory, tiny_model):
     """A project with one version, which was learnt with replay and EWC."""
-    training = {"epochs": 25, "patience": 25, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"}
+    training = {"epochs": 15, "patience": 15, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"}
     folder = tmp_path_factory.mktemp("taught") / "shop"
     project = tiny_project(folder, tiny_model, strategy=["replay", "ewc"], training=training, distil=ONE_LAYER)
     made_sentences(["loan", "fee", "box"], 150, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
@@ -66,8 +66,8 @@ def test_a_student_is_smaller_and_nearly_as_good(taught, tmp_path) -> None:
     done = student_of(taught, tmp_path)
     teacher, student = load_learner(folder_of(taught, "1")), load_learner(tmp_path / "student")
     test = opened(taught.root).stores.experiences.rows_of(["0001-one"], "test")
-    assert (student.depth, len(student.tokenizer)) == (1, 40)
-    assert student.labels == teacher.labels and len(teacher.tokenizer) > 40
+    assert student.depth == 1 and 40 <= len(student.tokenizer) < len(teacher.tokenizer)
+    assert student.labels == teacher.labels
     assert scored(student, test)[0] >= scored(teacher, test)[0] - 0.05 > 0.6
     assert done.form == "student" and done.losses[-1] < done.losses[0]
 
