@@ -35,7 +35,7 @@ NO_ROWS = pd.DataFrame({"id": [], "text": []})
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory, tiny_model):
     """A project with one version, which was learnt with replay and EWC."""
-    training = {"epochs": 25, "patience": 25, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"}
+    training = {"epochs": 15, "patience": 15, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"}
     folder = tmp_path_factory.mktemp("taught") / "shop"
     project = tiny_project(folder, tiny_model, strategy=["replay", "ewc"], training=training, distil=ONE_LAYER)
     made_sentences(["loan", "fee", "box"], 150, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
