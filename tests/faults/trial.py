@@ -60,16 +60,19 @@ class Attempt:
     def _made(self) -> Trial:
         prepared = self.prepared
         prepared.put_back()
+        wrong = self._injected() if self.damages else []
         with watched(prepared.database, prepared.artifacts) as seen:
-            wrong = self.inject()
-            self.mend()
-            if self.damages:
-                seen.clear()
+            wrong += [] if self.damages else self._injected()
             wrong += _told(lambda: broken(prepared.state(), prepared.rows))
             again = self.again(prepared)
         if again.code != 0 or "Traceback" in again.err:
             wrong.append(f"the next run ended with {again.code}: {again.err[-600:]}")
         return Trial(self.fault, self.where, [*wrong, *_told(lambda: self.alike(prepared)), *seen], again.seconds)
+
+    def _injected(self) -> list[str]:
+        wrong = self.inject()
+        self.mend()
+        return wrong
 
 
 def _told(check: Callable[[], list[str]]) -> list[str]:
