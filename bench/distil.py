@@ -139,7 +139,7 @@ def main() -> None:
     learners["teacher, bfloat16"] = in_bfloat16(learners["teacher"])
     test = stream.rows_of(stream.domains, "test")
     times = latency(learners, test.sample(len(test), random_state=0), calls=wanted.calls)
-    best = np.nanmax(matrix[:-1], axis=0)[:-1]
+    best = np.nanmax(matrix[:-1, :-1], axis=0)
     first = scores["teacher"].mean(), parameters(learners["teacher"]), times["teacher"]["latency_p50_ms"]
     print("version            accuracy    kept   params  share     MB  p50 ms  share  forgets   mean")
     for name, one in learners.items():
