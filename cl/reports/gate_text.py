@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cl.evidence import shown
+from cl.gating.conditions import figure
 
 GROUPS = 10
 """Groups of one gate that are listed, at most."""
@@ -25,7 +26,7 @@ def gate_lines(found: dict[str, Any]) -> list[str]:
     if found["measured"]:
         lines += ["", f"{'measured':<35}{'champion':>12}{'challenger':>12}"]
     for one in found["measured"]:
-        lines.append(f"{one['words']:<35}{_figure(one['champion']):>12}{_figure(one['challenger']):>12}")
+        lines.append(f"{one['words']:<35}{figure(one['champion']):>12}{figure(one['challenger']):>12}")
     if found["control"]:
         lines += ["", found["control"]]
     if found["lost"]:
@@ -47,8 +48,8 @@ def _group_lines(table: list[dict[str, Any]]) -> list[str]:
         for one in told[:GROUPS]:
             chance = "-" if one["p_value"] is None else shown(one["p_value"])
             lines.append(
-                f"  {one['verdict']:<11}{one['group']:<28}{one['rows'] or '-':>7}{_figure(one['measured']):>10}"
-                f"{_figure(one['bound']):>9}  {chance:<12}{one['rows_needed'] or ''}".rstrip()
+                f"  {one['verdict']:<11}{one['group']:<28}{one['rows'] or '-':>7}{figure(one['measured']):>10}"
+                f"{figure(one['bound']):>9}  {chance:<12}{one['rows_needed'] or ''}".rstrip()
             )
         if len(told) > GROUPS:
             lines.append(f"  and {len(told) - GROUPS} more: --json has them all")
@@ -63,10 +64,6 @@ def _lost_line(row: dict[str, Any]) -> str:
 
 def _sure(confidence: float | None) -> str:
     return "" if confidence is None else f" ({confidence:.0%})"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def replay_lines(found: list[dict[str, Any]]) -> list[str]:

@@ -16,10 +16,9 @@ from cl.errors import PerennialError
 from cl.serving.given_up import GivenUp
 from cl.serving.loaded import Loaded
 from cl.serving.roles import Role, Roles
-from cl.stores.mlflow import Registry
+from cl.stores.mlflow import SHARE, Registry
 
 log = logging.getLogger(__name__)
-SHARE = "cl.share"
 FIRST_RETRY, LAST_RETRY = 15.0, 600.0
 """Seconds until a version that could not be loaded is tried again: doubled each time, unless its role moves."""
 

@@ -13,17 +13,6 @@ from typing import Any
 
 from tests.faults.moments import BOUNDARIES, WRITE, Moment, watch, watch_writes
 
-HOLD = """
-import os, sqlite3, sys, time
-database, seconds, holding = sys.argv[1:]
-held, end = sqlite3.connect(database, isolation_level=None, timeout=20), time.monotonic() + float(seconds)
-held.execute("BEGIN EXCLUSIVE")
-print("held", flush=True)
-while time.monotonic() < end and os.path.exists(holding):
-    time.sleep(0.05)
-held.execute("ROLLBACK")
-"""
-
 
 @dataclass(frozen=True)
 class Trace:
@@ -92,10 +81,14 @@ class KillAnother(At):
 
 
 @dataclass(frozen=True)
-class HoldDatabase(At):
-    """Let another process hold a SQLite database exclusively, for some seconds or until it is released."""
+class Hold(At):
+    """Let another process hold something against all others, for some seconds or until it is released.
 
-    database: Path
+    ``code`` is its program; it gets ``what``, the seconds and the file ``holding``, and says "held" when it does.
+    """
+
+    code: str
+    what: tuple[str, ...]
     seconds: float
     holding: Path
 
@@ -106,7 +99,7 @@ class HoldDatabase(At):
     def do(self) -> None:
         """Return as soon as it holds it."""
         self.holding.touch()
-        command = [sys.executable, "-c", HOLD, str(self.database), str(self.seconds), str(self.holding)]
+        command = [sys.executable, "-c", self.code, *self.what, str(self.seconds), str(self.holding)]
         holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
 

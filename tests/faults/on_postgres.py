@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +12,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tests.faults import kills
-from tests.faults.deeds import At, KillAnother
+from tests.faults.busy_database import given_up, waited_out
+from tests.faults.deeds import Hold, KillAnother
 from tests.faults.disk_full import told_plainly
 from tests.faults.moments import Moment
 from tests.faults.prepared import Prepared, begun
+from tests.faults.processes import back_again
 from tests.faults.trial import Attempt
 from tests.postgres import Cluster, Postgres, running_postgres
 
@@ -64,27 +63,6 @@ class OnPostgres(Prepared):
         self.postgres.database(DATABASE, like=TEMPLATE)
 
 
-@dataclass(frozen=True)
-class HoldTable(At):
-    """Let another process lock a table against all others, for some seconds or until it is released."""
-
-    url: str
-    table: str
-    seconds: float
-    holding: Path
-
-    def release(self) -> None:
-        """Let the other process let go."""
-        self.holding.unlink(missing_ok=True)
-
-    def do(self) -> None:
-        """Return as soon as it is locked."""
-        self.holding.touch()
-        command = [sys.executable, "-c", HOLD, self.url, self.table, str(self.seconds), str(self.holding)]
-        holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-
-
 @contextlib.contextmanager
 def on_postgres(folder: Path, model: Path, like: Prepared) -> Iterator[OnPostgres]:
     """Make a project on a Postgres of its own, to be compared with one on SQLite: the same rows, the same learner."""
@@ -119,18 +97,8 @@ def ended_and_back(project: OnPostgres, moment: Moment) -> Attempt:
     """End the server at a moment of a run; it is started again at once, and the run may still end well."""
 
     def inject() -> list[str]:
-        process, over = project.cluster.process, threading.Event()
-
-        def restart() -> None:
-            while process is not None and process.poll() is None and not over.wait(0.02):
-                pass
-            project.cluster.start()
-
-        restarter = threading.Thread(target=restart)
-        restarter.start()
-        run = project.run(before=_ending(project, moment))
-        over.set()
-        restarter.join()
+        with back_again(project.cluster.process, project.cluster.start):
+            run = project.run(before=_ending(project, moment))
         return [] if run.code == 0 else told_plainly(run)
 
     return Attempt(project, BACK, str(moment), inject)
@@ -138,18 +106,12 @@ def ended_and_back(project: OnPostgres, moment: Moment) -> Attempt:
 
 def locked_for_a_while(project: OnPostgres, table: str) -> Attempt:
     """Lock a table for three seconds when a run comes to need it."""
-
-    def inject() -> list[str]:
-        run = project.run(before=_held(project, table, 3.0))
-        return [] if run.code == 0 else [f"did not wait: ended with {run.code}: {run.err[-300:]}"]
-
-    return Attempt(project, BUSY, table, inject)
+    return waited_out(project, BUSY, table, _held(project, table, 3.0))
 
 
 def locked_too_long(project: OnPostgres, table: str) -> Attempt:
     """Lock a table until the run gives up."""
-    held = _held(project, table, 300.0)
-    return Attempt(project, STUCK, table, lambda: told_plainly(project.run(before=held)), held.release)
+    return given_up(project, STUCK, table, _held(project, table, 300.0))
 
 
 def _ending(project: OnPostgres, moment: Moment) -> KillAnother:
@@ -158,13 +120,13 @@ def _ending(project: OnPostgres, moment: Moment) -> KillAnother:
     return KillAnother(moment, project.place, group=process.pid, how=signal.SIGQUIT)
 
 
-def _held(project: OnPostgres, table: str, seconds: float) -> HoldTable:
+def _held(project: OnPostgres, table: str, seconds: float) -> Hold:
     url = sa.make_url(project.postgres.address(DATABASE)).set(drivername="postgresql")
-    return HoldTable(
+    return Hold(
         BEFORE[table],
         project.place,
-        url=url.render_as_string(hide_password=False),
-        table=table,
+        code=HOLD,
+        what=(url.render_as_string(hide_password=False), table),
         seconds=seconds,
         holding=project.scratch / "holding",
     )

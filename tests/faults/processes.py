@@ -6,11 +6,14 @@ costs none. The warm one has opened no store and run no model: nothing of it can
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -132,3 +135,22 @@ def _redirect(said: Path) -> None:
 
 def _read(said: Path, name: str) -> str:
     return (said / name).read_text(errors="replace") if (said / name).exists() else ""
+
+
+@contextlib.contextmanager
+def back_again(process: subprocess.Popen[Any] | None, start: Callable[[], None]) -> Iterator[None]:
+    """Start a server again as soon as its process has ended; at the latest when what goes on meanwhile is over."""
+    over = threading.Event()
+
+    def restart() -> None:
+        while process is not None and process.poll() is None and not over.wait(0.02):
+            pass
+        start()
+
+    restarter = threading.Thread(target=restart)
+    restarter.start()
+    try:
+        yield
+    finally:
+        over.set()
+        restarter.join()

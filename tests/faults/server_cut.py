@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from tests.faults.deeds import KillAnother
 from tests.faults.disk_full import told_plainly
 from tests.faults.moments import UPLOAD, Moment
 from tests.faults.prepared import Prepared, begun
+from tests.faults.processes import back_again
 from tests.faults.trial import Attempt
 from tests.servers import TrackingServer
 
@@ -68,19 +68,8 @@ def cut_and_back(project: Served, upload: int) -> Attempt:
     """Kill the server before the nth file goes up; it is started again at once, and the run may still end well."""
 
     def inject() -> list[str]:
-        killed = project.server.process
-        over = threading.Event()
-
-        def restart() -> None:
-            while killed is not None and killed.poll() is None and not over.wait(0.02):
-                pass
-            project.server.start()
-
-        restarter = threading.Thread(target=restart)
-        restarter.start()
-        ended = project.run(before=_killing(project, upload))
-        over.set()
-        restarter.join()
+        with back_again(project.server.process, project.server.start):
+            ended = project.run(before=_killing(project, upload))
         return [] if ended.code == 0 else told_plainly(ended)
 
     return Attempt(project, BACK, f"before file {upload}", inject)
