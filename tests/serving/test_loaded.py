@@ -15,6 +15,7 @@ from cl.serving.batcher import Batcher
 from cl.serving.follower import Follower
 from cl.serving.given_up import GivenUp
 from cl.serving.loaded import Loaded, load
+from cl.serving.number_format import Int8Linear
 from cl.settings.serve import Batching
 from cl.training.learner import freeze, grown, new_learner, save_learner
 from tests.conftest import made_sentences
@@ -57,8 +58,9 @@ def test_a_smaller_format_answers_almost_the_same(saved, precision, bound) -> No
 
 def test_int8_is_what_linear_layers_keep(saved) -> None:
     encoder = load("1", saved(), "int8").learner.encoder
-    kept = [one.weight() for one in encoder.modules() if type(one).__name__ == "Linear"]
+    kept = [one.weight for one in encoder.modules() if isinstance(one, Int8Linear)]
     assert len(kept) == 12 and {weight.dtype for weight in kept} == {torch.qint8}
+    assert not any(isinstance(one, torch.nn.Linear) for one in encoder.modules())
 
 
 @pytest.mark.parametrize("tuning", ["lora", "prefix"])
@@ -66,7 +68,7 @@ def test_what_a_tuning_added_is_folded_in_or_keeps_the_encoder_out_of_int8(saved
     folder = saved(tuning={"name": tuning}, max_length=32)
     exact, other = load("1", folder, "float32"), load("1", folder, "int8")
     assert np.abs(probabilities(exact) - probabilities(other)).max() < 0.03
-    quantized = any(".quantized." in type(one).__module__ for one in other.learner.encoder.modules())
+    quantized = any(isinstance(one, Int8Linear) for one in other.learner.encoder.modules())
     assert quantized == (tuning == "lora") and ("computes as auto" in caplog.text) == (tuning == "prefix")
 
 
