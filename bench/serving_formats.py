@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from cl.serving.loaded import Loaded, load
-from cl.serving.number_format import Int8Linear, ServedPrecision
+from cl.serving.number_format import ServedPrecision
 from cl.tasks.text_classification import mean_pool
 from cl.training.batching import collate
 
@@ -77,6 +77,4 @@ def embedded(version: Loaded, texts: list[str]) -> np.ndarray:
 
 def size(version: Loaded) -> int:
     """Return the bytes of the encoder's weights."""
-    encoder = version.learner.encoder
-    kept = [*encoder.parameters(), *(one.weight for one in encoder.modules() if isinstance(one, Int8Linear))]
-    return sum(one.numel() * one.element_size() for one in kept)
+    return sum(one.numel() * one.element_size() for one in version.learner.encoder.state_dict().values())

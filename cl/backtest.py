@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from tqdm import tqdm
@@ -30,6 +32,7 @@ class Rungs:
     only: str | None = None
 
 
+Then = Literal["never", "student", "teacher"]
 Chosen = dict[str, PluginSpec | list[PluginSpec] | Rungs]
 
 
@@ -44,6 +47,7 @@ def backtest(
     first: int | None = None,
     order: str | None = None,
     jobs: int | None = None,
+    then: Sequence[Then] = (),
     fresh: bool = False,
 ) -> list[Result]:
     """Replay a stream under every combination and return what came of each strategy and policy.
@@ -61,6 +65,7 @@ def backtest(
         first: how many experiences to replay; None: all.
         order: names of experiences, comma between them, in the order to replay; None: all, as they were read.
         jobs: runs at once; None: as many as leave each two processors.
+        then: what learns on after ``distil.when.updates``; never leaves cheaper versions out; (): as configured.
         fresh: whether finished runs are repeated.
 
     Raises:
@@ -71,7 +76,12 @@ def backtest(
     from cl.backtesting.stream import check_splits, in_order, read_stream
 
     chosen = choose(config, strategies)
-    configs = {(label, seed): _with(config, spec, seed) for label, spec in chosen.items() for seed in seeds}
+    configs = {
+        (f"{label}{'-' + way if way else ''}", seed): _with(_then(config, way), spec, seed)
+        for label, spec in chosen.items()
+        for way in then or (None,)
+        for seed in seeds
+    }
     experiences, found = read_stream(config, data, out / "streams")
     replayed = in_order(found, order)[:first]
     check_splits(replayed)
@@ -154,6 +164,21 @@ def _with(config: Config, strategy: PluginSpec | list[PluginSpec] | Rungs, seed:
         return parse({**raw, "seed": seed}, where="--strategy")
     raw |= {"ladder": [], "decide": raw["decide"] | {"rung": {}}}
     return parse({**raw, "strategy": strategy, "seed": seed}, where="--strategy")
+
+
+def _then(config: Config, way: Then | None) -> Config:
+    """Return the configuration with another answer to what learns after a cheaper version was made.
+
+    Raises:
+        InputError: nothing asks for cheaper versions.
+    """
+    if way is None:
+        return config
+    if way != "never" and config.distil.when.updates is None:
+        raise InputError(f"--then {way}: needs distil.when.updates in the configuration: how often one is made")
+    when = config.distil.when.model_copy(update={"updates": None} if way == "never" else {})
+    wanted = config.distil.model_copy(update={"when": when, **({} if way == "never" else {"then": way})})
+    return config.model_copy(update={"distil": wanted})
 
 
 def _all(specs: list[RunSpec], jobs: int) -> list[Outcome]:

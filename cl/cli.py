@@ -21,7 +21,7 @@ from cl.cli_serve import serve
 from cl.cli_stores import move_stores_command
 from cl.cli_triggers import schedule, trigger
 from cl.cli_tune import tune
-from cl.cli_versions import diff, export, forget, gc, lineage, reproduce
+from cl.cli_versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
 from cl.options import json_option, project_option, show
 from cl.redact import Formatter, told_traceback
@@ -152,6 +152,12 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     "the drift decision says. Repeatable.",
 )
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), help="Repeatable: mean and spread.")
+@click.option(
+    "--then",
+    multiple=True,
+    type=click.Choice(["never", "student", "teacher"]),
+    help="Cheaper versions every distil.when.updates updates: never, or what learns on. Repeatable: compared.",
+)
 @click.option("--experiences", "first", type=click.IntRange(min=1), help="Only so many, from the first. [default: all]")
 @click.option("--order", metavar="NAME,NAME,...", help="Experiences in this order; those not named are left out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for all results. [default: backtest/NAME]")
@@ -180,7 +186,7 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
 
 
 COMMANDS = [ingest, predict, label, promote, approve, reject, rollback, champion, audit, gates, serve]
-COMMANDS += [diff, lineage, reproduce, export, forget, gc, schedule, trigger, tune, move_stores_command]
+COMMANDS += [diff, lineage, reproduce, export, distil, forget, gc, schedule, trigger, tune, move_stores_command]
 for command in COMMANDS:
     cl.add_command(command)
 

@@ -1,4 +1,4 @@
-"""The command line about versions: `cl diff`, `cl lineage`, `cl reproduce`, `cl export`, `cl forget`, `cl gc`."""
+"""The command line about versions: to compare, trace, reproduce, export, distil them; to forget rows, to free space."""
 
 from __future__ import annotations
 
@@ -99,6 +99,26 @@ def export(version: str, folder: Path, project: Path, as_json: bool) -> None:
 
     done = export_version(project, version, folder)
     show(as_json, done, "\n".join(export_lines(done)))
+
+
+@click.command()
+@click.argument("version")
+@click.option("--int8", is_flag=True, help="No student: VERSION itself, the matrices of its encoder in eight bits.")
+@project_option
+@json_option
+def distil(version: str, int8: bool, project: Path, as_json: bool) -> None:
+    """Make a cheaper version of VERSION: a student that learns what it answers, as `distil` in cl.yaml says.
+
+    It is evaluated beside the champion and held against all gates, and becomes the challenger; `cl promote` makes it
+    the champion. Exit code 3: a gate refuses it.
+    """
+    from cl.commands.distil import distil_version
+    from cl.reports.text import distil_lines
+
+    found = distil_version(project, version, form="int8" if int8 else "student")
+    show(as_json, found, "\n".join(distil_lines(found)))
+    if not found["passed"]:
+        sys.exit(3)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.estimate import Cost, Sizes, expected
-from cl.records import Attempt, Climb, DriftType, Tried
+from cl.records import Attempt, Climb, DriftType, GateReport, Tried
 
 log = logging.getLogger(__name__)
 Try = Callable[[str | None, Config], Tried]
@@ -31,6 +31,7 @@ def climb(
     sizes: Sizes,
     past: Sequence[Climb],
     attempt: Try,
+    enough: Callable[[GateReport], bool] = lambda gates: gates.passed,
 ) -> Climbed:
     """Try rungs from one on upwards until a challenger passes all gates.
 
@@ -45,6 +46,7 @@ def climb(
         sizes: of what is learnt.
         past: the climbs of earlier updates, oldest first: what rungs have cost.
         attempt: trains and judges at a rung under its own configuration.
+        enough: tells by its gates whether a challenger ends the climb.
 
     Raises:
         ConfigError: the budget is too small for any rung; nothing was trained.
@@ -58,28 +60,28 @@ def climb(
             attempts.append(Attempt(rung=name, skipped=why))
             continue
         last = attempt(name, config.at(name))
-        attempts.append(_told(name, last))
-        if last.gates.passed:
+        attempts.append(_told(name, last, enough(last.gates)))
+        if attempts[-1].passed:
             break
     for name in reversed(names[:start]):
         if last is None and not _bounded(config, name, sizes, past, attempts):
             last = attempt(name, config.at(name))
-            attempts.append(_told(name, last))
+            attempts.append(_told(name, last, enough(last.gates)))
     if last is None:
         raise _too_small(config, sizes, past)
     return Climbed(last, Climb(types=list(types), attempts=attempts))
 
 
-def _told(name: str, tried: Tried) -> Attempt:
+def _told(name: str, tried: Tried, passed: bool) -> Attempt:
     refused = {one.gate: one.why for one in tried.gates.verdicts if not one.passed}
     found = Attempt(
         rung=name,
-        passed=tried.gates.passed,
+        passed=passed,
         training_seconds=tried.training.seconds,
         judged_seconds=tried.judged_seconds,
         rows=tried.training.rows_learnt,
         accuracy=tried.evaluation.accuracy,
-        refused_by={} if tried.gates.passed else refused,
+        refused_by={} if passed else refused,
     )
     log.info("rung %s: %d rows, %.1f s, %s", name, found.rows, found.seconds, "passed" if found.passed else "refused")
     return found

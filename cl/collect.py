@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cl import standing
 from cl.config import Config
-from cl.lineage import base_of, history_of
+from cl.lineage import base_of, history_of, teachers_of
 from cl.moves import passed
 from cl.records import WITHDRAWN, Record, VersionInfo
 from cl.settings import RegistrySettings
@@ -97,6 +97,8 @@ def kept_because(
     for one in able:
         if now - one.created < timedelta(days=rules.keep_days):
             reasons.setdefault(one.version, f"younger than {rules.keep_days:g} days")
+    for teacher in teachers_of(champion, versions):
+        reasons.setdefault(teacher, "the champion was derived from it")
     if (base := _base(stores, versions, champion)) is not None:
         reasons.setdefault(base, "the next update starts from it")
     return {one.version: reasons[one.version] for one in versions if one.version in reasons}

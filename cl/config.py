@@ -20,6 +20,7 @@ from cl.settings import (
     ClimbSettings,
     Data,
     Decide,
+    Distil,
     DriftSettings,
     EvaluationSettings,
     GatePolicy,
@@ -89,6 +90,7 @@ class Config(Section):
     promotion: PromotionSettings = Field(
         default_factory=lambda: PromotionSettings(), description="What becomes of a challenger that passed"
     )
+    distil: Distil = Field(default_factory=lambda: Distil(), description="Cheaper versions, when they are needed")
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
     registry: RegistrySettings = Field(default_factory=lambda: RegistrySettings(), description="What `cl gc` keeps")
     triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
@@ -212,6 +214,12 @@ class Config(Section):
     def strategies(self) -> list[PluginSpec]:
         """The strategy entry as a list, in the order in which the hooks run."""
         return self.strategy if isinstance(self.strategy, list) else [self.strategy]
+
+    @property
+    def every_strategy(self) -> list[PluginSpec]:
+        """The strategies of the configuration and of each rung of its ladder."""
+        listed = [self.strategy, *(one.strategy for one in self.ladder if one.strategy is not None)]
+        return [one for found in listed for one in (found if isinstance(found, list) else [found])]
 
     @property
     def recorded(self) -> dict[str, Any]:

@@ -109,6 +109,10 @@ def _for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     """Return what of the learner plain transformers can load, and the code that does; write what that needs."""
     place = "encoder"
     encoder: PreTrainedModel | None = learner.encoder
+    if learner.is_int8:
+        from cl.training.int8 import in_float
+
+        place, encoder = "transformers", in_float(learner).encoder
     if learner.tuning.adds:
         place, encoder = "transformers", cast("PreTrainedModel | None", learner.tuning.merge(learner.encoder))
     if encoder is None:

@@ -15,14 +15,16 @@ from cl import forget, plugins
 from cl.attempt import attempt
 from cl.climb import climb
 from cl.config import Config
+from cl.dear import is_enough, reasons, updates_since
 from cl.decide import decide, situation, types
+from cl.derive import Candidate, Setting, derive
 from cl.drift import drift
 from cl.estimate import sizes
 from cl.ingest import ingest, ingest_settled
-from cl.lineage import base_of, in_line, line_of
+from cl.lineage import base_of, in_line, line_of, with_derived
 from cl.measures.out_of_scope import read_texts
 from cl.promote import promote
-from cl.records import Cycle, Drift, Experience
+from cl.records import Cycle, Derivation, Drift, Experience
 from cl.register import register, summary
 from cl.repair import held
 from cl.smoke import smoke
@@ -61,7 +63,8 @@ def run_cycle(
     run = stores.registry.start_run(start.id, experience.id, _tags(start))
     champion = stores.champion_folder(start.champion)
     history = load_history(champion) if champion else History()
-    base = base_of(stores, start.champion, champion)
+    base = base_of(stores, start.champion, champion, then=config.distil.then)
+    versions = stores.registry.versions()
     again = [one for one in history.learnt if one not in base.history.learnt]
     before = [one for one in [*again, *waiting_since(stores, history)] if one != experience.id]
     new = [*before, experience.id]
@@ -75,7 +78,7 @@ def run_cycle(
     seen = look(config, stores, start, champion, step=step)
     waiting = [stores.experiences.get(one) for one in new]
     known = situation(
-        in_line(past, line_of(start.champion, stores.registry.versions())),
+        in_line(past, with_derived(line_of(start.champion, versions), versions)),
         waiting_rows=sum(one.rows["train"] for one in waiting),
         first=champion is None,
         now=datetime.now(UTC),
@@ -86,6 +89,7 @@ def run_cycle(
     )
     decision = do(decide)(config, validation, seen, known)
     training = evaluation = gates = promotion = way = None
+    derived: list[Derivation] = []
     if decision.action == "learn":
         climbed = climb(
             config,
@@ -93,6 +97,7 @@ def run_cycle(
             types=types(seen, known),
             sizes=sizes(stores.experiences, base.folder, new=new, past=base.history.learnt),
             past=known.climbs,
+            enough=partial(is_enough, config),
             attempt=partial(
                 attempt,
                 config,
@@ -115,11 +120,33 @@ def run_cycle(
             run=run,
             champion=base.folder,
             parent=base.version,
+            compared=start.champion,
             data_version=start.data_version,
             training=training,
             evaluation=evaluation,
             gates=gates,
         )
+        why = reasons(config, evaluation, gates, champion=history, updates=updates_since(start.champion, versions))
+        if why:
+            found = derive(
+                config,
+                stores,
+                Candidate(training, evaluation, gates, registration),
+                Setting(
+                    cycle=start.id,
+                    champion=start.champion,
+                    champion_folder=champion,
+                    learnt=[*base.history.learnt, *new],
+                    matrix=history.matrix,
+                    data_version=start.data_version,
+                    strangers=strangers,
+                ),
+                why=why,
+                journal=journal,
+                step=step,
+            )
+            derived, chosen = found.made, found.chosen
+            evaluation, gates, registration = chosen.evaluation, chosen.gates, chosen.registration
         gates = do(smoke)(config, stores, registration=registration, evaluation=evaluation, gates=gates)
         promotion = do(promote)(
             stores.registry,
@@ -144,6 +171,7 @@ def run_cycle(
         training=training,
         evaluation=evaluation,
         gates=gates,
+        derived=derived,
         promotion=promotion,
         champion_after=promotion.champion_after if promotion else start.champion,
         run=run,
@@ -230,7 +258,9 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
         rows=cycle.experience.total,
     )
     rungs = [journal.folder / "rungs" / one.rung for one in (cycle.climb.begun if cycle.climb else [])]
-    for verdicts in (rungs[-1] if rungs else journal.folder) / "gate.json", journal.folder / "smoke.json":
+    judged = rungs[-1] if rungs else journal.folder
+    judged = journal.folder / cycle.chosen.form if cycle.chosen else judged
+    for verdicts in judged / "gate.json", journal.folder / "smoke.json":
         if verdicts.exists():
             registry.log_file(run, verdicts, "evaluation")
     for place in rungs:

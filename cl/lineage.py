@@ -9,7 +9,7 @@ from pathlib import Path
 from cl.config import Config, parse
 from cl.records import Cycle, VersionInfo
 from cl.stores.connect import Stores
-from cl.stores.mlflow import Registry
+from cl.stores.mlflow import FORM, PARENT, Registry
 from cl.training.version import History, load_history
 
 
@@ -24,7 +24,7 @@ class Base:
 
 def line_of(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
     """Return a version and its parents, youngest first; [] for None."""
-    parents: Mapping[str, str | None] = {one.version: one.tags.get("cl.parent") for one in versions}
+    parents: Mapping[str, str | None] = {one.version: one.tags.get(PARENT) for one in versions}
     line: list[str] = []
     while version and version not in line:
         line.append(version)
@@ -43,6 +43,24 @@ def in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
     ]
 
 
+def with_derived(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[str]:
+    """Return a line with the versions that were derived from its members: a student serves where its teacher learns."""
+    found = list(line)
+    for one in sorted(versions, key=lambda one: int(one.version)):
+        if one.tags.get(FORM) and one.tags.get(PARENT) in found and one.version not in found:
+            found.append(one.version)
+    return found
+
+
+def teachers_of(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
+    """Return the versions that one was derived from, its own teacher first; [] where it was learnt."""
+    infos, found = {one.version: one for one in versions}, list[str]()
+    while version in infos and infos[version].tags.get(FORM) and (parent := infos[version].tags.get(PARENT)):
+        found.append(parent)
+        version = parent
+    return found
+
+
 def history_of(registry: Registry, version: VersionInfo) -> History | None:
     """Return where a version comes from, also when its files are gone; None where its run is gone, too."""
     text = registry.record(version, "history.json")
@@ -58,8 +76,11 @@ def recorded(config: Config, history: History) -> Config:
     return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="its configuration")
 
 
-def base_of(stores: Stores, champion: str | None, folder: Path | None) -> Base:
-    """Return what the next update is trained from: the champion, unless its weights must forget.
+def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: str = "student") -> Base:
+    """Return what the next update is trained from: the champion, unless it is derived, or its weights must forget.
+
+    Of a champion in int8 it is the version in floats that it was made of; of a student, with ``then: teacher``, its
+    teacher. One that is not there any more leaves what was derived from it.
 
     Weights that have learnt from rows which were forgotten keep traces of them, whatever is trained on top. Then it is
     the last version that never learnt from those experiences, or the pretrained weights, and all that was learnt since
@@ -67,7 +88,7 @@ def base_of(stores: Stores, champion: str | None, folder: Path | None) -> Base:
     """
     history = load_history(folder) if folder else History()
     if not history.traces:
-        return Base(champion, folder, history)
+        return _learner_of(stores, Base(champion, folder, history), then)
     infos = {one.version: one for one in stores.registry.versions()}
     for version in line_of(champion, list(infos.values())):
         found = history_of(stores.registry, infos[version]) if version in infos else None
@@ -77,3 +98,16 @@ def base_of(stores: Stores, champion: str | None, folder: Path | None) -> Base:
             assert place is not None
             return Base(version, place, load_history(place))
     return Base(None, None, History())
+
+
+def _learner_of(stores: Stores, base: Base, then: str) -> Base:
+    """Return the version of a line of teachers and students that learns."""
+    infos = {one.version: one for one in stores.registry.versions()} if base.history.form else {}
+    while base.history.form == "int8" or (base.history.form == "student" and then == "teacher"):
+        parent = infos.get(base.history.parent or "")
+        if parent is None or parent.withdrawn is not None:
+            break
+        folder = stores.champion_folder(parent.version)
+        assert folder is not None
+        base = Base(parent.version, folder, load_history(folder))
+    return base

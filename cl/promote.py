@@ -12,7 +12,7 @@ from cl.moves import digest_of, move, passed
 from cl.records import Alias, LedgerEntry, Promotion, Registration, VersionInfo
 from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
-from cl.stores.mlflow import COMPARED, GATES, SMOKED, Registry
+from cl.stores.mlflow import COMPARED, GATES, PARENT, SMOKED, Registry
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ def _check_able(info: VersionInfo, model: str) -> None:
 
 def _objection(info: VersionInfo, champion: str | None) -> RefusedError | ConflictError | None:
     """Return what speaks against a version: it failed its gates, or they compared it with a former champion."""
-    version, compared = info.version, info.tags.get(COMPARED, "") or None
+    version, compared = info.version, info.tags.get(COMPARED, info.tags.get(PARENT, "")) or None
     if info.version not in passed([info]):
         return RefusedError(
             f"version {version} did not pass its gates (`cl gates {version}`); --despite-gates --why TEXT promotes it "

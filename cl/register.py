@@ -17,6 +17,7 @@ from cl.records import TABLE, Evaluation, GateReport, Registration, Training
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
 from cl.stores.local import MANIFEST, sha256, write_manifest
+from cl.stores.mlflow import COMPARED, FORM, PARENT
 from cl.training.best_version import best_rows, save_best
 from cl.training.learner import load_learner
 from cl.training.snapshot import snapshot
@@ -37,14 +38,15 @@ def register(
     training: Training,
     evaluation: Evaluation,
     gates: GateReport,
+    compared: str | None,
     traces: Sequence[str] = (),
 ) -> Registration:
     """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
 
-    ``champion`` and ``parent`` are what it was trained from; ``traces`` are experiences that lost rows which its
-    weights have learnt from. A version that this cycle has registered before is returned as it is, so the step may be
-    repeated. Where a smoke test follows, a version that passed its gates is ``pending`` until that is over, and can not
-    be promoted.
+    ``champion`` and ``parent`` are what it was trained or derived from, ``compared`` is the champion that it was
+    compared with; ``traces`` are experiences that lost rows which its weights have learnt from. A version that this
+    cycle has registered before is returned as it is, so the step may be repeated. Where a smoke test
+    follows, a version that passed its gates is ``pending`` until that is over, and can not be promoted.
     """
     folder = Path(training.challenger)
     past = load_history(champion) if champion else History()
@@ -59,6 +61,7 @@ def register(
             cycle=cycle,
             parent=parent,
             rung=training.rung,
+            form=training.form,
             base_model=past.base_model or config.model.name,
             data_version=data_version,
             data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
@@ -85,7 +88,9 @@ def register(
             "cl.gates": _standing(config, gates),
             "cl.gates_digest": sha256(folder / "gates.json"),
             "cl.experience": learnt[-1],
-            "cl.parent": parent or "",
+            PARENT: parent or "",
+            COMPARED: compared or "",
+            **({FORM: training.form} if training.form else {}),
             "cl.data_version": data_version,
         },
         metrics=summary(evaluation),

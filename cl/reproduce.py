@@ -87,6 +87,11 @@ def _recipe(stores: Stores, version: str) -> Recipe:
     history = history_of(registry, infos[version])
     if history is None:
         raise StoreError(f"version {version} of '{registry.model}' has no record; its run was removed")
+    if history.form is not None:
+        raise InputError(
+            f"version {version} was derived ({history.form}) from version {history.parent}, on questions that are not "
+            f"versioned: cl reproduce {history.parent}, then cl distil {history.parent}"
+        )
     cycle = next((one for one in registry.cycles() if one.id == history.cycle), None)
     if cycle is None or cycle.training is None:
         raise InputError(

@@ -12,6 +12,7 @@ from cl.config import Config
 from cl.records import Cycle, Experience, Record
 from cl.stores.connect import Stores
 from cl.stores.journal import Journal
+from cl.stores.mlflow_runs import CYCLE_ID
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,14 @@ def close_unfit(config: Config, stores: Stores) -> dict[str, Start]:
 def fitting(config: Config, stores: Stores) -> dict[str, Start]:
     """Return the starts of cycles that have not ended and can be gone on with, by the names of their journals."""
     champion, found = stores.ledger.champion(stores.registry.model), {}
+    made_by = {one.version: one.tags.get(CYCLE_ID, "") for one in stores.registry.versions()}
     folders = sorted(journals(stores).glob("*"))
     ended = {cycle.id for cycle in stores.registry.cycles()} if folders else set()
     for folder in folders:
         start = Journal(folder).read("start", Start)
         if start is None or start.config_digest != config.digest or start.id in ended:
             continue
-        promoted = champion is not None and stores.registry.version_for_cycle(folder.name) == champion
+        promoted = made_by.get(champion or "", "").partition("-")[0] == folder.name  # itself, or derived
         if start.champion == champion or promoted:
             found[folder.name] = start
     return found

@@ -17,6 +17,7 @@ from cl.errors import ConfigError
 from cl.records import Training
 from cl.stores.experiences import RowsOf
 from cl.strategies import Lesson, State, Strategy, Update
+from cl.training.int8 import in_float
 from cl.training.learner import Learner, added, grown, load_learner, new_learner, retuned, save_learner
 from cl.training.loop import learn
 from cl.training.version import load_states, save_states
@@ -98,7 +99,7 @@ def _start(config: Config, champion: Path | None, *, afresh: bool) -> Start:
     """Return the learner that this update starts from: pretrained, or the champion in the tuning asked for."""
     if champion is None:
         return Start(new_learner(config))
-    before = load_learner(champion)
+    before = in_float(load_learner(champion))
     if afresh:
         return Start(grown(new_learner(config), before.labels, seed=config.seed), before.labels)
     anew = before.is_closed and not any(one.closed for one in config.built)

@@ -108,6 +108,7 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
         run=run,
         champion=source,
         parent=champion,
+        compared=champion,
         data_version=leaving.data_version,
         training=_nothing_trained(folder, known.histories[champion].rung),
         evaluation=evaluation,

@@ -19,12 +19,12 @@ LAYERS = [
     {
         "cl.lifecycle", "cl.start", "cl.waiting", "cl.backtest", "cl.backtesting", "cl.watch", "cl.answer",
         "cl.forget", "cl.unlearn", "cl.reproduce", "cl.collect", "cl.traffic",
-        "cl.attempt", "cl.climb", "cl.tune",
+        "cl.attempt", "cl.climb", "cl.derive", "cl.tune",
     },
     {
-        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.control", "cl.evaluate",
-        "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair", "cl.serving", "cl.lineage",
-        "cl.export",
+        "cl.ingest", "cl.label", "cl.validate", "cl.drift", "cl.decide", "cl.train", "cl.distil", "cl.dear",
+        "cl.control", "cl.evaluate", "cl.gate", "cl.register", "cl.smoke", "cl.promote", "cl.approve", "cl.repair",
+        "cl.serving", "cl.lineage", "cl.export",
     },
     {"cl.measures", "cl.moves", "cl.rungs", "cl.estimate", "cl.space"},
     {
@@ -56,6 +56,9 @@ OUTSIDE = {
 ALLOWED = [
     ("cl.backtest", "cl.backtesting"),  # the stage and what it is made of
     ("cl.backtesting", "cl.climb"),  # an update of a backtest climbs as one of a cycle does
+    ("cl.distil", "cl.train"),  # a student is taught by the loop, and saved as what was trained
+    ("cl.dear", "cl.lineage"),
+    ("cl.lifecycle", "cl.derive"),  # a challenger that is too dear gives way
     ("cl.control", "cl.train"),  # the control arm is an update like any other
     ("cl.lifecycle", "cl.start"),
     ("cl.lifecycle", "cl.climb"),  # an update is one attempt, or a climb of several

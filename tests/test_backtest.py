@@ -115,6 +115,7 @@ def workers(group: int) -> list[int]:
     return [int(one) for one in found.stdout.split()]
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_it_ends_where_an_undisturbed_run_ends(config, stream, tmp_path) -> None:
     whole = results(config, stream, tmp_path / "whole")["replay"]
     out = tmp_path / "cut"
@@ -175,6 +176,7 @@ def test_seeds_give_mean_and_spread_and_jobs_change_nothing(config, stream, tmp_
         assert one[f"{name}_std"] == pytest.approx(statistics.stdev(each)), name
 
 
+@pytest.mark.slow
 def test_policies_learn_the_first_alone_or_the_rest_at_once_or_always(config, stream, tmp_path) -> None:
     policies = [word for one in ("first", "last", "always") for word in ("--policy", one)]
     found = results(config, stream, tmp_path / "out", "--strategy", "j={name: joint}", *policies)
@@ -258,6 +260,7 @@ def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
     assert (found["forgetting"], found["bwt"], len(found["matrix"])) == (0.0, None, 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path) -> None:
     raw = yaml.safe_load(config.read_text())
     raw["training"] |= {"learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9}

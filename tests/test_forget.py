@@ -79,6 +79,7 @@ def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_row
     assert_same_version(version(with_them, "3"), version(without, "2"))
 
 
+@pytest.mark.slow
 def test_a_solved_head_forgets_exactly_until_a_rung_has_trained_the_encoder_beneath_it(tmp_path, tiny_model) -> None:
     project = shop(
         tmp_path / "shop",

@@ -168,7 +168,7 @@ def _rungs(config: dict[str, Any], runs: list[list[Line]]) -> dict[str, RungUse]
     """Return what came of each rung, in the ladder's order."""
     attempts = [one for lines in runs for line in lines if line.climb for one in line.climb.attempts]
     found = {}
-    for rung in config.get("ladder") or []:
+    for rung in (config.get("ladder") or []) if runs else []:
         own = [one for one in attempts if one.rung == rung["name"]]
         found[rung["name"]] = RungUse(
             begun=sum(one.skipped is None for one in own) / len(runs),

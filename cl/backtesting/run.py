@@ -168,6 +168,7 @@ def _learn(
     config: Config, spec: RunSpec, lines: list[Line], folder: Path, stream: Experiences
 ) -> tuple[list[str], int, Climb | None]:
     """Make the version that follows an experience; return what was learnt, how many rows that took, and the climb."""
+    from cl.backtesting.deriving import derive, learner_of
     from cl.train import train
 
     before = folder.with_name(str(len(lines) - 1))
@@ -176,7 +177,7 @@ def _learn(
     if not new:
         shutil.copytree(before, folder, dirs_exist_ok=True)
         return [], 0, None
-    champion = before if lines else None
+    champion = learner_of(before) if lines else None
     if config.ladder:
         from cl.backtesting.climbing import Lesson, climbed
 
@@ -187,9 +188,11 @@ def _learn(
             _save_reference(config, stream.rows_of, folder, past + new)
         return learnt, sum(one.rows for one in way.begun), way
     done = train(config, champion=champion, new=new, past=past, rows_of=stream.rows_of, folder=folder)
+    updates = 1 + sum(bool(line.learnt) for line in lines)
+    taught = derive(config, folder, updates=updates, learnt=[*past, *new], rows_of=stream.rows_of)
     if spec.policy == "drift":
         _save_reference(config, stream.rows_of, folder, past + new)
-    return new, done.rows_learnt, None
+    return new, done.rows_learnt + taught, None
 
 
 def _climbs(lines: list[Line]) -> list[Climb]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from cl.commands.opening import opened
 from cl.commands.versions import Versions, versions_of
+from cl.lineage import History
+from cl.records import Cycle
 
 
 def lineage_of(folder: Path, version: str) -> dict[str, Any]:
@@ -40,7 +42,8 @@ def _described(versions: Versions, version: str) -> dict[str, Any]:
         "parent": parent,
         "aliases": info.aliases,
         "cycle": history.cycle,
-        "verdict": cycle.verdict if cycle else "forgot",
+        "verdict": _verdict(versions, history, cycle),
+        "form": history.form,
         "learnt": [one for one in history.learnt if one not in inherited],
         "data_version": history.data_version,
         "git_commit": history.git_commit,
@@ -50,3 +53,12 @@ def _described(versions: Versions, version: str) -> dict[str, Any]:
         "machine": history.machine,
         "withdrawn": info.withdrawn,
     }
+
+
+def _verdict(versions: Versions, history: History, cycle: Cycle | None) -> str:
+    """Return how the cycle ended that made a version; in a word of its own where none did, or for another one."""
+    if cycle is not None:
+        return cycle.verdict
+    if history.form is not None:
+        return "derived"
+    return "gave way" if any(one.id == history.cycle for one in versions.cycles) else "forgot"

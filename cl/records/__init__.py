@@ -2,6 +2,7 @@
 
 from cl.records.climb import Attempt, Climb, Tried
 from cl.records.cycle import Cycle
+from cl.records.derivation import Derivation
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
 from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
@@ -34,6 +35,7 @@ __all__ = [
     "ControlArm",
     "Cycle",
     "Decision",
+    "Derivation",
     "Drift",
     "DriftType",
     "Evaluation",

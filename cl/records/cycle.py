@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from cl.records.climb import Climb
+from cl.records.derivation import Derivation
 from cl.records.drift import Decision, Drift
 from cl.records.evaluation import Evaluation, Training
 from cl.records.experience import Experience, Validation
@@ -35,6 +36,10 @@ class Cycle(Record):
     training: Training | None = Field(default=None, description="Of the challenger: of the last rung that was begun")
     evaluation: Evaluation | None = None
     gates: GateReport | None = None
+    derived: list[Derivation] = Field(
+        default_factory=list,
+        description="Cheaper versions of the challenger; evaluation and gates are of the one chosen",
+    )
     promotion: Promotion | None = None
     champion_after: str | None = None
     run: str | None = Field(default=None, description="Id of its MLflow run")
@@ -48,6 +53,12 @@ class Cycle(Record):
     def training_seconds(self) -> float:
         """Of all that was trained, rungs that were not enough included."""
         return self.climb.training_seconds if self.climb else self.training.seconds if self.training else 0.0
+
+    @property
+    def chosen(self) -> Derivation | None:
+        """The cheaper version that took the challenger's place."""
+        version = self.promotion.version if self.promotion else None
+        return next((one for one in self.derived if one.version == version), None)
 
     @property
     def verdict(self) -> CycleVerdict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from cl.records.record import Record
@@ -12,6 +14,7 @@ class Training(Record):
 
     challenger: str = Field(description="Folder of the saved learner")
     rung: str | None = Field(default=None, description="Of the ladder, where there is one")
+    form: Literal["student", "int8"] | None = Field(default=None, description="What was derived; None: it was learnt")
     experiences: list[str] = Field(description="Experiences learnt in this cycle, oldest first")
     labels_added: list[str] = Field(default_factory=list)
     epochs: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.records import Climb, Cycle
+from cl.records import Climb, Cycle, Derivation
 from cl.reports.ledger_text import beside_line, waiting_line
 
 GROUPS = 20
@@ -37,6 +37,7 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         told = cycle.climb.begun[-1].refused_by if cycle.climb else {}
         verdicts = cycle.gates.verdicts if cycle.gates else []
         refused = [verdict for verdict in verdicts if not verdict.passed and verdict.gate not in told]
+        lines += [f"    {line}" for one in cycle.derived for line in derivation_lines(one)]
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
     return lines
 
@@ -52,6 +53,27 @@ def climb_lines(climb: Climb | None) -> list[str]:
         end = "passed" if one.passed else f"refused by {refusals}"
         lines.append(f"rung {one.rung}: {one.rows:,} rows, {one.seconds:.1f} s, {end}")
     return lines
+
+
+def derivation_lines(one: Derivation) -> list[str]:
+    """Return what became of a version that was derived from another one."""
+    head = f"{one.form} of version {one.teacher}, because {'; '.join(one.why)}"
+    if one.failure is not None:
+        return [head, f"cannot be made: {one.failure}"]
+    verdict = "passes its gates" if one.passed else f"is refused by {', '.join(one.refused_by) or 'the smoke test'}"
+    return [
+        head,
+        f"version {one.version} {verdict}: {100 * one.accuracy:.1f} % (its teacher {100 * one.teacher_accuracy:.1f}), "
+        f"{one.latency_ms:.2f} ms ({one.teacher_latency_ms:.2f}), {one.size_mb:.1f} MB ({one.teacher_size_mb:.1f})",
+    ]
+
+
+def distil_lines(found: dict[str, Any]) -> list[str]:
+    """Return what `cl distil` shows."""
+    refused = {one["gate"]: one["why"] for one in found["verdicts"] if not one["passed"]}
+    one = Derivation.model_validate({name: found[name] for name in Derivation.model_fields} | {"refused_by": refused})
+    lines = [*derivation_lines(one), *(f"refused by {name}: {why}" for name, why in refused.items())]
+    return lines + ([f"it is the challenger: cl promote {one.version}"] if one.passed else [])
 
 
 def cycle_lines(cycles: list[Cycle]) -> list[str]:

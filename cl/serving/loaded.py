@@ -94,19 +94,16 @@ class _Read:
 def load(version: str, folder: Path, precision: ServedPrecision) -> Loaded:
     """Read a checked version and ask it a few texts, so that the first request is as fast as the next.
 
-    What a tuning has added is folded into the weights where that can be. Heads that were solved for read the encoder in
-    float32, whatever the precision.
+    What a tuning has added is folded into the weights where that can be.
 
     Raises:
         StoreError: what it answers is no probability.
     """
     learner = load_learner(folder)
     merged = learner.tuning.merge(learner.encoder) or learner.encoder
-    learner = replace(learner, encoder=cast("PreTrainedModel", merged))
+    learner = in_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
-    if not learner.is_closed:
-        in_precision(learner, precision)
     loaded = Loaded(version, learner, scope_of(folder))
     _warm(loaded)
     return loaded

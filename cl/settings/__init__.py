@@ -3,6 +3,7 @@
 from cl.settings.climb import ClimbSettings
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
+from cl.settings.distil import Distil, DistilWhen, Form, Student
 from cl.settings.drift import DriftSettings, Traffic
 from cl.settings.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.settings.gates import GatePolicy
@@ -22,10 +23,13 @@ __all__ = [
     "Control",
     "Data",
     "Decide",
+    "Distil",
+    "DistilWhen",
     "DriftActions",
     "DriftRungs",
     "DriftSettings",
     "EvaluationSettings",
+    "Form",
     "GatePolicy",
     "Model",
     "Notify",
@@ -41,6 +45,7 @@ __all__ = [
     "Serve",
     "SplitShares",
     "StoreSettings",
+    "Student",
     "Telling",
     "Traffic",
     "TrainingSettings",

@@ -7,15 +7,23 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from cl import plugins
 from cl.config import Config
 from cl.errors import ConfigError, IntegrityError
 from cl.settings import PluginSpec
 from cl.stores.dvc import DataVersions
 from cl.stores.experiences import Experiences
+from cl.stores.fingerprints import hashes, load_known
 from cl.stores.ledger import Ledger
 from cl.stores.local import Project, check_manifest, write_text
 from cl.stores.mlflow import Registry
+from cl.stores.predictions import Predictions
+
+AFTER_ALL = "9999"
+"""Later than any time that a log writes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,14 @@ class Stores:
         except IntegrityError as error:
             raise IntegrityError(f"{error}; remove {folder}, and it is brought from the registry again") from None
         return folder
+
+    def unlabelled(self, most: int) -> pd.DataFrame:
+        """Return logged questions that no experience holds, at most so many: id, text or tokens, and the answer."""
+        asked = Predictions(self.project).sample("", AFTER_ALL, most=most)
+        if asked.empty:
+            return asked
+        known = np.concatenate([*load_known(self.project).ids, np.array([], dtype=np.uint64)])
+        return asked[~np.isin(hashes(asked["id"].to_numpy()), known)].reset_index(drop=True)
 
     def texts(self, task: PluginSpec, experience: str, ids: list[str]) -> dict[str, str]:
         """Return the texts of an experience's rows by their ids, where they are still there."""

@@ -20,9 +20,10 @@ from cl.stores.mlflow_runs import CYCLE_ID, store_told
 PYFUNC_MODEL = Path(__file__).parent.parent / "serving" / "pyfunc_model.py"
 SHARE = "cl.share"  # tag of a version
 HEAD = "cl.ledger_head"  # tag of the model
-GATES, DIGEST, COMPARED = "cl.gates", "cl.gates_digest", "cl.parent"
-"""Tags of a version: whether it passed, the digest of its gates.json, the champion that it was compared with."""
 SMOKED = "cl.smoke"  # tag of a version: whether it answered when it was last loaded back
+GATES, DIGEST, PARENT, COMPARED, FORM = "cl.gates", "cl.gates_digest", "cl.parent", "cl.compared", "cl.form"
+"""Tags of a version: whether it passed, the digest of its gates.json, the version that it was made from, the champion
+that it was compared with where that is another one, and how it was derived."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ compose: a configuration may list several, and every hook of each is called in t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cl import plugins
@@ -69,11 +69,15 @@ class Update:
 
 @dataclass(frozen=True)
 class Step:
-    """One batch after its forward pass: the rows' ids, what went in, and the logits that came out."""
+    """One batch after its forward pass: the rows' ids, what went in, and the logits that came out.
+
+    ``states`` are those of the last layers (rows, length, width): as many as the head reads, or a strategy watches.
+    """
 
     ids: list[str]
     batch: Batch
     logits: torch.Tensor
+    states: list[torch.Tensor] = field(default_factory=list)
 
 
 class Strategy(Plugin):
@@ -92,6 +96,11 @@ class Strategy(Plugin):
     keeps_rows: ClassVar[bool] = False
 
     closed: ClassVar[bool] = False
+
+    @property
+    def watched(self) -> int:
+        """How many of the last layers' states its penalty looks at."""
+        return 0
 
     def restarts(self) -> bool:
         """Tell whether every update starts from the pretrained weights instead of the champion."""
@@ -165,3 +174,11 @@ class Strategy(Plugin):
     def remember(self, update: Update) -> State:
         """Return the state after the experience has been learnt."""
         return update.state
+
+    def pass_on(self, update: Update) -> State | None:
+        """Return the state for a student of a learner, whose state is given: rows stay, what is about weights goes.
+
+        The update's learner is the student, its lesson's rows those that the student has learnt on. None: sums of a
+        closed form are over other features, and the next update sums up all rows anew.
+        """
+        return None if self.closed else replace(update.state, tensors={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -47,6 +48,10 @@ class MAS(Strategy):
         new = mean_over_rows(update.learner, chosen, objective=squared_length, add=add_absolute)
         tensors = anchor.dropped(update, new, importance="importance", decay=self.decay)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
+
+    def pass_on(self, update: Update) -> State:
+        """Return importance and anchor of the student, over all rows at once: it has weights of its own."""
+        return self.remember(replace(update, state=State()))
 
 
 def squared_length(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

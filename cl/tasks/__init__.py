@@ -43,6 +43,8 @@ class Task(Plugin):
 
     columns: ClassVar[tuple[str, str]]
     metric: ClassVar[str]
+    distils: ClassVar[bool] = False
+    """Whether its answers are probabilities over labels, which a student can learn."""
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the labels that the rows use, sorted: classes, or BIO2 tags."""

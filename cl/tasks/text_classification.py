@@ -23,6 +23,7 @@ class TextClassification(Task):
 
     columns: ClassVar[tuple[str, str]] = ("text", "label")
     metric: ClassVar[str] = "accuracy"
+    distils: ClassVar[bool] = True
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the classes, sorted."""

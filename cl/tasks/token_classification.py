@@ -24,6 +24,7 @@ class TokenClassification(Task):
 
     columns: ClassVar[tuple[str, str]] = ("tokens", "tags")
     metric: ClassVar[str] = "f1"
+    distils: ClassVar[bool] = True
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the tags, O first, with both B and I of every entity type that occurs."""

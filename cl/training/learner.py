@@ -22,6 +22,7 @@ from cl.tasks import Encoded, Task
 from cl.training.closed_head import ClosedHead
 from cl.training.feature_cache import CURRENT
 from cl.training.head import Head
+from cl.training.int8 import is_int8, with_int8_modules
 from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, quietly, restore_encoder
 from cl.tunings import Tuning
 
@@ -46,6 +47,11 @@ class Learner:
     def is_closed(self) -> bool:
         """Whether its head was solved for and not trained."""
         return isinstance(self.head, ClosedHead)
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether its encoder has weights in whole numbers: it answers, and cannot be trained as it is."""
+        return is_int8(self.encoder)
 
     @property
     def width(self) -> int:
@@ -199,6 +205,7 @@ def save_learner(learner: Learner, folder: Path) -> None:
         "task": learner.task_spec,
         "labels": learner.labels,
         "head": {"closed": learner.is_closed, **learner.head.described},
+        "int8": learner.is_int8,
         "model": learner.settings.model_dump(),
     }
     (folder / "learner.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
@@ -208,7 +215,7 @@ def load_learner(folder: Path) -> Learner:
     """Read a learner that `save_learner` wrote; nothing is loaded through pickle."""
     described = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**described["model"])
-    encoder = _restored(folder / "encoder", settings)
+    encoder = _restored(folder / "encoder", settings, int8=described.get("int8", False))
     head = _head(described["head"], encoder.config.hidden_size, settings.dropout)
     head.load_state_dict(load_file(folder / "head.safetensors"))
     learner = Learner(
@@ -244,8 +251,8 @@ def _attached(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrainedMo
 
 
 def _save_encoder(learner: Learner, folder: Path) -> None:
-    """Write the encoder: as transformers does, or with a tuning's additions under their own names."""
-    if not learner.tuning.adds:
+    """Write the encoder: as transformers does, or what a tuning added, or int8 weights, under their own names."""
+    if not learner.tuning.adds and not learner.is_int8:
         with quietly():
             learner.encoder.save_pretrained(folder)
         return
@@ -255,10 +262,10 @@ def _save_encoder(learner: Learner, folder: Path) -> None:
     save_file({k: v.detach().cpu().clone().contiguous() for k, v in state.items()}, folder / "model.safetensors")
 
 
-def _restored(folder: Path, settings: ModelSettings) -> PreTrainedModel:
+def _restored(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTrainedModel:
     tuning: Tuning = plugins.build("tunings", settings.tuning)
-    if not tuning.adds:
+    if not tuning.adds and not int8:
         return restore_encoder(folder)
-    encoder = _attached(empty_encoder(folder), settings)
+    encoder = with_int8_modules(empty_encoder(folder)) if int8 else _attached(empty_encoder(folder), settings)
     encoder.load_state_dict(load_file(folder / "model.safetensors"))
     return encoder

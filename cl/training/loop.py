@@ -164,7 +164,9 @@ def train_step(
         DivergedError: the loss or a penalty is not finite; no step is taken.
     """
     with autocast(settings.precision, learner.device), attention(batch.input_ids.shape[1], learner.device):
-        step = Step(ids, batch, learner.logits(batch.input_ids, batch.mask))
+        own, watched = learner.head.layers, max((strategy.watched for strategy, _ in strategies), default=0)
+        states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
+        step = Step(ids, batch, learner.read(states[-own:], batch.mask), states)
         loss = token_loss(step.logits, batch.targets)
     terms = {"the loss": loss}
     for strategy, update in strategies:

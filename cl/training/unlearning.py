@@ -77,6 +77,5 @@ def _solved_again(
 
 def _spec(config: Config, name: str) -> PluginSpec:
     """Return a strategy as the configuration, or a rung of its ladder, describes it."""
-    listed = [one.strategy for one in config.ladder if one.strategy is not None]
-    every = [*config.strategies, *(one for found in listed for one in (found if isinstance(found, list) else [found]))]
+    every = config.every_strategy
     return next((one for one in every if one == name or (isinstance(one, dict) and one.get("name") == name)), name)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pydantic import Field
@@ -33,6 +34,9 @@ class History(Record):
     cycle: str = ""
     parent: str | None = Field(default=None, description="The registry version it was trained from")
     rung: str | None = Field(default=None, description="Of the ladder, where there was one, at which it was learnt")
+    form: Literal["student", "int8"] | None = Field(
+        default=None, description="How it was derived from its parent, its teacher; None: it was learnt"
+    )
     base_model: str = ""
     data_version: str = Field(default="", description="DVC's hash of data/ when it was trained")
     data_dvc: str = Field(default="", description="Text of data.dvc: with the DVC remote it brings the data back")

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from tests.conftest import made_sentences
-from tests.e2e.conftest import Desk
+from tests.e2e.conftest import Desk, new_desk
+
+ASKED = made_sentences(["loan", "fee"], 40, seed=2)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory, tiny_model) -> Path:
+    """A folder with a project whose champion has answered forty rows that nobody has labelled yet."""
+    folder = tmp_path_factory.mktemp("answered")
+    desk = new_desk(folder / "project", tiny_model)
+    made_sentences(["loan", "fee"], 80, seed=1).to_csv(folder / "one.csv", index=False)
+    assert desk.cl("ingest", str(folder / "one.csv")).returncode == 0
+    assert desk.cl("run", "--plain").returncode == 0
+    ASKED[["id", "text"]].to_csv(folder / "asked.csv", index=False)
+    done = desk.json("predict", "--from", str(folder / "asked.csv"), "--out", str(folder / "answers.csv"))
+    assert (done["answered"], done["skipped"], done["version"]) == (40, 0, "1")
+    return folder
 
 
 @pytest.fixture
-def answered(desk: Desk, tmp_path) -> tuple[Desk, pd.DataFrame]:
-    """A project whose champion has answered forty rows that nobody has labelled yet."""
-    made_sentences(["loan", "fee"], 80, seed=1).to_csv(tmp_path / "one.csv", index=False)
-    assert desk.cl("ingest", str(tmp_path / "one.csv")).returncode == 0
-    assert desk.cl("run", "--plain").returncode == 0
-    asked = made_sentences(["loan", "fee"], 40, seed=2)
-    asked[["id", "text"]].to_csv(tmp_path / "asked.csv", index=False)
-    done = desk.json("predict", "--from", str(tmp_path / "asked.csv"), "--out", str(tmp_path / "answers.csv"))
-    assert (done["answered"], done["skipped"], done["version"]) == (40, 0, "1")
-    return desk, asked
+def answered(original: Path, tmp_path: Path) -> tuple[Desk, pd.DataFrame]:
+    """A copy of it, for one test."""
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    return Desk(tmp_path / "project"), ASKED
 
 
 def labels(rows: pd.DataFrame, path) -> str:

@@ -15,9 +15,9 @@ from cl.serving.batcher import Batcher
 from cl.serving.follower import Follower
 from cl.serving.given_up import GivenUp
 from cl.serving.loaded import Loaded, load
-from cl.serving.number_format import Int8Linear
 from cl.settings.serve import Batching
-from cl.training.learner import freeze, grown, new_learner, save_learner
+from cl.training.int8 import Int8Linear, quantised
+from cl.training.learner import freeze, grown, load_learner, new_learner, save_learner
 from tests.conftest import made_sentences
 
 LABELS = ["card", "fee", "loan"]
@@ -59,8 +59,25 @@ def test_a_smaller_format_answers_almost_the_same(saved, precision, bound) -> No
 def test_int8_is_what_linear_layers_keep(saved) -> None:
     encoder = load("1", saved(), "int8").learner.encoder
     kept = [one.weight for one in encoder.modules() if isinstance(one, Int8Linear)]
-    assert len(kept) == 12 and {weight.dtype for weight in kept} == {torch.qint8}
-    assert not any(isinstance(one, torch.nn.Linear) for one in encoder.modules())
+    assert len(kept) == 12 and {weight.dtype for weight in kept} == {torch.int8}
+
+
+def test_a_version_that_was_saved_in_int8_is_served_as_it_is(saved, tmp_path_factory) -> None:
+    own = quantised(load_learner(saved()))
+    folder = tmp_path_factory.mktemp("int8")
+    save_learner(own, folder)
+    for precision in ("auto", "bfloat16", "int8"):
+        loaded = load("1", folder, precision)
+        assert all(
+            one.scale.dtype == torch.float32 for one in loaded.learner.encoder.modules() if hasattr(one, "scale")
+        )
+        assert np.allclose(probabilities(loaded), probabilities(load("1", folder, "float32")))
+
+
+def test_what_a_text_is_answered_in_int8_does_not_depend_on_its_company(saved) -> None:
+    loaded = load("1", saved(), "int8")
+    alone = [loaded.answer([text], loaded.encode([text]))[0].probabilities for text in TEXTS]
+    assert np.abs(np.concatenate(alone) - probabilities(loaded)).max() < 1e-5
 
 
 @pytest.mark.parametrize("tuning", ["lora", "prefix"])
@@ -68,8 +85,7 @@ def test_what_a_tuning_added_is_folded_in_or_keeps_the_encoder_out_of_int8(saved
     folder = saved(tuning={"name": tuning}, max_length=32)
     exact, other = load("1", folder, "float32"), load("1", folder, "int8")
     assert np.abs(probabilities(exact) - probabilities(other)).max() < 0.03
-    quantized = any(isinstance(one, Int8Linear) for one in other.learner.encoder.modules())
-    assert quantized == (tuning == "lora") and ("computes as auto" in caplog.text) == (tuning == "prefix")
+    assert other.learner.is_int8 == (tuning == "lora") and ("computes as auto" in caplog.text) == (tuning == "prefix")
 
 
 @dataclass

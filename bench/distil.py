@@ -1,0 +1,157 @@
+"""A teacher that has learnt CLINC150's domains one after the other, its student, and int8 on top, side by side.
+
+    python bench/distil.py DATA --out FOLDER [--strategy '{name: ranpac, features: 5000}'] [--set distil.epochs=8]
+
+DATA holds train.jsonl.gz, dev.jsonl.gz and test.jsonl.gz. What is finished in FOLDER is not made again. Printed is a
+table: accuracy over all test rows, parameters (embeddings included), size on disk, the median time of one prediction
+of one row (all models in turn, in one process), and the worst and mean forgetting over domains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import gzip
+import json
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from cl.config import Config, parse
+from cl.distil import distil, quantise
+from cl.measures.speed import latency
+from cl.train import train
+from cl.training.feature_cache import kept_in
+from cl.training.inference import answer
+from cl.training.learner import Learner, load_learner
+
+FILES = {"train": "train", "validation": "dev", "test": "test"}
+
+
+class Stream:
+    """The rows of all domains, by split; a domain is an experience."""
+
+    def __init__(self, data: Path) -> None:
+        self._rows = {split: _read(data / f"{name}.jsonl.gz", split) for split, name in FILES.items()}
+        self.domains: list[str] = list(dict.fromkeys(self._rows["train"]["domain"]))
+
+    def rows_of(self, ids: list[str], split: str) -> pd.DataFrame:
+        """Return the rows of some domains."""
+        rows = self._rows[split]
+        return rows[rows["domain"].isin(ids)].reset_index(drop=True)
+
+
+def _read(path: Path, split: str) -> pd.DataFrame:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = pd.DataFrame(map(json.loads, file))
+    return rows.assign(id=[f"{split}-{at}" for at in range(len(rows))], date=None)
+
+
+def taught(config: Config, stream: Stream, out: Path) -> tuple[Path, np.ndarray]:
+    """Learn one domain after the other; return the last version and R, up to it."""
+    matrix = np.full((len(stream.domains), len(stream.domains)), np.nan)
+    folder = out
+    for at, domain in enumerate(stream.domains):
+        folder, before = out / "teacher" / str(at), folder
+        if not (folder / "scores.json").exists():
+            champion, past = (before if at else None), stream.domains[:at]
+            train(config, champion=champion, new=[domain], past=past, rows_of=stream.rows_of, folder=folder)
+            scores = accuracies(load_learner(folder), stream, stream.domains[: at + 1])
+            (folder / "scores.json").write_text(json.dumps(scores))
+        matrix[at, : at + 1] = json.loads((folder / "scores.json").read_text())
+    return folder, matrix
+
+
+def accuracies(learner: Learner, stream: Stream, domains: list[str]) -> list[float]:
+    """Return the accuracy on each domain's test rows."""
+    rows = {one: stream.rows_of([one], "test") for one in domains}
+    return [float(learner.task.row_scores(own, answer(learner, own).values).mean()) for own in rows.values()]
+
+
+def derived(config: Config, stream: Stream, teacher: Path, out: Path) -> dict[str, Path]:
+    """Return the folders of the teacher, of its student, and of both in int8."""
+    student = out / "student"
+    if not (student / "made.json").exists():
+        nothing = pd.DataFrame({"id": [], "text": []})
+        made = distil(
+            config,
+            teacher=teacher,
+            learnt=stream.domains,
+            rows_of=stream.rows_of,
+            unlabelled=nothing,
+            folder=student,
+        )
+        (student / "made.json").write_text(made.model_dump_json())
+    for source, name in ((teacher, "teacher-int8"), (student, "student-int8")):
+        quantise(teacher=source, folder=out / name)
+    return {
+        "teacher": teacher,
+        "student": student,
+        "student, int8": out / "student-int8",
+        "teacher, int8": out / "teacher-int8",
+    }
+
+
+def in_bfloat16(learner: Learner) -> Learner:
+    """Return a learner as serving has it where bfloat16 is native: its weights cast once."""
+    head = learner.head if learner.is_closed else copy.deepcopy(learner.head).to(torch.bfloat16)
+    return replace(learner, encoder=copy.deepcopy(learner.encoder).to(torch.bfloat16), head=head)  # type: ignore[arg-type]
+
+
+def parameters(learner: Learner) -> int:
+    """Return how many numbers a version saves for its model, embeddings among them, scales of int8 rows left out."""
+    saved = chain(learner.encoder.state_dict().items(), learner.head.state_dict().items())
+    return sum(one.numel() for name, one in saved if not name.endswith(".scale"))
+
+
+def megabytes(folder: Path) -> float:
+    """Return the size of what answers, on disk: encoder, head and tokenizer."""
+    places = (folder / "head.safetensors", *(folder / "encoder").rglob("*"), *(folder / "tokenizer").rglob("*"))
+    return sum(path.stat().st_size for path in places) / 1e6
+
+
+def main() -> None:
+    """Make what is missing, and print the table."""
+    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("data", type=Path)
+    given.add_argument("--out", type=Path, required=True)
+    given.add_argument("--strategy", default="{name: ranpac, features: 5000}")
+    given.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
+    given.add_argument("--calls", type=int, default=200)
+    wanted = given.parse_args()
+    raw: dict = {"strategy": yaml.safe_load(wanted.strategy), "training": {"epochs": 3}}
+    for one in wanted.sets:
+        key, _, value = one.partition("=")
+        section, _, name = key.partition(".")
+        raw.setdefault(section, {})[name] = yaml.safe_load(value)
+    config, stream = parse(raw, where="bench"), Stream(wanted.data)
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    with kept_in(wanted.out / "features.sqlite"):
+        teacher, matrix = taught(config, stream, wanted.out)
+        folders = derived(config, stream, teacher, wanted.out)
+        learners = {name: load_learner(folder) for name, folder in folders.items()}
+        scores = {name: np.array(accuracies(one, stream, stream.domains)) for name, one in learners.items()}
+    learners["teacher, bfloat16"] = in_bfloat16(learners["teacher"])
+    test = stream.rows_of(stream.domains, "test")
+    times = latency(learners, test.sample(len(test), random_state=0), calls=wanted.calls)
+    best = np.nanmax(matrix[:-1], axis=0)[:-1]
+    first = scores["teacher"].mean(), parameters(learners["teacher"]), times["teacher"]["latency_p50_ms"]
+    print("version            accuracy    kept   params  share     MB  p50 ms  share  forgets   mean")
+    for name, one in learners.items():
+        p50 = times[name]["latency_p50_ms"]
+        quality, size, lost = " " * 16, " " * 23, ""
+        if name in scores:
+            own, count, less = scores[name].mean(), parameters(one), best - scores[name][:-1]
+            quality = f"{100 * own:>7.2f}%{100 * own / first[0]:>7.2f}%"
+            size = f"{count / 1e6:>8.2f}M{100 * count / first[1]:>6.1f}%{megabytes(folders[name]):>7.1f}"
+            lost = f"{100 * less.max():>8.2f}%{100 * less.mean():>6.2f}%"
+        print(f"{name:<19}{quality}{size}{p50:>8.2f}{100 * p50 / first[2]:>6.1f}%{lost}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""`cl distil`: a cheaper version is derived from a registered one, and becomes the challenger."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from cl.commands.opening import opened
+from cl.commands.versions import versions_of
+from cl.derive import Setting, as_candidate, derive_one, told
+from cl.distil import check_not_behind
+from cl.errors import InputError
+from cl.repair import held
+from cl.settings import Form
+from cl.smoke import smoke
+from cl.stores.journal import Journal
+from cl.training.version import load_history
+
+
+def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
+    """Derive a version of one form and return what came of it; nothing is promoted.
+
+    Asked once more for the same, with the same data, configuration and champion, it returns the version made then.
+
+    Raises:
+        InputError: there is no such version, it cannot serve any more, or it is no teacher.
+        BusyError: a cycle is running.
+    """
+    at = opened(folder)
+    config, stores, registry = at.config, at.stores, at.stores.registry
+    with held(stores):
+        info = versions_of(at).get(version)
+        if info.withdrawn is not None:
+            raise InputError(f"version {version} of '{config.name}' cannot be distilled: {info.withdrawn}")
+        teacher, champion = stores.champion_folder(version), stores.ledger.champion(config.name)
+        beside = stores.champion_folder(champion)
+        assert teacher is not None
+        history, rows_of = load_history(teacher), stores.experiences.rows_of
+        if beside is not None and champion != version:
+            check_not_behind(teacher, beside, learnt=history.learnt, rows_of=rows_of, seed=config.seed)
+        data_version = stores.data.commit()
+        parts = "\n".join([config.digest, data_version, version, form, champion or ""])
+        name = f"distil{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+        setting = Setting(
+            cycle=name,
+            champion=champion,
+            champion_folder=beside,
+            learnt=history.learnt,
+            matrix=history.matrix,
+            data_version=data_version,
+            traces=history.traces,
+        )
+        journal = Journal(at.project.work / "derived" / name)
+        source = as_candidate(teacher, version)
+        made = derive_one(config, stores, source, setting, form=form, journal=journal)
+        report = smoke(config, stores, registration=made.registration, evaluation=made.evaluation, gates=made.gates)
+        registry.set_alias("challenger", made.registration.version)
+        journal.close()
+    found = told(form, made, source, ["a person has asked for it"])
+    return {**found.model_dump(mode="json"), **report.model_dump(mode="json")}

@@ -1,0 +1,95 @@
+"""A tokenizer and its embeddings cut down to the tokens that a stream uses: half of a small encoder is seldom read."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from cl.errors import ConfigError
+
+CONTINUED = "##"
+
+
+def tokens_to_keep(tokenizer: PreTrainedTokenizerBase, used: Iterable[int], at_least: int) -> list[int]:
+    """Return the ids that stay, in order: special tokens, single characters, what is used, then the first ones.
+
+    Single characters stay so that a word never seen is still read, piece by piece. In vocabularies such as BERT's the
+    first pieces are the most frequent ones of the language.
+
+    Raises:
+        ConfigError: the tokenizer is no WordPiece, whose pieces can be taken away without changing the others.
+    """
+    model = _rules(tokenizer)["model"]
+    if model["type"] != "WordPiece":
+        raise ConfigError(
+            f"distil.student.vocabulary: a {model['type']} tokenizer cannot be narrowed, only WordPiece; set it to null"
+        )
+    prefix = model.get("continuing_subword_prefix", CONTINUED)
+    size = len(tokenizer)
+    kept = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *used}
+    kept |= {id for piece, id in model["vocab"].items() if len(piece.removeprefix(prefix)) == 1}
+    for id in range(size):
+        if len(kept) >= at_least:
+            break
+        kept.add(id)
+    return sorted(kept)
+
+
+def narrowed_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: list[int]) -> PreTrainedTokenizerBase:
+    """Return a tokenizer that knows these ids alone, numbered anew in their order.
+
+    Of a text whose pieces are all kept it makes the same pieces: WordPiece takes the longest piece that it knows, and
+    none has come.
+    """
+    place = {old: new for new, old in enumerate(kept)}
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        (Path(folder) / "vocab.txt").unlink(missing_ok=True)  # else it might be read in place of the rules
+        file = Path(folder) / "tokenizer.json"
+        rules = json.loads(file.read_text(encoding="utf-8"))
+        vocabulary = rules["model"]["vocab"]
+        rules["model"]["vocab"] = {piece: place[id] for piece, id in vocabulary.items() if id in place}
+        rules["added_tokens"] = [{**one, "id": place[one["id"]]} for one in rules["added_tokens"]]
+        rules["post_processor"] = _renumbered(rules["post_processor"], rules["model"]["vocab"])
+        file.write_text(json.dumps(rules, ensure_ascii=False), encoding="utf-8")
+        return AutoTokenizer.from_pretrained(folder, use_fast=True)
+
+
+def narrow_embeddings(encoder: PreTrainedModel, kept: list[int]) -> None:
+    """Leave an encoder the embeddings of these tokens alone, in their order."""
+    old = encoder.get_input_embeddings()
+    assert isinstance(old, torch.nn.Embedding)
+    new = torch.nn.Embedding(len(kept), old.embedding_dim)
+    with torch.no_grad():
+        new.weight.copy_(old.weight[torch.tensor(kept)])
+    padding = old.padding_idx
+    new.padding_idx = kept.index(padding) if padding is not None and padding in kept else None
+    encoder.set_input_embeddings(new.to(old.weight.device))
+    encoder.config.vocab_size = len(kept)
+    if new.padding_idx is not None:
+        encoder.config.pad_token_id = new.padding_idx
+
+
+def _rules(tokenizer: PreTrainedTokenizerBase) -> dict:
+    if not getattr(tokenizer, "is_fast", False):
+        raise ConfigError("distil.student.vocabulary: a slow tokenizer cannot be narrowed; set it to null")
+    return json.loads(tokenizer.backend_tokenizer.to_str())
+
+
+def _renumbered(processor: dict | None, vocabulary: dict[str, int]) -> dict | None:
+    """Return what adds special tokens around a text, with their new ids."""
+    if processor is None:
+        return None
+    if processor["type"] == "TemplateProcessing":
+        special = {
+            name: {**one, "ids": [vocabulary[token] for token in one["tokens"]]}
+            for name, one in processor["special_tokens"].items()
+        }
+        return {**processor, "special_tokens": special}
+    pairs = {key: [value[0], vocabulary[value[0]]] for key, value in processor.items() if key in ("sep", "cls")}
+    return {**processor, **pairs}

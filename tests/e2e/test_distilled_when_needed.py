@@ -1,0 +1,147 @@
+"""A challenger that only its price keeps from serving gives way to a cheaper version of itself, with no hand on it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from cl.cli import cl
+from cl.commands.lineage import lineage_of
+from cl.commands.opening import opened
+from cl.commands.predict import predict_texts
+from cl.lifecycle import learn
+from cl.stores.local import Project
+from cl.training.learner import load_learner
+from cl.training.version import load_states
+from tests.conftest import made_sentences, tiny_project
+
+pytestmark = pytest.mark.slow
+QUALITY = [{"name": "floor", "min": 0.5}, {"name": "no_regression", "margin": 0.1}]
+DISTIL = {
+    "when": {"gate": True},
+    "student": {"layers": 1, "vocabulary": 40},
+    "epochs": 15,
+    "learning_rate": 3e-3,
+}
+
+
+def shop(folder, tiny_model, **changes) -> Project:
+    project = tiny_project(folder, tiny_model, gates=QUALITY, strategy="replay", **changes)
+    arrives(project, "one", ["loan", "fee", "box"])
+    return project
+
+
+def arrives(project: Project, name: str, labels: list[str]) -> None:
+    rows = made_sentences(labels, 150, seed=len(name))
+    rows.to_csv(project.root / "inbox" / f"{name}.csv", index=False)
+
+
+def bounded(project: Project, **changes) -> None:
+    raw = yaml.safe_load(project.config.read_text())
+    project.config.write_text(yaml.safe_dump({**raw, **changes}))
+
+
+def sizes(project: Project) -> tuple[float, float]:
+    """Return the size of the version that serves, and of a student of it, in MB: what a gate can tell apart."""
+    done = CliRunner().invoke(cl, ["distil", "1", "--json", "-p", str(project.root)], catch_exceptions=False)
+    found = json.loads(done.stdout)
+    return found["teacher_size_mb"], found["size_mb"]
+
+
+def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_path, tiny_model) -> None:
+    scratch = shop(tmp_path / "scratch", tiny_model, distil=DISTIL)
+    learn(scratch)
+    teacher, student = sizes(scratch)
+    most = (teacher + student) / 2
+    assert student < teacher
+
+    project = shop(tmp_path / "shop", tiny_model, evaluation={"smoke_rows": 4})
+    bounded(project, gates=[*QUALITY, {"name": "ceiling", "metric": "size_mb", "max": most}], distil=DISTIL)
+    done = CliRunner().invoke(cl, ["run", "--plain", "--json", "-p", str(project.root)], catch_exceptions=False)
+    (cycle,) = json.loads(done.stdout)
+    assert done.exit_code == 0 and cycle["champion_after"] == "2"
+    (derived,) = cycle["derived"]
+    assert derived["form"] == "student" and derived["teacher"] == "1" and derived["passed"]
+    assert derived["why"][0].startswith("ceiling size_mb refuses: the weights take")
+    stores = opened(project.root).stores
+    assert [one.tags["cl.gates"] for one in stores.registry.versions()] == ["failed", "passed"]
+    entry = stores.ledger.entries("shop")[-1]
+    assert (entry.action, entry.from_version, entry.to_version) == ("promote", None, "2")
+    assert predict_texts(project.root, ["my card is lost loan"])[0]["prediction"] == "loan"
+    assert load_learner(stores.champion_folder("2")).depth == 1
+
+    history = CliRunner().invoke(cl, ["history", "-p", str(project.root)], catch_exceptions=False).stdout
+    assert (
+        "student of version 1, because ceiling size_mb refuses" in history and "version 2 passes its gates" in history
+    )
+    line = lineage_of(project.root, "2")["versions"]
+    assert [(one["version"], one["verdict"]) for one in line] == [("2", "promoted"), ("1", "gave way")]
+
+    arrives(project, "second", ["loan", "lamp"])
+    (after,) = learn(project)
+    assert after.verdict == "promoted" and not after.derived, "the student has learnt on and is small enough"
+    folder = stores.champion_folder(after.champion_after)
+    assert load_learner(folder).depth == 1 and "lamp" in load_learner(folder).labels
+    rows = load_states(folder)["replay"].rows
+    assert set(rows["label"]) == {"loan", "fee", "box", "lamp"}, "its teacher's buffer was carried over"
+
+
+def test_the_teacher_learns_and_its_student_is_derived_again_where_the_configuration_says_so(
+    tmp_path, tiny_model
+) -> None:
+    wanted = {**DISTIL, "when": {"updates": 1}, "then": "teacher", "forms": ["student"]}
+    project = shop(tmp_path / "shop", tiny_model, distil=wanted)
+    learn(project)
+    arrives(project, "second", ["loan", "lamp"])
+    (cycle,) = learn(project)
+    assert cycle.verdict == "promoted" and [one.form for one in cycle.derived] == ["student"]
+    line = lineage_of(project.root, str(cycle.champion_after))["versions"]
+    assert [(one["version"], one["form"]) for one in line] == [("4", "student"), ("3", None), ("1", None)]
+    depths = {one: load_learner(opened(project.root).stores.champion_folder(one)).depth for one in ("3", "4")}
+    assert depths == {"3": 2, "4": 1}
+
+
+def test_a_student_that_fails_its_gates_leaves_the_champion_where_it_is(tmp_path, tiny_model) -> None:
+    project = shop(tmp_path / "shop", tiny_model)
+    learn(project)
+    gates = [{"name": "floor", "min": 0.9}, {"name": "ceiling", "metric": "size_mb", "max": 0.001}]
+    bounded(project, gates=gates, distil={**DISTIL, "epochs": 1, "forms": ["student", "int8"]})
+    arrives(project, "second", ["loan", "lamp"])
+    (cycle,) = learn(project)
+    assert cycle.verdict == "refused" and cycle.champion_after == "1"
+    assert [one.form for one in cycle.derived] in ([], ["student", "int8"])
+    assert not any(one.passed for one in cycle.derived)
+    assert opened(project.root).stores.ledger.champion("shop") == "1"
+
+
+class KilledError(Exception):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize(("stage", "time"), [("distil", 1), ("register", 2), ("promote", 1)])
+def test_a_cycle_that_is_killed_while_a_version_is_derived_ends_as_an_undisturbed_one(
+    tmp_path, tiny_model, stage, time
+) -> None:
+    """The stage has done its work at that time, and its end is not written down."""
+    project = shop(tmp_path / "shop", tiny_model, distil={**DISTIL, "when": {"updates": 1}, "forms": ["student"]})
+    calls: list[str] = []
+
+    def dying(function):
+        def run(*args, **kwargs):
+            record = function(*args, **kwargs)
+            calls.append(function.__name__)
+            if calls.count(stage) == time and function.__name__ == stage:
+                raise KilledError
+            return record
+
+        return run
+
+    with pytest.raises(KilledError):
+        learn(project, step=lambda function: dying(function) if function.__name__ == stage else function)
+    (cycle,) = learn(project)
+    assert cycle.verdict == "promoted" and [one.version for one in cycle.derived] == ["2"]
+    assert [one.version for one in opened(project.root).stores.registry.versions()] == ["1", "2"]
+    assert len(opened(project.root).stores.ledger.entries("shop")) == 1
