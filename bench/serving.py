@@ -130,7 +130,9 @@ def main() -> None:
             compare(project, texts, given.seconds, given.workers, given.repeats)
         elif given.what == "formats":
             folder = connect(project, load(project.config)).champion_folder("2")
-            formats(folder, json.loads(texts.read_text()), given.repeats * 20)
+            known = pd.concat(chunks_of(file_of(given.data, "train"), 50_000)).groupby("label").head(15)
+            asked = pd.concat(chunks_of(file_of(given.data, "test"), 50_000)).sample(1_000, random_state=0)
+            formats(folder, known, asked, given.repeats * 7)
         elif given.what == "hostile":
             hostile(project, texts, given.seconds, given.workers)
         else:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 import yaml
@@ -89,11 +90,16 @@ def attack(name: str, seconds: float) -> Counter[str]:
         connection = connection or socket.create_connection(("127.0.0.1", PORT), timeout=30)
         try:
             connection.sendall(told)
-            answer = connection.recv(65_536)
-        except OSError:
-            answer = b""
-        statuses[answer[9:12].decode() or "closed"] += 1
-        if not answer or b"connection: close" in answer.lower():
+            answer = HTTPResponse(connection)
+            answer.begin()
+            answer.read()
+        except (OSError, HTTPException):
+            statuses["closed"] += 1
+            connection.close()
+            connection = None
+            continue
+        statuses[str(answer.status)] += 1
+        if answer.will_close:
             connection.close()
             connection = None
     return statuses

@@ -126,7 +126,7 @@ class Batcher:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def _through(self, pool: Pool, job: Job) -> Computed:
-        pool.add(job, time.monotonic(), self._seconds_per_row)
+        pool.add(job, time.monotonic(), self._tokens_per_second)
         self._wake.set()
         try:
             await job.future
@@ -171,7 +171,7 @@ class Batcher:
             if job.asked > until:
                 pool.drop(job)
                 job.loaded, job.answers = None, {}
-                pool.add(job, job.asked, self._seconds_per_row)
+                pool.add(job, job.asked, self._tokens_per_second)
             elif len(job.answers) == len(job.values) and not job.future.done():
                 job.future.set_result(None)
 
@@ -187,7 +187,7 @@ class Batcher:
         pool.drop(job)
         if job.role == "canary" and roles.champion is not None:
             job.role, job.loaded, job.failed, job.answers = "champion", roles.champion, version, {}
-            pool.add(job, time.monotonic(), self._seconds_per_row)
+            pool.add(job, time.monotonic(), self._tokens_per_second)
         elif not job.future.done():
             job.future.set_exception(InferenceError(f"version {version} could not answer: {type(error).__name__}"))
 

@@ -12,6 +12,8 @@ from cl.serving.loaded import Answer, Loaded
 from cl.serving.roles import Role
 from cl.tasks import Encoded
 
+LETTERS, COUNTED = 4, 512
+"""Characters of a token, about, and those of a text that count, for a model cuts it: what a row will cost, roughly."""
 CHARACTERS = 65_536
 """Characters that are tokenised in one go at most: the time of one batch, and no more."""
 
@@ -57,17 +59,20 @@ class Row:
 class Pool:
     """Rows that wait, the one that is due first in front.
 
-    The k-th row of a request is due k rows later than its first, so that a request with one text does not wait for
-    all the texts of another (fair queueing: Demers, Keshav and Shenker, 1989).
+    Each row of a request is due when those before it could be done, by their length, so that a request with one text
+    does not wait for all the texts of another (fair queueing: Demers, Keshav and Shenker, 1989).
     """
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
 
-    def add(self, job: Job, now: float, seconds: float) -> None:
-        """Let the rows of a job wait; ``seconds`` is what a row takes these days."""
+    def add(self, job: Job, now: float, tokens_per_second: float) -> None:
+        """Let the rows of a job wait; the speed is that of these days."""
+        due = now
         for place in range(len(job.values)):
-            bisect.insort(self.rows, Row(job, place, now + place * seconds), key=lambda row: row.due)
+            row = Row(job, place, due)
+            bisect.insort(self.rows, row, key=lambda row: row.due)
+            due += (2 + min(row.characters, COUNTED) / LETTERS) / tokens_per_second
 
     def head(self, most: int) -> list[Row]:
         """Return the rows that may be computed next, by one version, the one that is due first in front."""

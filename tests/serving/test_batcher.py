@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 from cl.serving.batcher import Batcher, Computed, InferenceError, QueueFullError
+from cl.serving.jobs import Job, Pool
 from cl.serving.loaded import Answer
 from cl.serving.roles import Roles
 from cl.settings.serve import Batching
 from cl.tasks import Encoded
+
+LONG = "long" * 200
 
 
 @dataclass(eq=False)
@@ -141,16 +144,25 @@ def test_a_request_with_one_text_does_not_wait_for_all_texts_of_another() -> Non
     champion = Counting("1", held=threading.Event())
 
     async def ask(batcher: Batcher) -> Computed:
-        long = asyncio.ensure_future(batcher.answer(["long"] * 1_000, "champion"))
+        long = asyncio.ensure_future(batcher.answer([LONG] * 500, "champion"))
         await begun(champion)
         short = asyncio.ensure_future(batcher.answer(["short"], "champion"))
         await let_go(champion)
         await short
         return await long
 
-    assert values(run(Roles(champion), ask, rows=4, queue_rows=2_000)) == ["long"] * 1_000
+    assert values(run(Roles(champion), ask, rows=4)) == [LONG] * 500
     answered = next(at for at, batch in enumerate(champion.batches) if "short" in batch)
     assert answered < len(champion.batches) - 1
+
+
+def test_a_long_text_counts_for_more_than_a_short_one() -> None:
+    job = Job([LONG] * 10, "champion", asyncio.new_event_loop().create_future())
+    short = Job(["short"] * 10, "champion", job.future)
+    pool = Pool()
+    pool.add(job, 0.0, 1_000.0)
+    pool.add(short, 0.0, 1_000.0)
+    assert [row.value for row in pool.rows[:12]] == [LONG, *["short"] * 10, LONG]
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:

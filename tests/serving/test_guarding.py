@@ -59,11 +59,25 @@ def chunks(size: int) -> Iterator[bytes]:
         (lambda: b'{"text": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", {400, 422}),
         (lambda: b'{"text": "\xff\xfe"}', {400, 422}),
         (lambda: b'{"text": "\\ud800"}', {422}),
+        (lambda: b'{"texts": ["a", "\\ud800"]}', {422}),
         (lambda: b'{"text": ' + b"1" * 6_000 + b"}", {400, 422}),
         (lambda: b"", {422}),
         (lambda: b"[]", {422}),
     ],
-    ids=["10 MB", "endless", "10,000 texts", "long", "open", "deep", "no utf-8", "half", "digits", "empty", "list"],
+    ids=[
+        "10 MB",
+        "endless",
+        "10,000 texts",
+        "long",
+        "open",
+        "deep",
+        "no utf-8",
+        "half",
+        "half of many",
+        "digits",
+        "empty",
+        "list",
+    ],
 )
 def test_a_hostile_body_is_refused_in_a_line(client, body, statuses) -> None:
     for path in ("/predict", "/invocations"):

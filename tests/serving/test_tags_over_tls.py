@@ -90,9 +90,12 @@ def test_each_token_has_a_tag_in_its_place(server: Server, client) -> None:
     assert client.post("/feedback", json=right).status_code == 200
 
 
-@pytest.mark.parametrize("tokens", [[], [[]], [["a", ""]], [["a", " "]], ["a"], [["a", 3]], [["x" * 501]]])
+@pytest.mark.parametrize(
+    "tokens", [[], [[]], [["a", ""]], [["a", " "]], ["a"], [["a", 3]], [["x" * 501]], [["\ud800"]]]
+)
 def test_what_is_no_list_of_tokens_is_refused(client, tokens) -> None:
-    assert client.post("/predict", json={"tokens": tokens}).status_code == 422
+    asked = json.dumps({"tokens": tokens})  # which tells half a character by its number
+    assert client.post("/predict", content=asked, headers={"Content-Type": "application/json"}).status_code == 422
 
 
 def test_a_page_of_a_named_origin_may_ask_and_no_other(server: Server, client) -> None:
