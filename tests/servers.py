@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import httpx
 
 T = TypeVar("T")
+PATIENCE = 60.0
+"""Seconds a question to a server may take: its database is locked, and both cores busy, while several flows begin."""
 
 
 def until(found: Callable[[], T], *, seconds: float, what: str = "it") -> T:
@@ -74,10 +76,10 @@ class PrefectServer:
         return [one for one in runs if not (one["state_type"] == "SCHEDULED" and one["auto_scheduled"])]
 
     def run(self, id: str) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/flow_runs/{id}").json()
+        return httpx.get(f"{self.url}/flow_runs/{id}", timeout=PATIENCE).json()
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=20)
+        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=PATIENCE)
         answer.raise_for_status()
         return answer.json()
 
