@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
+# two at a time: a model of the tests keeps one core busy; a file's tests share what its fixtures have started
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test install lint clean
 
@@ -9,7 +11,7 @@ demo: install
 	$(BIN)/cl demo --dir perennial-demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 install: $(VENV)/installed
 

@@ -75,7 +75,7 @@ class Service:
         import torch
 
         torch.set_num_threads(self._threads)
-        self._witness = Witness(self._stores.registry.aliases, self.settings.confirm_seconds)
+        self._witness = Witness(self._stores.registry.champion, self.settings.confirm_seconds)
         timely = Timely(self._witness, self.follower)
         self.batcher = Batcher(
             lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe, timely.until

@@ -19,8 +19,8 @@ class Witness:
     waited for again until it has answered.
     """
 
-    def __init__(self, aliases: Callable[[], dict[str, str]], seconds: float) -> None:
-        self._aliases, self.seconds = aliases, seconds
+    def __init__(self, champion: Callable[[], str | None], seconds: float) -> None:
+        self._ask, self.seconds = champion, seconds
         self._thread = ThreadPoolExecutor(1, "witness")
         self._flight: asyncio.Task[None] | None = None
         self._began = -1.0  # of the last look that has ended
@@ -62,12 +62,12 @@ class Witness:
     async def _look(self) -> None:
         began = time.monotonic()
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._aliases)
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._ask)
         except Exception as error:  # whatever it is, answers go on without it
             log.warning("the registry does not say who is champion: %s", error)
             self.lost = True
         else:
-            self.champion, self._began, self.lost = found.get("champion"), began, False
+            self.champion, self._began, self.lost = found, began, False
             if self.champion is not None:
                 self._seen = {**dict(list(self._seen.items())[-8:]), self.champion: began}
         finally:

@@ -19,19 +19,19 @@ from cl.serving.witness import Witness
 
 @dataclass
 class Registered:
-    """Aliases that a test moves; a look takes ``seconds`` and reads them at its end."""
+    """An alias that a test moves; a look takes ``seconds`` and reads it at its end."""
 
     champion: str | None = "1"
     seconds: float = 0.0
     trouble: Exception | None = None
     looks: int = 0
 
-    def aliases(self) -> dict[str, str]:
+    def look(self) -> str | None:
         self.looks += 1
         time.sleep(self.seconds)
         if self.trouble is not None:
             raise self.trouble
-        return {"champion": self.champion} if self.champion else {}
+        return self.champion
 
 
 @dataclass
@@ -57,7 +57,7 @@ def takes_over(version: str) -> Callable[[Loads], None]:
 
 def asked(registered: Registered, loads: Loads, ask: Callable[[Timely], Any], seconds: float = 1.0) -> Any:
     async def main() -> Any:
-        witness = Witness(registered.aliases, seconds)
+        witness = Witness(registered.look, seconds)
         try:
             return await ask(Timely(witness, loads))  # type: ignore[arg-type]
         finally:

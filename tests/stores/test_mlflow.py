@@ -99,6 +99,16 @@ def test_a_version_has_its_verdict_and_its_aliases(registry, learner) -> None:
     assert registry.versions()[1].aliases == []
 
 
+def test_there_is_no_champion_before_a_model_and_before_an_alias_and_then_the_one_it_points_to(
+    registry, learner
+) -> None:
+    assert registry.champion() is None  # no model yet
+    log(registry, learner)
+    assert registry.champion() is None  # no alias yet
+    registry.set_alias("champion", "1")
+    assert registry.champion() == "1"
+
+
 def test_a_file_changed_in_the_artifact_store_is_refused_and_leaves_nothing(registry, learner, tmp_path) -> None:
     version = log(registry, learner)
     (stored,) = (tmp_path / "artifacts").rglob("head.safetensors")
