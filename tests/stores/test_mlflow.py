@@ -99,9 +99,7 @@ def test_a_version_has_its_verdict_and_its_aliases(registry, learner) -> None:
     assert registry.versions()[1].aliases == []
 
 
-def test_there_is_no_champion_before_a_model_and_before_an_alias_and_then_the_one_it_points_to(
-    registry, learner
-) -> None:
+def test_the_champion_is_where_the_alias_points_and_none_before_there_is_one(registry, learner) -> None:
     assert registry.champion() is None  # no model yet
     log(registry, learner)
     assert registry.champion() is None  # no alias yet
