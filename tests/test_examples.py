@@ -1,4 +1,4 @@
-"""The examples in docstrings say what the code does."""
+"""The examples in docstrings say what the code does, and those in examples/ are read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib
 from pathlib import Path
 
 import pytest
+
+from cl.config import load
 
 ROOT = Path(__file__).parent.parent
 WITH_EXAMPLES = [
@@ -20,3 +22,10 @@ WITH_EXAMPLES = [
 def test_an_example_in_a_docstring_works(module) -> None:
     tried = doctest.testmod(importlib.import_module(module))
     assert tried.attempted and not tried.failed
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_an_example_s_configuration_is_read(path) -> None:
+    assert load(path).name.startswith(path.parent.name)
