@@ -21,6 +21,8 @@ OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/docs", "/o
 """Paths that tell nothing of texts and answers: asked without a token."""
 WRONG_TOKENS_PER_SECOND = 1.0
 """Of one address; beyond it the answer is a 429. Right tokens from the same address are not concerned."""
+HELD_SECONDS = 0.1
+"""How long that 429 is held back: who guesses as fast as answers come would else take the time that others need."""
 
 
 class Guard:
@@ -57,7 +59,7 @@ class Guard:
             await send(message)
 
         try:
-            self._admit(scope)
+            await self._admit(scope)
             body = await self._body(scope, receive)
             await self._app(scope, _replayed(body, receive), watched)
         except RefusedError as error:
@@ -65,13 +67,13 @@ class Guard:
         finally:
             self._count(scope, status, time.perf_counter() - started)
 
-    def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope) -> None:
         headers, address = dict(scope["headers"]), (scope.get("client") or ("unknown",))[0]
         client = address
         if self._tokens is not None and scope["path"] not in OPEN:
             known = self._tokens.known(headers.get(b"authorization", b""))
             if known is None:
-                self._refuse_token(address)
+                await self._refuse_token(address)
             client = known or address
         if self._rates is not None and scope["path"] not in OPEN and (wait := self._rates.wait(client)):
             told = f"more than {self._limits.requests_per_second:g} requests a second"
@@ -80,8 +82,9 @@ class Guard:
         if not length.isdigit() or int(length) > self._limits.body_bytes:
             raise self._too_large()
 
-    def _refuse_token(self, address: str) -> None:
+    async def _refuse_token(self, address: str) -> None:
         if wait := self._wrong.wait(address):
+            await asyncio.sleep(HELD_SECONDS)
             raise RefusedError(429, "too many wrong tokens", {"Retry-After": str(math.ceil(wait))})
         raise RefusedError(
             401, "send a token that this server knows: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
