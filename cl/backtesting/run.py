@@ -133,7 +133,7 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
     at, started = len(lines), time.monotonic()
     folder = Path(spec.folder) / "versions" / str(at)
     stream = Experiences(Project(Path(spec.stream)))
-    with kept_in(Path(spec.stream) / "features.sqlite") as cache:
+    with kept_in(Path(spec.stream) / "features.sqlite", run=Path(spec.folder).name, step=at) as cache:
         with counted() as passes:
             new, trained, way = _learn(config, spec, lines, folder, stream)
         learnt, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 _TABLE = """CREATE TABLE IF NOT EXISTS features (
     key BLOB PRIMARY KEY, width INTEGER NOT NULL, whole BLOB NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"""
+_PAID = """CREATE TABLE IF NOT EXISTS paid (
+    run TEXT, key BLOB, step INTEGER NOT NULL, PRIMARY KEY (run, key)) WITHOUT ROWID"""
 _AT_ONCE = 500
 MOST_BYTES = 2 * 2**30
 """A project's file that has grown beyond this is begun anew: about a million and a half short texts."""
@@ -35,17 +36,21 @@ MOST_BYTES = 2 * 2**30
 class FeatureCache:
     """Whole-number features by what decides them: the encoder's weights, the layers read, the task and the tokens.
 
-    ``saved_seconds`` and ``saved_rows`` say what the rows found here had cost, so that a run which was spared the
-    work can still report its price.
+    ``saved_seconds`` and ``saved_rows`` say what the rows found here had cost another run, so that one which was
+    spared the work can still report its price. What a run has paid for itself, or is known to have saved, is not
+    counted again: it would find that in a file of its own as well, as a project does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, run: str = "", step: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")  # what a power cut takes is only computed again
         self._database.execute(_TABLE)
+        self._database.execute(_PAID)
+        self._database.execute("DELETE FROM paid WHERE run = ? AND step >= ?", [run, step])
         self._database.commit()
+        self._run, self._step = run, step
         self.tokens = KnownTokens(self._database)
         self.saved_seconds = 0.0
         self.saved_rows = 0
@@ -67,15 +72,21 @@ class FeatureCache:
     def find(self, keys: list[bytes]) -> dict[bytes, torch.Tensor]:
         """Return the features that are there, int8 (positions, width)."""
         found: dict[bytes, torch.Tensor] = {}
-        times = Counter(keys)
-        for start in range(0, len(times), _AT_ONCE):
-            some = list(times)[start : start + _AT_ONCE]
+        saved: list[bytes] = []
+        wanted = list(dict.fromkeys(keys))
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(some))
-            query = f"SELECT key, width, whole, seconds FROM features WHERE key IN ({marks})"
-            for key, width, whole, seconds in self._database.execute(query, some):
+            query = f"""SELECT key, width, whole, seconds, key IN (SELECT key FROM paid WHERE run = ?)
+                FROM features WHERE key IN ({marks})"""
+            for key, width, whole, seconds, paid in self._database.execute(query, [self._run, *some]):
                 found[key] = torch.frombuffer(bytearray(whole), dtype=torch.int8).view(-1, width)
-                self.saved_seconds += seconds * times[key]
-                self.saved_rows += times[key]
+                if not paid:
+                    saved.append(key)
+                    self.saved_seconds += seconds
+                    self.saved_rows += 1
+        with self._database:
+            self._pay(saved)
         return found
 
     def keep(self, keys: list[bytes], features: list[torch.Tensor], seconds: float) -> None:
@@ -84,6 +95,12 @@ class FeatureCache:
         rows = [(key, one.shape[-1], one.numpy().tobytes(), each) for key, one in zip(keys, features, strict=True)]
         with self._database:
             self._database.executemany("INSERT OR IGNORE INTO features VALUES (?, ?, ?, ?)", rows)
+            self._pay(keys)
+
+    def _pay(self, keys: list[bytes]) -> None:
+        if self._run:
+            rows = [(self._run, key, self._step) for key in keys]
+            self._database.executemany("INSERT OR IGNORE INTO paid VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -111,9 +128,15 @@ def bypassed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kept_in(path: Path) -> Iterator[FeatureCache]:
-    """Within this block, tokens, and features of frozen encoders, are looked up in a file, and added to it."""
-    cache = FeatureCache(path)
+def kept_in(path: Path, run: str = "", step: int = 0) -> Iterator[FeatureCache]:
+    """Within this block, tokens, and features of frozen encoders, are looked up in a file, and added to it.
+
+    Args:
+        path: the file.
+        run: who pays for what is computed, where several runs share the file.
+        step: of the run; what it has paid for in this step and later ones is forgotten, for it begins there again.
+    """
+    cache = FeatureCache(path, run, step)
     token = CURRENT.set(cache)
     try:
         yield cache

@@ -63,12 +63,12 @@ def reader(learner: Learner, head: ClosedHead) -> Reader:
 def _looked_up(cache: FeatureCache, prefix: bytes, compute: Reader, encoded: list[Encoded]) -> list[torch.Tensor]:
     keys = cache.keys(prefix, encoded)
     found = cache.find(keys)
-    missing = [at for at, key in enumerate(keys) if key not in found]
+    missing = {key: one for key, one in zip(keys, encoded, strict=True) if key not in found}  # each text once
     started = time.monotonic()
-    fresh = compute([encoded[at] for at in missing])
-    cache.keep([keys[at] for at in missing], fresh, time.monotonic() - started)
-    at_hand = iter(fresh)
-    return [found[key] if key in found else next(at_hand) for key in keys]
+    fresh = compute(list(missing.values()))
+    cache.keep(list(missing), fresh, time.monotonic() - started)
+    found.update(zip(missing, fresh, strict=True))
+    return [found[key] for key in keys]
 
 
 @torch.inference_mode()

@@ -39,6 +39,22 @@ def test_rows_that_were_seen_before_are_not_run_again(learner, sentences, tmp_pa
     assert seen(learner, head, more, path)[1:] == (0, 20)
 
 
+def test_each_run_pays_once_for_a_row_whoever_has_computed_it(learner, sentences, tmp_path) -> None:
+    head, path = ClosedHead(learner.width, 0), tmp_path / "features.sqlite"
+    rows = sentences(["loan", "fee"], 20)
+    texts = rows["text"].nunique()
+
+    def price(run: str, step: int) -> int:
+        with kept_in(path, run=run, step=step) as cache, counted() as passes:
+            for _ in range(2):
+                features_of(learner, head, rows)
+        return passes.forward + cache.saved_rows
+
+    assert price("first", 0) == price("second", 0) == texts, "the second was spared the work and tells its price"
+    assert price("second", 1) == 0, "what it has paid for it finds again"
+    assert price("second", 0) == texts, "begun again, it pays again"
+
+
 def test_another_encoder_or_other_layers_are_another_thing(learner, sentences, tmp_path) -> None:
     head, path, rows = ClosedHead(learner.width, 0), tmp_path / "features.sqlite", sentences(["loan"], 10)
     first = seen(learner, head, rows, path)[0]
