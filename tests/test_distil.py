@@ -14,6 +14,7 @@ from cl import distil as stage
 from cl.cli import cl
 from cl.commands.champion import promote_version
 from cl.commands.export import export_version
+from cl.commands.gates import replayed, verdicts_of
 from cl.commands.lineage import lineage_of
 from cl.commands.opening import opened
 from cl.commands.predict import predict_file, predict_texts
@@ -225,6 +226,13 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     again = CliRunner().invoke(cl, ["distil", "1", "--json", "-p", root], catch_exceptions=False)
     assert json.loads(again.stdout)["version"] == "2" and len(at.stores.registry.versions()) == 2
 
+    told = CliRunner().invoke(cl, ["gates", "2", "-p", root], catch_exceptions=False).stdout
+    assert told.startswith("0001-one: derived, version 2, gates: enforce") and "pass       floor" in told
+    assert "size on disk, MB" in told and "Right before, wrong now:" in told
+    (taught.root / "policy.yaml").write_text("gates: [{name: floor, min: 1.0}]")
+    now = replayed(taught.root, taught.root / "policy.yaml")
+    assert [(one["version"], one["then"], one["now"]) for one in now] == [("1", True, True), ("2", True, False)]
+
     promote_version(taught.root, "2", alias="champion", share=None, why="as agreed", despite_gates=False)
     small = CliRunner().invoke(cl, ["distil", "2", "--int8", "-p", root], catch_exceptions=False)
     assert small.exit_code == 0 and at.stores.registry.versions()[-1].tags["cl.form"] == "int8"
@@ -245,6 +253,10 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
         ("1", None),
     ], "what has learnt is the student in floats"
     assert load_learner(folder_of(taught, "5")).depth == 1
+    at.stores.registry.tag_version("3", "cl.smoke", "failed")
+    by_hand, teacher = (verdicts_of(taught.root, one) for one in ("3", "4"))
+    assert not by_hand["passed"] and by_hand["verdicts"][-1]["gate"] == "smoke test"
+    assert teacher["verdict"] == "gave way" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"
 
 
 def test_bad_input_is_one_line_and_the_champion_stays(taught) -> None:

@@ -41,5 +41,5 @@ def report(at: Opened, out: Path | None = None) -> Path:
 def _lost(at: Opened, cycles: list[Cycle]) -> dict[str, list[Regression]]:
     """Return the worst regressions of the cycles whose gates the report shows."""
     judged = [one for one in cycles if one.evaluation][-LATEST:]
-    rows = {one.id: stored_rows(at, one) for one in judged}
+    rows = {one.id: stored_rows(at, one.id) for one in judged}
     return {id: regressions(at, one) for id, one in rows.items() if one is not None}
