@@ -9,14 +9,16 @@ from typing import Any
 
 from cl.config import Config
 from cl.control import control
+from cl.errors import DivergedError
 from cl.evaluate import Matrix, evaluate
 from cl.gate import gate
 from cl.lineage import Base
-from cl.records import Tried
+from cl.records import Attempt, Tried
 from cl.stores.experiences import RowsOf
 from cl.stores.journal import Journal, plainly
 from cl.train import train
 
+DIVERGED = "diverged"
 Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -37,7 +39,8 @@ def attempt(
     """Return the challenger of one rung and what the gates say of it; a finished attempt is not made again.
 
     Each rung has a journal and files of its own, so that a cycle that was killed goes on in the midst of any of them.
-    Of rungs that were not enough, only records outlive the cycle: one version a cycle keeps the registry readable.
+    Of rungs that were not enough, only records outlive the cycle: one version a cycle keeps the registry readable. That
+    one has diverged is written down too.
 
     Args:
         config: of the cycle: what is measured, and the gates.
@@ -51,6 +54,9 @@ def attempt(
         rows_of: returns the rows of experiences (ids, split).
         matrix: the accuracy matrix R up to the champion.
         strangers: texts that are out of scope.
+
+    Raises:
+        DivergedError: training stopped, now or before the cycle was killed.
     """
     place = journal.at(f"rungs/{rung}") if rung else journal
     folder = place.folder
@@ -84,4 +90,13 @@ def attempt(
             judged_seconds=round(time.monotonic() - clock, 2),
         )
 
-    return place.once(tried, plainly)()
+    if rung is None:
+        return place.once(tried, plainly)()
+    if (before := place.read(DIVERGED, Attempt)) is not None:
+        raise DivergedError(str(before.diverged), rows=before.rows, seconds=before.training_seconds)
+    try:
+        return place.once(tried, plainly)()
+    except DivergedError as error:
+        stopped = Attempt(rung=rung, diverged=str(error), rows=error.rows, training_seconds=error.seconds)
+        place.write(DIVERGED, stopped)
+        raise

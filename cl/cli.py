@@ -124,11 +124,17 @@ def history(project: Path, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The HTML file. [default: reports/index.html]")
 @json_option
 def report(project: Path, out: Path | None, as_json: bool) -> None:
-    """Write the HTML report: timeline, accuracy matrix, forgetting, quarantine, gates, ledger."""
+    """Write the HTML report: timeline, accuracy matrix, forgetting, quarantine, gates, ledger.
+
+    Exit code 1: it is written, and names an entry of the ledger that cannot be trusted.
+    """
     from cl.commands.report import report_on
 
-    path = report_on(project, out)
-    show(as_json, {"report": str(path)}, str(path))
+    found = report_on(project, out)
+    show(as_json, {"report": str(found.path)}, str(found.path))
+    if found.broken:
+        print(f"cl: entry {found.broken.sequence} of the ledger is broken: {found.broken.why}", file=sys.stderr)
+        sys.exit(1)
 
 
 @cl.command("backtest")

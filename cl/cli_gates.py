@@ -17,7 +17,8 @@ from cl.options import json_option, project_option, show
 def gates(version: str | None, replay: Path | None, project: Path, as_json: bool) -> None:
     """Show what the gates said of VERSION, or of the last challenger, and the rows that it lost.
 
-    With --replay, every past challenger is judged again by the gates in POLICY, from its stored rows.
+    With --replay, every past challenger and derived version is judged again by the gates in POLICY, from its stored
+    rows.
     """
     from cl.commands.gates import replayed, verdicts_of
     from cl.reports.gate_text import gate_lines, replay_lines

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cl.config import Config
-from cl.errors import ConfigError
+from cl.errors import ConfigError, DivergedError
 from cl.estimate import Cost, Sizes, expected
 from cl.records import Attempt, Climb, DriftType, GateReport, Tried
 
@@ -32,12 +32,13 @@ def climb(
     past: Sequence[Climb],
     attempt: Try,
     enough: Callable[[GateReport], bool] = lambda gates: gates.passed,
+    give_up: Callable[[], None] = lambda: None,
 ) -> Climbed:
     """Try rungs from one on upwards until a challenger passes all gates.
 
     Each rung starts from the champion, never from a challenger that was refused. A rung whose expected cost does not
     fit into what is left of the budget is not begun; where nothing from the first on fits, the dearest rung below it
-    that does is tried in its place.
+    that does is tried in its place. A rung whose training diverges is not enough, like one that a gate refuses.
 
     Args:
         config: the ladder and its budget, under ``climb``.
@@ -47,26 +48,40 @@ def climb(
         past: the climbs of earlier updates, oldest first: what rungs have cost.
         attempt: trains and judges at a rung under its own configuration.
         enough: tells by its gates whether a challenger ends the climb.
+        give_up: called when every rung that was begun has diverged: a later run is to try them anew.
 
     Raises:
         ConfigError: the budget is too small for any rung; nothing was trained.
+        DivergedError: every rung that was begun has diverged.
     """
     if begin is None:
         return Climbed(attempt(None, config), None)
     names = [rung.name for rung in config.ladder]
-    start, attempts, last = names.index(begin), list[Attempt](), None
+    start, attempts = names.index(begin), list[Attempt]()
+    last: Tried | None = None
+
+    def tried(name: str) -> Tried | None:
+        try:
+            found = attempt(name, config.at(name))
+        except DivergedError as error:
+            attempts.append(_stopped(name, error))
+            return None
+        attempts.append(_told(name, found, enough(found.gates)))
+        return found
+
     for name in names[start:]:
         if why := _bounded(config, name, sizes, past, attempts):
             attempts.append(Attempt(rung=name, skipped=why))
             continue
-        last = attempt(name, config.at(name))
-        attempts.append(_told(name, last, enough(last.gates)))
+        last = tried(name) or last
         if attempts[-1].passed:
             break
     for name in reversed(names[:start]):
         if last is None and not _bounded(config, name, sizes, past, attempts):
-            last = attempt(name, config.at(name))
-            attempts.append(_told(name, last, enough(last.gates)))
+            last = tried(name)
+    if last is None and any(one.diverged for one in attempts):
+        give_up()
+        raise _none_left(attempts)
     if last is None:
         raise _too_small(config, sizes, past)
     return Climbed(last, Climb(types=list(types), attempts=attempts))
@@ -85,6 +100,22 @@ def _told(name: str, tried: Tried, passed: bool) -> Attempt:
     )
     log.info("rung %s: %d rows, %.1f s, %s", name, found.rows, found.seconds, "passed" if found.passed else "refused")
     return found
+
+
+def _stopped(name: str, error: DivergedError) -> Attempt:
+    found = Attempt(rung=name, training_seconds=round(error.seconds, 2), rows=error.rows, diverged=str(error))
+    log.info("rung %s: %d rows, %.1f s, diverged: %s", name, found.rows, found.seconds, error)
+    return found
+
+
+def _none_left(attempts: Sequence[Attempt]) -> DivergedError:
+    """Return the error that names every rung and what stopped it, or kept it from being begun."""
+    ends = "; ".join(f"rung '{one.rung}': {one.diverged or f'not begun: {one.skipped}'}" for one in attempts)
+    return DivergedError(
+        f"no rung of the ladder has led to a challenger: {ends}; the champion serves on",
+        rows=sum(one.rows for one in attempts),
+        seconds=sum(one.seconds for one in attempts),
+    )
 
 
 def _bounded(config: Config, name: str, sizes: Sizes, past: Sequence[Climb], attempts: Sequence[Attempt]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from cl.config import Config
 from cl.dear import beyond, is_good
 from cl.distil import distil, quantise
-from cl.errors import InputError
+from cl.errors import DivergedError, InputError
 from cl.evaluate import Matrix, evaluate
 from cl.gate import gate
 from cl.records import Derivation, Evaluation, GateReport, Registration, Training
@@ -73,8 +73,8 @@ def derive(
     """Derive one form after the other until a version passes all gates and is within the budget.
 
     Each is made of the last one that is good, if dear: int8 of the teacher where the student has learnt too little. One
-    that cannot be made of its teacher is told and left out. If none is good enough, the last one that passed its
-    gates is chosen, the teacher among them, or the teacher as it was refused.
+    that cannot be made of its teacher, or whose training diverges, is told and left out. If none is good enough, the
+    last one that passed its gates is chosen, the teacher among them, or the teacher as it was refused.
     """
     made: list[Derivation] = []
     tried = [teacher]
@@ -84,7 +84,7 @@ def derive(
             continue
         try:
             one = derive_one(config, stores, source, setting, form=form, journal=journal, step=step)
-        except InputError as error:  # it cannot be made of this teacher: no reason for the cycle to fail
+        except (InputError, DivergedError) as error:  # not to be made of this teacher: no reason for a cycle to fail
             made.append(told(form, None, source, why).model_copy(update={"failure": str(error)}))
             continue
         made.append(told(form, one, source, why))

@@ -73,4 +73,13 @@ class UnservableError(PerennialError):
 
 
 class DivergedError(PerennialError):
-    """A loss, a penalty or a weight stopped being a finite number."""
+    """A loss, a penalty or a weight stopped being a finite number.
+
+    Attributes:
+        rows: learnt until then, each as often as it was.
+        seconds: of training until then.
+    """
+
+    def __init__(self, message: str, *, rows: int = 0, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.rows, self.seconds = rows, seconds

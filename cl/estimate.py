@@ -56,7 +56,7 @@ def expected(config: Config, sizes: Sizes, known: Sequence[Attempt], *, rung: st
         ladder: the configuration with all rungs.
     """
     rows = _rows(config, sizes)
-    measured = [one for one in known if one.skipped is None and one.rows]
+    measured = [one for one in known if one.skipped is None and one.diverged is None and one.rows]
     if not measured:
         return Cost(rows)
     own = [one for one in measured if one.rung == rung]

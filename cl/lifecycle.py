@@ -110,6 +110,7 @@ def run_cycle(
                 matrix=history.matrix,
                 strangers=strangers,
             ),
+            give_up=journal.at("rungs").close,
         )
         way, challenger = climbed.climb, climbed.tried
         training, evaluation, gates = challenger.training, challenger.evaluation, challenger.gates
@@ -257,7 +258,7 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
         source=f"data/experiences/{cycle.experience.id}",
         rows=cycle.experience.total,
     )
-    rungs = [journal.folder / "rungs" / one.rung for one in (cycle.climb.begun if cycle.climb else [])]
+    rungs = [journal.folder / "rungs" / one.rung for one in (cycle.climb.judged if cycle.climb else [])]
     judged = rungs[-1] if rungs else journal.folder
     judged = journal.folder / cycle.chosen.form if cycle.chosen else judged
     for verdicts in judged / "gate.json", journal.folder / "smoke.json":

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cl.climb import climb
 from cl.config import Config, load, parse
-from cl.errors import ConfigError
+from cl.errors import ConfigError, DivergedError
 from cl.estimate import Sizes, expected
 from cl.lifecycle import learn
 from cl.records import Attempt, Climb, Cycle, Evaluation, GateReport, Training, Tried, Verdict
@@ -26,6 +27,7 @@ from tests.conftest import made_sentences, tiny_project
 WEAK = {"name": "weak", "strategy": "naive", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
 SOLVE = {"name": "solve", "strategy": "ncm"}
 FULL = {"name": "full", "strategy": ["replay", "ewc"]}
+WILD = {"name": "wild", "learning_rate": 1e30, "head_learning_rate": 1e30}
 JOINT = {"name": "joint", "strategy": {"name": "joint", "restart": True}}
 TWO = [WEAK, FULL]
 USUAL = Sizes(new=100, past=1_000)
@@ -82,6 +84,70 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
         "so that it is memory, and no alarm that has outlived an update, which begins higher"
     )
     assert way(third)[0][0] == "full" and "rung 'weak' is passed over" in third.decision.reasons[-1]
+
+
+def test_a_rung_that_diverges_is_told_with_its_cost_and_the_climb_goes_on(shop) -> None:
+    training = {"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "clip_norm": 1e9}
+    project = shop(ladder=[WILD, FULL], training=training)
+    (only,) = learn(project)
+    assert only.verdict == "promoted" and way(only) == [("wild", False), ("full", True)]
+    wild = only.climb.begun[0]
+    assert "learning_rate 1e+30" in wild.diverged and wild.rows > 0 and wild.seconds > 0
+    assert only.training_seconds == pytest.approx(wild.seconds + only.training.seconds)
+    assert f"rung wild: {wild.rows} rows, {wild.seconds:.1f} s, diverged: training" in "\n".join(reason_lines([only]))
+    page = write_report([only], [], project.root / "r.html", name="shop", quarantine={}).read_text()
+    assert '<span class="refused">diverged</span>: training stopped' in page
+
+
+def test_where_the_last_rung_diverges_the_challenger_is_the_one_before(shop) -> None:
+    project = shop(ladder=[WEAK, WILD], training={"epochs": 1, "batch_size": 8, "clip_norm": 1e9})
+    (only,) = learn(project)
+    assert only.verdict == "refused" and [one.rung for one in only.climb.judged] == ["weak"] and only.rung == "weak"
+    assert "refused by floor" in "\n".join(reason_lines([only])) and only.climb.attempts[-1].diverged
+
+
+def test_where_every_rung_diverges_the_cycle_fails_and_a_later_run_tries_them_anew(shop) -> None:
+    project = shop(training={"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2})
+    learn(project)
+    arrives(project, "two", ["box", "loan"], seed=2)
+    good = project.config.read_text()
+    raw = yaml.safe_load(good)
+    wild = {**raw, "ladder": [WILD, {**WILD, "name": "wilder"}], "training": {**raw["training"], "clip_norm": 1e9}}
+    project.config.write_text(yaml.safe_dump(wild))
+    begun: list[str] = []
+
+    def noted(stage: Callable[..., Any]) -> Callable[..., Any]:
+        begun.append(stage.__name__)
+        return stage
+
+    for _ in range(2):
+        with pytest.raises(DivergedError, match=r"rung 'wild': training .*; rung 'wilder': training .* serves on$"):
+            learn(project, step=noted)
+    assert begun.count("train") == 4
+    stores = connect(project, load(project.config))
+    assert stores.ledger.champion("shop") == "1" and len(stores.registry.versions()) == 1
+    project.config.write_text(good)
+    (second,) = learn(project)
+    assert second.experience.name == "two" and second.training is not None, "it has waited"
+
+
+def test_a_rung_that_has_diverged_is_not_tried_again_when_the_cycle_was_killed_after_it(shop) -> None:
+    project = shop(ladder=[WILD, FULL], training={"epochs": 25, "batch_size": 8, "clip_norm": 1e9})
+    trained: list[int] = []
+
+    class KilledError(Exception):
+        """The process is gone."""
+
+    def dying(stage: Callable[..., Any]) -> Callable[..., Any]:
+        trained.extend([1] if stage.__name__ == "train" else [])
+        if len(trained) == 2 and stage.__name__ == "train":
+            raise KilledError
+        return stage
+
+    with pytest.raises(KilledError):
+        learn(project, step=dying)
+    (resumed,) = learn(project, step=dying)
+    assert way(resumed)[0] == ("wild", False) and resumed.climb.begun[0].rows > 0 and len(trained) == 3
 
 
 def test_an_update_that_no_rung_is_enough_for_is_refused_with_all_that_was_tried(shop) -> None:
@@ -211,6 +277,31 @@ def test_seconds_that_rungs_have_taken_before_bound_what_is_begun() -> None:
         ("full", "it would take about 16 s, and climb.max_seconds leaves 16"),
         ("joint", "it would take about 44 s, and climb.max_seconds leaves 16"),
     ]
+
+
+def test_of_a_rung_that_diverged_the_cost_counts_and_its_pace_does_not() -> None:
+    config = parse({"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": {"max_rows": 1_640}}, where="test")
+
+    def attempt(rung: str | None, own: Config) -> Tried:
+        if rung == "weak":
+            raise DivergedError("the loss is nan", rows=41, seconds=1.0)
+        raise AssertionError(rung)
+
+    with pytest.raises(DivergedError, match=r"rung 'weak': the loss is nan; rung 'full': not begun: .* leaves 1,599"):
+        climb(config, begin="weak", types=[], sizes=USUAL, past=(), attempt=attempt)
+    assert costs(Attempt(rung="full", rows=1_000, training_seconds=10.0, diverged="nan"), rung="full")[1] is None
+
+
+def test_a_rung_below_is_tried_where_all_from_the_first_on_diverge() -> None:
+    config = parse({"ladder": TWO}, where="test")
+
+    def attempt(rung: str | None, own: Config) -> Tried:
+        if rung == "full":
+            raise DivergedError("the loss is nan")
+        return tried(100, passed=True)
+
+    found = climb(config, begin="full", types=[], sizes=USUAL, past=(), attempt=attempt).climb
+    assert found is not None and [(one.rung, one.passed) for one in found.begun] == [("full", False), ("weak", True)]
 
 
 def test_rungs_can_be_few() -> None:

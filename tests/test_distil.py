@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from cl import distil as stage
 from cl.cli import cl
 from cl.commands.champion import promote_version
 from cl.commands.export import export_version
+from cl.commands.gates import replayed, verdicts_of
 from cl.commands.lineage import lineage_of
 from cl.commands.opening import opened
 from cl.commands.predict import predict_file, predict_texts
@@ -26,6 +29,7 @@ from cl.train import train
 from cl.training.inference import scored
 from cl.training.learner import load_learner
 from cl.training.version import load_history, load_states
+from tests.commands.conftest import Shop
 from tests.conftest import made_sentences, made_tiny_model, tiny_project
 
 ONE_LAYER = {"student": {"layers": 1, "vocabulary": 40}, "epochs": 12, "learning_rate": 3e-3}
@@ -210,6 +214,43 @@ def test_int8_of_int8_is_refused(taught, tmp_path) -> None:
         quantise(teacher=tmp_path / "small", folder=tmp_path / "smaller")
 
 
+def test_what_cannot_be_distilled_or_climbed_is_one_line_exit_code_2_and_the_champion_stays(
+    taught, tmp_path, monkeypatch
+) -> None:
+    """On the command line: each names the thing, and what to do."""
+    root = shutil.copytree(taught.root, tmp_path / "shop")
+    shop = Shop(root, opened(root).stores)
+    written = yaml.safe_load((root / "cl.yaml").read_text())
+
+    def refused(*command: str, **changes: object) -> str:
+        (root / "cl.yaml").write_text(yaml.safe_dump({**written, **changes}))
+        said = shop.cl(*command)
+        assert (said.code, said.err.count("\n")) == (2, 1), said.err
+        assert shop.stores.ledger.champion("shop") == "1" and len(shop.stores.registry.versions()) == versions
+        return said.err
+
+    versions = 1
+    other = made_tiny_model(tmp_path / "other")
+    rules = json.loads((other / "tokenizer.json").read_text())
+    words = {f"{word}x" if at > 10 else word: at for word, at in rules["model"]["vocab"].items()}
+    (other / "tokenizer.json").write_text(json.dumps({**rules, "model": {**rules["model"], "vocab": words}}))
+    (other / "vocab.txt").unlink(missing_ok=True)
+    wanted = {**ONE_LAYER, "student": {"model": str(other)}, "attention": 1.0}
+    assert "has another vocabulary than its teacher" in refused("distil", "1", distil=wanted)
+    with monkeypatch.context() as patch:
+        patch.setattr(TextClassification, "distils", False)
+        assert "task 'text_classification' cannot be distilled" in refused("distil", "1")
+    made_sentences(["loan", "lamp"], 60, seed=3).to_csv(root / "inbox" / "two.csv", index=False)
+    ladder = {"ladder": [{"name": "full"}], "climb": {"max_rows": 1}}
+    assert "climb.max_rows: 1: too small for any rung" in refused("run", "--plain", **ladder)
+
+    hasty = {"student": {"model": str(other)}, "epochs": 1, "max_rows": 8}
+    (root / "cl.yaml").write_text(yaml.safe_dump({**written, "distil": hasty}))
+    shop.cl("distil", "1")
+    versions = 2
+    assert "the teacher is worse than the champion (" in refused("distil", "2", distil=ONE_LAYER)
+
+
 def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learning(taught, tmp_path) -> None:
     root = str(taught.root)
     asked = taught.root / "asked.csv"
@@ -224,6 +265,13 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     assert at.stores.ledger.champion("shop") == "1", "nothing has moved"
     again = CliRunner().invoke(cl, ["distil", "1", "--json", "-p", root], catch_exceptions=False)
     assert json.loads(again.stdout)["version"] == "2" and len(at.stores.registry.versions()) == 2
+
+    told = CliRunner().invoke(cl, ["gates", "2", "-p", root], catch_exceptions=False).stdout
+    assert told.startswith("0001-one: derived, version 2, gates: enforce") and "pass       floor" in told
+    assert "size on disk, MB" in told and "Right before, wrong now:" in told
+    (taught.root / "policy.yaml").write_text("gates: [{name: floor, min: 1.0}]")
+    now = replayed(taught.root, taught.root / "policy.yaml")
+    assert [(one["version"], one["then"], one["now"]) for one in now] == [("1", True, True), ("2", True, False)]
 
     promote_version(taught.root, "2", alias="champion", share=None, why="as agreed", despite_gates=False)
     small = CliRunner().invoke(cl, ["distil", "2", "--int8", "-p", root], catch_exceptions=False)
@@ -245,6 +293,10 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
         ("1", None),
     ], "what has learnt is the student in floats"
     assert load_learner(folder_of(taught, "5")).depth == 1
+    at.stores.registry.tag_version("3", "cl.smoke", "failed")
+    by_hand, teacher = (verdicts_of(taught.root, one) for one in ("3", "4"))
+    assert not by_hand["passed"] and by_hand["verdicts"][-1]["gate"] == "smoke test"
+    assert teacher["verdict"] == "gave way" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"
 
 
 def test_bad_input_is_one_line_and_the_champion_stays(taught) -> None:

@@ -32,7 +32,7 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
         for cycle in run_cycles(project.root, again=None, runner=runner):
             cycles.append(cycle)
             print(cycle_line(cycle), file=out, flush=True)
-    path = report(opened(project.root))
+    path = report(opened(project.root)).path
     print(file=out)
     for line in reason_lines(cycles):
         print(line, file=out)

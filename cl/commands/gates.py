@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from cl.commands.opening import Opened, opened
 from cl.commands.regressions import regressions, stored_rows
+from cl.commands.versions import Versions, versions_of
 from cl.config import Config, parse
 from cl.errors import ConfigError, InputError
 from cl.gate import judged
-from cl.records import Cycle, GateReport
+from cl.records import Cycle, Evaluation, GateReport, Verdict
 from cl.reports.numbers import control_words, numbers_of
 from cl.smoke import SMOKE
+from cl.stores.mlflow import FORM, SMOKED
+from cl.stores.mlflow_runs import CYCLE_ID
 from cl.yaml12 import read_yaml
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A version that gates have judged, what they said, and under which id its rows are stored; None: they are not."""
+
+    version: str | None
+    experience: str
+    verdict: str
+    gates: GateReport
+    evaluation: Evaluation
+    stored: str | None
+
+
 def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
-    """Return the verdicts on a version, or on the last challenger, and the test rows that it lost.
+    """Return the verdicts on a version, or on the last cycle's challenger, and the test rows that it lost.
 
     Raises:
-        InputError: no challenger was judged, or none became that version.
+        InputError: no challenger was judged, there is no such version, or no verdicts on it were kept.
     """
-    at = opened(folder)
-    cycle = _wanted(_judged(at), version)
-    assert cycle.gates is not None and cycle.evaluation is not None
-    rows, control = stored_rows(at, cycle), cycle.evaluation.control
+    versions = versions_of(opened(folder))
+    one = _version(versions, version) if version is not None else _cycles(versions)[-1]
+    rows, control = _rows(versions.at, one), one.evaluation.control
     return {
-        "experience": cycle.experience.id,
-        "version": cycle.promotion.version if cycle.promotion else None,
-        "verdict": cycle.verdict,
-        **cycle.gates.model_dump(mode="json", exclude={"verdicts": {"__all__": {"parts"}}}),
-        "table": cycle.gates.table,
-        "measured": [one.model_dump(mode="json") for one in numbers_of(cycle.evaluation)],
+        "experience": one.experience,
+        "version": one.version,
+        "verdict": one.verdict,
+        **one.gates.model_dump(mode="json", exclude={"verdicts": {"__all__": {"parts"}}}),
+        "table": one.gates.table,
+        "measured": [number.model_dump(mode="json") for number in numbers_of(one.evaluation)],
         "control": control and control_words(control),
-        "lost": [] if rows is None else [one.model_dump(mode="json") for one in regressions(at, rows)],
+        "lost": [] if rows is None else [row.model_dump(mode="json") for row in regressions(versions.at, rows)],
     }
 
 
 def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
-    """Return for every judged cycle what its gates said, and what those of a policy say of the same stored rows.
+    """Return what the gates said of every version that was judged, and what those of a policy say of the same rows.
+
+    Challengers of cycles come first, oldest first, then versions that were derived.
 
     Args:
         folder: the project.
@@ -52,22 +70,29 @@ def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
         InputError: no challenger was judged yet.
     """
     at = opened(folder)
-    config = _with_policy(at.config, policy)
-    return [_again(at, config, cycle) for cycle in _judged(at)]
+    config, versions = _with_policy(at.config, policy), versions_of(at)
+    judged_ones = _cycles(versions)
+    known = {one.version for one in judged_ones}
+    derived = [info.version for info in versions.infos.values() if info.tags.get(FORM) and info.version not in known]
+    kept = [one for one in derived if _record(versions, one) is not None]
+    return [_again(at, config, one) for one in [*judged_ones, *(_version(versions, one) for one in kept)]]
 
 
-def _again(at: Opened, config: Config, cycle: Cycle) -> dict[str, Any]:
-    assert cycle.evaluation is not None and cycle.gates is not None
-    rows = stored_rows(at, cycle)
-    now = None if rows is None else _with_smoke_test(judged(config, cycle.evaluation, rows), cycle.gates)
+def _again(at: Opened, config: Config, one: Judged) -> dict[str, Any]:
+    rows = _rows(at, one)
+    now = None if rows is None else _with_smoke_test(judged(config, one.evaluation, rows), one.gates)
     return {
-        "experience": cycle.experience.id,
-        "version": cycle.promotion.version if cycle.promotion else None,
-        "then": cycle.gates.passed,
+        "experience": one.experience,
+        "version": one.version,
+        "then": one.gates.passed,
         "now": now.passed if now else None,
         "refused_by": _refusals(now) if now else ["its rows are not stored any more"],
         "undecided": _undecided(now) if now else [],
     }
+
+
+def _rows(at: Opened, one: Judged) -> pd.DataFrame | None:
+    return None if one.stored is None else stored_rows(at, one.stored)
 
 
 def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
@@ -76,22 +101,63 @@ def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
     return now.model_copy(update={"passed": now.passed and not failed, "verdicts": [*now.verdicts, *failed]})
 
 
-def _judged(at: Opened) -> list[Cycle]:
-    at.stores.registry.initialise()
-    cycles = [one for one in at.stores.registry.cycles() if one.gates is not None and one.evaluation is not None]
-    if not cycles:
-        raise InputError(f"{at.project.root}: no challenger has been judged yet; cl run")
-    return cycles
-
-
-def _wanted(cycles: list[Cycle], version: str | None) -> Cycle:
-    if version is None:
-        return cycles[-1]
-    found = [one for one in cycles if one.promotion and one.promotion.version == version]
+def _cycles(versions: Versions) -> list[Judged]:
+    found = [_challenger(one) for one in versions.cycles if one.gates is not None and one.evaluation is not None]
     if not found:
-        known = ", ".join(one.promotion.version for one in cycles if one.promotion)
-        raise InputError(f"no version {version} that was judged; there are: {known or 'none'}")
-    return found[-1]
+        raise InputError(f"{versions.at.project.root}: no challenger has been judged yet; cl run")
+    return found
+
+
+def _challenger(cycle: Cycle) -> Judged:
+    assert cycle.gates is not None and cycle.evaluation is not None
+    version = cycle.promotion.version if cycle.promotion else None
+    return Judged(version, cycle.experience.id, cycle.verdict, cycle.gates, cycle.evaluation, cycle.id)
+
+
+def _version(versions: Versions, version: str) -> Judged:
+    """Return the verdicts on a version: of the cycle whose challenger it was, else those that were kept with it."""
+    info, cycle = versions.get(version), versions.cycle(version)
+    if cycle is not None and cycle.gates is not None and cycle.evaluation is not None:
+        return _challenger(cycle)
+    kept = _record(versions, version)
+    if kept is None:
+        raise InputError(
+            f"version {version} of '{versions.at.config.name}': no verdicts are kept: "
+            f"{info.withdrawn or 'its run was removed from MLflow, or it was not registered by Perennial'}"
+        )
+    made, others = info.tags.get(CYCLE_ID, ""), {one.id for one in versions.cycles}
+    return Judged(
+        version,
+        info.tags.get("cl.experience", ""),
+        versions.verdict(version),
+        _smoked(kept.gates, info.tags.get(SMOKED)),
+        kept.evaluation,
+        None if made in others else made,  # a cycle stores the rows of the version that it ended with
+    )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was written down of a version when it was registered."""
+
+    gates: GateReport
+    evaluation: Evaluation
+
+
+def _record(versions: Versions, version: str) -> Kept | None:
+    text = versions.at.stores.registry.record(versions.infos[version], "gates.json")
+    evaluation = versions.evaluation(version)
+    return None if text is None or evaluation is None else Kept(GateReport.model_validate_json(text), evaluation)
+
+
+def _smoked(gates: GateReport, found: str | None) -> GateReport:
+    """Return a report with how the smoke test has ended, which came after it was written; None: there was none."""
+    if found is None:
+        return gates
+    passed = found == "passed"
+    why = f"loaded back in a fresh process it {'answers' if passed else 'does not answer'} as it was evaluated"
+    verdict = Verdict(gate=SMOKE, passed=passed, why=why)
+    return gates.model_copy(update={"passed": gates.passed and passed, "verdicts": [*gates.verdicts, verdict]})
 
 
 def _with_policy(config: Config, path: Path) -> Config:

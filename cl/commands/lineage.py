@@ -9,8 +9,6 @@ from typing import Any
 
 from cl.commands.opening import opened
 from cl.commands.versions import Versions, versions_of
-from cl.lineage import History
-from cl.records import Cycle
 
 
 def lineage_of(folder: Path, version: str) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def lineage_of(folder: Path, version: str) -> dict[str, Any]:
 
 
 def _described(versions: Versions, version: str) -> dict[str, Any]:
-    info, history, cycle = versions.infos[version], versions.history(version), versions.cycle(version)
+    info, history = versions.infos[version], versions.history(version)
     parent = history.parent
     inherited = versions.history(parent).learnt if parent in versions.infos else []
     digest = history.config_digest or hashlib.sha256(json.dumps(history.config, sort_keys=True).encode()).hexdigest()
@@ -42,7 +40,7 @@ def _described(versions: Versions, version: str) -> dict[str, Any]:
         "parent": parent,
         "aliases": info.aliases,
         "cycle": history.cycle,
-        "verdict": _verdict(versions, history, cycle),
+        "verdict": versions.verdict(version),
         "form": history.form,
         "learnt": [one for one in history.learnt if one not in inherited],
         "data_version": history.data_version,
@@ -53,12 +51,3 @@ def _described(versions: Versions, version: str) -> dict[str, Any]:
         "machine": history.machine,
         "withdrawn": info.withdrawn,
     }
-
-
-def _verdict(versions: Versions, history: History, cycle: Cycle | None) -> str:
-    """Return how the cycle ended that made a version; in a word of its own where none did, or for another one."""
-    if cycle is not None:
-        return cycle.verdict
-    if history.form is not None:
-        return "derived"
-    return "gave way" if any(one.id == history.cycle for one in versions.cycles) else "forgot"

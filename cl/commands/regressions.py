@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from cl.commands.opening import Opened
-from cl.records import Cycle, Regression
+from cl.records import Regression
 
 WORST = 20
 
 
-def stored_rows(at: Opened, cycle: Cycle) -> pd.DataFrame | None:
-    """Return the rows that a cycle's gates have judged; None where they are not stored any more."""
+def stored_rows(at: Opened, cycle: str) -> pd.DataFrame | None:
+    """Return the rows that gates have judged, by the id under which it was; None: they are not stored any more."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = at.stores.registry.evaluated(cycle.id, Path(scratch))
+        path = at.stores.registry.evaluated(cycle, Path(scratch))
         return None if path is None else pd.read_parquet(path)
 
 

@@ -15,6 +15,7 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
     """Return the cycles that were run; none when nothing waits, and then no server is started.
 
     Raises:
+        IntegrityError: there is a key, and an entry of the ledger cannot be trusted.
         BusyError: another process works on this project.
         PerennialError: a stage failed.
     """
@@ -22,6 +23,8 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
     if again is None and at.config.data.source is None and at.stores.data.is_here():
         finished = at.stores.finished()
         if all(one.id in finished for one in at.stores.experiences.all()):
+            if at.stores.ledger.key:  # one query, beside what a server and torch would take
+                at.stores.ledger.entries(at.config.name)
             return []
     with at.project.lock():
         pass

@@ -50,6 +50,19 @@ class Versions:
         """Return the cycle that made a version; None: `cl forget` did."""
         return next((one for one in self.cycles if one.promotion and one.promotion.version == version), None)
 
+    def verdict(self, version: str) -> str:
+        """Return how the cycle ended that made a version; in a word of its own where none did, or for another one.
+
+        Raises:
+            StoreError: the registry has no record of it.
+        """
+        if (cycle := self.cycle(version)) is not None:
+            return cycle.verdict
+        history = self.history(version)
+        if history.form is not None:
+            return "derived"
+        return "gave way" if any(one.id == history.cycle for one in self.cycles) else "forgot"
+
     def line(self, version: str) -> list[str]:
         """Return a version and its parents, youngest first."""
         return line_of(version, list(self.infos.values()))

@@ -22,7 +22,7 @@ class Tried(Record):
 
 
 class Attempt(Record):
-    """One rung of a climb: begun and judged, or not begun."""
+    """One rung of a climb: begun and judged, begun and given up as its training diverged, or not begun."""
 
     rung: str
     passed: bool = False
@@ -32,6 +32,7 @@ class Attempt(Record):
     accuracy: float | None = Field(default=None, description="ACC of its challenger")
     refused_by: dict[str, str] = Field(default_factory=dict, description="Gate that said no -> why")
     skipped: str | None = Field(default=None, description="Why it was not begun; None: it was")
+    diverged: str | None = Field(default=None, description="What stopped its training; None: it has a challenger")
 
     @property
     def seconds(self) -> float:
@@ -40,15 +41,20 @@ class Attempt(Record):
 
 
 class Climb(Record):
-    """The rungs of one update, in the order in which they came up; the last that was begun is the challenger's."""
+    """The rungs of one update, in the order in which they came up; the last that was judged is the challenger's."""
 
     types: list[DriftType] = Field(default_factory=list, description="What kinds of change it answers")
     attempts: list[Attempt]
 
     @property
     def begun(self) -> list[Attempt]:
-        """The rungs that were trained and judged."""
+        """The rungs that were trained."""
         return [one for one in self.attempts if one.skipped is None]
+
+    @property
+    def judged(self) -> list[Attempt]:
+        """The rungs whose training has led to a challenger."""
+        return [one for one in self.begun if one.diverged is None]
 
     @property
     def passed(self) -> bool:

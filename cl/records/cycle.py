@@ -33,7 +33,7 @@ class Cycle(Record):
     drift: Drift
     decision: Decision
     climb: Climb | None = Field(default=None, description="The rungs of the ladder that were tried, where there is one")
-    training: Training | None = Field(default=None, description="Of the challenger: of the last rung that was begun")
+    training: Training | None = Field(default=None, description="Of the challenger: of the last rung that was judged")
     evaluation: Evaluation | None = None
     gates: GateReport | None = None
     derived: list[Derivation] = Field(

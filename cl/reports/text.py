@@ -34,7 +34,7 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
     for cycle in cycles:
         lines.append(f"{cycle.experience.id}: {'; '.join(cycle.decision.reasons)}")
         lines += [f"    {line}" for line in climb_lines(cycle.climb)]
-        told = cycle.climb.begun[-1].refused_by if cycle.climb else {}
+        told = cycle.climb.judged[-1].refused_by if cycle.climb else {}
         verdicts = cycle.gates.verdicts if cycle.gates else []
         refused = [verdict for verdict in verdicts if not verdict.passed and verdict.gate not in told]
         lines += [f"    {line}" for one in cycle.derived for line in derivation_lines(one)]
@@ -50,7 +50,8 @@ def climb_lines(climb: Climb | None) -> list[str]:
             lines.append(f"rung {one.rung}: not begun: {one.skipped}")
             continue
         refusals = "; ".join(f"{gate}: {why}" for gate, why in one.refused_by.items())
-        end = "passed" if one.passed else f"refused by {refusals}"
+        stopped = f"diverged: {one.diverged}" if one.diverged is not None else f"refused by {refusals}"
+        end = "passed" if one.passed else stopped
         lines.append(f"rung {one.rung}: {one.rows:,} rows, {one.seconds:.1f} s, {end}")
     return lines
 

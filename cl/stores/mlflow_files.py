@@ -13,7 +13,7 @@ from cl.stores.mlflow_runs import Runs, store_told
 
 RECORD = "version"
 """Folder of a run with what a version's files say of it: a few kilobytes that outlive the files."""
-RECORDS = ("history.json", "evaluation.json")
+RECORDS = ("history.json", "evaluation.json", "gates.json")
 EVALUATION = "evaluation"
 
 
@@ -22,12 +22,14 @@ class VersionFiles(Runs):
     """The files of one model's versions, read one by one, weighed and removed."""
 
     def log_record(self, run: str, folder: Path) -> None:
-        """Keep a version's history and evaluation in its run, where they stay when its files are removed."""
+        """Keep a version's history, evaluation and verdicts in its run, where they stay when its files are removed."""
         for name in RECORDS:
             self.log_file(run, folder / name, RECORD)
 
     def record(self, version: VersionInfo, name: str) -> str | None:
         """Return one of the JSON files that describe a version, without bringing the rest; None: it is nowhere."""
+        if not version.run_id:  # registered by something else
+            return None
         with store_told(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
             path = f"{RECORD}/{name}"
             if path in [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]:

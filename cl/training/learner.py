@@ -232,12 +232,24 @@ def load_learner(folder: Path) -> Learner:
 
 
 def _readable(settings: ModelSettings, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> ModelSettings:
-    """Return settings whose length the encoder has positions for."""
-    most = min(getattr(encoder.config, "max_position_embeddings", settings.max_length), tokenizer.model_max_length)
-    if settings.max_length <= most:
-        return settings
-    log.warning("model.max_length: %s reads %d tokens at most, not %d", settings.name, most, settings.max_length)
-    return settings.model_copy(update={"max_length": most})
+    """Return settings whose length the encoder has positions for.
+
+    Raises:
+        ConfigError: there are none left for the virtual tokens of its tuning.
+    """
+    positions = getattr(encoder.config, "max_position_embeddings", None)
+    most = min(settings.max_length if positions is None else positions, tokenizer.model_max_length)
+    if settings.max_length > most:
+        log.warning("model.max_length: %s reads %d tokens at most, not %d", settings.name, most, settings.max_length)
+        settings = settings.model_copy(update={"max_length": most})
+    tuning = plugins.build("tunings", settings.tuning)
+    if positions is not None and settings.max_length + tuning.virtual_tokens > positions:
+        raise ConfigError(
+            f"model.max_length {settings.max_length} and the {tuning.virtual_tokens} virtual tokens of model.tuning "
+            f"'{tuning.name}' are more than the {positions} positions of {settings.name}: lower model.max_length to "
+            f"{max(0, positions - tuning.virtual_tokens)} or less, or tokens of model.tuning"
+        )
+    return settings
 
 
 def _head(described: dict[str, Any], width: int, dropout: float) -> Head | ClosedHead:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,7 +77,8 @@ def learn(
     for strategy, update in strategies:
         learner = strategy.finish(replace(update, learner=learner))
     learner.eval_mode()
-    score, _ = _validate(learner, lesson.validation, 0.0, settings)
+    with _priced(started - result.seconds, lambda: result.rows_learnt):
+        score, _ = _validate(learner, lesson.validation, 0.0, settings)
     seconds = result.seconds + time.monotonic() - started
     learnt = result.rows_learnt + sum(strategy.solved_rows(update) for strategy, update in strategies)
     result = replace(result, validation_score=score, seconds=seconds, rows_learnt=learnt)
@@ -115,12 +118,12 @@ def fit(
     if checkpoint and restore_checkpoint(run, checkpoint):
         log.info("going on after epoch %d of an interrupted run", run.progress.epochs)
     progress, best = run.progress, run.best
-    with tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False) as bar:
+    shown = tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False)
+    with _priced(started, lambda: progress.learnt), shown as bar:
         while progress.epochs < settings.epochs and progress.epochs - best.epoch < settings.patience:
             rows, recalled = _epoch_rows(strategies, lesson)
             progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar))
             progress.epochs += 1
-            progress.learnt += len(rows)
             progress.recalled += recalled
             _check_weights(learner, settings)
             best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1], settings))
@@ -145,6 +148,7 @@ def train_epoch(
         loss = train_step(learner, batch, [ids[at] for at in indices], strategies, run.optimiser, settings)
         run.schedule.step()
         run.progress.steps += 1
+        run.progress.learnt += len(indices)
         total += loss * len(indices)
         bar.update()
     return total / len(rows)
@@ -186,6 +190,16 @@ def train_step(
     for strategy, update in strategies:
         strategy.stepped(update)
     return value
+
+
+@contextmanager
+def _priced(since: float, learnt: Callable[[], int]) -> Iterator[None]:
+    """Let the error of a run that diverges say what the run has cost."""
+    try:
+        yield
+    except DivergedError as error:
+        error.rows, error.seconds = learnt(), time.monotonic() - since
+        raise
 
 
 def _epoch_rows(strategies: Strategies, lesson: Lesson) -> tuple[pd.DataFrame, int]:

@@ -27,6 +27,11 @@ class Tuning(Plugin):
 
     neutral: ClassVar[bool] = True
 
+    @property
+    def virtual_tokens(self) -> int:
+        """Return how many positions it puts before those of a text."""
+        return 0
+
     def rate(self, default: float) -> float:
         """Return the peak learning rate of what moves in the encoder; the default is the configuration's."""
         return default

@@ -22,6 +22,11 @@ class Prefix(Tuning):
     tokens: int = Field(16, ge=1, description="Virtual positions in each layer")
     learning_rate: float = Field(1e-2, gt=0, description="Peak rate of their keys and values")
 
+    @property
+    def virtual_tokens(self) -> int:
+        """Return the number of its own positions, the same in each layer."""
+        return self.tokens
+
     def rate(self, default: float) -> float:
         """Return the mode's own rate."""
         return self.learning_rate

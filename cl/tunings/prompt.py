@@ -22,6 +22,11 @@ class Prompt(Tuning):
     tokens: int = Field(16, ge=1, description="Virtual tokens before each text")
     learning_rate: float = Field(1e-2, gt=0, description="Peak rate of their embeddings")
 
+    @property
+    def virtual_tokens(self) -> int:
+        """Return how many there are."""
+        return self.tokens
+
     def rate(self, default: float) -> float:
         """Return the mode's own rate."""
         return self.learning_rate

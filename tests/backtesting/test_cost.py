@@ -9,7 +9,7 @@ from cl.training.learner import grown, new_learner
 
 def test_rows_are_counted_once_and_those_with_gradients_apart(tiny_config, tiny_model, sentences) -> None:
     for tuning in ("full", "prompt"):  # a wrapped encoder must not count twice
-        model = {"name": str(tiny_model), "tuning": tuning}
+        model = {"name": str(tiny_model), "tuning": tuning, "max_length": 32}
         learner = grown(new_learner(tiny_config(model=model)), ["loan", "fee"], seed=0)
         ids = torch.ones(7, 5, dtype=torch.int64)
         with counted() as passes:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -22,6 +23,9 @@ from tests.commands.conftest import BEGAN, Shop, clock
 INSERT = (
     "INSERT INTO cl_ledger (model, sequence, at, actor, action, from_version, to_version, why, state, previous, hash) "
 )
+
+
+NOT_SIGNED = "it is not signed; who answers for it may sign it: cl audit --sign"
 
 
 @pytest.fixture
@@ -137,9 +141,13 @@ def test_with_a_key_a_forged_entry_is_named_and_no_command_follows_the_ledger(th
     forge(three)
     said = three.cl("audit")
     assert said.code == 1 and "entry 5 is broken: it is not signed" in said.err
-    for command in (["promote", "2", "--why", "go on"], ["rollback"], ["gc"], ["champion"]):
+    unmoved = (["promote", "2", "--why", "go on"], ["rollback"], ["gc"], ["champion"], ["status"], ["run", "--plain"])
+    for command in unmoved:
         said = three.cl(*command)
         assert said.code == 1 and said.err.count("\n") == 1 and "entry 5 of 'shop' cannot be trusted" in said.err
+    said = three.cl("report")
+    assert said.code == 1 and said.err == f"cl: entry 5 of the ledger is broken: {NOT_SIGNED}\n"
+    assert Path(said.out.strip()).exists(), "it is written all the same"
     assert three.aliases == aliases, "nothing was moved, and nothing put back"
 
     monkeypatch.setenv("LEDGER_KEY", "another key")

@@ -17,6 +17,7 @@ from cl.stores.local import Project
 from cl.training.learner import load_learner
 from cl.training.version import load_states
 from tests.conftest import made_sentences, tiny_project
+from tests.e2e.conftest import new_desk
 
 pytestmark = pytest.mark.slow
 QUALITY = [{"name": "floor", "min": 0.5}, {"name": "no_regression", "margin": 0.1}]
@@ -87,6 +88,48 @@ def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_pa
     assert load_learner(folder).depth == 1 and "lamp" in load_learner(folder).labels
     rows = load_states(folder)["replay"].rows
     assert set(rows["label"]) == {"loan", "fee", "box", "lamp"}, "its teacher's buffer was carried over"
+
+
+def test_a_gate_that_only_the_latency_breaks_leads_to_a_student_of_the_minilm_that_serves(tmp_path, tiny_model) -> None:
+    """A student of one of six layers takes about a fifth of the time; the bound is half of what was measured here."""
+    desk = new_desk(tmp_path / "desk", tiny_model)
+    student = {"layers": 1, "vocabulary": 2_000}
+    desk.configure(
+        model={"name": "minilm"},
+        training={"epochs": 4, "batch_size": 16, "learning_rate": 2e-4},
+        strategy="replay",
+        evaluation={"latency_calls": 100, "robustness": [], "smoke_rows": 0},
+        gates=QUALITY,
+        distil={"when": {"gate": True}, "student": student, "forms": ["student"], "epochs": 8},
+    )
+    inbox = desk.project.parent / "one.csv"
+    made_sentences(["loan", "fee", "box"], 120, seed=1).to_csv(inbox, index=False)
+    assert desk.cl("ingest", str(inbox)).returncode == 0
+    (first,) = desk.json("run", "--plain")
+    assert first["champion_after"] == "1" and not first["derived"]
+    measured = {one["name"]: one["challenger"] for one in desk.json("gates", "1")["measured"]}
+
+    most = measured["latency_p50_ms"] / 2
+    desk.configure(gates=[*QUALITY, {"name": "ceiling", "metric": "latency_ms", "max": most}])
+    inbox = desk.project.parent / "two.csv"
+    made_sentences(["loan", "lamp"], 80, seed=2).to_csv(inbox, index=False)
+    assert desk.cl("ingest", str(inbox)).returncode == 0
+    (cycle,) = desk.json("run", "--plain")
+    (derived,) = cycle["derived"]
+    (why,) = derived["why"]
+    assert why.startswith("ceiling latency_ms refuses: one prediction takes"), "nothing else has refused the teacher"
+    refused = [one["gate"] for one in desk.json("gates", "2")["verdicts"] if not one["passed"]]
+    assert refused == ["ceiling latency_ms"]
+    assert derived["teacher"] == "2" and derived["passed"] and not derived["refused_by"]
+    assert derived["latency_ms"] <= most < derived["teacher_latency_ms"]
+    assert (cycle["champion_before"], cycle["champion_after"]) == ("1", "3")
+    stores = opened(desk.project).stores
+    assert [one.tags["cl.gates"] for one in stores.registry.versions()] == ["passed", "failed", "passed"]
+    entry = stores.ledger.entries("tiny")[-1]
+    assert (entry.action, entry.from_version, entry.to_version) == ("promote", "1", "3")
+    served = load_learner(stores.champion_folder("3"))
+    assert served.depth == 1 and set(served.labels) == {"loan", "fee", "box", "lamp"}
+    assert desk.json("predict", "please send the lamp")[0]["prediction"] == "lamp"
 
 
 def test_the_teacher_learns_and_its_student_is_derived_again_where_the_configuration_says_so(

@@ -31,7 +31,7 @@ def test_each_word_moves_by_its_share_of_its_own_length(learner, unseen) -> None
 
 @pytest.mark.parametrize("tuning", plugins.names("tunings"))
 def test_every_tuning_is_open_to_it(tuning, tmp_path, tiny_model, unseen) -> None:
-    learner = trained(tmp_path / "1", tiny_model, model={"tuning": tuning})
+    learner = trained(tmp_path / "1", tiny_model, model={"tuning": tuning, "max_length": 32})
     still = [one.value for one in predict(learner, unseen)]
     assert adversarial(learner, unseen, epsilon=1e-9) == still
     assert adversarial(learner, unseen, epsilon=0.5) != still

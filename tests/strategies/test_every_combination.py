@@ -48,7 +48,7 @@ def config_of(tiny_config, tiny_model):
         try:
             return tiny_config(
                 strategy=strategy,
-                model={"name": str(tiny_model), "dropout": 0.0, "tuning": tuning},
+                model={"name": str(tiny_model), "dropout": 0.0, "tuning": tuning, "max_length": 32},
                 training={"epochs": 1, "batch_size": 8, "precision": "float32"},
             )
         except ConfigError as error:

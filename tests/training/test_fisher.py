@@ -88,7 +88,7 @@ def test_padding_and_batch_size_do_not_matter(tiny_config, rows) -> None:
 )
 def test_whatever_moves_is_measured_as_the_loop_does(tiny_config, rows, tiny_model, tuning) -> None:
     """Embeddings too, which all rows share; what no rule covers is measured row by row."""
-    config = tiny_config(model={"name": str(tiny_model), "tuning": tuning, "dropout": 0.0})
+    config = tiny_config(model={"name": str(tiny_model), "tuning": tuning, "dropout": 0.0, "max_length": 32})
     learner = make_learner(config, rows)
     ours = diagonal_fisher(learner, rows, labels="empirical", rng=np.random.default_rng(0))
     assert_same(ours, brute_force(learner, rows))
@@ -97,7 +97,9 @@ def test_whatever_moves_is_measured_as_the_loop_does(tiny_config, rows, tiny_mod
 @pytest.mark.parametrize(("tuning", "passes"), [("full", 3), ("bitfit", 3), ("bottleneck", 3), ("prompt", 23)])
 def test_rows_go_together_where_each_layer_keeps_them_apart(tiny_config, rows, tiny_model, tuning, passes) -> None:
     """Prompts are repeated for each row by peft, after their layer."""
-    learner = make_learner(tiny_config(model={"name": str(tiny_model), "tuning": tuning, "dropout": 0.0}), rows)
+    learner = make_learner(
+        tiny_config(model={"name": str(tiny_model), "tuning": tuning, "dropout": 0.0, "max_length": 32}), rows
+    )
     sizes: list[int] = []
     learner.head.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     diagonal_fisher(learner, rows, labels="empirical", rng=np.random.default_rng(0), rows_at_once=8)

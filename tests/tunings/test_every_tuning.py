@@ -8,16 +8,19 @@ import torch
 from cl import plugins
 from cl.errors import ConfigError
 from cl.train import train
+from cl.training.inference import predict
 from cl.training.learner import freeze, grown, load_learner, new_learner, retuned, save_learner
 
 MODES = plugins.names("tunings")
+LENGTH = 48
+"""Of the tiny model's 64 positions, virtual tokens take 16."""
 
 
 @pytest.fixture
 def learner_with(tiny_config, tiny_model):
     def make(mode):
         torch.manual_seed(0)
-        config = tiny_config(model={"name": str(tiny_model), "tuning": mode, "dropout": 0.0})
+        config = tiny_config(model={"name": str(tiny_model), "tuning": mode, "dropout": 0.0, "max_length": LENGTH})
         learner = grown(new_learner(config), ["loan", "fee"], seed=1)
         learner.eval_mode()
         return learner
@@ -41,7 +44,7 @@ def test_an_encoder_answers_as_before_until_it_is_trained(mode, learner_with, se
 
 @pytest.mark.parametrize("mode", MODES)
 def test_only_what_the_mode_names_moves_and_it_does_move(mode, tiny_config, tiny_model, sentences, tmp_path) -> None:
-    model = {"name": str(tiny_model), "tuning": mode, "dropout": 0.0}
+    model = {"name": str(tiny_model), "tuning": mode, "dropout": 0.0, "max_length": LENGTH}
     config = tiny_config(model=model, strategy="naive")
     train(config, champion=None, new=["a"], past=[], rows_of=lambda i, s: sentences(["fee"], 8), folder=tmp_path / "1")
     before, start = load_learner(tmp_path / "1"), load_learner(tmp_path / "1")
@@ -92,6 +95,26 @@ def test_a_parameter_efficient_mode_moves_few_parameters(learner_with) -> None:
     assert 0 < share("bitfit") < 0.05
     assert 0 < share("ia3") < 0.05
     assert 0.4 < share("top_layers") <= 1  # the tiny encoder has two layers
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_longest_text_has_positions_beside_virtual_tokens_or_the_model_is_refused(
+    mode, learner_with, tiny_config, tiny_model, sentences
+) -> None:
+    longest = sentences(["loan"], 1).assign(text=" ".join(["loan"] * 100))
+    learner = learner_with(mode)
+    (coded,) = learner.encode(longest)
+    assert len(coded.input_ids) == LENGTH and len(predict(learner, longest)) == 1
+    config = tiny_config(model={"name": str(tiny_model), "tuning": mode, "max_length": LENGTH + 1})
+    if learner.tuning.virtual_tokens == 0:
+        assert retuned(learner, config.model) and new_learner(config)
+        return
+    told = (
+        f"max_length 49 and the 16 virtual tokens of model.tuning '{mode}' are more than the 64 positions of .* to 48"
+    )
+    for begun in (lambda: new_learner(config), lambda: retuned(learner, config.model)):
+        with pytest.raises(ConfigError, match=told):
+            begun()
 
 
 def test_frozen_layers_stay_out_of_a_full_tuning(learner_with) -> None:
