@@ -84,11 +84,13 @@ def quantised(learner: Learner) -> Learner:
                 module.scale.copy_(scale)
                 if isinstance(module, Int8Linear) and module.bias is not None:
                     module.bias.copy_(cast(torch.Tensor, floats[name].bias))
-    return replace(learner, encoder=encoder, head=copy.deepcopy(learner.head))
+    return replace(learner, encoder=encoder, head=copy.deepcopy(learner.head), graph=None)
 
 
 def in_float(learner: Learner) -> Learner:
-    """Return the learner as it can be trained: what is in whole numbers as floats again."""
+    """Return the learner as it can be trained: what is in whole numbers as floats again, and no ONNX graph."""
+    if learner.graph is not None:
+        learner = replace(learner, graph=None)
     if not is_int8(learner.encoder):
         return learner
     encoder = copy.deepcopy(learner.encoder)
