@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,6 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from cl import distil as stage
 from cl.cli import cl
 from cl.commands.champion import promote_version
 from cl.commands.export import export_version
@@ -196,12 +196,9 @@ def test_what_a_tuning_added_is_merged_or_refused(tiny_config, tiny_model, tmp_p
     assert np.abs(ours.embeddings - graph.embeddings).max() < 1e-4
 
 
-def test_without_the_packages_the_command_says_what_to_install(shop, monkeypatch) -> None:
-    def missing(*packages: str) -> None:
-        raise InputError("a version in ONNX needs onnxruntime: pip install 'perennial[onnx]'")
-
-    monkeypatch.setattr(stage, "check_installed", missing)
-    before = len(opened(shop.root).stores.registry.versions())
-    done = CliRunner().invoke(cl, ["distil", "1", "--onnx", "-p", str(shop.root)])
-    assert isinstance(done.exception, InputError) and done.exception.exit_code == 2
-    assert len(opened(shop.root).stores.registry.versions()) == before
+def test_without_the_packages_nothing_is_made_and_the_remedy_is_told(learnt, tmp_path, monkeypatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    with pytest.raises(InputError, match=r"needs onnxruntime: pip install 'perennial\[onnx\]'") as told:
+        to_onnx("onnx", teacher=learnt, learnt=["a"], rows_of=rows_of, folder=tmp_path / "graph", seed=0)
+    assert told.value.exit_code == 2 and not (tmp_path / "graph").exists()

@@ -6,7 +6,7 @@ text's answer would depend on its company. Here each token has its own, and each
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class _Whole:
         ]
 
 
-def _node(kind: str, inputs: list[str], output: str, **attributes: int) -> NodeProto:
+def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
     from onnx import helper
 
     return helper.make_node(kind, inputs, [output], name=f"{output}:{kind}", **attributes)
@@ -113,7 +113,7 @@ def _change_tensors(model: ModelProto, matrices: set[str]) -> None:
         tensor.data_type = TensorProto.INT8
         tensor.ClearField("raw_data")
         tensors.add(name=_scale(tensor.name), data_type=TensorProto.FLOAT, dims=tensor.dims[:1])
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "int8.zero": np.array(ZERO, np.uint8),
         "int8.shift": np.array(ZERO, np.float32),
         "int8.step": np.array(1 / MOST, np.float32),
