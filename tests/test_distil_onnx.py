@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from cl.commands.champion import promote_version
 from cl.commands.export import export_version
 from cl.commands.lineage import lineage_of
 from cl.commands.opening import opened
+from cl.config import Config, parse
 from cl.distil import distil, quantise, to_onnx
 from cl.errors import ConfigError, InputError, IntegrityError
 from cl.lifecycle import learn
@@ -57,8 +60,6 @@ def shop(tmp_path_factory, tiny_model) -> Project:
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory, tiny_model) -> Path:
     """The folder of a version that was trained on two labels."""
-    from cl.config import parse
-
     folder = tmp_path_factory.mktemp("learnt") / "version"
     raw = {"model": {"name": str(tiny_model)}, "training": {"epochs": 3, "learning_rate": 1e-3}, "strategy": "replay"}
     train(parse(raw, where="test"), champion=None, new=["a"], past=[], rows_of=rows_of, folder=folder)
@@ -140,9 +141,17 @@ def test_what_learns_on_from_the_folder_itself_has_the_same_weights(learnt, grap
     assert load_learner(folder).graph is None, "a student of it is in floats"
 
 
-def test_heads_that_were_solved_for_stay_and_words_are_tagged(tiny_config, tmp_path) -> None:
+def test_a_head_that_was_solved_for_stays(tiny_config, tmp_path) -> None:
     config = tiny_config(strategy={"name": "ranpac", "features": 64})
     train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "solved")
+    to_onnx("onnx", teacher=tmp_path / "solved", learnt=["a"], rows_of=rows_of, folder=tmp_path / "graph", seed=0)
+    ours, graph = load_learner(tmp_path / "solved"), load_learner(tmp_path / "graph")
+    assert graph.is_closed and graph.graph is not None
+    assert scored(graph, ROWS)[0] == pytest.approx(scored(ours, ROWS)[0], abs=0.02)
+
+
+@pytest.mark.slow
+def test_words_are_tagged_in_onnx_as_well(tiny_config, tmp_path) -> None:
     words, tags = ["anna", "lives", "in", "paris"], {"anna": "B-PER", "paris": "B-LOC"}
     tokens = [list(np.random.default_rng(at).permutation(words)) for at in range(40)]
     tagged = pd.DataFrame({"id": map(str, range(40)), "tokens": tokens, "date": None})
@@ -154,12 +163,10 @@ def test_heads_that_were_solved_for_stay_and_words_are_tagged(tiny_config, tmp_p
     quick = {"epochs": 8, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"}
     config = tiny_config(task="token_classification", strategy="naive", training=quick)
     train(config, champion=None, new=["a"], past=[], rows_of=tagged_of, folder=tmp_path / "tagger")
-    for name, source, rows in (("solved", rows_of, ROWS), ("tagger", tagged_of, tagged)):
-        to_onnx("onnx", teacher=tmp_path / name, learnt=["a"], rows_of=source, folder=tmp_path / "graph", seed=0)
-        ours, graph = load_learner(tmp_path / name), load_learner(tmp_path / "graph")
-        assert graph.is_closed == (name == "solved") and graph.graph is not None
-        assert scored(graph, rows)[0] == pytest.approx(scored(ours, rows)[0], abs=0.02)
-        assert scored(graph, rows)[0] > 0.8
+    to_onnx("onnx", teacher=tmp_path / "tagger", learnt=["a"], rows_of=tagged_of, folder=tmp_path / "graph", seed=0)
+    ours, graph = load_learner(tmp_path / "tagger"), load_learner(tmp_path / "graph")
+    assert graph.graph is not None and scored(graph, tagged)[0] > 0.8
+    assert answer(graph, tagged).values == answer(ours, tagged).values
 
 
 def test_what_is_in_onnx_or_int8_already_is_refused(learnt, graph, tmp_path) -> None:
@@ -171,29 +178,37 @@ def test_what_is_in_onnx_or_int8_already_is_refused(learnt, graph, tmp_path) -> 
         quantise(teacher=graph, folder=tmp_path / "smaller")
 
 
-def test_what_cannot_be_compared_or_answers_otherwise_leaves_nothing(learnt, tmp_path, monkeypatch) -> None:
+def test_what_cannot_be_compared_or_answers_otherwise_leaves_nothing(learnt, graph, tmp_path, monkeypatch) -> None:
     wanted = {"teacher": learnt, "learnt": ["a"], "folder": tmp_path / "graph", "seed": 0}
     with pytest.raises(InputError, match="no validation or training row that a graph could be compared on"):
         to_onnx("onnx", rows_of=lambda ids, split: ROWS[:0], **wanted)
     monkeypatch.setattr("cl.training.onnx_check.TOLERANCE", -1.0)
+    known = graph / "encoder" / "model.onnx"  # the same that it would write, without the seconds
+    monkeypatch.setattr("cl.distil.write_graph", lambda learner, folder: shutil.copy(known, folder))
     with pytest.raises(InputError, match="the ONNX graph of BertModel is not its encoder"):
         to_onnx("onnx", rows_of=rows_of, **wanted)
     assert not (tmp_path / "graph").exists()
 
 
-@pytest.mark.parametrize(("tuning", "merges"), [("lora", True), ("prefix", False)])
-def test_what_a_tuning_added_is_merged_or_refused(tiny_config, tiny_model, tmp_path, tuning, merges) -> None:
-    model = {"name": str(tiny_model), "tuning": {"name": tuning}, "max_length": 32}
-    config = tiny_config(strategy="naive", model=model)
-    train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "tuned")
-    wanted = {"teacher": tmp_path / "tuned", "learnt": ["a"], "rows_of": rows_of, "folder": tmp_path / "g", "seed": 0}
-    if not merges:
-        with pytest.raises(ConfigError, match=f"tuned with '{tuning}' cannot go on with another mode"):
-            to_onnx("onnx", **wanted)
-        return
-    to_onnx("onnx", **wanted)
-    ours, graph = (answer(load_learner(tmp_path / name), ROWS) for name in ("tuned", "g"))
+def tuned(config: Callable[..., Config], model: Path, tuning: str, folder: Path) -> dict[str, Any]:
+    """Train with a tuning, and return what `to_onnx` is asked with."""
+    one = config(strategy="naive", model={"name": str(model), "tuning": {"name": tuning}, "max_length": 32})
+    train(one, champion=None, new=["a"], past=[], rows_of=rows_of, folder=folder / "tuned")
+    return {"teacher": folder / "tuned", "learnt": ["a"], "rows_of": rows_of, "folder": folder / "graph", "seed": 0}
+
+
+@pytest.mark.slow
+def test_adapters_are_merged_first(tiny_config, tiny_model, tmp_path) -> None:
+    to_onnx("onnx", **tuned(tiny_config, tiny_model, "lora", tmp_path))
+    ours, graph = (answer(load_learner(tmp_path / name), ROWS) for name in ("tuned", "graph"))
     assert np.abs(ours.embeddings - graph.embeddings).max() < 1e-4
+
+
+def test_what_cannot_be_merged_is_refused_in_a_line(tiny_config, tiny_model, tmp_path) -> None:
+    wanted = tuned(tiny_config, tiny_model, "prefix", tmp_path)
+    with pytest.raises(ConfigError, match="tuned with 'prefix' cannot be merged into its encoder") as told:
+        to_onnx("onnx", **wanted)
+    assert "\n" not in str(told.value) and not (tmp_path / "graph").exists()
 
 
 def test_without_the_packages_nothing_is_made_and_the_remedy_is_told(learnt, tmp_path, monkeypatch) -> None:
