@@ -1,9 +1,9 @@
 """Weights as whole numbers of eight bits: a quarter of the bytes, and products that a processor has instructions for.
 
-Each row of a matrix has a scale of its own, and so has each token's state when it is multiplied: no scale depends on the
-other texts in a batch, and sums of whole numbers are the same on every run. (Dynamic quantisation as torch.ao had it,
-which takes one scale for a whole batch, is deprecated there.) What lies between the products is in floats, whose last
-digit may depend on a batch's shape, and tip a rounding here and there.
+Each row of a matrix has a scale of its own, and so has each token's state when it is multiplied: no scale depends on
+the other texts in a batch, and sums of whole numbers are the same on every run. (Dynamic quantisation as torch.ao had
+it, which takes one scale for a whole batch, is deprecated there.) What lies between the products is in floats, whose
+last digit may depend on a batch's shape, and tip a rounding here and there.
 """
 
 from __future__ import annotations
