@@ -1,10 +1,12 @@
-"""A teacher that has learnt CLINC150's domains one after the other, its student, and int8 on top, side by side.
+"""A teacher that has learnt CLINC150's domains one after the other, its student, and both in int8 and ONNX.
 
     python bench/distil.py DATA --out FOLDER [--strategy '{name: ranpac, features: 5000}'] [--set distil.epochs=8]
 
 DATA holds train.jsonl.gz, dev.jsonl.gz and test.jsonl.gz. What is finished in FOLDER is not made again. Printed is a
 table: accuracy over all test rows, parameters (embeddings included), size on disk, the median time of one prediction
-of one row (all models in turn, in one process), and the worst and mean forgetting over domains.
+of one row, rows a second where 32 are asked at once (all models in turn, in one process), and the worst and mean
+forgetting over domains; and how far a confidence moves, at most, when 256 rows are asked one by one and not together.
+``--others`` adds what ONNX Runtime's own quantiser, and torchao's, make of the same encoders.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import copy
 import gzip
 import json
+import time
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -21,13 +24,14 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from quantisers import AVAILABLE, quantised_by
 
 from cl.config import Config, parse
-from cl.distil import distil, quantise
+from cl.distil import distil, quantise, to_onnx
 from cl.measures.speed import latency
 from cl.train import train
 from cl.training.feature_cache import kept_in
-from cl.training.inference import answer
+from cl.training.inference import answer, predict
 from cl.training.learner import Learner, load_learner
 
 FILES = {"train": "train", "validation": "dev", "test": "test"}
@@ -74,7 +78,7 @@ def accuracies(learner: Learner, stream: Stream, domains: list[str]) -> list[flo
 
 
 def derived(config: Config, stream: Stream, teacher: Path, out: Path) -> dict[str, Path]:
-    """Return the folders of the teacher, of its student, and of both in int8."""
+    """Return the folders of the teacher, of its student, and of both in int8 and in ONNX."""
     student = out / "student"
     if not (student / "made.json").exists():
         nothing = pd.DataFrame({"id": [], "text": []})
@@ -87,14 +91,43 @@ def derived(config: Config, stream: Stream, teacher: Path, out: Path) -> dict[st
             folder=student,
         )
         (student / "made.json").write_text(made.model_dump_json())
-    for source, name in ((teacher, "teacher-int8"), (student, "student-int8")):
-        quantise(teacher=source, folder=out / name)
-    return {
-        "teacher": teacher,
-        "student": student,
-        "student, int8": out / "student-int8",
-        "teacher, int8": out / "teacher-int8",
-    }
+    found = {"teacher": teacher, "student": student}
+    for who, source in list(found.items()):
+        found[f"{who}, int8"] = folder = out / f"{who}-int8"
+        quantise(teacher=source, folder=folder)
+        for form in ("onnx", "onnx-int8"):
+            found[f"{who}, {form}"] = folder = out / f"{who}-{form}"
+            wanted = {"learnt": stream.domains, "rows_of": stream.rows_of, "seed": config.seed}
+            to_onnx(form, teacher=source, folder=folder, **wanted)
+    return found
+
+
+def together(learners: dict[str, Learner], rows: pd.DataFrame, *, calls: int) -> dict[str, float]:
+    """Return rows a second where 32 are asked at once, in the median; all models in turn."""
+    times: dict[str, list[float]] = {name: [] for name in learners}
+    for call in range(calls + 1):
+        some = rows.iloc[[(32 * call + at) % len(rows) for at in range(32)]]
+        for name, learner in learners.items():
+            started = time.perf_counter()
+            predict(learner, some)
+            times[name].append(time.perf_counter() - started)
+    return {name: 32 / float(np.median(took[1:])) for name, took in times.items()}
+
+
+def moved(learner: Learner, rows: pd.DataFrame) -> float:
+    """Return how far a row's confidence differs, at most, between asked alone and asked with the others."""
+    whole = predict(learner, rows)
+    alone = [predict(learner, rows.iloc[[at]])[0] for at in range(len(rows))]
+    return max(abs(one.confidence - other.confidence) for one, other in zip(whole, alone, strict=True))
+
+
+def scored_once(name: str, learner: Learner, stream: Stream, out: Path) -> np.ndarray:
+    """Return the accuracy on each domain's test rows, computed once for each FOLDER."""
+    kept = out / "scores" / f"{name}.json"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(accuracies(learner, stream, stream.domains)))
+    return np.array(json.loads(kept.read_text()))
 
 
 def in_bfloat16(learner: Learner) -> Learner:
@@ -123,6 +156,7 @@ def main() -> None:
     given.add_argument("--strategy", default="{name: ranpac, features: 5000}")
     given.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
     given.add_argument("--calls", type=int, default=200)
+    given.add_argument("--others", action="store_true")
     wanted = given.parse_args()
     raw: dict = {"strategy": yaml.safe_load(wanted.strategy), "training": {"epochs": 3}}
     for one in wanted.sets:
@@ -135,22 +169,31 @@ def main() -> None:
         teacher, matrix = taught(config, stream, wanted.out)
         folders = derived(config, stream, teacher, wanted.out)
         learners = {name: load_learner(folder) for name, folder in folders.items()}
-        scores = {name: np.array(accuracies(one, stream, stream.domains)) for name, one in learners.items()}
-    learners["teacher, bfloat16"] = in_bfloat16(learners["teacher"])
-    test = stream.rows_of(stream.domains, "test")
-    times = latency(learners, test.sample(len(test), random_state=0), calls=wanted.calls)
+        scores = {name: scored_once(name, one, stream, wanted.out) for name, one in learners.items()}
+    for who in ("teacher", "student"):
+        more = {f"{who}, bfloat16": in_bfloat16(learners[who])}
+        for other in AVAILABLE if wanted.others else []:
+            graph, place = folders[f"{who}, onnx"] / "encoder", wanted.out / "others" / who
+            more[f"{who}, {other}"] = quantised_by(other, learners[who], graph, place)
+        scores |= {name: scored_once(name, one, stream, wanted.out) for name, one in more.items()}
+        learners |= more
+    test = stream.rows_of(stream.domains, "test").sample(frac=1, random_state=0)
+    times = latency(learners, test, calls=wanted.calls)
+    at_once = together(learners, test, calls=max(1, wanted.calls // 10))
     best = np.nanmax(matrix[:-1, :-1], axis=0)
     first = scores["teacher"].mean(), parameters(learners["teacher"]), times["teacher"]["latency_p50_ms"]
-    print("version            accuracy    kept   params  share     MB  p50 ms  share  forgets   mean")
+    print(f"{'version':<28}accuracy    kept   params  share     MB  p50 ms  share  rows/s  forgets   mean  moves")
     for name, one in learners.items():
         p50 = times[name]["latency_p50_ms"]
-        quality, size, lost = " " * 16, " " * 23, ""
-        if name in scores:
-            own, count, less = scores[name].mean(), parameters(one), best - scores[name][:-1]
-            quality = f"{100 * own:>7.2f}%{100 * own / first[0]:>7.2f}%"
+        own, less, size = scores[name].mean(), best - scores[name][:-1], " " * 23
+        if name in folders:
+            count = parameters(one)
             size = f"{count / 1e6:>8.2f}M{100 * count / first[1]:>6.1f}%{megabytes(folders[name]):>7.1f}"
-            lost = f"{100 * less.max():>8.2f}%{100 * less.mean():>6.2f}%"
-        print(f"{name:<19}{quality}{size}{p50:>8.2f}{100 * p50 / first[2]:>6.1f}%{lost}")
+        quality = f"{100 * own:>7.2f}%{100 * own / first[0]:>7.2f}%"
+        lost = f"{100 * less.max():>8.2f}%{100 * less.mean():>6.2f}%"
+        alone = moved(one, test.head(256))
+        fast = f"{p50:>8.2f}{100 * p50 / first[2]:>6.1f}%{at_once[name]:>8.0f}"
+        print(f"{name:<28}{quality}{size}{fast}{lost}{alone:>8.4f}")
 
 
 if __name__ == "__main__":

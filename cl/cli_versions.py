@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -104,18 +105,20 @@ def export(version: str, folder: Path, project: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("version")
 @click.option("--int8", is_flag=True, help="No student: VERSION itself, the matrices of its encoder in eight bits.")
+@click.option("--onnx", is_flag=True, help="No student: VERSION itself, its encoder computed by ONNX Runtime.")
 @project_option
 @json_option
-def distil(version: str, int8: bool, project: Path, as_json: bool) -> None:
+def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -> None:
     """Make a cheaper version of VERSION: a student that learns what it answers, as `distil` in cl.yaml says.
 
     It is evaluated beside the champion and held against all gates, and becomes the challenger; `cl promote` makes it
-    the champion. Exit code 3: a gate refuses it.
+    the champion. --int8 and --onnx go together. Exit code 3: a gate refuses it.
     """
     from cl.commands.distil import distil_version
     from cl.reports.text import distil_lines
 
-    found = distil_version(project, version, form="int8" if int8 else "student")
+    written: Literal["onnx-int8", "onnx"] = "onnx-int8" if int8 else "onnx"
+    found = distil_version(project, version, form=written if onnx else "int8" if int8 else "student")
     show(as_json, found, "\n".join(distil_lines(found)))
     if not found["passed"]:
         sys.exit(3)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cl.config import Config
 from cl.lineage import History, line_of
-from cl.records import Evaluation, GateReport, VersionInfo
+from cl.records import REWRITTEN, Evaluation, GateReport, VersionInfo
 from cl.stores.mlflow import FORM
 
 COSTS = ("latency_ms", "latency_p50_ms", "latency_p95_ms", "rows_per_second", "size_mb", "memory_mb")
@@ -32,7 +32,7 @@ def reasons(config: Config, evaluation: Evaluation, gates: GateReport, *, champi
     found += beyond(config, evaluation)
     if when.updates is not None and updates >= when.updates:
         found.append(f"{updates} updates since the last cheaper version, distil.when.updates is {when.updates}")
-    if champion.form is not None and (config.distil.then == "teacher" or champion.form == "int8"):
+    if champion.form is not None and (config.distil.then == "teacher" or champion.form in REWRITTEN):
         found.append(f"the champion is a cheaper version ({champion.form}) of what has learnt now")
     return found
 

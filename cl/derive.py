@@ -9,13 +9,12 @@ from typing import Any
 
 from cl.config import Config
 from cl.dear import beyond, is_good
-from cl.distil import distil, quantise
+from cl.distil import distil, quantise, to_onnx
 from cl.errors import DivergedError, InputError
 from cl.evaluate import Matrix, evaluate
 from cl.gate import gate
-from cl.records import Derivation, Evaluation, GateReport, Registration, Training
+from cl.records import REWRITTEN, Derivation, Evaluation, Form, GateReport, Registration, Training
 from cl.register import register, summary
-from cl.settings import Form
 from cl.stores.connect import Stores
 from cl.stores.journal import Journal, plainly
 from cl.training.student import is_smaller
@@ -72,14 +71,15 @@ def derive(
 ) -> Derived:
     """Derive one form after the other until a version passes all gates and is within the budget.
 
-    Each is made of the last one that is good, if dear: int8 of the teacher where the student has learnt too little. One
-    that cannot be made of its teacher, or whose training diverges, is told and left out. If none is good enough, the
-    last one that passed its gates is chosen, the teacher among them, or the teacher as it was refused.
+    Each is made of the last one in floats that is good, if dear: int8 of the teacher where the student has learnt too
+    little. One that cannot be made of its teacher, or whose training diverges, is told and left out. If none is good
+    enough, the last one that passed its gates is chosen, the teacher among them, or the teacher as it was refused.
     """
     made: list[Derivation] = []
     tried = [teacher]
     for form in config.distil.forms:
-        source = next((one for one in reversed(tried) if is_good(one.gates)), teacher)
+        floats = [one for one in tried if one.training.form not in REWRITTEN]
+        source = next((one for one in reversed(floats) if is_good(one.gates)), teacher)
         if form == "student" and not is_smaller(config.distil.student, source.folder):
             continue
         try:
@@ -117,6 +117,10 @@ def derive_one(
 
     if form == "int8":
         training = do(quantise)(teacher=teacher.folder, folder=folder)
+    elif form in REWRITTEN:
+        training = do(to_onnx)(
+            form, teacher=teacher.folder, learnt=setting.learnt, rows_of=rows_of, folder=folder, seed=config.seed
+        )
     else:
         training = do(distil)(
             config,

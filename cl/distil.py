@@ -1,4 +1,4 @@
-"""Distil: a smaller student learns what its teacher answers; or the teacher itself, its weights in eight bits."""
+"""Distil: a smaller student learns what its teacher answers; or the teacher itself, written down to answer cheaper."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from cl import plugins
 from cl.config import Config
 from cl.errors import InputError
-from cl.records import Training
+from cl.records import Form, Training
 from cl.stores.experiences import RowsOf
 from cl.strategies import Lesson, State, Update
 from cl.train import save, seed_for, validation_rows
@@ -24,12 +24,17 @@ from cl.training.inference import answer, scored
 from cl.training.int8 import quantised
 from cl.training.learner import Learner, load_learner
 from cl.training.loop import Fit, learn
+from cl.training.onnx_check import check_same
+from cl.training.onnx_export import write_graph
+from cl.training.onnx_graph import check_installed
 from cl.training.student import new_student, plain
 from cl.training.version import load_states
 
 log = logging.getLogger(__name__)
 TOLERANCE = 0.02
 """How far a teacher may be behind the champion, or behind a student that has learnt nothing yet."""
+CHECKED_ROWS = 256
+"""Rows on which a graph is compared with torch, at most."""
 
 
 def distil(
@@ -74,14 +79,49 @@ def quantise(*, teacher: Path, folder: Path) -> Training:
     """Save a version once more, the matrices of its encoder in eight bits; what its strategies know is the same.
 
     Raises:
-        InputError: it is in eight bits already.
+        InputError: it is in eight bits, or in ONNX, already.
     """
     started = time.monotonic()
     master = _distillable(load_learner(teacher))
-    if master.is_int8:
-        raise InputError("its weights are in int8 already: derive it from its teacher")
+    _check_floats(master)
     save(quantised(plain(master)), load_states(teacher), folder)
     return _told(folder, "int8", replace(NOTHING, seconds=time.monotonic() - started), 0)
+
+
+def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, folder: Path, seed: int) -> Training:
+    """Save a version once more, with a graph of its encoder that ONNX Runtime answers through.
+
+    The graph is asked validation rows of all that was learnt, or training rows where there is none, and must answer
+    them as torch does with the same weights.
+
+    Args:
+        form: ``onnx``, or ``onnx-int8``: the matrices of the encoder in eight bits as well.
+        teacher: folder of the version.
+        learnt: ids of the experiences that it has learnt.
+        rows_of: returns the rows of experiences (ids, split).
+        folder: where it is saved; whatever lies there is replaced.
+        seed: of the draw of rows.
+
+    Raises:
+        InputError: it is in ONNX or int8 already, its encoder cannot be a graph, packages are missing, there is no row,
+            or the graph answers otherwise.
+    """
+    check_installed()
+    started = time.monotonic()
+    master = _distillable(load_learner(teacher))
+    _check_floats(master)
+    rows = next((one for one in (rows_of(learnt, split) for split in ("validation", "train")) if len(one)), None)
+    if rows is None:
+        raise InputError("there is no validation or training row that a graph could be compared on")
+    written = quantised(plain(master)) if form == "onnx-int8" else plain(master)
+    save(written, load_states(teacher), folder)
+    try:
+        write_graph(written, folder / "encoder")
+        check_same(written, load_learner(folder), rows.sample(min(len(rows), CHECKED_ROWS), random_state=seed % 2**31))
+    except InputError:
+        shutil.rmtree(folder)
+        raise
+    return _told(folder, form, replace(NOTHING, seconds=time.monotonic() - started), 0)
 
 
 NOTHING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
@@ -124,6 +164,12 @@ def _distillable(teacher: Learner) -> Learner:
             f"{', '.join(kinds)}"
         )
     return teacher
+
+
+def _check_floats(teacher: Learner) -> None:
+    if teacher.is_int8 or teacher.graph is not None:
+        kind = "int8" if teacher.graph is None else "ONNX"
+        raise InputError(f"its weights are in {kind} already: derive it from its teacher")
 
 
 def _tokens(teacher: Learner, rows: pd.DataFrame) -> set[int]:
@@ -195,7 +241,7 @@ def _passed_on(config: Config, states: dict[str, State], student: Learner, lesso
     return passed
 
 
-def _told(folder: Path, form: str, done: Fit, rows: int) -> Training:
+def _told(folder: Path, form: Form, done: Fit, rows: int) -> Training:
     return Training(
         challenger=str(folder),
         form=form,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -107,7 +108,7 @@ def refuse_what_is_there(folder: Path) -> None:
 
 def _for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     """Return what of the learner plain transformers can load, and the code that does; write what that needs."""
-    place = "encoder"
+    place, learner = "encoder", replace(learner, graph=None)
     encoder: PreTrainedModel | None = learner.encoder
     if learner.is_int8:
         from cl.training.int8 import in_float

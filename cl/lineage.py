@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl.config import Config, parse
-from cl.records import Cycle, VersionInfo
+from cl.records import REWRITTEN, Cycle, VersionInfo
 from cl.stores.connect import Stores
 from cl.stores.mlflow import FORM, PARENT, Registry
 from cl.training.version import History, load_history
@@ -79,7 +79,7 @@ def recorded(config: Config, history: History) -> Config:
 def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: str = "student") -> Base:
     """Return what the next update is trained from: the champion, unless it is derived, or its weights must forget.
 
-    Of a champion in int8 it is the version in floats that it was made of; of a student, with ``then: teacher``, its
+    Of a champion in int8 or ONNX it is the version that it was made of; of a student, with ``then: teacher``, its
     teacher. One that is not there any more leaves what was derived from it.
 
     Weights that have learnt from rows which were forgotten keep traces of them, whatever is trained on top. Then it is
@@ -103,7 +103,7 @@ def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: 
 def _learner_of(stores: Stores, base: Base, then: str) -> Base:
     """Return the version of a line of teachers and students that learns."""
     infos = {one.version: one for one in stores.registry.versions()} if base.history.form else {}
-    while base.history.form == "int8" or (base.history.form == "student" and then == "teacher"):
+    while base.history.form in REWRITTEN or (base.history.form == "student" and then == "teacher"):
         parent = infos.get(base.history.parent or "")
         if parent is None or parent.withdrawn is not None:
             break

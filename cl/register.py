@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version as package_version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,8 @@ from cl.training.snapshot import snapshot
 from cl.training.version import History, load_history, save_history, save_reference
 
 PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
+IF_THERE = ("onnxruntime",)
+"""Packages that compute some versions, and need not be installed."""
 
 
 def register(
@@ -146,7 +149,8 @@ def git_commit(root: Path) -> str | None:
 
 def packages_here() -> dict[str, str]:
     """Return the versions of what computes here."""
-    return {**{name: package_version(name) for name in PACKAGES}, "python": platform.python_version()}
+    there = [*PACKAGES, *(name for name in IF_THERE if find_spec(name) is not None)]
+    return {**{name: package_version(name) for name in there}, "python": platform.python_version()}
 
 
 def machine_here() -> dict[str, str]:

@@ -86,5 +86,7 @@ def test_updates_are_counted_from_the_last_cheaper_version_of_the_line() -> None
 
 
 def test_forms_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ConfigError, match="name student, int8, or both in this order"):
-        config(forms=["int8", "student"])
+    for forms in (["int8", "student"], ["onnx", "onnx"], ["onnx-int8", "onnx"]):
+        with pytest.raises(ConfigError, match="name student, int8, onnx, onnx-int8 once each, in this order"):
+            config(forms=forms)
+    assert config(forms=["student", "onnx-int8"]).distil.forms == ["student", "onnx-int8"]

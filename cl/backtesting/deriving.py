@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cl.config import Config
+from cl.records import REWRITTEN
 from cl.stores.experiences import RowsOf
 
 LEARNS = "learns"
@@ -33,23 +34,25 @@ def derive(config: Config, version: Path, *, updates: int, learnt: list[str], ro
         learnt: ids of the experiences that it has learnt.
         rows_of: returns the rows of experiences (ids, split).
     """
-    from cl.distil import distil, quantise
+    from cl.distil import distil, quantise, to_onnx
     from cl.training.student import is_smaller
 
     wanted, every = config.distil, config.distil.when.updates
     if every is None or (updates < every if wanted.then == "teacher" else updates % every):
         return 0
-    rows, made, nothing = 0, [version], pd.DataFrame({"id": [], "text": []})
+    rows, served, floats, nothing = 0, version, version, pd.DataFrame({"id": [], "text": []})
     for form in wanted.forms:
         folder = version.with_name(f"{version.name}-{form}")
         if form == "int8":
-            made.append(Path(quantise(teacher=made[-1], folder=folder).challenger))
+            served = Path(quantise(teacher=floats, folder=folder).challenger)
+        elif form in REWRITTEN:
+            done = to_onnx(form, teacher=floats, learnt=learnt, rows_of=rows_of, folder=folder, seed=config.seed)
+            served = Path(done.challenger)
         elif is_smaller(wanted.student, version):
             done = distil(config, teacher=version, learnt=learnt, rows_of=rows_of, unlabelled=nothing, folder=folder)
             rows += done.rows_learnt
-            made.append(folder)
-    floats = [one for one in made if not one.name.endswith("-int8")]
-    _serve(made[-1], version, learns=version if wanted.then == "teacher" else floats[-1])
+            served = floats = folder
+    _serve(served, version, learns=version if wanted.then == "teacher" else floats)
     return rows
 
 

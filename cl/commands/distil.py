@@ -11,8 +11,8 @@ from cl.commands.versions import versions_of
 from cl.derive import Setting, as_candidate, derive_one, told
 from cl.distil import check_not_behind
 from cl.errors import InputError
+from cl.records import Form
 from cl.repair import held
-from cl.settings import Form
 from cl.smoke import smoke
 from cl.stores.journal import Journal
 from cl.training.version import load_history

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -24,8 +24,10 @@ def adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float) -> list
     One step of the fast gradient sign method (Goodfellow et al., 2015, section 4), on embeddings and not on letters
     (Miyato et al., 2017, section 3): each word's embedding e becomes e + epsilon |e| / sqrt(width) sign(gradient of the
     loss), so that it moves by ``epsilon`` of its own length. The loss is that of the true target; a row whose target
-    the learner does not know has no gradient, and stays.
+    the learner does not know has no gradient, and stays. Of a version in ONNX it is torch that is asked, with the same
+    weights: a graph has no gradient, and takes no embeddings.
     """
+    learner = replace(learner, graph=None)
     learner.eval_mode()
     encoded, column = learner.encode(rows), learner.task.columns[0]
     words = [len(value) for value in rows[column]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def memory_mb(learner: Learner, rows: pd.DataFrame) -> dict[str, float]:
 
     Counted are the tensors' own bytes: parameters and buffers, and the peak of what lives at the same time while a
     batch of 64 of the rows is answered. The libraries themselves, some hundred MB, are not counted: they are the same
-    for every version.
+    for every version. What ONNX Runtime takes cannot be seen from here: torch stands for it, with the same weights.
     """
     tensors = chain(*((*one.parameters(), *one.buffers()) for one in (learner.encoder, learner.head)))
     weights = sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}.values())
@@ -40,6 +41,7 @@ def _peak(learner: Learner, rows: pd.DataFrame) -> int:
     """Return the bytes of all tensors that live at once, at most, while a learner answers one batch."""
     if rows.empty:
         return 0
+    learner = replace(learner, graph=None)
     learner.eval_mode()
     encoded = learner.encode(rows)
     batch = collate(learner.task, encoded, list(range(len(encoded))), learner.tokenizer.pad_token_id, learner.device)

@@ -6,6 +6,7 @@ from cl.records.derivation import Derivation
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
 from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
+from cl.records.form import FORMS, REWRITTEN, Form
 from cl.records.record import Record
 from cl.records.registry import (
     WITHDRAWN,
@@ -22,6 +23,8 @@ from cl.records.search import Search, Trial
 from cl.records.verdicts import TABLE, GateReport, Part, Regression, Verdict
 
 __all__ = [
+    "FORMS",
+    "REWRITTEN",
     "SPLITS",
     "TABLE",
     "TYPE_OF_KIND",
@@ -41,6 +44,7 @@ __all__ = [
     "Evaluation",
     "Experience",
     "Finding",
+    "Form",
     "GateReport",
     "LedgerEntry",
     "Moved",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
+from cl.records.form import Form
 from cl.records.record import Record
 
 
 class Derivation(Record):
     """A version that was derived from its teacher and judged: what it was made for, and what came of it."""
 
-    form: Literal["student", "int8"]
+    form: Form
     version: str | None = Field(default=None, description="In the registry; None: it could not be made")
     teacher: str = Field(description="The version that it was derived from")
     why: list[str]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
+from cl.records.form import Form
 from cl.records.record import Record
 
 
@@ -14,7 +13,7 @@ class Training(Record):
 
     challenger: str = Field(description="Folder of the saved learner")
     rung: str | None = Field(default=None, description="Of the ladder, where there is one")
-    form: Literal["student", "int8"] | None = Field(default=None, description="What was derived; None: it was learnt")
+    form: Form | None = Field(default=None, description="What was derived; None: it was learnt")
     experiences: list[str] = Field(description="Experiences learnt in this cycle, oldest first")
     labels_added: list[str] = Field(default_factory=list)
     epochs: int

@@ -19,7 +19,7 @@ from cl.training.batching import collate
 from cl.training.closed_head import ClosedHead
 from cl.training.features import reader
 from cl.training.inference import BATCH_SIZE
-from cl.training.learner import Learner, load_learner
+from cl.training.learner import Learner, for_answers_alone, load_learner
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -104,7 +104,7 @@ def load(version: str, folder: Path, precision: ServedPrecision) -> Loaded:
     learner = in_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
-    loaded = Loaded(version, learner, scope_of(folder))
+    loaded = Loaded(version, for_answers_alone(learner), scope_of(folder))
     _warm(loaded)
     return loaded
 

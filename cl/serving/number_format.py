@@ -18,10 +18,11 @@ ServedPrecision = Literal["auto", "float32", "bfloat16", "int8"]
 def in_precision(learner: Learner, precision: ServedPrecision) -> Learner:
     """Return a learner whose encoder computes in a precision; its head stays float32.
 
-    A version that was saved in int8 stays what it is, and heads that were solved for read the encoder in float32. int8
-    is for encoders whose tuning has left the pretrained architecture as it was; others compute as with auto.
+    A version that was saved in int8 or ONNX stays what it is, and heads that were solved for read the encoder in
+    float32. int8 is for encoders whose tuning has left the pretrained architecture as it was; others compute as with
+    auto.
     """
-    if learner.is_closed or learner.is_int8:
+    if learner.is_closed or learner.is_int8 or learner.graph is not None:
         return learner
     if precision == "int8" and _is_plain(learner):
         return quantised(learner)

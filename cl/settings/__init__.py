@@ -3,7 +3,7 @@
 from cl.settings.climb import ClimbSettings
 from cl.settings.data import Data, Period, SplitShares, Validate
 from cl.settings.decide import Decide, DriftActions, DriftRungs
-from cl.settings.distil import Distil, DistilWhen, Form, Student
+from cl.settings.distil import Distil, DistilWhen, Student
 from cl.settings.drift import DriftSettings, Traffic
 from cl.settings.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.settings.gates import GatePolicy
@@ -29,7 +29,6 @@ __all__ = [
     "DriftRungs",
     "DriftSettings",
     "EvaluationSettings",
-    "Form",
     "GatePolicy",
     "Model",
     "Notify",

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cl.records.form import FORMS, Form
 from cl.settings.section import Section
-
-Form = Literal["student", "int8"]
 
 
 class DistilWhen(Section):
@@ -47,8 +46,8 @@ class Distil(Section):
     forms: list[Form] = Field(
         ["student", "int8"],
         min_length=1,
-        description="What is derived, each from the one before, until one passes all gates and bounds: a distilled "
-        "student, int8 weights",
+        description="What is derived, one after the other, until one passes all gates and bounds: a distilled student; "
+        "of it, or of its teacher, int8 weights, a graph for ONNX Runtime, or that with int8 weights",
     )
     then: Literal["student", "teacher"] = Field(
         "student",
@@ -74,6 +73,6 @@ class Distil(Section):
 
     @model_validator(mode="after")
     def _forms_come_once(self) -> Distil:
-        if self.forms not in (["student"], ["int8"], ["student", "int8"]):
-            raise ValueError(f"forms: {', '.join(self.forms)}: name student, int8, or both in this order")
+        if self.forms != [one for one in FORMS if one in self.forms]:
+            raise ValueError(f"forms: {', '.join(self.forms)}: name {', '.join(FORMS)} once each, in this order")
         return self

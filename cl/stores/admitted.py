@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from cl.errors import IntegrityError
 
-# weights and tensors, settings, rows, words for people, and the plain and sentence-piece vocabularies of tokenizers
-KINDS = (".safetensors", ".json", ".parquet", ".txt", ".md", ".model", ".jinja")
+# weights and tensors, graphs of operations on them, settings, rows, words for people, and the plain and sentence-piece
+# vocabularies of tokenizers
+KINDS = (".safetensors", ".onnx", ".json", ".parquet", ".txt", ".md", ".model", ".jinja")
 CODE = ("auto_map", "custom_pipelines")
 """Keys by which transformers would fetch and run code that lies beside a model."""
 

@@ -35,6 +35,6 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="mlflow")
 
 
-def requirements() -> list[str]:
+def requirements(*more: str) -> list[str]:
     """Return what serving needs, as installed here but as others can install it: no `+cpu`."""
-    return [f"{name}=={version(name).split('+')[0]}" for name in SERVING_PACKAGES]
+    return [f"{name}=={version(name).split('+')[0]}" for name in (*SERVING_PACKAGES, *more)]

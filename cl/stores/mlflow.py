@@ -152,7 +152,7 @@ class Registry(VersionFiles):
                 python_model=str(PYFUNC_MODEL),
                 artifacts={"learner": str(learner)},
                 signature=_signature(learner),
-                pip_requirements=requirements(),
+                pip_requirements=requirements(*(["onnxruntime"] if any(learner.rglob("*.onnx")) else [])),
                 tags=tags,
             )
             mlflow.log_metrics(metrics, model_id=logged.model_id)

@@ -58,6 +58,7 @@ class FeatureCache:
     def prefix(self, learner: Learner, head: ClosedHead) -> bytes:
         """Return what decides a row's features beside its tokens, hashed: every weight of the encoder among it."""
         how = hashlib.sha256(json.dumps([head.layers, learner.task.name]).encode())
+        how.update(learner.graph.model if learner.graph else b"")  # another kernel may round otherwise
         for name, tensor in learner.encoder.state_dict().items():
             how.update(name.encode())
             how.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -1,8 +1,9 @@
 """Weights as whole numbers of eight bits: a quarter of the bytes, and products that a processor has instructions for.
 
-Each row of a matrix has a scale of its own, and so has each token's state when it is multiplied: what a text is
-answered does not depend on the other texts in its batch, and sums of whole numbers are the same on every run. (Dynamic
-quantisation as torch.ao had it, which takes one scale for a whole batch, is deprecated there.)
+Each row of a matrix has a scale of its own, and so has each token's state when it is multiplied: no scale depends on
+the other texts in a batch, and sums of whole numbers are the same on every run. (Dynamic quantisation as torch.ao had
+it, which takes one scale for a whole batch, is deprecated there.) What lies between the products is in floats, whose
+last digit may depend on a batch's shape, and tip a rounding here and there.
 """
 
 from __future__ import annotations
@@ -84,11 +85,13 @@ def quantised(learner: Learner) -> Learner:
                 module.scale.copy_(scale)
                 if isinstance(module, Int8Linear) and module.bias is not None:
                     module.bias.copy_(cast(torch.Tensor, floats[name].bias))
-    return replace(learner, encoder=encoder, head=copy.deepcopy(learner.head))
+    return replace(learner, encoder=encoder, head=copy.deepcopy(learner.head), graph=None)
 
 
 def in_float(learner: Learner) -> Learner:
-    """Return the learner as it can be trained: what is in whole numbers as floats again."""
+    """Return the learner as it can be trained: what is in whole numbers as floats again, and no ONNX graph."""
+    if learner.graph is not None:
+        learner = replace(learner, graph=None)
     if not is_int8(learner.encoder):
         return learner
     encoder = copy.deepcopy(learner.encoder)

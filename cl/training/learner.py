@@ -23,6 +23,8 @@ from cl.training.closed_head import ClosedHead
 from cl.training.feature_cache import CURRENT
 from cl.training.head import Head
 from cl.training.int8 import is_int8, with_int8_modules
+from cl.training.onnx_export import write_again
+from cl.training.onnx_graph import Graph, has_graph, load_graph
 from cl.training.pretrained import empty_encoder, load_encoder, load_tokenizer, quietly, restore_encoder
 from cl.tunings import Tuning
 
@@ -33,7 +35,10 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Learner:
-    """A model that can be trained and asked; its modules change in training, the rest never does."""
+    """A model that can be trained and asked; its modules change in training, the rest never does.
+
+    ``graph`` stands for the encoder where no gradient is wanted; it has the same weights.
+    """
 
     task: Task
     task_spec: PluginSpec
@@ -42,6 +47,7 @@ class Learner:
     tokenizer: PreTrainedTokenizerBase
     encoder: PreTrainedModel
     head: Head | ClosedHead
+    graph: Graph | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -65,8 +71,8 @@ class Learner:
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
-        return self.encoder.device
+        """Where it computes; what serves through a graph has let go of its encoder's weights."""
+        return self.encoder.device if self.graph is None else next(self.head.parameters()).device
 
     @property
     def tuning(self) -> Tuning:
@@ -99,6 +105,8 @@ class Learner:
             layers: how many layers; None: as many as the head reads.
         """
         wanted, length = layers or self.head.layers, input_ids.shape[1]
+        if self.graph is not None and not torch.is_grad_enabled():
+            return self.graph.states(input_ids, mask, wanted)
         out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
         found = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
         return [states[:, -length:] for states in found]
@@ -192,9 +200,18 @@ def on_best_device(learner: Learner) -> Learner:
     return learner
 
 
+def for_answers_alone(learner: Learner) -> Learner:
+    """Return a learner that lets go of the weights its graph has as well: it can be asked, not taught or saved."""
+    if learner.graph is not None:
+        learner.encoder.to("meta")  # type: ignore[arg-type]
+    return learner
+
+
 def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
     _save_encoder(learner, folder / "encoder")
+    if learner.graph is not None:
+        write_again(learner.graph.model, folder / "encoder")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(
         {k: v.detach().cpu().clone().contiguous() for k, v in learner.head.state_dict().items()},
@@ -226,6 +243,7 @@ def load_learner(folder: Path) -> Learner:
         tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
         encoder=encoder,
         head=head,
+        graph=load_graph(folder / "encoder") if has_graph(folder / "encoder") else None,
     )
     learner.eval_mode()
     return on_best_device(learner)

@@ -26,6 +26,11 @@ def plain(teacher: Learner) -> Learner:
     Raises:
         ConfigError: what the tuning added cannot be merged into the encoder.
     """
+    if teacher.tuning.adds and teacher.tuning.merge(copy.deepcopy(teacher.encoder)) is None:
+        raise ConfigError(
+            f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder: nothing can be derived "
+            "of it; distil one that was learnt with another model.tuning"
+        )
     return retuned(in_float(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
 
 

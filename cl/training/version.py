@@ -2,7 +2,7 @@
 
 ::
 
-    learner.json  head.safetensors  encoder/  tokenizer/     the model
+    learner.json  head.safetensors  encoder/  tokenizer/     the model; encoder/model.onnx: a graph that answers for it
     strategies/NAME/                                         each strategy's state: rows.parquet, tensors.safetensors
     reference/                                               the drift reference: frame.parquet, embeddings.safetensors
     best.parquet                                             row scores of the best version so far on each experience
@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 from pydantic import Field
 
 from cl.detectors import Snapshot
-from cl.records import Record
+from cl.records import Form, Record
 from cl.stores.local import write_text
 from cl.strategies import State
 
@@ -34,7 +33,7 @@ class History(Record):
     cycle: str = ""
     parent: str | None = Field(default=None, description="The registry version it was trained from")
     rung: str | None = Field(default=None, description="Of the ladder, where there was one, at which it was learnt")
-    form: Literal["student", "int8"] | None = Field(
+    form: Form | None = Field(
         default=None, description="How it was derived from its parent, its teacher; None: it was learnt"
     )
     base_model: str = ""

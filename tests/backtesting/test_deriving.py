@@ -61,6 +61,15 @@ def test_the_teacher_learns_on_and_every_update_has_its_student(config, tmp_path
     assert len(load_learner(tmp_path / "1").labels) == 4
 
 
+@pytest.mark.slow
+def test_of_several_forms_the_last_serves_and_what_is_in_floats_learns(config, tmp_path) -> None:
+    wanted = config(when={"updates": 1}, forms=["student", "int8", "onnx", "onnx-int8"])
+    learnt(wanted, tmp_path / "0", champion=None, new="a", past=[])
+    served, learns = load_learner(tmp_path / "0"), load_learner(learner_of(tmp_path / "0"))
+    assert (served.depth, served.is_int8, served.graph is not None) == (1, True, True)
+    assert (learns.depth, learns.is_int8, learns.graph) == (1, False, None)
+
+
 def test_how_often_must_be_said_before_ways_are_compared(config, tmp_path) -> None:
     made_sentences(["loan"], 30).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(InputError, match=r"--then teacher: needs distil.when.updates"):

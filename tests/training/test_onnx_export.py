@@ -1,0 +1,91 @@
+"""An encoder's graph refers to the weights that were saved, says nothing of where it was made, and reads any shape."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import onnx
+import pytest
+import torch
+
+from cl.errors import InputError
+from cl.training.closed_head import ClosedHead
+from cl.training.inference import answer
+from cl.training.learner import load_learner, save_learner
+from cl.training.onnx_export import tensors_in, write_graph
+from cl.training.onnx_graph import load_graph
+
+
+def test_rows_of_any_number_and_length_have_the_states_of_torch(plain, in_onnx) -> None:
+    graph = load_learner(in_onnx)
+    for rows, length in ((1, 1), (1, 9), (2, 2), (5, 30), (64, 64)):
+        ids = torch.randint(5, 40, (rows, length), generator=torch.Generator().manual_seed(0))
+        mask = torch.ones_like(ids)
+        mask[::2, 1 + length // 2 :] = 0
+        with torch.inference_mode():
+            found, wanted = graph.states(ids, mask)[-1], plain.states(ids, mask)[-1]
+        assert found.shape == (rows, length, 32) and (found - wanted).abs().max() < 1e-4
+
+
+def test_no_weight_is_written_twice_and_none_but_safetensors_holds_one(in_onnx) -> None:
+    encoder = in_onnx / "encoder"
+    model = onnx.load(encoder / "model.onnx", load_external_data=False)
+    held = {tensor.name for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL}
+    assert held == set(tensors_in(encoder / "model.safetensors"))
+    inside = [tensor for tensor in model.graph.initializer if tensor.name not in held]
+    assert {tensor.data_type for tensor in inside} <= {onnx.TensorProto.INT64}, "positions, but no weight"
+
+
+def test_other_weights_in_the_safetensors_are_answered_with(plain, in_onnx, tmp_path, sentences) -> None:
+    folder, rows = tmp_path / "one", sentences(["loan", "fee"], 12)
+    shutil.copytree(in_onnx, folder)
+    with torch.no_grad():
+        for parameter in plain.encoder.parameters():
+            parameter.mul_(1.5)
+    plain.encoder.save_pretrained(folder / "encoder")
+    before, after = (answer(load_learner(one), rows).embeddings for one in (in_onnx, folder))
+    assert abs(after - answer(plain, rows).embeddings).max() < 1e-4 < 0.1 < abs(after - before).max()
+
+
+def test_the_same_encoder_has_the_same_graph_and_it_tells_nothing_of_this_machine(plain, in_onnx, tmp_path) -> None:
+    save_learner(plain, tmp_path)
+    write_graph(plain, tmp_path / "encoder")
+    graph = (tmp_path / "encoder" / "model.onnx").read_bytes()
+    assert graph == (in_onnx / "encoder" / "model.onnx").read_bytes()
+    for trace in (b"site-packages", b".py", b"stack_trace", b"onnx_export"):
+        assert trace not in graph
+
+
+def test_a_graph_gives_the_states_of_as_many_layers_as_the_head_reads(plain, tmp_path) -> None:
+    solved = replace(plain, head=ClosedHead(32, 3, layers=2))
+    save_learner(solved, tmp_path)
+    write_graph(solved, tmp_path / "encoder")
+    graph, ids = load_graph(tmp_path / "encoder"), torch.tensor([[2, 5, 6, 3]])
+    with torch.inference_mode():
+        found, wanted = graph.states(ids, torch.ones_like(ids), 2), plain.states(ids, torch.ones_like(ids), 2)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(found, wanted, strict=True))
+    assert not torch.allclose(found[0], found[1], atol=1e-2)
+
+
+def test_a_learner_that_is_saved_again_keeps_its_graph(in_onnx_int8, tmp_path, sentences) -> None:
+    graph, rows = load_learner(in_onnx_int8), sentences(["loan", "fee"], 12)
+    save_learner(graph, tmp_path)
+    again = load_learner(tmp_path)
+    assert again.graph is not None and again.is_int8
+    assert answer(again, rows).predictions == answer(graph, rows).predictions
+    assert json.loads((tmp_path / "learner.json").read_text())["int8"] is True
+
+
+def test_an_encoder_that_torch_cannot_export_is_told_in_a_line(plain, tmp_path) -> None:
+    save_learner(plain, tmp_path)
+
+    class Undecided(torch.nn.Module):
+        def forward(self, states: torch.Tensor, *more: object, **told: object) -> torch.Tensor:
+            return states if states.sum() > 0 else -states
+
+    plain.encoder.encoder.layer[0] = Undecided()
+    with pytest.raises(InputError, match="torch cannot export the encoder BertModel to ONNX: ") as told:
+        write_graph(plain, tmp_path / "encoder")
+    assert "\n" not in str(told.value) and not (tmp_path / "encoder" / "model.onnx").exists()
