@@ -26,8 +26,8 @@ PROJECT = "CL_SERVE_PROJECT"
 WORKERS = "CL_SERVE_WORKERS"
 """Where the workers, which are processes of their own, find the project and their number."""
 FEW_KERNELS = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-"""torch keeps what oneDNN made for a thousand shapes of batches, most of which never come again: 0.9 GB a worker after
-hours, where 64 of them take 0.1 GB, and a batch no longer (`bench/serving.py soak`). The environment may say otherwise."""
+"""torch keeps what oneDNN made for a thousand shapes of batches, most of which never come again: 0.9 GB a worker in the
+end, where 64 of them take 0.1 GB, and a batch no longer. The environment may say otherwise."""
 
 
 def serve(folder: Path, *, host: str | None, port: int | None, workers: int | None) -> None:

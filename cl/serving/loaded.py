@@ -19,7 +19,7 @@ from cl.training.batching import collate
 from cl.training.closed_head import ClosedHead
 from cl.training.features import reader
 from cl.training.inference import BATCH_SIZE
-from cl.training.learner import Learner, for_answers_alone, load_learner
+from cl.training.learner import Learner, load_learner
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -107,6 +107,13 @@ def load(version: str, folder: Path, precision: ServedPrecision) -> Loaded:
     loaded = Loaded(version, for_answers_alone(learner), scope_of(folder))
     _warm(loaded)
     return loaded
+
+
+def for_answers_alone(learner: Learner) -> Learner:
+    """Return a learner that lets go of the weights its graph has as well: it can be asked, not taught or saved."""
+    if learner.graph is not None:
+        learner.encoder.to("meta")  # type: ignore[arg-type]
+    return learner
 
 
 def _warm(loaded: Loaded) -> None:

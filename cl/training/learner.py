@@ -200,13 +200,6 @@ def on_best_device(learner: Learner) -> Learner:
     return learner
 
 
-def for_answers_alone(learner: Learner) -> Learner:
-    """Return a learner that lets go of the weights its graph has as well: it can be asked, not taught or saved."""
-    if learner.graph is not None:
-        learner.encoder.to("meta")  # type: ignore[arg-type]
-    return learner
-
-
 def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
     _save_encoder(learner, folder / "encoder")

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from cl.errors import InputError, StoreError
-from cl.training.learner import for_answers_alone, load_learner
+from cl.serving.loaded import for_answers_alone
+from cl.training.learner import load_learner
 from cl.training.onnx_graph import check_installed, load_graph
 
 
