@@ -91,7 +91,7 @@ def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_pa
 
 
 def test_a_gate_that_only_the_latency_breaks_leads_to_a_student_of_the_minilm_that_serves(tmp_path, tiny_model) -> None:
-    """A student of one of six layers takes about a fifth of the time; the bound is half of what was measured here."""
+    """A student of one of six layers takes about a sixth of the time; the bound is half of what was measured here."""
     desk = new_desk(tmp_path / "desk", tiny_model)
     student = {"layers": 1, "vocabulary": 2_000}
     desk.configure(
