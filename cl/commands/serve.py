@@ -25,9 +25,6 @@ MOST_WORKERS = 4
 PROJECT = "CL_SERVE_PROJECT"
 WORKERS = "CL_SERVE_WORKERS"
 """Where the workers, which are processes of their own, find the project and their number."""
-FEW_KERNELS = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-"""torch keeps what oneDNN made for a thousand shapes of batches, most of which never come again: 0.9 GB a worker in the
-end, where 64 of them take 0.1 GB, and a batch no longer. The environment may say otherwise."""
 
 
 def serve(folder: Path, *, host: str | None, port: int | None, workers: int | None) -> None:
@@ -43,7 +40,6 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     count = workers or settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
     _check(at)
     os.environ[PROJECT], os.environ[WORKERS] = str(at.project.root), str(count)
-    os.environ.update({name: value for name, value in FEW_KERNELS.items() if name not in os.environ})
     _share_metrics(at, count)
     uvicorn_config = uvicorn.Config(
         "cl.commands.serve:application",
