@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -115,10 +114,16 @@ def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -
     the champion. --int8 and --onnx go together. Exit code 3: a gate refuses it.
     """
     from cl.commands.distil import distil_version
+    from cl.records import Form
     from cl.reports.text import distil_lines
 
-    written: Literal["onnx-int8", "onnx"] = "onnx-int8" if int8 else "onnx"
-    found = distil_version(project, version, form=written if onnx else "int8" if int8 else "student")
+    forms: dict[tuple[bool, bool], Form] = {
+        (False, False): "student",
+        (True, False): "int8",
+        (False, True): "onnx",
+        (True, True): "onnx-int8",
+    }
+    found = distil_version(project, version, form=forms[int8, onnx])
     show(as_json, found, "\n".join(distil_lines(found)))
     if not found["passed"]:
         sys.exit(3)

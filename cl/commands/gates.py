@@ -74,8 +74,9 @@ def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
     judged_ones = _cycles(versions)
     known = {one.version for one in judged_ones}
     derived = [info.version for info in versions.infos.values() if info.tags.get(FORM) and info.version not in known]
-    kept = [one for one in derived if _record(versions, one) is not None]
-    return [_again(at, config, one) for one in [*judged_ones, *(_version(versions, one) for one in kept)]]
+    kept = [(one, _record(versions, one)) for one in derived]
+    judged_ones += [_derived(versions, one, record) for one, record in kept if record is not None]
+    return [_again(at, config, one) for one in judged_ones]
 
 
 def _again(at: Opened, config: Config, one: Judged) -> dict[str, Any]:
@@ -125,7 +126,13 @@ def _version(versions: Versions, version: str) -> Judged:
             f"version {version} of '{versions.at.config.name}': no verdicts are kept: "
             f"{info.withdrawn or 'its run was removed from MLflow, or it was not registered by Perennial'}"
         )
-    made, others = info.tags.get(CYCLE_ID, ""), {one.id for one in versions.cycles}
+    return _derived(versions, version, kept)
+
+
+def _derived(versions: Versions, version: str, kept: Kept) -> Judged:
+    """Return the verdicts that were kept with a version that no cycle ended with."""
+    info, others = versions.get(version), {one.id for one in versions.cycles}
+    made = info.tags.get(CYCLE_ID, "")
     return Judged(
         version,
         info.tags.get("cl.experience", ""),

@@ -48,7 +48,8 @@ class FeatureCache:
         self._database.execute("PRAGMA synchronous=NORMAL")  # what a power cut takes is only computed again
         self._database.execute(_TABLE)
         self._database.execute(_PAID)
-        self._database.execute("DELETE FROM paid WHERE run = ? AND step >= ?", [run, step])
+        if run:
+            self._database.execute("DELETE FROM paid WHERE run = ? AND step >= ?", [run, step])
         self._database.commit()
         self._run, self._step = run, step
         self.tokens = KnownTokens(self._database)
@@ -78,7 +79,8 @@ class FeatureCache:
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(some))
-            query = f"""SELECT key, width, whole, seconds, key IN (SELECT key FROM paid WHERE run = ?)
+            query = f"""SELECT key, width, whole, seconds,
+                    EXISTS (SELECT 1 FROM paid WHERE run = ? AND paid.key = features.key)
                 FROM features WHERE key IN ({marks})"""
             for key, width, whole, seconds, paid in self._database.execute(query, [self._run, *some]):
                 found[key] = torch.frombuffer(bytearray(whole), dtype=torch.int8).view(-1, width)
