@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import threading
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from cl.commands.opening import Opened, opened
 from cl.config import Config
 from cl.errors import InputError, PerennialError
 from cl.reports.notices import Notice
+from cl.serving.port import shared
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -67,24 +70,37 @@ def application() -> FastAPI:
     from cl.serving.service import Service
 
     logging.getLogger("cl.serving").setLevel(logging.INFO)
+    _end_with_the_parent()
     at = opened(Path(os.environ[PROJECT]))
     tell, withdraw = partial(_tell, at.config), partial(_withdraw_canary, at)
     return create_app(Service(at.config, at.stores, workers=int(os.environ[WORKERS]), tell=tell, withdraw=withdraw))
+
+
+def _end_with_the_parent() -> None:
+    """Let a worker stop when the process that looks after it has died: it would hold the port for ever."""
+    parent = parent_process()
+    if parent is not None:
+
+        def wait() -> None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _run(uvicorn_config: Any) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    socket = _listening(uvicorn_config)
-    host, port = socket.getsockname()[:2]
+    listening = _listening(uvicorn_config)
+    host, port = listening.getsockname()[:2]
     scheme = "https" if uvicorn_config.is_ssl else "http"
     print(f"{scheme}://{host}:{port}: serves with {uvicorn_config.workers} worker(s) until interrupted", flush=True)
     if uvicorn_config.workers > 1:
-        Multiprocess(uvicorn_config, sockets=[socket]).run()
+        Multiprocess(uvicorn_config, sockets=[shared(listening)]).run()
         return
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(uvicorn_config).run(sockets=[socket])
+        uvicorn.Server(uvicorn_config).run(sockets=[listening])
 
 
 def _listening(uvicorn_config: Any) -> Any:

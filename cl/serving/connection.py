@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_SECONDS = 10.0
 HEADER_BYTES = 65_536
 LAST_SECONDS = 0.5
+LIFETIME = 45.0
+"""Seconds, a third more or less, after which an answer is a connection's last: the client opens another, and any worker
+may get it, so that those that came late, or in the place of a dead one, get their share of the clients."""
 REQUEST_BYTES = 256 * 2**20
 """What a client may send for one request: a refused body is read to its end, so that the client sees the refusal."""
 
 
 class Connection(HttpToolsProtocol):
-    """Closes on headers that do not come, and on requests without an end."""
+    """Closes on headers that do not come, on requests without an end, and after an answer when it is old."""
 
     _deadline: asyncio.TimerHandle | None = None
     _received = 0
     _in_headers = True
+    _old_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first headers."""
         super().connection_made(transport)
+        self._old_at = time.monotonic() + LIFETIME * random.uniform(2 / 3, 4 / 3)
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,6 +66,8 @@ class Connection(HttpToolsProtocol):
         self._wait_no_longer()
         self._in_headers = False
         super().on_headers_complete()
+        if self.cycle is not None and time.monotonic() > self._old_at:
+            self.cycle.keep_alive = False
 
     def _await_headers(self) -> None:
         self._wait_no_longer()

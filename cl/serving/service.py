@@ -27,6 +27,7 @@ from cl.serving.tokens import tokens_from
 from cl.serving.witness import Witness
 from cl.stores.connect import Stores
 from cl.stores.told import forget, tell_once
+from cl.stores.until_written import UntilWritten
 
 log = logging.getLogger(__name__)
 Tell = Callable[[Notice], None]
@@ -75,7 +76,8 @@ class Service:
         import torch
 
         torch.set_num_threads(self._threads)
-        self._witness = Witness(self._stores.registry.champion, self.settings.confirm_seconds)
+        registry = self._stores.registry
+        self._witness = Witness(UntilWritten(registry.tracking_uri, registry.champion), self.settings.confirm_seconds)
         timely = Timely(self._witness, self.follower)
         self.batcher = Batcher(
             lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe, timely.until

@@ -73,3 +73,13 @@ def test_two_workers_share_the_port_and_both_follow(tmp_path, tiny_model) -> Non
             'cl_version_role{role="champion",version="2"}': 1.0
         }
     assert server.process.returncode in (0, -signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_workers_whose_parent_is_killed_give_the_port_back(tmp_path, tiny_model) -> None:
+    shop = made_shop(tmp_path / "orphans", tiny_model, serve={"drain_seconds": 0.2, "workers": 2})
+    shop.promote("1")
+    with serving(shop) as server:
+        server.champion_is("1")
+        server.process.kill()
+        until(lambda: not server.answers(), seconds=30, what="a port that is free")
