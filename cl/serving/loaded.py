@@ -18,14 +18,14 @@ from cl.tasks.text_classification import mean_pool
 from cl.training.batching import collate
 from cl.training.closed_head import ClosedHead
 from cl.training.features import reader
-from cl.training.inference import BATCH_SIZE
 from cl.training.learner import Learner, load_learner
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-WARM_WORDS = (1, 12, 400)
-"""Words of the texts that a version is warmed with: the kernels choose their plan by shape, at the first call."""
+WARM_BATCHES = ((1, 1), (1, 12), (8, 12), (1, 400))
+"""Rows and words of what a version is warmed with: its weights are in memory then, and kernels have chosen their plans.
+Few, for while it is warmed requests that came after a promotion wait for it."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,8 @@ def for_answers_alone(learner: Learner) -> Learner:
 
 def _warm(loaded: Loaded) -> None:
     tokens = loaded.learner.task.columns[0] == "tokens"
-    for words in WARM_WORDS:
-        for rows in (1, 8 if words > WARM_WORDS[1] else BATCH_SIZE):
-            values: list[Any] = [["the"] * words if tokens else "the " * words] * rows
-            for answer in loaded.answer(values, loaded.encode(values)):
-                if not np.isfinite(answer.probabilities).all():
-                    raise StoreError(f"version {loaded.version} answers with numbers that are not finite")
+    for rows, words in WARM_BATCHES:
+        values: list[Any] = [["the"] * words if tokens else "the " * words] * rows
+        for answer in loaded.answer(values, loaded.encode(values)):
+            if not np.isfinite(answer.probabilities).all():
+                raise StoreError(f"version {loaded.version} answers with numbers that are not finite")
