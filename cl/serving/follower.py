@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import logging
 import threading
 import time
@@ -15,6 +12,7 @@ from dataclasses import dataclass, replace
 from cl.errors import PerennialError
 from cl.serving.given_up import GivenUp
 from cl.serving.loaded import Loaded
+from cl.serving.memory import give_back_memory
 from cl.serving.roles import Role, Roles
 from cl.stores.mlflow import SHARE, Registry
 
@@ -174,13 +172,6 @@ class Follower:
             self._on_look()
             self._woken.wait(self._seconds)
             self._woken.clear()
-
-
-def give_back_memory() -> None:
-    """Let the system have what a version took: the allocator keeps it else, and each swap would add to it."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def share_in(tag: str | None) -> float:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cl.errors import StoreError
+from cl.serving.memory import give_back_memory
 from cl.serving.redaction import redactor
 from cl.settings.serving_log import ServingLog
 from cl.stores.local import Project
@@ -197,7 +198,8 @@ class PredictionLog:
     def _tidy(self) -> None:
         """Seal and forget; what fails is found again next time, and stops nothing."""
         try:
-            seal(self.project)
+            if seal(self.project):
+                give_back_memory()
             if self.settings.keep_days is not None:
                 forget(self.project, days=self.settings.keep_days)
         except Exception as error:
