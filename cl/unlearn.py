@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from cl.evaluate import evaluate
 from cl.gate import judged
 from cl.lineage import History, history_of, line_of, recorded
 from cl.promote import promote
-from cl.records import WITHDRAWN, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
+from cl.records import REWRITTEN, WITHDRAWN, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
 from cl.register import register
 from cl.smoke import smoke
 from cl.stores.connect import Stores
@@ -26,6 +27,8 @@ from cl.stores.tombstones import Removal
 from cl.train import save, seed_for, validation_rows
 from cl.training.unlearning import unlearnt
 from cl.training.version import load_history
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,17 @@ def unlearn(config: Config, stores: Stores, leaving: Leaving, *, scratch: Path, 
 
 
 def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, known: Registered, scratch: Path) -> str:
-    """Register the champion without the rows, promote it, and return its version."""
-    source, folder, registry = stores.champion_folder(champion), scratch / f"champion-{champion}", stores.registry
+    """Register the champion without the rows, promote it, and return its version.
+
+    What replaces a champion in int8 or ONNX is made of the version that learnt what it knows.
+    """
+    learner, folder, registry = _learner_of(champion, known), scratch / f"champion-{champion}", stores.registry
+    source = stores.champion_folder(learner)
     assert source is not None
-    learnt_with = _recorded(config, known.histories[champion])
+    learnt_with = _recorded(config, known.histories[learner])
     if not (folder / MANIFEST).exists():  # else it was judged and sealed before this process
-        traces = _learn_without(learnt_with, stores, leaving, champion, known, source, folder)
-        evaluation, report = _judged(learnt_with, stores, known.histories[champion], source, folder)
+        traces = _learn_without(learnt_with, stores, leaving, learner, known, source, folder)
+        evaluation, report = _judged(learnt_with, stores, known.histories[learner], source, folder)
     else:
         traces = load_history(folder).traces
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
@@ -107,10 +114,10 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
         cycle=f"{leaving.name}-{champion}",
         run=run,
         champion=source,
-        parent=champion,
+        parent=learner,
         compared=champion,
         data_version=leaving.data_version,
-        training=_nothing_trained(folder, known.histories[champion].rung),
+        training=_nothing_trained(folder, known.histories[learner].rung),
         evaluation=evaluation,
         gates=report,
         traces=traces,
@@ -122,6 +129,24 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
     )
     registry.end_run(run)
     return registration.version
+
+
+def _learner_of(champion: str, known: Registered) -> str:
+    """Return the version that a champion in int8 or ONNX was made of; of any other the champion itself."""
+    version, form = champion, known.histories[champion].form
+    while form in REWRITTEN:
+        parent = known.histories[version].parent
+        if parent not in known.histories or known.infos[parent].withdrawn is not None:
+            return champion
+        version, form = parent, known.histories[parent].form
+    if version != champion:
+        log.warning(
+            "version %s is version %s in %s; what replaces it is in floats, and `cl distil` derives it again",
+            champion,
+            version,
+            known.histories[champion].form,
+        )
+    return version
 
 
 def _learn_without(

@@ -12,11 +12,13 @@ from click.testing import CliRunner
 from cl import config, forget
 from cl.cli import cl
 from cl.commands.champion import roll_back
+from cl.commands.distil import distil_version
 from cl.commands.forget import forget_rows
 from cl.commands.opening import Opened, opened
 from cl.commands.predict import predict_file
 from cl.errors import InputError
 from cl.lifecycle import learn
+from cl.promote import promote_by_hand
 from cl.stores.local import Project
 from cl.stores.tombstones import removals
 from cl.train import train
@@ -77,6 +79,25 @@ def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_row
         arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
         learn(project)
     assert_same_version(version(with_them, "3"), version(without, "2"))
+
+
+def test_what_replaces_a_champion_in_int8_is_made_of_the_version_that_learnt(tmp_path, tiny_model) -> None:
+    rows = made_sentences(["loan", "fee"], 60, seed=1)
+    with_them, without = (shop(tmp_path / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
+    arrives(with_them, "one", rows)
+    learn(with_them)
+    at = opened(with_them.root)
+    assert distil_version(with_them.root, "1", form="int8")["version"] == "2"
+    promote_by_hand(at.stores.registry, at.stores.ledger, "2", why="small")
+    gone = ids_of(at, "0001-one", "train")[:3]
+    arrives(without, "one", rows[~rows["id"].isin(gone)])
+    learn(without)
+
+    done = forgotten(with_them, gone)
+    assert done["version"] == "3" and done["exact"] and done["withdrawn"] == ["1", "2"]
+    assert_same_version(version(with_them, "3"), version(without, "1"))
+    history = load_history(version(with_them, "3"))
+    assert history.parent == "1" and history.form is None
 
 
 @pytest.mark.slow
