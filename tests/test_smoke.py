@@ -21,7 +21,7 @@ from cl.errors import InputError, RefusedError
 from cl.lifecycle import learn
 from cl.promote import promote_by_hand, rollback
 from cl.reports.gate_text import gate_lines
-from cl.smoke import compared, rows_like, spread
+from cl.smoke import TOLERANCE_INT8, compared, rows_like, spread
 from cl.stores.connect import Stores, connect
 from cl.stores.local import Project
 from tests.conftest import made_sentences, tiny_project
@@ -49,6 +49,21 @@ STORED = pd.DataFrame(
 def test_a_version_passes_when_each_answer_is_the_one_that_was_stored(answers, confidence, passed, why) -> None:
     verdict = compared(STORED, answers, np.array(confidence))
     assert verdict.passed is passed and why in verdict.why and verdict.gate == "smoke test"
+
+
+@pytest.mark.parametrize(
+    ("answers", "confidence", "passed"),
+    [
+        (["loan", "fee", "loan"], [0.85, 0.45, 0.75], True),
+        (["loan", "loan", "loan"], [0.9, 0.48, 0.7], True),
+        (["fee", "fee", "loan"], [0.9, 0.5, 0.7], False),
+        (["loan", "loan", "loan"], [0.9, 0.7, 0.7], False),
+        (["loan", "fee", "loan"], [0.75, 0.5, 0.7], False),
+    ],
+    ids=["a little off", "one of two that were as likely", "another answer", "a surer one", "far off"],
+)
+def test_in_whole_numbers_answers_may_move_a_little(answers, confidence, passed) -> None:
+    assert compared(STORED, answers, np.array(confidence), TOLERANCE_INT8).passed is passed
 
 
 def test_the_rows_that_are_asked_are_spread_over_all_that_is_stored() -> None:
