@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 # two at a time: a model of the tests keeps one core busy; a file's tests share what its fixtures have started
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test install lint clean
+.PHONY: demo test test-slow install lint clean
 
 demo: install
 	$(BIN)/cl demo --dir perennial-demo
 
 test: install
 	$(BIN)/python -m pytest $(TWO)
+
+test-slow: install
+	$(BIN)/python -m pytest -m "slow and not alone" $(TWO) --durations 15
+	$(BIN)/python -m pytest -m "slow and alone" --durations 15
 
 install: $(VENV)/installed
 

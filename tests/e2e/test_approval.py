@@ -15,7 +15,7 @@ from tests.e2e.conftest import new_desk
 from tests.e2e.test_triggers import Shop
 from tests.servers import PrefectServer, Receiver, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 SILENCE = 80
 """Seconds after which a run without heartbeats would be declared dead."""
 

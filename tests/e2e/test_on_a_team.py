@@ -16,7 +16,7 @@ from tests.e2e.conftest import Desk, new_desk
 from tests.servers import Receiver
 from tests.team import DATABASES, SECRETS, Team
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 SPARE = f"""['remote "spare"']
     url = s3://bucket/rows
     access_key_id = me

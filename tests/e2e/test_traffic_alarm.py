@@ -17,7 +17,7 @@ from tests.conftest import made_sentences, tiny_project
 from tests.servers import PrefectServer, Receiver, until
 from tests.test_traffic import serve
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.conftest import made_sentences
 from tests.e2e.conftest import Desk, new_desk
 from tests.servers import PrefectServer, Receiver, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 BLOCK = (
     "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block\n"
     "text = {'title': '{{subject}}', 'text': '{{body}}'}\n"
