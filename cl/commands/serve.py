@@ -97,7 +97,7 @@ def _run(uvicorn_config: Any) -> None:
     scheme = "https" if uvicorn_config.is_ssl else "http"
     print(f"{scheme}://{host}:{port}: serves with {uvicorn_config.workers} worker(s) until interrupted", flush=True)
     if uvicorn_config.workers > 1:
-        Multiprocess(uvicorn_config, sockets=[shared(listening)]).run()
+        Multiprocess(uvicorn_config, sockets=[listening]).run()
         return
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(uvicorn_config).run(sockets=[listening])
@@ -105,8 +105,9 @@ def _run(uvicorn_config: Any) -> None:
 
 def _listening(uvicorn_config: Any) -> Any:
     try:
-        return uvicorn_config.bind_socket()
-    except SystemExit:
+        taken = uvicorn_config.bind_socket()
+        return shared(taken) if uvicorn_config.workers > 1 else taken
+    except (SystemExit, OSError):
         raise InputError(f"{uvicorn_config.host}:{uvicorn_config.port}: cannot be listened on") from None
 
 
