@@ -21,8 +21,10 @@ OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/docs", "/o
 """Paths that tell nothing of texts and answers: asked without a token."""
 WRONG_TOKENS_PER_SECOND = 1.0
 """Of one address; beyond it the answer is a 429. Right tokens from the same address are not concerned."""
+REFUSALS_PER_SECOND, LARGE = 5.0, 65_536
+"""Of large bodies of one address, in bytes; beyond it refusals are held back."""
 HELD_SECONDS = 0.1
-"""How long that 429 is held back: who guesses as fast as answers come would else take the time that others need."""
+"""How long: who sends what is refused as fast as answers come would else take the time that others need."""
 
 
 class Guard:
@@ -41,19 +43,21 @@ class Guard:
         self._app, self._limits, self._tokens = app, limits, tokens
         self._draining, self._metrics, self._live = draining, metrics, live
         self._rates = Rates(limits.requests_per_second) if limits.requests_per_second else None
-        self._wrong = Rates(WRONG_TOKENS_PER_SECOND)
+        self._wrong, self._costly = Rates(WRONG_TOKENS_PER_SECOND), Rates(REFUSALS_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it; count it in any case."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status, large = time.perf_counter(), 500, False
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if large and 400 <= status < 500 and self._costly.wait(_address(scope)):
+                    await asyncio.sleep(HELD_SECONDS)
                 if self._draining.begun:  # so that a client's next request goes elsewhere, and none is cut off
                     message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             await send(message)
@@ -61,14 +65,16 @@ class Guard:
         try:
             await self._admit(scope)
             body = await self._body(scope, receive)
+            large = len(body) > LARGE
             await self._app(scope, _replayed(body, receive), watched)
         except RefusedError as error:
+            large = error.status == 413
             await refusal(error.status, str(error), error.headers)(scope, receive, watched)
         finally:
             self._count(scope, status, time.perf_counter() - started)
 
     async def _admit(self, scope: Scope) -> None:
-        headers, address = dict(scope["headers"]), (scope.get("client") or ("unknown",))[0]
+        headers, address = dict(scope["headers"]), _address(scope)
         client = address
         if self._tokens is not None and scope["path"] not in OPEN:
             known = self._tokens.known(headers.get(b"authorization", b""))
@@ -123,6 +129,10 @@ class Guard:
         if path not in OPEN:
             self._live.errors += status >= 500
             self._live.refused += 400 <= status < 500
+
+
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("unknown",))[0])
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from cl.serving.guard import HELD_SECONDS
 from tests.serving.conftest import Server
 
 
@@ -86,6 +87,15 @@ def test_a_hostile_body_is_refused_in_a_line(client, body, statuses) -> None:
         wanted = statuses | {400} if path == "/invocations" else statuses
         assert answer.status_code in wanted, answer.text
         assert 0 < len(answer.json()["message"]) < 400
+    assert client.post("/predict", json={"text": "a"}).status_code == 200
+
+
+def test_who_sends_large_bodies_again_and_again_is_held_up(client) -> None:
+    started = time.monotonic()
+    for _ in range(30):
+        answer = client.post("/predict", content=b"a" * 60_000, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+    assert time.monotonic() - started > 8 * HELD_SECONDS, "ten were refused at once"
     assert client.post("/predict", json={"text": "a"}).status_code == 200
 
 
