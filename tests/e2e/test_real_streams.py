@@ -21,7 +21,7 @@ from tests.e2e.conftest import Desk
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.timeout(2400),
     pytest.mark.skipif(not DATA.exists(), reason=f"no real streams: {DATA} is absent"),
 ]
 
@@ -60,6 +60,7 @@ def mean(scores: list[float]) -> float:
     return sum(scores) / len(scores)
 
 
+@pytest.mark.slow
 def test_clinc150_by_domain(learnt, tmp_path) -> None:
     domains = None
     for split, each in (("train", 20), ("dev", 5), ("test", 10)):
@@ -74,6 +75,7 @@ def test_clinc150_by_domain(learnt, tmp_path) -> None:
     assert mean(ours) > mean(naive) + 0.3
 
 
+@pytest.mark.nightly
 def test_arxiv_by_year(learnt, tmp_path) -> None:
     # Most categories come back every year, so that naive fine-tuning forgets little here: what it loses is the
     # older years' vocabulary, and what few steps on few rows cannot learn.
@@ -89,6 +91,7 @@ def test_arxiv_by_year(learnt, tmp_path) -> None:
     assert ours[0] > naive[0] + 0.03
 
 
+@pytest.mark.nightly
 def test_crossner_by_domain(learnt, tmp_path) -> None:
     for domain in ("politics", "science", "ai"):
         for split, sentences in (("train", 100), ("dev", 30), ("test", 80)):
