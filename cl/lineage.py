@@ -88,7 +88,7 @@ def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: 
     """
     history = load_history(folder) if folder else History()
     if not history.traces:
-        return _learner_of(stores, Base(champion, folder, history), then)
+        return learner_of(stores, Base(champion, folder, history), then)
     infos = {one.version: one for one in stores.registry.versions()}
     for version in line_of(champion, list(infos.values())):
         found = history_of(stores.registry, infos[version]) if version in infos else None
@@ -100,7 +100,7 @@ def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: 
     return Base(None, None, History())
 
 
-def _learner_of(stores: Stores, base: Base, then: str) -> Base:
+def learner_of(stores: Stores, base: Base, then: str = "student") -> Base:
     """Return the version of a line of teachers and students that learns."""
     infos = {one.version: one for one in stores.registry.versions()} if base.history.form else {}
     while base.history.form in REWRITTEN or (base.history.form == "student" and then == "teacher"):

@@ -12,7 +12,7 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config
 from cl.errors import RefusedError, UnservableError
-from cl.records import Evaluation, GateReport, Registration, Verdict
+from cl.records import TOLERANCE, TOLERANCE_INT8, Evaluation, GateReport, Registration, Verdict
 from cl.stores.connect import Stores
 from cl.stores.experiences import RowsOf
 from cl.stores.mlflow import FORM, GATES, SMOKED
@@ -21,10 +21,6 @@ from cl.stores.mlflow_runs import CYCLE_ID
 
 log = logging.getLogger(__name__)
 SMOKE = "smoke test"
-TOLERANCE, TOLERANCE_INT8 = 1e-3, 0.1
-"""How far confidences may differ: other rows in a batch change the last digits of a sum, and no more. In int8 these
-digits decide here and there how a state is rounded, so that confidences move by hundredths, and an answer that was no
-surer than another may give way to it."""
 
 
 def smoke(

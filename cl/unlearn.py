@@ -13,9 +13,9 @@ from cl.config import Config
 from cl.errors import ConfigError
 from cl.evaluate import evaluate
 from cl.gate import judged
-from cl.lineage import History, history_of, line_of, recorded
+from cl.lineage import Base, History, history_of, learner_of, line_of, recorded
 from cl.promote import promote
-from cl.records import REWRITTEN, WITHDRAWN, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
+from cl.records import WITHDRAWN, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
 from cl.register import register
 from cl.smoke import smoke
 from cl.stores.connect import Stores
@@ -94,13 +94,22 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
 
     What replaces a champion in int8 or ONNX is made of the version that learnt what it knows.
     """
-    learner, folder, registry = _learner_of(champion, known), scratch / f"champion-{champion}", stores.registry
-    source = stores.champion_folder(learner)
-    assert source is not None
-    learnt_with = _recorded(config, known.histories[learner])
+    folder, registry, history = scratch / f"champion-{champion}", stores.registry, known.histories[champion]
+    made_of = learner_of(stores, Base(champion, stores.champion_folder(champion), history))
+    learner, source = made_of.version, made_of.folder
+    assert learner is not None and source is not None
+    if learner != champion:
+        known = Registered(known.infos, {**known.histories, learner: made_of.history})
+        log.warning(
+            "version %s is version %s in %s; what replaces it is in floats, and `cl distil` derives it again",
+            champion,
+            learner,
+            history.form,
+        )
+    learnt_with = _recorded(config, made_of.history)
     if not (folder / MANIFEST).exists():  # else it was judged and sealed before this process
         traces = _learn_without(learnt_with, stores, leaving, learner, known, source, folder)
-        evaluation, report = _judged(learnt_with, stores, known.histories[learner], source, folder)
+        evaluation, report = _judged(learnt_with, stores, made_of.history, source, folder)
     else:
         traces = load_history(folder).traces
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
@@ -117,7 +126,7 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
         parent=learner,
         compared=champion,
         data_version=leaving.data_version,
-        training=_nothing_trained(folder, known.histories[learner].rung),
+        training=_nothing_trained(folder, made_of.history.rung),
         evaluation=evaluation,
         gates=report,
         traces=traces,
@@ -129,24 +138,6 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
     )
     registry.end_run(run)
     return registration.version
-
-
-def _learner_of(champion: str, known: Registered) -> str:
-    """Return the version that a champion in int8 or ONNX was made of; of any other the champion itself."""
-    version, form = champion, known.histories[champion].form
-    while form in REWRITTEN:
-        parent = known.histories[version].parent
-        if parent not in known.histories or known.infos[parent].withdrawn is not None:
-            return champion
-        version, form = parent, known.histories[parent].form
-    if version != champion:
-        log.warning(
-            "version %s is version %s in %s; what replaces it is in floats, and `cl distil` derives it again",
-            champion,
-            version,
-            known.histories[champion].form,
-        )
-    return version
 
 
 def _learn_without(

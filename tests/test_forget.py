@@ -53,11 +53,17 @@ def forgotten(project: Project, ids: list[str], **given: object) -> dict:
     return forget_rows(project.root, f"id in {ids}", **{"why": "", "everywhere": False, "dry_run": False, **given})
 
 
-def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_rows(tmp_path, tiny_model) -> None:
+def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, Project, Project]:
+    """Return rows, a project that has learnt them in closed form, and one like it that has learnt nothing yet."""
     rows = made_sentences(["loan", "fee"], 60, seed=1)
-    with_them, without = (shop(tmp_path / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
+    with_them, without = (shop(folder / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
     arrives(with_them, "one", rows)
     learn(with_them)
+    return rows, with_them, without
+
+
+def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_rows(tmp_path, tiny_model) -> None:
+    rows, with_them, without = two_of_a_kind(tmp_path, tiny_model)
     at = opened(with_them.root)
     gone = [ids_of(at, "0001-one", split)[2] for split in ("train", "validation", "test")]
     arrives(without, "one", rows[~rows["id"].isin(gone)])
@@ -82,10 +88,7 @@ def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_row
 
 
 def test_what_replaces_a_champion_in_int8_is_made_of_the_version_that_learnt(tmp_path, tiny_model) -> None:
-    rows = made_sentences(["loan", "fee"], 60, seed=1)
-    with_them, without = (shop(tmp_path / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
-    arrives(with_them, "one", rows)
-    learn(with_them)
+    rows, with_them, without = two_of_a_kind(tmp_path, tiny_model)
     at = opened(with_them.root)
     assert distil_version(with_them.root, "1", form="int8")["version"] == "2"
     promote_by_hand(at.stores.registry, at.stores.ledger, "2", why="small")

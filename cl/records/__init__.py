@@ -6,7 +6,7 @@ from cl.records.derivation import Derivation
 from cl.records.drift import TYPE_OF_KIND, Decision, Drift, DriftType, Finding, Moved
 from cl.records.evaluation import Control, ControlArm, Evaluation, Score, Training
 from cl.records.experience import SPLITS, Experience, Validation
-from cl.records.form import FORMS, REWRITTEN, Form
+from cl.records.form import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, Form
 from cl.records.record import Record
 from cl.records.registry import (
     WITHDRAWN,
@@ -27,6 +27,8 @@ __all__ = [
     "REWRITTEN",
     "SPLITS",
     "TABLE",
+    "TOLERANCE",
+    "TOLERANCE_INT8",
     "TYPE_OF_KIND",
     "WITHDRAWN",
     "Action",

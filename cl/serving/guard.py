@@ -21,8 +21,10 @@ OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/docs", "/o
 """Paths that tell nothing of texts and answers: asked without a token."""
 WRONG_TOKENS_PER_SECOND = 1.0
 """Of one address; beyond it the answer is a 429. Right tokens from the same address are not concerned."""
-REFUSALS_PER_SECOND, LARGE = 5.0, 65_536
-"""Of large bodies of one address, in bytes; beyond it refusals are held back."""
+LARGE = 65_536
+"""Bytes of a body that costs something to refuse."""
+REFUSALS_PER_SECOND = 5.0
+"""Of large bodies of one address; beyond it refusals are held back."""
 HELD_SECONDS = 0.1
 """How long: who sends what is refused as fast as answers come would else take the time that others need."""
 

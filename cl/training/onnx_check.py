@@ -6,12 +6,9 @@ import pandas as pd
 import torch
 
 from cl.errors import InputError
+from cl.records import TOLERANCE, TOLERANCE_INT8
 from cl.training.learner import Learner
 from cl.training.logits import record
-
-TOLERANCE, TOLERANCE_INT8 = 1e-3, 0.1
-"""How far a probability may differ. In int8 the last digit of a sum decides here and there how a state is rounded: on
-CLINC150 by 0.03 at most, in the mean over rows by 0.0004, where int8 and floats are 0.12 and 0.004 apart."""
 
 
 def check_same(ours: Learner, graph: Learner, rows: pd.DataFrame) -> None:
