@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# two at a time: a model of the tests keeps one core busy; a file's tests share what its fixtures have started
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# two at a time: a model of the tests keeps one core busy; tests/conftest.py says which share a process
+TWO := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test test-slow install lint clean
 
@@ -14,8 +14,7 @@ test: install
 	$(BIN)/python -m pytest $(TWO)
 
 test-slow: install
-	$(BIN)/python -m pytest -m "slow and not alone" $(TWO) --durations 15
-	$(BIN)/python -m pytest -m "slow and alone" --durations 15
+	$(BIN)/python -m pytest -m slow $(TWO) --durations 15
 
 install: $(VENV)/installed
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +76,15 @@ WORDS = [
     "works",
     "at",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes, one takes a whole file at a time, and all that need to be alone go to one, before others."""
+    for item in items:
+        alone = item.get_closest_marker("alone") is not None
+        item.add_marker(pytest.mark.xdist_group("alone" if alone else item.location[0]))
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 
 
 @pytest.fixture(scope="session")
@@ -167,7 +178,18 @@ def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> Project:
     }
     project = scaffold(folder, yaml.safe_dump(raw))
     (project.root / "inbox").mkdir()
+    (project.root / "mlflow" / "mlflow.db").write_bytes(mlflow_database())
     return project
+
+
+@functools.cache
+def mlflow_database() -> bytes:
+    """Return a database as MLflow makes it: each of its own would be made by all of MLflow's migrations, in seconds."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        return Path(folder, "mlflow.db").read_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import yaml
 from cl.backtest import choose
 from cl.config import parse
 from cl.errors import ConfigError, InputError
+from tests import warm
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def stream(tmp_path, sentences) -> Path:
 @pytest.fixture
 def config(tmp_path, tiny_model) -> Path:
     path = tmp_path / "cl.yaml"
-    training = {"epochs": 20, "patience": 20, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
+    training = {"epochs": 8, "patience": 8, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
     model = {"name": str(tiny_model), "dropout": 0.0, "max_length": 64}
     raw = {"name": "tiny", "model": model, "training": training, "strategy": {"name": "replay", "rows": 60}}
     path.write_text(yaml.safe_dump(raw))
@@ -47,7 +48,7 @@ def command(config: Path, stream: Path, out: Path, *more: str) -> list[str]:
 
 
 def results(config: Path, stream: Path, out: Path, *more: str) -> dict:
-    done = subprocess.run(command(config, stream, out, "--json", "-", *more), capture_output=True, text=True)
+    done = warm.run(command(config, stream, out, "--json", "-", *more)[3:], os.environ)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["strategies"]
 
@@ -67,7 +68,7 @@ def test_strategies_are_compared_on_the_same_stream(config, stream, tmp_path) ->
     assert naive["matrix"][0][1:] == [0.0, 0.0], "labels that have not come yet cannot be right"
     assert joint["rows_trained"] > replay["rows_trained"] > naive["rows_trained"] > 0
     assert all(one["rows_trained"] == one["backward_rows"] < one["forward_rows"] for one in found.values())
-    assert gdumb["rows_trained"] <= 60 * 20 * 3
+    assert gdumb["rows_trained"] <= 60 * 8 * 3
     past = sum(path.stat().st_size for path in out.glob("streams/*/data/experiences/*/train.parquet"))
     assert joint["bytes_kept"] >= past > replay["bytes_kept"] > naive["bytes_kept"]
     assert naive["peak_memory_mb"] > 100 and naive["seconds"] > 0
@@ -111,8 +112,13 @@ def finished_lines(out: Path) -> list[str]:
 
 
 def workers(group: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-g", str(group), "-f", "spawn_main"], capture_output=True, text=True)
-    return [int(one) for one in found.stdout.split()]
+    """The runs of a backtest, and once it is gone the process that they are forked from as well."""
+
+    def found(*how: str) -> set[int]:
+        command = ["pgrep", *how, str(group), "-f", "multiprocessing.forkserver"]
+        return {int(one) for one in subprocess.run(command, capture_output=True, text=True).stdout.split()}
+
+    return sorted(found("-g") - found("-P"))
 
 
 @pytest.mark.slow
@@ -271,7 +277,7 @@ def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path)
     (lines,) = out.glob("runs/*/experiences.jsonl")
     lines.write_text(lines.read_text().splitlines(keepends=True)[0])  # the version that it names is there no more
     more = (*given, "--strategy", "naive", "--strategy", "slda", "--json", str(file))
-    done = subprocess.run(command(config, stream, out, *more), capture_output=True, text=True)
+    done = warm.run(command(config, stream, out, *more)[3:], os.environ)
     assert done.returncode == 1
     foreseen, unforeseen = sorted(done.stderr.splitlines())
     assert foreseen.startswith("cl: naive stopped: training stopped: the loss is")
@@ -301,7 +307,7 @@ def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path)
     ],
 )
 def test_what_cannot_be_used_is_one_line(config, stream, tmp_path, more, message) -> None:
-    done = subprocess.run(command(config, stream, tmp_path / "out", *more), capture_output=True, text=True)
+    done = warm.run(command(config, stream, tmp_path / "out", *more)[3:], os.environ)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
@@ -310,7 +316,7 @@ def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
     config, stream, tmp_path, sentences
 ) -> None:
     sentences(["box", "lamp"], 90, seed=9, prefix="few-").head(3).to_csv(stream / "1.csv", index=False)
-    done = subprocess.run(command(config, stream, tmp_path / "out"), capture_output=True, text=True)
+    done = warm.run(command(config, stream, tmp_path / "out")[3:], os.environ)
     assert done.returncode == 2 and done.stderr == (
         "cl: experience '1' (rows: 3) has no test rows; give it more rows, or another data.split, or leave it out: "
         "--order 0,2\n"
@@ -323,7 +329,7 @@ def test_a_stream_of_one_row_is_refused_in_a_line(config, tmp_path, sentences) -
     config.write_text(yaml.safe_dump(raw | {"data": {"id": None}}))
     one = sentences(["loan"], 1)
     pd.concat([one] * 30).to_csv(tmp_path / "same.csv", index=False)
-    done = subprocess.run(command(config, tmp_path / "same.csv", tmp_path / "out"), capture_output=True, text=True)
+    done = warm.run(command(config, tmp_path / "same.csv", tmp_path / "out")[3:], os.environ)
     assert done.returncode == 2
     assert done.stderr == (
         "cl: experience 'same' (rows: 1) has no train and no test rows; give it more rows, or another data.split\n"

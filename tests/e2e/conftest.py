@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import warm
+from tests.conftest import mlflow_database
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -22,9 +25,7 @@ class Desk:
 
     def cl(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, env={**os.environ, **environment}
-        )
+        return warm.run(self.command(*arguments)[3:], {**os.environ, **environment})
 
     def json(self, *arguments: str, **environment: str) -> Any:
         """Run a command that must succeed and return what it prints."""
@@ -58,6 +59,7 @@ def new_desk(folder: Path, tiny_model: Path) -> Desk:
     desk = Desk(folder)
     done = desk.cl("init", str(desk.project))
     assert done.returncode == 0, done.stderr
+    (desk.project / "mlflow" / "mlflow.db").write_bytes(mlflow_database())
     desk.configure(
         name="tiny",
         model={"name": str(tiny_model), "dropout": 0.0},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.conftest import made_sentences
 from tests.e2e.conftest import Desk, new_desk
 from tests.servers import Receiver
@@ -32,10 +32,8 @@ class Member:
         self.environment = {**team.environment, "CHAT": webhook}
 
     def cl(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        first, *rest = self.desk.command(*arguments)[2:]
-        command = [sys.executable, "-m", first, "-v", *rest]
         environment = {**os.environ, **self.environment, **changed}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = warm.run(["-v", *self.desk.command(*arguments)[3:]], environment)
         self.said += done.stdout + done.stderr
         return done
 

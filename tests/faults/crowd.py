@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.faults.invariants import broken
 from tests.faults.prepared import Prepared
-from tests.faults.processes import Ended, Running
 from tests.faults.trial import Attempt
+from tests.warm import Ended, Running
 
 MANY = 8
 CYCLES = f"{MANY} cycles at once"

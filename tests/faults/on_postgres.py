@@ -17,7 +17,7 @@ from tests.faults.deeds import Hold, KillAnother
 from tests.faults.disk_full import told_plainly
 from tests.faults.moments import Moment
 from tests.faults.prepared import Prepared, begun
-from tests.faults.processes import back_again
+from tests.faults.server_back import back_again
 from tests.faults.trial import Attempt
 from tests.postgres import Cluster, Postgres, running_postgres
 

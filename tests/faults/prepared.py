@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from tests import warm
 from tests.conftest import made_sentences, tiny_project
-from tests.faults import processes
 from tests.faults.deeds import Trace
 from tests.faults.invariants import State, state_of, unlike
 from tests.faults.moments import Moment
-from tests.faults.processes import Ended, Running
+from tests.warm import Ended, Running
 
 ONE: dict[str, Any] = {"labels": ["loan", "fee"], "rows": 80, "seed": 1}
 TWO: dict[str, Any] = {"labels": ["loan", "box"], "rows": 80, "seed": 2}
@@ -66,17 +66,17 @@ class Prepared:
             shutil.rmtree(one) if one.is_dir() else one.unlink()
         shutil.copytree(self.template, self.place, symlinks=True, dirs_exist_ok=True)
 
-    def start(self, *arguments: str, before: Any = processes.nothing) -> Running:
+    def start(self, *arguments: str, before: Any = warm.nothing) -> Running:
         """Start a command of `cl` on this project."""
         self.calls += 1
         first, *rest = arguments
-        return processes.start(self.scratch / str(self.calls), before, first, *rest, "-p", str(self.place))
+        return warm.start(self.scratch / str(self.calls), before, first, *rest, "-p", str(self.place))
 
-    def cl(self, *arguments: str, before: Any = processes.nothing) -> Ended:
+    def cl(self, *arguments: str, before: Any = warm.nothing) -> Ended:
         """Run a command of `cl` on this project to its end."""
         return self.start(*arguments, before=before).end()
 
-    def run(self, before: Any = processes.nothing) -> Ended:
+    def run(self, before: Any = warm.nothing) -> Ended:
         """Run the cycle that waits."""
         return self.cl("run", "--plain", before=before)
 
@@ -87,7 +87,7 @@ class Prepared:
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a function of the project's folder returns, called in a process of its own."""
         self.calls += 1
-        return processes.call(self.scratch / str(self.calls), function, self.place, *arguments)
+        return warm.call(self.scratch / str(self.calls), function, self.place, *arguments)
 
     def unlike_undisturbed(self) -> list[str]:
         """Return in what the project differs from one that nothing happened to."""

@@ -11,7 +11,7 @@ from tests.faults.deeds import KillAnother
 from tests.faults.disk_full import told_plainly
 from tests.faults.moments import UPLOAD, Moment
 from tests.faults.prepared import Prepared, begun
-from tests.faults.processes import back_again
+from tests.faults.server_back import back_again
 from tests.faults.trial import Attempt
 from tests.servers import TrackingServer
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults import disk_full, kills, processes
+from tests import warm
+from tests.faults import disk_full, kills
 from tests.faults.deeds import KillItself
 from tests.faults.invariants import broken, unlike
 from tests.faults.moments import BOUNDARIES, UPLOAD, WRITE, Moment
@@ -54,8 +55,8 @@ def test_the_checks_see_what_a_kill_leaves_undone(project) -> None:
 
 def test_the_warm_process_has_imported_what_a_cycle_needs(tmp_path) -> None:
     """A module that is not there any more would end the imports without a word, and each process would pay for them."""
-    imported = processes.call(tmp_path / "said", processes.modules)
-    assert {"tests.faults.imports", "dvc.repo", "mlflow.pyfunc.model", "cl.unlearn"} <= imported
+    imported = warm.call(tmp_path / "said", warm.modules)
+    assert {"tests.warm_imports", "dvc.repo", "mlflow.pyfunc.model", "cl.unlearn"} <= imported
 
 
 def test_what_is_interrupted_goes_on_where_it_was(tmp_path) -> None:

@@ -1,27 +1,29 @@
 """The command line in processes that start in no time: forked from one that has imported everything, then left alone.
 
-A killed cycle is a whole process of its own, and a fresh one costs ten seconds of imports; a fork of a warm process
-costs none. The warm one has opened no store and run no model: nothing of it can leak into a child.
+A command is a whole process of its own, and a fresh one costs up to ten seconds of imports; a fork of a warm process
+costs none. The warm one has opened no store and run no model: nothing of it can leak into a child. What a fresh
+process imports when, and how soon it answers, is tested by those that start one: `tests/test_architecture.py`,
+`tests/e2e/test_demo.py` and all that serve.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 WARM = get_context("forkserver")
-WARM.set_forkserver_preload(["tests.faults.imports"])
+WARM.set_forkserver_preload(["tests.warm_imports"])
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,26 @@ def start(said: Path, before: Callable[[], Any], *arguments: str) -> Running:
         arguments: of the command line.
     """
     said.mkdir(parents=True, exist_ok=True)
-    process = WARM.Process(target=_command, args=(str(said), before, arguments))
+    forkserver.ensure_running()
+    address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
+    process = WARM.Process(target=_command, args=(str(said), address, before, arguments))
     started = time.monotonic()
     process.start()
     return Running(process, said, started)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `cl` to its end in a warm process, in this one's folder, with the given environment and no other."""
+    with tempfile.TemporaryDirectory() as said:
+        surroundings = functools.partial(_surround, str(Path.cwd()), dict(environment))
+        ended = start(Path(said), surroundings, *arguments).end(3600)
+    return subprocess.CompletedProcess(["cl", *arguments], ended.code, ended.out, ended.err)
+
+
+def _surround(folder: str, environment: dict[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def nothing() -> None:
@@ -109,8 +127,10 @@ def call(said: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         process.join()
 
 
-def _command(said: str, before: Callable[[], Any], arguments: tuple[str, ...]) -> None:
+def _command(said: str, address: str, before: Callable[[], Any], arguments: tuple[str, ...]) -> None:
     _redirect(Path(said))
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server._forkserver_address, server.ensure_running = address, nothing  # what it forks comes from the warm one, too
     sys.argv = ["cl", *arguments]
     from cl.cli import main
 
@@ -135,22 +155,3 @@ def _redirect(said: Path) -> None:
 
 def _read(said: Path, name: str) -> str:
     return (said / name).read_text(errors="replace") if (said / name).exists() else ""
-
-
-@contextlib.contextmanager
-def back_again(process: subprocess.Popen[Any] | None, start: Callable[[], None]) -> Iterator[None]:
-    """Start a server again as soon as its process has ended; at the latest when what goes on meanwhile is over."""
-    over = threading.Event()
-
-    def restart() -> None:
-        while process is not None and process.poll() is None and not over.wait(0.02):
-            pass
-        start()
-
-    restarter = threading.Thread(target=restart)
-    restarter.start()
-    try:
-        yield
-    finally:
-        over.set()
-        restarter.join()

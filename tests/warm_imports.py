@@ -10,6 +10,8 @@ from cl.stores.environment import quieten
 quieten()
 for module in (
     "alembic.command",
+    "cl.backtesting.run",
+    "cl.backtest",
     "cl.commands.champion",
     "cl.commands.forget",
     "cl.commands.run",
