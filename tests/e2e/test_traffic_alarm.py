@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from cl.lifecycle import learn
-from cl.stores.local import Project
+from tests import warm
 from tests.conftest import made_sentences, tiny_project
 from tests.servers import PrefectServer, Receiver, until
 from tests.test_traffic import serve
@@ -20,9 +19,9 @@ from tests.test_traffic import serve
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
-@pytest.fixture
-def server(tmp_path) -> Iterator[PrefectServer]:
-    server = PrefectServer(tmp_path / "prefect")
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[PrefectServer]:
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
     server.start()
     yield server
     server.kill()
@@ -33,33 +32,32 @@ def events(server: PrefectServer, resource: str) -> list[dict[str, Any]]:
     return server.post("events/filter", asked)["events"]
 
 
-def look(project: Project, server: PrefectServer, receiver: Receiver) -> None:
-    code = "import sys; from flows.watch import watch; watch(sys.argv[1])"
-    environment = {**server.environment, "NOTICES": receiver.url}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(project.root)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+def look(root: str, environment: dict[str, str]) -> None:
+    """Look in a process of its own, in which Prefect is not imported before its settings are there."""
+    os.environ.update(environment)
+    from flows.watch import watch
+
+    watch(root)
 
 
-@pytest.mark.parametrize(("answer", "resource"), [("labels", "cl.traffic.shop"), ("learn", "cl.stream.shop")])
+@pytest.mark.parametrize(("answer", "resource"), [("labels", "cl.traffic.labels"), ("learn", "cl.stream.learn")])
 def test_an_alarm_is_told_once_and_starts_the_learning_flow_only_where_that_is_asked_for(
     tmp_path, tiny_model, server, answer, resource
 ) -> None:
     receiver = Receiver()
     drift = {"report": "off", "traffic": {"min_rows": 60, "answer": answer}}
     triggers = {"settle_seconds": 0, "notify": {"webhook": "env:NOTICES"}}
-    project = tiny_project(tmp_path / "shop", tiny_model, drift=drift, triggers=triggers)
+    project = tiny_project(tmp_path / "shop", tiny_model, name=answer, drift=drift, triggers=triggers)
     made_sentences(["loan", "fee"], 400, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
     learn(project)
     serve(project, ["box", "lamp"], 200, seed=6, at=datetime.now(UTC) - timedelta(hours=1))
     for _ in range(2):
-        look(project, server, receiver)
+        warm.call(tmp_path / "said", look, str(project.root), {**server.environment, "NOTICES": receiver.url})
     (event,) = until(lambda: events(server, resource), seconds=30, what="the event")
     assert event["event"] in ("cl.drift.detected", "cl.performance.decayed") and event["payload"]["alarms"]
-    assert not events(server, "cl.stream.shop" if answer == "labels" else "cl.traffic.shop")
+    assert not events(server, "cl.stream.labels" if answer == "labels" else "cl.traffic.learn")
     (told,) = [one for one in receiver.received if "going by no labels" in one["title"]]
     assert "label these first" in told["text"]
-    (shown,) = server.artifacts("shop-traffic-alarm")
+    (shown,) = server.artifacts(f"{answer}-traffic-alarm")
     assert "200 rows, compared with version 1." in shown and "Rows that show it" in shown
-    assert json.loads(server.artifacts("shop-traffic-detectors")[0])
+    assert json.loads(server.artifacts(f"{answer}-traffic-detectors")[0])
