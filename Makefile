@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# two at a time: a model of the tests keeps one core busy; tests/conftest.py says which share a process
-TWO := -n 2 --dist loadgroup --no-loadscope-reorder
+# two at a time: a model of the tests keeps one core busy; tests/conftest.py says which files share a process
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow install lint clean
 

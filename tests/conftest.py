@@ -8,11 +8,13 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from xdist.scheduler import LoadFileScheduling
 
 from cl.config import Config, parse
 from cl.promote import promote
@@ -78,12 +80,25 @@ WORDS = [
 ]
 
 
-@pytest.hookimpl(tryfirst=True)
+class FilesApart(LoadFileScheduling):
+    """A process of several takes a whole file at a time; of the files that need to be alone, one takes all."""
+
+    alone = frozenset(
+        path.name for path in Path(__file__).parent.rglob("test_*.py") if "pytest.mark.alone" in path.read_text()
+    )
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "alone" if Path(file).name in self.alone else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesApart:
+    """Let several processes share the tests so, whatever --dist says."""
+    return FilesApart(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes, one takes a whole file at a time, and all that need to be alone go to one, before others."""
-    for item in items:
-        alone = item.get_closest_marker("alone") is not None
-        item.add_marker(pytest.mark.xdist_group("alone" if alone else item.location[0]))
+    """Let those that need to be alone begin first: they wait a great deal, and the others go on beside them."""
     items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 
 
