@@ -18,11 +18,12 @@ test-slow: install
 
 install: $(VENV)/installed
 
-# torch first: its CPU build must be there before anything asks for any torch
+# torch first: its CPU build must be there before anything asks for any torch; pip would compile all on one processor
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || (echo "make: needs $(PYTHON) with venv: apt-get install python3 python3-venv" && false)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true # some carry templates that are no Python
 	touch $@
 
 lint: install
