@@ -8,6 +8,7 @@ process imports when, and how soon it answers, is tested by those that start one
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import signal
@@ -135,7 +136,10 @@ def _command(said: str, address: str, before: Callable[[], Any], arguments: tupl
     from cl.cli import main
 
     before()
-    main()
+    try:
+        main()
+    finally:  # a forked process leaves these out: what a command has started, such as Prefect's server, would go on
+        atexit._run_exitfuncs()
 
 
 def _called(said: str, answer: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
