@@ -83,9 +83,12 @@ WORDS = [
 class FilesApart(LoadFileScheduling):
     """A process of several takes a whole file at a time; of the files that need to be alone, one takes all."""
 
-    alone = frozenset(
-        path.name for path in Path(__file__).parent.rglob("test_*.py") if "pytest.mark.alone" in path.read_text()
-    )
+    @functools.cached_property
+    def alone(self) -> set[str]:
+        """Names of files whose tests carry that mark: who shares them out has not collected them."""
+        return {
+            path.name for path in Path(__file__).parent.rglob("test_*.py") if "pytest.mark.alone" in path.read_text()
+        }
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
@@ -211,7 +214,7 @@ def mlflow_database() -> bytes:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one MLflow database for all tests that move aliases; each has a model and a ledger of its own."""
     folder = tmp_path_factory.mktemp("store")
-    Registry(f"sqlite:///{folder}/m.db", str(folder), "first").initialise()
+    (folder / "m.db").write_bytes(mlflow_database())
     return folder
 
 

@@ -41,14 +41,12 @@ def config(tmp_path, tiny_model) -> Path:
     return path
 
 
-def command(config: Path, stream: Path, out: Path, *more: str) -> list[str]:
-    return [
-        sys.executable, "-m", "cl.cli", "backtest", str(config), "--data", str(stream), "--out", str(out), *more,
-    ]  # fmt: skip
+def arguments(config: Path, stream: Path, out: Path, *more: str) -> list[str]:
+    return ["backtest", str(config), "--data", str(stream), "--out", str(out), *more]
 
 
 def results(config: Path, stream: Path, out: Path, *more: str) -> dict:
-    done = warm.run(command(config, stream, out, "--json", "-", *more)[3:], os.environ)
+    done = warm.run(*arguments(config, stream, out, "--json", "-", *more))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["strategies"]
 
@@ -88,7 +86,8 @@ def test_strategies_are_compared_on_the_same_stream(config, stream, tmp_path) ->
 def begun(config: Path, stream: Path, out: Path, *more: str) -> Iterator[subprocess.Popen]:
     """A backtest in a group of processes of its own, as a shell starts it; its first experience is done."""
     process = subprocess.Popen(
-        command(config, stream, out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "cl.cli", *arguments(config, stream, out, *more)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
@@ -277,7 +276,7 @@ def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path)
     (lines,) = out.glob("runs/*/experiences.jsonl")
     lines.write_text(lines.read_text().splitlines(keepends=True)[0])  # the version that it names is there no more
     more = (*given, "--strategy", "naive", "--strategy", "slda", "--json", str(file))
-    done = warm.run(command(config, stream, out, *more)[3:], os.environ)
+    done = warm.run(*arguments(config, stream, out, *more))
     assert done.returncode == 1
     foreseen, unforeseen = sorted(done.stderr.splitlines())
     assert foreseen.startswith("cl: naive stopped: training stopped: the loss is")
@@ -307,7 +306,7 @@ def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path)
     ],
 )
 def test_what_cannot_be_used_is_one_line(config, stream, tmp_path, more, message) -> None:
-    done = warm.run(command(config, stream, tmp_path / "out", *more)[3:], os.environ)
+    done = warm.run(*arguments(config, stream, tmp_path / "out", *more))
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
@@ -316,7 +315,7 @@ def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
     config, stream, tmp_path, sentences
 ) -> None:
     sentences(["box", "lamp"], 90, seed=9, prefix="few-").head(3).to_csv(stream / "1.csv", index=False)
-    done = warm.run(command(config, stream, tmp_path / "out")[3:], os.environ)
+    done = warm.run(*arguments(config, stream, tmp_path / "out"))
     assert done.returncode == 2 and done.stderr == (
         "cl: experience '1' (rows: 3) has no test rows; give it more rows, or another data.split, or leave it out: "
         "--order 0,2\n"
@@ -329,7 +328,7 @@ def test_a_stream_of_one_row_is_refused_in_a_line(config, tmp_path, sentences) -
     config.write_text(yaml.safe_dump(raw | {"data": {"id": None}}))
     one = sentences(["loan"], 1)
     pd.concat([one] * 30).to_csv(tmp_path / "same.csv", index=False)
-    done = warm.run(command(config, tmp_path / "same.csv", tmp_path / "out")[3:], os.environ)
+    done = warm.run(*arguments(config, tmp_path / "same.csv", tmp_path / "out"))
     assert done.returncode == 2
     assert done.stderr == (
         "cl: experience 'same' (rows: 1) has no train and no test rows; give it more rows, or another data.split\n"

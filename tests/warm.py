@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
 from multiprocessing.process import BaseProcess
@@ -90,10 +90,10 @@ def start(said: Path, before: Callable[[], Any], *arguments: str) -> Running:
     return Running(process, said, started)
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run `cl` to its end in a warm process, in this one's folder, with the given environment and no other."""
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `cl` to its end in a warm process, in this one's folder and environment, to which more may be added."""
     with tempfile.TemporaryDirectory() as said:
-        surroundings = functools.partial(_surround, str(Path.cwd()), dict(environment))
+        surroundings = functools.partial(_surround, str(Path.cwd()), {**os.environ, **environment})
         ended = start(Path(said), surroundings, *arguments).end(3600)
     return subprocess.CompletedProcess(["cl", *arguments], ended.code, ended.out, ended.err)
 

@@ -37,6 +37,7 @@ def run_all(specs: list[RunSpec], jobs: int, *, on_tick: Callable[[], None]) -> 
     outcomes: dict[int, Outcome] = {}
     running: dict[Connection, tuple[int, ForkServerProcess]] = {}
     coming = iter(enumerate(specs))
+    FORKED.set_forkserver_preload(IMPORTED)
     try:
         while len(outcomes) < len(specs):
             with _deaf_to_interrupts():
@@ -59,7 +60,6 @@ def run_all(specs: list[RunSpec], jobs: int, *, on_tick: Callable[[], None]) -> 
 
 
 def _started(spec: RunSpec) -> tuple[ForkServerProcess, Connection]:
-    FORKED.set_forkserver_preload(IMPORTED)
     answer, teller = FORKED.Pipe(duplex=False)
     process = FORKED.Process(target=_work, args=(spec, teller))
     process.start()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 
 from tests import warm
 from tests.conftest import mlflow_database
+from tests.servers import PrefectServer
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Desk:
 
     def cl(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return warm.run(self.command(*arguments)[3:], {**os.environ, **environment})
+        return warm.run(*self.arguments(*arguments), **environment)
 
     def json(self, *arguments: str, **environment: str) -> Any:
         """Run a command that must succeed and return what it prints."""
@@ -38,14 +39,27 @@ class Desk:
         return subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def command(self, *arguments: str) -> list[str]:
-        first, *rest = arguments
+        """Return what starts a command in a fresh process."""
+        return [sys.executable, "-m", "cl.cli", *self.arguments(*arguments)]
+
+    def arguments(self, first: str, *rest: str) -> list[str]:
+        """Return the arguments of a command on this project."""
         place = [] if first in ("init", "demo") or first.startswith("-") else ["-p", str(self.project)]
-        return [sys.executable, "-m", "cl.cli", first, *rest, *place]
+        return [first, *rest, *place]
 
     def configure(self, **changes: Any) -> None:
         """Write cl.yaml anew with changed keys."""
         path = self.project / "cl.yaml"
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A Prefect server for a file's tests."""
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import new_desk
 from tests.e2e.test_triggers import Shop
-from tests.servers import PrefectServer, Receiver, until
+from tests.servers import Receiver, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 SILENCE = 80
@@ -21,9 +21,7 @@ SILENCE = 80
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory, tiny_model) -> Iterator[Shop]:
-    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
-    server.start()
+def shop(server, tmp_path_factory, tiny_model) -> Iterator[Shop]:
     receiver = Receiver()
     desk = new_desk(tmp_path_factory.mktemp("story") / "shop", tiny_model)
     (desk.project / "inbox").mkdir()
@@ -38,7 +36,6 @@ def shop(tmp_path_factory, tiny_model) -> Iterator[Shop]:
     shop.start()
     yield shop
     shop.switch_off()
-    server.kill()
     receiver.close()
 
 

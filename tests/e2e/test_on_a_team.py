@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -32,8 +31,7 @@ class Member:
         self.environment = {**team.environment, "CHAT": webhook}
 
     def cl(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **self.environment, **changed}
-        done = warm.run(["-v", *self.desk.command(*arguments)[3:]], environment)
+        done = warm.run("-v", *self.desk.arguments(*arguments), **{**self.environment, **changed})
         self.said += done.stdout + done.stderr
         return done
 

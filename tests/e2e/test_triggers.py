@@ -73,14 +73,6 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[PrefectServer]:
-    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="module")
 def shop(server, tmp_path_factory, tiny_model) -> Iterator[Shop]:
     receiver = Receiver()
     desk = new_desk(tmp_path_factory.mktemp("story") / "shop", tiny_model)
