@@ -41,7 +41,10 @@ def cycles_and_promotions(prepared: Prepared) -> Attempt:
             said = [one.result() for one in promotions]
             ends = [one.end() for one in runs]
         go.unlink()
-        wrong = [] if said.count(WON) else ["no promotion won"]
+        moved = prepared.state().champions[1:]  # a cycle may have been first: then all promotions may have lost to it
+        wrong = [] if moved else [f"nobody won; the promotions said: {said}"]
+        won = [version for version, one in zip(candidates, said, strict=True) if one == WON]
+        wrong += [f"version {one} won, and the ledger has {moved}" for one in won if one not in moved]
         wrong += [f"a promotion said: {one}" for one in said if one != WON and "\n" in one]
         return wrong + [problem for one in ends for problem in _said_plainly(one, "")]
 
