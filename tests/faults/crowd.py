@@ -15,6 +15,7 @@ MANY = 8
 CYCLES = f"{MANY} cycles at once"
 BOTH = f"{MANY} cycles and {MANY} promotions at once"
 WON = "won"
+LOST = "lost: "
 
 
 def cycles(prepared: Prepared) -> Attempt:
@@ -41,9 +42,10 @@ def cycles_and_promotions(prepared: Prepared) -> Attempt:
             said = [one.result() for one in promotions]
             ends = [one.end() for one in runs]
         go.unlink()
-        moved = prepared.state().champions[1:]  # a cycle may have been first: then all promotions may have lost to it
-        wrong = [] if moved else [f"nobody won; the promotions said: {said}"]
+        moved = prepared.state().champions[1:]
         won = [version for version, one in zip(candidates, said, strict=True) if one == WON]
+        all_lost = bool(moved) and all(one.startswith(LOST) for one in said)  # to a cycle that was first
+        wrong = [] if won or all_lost else [f"no promotion won, and the ledger has {moved}; they said: {said}"]
         wrong += [f"version {one} won, and the ledger has {moved}" for one in won if one not in moved]
         wrong += [f"a promotion said: {one}" for one in said if one != WON and "\n" in one]
         return wrong + [problem for one in ends for problem in _said_plainly(one, "")]
@@ -71,7 +73,7 @@ def copies_of_champion(folder: Path, times: int) -> list[str]:
 def promote_version(folder: Path, version: str, go: str) -> str:
     """Promote a version when the starting shot is heard, from whatever champion is there; return how that ended."""
     from cl.commands.opening import opened
-    from cl.errors import PerennialError
+    from cl.errors import ConflictError, PerennialError
     from cl.promote import promote
     from cl.records import Registration
 
@@ -82,6 +84,8 @@ def promote_version(folder: Path, version: str, go: str) -> str:
         champion = stores.ledger.champion(stores.registry.model)
         passed = Registration(version=version, passed=True)
         promote(stores.registry, stores.ledger, passed, expected=champion, why="eight at once")
+    except ConflictError as error:
+        return f"{LOST}{error}"
     except PerennialError as error:
         return str(error)
     return WON
