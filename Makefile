@@ -1,26 +1,37 @@
 # `make demo` and `make test` do all the set-up they need: Debian's packages for Python aside, only this file.
-PYTHON ?= python3.11
+ADMITTED := 3.14 3.13 3.12 3.11
+# the newest Python on the path that the dependencies admit and that can make an environment
+PYTHON ?= $(shell for version in $(ADMITTED); do for name in python$$version python3 python; do \
+	$$name -c 'import ensurepip, sys, venv; sys.exit("%d.%d" % sys.version_info[:2] != "'$$version'")' 2> /dev/null \
+	&& command -v $$name && exit; done; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# two at a time: a model of the tests keeps one core busy; tests/conftest.py says which files share a process
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# two at a time: a model of the tests keeps one core busy
+TWO := -n 2
 
-.PHONY: demo test test-slow install lint clean
+.PHONY: demo test test-e2e nightly install lint clean
 
 demo: install
 	$(BIN)/cl demo --dir perennial-demo
 
+# units, contracts and integration, with what they cost and cover
 test: install
-	$(BIN)/python -m pytest $(TWO)
+	$(BIN)/python -m pytest $(TWO) --dist worksteal --durations 15 --cov --cov-report term
 
-test-slow: install
-	$(BIN)/python -m pytest -m slow $(TWO) --durations 15
+# whole stories and faults, as many as fit before a change lands; tests/support/folders.py says which share a process
+test-e2e: install
+	$(BIN)/python -m pytest -m '(e2e or faults) and not nightly' $(TWO) --dist loadfile --no-loadscope-reorder --durations 15
+
+# everything, in full: hours
+nightly: install
+	$(BIN)/python -m pytest -m '' $(TWO) --dist loadfile --no-loadscope-reorder --durations 40
 
 install: $(VENV)/installed
 
 # torch first: its CPU build must be there before anything asks for any torch; pip would compile all on one processor
 $(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV) || (echo "make: needs $(PYTHON) with venv: apt-get install python3 python3-venv" && false)
+	@test -n '$(PYTHON)' || { echo 'make: needs one of Python $(ADMITTED) with venv (on Debian: apt-get install python3-venv), or PYTHON=path'; false; }
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo,dev]'
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true # some carry templates that are no Python

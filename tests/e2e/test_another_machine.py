@@ -16,8 +16,8 @@ from cl.stores.connect import connect
 from cl.stores.local import Project
 from cl.training.best_version import load_best
 from cl.training.version import load_history, load_reference
-from tests.conftest import made_sentences, tiny_project
-from tests.versions import assert_same_version
+from tests.support.tiny import made_sentences, tiny_project
+from tests.support.versions import assert_same_version
 
 LENIENT = [{"name": "floor", "min": 0.0}]
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import new_desk
 from tests.e2e.test_triggers import Shop
-from tests.servers import Receiver, until
+from tests.support.desk import new_desk
+from tests.support.servers import Receiver, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 SILENCE = 80

@@ -16,8 +16,8 @@ from cl.lifecycle import learn
 from cl.stores.local import Project
 from cl.training.learner import load_learner
 from cl.training.version import load_states
-from tests.conftest import made_sentences, tiny_project
-from tests.e2e.conftest import new_desk
+from tests.support.desk import new_desk
+from tests.support.tiny import made_sentences, tiny_project
 
 pytestmark = pytest.mark.slow
 QUALITY = [{"name": "floor", "min": 0.5}, {"name": "no_regression", "margin": 0.1}]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import made_sentences
-from tests.e2e.conftest import Desk, new_desk
+from tests.support.desk import Desk, new_desk
+from tests.support.tiny import made_sentences
 
 ASKED = made_sentences(["loan", "fee"], 40, seed=2)
 

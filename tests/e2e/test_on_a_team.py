@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import warm
-from tests.conftest import made_sentences
-from tests.e2e.conftest import Desk, new_desk
-from tests.servers import Receiver
-from tests.team import DATABASES, SECRETS, Team
+from tests.support import warm
+from tests.support.desk import Desk, new_desk
+from tests.support.servers import Receiver
+from tests.support.team import DATABASES, SECRETS, Team
+from tests.support.tiny import made_sentences
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 SPARE = f"""['remote "spare"']

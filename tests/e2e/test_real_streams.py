@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.e2e.conftest import Desk
+from tests.support.desk import Desk
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 pytestmark = [
     pytest.mark.timeout(2400),

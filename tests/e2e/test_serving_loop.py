@@ -14,9 +14,9 @@ from cl.stores.feedback import Feedback
 from cl.stores.local import Project
 from cl.stores.predictions import Predictions
 from cl.stores.sealing import FEEDBACK, PREDICTIONS
-from tests.conftest import made_sentences, tiny_project
-from tests.e2e.conftest import Desk
-from tests.served import Server
+from tests.support.desk import Desk
+from tests.support.served import Server
+from tests.support.tiny import made_sentences, tiny_project
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from cl.lifecycle import learn
-from tests import warm
-from tests.conftest import made_sentences, tiny_project
-from tests.servers import PrefectServer, Receiver, until
-from tests.test_traffic import serve
+from tests.support import warm
+from tests.support.servers import PrefectServer, Receiver, until
+from tests.support.tiny import made_sentences, tiny_project
+from tests.support.traffic import serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -13,14 +13,14 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import made_sentences
-from tests.e2e.conftest import Desk, new_desk
-from tests.servers import PrefectServer, Receiver, until
+from tests.support.desk import Desk, new_desk
+from tests.support.repository import ROOT
+from tests.support.servers import PrefectServer, Receiver, until
+from tests.support.tiny import made_sentences
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 BLOCK = (
@@ -103,7 +103,7 @@ def test_prefect_yaml_deploys_both_flows_to_a_work_pool_and_cl_yaml_says_what_st
     early = desk.cl("schedule", "--automations-only", PREFECT_API_URL=server.url)
     assert early.returncode == 2 and "'learn/pooled' is not deployed on this server" in early.stderr
 
-    root = Path(__file__).parent.parent.parent
+    root = ROOT
     environment = {
         **server.environment,
         "CL_PROJECT": str(desk.project),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.e2e.conftest import new_desk
+from tests.support.desk import new_desk
 
 
 def ingest(desk, rows, name: str) -> None:
@@ -151,7 +151,7 @@ def test_a_changed_byte_in_the_champion_is_refused_by_name(desk, sentences) -> N
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, tiny_model):
     """What one experience comes to when nothing goes wrong."""
-    from tests.conftest import made_sentences
+    from tests.support.tiny import made_sentences
 
     desk = new_desk(tmp_path_factory.mktemp("undisturbed") / "project", tiny_model)
     ingest(desk, made_sentences(["loan", "fee"], 80, seed=1), "one")

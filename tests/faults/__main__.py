@@ -16,11 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import made_tiny_model
 from tests.faults.prepared import prepare
 from tests.faults.results import Results
 from tests.faults.suite import FAULTS, FEW, MANY, Bench
 from tests.faults.table import table
+from tests.support.tiny import made_tiny_model
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.faults.invariants import broken
 from tests.faults.prepared import Prepared
 from tests.faults.trial import Attempt
-from tests.warm import Ended, Running
+from tests.support.warm import Ended, Running
 
 MANY = 8
 CYCLES = f"{MANY} cycles at once"

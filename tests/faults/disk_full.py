@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.faults.deeds import LimitFiles
 from tests.faults.prepared import Prepared
 from tests.faults.trial import Attempt
-from tests.warm import Ended
+from tests.support.warm import Ended
 
 FULL = "disk full (a small tmpfs)"
 LIMITED = "a file cannot grow (RLIMIT_FSIZE)"

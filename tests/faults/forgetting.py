@@ -12,8 +12,8 @@ from tests.faults.invariants import State
 from tests.faults.moments import WRITE, Moment
 from tests.faults.prepared import Prepared
 from tests.faults.trial import Attempt
-from tests.traces import traces_of
-from tests.warm import Ended
+from tests.support.traces import traces_of
+from tests.support.warm import Ended
 
 KILLED = "SIGKILL while rows are forgotten"
 IDS = ["r1-0", "r1-5", "r1-7", "x1-0"]

@@ -19,7 +19,7 @@ from tests.faults.moments import Moment
 from tests.faults.prepared import Prepared, begun
 from tests.faults.server_back import back_again
 from tests.faults.trial import Attempt
-from tests.postgres import Cluster, Postgres, running_postgres
+from tests.support.postgres import Cluster, Postgres, running_postgres
 
 GONE = "Postgres ended (SIGQUIT) in the middle of a run"
 BACK = "Postgres ended in the middle of a run, back while it goes on"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from tests import warm
-from tests.conftest import made_sentences, tiny_project
 from tests.faults.deeds import Trace
 from tests.faults.invariants import State, state_of, unlike
 from tests.faults.moments import Moment
-from tests.warm import Ended, Running
+from tests.support import warm
+from tests.support.tiny import made_sentences, tiny_project
+from tests.support.warm import Ended, Running
 
 ONE: dict[str, Any] = {"labels": ["loan", "fee"], "rows": 80, "seed": 1}
 TWO: dict[str, Any] = {"labels": ["loan", "box"], "rows": 80, "seed": 2}

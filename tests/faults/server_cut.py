@@ -13,7 +13,7 @@ from tests.faults.moments import UPLOAD, Moment
 from tests.faults.prepared import Prepared, begun
 from tests.faults.server_back import back_again
 from tests.faults.trial import Attempt
-from tests.servers import TrackingServer
+from tests.support.servers import TrackingServer
 
 GONE = "tracking server killed during an upload"
 BACK = "tracking server killed during an upload, back while the run goes on"

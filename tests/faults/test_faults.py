@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests import warm
 from tests.faults import disk_full, kills
 from tests.faults.deeds import KillItself
 from tests.faults.invariants import broken, unlike
@@ -13,6 +12,7 @@ from tests.faults.results import Results
 from tests.faults.suite import FAULTS, FEW, MANY, Bench
 from tests.faults.table import table
 from tests.faults.trial import Attempt, Trial
+from tests.support import warm
 
 AMOUNTS = [pytest.param(FEW, marks=pytest.mark.slow), pytest.param(MANY, marks=pytest.mark.nightly)]
 
@@ -56,7 +56,7 @@ def test_the_checks_see_what_a_kill_leaves_undone(project) -> None:
 def test_the_warm_process_has_imported_what_a_cycle_needs(tmp_path) -> None:
     """A module that is not there any more would end the imports without a word, and each process would pay for them."""
     imported = warm.call(tmp_path / "said", warm.modules)
-    assert {"tests.warm_imports", "dvc.repo", "mlflow.pyfunc.model", "cl.unlearn"} <= imported
+    assert {"tests.support.warm_imports", "dvc.repo", "mlflow.pyfunc.model", "cl.unlearn"} <= imported
 
 
 def test_what_is_interrupted_goes_on_where_it_was(tmp_path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.faults.alias import watched
 from tests.faults.invariants import broken
 from tests.faults.prepared import Prepared
-from tests.warm import Ended
+from tests.support.warm import Ended
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,310 @@
+"""A registry and a ledger in memory, for tests of your own gates, promotions and flows: no server and no file.
+
+They answer as the real ones do; one suite of tests runs on these, on SQLite with MLflow, and on Postgres.
+
+>>> registry, ledger = MemoryRegistry(model="shop"), MemoryLedger()
+>>> registry.add_version(gates="passed")
+'1'
+>>> from cl.promote import promote_by_hand
+>>> promote_by_hand(registry, ledger, "1", why="first").to_version
+'1'
+>>> registry.champion(), ledger.champion("shop")
+('1', '1')
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cl.errors import IntegrityError, StoreError
+from cl.records import Cycle, VersionInfo
+from cl.stores.ledger import Ledger
+from cl.stores.local import check_manifest, place_sealed
+from cl.stores.mlflow import DIGEST, GATES, PARENT, SHARE, Registry
+from cl.stores.mlflow_files import RECORD
+from cl.stores.mlflow_runs import CYCLE_ID, PREDICTIONS, VERDICT
+
+
+@dataclass
+class MemoryRun:
+    """One run: what was logged to it, and its files by path."""
+
+    id: str
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    series: dict[str, list[float]] = field(default_factory=dict)
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    ended: bool = False
+
+
+@dataclass
+class MemoryVersion:
+    """One version: its record, and the files of its learner by path; None where they are gone or never were."""
+
+    run: str
+    created: datetime
+    tags: dict[str, str]
+    files: dict[str, bytes] | None = None
+
+
+@dataclass
+class Memory:
+    """All that a registry in memory holds."""
+
+    runs: dict[str, MemoryRun] = field(default_factory=dict)
+    versions: dict[str, MemoryVersion] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    head: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class MemoryRegistry(Registry):
+    """The registry of one model, in memory; ``memory`` is what it holds, for tests to look at."""
+
+    tracking_uri: str = "memory:"
+    artifacts: str | None = None
+    model: str = "model"
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
+
+    def add_version(
+        self, *, gates: str = "passed", parent: str = "", digest: str = "", tags: dict[str, str] | None = None
+    ) -> str:
+        """Add a version without a file and return it.
+
+        Args:
+            gates: passed, failed or pending.
+            parent: the version that it was made from and compared with; empty for a first one.
+            digest: SHA-256 of its verdict.
+            tags: more of them.
+        """
+        return self._add("", {GATES: gates, PARENT: parent, DIGEST: digest, **(tags or {})}, None)
+
+    def initialise(self) -> None:
+        """Do nothing: memory is always there."""
+
+    def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
+        """Return the id of the cycle's run, which is made at the first call."""
+        known = self._run_of(cycle)
+        if known is None:
+            known = uuid.uuid4().hex
+            self.memory.runs[known] = MemoryRun(known, name, {**tags, CYCLE_ID: cycle})
+        return known
+
+    def end_run(self, run: str) -> None:
+        """End a run that is no cycle."""
+        self._run(run).ended = True
+
+    def log_params(self, run: str, params: dict[str, Any]) -> None:
+        """Log parameters, once: those that are known stay as they are."""
+        known = self._run(run).params
+        known.update({key: str(value)[:500] for key, value in params.items() if key not in known})
+
+    def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
+        """Log numbers under their names."""
+        self._run(run).metrics.update(metrics)
+
+    def log_series(self, run: str, name: str, values: list[float]) -> None:
+        """Log a number for each epoch; the last one is the metric."""
+        self._run(run).series[name] = list(values)
+        self._run(run).metrics.update({name: value for value in values[-1:]})
+
+    def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
+        """Log which data a run learnt from."""
+        self._run(run).datasets[name] = {"digest": digest[:36], "source": source, "rows": rows}
+
+    def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
+        """Keep all files of a folder."""
+        self._run(run).files.update({f"{artifact_path}/{name}": content for name, content in _files(folder).items()})
+
+    def log_file(self, run: str, file: Path, artifact_path: str) -> None:
+        """Keep one file."""
+        self._run(run).files[f"{artifact_path}/{file.name}"] = file.read_bytes()
+
+    def record_cycle(self, run: str, cycle: Cycle) -> None:
+        """Keep the finished cycle, and end its run."""
+        kept = self._run(run)
+        kept.files["cycle.json"] = cycle.model_dump_json().encode()
+        kept.tags[VERDICT], kept.ended = cycle.verdict, True
+
+    def correct_cycle(self, cycle: Cycle) -> None:
+        """Keep another record of a finished cycle."""
+        assert cycle.run is not None
+        self._run(cycle.run).files["cycle.json"] = cycle.model_dump_json().encode()
+
+    def cycles(self) -> list[Cycle]:
+        """Return all finished cycles, oldest first."""
+        ended = [one for one in self.memory.runs.values() if VERDICT in one.tags]
+        return [Cycle.model_validate_json(one.files["cycle.json"]) for one in ended]
+
+    def evaluated(self, cycle: str, folder: Path) -> Path | None:
+        """Write the stored rows of a cycle's evaluation into a folder; None where there are none."""
+        run = self._run_of(cycle)
+        content = self._run(run).files.get(PREDICTIONS) if run else None
+        return None if content is None else _write({PREDICTIONS: content}, folder) / PREDICTIONS
+
+    def page(self, run: str) -> str | None:
+        """Return None: nobody shows it."""
+        return None
+
+    def log_record(self, run: str, folder: Path) -> None:
+        """Keep a version's history, evaluation and verdicts in its run."""
+        for name in ("history.json", "evaluation.json", "gates.json"):
+            self.log_file(run, folder / name, RECORD)
+
+    def record(self, version: VersionInfo, name: str) -> str | None:
+        """Return one of the JSON files that describe a version; None: it is nowhere."""
+        if not version.run_id:
+            return None
+        kept = self._run(version.run_id).files.get(f"{RECORD}/{name}")
+        content = kept if kept is not None else (self._version(version.version).files or {}).get(name)
+        return None if content is None else content.decode()
+
+    def keep_record(self, version: VersionInfo) -> None:
+        """Do nothing: what a version's files say is in its run."""
+
+    def bytes_of(self, version: VersionInfo) -> int:
+        """Return how many bytes a version's files take."""
+        return sum(map(len, (self._version(version.version).files or {}).values()))
+
+    def delete_files(self, version: VersionInfo) -> None:
+        """Forget a version's files; its tags and its run stay."""
+        self._version(version.version).files = None
+
+    def tag_version(self, version: str, key: str, value: str) -> None:
+        """Set one tag of a version."""
+        self._version(version).tags[key] = value
+
+    def champion(self) -> str | None:
+        """Return the version that the alias `champion` points to."""
+        return self.memory.aliases.get("champion")
+
+    def aliases(self) -> dict[str, str]:
+        """Return alias -> version."""
+        return dict(self.memory.aliases)
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Point an alias to a version."""
+        self._version(version)
+        self.memory.aliases[alias] = version
+
+    def delete_alias(self, alias: str, *, version: str | None = None) -> None:
+        """Take an alias away, if it is there, and on the version that is named, if one is."""
+        if version in (None, self.memory.aliases.get(alias)):
+            self.memory.aliases.pop(alias, None)
+
+    def set_share(self, version: str, share: float | None) -> None:
+        """Say which share of the requests a canary or shadow gets; None: none any more."""
+        tags = self._version(version).tags
+        if share is None:
+            tags.pop(SHARE, None)
+        else:
+            tags[SHARE] = f"{share:g}"
+
+    def ledger_head(self) -> tuple[int, str] | None:
+        """Return sequence number and hash of the ledger's last entry that this registry was told of."""
+        return self.memory.head
+
+    def remember_head(self, sequence: int, hash: str) -> None:
+        """Keep the ledger's last entry in mind."""
+        self.memory.head = (sequence, hash)
+
+    def versions(self) -> list[VersionInfo]:
+        """Return all versions, oldest first, with tags and aliases."""
+        aliases = self.memory.aliases
+        return [
+            VersionInfo(
+                version=name,
+                created=one.created,
+                run_id=one.run,
+                tags=dict(one.tags),
+                aliases=sorted(alias for alias, version in aliases.items() if version == name),
+            )
+            for name, one in self.memory.versions.items()
+        ]
+
+    def tags(self, version: str) -> dict[str, str]:
+        """Return the tags of one version."""
+        return dict(self._version(version).tags)
+
+    def delete_version(self, version: str) -> None:
+        """Remove a version and the aliases on it, as somebody could by hand."""
+        self._version(version)
+        del self.memory.versions[version]
+        for alias in [alias for alias, held in self.memory.aliases.items() if held == version]:
+            del self.memory.aliases[alias]
+
+    def download(self, version: str, folder: Path) -> Path:
+        """Write a version's learner into a folder, checked against its manifest."""
+        files = self._version(version).files
+        if files is None:
+            raise IntegrityError(f"models:/{self.model}/{version}: holds no learner; it was not registered by Perennial")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch:
+            learner = _write(files, Path(scratch) / "learner")
+            try:
+                check_manifest(learner)
+            except IntegrityError as error:
+                what = str(error).removeprefix(f"{learner}: ")
+                raise IntegrityError(f"models:/{self.model}/{version}: {what}; `cl rollback`") from None
+            place_sealed(learner, folder)
+        return folder
+
+    def log_version(self, run: str, learner: Path, *, tags: dict[str, str], metrics: dict[str, float]) -> str:
+        """Register a sealed learner folder; a version that the same cycle has registered is returned as it is."""
+        known = self.version_for_cycle(tags[CYCLE_ID])
+        if known is not None:
+            return known
+        self._run(run).metrics.update(metrics)
+        return self._add(run, tags, _files(learner))
+
+    def _add(self, run: str, tags: dict[str, str], files: dict[str, bytes] | None) -> str:
+        version = str(max(map(int, self.memory.versions), default=0) + 1)
+        self.memory.versions[version] = MemoryVersion(run, datetime.now(UTC), dict(tags), files)
+        return version
+
+    def _run_of(self, cycle: str) -> str | None:
+        return next((one.id for one in self.memory.runs.values() if one.tags[CYCLE_ID] == cycle), None)
+
+    def _run(self, run: str) -> MemoryRun:
+        if run not in self.memory.runs:
+            raise StoreError(f"the registry in memory: no run {run}")
+        return self.memory.runs[run]
+
+    def _version(self, version: str) -> MemoryVersion:
+        if version not in self.memory.versions:
+            raise StoreError(f"the registry in memory: no version {version} of '{self.model}'")
+        return self.memory.versions[version]
+
+
+@dataclass(frozen=True)
+class MemoryLedger(Ledger):
+    """A ledger in memory; another ``Ledger`` at its ``uri`` in the same process is the same one while this lives."""
+
+    uri: str = field(default_factory=lambda: f"sqlite:///file:{uuid.uuid4().hex}?mode=memory&cache=shared&uri=true")
+
+    def __post_init__(self) -> None:
+        """Keep a connection open, for the memory is given back with the last one."""
+        engine = sa.create_engine(self.uri, poolclass=sa.StaticPool)
+        object.__setattr__(self, "_kept", engine.connect())
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _write(files: dict[str, bytes], folder: Path) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder

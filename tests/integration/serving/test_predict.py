@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import httpx
+import pandas as pd
+import pytest
+
+from cl.training.inference import predict
+from cl.training.learner import load_learner
+from tests.support.serving_shop import LABELS, Server
+from tests.support.tiny import made_sentences
+
+TEXTS = made_sentences(LABELS, 20, seed=5)["text"].tolist()
+
+
+def test_answers_are_those_of_the_champion_whatever_is_computed_together(server: Server, client) -> None:
+    learner = load_learner(server.shop.project.work / "versions" / "1")
+    expected = predict(learner, pd.DataFrame({"text": TEXTS}))
+
+    answered = client.post("/predict", json={"texts": TEXTS, "probabilities": True, "top_k": 2}).json()
+    assert (answered["model"], answered["version"], answered["role"]) == ("shop", "1", "champion")
+    for one, wanted in zip(answered["predictions"], expected, strict=True):
+        assert one["label"] == wanted.value
+        assert one["confidence"] == pytest.approx(wanted.confidence, abs=1e-4)
+        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert [top["label"] for top in one["top"]] == sorted(
+            one["probabilities"], key=lambda k: -one["probabilities"][k]
+        )[:2]
+
+    alone = client.post("/predict", json={"text": TEXTS[3]})
+    assert alone.json()["predictions"][0]["label"] == expected[3].value
+    assert alone.headers["X-Model-Version"] == "1"
+
+
+def test_a_text_like_no_other_is_out_of_scope(client) -> None:
+    known, strange = client.post("/predict", json={"texts": [TEXTS[0], "zzz qqq " * 30]}).json()["predictions"]
+    assert (known["out_of_scope"], strange["out_of_scope"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "send exactly one of text, texts and tokens"),
+        ({"text": "a", "texts": ["b"]}, "send exactly one of text, texts and tokens"),
+        ({"texts": []}, "texts: List should have at least 1 item"),
+        ({"text": 3}, "text: Input should be a valid string"),
+        ({"text": "a", "topk": 3}, "topk: Extra inputs are not permitted"),
+        ({"text": "a", "top_k": 0}, "top_k: Input should be greater than or equal to 1"),
+        ({"tokens": [["a", "b"]]}, "'shop' reads texts; send text or texts, not tokens"),
+    ],
+)
+def test_what_is_no_request_is_told_in_a_line(client, body, told) -> None:
+    answer = client.post("/predict", json=body)
+    assert answer.status_code == 422
+    assert told in answer.json()["message"] and answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
+
+
+def test_feedback_without_a_log_is_taken_and_says_so(server: Server, client) -> None:
+    id = client.post("/predict", json={"text": TEXTS[0]}).json()["predictions"][0]["id"]
+    answer = client.post("/feedback", json={"id": id, "label": "loan"})
+    assert answer.status_code == 200 and answer.json()["id"] == id
+    assert client.post("/feedback", json={"id": "17", "label": "loan"}).status_code == 422
+
+
+def test_metrics_and_documentation_tell_what_is_served(server: Server, client) -> None:
+    client.post("/predict", json={"texts": TEXTS})
+    text = client.get("/metrics").text
+    assert (
+        'cl_rows_total{role="champion",version="1"}' in text
+        and 'cl_requests_total{route="/predict",status="200"}' in text
+    )
+    assert 'cl_version_role{role="champion",version="1"} 1.0' in text and "cl_registry_up 1.0" in text
+    described = httpx.get(f"{server.url}/openapi.json").json()
+    assert {"/predict", "/feedback", "/invocations", "/readyz", "/metrics"} <= set(described["paths"])
+    assert described["components"]["schemas"]["PredictRequest"]["examples"]

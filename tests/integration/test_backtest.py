@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from cl.backtest import choose
+from cl.config import parse
+from cl.errors import ConfigError, InputError
+from tests.support import warm
+
+
+@pytest.fixture
+def stream(tmp_path, sentences) -> Path:
+    """Three experiences of two labels each."""
+    folder = tmp_path / "stream"
+    folder.mkdir()
+    for at, labels in enumerate((["loan", "fee"], ["box", "lamp"], ["shoe", "card"])):
+        sentences(labels, 90, seed=at, prefix=f"e{at}-").to_csv(folder / f"{at}.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path, tiny_model) -> Path:
+    path = tmp_path / "cl.yaml"
+    training = {"epochs": 8, "patience": 8, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
+    model = {"name": str(tiny_model), "dropout": 0.0, "max_length": 64}
+    raw = {"name": "tiny", "model": model, "training": training, "strategy": {"name": "replay", "rows": 60}}
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def arguments(config: Path, stream: Path, out: Path, *more: str) -> list[str]:
+    return ["backtest", str(config), "--data", str(stream), "--out", str(out), *more]
+
+
+def results(config: Path, stream: Path, out: Path, *more: str) -> dict:
+    done = warm.run(*arguments(config, stream, out, "--json", "-", *more))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["strategies"]
+
+
+DECIDED = ("acc", "forgetting", "bwt", "fwt", "matrix", "rows_trained", "forward_rows", "backward_rows", "classes")
+
+
+def test_strategies_are_compared_on_the_same_stream(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    named = ("naive", "replay", "j={name: joint}", "{name: gdumb, rows: 60}")
+    found = results(config, stream, out, *(word for one in named for word in ("--strategy", one)))
+    assert list(found) == ["naive", "replay", "j", "gdumb"]
+    naive, replay, joint, gdumb = found.values()
+    assert replay["acc"] > naive["acc"] + 0.2
+    assert joint["intransigence"] == 0.0 and replay["intransigence"] is not None
+    assert len(naive["matrix"]) == 3 and all(len(row) == 3 for row in naive["matrix"])
+    assert naive["matrix"][0][1:] == [0.0, 0.0], "labels that have not come yet cannot be right"
+    assert joint["rows_trained"] > replay["rows_trained"] > naive["rows_trained"] > 0
+    assert all(one["rows_trained"] == one["backward_rows"] < one["forward_rows"] for one in found.values())
+    assert gdumb["rows_trained"] <= 60 * 8 * 3
+    past = sum(path.stat().st_size for path in out.glob("streams/*/data/experiences/*/train.parquet"))
+    assert joint["bytes_kept"] >= past > replay["bytes_kept"] > naive["bytes_kept"]
+    assert naive["peak_memory_mb"] > 100 and naive["seconds"] > 0
+    assert set(naive["classes"]) == {"loan", "fee", "box", "lamp", "shoe", "card"}
+    assert naive["worst_class_score"] == min(naive["classes"].values())
+    names = {path.name for path in out.iterdir() if path.is_file()}
+    assert names == {
+        "results.json", "results.csv", "matrix.csv", "report.md", "report.html", "comparison.png", "matrix-naive.png",
+        "matrix-replay.png", "matrix-j.png", "matrix-gdumb.png",
+    }  # fmt: skip
+    assert json.loads((out / "results.json").read_text())["strategies"] == found
+    page = (out / "report.html").read_text()
+    assert "<script" not in page and "replay" in page
+
+
+@contextmanager
+def begun(config: Path, stream: Path, out: Path, *more: str) -> Iterator[subprocess.Popen]:
+    """A backtest in a group of processes of its own, as a shell starts it; its first experience is done."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cl.cli", *arguments(config, stream, out, *more)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    try:
+        wait_for(lambda: process.poll() is not None or any(finished_lines(out)))
+        assert process.poll() is None
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finished_lines(out: Path) -> list[str]:
+    return [line for path in out.glob("runs/*/experiences.jsonl") for line in path.read_text().splitlines()]
+
+
+def workers(group: int) -> list[int]:
+    """The runs of a backtest, and once it is gone the process that they are forked from as well."""
+
+    def found(*how: str) -> set[int]:
+        command = ["pgrep", *how, str(group), "-f", "multiprocessing.forkserver"]
+        return {int(one) for one in subprocess.run(command, capture_output=True, text=True).stdout.split()}
+
+    return sorted(found("-g") - found("-P"))
+
+
+@pytest.mark.slow
+def test_killed_and_run_again_it_ends_where_an_undisturbed_run_ends(config, stream, tmp_path) -> None:
+    whole = results(config, stream, tmp_path / "whole")["replay"]
+    out = tmp_path / "cut"
+    with begun(config, stream, out) as process:
+        process.kill()
+        wait_for(lambda: not workers(process.pid), seconds=20)
+    (lines,) = out.glob("runs/*/experiences.jsonl")
+    with lines.open("a") as file:
+        file.write('{"experience": "cut o')  # a line that was not written to its end
+    cut = results(config, stream, out)["replay"]
+    assert {key: cut[key] for key in DECIDED} == {key: whole[key] for key in DECIDED}
+
+
+def test_a_run_whose_process_is_killed_is_told_in_a_line_and_the_others_go_on(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    with begun(config, stream, out, "--strategy", "replay", "--strategy", "ncm", "--jobs", "1") as process:
+        (worker,) = workers(process.pid)
+        os.kill(worker, signal.SIGKILL)
+        _, told = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert told.startswith("cl: replay stopped: its process ended with exit code -9") and told.count("\n") == 1
+    found = json.loads((out / "results.json").read_text())["strategies"]
+    assert found["replay"]["failures"] and not found["ncm"]["failures"]
+
+
+def test_an_interrupt_ends_all_in_one_line_and_keeps_what_is_finished(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    with begun(config, stream, out) as process:
+        done = finished_lines(out)
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+        assert not workers(process.pid)
+    assert process.returncode == 1
+    assert told == "cl: stopped; run it again, and it goes on after the last finished experience\n"
+    assert finished_lines(out)[: len(done)] == done
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_repeated_unless_asked(config, stream, tmp_path) -> None:
+    out = tmp_path / "out"
+    first = results(config, stream, out, "--experiences", "1")
+    assert results(config, stream, out, "--experiences", "1") == first
+    again = results(config, stream, out, "--experiences", "1", "--fresh")
+    assert again["replay"]["matrix"] == first["replay"]["matrix"]
+
+
+@pytest.mark.slow
+def test_seeds_give_mean_and_spread_and_jobs_change_nothing(config, stream, tmp_path) -> None:
+    given = ("--seed", "1", "--seed", "2", "--experiences", "2")
+    one = results(config, stream, tmp_path / "one", *given, "--jobs", "1")["replay"]
+    two = results(config, stream, tmp_path / "two", *given, "--jobs", "2")["replay"]
+    assert one["seeds"] == [1, 2]
+    assert {key: one[key] for key in DECIDED} == {key: two[key] for key in DECIDED}
+    alone = [results(config, stream, tmp_path / "one", "--seed", seed, "--experiences", "2")["replay"] for seed in "12"]
+    for name in ("acc", "bwt", "fwt", "forgetting"):
+        each = [single[name] for single in alone]
+        assert one[name] == pytest.approx(statistics.fmean(each)), name
+        assert one[f"{name}_std"] == pytest.approx(statistics.stdev(each)), name
+
+
+@pytest.mark.slow
+def test_policies_learn_the_first_alone_or_the_rest_at_once_or_always(config, stream, tmp_path) -> None:
+    policies = [word for one in ("first", "last", "always") for word in ("--policy", one)]
+    found = results(config, stream, tmp_path / "out", "--strategy", "j={name: joint}", *policies)
+    assert list(found) == ["j/first", "j/last", "j/always"]
+    first, late, always = found.values()
+    assert first["updates"] == 1 and first["matrix"][0] == first["matrix"][1] == first["matrix"][2]
+    assert late["updates"] == 2 and late["matrix"][0] == late["matrix"][1]
+    assert first["rows_trained"] < late["rows_trained"] < always["rows_trained"]
+    assert late["acc"] > 0.7, "everything is learnt in the end"
+    assert always["intransigence"] == 0.0 < late["intransigence"], "joint at every step is what all are held against"
+
+
+def test_quiet_experiences_are_left_until_drift_says_otherwise(config, stream, tmp_path, sentences) -> None:
+    sentences(["loan", "fee"], 90, seed=7, prefix="quiet-").to_csv(stream / "00.csv", index=False)
+    found = results(config, stream, tmp_path / "out", "--policy", "drift", "--experiences", "3")["replay"]
+    assert found["experiences"] == ["0001-0", "0002-00", "0003-1"]
+    assert found["updates"] == 2 and found["matrix"][0] == found["matrix"][1] != found["matrix"][2]
+
+
+def test_closed_forms_are_strategies_too_and_what_runs_share_changes_neither_results_nor_costs(
+    config, stream, tmp_path
+) -> None:
+    named = ("one={name: ncm}", "two={name: ncm, removable: false}", "{name: ranpac, features: 64}")
+    given = [word for one in named for word in ("--strategy", one)]
+    one, two, ranpac = results(config, stream, tmp_path / "out", *given, "--jobs", "1").values()
+    same = ("acc", "matrix", "forward_rows", "rows_trained")
+    assert [one[key] for key in same] == [two[key] for key in same]
+    assert ranpac["backward_rows"] == 0 and ranpac["acc"] > 0.5 and ranpac["rows_trained"] == one["rows_trained"]
+
+
+@pytest.mark.slow
+def test_the_ladder_is_climbed_as_far_as_its_gates_ask_beside_each_rung_alone(config, stream, tmp_path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    weak = {"name": "weak", "strategy": "naive", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
+    raw |= {"ladder": [weak, {"name": "full"}], "gates": [{"name": "floor", "min": 0.6}]}
+    config.write_text(yaml.safe_dump(raw))
+    named = ("ladder", "ladder:weak", "top=ladder:full")
+    found = results(config, stream, tmp_path / "out", *(word for one in named for word in ("--strategy", one)))
+    ladder, weak, top = found.values()
+    assert list(found) == ["ladder", "weak", "top"]
+    begun = {name: one["begun"] for name, one in ladder["rungs"].items()}
+    assert begun == {"weak": 1, "full": 3}, "it remembers that the first rung was not enough"
+    assert ladder["rungs"]["full"]["passed"] == 3 and ladder["acc"] == top["acc"] > weak["acc"]
+    assert ladder["rows_trained"] == top["rows_trained"] + ladder["rungs"]["weak"]["rows"]
+    assert not weak["rungs"] and weak["forward_rows"] < ladder["forward_rows"], "nothing judges a rung alone"
+    assert "| ladder: rung | begun |" in (tmp_path / "out" / "report.md").read_text()
+    assert '<th scope="col">ladder: rung</th>' in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_experiences_come_in_the_order_that_is_asked_for(config, stream, tmp_path) -> None:
+    found = results(config, stream, tmp_path / "out", "--strategy", "ncm", "--order", "2, 0")["ncm"]
+    assert found["experiences"] == ["0003-2", "0001-0"] and found["matrix"][0][1] == 0.0
+
+
+def test_a_column_cuts_one_file_into_experiences_and_entity_types_are_its_classes(config, tmp_path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(raw | {"task": "token_classification", "data": {"group_by": "team"}}))
+    rows = [
+        {"id": f"r{at}", "team": f"team {at % 2}", "tokens": ["anna", "visited", place, str(at)], "tags": tags}
+        for at in range(120)
+        for place, tags in [("paris", ["B-per", "O", "B-loc", "O"]) if at % 3 else ("home", ["B-per", "O", "O", "O"])]
+    ]
+    (tmp_path / "all.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    found = results(config, tmp_path / "all.jsonl", tmp_path / "out", "--strategy", "ncm")["ncm"]
+    assert found["experiences"] == ["0001-team-0", "0002-team-1"]
+    assert set(found["classes"]) == {"loc", "per"} and found["worst_class"] in found["classes"]
+
+
+def test_dates_cut_one_file_into_experiences(config, tmp_path, sentences) -> None:
+    raw = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(raw | {"data": {"date": "date", "period": "month"}}))
+    rows = sentences(["loan", "fee"], 120)
+    rows["date"] = [f"2024-{1 + at // 60:02d}-{1 + at % 28:02d}" for at in range(120)]
+    rows.iloc[::-1].to_csv(tmp_path / "all.csv", index=False)  # whatever their order, time decides
+    found = results(config, tmp_path / "all.csv", tmp_path / "out", "--strategy", "ncm")["ncm"]
+    assert found["experiences"] == ["0001-2024-01", "0002-2024-02"] and len(found["matrix"]) == 2
+
+
+def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
+    found = results(config, stream / "0.csv", tmp_path / "out")["replay"]
+    assert (found["forgetting"], found["bwt"], len(found["matrix"])) == (0.0, None, 1)
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["training"] |= {"learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9}
+    config.write_text(yaml.safe_dump(raw))
+    out, file = tmp_path / "out", tmp_path / "there.json"
+    given = ("--experiences", "2", "--strategy", "ncm")
+    results(config, stream, out, *given)
+    (lines,) = out.glob("runs/*/experiences.jsonl")
+    lines.write_text(lines.read_text().splitlines(keepends=True)[0])  # the version that it names is there no more
+    more = (*given, "--strategy", "naive", "--strategy", "slda", "--json", str(file))
+    done = warm.run(*arguments(config, stream, out, *more))
+    assert done.returncode == 1
+    foreseen, unforeseen = sorted(done.stderr.splitlines())
+    assert foreseen.startswith("cl: naive stopped: training stopped: the loss is")
+    assert unforeseen.startswith("cl: ncm stopped: FileNotFoundError: ")
+    assert "slda: learnt, tested on      1     2\n1 0001-0" in done.stdout
+    found = json.loads(file.read_text())["strategies"]
+    assert found == json.loads((out / "results.json").read_text())["strategies"]
+    assert [(one["acc"] is None, one["seeds"]) for one in found.values()] == [(True, []), (True, []), (False, [17])]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--strategy", "replya"], "no strategy 'replya'; did you mean 'replay'?"),
+        (["--strategy", "{name: replay"], "is no name and no YAML mapping"),
+        (["--strategy", "replay", "--strategy", "replay"], "'replay' comes twice"),
+        (["--strategy", "{name: o_lora}"], "model.tuning"),
+        (
+            ["--strategy", "ladder"],
+            "--strategy ladder: the configuration has no such ladder or rung; there is no ladder",
+        ),
+        (["--order", "0,9"], "--order: no experience '9'; there are 0, 1, 2"),
+        (["--order", "0,0"], "--order: '0' comes twice"),
+        (["--data", "/nowhere/at/all"], "no such file or folder"),
+        (["--json", "missing/out.json"], "--json missing/out.json: no folder 'missing'; make it first"),
+        (["--out", "/dev/null"], "--out /dev/null: is a file; name a folder"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(config, stream, tmp_path, more, message) -> None:
+    done = warm.run(*arguments(config, stream, tmp_path / "out", *more))
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
+    config, stream, tmp_path, sentences
+) -> None:
+    sentences(["box", "lamp"], 90, seed=9, prefix="few-").head(3).to_csv(stream / "1.csv", index=False)
+    done = warm.run(*arguments(config, stream, tmp_path / "out"))
+    assert done.returncode == 2 and done.stderr == (
+        "cl: experience '1' (rows: 3) has no test rows; give it more rows, or another data.split, or leave it out: "
+        "--order 0,2\n"
+    )
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_stream_of_one_row_is_refused_in_a_line(config, tmp_path, sentences) -> None:
+    raw = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(raw | {"data": {"id": None}}))
+    one = sentences(["loan"], 1)
+    pd.concat([one] * 30).to_csv(tmp_path / "same.csv", index=False)
+    done = warm.run(*arguments(config, tmp_path / "same.csv", tmp_path / "out"))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cl: experience 'same' (rows: 1) has no train and no test rows; give it more rows, or another data.split\n"
+    )
+
+
+def test_strategies_may_be_named_mapped_joined_and_labelled() -> None:
+    own = parse({"strategy": {"name": "replay", "rows": 7}}, where="test")
+    assert choose(own, []) == {"replay": [{"name": "replay", "rows": 7}]}
+    assert choose(own, ["replay"]) == {"replay": [{"name": "replay", "rows": 7}]}
+    assert choose(own, ["replay+ewc"]) == {"replay+ewc": [{"name": "replay", "rows": 7}, "ewc"]}
+    assert choose(own, ["few={name: replay, rows: 3}"]) == {"few": [{"name": "replay", "rows": 3}]}
+    with pytest.raises(InputError, match="comes twice"):
+        choose(own, ["a=naive", "a=joint"])
+    with pytest.raises(ConfigError):
+        parse({"strategy": "nothing"}, where="test")

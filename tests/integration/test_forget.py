@@ -1,0 +1,262 @@
+"""Rows are forgotten: by the data, by all that is kept of them, and by the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from cl import config, forget
+from cl.cli import cl
+from cl.commands.champion import roll_back
+from cl.commands.distil import distil_version
+from cl.commands.forget import forget_rows
+from cl.commands.opening import Opened, opened
+from cl.commands.predict import predict_file
+from cl.errors import InputError
+from cl.lifecycle import learn
+from cl.promote import promote_by_hand
+from cl.stores.local import Project
+from cl.stores.tombstones import removals
+from cl.train import train
+from cl.training.version import load_history, load_reference
+from tests.support.tiny import made_sentences, tiny_project
+from tests.support.traces import traces_of
+from tests.support.versions import assert_same_version
+
+LENIENT = [{"name": "floor", "min": 0.0}]
+RANPAC = {"name": "ranpac", "features": 64}
+
+
+def shop(folder: Path, tiny_model: Path, **changes: object) -> Project:
+    return tiny_project(folder, tiny_model, gates=LENIENT, **changes)
+
+
+def arrives(project: Project, name: str, rows: pd.DataFrame) -> None:
+    rows.to_csv(project.root / "inbox" / f"{name}.csv", index=False)
+
+
+def version(project: Project, number: str) -> Path:
+    folder = opened(project.root).stores.champion_folder(number)
+    assert folder is not None
+    return folder
+
+
+def ids_of(at: Opened, experience: str, split: str) -> list[str]:
+    return at.stores.experiences.rows(experience, split)["id"].tolist()
+
+
+def forgotten(project: Project, ids: list[str], **given: object) -> dict:
+    return forget_rows(project.root, f"id in {ids}", **{"why": "", "everywhere": False, "dry_run": False, **given})
+
+
+def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, Project, Project]:
+    """Return rows, a project that has learnt them in closed form, and one like it that has learnt nothing yet."""
+    rows = made_sentences(["loan", "fee"], 60, seed=1)
+    with_them, without = (shop(folder / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
+    arrives(with_them, "one", rows)
+    learn(with_them)
+    return rows, with_them, without
+
+
+def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_rows(tmp_path, tiny_model) -> None:
+    rows, with_them, without = two_of_a_kind(tmp_path, tiny_model)
+    at = opened(with_them.root)
+    gone = [ids_of(at, "0001-one", split)[2] for split in ("train", "validation", "test")]
+    arrives(without, "one", rows[~rows["id"].isin(gone)])
+    learn(without)
+
+    done = forgotten(with_them, gone, why="a wish")
+    assert done["version"] == "2" and done["exact"] and done["withdrawn"] == ["1"]
+    assert_same_version(version(with_them, "2"), version(without, "1"))
+    ours, theirs = (load_reference(version(*one)) for one in ((with_them, "2"), (without, "1")))
+    assert ours.frame.equals(theirs.frame) and (ours.embeddings == theirs.embeddings).all()
+    assert load_history(version(with_them, "2")).parent == "1"
+    entry = at.stores.ledger.entries("shop")[-1]
+    assert (entry.from_version, entry.to_version) == ("1", "2")
+    assert entry.why == "3 rows were forgotten (removal 1): a wish"
+
+    arrives(with_them, "one", rows)
+    assert learn(with_them) == [], "the source still has the rows: they are not taken in again"
+    for project in (with_them, without):
+        arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
+        learn(project)
+    assert_same_version(version(with_them, "3"), version(without, "2"))
+
+
+def test_what_replaces_a_champion_in_int8_is_made_of_the_version_that_learnt(tmp_path, tiny_model) -> None:
+    rows, with_them, without = two_of_a_kind(tmp_path, tiny_model)
+    at = opened(with_them.root)
+    assert distil_version(with_them.root, "1", form="int8")["version"] == "2"
+    promote_by_hand(at.stores.registry, at.stores.ledger, "2", why="small")
+    gone = ids_of(at, "0001-one", "train")[:3]
+    arrives(without, "one", rows[~rows["id"].isin(gone)])
+    learn(without)
+
+    done = forgotten(with_them, gone)
+    assert done["version"] == "3" and done["exact"] and done["withdrawn"] == ["1", "2"]
+    assert_same_version(version(with_them, "3"), version(without, "1"))
+    history = load_history(version(with_them, "3"))
+    assert history.parent == "1" and history.form is None
+
+
+@pytest.mark.slow
+def test_a_solved_head_forgets_exactly_until_a_rung_has_trained_the_encoder_beneath_it(tmp_path, tiny_model) -> None:
+    project = shop(
+        tmp_path / "shop",
+        tiny_model,
+        ladder=[{"name": "solve", "strategy": "ncm"}, {"name": "full", "epochs": 2}],
+        decide={"rung": {"new_classes": "full"}},
+        drift={"report": "off", "detectors": ["new_labels"]},
+    )
+    arrives(project, "one", made_sentences(["loan", "fee"], 60, seed=1))
+    learn(project)
+    first = ids_of(opened(project.root), "0001-one", "train")
+    assert forgotten(project, first[:1])["exact"], "though the configuration's own strategy trains"
+    arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
+    (second,) = learn(project)
+    assert second.rung == "full"
+    arrives(project, "three", made_sentences(["loan", "fee"], 60, seed=3))
+    learn(project)
+    (third,) = learn(project, again="0003-three")
+    assert third.rung == "solve"
+    assert not forgotten(project, first[1:2])["exact"], "weights beneath the head have learnt from it"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_model) -> Project:
+    """A project whose two versions were trained, with a logged answer and a quarantined row."""
+    project = shop(tmp_path_factory.mktemp("trained") / "shop", tiny_model)
+    broken = pd.DataFrame({"id": ["odd-1"], "text": ["x"], "label": ["fee"], "date": [None]})
+    arrives(project, "one", pd.concat([made_sentences(["loan", "fee"], 60, seed=1), broken]))
+    learn(project)
+    arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
+    learn(project)
+    asked = project.root / "asked.csv"
+    made_sentences(["loan"], 3, seed=9, prefix="asked").to_csv(asked, index=False)
+    predict_file(project.root, str(asked), None)
+    asked.unlink()
+    return project
+
+
+def test_a_dry_run_counts_and_changes_nothing(trained) -> None:
+    at = opened(trained.root)
+    before, row = at.stores.data.commit(), ids_of(at, "0002-two", "train")[0]
+    done = CliRunner().invoke(cl, ["forget", "--where", f"id == '{row}'", "--dry-run", "-p", str(trained.root)])
+    assert done.stdout.splitlines() == [
+        "would remove 1 rows, 0 in quarantine, 0 logged answers",
+        "  0002-two (train 1)",
+    ]
+    assert at.stores.data.current() == before and not (trained.work / "forgetting").exists()
+
+
+def test_a_condition_that_names_no_row_is_bad_input(trained) -> None:
+    with pytest.raises(InputError, match="no row of 'shop' matches"):
+        forgotten(trained, ["nobody"])
+
+
+def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained) -> None:
+    at = opened(trained.root)
+    rows = [at.stores.experiences.rows("0002-two", split).iloc[0] for split in ("train", "validation", "test")]
+    ids, texts = [one["id"] for one in rows] + ["odd-1", "asked9-1"], [one["text"] for one in rows]
+    kept = made_sentences(["loan"], 3, seed=9, prefix="asked")["text"][1]
+    assert len(traces_of(trained.root, ids, texts)) > 5, "the search finds what is there"
+    before = at.stores.data.current()
+
+    done = forgotten(trained, ids, everywhere=True)
+    assert done["removal"]["rows"] == {"0002-two": {"train": 1, "validation": 1, "test": 1}}
+    assert (done["removal"]["quarantined"], done["removal"]["answers"]) == (1, 1)
+    assert traces_of(trained.root, ids, [*texts, kept]) == []
+    assert at.stores.data.current() != before and at.stores.data.is_clean()
+    experience = at.stores.experiences.get("0002-two")
+    assert (experience.forgotten, experience.total) == (3, 57) and at.stores.experiences.get(
+        "0001-one"
+    ).quarantined == {}
+    (removal,) = removals(trained)
+    assert len(removal.ids) == 5 and removal.total == 3 and "@" in removal.by
+    assert "ids" not in done["removal"] and "salt" not in done["removal"]
+
+    assert done["version"] == "3" and not done["exact"] and done["withdrawn"] == ["2"]
+    with pytest.raises(InputError, match=r"version 2 of 'shop' cannot serve again: it holds rows .* there are: 1, 3"):
+        roll_back(trained.root, "2", why="")
+    assert json.loads(CliRunner().invoke(cl, ["diff", "1", "2", "--json", "-p", str(trained.root)]).stdout)[
+        "experiences"
+    ]
+
+
+def test_weights_that_were_trained_on_the_rows_are_trained_again_from_those_that_were_not(trained, tmp_path) -> None:
+    settings, at = config.load(trained.config), opened(trained.root)
+    arrives(trained, "three", made_sentences(["loan", "fee"], 60, seed=3))
+    (cycle,) = learn(trained)
+    assert cycle.decision.reasons[0] == "rows were forgotten that the champion has learnt from (0002-two)"
+    assert cycle.training.experiences == ["0002-two", "0003-three"] and cycle.champion_after == "4"
+    again = train(
+        settings,
+        champion=version(trained, "1"),
+        new=["0002-two", "0003-three"],
+        past=["0001-one"],
+        rows_of=at.stores.experiences.rows_of,
+        folder=tmp_path / "again",
+    )
+    assert_same_version(version(trained, "4"), Path(again.challenger))
+    history = load_history(version(trained, "4"))
+    assert history.traces == [] and history.parent == "1" and history.learnt == ["0001-one", "0002-two", "0003-three"]
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp_path, tiny_model, monkeypatch) -> None:
+    class KilledError(Exception):
+        pass
+
+    project = shop(tmp_path / "shop", tiny_model, strategy=["replay", "ewc"])
+    arrives(project, "one", made_sentences(["loan", "fee"], 120, seed=1))
+    learn(project)
+    at = opened(project.root)
+    steps = [
+        "cl.forget.remove_from_experience",
+        "cl.forget.write_removal",
+        "cl.stores.dvc.DataVersions.commit",
+        "cl.stores.dvc.DataVersions.erase",
+        "cl.forget.remove_from_answers",
+        "cl.unlearn.save",
+        "cl.unlearn.register",
+        "cl.unlearn.promote",
+        "cl.stores.mlflow_files.VersionFiles.tag_version",
+        "cl.forget.remove_computed",
+    ]
+    for count, step in enumerate(steps, 1):
+        row = at.stores.experiences.rows("0001-one", "train").iloc[0]
+        wanted = forget.plan(at.config, at.stores, f"id == '{row['id']}'", by="me", why="", everywhere=True)
+        forget.begin(project, wanted)
+        with monkeypatch.context() as patch:
+            real = _found(step)
+
+            def deadly(*given, real=real, **named):
+                real(*given, **named)
+                raise KilledError
+
+            patch.setattr(step, deadly)
+            with pytest.raises(KilledError):
+                forget.finish(at.config, at.stores)
+        if count % 2:
+            learn(project)
+        else:
+            forget_rows(project.root, f"id == '{row['id']}'", why="", everywhere=True, dry_run=False)
+        assert traces_of(project.root, [row["id"]], [row["text"]]) == [], step
+        assert at.stores.ledger.champion("shop") == str(count + 1), step
+        assert len(removals(project)) == count and at.stores.experiences.get("0001-one").forgotten == count
+        assert at.stores.data.is_clean() and not (project.work / "forgetting").exists()
+
+
+def _found(name: str):
+    import importlib
+
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError:
+        place, _, kind = module.rpartition(".")
+        return getattr(getattr(importlib.import_module(place), kind), attribute)

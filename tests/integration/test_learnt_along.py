@@ -1,0 +1,59 @@
+"""What a version learnt that does not serve: learnt along by the next one, unless a person has said no."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cl import config as configuration
+from cl.answer import answer
+from cl.lifecycle import learn
+from cl.promote import rollback
+from cl.records import Cycle
+from cl.stores.connect import Stores, connect
+from cl.stores.local import Project
+from tests.support.tiny import made_sentences, tiny_project
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_model: Path) -> Project:
+    """A project whose versions wait for a person; version 1 is approved."""
+    gates = [{"name": "floor", "min": 0.0}]
+    project = tiny_project(tmp_path / "shop", tiny_model, gates=gates, promotion={"approval": "person"})
+    assert month(project, "one", "fee").verdict == "waiting"
+    answer(project, "1", yes=True, why="")
+    return project
+
+
+def month(project: Project, name: str, label: str) -> Cycle:
+    """Learn a month that has a label of its own."""
+    seed = sum(map(ord, name))
+    made_sentences(["loan", label], 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
+    (cycle,) = learn(project)
+    return cycle
+
+
+def stores_of(project: Project) -> Stores:
+    return connect(project, configuration.load(project.config))
+
+
+def test_what_was_passed_over_is_learnt_along_and_what_was_rejected_is_not(shop) -> None:
+    assert month(shop, "two", "box").verdict == "waiting"
+    third = month(shop, "three", "shoe")
+    assert third.training.experiences == ["0002-two", "0003-three"], "version 2 waits, and may be passed over"
+    answer(shop, "3", yes=False, why="the shoes are wrong")
+    fourth = month(shop, "four", "lamp")
+    assert fourth.training.experiences == ["0002-two", "0004-four"]
+    answer(shop, "4", yes=True, why="")
+    assert stores_of(shop).registry.aliases() == {"champion": "4"}
+
+
+def test_what_was_approved_and_rolled_back_is_not_learnt_along(shop) -> None:
+    month(shop, "two", "box")
+    answer(shop, "2", yes=True, why="")
+    stores = stores_of(shop)
+    rollback(stores.registry, stores.ledger, None, why="bad boxes")
+    third = month(shop, "three", "shoe")
+    assert third.champion_before == "1" and third.training.experiences == ["0003-three"]
+    assert third.training.labels_added == ["shoe"], "nothing of the bad version is left"

@@ -1,0 +1,121 @@
+"""Notices to a real receiver, and through a real block that is kept by Prefect's temporary server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from traceback import format_exception
+from uuid import uuid4
+
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Failed
+from prefect.testing.utilities import prefect_test_harness
+
+from cl import config as configuration
+from cl.errors import StoreError
+from cl.reports.notices import of_failure
+from cl.settings import Notify
+from cl.stores.ledger import Ledger
+from cl.stores.local import Project
+from flows.cycle import learn
+from flows.notifications import deliver, send, succeeded, tell_failure, tell_moved
+from flows.watch import watch
+from tests.support.servers import Receiver
+
+
+@pytest.fixture
+def receiver(monkeypatch) -> Iterator[Receiver]:
+    receiver = Receiver()
+    monkeypatch.setenv("NOTICES", receiver.url)
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    (tmp_path / "cl.yaml").write_text("name: shop\ntriggers: {notify: {webhook: 'env:NOTICES'}}\n")
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="module")
+def refusing_block(prefect_server) -> Iterator[str]:
+    """A block whose URL holds a token, and whose receiver answers 500."""
+    receiver = Receiver(answer=500)
+    block = CustomWebhookNotificationBlock(
+        name="ops", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
+    )
+    block.save("ops", _sync=True)
+    yield "custom-webhook/ops"
+    receiver.close()
+
+
+def test_a_block_that_cannot_deliver_keeps_its_token_out_of_states_and_logs(refusing_block, caplog) -> None:
+    notice = of_failure("shop", "watch", "down")
+    with pytest.raises(StoreError, match=r"'custom-webhook/ops' could not deliver: HTTPStatusError") as error:
+        send(Notify(block=refusing_block), notice)
+    assert "s3cret" not in "".join(format_exception(error.value))
+    state = deliver.with_options(retries=0)(Notify(block=refusing_block), notice, return_state=True)
+    assert "could not deliver" in state.message
+    assert "s3cret" not in state.message and "s3cret" not in caplog.text
+
+
+def run(folder: Path) -> FlowRun:
+    return FlowRun(flow_id=uuid4(), name="watch shop", parameters={"project": str(folder)})
+
+
+def test_a_failure_that_stays_is_told_once_until_it_changes_or_a_run_succeeds(receiver, project) -> None:
+    def fails(message: str, flow=watch) -> int:
+        tell_failure(flow, run(project.root), Failed(message=message))
+        return len(receiver.received)
+
+    assert [fails("down"), fails("down"), fails("down", learn)] == [1, 1, 2], "once for each flow"
+    assert [fails("denied"), fails("denied"), fails("down")] == [3, 3, 4]
+    succeeded(project, "learn")
+    assert fails("down") == 4
+    succeeded(project, "watch")
+    assert fails("down") == 5
+    assert receiver.received[0]["text"] == "shop: watch (watch shop) failed\ndown"
+
+
+def test_a_failure_that_could_not_be_told_is_told_when_it_is_met_again(receiver, project, monkeypatch) -> None:
+    monkeypatch.setenv("NOTICES", "http://127.0.0.1:9/")
+    tell_failure(watch, run(project.root), Failed(message="down"))
+    monkeypatch.setenv("NOTICES", receiver.url)
+    tell_failure(watch, run(project.root), Failed(message="down"))
+    assert len(receiver.received) == 1
+
+
+def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project, prefect_server) -> None:
+    config, ledger = configuration.load(project.config), Ledger(f"sqlite:///{project.root}/ledger.db")
+
+    def write(action, alias, to) -> None:
+        entry = ledger.intend(
+            "shop", action, expected=ledger.champion("shop"), to=to, why="", actor="me", alias=alias
+        )  # fmt: skip
+        ledger.commit("shop", entry)
+
+    def told() -> list[str]:
+        receiver.received.clear()
+        tell_moved(project, config, ledger)
+        return [one["title"] for one in receiver.received]
+
+    write("promote", "champion", "1")
+    assert told() == []
+    write("alias_moved", "champion", "3")
+    write("alias_moved", "canary", "2")
+    assert told() == [
+        "shop: the alias champion was moved by hand to version 3",
+        "shop: the alias canary was moved by hand to version 2",
+    ]
+    assert told() == []
+    write("alias_moved", "champion", None)
+    assert told() == ["shop: the alias champion was moved by hand to version none"]
+    assert "it is on version 1 again; entry 4 of the ledger" in receiver.received[0]["text"]

@@ -1,0 +1,105 @@
+"""Small real things that tests are made of: a tiny BERT with random weights, rows, a project, a registry's database."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import yaml
+
+if TYPE_CHECKING:
+    from cl.stores.ledger import Ledger
+    from cl.stores.local import Project
+    from cl.stores.mlflow import Registry
+
+WORDS = [
+    "my", "card", "is", "lost", "stolen", "where", "the", "parcel", "order", "money", "loan", "fee",
+    "please", "help", "new", "old", "pay", "send", "back", "broken", "box", "shoe", "lamp", "tuesday",
+    "york", "paris", "bank", "visited", "lives", "in", "anna", "ben", "said", "goes", "to", "from",
+    "works", "at",
+]  # fmt: skip
+
+
+def made_tiny_model(folder: Path) -> Path:
+    """Save a two-layer BERT with random weights, and its tokenizer, in a folder."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir(exist_ok=True)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ly"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    BertTokenizerFast(vocab={word: at for at, word in enumerate(vocabulary)}).save_pretrained(folder)
+    return folder
+
+
+def made_sentences(labels: list[str], rows: int, seed: int = 0, prefix: str = "r") -> pd.DataFrame:
+    """Make rows of the given labels in turn."""
+    rng = np.random.default_rng(seed)
+    chosen = [labels[at % len(labels)] for at in range(rows)]
+    texts = [
+        " ".join([*rng.choice(WORDS, size=int(rng.integers(2, 9))), WORDS[sum(map(ord, label)) % 25], label])
+        for label in chosen
+    ]
+    ids = [f"{prefix}{seed}-{at}" for at in range(rows)]
+    return pd.DataFrame({"id": ids, "text": texts, "label": chosen, "date": None})
+
+
+def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> Project:
+    """Make a project that reads its inbox and learns in a second; keyword arguments replace top-level keys."""
+    from cl.scaffold import scaffold
+
+    raw = {
+        "name": "shop",
+        "model": {"name": str(tiny_model), "dropout": 0.0},
+        "training": {
+            "epochs": 25,
+            "batch_size": 8,
+            "learning_rate": 3e-3,
+            "head_learning_rate": 1e-2,
+            "precision": "float32",
+        },
+        "data": {"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
+        "drift": {"report": "off"},
+        "gates": [{"name": "floor", "min": 0.1}],
+        "evaluation": {"smoke_rows": 0},  # a fresh process for each version takes longer than all the rest
+        "triggers": {"settle_seconds": 0},
+        **changes,
+    }
+    project = scaffold(folder, yaml.safe_dump(raw))
+    (project.root / "inbox").mkdir()
+    (project.root / "mlflow" / "mlflow.db").write_bytes(mlflow_database())
+    return project
+
+
+@functools.cache
+def mlflow_database() -> bytes:
+    """Return a database as MLflow makes it: each of its own would be made by all of MLflow's migrations, in seconds."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        return Path(folder, "mlflow.db").read_bytes()
+
+
+def serve(registry: Registry, ledger: Ledger, *versions: str) -> None:
+    """Let versions that passed serve, one after the other."""
+    from cl.promote import promote
+    from cl.records import Registration
+
+    for version in versions:
+        passed = Registration(version=version, passed=True)
+        promote(registry, ledger, passed, expected=ledger.champion(registry.model), why="test")

@@ -1,0 +1,144 @@
+"""What a version answers, in each number format, and that nothing of it stays when it has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cl.serving.batcher import Batcher
+from cl.serving.follower import Follower
+from cl.serving.given_up import GivenUp
+from cl.serving.loaded import Loaded, load
+from cl.settings.serve import Batching
+from cl.training.int8 import Int8Linear, quantised
+from cl.training.learner import freeze, grown, load_learner, new_learner, save_learner
+from cl.training.onnx_export import write_graph
+from tests.support.tiny import made_sentences
+
+LABELS = ["card", "fee", "loan"]
+TEXTS = made_sentences(LABELS, 30, seed=5)["text"].tolist()
+
+
+@pytest.fixture
+def saved(tiny_config, tiny_model, tmp_path):
+    """Saves a learner whose head tells texts apart; keyword arguments are the model's settings."""
+
+    def make(**model: object) -> Path:
+        learner = new_learner(tiny_config(model={"name": str(tiny_model), **model}))
+        learner = grown(learner, LABELS, seed=1)
+        freeze(learner)
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            added = learner.tuning.moving(learner.encoder) if learner.tuning.adds else []
+            for parameter in [*learner.head.parameters(), *added]:
+                parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.2)
+        save_learner(learner, tmp_path)
+        return tmp_path
+
+    return make
+
+
+def probabilities(loaded: Loaded) -> np.ndarray:
+    return np.concatenate([one.probabilities for one in loaded.answer(TEXTS, loaded.encode(TEXTS))])
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.03), ("int8", 0.03)])
+def test_a_smaller_format_answers_almost_the_same(saved, precision, bound) -> None:
+    folder = saved()
+    exact, other = load("1", folder, "float32"), load("1", folder, precision)
+    far = np.abs(probabilities(exact) - probabilities(other)).max()
+    assert 0 < far < bound
+    assert np.ptp(probabilities(exact), axis=0).max() > 3 * bound, "texts are told apart by more than that"
+
+
+def test_int8_is_what_linear_layers_keep(saved) -> None:
+    encoder = load("1", saved(), "int8").learner.encoder
+    kept = [one.weight for one in encoder.modules() if isinstance(one, Int8Linear)]
+    assert len(kept) == 12 and {weight.dtype for weight in kept} == {torch.int8}
+
+
+def test_a_version_that_was_saved_in_int8_is_served_as_it_is(saved, tmp_path_factory) -> None:
+    own = quantised(load_learner(saved()))
+    folder = tmp_path_factory.mktemp("int8")
+    save_learner(own, folder)
+    for precision in ("auto", "bfloat16", "int8"):
+        loaded = load("1", folder, precision)
+        assert all(
+            one.scale.dtype == torch.float32 for one in loaded.learner.encoder.modules() if hasattr(one, "scale")
+        )
+        assert np.allclose(probabilities(loaded), probabilities(load("1", folder, "float32")))
+
+
+def test_a_version_in_onnx_is_served_as_it_is_and_its_weights_are_in_memory_once(saved, tmp_path_factory) -> None:
+    own, folder = quantised(load_learner(saved())), tmp_path_factory.mktemp("onnx")
+    save_learner(own, folder)
+    ours = probabilities(load("1", folder, "float32"))
+    write_graph(own, folder / "encoder")
+    for precision in ("auto", "int8"):
+        loaded = load("1", folder, precision)
+        assert all(one.is_meta for one in loaded.learner.encoder.state_dict().values())
+        assert np.abs(probabilities(loaded) - ours).max() < 0.02
+
+
+def test_what_a_text_is_answered_in_int8_does_not_depend_on_its_company(saved) -> None:
+    loaded = load("1", saved(), "int8")
+    alone = [loaded.answer([text], loaded.encode([text]))[0].probabilities for text in TEXTS]
+    assert np.abs(np.concatenate(alone) - probabilities(loaded)).max() < 1e-5
+
+
+@pytest.mark.parametrize("tuning", ["lora", "prefix"])
+def test_what_a_tuning_added_is_folded_in_or_keeps_the_encoder_out_of_int8(saved, tuning, caplog) -> None:
+    folder = saved(tuning={"name": tuning}, max_length=32)
+    exact, other = load("1", folder, "float32"), load("1", folder, "int8")
+    assert np.abs(probabilities(exact) - probabilities(other)).max() < 0.03
+    assert other.learner.is_int8 == (tuning == "lora") and ("computes as auto" in caplog.text) == (tuning == "prefix")
+
+
+@dataclass
+class Registered:
+    """Stands where the registry does; its champion is what a test says."""
+
+    champion: str = "1"
+
+    def initialise(self) -> None:
+        pass
+
+    def aliases(self) -> dict[str, str]:
+        return {"champion": self.champion}
+
+
+def test_a_version_that_has_gone_leaves_nothing_in_memory(saved, tmp_path_factory) -> None:
+    folder, registered = saved(), Registered()
+    encoders: list[weakref.ref] = []
+
+    def loading(version: str) -> Loaded:
+        loaded = load(version, folder, "float32")
+        encoders.append(weakref.ref(loaded.learner.encoder))
+        return loaded
+
+    given_up = GivenUp(tmp_path_factory.mktemp("serving"))
+    follower = Follower(registered, loading, given_up, seconds=1, keep=1, on_failure=lambda *_: None)  # type: ignore[arg-type]
+
+    async def main() -> None:
+        batcher = Batcher(lambda: follower.roles, Batching(), lambda rows: None)
+        work = asyncio.ensure_future(batcher.run())
+        for version in ("1", "2", "3", "4"):
+            registered.champion = version
+            await asyncio.to_thread(follower.look)
+            computed = await batcher.answer(TEXTS, "champion")
+            assert computed.loaded.version == version
+            del computed
+        registered.champion = "3"  # one that is kept needs no load
+        await asyncio.to_thread(follower.look)
+        assert len(encoders) == 4
+        assert [one() is not None for one in encoders] == [False, False, True, True]
+        work.cancel()
+        batcher.close()
+
+    asyncio.run(main())
