@@ -247,7 +247,9 @@ class MemoryRegistry(Registry):
         """Write a version's learner into a folder, checked against its manifest."""
         files = self._version(version).files
         if files is None:
-            raise IntegrityError(f"models:/{self.model}/{version}: holds no learner; it was not registered by Perennial")
+            raise IntegrityError(
+                f"models:/{self.model}/{version}: holds no learner; it was not registered by Perennial"
+            )
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch:
             learner = _write(files, Path(scratch) / "learner")

@@ -83,7 +83,6 @@ def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path
     assert_same_learner(third, version(theirs, "3"))
 
 
-@pytest.mark.slow
 def test_a_data_dvc_that_came_with_git_brings_its_data(tmp_path, tiny_model) -> None:
     ours = shop(tmp_path / "ours", tiny_model, stores=shared(tmp_path))
     arrives(ours, "one", ["loan", "fee"], seed=1)
@@ -108,7 +107,7 @@ def test_a_data_dvc_that_came_with_git_brings_its_data(tmp_path, tiny_model) -> 
         learn(theirs)
 
 
-@pytest.mark.parametrize("strategy", [pytest.param(["replay", "ewc"], marks=pytest.mark.slow), "ranpac"])
+@pytest.mark.parametrize("strategy", [["replay", "ewc"], "ranpac"])
 def test_after_a_rollback_the_next_version_is_that_of_a_run_in_which_the_bad_one_never_was(
     tmp_path, tiny_model, strategy
 ) -> None:

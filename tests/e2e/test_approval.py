@@ -15,7 +15,7 @@ from tests.e2e.test_triggers import Shop
 from tests.support.desk import new_desk
 from tests.support.servers import Receiver, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.alone]
 SILENCE = 80
 """Seconds after which a run without heartbeats would be declared dead."""
 

@@ -85,7 +85,6 @@ def test_with_nothing_to_do_the_answer_comes_without_prefect(desk) -> None:
     assert done.returncode == 0 and "nothing to do" in done.stdout
 
 
-@pytest.mark.slow
 def test_a_champion_serves_on_after_an_update_that_diverges_in_its_last_step(desk, sentences, tmp_path) -> None:
     sentences(["loan", "fee"], 80).to_csv(tmp_path / "one.csv", index=False)
     assert desk.cl("ingest", str(tmp_path / "one.csv")).returncode == 0

@@ -19,7 +19,6 @@ from cl.training.version import load_states
 from tests.support.desk import new_desk
 from tests.support.tiny import made_sentences, tiny_project
 
-pytestmark = pytest.mark.slow
 QUALITY = [{"name": "floor", "min": 0.5}, {"name": "no_regression", "margin": 0.1}]
 DISTIL = {
     "when": {"gate": True},

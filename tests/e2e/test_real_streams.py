@@ -60,7 +60,6 @@ def mean(scores: list[float]) -> float:
     return sum(scores) / len(scores)
 
 
-@pytest.mark.slow
 def test_clinc150_by_domain(learnt, tmp_path) -> None:
     domains = None
     for split, each in (("train", 14), ("dev", 3), ("test", 6)):

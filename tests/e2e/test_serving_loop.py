@@ -18,8 +18,6 @@ from tests.support.desk import Desk
 from tests.support.served import Server
 from tests.support.tiny import made_sentences, tiny_project
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, tiny_model) -> Project:

@@ -15,7 +15,7 @@ from tests.support.servers import PrefectServer, Receiver, until
 from tests.support.tiny import made_sentences, tiny_project
 from tests.support.traffic import serve
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.alone]
 
 
 def events(server: PrefectServer, resource: str) -> list[dict[str, Any]]:

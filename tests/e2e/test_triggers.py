@@ -22,7 +22,7 @@ from tests.support.repository import ROOT
 from tests.support.servers import PrefectServer, Receiver, until
 from tests.support.tiny import made_sentences
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.alone]
 BLOCK = (
     "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block\n"
     "text = {'title': '{{subject}}', 'text': '{{body}}'}\n"

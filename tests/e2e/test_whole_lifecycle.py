@@ -105,7 +105,6 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert fifth["champion_before"] == "1" and fifth["drift"]["new_labels"] == ["box"], "the reference went back, too"
 
 
-@pytest.mark.slow
 def test_prefect_and_plain_end_in_the_same_version(desk, sentences) -> None:
     rows = sentences(["loan", "fee"], 80, seed=1)
     ingest(desk, rows, "one")

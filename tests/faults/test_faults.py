@@ -14,7 +14,7 @@ from tests.faults.table import table
 from tests.faults.trial import Attempt, Trial
 from tests.support import warm
 
-AMOUNTS = [pytest.param(FEW, marks=pytest.mark.slow), pytest.param(MANY, marks=pytest.mark.nightly)]
+AMOUNTS = [FEW, pytest.param(MANY, marks=pytest.mark.nightly)]
 
 
 @pytest.mark.timeout(4 * 3600)
@@ -31,7 +31,6 @@ def test_after_a_fault_nothing_is_lost_and_the_next_run_ends_as_if_undisturbed(
         pytest.skip("this machine mounts no file system for this user: the disk was not filled, only files limited")
 
 
-@pytest.mark.slow
 def test_a_run_passes_every_boundary_that_kills_are_drawn_from(project) -> None:
     passed = {one.boundary for one in project.moments}
     names = {target.partition(":")[2] for target in BOUNDARIES[1:]} - {UPLOAD}
@@ -42,7 +41,6 @@ def test_a_run_passes_every_boundary_that_kills_are_drawn_from(project) -> None:
     assert sum(one.boundary == WRITE for one in project.moments) > MANY.writes
 
 
-@pytest.mark.slow
 def test_the_checks_see_what_a_kill_leaves_undone(project) -> None:
     project.put_back()
     ended = project.run(before=KillItself(Moment("journal of train", when="after"), project.place))

@@ -120,7 +120,7 @@ def workers(group: int) -> list[int]:
     return sorted(found("-g") - found("-P"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_and_run_again_it_ends_where_an_undisturbed_run_ends(config, stream, tmp_path) -> None:
     whole = results(config, stream, tmp_path / "whole")["replay"]
     out = tmp_path / "cut"
@@ -158,7 +158,7 @@ def test_an_interrupt_ends_all_in_one_line_and_keeps_what_is_finished(config, st
     assert finished_lines(out)[: len(done)] == done
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_finished_run_is_not_repeated_unless_asked(config, stream, tmp_path) -> None:
     out = tmp_path / "out"
     first = results(config, stream, out, "--experiences", "1")
@@ -167,7 +167,7 @@ def test_a_finished_run_is_not_repeated_unless_asked(config, stream, tmp_path) -
     assert again["replay"]["matrix"] == first["replay"]["matrix"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_seeds_give_mean_and_spread_and_jobs_change_nothing(config, stream, tmp_path) -> None:
     given = ("--seed", "1", "--seed", "2", "--experiences", "2")
     one = results(config, stream, tmp_path / "one", *given, "--jobs", "1")["replay"]
@@ -181,7 +181,7 @@ def test_seeds_give_mean_and_spread_and_jobs_change_nothing(config, stream, tmp_
         assert one[f"{name}_std"] == pytest.approx(statistics.stdev(each)), name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_policies_learn_the_first_alone_or_the_rest_at_once_or_always(config, stream, tmp_path) -> None:
     policies = [word for one in ("first", "last", "always") for word in ("--policy", one)]
     found = results(config, stream, tmp_path / "out", "--strategy", "j={name: joint}", *policies)
@@ -212,7 +212,7 @@ def test_closed_forms_are_strategies_too_and_what_runs_share_changes_neither_res
     assert ranpac["backward_rows"] == 0 and ranpac["acc"] > 0.5 and ranpac["rows_trained"] == one["rows_trained"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_ladder_is_climbed_as_far_as_its_gates_ask_beside_each_rung_alone(config, stream, tmp_path) -> None:
     raw = yaml.safe_load(config.read_text())
     weak = {"name": "weak", "strategy": "naive", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
@@ -265,7 +265,7 @@ def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
     assert (found["forgetting"], found["bwt"], len(found["matrix"])) == (0.0, None, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path) -> None:
     raw = yaml.safe_load(config.read_text())
     raw["training"] |= {"learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9}

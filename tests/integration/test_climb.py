@@ -178,7 +178,7 @@ def test_a_solved_head_comes_first_and_a_trained_rung_goes_on_from_it(shop) -> N
 
 
 @pytest.mark.parametrize(
-    "stage", ["evaluate", *(pytest.param(one, marks=pytest.mark.slow) for one in ("train", "gate", "register"))]
+    "stage", ["evaluate", *(pytest.param(one, marks=pytest.mark.nightly) for one in ("train", "gate", "register"))]
 )
 def test_a_climb_that_was_killed_goes_on_at_its_rung_and_ends_as_if_nothing_had_been(shop, stage) -> None:
     (undisturbed,) = learn(shop("calm"))

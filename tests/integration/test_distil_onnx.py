@@ -74,7 +74,7 @@ def graph(learnt) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_by_hand_it_is_made_judged_served_and_learnt_on_from(shop, tmp_path) -> None:
     root = str(shop.root)
     for options, form in ((["--onnx"], "onnx"), (["--onnx", "--int8"], "onnx-int8")):
@@ -150,7 +150,7 @@ def test_a_head_that_was_solved_for_stays(tiny_config, tmp_path) -> None:
     assert scored(graph, ROWS)[0] == pytest.approx(scored(ours, ROWS)[0], abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_words_are_tagged_in_onnx_as_well(tiny_config, tmp_path) -> None:
     words, tags = ["anna", "lives", "in", "paris"], {"anna": "B-PER", "paris": "B-LOC"}
     tokens = [list(np.random.default_rng(at).permutation(words)) for at in range(40)]
@@ -197,7 +197,7 @@ def tuned(config: Callable[..., Config], model: Path, tuning: str, folder: Path)
     return {"teacher": folder / "tuned", "learnt": ["a"], "rows_of": rows_of, "folder": folder / "graph", "seed": 0}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_adapters_are_merged_first(tiny_config, tiny_model, tmp_path) -> None:
     to_onnx("onnx", **tuned(tiny_config, tiny_model, "lora", tmp_path))
     ours, graph = (answer(load_learner(tmp_path / name), ROWS) for name in ("tuned", "graph"))

@@ -103,7 +103,7 @@ def test_what_replaces_a_champion_in_int8_is_made_of_the_version_that_learnt(tmp
     assert history.parent == "1" and history.form is None
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_solved_head_forgets_exactly_until_a_rung_has_trained_the_encoder_beneath_it(tmp_path, tiny_model) -> None:
     project = shop(
         tmp_path / "shop",
@@ -206,7 +206,7 @@ def test_weights_that_were_trained_on_the_rows_are_trained_again_from_those_that
     assert history.traces == [] and history.parent == "1" and history.learnt == ["0001-one", "0002-two", "0003-three"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp_path, tiny_model, monkeypatch) -> None:
     class KilledError(Exception):
         pass

@@ -86,7 +86,7 @@ def raced(request, tmp_path: Path) -> tuple[Registry, Ledger]:
     return registry, Ledger(ledger)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_four_processes_promoting_at_once_for_a_hundred_rounds_leave_one_unbroken_chain(raced) -> None:
     registry, ledger = raced
     said = race(registry, ledger, ROUNDS // 4)

@@ -125,7 +125,7 @@ def test_no_version_is_promoted_before_it_answers_from_the_registry_in_a_fresh_p
     assert any(line.startswith("latency p95, ms") for line in told)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_stays(shop) -> None:
     def damaging(stage: Callable[..., Any]) -> Callable[..., Any]:
         if stage.__name__ == "smoke":
@@ -151,7 +151,7 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
     assert re.match("version 2 of 'shop' cannot serve, whatever the reason: .*head.safetensors", str(refused.exception))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_the_same(shop) -> None:
     stores = connect(shop, configuration.load(shop.config))
     arrives(shop, "one", ["loan", "fee"], seed=1)

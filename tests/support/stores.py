@@ -69,7 +69,7 @@ def learner(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.nightly)])
 def any_uri(request, tmp_path) -> str:
     """A database without a ledger: SQLite, and Postgres where there is one."""
     if request.param == "sqlite":

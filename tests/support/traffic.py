@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime
 
 from cl.serving.log import PredictionLog
-from cl.settings import ServingLog
+from cl.settings.serving_log import ServingLog
 from cl.stores.local import Project
 from tests.support.tiny import made_sentences
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from tests.support.serving_shop import TOKEN, Server
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-@pytest.mark.slow
 def test_no_request_that_the_schema_allows_or_forbids_breaks_the_server(server: Server, client, tmp_path) -> None:
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
     asked = [f"{server.url}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}", "--checks", CHECKS]

@@ -17,7 +17,6 @@ from tests.support.servers import until
 from tests.support.tiny import made_sentences, tiny_project
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]
 EVIL = "<img src=x onerror=\"document.title='broken'\">"

@@ -4,7 +4,6 @@ import signal
 import threading
 
 import httpx
-import pytest
 
 from cl.serving.api import VERSION_HEADER
 from tests.support.servers import until
@@ -47,7 +46,6 @@ def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(server: Se
     assert all(answer.headers[VERSION_HEADER] == "1" for answer in answers)
 
 
-@pytest.mark.slow
 def test_two_workers_share_the_port_and_both_follow(tmp_path, tiny_model) -> None:
     shop = made_shop(tmp_path / "twins", tiny_model, serve={"poll_seconds": 0.1, "drain_seconds": 0.2, "workers": 2})
     shop.promote("1")
@@ -75,7 +73,6 @@ def test_two_workers_share_the_port_and_both_follow(tmp_path, tiny_model) -> Non
     assert server.process.returncode in (0, -signal.SIGTERM)
 
 
-@pytest.mark.slow
 def test_workers_whose_parent_is_killed_give_the_port_back(tmp_path, tiny_model) -> None:
     shop = made_shop(tmp_path / "orphans", tiny_model, serve={"drain_seconds": 0.2, "workers": 2})
     shop.promote("1")

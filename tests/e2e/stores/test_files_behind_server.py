@@ -24,8 +24,6 @@ from tests.support.servers import TrackingServer
 from tests.support.stores import SECRET
 from tests.support.tiny import made_sentences, tiny_project
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Kept:

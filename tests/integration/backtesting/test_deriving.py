@@ -61,7 +61,7 @@ def test_the_teacher_learns_on_and_every_update_has_its_student(config, tmp_path
     assert len(load_learner(tmp_path / "1").labels) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_of_several_forms_the_last_serves_and_what_is_in_floats_learns(config, tmp_path) -> None:
     wanted = config(when={"updates": 1}, forms=["student", "int8", "onnx", "onnx-int8"])
     learnt(wanted, tmp_path / "0", champion=None, new="a", past=[])
@@ -78,7 +78,7 @@ def test_how_often_must_be_said_before_ways_are_compared(config, tmp_path) -> No
         )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_never_student_and_teacher_are_compared_in_one_backtest(config, tmp_path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -204,7 +204,7 @@ def test_an_object_store_may_hold_the_artifacts(migrated, tmp_path) -> None:
     assert registry._client.get_experiment(registry._experiment).artifact_location == "s3://bucket/models"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_processes_may_open_a_fresh_store_together_and_quietly(tmp_path) -> None:
     code = f"from cl.stores.mlflow import Registry; Registry('sqlite:///{tmp_path}/m.db', None, 'tiny').initialise()"
     started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
@@ -242,7 +242,7 @@ def test_the_start_script_names_the_setting_that_is_missing(tmp_path, text, miss
     assert done.returncode == 2 and missing in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_registry_behind_a_server_is_the_same_registry(learner, tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -14,7 +14,7 @@ from cl.stores.mlflow import Registry
 from cl.stores.mlflow_loaded import answers_of
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_version_that_reads_tokens_answers_from_a_fresh_process_as_it_does_here(tmp_path, tiny_model) -> None:
     from cl.training.inference import predict
     from cl.training.learner import grown, new_learner, save_learner
