@@ -14,8 +14,10 @@ They answer as the real ones do; one suite of tests runs on these, on SQLite wit
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import uuid
+import weakref
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +30,7 @@ from cl.records import Cycle, VersionInfo
 from cl.stores.ledger import Ledger
 from cl.stores.local import check_manifest, place_sealed
 from cl.stores.mlflow import DIGEST, GATES, PARENT, SHARE, Registry
-from cl.stores.mlflow_files import RECORD
+from cl.stores.mlflow_files import RECORD, RECORDS
 from cl.stores.mlflow_runs import CYCLE_ID, PREDICTIONS, VERDICT
 
 
@@ -59,10 +61,11 @@ class MemoryVersion:
 
 @dataclass
 class Memory:
-    """All that a registry in memory holds."""
+    """All that a registry in memory holds; ``made`` counts its versions, also those that were deleted."""
 
     runs: dict[str, MemoryRun] = field(default_factory=dict)
     versions: dict[str, MemoryVersion] = field(default_factory=dict)
+    made: int = 0
     aliases: dict[str, str] = field(default_factory=dict)
     head: tuple[int, str] | None = None
 
@@ -116,7 +119,8 @@ class MemoryRegistry(Registry):
     def log_series(self, run: str, name: str, values: list[float]) -> None:
         """Log a number for each epoch; the last one is the metric."""
         self._run(run).series[name] = list(values)
-        self._run(run).metrics.update({name: value for value in values[-1:]})
+        if values:
+            self._run(run).metrics[name] = values[-1]
 
     def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
         """Log which data a run learnt from."""
@@ -128,6 +132,8 @@ class MemoryRegistry(Registry):
 
     def log_file(self, run: str, file: Path, artifact_path: str) -> None:
         """Keep one file."""
+        if not file.is_file():
+            raise StoreError(f"the registry in memory: no file {file}")
         self._run(run).files[f"{artifact_path}/{file.name}"] = file.read_bytes()
 
     def record_cycle(self, run: str, cycle: Cycle) -> None:
@@ -158,7 +164,7 @@ class MemoryRegistry(Registry):
 
     def log_record(self, run: str, folder: Path) -> None:
         """Keep a version's history, evaluation and verdicts in its run."""
-        for name in ("history.json", "evaluation.json", "gates.json"):
+        for name in RECORDS:
             self.log_file(run, folder / name, RECORD)
 
     def record(self, version: VersionInfo, name: str) -> str | None:
@@ -170,7 +176,11 @@ class MemoryRegistry(Registry):
         return None if content is None else content.decode()
 
     def keep_record(self, version: VersionInfo) -> None:
-        """Do nothing: what a version's files say is in its run."""
+        """Make sure that a version's record is in its run, where it stays when its files are removed."""
+        files = self._run(version.run_id).files
+        for name in RECORDS:
+            if f"{RECORD}/{name}" not in files and (text := self.record(version, name)) is not None:
+                files[f"{RECORD}/{name}"] = text.encode()
 
     def bytes_of(self, version: VersionInfo) -> int:
         """Return how many bytes a version's files take."""
@@ -211,11 +221,13 @@ class MemoryRegistry(Registry):
             tags[SHARE] = f"{share:g}"
 
     def ledger_head(self) -> tuple[int, str] | None:
-        """Return sequence number and hash of the ledger's last entry that this registry was told of."""
+        """Return sequence number and hash of the ledger's last entry that this registry keeps in mind."""
         return self.memory.head
 
     def remember_head(self, sequence: int, hash: str) -> None:
-        """Keep the ledger's last entry in mind."""
+        """Keep the ledger's last entry in mind, as soon as there is a version."""
+        if not self.memory.made:
+            raise StoreError(f"the registry in memory: no model '{self.model}'")
         self.memory.head = (sequence, hash)
 
     def versions(self) -> list[VersionInfo]:
@@ -236,6 +248,11 @@ class MemoryRegistry(Registry):
         """Return the tags of one version."""
         return dict(self._version(version).tags)
 
+    def version_for_cycle(self, cycle: str) -> str | None:
+        """Return the version that a cycle registered, or None."""
+        found = self.memory.versions.items()
+        return next((version for version, one in found if one.tags.get(CYCLE_ID) == cycle), None)
+
     def delete_version(self, version: str) -> None:
         """Remove a version and the aliases on it, as somebody could by hand."""
         self._version(version)
@@ -246,11 +263,11 @@ class MemoryRegistry(Registry):
     def download(self, version: str, folder: Path) -> Path:
         """Write a version's learner into a folder, checked against its manifest."""
         files = self._version(version).files
+        folder.parent.mkdir(parents=True, exist_ok=True)
         if files is None:
             raise IntegrityError(
                 f"models:/{self.model}/{version}: holds no learner; it was not registered by Perennial"
             )
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch:
             learner = _write(files, Path(scratch) / "learner")
             try:
@@ -270,7 +287,8 @@ class MemoryRegistry(Registry):
         return self._add(run, tags, _files(learner))
 
     def _add(self, run: str, tags: dict[str, str], files: dict[str, bytes] | None) -> str:
-        version = str(max(map(int, self.memory.versions), default=0) + 1)
+        self.memory.made += 1
+        version = str(self.memory.made)
         self.memory.versions[version] = MemoryVersion(run, datetime.now(UTC), dict(tags), files)
         return version
 
@@ -288,16 +306,25 @@ class MemoryRegistry(Registry):
         return self.memory.versions[version]
 
 
+def _place() -> str:
+    # threads wait for each other in memdb; in the shared cache, which is all that SQLite had before, they are refused
+    shared = "vfs=memdb" if sqlite3.sqlite_version_info >= (3, 36) else "mode=memory&cache=shared"
+    return f"sqlite:///file:/{uuid.uuid4().hex}?{shared}&uri=true"
+
+
 @dataclass(frozen=True)
 class MemoryLedger(Ledger):
     """A ledger in memory; another ``Ledger`` at its ``uri`` in the same process is the same one while this lives."""
 
-    uri: str = field(default_factory=lambda: f"sqlite:///file:{uuid.uuid4().hex}?mode=memory&cache=shared&uri=true")
+    uri: str = field(default_factory=_place)
 
     def __post_init__(self) -> None:
         """Keep a connection open, for the memory is given back with the last one."""
-        engine = sa.create_engine(self.uri, poolclass=sa.StaticPool)
-        object.__setattr__(self, "_kept", engine.connect())
+        # any thread may be the one that collects this ledger
+        anywhere = {"check_same_thread": False}
+        engine = sa.create_engine(self.uri, poolclass=sa.StaticPool, connect_args=anywhere)
+        engine.connect().close()
+        weakref.finalize(self, engine.dispose)
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,6 @@ Nothing of the product is imported before a test asks for it, so that one test s
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cl.config import Config
-    from cl.stores.ledger import Ledger
-    from cl.stores.mlflow import Registry
+    from cl.stores.local import Project
+    from cl.testing import MemoryLedger, MemoryRegistry
     from tests.support.postgres import Postgres
 
 pytest_plugins = ["tests.support.budget", "tests.support.folders", "tests.support.leftovers"]
@@ -62,6 +61,31 @@ def sentences() -> Callable[..., pd.DataFrame]:
     return made_sentences
 
 
+@pytest.fixture(scope="session")
+def learnt_one(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Project:
+    """A project whose champion has learnt loans and fees; its gates ask for nothing. Copy it: nobody may change it."""
+    from cl.lifecycle import learn
+    from tests.support.tiny import made_sentences, tiny_project
+
+    folder = tmp_path_factory.mktemp("learnt") / "shop"
+    project = tiny_project(folder, tiny_model, gates=[{"name": "floor", "min": 0.0}])
+    made_sentences(["loan", "fee"], 60, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
+    (cycle,) = learn(project)
+    assert cycle.verdict == "promoted"
+    return project
+
+
+@pytest.fixture
+def champion_shop(learnt_one: Project, tmp_path: Path) -> Callable[..., Project]:
+    """A copy of the project whose champion has learnt one experience; keyword arguments replace top-level keys."""
+    from tests.support.templates import copied
+
+    def make(**changes: object) -> Project:
+        return copied(learnt_one, tmp_path / "shop", **changes)
+
+    return make
+
+
 @pytest.fixture
 def tiny_config(tiny_model: Path) -> Callable[..., Config]:
     """A configuration on the tiny model; keyword arguments replace its top-level keys."""
@@ -79,33 +103,20 @@ def tiny_config(tiny_model: Path) -> Callable[..., Config]:
     return make
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one MLflow database for all tests that move aliases; each has a model and a ledger of its own."""
-    from tests.support.tiny import mlflow_database
-
-    folder = tmp_path_factory.mktemp("store")
-    (folder / "m.db").write_bytes(mlflow_database())
-    return folder
-
-
 @pytest.fixture
-def registry(store: Path, request: pytest.FixtureRequest) -> Registry:
+def registry() -> MemoryRegistry:
     """A model with four versions, of which the third failed its gates."""
-    from cl.stores.mlflow import Registry
+    from cl.testing import MemoryRegistry
 
-    name = re.sub("[^A-Za-z0-9_-]", "-", f"{request.module.__name__}-{request.node.name}")[-200:]
-    registry = Registry(f"sqlite:///{store}/m.db", str(store), name)
-    registry._client.create_registered_model(name)
+    registry = MemoryRegistry()
     for at, gates in enumerate(("passed", "passed", "failed", "passed"), start=1):
-        tags = {"cl.gates": gates, "cl.gates_digest": str(at) * 64, "cl.parent": "" if at == 1 else "1"}
-        registry._client.create_model_version(name, store.as_uri(), tags=tags)
+        registry.add_version(gates=gates, digest=str(at) * 64, parent="" if at == 1 else "1")
     return registry
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def ledger() -> MemoryLedger:
     """A ledger without an entry."""
-    from cl.stores.ledger import Ledger
+    from cl.testing import MemoryLedger
 
-    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    return MemoryLedger()

@@ -40,7 +40,8 @@ class VersionFiles(Runs):
 
     def keep_record(self, version: VersionInfo) -> None:
         """Make sure that a version's record is in its run: one from before there were records has it in its files."""
-        there = [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]
+        with store_told(self.tracking_uri):
+            there = [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]
         for name in RECORDS:
             if f"{RECORD}/{name}" not in there and (text := self.record(version, name)) is not None:
                 with store_told(self.tracking_uri):

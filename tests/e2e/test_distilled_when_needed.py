@@ -80,6 +80,7 @@ def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_pa
     line = lineage_of(project.root, "2")["versions"]
     assert [(one["version"], one["verdict"]) for one in line] == [("2", "promoted"), ("1", "gave way")]
 
+    bounded(project, evaluation={"smoke_rows": 0})  # the student has been loaded in a fresh process already
     arrives(project, "second", ["loan", "lamp"])
     (after,) = learn(project)
     assert after.verdict == "promoted" and not after.derived, "the student has learnt on and is small enough"
@@ -89,6 +90,7 @@ def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_pa
     assert set(rows["label"]) == {"loan", "fee", "box", "lamp"}, "its teacher's buffer was carried over"
 
 
+@pytest.mark.nightly
 def test_a_gate_that_only_the_latency_breaks_leads_to_a_student_of_the_minilm_that_serves(tmp_path, tiny_model) -> None:
     """A student of one of six layers takes about a sixth of the time; the bound is half of what was measured here."""
     desk = new_desk(tmp_path / "desk", tiny_model)
@@ -131,6 +133,7 @@ def test_a_gate_that_only_the_latency_breaks_leads_to_a_student_of_the_minilm_th
     assert desk.json("predict", "please send the lamp")[0]["prediction"] == "lamp"
 
 
+@pytest.mark.nightly
 def test_the_teacher_learns_and_its_student_is_derived_again_where_the_configuration_says_so(
     tmp_path, tiny_model
 ) -> None:
@@ -163,7 +166,14 @@ class KilledError(Exception):
     """The process is gone."""
 
 
-@pytest.mark.parametrize(("stage", "time"), [("distil", 1), ("register", 2), ("promote", 1)])
+@pytest.mark.parametrize(
+    ("stage", "time"),
+    [
+        pytest.param("distil", 1, marks=pytest.mark.nightly),
+        ("register", 2),
+        pytest.param("promote", 1, marks=pytest.mark.nightly),
+    ],
+)
 def test_a_cycle_that_is_killed_while_a_version_is_derived_ends_as_an_undisturbed_one(
     tmp_path, tiny_model, stage, time
 ) -> None:

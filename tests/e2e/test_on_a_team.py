@@ -15,7 +15,7 @@ from tests.support.servers import Receiver
 from tests.support.team import DATABASES, SECRETS, Team
 from tests.support.tiny import made_sentences
 
-pytestmark = [pytest.mark.alone]
+pytestmark = [pytest.mark.alone, pytest.mark.nightly]
 SPARE = f"""['remote "spare"']
     url = s3://bucket/rows
     access_key_id = me

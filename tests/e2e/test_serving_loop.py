@@ -22,9 +22,15 @@ from tests.support.tiny import made_sentences, tiny_project
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, tiny_model) -> Project:
     project = tiny_project(tmp_path_factory.mktemp("loop") / "shop", tiny_model)
-    made_sentences(["loan", "fee"], 200, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
+    made_sentences(["loan", "fee"], 100, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
     learn(project)
     return project
+
+
+@pytest.fixture(scope="module")
+def acknowledged() -> dict[str, str]:
+    """What was right for each answer, as far as a server has said that it is kept."""
+    return {}
 
 
 class Clients:
@@ -59,17 +65,17 @@ class Clients:
                     return
 
 
-def test_every_acknowledged_label_outlives_a_server_that_is_killed_under_load(project) -> None:
-    acknowledged: dict[str, str] = {}
-    for _ in range(2):
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.nightly)])
+def test_every_acknowledged_label_outlives_a_server_that_is_killed_under_load(project, acknowledged, kills) -> None:
+    for _ in range(kills):
         server = Server(project.root, "--workers", "2")
         with Clients(server.url, 8) as clients:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while len(clients.acknowledged) < 100 and time.monotonic() < deadline:
                 time.sleep(random.uniform(0.05, 0.2))
             server.kill()
         assert len(clients.acknowledged) >= 100
-        acknowledged |= clients.acknowledged
+        acknowledged.update(clients.acknowledged)
     restarted = Server(project.root)
     restarted.stop()
     assert PREDICTIONS.open(project) == FEEDBACK.open(project) == [], "what the dead have left was sealed"
@@ -80,10 +86,10 @@ def test_every_acknowledged_label_outlives_a_server_that_is_killed_under_load(pr
     assert len(lost) <= len(acknowledged) // 50, "a label may be told to another worker than the one that lost its text"
 
 
-def test_labelled_predictions_are_ingested_once_and_learnt(project) -> None:
+def test_labelled_predictions_are_ingested_once_and_learnt(project, acknowledged) -> None:
     desk = Desk(project.root)
     (made,) = desk.json("ingest", "--from-serving")
-    assert made["name"] == "serving" and sum(made["rows"].values()) >= 150
+    assert made["name"] == "serving" and sum(made["rows"].values()) >= 0.75 * len(acknowledged) > 0
     assert desk.json("ingest", "--from-serving") == []
     cycles = desk.json("run", "--plain")
     assert cycles[-1]["experience"]["id"] == made["id"] and cycles[-1]["drift"]["champion_score"] is not None

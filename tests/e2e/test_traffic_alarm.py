@@ -15,7 +15,7 @@ from tests.support.servers import PrefectServer, Receiver, until
 from tests.support.tiny import made_sentences, tiny_project
 from tests.support.traffic import serve
 
-pytestmark = [pytest.mark.alone]
+pytestmark = [pytest.mark.alone, pytest.mark.nightly]
 
 
 def events(server: PrefectServer, resource: str) -> list[dict[str, Any]]:
@@ -31,24 +31,26 @@ def look(root: str, environment: dict[str, str]) -> None:
     watch(root)
 
 
-@pytest.mark.parametrize(("answer", "resource"), [("labels", "cl.traffic.labels"), ("learn", "cl.stream.learn")])
+@pytest.mark.parametrize(
+    ("answer", "resource"), [("labels", "cl.traffic.ask-labels"), ("learn", "cl.stream.ask-learn")]
+)
 def test_an_alarm_is_told_once_and_starts_the_learning_flow_only_where_that_is_asked_for(
     tmp_path, tiny_model, server, answer, resource
 ) -> None:
     receiver = Receiver()
     drift = {"report": "off", "traffic": {"min_rows": 60, "answer": answer}}
     triggers = {"settle_seconds": 0, "notify": {"webhook": "env:NOTICES"}}
-    project = tiny_project(tmp_path / "shop", tiny_model, name=answer, drift=drift, triggers=triggers)
+    project = tiny_project(tmp_path / "shop", tiny_model, name=f"ask-{answer}", drift=drift, triggers=triggers)
     made_sentences(["loan", "fee"], 400, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
     learn(project)
     serve(project, ["box", "lamp"], 200, seed=6, at=datetime.now(UTC) - timedelta(hours=1))
     for _ in range(2):
         warm.call(tmp_path / "said", look, str(project.root), {**server.environment, "NOTICES": receiver.url})
-    (event,) = until(lambda: events(server, resource), seconds=30, what="the event")
+    (event,) = until(lambda: events(server, resource), seconds=120, what="the event")
     assert event["event"] in ("cl.drift.detected", "cl.performance.decayed") and event["payload"]["alarms"]
-    assert not events(server, "cl.stream.labels" if answer == "labels" else "cl.traffic.learn")
+    assert not events(server, "cl.stream.ask-labels" if answer == "labels" else "cl.traffic.ask-learn")
     (told,) = [one for one in receiver.received if "going by no labels" in one["title"]]
     assert "label these first" in told["text"]
-    (shown,) = server.artifacts(f"{answer}-traffic-alarm")
+    (shown,) = server.artifacts(f"ask-{answer}-traffic-alarm")
     assert "200 rows, compared with version 1." in shown and "Rows that show it" in shown
-    assert json.loads(server.artifacts(f"{answer}-traffic-detectors")[0])
+    assert json.loads(server.artifacts(f"ask-{answer}-traffic-detectors")[0])

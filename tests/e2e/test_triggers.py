@@ -1,13 +1,11 @@
 """A project that nobody stands beside, on a real Prefect server: machines die, the server is killed, cycles end once.
 
-The tests are one story, told in order.
+The tests are one story, in order. CI runs a shorter one: test_unattended.py.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,82 +15,35 @@ from typing import Any
 
 import pytest
 
-from tests.support.desk import Desk, new_desk
+from tests.support.desk import Shop, new_desk, new_shop
 from tests.support.repository import ROOT
-from tests.support.servers import PrefectServer, Receiver, until
-from tests.support.tiny import made_sentences
+from tests.support.servers import PrefectServer, until
 
-pytestmark = [pytest.mark.alone]
-BLOCK = (
-    "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block\n"
-    "text = {'title': '{{subject}}', 'text': '{{body}}'}\n"
-    "Block(name='ops', url=sys.argv[1], json_data=text).save('ops', overwrite=True)"
-)
-
-
-class Shop:
-    """A project that `cl schedule` serves, in a session of its own, so that its machine can be switched off."""
-
-    def __init__(self, desk: Desk, server: PrefectServer, receiver: Receiver) -> None:
-        self.desk, self.server, self.receiver = desk, server, receiver
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        log = (self.desk.project.parent / "schedule.log").open("ab")
-        environment = {**self.server.environment, "NOTICES": self.receiver.url, "PREFECT_RUNNER_POLL_FREQUENCY": "2"}
-        command = self.desk.command("schedule")
-        self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-
-    def switch_off(self) -> None:
-        """Kill it with all its children, as a machine that loses its power does."""
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def arrives(self, labels: list[str], seed: int) -> None:
-        rows = made_sentences(labels, 120, seed=seed)
-        rows.to_csv(self.desk.project / "inbox" / f"month-{seed}.csv", index=False)
-
-    def trains(self) -> bool:
-        return bool(list((self.desk.project / ".cl/cycles").glob("*/decide.json")))
-
-    def told(self, about: str) -> list[str]:
-        """Titles of the notices of one kind that came through the webhook."""
-        return [one["title"] for one in self.receiver.received if one.get("about") == about]
-
-    def told_by_block(self, words: str) -> list[str]:
-        return [one["text"] for one in self.receiver.received if "about" not in one and words in one["text"]]
-
-    def automations(self) -> set[tuple[str, str]]:
-        """Names and ids of those that must outlive a restart of `cl schedule`."""
-        every = self.server.post("automations/filter", {})
-        return {(one["name"], one["id"]) for one in every if one["name"].endswith(("dead runs", "failures"))}
-
-    def runs(self, *states: str) -> list[dict[str, Any]]:
-        return [one for one in self.server.runs("learn") if one["state_type"] in states]
+pytestmark = [pytest.mark.alone, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")
-def shop(server, tmp_path_factory, tiny_model) -> Iterator[Shop]:
-    receiver = Receiver()
-    desk = new_desk(tmp_path_factory.mktemp("story") / "shop", tiny_model)
-    (desk.project / "inbox").mkdir()
-    desk.configure(
-        name="shop",
-        data={"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
-        # long enough for a middle in which something can happen
-        training={"epochs": 300, "patience": 300, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"},
-        triggers={
-            "watch_minutes": 0.2,
-            "settle_seconds": 1,
-            "notify": {"webhook": "env:NOTICES", "block": "custom-webhook/ops"},
-        },
-    )
-    subprocess.run([sys.executable, "-c", BLOCK, receiver.url], env=server.environment, check=True)
-    shop = Shop(desk, server, receiver)
-    yield shop
-    shop.switch_off()
-    receiver.close()
+def own_server(tmp_path_factory) -> Iterator[PrefectServer]:
+    """A server that only this story uses, so that it can be killed in the middle."""
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def shop(own_server, tmp_path_factory, tiny_model) -> Iterator[Shop]:
+    with new_shop(tmp_path_factory.mktemp("story"), tiny_model, own_server, "shop") as shop:
+        shop.desk.configure(
+            # long enough for a middle in which something can happen
+            training={"epochs": 300, "patience": 300, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"},
+            triggers={
+                "watch_minutes": 0.2,
+                "settle_seconds": 1,
+                "notify": {"webhook": "env:NOTICES", "block": shop.make_block()},
+            },
+        )
+        yield shop
 
 
 def test_prefect_yaml_deploys_both_flows_to_a_work_pool_and_cl_yaml_says_what_starts_them(
@@ -182,7 +133,9 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     assert [one for one in shop.told("failure") if "left out" in one] == [
         "shop: cannot be read, and left out until it changes: inbox/empty.csv"
     ]
-    missed = [one for one in shop.server.runs("watch") if switched_off < one["expected_start_time"] < switched_on]
+    missed = [
+        one for one in shop.server.runs("watch", shop.name) if switched_off < one["expected_start_time"] < switched_on
+    ]
     assert len(missed) >= 3
     assert sum(one["state_type"] != "CANCELLED" for one in missed) <= 1, "looks that were missed are done by one"
 

@@ -1,14 +1,22 @@
+"""A project from its first row to a rollback, through the command line."""
+
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.support.desk import new_desk
+from tests.support import warm
+from tests.support.desk import Desk, new_desk
+from tests.support.tiny import made_sentences
+from tests.support.versions import assert_same_version
 
 
 def ingest(desk, rows, name: str) -> None:
@@ -105,24 +113,40 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert fifth["champion_before"] == "1" and fifth["drift"]["new_labels"] == ["box"], "the reference went back, too"
 
 
-def test_prefect_and_plain_end_in_the_same_version(desk, sentences) -> None:
-    rows = sentences(["loan", "fee"], 80, seed=1)
-    ingest(desk, rows, "one")
+@dataclass(frozen=True)
+class Undisturbed:
+    """What one experience comes to when nothing goes wrong."""
+
+    desk: Desk
+    cycle: dict[str, Any]
+
+
+def one_arrives(desk: Desk) -> None:
+    ingest(desk, made_sentences(["loan", "fee"], 80, seed=1), "one")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny_model) -> Undisturbed:
+    """A project that has learnt one experience; no test changes it."""
+    desk = new_desk(tmp_path_factory.mktemp("undisturbed") / "project", tiny_model)
+    one_arrives(desk)
+    (cycle,) = desk.json("run", "--plain")
+    assert [one["prediction"] for one in desk.json("predict", "my loan")] == ["loan"]
+    return Undisturbed(desk, cycle)
+
+
+def test_prefect_and_plain_end_in_the_same_version(desk, undisturbed) -> None:
+    one_arrives(desk)
     (by_prefect,) = desk.json("run")
     assert by_prefect["promotion"]["promoted"]
-    manifest = desk.project / ".cl/versions/1/manifest.json"
-    desk.json("predict", "loan")
-    first = manifest.read_text()
-    desk.configure(name="other")
-    (plainly,) = desk.json("run", "--plain", "--again", "0001-one")
-    desk.json("predict", "loan")
-    assert plainly["training"]["losses"] == by_prefect["training"]["losses"]
-    assert first
+    assert by_prefect["training"]["losses"] == undisturbed.cycle["training"]["losses"]
+    desk.json("predict", "my loan")
+    by_both = [one.project / ".cl/versions/1" for one in (desk, undisturbed.desk)]
+    assert_same_version(*by_both)
 
 
-def test_stock_mlflow_loads_and_serves_the_champion(desk, sentences) -> None:
-    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
-    desk.json("run", "--plain")
+def test_stock_mlflow_loads_and_serves_the_champion(undisturbed) -> None:
+    desk = undisturbed.desk
     code = (
         "import mlflow, pandas as pd\n"
         f"mlflow.set_tracking_uri('sqlite:///{desk.project}/mlflow/mlflow.db')\n"
@@ -134,10 +158,9 @@ def test_stock_mlflow_loads_and_serves_the_champion(desk, sentences) -> None:
     assert "'label': ['loan', 'fee']" in done.stdout
 
 
-def test_a_changed_byte_in_the_champion_is_refused_by_name(desk, sentences) -> None:
-    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
-    desk.json("run", "--plain")
-    desk.json("predict", "loan")
+def test_a_changed_byte_in_the_champion_is_refused_by_name(undisturbed, tmp_path) -> None:
+    desk = Desk(tmp_path / "project")
+    shutil.copytree(undisturbed.desk.project, desk.project)
     head = desk.project / ".cl/versions/1/head.safetensors"
     content = bytearray(head.read_bytes())
     content[-1] ^= 1
@@ -147,22 +170,12 @@ def test_a_changed_byte_in_the_champion_is_refused_by_name(desk, sentences) -> N
     assert f"remove {head.parent}, and it is brought from the registry again" in done.stderr
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, tiny_model):
-    """What one experience comes to when nothing goes wrong."""
-    from tests.support.tiny import made_sentences
-
-    desk = new_desk(tmp_path_factory.mktemp("undisturbed") / "project", tiny_model)
-    ingest(desk, made_sentences(["loan", "fee"], 80, seed=1), "one")
-    (cycle,) = desk.json("run", "--plain")
-    return cycle
-
-
 def assert_ended_like(desk, undisturbed) -> None:
     (cycle,) = desk.json("history")
     status = desk.json("status")
-    assert cycle["promotion"]["promoted"] and cycle["training"]["losses"] == undisturbed["training"]["losses"]
-    assert cycle["evaluation"]["matrix"] == undisturbed["evaluation"]["matrix"]
+    assert cycle["promotion"]["promoted"]
+    assert cycle["training"]["losses"] == undisturbed.cycle["training"]["losses"]
+    assert cycle["evaluation"]["matrix"] == undisturbed.cycle["evaluation"]["matrix"]
     assert status["champion"] == "1" and status["waiting"] == []
     assert [version["version"] for version in status["versions"]] == ["1"]
     assert status["versions"][0]["aliases"] == ["champion"]
@@ -173,10 +186,8 @@ def assert_ended_like(desk, undisturbed) -> None:
 @pytest.mark.parametrize(
     "finished", ["start", "validate", "drift", "decide", "train", "evaluate", "gate", "register", "smoke"]
 )
-def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(
-    desk, sentences, undisturbed, finished
-) -> None:
-    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
+def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(desk, undisturbed, finished) -> None:
+    one_arrives(desk)
     run = desk.start("run", "--plain")
     while run.poll() is None and not list((desk.project / ".cl/cycles").glob(f"*/{finished}.json")):
         time.sleep(0.005)
@@ -189,20 +200,18 @@ def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("stage", ["train", "register", "smoke", "promote", "record"])
-def test_killed_at_the_end_of_a_step_and_run_again_it_ends_as_if_undisturbed(
-    desk, sentences, undisturbed, stage
-) -> None:
-    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
+def test_killed_at_the_end_of_a_step_and_run_again_it_ends_as_if_undisturbed(desk, undisturbed, stage) -> None:
+    one_arrives(desk)
     killer = (
         "import os, signal, sys\n"
-        "import cl.lifecycle as lifecycle\n"
-        f"real = lifecycle.{stage}\n"
+        f"import cl.{'attempt' if stage == 'train' else 'lifecycle'} as caller\n"
+        f"real = caller.{stage}\n"
         "def deadly(*args, **kwargs):\n"
         "    result = real(*args, **kwargs)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         f"deadly.__name__ = '{stage}'\n"
         "deadly.__annotations__ = real.__annotations__; deadly.__wrapped__ = real\n"
-        f"lifecycle.{stage} = deadly\n"
+        f"caller.{stage} = deadly\n"
         "from cl.commands.run import run_cycles; from pathlib import Path\n"
         "run_cycles(Path(sys.argv[1]), again=None, runner='plain')\n"
     )
@@ -212,12 +221,13 @@ def test_killed_at_the_end_of_a_step_and_run_again_it_ends_as_if_undisturbed(
     assert_ended_like(desk, undisturbed)
 
 
-def test_of_two_runs_at_once_one_works_and_the_other_says_so(desk, sentences) -> None:
-    ingest(desk, sentences(["loan", "fee"], 80, seed=1), "one")
-    runs = [desk.start("run", "--plain") for _ in range(2)]
-    ends = [(run.communicate()[1], run.returncode) for run in runs]
-    assert sorted(code for _, code in ends) == [0, 1] or sorted(code for _, code in ends) == [0, 0]
-    loser = next((text for text, code in ends if code == 1), None)
-    if loser is not None:
-        assert "another cycle is running here (process" in loser and "Traceback" not in loser
+def test_of_two_runs_at_once_one_works_and_the_other_says_so(desk, tmp_path) -> None:
+    one_arrives(desk)
+    arguments = desk.arguments("run", "--plain")
+    runs = [warm.start(tmp_path / name, warm.nothing, *arguments) for name in ("first", "second")]
+    ends = sorted((run.end() for run in runs), key=lambda end: end.code)
+    assert [end.code for end in ends] in ([0, 1], [0, 0]), [end.err for end in ends]
+    loser = ends[1]
+    if loser.code:
+        assert loser.is_one_line and "another cycle is running here (process" in loser.err
     assert len(desk.json("history")) == 1

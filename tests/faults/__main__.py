@@ -10,6 +10,7 @@ that the file holds, so that several runs (each with a seed of its own) add up.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -26,13 +27,14 @@ from tests.support.tiny import made_tiny_model
 def main() -> None:
     """Run the command; the exit code is 1 if anything was not well."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--few", action="store_true", help="as many as run with every change, not as in the night")
+    parser.add_argument("--few", action="store_true", help="as many as with every change, not as in the night")
     parser.add_argument("--only", action="append", choices=FAULTS, help="faults of this kind; repeatable")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
     parser.add_argument("--results", type=Path, help="file that the trials are appended to")
     given = parser.parse_args()
     results, drawn = Results(given.results), f"{'few' if given.few else 'many'} by seed {given.seed}"
     began = time.monotonic()
+    os.environ["OMP_NUM_THREADS"] = "1"  # the model is tiny: a second thread costs more than it does
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and mounts go when this is interrupted
     with tempfile.TemporaryDirectory() as scratch:
         model = made_tiny_model(Path(scratch) / "model")

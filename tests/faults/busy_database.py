@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.deeds import Hold
+from tests.faults.deeds import Hold, Impatient
 from tests.faults.disk_full import told_plainly
 from tests.faults.moments import Moment
 from tests.faults.prepared import Prepared
@@ -28,9 +28,9 @@ def for_a_while(prepared: Prepared, database: str) -> Attempt:
     return waited_out(prepared, BUSY, database, _held(prepared, database, 3.0))
 
 
-def too_long(prepared: Prepared, database: str) -> Attempt:
+def too_long(prepared: Prepared, database: str, patience: int | None) -> Attempt:
     """Hold a database until the run gives up."""
-    return given_up(prepared, STUCK, database, _held(prepared, database, 300.0))
+    return given_up(prepared, STUCK, database, _held(prepared, database, 300.0), patience)
 
 
 def waited_out(prepared: Prepared, fault: str, where: str, held: Hold) -> Attempt:
@@ -43,9 +43,18 @@ def waited_out(prepared: Prepared, fault: str, where: str, held: Hold) -> Attemp
     return Attempt(prepared, fault, where, inject)
 
 
-def given_up(prepared: Prepared, fault: str, where: str, held: Hold) -> Attempt:
-    """Hold something for longer than anyone waits: the run must say so."""
-    return Attempt(prepared, fault, where, lambda: told_plainly(prepared.run(before=held)), held.release)
+def given_up(prepared: Prepared, fault: str, where: str, held: Hold, patience: int | None) -> Attempt:
+    """Hold something for longer than anyone waits: the run must say so.
+
+    Args:
+        prepared: the project.
+        fault: its line in the table.
+        where: what is held.
+        held: holds it.
+        patience: seconds that the run waits; None is as long as it always does.
+    """
+    before = held if patience is None else Impatient(patience, held)
+    return Attempt(prepared, fault, where, lambda: told_plainly(prepared.run(before=before)), held.release)
 
 
 def _held(prepared: Prepared, database: str, seconds: float) -> Hold:

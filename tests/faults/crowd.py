@@ -1,9 +1,8 @@
-"""Eight at once: cycles that want the same project, and promotions that want the same champion's place."""
+"""A crowd: cycles that want the same project, and promotions that want the same champion's place, all at once."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.faults.invariants import broken
@@ -11,37 +10,35 @@ from tests.faults.prepared import Prepared
 from tests.faults.trial import Attempt
 from tests.support.warm import Ended, Running
 
-MANY = 8
-CYCLES = f"{MANY} cycles at once"
-BOTH = f"{MANY} cycles and {MANY} promotions at once"
 WON = "won"
 LOST = "lost: "
 
 
-def cycles(prepared: Prepared) -> Attempt:
-    """Start eight runs at once: one works, the others say so."""
+def cycles(prepared: Prepared, size: int) -> Attempt:
+    """Start so many runs at once: one works, the others say so."""
 
     def inject() -> list[str]:
-        ends = [one.end() for one in [prepared.start("run", "--plain") for _ in range(MANY)]]
+        ends = [one.end() for one in [prepared.start("run", "--plain") for _ in range(size)]]
         return [problem for one in ends for problem in _said_plainly(one, "another cycle is running here")]
 
-    return Attempt(prepared, CYCLES, "cl run", inject)
+    return Attempt(prepared, f"{size} cycles at once", "cl run", inject)
 
 
-def cycles_and_promotions(prepared: Prepared) -> Attempt:
-    """Start eight runs and eight promotions of versions that passed, as other machines would, without the lock."""
+def cycles_and_promotions(prepared: Prepared, size: int) -> Attempt:
+    """Start so many runs and promotions of versions that passed, as other machines would, without the lock."""
 
     def inject() -> list[str]:
-        candidates = prepared.call(copies_of_champion, MANY)
+        candidates = prepared.call(copies_of_champion, size)
         go = prepared.scratch / "go"
-        with ThreadPoolExecutor(MANY) as pool:
-            promotions = [pool.submit(prepared.call, promote_version, one, str(go)) for one in candidates]
-            runs = [prepared.start("run", "--plain") for _ in range(MANY)]
+        go.unlink(missing_ok=True)
+        try:
+            promotions = [prepared.ask(promote_version, one, str(go)) for one in candidates]
+            runs = [prepared.start("run", "--plain") for _ in range(size)]
             _when_compared(prepared.place, runs)
-            go.touch()
-            said = [one.result() for one in promotions]
-            ends = [one.end() for one in runs]
-        go.unlink()
+        finally:
+            go.touch()  # the promotions wait for it, come what may
+        said = [one.result() for one in promotions]
+        ends = [one.end() for one in runs]
         moved = prepared.state().champions[1:]
         won = [version for version, one in zip(candidates, said, strict=True) if one == WON]
         all_lost = bool(moved) and all(one.startswith(LOST) for one in said)  # to a cycle that was first
@@ -50,7 +47,8 @@ def cycles_and_promotions(prepared: Prepared) -> Attempt:
         wrong += [f"a promotion said: {one}" for one in said if one != WON and "\n" in one]
         return wrong + [problem for one in ends for problem in _said_plainly(one, "")]
 
-    return Attempt(prepared, BOTH, "from other processes", inject, alike=_same_learner)
+    fault = f"{size} cycles and {size} promotions at once"
+    return Attempt(prepared, fault, "from other processes", inject, alike=_same_learner)
 
 
 def copies_of_champion(folder: Path, times: int) -> list[str]:
@@ -83,7 +81,7 @@ def promote_version(folder: Path, version: str, go: str) -> str:
     try:
         champion = stores.ledger.champion(stores.registry.model)
         passed = Registration(version=version, passed=True)
-        promote(stores.registry, stores.ledger, passed, expected=champion, why="eight at once")
+        promote(stores.registry, stores.ledger, passed, expected=champion, why="many at once")
     except ConflictError as error:
         return f"{LOST}{error}"
     except PerennialError as error:

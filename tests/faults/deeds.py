@@ -105,6 +105,21 @@ class Hold(At):
 
 
 @dataclass(frozen=True)
+class Impatient:
+    """Let the process wait only some seconds for a lock, and do something else to it as well."""
+
+    seconds: int
+    then: At
+
+    def __call__(self) -> None:
+        from cl.stores import reach
+
+        assert self.seconds < reach.LOCK_SECONDS
+        reach.LOCK_SECONDS = self.seconds
+        self.then()
+
+
+@dataclass(frozen=True)
 class LimitFiles:
     """Let no file of the process grow beyond some bytes: a disk that is full, without a disk."""
 

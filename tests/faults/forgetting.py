@@ -40,13 +40,13 @@ STEPS = (
 )
 
 
-def attempts(prepared: Prepared, after: int | None, writes: int, seed: int) -> Iterator[Attempt]:
-    """Kill as many, just after a step and at a random write, and run the same command again.
+def attempts(prepared: Prepared, after: tuple[str, ...] | None, writes: int, seed: int) -> Iterator[Attempt]:
+    """Kill the command just after a step and at a random write, and run the same command again.
 
     Args:
         prepared: the project.
-        after: kills after a step, drawn; None is after all there are.
-        writes: kills before a random write.
+        after: the steps after which it is killed, each the first time; None is after all, each time.
+        writes: kills before a random write; of one seed, fewer are the first of many.
         seed: of what is drawn.
     """
     prepared.put_back()
@@ -55,11 +55,13 @@ def attempts(prepared: Prepared, after: int | None, writes: int, seed: int) -> I
     trace.file.unlink(missing_ok=True)
     ended, done = prepared.cl(*COMMAND, before=trace), prepared.state()
     assert ended.code == 0 and texts and done != untouched, ended.err
-    moments, drawn = trace.read(), random.Random(seed)
+    moments = trace.read()
     steps = [one for one in moments if one.boundary != WRITE and one.when == "after"]
     until = moments.index(steps[-1])  # then nothing is left to be done, and the command would say so
     written = [one for one in moments[:until] if one.boundary == WRITE]
-    for moment in [*(steps if after is None else drawn.sample(steps, after)), *drawn.sample(written, writes)]:
+    random.Random(seed).shuffle(written)
+    chosen = steps if after is None else [Moment(step, when="after") for step in after]
+    for moment in [*chosen, *written[:writes]]:
         yield _attempt(prepared, moment, untouched, done, texts)
 
 

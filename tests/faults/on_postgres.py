@@ -109,9 +109,9 @@ def locked_for_a_while(project: OnPostgres, table: str) -> Attempt:
     return waited_out(project, BUSY, table, _held(project, table, 3.0))
 
 
-def locked_too_long(project: OnPostgres, table: str) -> Attempt:
+def locked_too_long(project: OnPostgres, table: str, patience: int | None) -> Attempt:
     """Lock a table until the run gives up."""
-    return given_up(project, STUCK, table, _held(project, table, 300.0))
+    return given_up(project, STUCK, table, _held(project, table, 300.0), patience)
 
 
 def _ending(project: OnPostgres, moment: Moment) -> KillAnother:

@@ -15,7 +15,7 @@ from tests.faults.invariants import State, state_of, unlike
 from tests.faults.moments import Moment
 from tests.support import warm
 from tests.support.tiny import made_sentences, tiny_project
-from tests.support.warm import Ended, Running
+from tests.support.warm import Asked, Ended, Running
 
 ONE: dict[str, Any] = {"labels": ["loan", "fee"], "rows": 80, "seed": 1}
 TWO: dict[str, Any] = {"labels": ["loan", "box"], "rows": 80, "seed": 2}
@@ -86,8 +86,12 @@ class Prepared:
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a function of the project's folder returns, called in a process of its own."""
+        return self.ask(function, *arguments).result()
+
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Asked:
+        """Call a function of the project's folder in a process of its own, and do not wait for it."""
         self.calls += 1
-        return warm.call(self.scratch / str(self.calls), function, self.place, *arguments)
+        return warm.ask(self.scratch / str(self.calls), function, self.place, *arguments)
 
     def unlike_undisturbed(self) -> list[str]:
         """Return in what the project differs from one that nothing happened to."""
@@ -95,7 +99,7 @@ class Prepared:
 
 
 def prepare(folder: Path, model: Path) -> Prepared:
-    """Make the project, and run it twice undisturbed: to list its moments, and to know what it comes to.
+    """Make the project, and run it undisturbed: that lists its moments, and shows what it comes to.
 
     Args:
         folder: where everything lies; short-lived.
@@ -104,11 +108,8 @@ def prepare(folder: Path, model: Path) -> Prepared:
     project = Prepared(folder / "shop", folder / "template", folder / "said", Rows([], []), State())
     begun(project, model)
     trace = Trace(folder / "moments.tsv", project.place)
-    _must(project.run(before=trace))
-    project.moments = trace.read()
-    project.put_back()
-    ended = _must(project.run())
-    project.seconds, project.undisturbed = ended.seconds, project.state()
+    ended = _must(project.run(before=trace))
+    project.moments, project.seconds, project.undisturbed = trace.read(), ended.seconds, project.state()
     return project
 
 

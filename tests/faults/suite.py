@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tests.faults import busy_database, crowd, damage, disk_full, forgetting, kills, on_postgres, server_cut
 from tests.faults.moments import Moment
@@ -13,6 +13,7 @@ from tests.faults.prepared import Prepared
 from tests.faults.trial import Attempt
 
 KIB = 1024
+Damaging = Callable[[Prepared, str, damage.Damage], Attempt]
 MOST_DELICATE = (
     Moment("mark_pending", when="after"),
     Moment("place", when="after"),
@@ -24,7 +25,7 @@ MOST_DELICATE = (
     Moment("Ledger.commit", when="after"),
     Moment("Registry.record_cycle", when="after"),
 )
-"""The moments between two stores that must agree; a few kills are always there."""
+"""The moments between two stores that must agree: a run is always killed at these."""
 
 
 @dataclass(frozen=True)
@@ -32,75 +33,124 @@ class Amount:
     """How often each fault is injected.
 
     Attributes:
-        boundaries: kills at step boundaries, drawn beside the most delicate ones; None is all there are.
+        kills: how many there must be in the end.
+        boundaries: kills at the most delicate boundaries alone, or at all there are.
         writes: kills at a random write.
         moments: kills at a random moment.
         twice: kills whose recovery is killed as well.
         rooms: bytes that are left on the disk.
         limits: bytes that a file may grow to.
         uploads: the files before which the tracking server is killed.
-        waits: the databases that are held for too long.
-        damaged: files of a version that are damaged, here and in the registry.
+        held: the databases that are held for a while.
+        stuck: the databases that are held for too long.
+        patience: seconds that a run waits for a ledger or a Postgres table that is held too long; None is as always.
+        damaged: where a file is damaged, which, and how.
+        cycles: how many begin at once.
+        crowd: how many begin at once, with as many promotions.
         on_postgres: moments at which a run on Postgres is killed.
         cuts: moments at which Postgres itself ends.
-        locks: its tables that are locked.
-        forgets: kills of `cl forget` after a step, drawn; None is after each.
+        backs: moments at which it ends, and is back at once.
+        tables_held: its tables that are locked for a while.
+        tables_stuck: its tables that are locked for too long.
+        forgets: steps after which `cl forget` is killed; None is after each.
         forget_writes: kills of it at a random write.
     """
 
-    boundaries: int | None
+    kills: int
+    boundaries: Literal["most delicate", "all"]
     writes: int
     moments: int
     twice: int
     rooms: tuple[int, ...]
     limits: tuple[int, ...]
     uploads: tuple[int, ...]
-    waits: tuple[str, ...]
-    damaged: tuple[str, ...]
+    held: tuple[str, ...]
+    stuck: tuple[str, ...]
+    patience: int | None
+    damaged: tuple[tuple[Damaging, str, damage.Damage], ...]
+    cycles: int
+    crowd: int
     on_postgres: tuple[Moment, ...]
     cuts: tuple[Moment, ...]
-    locks: tuple[str, ...]
-    forgets: int | None
+    backs: tuple[Moment, ...]
+    tables_held: tuple[str, ...]
+    tables_stuck: tuple[str, ...]
+    forgets: tuple[str, ...] | None
     forget_writes: int
 
 
 FEW = Amount(
-    boundaries=4,
-    writes=5,
-    moments=2,
+    kills=12,
+    boundaries="most delicate",
+    writes=2,
+    moments=0,
     twice=1,
-    rooms=(40 * KIB, 300 * KIB),
+    rooms=(40 * KIB,),
     limits=(60 * KIB,),
     uploads=(8,),
-    waits=("mlflow.db",),
-    damaged=("head.safetensors",),
+    held=("mlflow.db",),
+    stuck=("ledger.db",),  # MLflow itself waits 20 seconds for its own, whatever we say
+    patience=2,
+    damaged=(
+        (damage.here, "head.safetensors", damage.one_byte),
+        (damage.there, "head.safetensors", damage.gone),
+        (damage.data, "train.parquet", damage.cut_short),
+    ),
+    cycles=3,
+    crowd=4,
     on_postgres=(Moment("Registry.set_alias", when="after"),),
     cuts=(Moment("Ledger.intend", when="after"),),
-    locks=("cl_ledger",),
-    forgets=7,
+    backs=(),
+    tables_held=(),
+    tables_stuck=("cl_ledger",),
+    forgets=("DataVersions.erase", "Registry.set_alias"),
     forget_writes=1,
 )
+"""With every change: each kind of fault, where it does most harm; about a minute and a half of two processors."""
+ENDS = (
+    Moment("Registry.start_run", when="after"),
+    Moment("MlflowClient.create_model_version"),
+    Moment("Ledger.intend", when="after"),
+    Moment("Ledger.commit"),
+)
 MANY = Amount(
-    boundaries=None,
+    kills=100,
+    boundaries="all",
     writes=60,
     moments=40,
     twice=20,
     rooms=tuple(room * KIB for room in (8, 40, 80, 120, 180, 240, 300, 400, 500)),
     limits=tuple(size * KIB for size in (4, 20, 60, 200)),
     uploads=(1, 8, 17, 21),
-    waits=("mlflow.db", "ledger.db"),
-    damaged=("head.safetensors", "encoder/model.safetensors", "history.json", "strategies/replay/rows.parquet"),
-    on_postgres=MOST_DELICATE[3:],
-    cuts=(
-        Moment("Registry.start_run", when="after"),
-        Moment("MlflowClient.create_model_version"),
-        Moment("Ledger.intend", when="after"),
-        Moment("Ledger.commit"),
+    held=("mlflow.db", "ledger.db"),
+    stuck=("mlflow.db", "ledger.db"),
+    patience=None,
+    damaged=(
+        *(
+            (where, file, how)
+            for file in (
+                "head.safetensors",
+                "encoder/model.safetensors",
+                "history.json",
+                "strategies/replay/rows.parquet",
+            )
+            for how in (damage.cut_short, damage.one_byte, damage.gone)
+            for where in (damage.here, damage.there)
+        ),
+        (damage.data, "train.parquet", damage.cut_short),
+        (damage.data, "train.parquet", damage.one_byte),
     ),
-    locks=("cl_ledger", "runs"),
+    cycles=8,
+    crowd=8,
+    on_postgres=MOST_DELICATE[3:],
+    cuts=ENDS,
+    backs=ENDS,
+    tables_held=("cl_ledger", "runs"),
+    tables_stuck=("cl_ledger", "runs"),
     forgets=None,
     forget_writes=8,
 )
+"""In the night."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +167,7 @@ class Bench:
 def killed(bench: Bench) -> Iterator[Attempt]:
     """Kill runs."""
     amount, project = bench.amount, bench.project
-    everywhere = kills.boundaries(project)
-    chosen = everywhere
-    if amount.boundaries is not None:
-        others = [one for one in everywhere if one not in MOST_DELICATE]
-        chosen = [*MOST_DELICATE, *random.Random(bench.seed).sample(others, amount.boundaries)]
-    for moment in chosen:
+    for moment in MOST_DELICATE if amount.boundaries == "most delicate" else kills.boundaries(project):
         yield kills.at_moment(project, moment)
     yield from kills.at_writes(project, amount.writes, bench.seed)
     yield from kills.at_times(project, amount.moments, bench.seed)
@@ -149,26 +194,22 @@ def cut(bench: Bench) -> Iterator[Attempt]:
 
 def busy(bench: Bench) -> Iterator[Attempt]:
     """Hold the databases."""
-    for database in busy_database.BEFORE:
+    for database in bench.amount.held:
         yield busy_database.for_a_while(bench.project, database)
-    for database in bench.amount.waits:
-        yield busy_database.too_long(bench.project, database)
+    for database in bench.amount.stuck:
+        yield busy_database.too_long(bench.project, database, bench.amount.patience)
 
 
 def damaged(bench: Bench) -> Iterator[Attempt]:
     """Damage files."""
-    for file in bench.amount.damaged:
-        for how in (damage.cut_short, damage.one_byte, damage.gone):
-            yield damage.here(bench.project, file, how)
-            yield damage.there(bench.project, file, how)
-    yield damage.data(bench.project, "train.parquet", damage.cut_short)
-    yield damage.data(bench.project, "train.parquet", damage.one_byte)
+    for where, file, how in bench.amount.damaged:
+        yield where(bench.project, file, how)
 
 
 def crowded(bench: Bench) -> Iterator[Attempt]:
     """Start many processes at once."""
-    yield crowd.cycles(bench.project)
-    yield crowd.cycles_and_promotions(bench.project)
+    yield crowd.cycles(bench.project, bench.amount.cycles)
+    yield crowd.cycles_and_promotions(bench.project, bench.amount.crowd)
 
 
 def postgres(bench: Bench) -> Iterator[Attempt]:
@@ -179,12 +220,12 @@ def postgres(bench: Bench) -> Iterator[Attempt]:
             yield on_postgres.killed(project, moment)
         for moment in amount.cuts:
             yield on_postgres.ended(project, moment)
-        for moment in amount.cuts:
+        for moment in amount.backs:
             yield on_postgres.ended_and_back(project, moment)
-        for table in amount.locks:
+        for table in amount.tables_held:
             yield on_postgres.locked_for_a_while(project, table)
-        for table in amount.locks:
-            yield on_postgres.locked_too_long(project, table)
+        for table in amount.tables_stuck:
+            yield on_postgres.locked_too_long(project, table, amount.patience)
 
 
 def forgotten(bench: Bench) -> Iterator[Attempt]:
@@ -193,13 +234,9 @@ def forgotten(bench: Bench) -> Iterator[Attempt]:
     yield from forgetting.attempts(bench.project, amount.forgets, amount.forget_writes, bench.seed)
 
 
-FAULTS: dict[str, Callable[[Bench], Iterator[Attempt]]] = {
-    "kills": killed,
-    "disk": full,
-    "server": cut,
-    "busy": busy,
-    "damage": damaged,
-    "crowd": crowded,
-    "postgres": postgres,
-    "forget": forgotten,
-}
+Faults = dict[str, Callable[[Bench], Iterator[Attempt]]]
+KILLS: Faults = {"kills": killed, "server": cut, "forget": forgotten}
+"""Faults that are a SIGKILL."""
+OTHERS: Faults = {"disk": full, "busy": busy, "damage": damaged, "crowd": crowded, "postgres": postgres}
+"""Faults of what a run relies on, and crowds."""
+FAULTS = {**KILLS, **OTHERS}

@@ -14,15 +14,9 @@ from click.testing import CliRunner
 
 from cl import distil as stage
 from cl.cli import cl
-from cl.commands.champion import promote_version
-from cl.commands.export import export_version
-from cl.commands.gates import replayed, verdicts_of
-from cl.commands.lineage import lineage_of
 from cl.commands.opening import opened
-from cl.commands.predict import predict_file, predict_texts
 from cl.distil import distil, quantise
 from cl.errors import ConfigError, InputError
-from cl.lifecycle import learn
 from cl.stores.local import Project
 from cl.tasks.text_classification import TextClassification
 from cl.train import train
@@ -30,27 +24,10 @@ from cl.training.inference import scored
 from cl.training.learner import load_learner
 from cl.training.version import load_history, load_states
 from tests.support.five_versions import Shop
-from tests.support.tiny import made_sentences, made_tiny_model, tiny_project
+from tests.support.taught import ONE_LAYER, folder_of, taught_project  # noqa: F401
+from tests.support.tiny import made_sentences, made_tiny_model
 
-ONE_LAYER = {"student": {"layers": 1, "vocabulary": 40}, "epochs": 12, "learning_rate": 3e-3}
 NO_ROWS = pd.DataFrame({"id": [], "text": []})
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory, tiny_model):
-    """A project with one version, which was learnt with replay and EWC."""
-    training = {"epochs": 15, "patience": 15, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"}
-    folder = tmp_path_factory.mktemp("taught") / "shop"
-    project = tiny_project(folder, tiny_model, strategy=["replay", "ewc"], training=training, distil=ONE_LAYER)
-    made_sentences(["loan", "fee", "box"], 150, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    learn(project)
-    return project
-
-
-def folder_of(project: Project, version: str) -> Path:
-    folder = opened(project.root).stores.champion_folder(version)
-    assert folder is not None
-    return folder
 
 
 def student_of(project: Project, folder: Path, *, unlabelled: pd.DataFrame = NO_ROWS, **changes: object):
@@ -249,54 +226,6 @@ def test_what_cannot_be_distilled_or_climbed_is_one_line_exit_code_2_and_the_cha
     shop.cl("distil", "1")
     versions = 2
     assert "the teacher is worse than the champion (" in refused("distil", "2", distil=ONE_LAYER)
-
-
-def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learning(taught, tmp_path) -> None:
-    root = str(taught.root)
-    asked = taught.root / "asked.csv"
-    made_sentences(["loan"], 5, seed=9, prefix="asked").to_csv(asked, index=False)
-    predict_file(taught.root, str(asked), None)
-    asked.unlink()
-    done = CliRunner().invoke(cl, ["distil", "1", "-p", root], catch_exceptions=False)
-    assert done.exit_code == 0 and "it is the challenger: cl promote 2" in done.stdout
-    at = opened(taught.root)
-    info = at.stores.registry.versions()[-1]
-    assert info.tags["cl.parent"] == "1" and info.tags["cl.form"] == "student" and info.aliases == ["challenger"]
-    assert at.stores.ledger.champion("shop") == "1", "nothing has moved"
-    again = CliRunner().invoke(cl, ["distil", "1", "--json", "-p", root], catch_exceptions=False)
-    assert json.loads(again.stdout)["version"] == "2" and len(at.stores.registry.versions()) == 2
-
-    told = CliRunner().invoke(cl, ["gates", "2", "-p", root], catch_exceptions=False).stdout
-    assert told.startswith("0001-one: derived, version 2, gates: enforce") and "pass       floor" in told
-    assert "size on disk, MB" in told and "Right before, wrong now:" in told
-    (taught.root / "policy.yaml").write_text("gates: [{name: floor, min: 1.0}]")
-    now = replayed(taught.root, taught.root / "policy.yaml")
-    assert [(one["version"], one["then"], one["now"]) for one in now] == [("1", True, True), ("2", True, False)]
-
-    promote_version(taught.root, "2", alias="champion", share=None, why="as agreed", despite_gates=False)
-    small = CliRunner().invoke(cl, ["distil", "2", "--int8", "-p", root], catch_exceptions=False)
-    assert small.exit_code == 0 and at.stores.registry.versions()[-1].tags["cl.form"] == "int8"
-    promote_version(taught.root, "3", alias="champion", share=None, why="as agreed", despite_gates=False)
-    assert load_learner(folder_of(taught, "3")).is_int8
-    assert predict_texts(taught.root, ["my card is lost loan"])[0]["prediction"] == "loan"
-    told = export_version(taught.root, "3", tmp_path / "out")
-    assert (tmp_path / "out" / "transformers").exists() and "transformers" in told["loads"][1]
-
-    made_sentences(["loan", "lamp"], 60, seed=3).to_csv(taught.root / "inbox" / "two.csv", index=False)
-    cycle = learn(taught)[-1]
-    assert cycle.verdict == "promoted" and [one.form for one in cycle.derived] == ["int8"]
-    line = lineage_of(taught.root, str(cycle.champion_after))["versions"]
-    assert [(one["version"], one["form"]) for one in line] == [
-        ("5", "int8"),
-        ("4", None),
-        ("2", "student"),
-        ("1", None),
-    ], "what has learnt is the student in floats"
-    assert load_learner(folder_of(taught, "5")).depth == 1
-    at.stores.registry.tag_version("3", "cl.smoke", "failed")
-    by_hand, teacher = (verdicts_of(taught.root, one) for one in ("3", "4"))
-    assert not by_hand["passed"] and by_hand["verdicts"][-1]["gate"] == "smoke test"
-    assert teacher["verdict"] == "gave way" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"
 
 
 def test_bad_input_is_one_line_and_the_champion_stays(taught) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from cl.sources.files import Files
 from cl.stores.experiences import Experiences
 from cl.stores.fingerprints import hashes
 from cl.stores.local import Project
+from tests.support import warm
 
 COLUMNS = ["id", "text", "label"]
 
@@ -302,7 +301,7 @@ def test_killed_and_repeated_it_ends_as_if_undisturbed(tmp_path, where, name, ca
         project.root.mkdir()
         frame.to_csv(project.root / "x.csv", index=False)
     arguments = [str(killed.root), where, name, str(call)]
-    done = subprocess.run([sys.executable, "-c", KILLER, *arguments], capture_output=True, text=True)
+    done = warm.python(KILLER, *arguments)
     assert done.returncode == -9, done.stderr
     for project in (killed, undisturbed):
         ingest(configured(group_by="month"), project, Files(path=str(project.root / "x.csv")))

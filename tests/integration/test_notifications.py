@@ -1,4 +1,4 @@
-"""Notices to a real receiver, and through a real block that is kept by Prefect's temporary server."""
+"""Notices to a real receiver, and through a real block that a Prefect server keeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
-from prefect.testing.utilities import prefect_test_harness
 
 from cl import config as configuration
 from cl.errors import StoreError
@@ -22,7 +21,13 @@ from cl.stores.local import Project
 from flows.cycle import learn
 from flows.notifications import deliver, send, succeeded, tell_failure, tell_moved
 from flows.watch import watch
+from tests.support.desk import reported_to, server  # noqa: F401
 from tests.support.servers import Receiver
+
+pytestmark = [
+    pytest.mark.usefixtures("reported_to"),
+    pytest.mark.timeout(240),  # the first may wait for the start of the server
+]
 
 
 @pytest.fixture
@@ -40,26 +45,20 @@ def project(tmp_path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def prefect_server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
-@pytest.fixture(scope="module")
-def refusing_block(prefect_server) -> Iterator[str]:
+def refusing_block() -> Iterator[str]:
     """A block whose URL holds a token, and whose receiver answers 500."""
     receiver = Receiver(answer=500)
     block = CustomWebhookNotificationBlock(
-        name="ops", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
+        name="refusing", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
     )
-    block.save("ops", _sync=True)
-    yield "custom-webhook/ops"
+    block.save("refusing", _sync=True)
+    yield "custom-webhook/refusing"
     receiver.close()
 
 
 def test_a_block_that_cannot_deliver_keeps_its_token_out_of_states_and_logs(refusing_block, caplog) -> None:
     notice = of_failure("shop", "watch", "down")
-    with pytest.raises(StoreError, match=r"'custom-webhook/ops' could not deliver: HTTPStatusError") as error:
+    with pytest.raises(StoreError, match=r"'custom-webhook/refusing' could not deliver: HTTPStatusError") as error:
         send(Notify(block=refusing_block), notice)
     assert "s3cret" not in "".join(format_exception(error.value))
     state = deliver.with_options(retries=0)(Notify(block=refusing_block), notice, return_state=True)
@@ -93,7 +92,7 @@ def test_a_failure_that_could_not_be_told_is_told_when_it_is_met_again(receiver,
     assert len(receiver.received) == 1
 
 
-def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project, prefect_server) -> None:
+def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project) -> None:
     config, ledger = configuration.load(project.config), Ledger(f"sqlite:///{project.root}/ledger.db")
 
     def write(action, alias, to) -> None:

@@ -1,8 +1,7 @@
-"""Runs that are asked for, on Prefect's temporary server."""
+"""Runs that are asked for, on a Prefect server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -10,21 +9,20 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Completed, Scheduled
-from prefect.testing.utilities import prefect_test_harness
 
 from cl.config import parse
 from flows.asking import absorb, request
 from flows.deployments import learning
+from tests.support.desk import reported_to, server  # noqa: F401
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("reported_to"),
+    pytest.mark.timeout(240),  # the first may wait for the start of the server
+]
 
 
 @pytest.fixture
-def shop(server, tmp_path) -> tuple[Path, UUID]:
+def shop(tmp_path) -> tuple[Path, UUID]:
     """A project whose learning flow is deployed under a name of its own."""
     config = parse({"name": tmp_path.name.replace("_", "-")}, where="test")
     (tmp_path / "cl.yaml").write_text(f"name: {config.name}\n")

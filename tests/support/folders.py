@@ -16,6 +16,8 @@ from xdist.scheduler import LoadFileScheduling
 TESTS = Path(__file__).parents[1]
 FOLDERS = ("unit", "contract", "integration", "e2e", "faults")
 ALONE = "pytest.mark.alone"
+SECONDS = {"e2e": 900, "faults": 900, "nightly": 3600}
+"""Limits of tests, by marker, where the one in pyproject.toml is too short; a test may have one of its own."""
 
 
 def folder_of(item: pytest.Item) -> str:
@@ -31,9 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among the tests
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its folder; those that need to be alone begin first, as they mostly wait."""
+    """Mark each test with its folder and its limit; those that need to be alone begin first, as they mostly wait."""
     for item in items:
         item.add_marker(folder_of(item))
+        limits = [seconds for marker, seconds in SECONDS.items() if item.get_closest_marker(marker)]
+        if limits and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(max(limits)))
     items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 
 

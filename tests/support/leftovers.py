@@ -14,13 +14,14 @@ _BEFORE = pytest.StashKey[set[str]]()
 
 
 def strays(root: Path) -> set[str]:
-    """Return the lines of `git status`, also of what is ignored, but for caches; none where there is no git."""
+    """Return the lines of `git status` for what it does not track, but for caches; none where there is no git."""
     command = ["git", "status", "--porcelain", "--ignored", "--untracked-files=normal"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     except FileNotFoundError:
         return set()
-    return {line for line in done.stdout.splitlines() if not any(_is(line[3:], cache) for cache in CACHES)}
+    untracked = [line for line in done.stdout.splitlines() if line.startswith(("??", "!!"))]
+    return {line for line in untracked if not any(_is(line[3:], cache) for cache in CACHES)}
 
 
 def _is(path: str, cache: str) -> bool:

@@ -11,13 +11,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
+from filelock import FileLock
 
 T = TypeVar("T")
 PATIENCE = 60.0
@@ -62,36 +64,102 @@ class PrefectServer:
         self.home.mkdir(exist_ok=True)
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, env={**self.environment, **own}, stdout=log, stderr=log)
-        until(self._answers, seconds=120, what="an answer of the server")
+        try:
+            until(self.answers, seconds=180, what="an answer of the server")
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
-    def runs(self, flow: str) -> list[dict[str, Any]]:
-        """Return the flow runs that were due, the oldest first."""
-        asked = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        runs = self.post("flow_runs/filter", asked)
+    def runs(self, flow: str, project: str) -> list[dict[str, Any]]:
+        """Return a project's runs of a flow that were due, the oldest first."""
+        named = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [project]}}}
+        runs = self.post("flow_runs/filter", {**named, "sort": "EXPECTED_START_TIME_ASC"})
         return [one for one in runs if not (one["state_type"] == "SCHEDULED" and one["auto_scheduled"])]
 
     def run(self, id: str) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/flow_runs/{id}", timeout=PATIENCE).json()
+        return self.asked("GET", f"flow_runs/{id}").raise_for_status().json()
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=PATIENCE)
-        answer.raise_for_status()
-        return answer.json()
+        return self.asked("POST", path, json=body).raise_for_status().json()
+
+    def asked(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Return what the server answers, once its SQLite is not locked (503)."""
+        deadline = time.monotonic() + 2 * PATIENCE
+        while True:
+            answer = httpx.request(method, f"{self.url}/{path}", timeout=PATIENCE, **given)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.3)
 
     def artifacts(self, key: str) -> list[str]:
         """Return the contents of all artifacts under a key."""
         return [one["data"] for one in self.post("artifacts/filter", {}) if one["key"] == key]
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Tell whether it is there."""
         try:
-            return httpx.get(f"{self.url}/health").status_code == 200
+            return httpx.get(f"{self.url}/health", timeout=PATIENCE).status_code == 200
         except httpx.HTTPError:
             return False
+
+
+@contextlib.contextmanager
+def shared_server(folder: Path) -> Iterator[PrefectServer]:
+    """Lend the one Prefect server of a test run: the first user starts it, the last one stops it.
+
+    Args:
+        folder: is the same in all processes of the run. It holds the server's home and a note of its port, its process
+            and its users. A user is a process; one that died without a word does not count.
+    """
+    note, lock = folder / "prefect.json", FileLock(folder / "prefect.lock")
+    with lock:
+        noted = _noted(note)
+        server = PrefectServer(folder / "prefect", **({"port": noted["port"]} if noted else {}))
+        if noted is None or not server.answers():
+            server.start()
+            assert server.process is not None
+            noted = {"port": server.port, "server": server.process.pid, "users": []}
+        _write(note, {**noted, "users": [*_alive(noted["users"]), os.getpid()]})
+    try:
+        yield server
+    finally:
+        with lock:
+            noted = _noted(note)
+            assert noted is not None
+            users = _alive(noted["users"])
+            users.remove(os.getpid())
+            _write(note, {**noted, "users": users})
+            if not users:
+                _stop(noted["server"])
+
+
+def _noted(note: Path) -> dict[str, Any] | None:
+    return json.loads(note.read_text()) if note.exists() else None
+
+
+def _write(note: Path, content: dict[str, Any]) -> None:
+    note.write_text(json.dumps(content))
+
+
+def _alive(processes: list[int]) -> list[int]:
+    return [one for one in processes if psutil.pid_exists(one)]
+
+
+def _stop(pid: int) -> None:
+    """Kill a process, which another one may have started, and return when it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.kill()
+        until(lambda: _ended(process), seconds=PATIENCE, what="the end of the server")
+
+
+def _ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

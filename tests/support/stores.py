@@ -11,6 +11,7 @@ import pytest
 
 from cl.config import parse
 from cl.stores.local import write_manifest
+from cl.testing import MemoryLedger
 
 SECRET = "s3-s3cret-access-key"
 
@@ -70,8 +71,12 @@ def learner(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.nightly)])
-def any_uri(request, tmp_path) -> str:
-    """A database without a ledger: SQLite, and Postgres where there is one."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    return request.getfixturevalue("postgres").database("ledger")
+def any_uri(request, tmp_path) -> Iterator[str]:
+    """A database without a ledger: SQLite, and Postgres where there is one; a test may ask for memory, too."""
+    if request.param == "memory":
+        ledger = MemoryLedger()  # its memory lasts as long as it does
+        yield ledger.uri
+    elif request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/ledger.db"
+    else:
+        yield request.getfixturevalue("postgres").database("ledger")

@@ -58,6 +58,10 @@ def made_sentences(labels: list[str], rows: int, seed: int = 0, prefix: str = "r
     return pd.DataFrame({"id": ids, "text": texts, "label": chosen, "date": None})
 
 
+QUICK = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "precision": "float32"}
+"""Settings of a training that is over at once, for tests in which it does not matter how well a version answers."""
+
+
 def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> Project:
     """Make a project that reads its inbox and learns in a second; keyword arguments replace top-level keys."""
     from cl.scaffold import scaffold

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,29 @@ class Running:
         return Ended(code=code, out=_read(self.said, "out"), err=_read(self.said, "err"), seconds=took)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A process that calls a function."""
+
+    process: BaseProcess
+    answer: Connection
+    said: Path
+    function: str
+
+    def result(self) -> Any:
+        """Wait for what the function returns.
+
+        Raises:
+            RuntimeError: it raised, or the process ended before.
+        """
+        try:
+            return self.answer.recv()
+        except EOFError:
+            raise RuntimeError(f"{self.function} failed: {_read(self.said, 'err')}") from None
+        finally:
+            self.process.join()
+
+
 def start(said: Path, before: Callable[[], Any], *arguments: str) -> Running:
     """Start `cl` with some arguments in a warm process.
 
@@ -98,6 +122,18 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.CompletedProcess(["cl", *arguments], ended.code, ended.out, ended.err)
 
 
+def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end as ``python -c`` does, but in a warm process: what it imports is there already."""
+    with tempfile.TemporaryDirectory() as said:
+        surroundings = (str(Path.cwd()), {**os.environ, **environment})
+        process = WARM.Process(target=_program, args=(said, surroundings, code, arguments))
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        out, err = _read(Path(said), "out"), _read(Path(said), "err")
+    return subprocess.CompletedProcess(["-c", *arguments], process.exitcode, out, err)
+
+
 def _surround(folder: str, environment: dict[str, str]) -> None:
     os.chdir(folder)
     os.environ.clear()
@@ -115,17 +151,20 @@ def modules() -> set[str]:
 
 def call(said: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what a function returns that is called in a warm process; both ends must be picklable."""
+    return ask(said, function, *arguments).result()
+
+
+def ask(said: Path, function: Callable[..., Any], *arguments: Any) -> Asked:
+    """Call a function in a warm process, and do not wait for it.
+
+    Start several from one thread: two threads that look whether a process has ended take its exit code from each other.
+    """
     said.mkdir(parents=True, exist_ok=True)
     here, there = WARM.Pipe(duplex=False)
     process = WARM.Process(target=_called, args=(str(said), there, function, arguments))
     process.start()
     there.close()
-    try:
-        return here.recv()
-    except EOFError:
-        raise RuntimeError(f"{function.__name__} failed: {_read(said, 'err')}") from None
-    finally:
-        process.join()
+    return Asked(process, here, said, function.__name__)
 
 
 def _command(said: str, address: str, before: Callable[[], Any], arguments: tuple[str, ...]) -> None:
@@ -142,13 +181,21 @@ def _command(said: str, address: str, before: Callable[[], Any], arguments: tupl
         atexit._run_exitfuncs()
 
 
+def _program(said: str, surroundings: tuple[str, dict[str, str]], code: str, arguments: tuple[str, ...]) -> None:
+    _redirect(Path(said))
+    _surround(*surroundings)
+    sys.argv = ["-c", *arguments]
+    exec(compile(code, "<program>", "exec"), {"__name__": "__main__"})
+
+
 def _called(said: str, answer: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     _redirect(Path(said))
     answer.send(function(*arguments))
 
 
 def _redirect(said: Path) -> None:
-    """Let all output go into files, that of libraries among it, as a shell would."""
+    """Forget what the warm process has planned for its own end; let all output, also of libraries, go into files."""
+    atexit._clear()
     for number, name in ((1, "out"), (2, "err")):
         file = os.open(said / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)

@@ -162,10 +162,12 @@ def test_labels_in_other_shares_alone_are_drift_of_labels_and_need_not_be_learnt
     assert "with like labels on both sides" in told.summary and "nothing is left of it" in told.summary
 
 
-def test_labels_in_other_shares_alone_are_taken_for_more_no_oftener_than_alpha_says() -> None:
-    found = [seen(topics(500, seed), topics(300, 700 + seed, mix=SHIFTED)) for seed in range(40)]
+# one more than the most: a chance of 0.5 % in 15 at 5 %, of 0.3 % in 40
+@pytest.mark.parametrize(("streams", "most"), [(15, 3), pytest.param(40, 6, marks=pytest.mark.nightly)])
+def test_labels_in_other_shares_alone_are_taken_for_more_no_oftener_than_alpha_says(streams, most) -> None:
+    found = [seen(topics(500, seed), topics(300, 700 + seed, mix=SHIFTED)) for seed in range(streams)]
     assert all("labels" in one.types for one in found)
-    assert sum(one.types != ["labels"] for one in found) <= 6  # 7 or more of 40 at 5 % have a chance of 0.4 %
+    assert sum(one.types != ["labels"] for one in found) <= most
 
 
 @pytest.mark.parametrize("shift", [0.25, 0.6])

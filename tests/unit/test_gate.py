@@ -93,10 +93,12 @@ def equals(seed: int) -> pd.DataFrame:
     })  # fmt: skip
 
 
+# one more than the most: a chance of 1 % in 50 at 5 %, of 3 % in 100
+@pytest.mark.parametrize(("times", "most"), [(50, 6), pytest.param(100, 9, marks=pytest.mark.nightly)])
 def test_an_equal_challenger_is_refused_by_any_gate_no_more_often_than_the_confidence_says(
-    tiny_config, evaluation
+    tiny_config, evaluation, times, most
 ) -> None:
-    cycles = [equals(seed) for seed in range(100)]
+    cycles = [equals(seed) for seed in range(times)]
     refused = {
         correction: sum(
             not judged(tiny_config(gates=MANY, gate_policy={"correction": correction}), evaluation, rows).passed
@@ -104,7 +106,7 @@ def test_an_equal_challenger_is_refused_by_any_gate_no_more_often_than_the_confi
         )
         for correction in ("holm", "none")
     }
-    assert refused["holm"] <= 9, "at 5 %, more than nine of a hundred come up once in thirty-five"
+    assert refused["holm"] <= most
     assert refused["none"] > refused["holm"], "without a correction, every gate has its own chance of a false alarm"
 
 

@@ -10,6 +10,7 @@ from cl.records import WITHDRAWN, Registration
 from cl.settings import PromotionSettings
 from cl.stores.ledger import Ledger
 from cl.stores.mlflow import SMOKED, Registry
+from cl.testing import MemoryRegistry
 from tests.support.tiny import serve
 
 
@@ -197,13 +198,13 @@ def test_a_cycle_can_make_a_canary_of_what_passed_and_the_first_version_serves(r
 
 
 def test_a_registry_that_refuses_leaves_the_champion_and_the_ledger_as_they_were(registry, ledger) -> None:
-    class Refusing(Registry):
+    class Refusing(MemoryRegistry):
         def set_alias(self, alias, version):
             raise StoreError("no")
 
     serve(registry, ledger, "1")
     with pytest.raises(StoreError):
-        serve(Refusing(registry.tracking_uri, registry.artifacts, registry.model), ledger, "2")
+        serve(Refusing(model=registry.model, memory=registry.memory), ledger, "2")
     assert registry.champion() == ledger.champion(registry.model) == "1"
     serve(registry, ledger, "4")
     assert breach(registry.model, ledger.entries(registry.model), head=registry.ledger_head()) is None

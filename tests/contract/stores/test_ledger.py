@@ -1,26 +1,28 @@
+"""What a ledger does: the same in memory, on SQLite and on Postgres."""
+
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
 
 from cl import standing
 from cl.chain import breach
-from cl.errors import ConflictError, StoreError
+from cl.errors import ConflictError, IntegrityError, StoreError
 from cl.stores.ledger import Ledger
+from cl.testing import MemoryLedger
 
 
-@pytest.fixture
-def ledger(tmp_path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def any_uri(request, tmp_path) -> str:
-    """A database without a ledger: SQLite, and Postgres where it can be started."""
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def ledger(request, tmp_path) -> Ledger:
+    """A ledger without an entry."""
+    if request.param == "memory":
+        return MemoryLedger()
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    return request.getfixturevalue("postgres").database("ledger")
+        return Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    return Ledger(request.getfixturevalue("postgres").database("ledger"))
 
 
 def move(ledger: Ledger, to: str, action="promote") -> None:
@@ -90,6 +92,50 @@ def test_of_two_that_read_the_same_ledger_the_second_is_refused(ledger) -> None:
     with pytest.raises(ConflictError, match="another process moved the champion of 'm' first"):
         Late(ledger.uri).intend("m", "promote", expected=None, to="2", why="second", actor="me")
     assert [entry.to_version for entry in ledger.entries("m")] == ["1"]
+
+
+def test_another_ledger_at_the_same_place_is_the_same_ledger(ledger) -> None:
+    move(ledger, "1")
+    assert Ledger(ledger.uri).entries("m") == ledger.entries("m")
+    move(Ledger(ledger.uri), "2")
+    assert ledger.champion("m") == "2"
+
+
+def test_threads_that_promote_at_once_leave_one_unbroken_chain(ledger) -> None:
+    def promote_until_it_comes_through(to: str) -> None:
+        while time.monotonic() < end:
+            try:
+                return move(ledger, to)
+            except ConflictError:
+                continue
+        raise AssertionError("the others came first each time")
+
+    end, versions = time.monotonic() + 30, [str(at) for at in range(1, 13)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(promote_until_it_comes_through, versions))
+    entries = ledger.entries("m")
+    assert sorted(one.to_version for one in entries) == sorted(versions)
+    assert {one.state for one in entries} == {"committed"} and breach("m", entries) is None
+
+
+def test_with_a_key_an_entry_without_its_signature_is_not_read(ledger) -> None:
+    signing = Ledger(ledger.uri, key=b"key")
+    move(signing, "1")
+    assert signing.champion("m") == "1"
+    move(ledger, "2")
+    with pytest.raises(IntegrityError, match="entry 2 of 'm' cannot be trusted"):
+        signing.entries("m")
+    assert [one.to_version for one in signing.unverified("m")] == ["1", "2"]
+    signing.sign("m", ledger.entries("m"), b"key")
+    assert signing.champion("m") == "2"
+
+
+def test_a_note_moves_nothing(ledger) -> None:
+    move(ledger, "1")
+    ledger.note("m", "wait", expected="1", to="2", why="learnt", actor="me", seen=ledger.entries("m"))
+    assert ledger.champion("m") == "1" and standing.waiting(ledger.entries("m")).to_version == "2"
+    with pytest.raises(ConflictError, match="is version 1 now, not 3"):
+        ledger.note("m", "wait", expected="3", to="2", why="", actor="me", seen=ledger.entries("m"))
 
 
 def test_a_move_that_another_process_settled_cannot_be_committed(ledger) -> None:

@@ -1,4 +1,4 @@
-"""A ledger that an older project began, or that somebody has edited, on SQLite and on Postgres."""
+"""A ledger that an older project began, or that somebody has edited."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from cl.chain import breach
 from cl.stores.ledger import Ledger
 
+on_databases = pytest.mark.parametrize("any_uri", ["sqlite", "postgres"], indirect=True)
+everywhere = pytest.mark.parametrize("any_uri", ["memory", "sqlite", "postgres"], indirect=True)
 OLD_TABLE = (
     "CREATE TABLE cl_ledger (model VARCHAR(255) NOT NULL, sequence INTEGER NOT NULL, at VARCHAR(40) NOT NULL, "
     "actor VARCHAR(255) NOT NULL, action VARCHAR(20) NOT NULL, from_version VARCHAR(50), "
@@ -41,6 +43,7 @@ def of_an_older_project(uri: str) -> None:
     run(uri, "DROP TABLE IF EXISTS cl_ledger", OLD_TABLE, *[f"INSERT INTO cl_ledger VALUES ({row})" for row in rows])
 
 
+@on_databases
 def test_a_ledger_of_an_older_project_is_chained_at_first_use_and_loses_nothing(any_uri) -> None:
     of_an_older_project(any_uri)
     ledger = Ledger(any_uri)
@@ -53,6 +56,7 @@ def test_a_ledger_of_an_older_project_is_chained_at_first_use_and_loses_nothing(
     assert breach("m", ledger.entries("m")) is None and ledger.champion("m") == "4"
 
 
+@on_databases
 def test_a_table_that_was_half_changed_when_the_process_died_is_finished(any_uri) -> None:
     of_an_older_project(any_uri)
     run(
@@ -78,6 +82,7 @@ def test_four_processes_that_open_an_older_ledger_at_once_all_read_the_same_chai
     assert len({out for (out, _), _ in ends}) == 1
 
 
+@everywhere
 @pytest.mark.parametrize(
     ("statement", "sequence"),
     [

@@ -19,6 +19,8 @@ from tests.support.tiny import made_sentences, tiny_project
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]
+PATIENCE = 60.0
+"""Seconds that the page may take to show something."""
 EVIL = "<img src=x onerror=\"document.title='broken'\">"
 
 
@@ -26,7 +28,7 @@ EVIL = "<img src=x onerror=\"document.title='broken'\">"
 def project(tmp_path_factory, tiny_model) -> Project:
     """A project one of whose labels is hostile."""
     project = tiny_project(tmp_path_factory.mktemp("page") / "shop", tiny_model, serve={"tokens": "env:PAGE_TOKENS"})
-    rows = made_sentences(["loan", "fee"], 200, seed=1)
+    rows = made_sentences(["loan", "fee"], 100, seed=1)
     rows = rows.assign(label=rows["label"].replace("fee", EVIL))
     rows.to_csv(project.root / "inbox" / "one.csv", index=False)
     learn(project)
@@ -46,29 +48,34 @@ def page(server, tmp_path_factory) -> Iterator[Page]:
         yield page
 
 
+def shown(page: Page, script: str) -> None:
+    """Return when an expression is true in the page."""
+    page.until(script, seconds=PATIENCE)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_person_tries_a_text_and_tells_the_right_label(server, page, project, tmp_path: Path, theme) -> None:
     page.open(f"{server.url}/", theme)
-    page.until("!document.querySelector('#door').hidden")
+    shown(page, "!document.querySelector('#door').hidden")
     page.type("#token", "secret")
     page.click("#door button")
-    page.until("document.querySelector('#versions').textContent === 'champion: version 1'")
+    shown(page, "document.querySelector('#versions').textContent === 'champion: version 1'")
 
     page.type("#text", f"where is the fee {EVIL}")
     page.click("#send")
-    page.until("!document.querySelector('#answer').hidden")
+    shown(page, "!document.querySelector('#answer').hidden")
     assert page.text("#label") in ("loan", EVIL) and page.text("#confidence").endswith(" %")
     assert page.text("#version") == "1" and page.text("#role") == "champion"
     for _ in range(3):
         server.post("/predict", {"texts": ["fee fee fee"] * 20}, Authorization="Bearer secret")
-    page.until("document.querySelector('#mix').textContent.includes('<img src=x')")
-    page.until("document.querySelectorAll('#throughput rect').length")
+    shown(page, "document.querySelector('#mix').textContent.includes('<img src=x')")
+    shown(page, "document.querySelectorAll('#throughput rect').length")
     assert page.run("document.images.length") == 0 and page.run("document.title") == "shop, served"
 
     before = len(Feedback(project).last())
     page.type("#right", "loan")
     page.click("#correct button")
-    page.until("document.querySelector('#told').textContent.includes('on the disk')")
+    shown(page, "document.querySelector('#told').textContent.includes('on the disk')")
     assert len(Feedback(project).last()) == before + 1
 
     page.picture(tmp_path / "page.png")
@@ -80,10 +87,10 @@ def test_a_person_tries_a_text_and_tells_the_right_label(server, page, project, 
 
 def test_a_wrong_token_asks_again_and_what_goes_wrong_is_said(server, page) -> None:
     page.open(f"{server.url}/")
-    page.until("!document.querySelector('#door').hidden")
+    shown(page, "!document.querySelector('#door').hidden")
     page.type("#token", "wrong")
     page.click("#door button")
-    page.until("!document.querySelector('#door').hidden && !document.querySelector('#trouble').hidden")
+    shown(page, "!document.querySelector('#door').hidden && !document.querySelector('#trouble').hidden")
     assert "token" in page.text("#trouble")
 
 
@@ -96,4 +103,4 @@ def test_the_page_runs_no_script_but_its_own(server) -> None:
         and policy != second.headers["content-security-policy"]
     )
     assert first.text.count("<script") == 1 and "http://" not in first.text.replace("http://www.w3.org/2000/svg", "")
-    until(lambda: httpx.get(f"{server.url}/live").status_code == 401, seconds=5)
+    until(lambda: httpx.get(f"{server.url}/live").status_code == 401, seconds=PATIENCE)

@@ -1,21 +1,44 @@
+"""A server that is asked to stop, that has two workers, or whose workers lose their parent."""
+
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import httpx
+import pytest
 
 from cl.serving.api import VERSION_HEADER
 from tests.support.servers import until
-from tests.support.serving_shop import Server, made_shop, serving
+from tests.support.serving_shop import Server, Shop, made_shop, serving
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, tiny_model) -> Shop:
+    """A project with two versions, of which the first serves."""
+    serve = {"poll_seconds": 0.1, "drain_seconds": 5}
+    shop = made_shop(tmp_path_factory.mktemp("stopping") / "shop", tiny_model, versions=(1, 2), serve=serve)
+    shop.promote("1")
+    return shop
+
+
+@pytest.fixture(scope="module")
+def twins(shop: Shop) -> Iterator[Server]:
+    """Two workers on one port; the last test that asks for them kills their parent."""
+    with serving(shop, "--workers", "2") as server:
+        server.champion_is("1")
+        yield server
 
 
 def stopping(readiness: httpx.Response) -> httpx.Response | None:
     return readiness if readiness.json()["why"] == "stopping" else None
 
 
-def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(server: Server) -> None:
-    with serving(server.shop) as server:
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.nightly)])
+def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(shop: Shop, workers) -> None:
+    with serving(shop, "--workers", str(workers)) as server:
+        server.champion_is("1")
         assert server.ready()["champion"] == "1", "it takes no request before its champion is loaded"
         answers: list[httpx.Response] = []
         broken: list[Exception] = []
@@ -32,11 +55,11 @@ def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(server: Se
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:
             thread.start()
-        until(lambda: len(answers) > 20, seconds=30)
+        until(lambda: len(answers) > 20, seconds=60)
         with server.client() as watcher:
             watcher.get("/readyz")
             server.process.send_signal(signal.SIGTERM)
-            readiness = until(lambda: stopping(watcher.get("/readyz")), seconds=5, what="a server that is not ready")
+            readiness = until(lambda: stopping(watcher.get("/readyz")), seconds=60, what="a server that is not ready")
         assert readiness.status_code == 503 and readiness.headers["Connection"] == "close"
         assert server.process.wait(60) in (0, -signal.SIGTERM)
         for thread in threads:
@@ -46,37 +69,35 @@ def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(server: Se
     assert all(answer.headers[VERSION_HEADER] == "1" for answer in answers)
 
 
-def test_two_workers_share_the_port_and_both_follow(tmp_path, tiny_model) -> None:
-    shop = made_shop(tmp_path / "twins", tiny_model, serve={"poll_seconds": 0.1, "drain_seconds": 0.2, "workers": 2})
-    shop.promote("1")
-    with serving(shop) as server:
+def test_two_workers_share_the_port_and_both_follow(twins: Server) -> None:
+    versions: list[str] = []
 
-        def answered() -> set[str]:
-            found = set()
-            for _ in range(40):
-                with server.client() as client:  # another connection, so that either may take it
-                    answer = client.post("/predict", json={"text": "my card"})
-                    assert answer.status_code == 200
-                    found.add(answer.json()["version"])
-            return found
+    def answered() -> set[int | str]:
+        """Ask again and again, each time on another connection, so that either may take it."""
+        found = set[int | str]()
+        for _ in range(40):
+            with twins.client() as client:
+                answer = client.post("/predict", json={"text": "my card"})
+            assert answer.status_code in (200, 503), "another worker may still be loading"
+            if answer.status_code == 200:
+                versions.append(answer.json()["version"])
+            found.add(versions[-1] if answer.status_code == 200 else 503)
+        return found
 
-        assert answered() == {"1"}
-        shop.promote("2")
-        assert answered() == {"2"}
-        with server.client() as client:
-            told = client.get("/metrics").text.splitlines()
-        assert sum(float(line.split()[-1]) for line in told if line.startswith("cl_rows_total")) == 80
-        roles = {line.split()[0]: float(line.split()[1]) for line in told if line.startswith("cl_version_role{")}
-        assert {name: value for name, value in roles.items() if value} == {
-            'cl_version_role{role="champion",version="2"}': 1.0
-        }
-    assert server.process.returncode in (0, -signal.SIGTERM)
+    until(lambda: answered() == {"1"}, seconds=120, what="version 1 of both")
+    twins.shop.promote("2")
+    until(lambda: answered() == {"2"}, seconds=120, what="version 2 of both")
+    assert set(versions) == {"1", "2"}
+    with twins.client() as client:
+        metrics = client.get("/metrics").text.splitlines()
+    assert sum(float(line.split()[-1]) for line in metrics if line.startswith("cl_rows_total")) == len(versions)
+    roles = {line.split()[0]: float(line.split()[1]) for line in metrics if line.startswith("cl_version_role{")}
+    assert {name: value for name, value in roles.items() if value} == {
+        'cl_version_role{role="champion",version="2"}': 1.0
+    }
 
 
-def test_workers_whose_parent_is_killed_give_the_port_back(tmp_path, tiny_model) -> None:
-    shop = made_shop(tmp_path / "orphans", tiny_model, serve={"drain_seconds": 0.2, "workers": 2})
-    shop.promote("1")
-    with serving(shop) as server:
-        server.champion_is("1")
-        server.process.kill()
-        until(lambda: not server.answers(), seconds=30, what="a port that is free")
+def test_workers_whose_parent_is_killed_give_the_port_back(twins: Server) -> None:
+    assert twins.answers()
+    twins.process.kill()
+    until(lambda: not twins.answers(), seconds=60, what="a port that is free")

@@ -24,6 +24,12 @@ from tests.support.servers import TrackingServer
 from tests.support.stores import SECRET
 from tests.support.tiny import made_sentences, tiny_project
 
+QUICK = {
+    "training": {"epochs": 4, "batch_size": 8, "head_learning_rate": 1e-2, "precision": "float32"},
+    "evaluation": {"smoke_rows": 0, "robustness": [], "latency_calls": 3},
+}
+"""Where files lie is tested, not what the versions know."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -33,7 +39,7 @@ class Kept:
     files: Callable[[], set[str]]
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.nightly)])
 def kept(request, tmp_path) -> Iterator[Kept]:
     place = tmp_path / "server"
     place.mkdir()
@@ -60,7 +66,7 @@ def of_version(files: set[str], source: str) -> set[str]:
 
 def test_a_version_s_files_go_from_the_server_s_store_and_the_rest_loads(kept, tmp_path, tiny_model) -> None:
     stores = {"tracking_uri": kept.server.url, "artifacts": None}
-    shop = tiny_project(tmp_path / "shop", tiny_model, stores=stores, gates=[{"name": "floor", "min": 0.0}])
+    shop = tiny_project(tmp_path / "shop", tiny_model, stores=stores, gates=[{"name": "floor", "min": 0.0}], **QUICK)
     for name, labels, seed in (("one", ["loan", "fee"], 1), ("two", ["loan", "box"], 2), ("three", ["fee", "shoe"], 3)):
         made_sentences(labels, 60, seed=seed).to_csv(shop.root / "inbox" / f"{name}.csv", index=False)
         assert [one.verdict for one in learn(shop)] == ["promoted"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from cl.train import save, train
 from cl.training.inference import predict
 from cl.training.learner import grown, load_learner, new_learner
 from cl.training.version import History, save_history
+from tests.support import warm
 from tests.support.tiny import made_sentences
 
 
@@ -112,7 +111,7 @@ def test_an_export_that_is_killed_leaves_no_half_folder(tmp_path, tiny_config) -
         "module.write_manifest = lambda draft: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"module.export(Path({str(folder)!r}), Path({str(tmp_path / 'out')!r}), version='1', model='shop')\n"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert warm.python(code).returncode == -9
     assert not (tmp_path / "out").exists()
     export(folder, tmp_path / "out", version="1", model="shop")
     check_manifest(tmp_path / "out")

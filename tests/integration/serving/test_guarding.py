@@ -28,10 +28,13 @@ def test_a_request_needs_a_token_that_the_environment_holds(server: Server, clie
         assert httpx.get(f"{server.url}{path}").status_code == 200
 
 
-def test_a_thousand_wrong_tokens_are_refused_while_others_get_their_answers(server: Server, client) -> None:
+@pytest.mark.parametrize(("guesses_each", "held"), [(15, 200), pytest.param(50, 900, marks=pytest.mark.nightly)])
+def test_hundreds_of_wrong_tokens_are_refused_while_others_get_their_answers(
+    server: Server, client, guesses_each, held
+) -> None:
     def guess() -> list[int]:
         with httpx.Client(base_url=server.url, headers={"Authorization": "Bearer guess"}) as guesser:
-            return [guesser.post("/predict", json={"text": "a"}).status_code for _ in range(50)]
+            return [guesser.post("/predict", json={"text": "a"}).status_code for _ in range(guesses_each)]
 
     took = []
     with ThreadPoolExecutor(20) as threads:
@@ -41,8 +44,8 @@ def test_a_thousand_wrong_tokens_are_refused_while_others_get_their_answers(serv
             assert client.post("/predict", json={"text": "a"}).status_code == 200
             took.append(time.monotonic() - started)
     statuses = [status for one in guesses for status in one.result()]
-    assert set(statuses) <= {401, 429} and statuses.count(429) > 900
-    assert len(took) > 20 and statistics.median(took) < 1
+    assert set(statuses) <= {401, 429} and statuses.count(429) > held
+    assert len(took) > guesses_each / 3 and statistics.median(took) < 1
 
 
 def chunks(size: int) -> Iterator[bytes]:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +11,7 @@ import torch
 
 from cl.train import train
 from cl.training import checkpoint as checkpoints
+from tests.support import warm
 from tests.support.versions import assert_same_version
 
 SETTINGS = {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "precision": "float32", "patience": 6}
@@ -161,10 +160,7 @@ def test_a_killed_process_is_gone_on_with_in_another(config_of, rows_of, tmp_pat
 
     train(config, champion=None, new=["a"], past=[], rows_of=stored, folder=tmp_path / "first")
     train(config, champion=tmp_path / "first", new=["b"], past=["a"], rows_of=stored, folder=tmp_path / "whole")
-    killed, on = (
-        subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path), way], capture_output=True, text=True)
-        for way in ("killed", "on")
-    )
+    killed, on = (warm.python(SCRIPT, str(tmp_path), way) for way in ("killed", "on"))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert on.returncode == 0, on.stderr
     assert "going on after epoch 3 of an interrupted run" in on.stdout and "epoch 3:" not in on.stdout

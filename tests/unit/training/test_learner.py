@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 import torch
@@ -11,6 +8,7 @@ from cl.errors import ConfigError
 from cl.training.inference import answer, predict
 from cl.training.learner import freeze, grown, load_learner, new_learner, retuned, save_learner
 from cl.training.pretrained import load_encoder
+from tests.support import warm
 
 
 def test_a_saved_learner_answers_the_same_in_another_process(tiny_config, sentences, tmp_path) -> None:
@@ -26,12 +24,7 @@ def test_a_saved_learner_answers_the_same_in_another_process(tiny_config, senten
         "print([(p.value, round(p.confidence, 5)) for p in predict(learner, rows)])"
     )
     rows.to_parquet(tmp_path / "rows.parquet")
-    there = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), str(tmp_path / "rows.parquet")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    there = warm.python(code, str(tmp_path), str(tmp_path / "rows.parquet"))
     assert there.stdout.strip() == str(here)
 
 

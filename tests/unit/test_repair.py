@@ -75,7 +75,7 @@ def test_a_version_that_failed_its_gates_is_not_adopted(registry, ledger) -> Non
 
 def test_a_deleted_champion_does_not_stand_in_the_way_of_a_rollback(registry, ledger, caplog) -> None:
     serve(registry, ledger, "1", "2")
-    registry._client.delete_model_version(registry.model, "2")
+    registry.delete_version("2")
     repair(registry, ledger)
     assert "was deleted" in caplog.text
     assert rollback(registry, ledger, None, why="deleted").to_version == "1"
@@ -137,7 +137,7 @@ def test_what_a_move_that_was_cut_off_has_left_is_nobodys_hand(registry, ledger)
 
 def test_a_deleted_champion_is_told_once_however_often_it_is_looked_for(registry, ledger) -> None:
     serve(registry, ledger, "1", "2")
-    registry._client.delete_model_version(registry.model, "2")
+    registry.delete_version("2")
     for _ in range(3):
         repair(registry, ledger)
     found = ledger.entries(registry.model)[2:]

@@ -17,7 +17,7 @@ from cl.stores.local import Project
 from cl.tune import tune
 from tests.support.tiny import made_sentences
 
-SPACE = {"training.epochs": [1, 25], "training.head_learning_rate": {"low": 1e-9, "high": 1e-2, "log": True}}
+SPACE = {"training.epochs": [1, 8], "training.head_learning_rate": {"low": 1e-9, "high": 1e-2, "log": True}}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def searched(tmp_path: Path, tiny_model: Path) -> Project:
         "training": {"batch_size": 8, "patience": 25, "precision": "float32"},
         "data": {"split": {"validation": 0.3, "test": 0.1}},
         "ladder": [weak, {"name": "full"}],
-        "tune": {"space": SPACE, "trials": 6},
+        "tune": {"space": SPACE, "trials": 4},
     }
     project = Project(tmp_path / "shop")
     project.root.mkdir()
@@ -57,12 +57,12 @@ def test_a_search_beats_the_settings_as_they_are_and_says_what_to_paste(searched
     best = parse({**raw, **lines}, where="pasted").at("weak").training
     assert best.head_learning_rate > 1e-9 and "to be pasted into cl.yaml" in done.output
     told = [line.split() for line in done.stdout.splitlines() if line.strip()[:1].isdigit()]
-    assert len(told) == 6 and {line[1] for line in told} <= {"complete", "pruned"}
+    assert len(told) == 4 and {line[1] for line in told} <= {"complete", "pruned"}
     first = next(line for line in told if line[0] == "1")
     assert "head_learning_rate: 1e-09" in " ".join(first), "the first trial is the settings as they are"
     assert float(told[0][2]) >= float(first[2])
 
-    more = CliRunner().invoke(cl, [*command, "--trials", "7"], catch_exceptions=False)
+    more = CliRunner().invoke(cl, [*command, "--trials", "5"], catch_exceptions=False)
     assert len([line for line in more.stderr.splitlines() if line.strip()[:1].isdigit()]) == 1, (
         "it goes on from its end"
     )

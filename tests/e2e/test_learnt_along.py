@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from cl import config as configuration
@@ -13,17 +11,13 @@ from cl.promote import rollback
 from cl.records import Cycle
 from cl.stores.connect import Stores, connect
 from cl.stores.local import Project
-from tests.support.tiny import made_sentences, tiny_project
+from tests.support.tiny import QUICK, made_sentences
 
 
 @pytest.fixture
-def shop(tmp_path: Path, tiny_model: Path) -> Project:
-    """A project whose versions wait for a person; version 1 is approved."""
-    gates = [{"name": "floor", "min": 0.0}]
-    project = tiny_project(tmp_path / "shop", tiny_model, gates=gates, promotion={"approval": "person"})
-    assert month(project, "one", "fee").verdict == "waiting"
-    answer(project, "1", yes=True, why="")
-    return project
+def shop(champion_shop) -> Project:
+    """A project whose versions wait for a person from the second one on."""
+    return champion_shop(training=QUICK, promotion={"approval": "person"})
 
 
 def month(project: Project, name: str, label: str) -> Cycle:

@@ -16,14 +16,14 @@ from cl.stores.connect import connect
 from cl.stores.journal import Journal
 from cl.stores.local import Project
 from cl.watch import watch
-from tests.support.tiny import made_sentences, tiny_project
+from tests.support.tiny import QUICK, made_sentences, tiny_project
 
 LENIENT = [{"name": "floor", "min": 0.0}]
 
 
 @pytest.fixture
 def shop(tmp_path: Path, tiny_model: Path) -> Project:
-    return tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT)
+    return tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, training=QUICK)
 
 
 def arrives(project: Project, name: str, labels: list[str], rows: int, seed: int) -> None:
@@ -32,7 +32,7 @@ def arrives(project: Project, name: str, labels: list[str], rows: int, seed: int
 
 def test_a_first_batch_without_test_rows_is_held_and_learnt_along_when_a_person_asks(tmp_path, tiny_model) -> None:
     data = {"source": {"name": "files", "path": "inbox"}, "split_column": "part"}
-    project = tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, data=data)
+    project = tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, training=QUICK, data=data)
     rows = made_sentences(["loan", "fee"], 60, seed=1)
     rows.assign(part="train").to_csv(project.root / "inbox" / "one.csv", index=False)
     (first,) = learn(project)
@@ -48,7 +48,9 @@ def test_a_first_batch_without_test_rows_is_held_and_learnt_along_when_a_person_
     assert once_more.verdict == "none", "what the champion has learnt is not learnt twice"
 
 
-def test_a_killed_second_attempt_is_gone_on_with_whatever_else_was_looked_at_since(shop) -> None:
+def test_a_killed_second_attempt_is_gone_on_with_whatever_else_was_looked_at_since(champion_shop) -> None:
+    shop = champion_shop(training=QUICK)
+
     class KilledError(Exception):
         pass
 
@@ -57,8 +59,6 @@ def test_a_killed_second_attempt_is_gone_on_with_whatever_else_was_looked_at_sin
             raise KilledError
         return stage
 
-    arrives(shop, "one", ["loan", "fee"], 60, seed=1)
-    learn(shop)
     with pytest.raises(KilledError):
         learn(shop, again="0001-one", step=dying)
     (begun,) = [one.name for one in (shop.work / "cycles").iterdir()]
@@ -97,9 +97,11 @@ def test_small_lots_wait_for_one_another_and_are_then_learnt_together(shop) -> N
     assert enough.training.experiences == ["0004-lot-4", "0005-lot-5", "0006-lot-6"]
 
 
-def test_no_two_checks_spend_the_same_share_of_alpha_nor_does_a_look_that_is_resumed_spend_another(shop) -> None:
-    arrives(shop, "one", ["loan", "fee"], 60, seed=1)
-    (first,) = learn(shop)
+def test_no_two_checks_spend_the_same_share_of_alpha_nor_does_a_look_that_is_resumed_spend_another(
+    champion_shop,
+) -> None:
+    shop = champion_shop(training=QUICK)
+    (first,) = connect(shop, load(shop.config)).registry.cycles()
     assert first.drift.check is None and first.drift.level is None, "there was no champion to compare with"
 
     arrives(shop, "two", ["loan", "box"], 60, seed=2)
@@ -117,7 +119,9 @@ def test_no_two_checks_spend_the_same_share_of_alpha_nor_does_a_look_that_is_res
     assert all(later.level < earlier.level for earlier, later in pairwise(checks))
 
 
-def test_a_look_that_is_killed_before_it_has_noted_its_number_is_given_that_again(shop, monkeypatch) -> None:
+def test_a_look_that_is_killed_before_it_has_noted_its_number_is_given_that_again(champion_shop, monkeypatch) -> None:
+    shop = champion_shop(training=QUICK)
+
     class KilledError(Exception):
         pass
 
@@ -126,8 +130,6 @@ def test_a_look_that_is_killed_before_it_has_noted_its_number_is_given_that_agai
             raise KilledError
         write(journal, name, record)
 
-    arrives(shop, "one", ["loan", "fee"], 60, seed=1)
-    learn(shop)
     arrives(shop, "two", ["loan", "box"], 60, seed=2)
     write = Journal.write
     with monkeypatch.context() as patch:
@@ -170,7 +172,9 @@ def test_a_control_arm_is_trained_beside_an_update_and_shown_and_only_the_challe
 def test_what_waits_for_a_person_is_learnt_along_by_the_next_cycle_and_what_was_rejected_is_not(
     tmp_path, tiny_model
 ) -> None:
-    project = tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, promotion={"approval": "person"})
+    project = tiny_project(
+        tmp_path / "shop", tiny_model, gates=LENIENT, training=QUICK, promotion={"approval": "person"}
+    )
     arrives(project, "one", ["loan", "fee"], 60, seed=1)
     (first,) = learn(project)
     assert first.verdict == "waiting" and first.promotion.version == "1" and first.champion_after is None
