@@ -46,6 +46,12 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
+def evidently_imported() -> None:
+    """Evidently, whose import takes seconds that no test is charged for."""
+    import evidently.presets  # noqa: F401
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a two-layer BERT of width 32 and a word-piece tokenizer of a few words."""
     from tests.support.tiny import made_tiny_model

@@ -4,8 +4,6 @@ import os
 import re
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,6 @@ from cl.asking import Asked, Look, absorbed, asking, given_up, request_key, to_a
 from cl.config import Config, parse
 from cl.errors import SourceError
 from cl.ingest import ingest, ingest_settled
-from cl.lifecycle import learn
 from cl.records import Drift, Experience, Finding
 from cl.settings import Triggers
 from cl.sources.files import Files
@@ -25,8 +22,7 @@ from cl.sources.sql import Sql
 from cl.stores.local import Project
 from cl.stores.refused import refused
 from cl.stores.told import forget, is_news, remember, tell_once
-from cl.watch import watch
-from tests.support.tiny import made_sentences, tiny_project
+from tests.support.tiny import made_sentences
 
 
 def alarm(*kinds: str) -> Drift:
@@ -244,33 +240,6 @@ def test_only_the_newest_keys_are_kept(tmp_path, monkeypatch) -> None:
         for file in (project.work / "told").glob("*.txt"):
             os.utime(file, (at, at)) if file.read_text() == f"{key}\n" else None
     assert [is_news(project, key) for key in "abc"] == [True, False, False]
-
-
-def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, tiny_model) -> None:
-    project = tiny_project(tmp_path / "shop", tiny_model)
-    calls: Counter[str] = Counter()
-
-    def counting(stage: Callable[..., Any]) -> Callable[..., Any]:
-        calls[stage.__name__] += 1
-        return stage
-
-    made_sentences(["loan", "fee"], 80, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    (first,) = watch(project, step=counting)
-    assert (first.asks, first.champion, first.event) == ("arrival", None, "cl.data.arrived")
-    (cycle,) = learn(project, step=counting)
-    assert cycle.id == first.cycle and calls["drift"] == 1 and cycle.verdict == "promoted"
-    assert watch(project, step=counting) == []
-
-    made_sentences(["loan", "box"], 80, seed=2).to_csv(project.root / "inbox" / "two.csv", index=False)
-    made_sentences(["loan", "fee"], 80, seed=3).to_csv(project.root / "inbox" / "two-b.csv", index=False)
-    looks = watch(project, step=counting)
-    assert {look.experience.name for look in looks} == {"two", "two-b"} and calls["drift"] == 3
-    assert [look.asks for look in looks if look.experience.name == "two"] == ["drift"]
-    assert watch(project, step=counting) == looks and calls["drift"] == 3, "looked at again, nothing is computed again"
-    cycles = learn(project, step=counting)
-    assert cycles[0].id == looks[0].cycle and cycles[0].drift == looks[0].drift
-    assert cycles[1].id == looks[1].cycle or cycles[0].verdict == "promoted", "a new champion is another cycle"
-    assert not list((project.work / "cycles").glob("*"))
 
 
 @pytest.mark.parametrize(

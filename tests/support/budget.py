@@ -25,7 +25,7 @@ REFERENCE = 0.09
 LISTED = 20
 MANY = 200
 """Tests of a run in which the limit holds."""
-IMPORTED = ["tests.support.warm_imports", "evidently.presets", "prefect"]
+IMPORTED = ["tests.support.warm_imports"]
 KEY = "processor seconds"
 _THIS = psutil.Process()
 _BEGUN, _SHARED, _LIMITED = pytest.StashKey[float](), pytest.StashKey[float](), pytest.StashKey[bool]()

@@ -202,12 +202,14 @@ def test_without_a_reference_every_label_is_new_and_nothing_drifts() -> None:
     assert found == Drift(experience="0002-may", drifted=False, new_labels=list(LABELS))
 
 
+@pytest.mark.usefixtures("evidently_imported")
 def test_evidently_writes_its_report_where_it_is_told(tmp_path) -> None:
     found = seen(world(60, 0), world(40, 1), report="evidently", detectors=[], folder=tmp_path / "drift")
     assert found.report == str(tmp_path / "drift")
     assert (tmp_path / "drift" / "drift.html").stat().st_size > 100_000
 
 
+@pytest.mark.usefixtures("evidently_imported")
 def test_a_report_that_fails_does_not_stop_the_cycle(tmp_path, caplog) -> None:
     (tmp_path / "drift").write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):

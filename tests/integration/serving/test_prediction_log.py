@@ -180,9 +180,12 @@ asyncio.run(serve(sys.argv[2]))
 """
 
 
-def test_what_was_acknowledged_outlives_the_death_of_all_workers_and_no_prediction_is_there_twice(tmp_path) -> None:
+@pytest.mark.parametrize("lots", [1, pytest.param(2, marks=pytest.mark.nightly)])
+def test_what_was_acknowledged_outlives_the_death_of_all_workers_and_no_prediction_is_there_twice(
+    tmp_path, lots
+) -> None:
     acknowledged: list[str] = []
-    for lot in range(2):
+    for lot in range(lots):
         workers = [
             subprocess.Popen(
                 [sys.executable, "-c", WRITER, str(tmp_path), f"{lot}{n}"], stdout=subprocess.PIPE, text=True

@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from cl.detectors import Snapshot
 from cl.reports.evidently_report import _describe, write_drift_report
+
+pytestmark = pytest.mark.usefixtures("evidently_imported")
 
 
 def seen(rows: int, seed: int, *, text: str = "my card is lost", labels: tuple[str, ...] = ("loan", "fee")) -> Snapshot:

@@ -18,7 +18,6 @@ from cl.serving.loaded import Loaded, load
 from cl.settings.serve import Batching
 from cl.training.int8 import Int8Linear, quantised
 from cl.training.learner import freeze, grown, load_learner, new_learner, save_learner
-from cl.training.onnx_export import write_graph
 from tests.support.tiny import made_sentences
 
 LABELS = ["card", "fee", "loan"]
@@ -73,17 +72,6 @@ def test_a_version_that_was_saved_in_int8_is_served_as_it_is(saved, tmp_path_fac
             one.scale.dtype == torch.float32 for one in loaded.learner.encoder.modules() if hasattr(one, "scale")
         )
         assert np.allclose(probabilities(loaded), probabilities(load("1", folder, "float32")))
-
-
-def test_a_version_in_onnx_is_served_as_it_is_and_its_weights_are_in_memory_once(saved, tmp_path_factory) -> None:
-    own, folder = quantised(load_learner(saved())), tmp_path_factory.mktemp("onnx")
-    save_learner(own, folder)
-    ours = probabilities(load("1", folder, "float32"))
-    write_graph(own, folder / "encoder")
-    for precision in ("auto", "int8"):
-        loaded = load("1", folder, precision)
-        assert all(one.is_meta for one in loaded.learner.encoder.state_dict().values())
-        assert np.abs(probabilities(loaded) - ours).max() < 0.02
 
 
 def test_what_a_text_is_answered_in_int8_does_not_depend_on_its_company(saved) -> None:

@@ -21,7 +21,7 @@ from cl.stores.local import Project
 from flows.cycle import learn
 from flows.notifications import deliver, send, succeeded, tell_failure, tell_moved
 from flows.watch import watch
-from tests.support.desk import reported_to, server  # noqa: F401
+from tests.support.desk import reported_to  # noqa: F401
 from tests.support.servers import Receiver
 
 pytestmark = [

@@ -13,7 +13,7 @@ from prefect.states import Completed, Scheduled
 from cl.config import parse
 from flows.asking import absorb, request
 from flows.deployments import learning
-from tests.support.desk import reported_to, server  # noqa: F401
+from tests.support.desk import reported_to  # noqa: F401
 
 pytestmark = [
     pytest.mark.usefixtures("reported_to"),

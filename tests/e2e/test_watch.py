@@ -1,0 +1,50 @@
+"""A look and the cycle after it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cl.lifecycle import learn
+from cl.sources.files import Files
+from cl.stores.local import Project
+from cl.watch import watch
+from tests.support.tiny import made_sentences, tiny_project
+
+
+def inbox(tmp_path: Path) -> tuple[Project, Files]:
+    (tmp_path / "inbox").mkdir()
+    return Project(tmp_path), Files(path="inbox")
+
+
+def arrive(root: Path, name: str, *, seed: int) -> None:
+    made_sentences(["a", "b"], 40, seed=seed).to_csv(root / "inbox" / name, index=False)
+
+
+def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, tiny_model) -> None:
+    project = tiny_project(tmp_path / "shop", tiny_model)
+    calls: Counter[str] = Counter()
+
+    def counting(stage: Callable[..., Any]) -> Callable[..., Any]:
+        calls[stage.__name__] += 1
+        return stage
+
+    made_sentences(["loan", "fee"], 80, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
+    (first,) = watch(project, step=counting)
+    assert (first.asks, first.champion, first.event) == ("arrival", None, "cl.data.arrived")
+    (cycle,) = learn(project, step=counting)
+    assert cycle.id == first.cycle and calls["drift"] == 1 and cycle.verdict == "promoted"
+    assert watch(project, step=counting) == []
+
+    made_sentences(["loan", "box"], 80, seed=2).to_csv(project.root / "inbox" / "two.csv", index=False)
+    made_sentences(["loan", "fee"], 80, seed=3).to_csv(project.root / "inbox" / "two-b.csv", index=False)
+    looks = watch(project, step=counting)
+    assert {look.experience.name for look in looks} == {"two", "two-b"} and calls["drift"] == 3
+    assert [look.asks for look in looks if look.experience.name == "two"] == ["drift"]
+    assert watch(project, step=counting) == looks and calls["drift"] == 3, "looked at again, nothing is computed again"
+    cycles = learn(project, step=counting)
+    assert cycles[0].id == looks[0].cycle and cycles[0].drift == looks[0].drift
+    assert cycles[1].id == looks[1].cycle or cycles[0].verdict == "promoted", "a new champion is another cycle"
+    assert not list((project.work / "cycles").glob("*"))

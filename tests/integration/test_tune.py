@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from cl.cli import cl
+from cl.config import Config, load, parse
+from cl.errors import InputError, PerennialError
+from cl.ingest import ingest
+from cl.records import Trial
+from cl.sources.files import Files
+from cl.stores.experiences import Experiences
+from cl.stores.local import Project
+from cl.tune import tune
+from tests.support.tiny import made_sentences
+
+SPACE = {"training.epochs": [1, 8], "training.head_learning_rate": {"low": 1e-9, "high": 1e-2, "log": True}}
+
+
+@pytest.fixture
+def searched(tmp_path: Path, tiny_model: Path) -> Project:
+    """A project with two experiences, and a rung that learns next to nothing as it is."""
+    weak = {"name": "weak", "strategy": "replay", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
+    raw = {
+        "name": "shop",
+        "model": {"name": str(tiny_model), "dropout": 0.0},
+        "training": {"batch_size": 8, "patience": 25, "precision": "float32"},
+        "data": {"split": {"validation": 0.3, "test": 0.1}},
+        "ladder": [weak, {"name": "full"}],
+        "tune": {"space": SPACE, "trials": 4},
+    }
+    project = Project(tmp_path / "shop")
+    project.root.mkdir()
+    project.config.write_text(yaml.safe_dump(raw))
+    for at, labels in enumerate((["loan", "fee"], ["box", "lamp"])):
+        path = tmp_path / f"{at}.csv"
+        made_sentences(labels, 60, seed=at).to_csv(path, index=False)
+        ingest(load(project.config), project, Files(path=str(path)))
+    return project
+
+
+def parts(project: Project, **budget: float) -> tuple[Config, Experiences]:
+    raw = yaml.safe_load(project.config.read_text())
+    raw["tune"] |= budget
+    return parse(raw, where="test"), Experiences(project)
+
+
+def test_a_search_that_was_killed_tries_the_same_again_and_then_the_rest(searched) -> None:
+    config, experiences = parts(searched, trials=3)
+    folder, told = searched.work / "tune", list[Trial]()
+
+    class KilledError(BaseException):
+        pass
+
+    def killing(ids: list[str], split: str):
+        if len(told) == 1 and len(ids) == 2:
+            raise KilledError
+        return Experiences(searched).rows_of(ids, split)
+
+    broken = Experiences(searched)
+    object.__setattr__(broken, "rows_of", killing)
+    with pytest.raises(KilledError):
+        tune(config, broken, rung="weak", folder=folder, on_trial=told.append)
+    found = tune(config, experiences, rung="weak", folder=folder)
+    assert len(found.trials) == 3 and found.trials[0] == told[0]
+    assert {one.number for one in found.trials} == {1, 3, 4}, "the second was killed; the third is the same again"
+
+
+def test_no_trial_reads_a_test_row_and_none_begins_beyond_the_budget(searched) -> None:
+    config, experiences = parts(searched, trials=9, max_seconds=1e-6, experiences=1)
+    asked: list[str] = []
+    rows_of = experiences.rows_of
+    noted = Experiences(searched)
+    object.__setattr__(noted, "rows_of", lambda ids, split: (asked.append(split), rows_of(ids, split))[1])
+    found = tune(config, noted, rung="full", folder=searched.work / "tune")
+    assert len(found.trials) == 1 and found.trials[0].experiences == 1
+    assert set(asked) == {"train", "validation"}
+
+
+def test_what_a_search_cannot_do_is_told(searched, tmp_path) -> None:
+    config, experiences = parts(searched)
+    with pytest.raises(InputError, match="there is no experience to learn"):
+        tune(config, Experiences(Project(tmp_path / "empty")), rung="full", folder=tmp_path)
+    diverging = parse(
+        {
+            **config.model_dump(mode="json", by_alias=True),
+            "tune": {"space": {"training.learning_rate": [1e30]}, "trials": 2},
+        },
+        where="test",
+    )
+    with pytest.raises(PerennialError, match=r"none of 2 trials came to its end within tune\.trials: 2"):
+        tune(diverging, experiences, rung="full", folder=tmp_path / "diverged")
+    for more, message in (
+        (["--rung", "top"], "--rung top: no such rung; there are: weak, full"),
+        ([], "--rung is missing: the configuration has a ladder; its rungs are weak, full"),
+        (["--rung", "full", "--data", "/nowhere"], "--data /nowhere: no such file or folder"),
+    ):
+        done = CliRunner().invoke(cl, ["tune", str(searched.config), *more])
+        assert isinstance(done.exception, InputError) and message in str(done.exception)
