@@ -7,45 +7,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cl import config, forget
+from cl import forget
 from cl.commands.distil import distil_version
 from cl.commands.forget import forget_rows
-from cl.commands.opening import Opened, opened
-from cl.commands.predict import predict_file
+from cl.commands.opening import opened
 from cl.lifecycle import learn
 from cl.promote import promote_by_hand
 from cl.stores.local import Project
 from cl.stores.tombstones import removals
-from cl.train import train
 from cl.training.version import load_history, load_reference
-from tests.support.tiny import made_sentences, tiny_project
+from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version
+from tests.support.tiny import made_sentences
 from tests.support.traces import traces_of
 from tests.support.versions import assert_same_version
-
-LENIENT = [{"name": "floor", "min": 0.0}]
-RANPAC = {"name": "ranpac", "features": 64}
-
-
-def shop(folder: Path, tiny_model: Path, **changes: object) -> Project:
-    return tiny_project(folder, tiny_model, gates=LENIENT, **changes)
-
-
-def arrives(project: Project, name: str, rows: pd.DataFrame) -> None:
-    rows.to_csv(project.root / "inbox" / f"{name}.csv", index=False)
-
-
-def version(project: Project, number: str) -> Path:
-    folder = opened(project.root).stores.champion_folder(number)
-    assert folder is not None
-    return folder
-
-
-def ids_of(at: Opened, experience: str, split: str) -> list[str]:
-    return at.stores.experiences.rows(experience, split)["id"].tolist()
-
-
-def forgotten(project: Project, ids: list[str], **given: object) -> dict:
-    return forget_rows(project.root, f"id in {ids}", **{"why": "", "everywhere": False, "dry_run": False, **given})
 
 
 def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, Project, Project]:
@@ -55,22 +29,6 @@ def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, Project
     arrives(with_them, "one", rows)
     learn(with_them)
     return rows, with_them, without
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, tiny_model) -> Project:
-    """A project whose two versions were trained, with a logged answer and a quarantined row."""
-    project = shop(tmp_path_factory.mktemp("trained") / "shop", tiny_model)
-    broken = pd.DataFrame({"id": ["odd-1"], "text": ["x"], "label": ["fee"], "date": [None]})
-    arrives(project, "one", pd.concat([made_sentences(["loan", "fee"], 60, seed=1), broken]))
-    learn(project)
-    arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
-    learn(project)
-    asked = project.root / "asked.csv"
-    made_sentences(["loan"], 3, seed=9, prefix="asked").to_csv(asked, index=False)
-    predict_file(project.root, str(asked), None)
-    asked.unlink()
-    return project
 
 
 def _found(name: str):
@@ -146,25 +104,6 @@ def test_a_solved_head_forgets_exactly_until_a_rung_has_trained_the_encoder_bene
     (third,) = learn(project, again="0003-three")
     assert third.rung == "solve"
     assert not forgotten(project, first[1:2])["exact"], "weights beneath the head have learnt from it"
-
-
-def test_weights_that_were_trained_on_the_rows_are_trained_again_from_those_that_were_not(trained, tmp_path) -> None:
-    settings, at = config.load(trained.config), opened(trained.root)
-    arrives(trained, "three", made_sentences(["loan", "fee"], 60, seed=3))
-    (cycle,) = learn(trained)
-    assert cycle.decision.reasons[0] == "rows were forgotten that the champion has learnt from (0002-two)"
-    assert cycle.training.experiences == ["0002-two", "0003-three"] and cycle.champion_after == "4"
-    again = train(
-        settings,
-        champion=version(trained, "1"),
-        new=["0002-two", "0003-three"],
-        past=["0001-one"],
-        rows_of=at.stores.experiences.rows_of,
-        folder=tmp_path / "again",
-    )
-    assert_same_version(version(trained, "4"), Path(again.challenger))
-    history = load_history(version(trained, "4"))
-    assert history.traces == [] and history.parent == "1" and history.learnt == ["0001-one", "0002-two", "0003-three"]
 
 
 @pytest.mark.nightly

@@ -9,51 +9,21 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from cl import config
 from cl.cli import cl
 from cl.commands.champion import roll_back
-from cl.commands.forget import forget_rows
-from cl.commands.opening import Opened, opened
+from cl.commands.opening import opened
 from cl.commands.predict import predict_file
 from cl.errors import InputError
 from cl.lifecycle import learn
 from cl.stores.local import Project
 from cl.stores.tombstones import removals
-from tests.support.tiny import made_sentences, tiny_project
+from cl.train import train
+from cl.training.version import load_history
+from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version  # noqa: F401
+from tests.support.tiny import made_sentences
 from tests.support.traces import traces_of
-
-LENIENT = [{"name": "floor", "min": 0.0}]
-RANPAC = {"name": "ranpac", "features": 64}
-
-
-def shop(folder: Path, tiny_model: Path, **changes: object) -> Project:
-    return tiny_project(folder, tiny_model, gates=LENIENT, **changes)
-
-
-def arrives(project: Project, name: str, rows: pd.DataFrame) -> None:
-    rows.to_csv(project.root / "inbox" / f"{name}.csv", index=False)
-
-
-def version(project: Project, number: str) -> Path:
-    folder = opened(project.root).stores.champion_folder(number)
-    assert folder is not None
-    return folder
-
-
-def ids_of(at: Opened, experience: str, split: str) -> list[str]:
-    return at.stores.experiences.rows(experience, split)["id"].tolist()
-
-
-def forgotten(project: Project, ids: list[str], **given: object) -> dict:
-    return forget_rows(project.root, f"id in {ids}", **{"why": "", "everywhere": False, "dry_run": False, **given})
-
-
-def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, Project, Project]:
-    """Return rows, a project that has learnt them in closed form, and one like it that has learnt nothing yet."""
-    rows = made_sentences(["loan", "fee"], 60, seed=1)
-    with_them, without = (shop(folder / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
-    arrives(with_them, "one", rows)
-    learn(with_them)
-    return rows, with_them, without
+from tests.support.versions import assert_same_version
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +85,25 @@ def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained)
     assert json.loads(CliRunner().invoke(cl, ["diff", "1", "2", "--json", "-p", str(trained.root)]).stdout)[
         "experiences"
     ]
+
+
+def test_weights_that_were_trained_on_the_rows_are_trained_again_from_those_that_were_not(trained, tmp_path) -> None:
+    settings, at = config.load(trained.config), opened(trained.root)
+    arrives(trained, "three", made_sentences(["loan", "fee"], 60, seed=3))
+    (cycle,) = learn(trained)
+    assert cycle.decision.reasons[0] == "rows were forgotten that the champion has learnt from (0002-two)"
+    assert cycle.training.experiences == ["0002-two", "0003-three"] and cycle.champion_after == "4"
+    again = train(
+        settings,
+        champion=version(trained, "1"),
+        new=["0002-two", "0003-three"],
+        past=["0001-one"],
+        rows_of=at.stores.experiences.rows_of,
+        folder=tmp_path / "again",
+    )
+    assert_same_version(version(trained, "4"), Path(again.challenger))
+    history = load_history(version(trained, "4"))
+    assert history.traces == [] and history.parent == "1" and history.learnt == ["0001-one", "0002-two", "0003-three"]
 
 
 def _found(name: str):

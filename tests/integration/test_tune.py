@@ -7,39 +7,18 @@ import yaml
 from click.testing import CliRunner
 
 from cl.cli import cl
-from cl.config import Config, load, parse
+from cl.config import Config, parse
 from cl.errors import InputError, PerennialError
-from cl.ingest import ingest
 from cl.records import Trial
-from cl.sources.files import Files
 from cl.stores.experiences import Experiences
 from cl.stores.local import Project
 from cl.tune import tune
-from tests.support.tiny import made_sentences
-
-SPACE = {"training.epochs": [1, 8], "training.head_learning_rate": {"low": 1e-9, "high": 1e-2, "log": True}}
+from tests.support.searched import searched_project
 
 
 @pytest.fixture
 def searched(tmp_path: Path, tiny_model: Path) -> Project:
-    """A project with two experiences, and a rung that learns next to nothing as it is."""
-    weak = {"name": "weak", "strategy": "replay", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
-    raw = {
-        "name": "shop",
-        "model": {"name": str(tiny_model), "dropout": 0.0},
-        "training": {"batch_size": 8, "patience": 25, "precision": "float32"},
-        "data": {"split": {"validation": 0.3, "test": 0.1}},
-        "ladder": [weak, {"name": "full"}],
-        "tune": {"space": SPACE, "trials": 4},
-    }
-    project = Project(tmp_path / "shop")
-    project.root.mkdir()
-    project.config.write_text(yaml.safe_dump(raw))
-    for at, labels in enumerate((["loan", "fee"], ["box", "lamp"])):
-        path = tmp_path / f"{at}.csv"
-        made_sentences(labels, 60, seed=at).to_csv(path, index=False)
-        ingest(load(project.config), project, Files(path=str(path)))
-    return project
+    return searched_project(tmp_path, tiny_model, epochs=8, trials=4)
 
 
 def parts(project: Project, **budget: float) -> tuple[Config, Experiences]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,34 +16,8 @@ from cl.serving.given_up import GivenUp
 from cl.serving.loaded import Loaded, load
 from cl.settings.serve import Batching
 from cl.training.int8 import Int8Linear, quantised
-from cl.training.learner import freeze, grown, load_learner, new_learner, save_learner
-from tests.support.tiny import made_sentences
-
-LABELS = ["card", "fee", "loan"]
-TEXTS = made_sentences(LABELS, 30, seed=5)["text"].tolist()
-
-
-@pytest.fixture
-def saved(tiny_config, tiny_model, tmp_path):
-    """Saves a learner whose head tells texts apart; keyword arguments are the model's settings."""
-
-    def make(**model: object) -> Path:
-        learner = new_learner(tiny_config(model={"name": str(tiny_model), **model}))
-        learner = grown(learner, LABELS, seed=1)
-        freeze(learner)
-        draw = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            added = learner.tuning.moving(learner.encoder) if learner.tuning.adds else []
-            for parameter in [*learner.head.parameters(), *added]:
-                parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.2)
-        save_learner(learner, tmp_path)
-        return tmp_path
-
-    return make
-
-
-def probabilities(loaded: Loaded) -> np.ndarray:
-    return np.concatenate([one.probabilities for one in loaded.answer(TEXTS, loaded.encode(TEXTS))])
+from cl.training.learner import load_learner, save_learner
+from tests.support.saved import LABELS, TEXTS, probabilities, saved_version  # noqa: F401
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.03), ("int8", 0.03)])

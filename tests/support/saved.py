@@ -1,0 +1,39 @@
+"""Versions whose head tells texts apart, saved as a server loads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cl.serving.loaded import Loaded
+from cl.training.learner import freeze, grown, new_learner, save_learner
+from tests.support.tiny import made_sentences
+
+LABELS = ["card", "fee", "loan"]
+TEXTS = made_sentences(LABELS, 30, seed=5)["text"].tolist()
+
+
+@pytest.fixture(name="saved")
+def saved_version(tiny_config, tiny_model, tmp_path):
+    """Saves a learner whose head tells texts apart; keyword arguments are the model's settings."""
+
+    def make(**model: object) -> Path:
+        learner = new_learner(tiny_config(model={"name": str(tiny_model), **model}))
+        learner = grown(learner, LABELS, seed=1)
+        freeze(learner)
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            added = learner.tuning.moving(learner.encoder) if learner.tuning.adds else []
+            for parameter in [*learner.head.parameters(), *added]:
+                parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.2)
+        save_learner(learner, tmp_path)
+        return tmp_path
+
+    return make
+
+
+def probabilities(loaded: Loaded) -> np.ndarray:
+    return np.concatenate([one.probabilities for one in loaded.answer(TEXTS, loaded.encode(TEXTS))])
