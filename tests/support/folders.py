@@ -1,7 +1,8 @@
 """A test's folder says what kind of test it is: each gets the marker of that name.
 
-unit: no store and no process. contract: what holds for every plug-in, or for every kind of store. integration: real
-stores, a few parts together. e2e: the command line and servers in processes of their own. faults: kills and damage.
+unit: one part by itself, without a server or MLflow. contract: what holds for every plug-in, or for every kind of
+store. integration: real stores, a few parts together. e2e: the command line and servers in processes of their own.
+faults: kills and damage.
 """
 
 from __future__ import annotations

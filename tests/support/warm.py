@@ -2,7 +2,7 @@
 
 A command is a whole process of its own, and a fresh one costs up to ten seconds of imports; a fork of a warm process
 costs none. The warm one has opened no store and run no model: nothing of it can leak into a child. What a fresh
-process imports when, and how soon it answers, is tested by those that start one: `tests/test_architecture.py`,
+process imports when, and how soon it answers, is tested by those that start one: `tests/contract/test_architecture.py`,
 `tests/e2e/test_demo.py` and all that serve.
 """
 

@@ -1,4 +1,4 @@
-"""`cl gates VERSION` of versions that no cycle has made; tests/test_distil.py has those that were derived."""
+"""`cl gates VERSION` of versions that no cycle has made; tests/e2e/test_distil_by_hand.py has derived ones."""
 
 from __future__ import annotations
 
