@@ -26,13 +26,15 @@ import torch
 import yaml
 from quantisers import AVAILABLE, quantised_by
 
+from cl.compression.distil import distil
+from cl.compression.rewrite import quantise, to_onnx
 from cl.config import Config, parse
-from cl.distil import distil, quantise, to_onnx
-from cl.measures.speed import latency
-from cl.train import train
-from cl.training.feature_cache import kept_in
-from cl.training.inference import answer, predict
-from cl.training.learner import Learner, load_learner
+from cl.evaluation.latency import latency
+from cl.models.feature_cache import kept_in
+from cl.models.inference import answer, predict
+from cl.models.learner import Learner
+from cl.models.persistence import load_learner
+from cl.training.train import train
 
 FILES = {"train": "train", "validation": "dev", "test": "test"}
 

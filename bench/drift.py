@@ -34,12 +34,12 @@ from tqdm import tqdm
 
 from cl.backtesting.stream import read_stream
 from cl.config import Config, load, parse
-from cl.detectors import Snapshot
-from cl.drift import compare
-from cl.train import train
-from cl.training.feature_cache import kept_in
-from cl.training.learner import Learner, load_learner
-from cl.training.snapshot import snapshot
+from cl.drift.detect import compare
+from cl.models.feature_cache import kept_in
+from cl.models.learner import Learner
+from cl.models.persistence import load_learner
+from cl.models.snapshot import Snapshot, snapshot
+from cl.training.train import train
 
 SIZES = [25, 50, 100, 200, 400, 800, 1600]
 REFERENCE = 1_000
@@ -136,13 +136,13 @@ def ours(reference: Snapshot, new: Snapshot, at: int, *, labels: bool = True) ->
 
 def one_check(level: float) -> float:
     """Return the alpha whose first check is held against this level."""
-    from cl.evidence import spending
+    from cl.statistics import spending
 
     return level / spending(1.0, 1)
 
 
 def evidently(reference: Snapshot, new: Snapshot, at: int) -> bool:
-    from cl.reports.evidently_report import write_drift_report
+    from cl.drift.evidently_report import write_drift_report
 
     with tempfile.TemporaryDirectory() as folder:
         written = write_drift_report(reference, new, Path(folder), seed=0)

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from cl.config import parse
-from cl.detectors import Snapshot
-from cl.detectors.embedding_mmd import EmbeddingMmd
-from cl.drift import compare
+from cl.drift.detect import compare
+from cl.drift.detectors.embedding_mmd import EmbeddingMmd
+from cl.models.snapshot import Snapshot
 
 WIDTH, LABELS, WORDS = 384, 150, 5_000
 

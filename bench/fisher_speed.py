@@ -17,8 +17,9 @@ import pandas as pd
 import torch
 
 from cl.config import parse
-from cl.training.fisher import diagonal_fisher
-from cl.training.learner import Learner, freeze, grown, new_learner
+from cl.models.build import freeze, grown, new_learner
+from cl.models.learner import Learner
+from cl.training.strategies._fisher import diagonal_fisher
 
 
 def one_by_one(learner: Learner, rows: pd.DataFrame) -> dict[str, torch.Tensor]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from cl.config import Config
-from cl.ingest import ingest
-from cl.sources.files import Files
-from cl.stores.local import Project
+from cl.ingestion.ingest import ingest
+from cl.ingestion.sources.files import Files
+from cl.stores.project_folder import ProjectFolder
 
 LABELS = 50
 BLOCK = 20_000
@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream.csv"
         write_csv(path, rows)
-        project = Project(Path(folder) / "project")
+        project = ProjectFolder(Path(folder) / "project")
         for what in ("first", "again"):
             before = resource.getrusage(resource.RUSAGE_SELF)
             clock = time.perf_counter()

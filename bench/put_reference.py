@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cl.reports.reference import configuration_reference
+from cl.reports.config_reference import configuration_reference
 
 if __name__ == "__main__":
     readme = Path(__file__).parent.parent / "README.md"

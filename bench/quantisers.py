@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from cl.training.learner import Learner
-from cl.training.onnx_graph import Graph, load_graph
+from cl.models.learner import Learner
+from cl.models.onnx.graph import Graph, load_graph
 
 AVAILABLE = ["ONNX Runtime's int8", *(["torchao's int8"] if importlib.util.find_spec("torchao") else [])]
 """torchao is not among Perennial's packages: pip install torchao."""

@@ -31,18 +31,18 @@ from serving_hostile import hostile
 from serving_servers import BASE, THEIRS, measured, mlflows, ours, started
 from serving_soak import soak
 
+from cl.commands.init import scaffold
 from cl.config import load
-from cl.formats import chunks_of
+from cl.ingestion.file_formats import chunks_of
 from cl.lifecycle import learn
-from cl.scaffold import scaffold
-from cl.stores.connect import connect
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import connect
 
 
-def project_for(data: Path, folder: Path, rows: int) -> Project:
+def project_for(data: Path, folder: Path, rows: int) -> ProjectFolder:
     """Return a project with two promoted versions, beside whose cl.yaml lie texts that neither was trained on."""
     if (folder / "texts.json").exists():
-        return Project(folder.resolve())
+        return ProjectFolder(folder.resolve())
     config = {
         "name": "bench",
         "strategy": "naive",
@@ -74,7 +74,7 @@ def file_of(data: Path, split: str) -> Path:
     return found[0]
 
 
-def compare(project: Project, texts: Path, seconds: float, workers: int, repeats: int) -> None:
+def compare(project: ProjectFolder, texts: Path, seconds: float, workers: int, repeats: int) -> None:
     """Print a line for each way to ask, the medians of all repeats, and how the two servers compare."""
     ways = {
         "mlflow /invocations": f"{THEIRS}/invocations",

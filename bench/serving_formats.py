@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cl.serving.loaded import Loaded, load
-from cl.serving.number_format import ServedPrecision
+from cl.models.batching import collate
+from cl.models.precision import ServedPrecision
+from cl.serving.served_model import Loaded, load
 from cl.tasks.text_classification import mean_pool
-from cl.training.batching import collate
 
 TOGETHER = (1, 8, 64)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 from serving_servers import BASE, PORT, measured, ours, started
 
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
 
 TOKEN, VARIABLE = "the-token-of-the-bench", "BENCH_TOKENS"
 CLIENTS = 4
@@ -51,7 +51,7 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def hostile(project: Project, texts: Path, seconds: float, workers: int) -> None:
+def hostile(project: ProjectFolder, texts: Path, seconds: float, workers: int) -> None:
     """Print for each attack the latency of the others, as it is and as a multiple of what it was without."""
     given = yaml.safe_load(project.config.read_text())
     project.config.write_text(yaml.safe_dump({**given, "serve": {"tokens": f"env:{VARIABLE}"}}))

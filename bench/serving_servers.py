@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
 
 HERE = Path(__file__).parent
 PORT = int(os.environ.get("BENCH_PORT", 18_480))
@@ -51,7 +51,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def ours(project: Project, workers: int) -> list[str]:
+def ours(project: ProjectFolder, workers: int) -> list[str]:
     """Return the command of `cl serve`."""
     options = ["-p", str(project.root), "--port", str(PORT), "--workers", str(workers)]
     return [sys.executable, "-m", "cl.cli", "serve", *options]

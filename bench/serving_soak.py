@@ -12,9 +12,9 @@ import numpy as np
 from serving_servers import BASE, loading, ours, started
 
 from cl import config
-from cl.promote import promote_by_hand, rollback
-from cl.stores.connect import Stores, connect
-from cl.stores.local import Project
+from cl.promotion.by_hand import promote_by_hand, rollback
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores, connect
 
 NAME = "bench"
 
@@ -29,7 +29,7 @@ class Reign:
     """From when on it was beyond doubt."""
 
 
-def soak(project: Project, texts: Path, minutes: float, moves: list[str], versions: int, workers: int) -> None:
+def soak(project: ProjectFolder, texts: Path, minutes: float, moves: list[str], versions: int, workers: int) -> None:
     """Move the champion under load and print what the clients and the memory saw."""
     stores = connect(project, config.load(project.config))
     copied(project, stores, versions)
@@ -50,7 +50,7 @@ def soak(project: Project, texts: Path, minutes: float, moves: list[str], versio
     tell_memory(memory)
 
 
-def copied(project: Project, stores: Stores, versions: int) -> None:
+def copied(project: ProjectFolder, stores: Stores, versions: int) -> None:
     """Register the two versions again, under new numbers, until there are so many: each is loaded by itself."""
     for number in range(len(stores.registry.versions()) + 1, versions + 1):
         of = str(2 - number % 2)
@@ -61,7 +61,7 @@ def copied(project: Project, stores: Stores, versions: int) -> None:
         assert stores.registry.log_version(run, folder, tags=tags, metrics={}) == str(number)
 
 
-def moved(project: Project, stores: Stores, move: str, versions: int) -> Reign:
+def moved(project: ProjectFolder, stores: Stores, move: str, versions: int) -> Reign:
     """Move the champion to the next version, or back; return its reign."""
     next_one = str(int(stores.ledger.champion(NAME) or 0) % versions + 1)
     with project.lock(30):

@@ -24,12 +24,13 @@ from transformers import Trainer, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from cl.config import Config, parse
-from cl.strategies import Lesson, State, Update
-from cl.strategies.naive import Naive
-from cl.training.inference import answer
-from cl.training.learner import Learner, freeze, grown, new_learner
+from cl.models.build import freeze, grown, new_learner
+from cl.models.inference import answer
+from cl.models.learner import Learner
 from cl.training.loop import fit
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
+from cl.training.strategies import Lesson, State, Update
+from cl.training.strategies.naive import Naive
 
 
 class Classifier(nn.Module):

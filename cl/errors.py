@@ -6,7 +6,8 @@
     ├── InputError                  exit code 2: what a person gave is wrong
     │   ├── ConfigError             a key or value of the configuration
     │   ├── SourceError             a file, table or column that cannot be read
-    │   └── UnknownPluginError      a name that no file in the folder answers to
+    │   ├── UnknownPluginError      a name in the configuration that no plug-in has
+    │   └── PluginError             a plug-in of another package that cannot be used
     ├── RefusedError                exit code 3: a gate said no
     ├── BusyError                   another cycle holds this project
     ├── DiskError                   the disk is full, or a file cannot be read or written
@@ -39,7 +40,11 @@ class SourceError(InputError):
 
 
 class UnknownPluginError(InputError):
-    """A name in the configuration belongs to no plug-in of its folder."""
+    """A name in the configuration belongs to no plug-in of its kind."""
+
+
+class PluginError(InputError):
+    """A plug-in of another package cannot be imported, or is none."""
 
 
 class RefusedError(PerennialError):

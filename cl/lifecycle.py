@@ -7,43 +7,43 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from cl import config as configuration
-from cl import forget, plugins
-from cl.attempt import attempt
-from cl.climb import climb
+from cl.compression.budget import is_enough, reasons, updates_since
 from cl.config import Config
-from cl.dear import is_enough, reasons, updates_since
-from cl.decide import decide, situation, types
-from cl.derive import Candidate, Setting, derive
-from cl.drift import drift
-from cl.estimate import sizes
-from cl.ingest import ingest, ingest_settled
-from cl.lineage import base_of, in_line, line_of, with_derived
-from cl.measures.out_of_scope import read_texts
-from cl.promote import promote
-from cl.records import Cycle, Derivation, Drift, Experience
-from cl.register import register, summary
-from cl.repair import held
-from cl.smoke import smoke
-from cl.start import Numbered, Start, begin, checks_made, close_unfit, journals
-from cl.stores.connect import Stores, connect
-from cl.stores.journal import Journal, plainly
-from cl.stores.local import Project
-from cl.training.feature_cache import kept_in, prune
-from cl.training.version import History, load_history
-from cl.validate import validate
-from cl.waiting import due, waiting_since
+from cl.cycle.attempt import attempt
+from cl.cycle.backlog import due, waiting_since
+from cl.cycle.compress import Candidate, Setting, derive
+from cl.cycle.cost import sizes
+from cl.cycle.identity import Start, begin, close_unfit, journals
+from cl.cycle.ladder import climb
+from cl.cycle.look import look
+from cl.cycle.record import record
+from cl.cycle.source import read_source
+from cl.decision.decide import decide, types
+from cl.decision.situation import situation
+from cl.evaluation.out_of_scope import read_texts
+from cl.forgetting import forget
+from cl.ingestion.validate import validate
+from cl.models.feature_cache import kept_in, prune
+from cl.promotion.promote import promote
+from cl.promotion.repair import held
+from cl.records import Cycle, Derivation, Experience
+from cl.records.history import History
+from cl.registry.lineage import base_of, in_line, line_of, with_derived
+from cl.registry.register import register
+from cl.registry.smoke_test import smoke
+from cl.stores.journal import Executor, Journal, inline
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores, connect
+from cl.stores.version_folder import load_history
 
 log = logging.getLogger(__name__)
-DRIFT_ARTIFACT = "drift"
-Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def run_cycle(
-    config: Config, stores: Stores, experience: Experience, *, asked: bool = False, step: Step = plainly
+    config: Config, stores: Stores, experience: Experience, *, asked: bool = False, step: Executor = inline
 ) -> Cycle:
     """Take one experience through the whole lifecycle.
 
@@ -52,7 +52,7 @@ def run_cycle(
         stores: where everything is.
         experience: ingested already.
         asked: a person has asked for this very experience; it is learnt unless the champion has learnt it already.
-        step: how a stage is run; plainly, or as a Prefect task.
+        step: how a stage is run; inline, or as a Prefect task.
 
     Raises:
         PerennialError: a stage failed; data, registry and champion are as they were, and the next run goes on.
@@ -180,28 +180,11 @@ def run_cycle(
     return record(config, stores, run, cycle, journal)
 
 
-def look(config: Config, stores: Stores, start: Start, champion: Path | None, *, step: Step = plainly) -> Drift:
-    """Return what has drifted in the experience of a cycle.
-
-    It is written down in the cycle's journal, so that a look before the cycle and the cycle itself are one check.
-    """
-    journal, past = Journal(journals(stores) / start.id), stores.registry.cycles()
-    return journal.once(drift, step)(
-        config,
-        experience=start.experience,
-        champion=champion,
-        rows=stores.experiences,
-        folder=journal.folder,
-        check=_check_number(stores, journal, past) if champion else 1,
-        quiet=[one.drift for one in past if one.decision.action == "none" and not one.drift.drifted],
-    )
-
-
 def learn(
-    project: Project,
+    project: ProjectFolder,
     *,
     again: str | None = None,
-    step: Step = plainly,
+    step: Executor = inline,
     on_cycle: Callable[[Cycle], None] = lambda cycle: None,
     wait: float = 0.0,
     settle: float | None = None,
@@ -235,65 +218,6 @@ def learn(
                 cycles.append(run_cycle(config, stores, experience, asked=again is not None, step=step))
                 on_cycle(cycles[-1])
         return cycles
-
-
-def read_source(config: Config, stores: Stores, *, settle: float | None = None) -> list[Experience]:
-    """Ingest what the configured source holds, if one is configured; unattended, only what has settled."""
-    if config.data.source is None:
-        return []
-    source = plugins.build("sources", config.data.source)
-    if settle is not None:
-        return ingest_settled(config, stores.project, source, settle=settle)
-    return ingest(config, stores.project, source)
-
-
-def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> Cycle:
-    """Write the finished cycle into its MLflow run, forget the journal, and return the cycle as it is kept."""
-    registry = stores.registry
-    registry.log_params(run, config.flat())
-    registry.log_dataset(
-        run,
-        cycle.experience.id,
-        digest=cycle.data_version,
-        source=f"data/experiences/{cycle.experience.id}",
-        rows=cycle.experience.total,
-    )
-    rungs = [journal.folder / "rungs" / one.rung for one in (cycle.climb.judged if cycle.climb else [])]
-    judged = rungs[-1] if rungs else journal.folder
-    judged = journal.folder / cycle.chosen.form if cycle.chosen else judged
-    for verdicts in judged / "gate.json", journal.folder / "smoke.json":
-        if verdicts.exists():
-            registry.log_file(run, verdicts, "evaluation")
-    for place in rungs:
-        registry.log_file(run, place / "gate.json", f"rungs/{place.name}")
-    for one in cycle.climb.begun if cycle.climb else []:
-        registry.log_metrics(run, {f"rung/{one.rung}/seconds": one.seconds, f"rung/{one.rung}/rows": one.rows})
-    if cycle.drift.report:
-        registry.log_folder(run, Path(cycle.drift.report), DRIFT_ARTIFACT)
-        kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy goes away
-        cycle = cycle.model_copy(update={"drift": kept})
-    if cycle.evaluation:
-        registry.log_metrics(run, summary(cycle.evaluation))
-        registry.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
-    if cycle.training:
-        registry.log_series(run, "loss", cycle.training.losses)
-    registry.record_cycle(run, cycle)
-    stores.remember_finished(cycle.experience.id)
-    journal.close()
-    return cycle
-
-
-def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
-    """Return which check of the stream a look is: taken before the test is made, and kept when the look is resumed.
-
-    An experience that is tested once more, beside another champion or because a person asks, is another check: were
-    its number another's as well, one share of ``drift.alpha`` would be spent twice.
-    """
-    if (known := journal.read("check", Numbered)) is not None:
-        return known.number
-    number = stores.next_check(checks_made(past), journal.folder.name)
-    journal.write("check", Numbered(number=number))
-    return number
 
 
 def _tags(start: Start) -> dict[str, str]:

@@ -5,7 +5,7 @@ They answer as the real ones do; one suite of tests runs on these, on SQLite wit
 >>> registry, ledger = MemoryRegistry(model="shop"), MemoryLedger()
 >>> registry.add_version(gates="passed")
 '1'
->>> from cl.promote import promote_by_hand
+>>> from cl.promotion.promote import promote_by_hand
 >>> promote_by_hand(registry, ledger, "1", why="first").to_version
 '1'
 >>> registry.champion(), ledger.champion("shop")
@@ -27,11 +27,11 @@ import sqlalchemy as sa
 
 from cl.errors import IntegrityError, StoreError
 from cl.records import Cycle, VersionInfo
-from cl.stores.ledger import Ledger
-from cl.stores.local import check_manifest, place_sealed
-from cl.stores.mlflow import DIGEST, GATES, PARENT, SHARE, Registry
-from cl.stores.mlflow_files import RECORD, RECORDS
-from cl.stores.mlflow_runs import CYCLE_ID, PREDICTIONS, VERDICT
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.manifest import check_manifest, place_sealed
+from cl.stores.mlflow.registry import DIGEST, GATES, PARENT, SHARE, Registry
+from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT
+from cl.stores.mlflow.version_files import RECORD, RECORDS
 
 
 @dataclass

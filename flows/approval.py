@@ -26,14 +26,14 @@ from prefect.input.actions import filter_flow_run_input
 from prefect.states import Completed
 from pydantic import Field
 
-from cl import standing
-from cl.answer import answer
 from cl.config import Config
-from cl.moves import who
+from cl.monitoring.notices import of_answer
+from cl.promotion.alias_moves import who
+from cl.promotion.approval import answer
 from cl.records import Cycle, LedgerEntry
-from cl.reports.notices import of_answer
-from cl.stores.connect import Stores
-from cl.stores.local import Project
+from cl.stores.ledger import state
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores
 from flows.artifacts import cycle_text
 from flows.notifications import tell
 
@@ -51,7 +51,7 @@ class Approval(RunInput):
 
 def await_person(config: Config, stores: Stores, cycles: list[Cycle]) -> None:
     """Suspend this run if a version of its cycles waits for a person; it ends here, and is run anew with the answer."""
-    asked = standing.waiting(stores.ledger.entries(config.name))
+    asked = state.waiting(stores.ledger.entries(config.name))
     end_answered(config.name, asked)
     cycle = next((one for one in cycles if asked and one.promotion and one.promotion.version == asked.to_version), None)
     if asked is not None and cycle is not None:
@@ -70,7 +70,7 @@ def answered(run: UUID) -> tuple[str, Approval] | None:
     return replies[-1].key.removeprefix(prefix).removesuffix(end), Approval(**json.loads(replies[-1].value))
 
 
-def decide(project: Project, config: Config, version: str, word: Approval) -> dict[str, Any]:
+def decide(project: ProjectFolder, config: Config, version: str, word: Approval) -> dict[str, Any]:
     """Write down the answer that the page got and return the ledger's entry as JSON.
 
     Raises:

@@ -10,13 +10,13 @@ from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from cl import plugins
-from cl.asking import Look, TrafficLook
 from cl.config import Config
+from cl.monitoring.triggers import Look, TrafficLook
 from cl.records import Cycle
-from cl.reports.alarm import alarm_text, findings_table
-from cl.reports.text import reason_lines
-from cl.stores.connect import Stores
-from cl.stores.predictions import Predictions
+from cl.reports.drift_alarm import alarm_text, findings_table
+from cl.reports.terminal.cycles import reason_lines
+from cl.stores.predictions.predictions import Predictions
+from cl.stores.stores import Stores
 
 
 def show_look(config: Config, stores: Stores, look: Look) -> None:

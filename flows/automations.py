@@ -17,9 +17,9 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 
-from cl.asking import EVENTS
 from cl.config import Config
 from cl.errors import InputError
+from cl.monitoring.triggers import EVENTS
 from flows.notifications import notification_block
 
 HEARTBEAT = 30

@@ -9,17 +9,17 @@ from prefect import flow, get_run_logger
 from prefect.runtime import deployment, flow_run
 
 from cl import config as configuration
-from cl.asking import seen_by
+from cl.monitoring.notices import of_alarm, of_cycle
+from cl.monitoring.notified import tell_once
+from cl.monitoring.triggers import seen_by
 from cl.records import Cycle
-from cl.reports.notices import of_alarm, of_cycle
-from cl.stores.connect import connect
-from cl.stores.local import open_project
-from cl.stores.told import tell_once
+from cl.stores.project_folder import open_project
+from cl.stores.stores import connect
 from flows.approval import answered, await_person, decide
 from flows.artifacts import show_cycle, show_look
-from flows.asking import absorb
 from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
-from flows.stages import as_task
+from flows.run_requests import absorb
+from flows.stage_tasks import as_task
 
 
 def _run_name() -> str:

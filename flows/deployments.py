@@ -15,9 +15,9 @@ from prefect.types.entrypoint import EntrypointType
 
 from cl.config import Config
 from cl.errors import ConfigError
+from cl.monitoring.webhook import webhook_url
 from flows.automations import HEARTBEAT, learning_trigger, set_up
 from flows.cycle import learn
-from flows.notifications import webhook_url
 from flows.server import await_server, away, refusal
 from flows.watch import watch
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import httpx
 from prefect import task
 from prefect.blocks.core import Block
 from prefect.cache_policies import NO_CACHE
@@ -15,17 +13,14 @@ from prefect.flows import Flow
 from prefect.logging import get_logger
 
 from cl import config as configuration
-from cl.config import Config
+from cl.config import Config, Notify
 from cl.errors import ConfigError, StoreError
-from cl.reports.notices import Notice, of_alias, of_failure, of_refused
-from cl.settings import Notify
-from cl.stores.ledger import Ledger
-from cl.stores.local import Project, open_project
-from cl.stores.refused import refused
-from cl.stores.told import forget, is_news, remember, tell_once
-
-SECONDS = 10
-"""A cycle waits for its notice, so that it is told in order: not for long."""
+from cl.monitoring.notices import Notice, of_alias, of_failure, of_refused
+from cl.monitoring.notified import forget, is_news, remember, tell_once
+from cl.monitoring.webhook import post
+from cl.stores.data.rejected_batches import refused
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.project_folder import ProjectFolder, open_project
 
 
 def tell(bounds: Notify, notice: Notice | None) -> None:
@@ -34,7 +29,7 @@ def tell(bounds: Notify, notice: Notice | None) -> None:
         deliver.with_options(task_run_name=f"notify of {notice.about}")(bounds, notice, return_state=True)
 
 
-def tell_refused(project: Project, config: Config) -> None:
+def tell_refused(project: ProjectFolder, config: Config) -> None:
     """Tell, from within a flow, of batches that were left out because they cannot be read; of each of them once."""
     news = [one for one in refused(project) if is_news(project, f"refused {one.key}")]
     if news:
@@ -43,7 +38,7 @@ def tell_refused(project: Project, config: Config) -> None:
         remember(project, f"refused {one.key}")
 
 
-def tell_moved(project: Project, config: Config, ledger: Ledger) -> None:
+def tell_moved(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
     """Tell, from within a flow, of each alias that was found moved by hand, the last time that it was; once."""
     found = [one for one in ledger.entries(config.name) if one.action == "alias_moved" and one.state != "intent"]
     for alias, entry in {one.alias: one for one in found}.items():
@@ -71,12 +66,7 @@ def send(bounds: Notify, notice: Notice) -> None:
         StoreError: the receiver could not be reached or refused.
     """
     if bounds.webhook:
-        try:
-            answer = httpx.post(webhook_url(bounds), json=notice.model_dump(mode="json"), timeout=SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise StoreError(f"triggers.notify.webhook could not be reached: {type(error).__name__}") from None
-        if answer.is_error:
-            raise StoreError(f"triggers.notify.webhook answered {answer.status_code}")
+        post(bounds, notice)
     if bounds.block:
         through_block(bounds.block, notice)
 
@@ -96,18 +86,6 @@ def through_block(slug: str, notice: Notice) -> None:
             block.notify(notice.text, notice.title)
     except Exception as error:
         raise StoreError(f"triggers.notify.block: '{slug}' could not deliver: {type(error).__name__}") from None
-
-
-def webhook_url(bounds: Notify) -> str:
-    """Return the webhook's URL from the environment.
-
-    Raises:
-        ConfigError: the variable is not set.
-    """
-    name = (bounds.webhook or "").removeprefix("env:")
-    if not os.environ.get(name):
-        raise ConfigError(f"triggers.notify.webhook: the environment variable {name} is not set")
-    return os.environ[name]
 
 
 def notification_block(slug: str) -> Any:
@@ -140,7 +118,7 @@ def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
             get_logger("perennial").warning("failure not told: %s", error)
 
 
-def succeeded(project: Project, flow: str) -> None:
+def succeeded(project: ProjectFolder, flow: str) -> None:
     """Let the next failure of a flow be told, even one that was told before."""
     forget(project, _failure(flow))
 

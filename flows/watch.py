@@ -10,20 +10,20 @@ from prefect.events import emit_event
 from prefect.runtime import deployment, flow_run
 
 from cl import config as configuration
-from cl import standing
-from cl.asking import Look, TrafficLook, given_up, to_ask
 from cl.config import Config
 from cl.errors import BusyError
-from cl.reports.notices import of_alarm, of_given_up, of_traffic
-from cl.stores.connect import connect
-from cl.stores.local import open_project
-from cl.stores.told import tell_once
+from cl.monitoring.notices import of_alarm, of_given_up, of_traffic
+from cl.monitoring.notified import tell_once
+from cl.monitoring.triggers import Look, TrafficLook, given_up, to_ask
+from cl.stores.ledger import state
+from cl.stores.project_folder import open_project
+from cl.stores.stores import connect
 from flows.approval import end_answered
 from flows.artifacts import show_look, show_traffic
-from flows.asking import absorb, asked_for
 from flows.automations import stream
 from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
-from flows.stages import as_task
+from flows.run_requests import absorb, asked_for
+from flows.stage_tasks import as_task
 
 
 def _run_name() -> str:
@@ -37,8 +37,8 @@ def watch(project: str) -> list[dict[str, Any]]:
     Args:
         project: the project's folder.
     """
-    from cl.traffic import watch_traffic
-    from cl.watch import watch as look_around  # torch, late: whoever only deploys this flow does without
+    from cl.monitoring.traffic import watch_traffic
+    from cl.monitoring.watch import watch as look_around  # torch, late: whoever only deploys this flow does without
 
     place = open_project(Path(project))
     config = configuration.load(place.config)
@@ -84,7 +84,7 @@ def watch(project: str) -> list[dict[str, Any]]:
         emit(config.name, wanted, first=looks[0])
     tell_moved(place, config, stores.ledger)
     if deployment.id:
-        end_answered(config.name, standing.waiting(stores.ledger.entries(config.name)))
+        end_answered(config.name, state.waiting(stores.ledger.entries(config.name)))
     succeeded(place, "watch")
     return [look.model_dump(mode="json") for look in looks]
 
@@ -118,6 +118,6 @@ def emit_traffic(config: Config, look: TrafficLook) -> None:
         "champion": look.champion,
         "alarms": [one.detector for one in look.drift.findings if one.drifted],
     }
-    resource = stream(config.name) if learns else f"cl.traffic.{config.name}"
+    resource = stream(config.name) if learns else f"cl.monitoring.traffic.{config.name}"
     emit_event(look.event, resource={"prefect.resource.id": resource}, payload=payload)
     get_run_logger().info("%s: %s", look.event, look.id)

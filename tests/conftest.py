@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cl.config import Config
-    from cl.stores.local import Project
+    from cl.stores.project_folder import ProjectFolder
     from cl.testing import MemoryLedger, MemoryRegistry
     from tests.support.postgres import Postgres
 
@@ -68,7 +68,7 @@ def sentences() -> Callable[..., pd.DataFrame]:
 
 
 @pytest.fixture(scope="session")
-def learnt_one(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Project:
+def learnt_one(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> ProjectFolder:
     """A project whose champion has learnt loans and fees; its gates ask for nothing. Copy it: nobody may change it."""
     from cl.lifecycle import learn
     from tests.support.tiny import made_sentences, tiny_project
@@ -82,11 +82,11 @@ def learnt_one(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pr
 
 
 @pytest.fixture
-def champion_shop(learnt_one: Project, tmp_path: Path) -> Callable[..., Project]:
+def champion_shop(learnt_one: ProjectFolder, tmp_path: Path) -> Callable[..., ProjectFolder]:
     """A copy of the project whose champion has learnt one experience; keyword arguments replace top-level keys."""
     from tests.support.templates import copied
 
-    def make(**changes: object) -> Project:
+    def make(**changes: object) -> ProjectFolder:
         return copied(learnt_one, tmp_path / "shop", **changes)
 
     return make

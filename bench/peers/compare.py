@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from cl import config as configuration
-from cl.backtest import backtest
+from cl.backtesting.backtest import backtest
 from cl.backtesting.results import Result
 from cl.backtesting.stream import read_stream
 from cl.config import Config
-from cl.training.learner import freeze, grown, new_learner
-from cl.training.pretrained import quietly
+from cl.models.build import freeze, grown, new_learner
+from cl.models.pretrained import quietly
 
 OURS = {
     "replay": "replay={{name: replay, rows: 1500, ratio: 1, buffer: class_balanced}}",

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cl.backtesting.pictures import comparison, matrix_picture
+from cl.backtesting.plots import comparison, matrix_picture
 from cl.backtesting.results import Result
 from cl.reports.plots import heat_map
-from cl.stores.local import write_text
+from cl.stores.files import write_text
 
 TITLES = [
     "strategy", "ACC %", "forgetting", "worst", "BWT", "FWT", "intransigence", "weakest class", "seconds",
@@ -166,7 +166,7 @@ def _page(results: list[Result], picture: bytes, name: str) -> str:
         for one in results
         if one.seeds
     }
-    return environment.get_template("page.html").render(
+    return environment.get_template("report.html").render(
         name=name, results=results, titles=TITLES, table=table(results), maps=maps,
         failures=failures(results), rungs={one.name: rung_rows(one) for one in results},
         comparison=base64.b64encode(picture).decode(), experiences=len(results[0].experiences),

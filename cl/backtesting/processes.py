@@ -19,7 +19,7 @@ from cl.backtesting.run import Outcome, RunSpec, finished, run
 from cl.errors import PerennialError
 
 FORKED = multiprocessing.get_context("forkserver")
-IMPORTED = ["cl.backtesting.run", "cl.drift", "cl.register", "cl.train"]
+IMPORTED = ["cl.backtesting.run", "cl.drift.detect", "cl.registry.register", "cl.training.train"]
 """What each run needs: imported once for all, by the process that they are forked from, which computes nothing."""
 
 

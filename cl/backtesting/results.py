@@ -7,9 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from cl.backtesting import measures
-from cl.backtesting.measures import Matrix
 from cl.backtesting.run import Line, Outcome
+from cl.evaluation import continual
 from cl.records import Record
 
 
@@ -33,7 +32,7 @@ class Result(Record):
     experiences: list[str]
     seeds: list[int] = Field(description="Of the finished runs, of which all numbers are")
     failures: dict[int, str] = Field(default={}, description="Seed -> why its run stopped")
-    matrix: Matrix = Field(
+    matrix: list[list[float]] = Field(
         description="R: a row for each experience learnt, a column for each tested; without a finished run, as far as "
         "the first one came"
     )
@@ -84,11 +83,11 @@ def _is_joint(run: Outcome) -> bool:
     return not run.spec.config.get("ladder") and run.spec.strategies == ["joint"] and run.spec.policy == "always"
 
 
-def _matrices(runs: list[Outcome]) -> dict[int, Matrix]:
+def _matrices(runs: list[Outcome]) -> dict[int, list[list[float]]]:
     return {one.spec.seed: [line.scores for line in one.lines] for one in runs if not one.failure}
 
 
-def _result(name: str, runs: list[Outcome], upper: dict[int, Matrix]) -> Result:
+def _result(name: str, runs: list[Outcome], upper: dict[int, list[list[float]]]) -> Result:
     named: dict[str, Any] = {
         "name": name,
         "experiences": runs[0].spec.experiences,
@@ -105,7 +104,7 @@ def _result(name: str, runs: list[Outcome], upper: dict[int, Matrix]) -> Result:
         **named,
         seeds=list(matrices),
         matrix=mean,
-        forgetting_max=max(measures.forgetting(mean), default=0.0),
+        forgetting_max=max(continual.forgetting(continual.by_index(mean)).values(), default=0.0),
         accuracy_over_time=[statistics.fmean(row[: at + 1]) for at, row in enumerate(mean)],
         **_scores(matrices, upper),
         **_classes([lines[-1].classes for lines in finished]),
@@ -114,19 +113,21 @@ def _result(name: str, runs: list[Outcome], upper: dict[int, Matrix]) -> Result:
     )
 
 
-def _scores(matrices: dict[int, Matrix], upper: dict[int, Matrix]) -> dict[str, float]:
+def _scores(matrices: dict[int, list[list[float]]], upper: dict[int, list[list[float]]]) -> dict[str, float]:
     """Return each measure's mean and spread over the seeds that have it."""
+    named = {seed: continual.by_index(one) for seed, one in matrices.items()}
+    joint = {seed: continual.by_index(one) for seed, one in upper.items()}
     found: dict[str, list[float] | list[float | None]] = {
-        "acc": [measures.accuracy(one) for one in matrices.values()],
-        "forgetting": [statistics.fmean(measures.forgetting(one) or [0.0]) for one in matrices.values()],
-        "bwt": [measures.backward_transfer(one) for one in matrices.values()],
-        "fwt": [measures.forward_transfer(one) for one in matrices.values()],
-        "intransigence": [measures.intransigence(one, upper[seed]) for seed, one in matrices.items() if seed in upper],
+        "acc": [continual.accuracy(one) for one in named.values()],
+        "forgetting": [statistics.fmean(continual.forgetting(one).values() or [0.0]) for one in named.values()],
+        "bwt": [continual.backward_transfer(one) for one in named.values()],
+        "fwt": [continual.forward_transfer(one) for one in named.values()],
+        "intransigence": [continual.intransigence(one, joint[seed]) for seed, one in named.items() if seed in joint],
     }
     scores = {}
     for name, values in found.items():
         if known := [one for one in values if one is not None]:
-            scores[name], scores[f"{name}_std"] = measures.spread(known)
+            scores[name], scores[f"{name}_std"] = continual.spread(known)
     return scores
 
 
@@ -136,7 +137,7 @@ def _classes(runs: list[dict[str, float]]) -> dict[str, Any]:
     if not classes:
         return {}
     worst = min(classes, key=lambda name: classes[name])
-    score, std = measures.spread([one[worst] for one in runs])
+    score, std = continual.spread([one[worst] for one in runs])
     return {"classes": classes, "worst_class": worst, "worst_class_score": score, "worst_class_std": std}
 
 
@@ -149,7 +150,7 @@ def _costs(runs: list[list[Line]]) -> dict[str, Any]:
     def most(field: str) -> float:
         return statistics.fmean(max(getattr(line, field) for line in lines) for lines in runs)
 
-    seconds, seconds_std = measures.spread(total("seconds"))
+    seconds, seconds_std = continual.spread(total("seconds"))
     on_gpu = all(line.peak_gpu_memory_mb is not None for lines in runs for line in lines)
     return {
         "seconds": round(seconds, 1),

@@ -20,8 +20,8 @@ from cl import __version__
 from cl.config import Config, parse
 from cl.errors import PerennialError
 from cl.records import Climb, DriftType, Record, Validation
-from cl.stores.experiences import Experiences, RowsOf
-from cl.stores.local import Project
+from cl.stores.data.experiences import Experiences, RowsOf
+from cl.stores.project_folder import ProjectFolder
 
 Policy = Literal["always", "first", "last", "drift"]
 
@@ -128,11 +128,11 @@ def finished(spec: RunSpec) -> list[Line]:
 
 def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
     from cl.backtesting.cost import bytes_in, counted, peak_gpu_memory_mb, peak_memory_mb
-    from cl.training.feature_cache import kept_in
+    from cl.models.feature_cache import kept_in
 
     at, started = len(lines), time.monotonic()
     folder = Path(spec.folder) / "versions" / str(at)
-    stream = Experiences(Project(Path(spec.stream)))
+    stream = Experiences(ProjectFolder(Path(spec.stream)))
     with kept_in(Path(spec.stream) / "features.sqlite", run=Path(spec.folder).name, step=at) as cache:
         with counted() as passes:
             new, trained, way = _learn(config, spec, lines, folder, stream)
@@ -168,8 +168,8 @@ def _learn(
     config: Config, spec: RunSpec, lines: list[Line], folder: Path, stream: Experiences
 ) -> tuple[list[str], int, Climb | None]:
     """Make the version that follows an experience; return what was learnt, how many rows that took, and the climb."""
-    from cl.backtesting.deriving import derive, learner_of
-    from cl.train import train
+    from cl.backtesting.compression import derive, learner_of
+    from cl.training.train import train
 
     before = folder.with_name(str(len(lines) - 1))
     past = [one for line in lines for one in line.learnt]
@@ -179,7 +179,7 @@ def _learn(
         return [], 0, None
     champion = learner_of(before) if lines else None
     if config.ladder:
-        from cl.backtesting.climbing import Lesson, climbed
+        from cl.backtesting.ladder import Lesson, climbed
 
         lesson = Lesson(new, past, champion, types, rung)
         way = climbed(config, lesson, past=_climbs(lines), stream=stream, folder=folder)
@@ -203,8 +203,9 @@ def _wanted(
     config: Config, spec: RunSpec, lines: list[Line], past: list[str], champion: Path, stream: Experiences
 ) -> tuple[list[str], list[DriftType], str | None]:
     """Return the experiences to learn now, as the policy has it; what has drifted, and the rung to begin with."""
-    from cl.decide import Situation, decide
-    from cl.drift import drift
+    from cl.decision.decide import decide
+    from cl.decision.situation import Situation
+    from cl.drift.detect import drift
 
     at = len(lines)
     if spec.policy == "always" or at == 0:
@@ -223,8 +224,10 @@ def _wanted(
 
 def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> None:
     """Complete a version with what the next experience is compared with."""
-    from cl.register import reference_of
-    from cl.training.version import History, load_history, save_history, save_reference
+    from cl.models.snapshot import save_reference
+    from cl.records.history import History
+    from cl.registry.register import reference_of
+    from cl.stores.version_folder import load_history, save_history
 
     reference = reference_of(config, rows_of, folder, learnt)
     save_reference(reference, folder)
@@ -236,8 +239,8 @@ def _scores(
     config: Config, folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
 ) -> tuple[list[float], dict[str, float]]:
     """Return the score on every experience, those to come as well, and of every class in the tests so far."""
-    from cl.training.inference import predict
-    from cl.training.learner import load_learner
+    from cl.models.inference import predict
+    from cl.models.persistence import load_learner
 
     learner = load_learner(folder)
     tests = [rows_of([one], "test") for one in experiences]

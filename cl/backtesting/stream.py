@@ -10,10 +10,11 @@ from pathlib import Path
 from cl import __version__, plugins
 from cl.config import Config
 from cl.errors import InputError, SourceError
-from cl.ingest import ingest
+from cl.ingestion.ingest import ingest
+from cl.ingestion.sources import Source
 from cl.records import Experience
-from cl.stores.experiences import Experiences
-from cl.stores.local import Project
+from cl.stores.data.experiences import Experiences
+from cl.stores.project_folder import ProjectFolder
 
 
 def read_stream(config: Config, data: Path, folder: Path) -> tuple[Experiences, list[Experience]]:
@@ -27,11 +28,11 @@ def read_stream(config: Config, data: Path, folder: Path) -> tuple[Experiences, 
     Raises:
         SourceError: there is nothing to read, or no good row in it.
     """
-    project = Project(folder / _digest(config, data))
+    project = ProjectFolder(folder / _digest(config, data))
     done = project.root / "complete"
     if not done.exists():
         shutil.rmtree(project.root, ignore_errors=True)
-        source = plugins.build("sources", {"name": "files", "path": str(data.absolute()), "only": config.data.only})
+        source = plugins.build(Source, {"name": "files", "path": str(data.absolute()), "only": config.data.only})
         ingest(config, project, source)
         done.touch()
     experiences = Experiences(project)

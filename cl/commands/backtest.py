@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cl import config as configuration
-from cl.backtest import backtest
+from cl.backtesting.backtest import backtest
 from cl.backtesting.outputs import TITLES, as_json, failures, matrix_rows, rung_rows, table, write_outputs
 from cl.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run_backtest(
@@ -59,3 +65,21 @@ def as_text(rows: list[list[str]]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def as_files(data: pd.DataFrame | Mapping[str, pd.DataFrame], folder: Path) -> Path:
+    """Write data frames as Parquet files that a backtest reads, one an experience, and return where they lie.
+
+    Raises:
+        InputError: there is no frame, or a name cannot be a file's.
+    """
+    frames = dict(data) if isinstance(data, Mapping) else {"frame": data}
+    if not frames:
+        raise InputError("data: holds no data frame")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, (name, frame) in enumerate(frames.items(), 1):
+        if not re.fullmatch(r"[\w-][\w.-]*", name):
+            raise InputError(f"data: {name!r} cannot be the name of an experience: letters, digits, '-', '_' and '.'")
+        frame.to_parquet(folder / f"{number:04}-{name}.parquet", index=False)
+    return folder if isinstance(data, Mapping) else folder / "0001-frame.parquet"

@@ -8,12 +8,12 @@ from typing import IO, Any
 
 from cl import sample
 from cl.commands.ingest import ingest_path
-from cl.commands.opening import opened
+from cl.commands.init import scaffold
 from cl.commands.report import report
 from cl.commands.run import Runner, run_cycles
 from cl.records import Cycle
-from cl.reports.text import HEADER, cycle_line, reason_lines
-from cl.scaffold import scaffold
+from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
+from cl.stores.opened import opened
 
 
 def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from cl.commands.opening import opened
-from cl.commands.versions import Versions, flat, versions_of
+from cl.commands._version_catalogue import Versions, flat, versions_of
+from cl.stores.opened import opened
 
 KEY = ["experience", "id"]
 

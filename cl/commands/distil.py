@@ -6,16 +6,16 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from cl.commands.opening import opened
-from cl.commands.versions import versions_of
-from cl.derive import Setting, as_candidate, derive_one, told
-from cl.distil import check_not_behind
+from cl.commands._version_catalogue import versions_of
+from cl.compression.distil import check_not_behind
+from cl.cycle.compress import Setting, as_candidate, derive_one, told
 from cl.errors import InputError
+from cl.promotion.repair import held
 from cl.records import Form
-from cl.repair import held
-from cl.smoke import smoke
+from cl.registry.smoke_test import smoke
 from cl.stores.journal import Journal
-from cl.training.version import load_history
+from cl.stores.opened import opened
+from cl.stores.version_folder import load_history
 
 
 def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:

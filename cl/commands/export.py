@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cl.commands.opening import opened
-from cl.commands.versions import versions_of
+from cl.commands._version_catalogue import versions_of
 from cl.errors import InputError
-from cl.export import export, refuse_what_is_there
+from cl.registry.export import export, refuse_what_is_there
+from cl.stores.opened import opened
 
 
 def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:

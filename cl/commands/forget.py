@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cl import forget
-from cl.commands.opening import opened
 from cl.errors import InputError
-from cl.moves import who
-from cl.repair import held
+from cl.forgetting import forget
+from cl.promotion.alias_moves import who
+from cl.promotion.repair import held
+from cl.stores.opened import opened
 
 
 def forget_rows(folder: Path, condition: str, *, why: str, everywhere: bool, dry_run: bool) -> dict[str, Any]:

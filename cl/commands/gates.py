@@ -9,18 +9,18 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from cl.commands.opening import Opened, opened
-from cl.commands.regressions import regressions, stored_rows
-from cl.commands.versions import Versions, versions_of
+from cl.commands._regressions import regressions, stored_rows
+from cl.commands._version_catalogue import Versions, versions_of
 from cl.config import Config, parse
+from cl.config.yaml import read_yaml
 from cl.errors import ConfigError, InputError
-from cl.gate import judged
+from cl.gating.gate import judged
 from cl.records import Cycle, Evaluation, GateReport, Verdict
-from cl.reports.numbers import control_words, numbers_of
-from cl.smoke import SMOKE
-from cl.stores.mlflow import FORM, SMOKED
-from cl.stores.mlflow_runs import CYCLE_ID
-from cl.yaml12 import read_yaml
+from cl.registry.smoke_test import SMOKE
+from cl.reports.measurements import control_words, numbers_of
+from cl.stores.mlflow.registry import FORM, SMOKED
+from cl.stores.mlflow.runs import CYCLE_ID
+from cl.stores.opened import Opened, opened
 
 
 @dataclass(frozen=True)

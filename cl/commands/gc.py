@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl import forget
-from cl.collect import Collected, collect
-from cl.commands.opening import opened
-from cl.repair import held
-from cl.settings import RegistrySettings
+from cl.config import RegistrySettings
+from cl.cycle.identity import unused_journals
+from cl.forgetting import forget
+from cl.promotion.repair import held
+from cl.registry.garbage import Collected, collect
+from cl.stores.opened import opened
 
 
 def collect_garbage(folder: Path, *, keep_last: int | None, keep_days: float | None, dry_run: bool) -> Collected:
@@ -24,4 +25,5 @@ def collect_garbage(folder: Path, *, keep_last: int | None, keep_days: float | N
     with held(at.stores):
         if not dry_run:
             forget.finish(at.config, at.stores)
-        return collect(at.config, at.stores, RegistrySettings(**rules.model_dump()), dry_run=dry_run)
+        unused = unused_journals(at.config, at.stores)
+        return collect(at.stores, RegistrySettings(**rules.model_dump()), unused=unused, dry_run=dry_run)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cl import forget, plugins
-from cl.commands.opening import Opened, opened
+from cl import plugins
 from cl.errors import InputError
-from cl.ingest import ingest
+from cl.forgetting import forget
+from cl.ingestion.ingest import ingest
+from cl.ingestion.sources import Source
+from cl.ingestion.sources._frame import Frame
 from cl.records import Experience
-from cl.sources import Source
+from cl.stores.opened import Opened, opened
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def ingest_path(folder: Path, path: str) -> list[Experience]:
@@ -23,12 +29,22 @@ def ingest_path(folder: Path, path: str) -> list[Experience]:
     if path == "sql":
         if at.config.data.source is None:
             raise InputError(f"{at.project.config}: data.source is not set; name a path, or set it")
-        source = plugins.build("sources", at.config.data.source)
+        source = plugins.build(Source, at.config.data.source)
     else:
         source = plugins.build(
             "sources", {"name": "files", "path": str(Path(path).absolute()), "only": at.config.data.only}
         )
     return _ingested(at, source)
+
+
+def ingest_frame(folder: Path, frame: pd.DataFrame, *, name: str) -> list[Experience]:
+    """Ingest the rows of a data frame as one experience.
+
+    Raises:
+        SourceError: it lacks a column, or holds no good row; nothing has changed.
+        BusyError: a cycle is running.
+    """
+    return _ingested(opened(folder), Frame(frame=frame, label=name))
 
 
 def ingest_served(folder: Path) -> list[Experience]:
@@ -39,7 +55,7 @@ def ingest_served(folder: Path) -> list[Experience]:
         SourceError: none of the labelled rows is good; nothing has changed.
         BusyError: a cycle is running.
     """
-    return _ingested(opened(folder), plugins.build("sources", {"name": "serving", "min_rows": 1}))
+    return _ingested(opened(folder), plugins.build(Source, {"name": "serving", "min_rows": 1}))
 
 
 def _ingested(at: Opened, source: Source) -> list[Experience]:

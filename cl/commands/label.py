@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl import forget
-from cl.commands.opening import opened
 from cl.errors import InputError
-from cl.ingest import ingest
-from cl.label import Labels
+from cl.forgetting import forget
+from cl.ingestion.ingest import ingest
+from cl.ingestion.late_labels import Labels
 from cl.records import Experience
+from cl.stores.opened import opened
 
 
 def label_path(folder: Path, path: str) -> list[Experience]:

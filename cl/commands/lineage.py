@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cl.commands.opening import opened
-from cl.commands.versions import Versions, versions_of
+from cl.commands._version_catalogue import Versions, versions_of
+from cl.stores.opened import opened
 
 
 def lineage_of(folder: Path, version: str) -> dict[str, Any]:

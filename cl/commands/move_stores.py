@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cl.commands.opening import Opened, opened
 from cl.errors import InputError
-from cl.redact import without_password
-from cl.repair import held
-from cl.stores.connect import from_environment
-from cl.stores.ledger import Ledger
-from cl.stores.ledger_move import copy_ledger
-from cl.stores.mlflow_carry import Carried, Place, carry, readdressed
-from cl.stores.mlflow_move import Copy, Rows
+from cl.promotion.repair import held
+from cl.redaction import without_password
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.ledger.migrate import copy_ledger
+from cl.stores.mlflow.migrate_files import Carried, Place, carry, readdressed
+from cl.stores.mlflow.migrate_rows import Copy, Rows
+from cl.stores.opened import Opened, opened
+from cl.stores.stores import from_environment
 
 
 def move_stores(

@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cl.commands.opening import Opened, opened
 from cl.errors import InputError, SourceError
-from cl.formats import UNREADABLE
-from cl.rows import asked, require_columns
-from cl.sources.files import Files
-from cl.stores.predictions import Predictions
+from cl.ingestion.check_rows import asked, require_columns
+from cl.ingestion.file_formats import UNREADABLE
+from cl.ingestion.sources.files import Files
+from cl.stores.opened import Opened, opened
+from cl.stores.predictions.predictions import Predictions
 from cl.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cl.training.learner import Learner
+    from cl.models.learner import Learner
 
 
 def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ class _Champion:
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows with prediction, confidence, version and the time."""
-        from cl.training.inference import predict
+        from cl.models.inference import predict
 
         answers = predict(self.learner, rows)
         return rows.assign(
@@ -87,7 +87,7 @@ class _Champion:
 
 
 def _champion(at: Opened) -> _Champion:
-    from cl.training.learner import load_learner
+    from cl.models.persistence import load_learner
 
     version = at.champion()
     folder = at.stores.champion_folder(version)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cl.commands.audit import verified
-from cl.commands.opening import Opened, opened
-from cl.commands.regressions import regressions, stored_rows
+from cl.commands._regressions import regressions, stored_rows
+from cl.commands.ledger import verified
 from cl.records import Breach, Cycle, Regression
 from cl.reports.html import LATEST, write_report
+from cl.stores.opened import Opened, opened
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cl.commands.opening import opened
-from cl.reproduce import Reproduction, reproduce
+from cl.registry.reproduce import Reproduction, reproduce
+from cl.stores.opened import opened
 
 
 def reproduce_version(folder: Path, version: str) -> Reproduction:

@@ -1,12 +1,12 @@
-"""`cl run`: look whether anything is new, then run the cycles, plainly or as a Prefect flow."""
+"""`cl run`: look whether anything is new, then run the cycles, inline or as a Prefect flow."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
-from cl.commands.opening import opened
 from cl.records import Cycle
+from cl.stores.opened import opened
 
 Runner = Literal["prefect", "plain"]
 

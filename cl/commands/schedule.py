@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cl.commands.opening import opened
 from cl.errors import InputError
+from cl.stores.opened import opened
 
 
 def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
@@ -63,7 +63,7 @@ def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
     known = [one.id for one in at.stores.experiences.all()]
     if again is not None and again not in known:
         raise InputError(f"no experience '{again}'; there are: {', '.join(known) or 'none'}")
-    from flows.asking import request
+    from flows.run_requests import request
     from flows.server import asked_in_a_line
 
     with asked_in_a_line():

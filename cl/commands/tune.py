@@ -10,9 +10,10 @@ from cl import config as configuration
 from cl.config import Config
 from cl.errors import InputError
 from cl.records import Search, Trial
-from cl.stores.experiences import Experiences
-from cl.stores.local import Project, write_text
-from cl.tune import tune
+from cl.search.tune import tune
+from cl.stores.data.experiences import Experiences
+from cl.stores.files import write_text
+from cl.stores.project_folder import ProjectFolder
 
 BEST = "best.yaml"
 Found = tuple[Search, Path]
@@ -40,17 +41,17 @@ def run_tune(
     Raises:
         InputError: the configuration, the rung or the data cannot be used.
     """
-    from cl.training.feature_cache import kept_in
+    from cl.models.feature_cache import kept_in
 
     said = {f"tune.{key}": value for key, value in given.items() if value is not None}
     config = configuration.load(path, said)
     _check_rung(config, rung)
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a folder")
-    own = Project(path.resolve().parent)
+    own = ProjectFolder(path.resolve().parent)
     place = out or (own.work / "tune" if data is None else Path("tune") / config.name)
     experiences = _stream(config, data, place, own)
-    with Project(place).lock(), kept_in(place / "features.sqlite"):
+    with ProjectFolder(place).lock(), kept_in(place / "features.sqlite"):
         found = tune(config, experiences, rung=rung, folder=place, on_trial=on_trial)
     file = place / BEST
     write_text(file, found.fragment)
@@ -67,7 +68,7 @@ def _check_rung(config: Config, rung: str | None) -> None:
         raise InputError(f"--rung is missing: the configuration has a ladder; its rungs are {', '.join(names)}")
 
 
-def _stream(config: Config, data: Path | None, place: Path, project: Project) -> Experiences:
+def _stream(config: Config, data: Path | None, place: Path, project: ProjectFolder) -> Experiences:
     if data is None:
         return Experiences(project)
     if not data.exists():

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from cl.evidence import TIE, loss_p, rows_to_decide, sign_p
-from cl.evidence import shown as told_p
-from cl.gating.parts import needed, shown
 from cl.gating.values import Value, gain
+from cl.gating.verdicts import needed, shown
 from cl.records import Part
+from cl.statistics import TIE, loss_p, rows_to_decide, sign_p
+from cl.statistics import shown as told_p
 
 Matrix = Mapping[str, Mapping[str, float]]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cl.gating.numbers import OF_ROWS, check_known, is_lower_better
-from cl.gating.rows import Slice, Whole, columns_of, groups_of
+from cl.gating.metric_names import OF_ROWS, check_known, is_lower_better
+from cl.gating.slices import Slice, Whole, columns_of, groups_of
 from cl.records import Evaluation
 
 if TYPE_CHECKING:

@@ -7,14 +7,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from cl.records.climb import Climb
-from cl.records.derivation import Derivation
-from cl.records.drift import Decision, Drift
-from cl.records.evaluation import Evaluation, Training
+from cl.records.compression import Derivation
+from cl.records.decision import Decision
+from cl.records.drift import Drift
+from cl.records.evaluation import Evaluation
 from cl.records.experience import Experience, Validation
+from cl.records.gates import GateReport
+from cl.records.ladder import Climb
 from cl.records.record import Record
 from cl.records.registry import Promotion
-from cl.records.verdicts import GateReport
+from cl.records.training import Training
 
 CycleVerdict = Literal["promoted", "refused", "none", "held", "waiting", "canary", "shadow"]
 

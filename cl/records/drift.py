@@ -78,12 +78,3 @@ class Drift(Record):
         """
         loud = [finding for finding in self.findings if finding.drifted and finding.explained_by is None]
         return sorted({TYPE_OF_KIND[finding.kind] for finding in loud})
-
-
-class Decision(Record):
-    """What to do about an experience, and why, in words."""
-
-    action: Literal["none", "learn", "hold"]
-    reasons: list[str]
-    rung: str | None = Field(default=None, description="Of the ladder, where there is one: the update begins there")
-    postponed: bool = Field(default=False, description="A bound puts it off, and later cycles ask for it again")

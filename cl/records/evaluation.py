@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from cl.records.form import Form
 from cl.records.record import Record
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-class Training(Record):
-    """What a fine-tune did, and where the challenger lies."""
-
-    challenger: str = Field(description="Folder of the saved learner")
-    rung: str | None = Field(default=None, description="Of the ladder, where there is one")
-    form: Form | None = Field(default=None, description="What was derived; None: it was learnt")
-    experiences: list[str] = Field(description="Experiences learnt in this cycle, oldest first")
-    labels_added: list[str] = Field(default_factory=list)
-    epochs: int
-    steps: int
-    rows_new: int
-    rows_learnt: int = Field(default=0, description="Rows of all kinds, each as often as it was learnt")
-    rows_recalled: int = Field(description="Rows of the past that were rehearsed, summed over epochs")
-    seconds: float
-    validation_score: float
-    losses: list[float] = Field(description="Mean training loss of each epoch")
-
-
-class ControlArm(Record):
-    """The naive control arm of an update: what it learnt, and where it lies."""
-
-    folder: str = Field(description="Of the saved learner; it is never registered")
-    experiences: list[str] = Field(description="Experiences learnt in this cycle, oldest first")
-    rows: int = Field(description="New rows that it learnt")
-    epochs: int
-    seconds: float
+    Groups = dict[str, pd.DataFrame]
 
 
 class Score(Record):
@@ -105,3 +83,11 @@ class Evaluation(Record):
     def forgetting_max(self) -> float:
         """The worst forgetting of any past experience; 0 when there is none."""
         return max(self.forgetting.values(), default=0.0)
+
+
+STORED = frozenset(
+    {"experience", "id", "target", "chars", "best_score"}
+    | {f"{who}{what}" for who in ("challenger", "champion") for what in ("", "_score", "_brier")}
+    | {"confidence", "champion_confidence"}
+)
+"""The columns that an evaluation stores of every row; a column of the data is stored where a rule asks for it."""

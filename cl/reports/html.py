@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from cl import standing as ledger
-from cl.evidence import shown
 from cl.records import Breach, Cycle, Evaluation, Finding, LedgerEntry, Record, Regression, Score
 from cl.reports import plots
-from cl.reports.alarm import sure
-from cl.reports.numbers import control_words, numbers_of
-from cl.stores.local import write_text
+from cl.reports.drift_alarm import sure
+from cl.reports.measurements import control_words, numbers_of
+from cl.statistics import shown
+from cl.stores.files import write_text
+from cl.stores.ledger import state as ledger
 
 TextsOf = Callable[[str, list[str]], Mapping[str, str]]
 
@@ -183,3 +184,26 @@ def _number(value: float | None) -> str:
 
 def _day(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def cycles_table(cycles: Sequence[Cycle]) -> str:
+    """Return cycles as an HTML table, one row each, for a notebook."""
+    titles = ("experience", "rows", "quarantined", "drift", "decision", "accuracy", "forgotten", "verdict", "champion")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    rows = []
+    for cycle in cycles:
+        scored = cycle.evaluation
+        accuracy = scored.accuracy if scored else cycle.drift.champion_score
+        cells = (
+            cycle.experience.id,
+            cycle.experience.total,
+            cycle.experience.quarantined_rows,
+            "yes" if cycle.drift.drifted else "no",
+            cycle.decision.action,
+            _percent(accuracy),
+            f"{100 * scored.forgetting_max:.1f} pt" if scored else "-",
+            cycle.verdict,
+            cycle.champion_after or "-",
+        )
+        rows.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

@@ -17,11 +17,11 @@ from starlette.exceptions import HTTPException
 
 from cl import __version__
 from cl.errors import PerennialError
-from cl.serving.api import router
-from cl.serving.guard import Guard
-from cl.serving.page import router as page
-from cl.serving.refusals import on_http, on_invalid, on_refused
-from cl.serving.service import Service
+from cl.serving.errors import on_http, on_invalid, on_refused
+from cl.serving.middleware import Guard
+from cl.serving.routes import router
+from cl.serving.web.page import router as page
+from cl.serving.worker import Service
 
 
 def create_app(service: Service) -> FastAPI:

@@ -7,13 +7,21 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from cl.records import Record
-from cl.stores.local import write_text
+from cl.stores.files import write_text
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
+
+
+class Executor(Protocol):
+    """Runs the steps of a cycle: in this process (`inline`), or as Prefect tasks."""
+
+    def __call__(self, step: Callable[P, R], /) -> Callable[P, R]:
+        """Return the step as it is to be called: the same arguments, the same record."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Journal:
         """Return the journal of a part of the cycle, in a folder below this one."""
         return Journal(self.folder / name)
 
-    def once(self, step: Callable[P, R], run: Callable[[Callable[P, R]], Callable[P, R]]) -> Callable[P, R]:
+    def once(self, step: Callable[P, R], run: Executor) -> Callable[P, R]:
         """Return the step made repeatable: done before, its record is read; else it is run and recorded."""
         kind: type[Record] = typing.get_type_hints(step)["return"]
         file = self.folder / f"{step.__name__}.json"
@@ -55,6 +63,6 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def plainly(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a step as the function it is."""
+def inline(step: Callable[P, R]) -> Callable[P, R]:
+    """Run a step in this process, as the function it is."""
     return step

@@ -6,6 +6,7 @@ Epochs are the grain: within one, the order of rows and the dropout follow from 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -15,9 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cl.strategies import Update
-from cl.training.best import Best
-from cl.training.learner import Learner
+from cl.models.learner import Learner
+from cl.training.strategies import Update
 
 SECONDS = 30.0
 """A checkpoint is written at most so often: short runs cost less to repeat than to save."""
@@ -123,3 +123,29 @@ def _restore_optimiser(run: Run, tensors: dict[str, torch.Tensor], rates: list[f
     for group, rate in zip(groups, rates, strict=True):
         group["lr"] = rate
     run.optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+class Best:
+    """Keeps a copy of the trainable weights at the best validation so far."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self.weights: dict[str, torch.Tensor] = {}
+        self.epoch = 0
+        self.score = -math.inf
+        self.loss = math.inf
+        self.latest = 0.0
+
+    def offer(self, epoch: int, score: float, loss: float) -> None:
+        """Take the weights if the loss is finite and the score is better, or as good with a lower loss."""
+        self.latest = score
+        if math.isfinite(loss) and (score, -loss) > (self.score, -self.loss):
+            self.epoch, self.score, self.loss = epoch, score, loss
+            self.weights = {name: p.detach().clone() for name, p in self._learner.parameters()}
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the best weights back."""
+        for name, parameter in self._learner.parameters():
+            parameter.copy_(self.weights[name])
+        self._learner.eval_mode()

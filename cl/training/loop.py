@@ -14,18 +14,18 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
-from cl.settings import TrainingSettings
-from cl.strategies import Lesson, Step, Strategy, Update
+from cl.models.batching import Batch, collate, shuffled
+from cl.models.build import freeze
+from cl.models.inference import scored, token_loss
+from cl.models.learner import Learner
+from cl.models.precision import attention, autocast
+from cl.models.token_cache import TokenCache
 from cl.tasks import IGNORED
-from cl.training.batching import Batch, collate, shuffled
-from cl.training.best import Best
-from cl.training.checkpoint import Run, restore_checkpoint, save_checkpoint
-from cl.training.inference import scored, token_loss
-from cl.training.learner import Learner, freeze
+from cl.training.checkpoint import Best, Run, restore_checkpoint, save_checkpoint
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
-from cl.training.precision import attention, autocast
-from cl.training.tokens import TokenCache
+from cl.training.strategies import Lesson, Step, Strategy, Update
 
 log = logging.getLogger(__name__)
 Strategies = list[tuple[Strategy, Update]]
@@ -107,7 +107,7 @@ def fit(
         DivergedError: a loss, a penalty or a weight was not finite.
     """
     started = time.monotonic()
-    tokens = TokenCache(learner)
+    tokens = TokenCache(learner.encode)
     optimiser = make_optimiser(learner, settings)
     rows, _ = _epoch_rows(strategies, lesson)
     if rows.empty:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from cl.settings import TrainingSettings
-from cl.training.learner import Learner
+from cl.config import TrainingSettings
+from cl.models.learner import Learner
 
 
 def make_optimiser(learner: Learner, settings: TrainingSettings) -> torch.optim.Optimizer:

@@ -9,13 +9,15 @@ import pytest
 import yaml
 
 from cl import config
-from cl.commands.champion import roll_back
+from cl.commands.promotion import roll_back
+from cl.cycle.source import read_source
 from cl.errors import StoreError
-from cl.lifecycle import learn, read_source
-from cl.stores.connect import connect
-from cl.stores.local import Project
-from cl.training.best_version import load_best
-from cl.training.version import load_history, load_reference
+from cl.evaluation.best_so_far import load_best
+from cl.lifecycle import learn
+from cl.models.snapshot import load_reference
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import connect
+from cl.stores.version_folder import load_history
 from tests.support.tiny import made_sentences, tiny_project
 from tests.support.versions import assert_same_version
 
@@ -25,16 +27,16 @@ FEW_EPOCHS = {"epochs": 5, "batch_size": 8, "learning_rate": 3e-3, "head_learnin
 SHORT = {"smoke_rows": 0, "robustness": [], "latency_calls": 3}
 
 
-def shop(folder: Path, tiny_model: Path, **changes: object) -> Project:
+def shop(folder: Path, tiny_model: Path, **changes: object) -> ProjectFolder:
     return tiny_project(folder, tiny_model, gates=LENIENT, training=FEW_EPOCHS, evaluation=SHORT, **changes)
 
 
-def arrives(project: Project, name: str, labels: list[str], seed: int) -> None:
+def arrives(project: ProjectFolder, name: str, labels: list[str], seed: int) -> None:
     (project.root / "inbox").mkdir(exist_ok=True)
     made_sentences(labels, 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
 
 
-def version(project: Project, number: str) -> Path:
+def version(project: ProjectFolder, number: str) -> Path:
     folder = connect(project, config.load(project.config)).champion_folder(number)
     assert folder is not None
     return folder
@@ -66,7 +68,7 @@ def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path
     arrives(ours, "two", ["loan", "box"], seed=2)
     assert [cycle.champion_after for cycle in learn(ours)] == ["1", "2"]
 
-    theirs = Project(tmp_path / "theirs")
+    theirs = ProjectFolder(tmp_path / "theirs")
     theirs.root.mkdir()
     for name in ("cl.yaml", "data.dvc"):
         shutil.copy(ours.root / name, theirs.root / name)
@@ -90,7 +92,7 @@ def test_a_data_dvc_that_came_with_git_brings_its_data(tmp_path, tiny_model) -> 
     ours = shop(tmp_path / "ours", tiny_model, stores=shared(tmp_path))
     arrives(ours, "one", ["loan", "fee"], seed=1)
     learn(ours)
-    theirs = Project(tmp_path / "theirs")
+    theirs = ProjectFolder(tmp_path / "theirs")
     theirs.root.mkdir()
     raw = yaml.safe_load(ours.config.read_text())
     (theirs.root / "cl.yaml").write_text(yaml.safe_dump(raw))

@@ -13,8 +13,8 @@ from cl.config import load
 from cl.errors import ConfigError, DivergedError
 from cl.lifecycle import learn
 from cl.reports.html import write_report
-from cl.reports.text import reason_lines
-from cl.stores.connect import connect
+from cl.reports.terminal.cycles import reason_lines
+from cl.stores.stores import connect
 from tests.support import warm
 from tests.support.climbing import CLIMBING, FULL, JOINT, SOLVE, TWO, WEAK, WILD, arrives, climbing_shop, way  # noqa: F401  # noqa: F401
 
@@ -57,7 +57,7 @@ def test_a_climb_that_was_killed_goes_on_at_its_rung_and_ends_as_if_nothing_had_
     project = shop("killed")
     script = (
         "import os, signal, sys; from pathlib import Path; from cl.lifecycle import learn\n"
-        "from cl.stores.local import open_project\n"
+        "from cl.stores.project_folder import open_project\n"
         "seen = []\n"
         "def step(stage):\n"
         f"    seen.append(stage.__name__ == '{stage}')\n"

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from cl import sample
-from cl.training.pretrained import PACKAGED, load_encoder, load_tokenizer
+from cl.models.pretrained import PACKAGED, load_encoder, load_tokenizer
 from tests.support.desk import Desk
 from tests.support.tiny import mlflow_database
 

@@ -6,15 +6,15 @@ import json
 
 from click.testing import CliRunner
 
-from cl.cli import cl
-from cl.commands.champion import promote_version
+from cl.cli.main import cl
 from cl.commands.export import export_version
 from cl.commands.gates import replayed, verdicts_of
 from cl.commands.lineage import lineage_of
-from cl.commands.opening import opened
 from cl.commands.predict import predict_file, predict_texts
+from cl.commands.promotion import promote_version
 from cl.lifecycle import learn
-from cl.training.learner import load_learner
+from cl.models.persistence import load_learner
+from cl.stores.opened import opened
 from tests.support.taught import folder_of, taught_project  # noqa: F401
 from tests.support.tiny import made_sentences
 
@@ -61,7 +61,7 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
         ("1", None),
     ], "what has learnt is the student in floats"
     assert load_learner(folder_of(taught, "5")).depth == 1
-    at.stores.registry.tag_version("3", "cl.smoke", "failed")
+    at.stores.registry.tag_version("3", "cl.registry.smoke_test", "failed")
     by_hand, teacher = (verdicts_of(taught.root, one) for one in ("3", "4"))
     assert not by_hand["passed"] and by_hand["verdicts"][-1]["gate"] == "smoke test"
     assert teacher["verdict"] == "gave way" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"

@@ -14,19 +14,21 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from cl.cli import cl
-from cl.commands.champion import promote_version
+from cl.cli.main import cl
 from cl.commands.export import export_version
 from cl.commands.lineage import lineage_of
-from cl.commands.opening import opened
+from cl.commands.promotion import promote_version
+from cl.compression.distil import distil
+from cl.compression.rewrite import quantise, to_onnx
 from cl.config import Config, parse
-from cl.distil import distil, quantise, to_onnx
 from cl.errors import ConfigError, InputError, IntegrityError
 from cl.lifecycle import learn
-from cl.stores.local import Project, check_manifest, write_manifest
-from cl.train import train
-from cl.training.inference import answer, scored
-from cl.training.learner import load_learner
+from cl.models.inference import answer, scored
+from cl.models.persistence import load_learner
+from cl.stores.manifest import check_manifest, write_manifest
+from cl.stores.opened import opened
+from cl.stores.project_folder import ProjectFolder
+from cl.training.train import train
 from tests.support.served import Server
 from tests.support.tiny import made_sentences, tiny_project
 
@@ -38,14 +40,14 @@ def rows_of(ids: list[str], split: str) -> pd.DataFrame:
     return ROWS if ids and split != "test" else ROWS[:0]
 
 
-def folder_of(project: Project, version: str) -> Path:
+def folder_of(project: ProjectFolder, version: str) -> Path:
     folder = opened(project.root).stores.champion_folder(version)
     assert folder is not None
     return folder
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory, tiny_model) -> Project:
+def shop(tmp_path_factory, tiny_model) -> ProjectFolder:
     """A project with one version; what is made of it is smoke-tested, and held against its latency and size as well."""
     costs = [{"name": "ceiling", "metric": one, "max": 1e4} for one in ("latency_ms", "size_mb")]
     gates = [{"name": "floor", "min": 0.1}, *costs]
@@ -182,9 +184,11 @@ def test_what_cannot_be_compared_or_answers_otherwise_leaves_nothing(learnt, gra
     wanted = {"teacher": learnt, "learnt": ["a"], "folder": tmp_path / "graph", "seed": 0}
     with pytest.raises(InputError, match="no validation or training row that a graph could be compared on"):
         to_onnx("onnx", rows_of=lambda ids, split: ROWS[:0], **wanted)
-    monkeypatch.setattr("cl.training.onnx_check.TOLERANCE", -1.0)
+    monkeypatch.setattr("cl.compression.onnx_check.TOLERANCE", -1.0)
     known = graph / "encoder" / "model.onnx"  # the same that it would write, without the seconds
-    monkeypatch.setattr("cl.distil.write_graph", lambda learner, folder: shutil.copy(known, folder))
+    monkeypatch.setattr(
+        "cl.compression.rewrite.write_graph", lambda encoder, layers, folder: shutil.copy(known, folder)
+    )
     with pytest.raises(InputError, match="the ONNX graph of BertModel is not its encoder"):
         to_onnx("onnx", rows_of=rows_of, **wanted)
     assert not (tmp_path / "graph").exists()

@@ -8,14 +8,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from cl.cli import cl
+from cl.cli.main import cl
 from cl.commands.lineage import lineage_of
-from cl.commands.opening import opened
 from cl.commands.predict import predict_texts
 from cl.lifecycle import learn
-from cl.stores.local import Project
-from cl.training.learner import load_learner
-from cl.training.version import load_states
+from cl.models.persistence import load_learner
+from cl.stores.opened import opened
+from cl.stores.project_folder import ProjectFolder
+from cl.training.strategies import load_states
 from tests.support.desk import new_desk
 from tests.support.tiny import made_sentences, tiny_project
 
@@ -28,23 +28,23 @@ DISTIL = {
 }
 
 
-def shop(folder, tiny_model, **changes) -> Project:
+def shop(folder, tiny_model, **changes) -> ProjectFolder:
     project = tiny_project(folder, tiny_model, gates=QUALITY, strategy="replay", **changes)
     arrives(project, "one", ["loan", "fee", "box"])
     return project
 
 
-def arrives(project: Project, name: str, labels: list[str]) -> None:
+def arrives(project: ProjectFolder, name: str, labels: list[str]) -> None:
     rows = made_sentences(labels, 150, seed=len(name))
     rows.to_csv(project.root / "inbox" / f"{name}.csv", index=False)
 
 
-def bounded(project: Project, **changes) -> None:
+def bounded(project: ProjectFolder, **changes) -> None:
     raw = yaml.safe_load(project.config.read_text())
     project.config.write_text(yaml.safe_dump({**raw, **changes}))
 
 
-def sizes(project: Project) -> tuple[float, float]:
+def sizes(project: ProjectFolder) -> tuple[float, float]:
     """Return the size of the version that serves, and of a student of it, in MB: what a gate can tell apart."""
     done = CliRunner().invoke(cl, ["distil", "1", "--json", "-p", str(project.root)], catch_exceptions=False)
     found = json.loads(done.stdout)

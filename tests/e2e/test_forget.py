@@ -7,22 +7,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cl import forget
 from cl.commands.distil import distil_version
 from cl.commands.forget import forget_rows
-from cl.commands.opening import opened
+from cl.forgetting import forget
 from cl.lifecycle import learn
-from cl.promote import promote_by_hand
-from cl.stores.local import Project
-from cl.stores.tombstones import removals
-from cl.training.version import load_history, load_reference
+from cl.models.snapshot import load_reference
+from cl.promotion.by_hand import promote_by_hand
+from cl.stores.data.tombstones import removals
+from cl.stores.opened import opened
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.version_folder import load_history
 from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version
 from tests.support.tiny import made_sentences
 from tests.support.traces import traces_of
 from tests.support.versions import assert_same_version
 
 
-def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, Project, Project]:
+def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, ProjectFolder, ProjectFolder]:
     """Return rows, a project that has learnt them in closed form, and one like it that has learnt nothing yet."""
     rows = made_sentences(["loan", "fee"], 60, seed=1)
     with_them, without = (shop(folder / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
@@ -116,16 +117,16 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
     learn(project)
     at = opened(project.root)
     steps = [
-        "cl.forget.remove_from_experience",
-        "cl.forget.write_removal",
-        "cl.stores.dvc.DataVersions.commit",
-        "cl.stores.dvc.DataVersions.erase",
-        "cl.forget.remove_from_answers",
-        "cl.unlearn.save",
-        "cl.unlearn.register",
-        "cl.unlearn.promote",
-        "cl.stores.mlflow_files.VersionFiles.tag_version",
-        "cl.forget.remove_computed",
+        "cl.forgetting.forget.remove_from_experience",
+        "cl.forgetting.forget.write_removal",
+        "cl.stores.data.dvc.DataVersions.commit",
+        "cl.stores.data.dvc.DataVersions.erase",
+        "cl.forgetting.forget.remove_from_answers",
+        "cl.forgetting.unlearn.save",
+        "cl.forgetting.unlearn.register",
+        "cl.forgetting.unlearn.promote",
+        "cl.stores.mlflow.version_files.VersionFiles.tag_version",
+        "cl.forgetting.forget.remove_computed",
     ]
     for count, step in enumerate(steps, 1):
         row = at.stores.experiences.rows("0001-one", "train").iloc[0]

@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from cl import config as configuration
-from cl.answer import answer
 from cl.lifecycle import learn
-from cl.promote import rollback
+from cl.promotion.approval import answer
+from cl.promotion.by_hand import rollback
 from cl.records import Cycle
-from cl.stores.connect import Stores, connect
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores, connect
 from tests.support.tiny import QUICK, made_sentences
 
 
 @pytest.fixture
-def shop(champion_shop) -> Project:
+def shop(champion_shop) -> ProjectFolder:
     """A project whose versions wait for a person from the second one on."""
     return champion_shop(training=QUICK, promotion={"approval": "person"})
 
 
-def month(project: Project, name: str, label: str) -> Cycle:
+def month(project: ProjectFolder, name: str, label: str) -> Cycle:
     """Learn a month that has a label of its own."""
     seed = sum(map(ord, name))
     made_sentences(["loan", label], 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
@@ -28,7 +28,7 @@ def month(project: Project, name: str, label: str) -> Cycle:
     return cycle
 
 
-def stores_of(project: Project) -> Stores:
+def stores_of(project: ProjectFolder) -> Stores:
     return connect(project, configuration.load(project.config))
 
 

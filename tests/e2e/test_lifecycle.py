@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 
-from cl.answer import answer
 from cl.config import load
 from cl.errors import ConfigError, ConflictError
 from cl.lifecycle import learn
+from cl.monitoring.watch import watch
+from cl.promotion.approval import answer
 from cl.records import Cycle, Record
-from cl.stores.connect import connect
 from cl.stores.journal import Journal
-from cl.stores.local import Project
-from cl.watch import watch
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import connect
 from tests.support.tiny import QUICK, made_sentences, tiny_project
 
 LENIENT = [{"name": "floor", "min": 0.0}]
 
 
 @pytest.fixture
-def shop(tmp_path: Path, tiny_model: Path) -> Project:
+def shop(tmp_path: Path, tiny_model: Path) -> ProjectFolder:
     return tiny_project(tmp_path / "shop", tiny_model, gates=LENIENT, training=QUICK)
 
 
-def arrives(project: Project, name: str, labels: list[str], rows: int, seed: int) -> None:
+def arrives(project: ProjectFolder, name: str, labels: list[str], rows: int, seed: int) -> None:
     made_sentences(labels, rows, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
 
 

@@ -13,11 +13,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 
 from cl import config as configuration
+from cl.config import Notify
 from cl.errors import StoreError
-from cl.reports.notices import of_failure
-from cl.settings import Notify
-from cl.stores.ledger import Ledger
-from cl.stores.local import Project
+from cl.monitoring.notices import of_failure
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.project_folder import ProjectFolder
 from flows.cycle import learn
 from flows.notifications import deliver, send, succeeded, tell_failure, tell_moved
 from flows.watch import watch
@@ -39,9 +39,9 @@ def receiver(monkeypatch) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def project(tmp_path) -> Project:
+def project(tmp_path) -> ProjectFolder:
     (tmp_path / "cl.yaml").write_text("name: shop\ntriggers: {notify: {webhook: 'env:NOTICES'}}\n")
-    return Project(tmp_path)
+    return ProjectFolder(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -99,9 +99,9 @@ def test_two_versions_and_a_rollback_on_the_team_s_servers(member, team) -> None
     ],
 )
 def test_what_does_not_open_a_store_is_told_in_a_line(member, changed, told) -> None:
-    plainly = member.desk.cl("status", **{**member.environment, **changed})
-    assert plainly.returncode in (1, 2) and told in plainly.stderr and plainly.stderr.count("\n") == 1
-    member.said += plainly.stderr
+    inline = member.desk.cl("status", **{**member.environment, **changed})
+    assert inline.returncode in (1, 2) and told in inline.stderr and inline.stderr.count("\n") == 1
+    member.said += inline.stderr
     member.cl("status", **changed)
     assert "wr0ng-s3cret" not in member.said
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from cl.training.pretrained import PACKAGED
+from cl.models.pretrained import PACKAGED
 from tests.support.desk import Desk
 from tests.support.repository import ROOT
 

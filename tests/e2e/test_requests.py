@@ -11,8 +11,8 @@ from prefect.client.orchestration import get_client
 from prefect.states import Completed, Scheduled
 
 from cl.config import parse
-from flows.asking import absorb, request
 from flows.deployments import learning
+from flows.run_requests import absorb, request
 from tests.support.desk import reported_to  # noqa: F401
 
 pytestmark = [

@@ -10,17 +10,17 @@ import httpx
 import pytest
 
 from cl.lifecycle import learn
-from cl.stores.feedback import Feedback
-from cl.stores.local import Project
-from cl.stores.predictions import Predictions
-from cl.stores.sealing import FEEDBACK, PREDICTIONS
+from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS
+from cl.stores.predictions.feedback import Feedback
+from cl.stores.predictions.predictions import Predictions
+from cl.stores.project_folder import ProjectFolder
 from tests.support.desk import Desk
 from tests.support.served import Server
 from tests.support.tiny import made_sentences, tiny_project
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, tiny_model) -> Project:
+def project(tmp_path_factory, tiny_model) -> ProjectFolder:
     project = tiny_project(tmp_path_factory.mktemp("loop") / "shop", tiny_model)
     made_sentences(["loan", "fee"], 100, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
     learn(project)

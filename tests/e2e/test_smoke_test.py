@@ -13,16 +13,16 @@ import yaml
 from click.testing import CliRunner
 
 from cl import config as configuration
-from cl.answer import answer
-from cl.cli import cl
-from cl.commands.champion import promote_version
+from cl.cli.main import cl
 from cl.commands.gates import replayed, verdicts_of
+from cl.commands.promotion import promote_version
 from cl.errors import InputError, RefusedError
 from cl.lifecycle import learn
-from cl.promote import promote_by_hand, rollback
-from cl.reports.gate_text import gate_lines
-from cl.stores.connect import Stores, connect
-from cl.stores.local import Project
+from cl.promotion.approval import answer
+from cl.promotion.by_hand import promote_by_hand, rollback
+from cl.reports.terminal.gates import gate_lines
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores, connect
 from tests.support.tiny import made_sentences, tiny_project
 
 
@@ -37,12 +37,12 @@ def dying(stage: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, tiny_model: Path) -> Project:
+def shop(tmp_path: Path, tiny_model: Path) -> ProjectFolder:
     gates = [{"name": "floor", "min": 0.0}]
     return tiny_project(tmp_path / "shop", tiny_model, gates=gates, evaluation={"smoke_rows": 4})
 
 
-def arrives(project: Project, name: str, labels: list[str], seed: int) -> None:
+def arrives(project: ProjectFolder, name: str, labels: list[str], seed: int) -> None:
     made_sentences(labels, 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
 
 
@@ -107,7 +107,7 @@ def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_
     shop.config.write_text(yaml.safe_dump(yaml.safe_load(shop.config.read_text()) | impossible))
     arrives(shop, "two", ["loan", "box"], seed=2)
     (second,) = learn(shop)
-    assert second.verdict == "refused" and "cl.smoke" not in stores.registry.versions()[1].tags
+    assert second.verdict == "refused" and "cl.registry.smoke_test" not in stores.registry.versions()[1].tags
     head = max((shop.root / "mlflow").rglob("head.safetensors"), key=lambda path: path.stat().st_mtime)
     whole = head.read_bytes()
     head.write_bytes(whole[:-40])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from cl.lifecycle import learn
-from cl.reports.notices import of_traffic
-from cl.traffic import looks, watch_traffic
+from cl.monitoring.notices import of_traffic
+from cl.monitoring.traffic import looks, watch_traffic
 from tests.support.tiny import made_sentences, tiny_project
 from tests.support.traffic import serve
 

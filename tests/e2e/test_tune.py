@@ -8,14 +8,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from cl.cli import cl
+from cl.cli.main import cl
 from cl.config import parse
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
 from tests.support.searched import searched_project
 
 
 @pytest.fixture
-def searched(tmp_path: Path, tiny_model: Path) -> Project:
+def searched(tmp_path: Path, tiny_model: Path) -> ProjectFolder:
     return searched_project(tmp_path, tiny_model, epochs=25, trials=6)
 
 

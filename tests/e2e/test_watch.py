@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cl.ingestion.sources.files import Files
 from cl.lifecycle import learn
-from cl.sources.files import Files
-from cl.stores.local import Project
-from cl.watch import watch
+from cl.monitoring.watch import watch
+from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences, tiny_project
 
 
-def inbox(tmp_path: Path) -> tuple[Project, Files]:
+def inbox(tmp_path: Path) -> tuple[ProjectFolder, Files]:
     (tmp_path / "inbox").mkdir()
-    return Project(tmp_path), Files(path="inbox")
+    return ProjectFolder(tmp_path), Files(path="inbox")
 
 
 def arrive(root: Path, name: str, *, seed: int) -> None:

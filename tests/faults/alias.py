@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cl.errors import IntegrityError
-from cl.stores.local import check_manifest
+from cl.stores.manifest import check_manifest
 
 EVERY = 0.05
 CHAMPION = """SELECT v.version, v.storage_location FROM registered_model_aliases a JOIN model_versions v

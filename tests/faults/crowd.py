@@ -53,7 +53,7 @@ def cycles_and_promotions(prepared: Prepared, size: int) -> Attempt:
 
 def copies_of_champion(folder: Path, times: int) -> list[str]:
     """Register the champion so many times more, each as a version that passed its gates; return the versions."""
-    from cl.commands.opening import opened
+    from cl.stores.opened import opened
 
     registry = opened(folder).stores.registry
     (first,) = registry.versions()
@@ -70,10 +70,10 @@ def copies_of_champion(folder: Path, times: int) -> list[str]:
 
 def promote_version(folder: Path, version: str, go: str) -> str:
     """Promote a version when the starting shot is heard, from whatever champion is there; return how that ended."""
-    from cl.commands.opening import opened
     from cl.errors import ConflictError, PerennialError
-    from cl.promote import promote
+    from cl.promotion.promote import promote
     from cl.records import Registration
+    from cl.stores.opened import opened
 
     stores = opened(folder).stores
     while not Path(go).exists():

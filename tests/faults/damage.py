@@ -84,7 +84,7 @@ def check_out(folder: Path, path: Path) -> None:
 
 def champions_of(folder: Path) -> list[str | None]:
     """Return the champion by the ledger and by the alias."""
-    from cl.commands.opening import opened
+    from cl.stores.opened import opened
 
     at = opened(folder)
     return [at.stores.ledger.champion(at.config.name), at.stores.registry.champion()]

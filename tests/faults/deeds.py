@@ -112,10 +112,10 @@ class Impatient:
     then: At
 
     def __call__(self) -> None:
-        from cl.stores import reach
+        from cl.stores import connectivity
 
-        assert self.seconds < reach.LOCK_SECONDS
-        reach.LOCK_SECONDS = self.seconds
+        assert self.seconds < connectivity.LOCK_SECONDS
+        connectivity.LOCK_SECONDS = self.seconds
         self.then()
 
 

@@ -20,23 +20,23 @@ IDS = ["r1-0", "r1-5", "r1-7", "x1-0"]
 """Rows to be forgotten: learnt from, validated with, tested with, and in quarantine."""
 COMMAND = ("forget", "--where", f"id in {IDS}", "--everywhere")
 STEPS = (
-    "cl.forget:begin",
-    "cl.forget:mark_pending",
-    "cl.forget:remove_from_experience",
-    "cl.forget:remove_from_quarantine",
-    "cl.forget:write_removal",
-    "cl.stores.dvc:DataVersions.commit",
-    "cl.stores.dvc:DataVersions.erase",
-    "cl.forget:remove_from_answers",
-    "cl.unlearn:save",
-    "cl.unlearn:register",
-    "cl.stores.ledger:Ledger.intend",
-    "cl.stores.mlflow:Registry.set_alias",
-    "cl.stores.ledger:Ledger.commit",
-    "cl.stores.mlflow_files:VersionFiles.tag_version",
-    "cl.stores.mlflow_files:VersionFiles.delete_files",
-    "cl.unlearn:_clean_runs",
-    "cl.forget:remove_computed",
+    "cl.forgetting.forget:begin",
+    "cl.forgetting.forget:mark_pending",
+    "cl.forgetting.forget:remove_from_experience",
+    "cl.forgetting.forget:remove_from_quarantine",
+    "cl.forgetting.forget:write_removal",
+    "cl.stores.data.dvc:DataVersions.commit",
+    "cl.stores.data.dvc:DataVersions.erase",
+    "cl.forgetting.forget:remove_from_answers",
+    "cl.forgetting.unlearn:save",
+    "cl.forgetting.unlearn:register",
+    "cl.stores.ledger.ledger:Ledger.intend",
+    "cl.stores.mlflow.registry:Registry.set_alias",
+    "cl.stores.ledger.ledger:Ledger.commit",
+    "cl.stores.mlflow.version_files:VersionFiles.tag_version",
+    "cl.stores.mlflow.version_files:VersionFiles.delete_files",
+    "cl.forgetting.unlearn:_clean_runs",
+    "cl.forgetting.forget:remove_computed",
 )
 
 
@@ -67,8 +67,8 @@ def attempts(prepared: Prepared, after: tuple[str, ...] | None, writes: int, see
 
 def texts_of(folder: Path, ids: list[str]) -> list[str]:
     """Return the texts of rows of the first experience, as far as no other row holds the same words."""
-    from cl.commands.opening import opened
     from cl.records import SPLITS
+    from cl.stores.opened import opened
 
     splits = [opened(folder).stores.experiences.rows("0001-one", split) for split in SPLITS]
     texts = {id: text for rows in splits for id, text in zip(rows["id"], rows["text"], strict=True)}

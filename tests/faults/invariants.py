@@ -39,10 +39,10 @@ def state_of(folder: Path) -> State:
     """Return the state of a project; whatever is damaged is named, not raised."""
     from cl import config as configuration
     from cl.errors import PerennialError
-    from cl.stores.connect import connect
-    from cl.stores.local import Project
+    from cl.stores.project_folder import ProjectFolder
+    from cl.stores.stores import connect
 
-    project = Project(folder)
+    project = ProjectFolder(folder)
     stores = connect(project, configuration.load(project.config))
     experiences = stores.experiences.all()
     registry, ledger = stores.registry, stores.ledger
@@ -104,7 +104,7 @@ def _weights(folder: Path) -> str:
     """Return one digest of all that was learnt; what was measured in seconds lies in other files."""
     import hashlib
 
-    from cl.stores.local import sha256
+    from cl.stores.files import sha256
 
     names = sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
     learnt = [name for name in names if name.startswith(WEIGHTS)]

@@ -42,7 +42,7 @@ def test_the_wheel_has_what_the_commands_read_and_nothing_else(wheel) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"cl", "flows"}
-    assert {"cl/scaffold_files/cl.yaml", "cl/sample/cl.yaml", "cl/reports/template.html"} <= set(names)
+    assert {"cl/commands/templates/cl.yaml", "cl/sample/cl.yaml", "cl/reports/template.html"} <= set(names)
     sample = [name for name in tracked() if name.startswith("cl/sample/remote/")]
     assert sample and set(sample) <= set(names)
 
@@ -52,7 +52,7 @@ def test_an_installed_wheel_works_outside_the_repository(wheel, tmp_path) -> Non
     work.mkdir()
     zipfile.ZipFile(wheel).extractall(site)
     code = (
-        "import cl, sys; from pathlib import Path; from cl import sample; from cl.cli import main\n"
+        "import cl, sys; from pathlib import Path; from cl import sample; from cl.cli.main import main\n"
         "assert Path(cl.__file__).is_relative_to(sys.argv[1]), cl.__file__\n"
         "assert len(list(sample.months(Path('months')))) == 6\n"
         "sys.argv = ['cl', 'init', 'project']; main()"

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from cl.chain import breach
-from cl.stores.ledger import Ledger
-from cl.stores.mlflow import Registry
+from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.mlflow.registry import Registry
 
 ROUNDS = 100
 RACER = """
 import sys
 from cl.errors import ConflictError
-from cl.promote import promote_by_hand
-from cl.stores.ledger import Ledger
-from cl.stores.mlflow import Registry
+from cl.promotion.promote import promote_by_hand
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.mlflow.registry import Registry
 
 tracking, artifacts, model, ledger, rounds, *mine = sys.argv[1:]
 registry, ledger = Registry(tracking, artifacts, model), Ledger(ledger)

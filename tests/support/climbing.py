@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cl.records import Cycle
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences, tiny_project
 
 WEAK = {"name": "weak", "strategy": "naive", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
@@ -26,10 +26,10 @@ CLIMBING = {
 
 
 @pytest.fixture(name="shop")
-def climbing_shop(tmp_path: Path, tiny_model: Path) -> Callable[..., Project]:
+def climbing_shop(tmp_path: Path, tiny_model: Path) -> Callable[..., ProjectFolder]:
     """A shop in whose first inbox lie two labels: a weak rung cannot tell them apart, a full one can."""
 
-    def made(name: str = "shop", **changes: Any) -> Project:
+    def made(name: str = "shop", **changes: Any) -> ProjectFolder:
         project = tiny_project(tmp_path / name, tiny_model, **{**CLIMBING, **changes})
         arrives(project, "one", ["loan", "fee"], seed=1)
         return project
@@ -37,7 +37,7 @@ def climbing_shop(tmp_path: Path, tiny_model: Path) -> Callable[..., Project]:
     return made
 
 
-def arrives(project: Project, name: str, labels: list[str], *, seed: int, rows: int = 60) -> None:
+def arrives(project: ProjectFolder, name: str, labels: list[str], *, seed: int, rows: int = 60) -> None:
     made_sentences(labels, rows, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
 
 

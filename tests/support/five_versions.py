@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from cl import config as configuration
-from cl.cli import main
-from cl.promote import promote
+from cl.cli.main import main
+from cl.commands.init import scaffold
+from cl.config import PromotionSettings
+from cl.promotion.promote import promote
 from cl.records import LedgerEntry, Promotion, Registration
-from cl.scaffold import scaffold
-from cl.settings import PromotionSettings
-from cl.stores.connect import Stores, connect
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores, connect
 
 BEGAN = datetime(2020, 3, 1, 12, tzinfo=UTC)
 VERSIONS = [("passed", ""), ("passed", "1"), ("failed", "1"), ("pending", "1"), ("passed", "1")]
@@ -95,7 +95,7 @@ def clock(patch: pytest.MonkeyPatch, moment: datetime) -> None:
         def now(cls, tz=None):
             return moment.astimezone(tz)
 
-    patch.setattr("cl.stores.ledger.datetime", Stopped)
+    patch.setattr("cl.stores.ledger.ledger.datetime", Stopped)
 
 
 @pytest.fixture(scope="session")
@@ -119,5 +119,5 @@ def five_versions(tmp_path_factory) -> Path:
 @pytest.fixture
 def shop(five_versions, tmp_path) -> Shop:
     root = shutil.copytree(five_versions, tmp_path / "shop")
-    project = Project(root)
+    project = ProjectFolder(root)
     return Shop(root, connect(project, configuration.load(project.config)))

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from cl.config import parse
-from cl.train import train
-from cl.training.learner import Learner, load_learner
+from cl.models.learner import Learner
+from cl.models.persistence import load_learner
+from cl.training.train import train
 from tests.support.tiny import made_sentences
 
 LABELS = ["loan", "fee", "box"]

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from cl.config import parse
-from cl.training.int8 import quantised
-from cl.training.learner import Learner, grown, new_learner, save_learner
-from cl.training.onnx_export import write_graph
+from cl.models.build import grown, new_learner
+from cl.models.learner import Learner
+from cl.models.onnx.export import write_graph
+from cl.models.persistence import save_learner
+from cl.models.rewrites import to_int8
 
 LABELS = ["loan", "fee", "box"]
 
@@ -28,7 +30,7 @@ def untaught(model: Path) -> Learner:
 def with_graph(learner: Learner, folder: Path) -> Path:
     """Save a learner and the graph of its encoder."""
     save_learner(learner, folder)
-    write_graph(learner, folder / "encoder")
+    write_graph(learner.encoder, learner.head.layers, folder / "encoder")
     return folder
 
 
@@ -47,4 +49,4 @@ def in_onnx(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def in_onnx_int8(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in int8; nobody changes it."""
-    return with_graph(quantised(untaught(tiny_model)), tmp_path_factory.mktemp("onnx-int8"))
+    return with_graph(to_int8(untaught(tiny_model)), tmp_path_factory.mktemp("onnx-int8"))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cl.serving.loaded import Loaded
-from cl.training.learner import freeze, grown, new_learner, save_learner
+from cl.models.build import freeze, grown, new_learner
+from cl.models.persistence import save_learner
+from cl.serving.served_model import Loaded
 from tests.support.tiny import made_sentences
 
 LABELS = ["card", "fee", "loan"]

@@ -7,13 +7,13 @@ from pathlib import Path
 import yaml
 
 from cl.config import load
-from cl.ingest import ingest
-from cl.sources.files import Files
-from cl.stores.local import Project
+from cl.ingestion.ingest import ingest
+from cl.ingestion.sources.files import Files
+from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences
 
 
-def searched_project(folder: Path, tiny_model: Path, *, epochs: int, trials: int) -> Project:
+def searched_project(folder: Path, tiny_model: Path, *, epochs: int, trials: int) -> ProjectFolder:
     """A project with two experiences, and a rung that learns next to nothing as it is."""
     space = {"training.epochs": [1, epochs], "training.head_learning_rate": {"low": 1e-9, "high": 1e-2, "log": True}}
     weak = {"name": "weak", "strategy": "replay", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
@@ -25,7 +25,7 @@ def searched_project(folder: Path, tiny_model: Path, *, epochs: int, trials: int
         "ladder": [weak, {"name": "full"}],
         "tune": {"space": space, "trials": trials},
     }
-    project = Project(folder / "shop")
+    project = ProjectFolder(folder / "shop")
     project.root.mkdir()
     project.config.write_text(yaml.safe_dump(raw))
     for at, labels in enumerate((["loan", "fee"], ["box", "lamp"])):

@@ -20,12 +20,15 @@ import torch
 import yaml
 
 from cl import config as configuration
-from cl.promote import promote_by_hand, rollback
-from cl.stores.connect import Stores, connect
-from cl.stores.local import Project, write_manifest
-from cl.training.learner import grown, load_learner, new_learner, save_learner
-from cl.training.snapshot import snapshot
-from cl.training.version import History, save_history, save_reference
+from cl.models.build import grown, new_learner
+from cl.models.persistence import load_learner, save_learner
+from cl.models.snapshot import save_reference, snapshot
+from cl.promotion.by_hand import promote_by_hand, rollback
+from cl.records.history import History
+from cl.stores.manifest import write_manifest
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores, connect
+from cl.stores.version_folder import save_history
 from tests.support.servers import Receiver, free_port, until
 from tests.support.tiny import made_sentences, tiny_project
 
@@ -38,7 +41,7 @@ LIMITS = {"body_bytes": 50_000, "texts": 64, "characters": 2_000, "body_seconds"
 class Shop:
     """A project; its champion moves as it does in life: through the ledger."""
 
-    project: Project
+    project: ProjectFolder
     stores: Stores
     notices: Receiver = field(default_factory=Receiver)
     """Where its notices go."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cl.config import parse
-from cl.stores.local import write_manifest
+from cl.stores.manifest import write_manifest
 from cl.testing import MemoryLedger
 
 SECRET = "s3-s3cret-access-key"
@@ -60,7 +60,8 @@ def s3() -> Iterator[S3]:
 
 @pytest.fixture(scope="module")
 def learner(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    from cl.training.learner import grown, new_learner, save_learner
+    from cl.models.build import grown, new_learner
+    from cl.models.persistence import save_learner
 
     folder = tmp_path_factory.mktemp("learners") / "challenger"
     folder.mkdir()

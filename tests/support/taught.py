@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cl.commands.opening import opened
 from cl.lifecycle import learn
-from cl.stores.local import Project
+from cl.stores.opened import opened
+from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences, tiny_project
 
 ONE_LAYER = {"student": {"layers": 1, "vocabulary": 40}, "epochs": 12, "learning_rate": 3e-3}
@@ -25,7 +25,7 @@ def taught_project(tmp_path_factory, tiny_model):
     return project
 
 
-def folder_of(project: Project, version: str) -> Path:
+def folder_of(project: ProjectFolder, version: str) -> Path:
     folder = opened(project.root).stores.champion_folder(version)
     assert folder is not None
     return folder

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from cl.stores.local import Project
+from cl.stores.project_folder import ProjectFolder
 
 
-def copied(template: Project, folder: Path, **changes: Any) -> Project:
+def copied(template: ProjectFolder, folder: Path, **changes: Any) -> ProjectFolder:
     """Copy a project and return the copy, which knows nothing of the first one.
 
     Args:
@@ -31,7 +31,7 @@ def copied(template: Project, folder: Path, **changes: Any) -> Project:
                 f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?)',
                 (str(template.root), str(folder), str(template.root)),
             )
-    project = Project(folder)
+    project = ProjectFolder(folder)
     project.config.write_text(yaml.safe_dump({**yaml.safe_load(project.config.read_text()), **changes}))
     return project
 

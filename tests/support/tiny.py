@@ -12,9 +12,9 @@ import pandas as pd
 import yaml
 
 if TYPE_CHECKING:
-    from cl.stores.ledger import Ledger
-    from cl.stores.local import Project
-    from cl.stores.mlflow import Registry
+    from cl.stores.ledger.ledger import Ledger
+    from cl.stores.mlflow.registry import Registry
+    from cl.stores.project_folder import ProjectFolder
 
 WORDS = [
     "my", "card", "is", "lost", "stolen", "where", "the", "parcel", "order", "money", "loan", "fee",
@@ -62,9 +62,9 @@ QUICK = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rat
 """Settings of a training that is over at once, for tests in which it does not matter how well a version answers."""
 
 
-def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> Project:
+def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> ProjectFolder:
     """Make a project that reads its inbox and learns in a second; keyword arguments replace top-level keys."""
-    from cl.scaffold import scaffold
+    from cl.commands.init import scaffold
 
     raw = {
         "name": "shop",
@@ -101,7 +101,7 @@ def mlflow_database() -> bytes:
 
 def serve(registry: Registry, ledger: Ledger, *versions: str) -> None:
     """Let versions that passed serve, one after the other."""
-    from cl.promote import promote
+    from cl.promotion.promote import promote
     from cl.records import Registration
 
     for version in versions:

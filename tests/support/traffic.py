@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from cl.serving.log import PredictionLog
-from cl.settings.serving_log import ServingLog
-from cl.stores.local import Project
+from cl.config.serving import ServingLog
+from cl.serving.prediction_log import PredictionLog
+from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences
 
 
-def serve(project: Project, labels: list[str], rows: int, seed: int, at: datetime, *, labelled: int = 0) -> None:
+def serve(project: ProjectFolder, labels: list[str], rows: int, seed: int, at: datetime, *, labelled: int = 0) -> None:
     """Answer rows at a moment, and label the first of them."""
     log = PredictionLog(project, ServingLog())
     every = {"at": at.timestamp(), "version": "1", "label": "loan", "confidence": 0.5, "role": "champion"}

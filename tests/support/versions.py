@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cl.training.learner import load_learner
-from cl.training.version import load_states
+from cl.models.persistence import load_learner
+from cl.training.strategies import load_states
 
 
 def assert_same_version(one: Path, other: Path) -> None:

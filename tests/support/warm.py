@@ -172,7 +172,7 @@ def _command(said: str, address: str, before: Callable[[], Any], arguments: tupl
     server = forkserver._forkserver  # type: ignore[attr-defined]
     server._forkserver_address, server.ensure_running = address, nothing  # what it forks comes from the warm one, too
     sys.argv = ["cl", *arguments]
-    from cl.cli import main
+    from cl.cli.main import main
 
     before()
     try:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import importlib
 
 from cl import plugins
-from cl.stores.environment import quieten
+from cl.stores.mlflow.environment import quieten
 
 quieten()
 for module in (
     "alembic.command",
     "cl.backtesting.run",
-    "cl.backtest",
-    "cl.commands.champion",
+    "cl.backtesting.backtest",
+    "cl.commands.promotion",
     "cl.commands.forget",
     "cl.commands.run",
     "cl.lifecycle",
-    "cl.smoke",
-    "cl.unlearn",
+    "cl.registry.smoke_test",
+    "cl.forgetting.unlearn",
     "dvc.fs",
     "dvc.repo",
     "dvc.repo.add",
@@ -38,9 +38,9 @@ for module in (
     "transformers.models.bert",
 ):
     importlib.import_module(module)
-for folder in ("strategies", "detectors", "gates", "buffers", "sources", "tasks", "tunings"):
-    for name in plugins.names(folder):
-        plugins.find(folder, name)
+for kind in plugins.KINDS:
+    for name in plugins.names(kind):
+        plugins.find(kind, name)
 
 from mlflow.utils.requirements_utils import _init_packages_to_modules_map  # noqa: E402
 

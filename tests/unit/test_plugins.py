@@ -5,13 +5,11 @@ import pytest
 from cl import plugins
 from cl.errors import UnknownPluginError
 
-FOLDERS = ("tasks", "strategies", "buffers", "detectors", "gates", "sources")
 
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_every_file_of_a_folder_holds_one_plugin_named_like_it(folder) -> None:
-    for name in plugins.names(folder):
-        plugin = plugins.find(folder, name)
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_every_file_of_a_kind_holds_one_plugin_named_like_it(kind) -> None:
+    for name in plugins.names(kind):
+        plugin = plugins.find(kind, name)
         assert plugin.__doc__, name
         assert all(field.description for field in plugin.model_fields.values()), name
 
@@ -21,7 +19,7 @@ def test_an_unknown_name_is_answered_with_the_right_ones() -> None:
         plugins.find("strategies", "repaly")
 
 
-def test_a_name_cannot_leave_its_folder() -> None:
+def test_a_name_cannot_leave_its_package() -> None:
     with pytest.raises(UnknownPluginError):
         plugins.find("strategies", "..config")
 

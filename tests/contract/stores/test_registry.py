@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from cl.approve import approve, reject
-from cl.chain import breach
+from cl.config import PromotionSettings
 from cl.errors import ConflictError, IntegrityError, RefusedError, StoreError
-from cl.promote import promote, promote_by_hand, rollback, withdraw
+from cl.promotion.approval import approve, reject
+from cl.promotion.by_hand import promote_by_hand, rollback, withdraw
+from cl.promotion.promote import promote
 from cl.records import Cycle, Decision, Drift, Experience, Registration, Validation
-from cl.settings import PromotionSettings
-from cl.stores.ledger import Ledger
-from cl.stores.local import check_manifest, write_manifest
-from cl.stores.mlflow import Registry
+from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.manifest import check_manifest, write_manifest
+from cl.stores.mlflow.registry import Registry
 from cl.testing import MemoryLedger, MemoryRegistry
 
 RECORDS = {"history.json": '{"losses": []}', "evaluation.json": '{"scores": {}}', "gates.json": '{"gates": []}'}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from cl.serving.api import VERSION_HEADER
+from cl.serving.routes import VERSION_HEADER
 from tests.support.servers import until
 from tests.support.serving_shop import Server, Shop, made_shop, serving
 

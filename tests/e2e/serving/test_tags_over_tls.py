@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cl.training.inference import predict
-from cl.training.learner import load_learner
+from cl.models.inference import predict
+from cl.models.persistence import load_learner
 from tests.support.serving_shop import TOKEN, Server, made_shop, serving, spoken
 
 SENTENCES = [["anna", "lives", "in", "york"], ["my", "parcels"], ["\u200b", "ben", "said", "\u200d", "paris"]]

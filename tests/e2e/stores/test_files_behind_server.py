@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
-from cl.commands.champion import roll_back
 from cl.commands.gc import collect_garbage
-from cl.commands.opening import opened
 from cl.commands.predict import predict_texts
+from cl.commands.promotion import roll_back
 from cl.lifecycle import learn
-from cl.stores.mlflow_loaded import answers_of
+from cl.stores.mlflow.fresh_process import answers_of
+from cl.stores.opened import opened
 from tests.support.servers import TrackingServer
 from tests.support.stores import SECRET
 from tests.support.tiny import made_sentences, tiny_project

@@ -12,12 +12,14 @@ import pytest
 
 from cl.config import Config
 from cl.errors import InputError
-from cl.export import export
-from cl.stores.local import check_manifest
-from cl.train import save, train
-from cl.training.inference import predict
-from cl.training.learner import grown, load_learner, new_learner
-from cl.training.version import History, save_history
+from cl.models.build import grown, new_learner
+from cl.models.inference import predict
+from cl.models.persistence import load_learner
+from cl.records.history import History
+from cl.registry.export import export
+from cl.stores.manifest import check_manifest
+from cl.stores.version_folder import save_history
+from cl.training.train import save, train
 from tests.support import warm
 from tests.support.tiny import made_sentences
 
@@ -57,12 +59,12 @@ def test_a_text_classifier_answers_with_transformers_alone_as_with_perennial(
         "README.md", "encoder", "head.safetensors", "history.json", "labels.json", "learner.json", "manifest.json",
         "tokenizer",
     ]  # fmt: skip
-    ours, plainly = snippets(tmp_path / "out")
-    assert "cl." not in plainly
+    ours, inline = snippets(tmp_path / "out")
+    assert "cl." not in inline
     expected = [
         one.value for one in predict(load_learner(tmp_path / "v"), pd.DataFrame({"text": ["my parcel is lost"]}))
     ]
-    assert answers_of(plainly, tmp_path / "out", monkeypatch) == expected
+    assert answers_of(inline, tmp_path / "out", monkeypatch) == expected
     exec(ours, {})
 
 
@@ -107,7 +109,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path) -> None:
 def test_an_export_that_is_killed_leaves_no_half_folder(tmp_path, tiny_config) -> None:
     folder = made(tiny_config(), tmp_path / "v", ["fee", "loan"])
     code = (
-        "import os, signal\nimport cl.export as module\nfrom pathlib import Path\n"
+        "import os, signal\nimport cl.registry.export as module\nfrom pathlib import Path\n"
         "module.write_manifest = lambda draft: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"module.export(Path({str(folder)!r}), Path({str(tmp_path / 'out')!r}), version='1', model='shop')\n"
     )

@@ -9,22 +9,22 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from cl.cli import cl
+from cl.cli.main import cl
+from cl.commands._version_catalogue import flat, versions_of
 from cl.commands.gc import collect_garbage
-from cl.commands.opening import opened
-from cl.commands.versions import flat, versions_of
 from cl.errors import InputError, StoreError
 from cl.lifecycle import learn
-from cl.stores.local import Project
+from cl.stores.opened import opened
+from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences, tiny_project
 
 
-def ask(project: Project, *arguments: str) -> Result:
+def ask(project: ProjectFolder, *arguments: str) -> Result:
     return CliRunner().invoke(cl, [*arguments, "-p", str(project.root)])
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory, tiny_model) -> Project:
+def shop(tmp_path_factory, tiny_model) -> ProjectFolder:
     """A project with three versions; the second knows one label more than the first, and was trained for longer."""
     project = tiny_project(tmp_path_factory.mktemp("shop") / "shop", tiny_model, gates=[{"name": "floor", "min": 0.0}])
     for name, labels, seed in (("one", ["loan", "fee"], 1), ("two", ["loan", "box"], 2), ("three", ["fee", "shoe"], 3)):
@@ -90,7 +90,7 @@ def test_a_lineage_ends_at_the_pretrained_weights(shop, tiny_model) -> None:
 def test_a_version_from_before_there_were_records_is_read_from_its_files(shop, monkeypatch) -> None:
     versions = versions_of(opened(shop.root))
     written = versions.history("1")
-    monkeypatch.setattr("cl.stores.mlflow_files.RECORD", "not-there")
+    monkeypatch.setattr("cl.stores.mlflow.version_files.RECORD", "not-there")
     assert versions.history("1") == written and versions.evaluation("1") is not None
 
 
@@ -113,7 +113,7 @@ def test_a_version_that_is_trained_again_is_the_same_to_the_bit(shop) -> None:
 
 
 def test_a_version_that_comes_out_otherwise_is_told_with_what_else_differs(shop, monkeypatch) -> None:
-    import cl.reproduce as module
+    import cl.registry.reproduce as module
 
     real = module._recorded
     monkeypatch.setattr(
@@ -136,7 +136,7 @@ def test_data_that_the_remote_does_not_have_is_told(shop) -> None:
 
 
 def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypatch) -> None:
-    from cl.stores.mlflow_files import VersionFiles
+    from cl.stores.mlflow.version_files import VersionFiles
 
     class KilledError(Exception):
         pass

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cl.serving.comparison import Comparison
-from cl.serving.comparisons import comparisons
-from cl.serving.roles import share_of
+from cl.serving.canary.comparison import Comparison
+from cl.serving.canary.comparison_store import comparisons
+from cl.serving.traffic_split import share_of
 from tests.support.servers import until
 from tests.support.serving_shop import LABELS, Server
 from tests.support.tiny import made_sentences

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from cl.serving.guard import HELD_SECONDS
+from cl.serving.middleware import HELD_SECONDS
 from tests.support.serving_shop import Server
 
 

@@ -4,8 +4,8 @@ import httpx
 import pandas as pd
 import pytest
 
-from cl.training.inference import predict
-from cl.training.learner import load_learner
+from cl.models.inference import predict
+from cl.models.persistence import load_learner
 from tests.support.serving_shop import LABELS, Server
 from tests.support.tiny import made_sentences
 

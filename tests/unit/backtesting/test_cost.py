@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 
 from cl.backtesting.cost import bytes_in, counted, peak_memory_mb
-from cl.training.inference import answer
-from cl.training.learner import grown, new_learner
+from cl.models.build import grown, new_learner
+from cl.models.inference import answer
 
 
 def test_rows_are_counted_once_and_those_with_gradients_apart(tiny_config, tiny_model, sentences) -> None:

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cl.errors import ConfigError
-from cl.gating.rows import Slice, columns_of, groups_of
+from cl.gating.slices import Slice, columns_of, groups_of
 
 TABLE = pd.DataFrame({
     "experience": ["a", "a", "b", "b"], "target": ["x", "y", "x", "x"],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cl.monitoring.notices import of_cycle
 from cl.records import (
     Breach,
     Control,
@@ -33,7 +34,6 @@ from cl.records import (
     Verdict,
 )
 from cl.reports.html import aside, standing, write_report
-from cl.reports.notices import of_cycle
 from cl.reports.plots import bars, heat_map, served, short, timeline
 
 START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)

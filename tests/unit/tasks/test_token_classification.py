@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cl.models.build import grown, new_learner
+from cl.models.inference import answer
+from cl.models.pretrained import load_tokenizer
 from cl.tasks import Encoded
 from cl.tasks.token_classification import TokenClassification, spans
-from cl.training.inference import answer
-from cl.training.learner import grown, new_learner
-from cl.training.pretrained import load_tokenizer
 
 TASK = TokenClassification()
 ROWS = pd.DataFrame(

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from cl.train import train
 from cl.training import checkpoint as checkpoints
+from cl.training.train import train
 from tests.support import warm
 from tests.support.versions import assert_same_version
 
@@ -124,7 +124,7 @@ import logging, os, signal, sys
 from pathlib import Path
 import pandas as pd
 from cl.config import parse
-from cl.train import train
+from cl.training.train import train
 from cl.training import checkpoint
 import json
 

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from cl.errors import DivergedError
-from cl.strategies import Lesson, State, Update
-from cl.strategies.ewc import EWC
-from cl.strategies.naive import Naive
-from cl.strategies.replay import Replay
-from cl.train import train
-from cl.training.best import Best
-from cl.training.inference import answer
-from cl.training.learner import freeze, grown, new_learner
+from cl.models.build import freeze, grown, new_learner
+from cl.models.inference import answer
+from cl.training.checkpoint import Best
 from cl.training.loop import learn
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
+from cl.training.strategies import Lesson, State, Update
+from cl.training.strategies.ewc import EWC
+from cl.training.strategies.naive import Naive
+from cl.training.strategies.replay import Replay
+from cl.training.train import train
 
 
 def taught(config, rows, validation, strategies=None):

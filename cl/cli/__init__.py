@@ -1,0 +1,1 @@
+"""The command line: parsing and printing, one file a group of commands."""

@@ -1,0 +1,99 @@
+"""The command line that moves the champion: `cl promote`, `cl approve`, `cl reject`, `cl rollback`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cl.cli.options import json_option, project_option, show
+
+if TYPE_CHECKING:
+    from cl.records import LedgerEntry
+
+why_option = click.option("--why", default="", help="The reason, kept in the ledger.")
+reason_option = click.option("--why", required=True, help="The reason, kept in the ledger.")
+
+
+@click.command()
+@click.argument("version", required=False)
+@project_option
+@why_option
+@json_option
+def rollback(version: str | None, project: Path, why: str, as_json: bool) -> None:
+    """Give the champion alias back to VERSION, or to the champion before the present one."""
+    from cl.commands.promotion import roll_back
+
+    entry = roll_back(project, version, why=why)
+    _show(as_json, entry, f"champion is version {entry.to_version} again (was {entry.from_version})")
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option(
+    "--as", "alias", type=click.Choice(["champion", "canary", "shadow"]), default="champion", show_default=True
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Of the requests, for a canary or shadow. [default: 0.1, shadow 1]",
+)
+@click.option("--withdraw", type=click.Choice(["canary", "shadow"]), help="Let it be neither any more.")
+@click.option("--despite-gates", is_flag=True, help="Also if gates said no, or were asked beside another champion.")
+@reason_option
+@project_option
+@json_option
+def promote(
+    version: str | None, alias: Any, share: float | None, withdraw: Any, despite_gates: bool, why: str, **common: Any
+) -> None:
+    """Make VERSION the champion by hand, or a canary or shadow beside it.
+
+    It must have passed its gates beside the present champion; with --despite-gates a person answers for it, and the
+    ledger says so. A version that does not load and answer, which is then tested, is refused all the same.
+    """
+    from cl.commands.promotion import promote_version, withdraw_version
+
+    if (version is None) == (withdraw is None):
+        raise click.UsageError("name a VERSION to promote, or --withdraw canary or shadow")
+    if version is None:
+        entry = withdraw_version(common["project"], withdraw, why=why)
+        _show(common["as_json"], entry, f"version {entry.from_version} is no {withdraw} any more")
+        return
+    entry = promote_version(common["project"], version, alias=alias, share=share, why=why, despite_gates=despite_gates)
+    _show(common["as_json"], entry, _became(entry))
+
+
+@click.command()
+@click.argument("version")
+@why_option
+@project_option
+@json_option
+def approve(version: str, why: str, project: Path, as_json: bool) -> None:
+    """Let VERSION, which passed its gates and waits for a person, serve."""
+    from cl.commands.promotion import decide_version
+
+    entry = decide_version(project, version, yes=True, why=why)
+    _show(as_json, entry, f"approved: {_became(entry)}")
+
+
+@click.command()
+@click.argument("version")
+@reason_option
+@project_option
+@json_option
+def reject(version: str, why: str, project: Path, as_json: bool) -> None:
+    """Refuse VERSION, which passed its gates and waits for a person; the champion serves on."""
+    from cl.commands.promotion import decide_version
+
+    entry = decide_version(project, version, yes=False, why=why)
+    _show(as_json, entry, f"version {version} is rejected; version {entry.from_version or 'none'} serves on")
+
+
+def _became(entry: LedgerEntry) -> str:
+    share = f" for {entry.share:.0%} of the requests" if entry.share is not None else ""
+    return f"version {entry.to_version} is the {entry.alias}{share} (was {entry.from_version or 'none'})"
+
+
+def _show(as_json: bool, entry: LedgerEntry, text: str) -> None:
+    show(as_json, entry.model_dump(mode="json"), f"{text}; entry {entry.sequence} of the ledger")

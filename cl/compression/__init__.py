@@ -1,0 +1,1 @@
+"""Compression: cheaper versions derived from a version."""

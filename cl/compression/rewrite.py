@@ -1,0 +1,84 @@
+"""Write the teacher itself down so that it answers cheaper: in int8, or as an ONNX graph."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from cl.compression.distil import distillable, training_of
+from cl.compression.onnx_check import check_same
+from cl.compression.student import plain
+from cl.errors import InputError
+from cl.models.learner import Learner
+from cl.models.onnx.export import write_graph
+from cl.models.onnx.graph import check_installed
+from cl.models.persistence import load_learner
+from cl.models.rewrites import to_int8
+from cl.records import Form, Training
+from cl.stores.data.experiences import RowsOf
+from cl.training.loop import Fit
+from cl.training.strategies import load_states
+from cl.training.train import save
+
+CHECKED_ROWS = 256
+"""Rows on which a graph is compared with torch, at most."""
+
+
+def quantise(*, teacher: Path, folder: Path) -> Training:
+    """Save a version once more, the matrices of its encoder in eight bits; what its strategies know is the same.
+
+    Raises:
+        InputError: it is in eight bits, or in ONNX, already.
+    """
+    started = time.monotonic()
+    master = distillable(load_learner(teacher))
+    _check_floats(master)
+    save(to_int8(plain(master)), load_states(teacher), folder)
+    return training_of(folder, "int8", replace(NOTHING, seconds=time.monotonic() - started), 0)
+
+
+def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, folder: Path, seed: int) -> Training:
+    """Save a version once more, with a graph of its encoder that ONNX Runtime answers through.
+
+    The graph is asked validation rows of all that was learnt, or training rows where there is none, and must answer
+    them as torch does with the same weights.
+
+    Args:
+        form: ``onnx``, or ``onnx-int8``: the matrices of the encoder in eight bits as well.
+        teacher: folder of the version.
+        learnt: ids of the experiences that it has learnt.
+        rows_of: returns the rows of experiences (ids, split).
+        folder: where it is saved; whatever lies there is replaced.
+        seed: of the draw of rows.
+
+    Raises:
+        InputError: it is in ONNX or int8 already, its encoder cannot be a graph, packages are missing, there is no row,
+            or the graph answers otherwise.
+    """
+    check_installed()
+    started = time.monotonic()
+    master = distillable(load_learner(teacher))
+    _check_floats(master)
+    rows = next((one for one in (rows_of(learnt, split) for split in ("validation", "train")) if len(one)), None)
+    if rows is None:
+        raise InputError("there is no validation or training row that a graph could be compared on")
+    written = to_int8(plain(master)) if form == "onnx-int8" else plain(master)
+    save(written, load_states(teacher), folder)
+    try:
+        write_graph(written.encoder, written.head.layers, folder / "encoder")
+        check_same(written, load_learner(folder), rows.sample(min(len(rows), CHECKED_ROWS), random_state=seed % 2**31))
+    except InputError:
+        shutil.rmtree(folder)
+        raise
+    return training_of(folder, form, replace(NOTHING, seconds=time.monotonic() - started), 0)
+
+
+NOTHING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
+
+
+def _check_floats(teacher: Learner) -> None:
+    if teacher.is_int8 or teacher.graph is not None:
+        kind = "int8" if teacher.graph is None else "ONNX"
+        raise InputError(f"its weights are in {kind} already: derive it from its teacher")

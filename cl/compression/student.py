@@ -1,0 +1,123 @@
+"""A student before it learns: some of its teacher's layers and tokens, or a smaller pretrained model."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig
+
+from cl.compression.prune_vocabulary import narrow_embeddings, narrowed_tokenizer, tokens_to_keep
+from cl.config import Student
+from cl.errors import ConfigError
+from cl.models.build import grown, on_best_device, retuned
+from cl.models.learner import Learner
+from cl.models.linear_head import Head
+from cl.models.pretrained import load_encoder, load_tokenizer
+from cl.models.rewrites import to_float
+from cl.models.tunings import layers_of
+
+
+def plain(teacher: Learner) -> Learner:
+    """Return a teacher in float32 and without what its tuning added: a copy where anything had to change.
+
+    Raises:
+        ConfigError: what the tuning added cannot be merged into the encoder.
+    """
+    if teacher.tuning.adds and teacher.tuning.merge(copy.deepcopy(teacher.encoder)) is None:
+        raise ConfigError(
+            f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder: nothing can be derived "
+            "of it; distil one that was learnt with another model.tuning"
+        )
+    return retuned(to_float(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
+
+
+def new_student(teacher: Learner, wanted: Student, *, used: set[int], seed: int) -> Learner:
+    """Return an untrained student; its head is its teacher's where that one was trained and the width is the same.
+
+    Args:
+        teacher: in float32, nothing added to its encoder.
+        wanted: what the student is made of.
+        used: ids of the tokens that the rows use.
+        seed: of a head that begins anew.
+
+    Raises:
+        ConfigError: the teacher does not have those layers, or the model or its tokens cannot be used.
+    """
+    if wanted.model is not None:
+        student = _from_checkpoint(teacher, wanted.model)
+    else:
+        student = replace(teacher, encoder=copy.deepcopy(teacher.encoder), head=copy.deepcopy(teacher.head))
+        if wanted.layers is not None:
+            _take_layers(student, chosen_layers(teacher, wanted.layers))
+        if wanted.vocabulary is not None and wanted.vocabulary < len(teacher.tokenizer):
+            kept = tokens_to_keep(teacher.tokenizer, used, wanted.vocabulary)
+            narrow_embeddings(student.encoder, kept)
+            student = replace(student, tokenizer=narrowed_tokenizer(teacher.tokenizer, kept))
+    if student.is_closed or student.width != teacher.width:
+        student = replace(student, labels=[], head=Head(student.width, [], student.settings.dropout))
+        student = grown(student, teacher.labels, seed=seed)
+    return on_best_device(student)
+
+
+def chosen_layers(teacher: Learner, wanted: int | list[int]) -> list[int]:
+    """Return which layers are taken: those named, or of a number the middle one of each equal part.
+
+    Raises:
+        ConfigError: the teacher does not have them.
+    """
+    if isinstance(wanted, int):
+        if not 1 <= wanted <= teacher.depth:
+            raise ConfigError(f"distil.student.layers: {wanted}: the teacher has {teacher.depth}, take 1 at least")
+        return [int((part + 0.5) * teacher.depth / wanted) for part in range(wanted)]
+    if not wanted or len(set(wanted)) < len(wanted) or max(wanted) >= teacher.depth:
+        raise ConfigError(
+            f"distil.student.layers: {wanted}: name layers from 0 to {teacher.depth - 1}, each once, one at least"
+        )
+    return sorted(wanted)
+
+
+def is_smaller(wanted: Student, teacher: Path) -> bool:
+    """Tell whether a student would be any smaller than the version in a folder."""
+    has = AutoConfig.from_pretrained(teacher / "encoder")
+    if wanted.model is not None:
+        return json.loads((teacher / "learner.json").read_text(encoding="utf-8"))["model"]["name"] != wanted.model
+    if wanted.layers is None:
+        return wanted.vocabulary is not None and wanted.vocabulary < has.vocab_size
+    return (wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)) < has.num_hidden_layers
+
+
+def same_tokens(one: Learner, other: Learner) -> bool:
+    """Tell whether a token of one is a token of the other: one vocabulary holds the other."""
+    ours, theirs = one.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+    return ours.keys() <= theirs.keys() or theirs.keys() <= ours.keys()
+
+
+def _take_layers(student: Learner, places: list[int]) -> None:
+    layers = layers_of(student.encoder)
+    name = next(name for name, module in student.encoder.named_modules() if module is layers)
+    student.encoder.set_submodule(name, torch.nn.ModuleList([layers[at] for at in places]))
+    student.encoder.config.num_hidden_layers = len(places)
+
+
+def _from_checkpoint(teacher: Learner, name: str) -> Learner:
+    """Return a learner around another pretrained model, with the teacher's task and labels.
+
+    Raises:
+        ConfigError: it cannot be loaded, or its tokenizer has tokens that it has no embedding for.
+    """
+    encoder, tokenizer = load_encoder(name), load_tokenizer(name)
+    if len(tokenizer) > encoder.config.vocab_size:
+        raise ConfigError(
+            f"distil.student.model '{name}': its tokenizer knows {len(tokenizer)} tokens and its encoder "
+            f"{encoder.config.vocab_size}: another vocabulary; name a model with a tokenizer of its own"
+        )
+    positions = getattr(encoder.config, "max_position_embeddings", teacher.settings.max_length)
+    length = min(teacher.settings.max_length, positions, tokenizer.model_max_length)
+    settings = teacher.settings.model_copy(update={"name": name, "max_length": length})
+    head = Head(encoder.config.hidden_size, [], settings.dropout)
+    student = replace(teacher, labels=[], settings=settings, tokenizer=tokenizer, encoder=encoder, head=head)
+    return grown(student, teacher.labels, seed=0)

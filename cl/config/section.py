@@ -1,0 +1,37 @@
+"""What every section of the configuration is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cl import plugins
+from cl.config.messages import explain
+from cl.errors import PluginError, UnknownPluginError
+
+PluginSpec = str | dict[str, Any]
+
+
+class Section(BaseModel):
+    """Base of every part of the configuration: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def check_plugin(kind: str, spec: PluginSpec) -> PluginSpec:
+    """Build a plug-in once, so that a wrong name or field is told when the configuration is read.
+
+    Raises:
+        ValueError: there is no such plug-in, or a field of it is wrong (pydantic adds the key).
+    """
+    try:
+        plugins.build(kind, spec)
+    except (UnknownPluginError, PluginError) as error:
+        raise ValueError(str(error)) from None
+    except ValidationError as error:
+        name = spec if isinstance(spec, str) else spec.get("name")
+        raise ValueError(
+            f"{plugins.KINDS[kind].word} '{name}': {explain(error, plugins.find(kind, str(name)))}"
+        ) from None
+    return spec

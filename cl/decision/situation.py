@@ -1,0 +1,98 @@
+"""What a decision rests on beside the drift: what waits, what the last cycles did, what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+from cl.records import Climb, Cycle, Drift
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a decision rests on besides the drift.
+
+    ``waiting_rows`` are training rows of this experience and of the quiet ones before it; ``alarms`` the detectors
+    behind the last updates in a row that drift asked for, newest first, ``rungs`` those they were learnt at; ``hours``
+    have passed since the last promotion; ``spent`` are hours of training within the days of the budget. ``asked``: a
+    person has asked for this very experience, whose word counts for more than cost and caution. ``postponed`` are the
+    alarms since the last update that a bound has put off: their rows wait, and they still ask to be learnt.
+    ``forgotten`` are experiences that lost rows which the champion's weights have learnt from.
+    ``testable``: some row that an update would be judged by is a test row. ``climbs`` are those of the updates so far.
+    """
+
+    waiting_rows: int
+    first: bool = False
+    alarms: tuple[frozenset[str], ...] = ()
+    rungs: tuple[str | None, ...] = ()
+    hours: float | None = None
+    spent: float = 0.0
+    asked: bool = False
+    postponed: tuple[Drift, ...] = ()
+    testable: bool = True
+    forgotten: tuple[str, ...] = ()
+    climbs: tuple[Climb, ...] = ()
+
+
+def situation(
+    past: Sequence[Cycle],
+    *,
+    waiting_rows: int,
+    first: bool,
+    now: datetime,
+    budget_days: int = 30,
+    asked: bool = False,
+    testable: bool = True,
+    forgotten: Sequence[str] = (),
+) -> Situation:
+    """Read off the cycles so far, oldest first, what a decision must know of them.
+
+    Only a quiet cycle ends a row of updates: an alarm that was held or put off in between has not fallen silent.
+    """
+    alarms, rungs = [], []
+    for cycle in reversed(past):
+        loud = _loud([cycle.drift])
+        if not loud:
+            break
+        if cycle.training is None:
+            continue
+        alarms.append(loud)
+        rungs.append(cycle.rung)
+    ends = [
+        cycle.ended_at or cycle.started_at + timedelta(seconds=cycle.seconds)
+        for cycle in past
+        if cycle.verdict == "promoted"
+    ]
+    hours = (now - max(ends)) / timedelta(hours=1) if ends else None
+    lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
+    spent = sum(one.training_seconds for one in lately) / 3_600
+    return Situation(
+        waiting_rows,
+        first,
+        tuple(alarms),
+        tuple(rungs),
+        hours,
+        spent,
+        asked,
+        _postponed(past),
+        testable,
+        tuple(forgotten),
+        tuple(cycle.climb for cycle in past if cycle.climb),
+    )
+
+
+def _postponed(past: Sequence[Cycle]) -> tuple[Drift, ...]:
+    """Return the alarms since the last update that a bound has put off, oldest first.
+
+    An update takes all rows that wait, so it answers them, even where a gate refuses it: its rows had their chance.
+    """
+    since = list(takewhile(lambda cycle: cycle.training is None, reversed(past)))
+    last = {cycle.experience.id: cycle for cycle in reversed(since)}
+    return tuple(cycle.drift for cycle in last.values() if cycle.decision.postponed and cycle.drift.drifted)
+
+
+def _loud(drifts: Iterable[Drift]) -> frozenset[str]:
+    """Return the detectors behind alarms."""
+    return frozenset(finding.detector for drift in drifts for finding in drift.findings if finding.drifted)

@@ -1,0 +1,1 @@
+"""Drift detection: what has changed since the champion was promoted."""

@@ -1,0 +1,68 @@
+"""Whether a classifier can tell new embeddings from those of the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from cl.drift.detectors import Detector, towards
+from cl.drift.detectors._base import too_few
+from cl.models.snapshot import Snapshot
+from cl.records import Finding
+from cl.statistics import shown
+
+
+class ClassifierTest(Detector):
+    """The classifier two-sample test (Lopez-Paz and Oquab, 2017) on embeddings.
+
+    Logistic regression learns on one half to tell the sides apart and ranks the other half, and the other way
+    round. Each half gives an exact question, which Mann and Whitney's test answers; twice the mean of both
+    p-values is a p-value however the halves hang together (Vovk and Wang, 2020).
+    """
+
+    max_rows: int = Field(1_000, ge=20, description="Rows of each side that are compared, drawn at random")
+    min_rows: int = Field(40, ge=8, description="Rows that each side needs")
+    strength: float = Field(0.01, gt=0, description="Inverse of the L2 penalty on the classifier")
+
+    def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
+        """Return the finding; the statistic is the mean area under the ROC curve."""
+        has = min(len(reference.embeddings), len(new.embeddings))
+        if has < self.min_rows:
+            return too_few(self.name, "inputs", needs=self.min_rows, has=has)
+        rng = np.random.default_rng(seed)
+        before, after = (rng.permutation(one.embeddings)[: self.max_rows] for one in (reference, new))
+        if np.allclose(np.concatenate([before, after]), before[0]):
+            return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
+        ways = [_separate(before, after, test=half, strength=self.strength) for half in (0, 1)]
+        p_value = min(1.0, 2 * float(np.mean([way["p_value"] for way in ways])))
+        area = float(np.mean([way["area"] for way in ways]))
+        return Finding(
+            detector=self.name,
+            kind="inputs",
+            drifted=p_value <= alpha,
+            p_value=p_value,
+            statistic=area,
+            summary=f"a classifier telling {len(after)} new rows from {len(before)} of the reference: "
+            f"area under the curve {area:.2f} ({shown(p_value)})",
+        )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return how far each new row lies where the embeddings went."""
+        return towards(reference, new)
+
+
+def _separate(before: np.ndarray, after: np.ndarray, *, test: int, strength: float) -> dict[str, float]:
+    """Return the area under the curve and its p-value on one half of both sides, learnt on the other."""
+    from scipy.stats import mannwhitneyu
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    halves = [(side[1 - test :: 2], side[test::2]) for side in (before, after)]
+    rows = np.concatenate([learnt for learnt, _ in halves])
+    sides = np.repeat([0, 1], [len(learnt) for learnt, _ in halves])
+    logistic = LogisticRegression(C=strength, class_weight="balanced", max_iter=500)
+    classifier = make_pipeline(StandardScaler(), logistic).fit(rows, sides)
+    old, new = (classifier.decision_function(held) for _, held in halves)
+    result = mannwhitneyu(new, old, alternative="greater")
+    return {"area": float(result.statistic) / (len(new) * len(old)), "p_value": float(result.pvalue)}

@@ -1,0 +1,79 @@
+"""Whether more rows than before lie far from everything that the champion was promoted on."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from cl.drift.detectors import EXAMPLES, Detector, few
+from cl.drift.detectors._base import too_few
+from cl.models.snapshot import Snapshot
+from cl.records import Finding
+from cl.statistics import shown
+
+AT_ONCE = 2_048
+
+
+class Novelty(Detector):
+    """The share of rows out of scope: far from their nearest neighbours in the reference (Sun et al., 2022).
+
+    Distances are those of normalised embeddings to the ``neighbours``-th nearest row of the reference; the threshold is
+    such that ``share`` of the reference's own rows, each without itself, lie beyond it. More rows beyond it than
+    chance allows (Fisher's exact test, one-sided) are an alarm: a few rows of a topic that nobody has seen change no
+    mean, and are found here first.
+    """
+
+    share: float = Field(0.02, gt=0, lt=0.5, description="Rows of the reference that count as far, by definition")
+    neighbours: int = Field(3, ge=1, description="Which nearest neighbour the distance is measured to")
+    max_rows: int = Field(10_000, ge=20, description="Rows of each side that are compared, drawn at random")
+    min_rows: int = Field(20, ge=8, description="Rows that each side needs")
+
+    def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
+        """Return the finding, with the rows that are farthest."""
+        from scipy.stats import hypergeom
+
+        has = min(len(reference.embeddings), len(new.embeddings))
+        if has < max(self.min_rows, self.neighbours + 1):
+            return too_few(self.name, "inputs", needs=max(self.min_rows, self.neighbours + 1), has=has)
+        rng = np.random.default_rng(seed)
+        before = normalised(few(reference.embeddings, self.max_rows, rng))
+        rows = few(np.arange(len(new.embeddings)), self.max_rows, rng)
+        after = normalised(new.embeddings[rows])
+        inside = distances(before, before, self.neighbours + 1)  # the nearest of all is the row itself
+        outside = distances(after, before, self.neighbours)
+        if float(max(inside.max(), outside.max())) < 1e-6:
+            return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
+        threshold = self.threshold(inside)
+        far_before, far_after = int((inside > threshold).sum()), int((outside > threshold).sum())
+        total, far = len(before) + len(after), far_before + far_after
+        p_value = float(hypergeom.sf(far_after - 1, total, far, len(after)))
+        order = np.argsort(-outside, kind="stable")[:EXAMPLES]
+        return Finding(
+            detector=self.name,
+            kind="inputs",
+            drifted=p_value <= alpha,
+            p_value=p_value,
+            statistic=far_after / len(after),
+            examples=[str(new.frame["id"].iloc[rows[at]]) for at in order if outside[at] > threshold],
+            summary=f"out of scope: {far_before / len(before):.1%} of {len(before)} reference rows, "
+            f"{far_after / len(after):.1%} of {len(after)} new ones ({shown(p_value)})",
+        )
+
+    def threshold(self, inside: np.ndarray) -> float:
+        """Return the distance beyond which a row is far, for the distances of the reference's own rows."""
+        return float(np.quantile(inside, 1 - self.share, method="higher"))
+
+
+def normalised(rows: np.ndarray) -> np.ndarray:
+    """Return embeddings (rows, width) at length one."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def distances(rows: np.ndarray, among: np.ndarray, neighbour: int) -> np.ndarray:
+    """Return each row's cosine distance to its nearest neighbour of this number."""
+    found = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), AT_ONCE):
+        near = rows[start : start + AT_ONCE] @ among.T
+        found[start : start + AT_ONCE] = 1 - np.partition(near, -neighbour, axis=1)[:, -neighbour]
+    return found

@@ -1,0 +1,36 @@
+"""Whether the champion's answers come in other shares than they did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from cl.drift.detectors import Detector
+from cl.drift.detectors.label_mix import compared, growth
+from cl.models.snapshot import Snapshot
+from cl.records import Finding
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class PredictionMix(Detector):
+    """Pearson's chi-squared over the counts of the predictions, p by Monte Carlo as in ``label_mix``.
+
+    It needs no labels, and sees a shift of the labels through the champion's eyes (black-box shift detection: Lipton
+    et al., 2018, section 4; Rabanser et al., 2019).
+    """
+
+    min_rows: int = Field(20, ge=2, description="Rows that each side needs")
+
+    def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
+        """Return the finding, with the predictions that moved most."""
+        answers = [one.frame["prediction"] for one in (reference, new)]
+        return compared(
+            self.name, "predictions", "predictions", *answers, min_rows=self.min_rows, alpha=alpha, seed=seed
+        )
+
+    def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
+        """Return by how much the share of each row's prediction grew."""
+        return growth(*(one.frame["prediction"] for one in (reference, new)))

@@ -1,0 +1,91 @@
+"""Evidently's drift report: for people to read; decisions are made by the detectors."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cl.drift.text_statistics import describe, vocabulary
+from cl.models.snapshot import Snapshot
+from cl.stores.files import write_text
+
+MAX_ROWS = 2_000
+MAX_CATEGORIES = 30
+MIN_ROWS = 2
+COMPONENTS = 3
+CATEGORICAL = ["label", "prediction"]
+
+
+def write_drift_report(reference: Snapshot, new: Snapshot, folder: Path, *, seed: int) -> Path | None:
+    """Write drift.html and drift.json into a folder and return it; None where a side has fewer than two rows.
+
+    Texts, labels, predictions, confidences and embeddings are compared column by column with Evidently's own
+    defaults. No row's text is in the report, and at most 2,000 rows of each side are.
+    """
+    if min(len(reference.frame), len(new.frame)) < MIN_ROWS:
+        return None
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    reference, new = _sample(reference, seed), _sample(new, seed)
+    before, after = (_describe(side, reference, seed) for side in (reference, new))
+    before[CATEGORICAL], after[CATEGORICAL] = _categories(before, after), _categories(after, before)
+    numerical = [column for column in before if column not in CATEGORICAL]
+    columns = DataDefinition(numerical_columns=numerical, categorical_columns=CATEGORICAL)
+    with np.errstate(invalid="ignore", divide="ignore"):  # correlations of constant columns
+        result = Report([DataDriftPreset()], include_tests=True).run(
+            Dataset.from_pandas(after, data_definition=columns),
+            Dataset.from_pandas(before, data_definition=columns),
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    result.save_html(str(folder / "drift.html"))
+    write_text(folder / "drift.json", json.dumps(result.dict(), default=str, indent=1))
+    return folder
+
+
+def _sample(snapshot: Snapshot, seed: int) -> Snapshot:
+    if len(snapshot.frame) <= MAX_ROWS:
+        return snapshot
+    kept = np.sort(np.random.default_rng(seed).choice(len(snapshot.frame), MAX_ROWS, replace=False))
+    return Snapshot(snapshot.frame.iloc[kept], snapshot.embeddings[kept], snapshot.known_labels)
+
+
+def _describe(rows: Snapshot, reference: Snapshot, seed: int) -> pd.DataFrame:
+    """Return the columns that are compared: cheap numbers about each text, and what the model made of it."""
+    frame = rows.frame.reset_index(drop=True)
+    known = vocabulary(reference.frame["text"].astype(str))
+    texts = describe(frame["text"].astype(str), known, among=rows is reference)
+    answers = {
+        "confidence": frame["confidence"].astype(float),
+        "label": frame["label"].astype(str),
+        "prediction": frame["prediction"].astype(str),
+    }
+    components = _components(rows.embeddings, reference.embeddings, seed)
+    return pd.concat([texts, pd.DataFrame(answers), components], axis=1)
+
+
+def _components(embeddings: np.ndarray, reference: np.ndarray, seed: int) -> pd.DataFrame:
+    """Project embeddings on the reference's principal components."""
+    from sklearn.decomposition import PCA
+
+    count = min(COMPONENTS, *reference.shape)
+    analysis = PCA(count, svd_solver="randomized", random_state=seed).fit(reference)
+    names = [f"component_{index + 1}" for index in range(count)]
+    return pd.DataFrame(analysis.transform(embeddings), columns=names)
+
+
+def _categories(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Return label and prediction; all but the most frequent categories of both sides become `other`.
+
+    Evidently writes categories into a script of its page as they are: what could end the script is escaped.
+    """
+    return frame[CATEGORICAL].apply(lambda column: _capped(column, other[column.name]).map(html.escape))
+
+
+def _capped(column: pd.Series, other: pd.Series) -> pd.Series:
+    counts = pd.concat([column, other]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    return column.where(column.isin(counts.index[:MAX_CATEGORIES]), "other")

@@ -1,0 +1,104 @@
+"""What an accuracy matrix says: R[i][j] is the score on experience j after experience i was learned.
+
+A matrix has one row for each update, in their order, and in each row the scores on the experiences that were tested
+then. Rows may be partial, as those of a project are, or full, as those of a backtest are; the measures agree.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
+Matrix = Mapping[K, Mapping[K, float]]
+
+
+def by_index(rows: Sequence[Sequence[float]]) -> dict[int, dict[int, float]]:
+    """Return a full matrix, given as lists, with indices as names of its experiences."""
+    return {i: dict(enumerate(row)) for i, row in enumerate(rows)}
+
+
+def accuracy(matrix: Matrix[K]) -> float:
+    """Return ACC: the mean score over all experiences after the last update (Lopez-Paz and Ranzato, 2017, eq. 2)."""
+    return statistics.fmean(matrix[_newest(matrix)].values())
+
+
+def backward_transfer(matrix: Matrix[K], newest: K | None = None) -> float | None:
+    """Return BWT: the mean change of each past experience since it was learned (the same paper, eq. 3).
+
+    Args:
+        matrix: R.
+        newest: whose row says how things stand; None: the last one.
+    """
+    newest = _newest(matrix) if newest is None else newest
+    since = _since_learned(matrix, newest)
+    changes = [matrix[newest][name] - scores[0] for name, scores in since.items() if scores]
+    return statistics.fmean(changes) if changes else None
+
+
+def forward_transfer(matrix: Matrix[K]) -> float | None:
+    """Return the mean zero-shot score: on each next experience, just before it is learned.
+
+    The paper's equation 4 subtracts the score of an untrained model, which we do not. Labels that are all new can
+    score nothing either way; of labels that were taught before, this says how far they carry, not what was gained
+    over chance.
+    """
+    names = list(matrix)
+    before = [matrix[last][name] for last, name in pairwise(names) if name in matrix[last]]
+    return statistics.fmean(before) if before else None
+
+
+def forgetting(matrix: Matrix[K], newest: K | None = None, champion: Mapping[K, float] | None = None) -> dict[K, float]:
+    """Return, for each past experience, its best score since it was learned minus its score now.
+
+    Chaudhry et al., 2018, equation 3, takes the best over all earlier updates; ours begins with the update that
+    learned the experience. A score from before is of labels that nobody had taught, and what was never learned is not
+    lost.
+
+    Args:
+        matrix: R.
+        newest: whose row says how things stand; None: the last one.
+        champion: the champion's own scores count among the past ones: it may know an experience that it was never
+            trained on.
+    """
+    newest = _newest(matrix) if newest is None else newest
+    known = (champion or {}) if len(matrix) > 1 else {}
+    past = {
+        name: [*scores, *([known[name]] if name in known else [])]
+        for name, scores in _since_learned(matrix, newest).items()
+    }
+    return {name: max(scores) - matrix[newest][name] for name, scores in past.items() if scores}
+
+
+def intransigence(matrix: Matrix[K], joint: Matrix[K]) -> float:
+    """Return how much worse each experience is learned than joint training learns it, on average.
+
+    Chaudhry et al., 2018, equation 5: joint's score on experience k after k, minus the model's. The paper's is of one
+    experience; this is the mean over all.
+    """
+    return statistics.fmean(joint[name][name] - matrix[name][name] for name in matrix)
+
+
+def spread(values: list[float]) -> tuple[float, float]:
+    """Return mean and standard deviation (0 for a single value)."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _newest(matrix: Matrix[K]) -> K:
+    return list(matrix)[-1]
+
+
+def _since_learned(matrix: Matrix[K], newest: K) -> dict[K, list[float]]:
+    """Return the earlier scores of each experience of the newest row, the update that learned it first.
+
+    An experience without a row of its own was learned along with a newer one: in the first row that scores it.
+    """
+    earlier = [name for name in matrix if name != newest]
+    found = {}
+    for name in matrix[newest]:
+        if name != newest:
+            rows = earlier[earlier.index(name) :] if name in earlier else earlier
+            found[name] = [matrix[row][name] for row in rows if name in matrix[row]]
+    return found

@@ -1,0 +1,146 @@
+"""Evaluate a challenger and the champion on the test rows of every experience so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cl.config import Config
+from cl.evaluation.best_so_far import load_best, with_best
+from cl.evaluation.continual import backward_transfer, forgetting
+from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measured
+from cl.models.inference import Answers, answer
+from cl.models.learner import Learner
+from cl.models.persistence import load_learner
+from cl.records import Control, ControlArm, Evaluation, Score
+from cl.stores.data.experiences import RowsOf
+
+
+def evaluate(
+    config: Config,
+    *,
+    challenger: Path,
+    champion: Path | None,
+    experiences: list[str],
+    matrix: dict[str, dict[str, float]],
+    rows_of: RowsOf,
+    folder: Path,
+    strangers: Sequence[str] = (),
+    control: ControlArm | None = None,
+) -> Evaluation:
+    """Score both models on the same rows, measure what else is known of them, and store every row's prediction.
+
+    Args:
+        config: names the seed, the task and what is measured.
+        challenger: folder of the new learner.
+        champion: folder of the serving version; None for a first model.
+        experiences: ids of all experiences so far, the newest last.
+        matrix: the accuracy matrix R up to the champion.
+        rows_of: returns the rows of experiences (ids, split).
+        folder: where predictions.parquet is written.
+        strangers: texts that are out of scope, beside test rows with the label that says so.
+        control: the naive control arm, where one was trained.
+    """
+    tests = {one: rows_of([one], "test") for one in experiences}
+    folders = {CHALLENGER: challenger, **({CHAMPION: champion} if champion is not None else {})}
+    asked = {who: ask(place, tests) for who, place in folders.items()}
+    now, before = asked[CHALLENGER].scores, asked[CHAMPION].scores if CHAMPION in asked else []
+    newest = experiences[-1]
+    grown = {**matrix, newest: {score.experience: score.value for score in now}}
+    table = with_best(
+        _table(tests, asked, config.columns_of_gates), load_best(champion) if champion is not None else None
+    )
+    path = folder / "predictions.parquet"
+    table.to_parquet(path, index=False)
+    numbers = measured(config, {who: one.learner for who, one in asked.items()}, folders, tests, table, strangers)
+    beside = _control(control, tests, now) if control is not None else None
+    return Evaluation(
+        metric=asked[CHALLENGER].learner.task.metric,
+        challenger=now,
+        champion=before,
+        accuracy=_mean(now),
+        champion_accuracy=_mean(before) if before else None,
+        backward_transfer=backward_transfer(grown, newest),
+        forgetting=forgetting(grown, newest, champion={score.experience: score.value for score in before}),
+        matrix=grown,
+        calibration_error=numbers[CHALLENGER].get("ece", 0.0),
+        latency_ms=numbers[CHALLENGER].get("latency_p50_ms", 0.0),
+        size_mb=numbers[CHALLENGER]["size_mb"],
+        numbers={**numbers[CHALLENGER], **(beside.numbers if beside else {})},
+        champion_numbers=numbers.get(CHAMPION, {}),
+        per_class=asked[CHALLENGER].per_class(tests),
+        champion_per_class=asked[CHAMPION].per_class(tests) if CHAMPION in asked else {},
+        control=beside,
+        predictions=str(path),
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A learner, its answers to the test rows of each experience, and its scores where there are any."""
+
+    learner: Learner
+    answers: dict[str, Answers]
+    scores: list[Score]
+
+    def per_class(self, tests: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+        """Return the scores of each class over all test rows."""
+        values = [value for one in tests for value in self.answers[one].values]
+        return self.learner.task.per_class(pd.concat(tests.values(), ignore_index=True), values)
+
+
+def ask(folder: Path, tests: dict[str, pd.DataFrame]) -> Asked:
+    """Load a learner and have it answer the test rows of each experience."""
+    learner = load_learner(folder)
+    answers = {one: answer(learner, rows) for one, rows in tests.items()}
+    metrics = {one: learner.task.score(rows, answers[one].values) for one, rows in tests.items()}
+    scores = [
+        Score(experience=one, rows=len(rows), value=metrics[one][learner.task.metric], metrics=metrics[one])
+        for one, rows in tests.items()
+        if len(rows)
+    ]
+    return Asked(learner, answers, scores)
+
+
+def _table(tests: dict[str, pd.DataFrame], asked: dict[str, Asked], columns: list[str]) -> pd.DataFrame:
+    """One row for each test row, as gates and reports read it: who said what, the columns gates ask for, no text."""
+    task = asked[CHALLENGER].learner.task
+    parts = []
+    for one, rows in tests.items():
+        part = pd.DataFrame({"experience": one, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)})
+        part["chars"] = task.texts(rows).map(len).astype("int64")
+        for name in columns:  # rows that came before a column was kept have none
+            part[name] = rows[name].to_numpy() if name in rows else None
+        for who, found in asked.items():
+            answers = found.answers[one]
+            part[who] = [task.describe(value) for value in answers.values]
+            part[f"{who}_score"] = task.row_scores(rows, answers.values)
+            part[CONFIDENCE[who]] = [prediction.confidence for prediction in answers.predictions]
+            part[f"{who}_brier"] = answers.brier
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger: list[Score]) -> Control:
+    scores = ask(Path(arm.folder), tests).scores
+    gained = [
+        (one.experience in arm.experiences, one.value - naive.value)
+        for one, naive in zip(challenger, scores, strict=True)
+    ]
+    past, new = ([gain for is_new, gain in gained if is_new == wanted] for wanted in (False, True))
+    return Control(
+        scores=scores,
+        rows=arm.rows,
+        epochs=arm.epochs,
+        seconds=arm.seconds,
+        forgetting_avoided=float(np.mean(past)) if past else None,
+        learning_cost=-float(np.mean(new)) if new else None,
+    )
+
+
+def _mean(scores: list[Score]) -> float:
+    return float(np.mean([score.value for score in scores])) if scores else 0.0

@@ -1,0 +1,178 @@
+"""Rows are forgotten: by the data, by what the champion keeps, and by the model itself, or its next update.
+
+What is to be done is written down first (`.cl/forgetting/plan.json`); every step may be repeated, and whatever runs
+next on this project finishes what a killed process has begun.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from pydantic import Field
+
+from cl import plugins
+from cl.config import Config
+from cl.errors import InputError
+from cl.records import SPLITS, Record, Unlearning
+from cl.row_filter import matches
+from cl.stores.data.fingerprints import hashes
+from cl.stores.data.removal import (
+    answered_rows,
+    quarantined_rows,
+    remove_computed,
+    remove_from_answers,
+    remove_from_experience,
+    remove_from_quarantine,
+)
+from cl.stores.data.tombstones import Removal, removals, salted, write_removal
+from cl.stores.files import write_text
+from cl.stores.project_folder import ProjectFolder, mark_pending
+from cl.stores.stores import Stores
+from cl.tasks import Task
+
+
+class Plan(Record):
+    """What is to be removed; it lies on this machine alone, until it is done."""
+
+    removal: Removal
+    rows: dict[str, dict[str, list[str]]] = Field(description="Experience -> split -> ids")
+    quarantine: dict[str, list[str]] = Field(description="Experience -> hashes of raw rows")
+    answers: list[str] = Field(description="Ids in the log of answers")
+    data_before: str
+    everywhere: bool = Field(description="From the DVC remote and from older versions' files as well")
+
+    @property
+    def ids(self) -> set[str]:
+        """All ids that stand in experiences."""
+        return {id for splits in self.rows.values() for ids in splits.values() for id in ids}
+
+
+class Forgotten(Unlearning):
+    """What a removal came to."""
+
+    removal: Removal
+    data_version: str
+
+
+def plan(config: Config, stores: Stores, condition: str, *, by: str, why: str, everywhere: bool) -> Plan:
+    """Return what a condition would remove; nothing is changed.
+
+    Raises:
+        InputError: the condition cannot be read, or names no row.
+    """
+    project, named = stores.project, set[str]()
+    rows: dict[str, dict[str, list[str]]] = {}
+    quarantine: dict[str, list[str]] = {}
+    for one in stores.experiences.all():
+        found = {split: _named(stores, one.id, split, condition) for split in SPLITS}
+        rows |= {one.id: {split: ids for split, ids in found.items() if ids}} if any(found.values()) else {}
+        if one.quarantined:
+            held = quarantined_rows(project, one.id, _columns(config))
+            picked = held[matches(condition, held.drop(columns="hash"))]
+            quarantine |= {one.id: picked["hash"].tolist()} if len(picked) else {}
+            named |= set(picked["id"].dropna())
+    answered = _like_rows(answered_rows(project), config)
+    ids = sorted({id for splits in rows.values() for found in splits.values() for id in found})
+    answers = answered[matches(condition, answered) | answered["id"].isin(ids).to_numpy()]["id"].tolist()
+    if not rows and not quarantine and not answers:
+        raise InputError(f"no row of '{config.name}' matches {condition!r}; nothing was removed")
+    past = removals(project)
+    salt = past[0].salt if past else secrets.token_hex(16)
+    removal = Removal(
+        number=len(past) + 1,
+        at=datetime.now(UTC),
+        by=by,
+        why=why,
+        rows={id: {split: len(found) for split, found in splits.items()} for id, splits in rows.items()},
+        quarantined=sum(map(len, quarantine.values())),
+        answers=len(answers),
+        salt=salt,
+        ids=sorted(salted(hashes(sorted({*ids, *answers, *named})), salt)),
+    )
+    return Plan(
+        removal=removal,
+        rows=rows,
+        quarantine=quarantine,
+        answers=sorted(set(answers)),
+        data_before=stores.data.commit(),
+        everywhere=everywhere,
+    )
+
+
+def begin(project: ProjectFolder, wanted: Plan) -> None:
+    """Write the plan down: from here on it will be carried out, by this process or the next."""
+    shutil.rmtree(_folder(project), ignore_errors=True)
+    write_text(_file(project), wanted.model_dump_json())
+
+
+def finish(config: Config, stores: Stores) -> Forgotten | None:
+    """Carry out the plan that was begun, from wherever it was left; None where there is none.
+
+    Raises:
+        StoreError: a store is out of reach; run it again.
+    """
+    project = stores.project
+    if not _file(project).exists():
+        return None
+    wanted = Plan.model_validate_json(_file(project).read_bytes())
+    from cl.forgetting.unlearn import Leaving, unlearn
+
+    version = _from_data(stores, wanted)
+    remove_from_answers(project, {*wanted.answers, *wanted.ids})
+    leaving = Leaving(wanted.rows, wanted.removal, version)
+    done = unlearn(config, stores, leaving, scratch=_folder(project), everywhere=wanted.everywhere)
+    remove_computed(project, list(wanted.rows))
+    for one in _folder(project).iterdir():  # the plan last: until it is gone, this is done again
+        if one.is_dir():
+            shutil.rmtree(one)
+    shutil.rmtree(_folder(project))
+    return Forgotten(removal=wanted.removal, data_version=version, **done.model_dump())
+
+
+def _from_data(stores: Stores, wanted: Plan) -> str:
+    """Take the rows out of data/, make it a new version, and erase the objects that still hold them."""
+    project, scratch = stores.project, _folder(stores.project)
+    removed = [one.number for one in removals(project)]
+    if wanted.removal.number not in removed or not stores.data.is_clean():
+        mark_pending(project, f"without the rows of removal {wanted.removal.number}")
+        for id, splits in wanted.rows.items():
+            remove_from_experience(project, id, {one for ids in splits.values() for one in ids}, scratch)
+        for id, hashed in wanted.quarantine.items():
+            remove_from_quarantine(project, id, set(hashed))
+        write_removal(project, wanted.removal)
+    version = stores.data.commit()
+    listed = scratch / "objects.json"  # written down, for the listing they are found in is erased as well
+    if not listed.exists():
+        write_text(listed, json.dumps(stores.data.replaced(wanted.data_before, version)))
+    stores.data.erase(json.loads(listed.read_text(encoding="utf-8")), remote=wanted.everywhere)
+    return version
+
+
+def _named(stores: Stores, id: str, split: str, condition: str) -> list[str]:
+    rows = stores.experiences.rows(id, split).assign(experience=id, split=split)
+    return rows[matches(condition, rows)]["id"].tolist()
+
+
+def _columns(config: Config) -> dict[str, str]:
+    """Return the columns of rows -> what the source calls them; those it does not have are empty."""
+    text, answer = plugins.build(Task, config.task).columns
+    return {name: getattr(config.data, name) or "" for name in (text, answer, "date")}
+
+
+def _like_rows(rows: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Return logged answers with all columns that rows have, empty where an answer has none."""
+    names = ["id", *_columns(config), "experience", "split"]
+    return rows.reindex(columns=names).astype(object).where(lambda frame: frame.notna(), None)
+
+
+def _folder(project: ProjectFolder) -> Path:
+    return project.work / "forgetting"
+
+
+def _file(project: ProjectFolder) -> Path:
+    return _folder(project) / "plan.json"

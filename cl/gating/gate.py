@@ -1,0 +1,42 @@
+"""Hold the challenger against every gate; it may serve only when all of them pass."""
+
+from __future__ import annotations
+
+import logging
+
+import pandas as pd
+
+from cl import plugins
+from cl.config import Config
+from cl.gating.gates import Gate
+from cl.gating.verdicts import together
+from cl.records import Evaluation, GateReport
+
+log = logging.getLogger(__name__)
+
+
+def gate(config: Config, evaluation: Evaluation) -> GateReport:
+    """Return the verdict of every configured gate, in the configuration's order, and whether the challenger may serve.
+
+    Raises:
+        ConfigError: a gate asks for a metric that the task does not have.
+    """
+    report = judged(config, evaluation, pd.read_parquet(evaluation.predictions))
+    for verdict in report.verdicts:
+        log.info("gate %s %s: %s", verdict.gate, "passes" if verdict.passed else "refuses", verdict.why)
+    return report
+
+
+def judged(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) -> GateReport:
+    """Return what the gates make of an evaluation and its stored rows: the same for the same rows, now and later."""
+    policy = config.gate_policy
+    if policy.mode == "off":
+        return GateReport(passed=True, verdicts=[], mode=policy.mode)
+    gates: list[Gate] = [plugins.build(Gate, spec) for spec in config.gates]
+    verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
+    if policy.correction == "holm":
+        verdicts = together(verdicts)
+    if policy.undecided == "block":
+        verdicts = [one.model_copy(update={"passed": one.passed and not one.undecided}) for one in verdicts]
+    passed = policy.mode == "dry_run" or all(verdict.passed for verdict in verdicts)
+    return GateReport(passed=passed, verdicts=verdicts, mode=policy.mode)

@@ -1,0 +1,41 @@
+"""An absolute bound above: for errors, times, sizes and forgetting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from cl.gating.gates import Gate
+from cl.records import Evaluation, Verdict
+from cl.statistics import TIE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SENTENCES = {
+    "calibration_error": "the calibration error is {0:.3f}, at most {1:.3f} is accepted",
+    "latency_ms": "one prediction takes {0:.1f} ms, at most {1:.1f} ms are accepted",
+    "size_mb": "the weights take {0:.1f} MB, at most {1:.1f} MB are accepted",
+    "forgetting_max": "the worst forgetting is {0:.3f}, at most {1:.3f} is accepted",
+}
+
+
+class Ceiling(Gate):
+    """One number of the evaluation must not exceed a maximum."""
+
+    metric: Literal["calibration_error", "latency_ms", "size_mb", "forgetting_max"] = Field(
+        description="Which number is bounded"
+    )
+    max: float = Field(ge=0, description="The most that is accepted, in the number's own unit")
+
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
+        """Return the verdict."""
+        measured = float(getattr(evaluation, self.metric))
+        return Verdict(
+            gate=f"{self.name} {self.metric}",
+            passed=measured <= self.max + TIE,
+            measured=measured,
+            bound=self.max,
+            why=SENTENCES[self.metric].format(measured, self.max),
+        )

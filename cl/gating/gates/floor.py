@@ -1,0 +1,73 @@
+"""An absolute bound below: no experience, or not the mean of them, may score less."""
+
+from __future__ import annotations
+
+from math import inf, isnan
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from cl.errors import ConfigError
+from cl.gating.gates import Gate
+from cl.records import Evaluation, Verdict
+from cl.statistics import TIE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Floor(Gate):
+    """The challenger's score must reach a minimum: on the worst experience, the newest, or in the mean.
+
+    An experience whose score cannot be computed counts as the worst; one that lacks the metric does not count.
+    """
+
+    metric: str = Field("score", description="score (the task's main metric), another of its metrics, or accuracy")
+    min: float = Field(ge=0, le=1, description="The least that is accepted, 0 to 1")
+    over: Literal["each", "mean", "newest"] = Field("each", description="each: the worst experience counts")
+
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
+        """Return the verdict, with the experience that decided.
+
+        Raises:
+            ConfigError: no experience has a metric of this name; the message lists those there are.
+        """
+        values = self._values(evaluation)
+        newest = next(reversed(evaluation.matrix or values), "no experience")
+        if not values or (self.over == "newest" and newest not in values):
+            nothing = f"{newest} has no test rows that would show {self._what} of at least {self.min:.3f}"
+            return Verdict(gate=self.name, passed=False, bound=self.min, why=nothing)
+        if self.over == "mean":
+            where, measured = f"the mean of {len(values)} experiences", sum(values.values()) / len(values)
+        else:
+            where = newest if self.over == "newest" else min(values, key=lambda one: _badness(values[one]))
+            measured = values[where]
+        return Verdict(
+            gate=self.name,
+            passed=measured >= self.min - TIE,
+            measured=measured,
+            bound=self.min,
+            why=f"{where} scores {measured:.3f}{self._named}, at least {self.min:.3f} is asked",
+        )
+
+    @property
+    def _what(self) -> str:
+        return "a score" if self.metric == "score" else f"{self.metric}"
+
+    @property
+    def _named(self) -> str:
+        return "" if self.metric == "score" else f" in {self.metric}"
+
+    def _values(self, evaluation: Evaluation) -> dict[str, float]:
+        """Return experience -> value; `accuracy` is the main metric (ACC) where the task has no other of that name."""
+        scores = evaluation.challenger
+        known = sorted({name for score in scores for name in score.metrics})
+        if self.metric == "score" or (self.metric == "accuracy" and "accuracy" not in known):
+            return {score.experience: score.value for score in scores}
+        if scores and self.metric not in known:
+            raise ConfigError(f"gates: floor: no metric '{self.metric}'; there are: score, {', '.join(known)}")
+        return {score.experience: score.metrics[self.metric] for score in scores if self.metric in score.metrics}
+
+
+def _badness(value: float) -> float:
+    return -inf if isnan(value) else value

@@ -1,0 +1,115 @@
+"""The challenger must not be worse than the champion on the test rows that both have answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cl.gating.gates import Gate
+from cl.gating.verdicts import concluded, needed, shown
+from cl.records import Evaluation, Part, Verdict
+from cl.statistics import TIE, bootstrap_means, loss_p, rows_to_decide
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class NoRegression(Gate):
+    """Paired bootstrap of challenger minus champion over test rows (Efron, 1979; Koehn, 2004).
+
+    ``burden`` says who must prove what:
+
+    - `regression`: refused when the mean loses more than the margin and the bootstrap says with ``confidence``
+      that there is a loss at all. A few unlucky rows of a small test set refuse nothing.
+    - `non_inferiority`: accepted only when the bootstrap's lower bound is within the margin. Safer, but it needs
+      rows: with a margin of 0.02, 150 if no answer changes for the worse, and 2,000 if 5% change each way.
+
+    Over `each`, every experience is judged by itself; a loss must then be shown among as many comparisons (Holm).
+    Rows with labels that the champion never knew count as wrong for it.
+    """
+
+    margin: float = Field(0.02, ge=0, lt=1, description="Loss in the mean row score that is accepted, 0 to 1")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the bootstrap's one-sided bound")
+    resamples: int = Field(2_000, ge=100, description="Bootstrap samples")
+    over: Literal["all", "each"] = Field("all", description="all: test rows together; each: every experience")
+    burden: Literal["regression", "non_inferiority"] = Field("regression", description="What has to be shown")
+
+    def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
+        """Return the verdict over all rows that both models answered, or on the worst experience."""
+        if "champion_score" not in predictions or predictions["champion_score"].isna().all():
+            why = "first version: there is no champion to compare with"
+            return Verdict(gate=self.name, passed=True, bound=-self.margin, why=why)
+        rows = predictions.dropna(subset=["champion_score"])
+        loss = rows["challenger_score"].fillna(0.0).astype(float) - rows["champion_score"].astype(float)
+        groups = {"all": loss} if self.over == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
+        found = self._refuse_losses(groups, seed) if self.burden == "regression" else self._ask_for_proof(groups, seed)
+        parts = sorted(found, key=lambda one: (one.verdict, one.measured))
+        return concluded(self.name, parts, on="all" if self.over == "all" else "each_experience")
+
+    def _refuse_losses(self, groups: dict[str, pd.Series], seed: int) -> list[Part]:
+        alpha = round(1 - self.confidence, 12)
+        rows = {name: one.to_numpy() for name, one in groups.items()}
+        p_values = {name: loss_p(one, resamples=self.resamples, seed=seed) for name, one in rows.items()}
+        losses = dict(zip(rows, shown([(one, alpha) for one in p_values.values()]), strict=True))
+        return [
+            self._compared(name, one, p_values[name], losses[name], alpha=alpha, among=len(rows), seed=seed)
+            for name, one in rows.items()
+        ]
+
+    def _compared(
+        self, name: str, difference: np.ndarray, p_value: float, lost: bool, *, alpha: float, among: int, seed: int
+    ) -> Part:
+        mean = float(difference.mean())
+        beyond = mean < -self.margin - TIE
+        told = self._told(name, difference, bootstrap_means(difference, resamples=self.resamples, seed=seed))
+        if beyond:
+            sure = f"{_percent(1 - p_value)} confidence"
+            told += f"; that is a loss with {sure}" if lost else f"; too few rows to call it a loss ({sure})"
+        rows = needed(rows_to_decide(difference, alpha), alpha=alpha, among=among) if beyond and not lost else None
+        return Part(
+            group=name,
+            verdict="pass" if not beyond else "fail" if lost else "undecided",
+            measured=mean,
+            bound=-self.margin,
+            p_value=p_value,
+            alpha=alpha,
+            rows=len(difference),
+            rows_needed=rows,
+            why=told,
+        )
+
+    def _ask_for_proof(self, groups: dict[str, pd.Series], seed: int) -> list[Part]:
+        """Every group must prove itself, so that no correction is due (intersection-union: Berger, 1982)."""
+        return [self._proven(name, one.to_numpy(), seed=seed) for name, one in groups.items()]
+
+    def _proven(self, name: str, difference: np.ndarray, *, seed: int) -> Part:
+        # One lost row is added: where no row was lost, this gives the rule of three (95% bound: 3 in n).
+        means = bootstrap_means(np.append(difference, -1.0), resamples=self.resamples, seed=seed)
+        low = float(np.quantile(means, 1 - self.confidence))
+        told = self._told(name, difference, means)
+        within = low >= -self.margin - TIE
+        slack = difference.mean() + self.margin  # what is measured may be within the margin: more rows would show it
+        needs = rows_to_decide(-difference - self.margin, 1 - self.confidence) if slack > 0 and not within else None
+        return Part(
+            group=name,
+            verdict="pass" if within else "fail",
+            measured=low,
+            bound=-self.margin,
+            rows=len(difference),
+            rows_needed=needs,
+            why=f"{told}; shown with {_percent(self.confidence)} confidence: no worse than {100 * low:+.1f}",
+        )
+
+    def _told(self, name: str, difference: np.ndarray, means: np.ndarray) -> str:
+        low, high = np.quantile(means, [0.025, 0.975])
+        return (
+            f"{'the' if self.over == 'all' else f'on {name} the'} challenger is {100 * difference.mean():+.1f} points "
+            f"from the champion over {len(difference)} rows (95% interval {100 * low:+.1f} to {100 * high:+.1f}), "
+            f"a loss of up to {100 * self.margin:.1f} is accepted"
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"

@@ -1,0 +1,242 @@
+"""Which rows are fit to learn from: a chunk of raw rows in, canonical rows and broken ones out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cl.config import Config, parse
+from cl.errors import SourceError
+from cl.ingestion.file_formats import UNREADABLE
+from cl.ingestion.periods import periods_of
+from cl.ingestion.sources import SPLIT, SPLIT_NAMES
+from cl.ingestion.values import as_text, as_words, encodes, raw_json, readable, to_json
+from cl.tasks import Task
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A chunk's rows in canonical columns, with the chunk's index, and those set aside: id, reason, row."""
+
+    good: pd.DataFrame
+    bad: pd.DataFrame
+
+
+def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str = "input") -> Checked:
+    """Return a chunk's good rows in canonical columns, and its broken ones with the reason.
+
+    Reasons that need the other chunks (duplicate ids, contradicting labels) are found by `cl.ingestion.ingest`.
+
+    Raises:
+        SourceError: a column that the configuration names is not there.
+    """
+    if UNREADABLE in chunk:
+        lines = chunk[UNREADABLE]
+        unreadable = lines[lines.notna()]
+        nameless = pd.Series([None] * len(unreadable), index=unreadable.index, dtype=object)
+        lost = _aside(nameless, "unreadable line", map(to_json, unreadable))
+        chunk = chunk[lines.isna()].drop(columns=UNREADABLE)
+    else:
+        lost = _aside(pd.Series(dtype=object), "", ())
+    if chunk.empty:
+        return Checked(_no_rows(task, config.data.keep), lost)
+    require_columns(chunk, config, task, origin=origin)
+    rows = _tokens(chunk, config) if _is_tokens(task) else _texts(chunk, config)
+    reasons = _reasons(rows, chunk, config)
+    broken = np.array([reason is not None for reason in reasons], dtype=bool)
+    good = rows[~broken]
+    if config.data.id is None:
+        good = good.assign(id=_made_ids(good.drop(columns=config.data.keep)))
+    aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
+    return Checked(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
+
+
+def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str, labelled: bool = True) -> None:
+    """Check that every column that the configuration names is there; without labels, those of the input alone.
+
+    Raises:
+        SourceError: one is not; the message names it, those there are, and the key to set.
+    """
+    data = config.data
+    inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
+    keys = (*inputs, "id", "date", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
+    wanted = [(key, getattr(data, key)) for key in keys]
+    wanted += [("keep", name) for name in data.keep if labelled]
+    wanted += [("join", name) for name in data.join if not _is_tokens(task)]
+    for key, name in wanted:
+        if name is not None and name not in chunk:
+            there = ", ".join(str(one) for one in chunk.columns) or "none"
+            remedy = "set data.id: null (made from the content), or data.id" if key == "id" else f"set data.{key}"
+            raise SourceError(f"{origin}: no column '{name}'; there are: {there}; {remedy} in cl.yaml")
+
+
+def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str) -> None:
+    """Check that the labels of an input's first chunk are not all numbers, unless that is accepted.
+
+    Raises:
+        SourceError: they are; the message says how to take them as names.
+    """
+    if _is_tokens(task) or config.data.numeric_labels == "accept" or config.data.label not in chunk:
+        return
+    labels = {label for label in as_text(chunk[config.data.label]) if label is not None}
+    if labels and pd.to_numeric(pd.Series(sorted(labels)), errors="coerce").notna().all():
+        some = ", ".join(sorted(labels)[:3])
+        raise SourceError(
+            f"{origin}: column '{config.data.label}' holds only numbers ({some}); "
+            "if they are labels, set data.numeric_labels: accept"
+        )
+
+
+def raw_rows(chunk: pd.DataFrame) -> list[str]:
+    """Return each row as the JSON text of what the source gave."""
+    return raw_json(chunk.drop(columns=[UNREADABLE, SPLIT], errors="ignore"))
+
+
+def counted(reasons: dict[str, int]) -> str:
+    """Return counts as words, largest first: ``missing label 30, too long 2``."""
+    ordered = sorted(reasons.items(), key=lambda one: -one[1])
+    return ", ".join(f"{reason} {count}" for reason, count in ordered)
+
+
+def _is_tokens(task: Task) -> bool:
+    return task.name == "token_classification"
+
+
+def _no_rows(task: Task, kept: list[str]) -> pd.DataFrame:
+    names = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, *kept, "date")})
+
+
+def _aside(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
+    told = {"id": list(map(readable, ids)), "reason": reasons, "row": list(map(readable, rows))}
+    return pd.DataFrame(told, dtype=object).set_index(ids.index)
+
+
+def asked(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
+    """Return id, text or tokens, and date of rows that need no label: what a model is asked."""
+    if _is_tokens(task):
+        return _canonical(chunk, config, tokens=list(map(as_words, chunk[config.data.tokens].tolist())))
+    return _canonical(chunk, config, text=_joined(chunk, config))
+
+
+def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
+    labels = as_text(chunk[config.data.label])
+    return _canonical(chunk, config, text=_joined(chunk, config), label=labels, **_kept(chunk, config))
+
+
+def _kept(chunk: pd.DataFrame, config: Config) -> dict[str, list[str | None]]:
+    return {name: list(map(readable, as_text(chunk[name]))) for name in config.data.keep}
+
+
+def _joined(chunk: pd.DataFrame, config: Config) -> list[str | None]:
+    texts = as_text(chunk[config.data.text])
+    for name in reversed(config.data.join):
+        before = as_text(chunk[name])
+        texts = [f"{one}. {text}" if one and text else text for one, text in zip(before, texts, strict=True)]
+    return texts
+
+
+def _tokens(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
+    tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
+    return _canonical(chunk, config, tokens=tokens, tags=tags, **_kept(chunk, config))
+
+
+def _canonical(chunk: pd.DataFrame, config: Config, **columns: list[Any]) -> pd.DataFrame:
+    nothing: list[str | None] = [None] * len(chunk)
+    every = {
+        "id": as_text(chunk[config.data.id]) if config.data.id else nothing,
+        **columns,
+        "date": as_text(chunk[config.data.date]) if config.data.date else nothing,
+    }
+    series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in every.items()}
+    return pd.DataFrame(series)
+
+
+def _made_ids(rows: pd.DataFrame) -> list[str]:
+    """Return an id for each row that has none of its own: a hash of its input and its answer."""
+    contents = rows.drop(columns=["id", "date"])
+    columns = [contents[name].tolist() for name in contents.columns]
+    texts = map(to_json, zip(*columns, strict=True))
+    return [hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest() for text in texts]
+
+
+def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[str | None]:
+    """Return why each row is broken: the first reason that holds, in the order in which they stand here."""
+    data = config.data
+    texts = rows["text"] if "text" in rows else rows["tokens"].map(_spaced)
+    labels = rows["label"] if "label" in rows else rows["tags"].map(_spaced)
+    checks = {"not valid UTF-8": _undecodable([texts, labels, rows["id"], rows["date"]])}
+    if data.id is not None:
+        checks["missing id"] = rows["id"].isna().to_numpy()
+    checks["missing text"] = texts.isna().to_numpy()
+    checks["missing label"] = labels.isna().to_numpy()
+    if data.period is not None:
+        checks["missing or unreadable date"] = np.array([one is None for one in periods_of(rows["date"], data.period)])
+    if data.group_by is not None:
+        checks["missing group"] = np.array([one is None for one in as_text(chunk[data.group_by])])
+    split = split_column(chunk, config)
+    if split is not None:
+        checks["unknown split"] = np.array([one is None for one in split_names(chunk[split])])
+    if "tags" in rows:
+        unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
+        checks["tokens and tags differ in length"] = np.array(unequal)
+        checks["not BIO2"] = np.array([not _is_bio2(tags or []) for tags in rows["tags"]])
+    lengths = np.array([len(text) if text else 0 for text in texts])
+    checks["too short"] = lengths < data.min_chars
+    checks["too long"] = lengths > data.max_chars
+    return [None if at < 0 else list(checks)[at] for at in _first_true(list(checks.values()))]
+
+
+def split_column(chunk: pd.DataFrame, config: Config) -> str | None:
+    """Return the column that says which split a row belongs to: the source's own, or the configured one."""
+    return SPLIT if SPLIT in chunk else config.data.split_column
+
+
+def split_names(values: pd.Series) -> list[str | None]:
+    """Return train, validation or test for each value of a split column; None for any other word."""
+    return [SPLIT_NAMES.get((value or "").lower()) for value in as_text(values)]
+
+
+def _spaced(words: list[str] | None) -> str | None:
+    return " ".join(words) if words else None
+
+
+def _first_true(masks: list[np.ndarray]) -> list[int]:
+    table = np.column_stack(masks)
+    return np.where(table.any(axis=1), table.argmax(axis=1), -1).tolist()
+
+
+def _undecodable(columns: list[pd.Series]) -> np.ndarray:
+    broken = np.zeros(len(columns[0]), dtype=bool)
+    for column in columns:
+        values = [value or "" for value in column]
+        if not encodes("".join(values)):
+            broken |= np.array([not encodes(value) for value in values])
+    return broken
+
+
+def _is_bio2(tags: list[str]) -> bool:
+    """Tell whether every I-x follows a B-x or I-x of its own type."""
+    before = "O"
+    for tag in tags:
+        if tag != "O" and (len(tag) < 3 or tag[:2] not in ("B-", "I-")):
+            return False
+        if tag.startswith("I-") and before[2:] != tag[2:]:
+            return False
+        before = tag
+    return True
+
+
+def canonical(config: Config) -> Config:
+    """Return a configuration for rows that have been through the log: its names, nothing to cut, join or keep."""
+    raw = config.model_dump(mode="json", by_alias=True)
+    names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
+    whole: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
+    whole |= {"keep": []}  # the log holds no further columns
+    raw["gates"] = []
+    raw["data"] |= {**names, **whole, "date": config.data.date and "date"}
+    return parse(raw, where="cl.yaml")

@@ -1,0 +1,24 @@
+"""The period that a date lies in: 2015-03-07 lies in 2015, 2015-Q1, 2015-03, 2015-W10 and 2015-03-07."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from cl.config import Period
+
+_FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "quarter": "%Y-Q", "year": "%Y"}
+
+
+def periods_of(dates: Iterable[str | None], period: Period) -> list[str | None]:
+    """Return the period of each date, written so that periods sort as text; None for what is no date.
+
+    Dates are ISO 8601, a year or a month alone among them; those with a time zone are taken to UTC first.
+    """
+    texts = pd.Series(list(dates), dtype=object)
+    times = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
+    names = times.dt.strftime(_FORMATS[period])
+    if period == "quarter":
+        names = names + times.dt.quarter.astype("Int64").astype("string")
+    return [None if known else str(name) for name, known in zip(names, times.isna(), strict=True)]

@@ -1,0 +1,5 @@
+"""Where labelled rows come from: one file a source, rows in chunks so that memory stays bounded."""
+
+from cl.ingestion.sources._base import SPLIT, SPLIT_NAMES, Batch, Source, Stamp, stamp_of
+
+__all__ = ["SPLIT", "SPLIT_NAMES", "Batch", "Source", "Stamp", "stamp_of"]

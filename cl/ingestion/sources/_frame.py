@@ -1,0 +1,41 @@
+"""Rows of a data frame, for `Project.ingest`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from pydantic import ConfigDict, Field
+
+from cl.errors import SourceError
+from cl.ingestion.sources._base import Batch, Source
+
+
+class Frame(Source):
+    """The rows of a data frame, as one batch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    frame: pd.DataFrame = Field(description="The rows, in the columns that the configuration names")
+    label: str = Field("frame", description="The name of the experience")
+
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+        """Yield the one batch.
+
+        Raises:
+            SourceError: it has no row.
+        """
+        self.check(root)
+        rows = self.frame.reset_index(drop=True).astype(object).where(self.frame.notna().reset_index(drop=True), None)
+        chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
+        yield Batch(name=self.label, origin="a data frame", chunks=(chunk.reset_index(drop=True) for chunk in chunks))
+
+    def check(self, root: Path) -> None:
+        """Refuse a frame without rows.
+
+        Raises:
+            SourceError: it has no row.
+        """
+        if self.frame.empty:
+            raise SourceError("a data frame: it has no row")

@@ -1,0 +1,111 @@
+"""Rows from a database: what a query returns, streamed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from pydantic import Field
+
+from cl.errors import SourceError
+from cl.ingestion.sources import Batch, Source
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, CursorResult
+
+log = logging.getLogger(__name__)
+SECRET_KEYS = ("pass", "pwd", "secret", "token", "key")
+
+
+class Sql(Source):
+    """The rows of one query, as one batch; ``url: env:NAME`` keeps the password out of files.
+
+    >>> Sql(url="env:ROWS_URL", query="select id, text, label from messages").batch
+    'sql'
+    """
+
+    url: str = Field(description="SQLAlchemy URL; `env:NAME` takes it from the environment, so that secrets stay there")
+    query: str = Field(description="The SELECT whose rows are read")
+    batch: str = Field("sql", description="Name of the experience that is made of the new rows")
+
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+        """Yield the one batch; the database is asked when its chunks are.
+
+        Raises:
+            SourceError: the URL, the database or the query is wrong; no password is in the message.
+        """
+        url = _inside(self._parsed(), root)
+        yield Batch(name=self.batch, origin=shown(url), chunks=self._chunks(url, chunk_rows))
+
+    def _parsed(self) -> URL:
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        text = self.url
+        if text.startswith("env:"):
+            text = os.environ.get(text.removeprefix("env:"), "")
+            if not text:
+                raise SourceError(f"url '{self.url}': the environment variable {self.url[4:]} is not set")
+        try:
+            return make_url(text)
+        except (ArgumentError, ValueError):
+            raise SourceError("url: no SQLAlchemy URL; such as postgresql://user:password@host/name") from None
+
+    def _chunks(self, url: URL, chunk_rows: int) -> Iterator[pd.DataFrame]:
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            engine = create_engine(url)
+            try:
+                with engine.connect() as connection:
+                    options = {"yield_per": chunk_rows, "stream_results": True, "no_parameters": True}
+                    result = connection.exec_driver_sql(self.query, execution_options=options)
+                    yield from _frames(result, chunk_rows)
+            finally:
+                engine.dispose()
+        except ModuleNotFoundError as error:
+            raise SourceError(f"{shown(url)}: needs the Python package '{error.name}'; install it") from None
+        except SQLAlchemyError as error:
+            raise SourceError(f"{shown(url)}: {_told(error, url)}") from None
+
+
+def shown(url: URL) -> str:
+    """Return a URL without user, password and options: what may be written down."""
+    from sqlalchemy import URL
+
+    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+
+
+def _frames(result: CursorResult, chunk_rows: int) -> Iterator[pd.DataFrame]:
+    if not result.returns_rows:
+        raise SourceError("query: returns no rows; it must be a SELECT")
+    names = list(result.keys())
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SourceError(f"query: names a column twice: {', '.join(twice)}; name them apart with AS")
+    for rows in result.partitions(chunk_rows):
+        columns = zip(names, zip(*rows, strict=True), strict=True)
+        yield pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in columns})
+
+
+def _inside(url: URL, root: Path) -> URL:
+    file = url.database
+    if url.get_backend_name() != "sqlite" or not file or file == ":memory:" or file.startswith("file:"):
+        return url
+    if not (root / file).is_file():
+        raise SourceError(f"{root / file}: no such database")
+    return url.set(database=str(root / file))
+
+
+def _told(error: Exception, url: URL) -> str:
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    hidden = [url.password, *(value for key, value in url.query.items() if key.lower().endswith(SECRET_KEYS))]
+    for secret in hidden:
+        if secret:
+            text = text.replace(str(secret), "***")
+    return text

@@ -1,0 +1,1 @@
+"""What a model is: encoder, head, inference, precision and persistence."""

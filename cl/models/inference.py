@@ -1,0 +1,169 @@
+"""What a learner answers on rows: probabilities, predictions and embeddings, in the rows' own order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cl.models.batching import by_length, collate
+from cl.models.closed_form_head import ClosedHead
+from cl.models.frozen_features import reader
+from cl.models.learner import Learner
+from cl.models.precision import Precision, autocast
+from cl.tasks import IGNORED, Encoded, Prediction
+from cl.tasks.text_classification import mean_pool
+
+BATCH_SIZE = 64
+_BLOCK = 1_024
+"""Rows whose expanded features are held at once."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A learner's answers to rows, in their order.
+
+    ``embeddings`` are the mean-pooled states, float32 (rows, width), of a head in closed form those that it reads of
+    the last layer, rounded, at length one; ``loss`` is the mean cross-entropy over the
+    targets that the learner knows, NaN when it knows none. ``brier`` is each row's Brier score, 0 to 2; it means
+    something for rows that have a target.
+    """
+
+    predictions: list[Prediction]
+    embeddings: np.ndarray
+    loss: float
+    brier: np.ndarray
+
+    @property
+    def values(self) -> list[object]:
+        """The bare predictions."""
+        return [prediction.value for prediction in self.predictions]
+
+
+def answer(
+    learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE, precision: Precision = "float32"
+) -> Answers:
+    """Run a learner over rows, dropout off; a head in closed form always reads float32.
+
+    Before a head in closed form lies an encoder that does not move: inside `feature_cache.kept_in`, rows that it has
+    read before are not read again.
+    """
+    with torch.inference_mode():
+        if isinstance(learner.head, ClosedHead):
+            return _answer_closed(learner, learner.head, rows)
+        with autocast(precision, learner.device):
+            return _answer(learner, rows, batch_size)
+
+
+def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
+    learner.eval_mode()
+    encoded = learner.encode(rows)
+    words = _words(learner, rows)
+    predictions: list[Prediction | None] = [None] * len(rows)
+    embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
+    brier = np.zeros(len(rows))
+    loss, counted = 0.0, 0
+    for indices in by_length([len(one.input_ids) for one in encoded], batch_size):
+        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
+        states = learner.states(batch.input_ids, batch.mask)
+        logits = learner.read(states, batch.mask)
+        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(indices), -1, logits.shape[-1])
+        embeddings[indices] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
+        known = int((batch.targets >= 0).sum())
+        if known:
+            loss += float(token_loss(logits, batch.targets)) * known
+            counted += known
+        for at, row in enumerate(indices):
+            predictions[row] = learner.task.decode(probabilities[at], encoded[row], words[row], learner.labels)
+            brier[row] = brier_score(probabilities[at], encoded[row])
+    return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"), brier)
+
+
+def _answer_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Answers:
+    encoded, words, read = learner.encode(rows), _words(learner, rows), reader(learner, head)
+    predictions: list[Prediction] = []
+    embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
+    brier = np.zeros(len(rows))
+    loss, counted = 0.0, 0
+    for start in range(0, len(encoded), _BLOCK):
+        some = encoded[start : start + _BLOCK]
+        whole = read(some)
+        logits = head(torch.cat(whole).float().to(learner.device)).cpu()
+        targets = torch.tensor([target for one in some for target in one.targets])
+        known = int((targets >= 0).sum())
+        if known:
+            loss += float(token_loss(logits, targets)) * known
+            counted += known
+        parts = logits.softmax(-1).split([len(one) for one in whole])
+        for at, (one, part) in enumerate(zip(some, parts, strict=True), start):
+            predictions.append(learner.task.decode(part.numpy(), one, words[at], learner.labels))
+            brier[at] = brier_score(part.numpy(), one)
+            embeddings[at] = whole[at - start][:, -learner.width :].float().mean(0).numpy()
+    lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"), brier)
+
+
+def brier_score(probabilities: np.ndarray, encoded: Encoded) -> float:
+    """Return the squared distance of probabilities (positions, labels) from the truth (Brier, 1950), 0 to 2.
+
+    The mean over the row's predictions: a text has one, a sentence one for each word that was read. A target that the
+    learner does not know was given the probability 0.
+    """
+    if not encoded.anchors:
+        return 0.0
+    at, targets = probabilities[encoded.anchors], np.array(encoded.targets)[encoded.anchors]
+    right = np.where(targets >= 0, at[np.arange(len(at)), np.maximum(targets, 0)], 0.0)
+    return float(((at**2).sum(axis=-1) + 1 - 2 * right).mean())
+
+
+def scored(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:
+    """Return the task's main score and the loss on rows."""
+    answers = answer(learner, rows, precision=precision)
+    return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
+
+
+def predict(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> list[Prediction]:
+    """Return a learner's predictions for rows that have the task's input column."""
+    return answer(learner, rows, precision=precision).predictions
+
+
+def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy over the targets that are not -100."""
+    return torch.nn.functional.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=-100)
+
+
+def _words(learner: Learner, rows: pd.DataFrame) -> list[int]:
+    column = learner.task.columns[0]
+    return [len(value) for value in rows[column]]
+
+
+@torch.no_grad()
+def record(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
+    """Return each row's logits (predictions, labels) where it has targets: float32 on the CPU, dropout off."""
+    learner.eval_mode()
+    encoded = learner.encode(rows)
+    found = [torch.empty(0)] * len(rows)
+    for indices in by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
+        logits = learner.logits(batch.input_ids, batch.mask).float().cpu()
+        for row, own in zip(indices, by_row(logits, batch.targets.cpu()), strict=True):
+            found[row] = own
+    return found
+
+
+def by_row(logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+    """Cut a batch's logits into rows of (predictions, labels), without those that have no target."""
+    if targets.ndim == 1:
+        logits, targets = logits.unsqueeze(1), targets.unsqueeze(1)
+    return [own[wanted != IGNORED] for own, wanted in zip(logits, targets, strict=True)]
+
+
+def paired(now: torch.Tensor, then: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what one row's logits of two times have in common.
+
+    The labels known then come first; a text that has been cut elsewhere meanwhile still begins alike.
+    """
+    predictions = min(len(now), len(then))
+    return now[:predictions, : then.shape[-1]].float(), then[:predictions].to(now.device)

@@ -1,0 +1,118 @@
+"""The learner: a task, its labels, a tokenizer, an encoder and a head; made, grown, saved and loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from cl import plugins
+from cl.config import Model as ModelSettings
+from cl.config import PluginSpec
+from cl.models.closed_form_head import ClosedHead
+from cl.models.feature_cache import CURRENT
+from cl.models.int8 import is_int8
+from cl.models.linear_head import Head
+from cl.models.onnx.graph import Graph
+from cl.models.tunings import Tuning
+from cl.tasks import Encoded, Task
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model that can be trained and asked; its modules change in training, the rest never does.
+
+    ``graph`` stands for the encoder where no gradient is wanted; it has the same weights.
+    """
+
+    task: Task
+    task_spec: PluginSpec
+    labels: list[str]
+    settings: ModelSettings
+    tokenizer: PreTrainedTokenizerBase
+    encoder: PreTrainedModel
+    head: Head | ClosedHead
+    graph: Graph | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its head was solved for and not trained."""
+        return isinstance(self.head, ClosedHead)
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether its encoder has weights in whole numbers: it answers, and cannot be trained as it is."""
+        return is_int8(self.encoder)
+
+    @property
+    def width(self) -> int:
+        """Numbers in one state of the encoder."""
+        return int(self.encoder.config.hidden_size)
+
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder."""
+        return int(self.encoder.config.num_hidden_layers)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; what serves through a graph has let go of its encoder's weights."""
+        return self.encoder.device if self.graph is None else next(self.head.parameters()).device
+
+    @property
+    def tuning(self) -> Tuning:
+        """Which part of its encoder moves."""
+        return plugins.build(Tuning, self.settings.tuning)
+
+    def parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """Yield the trainable parameters with their names: ``encoder....`` and ``head....``."""
+        for part, module in (("encoder", self.encoder), ("head", self.head)):
+            for name, parameter in module.named_parameters():
+                if parameter.requires_grad:
+                    yield f"{part}.{name}", parameter
+
+    def logits(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Run encoder and head on a batch (rows, length); the shape of the answer is the task's."""
+        return self.read(self.states(input_ids, mask), mask)
+
+    def read(self, states: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+        """Return the head's logits for the states of the layers that it reads."""
+        return self.head(self.head.combine([self.task.features(one, mask) for one in states]))
+
+    def states(self, input_ids: torch.Tensor, mask: torch.Tensor, layers: int | None = None) -> list[torch.Tensor]:
+        """Run the encoder alone and return the states (rows, length, width) of its last layers, the last one last.
+
+        The states of virtual tokens that a tuning puts before the text are cut off.
+
+        Args:
+            input_ids: tokens (rows, length).
+            mask: 1 for real tokens, 0 for padding.
+            layers: how many layers; None: as many as the head reads.
+        """
+        wanted, length = layers or self.head.layers, input_ids.shape[1]
+        if self.graph is not None and not torch.is_grad_enabled():
+            return self.graph.states(input_ids, mask, wanted)
+        out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
+        found = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
+        return [states[:, -length:] for states in found]
+
+    def encode(self, rows: object) -> list[Encoded]:
+        """Tokenise rows for this learner's labels and length; inside `kept_in`, known texts are only looked up."""
+        cache = CURRENT.get()
+        tokenizer = cache.tokens.before(self.tokenizer) if cache else self.tokenizer
+        return self.task.encode(rows, tokenizer, self.labels, max_length=self.settings.max_length)  # type: ignore[arg-type]
+
+    def train_mode(self) -> None:
+        """Switch dropout on: the head's, and the encoder's own where the settings ask for it."""
+        self.encoder.train(self.settings.encoder_dropout)
+        self.head.train()
+
+    def eval_mode(self) -> None:
+        """Switch dropout off."""
+        self.encoder.eval()
+        self.head.eval()

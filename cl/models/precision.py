@@ -1,0 +1,68 @@
+"""Which number format and which attention kernel training computes with."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import Literal
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from cl.models.learner import Learner
+from cl.models.rewrites import to_int8
+
+log = logging.getLogger(__name__)
+
+PLAIN_UP_TO = 128
+"""Tokens up to which the plain attention kernel is the fastest on a CPU, its backward pass above all."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def autocast(setting: Precision, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which forward passes run; weights and optimiser stay float32."""
+    wanted = setting == "bfloat16" or (setting == "auto" and native_bfloat16(device))
+    return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else contextlib.nullcontext()
+
+
+def attention(length: int, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which gradients of rows of this length are computed fastest."""
+    plain = device.type == "cpu" and length <= PLAIN_UP_TO
+    return sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext()
+
+
+ServedPrecision = Literal["auto", "float32", "bfloat16", "int8"]
+
+
+def in_precision(learner: Learner, precision: ServedPrecision) -> Learner:
+    """Return a learner whose encoder computes in a precision; its head stays float32.
+
+    A version that was saved in int8 or ONNX stays what it is, and heads that were solved for read the encoder in
+    float32. int8 is for encoders whose tuning has left the pretrained architecture as it was; others compute as with
+    auto.
+    """
+    if learner.is_closed or learner.is_int8 or learner.graph is not None:
+        return learner
+    if precision == "int8" and _is_plain(learner):
+        return to_int8(learner)
+    if precision == "int8":
+        log.warning("serve.precision: int8 is for encoders without adapters; this one computes as auto")
+        precision = "auto"
+    if precision == "bfloat16" or (precision == "auto" and native_bfloat16(learner.device)):
+        learner.encoder.to(torch.bfloat16)  # type: ignore[arg-type]
+    return learner
+
+
+def _is_plain(learner: Learner) -> bool:
+    """Tell whether nothing but the pretrained architecture is there."""
+    return not any(type(one).__module__.startswith(("peft.", "cl.")) for one in learner.encoder.modules())

@@ -1,0 +1,98 @@
+"""Rows as a model sees them: what drift detection compares."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from cl.models.learner import Learner
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Rows as a model sees them.
+
+    ``frame`` has one row each: ``id``, ``text``, ``label`` (text classification: the label; tokens: the
+    sentence's entity types joined by a space), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: was
+    the prediction right). ``embeddings`` is float32, rows by width, in the same order. ``labels`` are those of all
+    rows, where the frame holds a sample of them; None where it holds them all. ``strangers`` are then ids of some rows
+    whose labels the model does not know, whether the sample has them or not: the tests see the sample alone.
+    """
+
+    frame: pd.DataFrame
+    embeddings: np.ndarray
+    known_labels: tuple[str, ...] = ()
+    labels: pd.Series | None = None
+    strangers: tuple[str, ...] = ()
+
+    def take(self, places: np.ndarray) -> Snapshot:
+        """Return the rows at some places."""
+        frame = self.frame.iloc[places].reset_index(drop=True)
+        return Snapshot(frame, self.embeddings[places], self.known_labels)
+
+
+def snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
+    """Return the rows with the learner's predictions, confidences, row scores and embeddings."""
+    from cl.models.inference import answer
+
+    task, answers = learner.task, answer(learner, rows)
+    predicted = rows.assign(**{task.columns[1]: answers.values})
+    frame = pd.DataFrame(
+        {
+            "id": rows["id"].to_numpy(),
+            "text": task.texts(rows).to_numpy(),
+            "label": task.classes(rows).to_numpy(),
+            "prediction": task.classes(predicted).to_numpy(),
+            "confidence": [prediction.confidence for prediction in answers.predictions],
+            "score": task.row_scores(rows, answers.values),
+        }
+    )
+    return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)))
+
+
+def unlabelled(learner: Learner, rows: pd.DataFrame) -> Snapshot:
+    """Return rows whose labels have not come, as the learner sees them: no label, and a score that is not known."""
+    from cl.models.inference import answer
+
+    task, answers = learner.task, answer(learner, rows)
+    frame = pd.DataFrame(
+        {
+            "id": rows["id"].to_numpy(),
+            "text": task.texts(rows).to_numpy(),
+            "label": "",
+            "prediction": task.classes(rows.assign(**{task.columns[1]: answers.values})).to_numpy(),
+            "confidence": [prediction.confidence for prediction in answers.predictions],
+            "score": float("nan"),
+        }
+    )
+    nothing = pd.Series([], dtype=object)
+    return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)), labels=nothing)
+
+
+def save_reference(snapshot: Snapshot, folder: Path) -> None:
+    """Write the drift reference below ``folder/reference``."""
+    from safetensors.numpy import save_file
+
+    place = folder / "reference"
+    place.mkdir(parents=True, exist_ok=True)
+    snapshot.frame.to_parquet(place / "frame.parquet", index=False)
+    save_file({"embeddings": snapshot.embeddings}, place / "embeddings.safetensors")
+    (place / "known_labels.json").write_text(json.dumps(list(snapshot.known_labels)), encoding="utf-8")
+
+
+def load_reference(folder: Path) -> Snapshot:
+    """Read the drift reference of a version."""
+    from safetensors.numpy import load_file
+
+    place = folder / "reference"
+    return Snapshot(
+        frame=pd.read_parquet(place / "frame.parquet"),
+        embeddings=load_file(place / "embeddings.safetensors")["embeddings"],
+        known_labels=tuple(json.loads((place / "known_labels.json").read_text(encoding="utf-8"))),
+    )

@@ -1,0 +1,26 @@
+"""Only the biases move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from cl.models.tunings import Tuning
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class BitFit(Tuning):
+    """Fine-tunes the bias vectors alone, about a thousandth of the parameters (Ben Zaken et al., 2022)."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the biases")
+
+    def rate(self, default: float) -> float:
+        """Return the mode's own rate: so few parameters have to move further."""
+        return self.learning_rate
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return all parameters called bias."""
+        return [parameter for name, parameter in encoder.named_parameters() if name.endswith("bias")]

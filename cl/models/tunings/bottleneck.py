@@ -1,0 +1,59 @@
+"""A small network with a narrow middle after every layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from cl.models.tunings import Tuning, layers_of, named
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Bottleneck(Tuning):
+    """Adapters (Houlsby et al., 2019), one behind each layer as Pfeiffer et al. (2021) found sufficient."""
+
+    adds: ClassVar[bool] = True
+
+    width: int = Field(48, ge=1, description="Numbers in the narrow middle")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the adapters")
+
+    def rate(self, default: float) -> float:
+        """Return the mode's own rate."""
+        return self.learning_rate
+
+    def attach(self, encoder: nn.Module) -> nn.Module:
+        """Hang an adapter on every layer; it adds nothing at first."""
+        for layer in layers_of(encoder):
+            layer.adapter = _adapter(encoder.config.hidden_size, self.width)  # type: ignore[union-attr, arg-type]
+            layer.register_forward_hook(_adapted)
+        return encoder
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return the adapters' parameters."""
+        return named(encoder, ".adapter.")
+
+    def merge(self, encoder: nn.Module) -> None:
+        """Return None: the middle is not linear."""
+        return None
+
+
+def _adapter(states: int, width: int) -> nn.Sequential:
+    from torch import nn
+
+    adapter = nn.Sequential(nn.Linear(states, width), nn.GELU(), nn.Linear(width, states))
+    nn.init.zeros_(adapter[2].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(adapter[2].bias)  # type: ignore[arg-type]
+    return adapter
+
+
+def _adapted(layer: nn.Module, inputs: Any, output: Any) -> Any:
+    """Add the adapter's answer to the layer's states, which are its output or the first of several."""
+
+    def add(states: torch.Tensor) -> torch.Tensor:
+        return states + layer.adapter(states)  # type: ignore[operator]
+
+    return (add(output[0]), *output[1:]) if isinstance(output, tuple) else add(output)

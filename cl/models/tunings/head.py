@@ -1,0 +1,20 @@
+"""The encoder stays as it is; only the head moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from cl.models.tunings import Tuning
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Head(Tuning):
+    """Linear probing: the encoder is a fixed feature extractor."""
+
+    moves: ClassVar[bool] = False
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return nothing."""
+        return []

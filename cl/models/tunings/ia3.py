@@ -1,0 +1,42 @@
+"""Learnt factors on keys, values and feed-forward activations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from cl.models.tunings import Tuning, named
+from cl.models.tunings.lora import merged
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class IA3(Tuning):
+    """Rescales activations by learnt vectors (Liu et al., 2022), through the peft library."""
+
+    adds: ClassVar[bool] = True
+
+    targets: list[str] | None = Field(None, description="Names of the layers that are rescaled; null: peft's choice")
+    feedforward: list[str] | None = Field(None, description="Those of them whose input is rescaled, not their output")
+    learning_rate: float = Field(5e-3, gt=0, description="Peak rate of the vectors")
+
+    def rate(self, default: float) -> float:
+        """Return the mode's own rate."""
+        return self.learning_rate
+
+    def attach(self, encoder: nn.Module) -> nn.Module:
+        """Add the vectors in place; they are one at first."""
+        from peft import IA3Config, inject_adapter_in_model
+
+        config = IA3Config(target_modules=self.targets, feedforward_modules=self.feedforward)  # type: ignore[arg-type]
+        return inject_adapter_in_model(config, encoder)
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return all vectors."""
+        return named(encoder, "ia3_l")
+
+    def merge(self, encoder: nn.Module) -> nn.Module:
+        """Multiply the vectors into the weights, in place."""
+        return merged(encoder)

@@ -1,0 +1,86 @@
+"""Low-rank updates beside the frozen weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from cl.models.tunings import Tuning, named
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+ADAPTER = "default"
+
+
+class LoRA(Tuning):
+    """Adds ``scale * B A`` of low rank to weight matrices (Hu et al., 2022), through the peft library."""
+
+    adds: ClassVar[bool] = True
+
+    rank: int = Field(8, ge=1, description="Rank of each update")
+    alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank")
+    targets: list[str] | None = Field(
+        None, description="Names of the layers that get one; null: peft's choice for the model, query and value"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the added matrices")
+
+    def rate(self, default: float) -> float:
+        """Return the mode's own rate."""
+        return self.learning_rate
+
+    def attach(self, encoder: nn.Module) -> nn.Module:
+        """Add the matrices in place; B is zero at first."""
+        from peft import LoraConfig, inject_adapter_in_model
+
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.targets)  # type: ignore[arg-type]
+        return inject_adapter_in_model(config, encoder)
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return all A and B."""
+        return named(encoder, "lora_")
+
+    def merge(self, encoder: nn.Module) -> nn.Module:
+        """Add the updates into the weights, in place."""
+        return merged(encoder)
+
+
+def downward(encoder: nn.Module) -> dict[str, torch.Tensor]:
+    """Return every A (rank, width in), by the name of its layer."""
+    return {name: layer.lora_A[ADAPTER].weight for name, layer in _layers(encoder)}
+
+
+def learnt(encoder: nn.Module) -> set[str]:
+    """Return the names of the layers whose update is not zero."""
+    return {name for name, layer in _layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
+
+
+def fold(encoder: nn.Module) -> None:
+    """Add the updates into the weights beneath them and start new ones: A at random, B zero."""
+    import torch
+
+    for _, layer in _layers(encoder):
+        with torch.no_grad():
+            layer.get_base_layer().weight += layer.get_delta_weight(ADAPTER)
+        layer.reset_lora_parameters(ADAPTER, True)
+
+
+def _layers(encoder: nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
+    return ((name, module) for name, module in encoder.named_modules() if isinstance(module, LoraLayer))
+
+
+def merged(encoder: nn.Module) -> nn.Module:
+    """Fold what peft has injected into the layers beneath it, in place."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    injected = [(name, module) for name, module in encoder.named_modules() if isinstance(module, BaseTunerLayer)]
+    for name, module in injected:
+        module.merge()
+        parent, _, own = name.rpartition(".")
+        setattr(encoder.get_submodule(parent), own, module.get_base_layer())
+    return encoder

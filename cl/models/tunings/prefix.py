@@ -1,0 +1,49 @@
+"""Learnt keys and values before those of the text, in every layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from cl.models.tunings import Tuning, named
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Prefix(Tuning):
+    """Prefix tuning: keys and values that every layer attends to (Li and Liang, 2021), through the peft library."""
+
+    adds: ClassVar[bool] = True
+
+    neutral: ClassVar[bool] = False
+
+    tokens: int = Field(16, ge=1, description="Virtual positions in each layer")
+    learning_rate: float = Field(1e-2, gt=0, description="Peak rate of their keys and values")
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Return the number of its own positions, the same in each layer."""
+        return self.tokens
+
+    def rate(self, default: float) -> float:
+        """Return the mode's own rate."""
+        return self.learning_rate
+
+    def attach(self, encoder: nn.Module) -> nn.Module:
+        """Wrap the encoder."""
+        from peft import PrefixTuningConfig, get_peft_model
+
+        return get_peft_model(
+            encoder,  # type: ignore[arg-type]
+            PrefixTuningConfig(num_virtual_tokens=self.tokens, task_type="FEATURE_EXTRACTION"),
+        )
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return the keys and values."""
+        return named(encoder, "prompt_encoder")
+
+    def merge(self, encoder: nn.Module) -> None:
+        """Return None: no weights of the encoder can stand for positions that no token has."""
+        return None

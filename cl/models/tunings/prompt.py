@@ -1,0 +1,49 @@
+"""Learnt embeddings before the text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from cl.models.tunings import Tuning, named
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Prompt(Tuning):
+    """Prompt tuning: virtual tokens whose embeddings are learnt (Lester et al., 2021), through the peft library."""
+
+    adds: ClassVar[bool] = True
+
+    neutral: ClassVar[bool] = False
+
+    tokens: int = Field(16, ge=1, description="Virtual tokens before each text")
+    learning_rate: float = Field(1e-2, gt=0, description="Peak rate of their embeddings")
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Return how many there are."""
+        return self.tokens
+
+    def rate(self, default: float) -> float:
+        """Return the mode's own rate."""
+        return self.learning_rate
+
+    def attach(self, encoder: nn.Module) -> nn.Module:
+        """Wrap the encoder; its answer then has a state for each virtual token, before the others."""
+        from peft import PromptTuningConfig, get_peft_model
+
+        return get_peft_model(
+            encoder,  # type: ignore[arg-type]
+            PromptTuningConfig(num_virtual_tokens=self.tokens, task_type="FEATURE_EXTRACTION"),
+        )
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return the virtual tokens' embeddings."""
+        return named(encoder, "prompt_encoder")
+
+    def merge(self, encoder: nn.Module) -> None:
+        """Return None: no weights of the encoder can stand for a longer input."""
+        return None

@@ -1,0 +1,22 @@
+"""Only the uppermost layers move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from cl.models.tunings import Tuning, layers_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TopLayers(Tuning):
+    """Fine-tunes the last transformer layers; those below keep what pretraining gave them."""
+
+    layers: int = Field(2, ge=1, description="How many of the uppermost layers move")
+
+    def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
+        """Return the parameters of the last layers."""
+        return [parameter for layer in list(layers_of(encoder))[-self.layers :] for parameter in layer.parameters()]

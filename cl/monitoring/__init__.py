@@ -1,0 +1,1 @@
+"""Monitoring: watching data and traffic, and notifying people."""

@@ -1,0 +1,62 @@
+"""What people have been told already: a look is repeated every few minutes, and what it finds is told once.
+
+One file a key, so that two flows that tell at the same moment cannot lose each other's memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from cl.stores.files import write_text
+from cl.stores.project_folder import ProjectFolder
+
+KEPT = 500
+
+
+def tell_once(project: ProjectFolder, key: str, tell: Callable[[], None], *, saying: str = "") -> None:
+    """Call ``tell`` unless the last thing told under this key said the same; killed in between, it is told again."""
+    if is_news(project, key, saying):
+        tell()
+        remember(project, key, saying)
+
+
+def is_news(project: ProjectFolder, key: str, saying: str = "") -> bool:
+    """Tell whether nothing was told under a key yet, or the last thing told there said something else."""
+    try:
+        return _file(project, key).read_text(encoding="utf-8") != _content(key, saying)
+    except FileNotFoundError:
+        return True
+
+
+def remember(project: ProjectFolder, key: str, saying: str = "") -> None:
+    """Remember what was told last under a key; the oldest keys are forgotten."""
+    write_text(_file(project, key), _content(key, saying))
+    ages = {path: _written_at(path) for path in _folder(project).glob("*.txt")}
+    for path in sorted(ages, key=lambda path: ages[path])[:-KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def forget(project: ProjectFolder, key: str) -> None:
+    """Let what is told next under a key be news."""
+    _file(project, key).unlink(missing_ok=True)
+
+
+def _folder(project: ProjectFolder) -> Path:
+    return project.work / "told"
+
+
+def _file(project: ProjectFolder, key: str) -> Path:
+    return _folder(project) / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.txt"
+
+
+def _content(key: str, saying: str) -> str:
+    return f"{key}\n{saying}"
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another flow has just forgotten it
+        return 0.0

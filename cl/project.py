@@ -1,0 +1,232 @@
+"""The public door for Python: a project, and what it can be asked."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cl.backtesting.results import Result
+    from cl.config import Config
+    from cl.records import Alias, Cycle, Experience, LedgerEntry, VersionInfo
+
+
+@dataclass(frozen=True)
+class Project:
+    """A model that keeps learning: one folder with its data, its versions and their history.
+
+    Each method does what the command of the same name does, and raises what its command would say.
+    """
+
+    folder: Path
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, *, task: str = "text_classification", settings: Mapping[str, Any] | None = None
+    ) -> Project:
+        """Make a project in a new or empty folder, as `cl init` does.
+
+        Args:
+            folder: its name, in letters, digits and dashes, is the model's name in the registry.
+            task: what is predicted.
+            settings: keys of cl.yaml with their values, nested as they are there: ``{"training": {"epochs": 2}}``.
+
+        Raises:
+            InputError: the folder holds a project already.
+            ConfigError: a key or value cannot be.
+        """
+        from cl.commands.init import scaffold, template_with
+
+        place = Path(folder)
+        return cls(scaffold(place, template_with(place.resolve().name, {"task": task, **(settings or {})})).root)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Project:
+        """Open the project in a folder, or above it.
+
+        Raises:
+            InputError: there is none, or its configuration is wrong.
+        """
+        from cl.stores.opened import opened
+
+        return cls(opened(Path(folder)).project.root)
+
+    @property
+    def config(self) -> Config:
+        """The configuration, as cl.yaml has it now."""
+        from cl.stores.opened import opened
+
+        return opened(self.folder).config
+
+    def ingest(self, rows: pd.DataFrame | str | Path, *, name: str = "frame") -> list[Experience]:
+        """Ingest rows and return the experiences that they became; none when every row was seen before.
+
+        Args:
+            rows: a data frame in the columns that the configuration names; a file, or a folder of files.
+            name: of the experience, where a data frame is given.
+
+        Raises:
+            SourceError: the rows cannot be read, or none is good; nothing has changed.
+            BusyError: another process works on this project.
+        """
+        from cl.commands.ingest import ingest_frame, ingest_path
+
+        if isinstance(rows, str | Path):
+            return ingest_path(self.folder, str(rows))
+        return ingest_frame(self.folder, rows, name=name)
+
+    def run(self, *, again: str | None = None) -> Cycles:
+        """Run one cycle for each experience that waits, oldest first, in this process; return them.
+
+        Args:
+            again: id of an experience that was held or refused, to be tried once more.
+
+        Raises:
+            BusyError: another process works on this project.
+            PerennialError: a stage failed; data, registry and champion are as they were.
+        """
+        from cl.commands.run import run_cycles
+
+        return Cycles(run_cycles(self.folder, again=again, runner="plain"))
+
+    def predict(self, inputs: Sequence[str]) -> pd.DataFrame:
+        """Return the champion's answers to texts: text, prediction, confidence (0 to 1) and version.
+
+        Raises:
+            PerennialError: there is no champion yet.
+        """
+        import pandas as pd
+
+        from cl.commands.predict import predict_texts
+
+        return pd.DataFrame(
+            predict_texts(self.folder, list(inputs)), columns=["text", "prediction", "confidence", "version"]
+        )
+
+    @property
+    def champion(self) -> str | None:
+        """The version that serves; None before the first."""
+        from cl.stores.opened import opened
+
+        here = opened(self.folder)
+        return here.stores.ledger.champion(here.config.name)
+
+    def versions(self) -> list[VersionInfo]:
+        """Return all registered versions, oldest first."""
+        from cl.stores.opened import opened
+
+        registry = opened(self.folder).stores.registry
+        registry.initialise()
+        return registry.versions()
+
+    def history(self) -> Cycles:
+        """Return all finished cycles, oldest first."""
+        from cl.commands.status import cycles_of
+
+        return Cycles(cycles_of(self.folder))
+
+    def promote(
+        self,
+        version: str,
+        *,
+        why: str,
+        alias: Alias = "champion",
+        share: float | None = None,
+        despite_gates: bool = False,
+    ) -> LedgerEntry:
+        """Make a version champion, canary or shadow, and return the ledger's entry.
+
+        Args:
+            version: of the registry.
+            why: goes into the ledger.
+            alias: what it becomes.
+            share: of the requests, 0 to 1, for a canary or a shadow.
+            despite_gates: also a version that failed its gates, if it loads and answers.
+
+        Raises:
+            InputError: there is no such version, it was withdrawn, or the reason is empty.
+            RefusedError: it failed its gates.
+        """
+        from cl.commands.promotion import promote_version
+
+        return promote_version(self.folder, version, alias=alias, share=share, why=why, despite_gates=despite_gates)
+
+    def rollback(self, version: str | None = None, *, why: str) -> LedgerEntry:
+        """Make an earlier version champion again, by default the one before, and return the ledger's entry.
+
+        Raises:
+            InputError: there is no such version, or it never passed its gates.
+        """
+        from cl.commands.promotion import roll_back
+
+        return roll_back(self.folder, version, why=why)
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the HTML report about everything that happened, and return where it lies."""
+        from cl.commands.report import report_on
+
+        return report_on(self.folder, Path(out) if out is not None else None).path
+
+    def _repr_html_(self) -> str:
+        champion = self.champion
+        serves = f"version {html.escape(champion)} serves" if champion else "no champion yet"
+        return f"<b>{html.escape(self.config.name)}</b> in <code>{html.escape(str(self.folder))}</code>: {serves}"
+
+
+class Cycles(list["Cycle"]):
+    """Finished cycles; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        from cl.reports.html import cycles_table
+
+        return cycles_table(self)
+
+
+def backtest(
+    config: Config,
+    data: pd.DataFrame | Mapping[str, pd.DataFrame] | str | Path,
+    *,
+    strategies: Sequence[str] = (),
+    policies: Sequence[Literal["always", "first", "last", "drift"]] = ("always",),
+    seeds: Sequence[int] = (),
+    out: str | Path = "backtest",
+    jobs: int | None = None,
+) -> list[Result]:
+    """Replay a whole stream under several strategies, and return what each reached and cost.
+
+    A run that was interrupted goes on after its last finished experience; one that is finished is not repeated.
+
+    Args:
+        config: everything but strategy and seed, such as `Project.config`.
+        data: a file or a folder of files; a data frame, cut by ``data.period`` where that is set; or one data frame an
+            experience, by name, in order.
+        strategies: names, or as on the command line; none: the configuration's own.
+        policies: when to learn.
+        seeds: one run each; none: the configuration's.
+        out: folder for the stream, the runs and the report.
+        jobs: runs at once; None: one for each two processors.
+
+    Raises:
+        InputError: a strategy is unknown or refused, or the stream cannot be read.
+    """
+    from cl.backtesting.backtest import backtest as replay
+    from cl.backtesting.outputs import write_outputs
+    from cl.commands.backtest import as_files
+
+    place = Path(out)
+    results = replay(
+        config,
+        Path(data) if isinstance(data, str | Path) else as_files(data, place / "data"),
+        strategies=list(strategies),
+        policies=list(policies),
+        seeds=list(seeds) or [config.seed],
+        out=place,
+        jobs=jobs,
+    )
+    write_outputs(results, place, name=config.name)
+    return results

@@ -1,0 +1,1 @@
+"""Promotion: which version serves, and how that changes."""

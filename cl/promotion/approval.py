@@ -1,0 +1,148 @@
+"""A person's word between the gates and the promotion: a version waits for it, and one word decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cl import config as configuration
+from cl.errors import ConflictError, InputError, RefusedError
+from cl.promotion.alias_moves import move, remember, who
+from cl.promotion.repair import held
+from cl.records import Alias, LedgerEntry
+from cl.registry.versions import digest_of, passed
+from cl.stores.ledger import state
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.mlflow.registry import Registry
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import connect
+
+
+def ask(
+    registry: Registry,
+    ledger: Ledger,
+    version: str,
+    *,
+    expected: str | None,
+    alias: Alias,
+    share: float | None,
+    why: str,
+    seen: Sequence[LedgerEntry],
+) -> bool:
+    """Let a version that passed its gates wait for a person; return whether the answer is still to come.
+
+    A version asks once, however often the step is repeated; one that waited before gives its place to it.
+
+    Raises:
+        ConflictError: the champion is no longer the one that the gates compared with.
+    """
+    model, asked = registry.model, state.waiting(seen)
+    if asked is None or asked.to_version != version:
+        if state.fate(seen, version) is not None:  # it was decided while this cycle lay killed
+            return False
+        digest = digest_of(registry.versions(), version)
+        entry = ledger.note(
+            model,
+            "wait",
+            expected=expected,
+            to=version,
+            why=why,
+            actor=who(),
+            alias=alias,
+            share=share,
+            digest=digest,
+            seen=seen,
+        )
+        remember(registry, [*seen, entry])
+    registry.set_alias("challenger", version)
+    return True
+
+
+def approve(
+    registry: Registry, ledger: Ledger, version: str, *, why: str = "", actor: str | None = None
+) -> LedgerEntry:
+    """Let the version that waits become what it was to become; the yes and the move are one entry.
+
+    Raises:
+        InputError: this version has never waited.
+        ConflictError: it does not wait any more: decided by another, or compared with a former champion.
+        RefusedError: it has lost the tag of a version that passed its gates since it was asked for.
+    """
+    entries = ledger.entries(registry.model)
+    asked = _waiting(registry.model, entries, version)
+    if version not in passed(registry.versions()):
+        raise RefusedError(f"version {version} of '{registry.model}' waits, but lacks the tag cl.gates=passed by now")
+    entry = move(
+        registry,
+        ledger,
+        "approve",
+        expected=asked.from_version,
+        to=version,
+        why=why or asked.why,
+        alias=asked.alias,
+        share=asked.share,
+        seen=entries,
+        actor=actor,
+        digest=asked.verdict_digest,
+    )
+    registry.delete_alias("challenger", version=version)
+    return entry
+
+
+def reject(registry: Registry, ledger: Ledger, version: str, *, why: str, actor: str | None = None) -> LedgerEntry:
+    """Say no to the version that waits; the champion serves on, and what the version learnt is not learnt by itself.
+
+    Raises:
+        InputError: this version has never waited, or there is no reason.
+        ConflictError: it does not wait any more.
+    """
+    if not why.strip():
+        raise InputError("a rejection needs a reason: --why TEXT; it is kept in the ledger")
+    entries = ledger.entries(registry.model)
+    asked = _waiting(registry.model, entries, version)
+    entry = ledger.note(
+        registry.model,
+        "reject",
+        expected=asked.from_version,
+        to=version,
+        why=why,
+        actor=actor or who(),
+        alias=asked.alias,
+        digest=asked.verdict_digest,
+        seen=entries,
+    )
+    remember(registry, [*entries, entry])
+    return entry
+
+
+def _waiting(model: str, entries: Sequence[LedgerEntry], version: str) -> LedgerEntry:
+    asked = state.waiting(entries)
+    if asked is not None and asked.to_version == version:
+        return asked
+    if (fate := state.fate(entries, version)) is not None:
+        raise ConflictError(f"version {version} of '{model}' does not wait any more: {fate}")
+    what = f"version {asked.to_version} does" if asked else "none does"
+    raise InputError(f"version {version} of '{model}' does not wait for approval; {what}")
+
+
+def answer(
+    project: ProjectFolder, version: str, *, yes: bool, why: str, actor: str | None = None, wait: float = 0.0
+) -> LedgerEntry:
+    """Approve or reject the version that waits and return the ledger's entry.
+
+    Args:
+        project: the folder.
+        version: which one.
+        yes: whether it may serve.
+        why: the reason; a no needs one.
+        actor: who says so; None is whoever runs this.
+        wait: seconds to wait for another process that works on this project.
+
+    Raises:
+        InputError: it has never waited, or a no has no reason.
+        ConflictError: it does not wait any more.
+        BusyError: a cycle is running.
+    """
+    stores = connect(project, configuration.load(project.config))
+    with held(stores, wait=wait):
+        decide = approve if yes else reject
+        return decide(stores.registry, stores.ledger, version, why=why, actor=actor)

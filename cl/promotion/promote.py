@@ -1,0 +1,72 @@
+"""Promote a challenger that passed its gates, by a cycle or by hand, and go back to an older version."""
+
+from __future__ import annotations
+
+import logging
+
+from cl.config import PromotionSettings
+from cl.promotion.alias_moves import move
+from cl.promotion.approval import ask
+from cl.records import Alias, Promotion, Registration
+from cl.registry.versions import digest_of, passed
+from cl.stores.ledger import state
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.mlflow.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+def promote(
+    registry: Registry,
+    ledger: Ledger,
+    registration: Registration,
+    *,
+    expected: str | None,
+    why: str,
+    wanted: PromotionSettings | None = None,
+) -> Promotion:
+    """Make a version that passed its gates what it shall become; else leave it as the challenger that was refused.
+
+    Args:
+        registry: where the aliases are.
+        ledger: where the move is written down before and after it is made.
+        registration: the version and whether it passed; the registry must say so too.
+        expected: the champion that the gates compared with.
+        why: for the ledger.
+        wanted: what it becomes, and whether a person is asked first; None makes it the champion.
+
+    Raises:
+        ConflictError: the champion is no longer the expected one; nothing has moved.
+    """
+    wanted = wanted or PromotionSettings()
+    version, model = registration.version, registry.model
+    entries, versions = ledger.entries(model), registry.versions()
+    alias: Alias = wanted.to if expected is not None else "champion"
+    share = wanted.share if alias != "champion" else None
+    outcome = Promotion(version=version, promoted=False, champion_before=expected, champion_after=expected)
+    if not registration.passed or version not in passed(versions):
+        if registration.passed:
+            log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, model)
+        registry.set_alias("challenger", version)
+        return outcome
+    if wanted.approval == "person" and not state.became(entries, version, alias):
+        waits = ask(registry, ledger, version, expected=expected, alias=alias, share=share, why=why, seen=entries)
+        return outcome.model_copy(update={"waiting": waits})
+    if not state.became(entries, version, alias):  # it has, where this step was killed and is repeated
+        digest = digest_of(versions, version)
+        move(
+            registry,
+            ledger,
+            "promote",
+            expected=expected,
+            to=version,
+            why=why,
+            alias=alias,
+            share=share,
+            seen=entries,
+            digest=digest,
+        )
+    registry.delete_alias("challenger")
+    if alias != "champion":
+        return outcome.model_copy(update={"beside": alias, "share": share})
+    return outcome.model_copy(update={"promoted": True, "champion_after": version})

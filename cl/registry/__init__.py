@@ -1,0 +1,1 @@
+"""Versions in the registry: registering, smoke-testing, tracing, exporting, reproducing and removing them."""

@@ -1,0 +1,165 @@
+"""Register a challenger: one registry version with everything that learning needs to go on."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version as package_version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from cl.config import Config
+from cl.evaluation.best_so_far import best_rows, save_best
+from cl.models.persistence import load_learner
+from cl.models.snapshot import Snapshot, save_reference, snapshot
+from cl.records import TABLE, Evaluation, GateReport, Registration, Training
+from cl.records.history import History
+from cl.stores.data.experiences import RowsOf
+from cl.stores.files import sha256
+from cl.stores.manifest import MANIFEST, write_manifest
+from cl.stores.mlflow.registry import COMPARED, FORM, PARENT
+from cl.stores.stores import Stores
+from cl.stores.version_folder import load_history, save_history
+
+PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
+IF_THERE = ("onnxruntime",)
+"""Packages that compute some versions, and need not be installed."""
+
+
+def register(
+    config: Config,
+    stores: Stores,
+    *,
+    cycle: str,
+    run: str,
+    champion: Path | None,
+    parent: str | None,
+    data_version: str,
+    training: Training,
+    evaluation: Evaluation,
+    gates: GateReport,
+    compared: str | None,
+    traces: Sequence[str] = (),
+) -> Registration:
+    """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
+
+    ``champion`` and ``parent`` are what it was trained or derived from, ``compared`` is the champion that it was
+    compared with; ``traces`` are experiences that lost rows which its weights have learnt from. A version that this
+    cycle has registered before is returned as it is, so the step may be repeated. Where a smoke test
+    follows, a version that passed its gates is ``pending`` until that is over, and can not be promoted.
+    """
+    folder = Path(training.challenger)
+    past = load_history(champion) if champion else History()
+    learnt = [*past.learnt, *training.experiences]
+    if not (folder / MANIFEST).exists():
+        reference = reference_of(config, stores.experiences.rows_of, folder, learnt)
+        save_reference(reference, folder)
+        history = History(
+            learnt=learnt,
+            matrix=evaluation.matrix,
+            score=float(reference.frame["score"].mean()) if len(reference.frame) else None,
+            cycle=cycle,
+            parent=parent,
+            rung=training.rung,
+            form=training.form,
+            base_model=past.base_model or config.model.name,
+            data_version=data_version,
+            data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
+            config=config.recorded,
+            config_digest=config.digest,
+            traces=list(traces),
+            seed=config.seed,
+            git_commit=git_commit(stores.project.root),
+            packages=packages_here(),
+            machine=machine_here(),
+        )
+        save_history(history, folder)
+        save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
+        (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
+        _table(gates).to_parquet(folder / "gates.parquet", index=False)
+        (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
+        write_manifest(folder)
+    stores.registry.log_record(run, folder)
+    version = stores.registry.log_version(
+        run,
+        folder,
+        tags={
+            "cl.cycle_id": cycle,
+            "cl.gates": _standing(config, gates),
+            "cl.gates_digest": sha256(folder / "gates.json"),
+            "cl.experience": learnt[-1],
+            PARENT: parent or "",
+            COMPARED: compared or "",
+            **({FORM: training.form} if training.form else {}),
+            "cl.data_version": data_version,
+        },
+        metrics=summary(evaluation),
+    )
+    return Registration(version=version, passed=gates.passed)
+
+
+def _table(gates: GateReport) -> pd.DataFrame:
+    """Return all that gates found, with the same columns and types whatever it was."""
+    numbers = dict.fromkeys(["measured", "bound", "p_value", "alpha"], "float64")
+    return pd.DataFrame(gates.table, columns=TABLE).astype({**numbers, "rows": "Int64", "rows_needed": "Int64"})
+
+
+def _standing(config: Config, gates: GateReport) -> str:
+    if not gates.passed:
+        return "failed"
+    return "pending" if config.evaluation.smoke_rows else "passed"
+
+
+def summary(evaluation: Evaluation) -> dict[str, float]:
+    """Return the evaluation's numbers under the names that MLflow shows."""
+    return {
+        evaluation.metric: evaluation.accuracy,
+        "forgetting_max": evaluation.forgetting_max,
+        "calibration_error": evaluation.calibration_error,
+        "latency_ms": evaluation.latency_ms,
+        "size_mb": evaluation.size_mb,
+        **({} if evaluation.backward_transfer is None else {"bwt": evaluation.backward_transfer}),
+        **({} if evaluation.champion_accuracy is None else {"champion": evaluation.champion_accuracy}),
+        **evaluation.numbers,
+        **{f"champion/{name}": value for name, value in evaluation.champion_numbers.items()},
+        **{f"score/{score.experience}": score.value for score in evaluation.challenger},
+        **{f"champion_score/{score.experience}": score.value for score in evaluation.champion},
+    }
+
+
+def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:
+    """Return held-out rows of the experiences learnt, as the version in a folder sees them.
+
+    Later experiences are compared with them; at most ``drift.reference_rows`` are drawn.
+    """
+    held_out = pd.concat([rows_of(learnt, split) for split in ("validation", "test")])
+    if len(held_out) > config.drift.reference_rows:
+        held_out = held_out.sample(config.drift.reference_rows, random_state=config.seed)
+    return snapshot(load_learner(folder), held_out.reset_index(drop=True))
+
+
+def git_commit(root: Path) -> str | None:
+    """Return the commit of the repository that the project lies in, if it lies in one."""
+    found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+def packages_here() -> dict[str, str]:
+    """Return the versions of what computes here."""
+    there = [*PACKAGES, *(name for name in IF_THERE if find_spec(name) is not None)]
+    return {**{name: package_version(name) for name in there}, "python": platform.python_version()}
+
+
+def machine_here() -> dict[str, str]:
+    """Return what kind of machine computes here, as far as the bits of a result may depend on it."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "system": platform.system(),
+        "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+    }

@@ -1,0 +1,37 @@
+"""The configuration reference, generated from the model that reads the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from cl import plugins
+from cl.config import Config
+
+
+def configuration_reference() -> str:
+    """Return Markdown tables of every key, and of every plug-in with its fields."""
+    lines = ["| key | default | what it does |", "|---|---|---|", *_rows(Config, "")]
+    for kind in plugins.KINDS:
+        lines += ["", f"**{kind}**", "", "| name | fields (default) | what it is |", "|---|---|---|"]
+        for name in plugins.names(kind):
+            plugin = plugins.find(kind, name)
+            fields = ", ".join(f"{key} ({_default(field)})" for key, field in plugin.model_fields.items())
+            lines.append(f"| `{name}` | {fields} | {(plugin.__doc__ or '').strip().splitlines()[0]} |")
+    return "\n".join(lines)
+
+
+def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _rows(field.annotation, f"{key}.")
+        else:
+            yield f"| `{key}` | {_default(field)} | {field.description or ''} |"
+
+
+def _default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    return "required" if field.is_required() else f"`{'null' if value is None else value}`"

@@ -1,0 +1,131 @@
+"""The space of a search: its axes, a configuration at one point of it, and the lines of cl.yaml for that point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from cl.config import Axis, Config, PluginSpec, Range, parse
+from cl.errors import ConfigError
+
+Point = dict[str, Any]
+ON_A_RUNG = ("epochs", "learning_rate", "head_learning_rate")
+"""What of `training` a rung can say for itself."""
+TRAINED: dict[str, Axis] = {
+    "training.epochs": Range(low=1, high=8),
+    "training.learning_rate": Range(low=1e-5, high=1e-3, log=True),
+    "training.head_learning_rate": Range(low=3e-4, high=1e-2, log=True),
+}
+
+
+def axes(config: Config, rung: str | None) -> dict[str, Axis]:
+    """Return what is searched at a rung: ``tune.space``, or what every update of its kind has.
+
+    Raises:
+        ConfigError: a key names nothing that this update has.
+    """
+    own = config.at(rung)
+    found = config.tune.space or _usual(own)
+    for key in found:
+        if rung is not None and key.startswith("training.") and key.split(".")[1] not in ON_A_RUNG:
+            raise ConfigError(
+                f"tune.space: '{key}': a rung says {', '.join(ON_A_RUNG)} for itself, and no other key of training"
+            )
+    for key, axis in found.items():
+        for value in axis if isinstance(axis, list) else (axis.low, axis.high):
+            at(own, {key: value})
+    return found
+
+
+def at(config: Config, point: Point) -> Config:
+    """Return a configuration with the values of a point in their places.
+
+    Raises:
+        ConfigError: a key names nothing that it has, or a value is out of bounds.
+    """
+    raw = config.model_dump(mode="json", by_alias=True)
+    strategies = [_mapping(spec) for spec in config.strategies]
+    for key, value in point.items():
+        part, _, rest = key.partition(".")
+        if part == "training":
+            raw["training"][rest] = value
+        elif part == "tuning":
+            raw["model"]["tuning"] = _mapping(raw["model"]["tuning"]) | {rest: value}
+        elif part == "strategy":
+            name, _, field = rest.partition(".")
+            own = next((one for one in strategies if one["name"] == name), None)
+            if own is None:
+                there = ", ".join(one["name"] for one in strategies)
+                raise ConfigError(f"tune.space: '{key}': this update has no strategy '{name}'; it has: {there}")
+            own[field] = value
+        else:
+            raise ConfigError(
+                f"tune.space: '{key}': a key begins with training., tuning. or strategy.NAME., such as training.epochs"
+            )
+    raw["strategy"] = strategies if len(strategies) > 1 else strategies[0]
+    return parse(raw, where="tune.space")
+
+
+def now(config: Config, space: dict[str, Axis]) -> Point:
+    """Return the point that a configuration is at already, as far as it says so and lies in the space."""
+    raw = config.model_dump(mode="json", by_alias=True)
+    known: Point = {f"training.{key}": value for key, value in raw["training"].items()}
+    known |= {f"tuning.{key}": value for key, value in dict(config_fields(config.model.tuning, "tunings")).items()}
+    for spec in config.strategies:
+        fields = config_fields(spec, "strategies")
+        known |= {f"strategy.{fields['name']}.{key}": value for key, value in fields.items()}
+    return {key: known[key] for key, axis in space.items() if key in known and _within(axis, known[key])}
+
+
+def config_fields(spec: PluginSpec, folder: str) -> dict[str, Any]:
+    """Return every field of a plug-in, defaults included, and its name."""
+    from cl import plugins
+
+    built = plugins.build(folder, spec)
+    return {"name": built.name, **{field: getattr(built, field) for field in type(built).model_fields}}
+
+
+def fragment(config: Config, rung: str | None, point: Point) -> str:
+    """Return the keys of cl.yaml that hold a point, whole, to be pasted over those that are there."""
+    own = at(config.at(rung), point)
+    touched = {key.partition(".")[0] for key in point}
+    lines: dict[str, Any] = {}
+    if rung is None:
+        given = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        if "training" in touched:
+            chosen = {key.partition(".")[2]: value for key, value in point.items() if key.startswith("training.")}
+            lines["training"] = given.get("training", {}) | chosen
+        if "strategy" in touched:
+            lines["strategy"] = own.strategy
+        if "tuning" in touched:
+            lines["model"] = given.get("model", {}) | {"tuning": own.model.tuning}
+    else:
+        lines["ladder"] = [one.model_dump(mode="json", exclude_none=True) for one in config.ladder]
+        tuned = next(one for one in lines["ladder"] if one["name"] == rung)
+        tuned |= {key.partition(".")[2]: value for key, value in point.items() if key.startswith("training.")}
+        tuned |= {"strategy": own.strategy} if "strategy" in touched else {}
+        tuned |= {"tuning": own.model.tuning} if "tuning" in touched else {}
+    parse(config.model_dump(mode="json", by_alias=True) | lines, where="the best settings")
+    return yaml.safe_dump(lines, sort_keys=False, default_flow_style=None, width=118)
+
+
+def _usual(config: Config) -> dict[str, Axis]:
+    closed = [one for one in config.built if one.closed]
+    if closed:
+        return {f"strategy.{closed[0].name}.layers": [1, 2, 3, 4]}
+    space = dict(TRAINED)
+    if "learning_rate" in config_fields(config.model.tuning, "tunings"):  # a mode with a rate of its own
+        del space["training.learning_rate"]
+        space["tuning.learning_rate"] = Range(low=1e-4, high=1e-2, log=True)
+    return space
+
+
+def _mapping(spec: PluginSpec) -> dict[str, Any]:
+    return {"name": spec} if isinstance(spec, str) else dict(spec)
+
+
+def _within(axis: Axis, value: Any) -> bool:
+    if isinstance(axis, list):
+        return value in axis
+    return isinstance(value, int | float) and axis.low <= value <= axis.high

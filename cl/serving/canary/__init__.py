@@ -1,0 +1,1 @@
+"""The canary: comparing its answers with the champion's, and stopping it."""

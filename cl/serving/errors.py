@@ -1,0 +1,73 @@
+"""What is refused, with which status: one line that says what was wrong, in MLflow's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+
+from cl.errors import PerennialError, StoreError
+from cl.serving.batching.batcher import NotReadyError, QueueFullError
+
+CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
+    413: "REQUEST_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "INVALID_PARAMETER_VALUE",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+SHOWN = 5
+
+
+class RefusedError(PerennialError):
+    """A request that is not answered; the status says whose fault it is."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers or {}
+
+
+def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Return the response."""
+    content = to_json({"error_code": CODES.get(status, "ERROR"), "message": message})
+    return Response(content, status, headers, media_type="application/json")
+
+
+async def on_refused(request: Request, error: Exception) -> Response:
+    """Answer an expected error."""
+    if isinstance(error, RefusedError):
+        return refusal(error.status, str(error), error.headers)
+    if isinstance(error, QueueFullError):
+        return refusal(429, str(error), {"Retry-After": str(error.seconds)})
+    if isinstance(error, NotReadyError | StoreError):
+        return refusal(503, str(error), {"Retry-After": "2"})
+    return refusal(500, str(error))
+
+
+async def on_invalid(request: Request, error: Exception) -> Response:
+    """Answer a body that does not fit, without repeating what it holds."""
+    assert isinstance(error, RequestValidationError)
+    told = [_line(one) for one in error.errors()]
+    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return refusal(422, "; ".join(told[:SHOWN]) + more)
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """Answer what the framework refuses by itself: no such path, no such method, no JSON."""
+    assert isinstance(error, HTTPException)
+    return refusal(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+def _line(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part != "body")
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return (f"{where}: {text}" if where else text).encode(errors="replace").decode()

@@ -1,0 +1,151 @@
+"""What stands before every route: tokens, rates, and bodies that are read in time and up to a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cl.config.serving import Limits
+from cl.serving.auth import Tokens
+from cl.serving.errors import RefusedError, refusal
+from cl.serving.graceful_shutdown import Draining
+from cl.serving.live_stats import Live
+from cl.serving.prometheus import Metrics
+from cl.serving.rate_limit import Rates
+
+OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/docs", "/openapi.json"}
+"""Paths that tell nothing of texts and answers: asked without a token."""
+WRONG_TOKENS_PER_SECOND = 1.0
+"""Of one address; beyond it the answer is a 429. Right tokens from the same address are not concerned."""
+LARGE = 65_536
+"""Bytes of a body that costs something to refuse."""
+REFUSALS_PER_SECOND = 5.0
+"""Of large bodies of one address; beyond it refusals are held back."""
+HELD_SECONDS = 0.1
+"""How long: who sends what is refused as fast as answers come would else take the time that others need."""
+
+
+class Guard:
+    """An ASGI middleware."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        tokens: Tokens | None,
+        draining: Draining,
+        metrics: Metrics,
+        live: Live,
+    ) -> None:
+        self._app, self._limits, self._tokens = app, limits, tokens
+        self._draining, self._metrics, self._live = draining, metrics, live
+        self._rates = Rates(limits.requests_per_second) if limits.requests_per_second else None
+        self._wrong, self._costly = Rates(WRONG_TOKENS_PER_SECOND), Rates(REFUSALS_PER_SECOND)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it; count it in any case."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status, large = time.perf_counter(), 500, False
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if large and 400 <= status < 500 and self._costly.wait(_address(scope)):
+                    await asyncio.sleep(HELD_SECONDS)
+                if self._draining.begun:  # so that a client's next request goes elsewhere, and none is cut off
+                    message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            await send(message)
+
+        try:
+            await self._admit(scope)
+            body = await self._body(scope, receive)
+            large = len(body) > LARGE
+            await self._app(scope, _replayed(body, receive), watched)
+        except RefusedError as error:
+            large = error.status == 413
+            await refusal(error.status, str(error), error.headers)(scope, receive, watched)
+        finally:
+            self._count(scope, status, time.perf_counter() - started)
+
+    async def _admit(self, scope: Scope) -> None:
+        headers, address = dict(scope["headers"]), _address(scope)
+        client = address
+        if self._tokens is not None and scope["path"] not in OPEN:
+            known = self._tokens.known(headers.get(b"authorization", b""))
+            if known is None:
+                await self._refuse_token(address)
+            client = known or address
+        if self._rates is not None and scope["path"] not in OPEN and (wait := self._rates.wait(client)):
+            told = f"more than {self._limits.requests_per_second:g} requests a second"
+            raise RefusedError(429, told, {"Retry-After": str(math.ceil(wait))})
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._limits.body_bytes:
+            raise self._too_large()
+
+    async def _refuse_token(self, address: str) -> None:
+        if wait := self._wrong.wait(address):
+            await asyncio.sleep(HELD_SECONDS)
+            raise RefusedError(429, "too many wrong tokens", {"Retry-After": str(math.ceil(wait))})
+        raise RefusedError(
+            401, "send a token that this server knows: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
+        )
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """Read the body, which may come in chunks of no declared length."""
+        if scope["method"] in ("GET", "HEAD") and not any(
+            name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]
+        ):
+            return b""
+        body, seconds = bytearray(), self._limits.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "the client went away")
+                    body += message.get("body", b"")
+                    if len(body) > self._limits.body_bytes:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            told = f"the body did not come within {seconds:g} s"
+            raise RefusedError(408, told, {"Connection": "close"}) from None
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(413, f"the body is larger than {self._limits.body_bytes} bytes (serve.limits.body_bytes)")
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route: Any = scope.get("route")
+        path = getattr(route, "path", "other")
+        self._metrics.requests.labels(path, status).inc()
+        self._metrics.seconds.labels(path).observe(seconds)
+        if path not in OPEN:
+            self._live.errors += status >= 500
+            self._live.refused += 400 <= status < 500
+
+
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("unknown",))[0])
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a channel that gives the body that was read, and then what comes after it."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

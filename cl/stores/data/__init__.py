@@ -1,0 +1,1 @@
+"""Data on disk: experiences, DVC, and how rows come and go."""

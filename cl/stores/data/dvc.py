@@ -1,0 +1,283 @@
+"""The versions of data/, kept with DVC: the only file that imports dvc."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import yaml
+
+from cl.errors import StoreError
+from cl.redaction import told_traceback, without_password
+from cl.stores.files import write_text
+from cl.stores.project_folder import ProjectFolder, _pending
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+REMOTE = "perennial"
+SECTION = f"'remote \"{REMOTE}\"'"
+IGNORED = ".draft-*"
+PATIENCE = 60.0
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class DataVersions:
+    """DVC over a project's data/, with one remote."""
+
+    project: ProjectFolder
+    remote: str
+
+    def initialise(self) -> None:
+        """Set DVC up in the project's folder, as often as you like.
+
+        Raises:
+            StoreError: DVC refuses.
+        """
+        root = self.project.root
+        if not (root / ".dvc" / "config").is_file():
+            with _quietly(root):
+                from dvc.repo import Repo
+
+                alone = not (root / ".git").exists()
+                Repo.init(str(root), no_scm=alone, force=(root / ".dvc").exists()).close()
+        self._configure()
+        ignore = root / ".dvcignore"
+        lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
+        if IGNORED not in lines:
+            write_text(ignore, "\n".join([*lines, IGNORED, ""]))
+
+    def commit(self) -> str:
+        """Version data/ as it is, push it, and return its hash; at once when nothing was added.
+
+        Raises:
+            StoreError: DVC or its remote refuses, or rows that were versioned before are damaged.
+        """
+        known = self.current()
+        if known is not None and self.is_clean():
+            return known
+        self.initialise()
+        self.project.data.mkdir(exist_ok=True)
+        before = self._file.read_text(encoding="utf-8") if known else None
+        self._with_repo(lambda repo: repo.add(str(self.project.data)))
+        self._refuse_damaged(known, before)
+        self._with_repo(lambda repo: repo.push(targets=[str(self._file)]))
+        version = self.current()
+        if version is None:
+            raise StoreError(f"{self._file}: DVC did not write it")
+        self._note(version)
+        _pending(self.project).unlink(missing_ok=True)
+        log.info("data/ is at version %s", version)
+        return version
+
+    def current(self) -> str | None:
+        """Return the hash of the last version, None before the first.
+
+        Raises:
+            StoreError: data.dvc is damaged.
+        """
+        try:
+            return str(yaml.safe_load(self._file.read_text(encoding="utf-8"))["outs"][0]["md5"])
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError):
+            raise StoreError(f"{self._file}: is damaged; remove it, and data/ is versioned anew") from None
+
+    def is_here(self) -> bool:
+        """Tell whether data/ on this machine is the version that data.dvc names."""
+        wanted = self.current()
+        if wanted is None:
+            return True
+        if not self._here.exists():  # versioned here before this was noted down, or a fresh clone
+            return self.project.experiences.is_dir()
+        return self.project.data.is_dir() and self._here.read_text(encoding="utf-8") == wanted
+
+    def bring(self) -> None:
+        """Make data/ what data.dvc says, from the remote: after a clone, or when git has brought a newer data.dvc.
+
+        Raises:
+            StoreError: data/ holds experiences that data.dvc does not know, or the version cannot be had.
+        """
+        wanted = self.current()
+        if wanted is None or self.is_here():
+            return
+        if _pending(self.project).exists():
+            from cl.stores.data.integrity import holds  # which needs drafts, and they this file
+
+            if holds(self.project, wanted):  # killed while it was versioned here: `commit` ends it
+                return
+            raise StoreError(
+                f"{self._file}: names another version now, and {self.project.data} holds experiences that it does not "
+                "know; bring the old data.dvc back, `cl run`, and then ingest here what the other machine has not"
+            )
+        try:
+            self.restore(self._file.read_text(encoding="utf-8"))
+        except StoreError as error:
+            raise StoreError(f"{error}; `dvc push` on the machine that has version {wanted}") from None
+
+    def is_clean(self) -> bool:
+        """Tell whether every experience under data/ is in the last version."""
+        return not _pending(self.project).exists() and self._file.exists()
+
+    def restore(self, version: str) -> None:
+        """Bring data/ back to a version, from the remote if need be: another machine goes on.
+
+        Args:
+            version: the text of its data.dvc, or its hash.
+
+        Raises:
+            StoreError: data/ holds experiences that no version has, or the version cannot be had.
+        """
+        if _pending(self.project).exists():
+            raise StoreError(f"{self.project.data}: holds experiences without a version; `cl run` first")
+        self.initialise()
+        before = self._file.read_text(encoding="utf-8") if self._file.exists() else None
+        write_text(self._file, version if ":" in version else _pointer(version))
+        try:
+            self._with_repo(lambda repo: repo.pull(targets=[str(self._file)]))
+        except StoreError:
+            self._go_back(before)
+            raise
+        self._note(str(self.current()))
+
+    def replaced(self, before: str, after: str) -> list[str]:
+        """Return the objects of one version that another does not hold: the files that were changed, and its listing.
+
+        Raises:
+            StoreError: DVC's cache does not have a version.
+        """
+        old, new = self._with_repo(lambda repo: [_listing(repo, version) for version in (before, after)])
+        return sorted({before, *old} - {after, *new})
+
+    def erase(self, objects: list[str], *, remote: bool) -> None:
+        """Remove objects from DVC's cache on this machine, and from the remote as well: no version has them then.
+
+        A remote inside the project is on this machine, and counts as its cache does.
+
+        Raises:
+            StoreError: the cache or the remote refuses.
+        """
+
+        def erased(repo: Repo) -> None:
+            far = [repo.cloud.get_remote_odb(REMOTE)] if remote or self._is_inside else []
+            for store in [repo.cache.local, *far]:
+                for one in filter(store.exists, objects):
+                    store.delete(one)
+
+        self._with_repo(erased)
+
+    def _refuse_damaged(self, known: str | None, before: str | None) -> None:
+        """Undo a version that would hold damaged rows: the one before still has them whole."""
+        from cl.stores.data.integrity import refuse_damaged  # which needs drafts, and they this file
+
+        try:
+            refuse_damaged(self.project, known, self.current())
+        except StoreError:
+            if before is not None:
+                write_text(self._file, before)
+            raise
+
+    def _go_back(self, before: str | None) -> None:
+        """Undo a restore that failed: DVC may have emptied data/ already, and its cache still has the rows."""
+        if before is None:
+            self._file.unlink()
+            return
+        write_text(self._file, before)
+        self._with_repo(lambda repo: repo.checkout(targets=[str(self._file)], force=True))
+
+    @property
+    def _here(self) -> Path:
+        return self.project.work / "data-version"
+
+    def _note(self, version: str) -> None:
+        """Note which version data/ is at on this machine: data.dvc may come with git, data/ does not."""
+        write_text(self._here, version)
+
+    @property
+    def _file(self) -> Path:
+        return self.project.root / "data.dvc"
+
+    def _configure(self) -> None:
+        """Write the remote into DVC's configuration, relative to it where it lies inside the project."""
+        path = self.project.root / ".dvc" / "config"
+        config = configparser.ConfigParser(interpolation=None)
+        try:
+            config.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise StoreError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        before = {name: dict(config[name]) for name in config.sections()}
+        wanted = {"core": {"analytics": "false", "remote": REMOTE}, SECTION: {"url": self._url(path.parent)}}
+        config.read_dict(wanted)
+        if before != {name: dict(config[name]) for name in config.sections()}:
+            text = io.StringIO()
+            config.write(text)
+            write_text(path, text.getvalue())
+
+    def _url(self, beside: Path) -> str:
+        return os.path.relpath(self.remote, beside) if self._is_inside else self.remote
+
+    @property
+    def _is_inside(self) -> bool:
+        return "://" not in self.remote and Path(self.remote).is_relative_to(self.project.root)
+
+    def _with_repo(self, do: Callable[[Repo], T]) -> T:
+        """Call DVC, again and again while another DVC command holds its lock."""
+        from dvc.lock import LockError
+
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with _quietly(self.project.root):
+                    from dvc.repo import Repo
+
+                    with Repo(str(self.project.root)) as repo:
+                        return do(repo)
+            except LockError:
+                if time.monotonic() > deadline:
+                    raise StoreError(f"{self.project.root}: another DVC command holds .dvc/tmp/lock") from None
+                time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def _quietly(root: Path) -> Iterator[None]:
+    """Keep DVC's hints, bars and warnings off the terminal, and turn its errors into ours."""
+    from dvc.lock import LockError
+    from dvc.logger import set_loggers_level
+
+    silence = io.StringIO()
+    try:
+        with (
+            set_loggers_level(logging.CRITICAL),
+            contextlib.redirect_stdout(silence),
+            contextlib.redirect_stderr(silence),
+        ):
+            yield
+    except LockError:
+        raise
+    except Exception as error:
+        log.info("DVC: %s", told_traceback(error))
+        told = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
+        raise StoreError(f"{root}: DVC: {without_password(told)}") from None
+
+
+def _listing(repo: Repo, version: str) -> list[str]:
+    """Return the objects that a version of the folder is made of."""
+    entries = json.loads(Path(repo.cache.local.oid_to_path(version)).read_text(encoding="utf-8"))
+    return [one["md5"] for one in entries]
+
+
+def _pointer(version: str) -> str:
+    return yaml.safe_dump({"outs": [{"md5": version, "hash": "md5", "path": "data"}]}, sort_keys=False)

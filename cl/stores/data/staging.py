@@ -1,0 +1,124 @@
+"""Experiences in the making: staged on this machine, written whole, and made visible by one rename."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cl.stores.data.fingerprints import Fingerprints, joined
+from cl.stores.project_folder import ProjectFolder
+
+KEPT = 0
+WORDS = pa.list_(pa.string())
+QUARANTINE = pa.schema([("id", pa.string()), ("reason", pa.string()), ("row", pa.string())])
+TYPES = {"tokens": WORDS, "tags": WORDS}
+
+
+class Table:
+    """A Parquet file that grows chunk by chunk, one row group each."""
+
+    def __init__(self, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.schema = schema
+        self.rows = 0
+        self._writer = pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True)
+
+    def add(self, rows: pa.Table) -> None:
+        """Append rows."""
+        if rows.num_rows:
+            self._writer.write_table(rows, row_group_size=rows.num_rows)
+            self.rows += rows.num_rows
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the file and see it onto the disk."""
+        self._writer.close()
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+@dataclass
+class Staged:
+    """The checked rows of one coming experience: rows on disk, hashes and splits in memory."""
+
+    name: str
+    folder: Path
+    prints: list[Fingerprints] = field(default_factory=list)
+    splits: list[np.ndarray] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    _good: Table | None = None
+    _bad: Table | None = None
+
+    def add(self, rows: pd.DataFrame, raw: list[str], prints: Fingerprints, splits: np.ndarray) -> None:
+        """Append good rows, each with its raw form in case it is set aside later."""
+        columns = {name: pa.array(rows[name].tolist(), TYPES.get(name, pa.string())) for name in rows.columns}
+        table = pa.table({**columns, "row": pa.array(raw, pa.string())})
+        self._good = self._good or Table(self.folder / "good.parquet", table.schema, compression="lz4")
+        self._good.add(table)
+        self.prints.append(prints)
+        self.splits.append(splits)
+
+    def set_aside(self, bad: pd.DataFrame) -> None:
+        """Append broken rows: id, reason, row."""
+        if bad.empty:
+            return
+        self._bad = self._bad or Table(self.folder / "bad.parquet", QUARANTINE, compression="lz4")
+        self._bad.add(pa.Table.from_pandas(bad, QUARANTINE, preserve_index=False))
+        self.reasons.update(bad["reason"])
+
+    def close(self) -> None:
+        """Finish the files."""
+        for table in (self._good, self._bad):
+            if table is not None:
+                table.close()
+
+    @property
+    def good_rows(self) -> int:
+        """Rows that were not broken by themselves."""
+        return self._good.rows if self._good else 0
+
+    def fingerprints(self) -> Fingerprints:
+        """Return the hashes of all good rows."""
+        return joined(self.prints)
+
+    def places(self) -> Iterator[slice]:
+        """Yield where the rows of each piece of `good` stand among all good rows."""
+        start = 0
+        for splits in self.splits:
+            yield slice(start, start + len(splits))
+            start += len(splits)
+
+    def good(self) -> Iterator[pa.Table]:
+        """Yield the good rows again, in pieces, with their raw form in the column ``row``."""
+        return _pieces(self._good)
+
+    def bad(self) -> Iterator[pa.Table]:
+        """Yield the broken rows again, in pieces."""
+        return _pieces(self._bad)
+
+
+def staging(project: ProjectFolder) -> Path:
+    """Return the folder for rows whose experience is not written yet."""
+    return project.work / "staging"
+
+
+def _pieces(table: Table | None) -> Iterator[pa.Table]:
+    if table is None:
+        return
+    with pq.ParquetFile(table.path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)

@@ -1,0 +1,68 @@
+"""What was removed from the stream, without repeating it: counts, who, when, why, and salted hashes of the ids.
+
+The hashes keep a row that was forgotten from coming back when its source is read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from cl.records import Record
+from cl.stores.files import write_text
+from cl.stores.project_folder import ProjectFolder
+
+
+class Removal(Record):
+    """The record of one `cl forget`, kept in data/ and so in every later version of it."""
+
+    number: int
+    at: datetime
+    by: str
+    why: str
+    rows: dict[str, dict[str, int]] = Field(description="Experience -> split -> rows that were removed")
+    quarantined: int = Field(description="Rows that were removed from quarantine")
+    answers: int = Field(description="Rows that were removed from the log of answers")
+    salt: str = Field(description="Of the hashes; hexadecimal")
+    ids: list[str] = Field(description="BLAKE2b, keyed with the salt, of each id's fingerprint")
+
+    @property
+    def total(self) -> int:
+        """Rows that were removed from experiences."""
+        return sum(count for splits in self.rows.values() for count in splits.values())
+
+
+def removals(project: ProjectFolder) -> list[Removal]:
+    """Return all records, oldest first."""
+    return [Removal.model_validate_json(path.read_bytes()) for path in sorted(_folder(project).glob("*.json"))]
+
+
+def write_removal(project: ProjectFolder, removal: Removal) -> None:
+    """Write a record into data/."""
+    write_text(_folder(project) / f"{removal.number:04d}.json", removal.model_dump_json(indent=1))
+
+
+def salted(fingerprints: Iterable[int], salt: str) -> list[str]:
+    """Return the salted hash of each fingerprint of an id (`cl.stores.data.fingerprints.hashes`)."""
+    key = bytes.fromhex(salt)
+    return [
+        hashlib.blake2b(int(one).to_bytes(8, "little"), key=key, digest_size=12).hexdigest() for one in fingerprints
+    ]
+
+
+def are_forgotten(past: list[Removal], fingerprints: np.ndarray) -> np.ndarray:
+    """Tell which ids, by their fingerprints, were removed before."""
+    found = np.zeros(len(fingerprints), dtype=bool)
+    for salt in {one.salt for one in past}:
+        gone = {id for one in past if one.salt == salt for id in one.ids}
+        found |= np.array([one in gone for one in salted(fingerprints, salt)], dtype=bool)
+    return found
+
+
+def _folder(project: ProjectFolder) -> Path:
+    return project.data / "forgotten"

@@ -1,0 +1,43 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a reader sees the old text or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def kept_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:
+    """Return a text that never changes: made once and kept in a folder; without a folder it is made every time."""
+    if folder is None:
+        return make()
+    if not (folder / name).exists():
+        write_text(folder / name, make())
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def place(draft: Path, final: Path) -> None:
+    """Make a finished folder visible under its name by one rename; an older one there is replaced."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        shutil.rmtree(final)
+    draft.rename(final)
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The promotion ledger: a hash chain of alias moves."""

@@ -1,0 +1,97 @@
+"""The ledger's table: made at first use, and given what it lacks where an older version made it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from cl.records import LedgerEntry
+from cl.stores.ledger.hash_chain import sealed
+
+TABLE = sa.Table(
+    "cl_ledger",
+    sa.MetaData(),
+    sa.Column("model", sa.String(255), primary_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("actor", sa.String(255), nullable=False),
+    sa.Column("action", sa.String(20), nullable=False),
+    sa.Column("from_version", sa.String(50)),
+    sa.Column("to_version", sa.String(50), nullable=False),  # empty: no version; older tables forbid null
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    # what follows came later: an older table gets it at first use, empty
+    sa.Column("alias", sa.String(20)),
+    sa.Column("share", sa.Double),
+    sa.Column("verdict_digest", sa.String(64)),
+    sa.Column("previous", sa.String(64)),
+    sa.Column("hash", sa.String(64)),
+    sa.Column("signature", sa.String(64)),
+)
+LATER = ("alias", "share", "verdict_digest", "previous", "hash", "signature")
+FIRST_USE_TRIES = 5
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Make the table, or add what it lacks and chain the entries that it holds."""
+    for attempt in range(FIRST_USE_TRIES):
+        try:
+            TABLE.metadata.create_all(engine)
+            _complete(engine)
+            return
+        except sa.exc.SQLAlchemyError:
+            # processes that see no table, or an old one, at one moment all change it; all but one fail, and look again
+            if attempt == FIRST_USE_TRIES - 1:
+                raise
+            time.sleep(0.1 * (attempt + 1))
+
+
+def to_row(model: str, entry: LedgerEntry) -> dict[str, Any]:
+    """Return an entry as its row."""
+    return {
+        **entry.model_dump(),
+        "at": entry.at.isoformat(),
+        "to_version": entry.to_version or "",
+        "model": model,
+    }
+
+
+def from_row(row: Any) -> LedgerEntry:
+    """Return the entry of a row."""
+    kept = {key: value for key, value in row.items() if key != "model"}
+    return LedgerEntry(
+        **kept
+        | {
+            "to_version": row["to_version"] or None,
+            "alias": row["alias"] or "champion",
+            "previous": row["previous"] or "",
+            "hash": row["hash"] or "",
+            "signature": row["signature"] or "",
+        }
+    )
+
+
+def _complete(engine: sa.Engine) -> None:
+    """Add the columns that an older table lacks, then chain its entries as they are.
+
+    Entries are chained only while none of them is: a single one without a hash was written by somebody else.
+    """
+    known = {column["name"] for column in sa.inspect(engine).get_columns(TABLE.name)}
+    for name in LATER:
+        if name not in known:
+            kind = TABLE.c[name].type.compile(engine.dialect)
+            with engine.begin() as connection:
+                connection.execute(sa.text(f"ALTER TABLE {TABLE.name} ADD COLUMN {name} {kind}"))
+    rows = sa.select(TABLE).order_by(TABLE.c.model, TABLE.c.sequence)
+    with engine.begin() as connection:
+        if connection.execute(sa.select(TABLE.c.hash).where(TABLE.c.hash.is_not(None)).limit(1)).first():
+            return
+        last: dict[str, str] = {}
+        for row in connection.execute(rows).mappings().all():
+            model = row["model"]
+            entry = sealed(model, from_row(row), previous=last.get(model, ""))
+            here = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & TABLE.c.hash.is_(None)
+            connection.execute(TABLE.update().where(here).values(**to_row(model, entry)))
+            last[model] = entry.hash

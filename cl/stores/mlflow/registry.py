@@ -1,0 +1,186 @@
+"""MLflow's registry: one version a challenger, aliases for champion and challenger."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cl.errors import IntegrityError
+from cl.records import VersionInfo
+from cl.stores.manifest import check_manifest, check_wrapping, place_sealed
+from cl.stores.mlflow.environment import requirements
+from cl.stores.mlflow.runs import CYCLE_ID, store_told
+from cl.stores.mlflow.version_files import VersionFiles
+from cl.tasks import Task
+
+PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
+SHARE = "cl.share"  # tag of a version
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's words for a model, an alias or an alias's version that does not exist."""
+HEAD = "cl.ledger_head"  # tag of the model
+SMOKED = "cl.smoke"  # tag of a version: whether it answered when it was last loaded back
+GATES, DIGEST, PARENT, COMPARED, FORM = "cl.gates", "cl.gates_digest", "cl.parent", "cl.compared", "cl.form"
+"""Tags of a version: whether it passed, the digest of its gates.json, the version that it was made from, the champion
+that it was compared with where that is another one, and how it was derived."""
+
+
+@dataclass(frozen=True)
+class Registry(VersionFiles):
+    """The versions of one model and their aliases, beside the runs that made them."""
+
+    def champion(self) -> str | None:
+        """Return the version that the alias `champion` points to: a quarter of the time that all aliases take."""
+        from mlflow.exceptions import MlflowException
+
+        with store_told(self.tracking_uri):
+            try:
+                return str(self._client.get_model_version_by_alias(self.model, "champion").version)
+            except MlflowException as error:
+                if error.error_code not in NOT_THERE:
+                    raise
+        return self.aliases().get("champion")
+
+    def aliases(self) -> dict[str, str]:
+        """Return alias -> version."""
+        return {alias: str(version) for model in self._models() for alias, version in dict(model.aliases).items()}
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Point an alias to a version."""
+        with store_told(self.tracking_uri):
+            self._client.set_registered_model_alias(self.model, alias, version)
+
+    def delete_alias(self, alias: str, *, version: str | None = None) -> None:
+        """Take an alias away, if it is there, and on the version that is named, if one is."""
+        found = self.aliases().get(alias)
+        if found is not None and version in (None, found):
+            with store_told(self.tracking_uri):
+                self._client.delete_registered_model_alias(self.model, alias)
+
+    def set_share(self, version: str, share: float | None) -> None:
+        """Say beside a canary or shadow which share of the requests it gets; None: it gets none any more."""
+        with store_told(self.tracking_uri):
+            if share is not None:
+                self._client.set_model_version_tag(self.model, version, SHARE, f"{share:g}")
+            elif SHARE in self._client.get_model_version(self.model, version).tags:
+                self._client.delete_model_version_tag(self.model, version, SHARE)
+
+    def ledger_head(self) -> tuple[int, str] | None:
+        """Return sequence number and hash of the ledger's last entry that this registry was told of."""
+        kept = next((dict(model.tags).get(HEAD) for model in self._models()), None)
+        sequence, _, hash = (kept or "").partition(":")
+        return (int(sequence), hash) if sequence.isdigit() else None
+
+    def remember_head(self, sequence: int, hash: str) -> None:
+        """Keep the ledger's last entry in mind, so that one that is cut off is missed."""
+        with store_told(self.tracking_uri):
+            self._client.set_registered_model_tag(self.model, HEAD, f"{sequence}:{hash}")
+
+    def versions(self) -> list[VersionInfo]:
+        """Return all versions, oldest first, with tags and aliases."""
+        of_version: dict[str, list[str]] = {}
+        for alias, version in self.aliases().items():
+            of_version.setdefault(version, []).append(alias)
+        with store_told(self.tracking_uri):
+            found = self._client.search_model_versions(f"name='{self.model}'")
+        infos = [
+            VersionInfo(
+                version=str(one.version),
+                created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
+                run_id=one.run_id or "",
+                tags=dict(one.tags),
+                aliases=sorted(of_version.get(str(one.version), [])),
+            )
+            for one in found
+        ]
+        return sorted(infos, key=lambda one: int(one.version))
+
+    def tags(self, version: str) -> dict[str, str]:
+        """Return the tags of one version."""
+        with store_told(self.tracking_uri):
+            return dict(self._client.get_model_version(self.model, version).tags)
+
+    def version_for_cycle(self, cycle: str) -> str | None:
+        """Return the version that a cycle registered, or None."""
+        return next((one.version for one in self.versions() if one.tags.get(CYCLE_ID) == cycle), None)
+
+    def download(self, version: str, folder: Path) -> Path:
+        """Bring a version's learner into a folder, whole and checked against its manifest.
+
+        Raises:
+            StoreError: it cannot be brought.
+            IntegrityError: a file is not the one that was registered.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        uri = f"models:/{self.model}/{version}"
+        with (
+            store_told(self.tracking_uri),
+            self._tracking(),
+            tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch,
+        ):
+            import mlflow
+
+            got = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
+            found = list(got.glob("artifacts/*"))
+            if len(found) != 1:
+                raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
+            try:
+                check_wrapping(got, found[0])
+                check_manifest(found[0])
+            except IntegrityError as error:
+                what = str(error).removeprefix(f"{found[0]}: ")
+                raise IntegrityError(f"{uri}: {what}; bring it back from a backup, or `cl rollback`") from None
+            place_sealed(found[0], folder)
+        return folder
+
+    def log_version(self, run: str, learner: Path, *, tags: dict[str, str], metrics: dict[str, float]) -> str:
+        """Log a sealed learner folder as an MLflow model and register it; return the version.
+
+        A version that the same cycle has registered is returned as it is.
+        """
+        known = self.version_for_cycle(tags[CYCLE_ID])
+        if known is not None:
+            return known
+        import mlflow
+
+        with store_told(self.tracking_uri), self._tracking(), mlflow.start_run(run_id=run):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(PYFUNC_MODEL),
+                artifacts={"learner": str(learner)},
+                signature=_signature(learner),
+                pip_requirements=requirements(*(["onnxruntime"] if any(learner.rglob("*.onnx")) else [])),
+                tags=tags,
+            )
+            mlflow.log_metrics(metrics, model_id=logged.model_id)
+            if not self._client.search_registered_models(f"name='{self.model}'"):
+                self._client.create_registered_model(self.model)
+            # the tags come with the version in one call: no moment at which it is there without its verdict
+            made = self._client.create_model_version(
+                self.model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
+            )
+        return str(made.version)
+
+    def _models(self) -> list[Any]:
+        with store_told(self.tracking_uri):
+            return list(self._client.search_registered_models(f"name='{self.model}'"))
+
+
+def _signature(learner: Path) -> Any:
+    """Return the columns that the task reads and writes, for the model's page and for serving."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
+
+    from cl import plugins
+
+    task = plugins.build(Task, json.loads((learner / "learner.json").read_text(encoding="utf-8"))["task"])
+    kind = Array(DataType.string) if task.columns[0] == "tokens" else DataType.string
+    text, label = task.columns
+    return ModelSignature(
+        inputs=Schema([ColSpec(kind, text)]),
+        outputs=Schema([ColSpec(kind, label), ColSpec(DataType.double, "confidence")]),
+    )

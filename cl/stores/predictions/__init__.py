@@ -1,0 +1,1 @@
+"""The predictions that were served, and the feedback on them."""

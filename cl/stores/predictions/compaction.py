@@ -1,0 +1,132 @@
+"""What was written ahead becomes Parquet when its writer has left it; what is older than it is kept for goes away."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cl.stores.predictions.write_ahead_log import DRAFT, Entry, orphaned, read_entries, sync_folder
+from cl.stores.project_folder import ProjectFolder
+
+log = logging.getLogger(__name__)
+AT_ONCE, BATCHES = 500, 60
+"""Entries that are turned into columns in one go, which holds up the server's other threads; and such lots a group."""
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of entries: where their Parquet lies inside predictions/, and its columns."""
+
+    ending: str
+    folder: str
+    schema: pa.Schema
+
+    def sealed(self, project: ProjectFolder) -> list[Path]:
+        """Return the Parquet files, oldest first; those that `cl predict` wrote are among them."""
+        return sorted((project.root / "predictions" / self.folder).glob("*.parquet"))
+
+    def open(self, project: ProjectFolder) -> list[Path]:
+        """Return the files that are being written or wait to become Parquet, oldest first."""
+        return sorted(open_folder(project).glob(f"*{self.ending}"))
+
+
+PREDICTIONS = Kind(
+    ending=".predictions",
+    folder="",
+    schema=pa.schema(
+        {
+            "id": pa.string(),
+            "text": pa.string(),
+            "tokens": pa.list_(pa.string()),
+            "date": pa.string(),
+            "prediction": pa.string(),
+            "confidence": pa.float64(),
+            "version": pa.string(),
+            "at": pa.string(),
+            "role": pa.string(),
+            "out_of_scope": pa.bool_(),
+            "latency_ms": pa.float64(),
+            "key": pa.string(),
+        }
+    ),
+)
+FEEDBACK = Kind(
+    ending=".feedback",
+    folder="feedback",
+    schema=pa.schema({"id": pa.string(), "label": pa.string(), "tags": pa.list_(pa.string()), "at": pa.string()}),
+)
+
+
+def open_folder(project: ProjectFolder) -> Path:
+    """Return the folder of what is being written ahead."""
+    return project.root / "predictions" / "open"
+
+
+def seal(project: ProjectFolder) -> int:
+    """Make Parquet of every file whose writer has left it or has died; return how many there were.
+
+    Killed between two steps and repeated, it writes the same Parquet file once more: no entry is there twice.
+    """
+    done = 0
+    for kind in (FEEDBACK, PREDICTIONS):
+        for path in kind.open(project):
+            with orphaned(path) as free:
+                if free:
+                    _to_parquet(path, kind, project)
+                    done += 1
+    for path in open_folder(project).glob(f"*{DRAFT}"):
+        with orphaned(path) as free:
+            if free:
+                path.unlink()
+    return done
+
+
+def forget(project: ProjectFolder, *, days: float) -> int:
+    """Delete Parquet files whose newest entry is older than so many days; return how many there were.
+
+    Files that `cl predict --from` wrote are no traffic, and stay.
+    """
+    served = (path for path in PREDICTIONS.sealed(project) if "role" in pq.read_schema(path).names)
+    old = [path for path in (*FEEDBACK.sealed(project), *served) if path.stat().st_mtime < time.time() - days * DAY]
+    for path in old:
+        path.unlink(missing_ok=True)
+    if old:
+        log.info("%d files of the log are older than %g days and were deleted", len(old), days)
+    return len(old)
+
+
+def _to_parquet(path: Path, kind: Kind, project: ProjectFolder) -> None:
+    folder = project.root / "predictions" / kind.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"{path.stem}.parquet"
+    draft = final.with_suffix(".draft")
+    rows = 0
+    with pq.ParquetWriter(draft, kind.schema, write_page_checksum=True) as writer:
+        entries = read_entries(path)
+        while group := list(itertools.islice(_batches(entries, kind.schema), BATCHES)):
+            rows += sum(len(one) for one in group)
+            writer.write_table(pa.Table.from_batches(group))
+    if rows:
+        newest = path.stat().st_mtime
+        os.utime(draft, (newest, newest))  # how old it is depends on when it was asked, not on when it was sealed
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        draft.replace(final)
+        sync_folder(folder)
+    else:
+        draft.unlink()
+    path.unlink()
+
+
+def _batches(entries: Iterator[Entry], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    while some := list(itertools.islice(entries, AT_ONCE)):
+        yield pa.RecordBatch.from_pylist(some, schema=schema)

@@ -1,0 +1,53 @@
+"""The right labels that came for answers that were given: durable when acknowledged, the last word counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from cl.stores.predictions.compaction import FEEDBACK
+from cl.stores.predictions.predictions import damaged
+from cl.stores.predictions.write_ahead_log import read_entries
+from cl.stores.project_folder import ProjectFolder
+
+COLUMNS = ("id", "label", "tags", "at")
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """All labels that `cl serve` was told."""
+
+    project: ProjectFolder
+
+    def last(self) -> pd.DataFrame:
+        """Return the last word on each id, in order of time: id, label or tags, at.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        parts = [*self._open(), *self._sealed()]
+        every = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=object)
+        return every.sort_values("at", kind="stable").drop_duplicates("id", keep="last").reset_index(drop=True)
+
+    def files(self) -> list[Path]:
+        """Return the files that hold it; where nothing in them has changed, nothing was said."""
+        return [*FEEDBACK.open(self.project), *FEEDBACK.sealed(self.project)]
+
+    def _open(self) -> Iterator[pd.DataFrame]:
+        """Yield what is being written; read before what is sealed, so that what is sealed meanwhile is there twice."""
+        for path in FEEDBACK.open(self.project):
+            try:
+                entries = list(read_entries(path))
+            except FileNotFoundError:
+                continue
+            if entries:
+                yield pd.DataFrame(entries, columns=list(COLUMNS), dtype=object)
+
+    def _sealed(self) -> Iterator[pd.DataFrame]:
+        for path in FEEDBACK.sealed(self.project):
+            with damaged(path):
+                yield pq.read_table(path).to_pandas().astype(object)

@@ -1,0 +1,28 @@
+"""The folder that a registry version carries: the learner and all that learning needs to go on.
+
+::
+
+    learner.json  head.safetensors  encoder/  tokenizer/     the model; encoder/model.onnx: a graph that answers for it
+    strategies/NAME/                                         each strategy's state: rows.parquet, tensors.safetensors
+    reference/                                               the drift reference: frame.parquet, embeddings.safetensors
+    best.parquet                                             row scores of the best version so far on each experience
+    history.json                                             what it has learnt, its accuracy matrix, its lineage
+    manifest.json                                            SHA-256 of every file above
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cl.records.history import History
+from cl.stores.files import write_text
+
+
+def save_history(history: History, folder: Path) -> None:
+    """Write history.json."""
+    write_text(folder / "history.json", history.model_dump_json(indent=1))
+
+
+def load_history(folder: Path) -> History:
+    """Read history.json."""
+    return History.model_validate_json((folder / "history.json").read_text(encoding="utf-8"))

@@ -1,0 +1,55 @@
+"""A buffer that keeps, for each class, the rows whose mean is nearest the mean of all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cl.training.buffers import Buffer, Offer
+from cl.training.buffers.class_balanced import equal_shares
+
+
+class Herding(Buffer):
+    """Herding (Rebuffi et al., 2017, "iCaRL", algorithms 4 and 5) within equal class shares.
+
+    One row after the other is taken for which the mean embedding of those taken comes nearest the class's mean;
+    embeddings have length 1. The order is kept, so that a smaller share is the beginning of a larger one. The paper
+    has each class in one experience; where a class comes back, its old and its new rows take turns, old first,
+    each in their own order.
+    """
+
+    def keep(self, offer: Offer) -> pd.DataFrame:
+        """Put the new rows of each class in order, merge them into the old, and keep the beginning."""
+        rows = offer.rows
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget, offer.rng)
+        embeddings = _unit(offer.view.embeddings(offer.new)) if len(offer.new) else np.zeros((0, 1))
+        is_old = np.arange(len(rows)) < len(rows) - len(offer.new)
+        chosen: list[int] = []
+        for name, places in rows.groupby(self.CLASS, sort=False).indices.items():
+            old, fresh = places[is_old[places]], places[~is_old[places]]
+            herd = fresh[herded(embeddings[fresh - (len(rows) - len(offer.new))], shares[name])]
+            turns = np.concatenate([2 * np.arange(len(old)), 2 * np.arange(len(herd)) + 1])
+            chosen += np.concatenate([old, herd])[np.argsort(turns)][: shares[name]].tolist()
+        return rows.iloc[chosen]
+
+
+def herded(embeddings: np.ndarray, wanted: int) -> list[int]:
+    """Return the first rows, in order, whose running mean stays nearest the mean of all.
+
+    >>> herded(np.array([[0.0], [1.0], [5.0]]), 2)  # the mean is 2: 1 is nearest, then (1 + 5) / 2 = 3
+    [1, 2]
+    """
+    mean, total = embeddings.mean(0) if len(embeddings) else 0.0, np.zeros(embeddings.shape[1])
+    left = np.ones(len(embeddings), dtype=bool)
+    order: list[int] = []
+    for number in range(1, min(wanted, len(embeddings)) + 1):
+        distance = np.square(mean - (total + embeddings) / number).sum(1)
+        best = int(np.where(left, distance, np.inf).argmin())
+        order.append(best)
+        left[best] = False
+        total += embeddings[best]
+    return order
+
+
+def _unit(embeddings: np.ndarray) -> np.ndarray:
+    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(min=1e-12)

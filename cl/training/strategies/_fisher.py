@@ -1,0 +1,44 @@
+"""The diagonal of the Fisher information: squared gradients of single rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from cl.models.learner import Learner
+from cl.tasks import IGNORED
+from cl.training.strategies._per_example_gradients import ROWS_AT_ONCE, add_square, mean_over_rows
+
+
+def diagonal_fisher(
+    learner: Learner,
+    rows: pd.DataFrame,
+    *,
+    labels: Literal["empirical", "true"],
+    rng: np.random.Generator,
+    rows_at_once: int = ROWS_AT_ONCE,
+) -> dict[str, torch.Tensor]:
+    """Return, for each trainable parameter, the mean over rows of its squared gradient.
+
+    The gradient is that of one row's negative log-likelihood, summed over its predictions. Labels are those given
+    (empirical Fisher) or drawn from the model (the Fisher information itself; Kunstner et al., 2019, section 2).
+    Padding has no part in it.
+    """
+    generator = torch.Generator(device=learner.device).manual_seed(int(rng.integers(2**31)))
+
+    def surprise(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        wanted = targets if labels == "empirical" else _drawn(logits, targets, generator)
+        return nn.functional.cross_entropy(
+            logits.flatten(0, -2), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+
+    return mean_over_rows(learner, rows, objective=surprise, add=add_square, rows_at_once=rows_at_once)
+
+
+def _drawn(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    drawn = torch.multinomial(logits.detach().softmax(-1).flatten(0, -2), 1, generator=generator)
+    return torch.where(targets == IGNORED, targets, drawn.view_as(targets))

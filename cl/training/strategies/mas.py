@@ -1,0 +1,60 @@
+"""Memory aware synapses: parameters that the answers are sensitive to are held near their old values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from cl.training.strategies import State, Step, Strategy, Update, _anchors
+
+if TYPE_CHECKING:
+    import torch
+
+
+class MAS(Strategy):
+    """Memory aware synapses (Aljundi et al., 2018, equations 2 to 4).
+
+    A parameter's importance is the mean over rows of the absolute gradient of the squared length of that row's
+    logits; it needs no labels. The penalty is ``strength * sum_i importance_i (theta_i - anchor_i)^2``; importance
+    adds up over experiences, as in the paper, unless ``decay`` lets the older fade. It is no loss, so that ``strength``
+    has no unit such as EWC's rows: it is to be tried. Where we differ: a sentence's length is that over all its words
+    with a tag, and the rows are a sample of the new ones.
+    """
+
+    holds: ClassVar[str | None] = "weights"
+
+    strength: float = Field(10.0, gt=0, description="Weight of the penalty (lambda); the paper's is 1")
+    decay: float = Field(1.0, ge=0, le=1, description="How much of the older importance stays; the paper's sum is 1")
+    sampled: int = Field(512, ge=1, description="Rows that the importance is estimated on, at most")
+
+    def begin(self, update: Update) -> None:
+        """Hold what the last experience left."""
+        _anchors.begin(update)
+
+    def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
+        """Return the strength times the squared distance from the anchor, weighted by importance."""
+        return _anchors.pull(update, importance="importance", strength=2 * self.strength)
+
+    def remember(self, update: Update) -> State:
+        """Add this experience's importance and move the anchor."""
+
+        from cl.training.strategies._per_example_gradients import add_absolute, mean_over_rows
+
+        lesson = update.lesson
+        chosen = lesson.rows.iloc[sorted(lesson.rng.permutation(len(lesson.rows))[: self.sampled])]
+        new = mean_over_rows(update.learner, chosen, objective=squared_length, add=add_absolute)
+        tensors = _anchors.dropped(update, new, importance="importance", decay=self.decay)
+        return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
+
+    def pass_on(self, update: Update) -> State:
+        """Return importance and anchor of the student, over all rows at once: it has weights of its own."""
+        return self.remember(replace(update, state=State()))
+
+
+def squared_length(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the sum of squared logits wherever a prediction counts."""
+    from cl.tasks import IGNORED
+
+    return logits[targets != IGNORED].square().sum()

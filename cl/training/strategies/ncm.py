@@ -1,0 +1,23 @@
+"""Nearest class mean: a text belongs to the class whose mean it is nearest to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cl.training.strategies._closed_form import ClosedForm
+
+if TYPE_CHECKING:
+    import torch
+
+    from cl.models.closed_form_head import ClosedHead
+    from cl.training.strategies._sufficient_statistics import Statistics
+
+
+class NCM(ClosedForm):
+    """Nearest class mean on frozen features (Mensink et al., 2013, equation 1), by Euclidean distance."""
+
+    def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the linear form of the distance: x . m - |m|^2 / 2 for each class mean m."""
+        means = sums.sums.double() / sums.counts.clamp(min=1).double()[:, None]
+        yield means.T, -means.square().sum(1) / 2

@@ -1,0 +1,103 @@
+"""Experience replay: a bounded buffer of past rows is rehearsed along with the new ones."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, field_validator
+
+from cl import plugins
+from cl.config import PluginSpec, check_plugin
+from cl.training.buffers import Buffer, Offer, View
+from cl.training.strategies import State, Strategy, Update
+
+
+class Replay(Strategy):
+    """Rehearses rows of the past in every epoch (ER; Chaudhry et al., 2019, "On Tiny Episodic Memories").
+
+    Each epoch sees all new rows and a fresh sample of the buffer. The paper draws one replayed row for each new
+    one; ``ratio`` is that proportion, and a small buffer is then simply seen whole.
+    """
+
+    keeps_rows: ClassVar[bool] = True
+
+    rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most")
+    bytes: int | None = Field(
+        None, ge=1, description="Bytes of text that the buffer holds at most; null: only rows count"
+    )
+    ratio: float = Field(3.0, gt=0, description="Replayed rows for each new row, in each epoch, at most")
+    buffer: PluginSpec = Field("class_balanced", description="Which rows are kept: a file of cl/training/buffers")
+
+    @field_validator("buffer")
+    @classmethod
+    def _buffer_exists(cls, spec: PluginSpec) -> PluginSpec:
+        return check_plugin("buffers", spec)
+
+    def recall(self, update: Update) -> pd.DataFrame | None:
+        """Return a sample of the buffer, new in each epoch, or None while it is empty."""
+        return rehearsed(update, self.ratio)
+
+    def expects(self, new: int, past: int) -> int:
+        """Return the sample of a buffer that is as full as it can be."""
+        return min(self.rows, past, round(self.ratio * new))
+
+    def remember(self, update: Update) -> State:
+        """Let the buffer's policy choose among what it holds and what is new."""
+        rows = kept(update, self.buffer, self.rows, self.bytes)
+        return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))
+
+
+def rehearsed(update: Update, ratio: float) -> pd.DataFrame | None:
+    """Return a random sample of a state's rows, at most ``ratio`` for each new row; None while there are none."""
+    rows, lesson = update.state.rows, update.lesson
+    if rows is None or rows.empty:
+        return None
+    wanted = min(len(rows), round(ratio * len(lesson.rows)))
+    return rows.iloc[sorted(lesson.rng.choice(len(rows), size=wanted, replace=False))]
+
+
+def kept(update: Update, buffer: PluginSpec, budget: int, limit: int | None = None) -> pd.DataFrame:
+    """Return what a buffer's policy keeps of a state's rows and of the new ones: ``limit`` bytes of text at most."""
+    policy: Buffer = plugins.build(Buffer, buffer)
+    lesson, task, old, view = update.lesson, update.learner.task, update.state.rows, _view(update)
+    new = lesson.rows.assign(**{Buffer.CLASS: task.classes(lesson.rows)})
+
+    def keep(old: pd.DataFrame | None, new: pd.DataFrame, budget: int, seen: int) -> pd.DataFrame:
+        return policy.keep(Offer(old, new, budget, seen, lesson.rng, view)).reset_index(drop=True)
+
+    def size(rows: pd.DataFrame) -> int:
+        return int(task.texts(rows).map(lambda text: len(text.encode())).sum())
+
+    if limit is None:
+        return keep(old, new, budget, update.state.seen)
+    # A buffer that filled its rows and was cut afterwards would give its free places to what is new: the number of
+    # rows that usually fit stays the same from update to update.
+    both = new if old is None else pd.concat([old, new], ignore_index=True)
+    rows = keep(old, new, min(budget, limit * len(both) // max(1, size(both))), update.state.seen)
+    while (taken := size(rows)) > limit:
+        rows = keep(rows, new.iloc[:0], min(len(rows) - 1, len(rows) * limit // taken), update.state.seen + len(new))
+    return rows
+
+
+def _view(update: Update) -> View:
+    def embeddings(rows: pd.DataFrame) -> np.ndarray:
+        from cl.models.inference import answer
+
+        return answer(update.learner, rows).embeddings
+
+    def margins(rows: pd.DataFrame) -> np.ndarray:
+        from cl.models.inference import record
+
+        return np.array([_margin(logits.softmax(-1).numpy()) for logits in record(update.learner, rows)])
+
+    return View(embeddings, margins)
+
+
+def _margin(probabilities: np.ndarray) -> float:
+    """Return the smallest lead of a first answer over the second, over a row's predictions; 1 without a rival."""
+    if probabilities.size == 0 or probabilities.shape[1] < 2:
+        return 1.0
+    best = np.sort(probabilities, axis=1)
+    return float((best[:, -1] - best[:, -2]).min())

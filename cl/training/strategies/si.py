@@ -1,0 +1,73 @@
+"""Synaptic intelligence: parameters that have lowered the loss are held near their old values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from cl.training.strategies import State, Step, Strategy, Update, _anchors
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SI(Strategy):
+    """Synaptic intelligence (Zenke et al., 2017, equations 3 to 5).
+
+    While it learns, each parameter sums ``-gradient * move`` (omega): its share in the fall of the loss. Divided by
+    the square of its whole way, plus ``damping``, this is the curvature that such a fall would need (Omega); the
+    penalty is ``strength * sum_i Omega_i (theta_i - anchor_i)^2``. Where we differ: moves are those of clipped AdamW,
+    gradients those of the batch without SI's own penalty (others' are in them); the way ends at the best epoch's
+    weights though the sum goes on to the last; what is below zero counts as zero, as in the authors' code; and the
+    damping is small beside the paper's 0.001, because fine-tuning moves weights by less than its root.
+    """
+
+    holds: ClassVar[str | None] = "weights"
+
+    strength: float = Field(1.0, gt=0, description="Weight of the penalty (c): 1 counts the past as much as the new")
+    damping: float = Field(1e-6, gt=0, description="Bounds Omega where a parameter has hardly moved (xi)")
+    decay: float = Field(1.0, ge=0, le=1, description="How much of the older Omega stays; the paper's sum is 1")
+
+    def begin(self, update: Update) -> None:
+        """Note where the way begins, and hold it."""
+        import torch
+
+        _anchors.begin(update)
+        for name, parameter in update.learner.parameters():
+            update.scratch[f"start.{name}"] = parameter.detach().clone()
+            update.scratch[f"omega.{name}"] = torch.zeros_like(parameter)
+
+    def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
+        """Return the quadratic that stands for the past loss."""
+        return _anchors.pull(update, importance="importance", strength=2 * self.strength)
+
+    def adjust(self, update: Update, step: Step) -> None:
+        """Note the gradient of the loss without this penalty, and the weights before the step."""
+        import torch
+
+        for name, parameter in update.learner.parameters():
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone()
+            if f"importance.{name}" in update.state.tensors:
+                importance, past = (_anchors.near(update, f"{kind}.{name}") for kind in ("importance", "anchor"))
+                gradient -= 2 * self.strength * importance * (parameter.detach() - past)
+            update.scratch[f"gradient.{name}"] = gradient
+            update.scratch[f"before.{name}"] = parameter.detach().clone()
+
+    def stepped(self, update: Update) -> None:
+        """Add this step's share to each parameter's sum."""
+        scratch = update.scratch
+        for name, parameter in update.learner.parameters():
+            move = parameter.detach() - scratch.pop(f"before.{name}")
+            scratch[f"omega.{name}"] = (
+                scratch[f"omega.{name}"].to(parameter.device) - scratch.pop(f"gradient.{name}") * move
+            )
+
+    def remember(self, update: Update) -> State:
+        """Turn the sums into importance and move the anchor."""
+        new = {}
+        for name, parameter in update.learner.parameters():
+            start, omega = (update.scratch[f"{kind}.{name}"].to(parameter.device) for kind in ("start", "omega"))
+            new[name] = (omega / ((parameter.detach() - start).square() + self.damping)).clamp(min=0)
+        tensors = _anchors.dropped(update, new, importance="importance", decay=self.decay)
+        return State(tensors=tensors, seen=update.state.seen + len(update.lesson.rows))

@@ -1,0 +1,43 @@
+"""Streaming linear discriminant analysis: class means, and one covariance for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from cl.training.strategies._closed_form import ClosedForm
+
+if TYPE_CHECKING:
+    import torch
+
+    from cl.models.closed_form_head import ClosedHead
+    from cl.training.strategies._sufficient_statistics import Statistics
+
+
+class SLDA(ClosedForm):
+    """Streaming LDA (Hayes and Kanan, 2020, equations 1 to 5), with the covariance of all rows so far.
+
+    The paper updates a running covariance row by row; here it follows from exact sums, so that it does not depend
+    on the order. Of the shrinkages given, validation rows choose.
+    """
+
+    remedy: ClassVar[str] = "give larger values of shrinkage"
+
+    shrinkage: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [1e-3, 1e-2, 1e-1], min_length=1, description="Shares of the identity to try"
+    )
+
+    def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield ``S^-1 m`` and ``-m S^-1 m / 2`` for each class mean m and each shrunk covariance S."""
+        import torch
+
+        counts = sums.counts.double()
+        means = sums.sums.double() / counts.clamp(min=1)[:, None]
+        within = (sums.gram.double() - (means.T * counts) @ means) / max(1, sums.rows)
+        identity = torch.eye(len(within), dtype=torch.float64) * within.diagonal().mean().clamp(min=1e-9)
+        for share in self.shrinkage:
+            factor = torch.linalg.cholesky((1 - share) * within + share * identity)
+            weight = torch.cholesky_solve(means.T, factor)
+            yield weight, -(means * weight.T).sum(1) / 2

@@ -1,0 +1,161 @@
+"""The way up the ladder: where it stops, what it tells, what it may cost, and that a kill does not end it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cl.config import Config, load, parse
+from cl.cycle.cost import Sizes, expected
+from cl.cycle.ladder import climb
+from cl.errors import DivergedError
+from cl.lifecycle import learn
+from cl.records import Attempt, Climb, Evaluation, GateReport, Training, Tried, Verdict
+from cl.reports.terminal.cycles import reason_lines
+from cl.stores.stores import connect
+from tests.support.climbing import CLIMBING, FULL, JOINT, SOLVE, TWO, WEAK, WILD, arrives, climbing_shop, way  # noqa: F401
+
+USUAL = Sizes(new=100, past=1_000)
+
+
+def test_where_the_last_rung_diverges_the_challenger_is_the_one_before(shop) -> None:
+    project = shop(ladder=[WEAK, WILD], training={"epochs": 1, "batch_size": 8, "clip_norm": 1e9})
+    (only,) = learn(project)
+    assert only.verdict == "refused" and [one.rung for one in only.climb.judged] == ["weak"] and only.rung == "weak"
+    assert "refused by floor" in "\n".join(reason_lines([only])) and only.climb.attempts[-1].diverged
+
+
+def test_a_rung_that_has_diverged_is_not_tried_again_when_the_cycle_was_killed_after_it(shop) -> None:
+    project = shop(ladder=[WILD, FULL], training={"epochs": 25, "batch_size": 8, "clip_norm": 1e9})
+    trained: list[int] = []
+
+    class KilledError(Exception):
+        """The process is gone."""
+
+    def dying(stage: Callable[..., Any]) -> Callable[..., Any]:
+        trained.extend([1] if stage.__name__ == "train" else [])
+        if len(trained) == 2 and stage.__name__ == "train":
+            raise KilledError
+        return stage
+
+    with pytest.raises(KilledError):
+        learn(project, step=dying)
+    (resumed,) = learn(project, step=dying)
+    assert way(resumed)[0] == ("wild", False) and resumed.climb.begun[0].rows > 0 and len(trained) == 3
+
+
+def test_an_update_that_no_rung_is_enough_for_is_refused_with_all_that_was_tried(shop) -> None:
+    project = shop(gates=[{"name": "floor", "min": 1.0}, {"name": "ceiling", "metric": "size_mb", "max": 1e-6}])
+    (only,) = learn(project)
+    assert only.verdict == "refused" and way(only) == [("weak", False), ("full", False)]
+    lines = reason_lines([only])
+    assert len(lines) == 3 and all("ceiling" in line for line in lines[1:]), "each refusal is told once"
+    (version,) = connect(project, load(project.config)).registry.versions()
+    assert version.aliases == ["challenger"]
+
+
+def tried(rows: int, *, passed: bool) -> Tried:
+    training = Training(
+        challenger="", experiences=["1"], epochs=1, steps=1, rows_new=rows, rows_learnt=rows, rows_recalled=0,
+        seconds=rows / 100, validation_score=0.5, losses=[],
+    )  # fmt: skip
+    evaluation = Evaluation(
+        metric="accuracy", challenger=[], accuracy=0.5, calibration_error=0, latency_ms=1, size_mb=1, predictions=""
+    )
+    verdict = Verdict(gate="floor", passed=passed, why="as asked")
+    return Tried(training=training, evaluation=evaluation, gates=GateReport(passed=passed, verdicts=[verdict]))
+
+
+def climbed(
+    *, begin: str = "weak", enough: str = "", past: tuple[Climb, ...] = (), **bounds: float
+) -> list[tuple[str, str]]:
+    """Climb weak, full, joint with 100 new rows and 1,000 of the past; every rung learns what was expected of it."""
+    config = parse({"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": bounds}, where="test")
+
+    def attempt(rung: str | None, own: Config) -> Tried:
+        cost = expected(own, USUAL, (), rung=str(rung), ladder=config)
+        return tried(cost.rows, passed=rung == enough)
+
+    found = climb(config, begin=begin, types=[], sizes=USUAL, past=past, attempt=attempt).climb
+    assert found is not None
+    return [(one.rung, one.skipped or ("passed" if one.passed else "refused")) for one in found.attempts]
+
+
+def test_a_rung_that_does_not_fit_into_what_is_left_is_not_begun() -> None:
+    tight = climbed(max_rows=1_000)
+    assert tight[0] == ("weak", "refused")
+    assert tight[1:] == [
+        ("full", "it would learn about 1,600 rows, and climb.max_rows leaves 900"),
+        ("joint", "it would learn about 4,400 rows, and climb.max_rows leaves 900"),
+    ]
+    assert climbed(max_rows=6_100) == [("weak", "refused"), ("full", "refused"), ("joint", "refused")]
+    assert climbed(max_rows=6_099)[2][1].endswith("climb.max_rows leaves 4,399")
+
+
+def test_where_nothing_from_the_first_rung_on_fits_the_dearest_one_below_is_tried() -> None:
+    assert climbed(begin="joint", max_rows=2_000, enough="full") == [
+        ("joint", "it would learn about 4,400 rows, and climb.max_rows leaves 2,000"),
+        ("full", "passed"),
+    ]
+
+
+def test_seconds_that_rungs_have_taken_before_bound_what_is_begun() -> None:
+    before = Climb(attempts=[Attempt(rung=name, rows=100, training_seconds=1.0) for name in ("weak", "full", "joint")])
+    assert climbed(past=(before,), max_seconds=16.9) == [
+        ("weak", "refused"),
+        ("full", "it would take about 16 s, and climb.max_seconds leaves 16"),
+        ("joint", "it would take about 44 s, and climb.max_seconds leaves 16"),
+    ]
+
+
+def test_of_a_rung_that_diverged_the_cost_counts_and_its_pace_does_not() -> None:
+    config = parse({"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": {"max_rows": 1_640}}, where="test")
+
+    def attempt(rung: str | None, own: Config) -> Tried:
+        if rung == "weak":
+            raise DivergedError("the loss is nan", rows=41, seconds=1.0)
+        raise AssertionError(rung)
+
+    with pytest.raises(DivergedError, match=r"rung 'weak': the loss is nan; rung 'full': not begun: .* leaves 1,599"):
+        climb(config, begin="weak", types=[], sizes=USUAL, past=(), attempt=attempt)
+    assert costs(Attempt(rung="full", rows=1_000, training_seconds=10.0, diverged="nan"), rung="full")[1] is None
+
+
+def test_a_rung_below_is_tried_where_all_from_the_first_on_diverge() -> None:
+    config = parse({"ladder": TWO}, where="test")
+
+    def attempt(rung: str | None, own: Config) -> Tried:
+        if rung == "full":
+            raise DivergedError("the loss is nan")
+        return tried(100, passed=True)
+
+    found = climb(config, begin="full", types=[], sizes=USUAL, past=(), attempt=attempt).climb
+    assert found is not None and [(one.rung, one.passed) for one in found.begun] == [("full", False), ("weak", True)]
+
+
+def test_rungs_can_be_few() -> None:
+    assert climbed(max_rungs=1)[1:] == [("full", "climb.max_rungs is 1"), ("joint", "climb.max_rungs is 1")]
+
+
+def costs(*known: Attempt, rung: str, sizes: Sizes = USUAL) -> tuple[int, float | None]:
+    ladder: Config = parse({"ladder": [SOLVE, *TWO, JOINT], "training": {"epochs": 4}}, where="test")
+    found = expected(ladder.at(rung), sizes, known, rung=rung, ladder=ladder)
+    return found.rows, found.seconds
+
+
+def test_rows_are_expected_from_what_each_strategy_learns_in_an_epoch() -> None:
+    assert costs(rung="weak") == (100, None)
+    assert costs(rung="solve") == (1_100, None), "sums begin anew"
+    assert costs(rung="solve", sizes=Sizes(100, 1_000, summed=True)) == (100, None)
+    assert costs(rung="full") == (4 * (100 + 300), None), "three rows of the buffer for each new one"
+    assert costs(rung="joint") == (4 * 1_100, None)
+
+
+def test_seconds_are_expected_from_the_rungs_own_pace_or_from_that_of_another() -> None:
+    own = Attempt(rung="full", rows=1_000, training_seconds=10.0, judged_seconds=2.0)
+    assert costs(own, rung="full")[1] == pytest.approx(1_600 * 0.01 + 2)
+    solved = Attempt(rung="solve", rows=1_000, training_seconds=1.0, judged_seconds=2.0)
+    assert costs(solved, rung="full")[1] == pytest.approx(1_600 * 0.003 + 2), "a trained row is three passes"
+    assert costs(Attempt(rung="full", skipped="too dear"), rung="full")[1] is None

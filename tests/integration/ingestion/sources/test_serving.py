@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cl.config import Config, parse
+from cl.config.serving import ServingLog
+from cl.errors import SourceError
+from cl.ingestion.ingest import ingest, ingest_settled
+from cl.ingestion.sources.serving import Serving
+from cl.serving.prediction_log import PredictionLog
+from cl.stores.data.experiences import Experiences
+from cl.stores.project_folder import ProjectFolder
+
+ELSEWHERE = parse({"data": {"id": None, "text": "message", "join": ["title"], "label": "intent"}}, where="test")
+"""Files of this project have other columns; the log has its own."""
+
+
+def answer(root: Path, texts: dict[str, object], labels: dict[str, object] | None = None) -> None:
+    """Log answers by id, then say what was right; None: never asked."""
+    log = PredictionLog(ProjectFolder(root), ServingLog())
+    inputs = {id: {"text": one} if isinstance(one, str) else {"tokens": one} for id, one in texts.items()}
+    every = {"at": 1_780_000_000.0, "version": "1", "role": "champion", "label": "a", "confidence": 0.5}
+    log.record([{"id": id, **every, **one} for id, one in inputs.items()])
+    for id, label in (labels or {}).items():
+        asyncio.run(log.feedback(id, label))  # type: ignore[arg-type]
+    log.close()
+
+
+def ingested(root: Path, config: Config = ELSEWHERE, *, min_rows: int = 1) -> list[dict[str, str]]:
+    """Return id and answer of the rows of each new experience."""
+    project = ProjectFolder(root)
+    made = ingest(config, project, Serving(min_rows=min_rows))
+    parts = [pd.concat([Experiences(project).rows(one.id, split) for split in one.rows]) for one in made]
+    return [{row.id: row.label for row in part.itertuples()} for part in parts]
+
+
+def test_labelled_predictions_become_an_experience_once(tmp_path) -> None:
+    answer(tmp_path, {"a": "lost card", "b": "where is it", "c": "late parcel"}, {"a": "loss", "b": "parcel"})
+    assert ingested(tmp_path) == [{"a": "loss", "b": "parcel"}]
+    assert ingested(tmp_path) == []
+    answer(tmp_path, {}, {"c": "parcel"})
+    assert ingested(tmp_path) == [{"c": "parcel"}], "a label that comes late finds its prediction"
+    assert [one.id for one in Experiences(ProjectFolder(tmp_path)).all()] == ["0001-serving", "0002-serving"]
+
+
+def test_the_last_word_counts_until_a_row_is_learnt_and_then_nothing_more_is_said_of_it(tmp_path) -> None:
+    answer(tmp_path, {"a": "lost card", "b": "where is it"}, {"a": "parcel", "b": "parcel"})
+    answer(tmp_path, {}, {"a": "loss"})
+    assert ingested(tmp_path) == [{"a": "loss", "b": "parcel"}]
+    answer(tmp_path, {"c": "my card"}, {"a": "fee", "c": "loss"})
+    assert ingested(tmp_path) == [{"c": "loss"}]
+    assert not Experiences(ProjectFolder(tmp_path)).get("0002-serving").quarantined
+
+
+def test_a_label_for_what_was_never_logged_is_left_out(tmp_path) -> None:
+    answer(tmp_path, {"a": "lost card"}, {"a": "loss", "stranger": "fee"})
+    assert ingested(tmp_path) == [{"a": "loss"}]
+
+
+def test_what_was_set_aside_comes_again_only_with_another_label(tmp_path) -> None:
+    answer(
+        tmp_path,
+        {"a": "x", "b": "same words", "c": "same words", "d": "lost card"},
+        dict(zip("abcd", "ffgh", strict=True)),
+    )
+    assert ingested(tmp_path) == [{"d": "h"}]
+    quarantined = Experiences(ProjectFolder(tmp_path)).get("0001-serving").quarantined
+    assert quarantined == {"too short": 1, "contradicting labels": 2}
+    assert ingested(tmp_path) == []
+    answer(tmp_path, {}, {"c": "f"})
+    assert ingested(tmp_path) == [{"c": "f"}]
+
+
+def test_where_no_labelled_row_is_good_nothing_changes(tmp_path) -> None:
+    answer(tmp_path, {"a": "x"}, {"a": "f"})
+    with pytest.raises(SourceError, match="serving: no good row among 1: too short 1"):
+        ingested(tmp_path)
+
+
+def test_sentences_come_with_their_tags(tmp_path) -> None:
+    config = parse({"task": "token_classification", "data": {"tokens": "words"}}, where="test")
+    answer(tmp_path, {"a": ["anna", "said"], "b": ["in", "york"]}, {"a": ["B-per", "O"], "b": ["O", "B-loc"]})
+    (made,) = ingest(config, ProjectFolder(tmp_path), Serving(min_rows=1))
+    rows = pd.concat([Experiences(ProjectFolder(tmp_path)).rows(made.id, split) for split in made.rows])
+    assert {row.id: list(row.tags) for row in rows.itertuples()} == {"a": ["B-per", "O"], "b": ["O", "B-loc"]}
+
+
+def test_unattended_it_waits_for_enough_rows_and_reads_only_when_something_was_said(tmp_path) -> None:
+    project, source = ProjectFolder(tmp_path), Serving(min_rows=3)
+    assert ingest_settled(ELSEWHERE, project, source, settle=60.0) == [], "nothing was ever served"
+    answer(tmp_path, {at: f"lost card {at}" for at in "abcd"}, {"a": "loss", "b": "fee"})
+    assert ingest_settled(ELSEWHERE, project, source, settle=60.0) == []
+    answer(tmp_path, {}, {"c": "loss"})
+    assert [one.total for one in ingest_settled(ELSEWHERE, project, source, settle=60.0)] == [3]
+    assert ingest_settled(ELSEWHERE, project, source, settle=60.0) == []

@@ -1,0 +1,88 @@
+"""Versions that somebody has meddled with: each is refused in one line that names the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import save_file
+
+from cl.errors import IntegrityError
+from cl.stores.files import sha256
+from cl.stores.manifest import MANIFEST, check_manifest, check_wrapping, write_manifest
+
+
+@pytest.fixture
+def version(tmp_path) -> Path:
+    import numpy as np
+
+    folder = tmp_path / "version"
+    (folder / "encoder").mkdir(parents=True)
+    save_file({"weight": np.zeros(3)}, folder / "head.safetensors")
+    (folder / "encoder" / "config.json").write_text('{"model_type": "bert"}')
+    return folder
+
+
+def plant(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(b"\x80\x04.")
+
+
+def promise(folder: Path, name: str, digest: str = "0" * 64) -> None:
+    promised = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**promised, name: digest}))
+
+
+@pytest.mark.parametrize(
+    ("meddle", "told"),
+    [
+        (plant("model.pkl"), r"model\.pkl is of a kind that no version holds"),
+        (plant("encoder/pytorch_model.bin"), r"pytorch_model\.bin is of a kind"),
+        (plant("state.pt"), r"state\.pt is of a kind"),
+        (plant("encoder/modeling.py"), r"modeling\.py is of a kind"),
+        (lambda v: (v / "encoder/config.json").write_text('{"auto_map": {"AutoModel": "m.M"}}'), "code of its own"),
+        (lambda v: (v / "encoder/config.json").write_text("{"), r"config\.json is no JSON"),
+        (lambda v: (v / "link.json").symlink_to("/etc/hostname"), r"link\.json is a symbolic link"),
+        (lambda v: (v / "elsewhere").symlink_to("/etc"), "elsewhere is a symbolic link"),
+    ],
+)
+def test_what_no_version_holds_is_refused_though_its_manifest_names_it(version, meddle, told) -> None:
+    meddle(version)
+    with pytest.raises(IntegrityError, match=told):
+        write_manifest(version)
+    files = [path for path in version.rglob("*") if path.is_file()]
+    (version / MANIFEST).write_text(json.dumps({str(path.relative_to(version)): sha256(path) for path in files}))
+    with pytest.raises(IntegrityError, match=told) as error:
+        check_manifest(version)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("meddle", "told"),
+    [
+        (lambda v: promise(v, "../../key.json"), r"\.\./\.\./key\.json leads out of the version"),
+        (lambda v: promise(v, "/etc/key.json"), r"/etc/key\.json leads out"),
+        (lambda v: promise(v, "more.json"), r"more\.json is missing"),
+        (lambda v: (v / "more.json").write_text("{}"), r"more\.json is not in the manifest"),
+        (lambda v: os.truncate(v / "head.safetensors", 20), r"head\.safetensors is not the file that was saved"),
+        (lambda v: (v / MANIFEST).write_text("["), r"manifest\.json is damaged"),
+        (lambda v: (v / MANIFEST).write_text("[]"), r"manifest\.json is damaged"),
+        (lambda v: (v / MANIFEST).unlink(), r"no manifest\.json"),
+    ],
+)
+def test_a_sealed_version_that_was_changed_is_refused(version, meddle, told) -> None:
+    write_manifest(version)
+    check_manifest(version)
+    meddle(version)
+    with pytest.raises(IntegrityError, match=told) as error:
+        check_manifest(version)
+    assert "\n" not in str(error.value)
+
+
+def test_a_pickle_beside_the_learner_is_refused_and_the_learner_is_another_matter(version, tmp_path) -> None:
+    check_wrapping(tmp_path, version)
+    (tmp_path / "python_model.pkl").write_bytes(b"\x80\x04.")
+    with pytest.raises(IntegrityError, match=r"python_model\.pkl is a pickle"):
+        check_wrapping(tmp_path, version)

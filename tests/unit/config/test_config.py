@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from cl import plugins
+from cl.commands.init import template
+from cl.config import Config, Rung, load, parse
+from cl.config.yaml import read_yaml
+from cl.errors import ConfigError
+from cl.reports.config_reference import configuration_reference
+from tests.support.repository import ROOT
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "cl.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {batch_size: 0}", "training.batch_size must be at least 1, got 0"),
+        ("training: {batchsize: 8}", "training.batchsize is not a known key; did you mean 'batch_size'?"),
+        ("trainin: {}", "trainin is not a known key; did you mean 'training'?"),
+        (
+            "stores: {tracking_uri: 'https://tracking.example'}",
+            "stores: artifacts: 'mlflow/artifacts' is a folder on this machine",
+        ),
+        ("model: {tuning: lorra}", "model.tuning: no tuning 'lorra'; did you mean 'lora'?"),
+        ("training: {epochs: many}", "training.epochs: input should be a valid integer"),
+        ("strategy: ewcc", "strategy: no strategy 'ewcc'; did you mean 'ewc'?"),
+        (
+            "strategy: {name: ewc, strenght: 3}",
+            "strategy 'ewc': strenght is not a known key; did you mean 'strength'?",
+        ),
+        ("strategy: {name: ewc, strength: -3}", "strategy 'ewc': strength must be more than 0, got -3"),
+        ("gates: [{name: florr}]", "gates: no gate 'florr'; did you mean 'floor'?"),
+        ("drift: {detectors: [mmmd]}", "no detector 'mmmd'"),
+        ("task: translation", "no task 'translation'"),
+        ("name: no spaces", "name: string should match pattern"),
+        ("data: {period: year}", "data: period: 'year' needs the rows' dates; set data.date to their column"),
+        ("data: {period: year, date: d, group_by: g}", "'year' and group_by: 'g' both cut; leave one of them out"),
+        ("- a\n- b", "must hold keys and values, holds a list"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_that_names_the_remedy(tmp_path, text, message) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert message in str(error.value)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_file_is_the_default_configuration(tmp_path) -> None:
+    assert load(written(tmp_path, "")) == Config()
+
+
+def test_a_missing_file_points_to_init(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="cl init"):
+        load(tmp_path / "cl.yaml")
+
+
+def test_yaml_cannot_run_code(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load(written(tmp_path, "name: !!python/object/apply:os.system ['true']"))
+
+
+def test_overrides_win_over_the_file(tmp_path) -> None:
+    config = load(written(tmp_path, "training: {epochs: 3}"), {"training.epochs": 2, "seed": 5})
+    assert (config.training.epochs, config.seed) == (2, 5)
+
+
+def test_the_digest_follows_what_decides_and_not_where_things_are() -> None:
+    base = Config().digest
+    assert parse({"stores": {"dvc_remote": "elsewhere"}}, where="x").digest == base
+    assert parse({"seed": 18}, where="x").digest != base
+
+
+def test_a_rung_changes_what_it_names_and_nothing_else() -> None:
+    ladder = [{"name": "quick", "strategy": "naive", "tuning": "bitfit", "epochs": 1}, {"name": "thorough"}]
+    config = parse({"ladder": ladder, "seed": 3}, where="x")
+    quick, thorough = config.at("quick"), config.at("thorough")
+    assert (quick.strategies, quick.model.tuning, quick.training.epochs, quick.seed) == (["naive"], "bitfit", 1, 3)
+    assert (thorough.strategies, thorough.model.tuning) == (["replay"], "full")
+    assert config.at(None) is config
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"ladder": [{"name": "a"}, {"name": "a"}]}, "ladder: a, a: each name may be given once"),
+        ({"ladder": [{"name": "a", "strategy": "o_lora"}]}, "ladder: 'a': .*o_lora"),
+        (
+            {"ladder": [{"name": "a", "strategy": "ranpac"}, {"name": "b", "strategy": "lwf"}]},
+            "'b': 'lwf' holds the champion's answers, and a head that 'a' has solved for",
+        ),
+        ({"decide": {"rung": {"labels": "b"}}, "ladder": [{"name": "a"}]}, "decide.rung.labels: no rung 'b'; .* a"),
+        ({"ladder": [{"name": "A b"}]}, "ladder.0.name"),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_refused(raw, told) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse(raw, where="cl.yaml")
+
+
+def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
+    from cl.sample import configuration
+
+    assert load(written(tmp_path, template("My model!"))).name == "My-model"
+    assert load(written(tmp_path, configuration())).name == "fernhill"
+
+
+RULE = {"name": "rule", "min": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("on", "data", "told"),
+    [
+        ({"column": "chanel"}, {"keep": ["channel"]}, "without a column 'chanel'; did you mean 'channel'"),
+        ({"query": "chars > 3 and date > '2026'"}, {}, "without a column 'date'; .*add it to data.keep"),
+        ("all", {"keep": ["text"]}, "data.keep: 'text' is taken"),
+        ("all", {"keep": ["a", "a"]}, "data.keep: 'a' is taken"),
+        ({"function": "shop:returns"}, {}, "function 'shop:returns' would run code; set gate_policy.functions: allow"),
+    ],
+)
+def test_a_rule_whose_rows_cannot_be_found_is_refused_before_anything_is_trained(on, data, told) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse({"gates": [{**RULE, "on": on}], "data": data}, where="cl.yaml")
+
+
+def test_columns_that_rules_ask_for_are_known() -> None:
+    gates = [{**RULE, "on": on} for on in ({"column": "channel"}, {"query": "date > '2026' and target == 'a'"}, "all")]
+    config = parse({"gates": gates, "data": {"keep": ["channel"], "date": "day"}}, where="x")
+    assert config.columns_of_gates == ["channel", "date"]
+    allowed = {"gates": [{**RULE, "on": {"function": "shop:returns"}}], "gate_policy": {"functions": "allow"}}
+    assert parse(allowed, where="x").columns_of_gates == []
+
+
+def keys_of(section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield field.alias or name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys_of(field.annotation)
+
+
+@pytest.mark.parametrize("section", [Config, Rung, *(plugins.find(f, n) for f in plugins.KINDS for n in plugins.names(f))])
+def test_every_key_means_itself_in_yaml(section) -> None:
+    """To most readers of YAML a bare `on` is true, and `no` is false: such a key could be set by nobody."""
+    for key in keys_of(section):
+        assert read_yaml(f"{key}: 1") == {key: 1}
+
+
+def test_the_rules_in_the_readme_are_rules(tmp_path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (shown,) = (part for part in readme.split("```\n") if part.startswith("gates:\n"))
+    assert len(load(written(tmp_path, shown)).gates) == 5
+
+
+def test_every_key_is_described_in_the_reference() -> None:
+    text = configuration_reference()
+    assert "| `training.batch_size` | `32` | Rows a step |" in text
+    assert all(row.split("|")[3].strip() for row in text.splitlines() if row.startswith("| `training."))
+
+
+def test_the_reference_in_the_readme_is_the_one_that_is_generated() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert configuration_reference() in readme, "run `cl config-reference` and put it into README.md"

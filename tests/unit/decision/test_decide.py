@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cl.config import Config, parse
+from cl.decision.decide import decide
+from cl.decision.situation import Situation, situation
+from cl.records import Cycle, Decision, Drift, Experience, Finding, Promotion, Training, Validation
+
+FIT, BROKEN = Validation(passed=True), Validation(passed=False, problems=["41 % of the rows are broken"])
+MMD_ALARM = Finding(detector="embedding_mmd", kind="inputs", drifted=True, p_value=0.001, summary="MMD² 0.02")
+MMD_QUIET = Finding(detector="embedding_mmd", kind="inputs", drifted=False, p_value=0.41, summary="MMD² 0.00")
+NEW_ALARM = Finding(detector="new_labels", kind="new_labels", drifted=True, summary="9 rows: warranty (9)")
+NEW_FEW = Finding(detector="new_labels", kind="new_labels", drifted=False, summary="1 row: laon (1); fewer than 3")
+
+WORSE = Finding(detector="performance", kind="performance", drifted=True, p_value=0.001, summary="90 % to 70 %")
+MIX_ALARM = Finding(detector="label_mix", kind="labels", drifted=True, p_value=0.001, summary="fee 10 % to 40 %")
+
+QUIET = Drift(experience="2", drifted=False, findings=[MMD_QUIET])
+LOUD = Drift(experience="2", drifted=True, findings=[MMD_ALARM, NEW_ALARM], new_labels=["warranty"])
+FIRST = Drift(experience="1", drifted=False, new_labels=["fee", "loan"])
+
+
+def config(**bounds: object) -> Config:
+    return parse({"decide": {"min_rows": 20, **bounds}}, where="test")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "validation", "drift", "waiting", "first", "action", "reasons"),
+    [
+        ({}, BROKEN, LOUD, 500, False, "hold", ["41 % of the rows are broken"]),
+        ({}, BROKEN, FIRST, 500, True, "hold", ["41 % of the rows are broken"]),
+        ({}, Validation(passed=False), QUIET, 500, False, "hold", ["the batch did not pass validation"]),
+        ({}, FIT, FIRST, 500, True, "learn", ["no champion yet: this is the first model"]),
+        (
+            {},
+            FIT,
+            FIRST,
+            3,
+            True,
+            "none",
+            [
+                "3 training rows are too few to learn from, decide.min_rows is 20: they wait for more",
+                "no champion yet: this is the first model",
+            ],
+        ),
+        ({}, FIT, LOUD, 20, False, "learn", ["embedding_mmd: MMD² 0.02", "new_labels: 9 rows: warranty (9)"]),
+        (
+            {},
+            FIT,
+            LOUD,
+            19,
+            False,
+            "none",
+            [
+                "19 training rows are too few to learn from, decide.min_rows is 20: they wait for more",
+                "embedding_mmd: MMD² 0.02",
+                "new_labels: 9 rows: warranty (9)",
+            ],
+        ),
+        (
+            {},
+            FIT,
+            QUIET,
+            10_000,
+            False,
+            "none",
+            ["nothing has changed that matters: embedding_mmd (p = 0.41)"],
+        ),
+        (
+            {"max_waiting_rows": 600},
+            FIT,
+            QUIET,
+            600,
+            False,
+            "learn",
+            ["600 training rows wait, decide.max_waiting_rows is 600"],
+        ),
+        (
+            {"max_waiting_rows": 600},
+            FIT,
+            QUIET,
+            599,
+            False,
+            "none",
+            ["nothing has changed that matters: embedding_mmd (p = 0.41)"],
+        ),
+        (
+            {},
+            FIT,
+            Drift(experience="2", drifted=False),
+            99,
+            False,
+            "none",
+            ["nothing has changed that matters: no detector is configured"],
+        ),
+    ],
+)
+def test_every_situation_has_one_decision(bounds, validation, drift, waiting, first, action, reasons) -> None:
+    decision = decide(config(**bounds), validation, drift, Situation(waiting, first))
+    assert decision.action == action
+    assert decision.reasons == reasons
+
+
+def test_new_labels_are_named_even_when_another_detector_raised_the_alarm() -> None:
+    drift = Drift(experience="2", drifted=True, findings=[MMD_ALARM, NEW_FEW], new_labels=["laon"])
+    reasons = decide(config(), FIT, drift, Situation(99)).reasons
+    assert reasons == ["embedding_mmd: MMD² 0.02", "labels never learnt: laon"]
+
+
+def test_a_new_label_with_too_few_rows_is_told_when_nothing_is_done() -> None:
+    drift = Drift(experience="2", drifted=False, findings=[NEW_FEW], new_labels=["laon"])
+    decision = decide(config(), FIT, drift, Situation(99))
+    assert decision.action == "none"
+    assert "laon (1)" in decision.reasons[0]
+
+
+def drifted(*findings: Finding, before: float | None = None, now: float | None = None) -> Drift:
+    return Drift(experience="9", drifted=True, findings=findings, promotion_score=before, champion_score=now)
+
+
+TWICE = (frozenset({"embedding_mmd", "label_mix"}), frozenset({"embedding_mmd"}))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "drift", "seen", "action", "says"),
+    [
+        (
+            {"answer": {"inputs": "none"}},
+            drifted(MMD_ALARM),
+            Situation(99),
+            "none",
+            "drift of inputs: decide.answer says none",
+        ),
+        (
+            {"answer": {"labels": "hold"}},
+            drifted(MIX_ALARM),
+            Situation(99),
+            "hold",
+            "drift of labels: decide.answer says hold",
+        ),
+        (
+            {"answer": {"inputs": "none", "labels": "hold"}},
+            drifted(MMD_ALARM, MIX_ALARM),
+            Situation(99),
+            "hold",
+            "answer says",
+        ),
+        ({"answer": {"inputs": "none"}}, drifted(MMD_ALARM, WORSE), Situation(99), "learn", "embedding_mmd"),
+        (
+            {},
+            drifted(MMD_ALARM),
+            Situation(99, alarms=TWICE),
+            "hold",
+            "2 updates in a row have not silenced embedding_mmd",
+        ),
+        ({}, drifted(MIX_ALARM), Situation(99, alarms=TWICE), "learn", "label_mix"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=TWICE[:1]), "learn", "embedding_mmd"),
+        ({}, drifted(MMD_ALARM, NEW_ALARM), Situation(99, alarms=TWICE), "learn", "embedding_mmd"),
+        ({"max_repeats": None}, drifted(MMD_ALARM), Situation(99, alarms=TWICE * 5), "learn", "embedding_mmd"),
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99, hours=23.5), "none", "was 23.5 hours ago"),
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99, hours=24.0), "learn", "performance"),
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99), "learn", "performance"),
+        ({"cool_down_hours": 9, "max_waiting_rows": 50}, QUIET, Situation(99, hours=1.0), "none", "decide.cool_down"),
+        ({"min_avoidable_errors": 21}, drifted(WORSE, before=0.9, now=0.7), Situation(100), "none", "about 20 errors"),
+        ({"min_avoidable_errors": 20}, drifted(WORSE, before=0.9, now=0.7), Situation(100), "learn", "performance"),
+        ({"budget_hours": 2}, drifted(WORSE), Situation(99, spent=2.0), "none", "2.0 hours of training in 30 days"),
+        ({"budget_hours": 2}, drifted(WORSE), Situation(99, spent=1.9), "learn", "performance"),
+        (
+            {"min_avoidable_errors": 1},
+            drifted(MMD_ALARM, before=0.9, now=0.95),
+            Situation(100),
+            "none",
+            "about 0 errors",
+        ),
+    ],
+)
+def test_what_drift_asks_for_depends_on_the_situation(bounds, drift, seen, action, says) -> None:
+    decision = decide(config(**bounds), FIT, drift, seen)
+    assert decision.action == action
+    assert says in decision.reasons[0]
+
+
+def cycle(
+    at: int,
+    *findings: Finding,
+    learnt: bool = True,
+    promoted: bool = True,
+    rung: str | None = None,
+    held: bool = False,
+    postponed: bool = False,
+) -> Cycle:
+    experience = Experience(
+        id=f"{at:04}-x", name="x", source="x", ingested_at=NOW, rows={"train": 9}, labels={}, digest=""
+    )
+    training = Training(
+        challenger="", experiences=[experience.id], epochs=1, steps=1, rows_new=9, rows_recalled=0, seconds=360,
+        validation_score=1, losses=[],
+    )  # fmt: skip
+    return Cycle(
+        id=str(at), experience=experience, started_at=NOW + timedelta(hours=at), seconds=1800, data_version="",
+        validation=FIT, drift=Drift(experience=experience.id, drifted=bool(findings), findings=findings),
+        decision=Decision(
+            action="learn" if learnt else "hold" if held else "none", reasons=[], rung=rung, postponed=postponed
+        ),
+        training=training if learnt else None,
+        promotion=Promotion(version="1", promoted=promoted) if learnt else None,
+    )  # fmt: skip
+
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_a_situation_is_read_off_the_cycles_so_far() -> None:
+    past = [
+        cycle(1),
+        cycle(2, MMD_ALARM),
+        cycle(3, learnt=False),
+        cycle(4, MMD_ALARM, MIX_ALARM),
+        cycle(5, MMD_ALARM, MMD_QUIET, promoted=False, rung="full"),
+    ]
+    seen = situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=6))
+    assert seen.alarms == (frozenset({"embedding_mmd"}), frozenset({"embedding_mmd", "label_mix"}))
+    assert (seen.waiting_rows, seen.hours, seen.rungs) == (7, 1.5, ("full", None))
+    assert seen.spent == pytest.approx(4 * 360 / 3_600)
+    later = situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=28), budget_days=1)
+    assert later.spent == pytest.approx(2 * 360 / 3_600)
+    assert situation([], waiting_rows=7, first=True, now=NOW) == Situation(7, first=True)
+    resumed = cycle(1).model_copy(update={"ended_at": NOW + timedelta(hours=5)})
+    assert situation([resumed], waiting_rows=7, first=False, now=NOW + timedelta(hours=6)).hours == 1.0
+
+
+@pytest.mark.parametrize(
+    ("past", "asked", "action"),
+    [
+        ([cycle(1, MMD_ALARM)], False, "learn"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM)], False, "hold"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM), cycle(3, MMD_ALARM, learnt=False, held=True)], False, "hold"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM, learnt=False), cycle(3, MMD_ALARM)], False, "hold"),
+        ([cycle(1, MMD_ALARM), cycle(2, learnt=False), cycle(3, MMD_ALARM)], False, "learn"),
+        ([cycle(1, MMD_ALARM), cycle(2, MMD_ALARM), cycle(3, MMD_ALARM, learnt=False, held=True)], True, "learn"),
+    ],
+)
+def test_an_alarm_that_outlives_two_updates_stops_the_loop_until_it_is_silent_or_a_person_asks(
+    past, asked, action
+) -> None:
+    seen = situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9), asked=asked)
+    assert decide(config(), FIT, drifted(MMD_ALARM), seen).action == action
+
+
+@pytest.mark.parametrize(
+    ("bounds", "drift"),
+    [
+        ({"cool_down_hours": 24, "budget_hours": 1, "min_avoidable_errors": 500}, drifted(WORSE, before=0.9, now=0.8)),
+        ({"answer": {"labels": "hold"}}, drifted(MIX_ALARM)),
+        ({}, QUIET),
+    ],
+)
+def test_a_persons_word_counts_for_more_than_cost_and_caution_but_not_for_a_broken_batch(bounds, drift) -> None:
+    asked = Situation(99, hours=1.0, spent=2.0, asked=True)
+    decision = decide(config(**bounds), FIT, drift, asked)
+    assert decision.action == "learn" and decision.reasons[0] == "a person has asked for it"
+    assert decide(config(**bounds), BROKEN, drift, asked).action == "hold"
+
+
+def test_an_alarm_that_outlives_an_update_and_a_hold_is_learnt_one_rung_up() -> None:
+    past = [cycle(1, MMD_ALARM, rung="head"), cycle(2, MMD_ALARM, learnt=False, held=True)]
+    seen = situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9))
+    assert decide(parse({"ladder": LADDER}, where="test"), FIT, drifted(MMD_ALARM), seen).rung == "lora"
+
+
+@pytest.mark.parametrize("seen", [Situation(99, first=True, testable=False), Situation(99, testable=False)])
+def test_where_no_row_could_test_an_update_the_batch_is_held_with_the_remedy(seen) -> None:
+    decision = decide(config(), FIT, drifted(MMD_ALARM), seen)
+    assert decision.action == "hold" and "mark rows as test in data.split_column" in decision.reasons[0]
+    assert decide(config(min_rows=100), FIT, drifted(MMD_ALARM), seen).action == "none", "test rows may come yet"
+
+
+PUT_OFF = cycle(2, MMD_ALARM, learnt=False, postponed=True)
+
+
+@pytest.mark.parametrize(
+    ("past", "hours", "bounds", "action", "says"),
+    [
+        ([PUT_OFF], 1, {}, "learn", "embedding_mmd: its alarm of 0002-x was put off until now"),
+        ([PUT_OFF], 1, {"min_rows": 100}, "none", "99 training rows are too few"),
+        ([cycle(1), PUT_OFF], 30, {}, "learn", "embedding_mmd: its alarm of 0002-x was put off until now"),
+        ([cycle(1), PUT_OFF, cycle(3, learnt=False)], 30, {}, "learn", "its alarm of 0002-x was put off"),
+        ([cycle(1), PUT_OFF], 20, {}, "none", "decide.cool_down_hours is 24"),
+        ([cycle(1), PUT_OFF], 30, {"budget_hours": 0.05}, "none", "decide.budget_hours is 0.05"),
+        ([cycle(1), PUT_OFF, cycle(3)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), PUT_OFF, cycle(3, promoted=False)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), PUT_OFF, cycle(2, learnt=False, held=True)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), cycle(2, MMD_ALARM, learnt=False)], 30, {}, "none", "nothing has changed"),
+        ([cycle(1), cycle(2, learnt=False, postponed=True)], 30, {}, "none", "nothing has changed"),
+    ],
+    ids=[
+        "rows enough have come",
+        "the rows are still too few",
+        "the bound has ended",
+        "a quiet cycle came between",
+        "the cool-down goes on",
+        "the budget is still spent",
+        "it was learnt along",
+        "what was learnt was refused",
+        "it was held since",
+        "the answer was none",
+        "there was no alarm",
+    ],
+)
+def test_an_alarm_that_a_bound_put_off_is_learnt_by_the_first_cycle_after_it(past, hours, bounds, action, says) -> None:
+    seen = situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=hours))
+    decision = decide(config(cool_down_hours=24, **bounds), FIT, QUIET, seen)
+    assert decision.action == action and says in decision.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "drift", "seen"),
+    [
+        ({}, drifted(WORSE), Situation(19)),
+        ({"cool_down_hours": 24}, drifted(WORSE), Situation(99, hours=1.0)),
+        ({"budget_hours": 2}, drifted(WORSE), Situation(99, spent=2.0)),
+        ({"min_avoidable_errors": 50}, drifted(WORSE, before=0.9, now=0.8), Situation(99)),
+    ],
+)
+def test_what_a_bound_holds_back_is_put_off_and_not_forgotten(bounds, drift, seen) -> None:
+    assert decide(config(**bounds), FIT, drift, seen).postponed
+    assert not decide(config(answer={"concept": "none"}), FIT, drift, seen).postponed
+
+
+def test_an_alarm_that_was_put_off_is_learnt_at_the_rung_of_its_type() -> None:
+    settings = parse({"ladder": LADDER, "decide": {"rung": {"labels": "full"}}}, where="test")
+    decision = decide(settings, FIT, QUIET, Situation(99, postponed=(drifted(MIX_ALARM),)))
+    assert (decision.action, decision.rung) == ("learn", "full")
+
+
+LADDER = [{"name": "head", "tuning": "head"}, {"name": "lora", "tuning": "lora"}, {"name": "full"}]
+STAYED = frozenset({"embedding_mmd"})
+
+
+@pytest.mark.parametrize(
+    ("rungs", "drift", "seen", "rung"),
+    [
+        ({}, drifted(MIX_ALARM), Situation(99), "head"),
+        ({"concept": "full", "labels": "lora"}, drifted(MIX_ALARM), Situation(99), "lora"),
+        ({"concept": "full", "labels": "lora"}, drifted(MIX_ALARM, WORSE), Situation(99), "full"),
+        ({"concept": "full"}, drifted(MMD_ALARM), Situation(99), "head"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=(STAYED,), rungs=("head",)), "lora"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=(STAYED,), rungs=("full",)), "full"),
+        ({}, drifted(MIX_ALARM), Situation(99, alarms=(STAYED,), rungs=("head",)), "head"),
+        ({}, drifted(MMD_ALARM), Situation(99, alarms=(STAYED,), rungs=("gone",)), "head"),
+        ({}, FIRST, Situation(99, first=True), "head"),
+    ],
+)
+def test_what_is_learnt_is_learnt_at_a_rung(rungs, drift, seen, rung) -> None:
+    settings = parse({"ladder": LADDER, "decide": {"rung": rungs}}, where="test")
+    assert decide(settings, FIT, drift, seen).rung == rung
+    assert decide(parse({}, where="test"), FIT, drift, seen).rung is None
+
+
+def test_what_is_not_learnt_has_no_rung() -> None:
+    assert decide(parse({"ladder": LADDER}, where="test"), FIT, QUIET, Situation(99)).rung is None

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cl.models.build import grown
+from cl.models.closed_form_head import LOWEST, STEPS, ClosedHead, below_all
+from cl.models.persistence import load_learner, save_learner
+from cl.training.train import train
+
+
+def solved(expansion: int, scale: float = 1.0) -> ClosedHead:
+    head, generator = ClosedHead(16, 4, layers=2, expansion=expansion), torch.Generator().manual_seed(0)
+    head.solve(scale * torch.randn(head.weight.shape, generator=generator), scale * torch.randn(4, generator=generator))
+    return head
+
+
+def whole(rows: int = 33, width: int = 32) -> torch.Tensor:
+    return torch.randint(-STEPS, STEPS + 1, (rows, width), generator=torch.Generator().manual_seed(1)).float()
+
+
+@pytest.mark.parametrize("expansion", [0, 300])
+def test_old_logits_are_the_same_to_the_bit_when_labels_are_added(expansion) -> None:
+    head = solved(expansion)
+    before = head(whole())
+    head.grow(3, torch.Generator())
+    after = head(whole())
+    assert after.shape == (33, 7) and torch.equal(before, after[:, :4])
+
+
+def test_a_head_that_has_grown_is_saved_before_it_is_solved(tiny_config, sentences, tmp_path) -> None:
+    rows = sentences(["loan", "fee"], 12)
+    config = tiny_config(strategy="ncm")
+    train(config, champion=None, new=["a"], past=[], rows_of=lambda *_: rows, folder=tmp_path / "one")
+    learner = grown(load_learner(tmp_path / "one"), ["box"], seed=0)
+    (tmp_path / "two").mkdir()
+    save_learner(learner, tmp_path / "two")
+    again = load_learner(tmp_path / "two")
+    assert again.labels == ["fee", "loan", "box"]
+    assert torch.equal(
+        again.head(whole(width=len(again.head.weight))), learner.head(whole(width=len(learner.head.weight)))
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_class_that_was_never_solved_for_is_never_the_answer(scale) -> None:
+    head = solved(0, scale)
+    head.grow(3, torch.Generator())
+    logits = head(torch.cat([whole(), -STEPS * head.weight.T.sign()]))
+    assert (logits[:, :4].min(1).values >= logits[:, 4:].max(1).values).all()
+
+
+def test_the_lowest_logit_is_as_it_was_until_something_falls_below_it() -> None:
+    assert below_all(torch.zeros(5, 0), torch.zeros(0)) == LOWEST
+    assert below_all(torch.full((5, 2), 1e-3), torch.zeros(2)) == LOWEST
+    assert below_all(torch.ones(4, 1), torch.tensor([-1e5])) == -1e5 - STEPS * 4

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cl.backtesting.cost import counted
+from cl.models import feature_cache
+from cl.models.build import grown, new_learner
+from cl.models.closed_form_head import ClosedHead
+from cl.models.feature_cache import bypassed, kept_in, prune
+from cl.models.frozen_features import features_of
+from cl.models.inference import answer, predict
+
+
+@pytest.fixture
+def learner(tiny_config):
+    return grown(new_learner(tiny_config()), ["loan", "fee"], seed=0)
+
+
+def seen(learner, head, rows, path) -> tuple[torch.Tensor, int, int]:
+    """Return the features, how many rows went through the encoder, and how many the cache says it spared."""
+    with kept_in(path) as cache, counted() as passes:
+        whole = features_of(learner, head, rows).whole
+    return whole, passes.forward, cache.saved_rows
+
+
+def test_rows_that_were_seen_before_are_not_run_again(learner, sentences, tmp_path) -> None:
+    head, path = ClosedHead(learner.width, 0, layers=2), tmp_path / "deep" / "features.sqlite"
+    more = sentences(["loan", "fee"], 20)
+    some = more.iloc[:10]
+    alone = features_of(learner, head, more)
+    assert seen(learner, head, some, path)[1:] == (10, 0)
+    whole, ran, spared = seen(learner, head, more, path)
+    assert ran + spared == 20 and 10 <= spared < 20
+    assert torch.equal(whole, alone.whole) and torch.equal(seen(learner, head, more, path)[0], alone.whole)
+    assert seen(learner, head, more, path)[1:] == (0, 20)
+
+
+def test_each_run_pays_once_for_a_row_whoever_has_computed_it(learner, sentences, tmp_path) -> None:
+    head, path = ClosedHead(learner.width, 0), tmp_path / "features.sqlite"
+    rows = sentences(["loan", "fee"], 20)
+    texts = rows["text"].nunique()
+
+    def price(run: str, step: int) -> int:
+        with kept_in(path, run=run, step=step) as cache, counted() as passes:
+            for _ in range(2):
+                features_of(learner, head, rows)
+        return passes.forward + cache.saved_rows
+
+    assert price("first", 0) == price("second", 0) == texts, "the second was spared the work and tells its price"
+    assert price("second", 1) == 0, "what it has paid for it finds again"
+    assert price("second", 0) == texts, "begun again, it pays again"
+
+
+def test_another_encoder_or_other_layers_are_another_thing(learner, sentences, tmp_path) -> None:
+    head, path, rows = ClosedHead(learner.width, 0), tmp_path / "features.sqlite", sentences(["loan"], 10)
+    first = seen(learner, head, rows, path)[0]
+    assert seen(learner, ClosedHead(learner.width, 0, layers=2), rows, path)[1] == 10
+    with torch.no_grad():
+        next(iter(learner.encoder.parameters())).normal_()
+    again, ran, _ = seen(learner, head, rows, path)
+    assert ran == 10 and not torch.equal(again, first)
+
+
+@pytest.mark.parametrize("task", ["text_classification", "token_classification"])
+def test_a_closed_head_answers_from_the_cache_what_it_answers_without(task, tiny_config, sentences, tmp_path) -> None:
+    made, rows = new_learner(tiny_config(task=task)), sentences(["loan", "fee"], 20)
+    if task == "token_classification":
+        rows = rows.assign(
+            tokens=rows["text"].str.split(), tags=rows["text"].str.split().map(lambda t: ["B-x"] * len(t))
+        )
+    labels = made.task.labels(rows)
+    head = ClosedHead(made.width, len(labels), layers=2, expansion=32)
+    head.solve(torch.randn(32, len(labels), generator=torch.Generator().manual_seed(0)) / 100, torch.zeros(len(labels)))
+    learner = replace(made, labels=labels, head=head)
+    wanted = answer(learner, rows)
+    with kept_in(tmp_path / "features.sqlite"):
+        answer(learner, rows)
+        with counted() as passes:
+            found = answer(learner, rows)
+            features_of(learner, head, rows)
+        assert passes.forward == 0
+        with counted() as passes, bypassed():
+            assert predict(learner, rows) == wanted.predictions
+        assert passes.forward == len(rows)
+    assert found.predictions == wanted.predictions and found.loss == wanted.loss
+    assert np.array_equal(found.embeddings, wanted.embeddings)
+    assert np.linalg.norm(found.embeddings, axis=1) == pytest.approx(1.0)
+
+
+def test_a_file_that_has_grown_too_large_is_begun_anew(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "features.sqlite"
+    with kept_in(path):
+        pass
+    prune(path)
+    assert path.exists()
+    monkeypatch.setattr(feature_cache, "MOST_BYTES", 1)
+    prune(path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+import pytest
+
+from cl.errors import DiskError, InputError
+from cl.stores.error_messages import disk_told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/x"),
+        OSError(errno.EFBIG, "File too large"),
+        sqlite3.OperationalError("database or disk is full"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_line_that_says_what_to_do(error) -> None:
+    with pytest.raises(DiskError, match=r"the disk is full .* make room and run again") as told, disk_told():
+        raise error
+    assert "\n" not in str(told.value)
+
+
+def test_a_full_disk_behind_another_error_is_seen() -> None:
+    with pytest.raises(DiskError, match="the disk is full"), disk_told():
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("the writer stopped") from error
+
+
+def test_another_refusal_of_the_operating_system_names_the_file() -> None:
+    with pytest.raises(DiskError, match="Permission denied: '/root/x'"), disk_told():
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/x")
+
+
+@pytest.mark.parametrize("error", [InputError("a wrong value"), ValueError("a mistake of ours")])
+def test_what_has_another_cause_passes(error) -> None:
+    with pytest.raises(type(error), match=str(error)), disk_told():
+        raise error

@@ -1,0 +1,334 @@
+"""Nearest class mean, streaming LDA and RanPAC: solved, order-free, and exact in both directions."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from cl import plugins
+from cl.errors import ConfigError, InputError
+from cl.models.closed_form_head import ClosedHead
+from cl.models.frozen_features import features_of
+from cl.models.inference import answer
+from cl.models.persistence import load_learner, save_learner
+from cl.training.strategies import load_states
+from cl.training.train import train
+
+CLOSED = ["ncm", "slda", {"name": "ranpac", "features": 64}]
+STREAM = {f"e{at}": [label, f"{label}x"] for at, label in enumerate("abcdefghij")}
+
+
+def name_of(spec) -> str:
+    return spec if isinstance(spec, str) else spec["name"]
+
+
+@pytest.fixture
+def rows_of(sentences):
+    def rows(ids: list[str], split: str) -> pd.DataFrame:
+        seed = {"train": 0, "validation": 50, "test": 90}[split]
+        size = 16 if split == "train" else 6
+        parts = [sentences(STREAM[one], size, seed=seed, prefix=f"{one}-{split}-") for one in ids]
+        return pd.concat(parts, ignore_index=True) if parts else sentences(["a"], 0)
+
+    return rows
+
+
+@pytest.fixture
+def taught(tiny_config, rows_of, tmp_path):
+    """Learn a stream experience by experience and return the last version's folder."""
+
+    def run(strategy, order: list[str], place: str, at_once: bool = False, **config):
+        made, champion, past = tiny_config(strategy=strategy, **config), None, []
+        for step, new in enumerate([order] if at_once else [[one] for one in order]):
+            folder = tmp_path / place / str(step)
+            train(made, champion=champion, new=new, past=past, rows_of=rows_of, folder=folder)
+            champion, past = folder, past + new
+        return champion
+
+    return run
+
+
+def test_rows_of_the_past_are_counted_where_the_sums_began_anew(tiny_config, rows_of, tmp_path) -> None:
+    def update(layers: int, at: int) -> int:
+        made = tiny_config(strategy={"name": "ncm", "layers": layers})
+        before = tmp_path / str(at - 1) if at else None
+        past = [f"e{one}" for one in range(at)]
+        done = train(made, champion=before, new=[f"e{at}"], past=past, rows_of=rows_of, folder=tmp_path / str(at))
+        return done.rows_learnt
+
+    assert [update(layers=1, at=0), update(layers=1, at=1), update(layers=2, at=2)] == [16, 16, 48]
+
+
+def by_label(folder) -> dict[str, torch.Tensor]:
+    learner = load_learner(folder)
+    table = torch.cat([learner.head.weight, learner.head.bias[None]])
+    return {label: table[:, at] for at, label in enumerate(learner.labels)}
+
+
+def distance(one, other) -> float:
+    first, second = by_label(one), by_label(other)
+    assert set(first) == set(second)
+    size = max(float(column.detach().abs().max()) for column in first.values())
+    return max(float((first[label] - second[label]).abs().max()) for label in first) / size
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_ten_experiences_give_the_solution_of_all_at_once_in_any_order(strategy, taught) -> None:
+    ids = list(STREAM)
+    forward, backward = taught(strategy, ids, "forward"), taught(strategy, ids[::-1], "backward")
+    once = taught(strategy, ids, "once", at_once=True)
+    assert distance(forward, once) < 1e-4
+    assert distance(forward, backward) < 1e-4
+    for other in (forward, backward):
+        order = [load_learner(other).labels.index(label) for label in load_learner(once).labels]
+        ours, theirs = (load_states(one)[name_of(strategy)].tensors for one in (other, once))
+        assert torch.equal(ours["counts"][order], theirs["counts"])
+        assert torch.equal(ours["sums"][order], theirs["sums"])
+        assert torch.equal(ours["gram"], theirs["gram"])
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_rows_taken_out_of_every_experience_were_never_seen(strategy, taught, rows_of, tiny_config, tmp_path) -> None:
+    ids = ["e0", "e1", "e2"]
+    gone = set(rows_of(ids, "train")["id"][::3])
+    whole = taught(strategy, ids, "whole")
+    state, learner = plugins.build("strategies", strategy).forget(
+        load_states(whole)[name_of(strategy)], load_learner(whole), gone, rows_of(ids, "validation")
+    )
+
+    def without(wanted: list[str], split: str) -> pd.DataFrame:
+        rows = rows_of(wanted, split)
+        return rows[~rows["id"].isin(gone)].reset_index(drop=True)
+
+    train(tiny_config(strategy=strategy), champion=None, new=ids, past=[], rows_of=without, folder=tmp_path / "never")
+    never = load_states(tmp_path / "never")[name_of(strategy)]
+    assert 0 < len(gone) < len(rows_of(ids, "train")) and set(state.tensors) == {"counts", "sums", "gram"}
+    # the labels came in another order: all of them at once, not two by two
+    order = [learner.labels.index(label) for label in load_learner(tmp_path / "never").labels]
+    assert torch.equal(state.tensors["counts"][order], never.tensors["counts"])
+    assert torch.equal(state.tensors["sums"][order], never.tensors["sums"])
+    assert torch.equal(state.tensors["gram"], never.tensors["gram"])
+    assert state.rows["id"].tolist() == never.rows["id"].tolist() and state.seen == never.seen
+    shown = rows_of(ids, "test")
+    ours, theirs = answer(learner, shown), answer(load_learner(tmp_path / "never"), shown)
+    assert ours.values == theirs.values
+    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_a_class_that_is_taken_out_whole_is_never_answered_again(strategy, taught, rows_of) -> None:
+    whole = taught(strategy, ["e0", "e1"], "whole")
+    gone = set(rows_of(["e1"], "train")["id"])
+    state = load_states(whole)[name_of(strategy)]
+    for validation in (rows_of(["e0", "e1"], "validation"), None):
+        left, learner = plugins.build("strategies", strategy).forget(state, load_learner(whole), gone, validation)
+        assert left.tensors["counts"].tolist() == [8, 8, 0, 0]
+        answers = answer(learner, rows_of(["e0", "e1"], "test"))
+        assert set(answers.values) <= set(STREAM["e0"]) and not math.isnan(answers.loss)
+
+
+def test_ids_that_were_never_learnt_are_named_and_nothing_is_taken_out(taught, rows_of) -> None:
+    folder, known = taught("ncm", ["e0"], "x"), rows_of(["e0"], "train")["id"][0]
+    with pytest.raises(InputError, match="no row was learnt under a-stranger, b-stranger; nothing has been taken out"):
+        plugins.build("strategies", "ncm").forget(
+            load_states(folder)["ncm"], load_learner(folder), {known, "b-stranger", "a-stranger"}, None
+        )
+
+
+def test_forgetting_needs_the_features_of_single_rows(taught) -> None:
+    strategy = {"name": "ncm", "removable": False}
+    folder = taught(strategy, ["e0"], "x")
+    state = load_states(folder)["ncm"]
+    assert state.rows is None
+    with pytest.raises(ValueError, match="removable: true"):
+        plugins.build("strategies", strategy).forget(state, load_learner(folder), {"a"}, None)
+
+
+def test_the_ridge_solution_against_numpy(taught, rows_of) -> None:
+    strategy = {"name": "ranpac", "features": 64, "ridge": [10.0]}
+    learner = load_learner(taught(strategy, ["e0", "e1"], "x"))
+    shown = features_of(learner, learner.head, rows_of(["e0", "e1"], "train"))
+    inputs = learner.head.expand(shown.whole.float()).numpy().astype(float) / 25.4
+    wanted = np.eye(len(learner.labels))[shown.targets.numpy()]
+    weight = np.linalg.solve(inputs.T @ inputs + 10.0 * np.eye(64), inputs.T @ wanted) / 25.4
+    ours = learner.head.weight.detach().numpy()
+    alive = np.abs(weight) > 1e-6  # some random features are zero for every row
+    ratio = ours[alive] / weight[alive]  # one temperature for all
+    assert alive.mean() > 0.5 and np.allclose(ratio, np.median(ratio), rtol=1e-3)
+
+
+def test_streaming_lda_decides_as_lda_does(taught, rows_of) -> None:
+    folder = taught({"name": "slda", "shrinkage": [0.1], "layers": 1}, ["e0", "e1", "e2"], "x")
+    learner, rows = load_learner(folder), rows_of(["e0", "e1", "e2"], "train")
+    shown = features_of(learner, learner.head, rows)
+    inputs = shown.whole.numpy().astype(float)
+    peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1, priors=[1 / len(learner.labels)] * 6)
+    peer.fit(inputs, shown.targets.numpy())
+    ours = (torch.as_tensor(inputs).float() @ learner.head.weight + learner.head.bias).argmax(1).numpy()
+    assert (ours == peer.predict(inputs)).mean() > 0.95
+
+
+def test_nearest_class_mean_against_distances(taught, rows_of) -> None:
+    learner = load_learner(taught({"name": "ncm", "layers": 2}, ["e0", "e1"], "x"))
+    shown = features_of(learner, learner.head, rows_of(["e0", "e1"], "train"))
+    inputs = shown.whole.float()
+    means = torch.stack([inputs[shown.targets == at].mean(0) for at in range(4)])
+    assert torch.equal(torch.cdist(inputs, means).argmin(1), learner.head(inputs).argmax(1))
+
+
+def test_a_saved_closed_head_answers_the_same(taught, rows_of, tmp_path) -> None:
+    learner = load_learner(taught({"name": "ranpac", "features": 64}, ["e0"], "x"))
+    described = json.loads((tmp_path / "x" / "0" / "learner.json").read_text())
+    assert described["head"]["closed"] and described["head"]["expansion"] == 64
+    save_learner(learner, tmp_path)
+    rows = rows_of(["e0"], "test")
+    assert answer(load_learner(tmp_path), rows).predictions == answer(learner, rows).predictions
+
+
+def test_the_encoder_adapts_to_the_first_experience_only(taught) -> None:
+    strategy = {"name": "ncm", "adapt": "first"}
+    first, third = taught(strategy, ["e0"], "one"), taught(strategy, ["e0", "e1", "e2"], "three")
+    frozen = taught("ncm", ["e0"], "frozen")
+    weights = [load_learner(one).encoder.state_dict() for one in (first, third, frozen)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert any(not torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
+
+
+def test_a_trained_champion_goes_on_in_closed_form_and_knows_the_past(taught, tiny_config, rows_of, tmp_path) -> None:
+    champion = taught("naive", ["e0", "e1"], "trained")
+    config = tiny_config(strategy={"name": "ranpac", "features": 64})
+    train(config, champion=champion, new=["e2"], past=["e0", "e1"], rows_of=rows_of, folder=tmp_path / "closed")
+    state = load_states(tmp_path / "closed")["ranpac"]
+    assert state.tensors["counts"].tolist() == [8] * 6
+    assert len(state.rows) == 48
+
+
+def test_a_closed_champion_is_trained_on_from_a_linear_head_in_place_of_the_solved_one(
+    taught, tiny_config, rows_of, tmp_path
+) -> None:
+    champion = taught("ncm", ["e0"], "closed")
+    for name, strategy in (("go-on", "replay"), ("afresh", {"name": "joint", "restart": True})):
+        config = tiny_config(
+            strategy=strategy, training={"epochs": 25, "learning_rate": 1e-3, "head_learning_rate": 1e-2}
+        )
+        train(config, champion=champion, new=["e1"], past=["e0"], rows_of=rows_of, folder=tmp_path / name)
+        learner = load_learner(tmp_path / name)
+        assert not learner.is_closed
+        rows = rows_of(["e0", "e1"], "train")
+        right = [one == other for one, other in zip(answer(learner, rows).values, rows["label"], strict=True)]
+        assert min(sum(right[:16]), sum(right[16:])) >= 10, "of 16 rows with four labels to choose from"
+
+
+def test_tags_are_trained_on_after_a_solved_head_as_well(tiny_config, tmp_path) -> None:
+    rows = pd.DataFrame(
+        [{"tokens": ["anna", "lives", "in", "paris"], "tags": ["B-per", "O", "O", "B-loc"], "date": None, "id": "1"}]
+    )
+    for at, strategy in enumerate(("ncm", ["replay", "ewc"])):
+        config = tiny_config(task="token_classification", strategy=strategy)
+        train(
+            config, champion=tmp_path / "0" if at else None, new=[str(at)], past=["0"] * at,
+            rows_of=lambda ids, split: pd.concat([rows[:0], *(rows.assign(id=one) for one in ids)]),
+            folder=tmp_path / str(at),
+        )  # fmt: skip
+    assert answer(load_learner(tmp_path / "1"), rows).values[0] == rows["tags"][0]
+    assert len(load_states(tmp_path / "1")["replay"].rows) == 2
+
+
+def test_tokens_are_classified_in_closed_form_too(tiny_config, tmp_path) -> None:
+    sentence = {"tokens": ["anna", "lives", "in", "paris"], "tags": ["B-per", "O", "O", "B-loc"], "date": None}
+    other = {"tokens": ["ben", "works", "at", "york"], "tags": ["B-per", "O", "O", "B-loc"], "date": None}
+    rows = pd.DataFrame([{**(sentence if at % 2 else other), "id": str(at)} for at in range(12)])
+    rows_if = lambda ids, split: rows.iloc[: len(rows) if ids else 0]  # noqa: E731
+    config = tiny_config(task="token_classification", strategy={"name": "ranpac", "features": 64})
+    train(config, champion=None, new=["a"], past=[], rows_of=rows_if, folder=tmp_path / "v")
+    learner = load_learner(tmp_path / "v")
+    assert answer(learner, rows).values[0] == rows["tags"][0]
+    assert load_states(tmp_path / "v")["ranpac"].tensors["counts"].sum() == 48
+
+
+@pytest.mark.parametrize("adapt", ["never", "first"])
+@pytest.mark.parametrize("other", ["replay", "averaging", "si", "gdumb", {"name": "joint", "restart": True}, "slda"])
+def test_a_strategy_beside_a_closed_form_is_refused(adapt, other, tiny_config) -> None:
+    for strategies in ([other, {"name": "ncm", "adapt": adapt}], [{"name": "ncm", "adapt": adapt}, other]):
+        with pytest.raises(ConfigError, match="would have nothing to do beside it; use it alone"):
+            tiny_config(strategy=strategies)
+
+
+def test_a_tuning_that_has_nothing_to_adapt_or_to_read_with_is_refused(tiny_config, tiny_model) -> None:
+    def tuned(tuning: str, adapt: str):
+        return tiny_config(strategy={"name": "ncm", "adapt": adapt}, model={"name": str(tiny_model), "tuning": tuning})
+
+    with pytest.raises(ConfigError, match=r"nothing to adapt with model\.tuning: head"):
+        tuned("head", "first")
+    for tuning in ("prompt", "prefix"):
+        with pytest.raises(ConfigError, match=f"what model.tuning: {tuning} adds.*set adapt: first"):
+            tuned(tuning, "never")
+        assert tuned(tuning, "first")
+    assert tuned("head", "never") and tuned("lora", "never")
+
+
+@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+def test_a_validation_row_of_a_class_without_training_rows_changes_no_answer(
+    strategy, tiny_config, rows_of, sentences, tmp_path
+) -> None:
+    stranger = sentences(["zz"], 1, prefix="stranger-")
+
+    def learnt(place: str, more: pd.DataFrame):
+        def rows(ids: list[str], split: str) -> pd.DataFrame:
+            found = rows_of(ids, split)
+            return pd.concat([found, more], ignore_index=True) if split == "validation" else found
+
+        folder = tmp_path / place
+        train(tiny_config(strategy=strategy), champion=None, new=["e0", "e1"], past=[], rows_of=rows, folder=folder)
+        return load_learner(folder)
+
+    without, with_one = learnt("without", stranger.iloc[:0]), learnt("with", stranger)
+    assert "zz" in with_one.labels
+    shown = rows_of(["e0", "e1"], "test")
+    ours, theirs = answer(with_one, shown), answer(without, shown)
+    assert ours.values == theirs.values
+    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "says"),
+    [
+        ({"name": "ranpac", "ridge": [0]}, r"ridge\.0 must be more than 0"),
+        ({"name": "ranpac", "ridge": [1, -5]}, r"ridge\.1 must be more than 0"),
+        ({"name": "ranpac", "ridge": [math.inf]}, "finite"),
+        ({"name": "slda", "shrinkage": [0]}, r"shrinkage\.0 must be more than 0"),
+        ({"name": "slda", "shrinkage": [3]}, r"shrinkage\.0 must be at most 1"),
+    ],
+)
+def test_values_without_a_solution_are_refused(strategy, says, tiny_config) -> None:
+    with pytest.raises(ConfigError, match=says):
+        tiny_config(strategy=strategy)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"name": "ranpac", "features": 64, "ridge": [1e-300]},
+        {"name": "slda", "shrinkage": [1e-300]},
+    ],
+    ids=name_of,
+)
+def test_equations_that_have_no_solution_say_what_to_change(strategy, taught) -> None:
+    with pytest.raises(ConfigError, match=rf"{strategy['name']}: .* no solution .* larger values of"):
+        taught(strategy, ["e0"], "x")
+
+
+def test_a_covariance_that_is_all_identity_is_allowed(taught, rows_of) -> None:
+    learner = load_learner(taught({"name": "slda", "shrinkage": [1.0]}, ["e0"], "x"))
+    assert set(answer(learner, rows_of(["e0"], "test")).values) <= set(STREAM["e0"])
+
+
+def test_an_expansion_follows_from_its_seed() -> None:
+    first, again, other = (ClosedHead(8, 1, expansion=32, seed=seed).projection for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
