@@ -29,8 +29,8 @@ from quantisers import AVAILABLE, quantised_by
 from cl.compression.distil import distil
 from cl.compression.rewrite import quantise, to_onnx
 from cl.config import Config, parse
-from cl.evaluation.latency import latency
-from cl.models.feature_cache import kept_in
+from cl.evaluation.latency import measure_latency
+from cl.models.feature_cache import cached_in
 from cl.models.inference import answer, predict
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
@@ -167,7 +167,7 @@ def main() -> None:
         raw.setdefault(section, {})[name] = yaml.safe_load(value)
     config, stream = parse(raw, where="bench"), Stream(wanted.data)
     wanted.out.mkdir(parents=True, exist_ok=True)
-    with kept_in(wanted.out / "features.sqlite"):
+    with cached_in(wanted.out / "features.sqlite"):
         teacher, matrix = taught(config, stream, wanted.out)
         folders = derived(config, stream, teacher, wanted.out)
         learners = {name: load_learner(folder) for name, folder in folders.items()}
@@ -180,7 +180,7 @@ def main() -> None:
         scores |= {name: scored_once(name, one, stream, wanted.out) for name, one in more.items()}
         learners |= more
     test = stream.rows_of(stream.domains, "test").sample(frac=1, random_state=0)
-    times = latency(learners, test, calls=wanted.calls)
+    times = measure_latency(learners, test, calls=wanted.calls)
     at_once = together(learners, test, calls=max(1, wanted.calls // 10))
     best = np.nanmax(matrix[:-1, :-1], axis=0)
     first = scores["teacher"].mean(), parameters(learners["teacher"]), times["teacher"]["latency_p50_ms"]

@@ -34,11 +34,11 @@ from tqdm import tqdm
 
 from cl.backtesting.stream import read_stream
 from cl.config import Config, load, parse
-from cl.drift.detect import compare
-from cl.models.feature_cache import kept_in
+from cl.drift.detect import compare_snapshots
+from cl.models.feature_cache import cached_in
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
-from cl.models.snapshot import Snapshot, snapshot
+from cl.models.snapshot import Snapshot, take_snapshot
 from cl.training.train import train
 
 SIZES = [25, 50, 100, 200, 400, 800, 1600]
@@ -70,7 +70,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, multiprocessing.get_context("spawn").Pool(given.jobs, single) as pool:
         folder = Path(name)
-        with kept_in(folder / "features.sqlite"):
+        with cached_in(folder / "features.sqlite"):
             if given.what == "alarms":
                 alarms(given.data, folder, given.sequences, given.checks, given.rows, pool)
             else:
@@ -96,7 +96,7 @@ def alarms_in(inside: Snapshot, checks: int, rows: int, sequence: int) -> list[s
     reference, config = cut(inside, order[:REFERENCE]), settings()
     for check in range(1, checks + 1):
         new = cut(inside, order[REFERENCE + (check - 1) * rows : REFERENCE + check * rows])
-        seen = compare(
+        seen = compare_snapshots(
             config, f"{sequence}-{check}", reference, new, promotion_score=None, folder=Path("unused"), check=check
         )
         if seen.drifted:
@@ -131,14 +131,14 @@ def ours(reference: Snapshot, new: Snapshot, at: int, *, labels: bool = True) ->
     config = settings()
     kept = [one for one in config.drift.detectors if labels or one not in NEEDS_LABELS]
     config = parse({"drift": {"report": "off", "detectors": kept, "alpha": one_check(0.05)}}, where="bench")
-    return compare(config, str(at), reference, new, promotion_score=None, folder=Path("unused")).drifted
+    return compare_snapshots(config, str(at), reference, new, promotion_score=None, folder=Path("unused")).drifted
 
 
 def one_check(level: float) -> float:
     """Return the alpha whose first check is held against this level."""
-    from cl.statistics import spending
+    from cl.statistics import alpha_spending
 
-    return level / spending(1.0, 1)
+    return level / alpha_spending(1.0, 1)
 
 
 def evidently(reference: Snapshot, new: Snapshot, at: int) -> bool:
@@ -199,7 +199,7 @@ def mistyped(name: str, inside: Snapshot, learner: Learner) -> Scenario:
     rows = cut(inside, order[REFERENCE : REFERENCE + 2 * SIZES[-1]]).frame
     rng = np.random.default_rng(2)
     wrong = rows[["id", "label"]].assign(text=[typed_badly(text, rng) for text in rows["text"]], date=None)
-    after = snapshot(learner, wrong.reset_index(drop=True))
+    after = take_snapshot(learner, wrong.reset_index(drop=True))
     return Scenario(name, cut(inside, order[:REFERENCE]), lambda size, rng: some(after, size, rng))
 
 
@@ -220,11 +220,11 @@ def years(data: Path, folder: Path) -> Iterator[Scenario]:
     train(config, champion=None, new=ids[:3], past=[], rows_of=experiences.rows_of, folder=folder / "arxiv")
     learner = load_learner(folder / "arxiv")
     unseen = {one: unseen_rows(experiences.rows_of, [one]) for one in ids}
-    before = snapshot(learner, pd.concat([unseen[one] for one in ids[:3]], ignore_index=True))
+    before = take_snapshot(learner, pd.concat([unseen[one] for one in ids[:3]], ignore_index=True))
     reference = cut(before, np.random.default_rng(1).permutation(len(before.frame))[:REFERENCE])
     for one in ids[3:]:
         rows = pd.concat([experiences.rows_of([one], "train"), unseen[one]], ignore_index=True)
-        after = snapshot(learner, rows)
+        after = take_snapshot(learner, rows)
         yield Scenario(f"arXiv 2008-2010, then {one[-4:]}", reference, lambda size, rng, a=after: some(a, size, rng))
 
 
@@ -243,10 +243,12 @@ def clinc(data: Path, folder: Path, held_out: str | None) -> tuple[Snapshot, Sna
     if not place.exists():
         train(config, champion=None, new=known, past=[], rows_of=experiences.rows_of, folder=place)
     learner = load_learner(place)
-    inside = snapshot(learner, unseen_rows(experiences.rows_of, known))
+    inside = take_snapshot(learner, unseen_rows(experiences.rows_of, known))
     strange = [one.id for one in found if one.id not in known]
     outside = (
-        snapshot(learner, experiences.rows_of(strange, "train")) if strange else cut(inside, np.array([], dtype=int))
+        take_snapshot(learner, experiences.rows_of(strange, "train"))
+        if strange
+        else cut(inside, np.array([], dtype=int))
     )
     return inside, outside
 

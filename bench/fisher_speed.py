@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from cl.config import parse
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.learner import Learner
 from cl.training.strategies._fisher import diagonal_fisher
 
@@ -51,8 +51,8 @@ def compared(rows: pd.DataFrame, repeats: int, *, embeddings: bool) -> str:
     torch.manual_seed(0)
     config = parse({"model": {"tuning": {"name": "full", "embeddings": embeddings}}}, where="bench")
     learner = new_learner(config)
-    learner = grown(learner, learner.task.labels(rows), seed=0)
-    freeze(learner)
+    learner = grow_labels(learner, learner.task.labels(rows), seed=0)
+    freeze_all_but_tuned(learner)
     seconds: dict[str, list[float]] = {"ours": [], "one by one": []}
     for _ in range(repeats):
         started = time.perf_counter()

@@ -34,9 +34,9 @@ from serving_soak import soak
 from cl.commands.init import scaffold
 from cl.config import load
 from cl.ingestion.file_formats import chunks_of
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import connect
+from cl.stores.stores import open_stores
 
 
 def project_for(data: Path, folder: Path, rows: int) -> ProjectFolder:
@@ -60,7 +60,7 @@ def project_for(data: Path, folder: Path, rows: int) -> ProjectFolder:
         some.assign(id=[f"{month}-{at}" for at in range(len(some))]).to_csv(
             project.root / "inbox" / f"{month}.csv", index=False
         )
-    verdicts = [cycle.verdict for cycle in learn(project)]
+    verdicts = [cycle.verdict for cycle in run_waiting(project)]
     assert verdicts == ["promoted"] * 2, verdicts
     asked = pd.concat(chunks_of(file_of(data, "test"), 50_000))["text"].head(2_000).tolist()
     (project.root / "texts.json").write_text(json.dumps(asked))
@@ -129,7 +129,7 @@ def main() -> None:
         if given.what == "compare":
             compare(project, texts, given.seconds, given.workers, given.repeats)
         elif given.what == "formats":
-            folder = connect(project, load(project.config)).champion_folder("2")
+            folder = open_stores(project, load(project.config)).champion_folder("2")
             known = pd.concat(chunks_of(file_of(given.data, "train"), 50_000)).groupby("label").head(15)
             asked = pd.concat(chunks_of(file_of(given.data, "test"), 50_000)).sample(1_000, random_state=0)
             formats(folder, known, asked, given.repeats * 7)

@@ -18,7 +18,7 @@ import torch
 
 from cl.models.batching import collate
 from cl.models.precision import ServedPrecision
-from cl.serving.served_model import Loaded, load
+from cl.serving.served_model import ServedModel, load_served_model
 from cl.tasks.text_classification import mean_pool
 
 TOGETHER = (1, 8, 64)
@@ -28,7 +28,7 @@ def formats(folder: Path | None, train: pd.DataFrame, test: pd.DataFrame, repeat
     """Print a line for each format; their batches are timed in turn."""
     assert folder is not None
     names = [name for name in get_args(ServedPrecision) if name != "auto"]
-    loaded = {name: load("1", folder, name) for name in names}
+    loaded = {name: load_served_model("1", folder, name) for name in names}
     labels = sorted(train["label"].unique())
     wanted = np.eye(len(labels))[np.searchsorted(labels, train["label"])]
     seen = embedded(loaded["float32"], train["text"].tolist())
@@ -44,7 +44,7 @@ def formats(folder: Path | None, train: pd.DataFrame, test: pd.DataFrame, repeat
         print(f"{name:<9} {' '.join(times):<20} {told}")
 
 
-def timed(loaded: dict[str, Loaded], texts: list[str], repeats: int) -> dict[tuple[str, int], list[float]]:
+def timed(loaded: dict[str, ServedModel], texts: list[str], repeats: int) -> dict[tuple[str, int], list[float]]:
     took: dict[tuple[str, int], list[float]] = {}
     for repeat in range(repeats):
         for rows in TOGETHER:
@@ -62,7 +62,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @torch.inference_mode()
-def embedded(version: Loaded, texts: list[str]) -> np.ndarray:
+def embedded(version: ServedModel, texts: list[str]) -> np.ndarray:
     """Return mean-pooled states of length 1, and a constant."""
     learner, found = version.learner, []
     for at in range(0, len(texts), 64):
@@ -75,6 +75,6 @@ def embedded(version: Loaded, texts: list[str]) -> np.ndarray:
     return np.hstack([every, np.ones((len(every), 1))])
 
 
-def size(version: Loaded) -> int:
+def size(version: ServedModel) -> int:
     """Return the bytes of the encoder's weights."""
     return sum(one.numel() * one.element_size() for one in version.learner.encoder.state_dict().values())

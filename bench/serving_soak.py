@@ -14,7 +14,7 @@ from serving_servers import BASE, loading, ours, started
 from cl import config
 from cl.promotion.by_hand import promote_by_hand, rollback
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import Stores, connect
+from cl.stores.stores import Stores, open_stores
 
 NAME = "bench"
 
@@ -31,7 +31,7 @@ class Reign:
 
 def soak(project: ProjectFolder, texts: Path, minutes: float, moves: list[str], versions: int, workers: int) -> None:
     """Move the champion under load and print what the clients and the memory saw."""
-    stores = connect(project, config.load(project.config))
+    stores = open_stores(project, config.load(project.config))
     copied(project, stores, versions)
     lines, memory, seconds = project.root / "answers.txt", list[tuple[float, float]](), minutes * 60
     with started(ours(project, workers), f"{BASE}/readyz") as server:

@@ -24,12 +24,12 @@ from transformers import Trainer, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from cl.config import Config, parse
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.training.loop import fit
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
-from cl.training.strategies import Lesson, State, Update
+from cl.training.strategies import State, TrainingData, Update
 from cl.training.strategies.naive import Naive
 
 
@@ -47,8 +47,8 @@ class Classifier(nn.Module):
 
 def ours(config: Config, rows: pd.DataFrame) -> tuple[Learner, float]:
     learner = learner_for(config, rows)
-    freeze(learner)
-    lesson = Lesson(rows, lambda: rows.iloc[:0], np.random.default_rng(0))
+    freeze_all_but_tuned(learner)
+    lesson = TrainingData(rows, lambda: rows.iloc[:0], np.random.default_rng(0))
     started = time.perf_counter()
     fit(learner, lesson, [(Naive(), Update(State(), lesson, learner))], config.training)
     return learner, time.perf_counter() - started
@@ -56,7 +56,7 @@ def ours(config: Config, rows: pd.DataFrame) -> tuple[Learner, float]:
 
 def trainer(config: Config, rows: pd.DataFrame, *, frozen: bool = False) -> tuple[Learner, float]:
     learner = learner_for(config, rows)
-    freeze(learner)
+    freeze_all_but_tuned(learner)
     if not frozen:
         learner.encoder.requires_grad_(True)
     settings = config.training
@@ -112,7 +112,7 @@ def textbook(config: Config, rows: pd.DataFrame) -> tuple[Learner, float]:
 def learner_for(config: Config, rows: pd.DataFrame) -> Learner:
     torch.manual_seed(0)
     learner = new_learner(config)
-    return grown(learner, learner.task.labels(rows), seed=0)
+    return grow_labels(learner, learner.task.labels(rows), seed=0)
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:

@@ -10,33 +10,33 @@ from functools import partial
 from typing import Any
 
 from cl import config as configuration
-from cl.compression.budget import is_enough, reasons, updates_since
+from cl.compression.budget import compression_reasons, ends_climb, updates_since
 from cl.config import Config
-from cl.cycle.attempt import attempt
-from cl.cycle.backlog import due, waiting_since
-from cl.cycle.compress import Candidate, Setting, derive
-from cl.cycle.cost import sizes
-from cl.cycle.identity import Start, begin, close_unfit, journals
-from cl.cycle.ladder import climb
-from cl.cycle.look import look
-from cl.cycle.record import record
+from cl.cycle.attempt import train_and_judge
+from cl.cycle.backlog import due_experiences, waiting_experiences
+from cl.cycle.compress import Candidate, CompressionContext, compress
+from cl.cycle.cost import update_sizes
+from cl.cycle.identity import CycleStart, discard_stale, journal_folder, resume_or_begin
+from cl.cycle.ladder import climb_ladder
+from cl.cycle.look import check_drift
+from cl.cycle.record import record_cycle
 from cl.cycle.source import read_source
-from cl.decision.decide import decide, types
-from cl.decision.situation import situation
+from cl.decision.decide import change_types, decide
+from cl.decision.situation import assess_situation
 from cl.evaluation.out_of_scope import read_texts
 from cl.forgetting import forget
 from cl.ingestion.validate import validate
-from cl.models.feature_cache import kept_in, prune
+from cl.models.feature_cache import cached_in, prune_cache
 from cl.promotion.promote import promote
-from cl.promotion.repair import held
-from cl.records import Cycle, Derivation, Experience
+from cl.promotion.repair import locked_and_repaired
+from cl.records import CompressionResult, Cycle, Experience
 from cl.records.history import History
-from cl.registry.lineage import base_of, in_line, line_of, with_derived
+from cl.registry.lineage import ancestry, cycles_in_line, find_base, with_compressed
 from cl.registry.register import register
-from cl.registry.smoke_test import smoke
+from cl.registry.smoke_test import smoke_test
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import Stores, connect
+from cl.stores.stores import Stores, open_stores
 from cl.stores.version_folder import load_history
 
 log = logging.getLogger(__name__)
@@ -57,16 +57,16 @@ def run_cycle(
     Raises:
         PerennialError: a stage failed; data, registry and champion are as they were, and the next run goes on.
     """
-    start = begin(config, stores, experience)
-    journal = Journal(journals(stores) / start.id)
+    start = resume_or_begin(config, stores, experience)
+    journal = Journal(journal_folder(stores) / start.id)
     clock = time.monotonic()
     run = stores.registry.start_run(start.id, experience.id, _tags(start))
     champion = stores.champion_folder(start.champion)
     history = load_history(champion) if champion else History()
-    base = base_of(stores, start.champion, champion, then=config.distil.then)
+    base = find_base(stores, start.champion, champion, then=config.distil.then)
     versions = stores.registry.versions()
     again = [one for one in history.learnt if one not in base.history.learnt]
-    before = [one for one in [*again, *waiting_since(stores, history)] if one != experience.id]
+    before = [one for one in [*again, *waiting_experiences(stores, history)] if one != experience.id]
     new = [*before, experience.id]
     rows_of, past = stores.experiences.rows_of, stores.registry.cycles()
     strangers = read_texts(config.evaluation.out_of_scope, stores.project.root)
@@ -75,10 +75,10 @@ def run_cycle(
         return journal.once(stage, step)
 
     validation = do(validate)(config, experience)
-    seen = look(config, stores, start, champion, step=step)
+    seen = check_drift(config, stores, start, champion, step=step)
     waiting = [stores.experiences.get(one) for one in new]
-    known = situation(
-        in_line(past, with_derived(line_of(start.champion, versions), versions)),
+    known = assess_situation(
+        cycles_in_line(past, with_compressed(ancestry(start.champion, versions), versions)),
         waiting_rows=sum(one.rows["train"] for one in waiting),
         first=champion is None,
         now=datetime.now(UTC),
@@ -89,17 +89,17 @@ def run_cycle(
     )
     decision = do(decide)(config, validation, seen, known)
     training = evaluation = gates = promotion = way = None
-    derived: list[Derivation] = []
+    derived: list[CompressionResult] = []
     if decision.action == "learn":
-        climbed = climb(
+        climbed = climb_ladder(
             config,
             begin=decision.rung,
-            types=types(seen, known),
-            sizes=sizes(stores.experiences, base.folder, new=new, past=base.history.learnt),
+            types=change_types(seen, known),
+            sizes=update_sizes(stores.experiences, base.folder, new=new, past=base.history.learnt),
             past=known.climbs,
-            enough=partial(is_enough, config),
+            enough=partial(ends_climb, config),
             attempt=partial(
-                attempt,
+                train_and_judge,
                 config,
                 journal=journal,
                 step=step,
@@ -127,13 +127,15 @@ def run_cycle(
             evaluation=evaluation,
             gates=gates,
         )
-        why = reasons(config, evaluation, gates, champion=history, updates=updates_since(start.champion, versions))
+        why = compression_reasons(
+            config, evaluation, gates, champion=history, updates=updates_since(start.champion, versions)
+        )
         if why:
-            found = derive(
+            found = compress(
                 config,
                 stores,
                 Candidate(training, evaluation, gates, registration),
-                Setting(
+                CompressionContext(
                     cycle=start.id,
                     champion=start.champion,
                     champion_folder=champion,
@@ -148,7 +150,7 @@ def run_cycle(
             )
             derived, chosen = found.made, found.chosen
             evaluation, gates, registration = chosen.evaluation, chosen.gates, chosen.registration
-        gates = do(smoke)(config, stores, registration=registration, evaluation=evaluation, gates=gates)
+        gates = do(smoke_test)(config, stores, registration=registration, evaluation=evaluation, gates=gates)
         promotion = do(promote)(
             stores.registry,
             stores.ledger,
@@ -177,10 +179,10 @@ def run_cycle(
         champion_after=promotion.champion_after if promotion else start.champion,
         run=run,
     )
-    return record(config, stores, run, cycle, journal)
+    return record_cycle(config, stores, run, cycle, journal)
 
 
-def learn(
+def run_waiting(
     project: ProjectFolder,
     *,
     again: str | None = None,
@@ -204,21 +206,21 @@ def learn(
         PerennialError: a stage failed.
     """
     config = configuration.load(project.config)
-    stores = connect(project, config)
-    with held(stores, wait=wait):
-        forget.finish(config, stores)
+    stores = open_stores(project, config)
+    with locked_and_repaired(stores, wait=wait):
+        forget.finish_removal(config, stores)
         stores.data.bring()
         read_source(config, stores, settle=settle)
         stores.data.commit()
-        close_unfit(config, stores)  # a cycle that was killed as it ended is not due again
+        discard_stale(config, stores)  # a cycle that was killed as it ended is not due again
         cycles = []
-        prune(features := project.work / "features.sqlite")
-        with kept_in(features):  # drift, training and evaluation ask a frozen encoder once for each row
-            for experience in due(stores, again=again):
+        prune_cache(features := project.work / "features.sqlite")
+        with cached_in(features):  # drift, training and evaluation ask a frozen encoder once for each row
+            for experience in due_experiences(stores, again=again):
                 cycles.append(run_cycle(config, stores, experience, asked=again is not None, step=step))
                 on_cycle(cycles[-1])
         return cycles
 
 
-def _tags(start: Start) -> dict[str, str]:
+def _tags(start: CycleStart) -> dict[str, str]:
     return {"cl.data_version": start.data_version, "cl.champion_before": start.champion or ""}

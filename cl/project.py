@@ -52,16 +52,16 @@ class Project:
         Raises:
             InputError: there is none, or its configuration is wrong.
         """
-        from cl.stores.opened import opened
+        from cl.stores.opened import open_project
 
-        return cls(opened(Path(folder)).project.root)
+        return cls(open_project(Path(folder)).project.root)
 
     @property
     def config(self) -> Config:
         """The configuration, as cl.yaml has it now."""
-        from cl.stores.opened import opened
+        from cl.stores.opened import open_project
 
-        return opened(self.folder).config
+        return open_project(self.folder).config
 
     def ingest(self, rows: pd.DataFrame | str | Path, *, name: str = "frame") -> list[Experience]:
         """Ingest rows and return the experiences that they became; none when every row was seen before.
@@ -111,24 +111,24 @@ class Project:
     @property
     def champion(self) -> str | None:
         """The version that serves; None before the first."""
-        from cl.stores.opened import opened
+        from cl.stores.opened import open_project
 
-        here = opened(self.folder)
+        here = open_project(self.folder)
         return here.stores.ledger.champion(here.config.name)
 
     def versions(self) -> list[VersionInfo]:
         """Return all registered versions, oldest first."""
-        from cl.stores.opened import opened
+        from cl.stores.opened import open_project
 
-        registry = opened(self.folder).stores.registry
+        registry = open_project(self.folder).stores.registry
         registry.initialise()
         return registry.versions()
 
     def history(self) -> Cycles:
         """Return all finished cycles, oldest first."""
-        from cl.commands.status import cycles_of
+        from cl.commands.status import read_cycles
 
-        return Cycles(cycles_of(self.folder))
+        return Cycles(read_cycles(self.folder))
 
     def promote(
         self,

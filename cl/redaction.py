@@ -26,7 +26,7 @@ def holds_password(url: str) -> bool:
     return OPTION.search(url) is not None or (user is not None and ":" in user.group())
 
 
-def told_traceback(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
     """Return the traceback of an error, and of what it was raised from, fit to be shown."""
     return without_password("".join(traceback.format_exception(error)))
 

@@ -23,7 +23,7 @@ ORDER: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-def matches(condition: str, rows: pd.DataFrame) -> np.ndarray:
+def select_rows(condition: str, rows: pd.DataFrame) -> np.ndarray:
     """Return for each row whether a condition names it; all values are compared as texts.
 
     Raises:

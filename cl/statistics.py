@@ -44,7 +44,7 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     return rejected
 
 
-def spending(alpha: float, check: int) -> float:
+def alpha_spending(alpha: float, check: int) -> float:
     """Return the share of alpha that the check of this number, from 1, may spend.
 
     All shares of an endless sequence add up to alpha, so that the chance of any false alarm, ever, is at most alpha,
@@ -58,7 +58,7 @@ def spending(alpha: float, check: int) -> float:
     return alpha / (SUM_OF_SHARES * (check + 1) * np.log(check + 1) ** 2)
 
 
-def scatter(quiet: Sequence[float]) -> float:
+def dispersion(quiet: Sequence[float]) -> float:
     """Return how much wider statistics scatter than their test says, going by p-values of quiet checks; at least 1.
 
     The median of the p-values, as chi-squared with one degree of freedom, over the median that it should have
@@ -77,7 +77,7 @@ def scatter(quiet: Sequence[float]) -> float:
     return max(1.0, float(bound / chi2.median(1)))
 
 
-def calmed(p_value: float, spread: float) -> float:
+def deflated_p(p_value: float, spread: float) -> float:
     """Return a p-value for a statistic that scatters so much wider than its test says.
 
     >>> calmed(0.01, 1.0), round(calmed(0.01, 2.0), 3)
@@ -88,7 +88,7 @@ def calmed(p_value: float, spread: float) -> float:
     return p_value if spread <= 1 else float(chi2.sf(chi2.isf(max(p_value, SMALLEST_P), 1) / spread, 1))
 
 
-def is_gone(p_value: float, expected: float) -> bool:
+def is_explained(p_value: float, expected: float) -> bool:
     """Tell whether a p-value is larger than nine of ten would be, were it expected to be so small.
 
     A large p-value alone does not say that nothing is there: with fewer rows it may be what chance makes of the same
@@ -142,7 +142,7 @@ def simulated_p(observed: float, simulated: np.ndarray) -> float:
     return max(curve, SMALLEST_P)
 
 
-def fallen(before: np.ndarray, after: np.ndarray, seed: int) -> float:
+def mean_drop_p(before: np.ndarray, after: np.ndarray, seed: int) -> float:
     """Return the p-value of a fall of the mean, by permutation of the sides (Pitman, 1937).
 
     The smaller side is drawn out of all rows again and again, so that a large other side costs nothing; and not for
@@ -214,13 +214,13 @@ def rows_to_decide(differences: np.ndarray, level: float) -> int | None:
     return int(np.ceil((norm.isf(level) * spread / mean) ** 2)) if mean < 0 else None
 
 
-def wilson(mean: float, rows: int) -> Interval:
+def wilson_interval(mean: float, rows: int) -> Interval:
     """Return Wilson's 95 % interval (Wilson, 1927); it is too wide, not too narrow, for fractional scores."""
     centre = (mean + Z_95**2 / (2 * rows)) / (1 + Z_95**2 / rows)
     reach = Z_95 * np.sqrt(mean * (1 - mean) / rows + Z_95**2 / (4 * rows**2)) / (1 + Z_95**2 / rows)
     return Interval(low=max(0.0, float(centre - reach)), high=min(1.0, float(centre + reach)))
 
 
-def shown(p_value: float) -> str:
+def format_p_value(p_value: float) -> str:
     """Return a p-value as people write it: ``p = 0.012`` or ``p < 0.0001``."""
     return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"

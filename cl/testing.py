@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from cl.errors import IntegrityError, StoreError
 from cl.records import Cycle, VersionInfo
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.manifest import check_manifest, place_sealed
+from cl.stores.manifest import check_manifest, move_sealed_into_place
 from cl.stores.mlflow.registry import DIGEST, GATES, PARENT, SHARE, Registry
 from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT
 from cl.stores.mlflow.version_files import RECORD, RECORDS
@@ -275,7 +275,7 @@ class MemoryRegistry(Registry):
             except IntegrityError as error:
                 what = str(error).removeprefix(f"{learner}: ")
                 raise IntegrityError(f"models:/{self.model}/{version}: {what}; `cl rollback`") from None
-            place_sealed(learner, folder)
+            move_sealed_into_place(learner, folder)
         return folder
 
     def log_version(self, run: str, learner: Path, *, tags: dict[str, str], metrics: dict[str, float]) -> str:

@@ -27,9 +27,9 @@ from prefect.states import Completed
 from pydantic import Field
 
 from cl.config import Config
-from cl.monitoring.notices import of_answer
-from cl.promotion.alias_moves import who
-from cl.promotion.approval import answer
+from cl.monitoring.notices import answer_notice
+from cl.promotion.alias_moves import current_actor
+from cl.promotion.approval import record_decision
 from cl.records import Cycle, LedgerEntry
 from cl.stores.ledger import state
 from cl.stores.project_folder import ProjectFolder
@@ -51,7 +51,7 @@ class Approval(RunInput):
 
 def await_person(config: Config, stores: Stores, cycles: list[Cycle]) -> None:
     """Suspend this run if a version of its cycles waits for a person; it ends here, and is run anew with the answer."""
-    asked = state.waiting(stores.ledger.entries(config.name))
+    asked = state.pending_approval(stores.ledger.entries(config.name))
     end_answered(config.name, asked)
     cycle = next((one for one in cycles if asked and one.promotion and one.promotion.version == asked.to_version), None)
     if asked is not None and cycle is not None:
@@ -76,12 +76,12 @@ def decide(project: ProjectFolder, config: Config, version: str, word: Approval)
     Raises:
         ConflictError: somebody else was first, or the champion has moved; nothing is changed.
     """
-    me = f"{word.who.strip()[:LONGEST_NAME] or 'somebody'} on Prefect's page, {who()}"
+    me = f"{word.who.strip()[:LONGEST_NAME] or 'somebody'} on Prefect's page, {current_actor()}"
     why = word.why if word.approve else word.why.strip() or "no reason was given"
     wait = config.triggers.wait_minutes * 60
-    entry = answer(project, version, yes=word.approve, why=why, actor=me, wait=wait)
+    entry = record_decision(project, version, yes=word.approve, why=why, actor=me, wait=wait)
     get_run_logger().info("version %s: %s by %s", version, entry.action, me)
-    tell(config.triggers.notify, of_answer(config.name, entry))
+    tell(config.triggers.notify, answer_notice(config.name, entry))
     return entry.model_dump(mode="json")
 
 

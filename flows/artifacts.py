@@ -11,7 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from cl import plugins
 from cl.config import Config
-from cl.monitoring.triggers import Look, TrafficLook
+from cl.monitoring.triggers import DriftCheck, TrafficCheck
 from cl.records import Cycle
 from cl.reports.drift_alarm import alarm_text, findings_table
 from cl.reports.terminal.cycles import reason_lines
@@ -19,7 +19,7 @@ from cl.stores.predictions.predictions import Predictions
 from cl.stores.stores import Stores
 
 
-def show_look(config: Config, stores: Stores, look: Look) -> None:
+def show_look(config: Config, stores: Stores, look: DriftCheck) -> None:
     """Show what was seen of an experience: the alarm, if there is one, and a table of all detectors."""
     if look.drift.drifted:
         texts = _texts(config, stores)
@@ -30,7 +30,7 @@ def show_look(config: Config, stores: Stores, look: Look) -> None:
         _leave(create_table_artifact, table, key=_key(config, "detectors"), description=look.experience.id)
 
 
-def show_traffic(config: Config, stores: Stores, look: TrafficLook) -> None:
+def show_traffic(config: Config, stores: Stores, look: TrafficCheck) -> None:
     """Show what was seen of answers without labels: the alarm, if there is one, and a table of all detectors."""
     if look.drift.drifted:
 

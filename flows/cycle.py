@@ -9,12 +9,12 @@ from prefect import flow, get_run_logger
 from prefect.runtime import deployment, flow_run
 
 from cl import config as configuration
-from cl.monitoring.notices import of_alarm, of_cycle
-from cl.monitoring.notified import tell_once
-from cl.monitoring.triggers import seen_by
+from cl.monitoring.notices import alarm_notice, cycle_notice
+from cl.monitoring.notified import notify_once
+from cl.monitoring.triggers import findings_of
 from cl.records import Cycle
-from cl.stores.project_folder import open_project
-from cl.stores.stores import connect
+from cl.stores.project_folder import find_project
+from cl.stores.stores import open_stores
 from flows.approval import answered, await_person, decide
 from flows.artifacts import show_cycle, show_look
 from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
@@ -42,9 +42,9 @@ def learn(
         cycle: identity of the cycle that it begins with, by which an automation's run is found again.
         reason: what has asked for it.
     """
-    place = open_project(Path(project))
+    place = find_project(Path(project))
     config = configuration.load(place.config)
-    stores, bounds = connect(place, config), config.triggers
+    stores, bounds = open_stores(place, config), config.triggers
     unattended: dict[str, Any] = {}
     if deployment.id:
         if (reply := answered(flow_run.id)) is not None:  # resumed: its cycles have ended before
@@ -55,16 +55,16 @@ def learn(
     from cl import lifecycle  # torch, late: whoever only deploys this flow does without
 
     def explain(one: Cycle) -> None:
-        show_look(config, stores, seen_by(one, bounds))
-        tell(bounds.notify, of_alarm(config.name, one.id, one.champion_before, one.drift))
+        show_look(config, stores, findings_of(one, bounds))
+        tell(bounds.notify, alarm_notice(config.name, one.id, one.champion_before, one.drift))
 
     def report(one: Cycle) -> None:
         get_run_logger().info("%s: %s", one.experience.id, one.verdict)
-        tell_once(place, f"look {one.id}", lambda: explain(one))
+        notify_once(place, f"look {one.id}", lambda: explain(one))
         show_cycle(config, stores, one)
-        tell(bounds.notify, of_cycle(config.name, one))
+        tell(bounds.notify, cycle_notice(config.name, one))
 
-    cycles = lifecycle.learn(place, again=again, step=as_task(bounds), on_cycle=report, **unattended)
+    cycles = lifecycle.run_waiting(place, again=again, step=as_task(bounds), on_cycle=report, **unattended)
     tell_moved(place, config, stores.ledger)
     if unattended:
         tell_refused(place, config)

@@ -13,17 +13,17 @@ from prefect.flows import Flow
 from prefect.logging import get_logger
 
 from cl import config as configuration
-from cl.config import Config, Notify
+from cl.config import Config, NotificationSettings
 from cl.errors import ConfigError, StoreError
-from cl.monitoring.notices import Notice, of_alias, of_failure, of_refused
-from cl.monitoring.notified import forget, is_news, remember, tell_once
+from cl.monitoring.notices import Notice, alias_notice, failure_notice, rejected_batches_notice
+from cl.monitoring.notified import forget_notified, is_new, notify_once, remember_notified
 from cl.monitoring.webhook import post
-from cl.stores.data.rejected_batches import refused
+from cl.stores.data.rejected_batches import read_rejected
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.project_folder import ProjectFolder, open_project
+from cl.stores.project_folder import ProjectFolder, find_project
 
 
-def tell(bounds: Notify, notice: Notice | None) -> None:
+def tell(bounds: NotificationSettings, notice: Notice | None) -> None:
     """Deliver a notice from within a flow, if its kind is wanted and somebody is named."""
     if notice is not None and notice.about in bounds.about and (bounds.webhook or bounds.block):
         deliver.with_options(task_run_name=f"notify of {notice.about}")(bounds, notice, return_state=True)
@@ -31,11 +31,11 @@ def tell(bounds: Notify, notice: Notice | None) -> None:
 
 def tell_refused(project: ProjectFolder, config: Config) -> None:
     """Tell, from within a flow, of batches that were left out because they cannot be read; of each of them once."""
-    news = [one for one in refused(project) if is_news(project, f"refused {one.key}")]
+    news = [one for one in read_rejected(project) if is_new(project, f"refused {one.key}")]
     if news:
-        tell(config.triggers.notify, of_refused(config.name, news))
+        tell(config.triggers.notify, rejected_batches_notice(config.name, news))
     for one in news:
-        remember(project, f"refused {one.key}")
+        remember_notified(project, f"refused {one.key}")
 
 
 def tell_moved(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
@@ -43,13 +43,13 @@ def tell_moved(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
     found = [one for one in ledger.entries(config.name) if one.action == "alias_moved" and one.state != "intent"]
     for alias, entry in {one.alias: one for one in found}.items():
         key, saying = f"alias {alias} moved", str(entry.sequence)
-        if is_news(project, key, saying):
-            tell(config.triggers.notify, of_alias(config.name, entry))
-            remember(project, key, saying)
+        if is_new(project, key, saying):
+            tell(config.triggers.notify, alias_notice(config.name, entry))
+            remember_notified(project, key, saying)
 
 
 @task(name="notify", retries=2, retry_delay_seconds=[1, 5], cache_policy=NO_CACHE, tags={"perennial"})
-def deliver(bounds: Notify, notice: Notice) -> None:
+def deliver(bounds: NotificationSettings, notice: Notice) -> None:
     """Send a notice to everyone who is named; repeated as a whole, so that it may come twice, not never.
 
     Raises:
@@ -58,7 +58,7 @@ def deliver(bounds: Notify, notice: Notice) -> None:
     send(bounds, notice)
 
 
-def send(bounds: Notify, notice: Notice) -> None:
+def send(bounds: NotificationSettings, notice: Notice) -> None:
     """Send a notice once.
 
     Raises:
@@ -106,21 +106,21 @@ def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
 
     A failure that stays is met again at every look: it is told once, until it says something else or a run succeeds.
     """
-    project = open_project(Path(flow_run.parameters["project"]))
+    project = find_project(Path(flow_run.parameters["project"]))
     config = configuration.load(project.config)
     bounds = config.triggers.notify.model_copy(update={"block": None})
     message = state.message or state.name or ""
-    notice = of_failure(config.name, f"{flow.name} ({flow_run.name})", message)
+    notice = failure_notice(config.name, f"{flow.name} ({flow_run.name})", message)
     if bounds.webhook and "failure" in bounds.about:
         try:
-            tell_once(project, _failure(flow.name), lambda: send(bounds, notice), saying=message)
+            notify_once(project, _failure(flow.name), lambda: send(bounds, notice), saying=message)
         except (ConfigError, StoreError) as error:
             get_logger("perennial").warning("failure not told: %s", error)
 
 
 def succeeded(project: ProjectFolder, flow: str) -> None:
     """Let the next failure of a flow be told, even one that was told before."""
-    forget(project, _failure(flow))
+    forget_notified(project, _failure(flow))
 
 
 def _failure(flow: str) -> str:

@@ -25,8 +25,8 @@ from prefect.states import Cancelled
 
 from cl import config as configuration
 from cl.errors import InputError
-from cl.monitoring.triggers import Asked, absorbed, request_key
-from cl.stores.project_folder import open_project
+from cl.monitoring.triggers import RequestedRun, absorbed_requests, request_key
+from cl.stores.project_folder import find_project
 from flows.approval import suspended_for_person
 from flows.server import reach_named
 
@@ -43,7 +43,7 @@ STATES: dict[StateType, Any] = {
 }
 
 
-def asked_for(model: str) -> list[Asked]:
+def asked_for(model: str) -> list[RequestedRun]:
     """Return the recent runs of a model's learning flow that were due, the newest first."""
     return [_asked(run) for run in _due_runs("learn", model, FlowRunFilter())]
 
@@ -56,7 +56,7 @@ def request(folder: Path, again: str | None) -> FlowRun:
         StoreError: the server does not answer.
     """
     reach_named()
-    project = open_project(folder)
+    project = find_project(folder)
     config = configuration.load(project.config)
     asked = asked_for(config.name)
     waiting = next((one for one in asked if one.state == "waiting" and one.again == again), None)
@@ -85,7 +85,7 @@ def absorb(flow: str, model: str, run: UUID, *, again: str | None = None) -> int
     beside = _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
     due = [one for one in beside if one.state and one.state.type == StateType.SCHEDULED]
     queued = [_asked(one) for one in due if not _only_answers(one)]
-    done = absorbed(queued, again)
+    done = absorbed_requests(queued, again)
     with get_client(sync_client=True) as client:
         for one in done:
             state: State[Any] = Cancelled(name="Absorbed", message=f"done by run {run}")
@@ -104,8 +104,8 @@ def _started(model: str, again: str | None, key: str) -> FlowRun:
     return run
 
 
-def _asked(run: FlowRun) -> Asked:
-    return Asked(
+def _asked(run: FlowRun) -> RequestedRun:
+    return RequestedRun(
         id=str(run.id),
         cycle=run.parameters.get("cycle"),
         again=run.parameters.get("again"),

@@ -9,18 +9,18 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from cl.config import Triggers
+from cl.config import TriggerSettings
 from cl.errors import ConflictError, IntegrityError, StoreError
 
 if TYPE_CHECKING:
     from cl.stores.journal import Executor
 
-REPEATABLE = {"drift", "evaluate", "register", "smoke", "promote"}
+REPEATABLE = {"detect_drift", "evaluate", "register", "smoke_test", "promote"}
 """Stages that talk to a store and may do it again; training talks to none, and costs too much to be tried twice."""
 PAUSES = [5.0, 30.0, 120.0]
 
 
-def as_task(bounds: Triggers) -> Executor:
+def as_task(bounds: TriggerSettings) -> Executor:
     """Return what makes a Prefect task of a stage.
 
     Prefect caches nothing here: the journal of the cycle does, for both executors alike.

@@ -12,12 +12,12 @@ from prefect.runtime import deployment, flow_run
 from cl import config as configuration
 from cl.config import Config
 from cl.errors import BusyError
-from cl.monitoring.notices import of_alarm, of_given_up, of_traffic
-from cl.monitoring.notified import tell_once
-from cl.monitoring.triggers import Look, TrafficLook, given_up, to_ask
+from cl.monitoring.notices import alarm_notice, stopped_canary_notice, traffic_notice
+from cl.monitoring.notified import notify_once
+from cl.monitoring.triggers import DriftCheck, TrafficCheck, attempts_exhausted, next_trigger
 from cl.stores.ledger import state
-from cl.stores.project_folder import open_project
-from cl.stores.stores import connect
+from cl.stores.project_folder import find_project
+from cl.stores.stores import open_stores
 from flows.approval import end_answered
 from flows.artifacts import show_look, show_traffic
 from flows.automations import stream
@@ -40,7 +40,7 @@ def watch(project: str) -> list[dict[str, Any]]:
     from cl.monitoring.traffic import watch_traffic
     from cl.monitoring.watch import watch as look_around  # torch, late: whoever only deploys this flow does without
 
-    place = open_project(Path(project))
+    place = find_project(Path(project))
     config = configuration.load(place.config)
     if deployment.id:
         absorb("watch", config.name, flow_run.id)
@@ -52,44 +52,44 @@ def watch(project: str) -> list[dict[str, Any]]:
         return []
     finally:
         tell_refused(place, config)  # by whichever run it was that found them: a cycle may go on for hours
-    stores = connect(place, config)
+    stores = open_stores(place, config)
 
-    def explain(look: Look) -> None:
+    def explain(look: DriftCheck) -> None:
         get_run_logger().info("%s: %s", look.experience.id, look.event)
         show_look(config, stores, look)
-        tell(config.triggers.notify, of_alarm(config.name, look.cycle, look.champion, look.drift))
+        tell(config.triggers.notify, alarm_notice(config.name, look.cycle, look.champion, look.drift))
         if look.drift.drifted and look.asks not in config.triggers.learn_on:
             emit(config.name, look, first=look)
 
-    def give_up(look: Look) -> None:
-        notice = of_given_up(config.name, look, config.triggers.attempts)
+    def give_up(look: DriftCheck) -> None:
+        notice = stopped_canary_notice(config.name, look, config.triggers.attempts)
         get_run_logger().warning("%s", notice.title)
         tell(config.triggers.notify, notice)
 
-    def explain_traffic(look: TrafficLook) -> None:
+    def explain_traffic(look: TrafficCheck) -> None:
         get_run_logger().info("%s: %d rows, %s", look.id, look.rows, "alarm" if look.drift.drifted else "quiet")
         show_traffic(config, stores, look)
-        tell(config.triggers.notify, of_traffic(config.name, look))
+        tell(config.triggers.notify, traffic_notice(config.name, look))
         if look.drift.drifted:
             emit_traffic(config, look)
 
     if served is not None:
-        tell_once(place, served.id, lambda: explain_traffic(served))
+        notify_once(place, served.id, lambda: explain_traffic(served))
     for look in looks:
-        tell_once(place, f"look {look.cycle}", lambda look=look: explain(look))  # type: ignore[misc]
+        notify_once(place, f"look {look.cycle}", lambda look=look: explain(look))  # type: ignore[misc]
     asked = asked_for(config.name)
-    if (stuck := given_up(looks, asked, config.triggers)) is not None:
-        tell_once(place, f"given up {stuck.cycle}", lambda: give_up(stuck))
-    if (wanted := to_ask(looks, asked, config.triggers)) is not None:
+    if (stuck := attempts_exhausted(looks, asked, config.triggers)) is not None:
+        notify_once(place, f"given up {stuck.cycle}", lambda: give_up(stuck))
+    if (wanted := next_trigger(looks, asked, config.triggers)) is not None:
         emit(config.name, wanted, first=looks[0])
     tell_moved(place, config, stores.ledger)
     if deployment.id:
-        end_answered(config.name, state.waiting(stores.ledger.entries(config.name)))
+        end_answered(config.name, state.pending_approval(stores.ledger.entries(config.name)))
     succeeded(place, "watch")
     return [look.model_dump(mode="json") for look in looks]
 
 
-def emit(model: str, look: Look, *, first: Look) -> None:
+def emit(model: str, look: DriftCheck, *, first: DriftCheck) -> None:
     """Emit the event that a look is; automations do the rest.
 
     Its cycle is that of the oldest look, as a run begins with it whatever it was asked for: a run that fails has
@@ -105,7 +105,7 @@ def emit(model: str, look: Look, *, first: Look) -> None:
     get_run_logger().info("%s: %s", look.event, look.experience.id)
 
 
-def emit_traffic(config: Config, look: TrafficLook) -> None:
+def emit_traffic(config: Config, look: TrafficCheck) -> None:
     """Emit the event that an alarm on answers without labels is.
 
     It is about the stream, so that the learning flow starts, only where that is asked for: without a labelled row there

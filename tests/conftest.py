@@ -70,13 +70,13 @@ def sentences() -> Callable[..., pd.DataFrame]:
 @pytest.fixture(scope="session")
 def learnt_one(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> ProjectFolder:
     """A project whose champion has learnt loans and fees; its gates ask for nothing. Copy it: nobody may change it."""
-    from cl.lifecycle import learn
+    from cl.lifecycle import run_waiting
     from tests.support.tiny import made_sentences, tiny_project
 
     folder = tmp_path_factory.mktemp("learnt") / "shop"
     project = tiny_project(folder, tiny_model, gates=[{"name": "floor", "min": 0.0}])
     made_sentences(["loan", "fee"], 60, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    (cycle,) = learn(project)
+    (cycle,) = run_waiting(project)
     assert cycle.verdict == "promoted"
     return project
 

@@ -27,8 +27,8 @@ from cl.backtesting.backtest import backtest
 from cl.backtesting.results import Result
 from cl.backtesting.stream import read_stream
 from cl.config import Config
-from cl.models.build import freeze, grown, new_learner
-from cl.models.pretrained import quietly
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
+from cl.models.pretrained import without_warnings
 
 OURS = {
     "replay": "replay={{name: replay, rows: 1500, ratio: 1, buffer: class_balanced}}",
@@ -47,9 +47,9 @@ def export(config: Config, data: Path, folder: Path, first: int | None, strength
     rows = [{split: experiences.rows_of([one], split) for split in ("train", "test")} for one in ids]
     learner = new_learner(config)
     for one in rows:
-        learner = grown(learner, learner.task.labels(one["train"]), seed=config.seed)
-    freeze(learner)
-    with quietly():
+        learner = grow_labels(learner, learner.task.labels(one["train"]), seed=config.seed)
+    freeze_all_but_tuned(learner)
+    with without_warnings():
         learner.encoder.save_pretrained(folder / "encoder")
     stream = [
         {split: [[row.input_ids, row.targets[0]] for row in learner.encode(part)] for split, part in one.items()}

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from cl.backtesting.processes import run_all
 from cl.backtesting.results import Result, summarise
-from cl.backtesting.run import Outcome, Policy, RunSpec, computed_by, identity
+from cl.backtesting.run import Outcome, Policy, RunSpec, computing_versions, run_identity
 from cl.config import Config, PluginSpec, parse
 from cl.config.yaml import read_yaml
 from cl.errors import InputError
@@ -72,9 +72,9 @@ def backtest(
         PerennialError: a person stopped it.
     """
     from cl.backtesting.ladder import check_validation
-    from cl.backtesting.stream import check_splits, in_order, read_stream
+    from cl.backtesting.stream import check_splits, read_stream, reorder
 
-    chosen = choose(config, strategies)
+    chosen = choose_strategies(config, strategies)
     configs = {
         (f"{label}{'-' + way if way else ''}", seed): _with(_then(config, way), spec, seed)
         for label, spec in chosen.items()
@@ -82,13 +82,13 @@ def backtest(
         for seed in seeds
     }
     experiences, found = read_stream(config, data, out / "streams")
-    replayed = in_order(found, order)[:first]
+    replayed = reorder(found, order)[:first]
     check_splits(replayed)
     if any(own.ladder for own in configs.values()):
         check_validation(replayed)
     ids = [one.id for one in replayed]
     stream = experiences.project.root
-    versions = computed_by()
+    versions = computing_versions()
     jobs = jobs or max(1, (os.cpu_count() or 1) // 2)
     specs = [
         RunSpec(
@@ -98,7 +98,9 @@ def backtest(
             stream=str(stream),
             experiences=ids,
             folder=str(
-                out / "runs" / f"{label}-{policy}-{seed}-{identity(own, policy, stream.name, ids, versions=versions)}"
+                out
+                / "runs"
+                / f"{label}-{policy}-{seed}-{run_identity(own, policy, stream.name, ids, versions=versions)}"
             ),
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None,
         )
@@ -111,7 +113,7 @@ def backtest(
     return summarise(_all(specs, jobs), names_with_policy=len(policies) > 1)
 
 
-def choose(config: Config, wanted: list[str]) -> Chosen:
+def choose_strategies(config: Config, wanted: list[str]) -> Chosen:
     """Return label -> strategy for what the command line says; nothing said: the configuration's own.
 
     A bare name that the configuration's own strategy has stands for that one, with its fields.

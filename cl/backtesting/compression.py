@@ -21,7 +21,7 @@ def learner_of(version: Path) -> Path:
     return beside if beside.exists() else version
 
 
-def derive(config: Config, version: Path, *, updates: int, learnt: list[str], rows_of: RowsOf) -> int:
+def compress(config: Config, version: Path, *, updates: int, learnt: list[str], rows_of: RowsOf) -> int:
     """Put a cheaper version in the place of one that has just learnt, if it is due; return the rows that it learnt.
 
     Due is every ``distil.when.updates``-th update; from the first on every one, where the teacher goes on learning.

@@ -23,7 +23,7 @@ class Passes:
 
 
 @contextlib.contextmanager
-def counted() -> Iterator[Passes]:
+def count_passes() -> Iterator[Passes]:
     """Count what passes through transformers' models; one that calls another is counted once."""
     passes, depth = Passes(), 0
 
@@ -62,6 +62,6 @@ def peak_gpu_memory_mb() -> float | None:
     return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
 
 
-def bytes_in(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
     """Return the size of all files below a folder; 0 when there is none."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -12,14 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from cl.config import Config
-from cl.cycle.cost import sizes
-from cl.cycle.ladder import Climbed, climb
-from cl.decision.starting_rung import beginning
+from cl.cycle.cost import update_sizes
+from cl.cycle.ladder import Climbed, climb_ladder
+from cl.decision.starting_rung import starting_rung
 from cl.errors import InputError
 from cl.evaluation.best_so_far import best_rows, save_best
 from cl.evaluation.evaluate import evaluate
-from cl.gating.gate import judged
-from cl.records import Climb, DriftType, Experience, Tried
+from cl.gating.gate import judge
+from cl.records import Challenger, DriftType, Experience, LadderResult
 from cl.records.history import History
 from cl.stores.data.experiences import Experiences
 from cl.stores.version_folder import load_history, save_history
@@ -27,7 +27,7 @@ from cl.training.train import train
 
 
 @dataclass(frozen=True)
-class Lesson:
+class RungLesson:
     """What is learnt now, what was learnt before, by which version, and what has drifted."""
 
     new: list[str]
@@ -37,7 +37,9 @@ class Lesson:
     begin: str | None = None
 
 
-def climbed(config: Config, lesson: Lesson, *, past: Sequence[Climb], stream: Experiences, folder: Path) -> Climb:
+def climb_stream(
+    config: Config, lesson: RungLesson, *, past: Sequence[LadderResult], stream: Experiences, folder: Path
+) -> LadderResult:
     """Climb until a challenger passes all gates, and leave it in a folder; where none does, the champion stays.
 
     Test rows are what the backtest itself is scored on: gates see validation rows in their place. Training has seen
@@ -45,7 +47,7 @@ def climbed(config: Config, lesson: Lesson, *, past: Sequence[Climb], stream: Ex
     model is kept whatever the gates say, for there is nothing else to score.
 
     Args:
-        config: ladder, gates and ``climb``.
+        config: ladder, gates and ``climb_ladder``.
         lesson: what is learnt.
         past: the climbs before this one, oldest first.
         stream: the rows.
@@ -54,10 +56,10 @@ def climbed(config: Config, lesson: Lesson, *, past: Sequence[Climb], stream: Ex
     shutil.rmtree(folder, ignore_errors=True)
     rungs = folder.with_name(f"{folder.name}-rungs")
     shutil.rmtree(rungs, ignore_errors=True)
-    begin = lesson.begin or beginning(config, config.ladder[0].name, lesson.types, past).rung
+    begin = lesson.begin or starting_rung(config, config.ladder[0].name, lesson.types, past).rung
     judging = _without_robustness(config)
 
-    def attempt(rung: str | None, own: Config) -> Tried:
+    def attempt(rung: str | None, own: Config) -> Challenger:
         place = rungs / str(rung)
         training = train(
             own,
@@ -77,15 +79,15 @@ def climbed(config: Config, lesson: Lesson, *, past: Sequence[Climb], stream: Ex
             rows_of=lambda ids, split: stream.rows_of(ids, "validation" if split == "test" else split),
             folder=place,
         )
-        gates = judged(config, evaluation, pd.read_parquet(evaluation.predictions))
+        gates = judge(config, evaluation, pd.read_parquet(evaluation.predictions))
         seconds = round(time.monotonic() - started, 2)
-        return Tried(training=training, evaluation=evaluation, gates=gates, judged_seconds=seconds)
+        return Challenger(training=training, evaluation=evaluation, gates=gates, judged_seconds=seconds)
 
-    found = climb(
+    found = climb_ladder(
         config,
         begin=begin,
         types=lesson.types,
-        sizes=sizes(stream, lesson.champion, new=lesson.new, past=lesson.past),
+        sizes=update_sizes(stream, lesson.champion, new=lesson.new, past=lesson.past),
         past=past,
         attempt=attempt,
     )
@@ -109,7 +111,7 @@ def check_validation(experiences: list[Experience]) -> None:
         )
 
 
-def _keep(found: Climbed, lesson: Lesson, folder: Path) -> None:
+def _keep(found: Climbed, lesson: RungLesson, folder: Path) -> None:
     """Make the challenger that passed the version, with what the next one is compared with."""
     if lesson.champion and not found.tried.gates.passed:
         shutil.copytree(lesson.champion, folder)

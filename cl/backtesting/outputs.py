@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cl.backtesting.plots import comparison, matrix_picture
+from cl.backtesting.plots import plot_comparison, plot_matrix
 from cl.backtesting.results import Result
 from cl.reports.plots import heat_map
 from cl.stores.files import write_text
@@ -37,22 +37,22 @@ def write_outputs(results: list[Result], out: Path, *, name: str) -> Path:
     write_text(out / "results.json", json.dumps(as_json(results), indent=1))
     write_text(out / "results.csv", _csv([_flat(one) for one in results], list(_flat(results[0]))))
     write_text(out / "matrix.csv", _csv(_cells(results), CELL))
-    write_text(out / "report.md", markdown(results))
+    write_text(out / "report.md", as_markdown(results))
     finished = [one for one in results if one.seeds]
-    picture = comparison(finished)
+    picture = plot_comparison(finished)
     (out / "comparison.png").write_bytes(picture)
     for one in finished:
-        (out / f"matrix-{one.name.replace('/', '-')}.png").write_bytes(matrix_picture(one))
+        (out / f"matrix-{one.name.replace('/', '-')}.png").write_bytes(plot_matrix(one))
     write_text(out / "report.html", _page(results, picture, name))
     return out / "report.html"
 
 
-def table(results: list[Result]) -> list[list[str]]:
+def results_table(results: list[Result]) -> list[list[str]]:
     """Return one row of cells for each result, in the order of `TITLES`; scores and losses in points."""
     return [_row(one) if one.seeds else [one.name, "stopped", *[""] * (len(TITLES) - 2)] for one in results]
 
 
-def failures(results: list[Result]) -> list[str]:
+def list_failures(results: list[Result]) -> list[str]:
     """Return a line for each run that stopped; its seed is named where there are several."""
     return [
         f"{one.name}{f', seed {seed},' if len(one.seeds) + len(one.failures) > 1 else ''} stopped: {why}"
@@ -61,10 +61,10 @@ def failures(results: list[Result]) -> list[str]:
     ]
 
 
-def markdown(results: list[Result]) -> str:
+def as_markdown(results: list[Result]) -> str:
     """Return the table as Markdown, what stopped, and each matrix below it."""
-    lines = [_line(TITLES), _line(["---"] * len(TITLES)), *(_line(row) for row in table(results))]
-    for failure in failures(results):
+    lines = [_line(TITLES), _line(["---"] * len(TITLES)), *(_line(row) for row in results_table(results))]
+    for failure in list_failures(results):
         lines += ["", failure]
     for one in results:
         if one.seeds:
@@ -167,8 +167,8 @@ def _page(results: list[Result], picture: bytes, name: str) -> str:
         if one.seeds
     }
     return environment.get_template("report.html").render(
-        name=name, results=results, titles=TITLES, table=table(results), maps=maps,
-        failures=failures(results), rungs={one.name: rung_rows(one) for one in results},
+        name=name, results=results, titles=TITLES, table=results_table(results), maps=maps,
+        failures=list_failures(results), rungs={one.name: rung_rows(one) for one in results},
         comparison=base64.b64encode(picture).decode(), experiences=len(results[0].experiences),
         seeds=len(results[0].seeds) + len(results[0].failures), made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )  # fmt: skip

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def comparison(results: list[Result]) -> bytes:
+def plot_comparison(results: list[Result]) -> bytes:
     """Draw finished results: mean score after each experience, and in the end against seconds of learning."""
     from matplotlib.figure import Figure
 
@@ -37,7 +37,7 @@ def comparison(results: list[Result]) -> bytes:
     return _png(figure)
 
 
-def matrix_picture(result: Result) -> bytes:
+def plot_matrix(result: Result) -> bytes:
     """Draw the accuracy matrix, numbers in it while they can be read."""
     from matplotlib.figure import Figure
 

@@ -15,7 +15,7 @@ from typing import cast
 
 from tqdm import tqdm
 
-from cl.backtesting.run import Outcome, RunSpec, finished, run
+from cl.backtesting.run import Outcome, RunSpec, read_finished, run
 from cl.errors import PerennialError
 
 FORKED = multiprocessing.get_context("forkserver")
@@ -90,7 +90,7 @@ def _outcome(spec: RunSpec, process: ForkServerProcess, answer: Connection) -> O
             f"its process ended with exit code {process.exitcode}, perhaps for want of memory; run the backtest again, "
             "with --jobs 1 to take less: it goes on after the last finished experience"
         )
-        return Outcome(spec=spec, lines=finished(spec), failure=why)
+        return Outcome(spec=spec, lines=read_finished(spec), failure=why)
     finally:
         answer.close()
 

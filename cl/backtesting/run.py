@@ -19,7 +19,7 @@ from pydantic import Field
 from cl import __version__
 from cl.config import Config, parse
 from cl.errors import PerennialError
-from cl.records import Climb, DriftType, Record, Validation
+from cl.records import DriftType, LadderResult, Record, Validation
 from cl.stores.data.experiences import Experiences, RowsOf
 from cl.stores.project_folder import ProjectFolder
 
@@ -76,7 +76,9 @@ class Line(Record):
         "for all of it"
     )
     version_bytes: int
-    climb: Climb | None = Field(default=None, description="The rungs that were tried, where the ladder was climbed")
+    climb: LadderResult | None = Field(
+        default=None, description="The rungs that were tried, where the ladder was climbed"
+    )
 
 
 class Outcome(Record):
@@ -99,7 +101,7 @@ def run(spec: RunSpec) -> Outcome:
     lines: list[Line] = []
     try:
         config = parse(spec.config, where="backtest")
-        lines = finished(spec)
+        lines = read_finished(spec)
         for at in range(len(lines), len(spec.experiences)):
             lines.append(_one(config, spec, lines))
             _append(spec.lines, lines[-1])
@@ -113,7 +115,7 @@ def run(spec: RunSpec) -> Outcome:
     return Outcome(spec=spec, lines=lines)
 
 
-def finished(spec: RunSpec) -> list[Line]:
+def read_finished(spec: RunSpec) -> list[Line]:
     """Return what an earlier process finished; a line that was cut off counts for nothing."""
     if not spec.lines.exists():
         return []
@@ -127,14 +129,14 @@ def finished(spec: RunSpec) -> list[Line]:
 
 
 def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
-    from cl.backtesting.cost import bytes_in, counted, peak_gpu_memory_mb, peak_memory_mb
-    from cl.models.feature_cache import kept_in
+    from cl.backtesting.cost import count_passes, folder_bytes, peak_gpu_memory_mb, peak_memory_mb
+    from cl.models.feature_cache import cached_in
 
     at, started = len(lines), time.monotonic()
     folder = Path(spec.folder) / "versions" / str(at)
     stream = Experiences(ProjectFolder(Path(spec.stream)))
-    with kept_in(Path(spec.stream) / "features.sqlite", run=Path(spec.folder).name, step=at) as cache:
-        with counted() as passes:
+    with cached_in(Path(spec.stream) / "features.sqlite", run=Path(spec.folder).name, step=at) as cache:
+        with count_passes() as passes:
             new, trained, way = _learn(config, spec, lines, folder, stream)
         learnt, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
         spared_seconds, spared_rows = cache.saved_seconds + cache.tokens.saved_seconds, cache.saved_rows
@@ -152,8 +154,8 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         backward_rows=passes.backward,
         peak_memory_mb=memory,
         peak_gpu_memory_mb=on_gpu,
-        bytes_kept=bytes_in(folder / "strategies") + sum(stream.size(one, "train") for one in past),
-        version_bytes=bytes_in(folder),
+        bytes_kept=folder_bytes(folder / "strategies") + sum(stream.size(one, "train") for one in past),
+        version_bytes=folder_bytes(folder),
         climb=way,
     )
 
@@ -166,9 +168,9 @@ def _keeps_past(config: Config) -> bool:
 
 def _learn(
     config: Config, spec: RunSpec, lines: list[Line], folder: Path, stream: Experiences
-) -> tuple[list[str], int, Climb | None]:
+) -> tuple[list[str], int, LadderResult | None]:
     """Make the version that follows an experience; return what was learnt, how many rows that took, and the climb."""
-    from cl.backtesting.compression import derive, learner_of
+    from cl.backtesting.compression import compress, learner_of
     from cl.training.train import train
 
     before = folder.with_name(str(len(lines) - 1))
@@ -179,23 +181,23 @@ def _learn(
         return [], 0, None
     champion = learner_of(before) if lines else None
     if config.ladder:
-        from cl.backtesting.ladder import Lesson, climbed
+        from cl.backtesting.ladder import RungLesson, climb_stream
 
-        lesson = Lesson(new, past, champion, types, rung)
-        way = climbed(config, lesson, past=_climbs(lines), stream=stream, folder=folder)
+        lesson = RungLesson(new, past, champion, types, rung)
+        way = climb_stream(config, lesson, past=_climbs(lines), stream=stream, folder=folder)
         learnt = new if way.passed or champion is None else []
         if learnt and spec.policy == "drift":
             _save_reference(config, stream.rows_of, folder, past + new)
         return learnt, sum(one.rows for one in way.begun), way
     done = train(config, champion=champion, new=new, past=past, rows_of=stream.rows_of, folder=folder)
     updates = 1 + sum(bool(line.learnt) for line in lines)
-    taught = derive(config, folder, updates=updates, learnt=[*past, *new], rows_of=stream.rows_of)
+    taught = compress(config, folder, updates=updates, learnt=[*past, *new], rows_of=stream.rows_of)
     if spec.policy == "drift":
         _save_reference(config, stream.rows_of, folder, past + new)
     return new, done.rows_learnt + taught, None
 
 
-def _climbs(lines: list[Line]) -> list[Climb]:
+def _climbs(lines: list[Line]) -> list[LadderResult]:
     return [line.climb for line in lines if line.climb]
 
 
@@ -205,7 +207,7 @@ def _wanted(
     """Return the experiences to learn now, as the policy has it; what has drifted, and the rung to begin with."""
     from cl.decision.decide import decide
     from cl.decision.situation import Situation
-    from cl.drift.detect import drift
+    from cl.drift.detect import detect_drift
 
     at = len(lines)
     if spec.policy == "always" or at == 0:
@@ -215,7 +217,7 @@ def _wanted(
         return [], [], None
     if spec.policy == "last":
         return (waiting if at == len(spec.experiences) - 1 else []), [], None
-    seen = drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=at)
+    seen = detect_drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=at)
     rows = sum(stream.get(one).rows["train"] for one in waiting)
     situation = Situation(waiting_rows=rows, climbs=tuple(_climbs(lines)))
     decision = decide(config, Validation(passed=True), seen, situation)
@@ -226,10 +228,10 @@ def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[
     """Complete a version with what the next experience is compared with."""
     from cl.models.snapshot import save_reference
     from cl.records.history import History
-    from cl.registry.register import reference_of
+    from cl.registry.register import drift_reference
     from cl.stores.version_folder import load_history, save_history
 
-    reference = reference_of(config, rows_of, folder, learnt)
+    reference = drift_reference(config, rows_of, folder, learnt)
     save_reference(reference, folder)
     matrix = load_history(folder).matrix if (folder / "history.json").exists() else {}  # of a climb's validation rows
     save_history(History(learnt=learnt, matrix=matrix, score=float(reference.frame["score"].mean())), folder)
@@ -266,7 +268,7 @@ def _keep_only(versions: Path, at: int) -> None:
             shutil.rmtree(folder)
 
 
-def identity(config: Config, policy: str, stream: str, experiences: list[str], *, versions: dict[str, str]) -> str:
+def run_identity(config: Config, policy: str, stream: str, experiences: list[str], *, versions: dict[str, str]) -> str:
     """Return a short digest of all that decides a run's results, the versions of what computes them included."""
     import hashlib
 
@@ -274,6 +276,6 @@ def identity(config: Config, policy: str, stream: str, experiences: list[str], *
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def computed_by() -> dict[str, str]:
+def computing_versions() -> dict[str, str]:
     """Return the versions of this library and of those whose numbers may differ from one release to the next."""
     return {"perennial": __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}

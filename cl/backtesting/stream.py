@@ -42,7 +42,7 @@ def read_stream(config: Config, data: Path, folder: Path) -> tuple[Experiences, 
     return experiences, found
 
 
-def in_order(found: list[Experience], order: str | None) -> list[Experience]:
+def reorder(found: list[Experience], order: str | None) -> list[Experience]:
     """Return the experiences named, in the order named; all of them when nothing is said.
 
     Raises:

@@ -20,12 +20,12 @@ def gates(version: str | None, replay: Path | None, project: Path, as_json: bool
     With --replay, every past challenger and derived version is judged again by the gates in POLICY, from its stored
     rows.
     """
-    from cl.commands.gates import replayed, verdicts_of
+    from cl.commands.gates import read_verdicts, replay_gates
     from cl.reports.terminal.gates import gate_lines, replay_lines
 
     if replay is not None:
-        again = replayed(project, replay)
+        again = replay_gates(project, replay)
         show(as_json, again, "\n".join(replay_lines(again)))
         return
-    found = verdicts_of(project, version)
+    found = read_verdicts(project, version)
     show(as_json, found, "\n".join(gate_lines(found)))

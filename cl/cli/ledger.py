@@ -21,10 +21,10 @@ def audit(sign: bool, project: Path, as_json: bool) -> None:
 
     An entry that was edited, removed or put in does not have the hash that the next one, or the registry, remembers.
     """
-    from cl.commands.ledger import audit_of, sign_all
+    from cl.commands.ledger import audit, sign_all
     from cl.reports.terminal.ledger import ledger_lines
 
-    found = sign_all(project) if sign else audit_of(project)
+    found = sign_all(project) if sign else audit(project)
     show(as_json, found, "\n".join(ledger_lines(found)))
     if not found["whole"]:
         if not as_json:
@@ -38,8 +38,8 @@ def audit(sign: bool, project: Path, as_json: bool) -> None:
 @json_option
 def champion(as_of: str | None, project: Path, as_json: bool) -> None:
     """Show who serves, or who served at a time, as the ledger says."""
-    from cl.commands.ledger import champion_of
+    from cl.commands.ledger import champion_at
     from cl.reports.terminal.ledger import champion_lines
 
-    found = champion_of(project, as_of)
+    found = champion_at(project, as_of)
     show(as_json, found, "\n".join(champion_lines(found)))

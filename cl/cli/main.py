@@ -24,7 +24,7 @@ from cl.cli.stores import move_stores_command
 from cl.cli.tune import tune
 from cl.cli.versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
-from cl.redaction import Formatter, told_traceback
+from cl.redaction import Formatter, format_traceback
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
 
@@ -99,10 +99,10 @@ def demo(folder: Path, plain: bool, as_json: bool) -> None:
 @json_option
 def status(project: Path, as_json: bool) -> None:
     """Show the champion, the registry's versions, the last cycle, and what waits."""
-    from cl.commands.status import status_of
+    from cl.commands.status import read_status
     from cl.reports.terminal.cycles import status_lines
 
-    found = status_of(project)
+    found = read_status(project)
     show(as_json, found, "\n".join(status_lines(found)))
 
 
@@ -111,10 +111,10 @@ def status(project: Path, as_json: bool) -> None:
 @json_option
 def history(project: Path, as_json: bool) -> None:
     """Show every cycle: data, drift, decision, scores and verdict."""
-    from cl.commands.status import cycles_of
+    from cl.commands.status import read_cycles
     from cl.reports.terminal.cycles import cycle_lines
 
-    cycles = cycles_of(project)
+    cycles = read_cycles(project)
     text = "\n".join(cycle_lines(cycles)) if cycles else "no cycle yet: cl ingest PATH, then cl run"
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
 
@@ -213,21 +213,21 @@ def main() -> None:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    from cl.stores.error_messages import disk_told
+    from cl.stores.error_messages import translate_disk_errors
 
     try:
-        with disk_told():
+        with translate_disk_errors():
             yield
     except PerennialError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
-            print(told_traceback(error), end="", file=sys.stderr)
+            print(format_traceback(error), end="", file=sys.stderr)
         print(f"cl: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("cl: stopped", file=sys.stderr)
         sys.exit(1)
     except Exception as error:  # a fault of ours; Python would show its traceback with all that it holds
-        print(told_traceback(error), end="", file=sys.stderr)
+        print(format_traceback(error), end="", file=sys.stderr)
         sys.exit(1)
 
 

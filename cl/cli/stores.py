@@ -33,7 +33,7 @@ def move_stores_command(
     Each place may be env:NAME, so that passwords stay in the environment. The old stores are only read. Repeated, it
     compares. mlflow/README.md has the whole procedure.
     """
-    from cl.commands.move_stores import move_stores, moved_lines
+    from cl.commands.move_stores import describe_moved, move_stores
 
     done = move_stores(
         project,
@@ -43,4 +43,4 @@ def move_stores_command(
         from_tracking=from_tracking,
         from_artifacts=from_artifacts,
     )
-    show(as_json, done, "\n".join(moved_lines(done)))
+    show(as_json, done, "\n".join(describe_moved(done)))

@@ -20,10 +20,10 @@ def diff(one: str, other: str, project: Path, as_json: bool) -> None:
 
     Scores are over the test rows that both were tested on.
     """
-    from cl.commands.diff import difference
+    from cl.commands.diff import compare_versions
     from cl.reports.terminal.versions import diff_lines
 
-    found = difference(project, one, other)
+    found = compare_versions(project, one, other)
     show(as_json, found, "\n".join(diff_lines(found)))
 
 
@@ -33,10 +33,10 @@ def diff(one: str, other: str, project: Path, as_json: bool) -> None:
 @json_option
 def lineage(version: str, project: Path, as_json: bool) -> None:
     """Show what VERSION was made of and from: data, code, configuration, and its parents."""
-    from cl.commands.lineage import lineage_of
+    from cl.commands.lineage import trace_lineage
     from cl.reports.terminal.versions import lineage_lines
 
-    found = lineage_of(project, version)
+    found = trace_lineage(project, version)
     show(as_json, found, "\n".join(lineage_lines(found)))
 
 
@@ -141,9 +141,9 @@ def gc(keep_last: int | None, keep_days: float | None, dry_run: bool, project: P
     The champion, the one that `cl rollback` goes to, and versions with an alias keep their files. What is removed stays
     on record: its scores, its lineage, its verdicts. Killed, it goes on when it is run again.
     """
-    from cl.commands.gc import collect_garbage
+    from cl.commands.gc import free_space
     from cl.reports.terminal.versions import gc_lines
 
-    found = collect_garbage(project, keep_last=keep_last, keep_days=keep_days, dry_run=dry_run)
+    found = free_space(project, keep_last=keep_last, keep_days=keep_days, dry_run=dry_run)
     told = {**found.model_dump(mode="json"), "bytes": found.total, "dry_run": dry_run}
     show(as_json, told, "\n".join(gc_lines(told)))

@@ -8,19 +8,19 @@ from pathlib import Path
 import pandas as pd
 
 from cl.records import Regression
-from cl.stores.opened import Opened
+from cl.stores.opened import OpenProject
 
 WORST = 20
 
 
-def stored_rows(at: Opened, cycle: str) -> pd.DataFrame | None:
+def read_stored_rows(at: OpenProject, cycle: str) -> pd.DataFrame | None:
     """Return the rows that gates have judged, by the id under which it was; None: they are not stored any more."""
     with tempfile.TemporaryDirectory() as scratch:
         path = at.stores.registry.evaluated(cycle, Path(scratch))
         return None if path is None else pd.read_parquet(path)
 
 
-def regressions(at: Opened, rows: pd.DataFrame) -> list[Regression]:
+def worst_regressions(at: OpenProject, rows: pd.DataFrame) -> list[Regression]:
     """Return the rows whose score fell most from champion to challenger, those first that it is surest of.
 
     Texts are not stored with a version: they are read from the data of this machine, where they still are.

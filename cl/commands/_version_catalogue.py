@@ -7,15 +7,15 @@ from typing import Any
 
 from cl.errors import InputError, StoreError
 from cl.records import Cycle, Evaluation, VersionInfo
-from cl.registry.lineage import History, history_of, line_of
-from cl.stores.opened import Opened
+from cl.registry.lineage import History, ancestry, read_history
+from cl.stores.opened import OpenProject
 
 
 @dataclass(frozen=True)
-class Versions:
+class VersionCatalogue:
     """All versions of an opened project, and the cycles that made them."""
 
-    at: Opened
+    at: OpenProject
     infos: dict[str, VersionInfo]
     cycles: list[Cycle]
 
@@ -36,7 +36,7 @@ class Versions:
         Raises:
             StoreError: the registry has no record of it.
         """
-        found = history_of(self.at.stores.registry, self.infos[version])
+        found = read_history(self.at.stores.registry, self.infos[version])
         if found is None:
             raise StoreError(f"version {version} of '{self.at.config.name}' has no record; its run was removed")
         return found
@@ -65,7 +65,7 @@ class Versions:
 
     def line(self, version: str) -> list[str]:
         """Return a version and its parents, youngest first."""
-        return line_of(version, list(self.infos.values()))
+        return ancestry(version, list(self.infos.values()))
 
     def labels(self, version: str) -> set[str]:
         """Return the labels that a version knows."""
@@ -73,16 +73,16 @@ class Versions:
         return {label for one in trained for label in one.labels_added}
 
 
-def versions_of(at: Opened) -> Versions:
+def read_versions(at: OpenProject) -> VersionCatalogue:
     """Return the versions of an opened project."""
     at.stores.registry.initialise()
     infos = {one.version: one for one in at.stores.registry.versions()}
-    return Versions(at, infos, at.stores.registry.cycles())
+    return VersionCatalogue(at, infos, at.stores.registry.cycles())
 
 
-def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested keys as dotted ones."""
     found: dict[str, Any] = {}
     for key, value in nested.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl import config as configuration
 from cl.backtesting.backtest import backtest
-from cl.backtesting.outputs import TITLES, as_json, failures, matrix_rows, rung_rows, table, write_outputs
+from cl.backtesting.outputs import TITLES, as_json, list_failures, matrix_rows, results_table, rung_rows, write_outputs
 from cl.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def run_backtest(
         json_file.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
     return {
         "json": as_json(results),
-        "table": [TITLES, *table(results)],
+        "table": [TITLES, *results_table(results)],
         "matrices": [rows for one in results if (rows := matrix_rows(one))],
         "rungs": [rows for one in results if (rows := rung_rows(one))],
-        "failures": failures(results),
+        "failures": list_failures(results),
         "report": str(page),
     }
 

@@ -13,7 +13,7 @@ from cl.commands.report import report
 from cl.commands.run import Runner, run_cycles
 from cl.records import Cycle
 from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 
 
 def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
@@ -23,16 +23,16 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
         InputError: the folder holds a project already.
     """
     started = time.monotonic()
-    project = scaffold(folder, sample.configuration())
+    project = scaffold(folder, sample.sample_configuration())
     print(f"A fresh project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
     cycles = []
-    for month in sample.months(project.root / "inbox"):
+    for month in sample.write_months(project.root / "inbox"):
         ingest_path(project.root, str(month))
         for cycle in run_cycles(project.root, again=None, runner=runner):
             cycles.append(cycle)
             print(cycle_line(cycle), file=out, flush=True)
-    path = report(opened(project.root)).path
+    path = report(open_project(project.root)).path
     print(file=out)
     for line in reason_lines(cycles):
         print(line, file=out)
@@ -44,13 +44,13 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
     print(f"  mlflow ui --backend-store-uri sqlite:///{project.root}/mlflow/mlflow.db", file=out)
     print(f"Report: {path}", file=out, flush=True)
     return {
-        "cycles": [summarised(cycle) for cycle in cycles],
+        "cycles": [summarise_cycle(cycle) for cycle in cycles],
         "report": str(path),
         "project": str(project.root),
     }
 
 
-def summarised(cycle: Cycle) -> dict[str, Any]:
+def summarise_cycle(cycle: Cycle) -> dict[str, Any]:
     """Return what a reader of `cl demo --json` wants of one month."""
     scored = cycle.evaluation
     return {

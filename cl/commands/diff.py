@@ -8,19 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from cl.commands._version_catalogue import Versions, flat, versions_of
-from cl.stores.opened import opened
+from cl.commands._version_catalogue import VersionCatalogue, flatten, read_versions
+from cl.stores.opened import open_project
 
 KEY = ["experience", "id"]
 
 
-def difference(folder: Path, one: str, other: str) -> dict[str, Any]:
+def compare_versions(folder: Path, one: str, other: str) -> dict[str, Any]:
     """Return how a version differs from another: scores, configuration, data, labels, size, packages.
 
     Raises:
         InputError: there is no such version.
     """
-    versions = versions_of(opened(folder))
+    versions = read_versions(open_project(folder))
     for version in (one, other):
         versions.get(version)
     before, after = versions.history(one), versions.history(other)
@@ -28,7 +28,7 @@ def difference(folder: Path, one: str, other: str) -> dict[str, Any]:
         "from": one,
         "to": other,
         **_scores(versions, one, other),
-        "config": _changes(flat(before.config), flat(after.config)),
+        "config": _changes(flatten(before.config), flatten(after.config)),
         "data": _data(versions, before.learnt, after.learnt) | {"version": [before.data_version, after.data_version]},
         "labels": _sets(versions.labels(one), versions.labels(other)),
         "size_mb": [scored and scored.size_mb for scored in map(versions.evaluation, (one, other))],
@@ -37,7 +37,7 @@ def difference(folder: Path, one: str, other: str) -> dict[str, Any]:
     }
 
 
-def _scores(versions: Versions, one: str, other: str) -> dict[str, Any]:
+def _scores(versions: VersionCatalogue, one: str, other: str) -> dict[str, Any]:
     """Return mean row scores on the test rows that both were tested on; where rows are gone, what was recorded."""
     tables = [_rows(versions, version) for version in (one, other)]
     if tables[0] is None or tables[1] is None:
@@ -66,7 +66,7 @@ def _scores(versions: Versions, one: str, other: str) -> dict[str, Any]:
     }
 
 
-def _rows(versions: Versions, version: str) -> pd.DataFrame | None:
+def _rows(versions: VersionCatalogue, version: str) -> pd.DataFrame | None:
     """Return experience, id, target and row score of a version's test rows; None where they are not stored."""
     with tempfile.TemporaryDirectory() as scratch:
         cycle = versions.infos[version].tags.get("cl.cycle_id", "")
@@ -100,7 +100,7 @@ def _classes(target: str) -> list[str]:
     return [target]
 
 
-def _data(versions: Versions, before: list[str], after: list[str]) -> dict[str, Any]:
+def _data(versions: VersionCatalogue, before: list[str], after: list[str]) -> dict[str, Any]:
     rows = {cycle.experience.id: cycle.experience.total for cycle in versions.cycles}
     added, removed = ([one for one in new if one not in old] for new, old in ((after, before), (before, after)))
     return {

@@ -6,15 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from cl.commands._version_catalogue import versions_of
+from cl.commands._version_catalogue import read_versions
 from cl.compression.distil import check_not_behind
-from cl.cycle.compress import Setting, as_candidate, derive_one, told
+from cl.cycle.compress import CompressionContext, compress_once, compression_result, load_candidate
 from cl.errors import InputError
-from cl.promotion.repair import held
+from cl.promotion.repair import locked_and_repaired
 from cl.records import Form
-from cl.registry.smoke_test import smoke
+from cl.registry.smoke_test import smoke_test
 from cl.stores.journal import Journal
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 from cl.stores.version_folder import load_history
 
 
@@ -27,10 +27,10 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         InputError: there is no such version, it cannot serve any more, or it is no teacher.
         BusyError: a cycle is running.
     """
-    at = opened(folder)
+    at = open_project(folder)
     config, stores, registry = at.config, at.stores, at.stores.registry
-    with held(stores):
-        info = versions_of(at).get(version)
+    with locked_and_repaired(stores):
+        info = read_versions(at).get(version)
         if info.withdrawn is not None:
             raise InputError(f"version {version} of '{config.name}' cannot be distilled: {info.withdrawn}")
         teacher, champion = stores.champion_folder(version), stores.ledger.champion(config.name)
@@ -42,7 +42,7 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         data_version = stores.data.commit()
         parts = "\n".join([config.digest, data_version, version, form, champion or ""])
         name = f"distil{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
-        setting = Setting(
+        setting = CompressionContext(
             cycle=name,
             champion=champion,
             champion_folder=beside,
@@ -52,10 +52,12 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
             traces=history.traces,
         )
         journal = Journal(at.project.work / "derived" / name)
-        source = as_candidate(teacher, version)
-        made = derive_one(config, stores, source, setting, form=form, journal=journal)
-        report = smoke(config, stores, registration=made.registration, evaluation=made.evaluation, gates=made.gates)
+        source = load_candidate(teacher, version)
+        made = compress_once(config, stores, source, setting, form=form, journal=journal)
+        report = smoke_test(
+            config, stores, registration=made.registration, evaluation=made.evaluation, gates=made.gates
+        )
         registry.set_alias("challenger", made.registration.version)
         journal.close()
-    found = told(form, made, source, ["a person has asked for it"])
+    found = compression_result(form, made, source, ["a person has asked for it"])
     return {**found.model_dump(mode="json"), **report.model_dump(mode="json")}

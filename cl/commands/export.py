@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cl.commands._version_catalogue import versions_of
+from cl.commands._version_catalogue import read_versions
 from cl.errors import InputError
-from cl.registry.export import export, refuse_what_is_there
-from cl.stores.opened import opened
+from cl.registry.export import check_empty, export
+from cl.stores.opened import open_project
 
 
 def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:
         InputError: there is no such version, its files are gone, or the folder holds something.
         IntegrityError: a file is not the one that was registered.
     """
-    refuse_what_is_there(target)
-    versions = versions_of(opened(folder))
+    check_empty(target)
+    versions = read_versions(open_project(folder))
     info, stores = versions.get(version), versions.at.stores
     if info.withdrawn is not None:
         raise InputError(f"version {version} of '{versions.at.config.name}' cannot be exported: {info.withdrawn}")

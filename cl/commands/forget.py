@@ -7,9 +7,9 @@ from typing import Any
 
 from cl.errors import InputError
 from cl.forgetting import forget
-from cl.promotion.alias_moves import who
-from cl.promotion.repair import held
-from cl.stores.opened import opened
+from cl.promotion.alias_moves import current_actor
+from cl.promotion.repair import locked_and_repaired
+from cl.stores.opened import open_project
 
 
 def forget_rows(folder: Path, condition: str, *, why: str, everywhere: bool, dry_run: bool) -> dict[str, Any]:
@@ -22,20 +22,22 @@ def forget_rows(folder: Path, condition: str, *, why: str, everywhere: bool, dry
         BusyError: a cycle is running.
         StoreError: a store is out of reach; the same command goes on.
     """
-    at = opened(folder)
-    with held(at.stores):
-        done = None if dry_run else forget.finish(at.config, at.stores)
+    at = open_project(folder)
+    with locked_and_repaired(at.stores):
+        done = None if dry_run else forget.finish_removal(at.config, at.stores)
         at.stores.data.bring()
         try:
-            wanted = forget.plan(at.config, at.stores, condition, by=who(), why=why, everywhere=everywhere)
+            wanted = forget.plan_removal(
+                at.config, at.stores, condition, by=current_actor(), why=why, everywhere=everywhere
+            )
         except InputError:
             if done is None:
                 raise
             return _told(done)
         if dry_run:
             return {"would_remove": wanted.removal.model_dump(mode="json", include={"rows", "quarantined", "answers"})}
-        forget.begin(at.project, wanted)
-        finished = forget.finish(at.config, at.stores)
+        forget.begin_removal(at.project, wanted)
+        finished = forget.finish_removal(at.config, at.stores)
         assert finished is not None
         return _told(finished)
 

@@ -9,22 +9,22 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from cl.commands._regressions import regressions, stored_rows
-from cl.commands._version_catalogue import Versions, versions_of
+from cl.commands._regressions import read_stored_rows, worst_regressions
+from cl.commands._version_catalogue import VersionCatalogue, read_versions
 from cl.config import Config, parse
 from cl.config.yaml import read_yaml
 from cl.errors import ConfigError, InputError
-from cl.gating.gate import judged
+from cl.gating.gate import judge
 from cl.records import Cycle, Evaluation, GateReport, Verdict
 from cl.registry.smoke_test import SMOKE
-from cl.reports.measurements import control_words, numbers_of
+from cl.reports.measurements import describe_control, list_measurements
 from cl.stores.mlflow.registry import FORM, SMOKED
 from cl.stores.mlflow.runs import CYCLE_ID
-from cl.stores.opened import Opened, opened
+from cl.stores.opened import OpenProject, open_project
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedVersion:
     """A version that gates have judged, what they said, and under which id its rows are stored; None: they are not."""
 
     version: str | None
@@ -35,13 +35,13 @@ class Judged:
     stored: str | None
 
 
-def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
+def read_verdicts(folder: Path, version: str | None) -> dict[str, Any]:
     """Return the verdicts on a version, or on the last cycle's challenger, and the test rows that it lost.
 
     Raises:
         InputError: no challenger was judged, there is no such version, or no verdicts on it were kept.
     """
-    versions = versions_of(opened(folder))
+    versions = read_versions(open_project(folder))
     one = _version(versions, version) if version is not None else _cycles(versions)[-1]
     rows, control = _rows(versions.at, one), one.evaluation.control
     return {
@@ -50,13 +50,13 @@ def verdicts_of(folder: Path, version: str | None) -> dict[str, Any]:
         "verdict": one.verdict,
         **one.gates.model_dump(mode="json", exclude={"verdicts": {"__all__": {"parts"}}}),
         "table": one.gates.table,
-        "measured": [number.model_dump(mode="json") for number in numbers_of(one.evaluation)],
-        "control": control and control_words(control),
-        "lost": [] if rows is None else [row.model_dump(mode="json") for row in regressions(versions.at, rows)],
+        "measured": [number.model_dump(mode="json") for number in list_measurements(one.evaluation)],
+        "control": control and describe_control(control),
+        "lost": [] if rows is None else [row.model_dump(mode="json") for row in worst_regressions(versions.at, rows)],
     }
 
 
-def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
+def replay_gates(folder: Path, policy: Path) -> list[dict[str, Any]]:
     """Return what the gates said of every version that was judged, and what those of a policy say of the same rows.
 
     Challengers of cycles come first, oldest first, then versions that were derived.
@@ -69,8 +69,8 @@ def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
         ConfigError: the policy cannot be read or holds something else.
         InputError: no challenger was judged yet.
     """
-    at = opened(folder)
-    config, versions = _with_policy(at.config, policy), versions_of(at)
+    at = open_project(folder)
+    config, versions = _with_policy(at.config, policy), read_versions(at)
     judged_ones = _cycles(versions)
     known = {one.version for one in judged_ones}
     derived = [info.version for info in versions.infos.values() if info.tags.get(FORM) and info.version not in known]
@@ -79,9 +79,9 @@ def replayed(folder: Path, policy: Path) -> list[dict[str, Any]]:
     return [_again(at, config, one) for one in judged_ones]
 
 
-def _again(at: Opened, config: Config, one: Judged) -> dict[str, Any]:
+def _again(at: OpenProject, config: Config, one: JudgedVersion) -> dict[str, Any]:
     rows = _rows(at, one)
-    now = None if rows is None else _with_smoke_test(judged(config, one.evaluation, rows), one.gates)
+    now = None if rows is None else _with_smoke_test(judge(config, one.evaluation, rows), one.gates)
     return {
         "experience": one.experience,
         "version": one.version,
@@ -92,8 +92,8 @@ def _again(at: Opened, config: Config, one: Judged) -> dict[str, Any]:
     }
 
 
-def _rows(at: Opened, one: Judged) -> pd.DataFrame | None:
-    return None if one.stored is None else stored_rows(at, one.stored)
+def _rows(at: OpenProject, one: JudgedVersion) -> pd.DataFrame | None:
+    return None if one.stored is None else read_stored_rows(at, one.stored)
 
 
 def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
@@ -102,20 +102,20 @@ def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
     return now.model_copy(update={"passed": now.passed and not failed, "verdicts": [*now.verdicts, *failed]})
 
 
-def _cycles(versions: Versions) -> list[Judged]:
+def _cycles(versions: VersionCatalogue) -> list[JudgedVersion]:
     found = [_challenger(one) for one in versions.cycles if one.gates is not None and one.evaluation is not None]
     if not found:
         raise InputError(f"{versions.at.project.root}: no challenger has been judged yet; cl run")
     return found
 
 
-def _challenger(cycle: Cycle) -> Judged:
+def _challenger(cycle: Cycle) -> JudgedVersion:
     assert cycle.gates is not None and cycle.evaluation is not None
     version = cycle.promotion.version if cycle.promotion else None
-    return Judged(version, cycle.experience.id, cycle.verdict, cycle.gates, cycle.evaluation, cycle.id)
+    return JudgedVersion(version, cycle.experience.id, cycle.verdict, cycle.gates, cycle.evaluation, cycle.id)
 
 
-def _version(versions: Versions, version: str) -> Judged:
+def _version(versions: VersionCatalogue, version: str) -> JudgedVersion:
     """Return the verdicts on a version: of the cycle whose challenger it was, else those that were kept with it."""
     info, cycle = versions.get(version), versions.cycle(version)
     if cycle is not None and cycle.gates is not None and cycle.evaluation is not None:
@@ -129,11 +129,11 @@ def _version(versions: Versions, version: str) -> Judged:
     return _derived(versions, version, kept)
 
 
-def _derived(versions: Versions, version: str, kept: Kept) -> Judged:
+def _derived(versions: VersionCatalogue, version: str, kept: KeptVerdicts) -> JudgedVersion:
     """Return the verdicts that were kept with a version that no cycle ended with."""
     info, others = versions.get(version), {one.id for one in versions.cycles}
     made = info.tags.get(CYCLE_ID, "")
-    return Judged(
+    return JudgedVersion(
         version,
         info.tags.get("cl.experience", ""),
         versions.verdict(version),
@@ -144,17 +144,19 @@ def _derived(versions: Versions, version: str, kept: Kept) -> Judged:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptVerdicts:
     """What was written down of a version when it was registered."""
 
     gates: GateReport
     evaluation: Evaluation
 
 
-def _record(versions: Versions, version: str) -> Kept | None:
+def _record(versions: VersionCatalogue, version: str) -> KeptVerdicts | None:
     text = versions.at.stores.registry.record(versions.infos[version], "gates.json")
     evaluation = versions.evaluation(version)
-    return None if text is None or evaluation is None else Kept(GateReport.model_validate_json(text), evaluation)
+    return (
+        None if text is None or evaluation is None else KeptVerdicts(GateReport.model_validate_json(text), evaluation)
+    )
 
 
 def _smoked(gates: GateReport, found: str | None) -> GateReport:

@@ -7,23 +7,23 @@ from pathlib import Path
 from cl.config import RegistrySettings
 from cl.cycle.identity import unused_journals
 from cl.forgetting import forget
-from cl.promotion.repair import held
-from cl.registry.garbage import Collected, collect
-from cl.stores.opened import opened
+from cl.promotion.repair import locked_and_repaired
+from cl.registry.garbage import CollectedGarbage, collect_garbage
+from cl.stores.opened import open_project
 
 
-def collect_garbage(folder: Path, *, keep_last: int | None, keep_days: float | None, dry_run: bool) -> Collected:
+def free_space(folder: Path, *, keep_last: int | None, keep_days: float | None, dry_run: bool) -> CollectedGarbage:
     """Remove what the rules do not keep, and return what was removed, or with ``dry_run`` what would be.
 
     Raises:
         BusyError: a cycle is running.
         StoreError: a store is out of reach; the same command goes on.
     """
-    at = opened(folder)
+    at = open_project(folder)
     given = {"keep_last": keep_last, "keep_days": keep_days}
     rules = at.config.registry.model_copy(update={key: one for key, one in given.items() if one is not None})
-    with held(at.stores):
+    with locked_and_repaired(at.stores):
         if not dry_run:
-            forget.finish(at.config, at.stores)
+            forget.finish_removal(at.config, at.stores)
         unused = unused_journals(at.config, at.stores)
-        return collect(at.stores, RegistrySettings(**rules.model_dump()), unused=unused, dry_run=dry_run)
+        return collect_garbage(at.stores, RegistrySettings(**rules.model_dump()), unused=unused, dry_run=dry_run)

@@ -12,7 +12,7 @@ from cl.ingestion.ingest import ingest
 from cl.ingestion.sources import Source
 from cl.ingestion.sources._frame import Frame
 from cl.records import Experience
-from cl.stores.opened import Opened, opened
+from cl.stores.opened import OpenProject, open_project
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def ingest_path(folder: Path, path: str) -> list[Experience]:
         SourceError: the path cannot be read, or holds no good row; nothing has changed.
         BusyError: a cycle is running.
     """
-    at = opened(folder)
+    at = open_project(folder)
     if path == "sql":
         if at.config.data.source is None:
             raise InputError(f"{at.project.config}: data.source is not set; name a path, or set it")
@@ -44,7 +44,7 @@ def ingest_frame(folder: Path, frame: pd.DataFrame, *, name: str) -> list[Experi
         SourceError: it lacks a column, or holds no good row; nothing has changed.
         BusyError: a cycle is running.
     """
-    return _ingested(opened(folder), Frame(frame=frame, label=name))
+    return _ingested(open_project(folder), Frame(frame=frame, label=name))
 
 
 def ingest_served(folder: Path) -> list[Experience]:
@@ -55,12 +55,12 @@ def ingest_served(folder: Path) -> list[Experience]:
         SourceError: none of the labelled rows is good; nothing has changed.
         BusyError: a cycle is running.
     """
-    return _ingested(opened(folder), plugins.build(Source, {"name": "serving", "min_rows": 1}))
+    return _ingested(open_project(folder), plugins.build(Source, {"name": "serving", "min_rows": 1}))
 
 
-def _ingested(at: Opened, source: Source) -> list[Experience]:
+def _ingested(at: OpenProject, source: Source) -> list[Experience]:
     with at.project.lock():
-        forget.finish(at.config, at.stores)
+        forget.finish_removal(at.config, at.stores)
         at.stores.data.initialise()
         at.stores.data.bring()
         experiences = ingest(at.config, at.project, source)

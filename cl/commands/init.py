@@ -13,7 +13,7 @@ from cl.config.yaml import read_yaml
 from cl.errors import InputError
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import connect
+from cl.stores.stores import open_stores
 
 HEAD = "# What this project learns, and how; `cl config-reference` prints all keys.\n\n"
 IGNORED = "/.cl/\n/data\n/predictions/\n/mlflow/*.db*\n/mlflow/artifacts/\n/reports/\n"
@@ -41,7 +41,7 @@ def scaffold(folder: Path, text: str | None = None) -> ProjectFolder:
         raise InputError(f"{folder}: cannot be made: {error.strerror}") from None
     write_text(project.root / ".gitignore", IGNORED)
     write_text(project.config, text or template(project.root.name))
-    stores = connect(project, configuration.load(project.config))
+    stores = open_stores(project, configuration.load(project.config))
     stores.data.initialise()
     stores.data.commit()
     return project

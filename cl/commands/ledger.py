@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError, IntegrityError
-from cl.records import Breach, LedgerEntry, Record, VersionInfo
-from cl.registry.versions import digest_of
+from cl.records import IntegrityViolation, LedgerEntry, Record, VersionInfo
+from cl.registry.versions import verdict_digest
 from cl.stores.ledger import state
-from cl.stores.ledger.hash_chain import breach
-from cl.stores.opened import Opened, opened
+from cl.stores.ledger.hash_chain import first_violation
+from cl.stores.opened import OpenProject, open_project
 
 
 class ReadLedger(Record):
     """All entries of a ledger, oldest first, and the first that cannot be trusted."""
 
     entries: list[LedgerEntry]
-    broken: Breach | None
+    broken: IntegrityViolation | None
 
 
-def audit_of(folder: Path) -> dict[str, Any]:
+def audit(folder: Path) -> dict[str, Any]:
     """Return the ledger's entries, and the first that cannot be trusted."""
-    return _told(opened(folder))
+    return _told(open_project(folder))
 
 
 def sign_all(folder: Path) -> dict[str, Any]:
@@ -33,20 +33,20 @@ def sign_all(folder: Path) -> dict[str, Any]:
         InputError: no key is named.
         IntegrityError: the chain is broken; nothing was signed.
     """
-    at = opened(folder)
+    at = open_project(folder)
     ledger, model, key = at.stores.ledger, at.config.name, at.stores.ledger.key
     if key is None:
         raise InputError("there is no key to sign with; set stores.ledger_key to env:NAME")
     head, entries = at.stores.registry.ledger_head(), ledger.unverified(model)
-    if found := breach(model, entries, head=head):
+    if found := first_violation(model, entries, head=head):
         raise IntegrityError(f"entry {found.sequence} cannot be signed: {found.why}; nothing was signed")
     ledger.sign(model, entries, key)
     return _told(at)
 
 
-def _told(at: Opened) -> dict[str, Any]:
+def _told(at: OpenProject) -> dict[str, Any]:
     at.stores.registry.initialise()
-    read = verified(at)
+    read = verify_ledger(at)
     return {
         "model": at.config.name,
         "entries": [one.model_dump(mode="json") for one in read.entries],
@@ -55,7 +55,7 @@ def _told(at: Opened) -> dict[str, Any]:
     }
 
 
-def verified(at: Opened) -> ReadLedger:
+def verify_ledger(at: OpenProject) -> ReadLedger:
     """Return the ledger of an opened project and whether it can be trusted.
 
     Hashes, and signatures if there is a key, are computed anew, the last entry is compared with the one that the
@@ -63,21 +63,21 @@ def verified(at: Opened) -> ReadLedger:
     """
     head = at.stores.registry.ledger_head()  # first: what is written while this reads is not missed afterwards
     entries = at.stores.ledger.unverified(at.config.name)
-    broken = breach(at.config.name, entries, head=head, key=at.stores.ledger.key)
+    broken = first_violation(at.config.name, entries, head=head, key=at.stores.ledger.key)
     return ReadLedger(entries=entries, broken=broken or _other_verdict(entries, at.stores.registry.versions()))
 
 
-def champion_of(folder: Path, as_of: str | None) -> dict[str, Any]:
+def champion_at(folder: Path, as_of: str | None) -> dict[str, Any]:
     """Return who serves by the ledger, now or at a time, beside whom, and the entry that says so.
 
     Raises:
         InputError: the time cannot be read, or has not come.
     """
-    at = opened(folder)
-    moment = datetime.now(UTC) if as_of is None else moment_of(as_of)
+    at = open_project(folder)
+    moment = datetime.now(UTC) if as_of is None else parse_moment(as_of)
     entries = at.stores.ledger.entries(at.config.name)
     # now is all that there is: another machine's clock may be ahead of this one's
-    held = state.holders(entries if as_of is None else state.until(entries, moment))
+    held = state.holders(entries if as_of is None else state.entries_until(entries, moment))
     return {
         "model": at.config.name,
         "as_of": moment.isoformat(),
@@ -86,7 +86,7 @@ def champion_of(folder: Path, as_of: str | None) -> dict[str, Any]:
     }
 
 
-def moment_of(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
     """Return the moment that a text names; a date is its last moment, today's is now; without a zone, this machine's.
 
     Raises:
@@ -107,10 +107,10 @@ def moment_of(text: str) -> datetime:
         raise InputError(f"--as-of {text}: out of the range of dates") from None
 
 
-def _other_verdict(entries: list[LedgerEntry], versions: list[VersionInfo]) -> Breach | None:
+def _other_verdict(entries: list[LedgerEntry], versions: list[VersionInfo]) -> IntegrityViolation | None:
     for one in entries:
-        kept = digest_of(versions, one.to_version)
+        kept = verdict_digest(versions, one.to_version)
         if one.verdict_digest and kept and kept != one.verdict_digest and one.state == "committed":
             why = f"it rests on another verdict than the registry keeps of version {one.to_version}"
-            return Breach(sequence=one.sequence, why=why)
+            return IntegrityViolation(sequence=one.sequence, why=why)
     return None

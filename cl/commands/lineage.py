@@ -7,17 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cl.commands._version_catalogue import Versions, versions_of
-from cl.stores.opened import opened
+from cl.commands._version_catalogue import VersionCatalogue, read_versions
+from cl.stores.opened import open_project
 
 
-def lineage_of(folder: Path, version: str) -> dict[str, Any]:
+def trace_lineage(folder: Path, version: str) -> dict[str, Any]:
     """Return what a version was made of and from, and the same of each of its parents, youngest first.
 
     Raises:
         InputError: there is no such version.
     """
-    versions = versions_of(opened(folder))
+    versions = read_versions(open_project(folder))
     versions.get(version)
     line = versions.line(version)
     known = [one for one in line if one in versions.infos]
@@ -29,7 +29,7 @@ def lineage_of(folder: Path, version: str) -> dict[str, Any]:
     }
 
 
-def _described(versions: Versions, version: str) -> dict[str, Any]:
+def _described(versions: VersionCatalogue, version: str) -> dict[str, Any]:
     info, history = versions.infos[version], versions.history(version)
     parent = history.parent
     inherited = versions.history(parent).learnt if parent in versions.infos else []

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError
-from cl.promotion.repair import held
+from cl.promotion.repair import locked_and_repaired
 from cl.redaction import without_password
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.ledger.migrate import copy_ledger
-from cl.stores.mlflow.migrate_files import Carried, Place, carry, readdressed
-from cl.stores.mlflow.migrate_rows import Copy, Rows
-from cl.stores.opened import Opened, opened
+from cl.stores.mlflow.migrate_files import ArtifactPlace, CopiedFiles, copy_files, rewrite_address
+from cl.stores.mlflow.migrate_rows import DatabaseRows, RowCopy
+from cl.stores.opened import OpenProject, open_project
 from cl.stores.stores import from_environment
 
 
@@ -42,13 +42,13 @@ def move_stores(
         InputError: a place is taken by another model, or is no database.
         StoreError: a store is out of reach, or something did not arrive as it left.
     """
-    at = opened(folder)
+    at = open_project(folder)
     source = _rows(at, "--from-tracking", from_tracking or at.stores.registry.tracking_uri)
     target = _rows(at, "--to-tracking", tracking)
     to = Ledger(at.project.resolve(from_environment("--to-ledger", ledger)))
-    old = Place(_files(at, "--from-artifacts", from_artifacts or ""), proxied=from_artifacts is not None)
-    new = Place(_files(at, "--to-artifacts", artifacts), proxied=not target.uri.startswith("sqlite"))
-    with held(at.stores):
+    old = ArtifactPlace(_files(at, "--from-artifacts", from_artifacts or ""), proxied=from_artifacts is not None)
+    new = ArtifactPlace(_files(at, "--to-artifacts", artifacts), proxied=not target.uri.startswith("sqlite"))
+    with locked_and_repaired(at.stores):
         rows, files = _move(source, target, old, new)
         entries = copy_ledger(at.stores.ledger, to, at.config.name)
         with source.engine.connect() as connection:
@@ -69,7 +69,7 @@ def move_stores(
     }
 
 
-def moved_lines(done: dict[str, Any]) -> list[str]:
+def describe_moved(done: dict[str, Any]) -> list[str]:
     """Return what people read of a move."""
     left = ", ".join(f"{rows} rows of {table}" for table, rows in done["left_behind"].items())
     stores = [f"  {key}: {'null' if value is None else value}" for key, value in done["stores"].items()]
@@ -83,29 +83,31 @@ def moved_lines(done: dict[str, Any]) -> list[str]:
     ]
 
 
-def _move(source: Rows, target: Rows, old: Place, new: Place) -> tuple[dict[str, int], Carried]:
+def _move(
+    source: DatabaseRows, target: DatabaseRows, old: ArtifactPlace, new: ArtifactPlace
+) -> tuple[dict[str, int], CopiedFiles]:
     source.prepare()
     with source.engine.connect() as connection:
         experiment = source.experiment(connection)
     if experiment is None:
         raise InputError(f"{source.name}: knows no model '{source.model}'; there is nothing to move")
     number, known_as = int(experiment["experiment_id"]), str(experiment["artifact_location"])
-    folders = [readdressed(one, known_as, "").removeprefix("/") for one in source.places()]
-    carried: list[Carried] = []
+    folders = [rewrite_address(one, known_as, "").removeprefix("/") for one in source.places()]
+    carried: list[CopiedFiles] = []
 
     def bring(at: int) -> None:
-        carried.append(carry(folders, old.bytes(number) if old.proxied else known_as, new.bytes(at)))
+        carried.append(copy_files(folders, old.bytes(number) if old.proxied else known_as, new.bytes(at)))
 
-    copy = Copy(source, target, lambda one, at: readdressed(one, known_as, new.address(at)))
+    copy = RowCopy(source, target, lambda one, at: rewrite_address(one, known_as, new.address(at)))
     return copy.make(bring), carried[0]
 
 
-def _rows(at: Opened, option: str, uri: str) -> Rows:
+def _rows(at: OpenProject, option: str, uri: str) -> DatabaseRows:
     uri = at.project.resolve(from_environment(option, uri))
     if uri.startswith(("http://", "https://")) or "://" not in uri:
         raise InputError(f"{option}: {without_password(uri)} is no database, such as postgresql+psycopg2://host/mlflow")
-    return Rows(uri, at.config.name)
+    return DatabaseRows(uri, at.config.name)
 
 
-def _files(at: Opened, option: str, place: str) -> str:
+def _files(at: OpenProject, option: str, place: str) -> str:
     return at.project.resolve(from_environment(option, place))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import InputError, SourceError
-from cl.ingestion.check_rows import asked, require_columns
+from cl.ingestion.check_rows import input_rows, require_columns
 from cl.ingestion.file_formats import UNREADABLE
 from cl.ingestion.sources.files import Files
-from cl.stores.opened import Opened, opened
+from cl.stores.opened import OpenProject, open_project
 from cl.stores.predictions.predictions import Predictions
 from cl.tasks import Task
 
@@ -30,7 +30,7 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     """
     import pandas as pd
 
-    champion = _champion(opened(folder))
+    champion = _champion(open_project(folder))
     column = champion.learner.task.columns[0]
     values = [text.split() for text in texts] if column == "tokens" else texts
     answers = champion.answer(pd.DataFrame({column: values}))
@@ -47,7 +47,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
         InputError: rows have no ids of their own in this project.
         SourceError: the path cannot be read, or lacks a column.
     """
-    at = opened(folder)
+    at = open_project(folder)
     if at.config.data.id is None:
         raise InputError(f"{at.project.config}: data.id is null; answers are logged by id: name the column")
     champion, log, answered, skipped = _champion(at), Predictions(at.project), 0, 0
@@ -86,7 +86,7 @@ class _Champion:
         )
 
 
-def _champion(at: Opened) -> _Champion:
+def _champion(at: OpenProject) -> _Champion:
     from cl.models.persistence import load_learner
 
     version = at.champion()
@@ -95,9 +95,9 @@ def _champion(at: Opened) -> _Champion:
     return _Champion(version, load_learner(folder))
 
 
-def _askable(chunk: pd.DataFrame, at: Opened, task: Task, *, origin: str) -> pd.DataFrame:
+def _askable(chunk: pd.DataFrame, at: OpenProject, task: Task, *, origin: str) -> pd.DataFrame:
     if UNREADABLE in chunk:
         chunk = chunk[chunk[UNREADABLE].isna()].drop(columns=UNREADABLE)
     require_columns(chunk, at.config, task, origin=origin, labelled=False)
-    rows = asked(chunk, at.config, task)
+    rows = input_rows(chunk, at.config, task)
     return rows.dropna(subset=["id", task.columns[0]]).reset_index(drop=True)

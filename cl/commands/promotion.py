@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cl.errors import InputError, PerennialError
-from cl.promotion.approval import answer
+from cl.promotion.approval import record_decision
 from cl.promotion.by_hand import check_reason, promote_by_hand, rollback, withdraw
-from cl.promotion.repair import held
+from cl.promotion.repair import locked_and_repaired
 from cl.records import Alias, LedgerEntry
-from cl.registry.smoke_test import smoke_again
+from cl.registry.smoke_test import repeat_smoke_test
 from cl.stores.ledger import state
-from cl.stores.opened import Opened, opened
+from cl.stores.opened import OpenProject, open_project
 
 log = logging.getLogger(__name__)
 SHARES: dict[Alias, float] = {"canary": 0.1, "shadow": 1.0}
@@ -49,7 +49,7 @@ def promote_version(
     check_reason(why)
     with _opened(folder) as at:
         if despite_gates:
-            smoke_again(at.config, at.stores, version)
+            repeat_smoke_test(at.config, at.stores, version)
         return promote_by_hand(
             at.stores.registry,
             at.stores.ledger,
@@ -80,13 +80,13 @@ def decide_version(folder: Path, version: str, *, yes: bool, why: str) -> Ledger
         ConflictError: it does not wait any more.
         BusyError: a cycle is running.
     """
-    at = opened(folder)
-    entry = answer(at.project, version, yes=yes, why=why)
+    at = open_project(folder)
+    entry = record_decision(at.project, version, yes=yes, why=why)
     _end_suspended(at)
     return entry
 
 
-def _end_suspended(at: Opened) -> None:
+def _end_suspended(at: OpenProject) -> None:
     """End the run that waits on a Prefect server for the same answer; one that is not reached is ended by a look."""
     if not os.environ.get("PREFECT_API_URL"):
         return
@@ -95,13 +95,13 @@ def _end_suspended(at: Opened) -> None:
 
     try:
         with asked_in_a_line():
-            end_answered(at.config.name, state.waiting(at.stores.ledger.entries(at.config.name)))
+            end_answered(at.config.name, state.pending_approval(at.stores.ledger.entries(at.config.name)))
     except PerennialError as error:
         log.warning("the answer stands; the run that waited for it was not ended: %s", error)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[Opened]:
-    at = opened(folder)
-    with held(at.stores):
+def _opened(folder: Path) -> Iterator[OpenProject]:
+    at = open_project(folder)
+    with locked_and_repaired(at.stores):
         yield at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cl.registry.reproduce import Reproduction, reproduce
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 
 
 def reproduce_version(folder: Path, version: str) -> Reproduction:
@@ -15,6 +15,6 @@ def reproduce_version(folder: Path, version: str) -> Reproduction:
         InputError: there is no such version, or nothing was trained for it.
         StoreError: its data, its parent or itself cannot be had any more.
     """
-    at = opened(folder)
+    at = open_project(folder)
     at.stores.registry.initialise()
     return reproduce(at.config, at.stores, version)

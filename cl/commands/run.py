@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cl.records import Cycle
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 
 Runner = Literal["prefect", "plain"]
 
@@ -19,7 +19,7 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
         BusyError: another process works on this project.
         PerennialError: a stage failed.
     """
-    at = opened(folder)
+    at = open_project(folder)
     if again is None and at.config.data.source is None and at.stores.data.is_here():
         finished = at.stores.finished()
         if all(one.id in finished for one in at.stores.experiences.all()):
@@ -29,9 +29,9 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
     with at.project.lock():
         pass
     if runner == "plain":
-        from cl.lifecycle import learn
+        from cl.lifecycle import run_waiting
 
-        return learn(at.project, again=again)
+        return run_waiting(at.project, again=again)
     from flows.cycle import learn as learn_flow
     from flows.server import reach
 

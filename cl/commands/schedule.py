@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 
 
 def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
@@ -17,7 +17,7 @@ def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
         InputError: PREFECT_API_URL names no server, or the configuration is wrong.
         StoreError: the server does not answer.
     """
-    at = opened(folder)
+    at = open_project(folder)
     from flows.server import forgetful, reach_named
 
     server = reach_named()
@@ -42,7 +42,7 @@ def set_up_automations(folder: Path) -> None:
         InputError: no server is named, or the flows are not deployed on it.
         StoreError: the server does not answer.
     """
-    at = opened(folder)
+    at = open_project(folder)
     from flows.server import asked_in_a_line, reach_named
 
     reach_named()
@@ -59,7 +59,7 @@ def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
         InputError: no server is named, nothing is served, or there is no such experience.
         StoreError: the server does not answer.
     """
-    at = opened(folder)
+    at = open_project(folder)
     known = [one.id for one in at.stores.experiences.all()]
     if again is not None and again not in known:
         raise InputError(f"no experience '{again}'; there are: {', '.join(known) or 'none'}")

@@ -14,7 +14,7 @@ from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
 from cl.serving.server import MOST_WORKERS, PROJECT, WORKERS, run, share_metrics
-from cl.stores.opened import Opened, opened
+from cl.stores.opened import OpenProject, open_project
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,7 +31,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     """
     import uvicorn
 
-    at = opened(folder)
+    at = open_project(folder)
     settings = at.config.serve
     count = workers or settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
     _check(at)
@@ -43,7 +43,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         host=host or settings.host,
         port=settings.port if port is None else port,
         workers=count,
-        http="cl.serving.http_connection:Connection",
+        http="cl.serving.http_connection:HttpConnection",
         ws="none",
         log_level="warning",
         access_log=False,
@@ -57,36 +57,38 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     run(uvicorn_config)
 
 
-def _check(at: Opened) -> None:
+def _check(at: OpenProject) -> None:
     """Refuse what every worker would refuse, before there are any."""
-    from cl.serving.auth import tokens_from
-    from cl.serving.pii import redactor
+    from cl.serving.auth import read_tokens
+    from cl.serving.pii import build_redactor
 
-    tokens_from(at.config.serve.tokens)
-    redactor(at.config.serve.log.redact)
+    read_tokens(at.config.serve.tokens)
+    build_redactor(at.config.serve.log.redact)
     for name in ("certificate", "key"):
         path = _path(at, getattr(at.config.serve.tls, name))
         if path is not None and not Path(path).is_file():
             raise InputError(f"serve.tls.{name}: {path}: no such file")
 
 
-def _path(at: Opened, path: str | None) -> str | None:
+def _path(at: OpenProject, path: str | None) -> str | None:
     return None if path is None else str((at.project.root / path).resolve())
 
 
 def application() -> FastAPI:
     """Return one worker's application, for the project that the environment names."""
     from cl.serving.app import create_app
-    from cl.serving.worker import Service
+    from cl.serving.worker import ServingWorker
 
     logging.getLogger("cl.serving").setLevel(logging.INFO)
     end_with_the_parent()
-    at = opened(Path(os.environ[PROJECT]))
+    at = open_project(Path(os.environ[PROJECT]))
     tell, withdraw = partial(_tell, at.config), partial(_withdraw_canary, at)
-    return create_app(Service(at.config, at.stores, workers=int(os.environ[WORKERS]), tell=tell, withdraw=withdraw))
+    return create_app(
+        ServingWorker(at.config, at.stores, workers=int(os.environ[WORKERS]), tell=tell, withdraw=withdraw)
+    )
 
 
-def _withdraw_canary(at: Opened, why: str) -> None:
+def _withdraw_canary(at: OpenProject, why: str) -> None:
     """Take the canary's alias away; where that cannot be, it is asked no more here alone."""
     from cl.promotion.by_hand import withdraw
 

@@ -41,7 +41,7 @@ def run_tune(
     Raises:
         InputError: the configuration, the rung or the data cannot be used.
     """
-    from cl.models.feature_cache import kept_in
+    from cl.models.feature_cache import cached_in
 
     said = {f"tune.{key}": value for key, value in given.items() if value is not None}
     config = configuration.load(path, said)
@@ -51,7 +51,7 @@ def run_tune(
     own = ProjectFolder(path.resolve().parent)
     place = out or (own.work / "tune" if data is None else Path("tune") / config.name)
     experiences = _stream(config, data, place, own)
-    with ProjectFolder(place).lock(), kept_in(place / "features.sqlite"):
+    with ProjectFolder(place).lock(), cached_in(place / "features.sqlite"):
         found = tune(config, experiences, rung=rung, folder=place, on_trial=on_trial)
     file = place / BEST
     write_text(file, found.fragment)

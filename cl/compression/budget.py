@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 from cl.config import Config
 from cl.records import REWRITTEN, Evaluation, GateReport, VersionInfo
-from cl.registry.lineage import History, line_of
+from cl.registry.lineage import History, ancestry
 from cl.stores.mlflow.registry import FORM
 
 COSTS = ("latency_ms", "latency_p50_ms", "latency_p95_ms", "rows_per_second", "size_mb", "memory_mb")
 """Numbers that a cheaper version betters: a gate on one of them is about cost."""
 
 
-def reasons(config: Config, evaluation: Evaluation, gates: GateReport, *, champion: History, updates: int) -> list[str]:
+def compression_reasons(
+    config: Config, evaluation: Evaluation, gates: GateReport, *, champion: History, updates: int
+) -> list[str]:
     """Return why a cheaper version of a challenger is wanted; [] where it is not, or where it is not good enough.
 
     Args:
@@ -23,13 +25,13 @@ def reasons(config: Config, evaluation: Evaluation, gates: GateReport, *, champi
         champion: where the champion comes from.
         updates: since the last cheaper version, this one too.
     """
-    if not is_good(gates):
+    if not passes_quality_gates(gates):
         return []
     refused = [one for one in gates.verdicts if not one.passed]
     when, found = config.distil.when, []
     if when.gate:
         found += [f"{one.gate} refuses: {one.why}" for one in refused]
-    found += beyond(config, evaluation)
+    found += exceeded_bounds(config, evaluation)
     if when.updates is not None and updates >= when.updates:
         found.append(f"{updates} updates since the last cheaper version, distil.when.updates is {when.updates}")
     if champion.form is not None and (config.distil.then == "teacher" or champion.form in REWRITTEN):
@@ -37,22 +39,22 @@ def reasons(config: Config, evaluation: Evaluation, gates: GateReport, *, champi
     return found
 
 
-def is_good(gates: GateReport) -> bool:
+def passes_quality_gates(gates: GateReport) -> bool:
     """Tell whether a version passes all gates that are not about cost, or would not be refused by them."""
-    return gates.mode != "enforce" or all(one.passed or is_about_cost(one.gate) for one in gates.verdicts)
+    return gates.mode != "enforce" or all(one.passed or is_cost_gate(one.gate) for one in gates.verdicts)
 
 
-def is_enough(config: Config, gates: GateReport) -> bool:
+def ends_climb(config: Config, gates: GateReport) -> bool:
     """Tell whether a climb may stop: a version passes, or a cheaper one of it is made because it is only too dear."""
-    return gates.passed or (config.distil.when.gate and bool(config.distil.forms) and is_good(gates))
+    return gates.passed or (config.distil.when.gate and bool(config.distil.forms) and passes_quality_gates(gates))
 
 
-def is_about_cost(gate: str) -> bool:
+def is_cost_gate(gate: str) -> bool:
     """Tell whether a verdict's gate is about time, size or memory."""
     return any(word in COSTS for word in gate.split())
 
 
-def beyond(config: Config, evaluation: Evaluation) -> list[str]:
+def exceeded_bounds(config: Config, evaluation: Evaluation) -> list[str]:
     """Return which bounds of the budget a version is beyond, in words."""
     when, memory = config.distil.when, evaluation.numbers.get("memory_mb", 0.0)
     measured = [
@@ -70,5 +72,5 @@ def beyond(config: Config, evaluation: Evaluation) -> list[str]:
 def updates_since(champion: str | None, versions: Sequence[VersionInfo]) -> int:
     """Return how many updates the champion's line has had since a version was last derived, and the one now with it."""
     derived = {one.version for one in versions if one.tags.get(FORM)}
-    line = line_of(champion, versions)
+    line = ancestry(champion, versions)
     return 1 + next((at for at, one in enumerate(line) if one in derived), len(line))

@@ -12,17 +12,17 @@ import torch
 
 from cl import plugins
 from cl.compression.imitation import Imitation
-from cl.compression.student import new_student, plain
+from cl.compression.student import new_student, to_float_full
 from cl.config import Config
 from cl.errors import InputError
-from cl.models.inference import answer, scored
+from cl.models.inference import answer, score_rows
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
-from cl.training.loop import Fit, learn
-from cl.training.strategies import Lesson, State, Strategy, Update, load_states
-from cl.training.train import save, seed_for, validation_rows
+from cl.training.loop import Fit, run_update
+from cl.training.strategies import State, Strategy, TrainingData, Update, load_states
+from cl.training.train import save_version, training_seed, validation_rows
 
 log = logging.getLogger(__name__)
 TOLERANCE = 0.02
@@ -51,23 +51,23 @@ def distil(
         ConfigError: the student cannot be made of this teacher.
         DivergedError: the loss was not finite.
     """
-    seed = seed_for(config.seed, [*learnt, "student"])
+    seed = training_seed(config.seed, [*learnt, "student"])
     torch.manual_seed(seed)
-    master, states = plain(distillable(load_learner(teacher))), load_states(teacher)
-    rows = lesson_rows(config, master, states, rows_of(learnt, "train"), unlabelled, seed)
+    master, states = to_float_full(check_distillable(load_learner(teacher))), load_states(teacher)
+    rows = teaching_rows(config, master, states, rows_of(learnt, "train"), unlabelled, seed)
     validation = validation_rows(rows_of, learnt, seed)
     student = new_student(master, config.distil.student, used=_tokens(master, rows), seed=seed)
     _check_worth(master, student, validation)
     rng = np.random.default_rng(seed)
-    lesson = Lesson(rows, past=lambda: rows.iloc[:0], rng=rng, validation=validation, known=len(student.labels))
+    lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=rng, validation=validation, known=len(student.labels))
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     student, done = _taught(config, student, master, lesson, checkpoint)
-    save(student, _passed_on(config, states, student, lesson), folder)
+    save_version(student, _passed_on(config, states, student, lesson), folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
-    return training_of(folder, "student", done, len(rows))
+    return training_record(folder, "student", done, len(rows))
 
 
-def lesson_rows(
+def teaching_rows(
     config: Config,
     teacher: Learner,
     states: dict[str, State],
@@ -96,7 +96,7 @@ def lesson_rows(
     return rows
 
 
-def distillable(teacher: Learner) -> Learner:
+def check_distillable(teacher: Learner) -> Learner:
     """Return a teacher whose task can be distilled.
 
     Raises:
@@ -123,7 +123,7 @@ def _check_worth(teacher: Learner, student: Learner, validation: pd.DataFrame) -
     """
     if validation.empty:
         return
-    best, before = (scored(one, validation)[0] for one in (teacher, student))
+    best, before = (score_rows(one, validation)[0] for one in (teacher, student))
     if before > best + TOLERANCE:
         raise InputError(
             f"the teacher is worse than its student before it has learnt anything ({teacher.task.metric} {best:.3f} "
@@ -141,7 +141,7 @@ def check_not_behind(teacher: Path, champion: Path, *, learnt: list[str], rows_o
     rows = validation_rows(rows_of, learnt, seed)
     if rows.empty:
         return
-    ours, theirs = (scored(load_learner(one), rows)[0] for one in (teacher, champion))
+    ours, theirs = (score_rows(load_learner(one), rows)[0] for one in (teacher, champion))
     if theirs - ours > TOLERANCE:
         raise InputError(
             f"the teacher is worse than the champion ({ours:.3f} and {theirs:.3f} on validation rows): a student would "
@@ -150,7 +150,7 @@ def check_not_behind(teacher: Path, champion: Path, *, learnt: list[str], rows_o
 
 
 def _taught(
-    config: Config, student: Learner, teacher: Learner, lesson: Lesson, checkpoint: Path
+    config: Config, student: Learner, teacher: Learner, lesson: TrainingData, checkpoint: Path
 ) -> tuple[Learner, Fit]:
     wanted = config.distil
     compared = wanted.hidden > 0 and student.width == teacher.width
@@ -165,11 +165,11 @@ def _taught(
         log.info("states of the student are %d wide, its teacher's %d: not compared", student.width, teacher.width)
     settings = config.training.model_copy(update={"epochs": wanted.epochs, "learning_rate": wanted.learning_rate})
     update = Update(State(), lesson, student, cache={"teacher": teacher})
-    student, done, _ = learn(student, lesson, [(imitation, update)], settings, checkpoint=checkpoint)
+    student, done, _ = run_update(student, lesson, [(imitation, update)], settings, checkpoint=checkpoint)
     return student, done
 
 
-def _passed_on(config: Config, states: dict[str, State], student: Learner, lesson: Lesson) -> dict[str, State]:
+def _passed_on(config: Config, states: dict[str, State], student: Learner, lesson: TrainingData) -> dict[str, State]:
     """Return what each of the teacher's strategies hands to the student."""
     specs = {one if isinstance(one, str) else str(one["name"]): one for one in config.every_strategy}
     passed: dict[str, State] = {}
@@ -180,7 +180,7 @@ def _passed_on(config: Config, states: dict[str, State], student: Learner, lesso
     return passed
 
 
-def training_of(folder: Path, form: Form, done: Fit, rows: int) -> Training:
+def training_record(folder: Path, form: Form, done: Fit, rows: int) -> Training:
     """Return the record of a version that was derived and lies in a folder."""
     return Training(
         challenger=str(folder),

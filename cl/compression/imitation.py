@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from cl.compression.student import same_tokens
+from cl.compression.student import check_same_tokens
 from cl.errors import ConfigError
-from cl.models.batching import Batch, by_length, collate
-from cl.models.inference import BATCH_SIZE, by_row, paired
+from cl.models.batching import Batch, batch_by_length, collate
+from cl.models.inference import BATCH_SIZE, pair_rows, sum_by_row
 from cl.training.strategies import Step, Strategy, Update
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Said:
+class TeacherOutput:
     """What a teacher makes of one row wherever there is a target: logits (predictions, labels), and for each layer
     that the student is compared with its states (predictions, width)."""
 
@@ -61,8 +61,8 @@ class Imitation(Strategy):
             ConfigError: attention is to be compared, and cannot be.
         """
         teacher, student, rows = update.cache["teacher"], update.learner, update.lesson.rows
-        depths = matched(student.depth, teacher.depth) if self.layers else []
-        update.cache["said"] = dict(zip(rows["id"], said(teacher, rows, depths), strict=True))
+        depths = match_layers(student.depth, teacher.depth) if self.layers else []
+        update.cache["said"] = dict(zip(rows["id"], teacher_output(teacher, rows, depths), strict=True))
         if self.attention:
             if objection := _incomparable(student, teacher):
                 raise ConfigError(f"distil.attention: the student has {objection}: set it to 0")
@@ -100,38 +100,38 @@ def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float)
     return functional.kl_div(ours, theirs, reduction="batchmean") * temperature**2
 
 
-def matched(student: int, teacher: int) -> list[int]:
+def match_layers(student: int, teacher: int) -> list[int]:
     """Return which of the teacher's layers each of the student's is compared with: the last one of each equal part."""
     return [(part + 1) * teacher // student - 1 for part in range(student)]
 
 
 @torch.inference_mode()
-def said(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> list[Said]:
+def teacher_output(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> list[TeacherOutput]:
     """Return what a teacher makes of rows, dropout off, on the CPU; states, which are many, in half the bytes."""
     teacher.eval_mode()
     encoded = teacher.encode(rows)
-    found: dict[int, Said] = {}
-    for indices in by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    found: dict[int, TeacherOutput] = {}
+    for indices in batch_by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
         batch = collate(teacher.task, encoded, indices, teacher.tokenizer.pad_token_id, teacher.device)
         states = teacher.states(batch.input_ids, batch.mask, layers=teacher.depth if layers else None)
-        logits = by_row(teacher.read(states[-teacher.head.layers :], batch.mask).float().cpu(), batch.targets.cpu())
+        logits = sum_by_row(teacher.read(states[-teacher.head.layers :], batch.mask).float().cpu(), batch.targets.cpu())
         read = [teacher.task.features(states[layer], batch.mask).to(torch.bfloat16).cpu() for layer in layers]
-        each = [by_row(one, batch.targets.cpu()) for one in read]
+        each = [sum_by_row(one, batch.targets.cpu()) for one in read]
         for at, row in enumerate(indices):
-            found[row] = Said(logits[at].clone(), [one[at].clone() for one in each])
+            found[row] = TeacherOutput(logits[at].clone(), [one[at].clone() for one in each])
     return [found[row] for row in range(len(rows))]
 
 
 def _together(now: torch.Tensor, batch: Batch, then: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what student and teacher make of a batch, one line a prediction."""
-    pairs = [paired(own, told) for own, told in zip(by_row(now, batch.targets), then, strict=True)]
+    pairs = [pair_rows(own, told) for own, told in zip(sum_by_row(now, batch.targets), then, strict=True)]
     ours, theirs = (torch.cat(part) for part in zip(*pairs, strict=True))
     return ours, theirs.float()
 
 
 def _incomparable(student: Learner, teacher: Learner) -> str | None:
     """Return why the attention of two models cannot be compared, or None."""
-    if not same_tokens(student, teacher):
+    if not check_same_tokens(student, teacher):
         return "another vocabulary than its teacher, and attention is from token to token"
     ours, theirs = (one.encoder.config.num_attention_heads for one in (student, teacher))
     return None if ours == theirs else f"{ours} attention heads and its teacher {theirs}"

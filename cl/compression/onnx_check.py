@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from cl.errors import InputError
-from cl.models.inference import record
+from cl.models.inference import to_records
 from cl.models.learner import Learner
 from cl.records import TOLERANCE, TOLERANCE_INT8
 
@@ -33,6 +33,6 @@ def check_same(ours: Learner, graph: Learner, rows: pd.DataFrame) -> None:
 
 def _apart(ours: Learner, graph: Learner, rows: pd.DataFrame) -> float:
     """Return the largest difference of a probability; NaN counts as infinite."""
-    pairs = zip(record(ours, rows), record(graph, rows), strict=True)
+    pairs = zip(to_records(ours, rows), to_records(graph, rows), strict=True)
     apart = [float((one.softmax(-1) - other.softmax(-1)).abs().max()) for one, other in pairs if one.numel()]
     return max((one if one == one else torch.inf for one in apart), default=0.0)

@@ -40,7 +40,7 @@ def tokens_to_keep(tokenizer: PreTrainedTokenizerBase, used: Iterable[int], at_l
     return sorted(kept)
 
 
-def narrowed_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: list[int]) -> PreTrainedTokenizerBase:
+def narrow_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: list[int]) -> PreTrainedTokenizerBase:
     """Return a tokenizer that knows these ids alone, numbered anew in their order.
 
     Of a text whose pieces are all kept it makes the same pieces: WordPiece takes the longest piece that it knows, and

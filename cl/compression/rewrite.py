@@ -7,9 +7,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from cl.compression.distil import distillable, training_of
+from cl.compression.distil import check_distillable, training_record
 from cl.compression.onnx_check import check_same
-from cl.compression.student import plain
+from cl.compression.student import to_float_full
 from cl.errors import InputError
 from cl.models.learner import Learner
 from cl.models.onnx.export import write_graph
@@ -20,7 +20,7 @@ from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import Fit
 from cl.training.strategies import load_states
-from cl.training.train import save
+from cl.training.train import save_version
 
 CHECKED_ROWS = 256
 """Rows on which a graph is compared with torch, at most."""
@@ -33,10 +33,10 @@ def quantise(*, teacher: Path, folder: Path) -> Training:
         InputError: it is in eight bits, or in ONNX, already.
     """
     started = time.monotonic()
-    master = distillable(load_learner(teacher))
+    master = check_distillable(load_learner(teacher))
     _check_floats(master)
-    save(to_int8(plain(master)), load_states(teacher), folder)
-    return training_of(folder, "int8", replace(NOTHING, seconds=time.monotonic() - started), 0)
+    save_version(to_int8(to_float_full(master)), load_states(teacher), folder)
+    return training_record(folder, "int8", replace(NOTHING, seconds=time.monotonic() - started), 0)
 
 
 def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, folder: Path, seed: int) -> Training:
@@ -59,20 +59,20 @@ def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, fo
     """
     check_installed()
     started = time.monotonic()
-    master = distillable(load_learner(teacher))
+    master = check_distillable(load_learner(teacher))
     _check_floats(master)
     rows = next((one for one in (rows_of(learnt, split) for split in ("validation", "train")) if len(one)), None)
     if rows is None:
         raise InputError("there is no validation or training row that a graph could be compared on")
-    written = to_int8(plain(master)) if form == "onnx-int8" else plain(master)
-    save(written, load_states(teacher), folder)
+    written = to_int8(to_float_full(master)) if form == "onnx-int8" else to_float_full(master)
+    save_version(written, load_states(teacher), folder)
     try:
         write_graph(written.encoder, written.head.layers, folder / "encoder")
         check_same(written, load_learner(folder), rows.sample(min(len(rows), CHECKED_ROWS), random_state=seed % 2**31))
     except InputError:
         shutil.rmtree(folder)
         raise
-    return training_of(folder, form, replace(NOTHING, seconds=time.monotonic() - started), 0)
+    return training_record(folder, form, replace(NOTHING, seconds=time.monotonic() - started), 0)
 
 
 NOTHING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])

@@ -10,18 +10,18 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from cl.compression.prune_vocabulary import narrow_embeddings, narrowed_tokenizer, tokens_to_keep
-from cl.config import Student
+from cl.compression.prune_vocabulary import narrow_embeddings, narrow_tokenizer, tokens_to_keep
+from cl.config import StudentSettings
 from cl.errors import ConfigError
-from cl.models.build import grown, on_best_device, retuned
+from cl.models.build import change_tuning, grow_labels, to_best_device
 from cl.models.learner import Learner
-from cl.models.linear_head import Head
+from cl.models.linear_head import LinearHead
 from cl.models.pretrained import load_encoder, load_tokenizer
 from cl.models.rewrites import to_float
-from cl.models.tunings import layers_of
+from cl.models.tunings import encoder_layers
 
 
-def plain(teacher: Learner) -> Learner:
+def to_float_full(teacher: Learner) -> Learner:
     """Return a teacher in float32 and without what its tuning added: a copy where anything had to change.
 
     Raises:
@@ -32,10 +32,10 @@ def plain(teacher: Learner) -> Learner:
             f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder: nothing can be derived "
             "of it; distil one that was learnt with another model.tuning"
         )
-    return retuned(to_float(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
+    return change_tuning(to_float(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
 
 
-def new_student(teacher: Learner, wanted: Student, *, used: set[int], seed: int) -> Learner:
+def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], seed: int) -> Learner:
     """Return an untrained student; its head is its teacher's where that one was trained and the width is the same.
 
     Args:
@@ -52,18 +52,18 @@ def new_student(teacher: Learner, wanted: Student, *, used: set[int], seed: int)
     else:
         student = replace(teacher, encoder=copy.deepcopy(teacher.encoder), head=copy.deepcopy(teacher.head))
         if wanted.layers is not None:
-            _take_layers(student, chosen_layers(teacher, wanted.layers))
+            _take_layers(student, choose_layers(teacher, wanted.layers))
         if wanted.vocabulary is not None and wanted.vocabulary < len(teacher.tokenizer):
             kept = tokens_to_keep(teacher.tokenizer, used, wanted.vocabulary)
             narrow_embeddings(student.encoder, kept)
-            student = replace(student, tokenizer=narrowed_tokenizer(teacher.tokenizer, kept))
+            student = replace(student, tokenizer=narrow_tokenizer(teacher.tokenizer, kept))
     if student.is_closed or student.width != teacher.width:
-        student = replace(student, labels=[], head=Head(student.width, [], student.settings.dropout))
-        student = grown(student, teacher.labels, seed=seed)
-    return on_best_device(student)
+        student = replace(student, labels=[], head=LinearHead(student.width, [], student.settings.dropout))
+        student = grow_labels(student, teacher.labels, seed=seed)
+    return to_best_device(student)
 
 
-def chosen_layers(teacher: Learner, wanted: int | list[int]) -> list[int]:
+def choose_layers(teacher: Learner, wanted: int | list[int]) -> list[int]:
     """Return which layers are taken: those named, or of a number the middle one of each equal part.
 
     Raises:
@@ -80,7 +80,7 @@ def chosen_layers(teacher: Learner, wanted: int | list[int]) -> list[int]:
     return sorted(wanted)
 
 
-def is_smaller(wanted: Student, teacher: Path) -> bool:
+def is_smaller(wanted: StudentSettings, teacher: Path) -> bool:
     """Tell whether a student would be any smaller than the version in a folder."""
     has = AutoConfig.from_pretrained(teacher / "encoder")
     if wanted.model is not None:
@@ -90,14 +90,14 @@ def is_smaller(wanted: Student, teacher: Path) -> bool:
     return (wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)) < has.num_hidden_layers
 
 
-def same_tokens(one: Learner, other: Learner) -> bool:
+def check_same_tokens(one: Learner, other: Learner) -> bool:
     """Tell whether a token of one is a token of the other: one vocabulary holds the other."""
     ours, theirs = one.tokenizer.get_vocab(), other.tokenizer.get_vocab()
     return ours.keys() <= theirs.keys() or theirs.keys() <= ours.keys()
 
 
 def _take_layers(student: Learner, places: list[int]) -> None:
-    layers = layers_of(student.encoder)
+    layers = encoder_layers(student.encoder)
     name = next(name for name, module in student.encoder.named_modules() if module is layers)
     student.encoder.set_submodule(name, torch.nn.ModuleList([layers[at] for at in places]))
     student.encoder.config.num_hidden_layers = len(places)
@@ -118,6 +118,6 @@ def _from_checkpoint(teacher: Learner, name: str) -> Learner:
     positions = getattr(encoder.config, "max_position_embeddings", teacher.settings.max_length)
     length = min(teacher.settings.max_length, positions, tokenizer.model_max_length)
     settings = teacher.settings.model_copy(update={"name": name, "max_length": length})
-    head = Head(encoder.config.hidden_size, [], settings.dropout)
+    head = LinearHead(encoder.config.hidden_size, [], settings.dropout)
     student = replace(teacher, labels=[], settings=settings, tokenizer=tokenizer, encoder=encoder, head=head)
-    return grown(student, teacher.labels, seed=0)
+    return grow_labels(student, teacher.labels, seed=0)

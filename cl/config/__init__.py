@@ -1,40 +1,40 @@
 """The one typed configuration: `Config`, how it is read, and its sections, a file each."""
 
-from cl.config.compression import Distil, DistilWhen, Student
+from cl.config.compression import CompressionSettings, CompressionTriggers, StudentSettings
 from cl.config.config import Config, load, parse
 from cl.config.config import load as load_config
-from cl.config.data import Data, Period, SplitShares, Validate
-from cl.config.decision import Decide, DriftActions, DriftRungs
-from cl.config.drift import DriftSettings, Traffic
+from cl.config.data import DataSettings, Period, SplitShares, ValidationSettings
+from cl.config.decision import DecisionSettings, DriftActions, DriftRungs
+from cl.config.drift import DriftSettings, TrafficSettings
 from cl.config.evaluation import EvaluationSettings, OutOfScope, Robustness
 from cl.config.gating import GatePolicy
-from cl.config.ladder import ClimbSettings, Rung
-from cl.config.monitoring import Asking, Notify, Telling, Triggers
+from cl.config.ladder import LadderSettings, Rung
+from cl.config.monitoring import Asking, NotificationSettings, Telling, TriggerSettings
 from cl.config.promotion import PromotionSettings
 from cl.config.registry import RegistrySettings
 from cl.config.search import Axis, Range, TuneSettings
 from cl.config.section import PluginSpec, Section, check_plugin
-from cl.config.serving import Serve
+from cl.config.serving import ServingSettings
 from cl.config.stores import StoreSettings
-from cl.config.training import Control, Model, TrainingSettings
+from cl.config.training import ControlSettings, ModelSettings, TrainingSettings
 
 __all__ = [
     "Asking",
     "Axis",
-    "ClimbSettings",
+    "CompressionSettings",
+    "CompressionTriggers",
     "Config",
-    "Control",
-    "Data",
-    "Decide",
-    "Distil",
-    "DistilWhen",
+    "ControlSettings",
+    "DataSettings",
+    "DecisionSettings",
     "DriftActions",
     "DriftRungs",
     "DriftSettings",
     "EvaluationSettings",
     "GatePolicy",
-    "Model",
-    "Notify",
+    "LadderSettings",
+    "ModelSettings",
+    "NotificationSettings",
     "OutOfScope",
     "Period",
     "PluginSpec",
@@ -44,16 +44,16 @@ __all__ = [
     "Robustness",
     "Rung",
     "Section",
-    "Serve",
+    "ServingSettings",
     "SplitShares",
     "StoreSettings",
-    "Student",
+    "StudentSettings",
     "Telling",
-    "Traffic",
+    "TrafficSettings",
     "TrainingSettings",
-    "Triggers",
+    "TriggerSettings",
     "TuneSettings",
-    "Validate",
+    "ValidationSettings",
     "check_plugin",
     "load",
     "load_config",

@@ -10,7 +10,7 @@ from cl.config.section import Section
 from cl.records.compression import FORMS, Form
 
 
-class DistilWhen(Section):
+class CompressionTriggers(Section):
     """What asks for a cheaper version; any of them is enough, and without any there is none."""
 
     gate: bool = Field(False, description="Gates refuse a challenger, and all that do are about time, size or memory")
@@ -20,7 +20,7 @@ class DistilWhen(Section):
     updates: int | None = Field(None, ge=1, description="So many updates since the last cheaper version, this one too")
 
 
-class Student(Section):
+class StudentSettings(Section):
     """What a student is made of: some of its teacher's layers and tokens, or a smaller pretrained model."""
 
     layers: int | list[Annotated[int, Field(ge=0)]] | None = Field(
@@ -39,10 +39,12 @@ class Student(Section):
     )
 
 
-class Distil(Section):
+class CompressionSettings(Section):
     """A challenger that is too dear gives way to versions derived from it, the first of which that passes serves."""
 
-    when: DistilWhen = Field(default_factory=lambda: DistilWhen(), description="What asks for it in a cycle")
+    when: CompressionTriggers = Field(
+        default_factory=lambda: CompressionTriggers(), description="What asks for it in a cycle"
+    )
     forms: list[Form] = Field(
         ["student", "int8"],
         min_length=1,
@@ -54,7 +56,7 @@ class Distil(Section):
         description="What learns the next experience: the student, or its teacher, from which a student is derived "
         "again",
     )
-    student: Student = Field(default_factory=lambda: Student(), description="What a student is made of")
+    student: StudentSettings = Field(default_factory=lambda: StudentSettings(), description="What a student is made of")
     rows: list[Literal["labelled", "replayed", "unlabelled"]] = Field(
         ["labelled", "replayed", "unlabelled"],
         min_length=1,
@@ -72,7 +74,7 @@ class Distil(Section):
     learning_rate: float = Field(2e-4, gt=0, description="In place of training.learning_rate")
 
     @model_validator(mode="after")
-    def _forms_come_once(self) -> Distil:
+    def _forms_come_once(self) -> CompressionSettings:
         if self.forms != [one for one in FORMS if one in self.forms]:
             raise ValueError(f"forms: {', '.join(self.forms)}: name {', '.join(FORMS)} once each, in this order")
         return self

@@ -12,22 +12,22 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
-from cl.config.compression import Distil
-from cl.config.data import Data, Validate
-from cl.config.decision import Decide
+from cl.config.compression import CompressionSettings
+from cl.config.data import DataSettings, ValidationSettings
+from cl.config.decision import DecisionSettings
 from cl.config.drift import DriftSettings
 from cl.config.evaluation import EvaluationSettings
 from cl.config.gating import GatePolicy
-from cl.config.ladder import ClimbSettings, Rung
+from cl.config.ladder import LadderSettings, Rung
 from cl.config.messages import explain
-from cl.config.monitoring import Triggers
+from cl.config.monitoring import TriggerSettings
 from cl.config.promotion import PromotionSettings
 from cl.config.registry import RegistrySettings
 from cl.config.search import TuneSettings
 from cl.config.section import PluginSpec, Section, check_plugin
-from cl.config.serving import Serve
+from cl.config.serving import ServingSettings
 from cl.config.stores import StoreSettings
-from cl.config.training import Model, TrainingSettings
+from cl.config.training import ModelSettings, TrainingSettings
 from cl.config.yaml import read_yaml
 from cl.errors import ConfigError
 from cl.records.evaluation import STORED
@@ -57,11 +57,11 @@ class Config(Section):
     name: str = Field("model", pattern=r"^[A-Za-z0-9_-]+$", description="Name of the model in the registry")
     seed: int = Field(17, ge=0, description="One seed, one result")
     task: PluginSpec = Field("text_classification", description="What is predicted; a file in cl/tasks")
-    data: Data = Field(default_factory=lambda: Data(), description="Rows and columns")
-    validate_: Validate = Field(
-        default_factory=lambda: Validate(), alias="validate", description="The batch as a whole"
+    data: DataSettings = Field(default_factory=lambda: DataSettings(), description="Rows and columns")
+    validate_: ValidationSettings = Field(
+        default_factory=lambda: ValidationSettings(), alias="validate", description="The batch as a whole"
     )
-    model: Model = Field(default_factory=lambda: Model(), description="The pretrained encoder")
+    model: ModelSettings = Field(default_factory=lambda: ModelSettings(), description="The pretrained encoder")
     training: TrainingSettings = Field(default_factory=lambda: TrainingSettings(), description="Fine-tuning")
     strategy: PluginSpec | list[PluginSpec] = Field(
         "replay", description="How it learns without forgetting: one or several files of cl/training/strategies"
@@ -71,10 +71,10 @@ class Config(Section):
         description="Ways to learn, the cheapest first: an update climbs until one passes all gates; []: strategy and "
         "model.tuning alone",
     )
-    climb: ClimbSettings = Field(default_factory=lambda: ClimbSettings(), description="The way up the ladder")
+    climb: LadderSettings = Field(default_factory=lambda: LadderSettings(), description="The way up the ladder")
     tune: TuneSettings = Field(default_factory=lambda: TuneSettings(), description="The search for better settings")
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
-    decide: Decide = Field(default_factory=lambda: Decide(), description="The decision to learn")
+    decide: DecisionSettings = Field(default_factory=lambda: DecisionSettings(), description="The decision to learn")
     evaluation: EvaluationSettings = Field(
         default_factory=lambda: EvaluationSettings(), description="What is measured beside scores"
     )
@@ -85,11 +85,17 @@ class Config(Section):
     promotion: PromotionSettings = Field(
         default_factory=lambda: PromotionSettings(), description="What becomes of a challenger that passed"
     )
-    distil: Distil = Field(default_factory=lambda: Distil(), description="Cheaper versions, when they are needed")
+    distil: CompressionSettings = Field(
+        default_factory=lambda: CompressionSettings(), description="Cheaper versions, when they are needed"
+    )
     stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
     registry: RegistrySettings = Field(default_factory=lambda: RegistrySettings(), description="What `cl gc` keeps")
-    triggers: Triggers = Field(default_factory=lambda: Triggers(), description="What starts a cycle by itself")
-    serve: Serve = Field(default_factory=lambda: Serve(), description="The server that follows the registry")
+    triggers: TriggerSettings = Field(
+        default_factory=lambda: TriggerSettings(), description="What starts a cycle by itself"
+    )
+    serve: ServingSettings = Field(
+        default_factory=lambda: ServingSettings(), description="The server that follows the registry"
+    )
 
     @field_validator("task")
     @classmethod

@@ -21,7 +21,7 @@ class SplitShares(Section):
     test: float = Field(0.2, gt=0.0, lt=0.7, description="Share of rows for the test")
 
 
-class Data(Section):
+class DataSettings(Section):
     """Where rows come from and what their columns are called."""
 
     source: PluginSpec | None = Field(
@@ -68,7 +68,7 @@ class Data(Section):
         return names
 
     @model_validator(mode="after")
-    def _one_way_to_cut(self) -> Data:
+    def _one_way_to_cut(self) -> DataSettings:
         if self.period and not self.date:
             raise ValueError(f"period: '{self.period}' needs the rows' dates; set data.date to their column")
         if self.period and self.group_by:
@@ -76,7 +76,7 @@ class Data(Section):
         return self
 
 
-class Validate(Section):
+class ValidationSettings(Section):
     """When a batch as a whole is not fit to learn from."""
 
     max_quarantined: float = Field(0.3, ge=0.0, le=1.0, description="Hold the batch above this share of broken rows")

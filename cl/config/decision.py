@@ -27,7 +27,7 @@ class DriftRungs(Section):
     concept: str | None = Field(None, description="Rung for a champion that is right less often")
 
 
-class Decide(Section):
+class DecisionSettings(Section):
     """When an update is worth its cost, and which kind of update it is."""
 
     answer: DriftActions = Field(

@@ -9,7 +9,7 @@ from pydantic import Field
 from cl.config.section import PluginSpec, Section
 
 
-class Traffic(Section):
+class TrafficSettings(Section):
     """How answers whose labels have not come are compared with what the champion was promoted on.
 
     Each look is a check like that of an experience, and spends its share of ``drift.alpha``.
@@ -52,4 +52,6 @@ class DriftSettings(Section):
     )
     reference_rows: int = Field(1_000, ge=20, description="Rows that a version keeps as its drift reference")
     report: Literal["evidently", "off"] = Field("evidently", description="Whether Evidently's report is made")
-    traffic: Traffic = Field(default_factory=lambda: Traffic(), description="Answers whose labels have not come")
+    traffic: TrafficSettings = Field(
+        default_factory=lambda: TrafficSettings(), description="Answers whose labels have not come"
+    )

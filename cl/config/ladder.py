@@ -7,7 +7,7 @@ from pydantic import Field
 from cl.config.section import PluginSpec, Section
 
 
-class ClimbSettings(Section):
+class LadderSettings(Section):
     """How an update climbs the ladder: from rung to rung, until a challenger passes all gates."""
 
     max_seconds: float | None = Field(

@@ -15,7 +15,7 @@ Asking = Literal["performance", "drift", "arrival"]
 Telling = Literal["alarm", "hold", "refusal", "promotion", "approval", "alias", "failure"]
 
 
-class Notify(Section):
+class NotificationSettings(Section):
     """Who is told what happens when nobody is there."""
 
     about: list[Telling] = Field(
@@ -34,7 +34,7 @@ class Notify(Section):
     )
 
 
-class Triggers(Section):
+class TriggerSettings(Section):
     """What starts a cycle when nobody is there; read by `cl schedule`, `cl run` needs none of it."""
 
     watch_minutes: float = Field(5.0, gt=0, description="Time between two looks at the source and at what waits")
@@ -54,7 +54,7 @@ class Triggers(Section):
     stage_hours: float | None = Field(
         24.0, gt=0, description="A stage that works longer under Prefect is stopped; null: never"
     )
-    notify: Notify = Field(default_factory=lambda: Notify(), description="Who is told")
+    notify: NotificationSettings = Field(default_factory=lambda: NotificationSettings(), description="Who is told")
 
     @field_validator("timezone")
     @classmethod

@@ -56,7 +56,7 @@ class Tls(Section):
         return self
 
 
-class Serve(Section):
+class ServingSettings(Section):
     """`cl serve`, the server that follows the registry."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every one of this machine")
@@ -93,11 +93,13 @@ class Serve(Section):
     batch: Batching = Field(default_factory=lambda: Batching(), description="Rows computed together")
     limits: Limits = Field(default_factory=lambda: Limits(), description="What one client may ask for")
     canary: CanaryBounds = Field(default_factory=lambda: CanaryBounds(), description="When a canary is given up")
-    log: ServingLog = Field(default_factory=lambda: ServingLog(), description="What is kept of answers and labels")
+    log: ServingLogSettings = Field(
+        default_factory=lambda: ServingLogSettings(), description="What is kept of answers and labels"
+    )
     tls: Tls = Field(default_factory=lambda: Tls(), description="HTTPS")
 
     @model_validator(mode="after")
-    def _a_request_finds_room(self) -> Serve:
+    def _a_request_finds_room(self) -> ServingSettings:
         if self.limits.texts > self.batch.queue_rows:
             raise ValueError(
                 f"limits.texts: {self.limits.texts} texts of one request never find room in a queue of "
@@ -113,7 +115,7 @@ REDACTIONS = ("email", "phone", "digits")
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-class ServingLog(Section):
+class ServingLogSettings(Section):
     """The log of predictions and feedback; it lies in predictions/ as Parquet, a file a day and process, or more."""
 
     redact: list[str] = Field(

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from cl.config.section import PluginSpec, Section, check_plugin
 
 
-class Model(Section):
+class ModelSettings(Section):
     """The pretrained encoder and which part of it moves."""
 
     name: str = Field(
@@ -29,7 +29,7 @@ class Model(Section):
         return check_plugin("tunings", spec)
 
 
-class Control(Section):
+class ControlSettings(Section):
     """The naive control arm: it learns the new rows alone, from the same start, to show what is gained by more."""
 
     rows: int = Field(500, ge=1, description="New training rows that it learns, drawn at random, at most")
@@ -50,7 +50,7 @@ class TrainingSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the machine computes it natively"
     )
-    control: Control | None = Field(
+    control: ControlSettings | None = Field(
         None,
         description="Train a cheap naive arm beside each update, {rows: 500, epochs: 3}, and tell what forgetting was "
         "avoided and at what cost to the new; null: off",

@@ -11,17 +11,17 @@ from cl.config import Config
 from cl.errors import DivergedError
 from cl.evaluation.evaluate import evaluate
 from cl.gating.gate import gate
-from cl.records import Attempt, Tried
+from cl.records import Challenger, RungResult
 from cl.registry.lineage import Base
 from cl.stores.data.experiences import RowsOf
 from cl.stores.journal import Executor, Journal, inline
-from cl.training.control_arm import control
+from cl.training.control_arm import train_control_arm
 from cl.training.train import train
 
 DIVERGED = "diverged"
 
 
-def attempt(
+def train_and_judge(
     config: Config,
     rung: str | None,
     own: Config,
@@ -34,7 +34,7 @@ def attempt(
     rows_of: RowsOf,
     matrix: dict[str, dict[str, float]],
     strangers: Sequence[str],
-) -> Tried:
+) -> Challenger:
     """Return the challenger of one rung and what the gates say of it; a finished attempt is not made again.
 
     Each rung has a journal and files of its own, so that a cycle that was killed goes on in the midst of any of them.
@@ -63,14 +63,14 @@ def attempt(
     def do(stage: Callable[..., Any]) -> Callable[..., Any]:
         return place.once(stage, step)
 
-    def tried() -> Tried:
+    def tried() -> Challenger:
         past = base.history.learnt
         training = do(train)(
             own, champion=base.folder, new=new, past=past, rows_of=rows_of, folder=folder / "challenger"
         )
         clock, arm = time.monotonic(), None
         if config.training.control and champion:
-            arm = do(control)(own, champion=champion, new=new, rows_of=rows_of, folder=folder / "control")
+            arm = do(train_control_arm)(own, champion=champion, new=new, rows_of=rows_of, folder=folder / "control")
         evaluation = do(evaluate)(
             config,
             challenger=Path(training.challenger),
@@ -82,7 +82,7 @@ def attempt(
             strangers=strangers,
             control=arm,
         )
-        return Tried(
+        return Challenger(
             training=training.model_copy(update={"rung": rung}),
             evaluation=evaluation,
             gates=do(gate)(config, evaluation),
@@ -91,11 +91,11 @@ def attempt(
 
     if rung is None:
         return place.once(tried, inline)()
-    if (before := place.read(DIVERGED, Attempt)) is not None:
+    if (before := place.read(DIVERGED, RungResult)) is not None:
         raise DivergedError(str(before.diverged), rows=before.rows, seconds=before.training_seconds)
     try:
         return place.once(tried, inline)()
     except DivergedError as error:
-        stopped = Attempt(rung=rung, diverged=str(error), rows=error.rows, training_seconds=error.seconds)
+        stopped = RungResult(rung=rung, diverged=str(error), rows=error.rows, training_seconds=error.seconds)
         place.write(DIVERGED, stopped)
         raise

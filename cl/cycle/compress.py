@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cl.compression.budget import beyond, is_good
+from cl.compression.budget import exceeded_bounds, passes_quality_gates
 from cl.compression.distil import distil
 from cl.compression.rewrite import quantise, to_onnx
 from cl.compression.student import is_smaller
@@ -15,8 +15,8 @@ from cl.config import Config
 from cl.errors import DivergedError, InputError
 from cl.evaluation.evaluate import evaluate
 from cl.gating.gate import gate
-from cl.records import REWRITTEN, Derivation, Evaluation, Form, GateReport, Registration, Training
-from cl.registry.register import register, summary
+from cl.records import REWRITTEN, CompressionResult, Evaluation, Form, GateReport, Registration, Training
+from cl.registry.register import evaluation_metrics, register
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.stores import Stores
 
@@ -37,7 +37,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Setting:
+class CompressionContext:
     """What derived versions are judged beside and registered under."""
 
     cycle: str
@@ -51,54 +51,54 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Derived:
+class CompressionOutcome:
     """What came of it: the candidate that is to serve if it may, and all that was derived."""
 
     chosen: Candidate
-    made: list[Derivation]
+    made: list[CompressionResult]
 
 
-def derive(
+def compress(
     config: Config,
     stores: Stores,
     teacher: Candidate,
-    setting: Setting,
+    setting: CompressionContext,
     *,
     why: list[str],
     journal: Journal,
     step: Executor = inline,
-) -> Derived:
+) -> CompressionOutcome:
     """Derive one form after the other until a version passes all gates and is within the budget.
 
     Each is made of the last one in floats that is good, if dear: int8 of the teacher where the student has learnt too
     little. One that cannot be made of its teacher, or whose training diverges, is told and left out. If none is good
     enough, the last one that passed its gates is chosen, the teacher among them, or the teacher as it was refused.
     """
-    made: list[Derivation] = []
+    made: list[CompressionResult] = []
     tried = [teacher]
     for form in config.distil.forms:
         floats = [one for one in tried if one.training.form not in REWRITTEN]
-        source = next((one for one in reversed(floats) if is_good(one.gates)), teacher)
+        source = next((one for one in reversed(floats) if passes_quality_gates(one.gates)), teacher)
         if form == "student" and not is_smaller(config.distil.student, source.folder):
             continue
         try:
-            one = derive_one(config, stores, source, setting, form=form, journal=journal, step=step)
+            one = compress_once(config, stores, source, setting, form=form, journal=journal, step=step)
         except (InputError, DivergedError) as error:  # not to be made of this teacher: no reason for a cycle to fail
-            made.append(told(form, None, source, why).model_copy(update={"failure": str(error)}))
+            made.append(compression_result(form, None, source, why).model_copy(update={"failure": str(error)}))
             continue
-        made.append(told(form, one, source, why))
+        made.append(compression_result(form, one, source, why))
         tried.append(one)
-        if one.gates.passed and not beyond(config, one.evaluation):
+        if one.gates.passed and not exceeded_bounds(config, one.evaluation):
             break
     chosen = next((one for one in reversed(tried) if one.gates.passed), teacher)
-    return Derived(chosen, made)
+    return CompressionOutcome(chosen, made)
 
 
-def derive_one(
+def compress_once(
     config: Config,
     stores: Stores,
     teacher: Candidate,
-    setting: Setting,
+    setting: CompressionContext,
     *,
     form: Form,
     journal: Journal,
@@ -156,13 +156,13 @@ def derive_one(
         gates=gates,
         traces=setting.traces,
     )
-    registry.log_metrics(run, summary(evaluation))
+    registry.log_metrics(run, evaluation_metrics(evaluation))
     registry.log_file(run, Path(evaluation.predictions), "evaluation")
     registry.end_run(run)
     return Candidate(training, evaluation, gates, registration)
 
 
-def as_candidate(folder: Path, version: str) -> Candidate:
+def load_candidate(folder: Path, version: str) -> Candidate:
     """Return a registered version as what it was when it was judged."""
     evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
     gates = GateReport.model_validate_json((folder / "gates.json").read_bytes())
@@ -171,9 +171,9 @@ def as_candidate(folder: Path, version: str) -> Candidate:
     return Candidate(training, evaluation, gates, Registration(version=version, passed=gates.passed))
 
 
-def told(form: Form, one: Candidate | None, teacher: Candidate, why: list[str]) -> Derivation:
+def compression_result(form: Form, one: Candidate | None, teacher: Candidate, why: list[str]) -> CompressionResult:
     """Return what came of a derived version; None: it could not be made."""
-    found = Derivation(
+    found = CompressionResult(
         form=form,
         teacher=teacher.registration.version,
         why=why,

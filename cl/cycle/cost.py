@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl.config import Config
-from cl.records import Attempt
+from cl.records import RungResult
 from cl.stores.data.experiences import Experiences
 
 SOLVED, TRAINED = 1, 3
@@ -16,7 +16,7 @@ SOLVED, TRAINED = 1, 3
 
 
 @dataclass(frozen=True)
-class Sizes:
+class UpdateSizes:
     """How many training rows are new, how many were learnt before, and whether a solved head's sums hold those."""
 
     new: int
@@ -24,11 +24,13 @@ class Sizes:
     summed: bool = False
 
 
-def sizes(experiences: Experiences, base: Path | None, *, new: Sequence[str], past: Sequence[str]) -> Sizes:
+def update_sizes(
+    experiences: Experiences, base: Path | None, *, new: Sequence[str], past: Sequence[str]
+) -> UpdateSizes:
     """Return how many rows an update from a version would learn; ``base`` is its folder, None: pretrained weights."""
     rows = {one: experiences.get(one).rows["train"] for one in (*new, *past)}
     described = json.loads((base / "learner.json").read_text(encoding="utf-8")) if base else {}
-    return Sizes(
+    return UpdateSizes(
         new=sum(rows[one] for one in new),
         past=sum(rows[one] for one in past),
         summed=bool(described.get("head", {}).get("closed")),
@@ -43,7 +45,9 @@ class Cost:
     seconds: float | None = None
 
 
-def expected(config: Config, sizes: Sizes, known: Sequence[Attempt], *, rung: str, ladder: Config) -> Cost:
+def expected_cost(
+    config: Config, sizes: UpdateSizes, known: Sequence[RungResult], *, rung: str, ladder: Config
+) -> Cost:
     """Return what an update will cost: its rows times its epochs, at the pace that this rung or another one had.
 
     Epochs are all that are allowed: early stopping can only make it cheaper.
@@ -73,7 +77,7 @@ def expected(config: Config, sizes: Sizes, known: Sequence[Attempt], *, rung: st
     return Cost(rows, pace * rows + (own or measured)[-1].judged_seconds)
 
 
-def _rows(config: Config, sizes: Sizes) -> int:
+def _rows(config: Config, sizes: UpdateSizes) -> int:
     """Return the rows of all epochs; a head that is solved for takes each row once."""
     strategies = config.built
     if all(one.closed for one in strategies):

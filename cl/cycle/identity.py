@@ -17,7 +17,7 @@ from cl.stores.stores import Stores
 log = logging.getLogger(__name__)
 
 
-class Start(Record):
+class CycleStart(Record):
     """What a cycle starts from; together it is the cycle's identity."""
 
     id: str
@@ -28,13 +28,13 @@ class Start(Record):
     started_at: datetime
 
 
-class Numbered(Record):
+class CheckNumber(Record):
     """The number of the drift check that a cycle begins with."""
 
     number: int
 
 
-def begin(config: Config, stores: Stores, experience: Experience) -> Start:
+def resume_or_begin(config: Config, stores: Stores, experience: Experience) -> CycleStart:
     """Return the start of a cycle that was looked at or killed before and still fits, or a new one.
 
     Journals that no longer fit, or whose cycle has ended, are closed; all others stay for their own cycles, those of a
@@ -42,16 +42,16 @@ def begin(config: Config, stores: Stores, experience: Experience) -> Start:
     """
     data_version = stores.data.commit()
     champion = stores.ledger.champion(stores.registry.model)
-    for start in close_unfit(config, stores).values():
+    for start in discard_stale(config, stores).values():
         if start.experience == experience.id:
             log.info("going on with cycle %s", start.id)
             return start
     return _new_start(config, experience, champion, data_version, stores)
 
 
-def close_unfit(config: Config, stores: Stores) -> dict[str, Start]:
-    """Close the journals that no cycle will go on with, and return the starts of the others as `fitting` does."""
-    going = fitting(config, stores)
+def discard_stale(config: Config, stores: Stores) -> dict[str, CycleStart]:
+    """Close the journals that no cycle will go on with, and return the starts of the others as `resumable` does."""
+    going = resumable(config, stores)
     for folder in _unused(stores, going):
         Journal(folder).close()
     return going
@@ -59,21 +59,21 @@ def close_unfit(config: Config, stores: Stores) -> dict[str, Start]:
 
 def unused_journals(config: Config, stores: Stores) -> list[Path]:
     """Return the journals that no cycle will go on with."""
-    return _unused(stores, fitting(config, stores))
+    return _unused(stores, resumable(config, stores))
 
 
-def _unused(stores: Stores, going: Mapping[str, Start]) -> list[Path]:
-    return [folder for folder in sorted(journals(stores).glob("*")) if folder.name not in going]
+def _unused(stores: Stores, going: Mapping[str, CycleStart]) -> list[Path]:
+    return [folder for folder in sorted(journal_folder(stores).glob("*")) if folder.name not in going]
 
 
-def fitting(config: Config, stores: Stores) -> dict[str, Start]:
+def resumable(config: Config, stores: Stores) -> dict[str, CycleStart]:
     """Return the starts of cycles that have not ended and can be gone on with, by the names of their journals."""
     champion, found = stores.ledger.champion(stores.registry.model), {}
     made_by = {one.version: one.tags.get(CYCLE_ID, "") for one in stores.registry.versions()}
-    folders = sorted(journals(stores).glob("*"))
+    folders = sorted(journal_folder(stores).glob("*"))
     ended = {cycle.id for cycle in stores.registry.cycles()} if folders else set()
     for folder in folders:
-        start = Journal(folder).read("start", Start)
+        start = Journal(folder).read("start", CycleStart)
         if start is None or start.config_digest != config.digest or start.id in ended:
             continue
         promoted = made_by.get(champion or "", "").partition("-")[0] == folder.name  # itself, or derived
@@ -84,10 +84,10 @@ def fitting(config: Config, stores: Stores) -> dict[str, Start]:
 
 def _new_start(
     config: Config, experience: Experience, champion: str | None, data_version: str, stores: Stores
-) -> Start:
+) -> CycleStart:
     parts = [config.digest, data_version, champion or "", experience.id]
     attempts = sum(cycle.experience.id == experience.id for cycle in stores.registry.cycles())
-    start = Start(
+    start = CycleStart(
         id=hashlib.sha256("\n".join([*parts, str(attempts)]).encode()).hexdigest()[:16],
         experience=experience.id,
         champion=champion,
@@ -95,16 +95,16 @@ def _new_start(
         config_digest=config.digest,
         started_at=datetime.now(UTC),
     )
-    Journal(journals(stores) / start.id).write("start", start)
+    Journal(journal_folder(stores) / start.id).write("start", start)
     return start
 
 
-def checks_made(past: Sequence[Cycle]) -> int:
+def count_checks(past: Sequence[Cycle]) -> int:
     """Return how many drift checks the registry knows of."""
     made = [one.drift for one in past if one.drift.level is not None]
     return max([len(made), *(one.check or 0 for one in made)])
 
 
-def journals(stores: Stores) -> Path:
+def journal_folder(stores: Stores) -> Path:
     """Return the folder with one journal for each cycle that has begun."""
     return stores.project.work / "cycles"

@@ -7,29 +7,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cl.config import Config
-from cl.cycle.cost import Cost, Sizes, expected
+from cl.cycle.cost import Cost, UpdateSizes, expected_cost
 from cl.errors import ConfigError, DivergedError
-from cl.records import Attempt, Climb, DriftType, GateReport, Tried
+from cl.records import Challenger, DriftType, GateReport, LadderResult, RungResult
 
 log = logging.getLogger(__name__)
-Try = Callable[[str | None, Config], Tried]
+Try = Callable[[str | None, Config], Challenger]
 
 
 @dataclass(frozen=True)
 class Climbed:
     """The challenger that an update ended with, and the way to it; no way where there is no ladder."""
 
-    tried: Tried
-    climb: Climb | None
+    tried: Challenger
+    climb: LadderResult | None
 
 
-def climb(
+def climb_ladder(
     config: Config,
     *,
     begin: str | None,
     types: Sequence[DriftType],
-    sizes: Sizes,
-    past: Sequence[Climb],
+    sizes: UpdateSizes,
+    past: Sequence[LadderResult],
     attempt: Try,
     enough: Callable[[GateReport], bool] = lambda gates: gates.passed,
     give_up: Callable[[], None] = lambda: None,
@@ -41,7 +41,7 @@ def climb(
     that does is tried in its place. A rung whose training diverges is not enough, like one that a gate refuses.
 
     Args:
-        config: the ladder and its budget, under ``climb``.
+        config: the ladder and its budget, under ``climb_ladder``.
         begin: the rung to begin with; None: there is no ladder, and the update is tried as it stands.
         types: the kinds of change that the update answers.
         sizes: of what is learnt.
@@ -57,10 +57,10 @@ def climb(
     if begin is None:
         return Climbed(attempt(None, config), None)
     names = [rung.name for rung in config.ladder]
-    start, attempts = names.index(begin), list[Attempt]()
-    last: Tried | None = None
+    start, attempts = names.index(begin), list[RungResult]()
+    last: Challenger | None = None
 
-    def tried(name: str) -> Tried | None:
+    def tried(name: str) -> Challenger | None:
         try:
             found = attempt(name, config.at(name))
         except DivergedError as error:
@@ -71,7 +71,7 @@ def climb(
 
     for name in names[start:]:
         if why := _bounded(config, name, sizes, past, attempts):
-            attempts.append(Attempt(rung=name, skipped=why))
+            attempts.append(RungResult(rung=name, skipped=why))
             continue
         last = tried(name) or last
         if attempts[-1].passed:
@@ -84,12 +84,12 @@ def climb(
         raise _none_left(attempts)
     if last is None:
         raise _too_small(config, sizes, past)
-    return Climbed(last, Climb(types=list(types), attempts=attempts))
+    return Climbed(last, LadderResult(types=list(types), attempts=attempts))
 
 
-def _told(name: str, tried: Tried, passed: bool) -> Attempt:
+def _told(name: str, tried: Challenger, passed: bool) -> RungResult:
     refused = {one.gate: one.why for one in tried.gates.verdicts if not one.passed}
-    found = Attempt(
+    found = RungResult(
         rung=name,
         passed=passed,
         training_seconds=tried.training.seconds,
@@ -102,13 +102,13 @@ def _told(name: str, tried: Tried, passed: bool) -> Attempt:
     return found
 
 
-def _stopped(name: str, error: DivergedError) -> Attempt:
-    found = Attempt(rung=name, training_seconds=round(error.seconds, 2), rows=error.rows, diverged=str(error))
+def _stopped(name: str, error: DivergedError) -> RungResult:
+    found = RungResult(rung=name, training_seconds=round(error.seconds, 2), rows=error.rows, diverged=str(error))
     log.info("rung %s: %d rows, %.1f s, diverged: %s", name, found.rows, found.seconds, error)
     return found
 
 
-def _none_left(attempts: Sequence[Attempt]) -> DivergedError:
+def _none_left(attempts: Sequence[RungResult]) -> DivergedError:
     """Return the error that names every rung and what stopped it, or kept it from being begun."""
     ends = "; ".join(f"rung '{one.rung}': {one.diverged or f'not begun: {one.skipped}'}" for one in attempts)
     return DivergedError(
@@ -118,7 +118,9 @@ def _none_left(attempts: Sequence[Attempt]) -> DivergedError:
     )
 
 
-def _bounded(config: Config, name: str, sizes: Sizes, past: Sequence[Climb], attempts: Sequence[Attempt]) -> str | None:
+def _bounded(
+    config: Config, name: str, sizes: UpdateSizes, past: Sequence[LadderResult], attempts: Sequence[RungResult]
+) -> str | None:
     """Return why a rung is not begun, or None."""
     bounds, begun = config.climb, [one for one in attempts if one.skipped is None]
     if bounds.max_rungs is not None and len(begun) >= bounds.max_rungs:
@@ -133,12 +135,14 @@ def _bounded(config: Config, name: str, sizes: Sizes, past: Sequence[Climb], att
     return None
 
 
-def _cost(config: Config, name: str, sizes: Sizes, past: Sequence[Climb], attempts: Sequence[Attempt]) -> Cost:
+def _cost(
+    config: Config, name: str, sizes: UpdateSizes, past: Sequence[LadderResult], attempts: Sequence[RungResult]
+) -> Cost:
     known = [*(one for climb in past for one in climb.attempts), *attempts]
-    return expected(config.at(name), sizes, known, rung=name, ladder=config)
+    return expected_cost(config.at(name), sizes, known, rung=name, ladder=config)
 
 
-def _too_small(config: Config, sizes: Sizes, past: Sequence[Climb]) -> ConfigError:
+def _too_small(config: Config, sizes: UpdateSizes, past: Sequence[LadderResult]) -> ConfigError:
     """Return the error that names the cheapest rung and what it would need."""
     costs = {rung.name: _cost(config, rung.name, sizes, past, ()) for rung in config.ladder}
     name = min(costs, key=lambda one: (costs[one].rows, costs[one].seconds or 0.0))

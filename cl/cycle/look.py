@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from cl.config import Config
-from cl.cycle.identity import Numbered, Start, checks_made, journals
-from cl.drift.detect import drift
+from cl.cycle.identity import CheckNumber, CycleStart, count_checks, journal_folder
+from cl.drift.detect import detect_drift
 from cl.records import Cycle, Drift
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.stores import Stores
 
 
-def look(config: Config, stores: Stores, start: Start, champion: Path | None, *, step: Executor = inline) -> Drift:
+def check_drift(
+    config: Config, stores: Stores, start: CycleStart, champion: Path | None, *, step: Executor = inline
+) -> Drift:
     """Return what has drifted in the experience of a cycle.
 
     It is written down in the cycle's journal, so that a look before the cycle and the cycle itself are one check.
     """
-    journal, past = Journal(journals(stores) / start.id), stores.registry.cycles()
-    return journal.once(drift, step)(
+    journal, past = Journal(journal_folder(stores) / start.id), stores.registry.cycles()
+    return journal.once(detect_drift, step)(
         config,
         experience=start.experience,
         champion=champion,
@@ -35,8 +37,8 @@ def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
     An experience that is tested once more, beside another champion or because a person asks, is another check: were
     its number another's as well, one share of ``drift.alpha`` would be spent twice.
     """
-    if (known := journal.read("check", Numbered)) is not None:
+    if (known := journal.read("check", CheckNumber)) is not None:
         return known.number
-    number = stores.next_check(checks_made(past), journal.folder.name)
-    journal.write("check", Numbered(number=number))
+    number = stores.next_check(count_checks(past), journal.folder.name)
+    journal.write("check", CheckNumber(number=number))
     return number

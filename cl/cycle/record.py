@@ -6,14 +6,14 @@ from pathlib import Path
 
 from cl.config import Config
 from cl.records import Cycle
-from cl.registry.register import summary
+from cl.registry.register import evaluation_metrics
 from cl.stores.journal import Journal
 from cl.stores.stores import Stores
 
 DRIFT_ARTIFACT = "drift"
 
 
-def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> Cycle:
+def record_cycle(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> Cycle:
     """Write the finished cycle into its MLflow run, forget the journal, and return the cycle as it is kept."""
     registry = stores.registry
     registry.log_params(run, config.flat())
@@ -27,7 +27,7 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
     rungs = [journal.folder / "rungs" / one.rung for one in (cycle.climb.judged if cycle.climb else [])]
     judged = rungs[-1] if rungs else journal.folder
     judged = journal.folder / cycle.chosen.form if cycle.chosen else judged
-    for verdicts in judged / "gate.json", journal.folder / "smoke.json":
+    for verdicts in judged / "gate.json", journal.folder / "smoke_test.json":
         if verdicts.exists():
             registry.log_file(run, verdicts, "evaluation")
     for place in rungs:
@@ -39,7 +39,7 @@ def record(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Jour
         kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy goes away
         cycle = cycle.model_copy(update={"drift": kept})
     if cycle.evaluation:
-        registry.log_metrics(run, summary(cycle.evaluation))
+        registry.log_metrics(run, evaluation_metrics(cycle.evaluation))
         registry.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
     if cycle.training:
         registry.log_series(run, "loss", cycle.training.losses)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cl.config import Config
-from cl.config import Decide as Bounds
+from cl.config import DecisionSettings as Bounds
 from cl.decision.situation import Situation, _loud
-from cl.decision.starting_rung import beginning
+from cl.decision.starting_rung import starting_rung
 from cl.records import Decision, Drift, DriftType, Validation
-from cl.statistics import shown
+from cl.statistics import format_p_value
 
 SHOWN = 8
 UNTESTABLE = (
@@ -28,7 +28,7 @@ def decide(config: Config, validation: Validation, drift: Drift, seen: Situation
     decision = _decide(config.decide, validation, drift, seen)
     if decision.action != "learn" or not config.ladder:
         return decision
-    start = beginning(config, _rung(config, drift, seen), types(drift, seen), seen.climbs)
+    start = starting_rung(config, _rung(config, drift, seen), change_types(drift, seen), seen.climbs)
     return decision.model_copy(update={"rung": start.rung, "reasons": [*decision.reasons, *start.reasons]})
 
 
@@ -53,7 +53,7 @@ def _decide(bounds: Bounds, validation: Validation, drift: Drift, seen: Situatio
 def _rung(config: Config, drift: Drift, seen: Situation) -> str:
     """Return the highest rung that the types of drift ask for; one above the last update's if an alarm outlived it."""
     names = [rung.name for rung in config.ladder]
-    asked = [getattr(config.decide.rung, kind) for kind in types(drift, seen)]
+    asked = [getattr(config.decide.rung, kind) for kind in change_types(drift, seen)]
     place = max((names.index(name) for name in asked if name is not None), default=0)
     if seen.alarms and _loud([drift, *seen.postponed]) & seen.alarms[0] and seen.rungs[0] in names:
         place = max(place, names.index(seen.rungs[0]) + 1)
@@ -61,7 +61,7 @@ def _rung(config: Config, drift: Drift, seen: Situation) -> str:
 
 
 def _about_drift(bounds: Bounds, drift: Drift, seen: Situation) -> Decision:
-    kinds, changes = types(drift, seen), _changes(drift, seen)
+    kinds, changes = change_types(drift, seen), _changes(drift, seen)
     if stubborn := _survivors(bounds, drift, seen):
         told = f"{bounds.max_repeats} updates in a row have not silenced {', '.join(stubborn)}: a person must look"
         return Decision(action="hold", reasons=[told, *changes])
@@ -107,12 +107,16 @@ def _survivors(bounds: Bounds, drift: Drift, seen: Situation) -> list[str]:
 
     Where labels are new there is something to learn, whoever else is loud.
     """
-    if bounds.max_repeats is None or len(seen.alarms) < bounds.max_repeats or "new_classes" in types(drift, seen):
+    if (
+        bounds.max_repeats is None
+        or len(seen.alarms) < bounds.max_repeats
+        or "new_classes" in change_types(drift, seen)
+    ):
         return []
     return sorted(_loud([drift]).intersection(*seen.alarms[: bounds.max_repeats]))
 
 
-def types(drift: Drift, seen: Situation) -> list[DriftType]:
+def change_types(drift: Drift, seen: Situation) -> list[DriftType]:
     """Return the types of change that ask for an answer now, those that were put off before among them."""
     return sorted({kind for one in (drift, *seen.postponed) for kind in one.types})
 
@@ -153,7 +157,7 @@ def _listed(names: list[str]) -> str:
 def _checked(drift: Drift) -> str:
     """Return the detectors with their p-values, or with what they said in place of one."""
     checks = [
-        f"{finding.detector} ({finding.summary if finding.p_value is None else shown(finding.p_value)})"
+        f"{finding.detector} ({finding.summary if finding.p_value is None else format_p_value(finding.p_value)})"
         for finding in drift.findings
     ]
     return ", ".join(checks) or "no detector is configured"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from cl.records import Climb, Cycle, Drift
+from cl.records import Cycle, Drift, LadderResult
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Situation:
     postponed: tuple[Drift, ...] = ()
     testable: bool = True
     forgotten: tuple[str, ...] = ()
-    climbs: tuple[Climb, ...] = ()
+    climbs: tuple[LadderResult, ...] = ()
 
 
-def situation(
+def assess_situation(
     past: Sequence[Cycle],
     *,
     waiting_rows: int,

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cl.config import Config
-from cl.records import Climb, DriftType
+from cl.records import DriftType, LadderResult
 
 
 @dataclass(frozen=True)
-class Beginning:
+class StartingRung:
     """The rung at which an update begins, and a reason for each rung that is passed over."""
 
     rung: str
     reasons: list[str]
 
 
-def beginning(config: Config, wanted: str, types: Sequence[DriftType], climbs: Sequence[Climb]) -> Beginning:
+def starting_rung(
+    config: Config, wanted: str, types: Sequence[DriftType], climbs: Sequence[LadderResult]
+) -> StartingRung:
     """Return where an update begins: at the rung wanted, or at the next that has not been too little lately.
 
     The last ``climb.memory`` climbs for a type of drift like these count, of those that some rung ended: where none
@@ -45,4 +47,4 @@ def beginning(config: Config, wanted: str, types: Sequence[DriftType], climbs: S
             f"last {len(lately)} updates like this one"
         )
         place += 1
-    return Beginning(names[place], reasons)
+    return StartingRung(names[place], reasons)

@@ -12,24 +12,24 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
-from cl.drift.correct import attributed, calibrated, corrected, explained, seed_for
+from cl.drift.correct import attribute, calibrate, correct_for_multiplicity, detector_seed, mark_explained
 from cl.drift.detectors import EXAMPLES, Detector
-from cl.drift.detectors.new_labels import strange
+from cl.drift.detectors.new_labels import unknown_label_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Drift, Finding
-from cl.statistics import spending
-from cl.stores.data.experiences import Rows
+from cl.statistics import alpha_spending
+from cl.stores.data.experiences import StoredRows
 from cl.tasks import Task
 
 log = logging.getLogger(__name__)
 
 
-def drift(
+def detect_drift(
     config: Config,
     *,
     experience: str,
     champion: Path | None,
-    rows: Rows,
+    rows: StoredRows,
     folder: Path,
     check: int = 1,
     quiet: Sequence[Drift] = (),
@@ -37,11 +37,11 @@ def drift(
     """Compare all rows of an experience, as the champion sees them, with the champion's reference.
 
     Args:
-        config: the task, and the settings under ``drift``.
+        config: the task, and the settings under ``detect_drift``.
         experience: its id.
         champion: folder of the serving version; None where there is none, and then every label is new.
         rows: finds rows of an experience without holding all of it.
-        folder: Evidently's report is written into its subfolder ``drift``.
+        folder: Evidently's report is written into its subfolder ``detect_drift``.
         check: which check of this stream it is, from 1; the chance of a false alarm is shared out over all of them.
         quiet: earlier checks of this stream that found nothing.
     """
@@ -49,18 +49,18 @@ def drift(
     labels = task.classes(rows.column(experience, task.columns[1]))
     if champion is None:
         unanswered = _unanswered(labels, tuple(task.class_names([])))
-        return compare(config, experience, None, unanswered, promotion_score=None, folder=folder, check=check)
+        return compare_snapshots(config, experience, None, unanswered, promotion_score=None, folder=folder, check=check)
     from cl.models.persistence import load_learner
-    from cl.models.snapshot import load_reference, snapshot
+    from cl.models.snapshot import load_reference, take_snapshot
     from cl.stores.version_folder import load_history
 
     learner = load_learner(champion)
-    few = _few(len(labels), config.drift.max_rows, seed_for(config.seed, experience, "rows"))
-    seen = snapshot(learner, rows.at(experience, few))
+    few = _few(len(labels), config.drift.max_rows, detector_seed(config.seed, experience, "rows"))
+    seen = take_snapshot(learner, rows.at(experience, few))
     if len(few) < len(labels):
-        strangers = np.flatnonzero(strange(labels, seen.known_labels).map(bool))[:EXAMPLES]
+        strangers = np.flatnonzero(unknown_label_rows(labels, seen.known_labels).map(bool))[:EXAMPLES]
         seen = replace(seen, labels=labels, strangers=tuple(rows.at(experience, strangers)["id"].astype(str)))
-    return compare(
+    return compare_snapshots(
         config,
         experience,
         load_reference(champion),
@@ -72,7 +72,7 @@ def drift(
     )
 
 
-def compare(
+def compare_snapshots(
     config: Config,
     experience: str,
     reference: Snapshot | None,
@@ -96,13 +96,13 @@ def compare(
         quiet: earlier checks that found nothing; from enough of them each detector learns how it scatters here.
     """
     every = new.frame["label"] if new.labels is None else new.labels
-    new_labels = sorted(set(strange(every, new.known_labels).explode().dropna()))
+    new_labels = sorted(set(unknown_label_rows(every, new.known_labels).explode().dropna()))
     if reference is None:
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
-    level = spending(config.drift.alpha, check)
-    found = calibrated(detect(config, experience, reference, new, level), quiet)
-    told = attributed(config, experience, corrected(found, level), reference, new)
-    findings = [explained(config, one, reference, new) for one in told]
+    level = alpha_spending(config.drift.alpha, check)
+    found = calibrate(run_detectors(config, experience, reference, new, level), quiet)
+    told = attribute(config, experience, correct_for_multiplicity(found, level), reference, new)
+    findings = [mark_explained(config, one, reference, new) for one in told]
     return Drift(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),
@@ -116,12 +116,12 @@ def compare(
     )
 
 
-def detect(config: Config, experience: str, reference: Snapshot, new: Snapshot, alpha: float) -> list[Finding]:
+def run_detectors(config: Config, experience: str, reference: Snapshot, new: Snapshot, alpha: float) -> list[Finding]:
     """Return what each configured detector finds by itself at this level, in the configuration's order."""
     findings = []
     for spec in config.drift.detectors:
         detector = plugins.build(Detector, spec)
-        seed = seed_for(config.seed, experience, detector.name)
+        seed = detector_seed(config.seed, experience, detector.name)
         findings.append(detector.detect(reference, new, alpha=alpha, seed=seed))
     return findings
 

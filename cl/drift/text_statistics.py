@@ -9,20 +9,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from cl.records import Moved
+from cl.records import ChangedGroup
 
 KEPT = 10
 WORD = re.compile(r"\w+")
 
 
-def words_of(text: str) -> list[str]:
+def words_in(text: str) -> list[str]:
     """Return the words of a text in lower case."""
     return WORD.findall(text.lower())
 
 
 def vocabulary(texts: pd.Series) -> Counter[str]:
     """Return in how many texts each word stands."""
-    return Counter(word for text in texts for word in set(words_of(text)))
+    return Counter(word for text in texts for word in set(words_in(text)))
 
 
 def describe(texts: pd.Series, known: Counter[str], *, among: bool) -> pd.DataFrame:
@@ -38,16 +38,16 @@ def describe(texts: pd.Series, known: Counter[str], *, among: bool) -> pd.DataFr
     return pd.DataFrame(
         {
             "characters": texts.str.len().astype(float),
-            "words": texts.map(lambda text: float(len(words_of(text)))),
+            "words": texts.map(lambda text: float(len(words_in(text)))),
             "non_letter_share": texts.map(
                 lambda text: _share(text, lambda letter: not (letter.isalpha() or letter.isspace()))
             ),
-            "unknown_word_share": texts.map(lambda text: _share(words_of(text), lambda word: known[word] <= own)),
+            "unknown_word_share": texts.map(lambda text: _share(words_in(text), lambda word: known[word] <= own)),
         }
     )
 
 
-def moved_words(before: pd.Series, after: pd.Series) -> list[Moved]:
+def changed_words(before: pd.Series, after: pd.Series) -> list[ChangedGroup]:
     """Return the words whose share of the texts differs most, in standard errors; none where a side has no texts."""
     if before.empty or after.empty:
         return []
@@ -57,7 +57,7 @@ def moved_words(before: pd.Series, after: pd.Series) -> list[Moved]:
     pooled = shares.mean(axis=1)
     errors = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-9) * (1 / len(before) + 1 / len(after)))
     order = np.argsort(-np.abs(shares[:, 1] - shares[:, 0]) / errors, kind="stable")[:KEPT]
-    return [Moved(name=words[at], before=float(shares[at, 0]), after=float(shares[at, 1])) for at in order]
+    return [ChangedGroup(name=words[at], before=float(shares[at, 0]), after=float(shares[at, 1])) for at in order]
 
 
 def _share(parts: Sequence[str], counts: Callable[[str], bool]) -> float:

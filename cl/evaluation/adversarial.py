@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from cl.models.batching import Batch, by_length, collate
+from cl.models.batching import Batch, batch_by_length, collate
 from cl.models.learner import Learner
 from cl.tasks import IGNORED
 
@@ -18,7 +18,7 @@ AT_ONCE = 16
 """Rows in one pass: a gradient needs every layer's states, as in training, and long texts have many."""
 
 
-def adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float) -> list[Any]:
+def measure_adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float) -> list[Any]:
     """Return a learner's answers to rows whose word embeddings were moved against it, in the rows' order.
 
     One step of the fast gradient sign method (Goodfellow et al., 2015, section 4), on embeddings and not on letters
@@ -32,7 +32,7 @@ def adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float) -> list
     encoded, column = learner.encode(rows), learner.task.columns[0]
     words = [len(value) for value in rows[column]]
     answers: list[Any] = [None] * len(rows)
-    for indices in by_length([len(one.input_ids) for one in encoded], AT_ONCE):
+    for indices in batch_by_length([len(one.input_ids) for one in encoded], AT_ONCE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         with torch.no_grad(), _moved(learner, _against(learner, batch, epsilon)):
             logits = learner.logits(batch.input_ids, batch.mask)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 
-def with_best(table: pd.DataFrame, earlier: pd.DataFrame | None) -> pd.DataFrame:
+def add_best(table: pd.DataFrame, earlier: pd.DataFrame | None) -> pd.DataFrame:
     """Return the table with a column ``best_score``: each row's score by the best version so far on its experience.
 
     That is the champion, or an older version whose rows the champion carries; none where there is no champion.

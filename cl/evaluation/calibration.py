@@ -15,7 +15,7 @@ def expected_calibration_error(confidence: pd.Series, right: pd.Series, bins: in
     return float(gaps.sum() / len(confidence))
 
 
-def calibration(table: pd.DataFrame, who: str, confidence: str) -> dict[str, float]:
+def measure_calibration(table: pd.DataFrame, who: str, confidence: str) -> dict[str, float]:
     """Return ``ece`` and ``brier`` of a model over stored rows; without a row, nothing.
 
     Args:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from cl.config import Config
-from cl.evaluation.best_so_far import load_best, with_best
+from cl.evaluation.best_so_far import add_best, load_best
 from cl.evaluation.continual import backward_transfer, forgetting
-from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measured
+from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
 from cl.models.inference import Answers, answer
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
@@ -47,16 +47,16 @@ def evaluate(
     """
     tests = {one: rows_of([one], "test") for one in experiences}
     folders = {CHALLENGER: challenger, **({CHAMPION: champion} if champion is not None else {})}
-    asked = {who: ask(place, tests) for who, place in folders.items()}
+    asked = {who: answer_tests(place, tests) for who, place in folders.items()}
     now, before = asked[CHALLENGER].scores, asked[CHAMPION].scores if CHAMPION in asked else []
     newest = experiences[-1]
     grown = {**matrix, newest: {score.experience: score.value for score in now}}
-    table = with_best(
+    table = add_best(
         _table(tests, asked, config.columns_of_gates), load_best(champion) if champion is not None else None
     )
     path = folder / "predictions.parquet"
     table.to_parquet(path, index=False)
-    numbers = measured(config, {who: one.learner for who, one in asked.items()}, folders, tests, table, strangers)
+    numbers = measure(config, {who: one.learner for who, one in asked.items()}, folders, tests, table, strangers)
     beside = _control(control, tests, now) if control is not None else None
     return Evaluation(
         metric=asked[CHALLENGER].learner.task.metric,
@@ -80,7 +80,7 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelAnswers:
     """A learner, its answers to the test rows of each experience, and its scores where there are any."""
 
     learner: Learner
@@ -93,7 +93,7 @@ class Asked:
         return self.learner.task.per_class(pd.concat(tests.values(), ignore_index=True), values)
 
 
-def ask(folder: Path, tests: dict[str, pd.DataFrame]) -> Asked:
+def answer_tests(folder: Path, tests: dict[str, pd.DataFrame]) -> ModelAnswers:
     """Load a learner and have it answer the test rows of each experience."""
     learner = load_learner(folder)
     answers = {one: answer(learner, rows) for one, rows in tests.items()}
@@ -103,10 +103,10 @@ def ask(folder: Path, tests: dict[str, pd.DataFrame]) -> Asked:
         for one, rows in tests.items()
         if len(rows)
     ]
-    return Asked(learner, answers, scores)
+    return ModelAnswers(learner, answers, scores)
 
 
-def _table(tests: dict[str, pd.DataFrame], asked: dict[str, Asked], columns: list[str]) -> pd.DataFrame:
+def _table(tests: dict[str, pd.DataFrame], asked: dict[str, ModelAnswers], columns: list[str]) -> pd.DataFrame:
     """One row for each test row, as gates and reports read it: who said what, the columns gates ask for, no text."""
     task = asked[CHALLENGER].learner.task
     parts = []
@@ -126,7 +126,7 @@ def _table(tests: dict[str, pd.DataFrame], asked: dict[str, Asked], columns: lis
 
 
 def _control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger: list[Score]) -> Control:
-    scores = ask(Path(arm.folder), tests).scores
+    scores = answer_tests(Path(arm.folder), tests).scores
     gained = [
         (one.experience in arm.experiences, one.value - naive.value)
         for one, naive in zip(challenger, scores, strict=True)

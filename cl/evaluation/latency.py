@@ -7,14 +7,14 @@ import time
 import numpy as np
 import pandas as pd
 
-from cl.models.feature_cache import bypassed
+from cl.models.feature_cache import without_cache
 from cl.models.inference import predict
 from cl.models.learner import Learner
 
 WARM_UP = 3
 
 
-def latency(learners: dict[str, Learner], rows: pd.DataFrame, *, calls: int) -> dict[str, dict[str, float]]:
+def measure_latency(learners: dict[str, Learner], rows: pd.DataFrame, *, calls: int) -> dict[str, dict[str, float]]:
     """Return ``latency_p50_ms`` and ``latency_p95_ms`` of one prediction of one row, for each model.
 
     The models are asked in turn, so that a machine that is busy for a moment is busy for all of them. Nothing is
@@ -39,13 +39,13 @@ def latency(learners: dict[str, Learner], rows: pd.DataFrame, *, calls: int) -> 
     }
 
 
-def throughput(learner: Learner, rows: pd.DataFrame) -> dict[str, float]:
+def measure_throughput(learner: Learner, rows: pd.DataFrame) -> dict[str, float]:
     """Return ``rows_per_second`` over rows that are given at once; nothing without a row."""
     return {} if rows.empty else {"rows_per_second": len(rows) / _seconds(learner, rows)}
 
 
 def _seconds(learner: Learner, rows: pd.DataFrame) -> float:
     started = time.perf_counter()
-    with bypassed():
+    with without_cache():
         predict(learner, rows)
     return time.perf_counter() - started

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from cl.config import Config
-from cl.evaluation.calibration import calibration
-from cl.evaluation.latency import latency, throughput
-from cl.evaluation.memory import memory_mb, size_mb
-from cl.evaluation.out_of_scope import out_of_scope
-from cl.evaluation.robustness import robustness
+from cl.evaluation.calibration import measure_calibration
+from cl.evaluation.latency import measure_latency, measure_throughput
+from cl.evaluation.memory import measure_memory_mb, size_mb
+from cl.evaluation.out_of_scope import measure_out_of_scope
+from cl.evaluation.robustness import measure_robustness
 from cl.models.learner import Learner
 
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -20,7 +20,7 @@ CONFIDENCE = {CHALLENGER: "confidence", CHAMPION: "champion_confidence"}
 """The columns of the stored rows that hold how sure each of them was."""
 
 
-def measured(
+def measure(
     config: Config,
     learners: dict[str, Learner],
     folders: dict[str, Path],
@@ -40,23 +40,23 @@ def measured(
     """
     settings, rows = config.evaluation, pd.concat(tests.values(), ignore_index=True)
     label = settings.out_of_scope.label
-    times = latency(learners, rows, calls=settings.latency_calls)
-    disturbed = drawn(rows, settings.robustness_rows, config.seed)
-    together = drawn(rows, settings.throughput_rows, config.seed)
+    times = measure_latency(learners, rows, calls=settings.latency_calls)
+    disturbed = draw_rows(rows, settings.robustness_rows, config.seed)
+    together = draw_rows(rows, settings.throughput_rows, config.seed)
     return {
         who: {
-            **calibration(table, who, CONFIDENCE[who]),
-            **out_of_scope(learner, table, who, CONFIDENCE[who], label=label, texts=list(strangers)),
-            **robustness(learner, disturbed, settings, seed=config.seed),
+            **measure_calibration(table, who, CONFIDENCE[who]),
+            **measure_out_of_scope(learner, table, who, CONFIDENCE[who], label=label, texts=list(strangers)),
+            **measure_robustness(learner, disturbed, settings, seed=config.seed),
             **times[who],
-            **throughput(learner, together),
-            **memory_mb(learner, together),
+            **measure_throughput(learner, together),
+            **measure_memory_mb(learner, together),
             **size_mb(folders[who]),
         }
         for who, learner in learners.items()
     }
 
 
-def drawn(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+def draw_rows(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     """Return at most so many rows, drawn at random: the same for every model."""
     return rows if len(rows) <= most else rows.sample(most, random_state=seed).reset_index(drop=True)

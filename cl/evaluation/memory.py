@@ -19,8 +19,8 @@ from cl.models.learner import Learner
 SAVED_BY_TRAINING = ("learner.json", "head.safetensors", "encoder", "tokenizer", "strategies")
 
 
-def memory_mb(learner: Learner, rows: pd.DataFrame) -> dict[str, float]:
-    """Return ``memory_mb``: the weights as they lie in memory, and the most that one batch needs beside them.
+def measure_memory_mb(learner: Learner, rows: pd.DataFrame) -> dict[str, float]:
+    """Return ``measure_memory_mb``: the weights as they lie in memory, and the most that one batch needs beside them.
 
     Counted are the tensors' own bytes: parameters and buffers, and the peak of what lives at the same time while a
     batch of 64 of the rows is answered. The libraries themselves, some hundred MB, are not counted: they are the same

@@ -35,7 +35,7 @@ def read_texts(settings: OutOfScope, root: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()][:MOST_TEXTS]
 
 
-def out_of_scope(
+def measure_out_of_scope(
     learner: Learner, table: pd.DataFrame, who: str, confidence: str, *, label: str | None, texts: list[str]
 ) -> dict[str, float]:
     """Return ``oos_auroc``; nothing where no row is out of scope, or every one is.
@@ -52,14 +52,14 @@ def out_of_scope(
         texts: more of them, from a file.
     """
     strange = table["target"] == label
-    scores = rank(table[who], table[confidence], label)
+    scores = rank_scores(table[who], table[confidence], label)
     answers = predict(learner, _rows(learner.task, texts)) if texts else []
-    more = rank(*_columns(learner.task, answers), label)
+    more = rank_scores(*_columns(learner.task, answers), label)
     found = auroc(np.concatenate([scores[strange], more]), scores[~strange])
     return {} if found is None else {"oos_auroc": found}
 
 
-def rank(answers: pd.Series, confidence: pd.Series, label: str | None) -> np.ndarray:
+def rank_scores(answers: pd.Series, confidence: pd.Series, label: str | None) -> np.ndarray:
     """Return how far out of scope each row looks, from 0 to 2; from 1 on the model says so by the label."""
     sure = confidence.to_numpy(dtype=float)
     return np.where((answers == label).to_numpy(), 1 + sure, 1 - sure)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cl.config import EvaluationSettings
-from cl.evaluation.adversarial import adversarial
+from cl.evaluation.adversarial import measure_adversarial
 from cl.models.inference import predict
 from cl.models.learner import Learner
 
@@ -21,7 +21,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Change = Callable[[str, np.random.Generator], str]
 
 
-def robustness(learner: Learner, rows: pd.DataFrame, settings: EvaluationSettings, *, seed: int) -> dict[str, float]:
+def measure_robustness(
+    learner: Learner, rows: pd.DataFrame, settings: EvaluationSettings, *, seed: int
+) -> dict[str, float]:
     """Return ``robustness_typos``, ``robustness_casing`` and ``robustness_adversarial``, as far as they are wanted.
 
     Each is the task's main metric, 0 to 1, over the disturbed rows: the same rows, disturbed in the same way, for
@@ -35,26 +37,26 @@ def robustness(learner: Learner, rows: pd.DataFrame, settings: EvaluationSetting
     """
     if rows.empty:
         return {}
-    changes: dict[str, Change] = {"typos": partial(typos, share=settings.typos), "casing": casing}
+    changes: dict[str, Change] = {"typos": partial(add_typos, share=settings.typos), "casing": change_case}
     found = {}
     for kind in settings.robustness:
         if kind == "adversarial":
-            values = adversarial(learner, rows, epsilon=settings.epsilon)
+            values = measure_adversarial(learner, rows, epsilon=settings.epsilon)
         else:
-            changed = disturbed(rows, learner.task.columns[0], changes[kind], seed=seed)
+            changed = disturb(rows, learner.task.columns[0], changes[kind], seed=seed)
             values = [one.value for one in predict(learner, changed)]
         found[f"robustness_{kind}"] = learner.task.score(rows, values)[learner.task.metric]
     return found
 
 
-def disturbed(rows: pd.DataFrame, column: str, change: Change, *, seed: int) -> pd.DataFrame:
+def disturb(rows: pd.DataFrame, column: str, change: Change, *, seed: int) -> pd.DataFrame:
     """Return the rows with each text, or each of its tokens, changed; a row's id and the seed decide how."""
     return rows.assign(
         **{column: [_each(value, change, _rng(seed, id)) for id, value in zip(rows["id"], rows[column], strict=True)]}
     )
 
 
-def typos(text: str, rng: np.random.Generator, *, share: float) -> str:
+def add_typos(text: str, rng: np.random.Generator, *, share: float) -> str:
     """Put one typing error into some words of four letters or more (Pruthi et al., 2019, section 3).
 
     Two inner letters are swapped, or one is left out, doubled or hit wrongly; the first and the last stay.
@@ -62,7 +64,7 @@ def typos(text: str, rng: np.random.Generator, *, share: float) -> str:
     return " ".join(_slip(word, rng) if rng.random() < share else word for word in text.split(" "))
 
 
-def casing(text: str, rng: np.random.Generator) -> str:
+def change_case(text: str, rng: np.random.Generator) -> str:
     """Write a text in capitals, in small letters, or each word with a capital."""
     return [str.upper, str.lower, str.title][int(rng.integers(3))](text)
 

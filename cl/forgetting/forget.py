@@ -19,27 +19,27 @@ from cl import plugins
 from cl.config import Config
 from cl.errors import InputError
 from cl.records import SPLITS, Record, Unlearning
-from cl.row_filter import matches
-from cl.stores.data.fingerprints import hashes
+from cl.row_filter import select_rows
+from cl.stores.data.fingerprints import hash_texts
 from cl.stores.data.removal import (
-    answered_rows,
+    find_answered_rows,
     quarantined_rows,
     remove_computed,
     remove_from_answers,
     remove_from_experience,
     remove_from_quarantine,
 )
-from cl.stores.data.tombstones import Removal, removals, salted, write_removal
+from cl.stores.data.tombstones import RemovalRecord, read_removals, salt_ids, write_removal
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
 from cl.stores.stores import Stores
 from cl.tasks import Task
 
 
-class Plan(Record):
+class RemovalPlan(Record):
     """What is to be removed; it lies on this machine alone, until it is done."""
 
-    removal: Removal
+    removal: RemovalRecord
     rows: dict[str, dict[str, list[str]]] = Field(description="Experience -> split -> ids")
     quarantine: dict[str, list[str]] = Field(description="Experience -> hashes of raw rows")
     answers: list[str] = Field(description="Ids in the log of answers")
@@ -55,11 +55,11 @@ class Plan(Record):
 class Forgotten(Unlearning):
     """What a removal came to."""
 
-    removal: Removal
+    removal: RemovalRecord
     data_version: str
 
 
-def plan(config: Config, stores: Stores, condition: str, *, by: str, why: str, everywhere: bool) -> Plan:
+def plan_removal(config: Config, stores: Stores, condition: str, *, by: str, why: str, everywhere: bool) -> RemovalPlan:
     """Return what a condition would remove; nothing is changed.
 
     Raises:
@@ -73,17 +73,17 @@ def plan(config: Config, stores: Stores, condition: str, *, by: str, why: str, e
         rows |= {one.id: {split: ids for split, ids in found.items() if ids}} if any(found.values()) else {}
         if one.quarantined:
             held = quarantined_rows(project, one.id, _columns(config))
-            picked = held[matches(condition, held.drop(columns="hash"))]
+            picked = held[select_rows(condition, held.drop(columns="hash"))]
             quarantine |= {one.id: picked["hash"].tolist()} if len(picked) else {}
             named |= set(picked["id"].dropna())
-    answered = _like_rows(answered_rows(project), config)
+    answered = _like_rows(find_answered_rows(project), config)
     ids = sorted({id for splits in rows.values() for found in splits.values() for id in found})
-    answers = answered[matches(condition, answered) | answered["id"].isin(ids).to_numpy()]["id"].tolist()
+    answers = answered[select_rows(condition, answered) | answered["id"].isin(ids).to_numpy()]["id"].tolist()
     if not rows and not quarantine and not answers:
         raise InputError(f"no row of '{config.name}' matches {condition!r}; nothing was removed")
-    past = removals(project)
+    past = read_removals(project)
     salt = past[0].salt if past else secrets.token_hex(16)
-    removal = Removal(
+    removal = RemovalRecord(
         number=len(past) + 1,
         at=datetime.now(UTC),
         by=by,
@@ -92,9 +92,9 @@ def plan(config: Config, stores: Stores, condition: str, *, by: str, why: str, e
         quarantined=sum(map(len, quarantine.values())),
         answers=len(answers),
         salt=salt,
-        ids=sorted(salted(hashes(sorted({*ids, *answers, *named})), salt)),
+        ids=sorted(salt_ids(hash_texts(sorted({*ids, *answers, *named})), salt)),
     )
-    return Plan(
+    return RemovalPlan(
         removal=removal,
         rows=rows,
         quarantine=quarantine,
@@ -104,13 +104,13 @@ def plan(config: Config, stores: Stores, condition: str, *, by: str, why: str, e
     )
 
 
-def begin(project: ProjectFolder, wanted: Plan) -> None:
+def begin_removal(project: ProjectFolder, wanted: RemovalPlan) -> None:
     """Write the plan down: from here on it will be carried out, by this process or the next."""
     shutil.rmtree(_folder(project), ignore_errors=True)
     write_text(_file(project), wanted.model_dump_json())
 
 
-def finish(config: Config, stores: Stores) -> Forgotten | None:
+def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
     """Carry out the plan that was begun, from wherever it was left; None where there is none.
 
     Raises:
@@ -119,12 +119,12 @@ def finish(config: Config, stores: Stores) -> Forgotten | None:
     project = stores.project
     if not _file(project).exists():
         return None
-    wanted = Plan.model_validate_json(_file(project).read_bytes())
-    from cl.forgetting.unlearn import Leaving, unlearn
+    wanted = RemovalPlan.model_validate_json(_file(project).read_bytes())
+    from cl.forgetting.unlearn import RemovalRequest, unlearn
 
     version = _from_data(stores, wanted)
     remove_from_answers(project, {*wanted.answers, *wanted.ids})
-    leaving = Leaving(wanted.rows, wanted.removal, version)
+    leaving = RemovalRequest(wanted.rows, wanted.removal, version)
     done = unlearn(config, stores, leaving, scratch=_folder(project), everywhere=wanted.everywhere)
     remove_computed(project, list(wanted.rows))
     for one in _folder(project).iterdir():  # the plan last: until it is gone, this is done again
@@ -134,10 +134,10 @@ def finish(config: Config, stores: Stores) -> Forgotten | None:
     return Forgotten(removal=wanted.removal, data_version=version, **done.model_dump())
 
 
-def _from_data(stores: Stores, wanted: Plan) -> str:
+def _from_data(stores: Stores, wanted: RemovalPlan) -> str:
     """Take the rows out of data/, make it a new version, and erase the objects that still hold them."""
     project, scratch = stores.project, _folder(stores.project)
-    removed = [one.number for one in removals(project)]
+    removed = [one.number for one in read_removals(project)]
     if wanted.removal.number not in removed or not stores.data.is_clean():
         mark_pending(project, f"without the rows of removal {wanted.removal.number}")
         for id, splits in wanted.rows.items():
@@ -155,7 +155,7 @@ def _from_data(stores: Stores, wanted: Plan) -> str:
 
 def _named(stores: Stores, id: str, split: str, condition: str) -> list[str]:
     rows = stores.experiences.rows(id, split).assign(experience=id, split=split)
-    return rows[matches(condition, rows)]["id"].tolist()
+    return rows[select_rows(condition, rows)]["id"].tolist()
 
 
 def _columns(config: Config) -> dict[str, str]:

@@ -12,31 +12,31 @@ import pandas as pd
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.evaluation.evaluate import evaluate
-from cl.forgetting.unlearn_learner import unlearnt
-from cl.gating.gate import judged
+from cl.forgetting.unlearn_learner import unlearn_learner
+from cl.gating.gate import judge
 from cl.promotion.promote import promote
 from cl.records import WITHDRAWN, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
-from cl.registry.lineage import Base, History, history_of, learner_of, line_of, recorded
+from cl.registry.lineage import Base, History, ancestry, find_learning_version, read_history, recorded_config
 from cl.registry.register import register
-from cl.registry.smoke_test import smoke
-from cl.stores.data.removal import table_without
-from cl.stores.data.tombstones import Removal
+from cl.registry.smoke_test import smoke_test
+from cl.stores.data.removal import remove_from_table
+from cl.stores.data.tombstones import RemovalRecord
 from cl.stores.manifest import MANIFEST
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.mlflow.version_files import EVALUATION
 from cl.stores.stores import Stores
 from cl.stores.version_folder import load_history
-from cl.training.train import save, seed_for, validation_rows
+from cl.training.train import save_version, training_seed, validation_rows
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Leaving:
+class RemovalRequest:
     """The rows that leave: experience -> split -> ids; the record of it, and DVC's hash of data/ without them."""
 
     rows: dict[str, dict[str, list[str]]]
-    removal: Removal
+    removal: RemovalRecord
     data_version: str
 
     @property
@@ -51,14 +51,14 @@ class Leaving:
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredVersions:
     """All versions, with where they come from as far as it is known."""
 
     infos: dict[str, VersionInfo]
     histories: dict[str, History]
 
 
-def unlearn(config: Config, stores: Stores, leaving: Leaving, *, scratch: Path, everywhere: bool) -> Unlearning:
+def unlearn(config: Config, stores: Stores, leaving: RemovalRequest, *, scratch: Path, everywhere: bool) -> Unlearning:
     """Replace a champion that has learnt from the rows, and take them out of what the registry keeps; repeatable.
 
     Args:
@@ -70,8 +70,8 @@ def unlearn(config: Config, stores: Stores, leaving: Leaving, *, scratch: Path, 
     """
     registry = stores.registry
     infos = {one.version: one for one in registry.versions()}
-    found = {version: history_of(registry, one) for version, one in infos.items()}
-    known = Registered(infos, {version: one for version, one in found.items() if one is not None})
+    found = {version: read_history(registry, one) for version, one in infos.items()}
+    known = RegisteredVersions(infos, {version: one for version, one in found.items() if one is not None})
     holding = [version for version, one in found.items() if one is None or set(one.learnt) & set(leaving.rows)]
     ours = [version for version, one in infos.items() if one.tags.get(CYCLE_ID, "").startswith(leaving.name)]
     champion = stores.ledger.champion(registry.model)
@@ -85,21 +85,23 @@ def unlearn(config: Config, stores: Stores, leaving: Leaving, *, scratch: Path, 
         if everywhere:
             registry.delete_files(infos[holder])
     _clean_runs(stores, infos, leaving.ids)
-    now = next((history_of(registry, info) for info in registry.versions() if info.version == version), None)
+    now = next((read_history(registry, info) for info in registry.versions() if info.version == version), None)
     return Unlearning(version=version, exact=not (now and now.traces), withdrawn=withdrawn)
 
 
-def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, known: Registered, scratch: Path) -> str:
+def _replace(
+    config: Config, stores: Stores, leaving: RemovalRequest, champion: str, known: RegisteredVersions, scratch: Path
+) -> str:
     """Register the champion without the rows, promote it, and return its version.
 
     What replaces a champion in int8 or ONNX is made of the version that learnt what it knows.
     """
     folder, registry, history = scratch / f"champion-{champion}", stores.registry, known.histories[champion]
-    made_of = learner_of(stores, Base(champion, stores.champion_folder(champion), history))
+    made_of = find_learning_version(stores, Base(champion, stores.champion_folder(champion), history))
     learner, source = made_of.version, made_of.folder
     assert learner is not None and source is not None
     if learner != champion:
-        known = Registered(known.infos, {**known.histories, learner: made_of.history})
+        known = RegisteredVersions(known.infos, {**known.histories, learner: made_of.history})
         log.warning(
             "version %s is version %s in %s; what replaces it is in floats, and `cl distil` derives it again",
             champion,
@@ -131,7 +133,7 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
         gates=report,
         traces=traces,
     )
-    report = smoke(learnt_with, stores, registration=registration, evaluation=evaluation, gates=report)
+    report = smoke_test(learnt_with, stores, registration=registration, evaluation=evaluation, gates=report)
     told = f"{leaving.removal.total} rows were forgotten (removal {number}){': ' + why if why else ''}"
     promote(
         registry, stores.ledger, registration.model_copy(update={"passed": report.passed}), expected=champion, why=told
@@ -141,20 +143,28 @@ def _replace(config: Config, stores: Stores, leaving: Leaving, champion: str, kn
 
 
 def _learn_without(
-    config: Config, stores: Stores, leaving: Leaving, champion: str, known: Registered, source: Path, folder: Path
+    config: Config,
+    stores: Stores,
+    leaving: RemovalRequest,
+    champion: str,
+    known: RegisteredVersions,
+    source: Path,
+    folder: Path,
 ) -> list[str]:
     """Save the champion's learner without the rows; return the experiences whose rows its weights have learnt from."""
     learnt, rows_of = known.histories[champion].learnt, stores.experiences.rows_of
-    made = unlearnt(
+    made = unlearn_learner(
         config,
         source,
         leaving.ids,
         past=lambda: rows_of(learnt, "train"),
-        validation=validation_rows(rows_of, learnt, seed_for(config.seed, _last_lesson(champion, known.histories))),
+        validation=validation_rows(
+            rows_of, learnt, training_seed(config.seed, _last_lesson(champion, known.histories))
+        ),
     )
-    save(made.learner, made.states, folder)
+    save_version(made.learner, made.states, folder)
     before = known.histories[champion].traces
-    line = [one for one in line_of(champion, list(known.infos.values())) if one in known.histories]
+    line = [one for one in ancestry(champion, list(known.infos.values())) if one in known.histories]
     trained = [one for one in line if not _solved(config, known.histories[one])]
     if made.exact and not trained:
         return before
@@ -189,7 +199,7 @@ def _judged(
     )
     policy = config.gate_policy.model_copy(update={"mode": "dry_run"})
     rows = pd.read_parquet(evaluation.predictions)
-    return evaluation, judged(config.model_copy(update={"gate_policy": policy}), evaluation, rows)
+    return evaluation, judge(config.model_copy(update={"gate_policy": policy}), evaluation, rows)
 
 
 def _clean_runs(stores: Stores, infos: dict[str, VersionInfo], ids: set[str]) -> None:
@@ -200,7 +210,7 @@ def _clean_runs(stores: Stores, infos: dict[str, VersionInfo], ids: set[str]) ->
     for cycle, run in runs.items():
         with tempfile.TemporaryDirectory() as folder:
             path = registry.evaluated(cycle, Path(folder))
-            if path is not None and run and table_without(path, ids):
+            if path is not None and run and remove_from_table(path, ids):
                 registry.log_file(run, path, EVALUATION)
     for one in cycles:
         if any(ids & set(finding.examples) for finding in one.drift.findings):
@@ -229,7 +239,7 @@ def _last_lesson(version: str, histories: dict[str, History]) -> list[str]:
 def _recorded(config: Config, history: History) -> Config:
     """Return the configuration that a version was learnt with; today's where that one cannot be read any more."""
     try:
-        return recorded(config, history)
+        return recorded_config(config, history)
     except ConfigError:
         return config
 

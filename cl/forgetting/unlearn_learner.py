@@ -14,12 +14,12 @@ from cl import plugins
 from cl.config import Config, PluginSpec
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
-from cl.training.strategies import Lesson, State, Strategy, Update, load_states
+from cl.training.strategies import State, Strategy, TrainingData, Update, load_states
 from cl.training.strategies._closed_form import ClosedForm
 
 
 @dataclass(frozen=True)
-class Unlearnt:
+class UnlearnedLearner:
     """A learner and its strategies' states; ``exact`` when they are those of a learner that never saw the rows."""
 
     learner: Learner
@@ -27,9 +27,9 @@ class Unlearnt:
     exact: bool
 
 
-def unlearnt(
+def unlearn_learner(
     config: Config, folder: Path, ids: set[str], *, past: Callable[[], pd.DataFrame], validation: pd.DataFrame
-) -> Unlearnt:
+) -> UnlearnedLearner:
     """Return the learner in a version's folder without rows of these ids.
 
     Buffers lose the rows. A head that was solved for on features that never moved is solved for again, from sums out
@@ -53,7 +53,7 @@ def unlearnt(
         elif state.rows is not None:
             rows = state.rows[~state.rows["id"].isin(ids)].reset_index(drop=True)
             states[name] = replace(state, rows=rows)
-    return Unlearnt(learner, states, exact)
+    return UnlearnedLearner(learner, states, exact)
 
 
 def _solved_again(
@@ -68,7 +68,7 @@ def _solved_again(
     if state.rows is not None:
         return strategy.forget(state, learner, ids & set(state.rows["id"]), validation)
     rows = past()
-    lesson = Lesson(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(0), validation=validation)
+    lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(0), validation=validation)
     update = Update(State(), lesson, learner)
     solved = strategy.finish(update)
     return strategy.remember(update), solved

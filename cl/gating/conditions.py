@@ -10,23 +10,27 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from cl.gating.values import Value, gain
-from cl.gating.verdicts import needed, shown
+from cl.gating.values import Value, relative_gain
+from cl.gating.verdicts import format_value, rows_needed
 from cl.records import Part
 from cl.statistics import TIE, loss_p, rows_to_decide, sign_p
-from cl.statistics import shown as told_p
+from cl.statistics import format_p_value as told_p
 
 Matrix = Mapping[str, Mapping[str, float]]
 
 
-def absolute(of: str, values: Sequence[Value], *, least: float | None, most: float | None) -> list[Part]:
+def absolute_bound(of: str, values: Sequence[Value], *, least: float | None, most: float | None) -> list[Part]:
     """Return what bounds make of values, the worst first; a value that is no number is the worst."""
     parts = []
     for value in values:
         low = least is not None and not value.now >= least - TIE
         high = most is not None and not value.now <= most + TIE
         bound = least if least is not None and (low or most is None) else most
-        asked = f"at least {figure(bound)} is asked" if bound == least else f"at most {figure(bound)} is accepted"
+        asked = (
+            f"at least {parse_figure(bound)} is asked"
+            if bound == least
+            else f"at most {parse_figure(bound)} is accepted"
+        )
         parts.append(
             Part(
                 group=value.group,
@@ -34,7 +38,7 @@ def absolute(of: str, values: Sequence[Value], *, least: float | None, most: flo
                 measured=value.now,
                 bound=bound,
                 rows=value.rows,
-                why=f"{told(of, value)} is {figure(value.now)}, {asked}",
+                why=f"{format_bound(of, value)} is {parse_figure(value.now)}, {asked}",
             )
         )
     return sorted(parts, key=lambda one: (one.verdict != "fail", _slack(one, least)))
@@ -56,7 +60,7 @@ class Relative(BaseModel):
         """Return what the margin makes of values, the worst first; of those with rows, together at the confidence."""
         tested = [one for one in values if one.gains is not None and len(one.gains)]
         p_values = [self._p_value(one.gains, seed) for one in tested if one.gains is not None]
-        losses = shown([(p_value, self.alpha) for p_value in p_values])
+        losses = format_value([(p_value, self.alpha) for p_value in p_values])
         found = [
             self._tested(of, one, p_value, is_loss, among=len(tested))
             for one, p_value, is_loss in zip(tested, p_values, losses, strict=True)
@@ -83,7 +87,7 @@ class Relative(BaseModel):
                 if is_loss
                 else f"; too few rows to call it one ({told_p(p_value)})"
             )
-        rows = needed(rows_to_decide(value.gains, self.alpha), alpha=self.alpha, among=among)
+        rows = rows_needed(rows_to_decide(value.gains, self.alpha), alpha=self.alpha, among=among)
         return Part(
             group=value.group,
             verdict="pass" if not beyond else "fail" if is_loss else "undecided",
@@ -97,9 +101,9 @@ class Relative(BaseModel):
         )
 
     def _plain(self, of: str, value: Value) -> Part:
-        measured = gain(of, value)
+        measured = relative_gain(of, value)
         if measured is None:
-            why = f"there is no champion to compare {told(of, value)} with, {figure(value.now)}"
+            why = f"there is no champion to compare {format_bound(of, value)} with, {parse_figure(value.now)}"
             return Part(group=value.group, verdict="pass", bound=-self.margin, rows=value.rows, why=why)
         return Part(
             group=value.group,
@@ -111,13 +115,13 @@ class Relative(BaseModel):
 
     def _why(self, of: str, value: Value, measured: float) -> str:
         beside = "the best version's" if of == "forgetting" else "the champion's"
-        was = "" if value.before is None or of == "forgetting" else f", {figure(value.before)}"
+        was = "" if value.before is None or of == "forgetting" else f", {parse_figure(value.before)}"
         rows = "" if value.gains is None else f" over {len(value.gains)} rows"
-        what = f"the score{_on(value)}" if of == "forgetting" else told(of, value)
+        what = f"the score{_on(value)}" if of == "forgetting" else format_bound(of, value)
         better = "better" if measured >= 0 else "worse"
         return (
-            f"{what} is {figure(abs(measured))} {better} than {beside}{was}{rows}, "
-            f"a loss of up to {figure(self.margin)} is accepted"
+            f"{what} is {parse_figure(abs(measured))} {better} than {beside}{was}{rows}, "
+            f"a loss of up to {parse_figure(self.margin)} is accepted"
         )
 
 
@@ -150,12 +154,12 @@ class Trend(BaseModel):
         ]
 
 
-def figure(value: float | None) -> str:
+def parse_figure(value: float | None) -> str:
     """Return a number as people read it: three digits after the point, one where it is large."""
     return "-" if value is None else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def told(of: str, value: Value) -> str:
+def format_bound(of: str, value: Value) -> str:
     """Return a number's name with the group it is of."""
     return f"{of}{_on(value)}"
 

@@ -9,7 +9,7 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config
 from cl.gating.gates import Gate
-from cl.gating.verdicts import together
+from cl.gating.verdicts import combine_parts
 from cl.records import Evaluation, GateReport
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,13 @@ def gate(config: Config, evaluation: Evaluation) -> GateReport:
     Raises:
         ConfigError: a gate asks for a metric that the task does not have.
     """
-    report = judged(config, evaluation, pd.read_parquet(evaluation.predictions))
+    report = judge(config, evaluation, pd.read_parquet(evaluation.predictions))
     for verdict in report.verdicts:
         log.info("gate %s %s: %s", verdict.gate, "passes" if verdict.passed else "refuses", verdict.why)
     return report
 
 
-def judged(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) -> GateReport:
+def judge(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) -> GateReport:
     """Return what the gates make of an evaluation and its stored rows: the same for the same rows, now and later."""
     policy = config.gate_policy
     if policy.mode == "off":
@@ -35,7 +35,7 @@ def judged(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) ->
     gates: list[Gate] = [plugins.build(Gate, spec) for spec in config.gates]
     verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
     if policy.correction == "holm":
-        verdicts = together(verdicts)
+        verdicts = combine_parts(verdicts)
     if policy.undecided == "block":
         verdicts = [one.model_copy(update={"passed": one.passed and not one.undecided}) for one in verdicts]
     passed = policy.mode == "dry_run" or all(verdict.passed for verdict in verdicts)

@@ -87,14 +87,14 @@ class Slice(BaseModel):
         return _by_function(table, str(self.function))
 
 
-def columns_of(on: Whole | Slice) -> set[str]:
+def slice_columns(on: Whole | Slice) -> set[str]:
     """Return the stored columns by which rows are cut."""
     if isinstance(on, Slice):
         return on.columns
     return {"each_experience": {"experience"}, "each_class": {"target"}, "all": set[str]()}[on]
 
 
-def groups_of(on: Whole | Slice, table: pd.DataFrame) -> Groups:
+def slice_groups(on: Whole | Slice, table: pd.DataFrame) -> Groups:
     """Return name -> rows of what a rule looks at.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cl.gating.metric_names import OF_ROWS, check_known, is_lower_better
-from cl.gating.slices import Slice, Whole, columns_of, groups_of
+from cl.gating.slices import Slice, Whole, slice_columns, slice_groups
 from cl.records import Evaluation
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Value:
     """Row by row, what the challenger is better by; over rows that both have answered."""
 
 
-def values_of(of: str, on: Whole | Slice, evaluation: Evaluation, predictions: pd.DataFrame) -> list[Value]:
+def read_values(of: str, on: Whole | Slice, evaluation: Evaluation, predictions: pd.DataFrame) -> list[Value]:
     """Return a number on each group.
 
     Raises:
@@ -61,7 +61,7 @@ def values_of(of: str, on: Whole | Slice, evaluation: Evaluation, predictions: p
 
 
 def _groups(of: str, on: Whole | Slice, evaluation: Evaluation, table: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-    missing = sorted({*columns_of(on), COLUMNS[of][0]} - set(table.columns))
+    missing = sorted({*slice_columns(on), COLUMNS[of][0]} - set(table.columns))
     if missing:
         raise UnmeasuredError(f"the rows were stored without a column '{missing[0]}'")
     if of == "forgetting":
@@ -69,7 +69,7 @@ def _groups(of: str, on: Whole | Slice, evaluation: Evaluation, table: pd.DataFr
             return {}
         newest = next(reversed(evaluation.matrix), None)
         table = table[(table["experience"] != newest) & table["best_score"].notna()]
-    return groups_of(on, table)
+    return slice_groups(on, table)
 
 
 def _of_rows(of: str, group: str, rows: pd.DataFrame) -> Value:
@@ -116,7 +116,7 @@ def _scores(
     return {of: found} if found and on == "each_experience" else {}
 
 
-def gain(of: str, value: Value) -> float | None:
+def relative_gain(of: str, value: Value) -> float | None:
     """Return what the challenger is better by, in the number's unit; None where there is nothing to compare with."""
     if value.gains is not None:
         return float(value.gains.mean()) if len(value.gains) else None

@@ -11,7 +11,7 @@ from cl.statistics import holm
 WORST_FIRST = ("fail", "undecided", "pass")
 
 
-def concluded(gate: str, parts: Sequence[Part], *, on: str = "all") -> Verdict:
+def conclude(gate: str, parts: Sequence[Part], *, on: str = "all") -> Verdict:
     """Return the verdict over all groups: the worst of them, and of equals the first."""
     worst = min(parts, key=lambda one: WORST_FIRST.index(one.verdict))
     return Verdict(
@@ -27,7 +27,7 @@ def concluded(gate: str, parts: Sequence[Part], *, on: str = "all") -> Verdict:
     )
 
 
-def shown(tests: Sequence[tuple[float, float]]) -> list[bool]:
+def format_value(tests: Sequence[tuple[float, float]]) -> list[bool]:
     """Tell which of several tests, (p-value, alpha) each, show something when all of them are taken together.
 
     Holm's method (1979) on p-values in units of their alpha: the chance that any of the tests is wrong is at most the
@@ -36,7 +36,7 @@ def shown(tests: Sequence[tuple[float, float]]) -> list[bool]:
     return holm([p_value / alpha for p_value, alpha in tests], alpha=1.0)
 
 
-def together(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def combine_parts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts when the confidence must hold for all comparisons of all gates together.
 
     What one gate refuses by itself and what is not shown among so many comparisons becomes undecided. Gates that test
@@ -45,13 +45,13 @@ def together(verdicts: Sequence[Verdict]) -> list[Verdict]:
     tests = [
         (part.p_value, part.alpha) for one in verdicts for part in one.parts if part.p_value is not None and part.alpha
     ]
-    kept = iter(shown(tests))
+    kept = iter(format_value(tests))
     return [
         _held(one, [next(kept) if _is_tested(part) else True for part in one.parts], len(tests)) for one in verdicts
     ]
 
 
-def needed(rows: int | None, *, alpha: float, among: int, before: int = 1) -> int | None:
+def rows_needed(rows: int | None, *, alpha: float, among: int, before: int = 1) -> int | None:
     """Return how many rows would decide when a level is shared out among so many tests, instead of so many before."""
     if rows is None or among == before:
         return rows
@@ -63,14 +63,14 @@ def _held(verdict: Verdict, kept: Iterable[bool], among: int) -> Verdict:
     parts = [_weighed(part, holds, before, among) for part, holds in zip(verdict.parts, kept, strict=True)]
     if parts == verdict.parts:
         return verdict
-    return concluded(verdict.gate, parts, on=verdict.on)
+    return conclude(verdict.gate, parts, on=verdict.on)
 
 
 def _weighed(part: Part, holds: bool, before: int, among: int) -> Part:
     if part.p_value is None or not part.alpha or part.verdict == "pass":
         return part
     if part.verdict == "undecided":
-        rows = needed(part.rows_needed, alpha=part.alpha, among=among, before=before)
+        rows = rows_needed(part.rows_needed, alpha=part.alpha, among=among, before=before)
         return part.model_copy(update={"rows_needed": rows})
     if holds:
         return part

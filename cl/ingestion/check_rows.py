@@ -12,21 +12,21 @@ import pandas as pd
 from cl.config import Config, parse
 from cl.errors import SourceError
 from cl.ingestion.file_formats import UNREADABLE
-from cl.ingestion.periods import periods_of
+from cl.ingestion.periods import split_into_periods
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES
-from cl.ingestion.values import as_text, as_words, encodes, raw_json, readable, to_json
+from cl.ingestion.values import as_text, as_words, can_encode, raw_json, to_json, to_readable
 from cl.tasks import Task
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedRows:
     """A chunk's rows in canonical columns, with the chunk's index, and those set aside: id, reason, row."""
 
     good: pd.DataFrame
     bad: pd.DataFrame
 
 
-def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str = "input") -> Checked:
+def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str = "input") -> CheckedRows:
     """Return a chunk's good rows in canonical columns, and its broken ones with the reason.
 
     Reasons that need the other chunks (duplicate ids, contradicting labels) are found by `cl.ingestion.ingest`.
@@ -43,7 +43,7 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     else:
         lost = _aside(pd.Series(dtype=object), "", ())
     if chunk.empty:
-        return Checked(_no_rows(task, config.data.keep), lost)
+        return CheckedRows(_no_rows(task, config.data.keep), lost)
     require_columns(chunk, config, task, origin=origin)
     rows = _tokens(chunk, config) if _is_tokens(task) else _texts(chunk, config)
     reasons = _reasons(rows, chunk, config)
@@ -52,7 +52,7 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     if config.data.id is None:
         good = good.assign(id=_made_ids(good.drop(columns=config.data.keep)))
     aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
-    return Checked(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
+    return CheckedRows(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
 
 
 def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str, labelled: bool = True) -> None:
@@ -96,7 +96,7 @@ def raw_rows(chunk: pd.DataFrame) -> list[str]:
     return raw_json(chunk.drop(columns=[UNREADABLE, SPLIT], errors="ignore"))
 
 
-def counted(reasons: dict[str, int]) -> str:
+def count_reasons(reasons: dict[str, int]) -> str:
     """Return counts as words, largest first: ``missing label 30, too long 2``."""
     ordered = sorted(reasons.items(), key=lambda one: -one[1])
     return ", ".join(f"{reason} {count}" for reason, count in ordered)
@@ -112,11 +112,11 @@ def _no_rows(task: Task, kept: list[str]) -> pd.DataFrame:
 
 
 def _aside(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
-    told = {"id": list(map(readable, ids)), "reason": reasons, "row": list(map(readable, rows))}
+    told = {"id": list(map(to_readable, ids)), "reason": reasons, "row": list(map(to_readable, rows))}
     return pd.DataFrame(told, dtype=object).set_index(ids.index)
 
 
-def asked(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
+def input_rows(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
     """Return id, text or tokens, and date of rows that need no label: what a model is asked."""
     if _is_tokens(task):
         return _canonical(chunk, config, tokens=list(map(as_words, chunk[config.data.tokens].tolist())))
@@ -129,7 +129,7 @@ def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def _kept(chunk: pd.DataFrame, config: Config) -> dict[str, list[str | None]]:
-    return {name: list(map(readable, as_text(chunk[name]))) for name in config.data.keep}
+    return {name: list(map(to_readable, as_text(chunk[name]))) for name in config.data.keep}
 
 
 def _joined(chunk: pd.DataFrame, config: Config) -> list[str | None]:
@@ -175,7 +175,9 @@ def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[st
     checks["missing text"] = texts.isna().to_numpy()
     checks["missing label"] = labels.isna().to_numpy()
     if data.period is not None:
-        checks["missing or unreadable date"] = np.array([one is None for one in periods_of(rows["date"], data.period)])
+        checks["missing or unreadable date"] = np.array(
+            [one is None for one in split_into_periods(rows["date"], data.period)]
+        )
     if data.group_by is not None:
         checks["missing group"] = np.array([one is None for one in as_text(chunk[data.group_by])])
     split = split_column(chunk, config)
@@ -214,8 +216,8 @@ def _undecodable(columns: list[pd.Series]) -> np.ndarray:
     broken = np.zeros(len(columns[0]), dtype=bool)
     for column in columns:
         values = [value or "" for value in column]
-        if not encodes("".join(values)):
-            broken |= np.array([not encodes(value) for value in values])
+        if not can_encode("".join(values)):
+            broken |= np.array([not can_encode(value) for value in values])
     return broken
 
 
@@ -231,7 +233,7 @@ def _is_bio2(tags: list[str]) -> bool:
     return True
 
 
-def canonical(config: Config) -> Config:
+def canonical_columns(config: Config) -> Config:
     """Return a configuration for rows that have been through the log: its names, nothing to cut, join or keep."""
     raw = config.model_dump(mode="json", by_alias=True)
     names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}

@@ -6,12 +6,12 @@ from enum import IntEnum
 
 import numpy as np
 
-from cl.stores.data.fingerprints import Fingerprints, Known
+from cl.stores.data.fingerprints import Fingerprints, KnownRows
 from cl.stores.data.staging import KEPT
 from cl.stores.data.tombstones import are_forgotten
 
 
-class Fate(IntEnum):
+class RowOutcome(IntEnum):
     """What becomes of a good row when it is compared with all others."""
 
     KEPT = KEPT
@@ -21,22 +21,22 @@ class Fate(IntEnum):
     CONTRADICTING = 4
 
 
-REASONS = {int(Fate.DUPLICATE_ID): "duplicate id", int(Fate.CONTRADICTING): "contradicting labels"}
+REASONS = {int(RowOutcome.DUPLICATE_ID): "duplicate id", int(RowOutcome.CONTRADICTING): "contradicting labels"}
 
 
-def fates(prints: Fingerprints, known: Known) -> np.ndarray:
+def deduplicate(prints: Fingerprints, known: KnownRows) -> np.ndarray:
     """Return what becomes of each row of a coming experience.
 
     Seen is what an earlier experience holds, or held until it was forgotten; of the rest, inputs with more than one
     answer are all set aside, then later rows with the id of an earlier one, unless they only repeat it.
     """
-    fate = np.full(len(prints.ids), Fate.KEPT, dtype=np.int8)
-    fate[_among(prints.ids, known.ids)] = Fate.DUPLICATE_ID
+    fate = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
+    fate[_among(prints.ids, known.ids)] = RowOutcome.DUPLICATE_ID
     seen = _among(prints.contents, known.contents) | are_forgotten(known.removed, prints.ids)
-    fate[seen] = Fate.SEEN
+    fate[seen] = RowOutcome.SEEN
     fresh = np.flatnonzero(~seen)
-    fate[fresh[_ambiguous(prints.inputs[fresh], prints.contents[fresh])]] = Fate.CONTRADICTING
-    left = np.flatnonzero(fate == Fate.KEPT)
+    fate[fresh[_ambiguous(prints.inputs[fresh], prints.contents[fresh])]] = RowOutcome.CONTRADICTING
+    left = np.flatnonzero(fate == RowOutcome.KEPT)
     fate[left] = _repeats(prints.ids[left], prints.contents[left])
     return fate
 
@@ -66,6 +66,6 @@ def _repeats(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
     starts[1:] = ids[order][1:] != ids[order][:-1]
     first = order[np.maximum.accumulate(np.where(starts, np.arange(len(ids)), 0))]
     fate = np.empty(len(ids), dtype=np.int8)
-    fate[order] = np.where(contents[order] == contents[first], Fate.REPEATED, Fate.DUPLICATE_ID)
-    fate[order[starts]] = Fate.KEPT
+    fate[order] = np.where(contents[order] == contents[first], RowOutcome.REPEATED, RowOutcome.DUPLICATE_ID)
+    fate[order[starts]] = RowOutcome.KEPT
     return fate

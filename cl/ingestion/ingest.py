@@ -16,23 +16,23 @@ from cl import plugins
 from cl.config import Config, SplitShares
 from cl.errors import SourceError
 from cl.ingestion.check_rows import (
-    canonical,
+    canonical_columns,
     check_rows,
-    counted,
+    count_reasons,
     raw_rows,
     refuse_numeric_labels,
     split_column,
     split_names,
 )
-from cl.ingestion.deduplicate import REASONS, Fate, fates
-from cl.ingestion.periods import periods_of
+from cl.ingestion.deduplicate import REASONS, RowOutcome, deduplicate
+from cl.ingestion.periods import split_into_periods
 from cl.ingestion.sources import Batch, Source
-from cl.ingestion.values import as_text, readable
+from cl.ingestion.values import as_text, to_readable
 from cl.records import SPLITS, Experience
-from cl.stores.data.fingerprints import Known, fingerprints, load_known, remember
-from cl.stores.data.publish import publish, sweep
-from cl.stores.data.rejected_batches import Refused, refused, write_refused
-from cl.stores.data.staging import Staged, staging
+from cl.stores.data.fingerprints import KnownRows, fingerprints, load_known, remember_fingerprints
+from cl.stores.data.publish import publish, remove_drafts
+from cl.stores.data.rejected_batches import RejectedBatch, read_rejected, write_rejected
+from cl.stores.data.staging import Staged, staging_folder
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Task
@@ -67,7 +67,7 @@ def ingest(
     Raises:
         SourceError: an input cannot be read or holds no good row; it has changed nothing.
     """
-    config = canonical(config) if source.canonical else config
+    config = canonical_columns(config) if source.canonical else config
     source.check(project.root)
     made: list[Experience] = []
     with _reading(config, project, on_progress) as experiences_of:
@@ -91,7 +91,7 @@ def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, se
     Raises:
         SourceError: the source as a whole cannot be read, or a batch that has no stamp to be known again by.
     """
-    config = canonical(config) if source.canonical else config
+    config = canonical_columns(config) if source.canonical else config
     stamp = source.stamp(project.root)
     if stamp is None:
         return ingest(config, project, source)
@@ -104,7 +104,7 @@ def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, se
     return made
 
 
-def split_numbers(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
+def assign_splits(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
     """Return for each hashed id the place of its split in `SPLITS`: the same on every machine, for ever."""
     place = ids / 2.0**64
     train, validation, test = range(len(SPLITS))
@@ -114,8 +114,8 @@ def split_numbers(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
 
 def _ingest_readable(config: Config, project: ProjectFolder, source: Source) -> list[Experience]:
     """Return what the batches became that can be read; the others are refused."""
-    before = {one.key: one for one in refused(project)}
-    now: list[Refused] = []
+    before = {one.key: one for one in read_rejected(project)}
+    now: list[RejectedBatch] = []
     made: list[Experience] = []
     with _reading(config, project) as experiences_of:
         for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
@@ -129,8 +129,8 @@ def _ingest_readable(config: Config, project: ProjectFolder, source: Source) -> 
                 if not batch.stamp:
                     raise
                 log.warning("left out until it changes: %s", error)
-                now.append(Refused(key=key, origin=batch.origin, why=str(error)))
-    write_refused(project, now)
+                now.append(RejectedBatch(key=key, origin=batch.origin, why=str(error)))
+    write_rejected(project, now)
     return made
 
 
@@ -140,28 +140,28 @@ def _reading(
 ) -> Iterator[Callable[[Batch], list[Experience]]]:
     """Give what makes experiences of a batch; what an interrupted or refused one has left is swept away."""
     task: Task = plugins.build(Task, config.task)
-    sweep(project)
+    remove_drafts(project)
     known = load_known(project)
     try:
         yield lambda batch: _ingest_batch(batch, config, project, task, known, told)
     finally:
-        sweep(project)
+        remove_drafts(project)
 
 
 def _ingest_batch(
-    batch: Batch, config: Config, project: ProjectFolder, task: Task, known: Known, told: Callable[[int], None]
+    batch: Batch, config: Config, project: ProjectFolder, task: Task, known: KnownRows, told: Callable[[int], None]
 ) -> list[Experience]:
     outcomes = {one.name: _settle(one, batch, project, known) for one in _stage(batch, config, project, task, told)}
     made = [one.experience for one in outcomes.values() if one.experience]
     seen = sum(one.seen for one in outcomes.values())
     reasons = sum((one.reasons for one in outcomes.values()), Counter[str]())
     if not made and not seen and reasons:
-        raise SourceError(f"{batch.origin}: no good row among {reasons.total()}: {counted(reasons)}")
+        raise SourceError(f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}")
     if not made:
         log.info("%s: nothing new (%d rows seen before, %d set aside)", batch.origin, seen, reasons.total())
     for name, one in outcomes.items():
         if not one.experience and not one.seen:
-            log.warning("%s: '%s' has no good row; not kept: %s", batch.origin, name, counted(one.reasons))
+            log.warning("%s: '%s' has no good row; not kept: %s", batch.origin, name, count_reasons(one.reasons))
     return made
 
 
@@ -202,7 +202,9 @@ def _group_names(chunk: pd.DataFrame, config: Config, before: str) -> pd.Series:
     if column is None or column not in chunk:
         return pd.Series(before, index=chunk.index, dtype=object)
     found = as_text(chunk[column])
-    told = periods_of(found, config.data.period) if config.data.period else [readable(name) for name in found]
+    told = (
+        split_into_periods(found, config.data.period) if config.data.period else [to_readable(name) for name in found]
+    )
     names = pd.Series(told, index=chunk.index, dtype=object)
     return names.ffill().bfill().fillna(before)
 
@@ -217,7 +219,7 @@ def _new_group(name: str, number: int, batch: Batch, config: Config, project: Pr
         )
         remedy = "set data.period to a longer one" if data.period else "set data.group_by to a column with fewer"
         raise SourceError(f"{batch.origin}: column {what}, and each would become an experience; {remedy}")
-    return Staged(name, staging(project) / str(number))
+    return Staged(name, staging_folder(project) / str(number))
 
 
 def _add(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config) -> None:
@@ -227,24 +229,24 @@ def _add(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config
     raw = chunk.loc[rows.index]
     column = split_column(chunk, config)
     if column is None:
-        splits = split_numbers(prints.ids, config.data.split)
+        splits = assign_splits(prints.ids, config.data.split)
     else:
         names = split_names(raw[column])
         splits = np.array([SPLITS.index(name) for name in names if name], dtype=np.int8)
     staged.add(rows, raw_rows(raw), prints, splits)
 
 
-def _settle(staged: Staged, batch: Batch, project: ProjectFolder, known: Known) -> _Outcome:
+def _settle(staged: Staged, batch: Batch, project: ProjectFolder, known: KnownRows) -> _Outcome:
     """Decide every row's fate and publish those that are kept, if there are any."""
     prints = staged.fingerprints()
-    fate = fates(prints, known)
-    count = {one: int((fate == one).sum()) for one in Fate}
-    if not count[Fate.KEPT]:
-        across = Counter({reason: count[Fate(number)] for number, reason in REASONS.items()})
-        return _Outcome(None, count[Fate.SEEN], staged.reasons + across)
-    counts = {"duplicates": count[Fate.REPEATED], "seen": count[Fate.SEEN]}
+    fate = deduplicate(prints, known)
+    count = {one: int((fate == one).sum()) for one in RowOutcome}
+    if not count[RowOutcome.KEPT]:
+        across = Counter({reason: count[RowOutcome(number)] for number, reason in REASONS.items()})
+        return _Outcome(None, count[RowOutcome.SEEN], staged.reasons + across)
+    counts = {"duplicates": count[RowOutcome.REPEATED], "seen": count[RowOutcome.SEEN]}
     experience = publish(project, staged, fate, REASONS, origin=batch.origin, counts=counts)
-    kept = fate == Fate.KEPT
-    remember(project, experience, known, ids=prints.ids[kept], contents=prints.contents[kept])
+    kept = fate == RowOutcome.KEPT
+    remember_fingerprints(project, experience, known, ids=prints.ids[kept], contents=prints.contents[kept])
     log.info("%s: %d rows from %s", experience.id, experience.total, batch.origin)
-    return _Outcome(experience, count[Fate.SEEN], Counter(experience.quarantined))
+    return _Outcome(experience, count[RowOutcome.SEEN], Counter(experience.quarantined))

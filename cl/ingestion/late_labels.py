@@ -18,7 +18,7 @@ from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 
 
-class Labels(Source):
+class LateLabels(Source):
     """Labels from files, completed with the input that was logged when `cl predict --from` answered it.
 
     A label may come late: the log is kept. It may come twice: a row that the stream holds already is dropped, and one

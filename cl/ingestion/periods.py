@@ -11,7 +11,7 @@ from cl.config import Period
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "quarter": "%Y-Q", "year": "%Y"}
 
 
-def periods_of(dates: Iterable[str | None], period: Period) -> list[str | None]:
+def split_into_periods(dates: Iterable[str | None], period: Period) -> list[str | None]:
     """Return the period of each date, written so that periods sort as text; None for what is no date.
 
     Dates are ISO 8601, a year or a month alone among them; those with a time zone are taken to UTC first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cl.config import Config
-from cl.ingestion.check_rows import counted
+from cl.ingestion.check_rows import count_reasons
 from cl.records import Experience, Validation
 
 
@@ -19,7 +19,7 @@ def validate(config: Config, experience: Experience) -> Validation:
     if aside > rules.max_quarantined * arrived:
         problems.append(
             f"{aside} of {arrived} rows ({aside / arrived:.0%}) are in quarantine "
-            f"({counted(experience.quarantined)}); "
+            f"({count_reasons(experience.quarantined)}); "
             f"validate.max_quarantined allows {rules.max_quarantined:.0%}"
         )
     return Validation(passed=not problems, problems=problems)

@@ -40,15 +40,15 @@ def raw_json(rows: pd.DataFrame) -> list[str]:
     """Return each row as JSON text, readable whatever its encoding was."""
     columns = [[f"{quoted(str(name))}: {_cell(value)}" for value in rows[name].tolist()] for name in rows.columns]
     texts = ["{" + ", ".join(cells) + "}" for cells in zip(*columns, strict=True)]
-    return texts if encodes("".join(texts)) else [str(readable(text)) for text in texts]
+    return texts if can_encode("".join(texts)) else [str(to_readable(text)) for text in texts]
 
 
-def readable(text: str | None) -> str | None:
+def to_readable(text: str | None) -> str | None:
     """Return a text that can be stored as UTF-8: stray bytes are spelt out."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def encodes(text: str) -> bool:
+def can_encode(text: str) -> bool:
     """Tell whether a text is UTF-8; one with bytes that could not be decoded is not."""
     try:
         text.encode("utf-8")

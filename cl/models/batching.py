@@ -22,7 +22,7 @@ class Batch:
     rows: list[int]
 
 
-def shuffled(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
+def shuffle(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
     """Return the indices of each batch of an epoch, in random order, rows of like length together.
 
     Rows are shuffled, sorted by length within pools of 32 batches, and the batches shuffled again: chance stays in,
@@ -36,7 +36,7 @@ def shuffled(lengths: list[int], batch_size: int, rng: np.random.Generator) -> l
     return [batches[place] for place in rng.permutation(len(batches))]
 
 
-def by_length(lengths: list[int], batch_size: int) -> list[list[int]]:
+def batch_by_length(lengths: list[int], batch_size: int) -> list[list[int]]:
     """Return the indices of each batch, shortest rows first: for inference, where order has no meaning."""
     order = [int(row) for row in np.argsort(lengths, kind="stable")]
     return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]

@@ -11,10 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cl import plugins
 from cl.config import Config
-from cl.config import Model as ModelSettings
+from cl.config import ModelSettings as ModelSettings
 from cl.errors import ConfigError
 from cl.models.learner import Learner
-from cl.models.linear_head import Head
+from cl.models.linear_head import LinearHead
 from cl.models.pretrained import load_encoder, load_tokenizer
 from cl.models.tunings import Tuning
 from cl.tasks import Task
@@ -37,12 +37,12 @@ def new_learner(config: Config) -> Learner:
         settings=settings,
         tokenizer=tokenizer,
         encoder=_attached(encoder, settings),
-        head=Head(encoder.config.hidden_size, [], config.model.dropout),
+        head=LinearHead(encoder.config.hidden_size, [], config.model.dropout),
     )
-    return on_best_device(learner)
+    return to_best_device(learner)
 
 
-def retuned(learner: Learner, settings: ModelSettings) -> Learner:
+def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
     """Return the learner with other settings: what the old tuning had added is merged, the new one attached.
 
     Raises:
@@ -57,10 +57,10 @@ def retuned(learner: Learner, settings: ModelSettings) -> Learner:
             f"model.tuning: a champion tuned with '{learner.tuning.name}' cannot go on with another mode; "
             f"keep '{learner.tuning.name}', or start again with strategy {{name: joint, restart: true}}"
         )
-    return on_best_device(replace(learner, settings=settings, encoder=_attached(plain, settings)))
+    return to_best_device(replace(learner, settings=settings, encoder=_attached(plain, settings)))
 
 
-def added(learner: Learner) -> frozenset[str]:
+def added_parameters(learner: Learner) -> frozenset[str]:
     """Return the names of the parameters that its tuning has added to the encoder."""
     if not learner.tuning.adds:
         return frozenset()
@@ -68,7 +68,7 @@ def added(learner: Learner) -> frozenset[str]:
     return frozenset(f"encoder.{name}" for name, one in learner.encoder.named_parameters() if id(one) in moving)
 
 
-def grown(learner: Learner, labels: list[str], *, seed: int) -> Learner:
+def grow_labels(learner: Learner, labels: list[str], *, seed: int) -> Learner:
     """Return the learner with a head that also answers the labels it did not know; old logits do not change."""
     added = [label for label in labels if label not in learner.labels]
     if not added:
@@ -78,7 +78,7 @@ def grown(learner: Learner, labels: list[str], *, seed: int) -> Learner:
     return replace(learner, labels=[*learner.labels, *added])
 
 
-def freeze(learner: Learner) -> None:
+def freeze_all_but_tuned(learner: Learner) -> None:
     """Mark as trainable what the tuning lets move, and the head, and nothing else."""
     learner.encoder.requires_grad_(False)
     for parameter in learner.tuning.moving(learner.encoder):
@@ -86,7 +86,7 @@ def freeze(learner: Learner) -> None:
     learner.head.requires_grad_(True)
 
 
-def on_best_device(learner: Learner) -> Learner:
+def to_best_device(learner: Learner) -> Learner:
     """Move the learner to the GPU where there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     learner.encoder.to(device)  # type: ignore[arg-type]

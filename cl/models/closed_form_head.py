@@ -34,7 +34,7 @@ class _Rounded(torch.autograd.Function):
         return gradients[0]
 
 
-class ClosedHead(nn.Module):
+class ClosedFormHead(nn.Module):
     """Linear scores over rounded features of the last ``layers`` layers, expanded by a random projection or not.
 
     The expansion is the one of RanPAC (McDonnell et al., 2023, section 3.2): ``max(0, W x)`` with a fixed random W.
@@ -69,7 +69,7 @@ class ClosedHead(nn.Module):
         sizes = {"width": self.width, "layers": self.layers, "expansion": self.expansion, "seed": self.seed}
         return {**sizes, "labels": self.bias.numel(), "solved": self.weight.shape[1]}
 
-    def reads_as(self, other: ClosedHead) -> bool:
+    def reads_as(self, other: ClosedFormHead) -> bool:
         """Tell whether both make the same whole numbers of the same text, whatever their labels."""
         ours, theirs = ({**one.described, "labels": 0, "solved": 0} for one in (self, other))
         return ours == theirs
@@ -98,7 +98,7 @@ class ClosedHead(nn.Module):
 
         They get no weights yet: a wider product would round the old logits otherwise.
         """
-        lowest = below_all(self.weight, self.bias[: self.weight.shape[1]])
+        lowest = lowest_logit(self.weight, self.bias[: self.weight.shape[1]])
         self.solve(self.weight, torch.cat([self.bias, torch.full((labels,), lowest, device=self.bias.device)]))
 
     def forward(self, whole: torch.Tensor) -> torch.Tensor:
@@ -113,7 +113,7 @@ def _rounded(exact: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def below_all(weight: torch.Tensor, bias: torch.Tensor) -> float:
+def lowest_logit(weight: torch.Tensor, bias: torch.Tensor) -> float:
     """Return a logit that no class with these weights (features, classes) and biases falls below, whatever is read.
 
     Entries of what is read are at most `STEPS`: that bounds its length, and so each class's logit.

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cl.models.token_cache import KnownTokens
+from cl.models.token_cache import TokenStore
 from cl.tasks import Encoded
 
 _TABLE = """CREATE TABLE IF NOT EXISTS features (
@@ -48,7 +48,7 @@ class FeatureCache:
             self._database.execute("DELETE FROM paid WHERE run = ? AND step >= ?", [run, step])
         self._database.commit()
         self._run, self._step = run, step
-        self.tokens = KnownTokens(self._database)
+        self.tokens = TokenStore(self._database)
         self.saved_seconds = 0.0
         self.saved_rows = 0
 
@@ -109,7 +109,7 @@ class FeatureCache:
 CURRENT: ContextVar[FeatureCache | None] = ContextVar("CURRENT", default=None)
 
 
-def prune(path: Path) -> None:
+def prune_cache(path: Path) -> None:
     """Remove a file that has grown beyond `MOST_BYTES`; nobody else may have it open."""
     if path.exists() and path.stat().st_size > MOST_BYTES:
         for one in (path, *(path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))):
@@ -117,7 +117,7 @@ def prune(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def bypassed() -> Iterator[None]:
+def without_cache() -> Iterator[None]:
     """Within this block, tokenizer and encoder themselves are asked: where what counts is the time they take."""
     token = CURRENT.set(None)
     try:
@@ -127,7 +127,7 @@ def bypassed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kept_in(path: Path, run: str = "", step: int = 0) -> Iterator[FeatureCache]:
+def cached_in(path: Path, run: str = "", step: int = 0) -> Iterator[FeatureCache]:
     """Within this block, tokens, and features of frozen encoders, are looked up in a file, and added to it.
 
     Args:

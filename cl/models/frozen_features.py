@@ -10,8 +10,8 @@ from functools import partial
 import pandas as pd
 import torch
 
-from cl.models.batching import by_length, collate
-from cl.models.closed_form_head import ClosedHead
+from cl.models.batching import batch_by_length, collate
+from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT, FeatureCache
 from cl.models.learner import Learner
 from cl.tasks import IGNORED, Encoded
@@ -32,14 +32,14 @@ class Features:
     row: torch.Tensor
 
 
-def features_of(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Features:
+def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Features:
     """Run the encoder over rows in float32 and round what it says, in the rows' order."""
     encoded = learner.encode(rows)
     whole, targets = (
         [torch.zeros(0, learner.width * head.layers, dtype=torch.int8)],
         [torch.zeros(0, dtype=torch.int64)],
     )
-    for one, every in zip(encoded, reader(learner, head)(encoded), strict=True):
+    for one, every in zip(encoded, feature_reader(learner, head)(encoded), strict=True):
         wanted = torch.tensor(one.targets, dtype=torch.int64)
         known = wanted != IGNORED
         whole.append(every[known])
@@ -48,7 +48,7 @@ def features_of(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Featu
     return Features(torch.cat(whole), torch.cat(targets), torch.repeat_interleave(torch.arange(len(sizes)), sizes))
 
 
-def reader(learner: Learner, head: ClosedHead) -> Reader:
+def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:
     """Return what says of each row what the head reads, int8 (positions, width): one position a text, or a word piece.
 
     Inside `kept_in`, rows that any run has been through before are not run again; the encoder's weights are hashed
@@ -74,10 +74,10 @@ def _looked_up(cache: FeatureCache, prefix: bytes, compute: Reader, encoded: lis
 
 
 @torch.inference_mode()
-def _computed(learner: Learner, head: ClosedHead, encoded: list[Encoded]) -> list[torch.Tensor]:
+def _computed(learner: Learner, head: ClosedFormHead, encoded: list[Encoded]) -> list[torch.Tensor]:
     learner.eval_mode()
     found: dict[int, torch.Tensor] = {}
-    for indices in by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    for indices in batch_by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.states(batch.input_ids, batch.mask, layers=head.layers)
         whole = head.combine([learner.task.features(one, batch.mask) for one in states]).to(torch.int8).cpu()

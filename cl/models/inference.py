@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cl.models.batching import by_length, collate
-from cl.models.closed_form_head import ClosedHead
-from cl.models.frozen_features import reader
+from cl.models.batching import batch_by_length, collate
+from cl.models.closed_form_head import ClosedFormHead
+from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
 from cl.models.precision import Precision, autocast
 from cl.tasks import IGNORED, Encoded, Prediction
@@ -51,7 +51,7 @@ def answer(
     read before are not read again.
     """
     with torch.inference_mode():
-        if isinstance(learner.head, ClosedHead):
+        if isinstance(learner.head, ClosedFormHead):
             return _answer_closed(learner, learner.head, rows)
         with autocast(precision, learner.device):
             return _answer(learner, rows, batch_size)
@@ -65,7 +65,7 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
-    for indices in by_length([len(one.input_ids) for one in encoded], batch_size):
+    for indices in batch_by_length([len(one.input_ids) for one in encoded], batch_size):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.states(batch.input_ids, batch.mask)
         logits = learner.read(states, batch.mask)
@@ -81,8 +81,8 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"), brier)
 
 
-def _answer_closed(learner: Learner, head: ClosedHead, rows: pd.DataFrame) -> Answers:
-    encoded, words, read = learner.encode(rows), _words(learner, rows), reader(learner, head)
+def _answer_closed(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Answers:
+    encoded, words, read = learner.encode(rows), _words(learner, rows), feature_reader(learner, head)
     predictions: list[Prediction] = []
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     brier = np.zeros(len(rows))
@@ -118,7 +118,7 @@ def brier_score(probabilities: np.ndarray, encoded: Encoded) -> float:
     return float(((at**2).sum(axis=-1) + 1 - 2 * right).mean())
 
 
-def scored(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:
+def score_rows(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:
     """Return the task's main score and the loss on rows."""
     answers = answer(learner, rows, precision=precision)
     return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
@@ -140,27 +140,27 @@ def _words(learner: Learner, rows: pd.DataFrame) -> list[int]:
 
 
 @torch.no_grad()
-def record(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
+def to_records(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
     """Return each row's logits (predictions, labels) where it has targets: float32 on the CPU, dropout off."""
     learner.eval_mode()
     encoded = learner.encode(rows)
     found = [torch.empty(0)] * len(rows)
-    for indices in by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    for indices in batch_by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         logits = learner.logits(batch.input_ids, batch.mask).float().cpu()
-        for row, own in zip(indices, by_row(logits, batch.targets.cpu()), strict=True):
+        for row, own in zip(indices, sum_by_row(logits, batch.targets.cpu()), strict=True):
             found[row] = own
     return found
 
 
-def by_row(logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+def sum_by_row(logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
     """Cut a batch's logits into rows of (predictions, labels), without those that have no target."""
     if targets.ndim == 1:
         logits, targets = logits.unsqueeze(1), targets.unsqueeze(1)
     return [own[wanted != IGNORED] for own, wanted in zip(logits, targets, strict=True)]
 
 
-def paired(now: torch.Tensor, then: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def pair_rows(now: torch.Tensor, then: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what one row's logits of two times have in common.
 
     The labels known then come first; a text that has been cut elsewhere meanwhile still begins alike.

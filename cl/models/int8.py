@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-MOST = 127
-TINY = 1e-8
+INT8_MAX = 127
+MIN_SCALE = 1e-8
 """The least scale: a row of zeros stays one."""
 
 
@@ -41,9 +41,9 @@ class Int8Linear(nn.Module):
         """Map (..., inputs) to (..., outputs); where a gradient is wanted, in floats."""
         exact = states.float()
         if torch.is_grad_enabled() or states.is_cuda:
-            return nn.functional.linear(exact, dequantised(self.weight, self.scale), self.bias).to(states.dtype)
+            return nn.functional.linear(exact, dequantise_rows(self.weight, self.scale), self.bias).to(states.dtype)
         rows = exact.reshape(-1, self.in_features)
-        scale = rows.abs().amax(1, keepdim=True).clamp_(min=TINY).mul_(1 / MOST)
+        scale = rows.abs().amax(1, keepdim=True).clamp_(min=MIN_SCALE).mul_(1 / INT8_MAX)
         whole = torch._int_mm((rows / scale).round_().to(torch.int8), self.weight.t())
         out = whole.float().mul_(scale).mul_(self.scale)
         out = out if self.bias is None else out.add_(self.bias)
@@ -74,7 +74,7 @@ def quantise(encoder: PreTrainedModel) -> PreTrainedModel:
     with torch.no_grad():
         for name, module in small.named_modules():
             if isinstance(module, Int8Linear | Int8Embedding):
-                whole, scale = rounded(cast(torch.Tensor, floats[name].weight.detach()))
+                whole, scale = round_rows(cast(torch.Tensor, floats[name].weight.detach()))
                 module.weight.copy_(whole)
                 module.scale.copy_(scale)
                 if isinstance(module, Int8Linear) and module.bias is not None:
@@ -88,11 +88,11 @@ def dequantise(encoder: PreTrainedModel) -> PreTrainedModel:
     for name, module in list(large.named_modules()):
         if isinstance(module, Int8Linear):
             linear = nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
-            state = {"weight": dequantised(module.weight, module.scale)}
+            state = {"weight": dequantise_rows(module.weight, module.scale)}
             linear.load_state_dict(state if module.bias is None else {**state, "bias": module.bias})
             large.set_submodule(name, linear.to(module.weight.device))
         elif isinstance(module, Int8Embedding):
-            table = nn.Embedding.from_pretrained(dequantised(module.weight, module.scale), freeze=False)
+            table = nn.Embedding.from_pretrained(dequantise_rows(module.weight, module.scale), freeze=False)
             table.padding_idx = module.padding_idx
             large.set_submodule(name, table)
     return large
@@ -116,12 +116,12 @@ def is_int8(encoder: nn.Module) -> bool:
     return any(isinstance(module, Int8Linear | Int8Embedding) for module in encoder.modules())
 
 
-def rounded(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def round_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a matrix as whole numbers, -127 to 127, and the scale of each row."""
-    scale = weight.abs().amax(1).clamp(min=TINY) / MOST
+    scale = weight.abs().amax(1).clamp(min=MIN_SCALE) / INT8_MAX
     return (weight / scale.unsqueeze(1)).round().to(torch.int8), scale
 
 
-def dequantised(whole: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def dequantise_rows(whole: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Return the matrix that whole numbers and the scale of each row stand for."""
     return whole.float() * scale.unsqueeze(1)

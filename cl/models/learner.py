@@ -10,12 +10,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cl import plugins
-from cl.config import Model as ModelSettings
+from cl.config import ModelSettings as ModelSettings
 from cl.config import PluginSpec
-from cl.models.closed_form_head import ClosedHead
+from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT
 from cl.models.int8 import is_int8
-from cl.models.linear_head import Head
+from cl.models.linear_head import LinearHead
 from cl.models.onnx.graph import Graph
 from cl.models.tunings import Tuning
 from cl.tasks import Encoded, Task
@@ -36,13 +36,13 @@ class Learner:
     settings: ModelSettings
     tokenizer: PreTrainedTokenizerBase
     encoder: PreTrainedModel
-    head: Head | ClosedHead
+    head: LinearHead | ClosedFormHead
     graph: Graph | None = None
 
     @property
     def is_closed(self) -> bool:
         """Whether its head was solved for and not trained."""
-        return isinstance(self.head, ClosedHead)
+        return isinstance(self.head, ClosedFormHead)
 
     @property
     def is_int8(self) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-class Head(nn.Module):
+class LinearHead(nn.Module):
     """Dropout and one linear block for every time that labels were added.
 
     A block of its own for each growth, rather than one larger matrix, keeps the old logits equal to the bit:

@@ -10,15 +10,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedModel
 
 from cl import plugins
-from cl.config import Model as ModelSettings
-from cl.models.build import _attached, on_best_device
-from cl.models.closed_form_head import ClosedHead
+from cl.config import ModelSettings as ModelSettings
+from cl.models.build import _attached, to_best_device
+from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
 from cl.models.learner import Learner
-from cl.models.linear_head import Head
-from cl.models.onnx.export import write_again
+from cl.models.linear_head import LinearHead
+from cl.models.onnx.export import rewrite_graph
 from cl.models.onnx.graph import has_graph, load_graph
-from cl.models.pretrained import empty_encoder, quietly, restore_encoder
+from cl.models.pretrained import empty_encoder, restore_encoder, without_warnings
 from cl.models.tunings import Tuning
 from cl.tasks import Task
 
@@ -29,7 +29,7 @@ def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
     _save_encoder(learner, folder / "encoder")
     if learner.graph is not None:
-        write_again(learner.graph.model, folder / "encoder")
+        rewrite_graph(learner.graph.model, folder / "encoder")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(
         {k: v.detach().cpu().clone().contiguous() for k, v in learner.head.state_dict().items()},
@@ -64,18 +64,18 @@ def load_learner(folder: Path) -> Learner:
         graph=load_graph(folder / "encoder") if has_graph(folder / "encoder") else None,
     )
     learner.eval_mode()
-    return on_best_device(learner)
+    return to_best_device(learner)
 
 
-def _head(described: dict[str, Any], width: int, dropout: float) -> Head | ClosedHead:
+def _head(described: dict[str, Any], width: int, dropout: float) -> LinearHead | ClosedFormHead:
     fields = {key: value for key, value in described.items() if key != "closed"}
-    return ClosedHead(**fields) if described["closed"] else Head(width, fields["sizes"], dropout)
+    return ClosedFormHead(**fields) if described["closed"] else LinearHead(width, fields["sizes"], dropout)
 
 
 def _save_encoder(learner: Learner, folder: Path) -> None:
     """Write the encoder: as transformers does, or what a tuning added, or int8 weights, under their own names."""
     if not learner.tuning.adds and not learner.is_int8:
-        with quietly():
+        with without_warnings():
             learner.encoder.save_pretrained(folder)
         return
     folder.mkdir()

@@ -44,7 +44,7 @@ def attention(length: int, device: torch.device) -> contextlib.AbstractContextMa
 ServedPrecision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
-def in_precision(learner: Learner, precision: ServedPrecision) -> Learner:
+def to_precision(learner: Learner, precision: ServedPrecision) -> Learner:
     """Return a learner whose encoder computes in a precision; its head stays float32.
 
     A version that was saved in int8 or ONNX stays what it is, and heads that were solved for read the encoder in

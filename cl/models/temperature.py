@@ -8,7 +8,7 @@ SMALLEST, LARGEST, HALVINGS = 1e-3, 1e3, 60
 
 
 @torch.no_grad()
-def temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
+def fit_temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
     """Return the number by which logits (rows, classes) are divided so that their likelihood is greatest.
 
     Guo et al., 2017, section 4.2. The likelihood has one peak in 1/T, which golden section search on log T finds.

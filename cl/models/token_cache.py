@@ -34,7 +34,7 @@ Tokenizer = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Coded:
+class CachedEncoding:
     """A tokenizer's answer, as far as tasks read it."""
 
     rows: list[tuple[list[int], list[int | None]]]
@@ -48,7 +48,7 @@ class Coded:
         return self.rows[row][1]
 
 
-class KnownTokens:
+class TokenStore:
     """Token ids by what decides them: the tokenizer, how it is called, and the text.
 
     ``saved_seconds`` says what the rows found here had cost.
@@ -64,14 +64,16 @@ class KnownTokens:
         """Return the tokenizer behind what is known; one that cannot say what decides its answers as it is."""
         return partial(self._coded, tokenizer) if getattr(tokenizer, "is_fast", False) else tokenizer
 
-    def _coded(self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | list[str]], **how: Any) -> Coded:
-        prefix = digest(tokenizer) + json.dumps(how, sort_keys=True).encode()
+    def _coded(
+        self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | list[str]], **how: Any
+    ) -> CachedEncoding:
+        prefix = tokenizer_digest(tokenizer) + json.dumps(how, sort_keys=True).encode()
         keys = [hashlib.sha256(prefix + json.dumps(text).encode()).digest() for text in texts]
         known = self._find(keys)
         fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if fresh:
             known |= self._ask(tokenizer, fresh, how)
-        return Coded([known[key] for key in keys])
+        return CachedEncoding([known[key] for key in keys])
 
     def _find(self, keys: list[bytes]) -> dict[bytes, tuple[list[int], list[int | None]]]:
         found: dict[bytes, tuple[list[int], list[int | None]]] = {}
@@ -101,7 +103,7 @@ class KnownTokens:
         return answers
 
 
-def digest(tokenizer: PreTrainedTokenizerBase) -> bytes:
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> bytes:
     """Return what decides a fast tokenizer's answers, hashed: not the length that it was last called with."""
     if tokenizer not in _DIGESTS:
         backend = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -120,7 +122,7 @@ def _bytes(numbers: list[int]) -> bytes:
 
 
 class TokenCache:
-    """Encodes each row once in an update; what is known from one update to the next, `KnownTokens` keeps."""
+    """Encodes each row once in an update; what is known from one update to the next, `TokenStore` keeps."""
 
     def __init__(self, encode: Callable[[pd.DataFrame], list[Encoded]]) -> None:
         self._encode = encode

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from cl.models.batching import by_length, collate
+from cl.models.batching import batch_by_length, collate
 from cl.models.learner import Learner
-from cl.models.linear_head import Head
+from cl.models.linear_head import LinearHead
 from cl.tasks import IGNORED
 
 BATCH_SIZE = 64
@@ -22,17 +22,17 @@ ITERATIONS = 100
 
 def with_linear_head(learner: Learner) -> Learner:
     """Return the learner with a linear head in place of the one that was solved for: its labels, no weights yet."""
-    head = Head(learner.width, [len(learner.labels)], learner.settings.dropout)
+    head = LinearHead(learner.width, [len(learner.labels)], learner.settings.dropout)
     return replace(learner, head=head.to(learner.device))
 
 
-def warm(learner: Learner, rows: pd.DataFrame) -> None:
+def warm_start_head(learner: Learner, rows: pd.DataFrame) -> None:
     """Fit a linear head by logistic regression on features of rows, in place; the encoder does not move.
 
     A head at random would tear the encoder away from what it knows before it has learnt anything itself (Kumar et al.,
     2022, "Fine-tuning can distort pretrained features", section 4: linear probing, then fine-tuning).
     """
-    assert isinstance(learner.head, Head)
+    assert isinstance(learner.head, LinearHead)
     features, targets = _positions(learner, rows)
     if not len(targets):
         return
@@ -53,7 +53,7 @@ def warm(learner: Learner, rows: pd.DataFrame) -> None:
 
 
 @torch.no_grad()
-def _take(head: Head, weight: torch.Tensor, bias: torch.Tensor) -> None:
+def _take(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> None:
     """Put weights (width, labels) and biases into the head's blocks."""
     parts = zip(head.blocks, weight.split(head.sizes, dim=1), bias.split(head.sizes), strict=True)
     for block, own, shift in parts:
@@ -65,7 +65,7 @@ def _take(head: Head, weight: torch.Tensor, bias: torch.Tensor) -> None:
 def _states(learner: Learner, rows: pd.DataFrame) -> tuple[list[torch.Tensor], list[int]]:
     learner.eval_mode()
     encoded, found, targets = learner.encode(rows), [], list[int]()
-    for indices in by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    for indices in batch_by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.task.features(learner.states(batch.input_ids, batch.mask)[-1], batch.mask).float().cpu()
         for at, row in enumerate(indices):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl.config import Telling
-from cl.monitoring.triggers import Look, TrafficLook
+from cl.monitoring.triggers import DriftCheck, TrafficCheck
 from cl.records import Cycle, Drift, LedgerEntry, Record
-from cl.stores.data.rejected_batches import Refused
+from cl.stores.data.rejected_batches import RejectedBatch
 
 MAX_NAMES, MOST_IDS = 3, 20
 OF_VERDICT: dict[str, Telling] = {
@@ -32,7 +32,7 @@ class Notice(Record):
     text: str
 
 
-def of_alarm(model: str, cycle: str, champion: str | None, seen: Drift) -> Notice | None:
+def alarm_notice(model: str, cycle: str, champion: str | None, seen: Drift) -> Notice | None:
     """Return the notice of an alarm; None where nothing has drifted."""
     loud = [f"{finding.detector}: {finding.summary}" for finding in seen.findings if finding.drifted]
     if not loud:
@@ -49,7 +49,7 @@ def of_alarm(model: str, cycle: str, champion: str | None, seen: Drift) -> Notic
     )
 
 
-def of_traffic(model: str, look: TrafficLook) -> Notice | None:
+def traffic_notice(model: str, look: TrafficCheck) -> Notice | None:
     """Return the notice of an alarm on answers that have no labels: which of them are worth a label; None: no alarm."""
     loud = [finding for finding in look.drift.findings if finding.drifted]
     if not loud:
@@ -68,7 +68,7 @@ def of_traffic(model: str, look: TrafficLook) -> Notice | None:
     )
 
 
-def of_cycle(model: str, cycle: Cycle) -> Notice | None:
+def cycle_notice(model: str, cycle: Cycle) -> Notice | None:
     """Return the notice of how a cycle ended; None where it left the model alone."""
     about = OF_VERDICT.get(cycle.verdict)
     if about is None:
@@ -97,7 +97,7 @@ def of_cycle(model: str, cycle: Cycle) -> Notice | None:
     )
 
 
-def of_answer(model: str, entry: LedgerEntry) -> Notice:
+def answer_notice(model: str, entry: LedgerEntry) -> Notice:
     """Return the notice of a person's answer about a version that waited."""
     yes = entry.action == "approve"
     what = f"is the {entry.alias}" if yes else f"was rejected, version {entry.from_version or 'none'} serves on"
@@ -111,7 +111,7 @@ def of_answer(model: str, entry: LedgerEntry) -> Notice:
     )
 
 
-def of_alias(model: str, entry: LedgerEntry) -> Notice:
+def alias_notice(model: str, entry: LedgerEntry) -> Notice:
     """Return the notice of an alias that was found elsewhere than the ledger says."""
     title = f"{model}: the alias {entry.alias} was moved by hand to version {entry.to_version or 'none'}"
     put_back = f"it is on version {entry.from_version or 'none'} again" if entry.state == "committed" else entry.why
@@ -124,14 +124,14 @@ def of_alias(model: str, entry: LedgerEntry) -> Notice:
     )
 
 
-def of_refused(model: str, batches: Sequence[Refused]) -> Notice:
+def rejected_batches_notice(model: str, batches: Sequence[RejectedBatch]) -> Notice:
     """Return the notice of batches of the source that were left out."""
     names = ", ".join(one.origin for one in batches[:MAX_NAMES]) + (", ..." if len(batches) > MAX_NAMES else "")
     title = f"{model}: cannot be read, and left out until it changes: {names}"
     return Notice(about="failure", model=model, title=title, text="\n".join([title, *(one.why for one in batches)]))
 
 
-def of_given_up(model: str, look: Look, attempts: int) -> Notice:
+def stopped_canary_notice(model: str, look: DriftCheck, attempts: int) -> Notice:
     """Return the notice of a cycle that is not tried again by itself, which holds up all after it."""
     title = f"{model}: {look.experience.id} has failed {attempts} times; nothing is learnt until somebody sees to it"
     remedy = "the failed runs in Prefect say why; then `cl trigger` starts one more"
@@ -146,7 +146,7 @@ def of_given_up(model: str, look: Look, attempts: int) -> Notice:
     )
 
 
-def of_failure(model: str, run: str, message: str) -> Notice:
+def failure_notice(model: str, run: str, message: str) -> Notice:
     """Return the notice of a run that did not end well."""
     title = f"{model}: {run} failed"
     return Notice(about="failure", model=model, title=title, text=f"{title}\n{message}")

@@ -15,14 +15,14 @@ from cl.stores.project_folder import ProjectFolder
 KEPT = 500
 
 
-def tell_once(project: ProjectFolder, key: str, tell: Callable[[], None], *, saying: str = "") -> None:
+def notify_once(project: ProjectFolder, key: str, tell: Callable[[], None], *, saying: str = "") -> None:
     """Call ``tell`` unless the last thing told under this key said the same; killed in between, it is told again."""
-    if is_news(project, key, saying):
+    if is_new(project, key, saying):
         tell()
-        remember(project, key, saying)
+        remember_notified(project, key, saying)
 
 
-def is_news(project: ProjectFolder, key: str, saying: str = "") -> bool:
+def is_new(project: ProjectFolder, key: str, saying: str = "") -> bool:
     """Tell whether nothing was told under a key yet, or the last thing told there said something else."""
     try:
         return _file(project, key).read_text(encoding="utf-8") != _content(key, saying)
@@ -30,7 +30,7 @@ def is_news(project: ProjectFolder, key: str, saying: str = "") -> bool:
         return True
 
 
-def remember(project: ProjectFolder, key: str, saying: str = "") -> None:
+def remember_notified(project: ProjectFolder, key: str, saying: str = "") -> None:
     """Remember what was told last under a key; the oldest keys are forgotten."""
     write_text(_file(project, key), _content(key, saying))
     ages = {path: _written_at(path) for path in _folder(project).glob("*.txt")}
@@ -38,7 +38,7 @@ def remember(project: ProjectFolder, key: str, saying: str = "") -> None:
         path.unlink(missing_ok=True)
 
 
-def forget(project: ProjectFolder, key: str) -> None:
+def forget_notified(project: ProjectFolder, key: str) -> None:
     """Let what is told next under a key be news."""
     _file(project, key).unlink(missing_ok=True)
 

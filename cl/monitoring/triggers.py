@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from cl.config import Asking, Triggers
+from cl.config import Asking, TriggerSettings
 from cl.records import Cycle, Drift, Experience, Record
 
 GRAVEST_FIRST: tuple[Asking, ...] = ("performance", "drift", "arrival")
@@ -17,7 +17,7 @@ EVENTS: dict[Asking, str] = {
 """The name of the event that each of them is."""
 
 
-class Look(Record):
+class DriftCheck(Record):
     """What was seen of one experience that waits for its cycle."""
 
     cycle: str
@@ -32,7 +32,7 @@ class Look(Record):
         return EVENTS[self.asks]
 
 
-class TrafficLook(Record):
+class TrafficCheck(Record):
     """What was seen of answers whose labels have not come, between two looks."""
 
     champion: str
@@ -54,10 +54,10 @@ class TrafficLook(Record):
     @property
     def event(self) -> str:
         """The name of the event that an alarm is."""
-        return EVENTS[asking(self.drift, ["performance", "drift"])]
+        return EVENTS[trigger_reason(self.drift, ["performance", "drift"])]
 
 
-class Asked(Record):
+class RequestedRun(Record):
     """A run of the learning flow that somebody has asked for."""
 
     id: str
@@ -66,18 +66,18 @@ class Asked(Record):
     state: Literal["waiting", "working", "failed", "ended"]
 
 
-def seen_by(cycle: Cycle, bounds: Triggers) -> Look:
+def findings_of(cycle: Cycle, bounds: TriggerSettings) -> DriftCheck:
     """Return the look that a finished cycle began with."""
-    return Look(
+    return DriftCheck(
         cycle=cycle.id,
         experience=cycle.experience,
         champion=cycle.champion_before,
         drift=cycle.drift,
-        asks=asking(cycle.drift, bounds.learn_on),
+        asks=trigger_reason(cycle.drift, bounds.learn_on),
     )
 
 
-def asking(seen: Drift, wanted: Sequence[Asking]) -> Asking:
+def trigger_reason(seen: Drift, wanted: Sequence[Asking]) -> Asking:
     """Return as what a look asks for a cycle: the gravest reason that starts one, or the gravest there is."""
     alarms = {finding.kind for finding in seen.findings if finding.drifted}
     holds: dict[Asking, bool] = {
@@ -89,7 +89,9 @@ def asking(seen: Drift, wanted: Sequence[Asking]) -> Asking:
     return next((one for one in there if one in wanted), there[0])
 
 
-def to_ask(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> Look | None:
+def next_trigger(
+    looks: Sequence[DriftCheck], asked: Sequence[RequestedRun], bounds: TriggerSettings
+) -> DriftCheck | None:
     """Return the look for which the learning flow must be started now, or None.
 
     None while a run waits or works: it takes all that is due. A look is repeated until a cycle has ended, so nothing
@@ -101,13 +103,15 @@ def to_ask(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> L
         bounds: what may start the flow, and how often it may fail.
     """
     busy = any(one.state in ("waiting", "working") for one in asked)
-    if busy or given_up(looks, asked, bounds) is not None:
+    if busy or attempts_exhausted(looks, asked, bounds) is not None:
         return None
     able = [one for one in looks if one.asks in bounds.learn_on]
     return min(able, key=lambda one: GRAVEST_FIRST.index(one.asks), default=None)
 
 
-def given_up(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) -> Look | None:
+def attempts_exhausted(
+    looks: Sequence[DriftCheck], asked: Sequence[RequestedRun], bounds: TriggerSettings
+) -> DriftCheck | None:
     """Return the oldest look, if runs that began with its cycle have failed too often: a person must see to it.
 
     A run takes the oldest first and stops where it fails, so while this one fails no other can be reached.
@@ -116,7 +120,7 @@ def given_up(looks: Sequence[Look], asked: Sequence[Asked], bounds: Triggers) ->
     return looks[0] if looks and failed >= bounds.attempts else None
 
 
-def absorbed(queued: Sequence[Asked], again: str | None) -> list[Asked]:
+def absorbed_requests(queued: Sequence[RequestedRun], again: str | None) -> list[RequestedRun]:
     """Return the queued runs that a run does beside what it was started for.
 
     A run without ``again`` takes all that is due, so it does all but those that try one experience once more; a run
@@ -125,7 +129,7 @@ def absorbed(queued: Sequence[Asked], again: str | None) -> list[Asked]:
     return [] if again else [one for one in queued if not one.again]
 
 
-def request_key(asked: Sequence[Asked], again: str | None) -> str:
+def request_key(asked: Sequence[RequestedRun], again: str | None) -> str:
     """Return what makes a request by hand the same as another: what is to be tried again, and the run it comes after.
 
     A run that has not begun will see all there is, so whoever asks before that has asked for the same; asked after

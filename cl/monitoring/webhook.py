@@ -6,7 +6,7 @@ import os
 
 import httpx
 
-from cl.config import Notify
+from cl.config import NotificationSettings
 from cl.errors import ConfigError, StoreError
 from cl.monitoring.notices import Notice
 
@@ -14,7 +14,7 @@ SECONDS = 10
 """A cycle waits for its notice, so that notices come in order: not for long."""
 
 
-def post(bounds: Notify, notice: Notice) -> None:
+def post(bounds: NotificationSettings, notice: Notice) -> None:
     """Send a notice to the webhook once.
 
     Raises:
@@ -29,7 +29,7 @@ def post(bounds: Notify, notice: Notice) -> None:
         raise StoreError(f"triggers.notify.webhook answered {answer.status_code}")
 
 
-def webhook_url(bounds: Notify) -> str:
+def webhook_url(bounds: NotificationSettings) -> str:
     """Return the webhook's URL from the environment.
 
     Raises:

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 from cl.errors import ConflictError, PerennialError
 from cl.records import Action, Alias, LedgerEntry
-from cl.registry.versions import exists
+from cl.registry.versions import version_exists
 from cl.stores.ledger import state
-from cl.stores.ledger.hash_chain import holds
+from cl.stores.ledger.hash_chain import contains_entry
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.ledger.state import ALIASES, BESIDE
+from cl.stores.ledger.state import ALIASES, TRIAL_ALIASES
 from cl.stores.mlflow.registry import Registry
 
 log = logging.getLogger(__name__)
 
 
-def move(
+def move_alias(
     registry: Registry,
     ledger: Ledger,
     action: Action,
@@ -48,7 +48,7 @@ def move(
         expected=expected,
         to=to,
         why=why,
-        actor=actor or who(),
+        actor=actor or current_actor(),
         alias=alias,
         share=share,
         digest=digest,
@@ -63,26 +63,26 @@ def move(
     try:
         settled = ledger.commit(model, entry)
     except ConflictError:
-        follow(registry, ledger.entries(model))
+        follow_ledger(registry, ledger.entries(model))
         raise
-    remember(registry, [*seen, settled])
+    remember_head(registry, [*seen, settled])
     return settled
 
 
-def follow(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
+def follow_ledger(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
     """Point every alias to the version that the ledger names; one that was deleted is told: a rollback can mend it."""
     held, found = state.holders(entries), registry.aliases()
     for alias in ALIASES:
         wanted = held[alias].to_version if alias in held else None
         if found.get(alias) == wanted:
             continue
-        if wanted is None or exists(registry, wanted):
+        if wanted is None or version_exists(registry, wanted):
             _point(registry, alias, wanted, held[alias].share if alias in held else None)
         else:
             log.warning("version %s of '%s' was deleted; `cl rollback VERSION`", wanted, registry.model)
 
 
-def remember(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
+def remember_head(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
     """Let the registry keep the ledger's last entry in mind, unless what it remembers is not in the ledger.
 
     What was remembered and is gone stays remembered: `cl audit` must find it.
@@ -94,13 +94,13 @@ def remember(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
         head = registry.ledger_head()
         if head == (last.sequence, last.hash):
             return
-        if head is None or holds(entries, head):
+        if head is None or contains_entry(entries, head):
             registry.remember_head(last.sequence, last.hash)
     except PerennialError as error:
         log.warning("entry %s of the ledger stands, but the registry was not told of it: %s", last.sequence, error)
 
 
-def who() -> str:
+def current_actor() -> str:
     """Return who works here, as user@machine."""
     try:
         user = getpass.getuser()
@@ -122,10 +122,14 @@ def _tidy(registry: Registry, entry: LedgerEntry) -> None:
     """Take away what a version was before, and the share of one that gets none any more; the move stands without."""
     try:
         found = registry.aliases()
-        left = [one for one in BESIDE if one != entry.alias and entry.to_version and found.get(one) == entry.to_version]
+        left = [
+            one
+            for one in TRIAL_ALIASES
+            if one != entry.alias and entry.to_version and found.get(one) == entry.to_version
+        ]
         for other in left:
             registry.delete_alias(other)
-        if entry.alias in BESIDE and entry.from_version not in (None, entry.to_version):
+        if entry.alias in TRIAL_ALIASES and entry.from_version not in (None, entry.to_version):
             registry.set_share(entry.from_version, None)
         if left and entry.to_version and entry.share is None:
             registry.set_share(entry.to_version, None)

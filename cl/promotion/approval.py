@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from cl import config as configuration
 from cl.errors import ConflictError, InputError, RefusedError
-from cl.promotion.alias_moves import move, remember, who
-from cl.promotion.repair import held
+from cl.promotion.alias_moves import current_actor, move_alias, remember_head
+from cl.promotion.repair import locked_and_repaired
 from cl.records import Alias, LedgerEntry
-from cl.registry.versions import digest_of, passed
+from cl.registry.versions import passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import connect
+from cl.stores.stores import open_stores
 
 
-def ask(
+def request_approval(
     registry: Registry,
     ledger: Ledger,
     version: str,
@@ -35,24 +35,24 @@ def ask(
     Raises:
         ConflictError: the champion is no longer the one that the gates compared with.
     """
-    model, asked = registry.model, state.waiting(seen)
+    model, asked = registry.model, state.pending_approval(seen)
     if asked is None or asked.to_version != version:
-        if state.fate(seen, version) is not None:  # it was decided while this cycle lay killed
+        if state.approval_outcome(seen, version) is not None:  # it was decided while this cycle lay killed
             return False
-        digest = digest_of(registry.versions(), version)
+        digest = verdict_digest(registry.versions(), version)
         entry = ledger.note(
             model,
             "wait",
             expected=expected,
             to=version,
             why=why,
-            actor=who(),
+            actor=current_actor(),
             alias=alias,
             share=share,
             digest=digest,
             seen=seen,
         )
-        remember(registry, [*seen, entry])
+        remember_head(registry, [*seen, entry])
     registry.set_alias("challenger", version)
     return True
 
@@ -69,9 +69,9 @@ def approve(
     """
     entries = ledger.entries(registry.model)
     asked = _waiting(registry.model, entries, version)
-    if version not in passed(registry.versions()):
+    if version not in passed_versions(registry.versions()):
         raise RefusedError(f"version {version} of '{registry.model}' waits, but lacks the tag cl.gates=passed by now")
-    entry = move(
+    entry = move_alias(
         registry,
         ledger,
         "approve",
@@ -105,26 +105,26 @@ def reject(registry: Registry, ledger: Ledger, version: str, *, why: str, actor:
         expected=asked.from_version,
         to=version,
         why=why,
-        actor=actor or who(),
+        actor=actor or current_actor(),
         alias=asked.alias,
         digest=asked.verdict_digest,
         seen=entries,
     )
-    remember(registry, [*entries, entry])
+    remember_head(registry, [*entries, entry])
     return entry
 
 
 def _waiting(model: str, entries: Sequence[LedgerEntry], version: str) -> LedgerEntry:
-    asked = state.waiting(entries)
+    asked = state.pending_approval(entries)
     if asked is not None and asked.to_version == version:
         return asked
-    if (fate := state.fate(entries, version)) is not None:
+    if (fate := state.approval_outcome(entries, version)) is not None:
         raise ConflictError(f"version {version} of '{model}' does not wait any more: {fate}")
     what = f"version {asked.to_version} does" if asked else "none does"
     raise InputError(f"version {version} of '{model}' does not wait for approval; {what}")
 
 
-def answer(
+def record_decision(
     project: ProjectFolder, version: str, *, yes: bool, why: str, actor: str | None = None, wait: float = 0.0
 ) -> LedgerEntry:
     """Approve or reject the version that waits and return the ledger's entry.
@@ -142,7 +142,7 @@ def answer(
         ConflictError: it does not wait any more.
         BusyError: a cycle is running.
     """
-    stores = connect(project, configuration.load(project.config))
-    with held(stores, wait=wait):
+    stores = open_stores(project, configuration.load(project.config))
+    with locked_and_repaired(stores, wait=wait):
         decide = approve if yes else reject
         return decide(stores.registry, stores.ledger, version, why=why, actor=actor)

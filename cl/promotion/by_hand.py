@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl.errors import ConflictError, InputError, RefusedError
-from cl.promotion.alias_moves import move
+from cl.promotion.alias_moves import move_alias
 from cl.records import Alias, LedgerEntry, VersionInfo
-from cl.registry.versions import digest_of, passed
+from cl.registry.versions import passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import COMPARED, GATES, PARENT, SMOKED, Registry
@@ -50,7 +50,7 @@ def promote_by_hand(
     objection = _objection(info, champion)
     if objection and not despite_gates:
         raise objection
-    entry = move(
+    entry = move_alias(
         registry,
         ledger,
         "override" if objection else "promote",
@@ -60,7 +60,7 @@ def promote_by_hand(
         alias=alias,
         share=share,
         seen=entries,
-        digest=digest_of(versions, version),
+        digest=verdict_digest(versions, version),
     )
     registry.delete_alias("challenger", version=version)
     return entry
@@ -77,7 +77,7 @@ def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> L
     if state.holder(entries, alias) is None:
         raise InputError(f"'{registry.model}' has no {alias} to withdraw")
     champion = state.champion(entries)
-    return move(registry, ledger, "withdraw", expected=champion, to=None, why=why, alias=alias, seen=entries)
+    return move_alias(registry, ledger, "withdraw", expected=champion, to=None, why=why, alias=alias, seen=entries)
 
 
 def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: str) -> LedgerEntry:
@@ -89,10 +89,10 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     model, versions = registry.model, registry.versions()
     entries = ledger.entries(model)
     champion = state.champion(entries)
-    wanted = version or state.previous(entries)
+    wanted = version or state.previous_champion(entries)
     if wanted is None:
         raise InputError(f"'{model}' has no earlier champion to go back to")
-    good, by_hand = passed(versions), state.overridden(entries)
+    good, by_hand = passed_versions(versions), state.was_overridden(entries)
     able = [
         one.version for one in versions if one.version in good or (one.version in by_hand and one.withdrawn is None)
     ]
@@ -103,8 +103,8 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
         raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
     if wanted == champion:
         raise InputError(f"version {wanted} of '{model}' is the champion already")
-    digest = digest_of(versions, wanted)
-    return move(registry, ledger, "rollback", expected=champion, to=wanted, why=why, seen=entries, digest=digest)
+    digest = verdict_digest(versions, wanted)
+    return move_alias(registry, ledger, "rollback", expected=champion, to=wanted, why=why, seen=entries, digest=digest)
 
 
 def check_reason(why: str) -> None:
@@ -149,7 +149,7 @@ def _check_able(info: VersionInfo, model: str) -> None:
 def _objection(info: VersionInfo, champion: str | None) -> RefusedError | ConflictError | None:
     """Return what speaks against a version: it failed its gates, or they compared it with a former champion."""
     version, compared = info.version, info.tags.get(COMPARED, info.tags.get(PARENT, "")) or None
-    if info.version not in passed([info]):
+    if info.version not in passed_versions([info]):
         return RefusedError(
             f"version {version} did not pass its gates (`cl gates {version}`); --despite-gates --why TEXT promotes it "
             "all the same, and the ledger says so"

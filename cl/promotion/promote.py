@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from cl.config import PromotionSettings
-from cl.promotion.alias_moves import move
-from cl.promotion.approval import ask
+from cl.promotion.alias_moves import move_alias
+from cl.promotion.approval import request_approval
 from cl.records import Alias, Promotion, Registration
-from cl.registry.versions import digest_of, passed
+from cl.registry.versions import passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
@@ -44,17 +44,19 @@ def promote(
     alias: Alias = wanted.to if expected is not None else "champion"
     share = wanted.share if alias != "champion" else None
     outcome = Promotion(version=version, promoted=False, champion_before=expected, champion_after=expected)
-    if not registration.passed or version not in passed(versions):
+    if not registration.passed or version not in passed_versions(versions):
         if registration.passed:
             log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, model)
         registry.set_alias("challenger", version)
         return outcome
-    if wanted.approval == "person" and not state.became(entries, version, alias):
-        waits = ask(registry, ledger, version, expected=expected, alias=alias, share=share, why=why, seen=entries)
+    if wanted.approval == "person" and not state.has_become(entries, version, alias):
+        waits = request_approval(
+            registry, ledger, version, expected=expected, alias=alias, share=share, why=why, seen=entries
+        )
         return outcome.model_copy(update={"waiting": waits})
-    if not state.became(entries, version, alias):  # it has, where this step was killed and is repeated
-        digest = digest_of(versions, version)
-        move(
+    if not state.has_become(entries, version, alias):  # it has, where this step was killed and is repeated
+        digest = verdict_digest(versions, version)
+        move_alias(
             registry,
             ledger,
             "promote",

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from cl.errors import ConflictError, StoreError
-from cl.promotion.alias_moves import follow, remember, who
+from cl.promotion.alias_moves import current_actor, follow_ledger, remember_head
 from cl.records import Alias, LedgerEntry
-from cl.registry.versions import digest_of, exists, passed
+from cl.registry.versions import passed_versions, verdict_digest, version_exists
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.ledger.state import ALIASES, BESIDE, MOVES
+from cl.stores.ledger.state import ALIASES, MOVES, TRIAL_ALIASES
 from cl.stores.mlflow.registry import SHARE, Registry
 from cl.stores.stores import Stores
 
@@ -24,7 +24,7 @@ GRACE = timedelta(minutes=1)
 
 
 @contextmanager
-def held(stores: Stores, *, wait: float = 0.0) -> Iterator[None]:
+def locked_and_repaired(stores: Stores, *, wait: float = 0.0) -> Iterator[None]:
     """Hold the project for as long as something is written, with ledger and registry brought together first.
 
     Args:
@@ -38,11 +38,11 @@ def held(stores: Stores, *, wait: float = 0.0) -> Iterator[None]:
     """
     with stores.project.lock(wait):
         stores.registry.initialise()
-        repair(stores.registry, stores.ledger)
+        repair_aliases(stores.registry, stores.ledger)
         yield
 
 
-def repair(registry: Registry, ledger: Ledger) -> None:
+def repair_aliases(registry: Registry, ledger: Ledger) -> None:
     """Bring ledger and aliases together again; called with the project's lock held, before anything is written.
 
     An intent without a commit is of a process that died: it is committed if the alias had moved, else abandoned. Then
@@ -65,7 +65,7 @@ def repair(registry: Registry, ledger: Ledger) -> None:
             _put_back(registry, ledger, entries, alias, wanted, found.get(alias))
             entries = ledger.entries(model)
     _put_back_shares(registry, entries)
-    remember(registry, entries)
+    remember_head(registry, entries)
 
 
 def _settle(registry: Registry, ledger: Ledger) -> None:
@@ -84,7 +84,7 @@ def _settle(registry: Registry, ledger: Ledger) -> None:
 
 def _adopt(registry: Registry, ledger: Ledger, entries: Sequence[LedgerEntry], alias: str) -> None:
     model, versions = registry.model, registry.versions()
-    if alias not in passed(versions):
+    if alias not in passed_versions(versions):
         raise StoreError(
             f"version {alias} of '{model}' has the alias champion but not the tag cl.gates=passed, and the "
             "ledger is empty; take the alias away, or set the tag if you answer for this version"
@@ -95,8 +95,8 @@ def _adopt(registry: Registry, ledger: Ledger, entries: Sequence[LedgerEntry], a
         expected=None,
         to=alias,
         why="found in the registry",
-        actor=who(),
-        digest=digest_of(versions, alias),
+        actor=current_actor(),
+        digest=verdict_digest(versions, alias),
         seen=entries,
     )
     ledger.commit(model, intent)
@@ -116,9 +116,9 @@ def _put_back(
     """
     model, told = registry.model, f"{alias} is {found} by alias, {wanted} by the ledger, which stands"
     log.warning("'%s': %s", model, told)
-    gone = wanted is not None and not exists(registry, wanted)
+    gone = wanted is not None and not version_exists(registry, wanted)
     if _left_by_a_move(entries, alias, found) or (gone and _known(entries, alias, found)):
-        follow(registry, entries)
+        follow_ledger(registry, entries)
         return
     intent = ledger.intend(
         model,
@@ -126,18 +126,18 @@ def _put_back(
         expected=state.champion(entries),
         to=found,
         why=f"found by hand: {told}" + ("; it was deleted and cannot be put back" if gone else "; put back"),
-        actor=who(),
+        actor=current_actor(),
         alias=alias,
         seen=entries,
     )
-    follow(registry, entries)
+    follow_ledger(registry, entries)
     (ledger.abandon if gone else ledger.commit)(model, intent)
 
 
 def _put_back_shares(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
     """Let canary and shadow have the share that the ledger names; a move that only changed it may have been cut off."""
     held = state.holders(entries)
-    beside = [held[alias] for alias in BESIDE if alias in held]
+    beside = [held[alias] for alias in TRIAL_ALIASES if alias in held]
     tags = {one.version: one.tags.get(SHARE) for one in registry.versions()} if beside else {}
     for one in beside:
         if one.share is not None and one.to_version in tags and tags[one.to_version] != f"{one.share:g}":
@@ -149,7 +149,7 @@ def _left_by_a_move(entries: Sequence[LedgerEntry], alias: Alias, found: str | N
     last = entries[-1] if entries else None
     if last is None or found is None or last.action not in MOVES or last.to_version != found:
         return False
-    return (last.state == "abandoned" and last.alias == alias) or (last.state == "committed" and alias in BESIDE)
+    return (last.state == "abandoned" and last.alias == alias) or (last.state == "committed" and alias in TRIAL_ALIASES)
 
 
 def _known(entries: Sequence[LedgerEntry], alias: Alias, found: str | None) -> bool:

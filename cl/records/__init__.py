@@ -1,14 +1,14 @@
 """The records that pass between stages: frozen, small, JSON-able; paths and numbers, never tensors."""
 
-from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, Derivation, Form
+from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, CompressionResult, Form
 from cl.records.cycle import Cycle
 from cl.records.decision import Decision
-from cl.records.drift import TYPE_OF_KIND, Drift, DriftType, Finding, Moved
+from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
 from cl.records.evaluation import Control, Evaluation, Score
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
-from cl.records.ladder import Attempt, Climb, Tried
-from cl.records.ledger import Action, Alias, Breach, LedgerEntry
+from cl.records.ladder import Challenger, LadderResult, RungResult
+from cl.records.ledger import Action, Alias, IntegrityViolation, LedgerEntry
 from cl.records.record import Record
 from cl.records.registry import WITHDRAWN, Promotion, Registration, Unlearning, VersionInfo
 from cl.records.search import Search, Trial
@@ -25,14 +25,13 @@ __all__ = [
     "WITHDRAWN",
     "Action",
     "Alias",
-    "Attempt",
-    "Breach",
-    "Climb",
+    "Challenger",
+    "ChangedGroup",
+    "CompressionResult",
     "Control",
     "ControlArm",
     "Cycle",
     "Decision",
-    "Derivation",
     "Drift",
     "DriftType",
     "Evaluation",
@@ -40,18 +39,19 @@ __all__ = [
     "Finding",
     "Form",
     "GateReport",
+    "IntegrityViolation",
+    "LadderResult",
     "LedgerEntry",
-    "Moved",
     "Part",
     "Promotion",
     "Record",
     "Registration",
     "Regression",
+    "RungResult",
     "Score",
     "Search",
     "Training",
     "Trial",
-    "Tried",
     "Unlearning",
     "Validation",
     "Verdict",

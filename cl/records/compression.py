@@ -19,7 +19,7 @@ the last digits of a sum, and no more. In int8 these digits decide here and ther
 by 0.03 at most, in the mean over rows by 0.0004, where int8 and floats are 0.12 and 0.004 apart."""
 
 
-class Derivation(Record):
+class CompressionResult(Record):
     """A version that was derived from its teacher and judged: what it was made for, and what came of it."""
 
     form: Form

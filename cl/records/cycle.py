@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from cl.records.compression import Derivation
+from cl.records.compression import CompressionResult
 from cl.records.decision import Decision
 from cl.records.drift import Drift
 from cl.records.evaluation import Evaluation
 from cl.records.experience import Experience, Validation
 from cl.records.gates import GateReport
-from cl.records.ladder import Climb
+from cl.records.ladder import LadderResult
 from cl.records.record import Record
 from cl.records.registry import Promotion
 from cl.records.training import Training
@@ -34,11 +34,13 @@ class Cycle(Record):
     validation: Validation
     drift: Drift
     decision: Decision
-    climb: Climb | None = Field(default=None, description="The rungs of the ladder that were tried, where there is one")
+    climb: LadderResult | None = Field(
+        default=None, description="The rungs of the ladder that were tried, where there is one"
+    )
     training: Training | None = Field(default=None, description="Of the challenger: of the last rung that was judged")
     evaluation: Evaluation | None = None
     gates: GateReport | None = None
-    derived: list[Derivation] = Field(
+    derived: list[CompressionResult] = Field(
         default_factory=list,
         description="Cheaper versions of the challenger; evaluation and gates are of the one chosen",
     )
@@ -57,7 +59,7 @@ class Cycle(Record):
         return self.climb.training_seconds if self.climb else self.training.seconds if self.training else 0.0
 
     @property
-    def chosen(self) -> Derivation | None:
+    def chosen(self) -> CompressionResult | None:
         """The cheaper version that took the challenger's place."""
         version = self.promotion.version if self.promotion else None
         return next((one for one in self.derived if one.version == version), None)

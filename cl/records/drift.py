@@ -21,7 +21,7 @@ TYPE_OF_KIND: dict[str, DriftType] = {
 that mean something else than they did."""
 
 
-class Moved(Record):
+class ChangedGroup(Record):
     """A class or a word whose share of the rows has changed; or a slice of the rows whose score has."""
 
     name: str
@@ -51,7 +51,9 @@ class Finding(Record):
         default=None, description="Detector whose alarm is the cause: beside like labels, nothing is left of this one"
     )
     summary: str = Field(description="One sentence for people, with the numbers")
-    moved: list[Moved] = Field(default_factory=list, description="Classes or words that moved most, the first most")
+    moved: list[ChangedGroup] = Field(
+        default_factory=list, description="Classes or words that moved most, the first most"
+    )
     examples: list[str] = Field(default_factory=list, description="Ids of rows that show it best")
 
 

@@ -11,7 +11,7 @@ from cl.records.record import Record
 from cl.records.training import Training
 
 
-class Tried(Record):
+class Challenger(Record):
     """A challenger that was trained at one rung, or without a ladder, and judged."""
 
     training: Training
@@ -22,7 +22,7 @@ class Tried(Record):
     )
 
 
-class Attempt(Record):
+class RungResult(Record):
     """One rung of a climb: begun and judged, begun and given up as its training diverged, or not begun."""
 
     rung: str
@@ -41,19 +41,19 @@ class Attempt(Record):
         return self.training_seconds + self.judged_seconds
 
 
-class Climb(Record):
+class LadderResult(Record):
     """The rungs of one update, in the order in which they came up; the last that was judged is the challenger's."""
 
     types: list[DriftType] = Field(default_factory=list, description="What kinds of change it answers")
-    attempts: list[Attempt]
+    attempts: list[RungResult]
 
     @property
-    def begun(self) -> list[Attempt]:
+    def begun(self) -> list[RungResult]:
         """The rungs that were trained."""
         return [one for one in self.attempts if one.skipped is None]
 
     @property
-    def judged(self) -> list[Attempt]:
+    def judged(self) -> list[RungResult]:
         """The rungs whose training has led to a challenger."""
         return [one for one in self.begun if one.diverged is None]
 

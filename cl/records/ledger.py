@@ -45,7 +45,7 @@ class LedgerEntry(Record):
     signature: str = Field(default="", description="HMAC-SHA256 of the hash, where `stores.ledger_key` names a key")
 
 
-class Breach(Record):
+class IntegrityViolation(Record):
     """The first entry of a ledger that cannot be trusted."""
 
     sequence: int

@@ -65,7 +65,7 @@ def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]
     Raises:
         InputError: the folder is a file, or holds something.
     """
-    refuse_what_is_there(folder)
+    check_empty(folder)
     from cl.models.persistence import load_learner
 
     draft = folder.with_name(f".{folder.name}.draft")
@@ -87,7 +87,7 @@ def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]
     return ["Perennial: cl.load_version", f"transformers: {told}"]
 
 
-def refuse_what_is_there(folder: Path) -> None:
+def check_empty(folder: Path) -> None:
     """Return if a folder is not there or empty.
 
     Raises:
@@ -131,7 +131,7 @@ def _whole(learner: Learner, encoder: PreTrainedModel, draft: Path) -> bool:
     import torch
     from transformers import AutoModelForTokenClassification
 
-    from cl.models.pretrained import quietly
+    from cl.models.pretrained import without_warnings
 
     names = dict(enumerate(learner.labels))
     config = type(encoder.config).from_dict(encoder.config.to_dict())
@@ -150,7 +150,7 @@ def _whole(learner: Learner, encoder: PreTrainedModel, draft: Path) -> bool:
         linear.bias.copy_(torch.cat([value for name, value in head.items() if name.endswith("bias")]))
     if not _same_answers(learner, model.eval().to(learner.device)):
         return False
-    with quietly():
+    with without_warnings():
         model.save_pretrained(draft / "transformers")
     learner.tokenizer.save_pretrained(draft / "transformers")
     return True

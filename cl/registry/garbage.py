@@ -12,8 +12,8 @@ from pydantic import Field
 
 from cl.config import RegistrySettings
 from cl.records import WITHDRAWN, Record, VersionInfo
-from cl.registry.lineage import base_of, history_of, teachers_of
-from cl.registry.versions import passed
+from cl.registry.lineage import find_base, read_history, teachers
+from cl.registry.versions import passed_versions
 from cl.stores.data.removal import CACHES
 from cl.stores.ledger import state
 from cl.stores.stores import Stores
@@ -27,7 +27,7 @@ ASIDE = ".gone-"
 """Before the name of a folder that is about to be removed: half of it must not be taken for the whole."""
 
 
-class Collected(Record):
+class CollectedGarbage(Record):
     """What was removed, or would be, with its bytes."""
 
     versions: dict[str, int] = Field(description="Version -> bytes in the artifact store")
@@ -40,7 +40,9 @@ class Collected(Record):
         return sum(self.versions.values()) + sum(self.local.values())
 
 
-def collect(stores: Stores, rules: RegistrySettings, *, unused: Sequence[Path] = (), dry_run: bool) -> Collected:
+def collect_garbage(
+    stores: Stores, rules: RegistrySettings, *, unused: Sequence[Path] = (), dry_run: bool
+) -> CollectedGarbage:
     """Remove the files of versions that no rule keeps, and what this machine can make or bring again.
 
     A version's row, tags, run and record stay. It is marked before its files go, so that none can be made champion
@@ -53,9 +55,9 @@ def collect(stores: Stores, rules: RegistrySettings, *, unused: Sequence[Path] =
         dry_run: only say what would go.
     """
     registry, versions = stores.registry, stores.registry.versions()
-    kept = kept_because(stores, versions, rules, now=datetime.now(UTC))
+    kept = reasons_to_keep(stores, versions, rules, now=datetime.now(UTC))
     going = [one for one in versions if one.version not in kept and one.tags.get(FILES) != GONE]
-    found = Collected(
+    found = CollectedGarbage(
         versions={one.version: registry.bytes_of(one) for one in going},
         local={str(path.relative_to(stores.project.work)): _size(path) for path in _local(stores, unused)},
         kept=kept,
@@ -73,7 +75,7 @@ def collect(stores: Stores, rules: RegistrySettings, *, unused: Sequence[Path] =
     return found
 
 
-def kept_because(
+def reasons_to_keep(
     stores: Stores, versions: Sequence[VersionInfo], rules: RegistrySettings, *, now: datetime
 ) -> dict[str, str]:
     """Return the versions that keep their files, each with the first reason that holds."""
@@ -82,20 +84,20 @@ def kept_because(
     reasons: dict[str, str] = {}
     if champion is not None:
         reasons[champion] = "champion"
-    if (before := state.previous(ledger.entries(model))) is not None:
+    if (before := state.previous_champion(ledger.entries(model))) is not None:
         reasons.setdefault(before, "cl rollback goes to it")
     if moving is not None and moving.to_version is not None:
         reasons.setdefault(moving.to_version, "it is being promoted")
     for one in versions:
         for alias in one.aliases:
             reasons.setdefault(one.version, f"alias {alias}")
-    able, good = [one for one in versions if one.withdrawn is None], passed(versions)
+    able, good = [one for one in versions if one.withdrawn is None], passed_versions(versions)
     for version in good[len(good) - rules.keep_last :] if rules.keep_last else []:
         reasons.setdefault(version, f"one of the last {rules.keep_last}")
     for one in able:
         if now - one.created < timedelta(days=rules.keep_days):
             reasons.setdefault(one.version, f"younger than {rules.keep_days:g} days")
-    for teacher in teachers_of(champion, versions):
+    for teacher in teachers(champion, versions):
         reasons.setdefault(teacher, "the champion was derived from it")
     if (base := _base(stores, versions, champion)) is not None:
         reasons.setdefault(base, "the next update starts from it")
@@ -105,16 +107,16 @@ def kept_because(
 def _base(stores: Stores, versions: Sequence[VersionInfo], champion: str | None) -> str | None:
     """Return the older version that the next update starts from, where the champion's weights must forget."""
     info = next((one for one in versions if one.version == champion), None)
-    history = history_of(stores.registry, info) if info else None
+    history = read_history(stores.registry, info) if info else None
     if history is None or not history.traces:
         return None
-    return base_of(stores, champion, stores.champion_folder(champion)).version
+    return find_base(stores, champion, stores.champion_folder(champion)).version
 
 
 def _local(stores: Stores, unused: Sequence[Path]) -> list[Path]:
     """Return what lies below .cl/ and can be brought or made again: copies of versions, caches, what is unused."""
     work, entries = stores.project.work, stores.ledger.entries(stores.registry.model)
-    serving = (state.champion(entries), state.previous(entries))
+    serving = (state.champion(entries), state.previous_champion(entries))
     copies = [path for path in work.glob("versions/*") if path.name not in serving]
     known = {f"{one.id}-{one.digest[:16]}.npy" for one in stores.experiences.all()}
     hashes = [path for path in work.glob("known/*") if path.name not in known]

@@ -23,7 +23,7 @@ class Base:
     history: History
 
 
-def line_of(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
+def ancestry(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
     """Return a version and its parents, youngest first; [] for None."""
     parents: Mapping[str, str | None] = {one.version: one.tags.get(PARENT) for one in versions}
     line: list[str] = []
@@ -33,7 +33,7 @@ def line_of(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
     return line
 
 
-def in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
+def cycles_in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
     """Return the cycles without those whose version served once and is no parent of the one that serves now.
 
     After a rollback a decision rests on what belongs to the restored version: neither the alarms that the bad version
@@ -44,7 +44,7 @@ def in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
     ]
 
 
-def with_derived(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[str]:
+def with_compressed(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[str]:
     """Return a line with the versions that were derived from its members: a student serves where its teacher learns."""
     found = list(line)
     for one in sorted(versions, key=lambda one: int(one.version)):
@@ -53,7 +53,7 @@ def with_derived(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[s
     return found
 
 
-def teachers_of(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
+def teachers(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
     """Return the versions that one was derived from, its own teacher first; [] where it was learnt."""
     infos, found = {one.version: one for one in versions}, list[str]()
     while version in infos and infos[version].tags.get(FORM) and (parent := infos[version].tags.get(PARENT)):
@@ -62,13 +62,13 @@ def teachers_of(version: str | None, versions: Sequence[VersionInfo]) -> list[st
     return found
 
 
-def history_of(registry: Registry, version: VersionInfo) -> History | None:
+def read_history(registry: Registry, version: VersionInfo) -> History | None:
     """Return where a version comes from, also when its files are gone; None where its run is gone, too."""
     text = registry.record(version, "history.json")
     return None if text is None else History.model_validate_json(text)
 
 
-def recorded(config: Config, history: History) -> Config:
+def recorded_config(config: Config, history: History) -> Config:
     """Return the configuration that a version was learnt with, over the stores of today's.
 
     Raises:
@@ -77,7 +77,7 @@ def recorded(config: Config, history: History) -> Config:
     return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="its configuration")
 
 
-def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: str = "student") -> Base:
+def find_base(stores: Stores, champion: str | None, folder: Path | None, *, then: str = "student") -> Base:
     """Return what the next update is trained from: the champion, unless it is derived, or its weights must forget.
 
     Of a champion in int8 or ONNX it is the version that it was made of; of a student, with ``then: teacher``, its
@@ -89,10 +89,10 @@ def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: 
     """
     history = load_history(folder) if folder else History()
     if not history.traces:
-        return learner_of(stores, Base(champion, folder, history), then)
+        return find_learning_version(stores, Base(champion, folder, history), then)
     infos = {one.version: one for one in stores.registry.versions()}
-    for version in line_of(champion, list(infos.values())):
-        found = history_of(stores.registry, infos[version]) if version in infos else None
+    for version in ancestry(champion, list(infos.values())):
+        found = read_history(stores.registry, infos[version]) if version in infos else None
         clean = found is not None and not found.traces and not set(found.learnt) & set(history.traces)
         if clean and infos[version].withdrawn is None:
             place = stores.champion_folder(version)
@@ -101,7 +101,7 @@ def base_of(stores: Stores, champion: str | None, folder: Path | None, *, then: 
     return Base(None, None, History())
 
 
-def learner_of(stores: Stores, base: Base, then: str = "student") -> Base:
+def find_learning_version(stores: Stores, base: Base, then: str = "student") -> Base:
     """Return the version of a line of teachers and students that learns."""
     infos = {one.version: one for one in stores.registry.versions()} if base.history.form else {}
     while base.history.form in REWRITTEN or (base.history.form == "student" and then == "teacher"):

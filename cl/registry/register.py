@@ -15,7 +15,7 @@ import torch
 from cl.config import Config
 from cl.evaluation.best_so_far import best_rows, save_best
 from cl.models.persistence import load_learner
-from cl.models.snapshot import Snapshot, save_reference, snapshot
+from cl.models.snapshot import Snapshot, save_reference, take_snapshot
 from cl.records import TABLE, Evaluation, GateReport, Registration, Training
 from cl.records.history import History
 from cl.stores.data.experiences import RowsOf
@@ -56,7 +56,7 @@ def register(
     past = load_history(champion) if champion else History()
     learnt = [*past.learnt, *training.experiences]
     if not (folder / MANIFEST).exists():
-        reference = reference_of(config, stores.experiences.rows_of, folder, learnt)
+        reference = drift_reference(config, stores.experiences.rows_of, folder, learnt)
         save_reference(reference, folder)
         history = History(
             learnt=learnt,
@@ -74,8 +74,8 @@ def register(
             traces=list(traces),
             seed=config.seed,
             git_commit=git_commit(stores.project.root),
-            packages=packages_here(),
-            machine=machine_here(),
+            packages=package_versions(),
+            machine=describe_machine(),
         )
         save_history(history, folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
@@ -97,7 +97,7 @@ def register(
             **({FORM: training.form} if training.form else {}),
             "cl.data_version": data_version,
         },
-        metrics=summary(evaluation),
+        metrics=evaluation_metrics(evaluation),
     )
     return Registration(version=version, passed=gates.passed)
 
@@ -114,7 +114,7 @@ def _standing(config: Config, gates: GateReport) -> str:
     return "pending" if config.evaluation.smoke_rows else "passed"
 
 
-def summary(evaluation: Evaluation) -> dict[str, float]:
+def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
     """Return the evaluation's numbers under the names that MLflow shows."""
     return {
         evaluation.metric: evaluation.accuracy,
@@ -131,7 +131,7 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:
+def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:
     """Return held-out rows of the experiences learnt, as the version in a folder sees them.
 
     Later experiences are compared with them; at most ``drift.reference_rows`` are drawn.
@@ -139,7 +139,7 @@ def reference_of(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str
     held_out = pd.concat([rows_of(learnt, split) for split in ("validation", "test")])
     if len(held_out) > config.drift.reference_rows:
         held_out = held_out.sample(config.drift.reference_rows, random_state=config.seed)
-    return snapshot(load_learner(folder), held_out.reset_index(drop=True))
+    return take_snapshot(load_learner(folder), held_out.reset_index(drop=True))
 
 
 def git_commit(root: Path) -> str | None:
@@ -148,13 +148,13 @@ def git_commit(root: Path) -> str | None:
     return found.stdout.strip() or None
 
 
-def packages_here() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the versions of what computes here."""
     there = [*PACKAGES, *(name for name in IF_THERE if find_spec(name) is not None)]
     return {**{name: package_version(name) for name in there}, "python": platform.python_version()}
 
 
-def machine_here() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """Return what kind of machine computes here, as far as the bits of a result may depend on it."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {

@@ -11,8 +11,8 @@ from pydantic import Field
 from cl.config import Config
 from cl.errors import ConfigError, InputError, StoreError
 from cl.records import Cycle, Record, VersionInfo
-from cl.registry.lineage import History, history_of, recorded
-from cl.registry.register import git_commit, machine_here, packages_here
+from cl.registry.lineage import History, read_history, recorded_config
+from cl.registry.register import describe_machine, git_commit, package_versions
 from cl.stores.data.dvc import DataVersions
 from cl.stores.data.experiences import Experiences
 from cl.stores.files import sha256
@@ -85,7 +85,7 @@ def _recipe(stores: Stores, version: str) -> Recipe:
     infos = {one.version: one for one in registry.versions()}
     if version not in infos:
         raise InputError(f"no version {version} of '{registry.model}'; there are: {', '.join(infos) or 'none'}")
-    history = history_of(registry, infos[version])
+    history = read_history(registry, infos[version])
     if history is None:
         raise StoreError(f"version {version} of '{registry.model}' has no record; its run was removed")
     if history.form is not None:
@@ -102,13 +102,13 @@ def _recipe(stores: Stores, version: str) -> Recipe:
         if one not in infos or (infos[one].withdrawn and not registry.bytes_of(infos[one])):
             raise StoreError(f"version {one} has no files any more, and version {version} cannot be compared without")
     parent = infos[history.parent] if history.parent else None
-    known = history_of(registry, parent) if parent else None
+    known = read_history(registry, parent) if parent else None
     return Recipe(history, cycle, parent, known.learnt if known else [])
 
 
 def _recorded(config: Config, history: History) -> Config:
     try:
-        return recorded(config, history)
+        return recorded_config(config, history)
     except ConfigError as error:
         raise StoreError(f"{error}; this code cannot read it: check out commit {history.git_commit}") from None
 
@@ -155,8 +155,8 @@ def _distance(one: Path, other: Path) -> float | None:
 def _told(
     stores: Stores, version: str, history: History, apart: dict[str, float | None], compared: int
 ) -> Reproduction:
-    packages = _pairs(history.packages, packages_here())
-    machine = _pairs(history.machine, machine_here())
+    packages = _pairs(history.packages, package_versions())
+    machine = _pairs(history.machine, describe_machine())
     commits = [history.git_commit, git_commit(stores.project.root)]
     remedies = []
     if apart and packages:

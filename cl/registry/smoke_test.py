@@ -14,7 +14,7 @@ from cl.config import Config
 from cl.errors import RefusedError, UnservableError
 from cl.records import TOLERANCE, TOLERANCE_INT8, Evaluation, GateReport, Registration, Verdict
 from cl.stores.data.experiences import RowsOf
-from cl.stores.mlflow.fresh_process import answers_of
+from cl.stores.mlflow.fresh_process import answer_in_fresh_process
 from cl.stores.mlflow.registry import FORM, GATES, SMOKED
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.stores import Stores
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 SMOKE = "smoke test"
 
 
-def smoke(
+def smoke_test(
     config: Config, stores: Stores, *, registration: Registration, evaluation: Evaluation, gates: GateReport
 ) -> GateReport:
     """Return the gates' verdicts with one more: whether the version in the registry answers as the evaluation stored.
@@ -48,7 +48,7 @@ def smoke(
     return gates.model_copy(update={"passed": verdict.passed, "verdicts": [*gates.verdicts, verdict]})
 
 
-def smoke_again(config: Config, stores: Stores, version: str) -> None:
+def repeat_smoke_test(config: Config, stores: Stores, version: str) -> None:
     """Test a version that a person wants to serve despite its gates: they may never have let it come to its test.
 
     Raises:
@@ -70,23 +70,23 @@ def smoke_again(config: Config, stores: Stores, version: str) -> None:
 
 
 def _tested(config: Config, stores: Stores, version: str, form: str, stored: pd.DataFrame) -> Verdict:
-    expected = spread(stored, config.evaluation.smoke_rows)
+    expected = spread_rows(stored, config.evaluation.smoke_rows)
     if expected.empty:
         return Verdict(gate=SMOKE, passed=True, why="there is no test row to ask the registered version")
     task, registry = plugins.build(Task, config.task), stores.registry
     text, label = task.columns
-    rows = rows_like(expected, stores.experiences.rows_of)
+    rows = matching_rows(expected, stores.experiences.rows_of)
     try:
-        answers = answers_of(registry.tracking_uri, registry.model, version, rows[[text]])
+        answers = answer_in_fresh_process(registry.tracking_uri, registry.model, version, rows[[text]])
         found = [task.describe(value) for value in answers[label]]
         confidence = answers["confidence"].to_numpy(dtype=float)
     except (UnservableError, KeyError, TypeError, ValueError) as error:
         registry.versions()  # raises where it is the registry that cannot be reached, and not the version's fault
         return Verdict(gate=SMOKE, passed=False, why=f"loaded back in a fresh process it gives no answers: {error}")
-    return compared(expected, found, confidence, tolerance=TOLERANCE_INT8 if "int8" in form else TOLERANCE)
+    return compare_answers(expected, found, confidence, tolerance=TOLERANCE_INT8 if "int8" in form else TOLERANCE)
 
 
-def compared(
+def compare_answers(
     expected: pd.DataFrame, answers: list[str], confidence: np.ndarray, tolerance: float = TOLERANCE
 ) -> Verdict:
     """Return whether a version's answers to rows are those that the evaluation stored, with the first that is not.
@@ -112,14 +112,14 @@ def compared(
     return Verdict(gate=SMOKE, passed=False, measured=float(wrong.sum()), bound=0.0, why=why)
 
 
-def spread(stored: pd.DataFrame, most: int) -> pd.DataFrame:
+def spread_rows(stored: pd.DataFrame, most: int) -> pd.DataFrame:
     """Return at most so many stored rows, evenly spread over all of them, the oldest and the newest among them."""
     if len(stored) <= most:
         return stored
     return stored.iloc[np.linspace(0, len(stored) - 1, most).round().astype(int)]
 
 
-def rows_like(stored: pd.DataFrame, rows_of: RowsOf) -> pd.DataFrame:
+def matching_rows(stored: pd.DataFrame, rows_of: RowsOf) -> pd.DataFrame:
     """Return the test rows that stored rows are of, in their order."""
     parts = [
         rows_of([one], "test").set_index("id", drop=False).loc[part["id"]]

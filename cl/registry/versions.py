@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from cl.models.learner import Learner
 
 
-def exists(registry: Registry, version: str) -> bool:
+def version_exists(registry: Registry, version: str) -> bool:
     """Tell whether the registry still has a version."""
     return version in [one.version for one in registry.versions()]
 
 
-def passed(versions: Sequence[VersionInfo]) -> list[str]:
+def passed_versions(versions: Sequence[VersionInfo]) -> list[str]:
     """Return the versions that passed their gates and have not been withdrawn since."""
     return [one.version for one in versions if one.tags.get(GATES) == "passed" and one.withdrawn is None]
 
 
-def digest_of(versions: Sequence[VersionInfo], version: str | None) -> str | None:
+def verdict_digest(versions: Sequence[VersionInfo], version: str | None) -> str | None:
     """Return the digest of the verdict on a version; versions of older projects have none."""
     return next((one.tags.get(DIGEST) for one in versions if one.version == version), None)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from cl.records import Drift, Finding, Moved
-from cl.statistics import shown
+from cl.records import ChangedGroup, Drift, Finding
+from cl.statistics import format_p_value
 
 MOVED, EXAMPLES, TEXT = 8, 20, 200
 SHARES = "class or word | share in the reference | share in the new rows"
 SCORES = "class or slice | score on the reference | score on the new rows"
 
 
-class Watched(Protocol):
+class AlarmContext(Protocol):
     """What was looked at: an experience, or what was served between two looks."""
 
     @property
@@ -25,7 +25,9 @@ class Watched(Protocol):
         """How many rows it has."""
 
 
-def alarm_text(experience: Watched, seen: Drift, champion: str | None, texts: Callable[..., dict[str, str]]) -> str:
+def alarm_text(
+    experience: AlarmContext, seen: Drift, champion: str | None, texts: Callable[..., dict[str, str]]
+) -> str:
     """Return the alarm as Markdown.
 
     Args:
@@ -61,7 +63,7 @@ def findings_table(seen: Drift) -> list[dict[str, str]]:
 def _finding(finding: Finding, level: float | None, told: dict[str, str]) -> Iterable[str]:
     yield f"## {finding.detector}: {finding.kind.replace('_', ' ')}"
     yield ""
-    yield f"{finding.summary}. {sure(finding, level)}"
+    yield f"{finding.summary}. {format_p_value_cell(finding, level)}"
     if finding.moved:
         yield from ("", f"| {SCORES if finding.moved[0].is_score else SHARES} |", "|---|---:|---:|")
         for one in finding.moved[:MOVED]:
@@ -72,18 +74,18 @@ def _finding(finding: Finding, level: float | None, told: dict[str, str]) -> Ite
         yield from (f"- {_cell(text)}" for text in examples)
 
 
-def _after(one: Moved) -> str:
+def _after(one: ChangedGroup) -> str:
     """Return the share in the new rows, or the score on them with its interval."""
     if one.low is None or one.high is None:
         return _percent(one.after)
     return f"{_percent(one.after)} ({100 * one.low:.1f} to {_percent(one.high)})"
 
 
-def sure(finding: Finding, level: float | None) -> str:
+def format_p_value_cell(finding: Finding, level: float | None) -> str:
     """Return how sure a finding is: its p-value beside the level that it was held against."""
     if finding.p_value is None or level is None:
         return "A rule, not a test."
-    return f"{shown(finding.p_value)}, and this check may spend {level:.2g} over all detectors."
+    return f"{format_p_value(finding.p_value)}, and this check may spend {level:.2g} over all detectors."
 
 
 def _cell(text: str) -> str:

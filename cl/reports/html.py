@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from cl.records import Breach, Cycle, Evaluation, Finding, LedgerEntry, Record, Regression, Score
+from cl.records import Cycle, Evaluation, Finding, IntegrityViolation, LedgerEntry, Record, Regression, Score
 from cl.reports import plots
-from cl.reports.drift_alarm import sure
-from cl.reports.measurements import control_words, numbers_of
-from cl.statistics import shown
+from cl.reports.drift_alarm import format_p_value_cell
+from cl.reports.measurements import describe_control, list_measurements
+from cl.statistics import format_p_value
 from cl.stores.files import write_text
 from cl.stores.ledger import state as ledger
 
@@ -27,7 +27,7 @@ LATEST = 4
 LONGEST = 400
 
 
-class Standing(Record):
+class ServingVersion(Record):
     """Which version serves, and the mean score that it had when it was last measured."""
 
     version: str | None = None
@@ -35,7 +35,7 @@ class Standing(Record):
     measured: str | None = None
 
 
-class Pair(Record):
+class ScorePair(Record):
     """Challenger and champion on one experience's test rows, and where their axis starts."""
 
     challenger: Score
@@ -48,7 +48,7 @@ class Pair(Record):
         return self.challenger.value - self.champion.value if self.champion else None
 
 
-class Aside(Record):
+class QuarantinedRow(Record):
     """What was set aside of one experience: how often for which reason, and some of the rows."""
 
     total: int
@@ -63,7 +63,7 @@ def write_report(
     *,
     name: str,
     quarantine: Mapping[str, pd.DataFrame],
-    broken: Breach | None = None,
+    broken: IntegrityViolation | None = None,
     texts: TextsOf = lambda experience, ids: {},
     lost: Mapping[str, Sequence[Regression]] = MappingProxyType({}),
 ) -> Path:
@@ -89,9 +89,22 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "points": _points, "number": _number, "day": _day}
-    environment.globals |= {"icon": plots.icon, "change": plots.change, "score_of": plots.score_of, "pairs": pairs}
-    environment.globals |= {"bars_of": plots.bars_of, "sure": sure, "examples_of": partial(examples_of, texts)}
-    environment.globals |= {"numbers_of": numbers_of, "control_words": control_words, "shown_p": shown}
+    environment.globals |= {
+        "icon": plots.icon,
+        "change": plots.change,
+        "score_of": plots.score_for,
+        "pairs": score_pairs,
+    }
+    environment.globals |= {
+        "bars_of": plots.experience_bars,
+        "sure": format_p_value_cell,
+        "examples_of": partial(example_texts, texts),
+    }
+    environment.globals |= {
+        "numbers_of": list_measurements,
+        "control_words": describe_control,
+        "shown_p": format_p_value,
+    }
     page = environment.get_template("template.html").render(
         name=name,
         lost=lost,
@@ -101,22 +114,22 @@ def write_report(
         entries=entries,
         broken=broken,
         serving=ledger.holders(entries).get("champion"),
-        standing=standing(cycles, entries),
+        standing=serving_version(cycles, entries),
         timeline=plots.timeline(cycles),
-        aside={one: aside(frame) for one, frame in quarantine.items() if len(frame)},
+        aside={one: quarantined_rows(frame) for one, frame in quarantine.items() if len(frame)},
         **_judged([cycle for cycle in cycles if cycle.evaluation]),
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
-def examples_of(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[str, str]]:
+def example_texts(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[str, str]]:
     """Return id and text of the rows that show a finding best; a row that was forgotten has no text."""
     found = texts(cycle.experience.id, finding.examples)
     return [(id, found.get(id, "(no longer there)")[:LONGEST]) for id in finding.examples]
 
 
-def standing(cycles: list[Cycle], entries: list[LedgerEntry]) -> Standing:
+def serving_version(cycles: list[Cycle], entries: list[LedgerEntry]) -> ServingVersion:
     """Return what serves now: the ledger has the last word, for a version may have been rolled back by hand."""
     serves = ledger.champion(entries)
     version = serves or (cycles[-1].champion_after if cycles else None)
@@ -124,25 +137,28 @@ def standing(cycles: list[Cycle], entries: list[LedgerEntry]) -> Standing:
         if cycle.evaluation is None or version is None:
             continue
         if cycle.promotion and cycle.promotion.version == version:
-            return Standing(version=version, accuracy=cycle.evaluation.accuracy, measured=cycle.experience.id)
+            return ServingVersion(version=version, accuracy=cycle.evaluation.accuracy, measured=cycle.experience.id)
         if cycle.champion_before == version:
-            return Standing(version=version, accuracy=cycle.evaluation.champion_accuracy, measured=cycle.experience.id)
-    return Standing(version=version)
+            return ServingVersion(
+                version=version, accuracy=cycle.evaluation.champion_accuracy, measured=cycle.experience.id
+            )
+    return ServingVersion(version=version)
 
 
-def pairs(evaluation: Evaluation) -> list[Pair]:
+def score_pairs(evaluation: Evaluation) -> list[ScorePair]:
     """Return the challenger's scores beside the champion's, the newest experience first."""
     before = {score.experience: score for score in evaluation.champion}
     low = plots.axis_start(score.value for score in [*evaluation.challenger, *evaluation.champion])
     return [
-        Pair(challenger=one, champion=before.get(one.experience), low=low) for one in reversed(evaluation.challenger)
+        ScorePair(challenger=one, champion=before.get(one.experience), low=low)
+        for one in reversed(evaluation.challenger)
     ]
 
 
-def aside(frame: pd.DataFrame) -> Aside:
+def quarantined_rows(frame: pd.DataFrame) -> QuarantinedRow:
     """Return the reasons by frequency, and examples of each."""
     examples = frame.groupby("reason", sort=False).head(2).head(EXAMPLES)
-    return Aside(
+    return QuarantinedRow(
         total=len(frame),
         reasons={str(reason): int(count) for reason, count in frame["reason"].value_counts(sort=True).items()},
         examples=[{name: _cut(row[name]) for name in ("id", "reason", "row")} for row in examples.to_dict("records")],

@@ -21,7 +21,7 @@ WORDS = {
 }
 
 
-class Number(Record):
+class Measurement(Record):
     """One number of challenger and champion."""
 
     name: str
@@ -30,12 +30,12 @@ class Number(Record):
     champion: float | None
 
 
-def numbers_of(evaluation: Evaluation) -> list[Number]:
+def list_measurements(evaluation: Evaluation) -> list[Measurement]:
     """Return every number that was measured, the champion's beside the challenger's."""
     now, before = evaluation.numbers, evaluation.champion_numbers
     names = [*now, *(name for name in before if name not in now)]
     return [
-        Number(
+        Measurement(
             name=name,
             words=WORDS.get(name, name).format(metric=evaluation.metric),
             challenger=now.get(name),
@@ -45,7 +45,7 @@ def numbers_of(evaluation: Evaluation) -> list[Number]:
     ]
 
 
-def control_words(control: Control) -> str:
+def describe_control(control: Control) -> str:
     """Return what the control arm showed, as a sentence."""
     learnt = f"A naive control arm ({control.rows} new rows, {control.epochs} epochs, {control.seconds:.1f} s)"
     if control.forgetting_avoided is None:

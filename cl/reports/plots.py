@@ -7,7 +7,7 @@ from math import ceil, floor, isfinite
 
 from markupsafe import Markup
 
-from cl.records import Cycle, Moved
+from cl.records import ChangedGroup, Cycle
 
 WIDTH = 1016
 MOST_BARS = 24
@@ -31,7 +31,7 @@ def icon(name: str) -> Markup:
     return Markup('<svg class="icon" viewBox="-1.25 -1.25 2.5 2.5" aria-hidden="true">{}</svg>').format(shape)
 
 
-def bars_of(one: Moved, among: Sequence[Moved]) -> Markup:
+def experience_bars(one: ChangedGroup, among: Sequence[ChangedGroup]) -> Markup:
     """Return two bars, the share or score before above the one after, at one scale with the others."""
     most = max((share for moved in among for share in (moved.before, moved.after)), default=1.0) or 1.0
     bars = [
@@ -49,8 +49,8 @@ def timeline(cycles: list[Cycle]) -> Markup:
     left, top, height = 50, 34, 220
     step = max(8.0, min(170.0, (WIDTH - left - 10) / max(1, len(cycles))))
     width = max(WIDTH, left + step * len(cycles) + 10)
-    serving = served(cycles)
-    seen = [one for cycle in cycles for one in (score_of(cycle), cycle.drift.champion_score) if one is not None]
+    serving = served_versions(cycles)
+    seen = [one for cycle in cycles for one in (score_for(cycle), cycle.drift.champion_score) if one is not None]
     low = axis_start([*seen, *(one for one in serving if one is not None)])
 
     def y(value: float) -> float:
@@ -86,7 +86,7 @@ def heat_map(matrix: dict[str, dict[str, float]], *, refused: bool = False) -> M
     for down, (learnt, row) in enumerate(matrix.items()):
         y, last = top + tall * down, down == len(matrix) - 1
         if (len(matrix) - 1 - down) % ceil(14 / tall) == 0:
-            label = f"{short(learnt, 17)}{' ✕' if refused and last else ''}"
+            label = f"{shorten(learnt, 17)}{' ✕' if refused and last else ''}"
             parts.append(_text(left - 10, y + tall / 2 + 4, label, anchor="end", style="strong" if last else ""))
         for at, name in enumerate(columns):
             if name in row:
@@ -120,7 +120,7 @@ def bars(forgetting: dict[str, float], *, bound: float | None = None) -> Markup:
         y, x, length = row * at, min(zero, zero + points * scale), max(1.0, abs(points) * scale)
         beyond = bound is not None and points > 100 * bound
         style = "promoted" if points <= 0 else "refused" if beyond else "none"
-        parts.append(_text(134, y + 18, short(name, 17), anchor="end"))
+        parts.append(_text(134, y + 18, shorten(name, 17), anchor="end"))
         parts.append(_bar(x, y + 6, length, row - 11, style, name))
         parts.append(_text(max(zero, x + length) + 8, y + 18, f"{points:+.1f}", style="amount"))
     return _svg(490, end + (20 if bound is not None else 2), parts, "Forgetting in points, by experience")
@@ -143,12 +143,12 @@ def axis_start(values: Iterable[float]) -> float:
     return max(0.0, min(0.8, floor(10 * min(values, default=0.0) - 0.5) / 10))
 
 
-def score_of(cycle: Cycle) -> float | None:
+def score_for(cycle: Cycle) -> float | None:
     """Return the challenger's ACC, or where nothing was learnt the champion's score on the new rows."""
     return cycle.evaluation.accuracy if cycle.evaluation else cycle.drift.champion_score
 
 
-def served(cycles: list[Cycle]) -> list[float | None]:
+def served_versions(cycles: list[Cycle]) -> list[float | None]:
     """Return, after each cycle, the ACC of the version that serves, as last measured."""
     values: list[float | None] = []
     for cycle in cycles:
@@ -160,7 +160,7 @@ def served(cycles: list[Cycle]) -> list[float | None]:
     return values
 
 
-def short(name: str, letters: int = 14) -> str:
+def shorten(name: str, letters: int = 14) -> str:
     """Return an experience's name without its place: ``0003-month-3`` gives ``month-3``."""
     number, _, rest = name.partition("-")
     name = rest if rest and number.isdigit() else name
@@ -190,7 +190,7 @@ def _column(cycle: Cycle, x: float, step: float, top: float, height: float) -> M
 def _marks(
     cycle: Cycle, x: float, y: Callable[[float], float], *, step: float, low: float, line: float | None
 ) -> Markup:
-    score, before = score_of(cycle), cycle.drift.champion_score
+    score, before = score_for(cycle), cycle.drift.champion_score
     size = min(9.0, step * 0.42)
     parts = []
     if cycle.evaluation and before is not None:
@@ -216,7 +216,7 @@ def _names(names: Sequence[str], centres: Sequence[float], step: float, y: float
     letters = int(step * every / 7.2)
     shown = [at for at in range(len(names)) if at % every == 0]
     return Markup("").join(
-        _text(centres[at], y, short(names[at], letters), anchor="middle", style="soft") for at in shown
+        _text(centres[at], y, shorten(names[at], letters), anchor="middle", style="soft") for at in shown
     )
 
 
@@ -226,7 +226,7 @@ def _column_names(columns: Sequence[str], left: float, cell: float, top: float) 
     every = ceil(16 / cell)
     slanted = Markup('<text transform="translate({:.1f} {:.1f}) rotate(-40)" class="soft">{}</text>')
     return Markup("").join(
-        slanted.format(left + cell * (at + 0.5), top - 6, short(columns[at], 11))
+        slanted.format(left + cell * (at + 0.5), top - 6, shorten(columns[at], 11))
         for at in range(0, len(columns), every)
     )
 

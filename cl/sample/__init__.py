@@ -8,12 +8,12 @@ from pathlib import Path
 REMOTE = Path(__file__).parent / "remote"
 
 
-def configuration() -> str:
+def sample_configuration() -> str:
     """Return the sample project's cl.yaml."""
     return (Path(__file__).parent / "cl.yaml").read_text(encoding="utf-8")
 
 
-def months(folder: Path) -> list[Path]:
+def write_months(folder: Path) -> list[Path]:
     """Copy the stream's files out of the DVC remote and return their paths, in order.
 
     In a clone, `dvc pull` does the same; an installed package has the remote but no repository.

@@ -19,7 +19,7 @@ TRAINED: dict[str, Axis] = {
 }
 
 
-def axes(config: Config, rung: str | None) -> dict[str, Axis]:
+def search_axes(config: Config, rung: str | None) -> dict[str, Axis]:
     """Return what is searched at a rung: ``tune.space``, or what every update of its kind has.
 
     Raises:
@@ -34,11 +34,11 @@ def axes(config: Config, rung: str | None) -> dict[str, Axis]:
             )
     for key, axis in found.items():
         for value in axis if isinstance(axis, list) else (axis.low, axis.high):
-            at(own, {key: value})
+            config_at(own, {key: value})
     return found
 
 
-def at(config: Config, point: Point) -> Config:
+def config_at(config: Config, point: Point) -> Config:
     """Return a configuration with the values of a point in their places.
 
     Raises:
@@ -67,7 +67,7 @@ def at(config: Config, point: Point) -> Config:
     return parse(raw, where="tune.space")
 
 
-def now(config: Config, space: dict[str, Axis]) -> Point:
+def current_values(config: Config, space: dict[str, Axis]) -> Point:
     """Return the point that a configuration is at already, as far as it says so and lies in the space."""
     raw = config.model_dump(mode="json", by_alias=True)
     known: Point = {f"training.{key}": value for key, value in raw["training"].items()}
@@ -86,9 +86,9 @@ def config_fields(spec: PluginSpec, folder: str) -> dict[str, Any]:
     return {"name": built.name, **{field: getattr(built, field) for field in type(built).model_fields}}
 
 
-def fragment(config: Config, rung: str | None, point: Point) -> str:
+def config_fragment(config: Config, rung: str | None, point: Point) -> str:
     """Return the keys of cl.yaml that hold a point, whole, to be pasted over those that are there."""
-    own = at(config.at(rung), point)
+    own = config_at(config.at(rung), point)
     touched = {key.partition(".")[0] for key in point}
     lines: dict[str, Any] = {}
     if rung is None:

@@ -30,7 +30,7 @@ OPTUNA = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialJob:
     """What every trial does: the experiences that it learns one after the other, at a rung, in a folder."""
 
     config: Config
@@ -69,8 +69,8 @@ def tune(
         InputError: an experience has no validation rows, or Optuna is not installed.
         PerennialError: the budget is spent and no trial came to its end.
     """
-    axes = space.axes(config, rung)
-    job = Job(config, rung, axes, _first(config, experiences), _without_tests(experiences), folder / "draft")
+    axes = space.search_axes(config, rung)
+    job = TrialJob(config, rung, axes, _first(config, experiences), _without_tests(experiences), folder / "draft")
     study = _study(job, folder)
     while (number := _next(study, config)) is not None:
         trial = study.ask()
@@ -101,7 +101,7 @@ def _without_tests(experiences: Experiences) -> RowsOf:
     return rows_of
 
 
-def _study(job: Job, folder: Path) -> optuna.Study:
+def _study(job: TrialJob, folder: Path) -> optuna.Study:
     """Open the search of this job, or begin it; what was killed in its midst is tried again."""
     try:
         import optuna
@@ -123,7 +123,7 @@ def _study(job: Job, folder: Path) -> optuna.Study:
     # another seed each time that the search is gone on with: the same would draw the same settings once more
     study.sampler = optuna.samplers.TPESampler(seed=job.config.seed + len(before), n_startup_trials=STARTUP)
     if not before:
-        study.enqueue_trial(space.now(job.config.at(job.rung), job.axes))
+        study.enqueue_trial(space.current_values(job.config.at(job.rung), job.axes))
     for one in before:
         if one.state == optuna.trial.TrialState.RUNNING:
             study.tell(one.number, state=optuna.trial.TrialState.FAIL)
@@ -146,12 +146,14 @@ def _counts(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.state.is_finished() and "seconds" in trial.user_attrs
 
 
-def _try(job: Job, study: optuna.Study, trial: optuna.Trial) -> None:
+def _try(job: TrialJob, study: optuna.Study, trial: optuna.Trial) -> None:
     """Take one trial as far as it is worth it."""
     from optuna.trial import TrialState
 
     started, rows = time.monotonic(), 0
-    own = space.at(job.config.at(job.rung), {key: _suggested(trial, key, axis) for key, axis in job.axes.items()})
+    own = space.config_at(
+        job.config.at(job.rung), {key: _suggested(trial, key, axis) for key, axis in job.axes.items()}
+    )
     state, value, why = TrialState.COMPLETE, None, ""
     try:
         for step, (score, learnt) in enumerate(_scores(own, job)):
@@ -167,7 +169,7 @@ def _try(job: Job, study: optuna.Study, trial: optuna.Trial) -> None:
     study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
 
 
-def _scores(config: Config, job: Job) -> Iterator[tuple[float, int]]:
+def _scores(config: Config, job: TrialJob) -> Iterator[tuple[float, int]]:
     """Learn one experience after the other; yield the mean score on all so far, and how many rows that took."""
     from cl.models.inference import predict
     from cl.models.persistence import load_learner
@@ -210,7 +212,7 @@ def _told(trial: optuna.trial.FrozenTrial) -> Trial:
     )
 
 
-def _found(job: Job, study: optuna.Study) -> Search:
+def _found(job: TrialJob, study: optuna.Study) -> Search:
     trials = [_told(one) for one in study.trials if _counts(one)]
     whole = [one for one in trials if one.state == "complete"]
     if not whole:
@@ -224,5 +226,5 @@ def _found(job: Job, study: optuna.Study) -> Search:
         experiences=job.ids,
         trials=trials,
         best=best,
-        fragment=space.fragment(job.config, job.rung, best.settings),
+        fragment=space.config_fragment(job.config, job.rung, best.settings),
     )

@@ -18,13 +18,13 @@ from starlette.exceptions import HTTPException
 from cl import __version__
 from cl.errors import PerennialError
 from cl.serving.errors import on_http, on_invalid, on_refused
-from cl.serving.middleware import Guard
+from cl.serving.middleware import RequestGuard
 from cl.serving.routes import router
 from cl.serving.web.page import router as page
-from cl.serving.worker import Service
+from cl.serving.worker import ServingWorker
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: ServingWorker) -> FastAPI:
     """Return the application: the routes of the API, and the page at /."""
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_middleware(
-        Guard,
+        RequestGuard,
         limits=service.settings.limits,
         tokens=service.tokens,
         draining=service.draining,

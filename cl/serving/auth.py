@@ -9,7 +9,7 @@ import os
 from cl.errors import ConfigError
 
 
-class Tokens:
+class TokenStore:
     """The tokens of clients; only their digests are kept."""
 
     def __init__(self, tokens: list[str]) -> None:
@@ -24,7 +24,7 @@ class Tokens:
         return digest.hex()[:16] if found and scheme.lower() == b"bearer" else None
 
 
-def tokens_from(setting: str | None) -> Tokens | None:
+def read_tokens(setting: str | None) -> TokenStore | None:
     """Return the tokens that the environment holds, separated by commas; None where anybody may ask.
 
     Raises:
@@ -36,7 +36,7 @@ def tokens_from(setting: str | None) -> Tokens | None:
     tokens = [token.strip() for token in os.environ.get(name, "").split(",") if token.strip()]
     if not tokens:
         raise ConfigError(f"serve.tokens: the environment variable {name} holds no token")
-    return Tokens(tokens)
+    return TokenStore(tokens)
 
 
 def _digest(token: bytes) -> bytes:

@@ -28,7 +28,7 @@ CODES = {
 SHOWN = 5
 
 
-class RefusedError(PerennialError):
+class RequestError(PerennialError):
     """A request that is not answered; the status says whose fault it is."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
@@ -44,7 +44,7 @@ def refusal(status: int, message: str, headers: dict[str, str] | None = None) ->
 
 async def on_refused(request: Request, error: Exception) -> Response:
     """Answer an expected error."""
-    if isinstance(error, RefusedError):
+    if isinstance(error, RequestError):
         return refusal(error.status, str(error), error.headers)
     if isinstance(error, QueueFullError):
         return refusal(429, str(error), {"Retry-After": str(error.seconds)})

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from cl.serving.registry_watcher import Follower
+from cl.serving.registry_watcher import RegistryWatcher
 
 log = logging.getLogger(__name__)
 
 
-class Witness:
+class AliasReader:
     """Looks at the alias `champion` when somebody needs to know it, once for all who ask meanwhile.
 
     A version may answer a question if it was seen as champion by a look that began after the question came. The looks
@@ -85,13 +85,13 @@ AGAIN = 0.2
 """Seconds of waiting after which the registry is asked again: the champion may have moved once more."""
 
 
-class Timely:
+class FreshnessGuard:
     """Holds a batch until its version is known to be the champion of its time, or the one after it can answer.
 
     A version that cannot be loaded, or is not in time, is not waited for: the one in memory goes on answering.
     """
 
-    def __init__(self, witness: Witness, follower: Follower) -> None:
+    def __init__(self, witness: AliasReader, follower: RegistryWatcher) -> None:
         self._witness, self._follower = witness, follower
         self._late: str | None = None
 

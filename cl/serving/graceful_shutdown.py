@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 
-class Draining:
+class GracefulShutdown:
     """What uvicorn does at once on SIGTERM, `seconds` later.
 
     In between, whoever routes traffic sees that the server is not ready, and each answer closes its connection, so

@@ -18,7 +18,7 @@ REQUEST_BYTES = 256 * 2**20
 """What a client may send for one request: a refused body is read to its end, so that the client sees the refusal."""
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """Closes on headers that do not come, on requests without an end, and after an answer when it is old."""
 
     _deadline: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ MIX = 1_000
 LABELS = 12
 
 
-class Live:
+class LiveStats:
     """Figures of the last minute, and of the last thousand rows; counted in the event loop."""
 
     def __init__(self) -> None:

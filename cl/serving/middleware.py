@@ -10,12 +10,12 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cl.config.serving import Limits
-from cl.serving.auth import Tokens
-from cl.serving.errors import RefusedError, refusal
-from cl.serving.graceful_shutdown import Draining
-from cl.serving.live_stats import Live
+from cl.serving.auth import TokenStore
+from cl.serving.errors import RequestError, refusal
+from cl.serving.graceful_shutdown import GracefulShutdown
+from cl.serving.live_stats import LiveStats
 from cl.serving.prometheus import Metrics
-from cl.serving.rate_limit import Rates
+from cl.serving.rate_limit import RateLimit
 
 OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/docs", "/openapi.json"}
 """Paths that tell nothing of texts and answers: asked without a token."""
@@ -29,7 +29,7 @@ HELD_SECONDS = 0.1
 """How long: who sends what is refused as fast as answers come would else take the time that others need."""
 
 
-class Guard:
+class RequestGuard:
     """An ASGI middleware."""
 
     def __init__(
@@ -37,15 +37,15 @@ class Guard:
         app: ASGIApp,
         *,
         limits: Limits,
-        tokens: Tokens | None,
-        draining: Draining,
+        tokens: TokenStore | None,
+        draining: GracefulShutdown,
         metrics: Metrics,
-        live: Live,
+        live: LiveStats,
     ) -> None:
         self._app, self._limits, self._tokens = app, limits, tokens
         self._draining, self._metrics, self._live = draining, metrics, live
-        self._rates = Rates(limits.requests_per_second) if limits.requests_per_second else None
-        self._wrong, self._costly = Rates(WRONG_TOKENS_PER_SECOND), Rates(REFUSALS_PER_SECOND)
+        self._rates = RateLimit(limits.requests_per_second) if limits.requests_per_second else None
+        self._wrong, self._costly = RateLimit(WRONG_TOKENS_PER_SECOND), RateLimit(REFUSALS_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it; count it in any case."""
@@ -69,7 +69,7 @@ class Guard:
             body = await self._body(scope, receive)
             large = len(body) > LARGE
             await self._app(scope, _replayed(body, receive), watched)
-        except RefusedError as error:
+        except RequestError as error:
             large = error.status == 413
             await refusal(error.status, str(error), error.headers)(scope, receive, watched)
         finally:
@@ -85,7 +85,7 @@ class Guard:
             client = known or address
         if self._rates is not None and scope["path"] not in OPEN and (wait := self._rates.wait(client)):
             told = f"more than {self._limits.requests_per_second:g} requests a second"
-            raise RefusedError(429, told, {"Retry-After": str(math.ceil(wait))})
+            raise RequestError(429, told, {"Retry-After": str(math.ceil(wait))})
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limits.body_bytes:
             raise self._too_large()
@@ -93,8 +93,8 @@ class Guard:
     async def _refuse_token(self, address: str) -> None:
         if wait := self._wrong.wait(address):
             await asyncio.sleep(HELD_SECONDS)
-            raise RefusedError(429, "too many wrong tokens", {"Retry-After": str(math.ceil(wait))})
-        raise RefusedError(
+            raise RequestError(429, "too many wrong tokens", {"Retry-After": str(math.ceil(wait))})
+        raise RequestError(
             401, "send a token that this server knows: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
         )
 
@@ -110,7 +110,7 @@ class Guard:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise RefusedError(400, "the client went away")
+                        raise RequestError(400, "the client went away")
                     body += message.get("body", b"")
                     if len(body) > self._limits.body_bytes:
                         raise self._too_large()
@@ -118,10 +118,10 @@ class Guard:
                         return bytes(body)
         except TimeoutError:
             told = f"the body did not come within {seconds:g} s"
-            raise RefusedError(408, told, {"Connection": "close"}) from None
+            raise RequestError(408, told, {"Connection": "close"}) from None
 
-    def _too_large(self) -> RefusedError:
-        return RefusedError(413, f"the body is larger than {self._limits.body_bytes} bytes (serve.limits.body_bytes)")
+    def _too_large(self) -> RequestError:
+        return RequestError(413, f"the body is larger than {self._limits.body_bytes} bytes (serve.limits.body_bytes)")
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route: Any = scope.get("route")

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from cl import plugins
-from cl.drift.detectors import Detector, few
-from cl.drift.detectors.novelty import Novelty, distances, normalised
+from cl.drift.detectors import Detector, few_texts
+from cl.drift.detectors.novelty import Novelty, distances, normalise
 from cl.errors import UnknownPluginError
 from cl.models.snapshot import load_reference
 from cl.stores.version_folder import load_history
 
 
 @dataclass(frozen=True)
-class Scope:
+class OutOfScopeCheck:
     """The reference of a version, and how far from it a text may lie: the rule of the detector `novelty`."""
 
     reference: np.ndarray
@@ -26,10 +26,10 @@ class Scope:
 
     def outside(self, embeddings: np.ndarray) -> np.ndarray:
         """Return one boolean for each embedding (rows, width): whether it lies beyond the threshold."""
-        return distances(normalised(embeddings), self.reference, self.neighbours) > self.threshold
+        return distances(normalise(embeddings), self.reference, self.neighbours) > self.threshold
 
 
-def scope_of(folder: Path) -> Scope | None:
+def build_scope(folder: Path) -> OutOfScopeCheck | None:
     """Return the scope of a version; None where it was promoted without `novelty`, or on too few rows for it."""
     if not (folder / "reference" / "embeddings.safetensors").is_file():
         return None
@@ -40,9 +40,9 @@ def scope_of(folder: Path) -> Scope | None:
     embeddings = load_reference(folder).embeddings
     if len(embeddings) < max(novelty.min_rows, novelty.neighbours + 1):
         return None
-    reference = normalised(few(embeddings, novelty.max_rows, np.random.default_rng(history.seed)))
+    reference = normalise(few_texts(embeddings, novelty.max_rows, np.random.default_rng(history.seed)))
     inside = distances(reference, reference, novelty.neighbours + 1)  # the nearest of all is the row itself
-    return Scope(reference, novelty.neighbours, novelty.threshold(inside))
+    return OutOfScopeCheck(reference, novelty.neighbours, novelty.threshold(inside))
 
 
 def _novelty(config: dict[str, Any]) -> Novelty | None:

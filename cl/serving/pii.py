@@ -33,7 +33,7 @@ def _digits(text: str) -> str:
 BUILT_IN: dict[str, Redaction] = {"email": _email, "phone": _phone, "digits": _digits}
 
 
-def redactor(names: Sequence[str]) -> Redaction:
+def build_redactor(names: Sequence[str]) -> Redaction:
     """Return a function that runs the redactions of these names in their order.
 
     >>> redactor(["email", "digits"])("mail anna@example.org about order 1234567")

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cl.config.serving import ServingLog
+from cl.config.serving import ServingLogSettings
 from cl.errors import StoreError
-from cl.serving.pii import redactor
-from cl.serving.served_model import give_back_memory
-from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, Kind, forget, open_folder, seal
-from cl.stores.predictions.write_ahead_log import Entry, WriteAhead
+from cl.serving.pii import build_redactor
+from cl.serving.served_model import release_memory
+from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, LogKind, compact, forget_compacted, open_folder
+from cl.stores.predictions.write_ahead_log import Entry, WriteAheadLog
 from cl.stores.project_folder import ProjectFolder
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ UNREADABLE = "<REDACTED>"
 
 
 @dataclass
-class Counts:
+class LogCounts:
     """What has become of predictions and feedback since the start."""
 
     logged: int = 0
@@ -63,14 +63,14 @@ class PredictionLog:
     """
 
     project: ProjectFolder
-    settings: ServingLog
-    counts: Counts = field(default_factory=Counts)
+    settings: ServingLogSettings
+    counts: LogCounts = field(default_factory=LogCounts)
 
     def __post_init__(self) -> None:
-        self._redact = redactor(self.settings.redact)
+        self._redact = build_redactor(self.settings.redact)
         self._predictions: deque[Entry] = deque()
         self._told: deque[_Told] = deque()
-        self._files: dict[str, WriteAhead] = {}
+        self._files: dict[str, WriteAheadLog] = {}
         self._wake = threading.Event()
         self._closing = False
         self._complained: set[str] = set()
@@ -149,12 +149,12 @@ class PredictionLog:
             self.counts.dropped += len(entries)
         if PREDICTIONS.ending in self._files and time.monotonic() - self._synced > SYNC:
             self._synced = time.monotonic()
-            self._writes(PREDICTIONS, WriteAhead.sync)
+            self._writes(PREDICTIONS, WriteAheadLog.sync)
 
     def _acknowledge(self, told: list[_Told]) -> None:
         """Write feedback, wait for the disk once, and tell everybody whether it is there."""
 
-        def durably(file: WriteAhead) -> None:
+        def durably(file: WriteAheadLog) -> None:
             file.append([one.entry for one in told])
             file.sync()
 
@@ -167,12 +167,12 @@ class PredictionLog:
             except RuntimeError:
                 continue  # its server has stopped and waits no more
 
-    def _writes(self, kind: Kind, write: Callable[[WriteAhead], None]) -> bool:
+    def _writes(self, kind: LogKind, write: Callable[[WriteAheadLog], None]) -> bool:
         """Tell whether something could be written to a kind's file, which is made where there is none."""
         try:
             file = self._files.get(kind.ending)
             if file is None:
-                file = self._files[kind.ending] = WriteAhead(open_folder(self.project), kind.ending)
+                file = self._files[kind.ending] = WriteAheadLog(open_folder(self.project), kind.ending)
             write(file)
         except OSError as error:
             if kind.ending not in self._complained:
@@ -198,10 +198,10 @@ class PredictionLog:
     def _tidy(self) -> None:
         """Seal and forget; what fails is found again next time, and stops nothing."""
         try:
-            if seal(self.project):
-                give_back_memory()
+            if compact(self.project):
+                release_memory()
             if self.settings.keep_days is not None:
-                forget(self.project, days=self.settings.keep_days)
+                forget_compacted(self.project, days=self.settings.keep_days)
         except Exception as error:
             log.error("predictions/: could not be made Parquet of: %s: %s", type(error).__name__, error)
 

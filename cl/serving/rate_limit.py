@@ -8,7 +8,7 @@ from collections import OrderedDict
 CLIENTS = 10_000
 
 
-class Rates:
+class RateLimit:
     """Bounds each client to a rate with bursts of twice as many; the longest quiet of many clients is forgotten.
 
     The generic cell rate algorithm (ITU-T I.371): one number a client, the time at which its quota is whole again.

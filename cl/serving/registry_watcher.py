@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cl.errors import PerennialError
-from cl.serving.canary.stopping import GivenUp
-from cl.serving.served_model import Loaded, give_back_memory
-from cl.serving.traffic_split import Role, Roles
+from cl.serving.canary.stopping import StoppedCanaries
+from cl.serving.served_model import ServedModel, release_memory
+from cl.serving.traffic_split import Role, TrafficSplit
 from cl.stores.mlflow.registry import SHARE, Registry
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class FailedLoad:
     why: str
 
 
-class Follower:
+class RegistryWatcher:
     """Follows the aliases champion, canary and shadow in a thread of its own; `roles` is what it has reached.
 
     ``load`` brings, checks, reads and warms a version; ``on_failure`` is told when a version cannot be loaded, once
@@ -41,19 +41,19 @@ class Follower:
     def __init__(
         self,
         registry: Registry,
-        load: Callable[[str], Loaded],
-        given_up: GivenUp,
+        load: Callable[[str], ServedModel],
+        given_up: StoppedCanaries,
         *,
         seconds: float,
         keep: int,
         on_failure: Callable[[FailedLoad, str | None], None],
         on_look: Callable[[], None] = lambda: None,
     ) -> None:
-        self.roles, self.swaps, self.failed = Roles(), 0, dict[str, FailedLoad]()
+        self.roles, self.swaps, self.failed = TrafficSplit(), 0, dict[str, FailedLoad]()
         self.reachable: bool | None = None  # until the first look
         self._registry, self._load, self._given_up = registry, load, given_up
         self._seconds, self._keep, self._on_failure, self._on_look = seconds, keep, on_failure, on_look
-        self._memory: OrderedDict[str, Loaded] = OrderedDict()
+        self._memory: OrderedDict[str, ServedModel] = OrderedDict()
         self._stop, self._woken = threading.Event(), threading.Event()
         self.looked = threading.Event()
         """Set when the first look has ended, whatever it has found."""
@@ -95,19 +95,19 @@ class Follower:
         canary, canary_share = self._challenger("canary", aliases)
         shadow, shadow_share = self._challenger("shadow", aliases)
         attempt = self._given_up.attempt(canary.version) if canary else 1
-        self.roles = Roles(champion, canary, canary_share, attempt, shadow, shadow_share)
+        self.roles = TrafficSplit(champion, canary, canary_share, attempt, shadow, shadow_share)
         self._forget()
 
-    def _challenger(self, role: Role, aliases: dict[str, str]) -> tuple[Loaded | None, float]:
+    def _challenger(self, role: Role, aliases: dict[str, str]) -> tuple[ServedModel | None, float]:
         version = aliases.get(role)
         if version is None or version == aliases.get("champion"):
             return None, 0.0
         if role == "canary" and version in self._given_up:
             return None, 0.0
-        share = share_in(self._registry.tags(version).get(SHARE))
+        share = share_of_tags(self._registry.tags(version).get(SHARE))
         return (self._loaded(role, version), share) if share else (None, 0.0)
 
-    def _without(self, champion: Loaded | None) -> Roles:
+    def _without(self, champion: ServedModel | None) -> TrafficSplit:
         roles = self.roles
         return replace(
             roles,
@@ -115,7 +115,7 @@ class Follower:
             shadow=None if roles.shadow is champion else roles.shadow,
         )
 
-    def _loaded(self, role: Role, version: str | None) -> Loaded | None:
+    def _loaded(self, role: Role, version: str | None) -> ServedModel | None:
         """Return a version from memory or load it; None where it cannot be loaded (now)."""
         if version is None:
             return None
@@ -155,7 +155,7 @@ class Follower:
         for version in gone:
             del self._memory[version]
         if gone:
-            give_back_memory()
+            release_memory()
 
     def _run(self) -> None:
         trouble = ""
@@ -173,7 +173,7 @@ class Follower:
             self._woken.clear()
 
 
-def share_in(tag: str | None) -> float:
+def share_of_tags(tag: str | None) -> float:
     """Return the share (0 to 1) that a version's tag gives it; a tag that is none is no share."""
     try:
         share = float(tag or 0)

@@ -10,46 +10,46 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from cl.serving.batching.batcher import Batcher, Computed
-from cl.serving.canary.comparison_store import Comparisons
-from cl.serving.canary.paired_answers import Pair, Pairs
-from cl.serving.live_stats import Live
+from cl.serving.batching.batcher import BatchedAnswer, Batcher
+from cl.serving.canary.comparison_store import ComparisonStore
+from cl.serving.canary.paired_answers import AnswerPair, PairedAnswers
+from cl.serving.live_stats import LiveStats
 from cl.serving.prediction_log import PredictionLog
 from cl.serving.prometheus import Metrics
-from cl.serving.served_model import Answer, Loaded
-from cl.serving.traffic_split import Role, Roles
+from cl.serving.served_model import RowAnswer, ServedModel
+from cl.serving.traffic_split import Role, TrafficSplit
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answered:
+class HandledRequest:
     """The answers to one request, and the ids under which labels may come later; one version gave them all."""
 
-    loaded: Loaded
+    loaded: ServedModel
     role: Role
-    answers: list[Answer]
+    answers: list[RowAnswer]
     ids: list[str]
 
 
-class Answering:
+class RequestHandler:
     """Asks the batcher and tells everybody who must know, none of whom delays the answer."""
 
     def __init__(
         self,
         batcher: Batcher,
-        roles: Callable[[], Roles],
-        comparisons: Comparisons,
-        pairs: Pairs,
+        roles: Callable[[], TrafficSplit],
+        comparisons: ComparisonStore,
+        pairs: PairedAnswers,
         metrics: Metrics,
-        live: Live,
+        live: LiveStats,
         answer_log: PredictionLog,
     ) -> None:
         self._batcher, self._roles, self._comparisons, self._pairs = batcher, roles, comparisons, pairs
         self._metrics, self._live, self._log = metrics, live, answer_log
         self._beside: set[asyncio.Task[None]] = set()
 
-    async def ask(self, values: list[Any], key: str | None) -> Answered:
+    async def ask(self, values: list[Any], key: str | None) -> HandledRequest:
         """Return the answers to texts, or lists of tokens.
 
         Raises:
@@ -60,7 +60,7 @@ class Answering:
         role = self._roles().role_for(told)
         computed = await self._batcher.answer(values, role)
         milliseconds = (time.perf_counter() - started) * 1000
-        answered = Answered(
+        answered = HandledRequest(
             computed.loaded, computed.role, computed.answers, [str(uuid.uuid4()) for _ in computed.answers]
         )
         self._count(answered, computed, milliseconds)
@@ -86,7 +86,7 @@ class Answering:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
 
-    def _count(self, answered: Answered, computed: Computed, milliseconds: float) -> None:
+    def _count(self, answered: HandledRequest, computed: BatchedAnswer, milliseconds: float) -> None:
         version, rows = answered.loaded.version, len(answered.answers)
         outside = [one.out_of_scope for one in answered.answers if one.out_of_scope is not None]
         self._metrics.rows.labels(version, answered.role).inc(rows)
@@ -107,7 +107,9 @@ class Answering:
             side.rows += rows
             side.time(milliseconds)
 
-    def _copy(self, answered: Answered, computed: Computed, values: list[Any], told: str, key: str | None) -> None:
+    def _copy(
+        self, answered: HandledRequest, computed: BatchedAnswer, values: list[Any], told: str, key: str | None
+    ) -> None:
         """Let the shadow hear what the champion was asked, and the champion what the canary was."""
         roles = self._roles()
         if answered.role == "canary" and roles.champion is not None:
@@ -125,7 +127,7 @@ class Answering:
         if not task.cancelled() and task.exception() is not None:
             log.error("a copy could not be compared: %s", task.exception())
 
-    async def _champion_beside(self, answered: Answered, values: list[Any], champion: Loaded) -> None:
+    async def _champion_beside(self, answered: HandledRequest, values: list[Any], champion: ServedModel) -> None:
         computed = await self._batcher.copy(values, champion)
         if computed is None:
             self._metrics.dropped.inc()
@@ -133,7 +135,7 @@ class Answering:
         await self._compare("canary", answered, answered.answers, computed.answers, answered.loaded, champion)
 
     async def _shadow_beside(
-        self, answered: Answered, asked: Computed, values: list[Any], shadow: Loaded, key: str | None
+        self, answered: HandledRequest, asked: BatchedAnswer, values: list[Any], shadow: ServedModel, key: str | None
     ) -> None:
         seen = self._comparisons.of("shadow", shadow.version, answered.loaded.version)
         at = time.time()
@@ -153,26 +155,32 @@ class Answering:
         seen.own.time(computed.seconds * 1000)
         seen.beside.time(asked.seconds * 1000)
         ids = [str(uuid.uuid5(uuid.UUID(id), "shadow")) for id in answered.ids]
-        copy = Answered(shadow, "shadow", computed.answers, ids)
+        copy = HandledRequest(shadow, "shadow", computed.answers, ids)
         self._log.record(_entries(copy, values, key, at, computed.seconds * 1000))
         await self._compare("shadow", answered, computed.answers, asked.answers, shadow, answered.loaded)
 
     async def _compare(
-        self, role: Role, answered: Answered, own: list[Answer], beside: list[Answer], by: Loaded, champion: Loaded
+        self,
+        role: Role,
+        answered: HandledRequest,
+        own: list[RowAnswer],
+        beside: list[RowAnswer],
+        by: ServedModel,
+        champion: ServedModel,
     ) -> None:
         attempt = self._roles().canary_attempt if role == "canary" else 1
         seen = self._comparisons.of(role, by.version, champion.version, attempt)
         seen.compared += len(own)
         seen.agreed += sum(one.value == other.value for one, other in zip(own, beside, strict=True))
         pairs = [
-            Pair(id, *seen.key, one.value, other.value)
+            AnswerPair(id, *seen.key, one.value, other.value)
             for id, one, other in zip(answered.ids, own, beside, strict=True)
         ]
         await asyncio.to_thread(self._pairs.keep, pairs)
 
 
 def _entries(
-    answered: Answered, values: list[Any], key: str | None, at: float, milliseconds: float
+    answered: HandledRequest, values: list[Any], key: str | None, at: float, milliseconds: float
 ) -> list[dict[str, Any]]:
     column = answered.loaded.learner.task.columns[0]
     return [

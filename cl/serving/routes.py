@@ -9,25 +9,25 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic_core import to_json
 
 from cl.serving.batching.batcher import NotReadyError
-from cl.serving.errors import RefusedError
-from cl.serving.mlflow_protocol import parsed, predictions
-from cl.serving.request_handler import Answered
+from cl.serving.errors import RequestError
+from cl.serving.mlflow_protocol import format_predictions, parse_invocation
+from cl.serving.request_handler import HandledRequest
 from cl.serving.schemas import (
-    Failure,
+    FailureResponse,
     FeedbackRequest,
     FeedbackResponse,
     PredictRequest,
     PredictResponse,
-    Ready,
+    ReadyResponse,
 )
-from cl.serving.served_model import Answer
-from cl.serving.worker import Service
+from cl.serving.served_model import RowAnswer
+from cl.serving.worker import ServingWorker
 
 router = APIRouter()
 VERSION_HEADER = "X-Model-Version"
 ROLE_HEADER = "X-Model-Role"
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure, "description": told}
+    status: {"model": FailureResponse, "description": told}
     for status, told in {
         400: "No JSON, or not in the protocol's format",
         401: "No token, or one that this server does not know",
@@ -86,13 +86,13 @@ async def invocations(request: Request) -> Response:
     """Answer as `mlflow models serve` does: JSON (dataframe_split, dataframe_records, instances, inputs) or CSV."""
     service = _service(request)
     column, label = service.task.columns
-    values = parsed(await request.body(), request.headers.get("content-type", ""), column)
+    values = parse_invocation(await request.body(), request.headers.get("content-type", ""), column)
     _bounded(service, values)
     key = request.headers.get("x-request-key")
     if not values:
         return _json({"predictions": []}, None)
     answered = await service.answering.ask(values, key)
-    return _json(predictions(answered.answers, label), answered)
+    return _json(format_predictions(answered.answers, label), answered)
 
 
 @router.get(
@@ -100,7 +100,7 @@ async def invocations(request: Request) -> Response:
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {}}},
-        503: {"content": {"application/json": {}}, "model": Failure, "description": "No champion"},
+        503: {"content": {"application/json": {}}, "model": FailureResponse, "description": "No champion"},
     },
 )
 @router.get("/health", response_model=None, include_in_schema=False)
@@ -125,7 +125,9 @@ async def healthz() -> Response:
     return Response(b'{"alive":true}', media_type="application/json")
 
 
-@router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Not ready"}})
+@router.get(
+    "/readyz", response_model=ReadyResponse, responses={503: {"model": ReadyResponse, "description": "Not ready"}}
+)
 async def readyz(request: Request) -> Response:
     """Tell whether requests should come here: a champion answers and the server is not stopping."""
     service = _service(request)
@@ -154,30 +156,30 @@ async def metrics(request: Request) -> Response:
 _WHY_NOT = {None: "starting", True: "no champion yet", False: "the registry does not answer"}
 
 
-def _service(request: Request) -> Service:
+def _service(request: Request) -> ServingWorker:
     return request.app.state.service
 
 
-def _inputs(service: Service, asked: PredictRequest) -> list[Any]:
+def _inputs(service: ServingWorker, asked: PredictRequest) -> list[Any]:
     """Return what the task reads: texts for a task of tokens are split at spaces, as `cl predict` does."""
     tokens, values = service.task.columns[0] == "tokens", asked.values
     if asked.tokens is not None and not tokens:
-        raise RefusedError(422, f"'{service.config.name}' reads texts; send text or texts, not tokens")
+        raise RequestError(422, f"'{service.config.name}' reads texts; send text or texts, not tokens")
     _bounded(service, values)
     return [value.split() if tokens and isinstance(value, str) else value for value in values]
 
 
-def _bounded(service: Service, values: list[Any]) -> None:
+def _bounded(service: ServingWorker, values: list[Any]) -> None:
     limits = service.settings.limits
     if len(values) > limits.texts:
-        raise RefusedError(413, f"{len(values)} texts in one request; at most {limits.texts} (serve.limits.texts)")
+        raise RequestError(413, f"{len(values)} texts in one request; at most {limits.texts} (serve.limits.texts)")
     longest = max((len(value) if isinstance(value, str) else len(" ".join(value)) for value in values), default=0)
     if longest > limits.characters:
         told = f"a text of {longest} characters; at most {limits.characters} (serve.limits.characters)"
-        raise RefusedError(413, told)
+        raise RequestError(413, told)
 
 
-def _described(answer: Answer, asked: PredictRequest, labels: list[str]) -> dict[str, Any]:
+def _described(answer: RowAnswer, asked: PredictRequest, labels: list[str]) -> dict[str, Any]:
     single = isinstance(answer.value, str)
     told: dict[str, Any] = {
         "label": answer.value,
@@ -200,6 +202,6 @@ def _top(probabilities: np.ndarray, most: int, labels: list[str]) -> list[dict[s
     return [{"label": labels[place], "probability": round(float(probabilities[place]), 6)} for place in best]
 
 
-def _json(told: dict[str, Any], answered: Answered | None) -> Response:
+def _json(told: dict[str, Any], answered: HandledRequest | None) -> Response:
     headers = {VERSION_HEADER: answered.loaded.version, ROLE_HEADER: answered.role} if answered else {}
     return Response(to_json(told), headers=headers, media_type="application/json")

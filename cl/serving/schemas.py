@@ -60,21 +60,21 @@ class PredictRequest(BaseModel):
         return [self.text] if self.text is not None else list(self.texts or self.tokens or [])
 
 
-class Score(BaseModel):
+class ScoreBody(BaseModel):
     """A label and its probability."""
 
     label: str
     probability: float
 
 
-class Predicted(BaseModel):
+class PredictionBody(BaseModel):
     """The answer to one text; where tokens are classified, ``top`` and ``probabilities`` have one entry a token."""
 
     id: str = Field(description="For /feedback")
     label: str | list[str] = Field(description="The label, or one tag a token")
     confidence: float
     out_of_scope: bool | None = Field(description="Unlike what the version knows; null: it has no threshold")
-    top: list[Score] | list[list[Score]] | None = None
+    top: list[ScoreBody] | list[list[ScoreBody]] | None = None
     probabilities: dict[str, float] | list[dict[str, float]] | None = None
 
 
@@ -104,7 +104,7 @@ class PredictResponse(BaseModel):
     model: str
     version: str
     role: str = Field(description="champion or canary")
-    predictions: list[Predicted]
+    predictions: list[PredictionBody]
 
 
 class FeedbackRequest(BaseModel):
@@ -127,14 +127,14 @@ class FeedbackResponse(BaseModel):
     id: str
 
 
-class Failure(BaseModel):
+class FailureResponse(BaseModel):
     """What was wrong, in MLflow's shape."""
 
     error_code: str
     message: str
 
 
-class Ready(BaseModel):
+class ReadyResponse(BaseModel):
     """Which versions answer."""
 
     ready: bool

@@ -16,12 +16,12 @@ import torch
 
 from cl.errors import StoreError
 from cl.models.batching import collate
-from cl.models.closed_form_head import ClosedHead
-from cl.models.frozen_features import reader
+from cl.models.closed_form_head import ClosedFormHead
+from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
-from cl.models.precision import ServedPrecision, in_precision
-from cl.serving.out_of_scope import Scope, scope_of
+from cl.models.precision import ServedPrecision, to_precision
+from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
 from cl.tasks import Encoded
 from cl.tasks.text_classification import mean_pool
 
@@ -34,7 +34,7 @@ Few, for while it is warmed requests that came after a promotion wait for it."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class RowAnswer:
     """One row's answer: ``probabilities`` are (predictions, labels), one prediction a text or a token.
 
     ``out_of_scope`` is None where the version has no threshold.
@@ -47,12 +47,12 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class ServedModel:
     """A version of the registry that can be asked; by one thread at a time, for its tokenizer has a state."""
 
     version: str
     learner: Learner
-    scope: Scope | None
+    scope: OutOfScopeCheck | None
 
     @property
     def labels(self) -> list[str]:
@@ -64,15 +64,15 @@ class Loaded:
         return self.learner.encode(pd.DataFrame({self.learner.task.columns[0]: values}))
 
     @torch.inference_mode()
-    def answer(self, values: list[Any], encoded: list[Encoded]) -> list[Answer]:
+    def answer(self, values: list[Any], encoded: list[Encoded]) -> list[RowAnswer]:
         """Return the answers to rows that are computed as one batch, in their order."""
         head = self.learner.head
-        found = self._solved(head, encoded) if isinstance(head, ClosedHead) else self._trained(encoded)
+        found = self._solved(head, encoded) if isinstance(head, ClosedFormHead) else self._trained(encoded)
         outside = self.scope.outside(found.embeddings).tolist() if self.scope else [None] * len(values)
         answers = []
         for value, one, own, far in zip(values, encoded, found.probabilities, outside, strict=True):
             told = self.learner.task.decode(own, one, len(value), self.labels)
-            answers.append(Answer(told.value, told.confidence, own[one.anchors], far))
+            answers.append(RowAnswer(told.value, told.confidence, own[one.anchors], far))
         return answers
 
     def _trained(self, encoded: list[Encoded]) -> _Read:
@@ -83,8 +83,8 @@ class Loaded:
         probabilities = logits.softmax(-1).cpu().numpy().reshape(len(rows), -1, logits.shape[-1])
         return _Read(list(probabilities), mean_pool(states[-1], batch.mask).cpu().numpy())
 
-    def _solved(self, head: ClosedHead, encoded: list[Encoded]) -> _Read:
-        whole = reader(self.learner, head)(encoded)
+    def _solved(self, head: ClosedFormHead, encoded: list[Encoded]) -> _Read:
+        whole = feature_reader(self.learner, head)(encoded)
         probabilities = head(torch.cat(whole).float().to(self.learner.device)).softmax(-1).cpu()
         embeddings = [one[:, -self.learner.width :].float().mean(0).numpy() for one in whole]
         return _Read([one.numpy() for one in probabilities.split([len(one) for one in whole])], np.stack(embeddings))
@@ -96,7 +96,7 @@ class _Read:
     embeddings: np.ndarray
 
 
-def load(version: str, folder: Path, precision: ServedPrecision) -> Loaded:
+def load_served_model(version: str, folder: Path, precision: ServedPrecision) -> ServedModel:
     """Read a checked version and ask it a few texts, so that the first request is as fast as the next.
 
     What a tuning has added is folded into the weights where that can be.
@@ -106,22 +106,22 @@ def load(version: str, folder: Path, precision: ServedPrecision) -> Loaded:
     """
     learner = load_learner(folder)
     merged = learner.tuning.merge(learner.encoder) or learner.encoder
-    learner = in_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
+    learner = to_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
-    loaded = Loaded(version, for_answers_alone(learner), scope_of(folder))
+    loaded = ServedModel(version, prepare_for_serving(learner), build_scope(folder))
     _warm(loaded)
     return loaded
 
 
-def for_answers_alone(learner: Learner) -> Learner:
+def prepare_for_serving(learner: Learner) -> Learner:
     """Return a learner that lets go of the weights its graph has as well: it can be asked, not taught or saved."""
     if learner.graph is not None:
         learner.encoder.to("meta")  # type: ignore[arg-type]
     return learner
 
 
-def _warm(loaded: Loaded) -> None:
+def _warm(loaded: ServedModel) -> None:
     tokens = loaded.learner.task.columns[0] == "tokens"
     for rows, words in WARM_BATCHES:
         values: list[Any] = [["the"] * words if tokens else "the " * words] * rows
@@ -130,7 +130,7 @@ def _warm(loaded: Loaded) -> None:
                 raise StoreError(f"version {loaded.version} answers with numbers that are not finite")
 
 
-def give_back_memory() -> None:
+def release_memory() -> None:
     """Let the system have what is free: the allocators keep it else, Arrow's for the thread that calls this."""
     gc.collect()
     pa.default_memory_pool().release_unused()

@@ -12,8 +12,8 @@ from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import InputError
-from cl.serving.shared_port import shared
-from cl.stores.opened import Opened
+from cl.serving.shared_port import share_port
+from cl.stores.opened import OpenProject
 
 if TYPE_CHECKING:
     pass
@@ -67,12 +67,12 @@ def run(uvicorn_config: Any) -> None:
 def _listening(uvicorn_config: Any) -> Any:
     try:
         taken = uvicorn_config.bind_socket()
-        return shared(taken) if uvicorn_config.workers > 1 else taken
+        return share_port(taken) if uvicorn_config.workers > 1 else taken
     except (SystemExit, OSError):
         raise InputError(f"{uvicorn_config.host}:{uvicorn_config.port}: cannot be listened on") from None
 
 
-def share_metrics(at: Opened, workers: int) -> None:
+def share_metrics(at: OpenProject, workers: int) -> None:
     """Give several workers a folder for their counts; it is read before prometheus_client is imported."""
     if workers == 1:
         return

@@ -14,10 +14,10 @@ class OwnSocket(socket.socket):
     """Holds a port without listening on it; what another process gets of it is a new socket on the same port."""
 
     def __reduce__(self) -> Any:  # type: ignore[override]
-        return bound, (self.family, self.getsockname())
+        return bind_port, (self.family, self.getsockname())
 
 
-def shared(taken: socket.socket) -> socket.socket:
+def share_port(taken: socket.socket) -> socket.socket:
     """Return what to give to all workers in place of a bound socket, which is closed.
 
     Only Linux shares connections fairly among sockets of one port; elsewhere the workers accept from the one given.
@@ -33,7 +33,7 @@ def shared(taken: socket.socket) -> socket.socket:
     return held
 
 
-def bound(family: int, address: Any) -> socket.socket:
+def bind_port(family: int, address: Any) -> socket.socket:
     """Return a socket of one's own on a port that is shared."""
     own = socket.socket(family, socket.SOCK_STREAM)
     _bind(own, address)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cl.errors import StoreError
 from cl.redaction import without_password
-from cl.stores.error_messages import first_line, told
+from cl.stores.error_messages import first_line, translate_store_errors
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -19,7 +19,7 @@ CONNECT_SECONDS = 5
 LOCK_SECONDS = 30
 
 
-def reach(uri: str, store: str) -> None:
+def check_reachable(uri: str, store: str) -> None:
     """Return when the server or database at a URI answers; a URI of another kind is left to its library.
 
     Raises:
@@ -41,7 +41,7 @@ def first_use(uri: str, store: str) -> Iterator[None]:
     from filelock import FileLock
 
     if not uri.startswith("sqlite:///"):
-        reach(uri, store)
+        check_reachable(uri, store)
         yield
         return
     with FileLock(uri.removeprefix("sqlite:///") + ".lock", timeout=LOCK_SECONDS * 4):
@@ -56,7 +56,7 @@ def open_database(uri: str, store: str) -> sa.Engine:
     """
     import sqlalchemy as sa
 
-    with told(store):
+    with translate_store_errors(store):
         url = sa.make_url(uri)
         engine = sa.create_engine(url, connect_args=_patience(url), poolclass=sa.NullPool)
         if url.get_backend_name() == "postgresql" and not sa.event.contains(sa.Engine, "begin", _wait_no_longer):
@@ -68,7 +68,7 @@ def open_database(uri: str, store: str) -> sa.Engine:
 def _reach_http(uri: str, store: str) -> None:
     import requests
 
-    with told(store):
+    with translate_store_errors(store):
         try:
             requests.get(uri, timeout=CONNECT_SECONDS, stream=True).close()
         except requests.exceptions.SSLError:

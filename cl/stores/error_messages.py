@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cl.errors import DiskError, PerennialError, StoreError
-from cl.redaction import told_traceback, without_password
+from cl.redaction import format_traceback, without_password
 
 if TYPE_CHECKING:
     pass
@@ -23,7 +23,7 @@ WORDS = ("No space left on device", "database or disk is full", "File too large"
 
 
 @contextmanager
-def disk_told() -> Iterator[None]:
+def translate_disk_errors() -> Iterator[None]:
     """Turn what is raised because of a disk into one line; what has another cause passes.
 
     Raises:
@@ -52,7 +52,7 @@ def is_full(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def told(store: str) -> Iterator[None]:
+def translate_store_errors(store: str) -> Iterator[None]:
     """Turn whatever a foreign library raises into one line that names the store.
 
     The line is not raised from what was caught, whose text may hold a password that a traceback would then show.
@@ -65,7 +65,7 @@ def told(store: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise StoreError(f"{store}: needs the package '{error.name or error}', not installed here") from None
     except Exception as error:
-        log.info("%s: %s", store, told_traceback(error))
+        log.info("%s: %s", store, format_traceback(error))
         raise StoreError(f"{store}: {_refused(error) or first_line(error)}") from None
 
 

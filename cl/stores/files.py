@@ -20,7 +20,7 @@ def write_text(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def kept_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:
+def read_or_write_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:
     """Return a text that never changes: made once and kept in a folder; without a folder it is made every time."""
     if folder is None:
         return make()
@@ -29,7 +29,7 @@ def kept_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
-def place(draft: Path, final: Path) -> None:
+def move_into_place(draft: Path, final: Path) -> None:
     """Make a finished folder visible under its name by one rename; an older one there is replaced."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():

@@ -112,7 +112,7 @@ def _files(folder: Path) -> list[str]:
     )
 
 
-def place_sealed(draft: Path, folder: Path) -> None:
+def move_sealed_into_place(draft: Path, folder: Path) -> None:
     """Rename a whole version to its place; another process that brought the same one first is as good.
 
     Raises:

@@ -8,12 +8,12 @@ from pathlib import Path
 from cl import config as configuration
 from cl.config import Config
 from cl.errors import PerennialError
-from cl.stores.project_folder import ProjectFolder, open_project
-from cl.stores.stores import Stores, connect
+from cl.stores.project_folder import ProjectFolder, find_project
+from cl.stores.stores import Stores, open_stores
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenProject:
     """An existing project."""
 
     project: ProjectFolder
@@ -32,12 +32,12 @@ class Opened:
         return version
 
 
-def opened(folder: Path) -> Opened:
+def open_project(folder: Path) -> OpenProject:
     """Open the project at or above a folder.
 
     Raises:
         InputError: there is no project, or its configuration is wrong.
     """
-    project = open_project(folder)
+    project = find_project(folder)
     config = configuration.load(project.config)
-    return Opened(project, config, connect(project, config))
+    return OpenProject(project, config, open_stores(project, config))

@@ -91,7 +91,7 @@ class ProjectFolder:
             lock.release()
 
 
-def open_project(folder: Path) -> ProjectFolder:
+def find_project(folder: Path) -> ProjectFolder:
     """Return the project in a folder or in the nearest folder above it.
 
     Raises:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 SQLITE = "sqlite:///"
 
 
-class UntilWritten(Generic[T]):
+class SqliteCachedRead(Generic[T]):
     """Calls `read`, and again whenever the database of a URI may have changed since; for one thread.
 
     SQLite tells through `PRAGMA data_version` whether another connection has committed anything. A database of another

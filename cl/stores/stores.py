@@ -15,7 +15,7 @@ from cl.config import Config, PluginSpec
 from cl.errors import ConfigError, IntegrityError
 from cl.stores.data.dvc import DataVersions
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import hashes, load_known
+from cl.stores.data.fingerprints import hash_texts, load_known
 from cl.stores.files import write_text
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest
@@ -57,7 +57,7 @@ class Stores:
         if asked.empty:
             return asked
         known = np.concatenate([*load_known(self.project).ids, np.array([], dtype=np.uint64)])
-        return asked[~np.isin(hashes(asked["id"].to_numpy()), known)].reset_index(drop=True)
+        return asked[~np.isin(hash_texts(asked["id"].to_numpy()), known)].reset_index(drop=True)
 
     def texts(self, task: PluginSpec, experience: str, ids: list[str]) -> dict[str, str]:
         """Return the texts of an experience's rows by their ids, where they are still there."""
@@ -94,7 +94,7 @@ class Stores:
         return number
 
 
-def connect(project: ProjectFolder, config: Config) -> Stores:
+def open_stores(project: ProjectFolder, config: Config) -> Stores:
     """Return the stores that the configuration names; nothing is opened before it is used.
 
     Raises:

@@ -101,7 +101,7 @@ class Task(Plugin):
         raise NotImplementedError
 
 
-def by_class(truth: set[tuple[Any, ...]], found: set[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
+def scores_by_class(truth: set[tuple[Any, ...]], found: set[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
     """Return ``count``, ``precision``, ``recall`` and ``f1`` of each class in the truth, by name.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task, by_class
+from cl.tasks import IGNORED, Encoded, Prediction, Task, scores_by_class
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ class TextClassification(Task):
 
     def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
         """Return the scores of each label."""
-        return by_class(set(enumerate(rows["label"])), set(enumerate(predictions)))
+        return scores_by_class(set(enumerate(rows["label"])), set(enumerate(predictions)))
 
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return the texts."""

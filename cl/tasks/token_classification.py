@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task, by_class
+from cl.tasks import IGNORED, Encoded, Prediction, Task, scores_by_class
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +68,9 @@ class TokenClassification(Task):
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return each sentence's entity F1; a sentence without entities is right when none is predicted."""
-        return np.array([_sentence_f1(spans(t), spans(p)) for t, p in zip(rows["tags"], predictions, strict=True)])
+        return np.array(
+            [_sentence_f1(entity_spans(t), entity_spans(p)) for t, p in zip(rows["tags"], predictions, strict=True)]
+        )
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return micro F1, precision and recall over entities, and ``f1/TYPE`` for every type."""
@@ -88,7 +90,7 @@ class TokenClassification(Task):
 
     def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
         """Return the scores of each entity type, over entities."""
-        return by_class(_entities(rows["tags"]), _entities(predictions))
+        return scores_by_class(_entities(rows["tags"]), _entities(predictions))
 
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return the sentences, tokens joined by a space."""
@@ -107,7 +109,7 @@ class TokenClassification(Task):
         return " ".join(value)
 
 
-def spans(tags: list[str]) -> set[tuple[str, int, int]]:
+def entity_spans(tags: list[str]) -> set[tuple[str, int, int]]:
     """Return the entities of one sentence as (type, first token, token after the last).
 
     An I that follows no tag of its own type opens an entity, as the CoNLL-2000 evaluation has it.
@@ -125,7 +127,7 @@ def spans(tags: list[str]) -> set[tuple[str, int, int]]:
 
 def _entities(sentences: Iterable[list[str]]) -> set[tuple[int, str, int, int]]:
     """Return the entities of all sentences, each with the number of its sentence before it."""
-    return {(at, *span) for at, tags in enumerate(sentences) for span in spans(tags)}
+    return {(at, *span) for at, tags in enumerate(sentences) for span in entity_spans(tags)}
 
 
 def _readable(sentences: list[list[str]], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:

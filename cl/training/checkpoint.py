@@ -24,7 +24,7 @@ SECONDS = 30.0
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run has come."""
 
     epochs: int = 0
@@ -35,7 +35,7 @@ class Progress:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """All that changes while a learner is trained."""
 
     learner: Learner
@@ -43,12 +43,12 @@ class Run:
     schedule: torch.optim.lr_scheduler.LRScheduler
     rng: np.random.Generator
     updates: list[Update]
-    best: Best
-    progress: Progress = field(default_factory=Progress)
+    best: BestEpoch
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
     saved_at: float = field(default_factory=time.monotonic)
 
 
-def save_checkpoint(run: Run, folder: Path) -> bool:
+def save_checkpoint(run: TrainingRun, folder: Path) -> bool:
     """Write a run's state, whole or not at all; return False when the last one is too young to be replaced."""
     from safetensors.torch import save_file
 
@@ -72,7 +72,7 @@ def save_checkpoint(run: Run, folder: Path) -> bool:
     return True
 
 
-def restore_checkpoint(run: Run, folder: Path) -> bool:
+def restore_checkpoint(run: TrainingRun, folder: Path) -> bool:
     """Put a run back to where `save_checkpoint` saw it; return False when there is nothing to go on from."""
     from safetensors.torch import load_file
 
@@ -100,7 +100,7 @@ def restore_checkpoint(run: Run, folder: Path) -> bool:
     return True
 
 
-def _tensors(run: Run) -> dict[str, torch.Tensor]:
+def _tensors(run: TrainingRun) -> dict[str, torch.Tensor]:
     found = {f"weights/{name}": p.detach() for name, p in run.learner.parameters()}
     found |= {f"best/{name}": tensor for name, tensor in run.best.weights.items()}
     for index, state in run.optimiser.state_dict()["state"].items():
@@ -113,7 +113,7 @@ def _tensors(run: Run) -> dict[str, torch.Tensor]:
     return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in found.items()}
 
 
-def _restore_optimiser(run: Run, tensors: dict[str, torch.Tensor], rates: list[float]) -> None:
+def _restore_optimiser(run: TrainingRun, tensors: dict[str, torch.Tensor], rates: list[float]) -> None:
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimiser/"):
@@ -125,7 +125,7 @@ def _restore_optimiser(run: Run, tensors: dict[str, torch.Tensor], rates: list[f
     run.optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
-class Best:
+class BestEpoch:
     """Keeps a copy of the trainable weights at the best validation so far."""
 
     def __init__(self, learner: Learner) -> None:

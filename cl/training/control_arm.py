@@ -13,7 +13,7 @@ from cl.stores.data.experiences import RowsOf
 from cl.training.train import train
 
 
-def control(config: Config, *, champion: Path, new: list[str], rows_of: RowsOf, folder: Path) -> ControlArm:
+def train_control_arm(config: Config, *, champion: Path, new: list[str], rows_of: RowsOf, folder: Path) -> ControlArm:
     """Fine-tune the champion on new rows alone and save what comes of it; the update itself is not disturbed.
 
     It sees nothing of the past, not even to choose its best epoch. Killed, it goes on from its last epoch.

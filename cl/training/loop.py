@@ -16,16 +16,16 @@ from tqdm.auto import tqdm
 
 from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
-from cl.models.batching import Batch, collate, shuffled
-from cl.models.build import freeze
-from cl.models.inference import scored, token_loss
+from cl.models.batching import Batch, collate, shuffle
+from cl.models.build import freeze_all_but_tuned
+from cl.models.inference import score_rows, token_loss
 from cl.models.learner import Learner
 from cl.models.precision import attention, autocast
 from cl.models.token_cache import TokenCache
 from cl.tasks import IGNORED
-from cl.training.checkpoint import Best, Run, restore_checkpoint, save_checkpoint
+from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
-from cl.training.strategies import Lesson, Step, Strategy, Update
+from cl.training.strategies import Step, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
 Strategies = list[tuple[Strategy, Update]]
@@ -44,9 +44,9 @@ class Fit:
     losses: list[float]
 
 
-def learn(
+def run_update(
     learner: Learner,
-    lesson: Lesson,
+    lesson: TrainingData,
     strategies: Strategies,
     settings: TrainingSettings,
     *,
@@ -66,7 +66,7 @@ def learn(
             "there is no row to train on: all rows of the new experiences are held out for validation and test; "
             "bring more rows, or lower data.split"
         )
-    freeze(learner)
+    freeze_all_but_tuned(learner)
     for strategy, update in strategies:
         strategy.begin(update)
     if all(strategy.descends(update) for strategy, update in strategies):
@@ -87,7 +87,7 @@ def learn(
 
 def fit(
     learner: Learner,
-    lesson: Lesson,
+    lesson: TrainingData,
     strategies: Strategies,
     settings: TrainingSettings,
     *,
@@ -114,7 +114,9 @@ def fit(
         raise InputError("there is no row to train on: the strategy chooses none; give its buffer more rows or bytes")
     expected = settings.epochs * _steps(len(rows), settings)
     schedule = warm_up_then_decay(optimiser, expected, settings.warmup)
-    run = Run(learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], Best(learner))
+    run = TrainingRun(
+        learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], BestEpoch(learner)
+    )
     if checkpoint and restore_checkpoint(run, checkpoint):
         log.info("going on after epoch %d of an interrupted run", run.progress.epochs)
     progress, best = run.progress, run.best
@@ -138,12 +140,17 @@ def fit(
 
 
 def train_epoch(
-    run: Run, strategies: Strategies, tokens: TokenCache, rows: pd.DataFrame, settings: TrainingSettings, bar: tqdm
+    run: TrainingRun,
+    strategies: Strategies,
+    tokens: TokenCache,
+    rows: pd.DataFrame,
+    settings: TrainingSettings,
+    bar: tqdm,
 ) -> float:
     """Learn each of the rows once and return the mean loss."""
     learner, encoded, ids, total = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0
     learner.train_mode()
-    for indices in shuffled([len(one.input_ids) for one in encoded], settings.batch_size, run.rng):
+    for indices in shuffle([len(one.input_ids) for one in encoded], settings.batch_size, run.rng):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         loss = train_step(learner, batch, [ids[at] for at in indices], strategies, run.optimiser, settings)
         run.schedule.step()
@@ -202,7 +209,7 @@ def _priced(since: float, learnt: Callable[[], int]) -> Iterator[None]:
         raise
 
 
-def _epoch_rows(strategies: Strategies, lesson: Lesson) -> tuple[pd.DataFrame, int]:
+def _epoch_rows(strategies: Strategies, lesson: TrainingData) -> tuple[pd.DataFrame, int]:
     """Return the rows of the coming epoch, and how many of them are of the past."""
     chosen = lesson.rows
     for strategy, update in strategies:
@@ -227,7 +234,7 @@ def _validate(
     """
     if rows is None or rows.empty:
         return 0.0, training_loss
-    score, loss = scored(learner, rows, precision=settings.precision)
+    score, loss = score_rows(learner, rows, precision=settings.precision)
     if math.isfinite(loss):
         return score, loss
     if any(target != IGNORED for one in learner.encode(rows) for target in one.targets):

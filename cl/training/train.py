@@ -14,21 +14,21 @@ import torch
 from cl import plugins
 from cl.config import Config
 from cl.errors import ConfigError
-from cl.models.build import added, grown, new_learner, retuned
+from cl.models.build import added_parameters, change_tuning, grow_labels, new_learner
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner, save_learner
 from cl.models.rewrites import to_float
-from cl.models.warm_start import MOST_ROWS, warm, with_linear_head
+from cl.models.warm_start import MOST_ROWS, warm_start_head, with_linear_head
 from cl.records import Training
 from cl.stores.data.experiences import RowsOf
-from cl.training.loop import learn
-from cl.training.strategies import Lesson, State, Strategy, Update, load_states, save_states
+from cl.training.loop import run_update
+from cl.training.strategies import State, Strategy, TrainingData, Update, load_states, save_states
 
 VALIDATION_ROWS = 2_000
 
 
 @dataclass(frozen=True)
-class Start:
+class TrainingStart:
     """Where an update starts: the labels that the champion knows, and the parameters that have been merged since.
 
     ``anew``: its head takes the place of one that was solved for, and has to be fitted first.
@@ -57,12 +57,14 @@ def train(
         ConfigError: the pretrained model cannot be loaded.
         DivergedError: the loss was not finite.
     """
-    seed = seed_for(config.seed, new)
+    seed = training_seed(config.seed, new)
     torch.manual_seed(seed)
     rows, strategies = rows_of(new, "train"), config.built
     start = _start(config, champion, afresh=any(one.restarts() for one in strategies))
-    learner = grown(start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed)
-    lesson = Lesson(
+    learner = grow_labels(
+        start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed
+    )
+    lesson = TrainingData(
         rows=rows,
         past=lambda: rows_of(past, "train"),
         rng=np.random.default_rng(seed),
@@ -72,14 +74,14 @@ def train(
     states = _without(load_states(champion) if champion else {}, start)
     own = {one.name: _caught_up(one, states.get(one.name), lesson, learner, past, rows_of) for one in strategies}
     if start.anew:
-        warm(learner, _at_hand(lesson, strategies, own))
+        warm_start_head(learner, _at_hand(lesson, strategies, own))
     updates = [(one, Update(own[one.name], lesson, learner)) for one in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
-    learner, result, updates = learn(learner, lesson, updates, config.training, checkpoint=checkpoint)
+    learner, result, updates = run_update(learner, lesson, updates, config.training, checkpoint=checkpoint)
     everything = (*past, *new)
     after = {one.name: replace(one.remember(update), experiences=everything) for one, update in updates}
-    save(learner, _idle(states, strategies) | after, folder)
+    save_version(learner, _idle(states, strategies) | after, folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return Training(
         challenger=str(folder),
@@ -96,13 +98,13 @@ def train(
     )
 
 
-def _start(config: Config, champion: Path | None, *, afresh: bool) -> Start:
+def _start(config: Config, champion: Path | None, *, afresh: bool) -> TrainingStart:
     """Return the learner that this update starts from: pretrained, or the champion in the tuning asked for."""
     if champion is None:
-        return Start(new_learner(config))
+        return TrainingStart(new_learner(config))
     before = to_float(load_learner(champion))
     if afresh:
-        return Start(grown(new_learner(config), before.labels, seed=config.seed), before.labels)
+        return TrainingStart(grow_labels(new_learner(config), before.labels, seed=config.seed), before.labels)
     anew = before.is_closed and not any(one.closed for one in config.built)
     if anew and (holding := [one.name for one in config.built if one.holds == "answers"]):
         raise ConfigError(
@@ -110,12 +112,12 @@ def _start(config: Config, champion: Path | None, *, afresh: bool) -> Start:
             "be trained on; leave it out, keep a closed form (ranpac, slda, ncm), or start again with {name: joint, "
             "restart: true}"
         )
-    merged = added(before) if before.settings.tuning != config.model.tuning else frozenset()
-    learner = retuned(before, config.model)
-    return Start(with_linear_head(learner) if anew else learner, before.labels, merged, anew)
+    merged = added_parameters(before) if before.settings.tuning != config.model.tuning else frozenset()
+    learner = change_tuning(before, config.model)
+    return TrainingStart(with_linear_head(learner) if anew else learner, before.labels, merged, anew)
 
 
-def _without(states: dict[str, State], start: Start) -> dict[str, State]:
+def _without(states: dict[str, State], start: TrainingStart) -> dict[str, State]:
     """Return the states without tensors of parameters that are no more: a later LoRA has others under their names.
 
     So has a head that takes the place of one that was solved for, which itself had taken the place of a trained one.
@@ -133,7 +135,7 @@ def _without(states: dict[str, State], start: Start) -> dict[str, State]:
 
 
 def _caught_up(
-    strategy: Strategy, state: State | None, lesson: Lesson, learner: Learner, past: list[str], rows_of: RowsOf
+    strategy: Strategy, state: State | None, lesson: TrainingData, learner: Learner, past: list[str], rows_of: RowsOf
 ) -> State:
     """Return a strategy's state; a buffer is first offered the rows of experiences that were learnt without it.
 
@@ -151,7 +153,7 @@ def _caught_up(
     return strategy.remember(update)
 
 
-def _at_hand(lesson: Lesson, strategies: list[Strategy], states: dict[str, State]) -> pd.DataFrame:
+def _at_hand(lesson: TrainingData, strategies: list[Strategy], states: dict[str, State]) -> pd.DataFrame:
     """Return what a new head is fitted on: new rows, those in buffers, and the past where it is learnt again whole."""
     kept = [state.rows for state in states.values() if state.rows is not None]
     whole = [lesson.past()] if any(one.keeps_past for one in strategies) else []
@@ -172,7 +174,7 @@ def _idle(states: dict[str, State], strategies: list[Strategy]) -> dict[str, Sta
     return {name: states[name] for name, kind in kinds.items() if not (kind.closed or (afresh and kind.holds))}
 
 
-def save(learner: Learner, states: dict[str, State], folder: Path) -> None:
+def save_version(learner: Learner, states: dict[str, State], folder: Path) -> None:
     """Write a learner and the strategies' states into a fresh folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -180,7 +182,7 @@ def save(learner: Learner, states: dict[str, State], folder: Path) -> None:
     save_states(states, folder)
 
 
-def seed_for(seed: int, experiences: list[str]) -> int:
+def training_seed(seed: int, experiences: list[str]) -> int:
     """Return the seed of one update: another for every experience, the same for every run of it."""
     named = f"{seed}:{','.join(experiences)}"
     return int.from_bytes(hashlib.sha256(named.encode()).digest()[:4], "big")

@@ -13,10 +13,10 @@ from cl.commands.promotion import roll_back
 from cl.cycle.source import read_source
 from cl.errors import StoreError
 from cl.evaluation.best_so_far import load_best
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.models.snapshot import load_reference
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import connect
+from cl.stores.stores import open_stores
 from cl.stores.version_folder import load_history
 from tests.support.tiny import made_sentences, tiny_project
 from tests.support.versions import assert_same_version
@@ -37,7 +37,7 @@ def arrives(project: ProjectFolder, name: str, labels: list[str], seed: int) -> 
 
 
 def version(project: ProjectFolder, number: str) -> Path:
-    folder = connect(project, config.load(project.config)).champion_folder(number)
+    folder = open_stores(project, config.load(project.config)).champion_folder(number)
     assert folder is not None
     return folder
 
@@ -66,7 +66,7 @@ def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path
     ours = shop(tmp_path / "ours", tiny_model, stores=shared(tmp_path))
     arrives(ours, "one", ["loan", "fee"], seed=1)
     arrives(ours, "two", ["loan", "box"], seed=2)
-    assert [cycle.champion_after for cycle in learn(ours)] == ["1", "2"]
+    assert [cycle.champion_after for cycle in run_waiting(ours)] == ["1", "2"]
 
     theirs = ProjectFolder(tmp_path / "theirs")
     theirs.root.mkdir()
@@ -77,10 +77,10 @@ def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path
 
     for project in (ours, theirs):
         arrives(project, "three", ["loan", "shoe"], seed=3)
-    (here,) = learn(ours)
+    (here,) = run_waiting(ours)
     third = version(ours, "3")
     shutil.copy(left, tmp_path / "mlflow.db")
-    (there,) = learn(theirs)
+    (there,) = run_waiting(theirs)
     assert (here.champion_before, there.champion_before) == ("2", "2")
     assert (here.experience.id, there.experience.id) == ("0003-three", "0003-three")
     assert (here.champion_after, there.champion_after) == ("3", "3")
@@ -91,7 +91,7 @@ def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path
 def test_a_data_dvc_that_came_with_git_brings_its_data(tmp_path, tiny_model) -> None:
     ours = shop(tmp_path / "ours", tiny_model, stores=shared(tmp_path))
     arrives(ours, "one", ["loan", "fee"], seed=1)
-    learn(ours)
+    run_waiting(ours)
     theirs = ProjectFolder(tmp_path / "theirs")
     theirs.root.mkdir()
     raw = yaml.safe_load(ours.config.read_text())
@@ -99,17 +99,17 @@ def test_a_data_dvc_that_came_with_git_brings_its_data(tmp_path, tiny_model) -> 
     (theirs.root / "inbox").mkdir()
     shutil.copy(ours.root / "data.dvc", theirs.root / "data.dvc")
     shutil.copy(ours.root / "inbox/one.csv", theirs.root / "inbox/one.csv")
-    assert learn(theirs) == [], "what the stream holds is no news, though this machine has never read it"
+    assert run_waiting(theirs) == [], "what the stream holds is no news, though this machine has never read it"
 
     arrives(ours, "two", ["loan", "box"], seed=2)
-    learn(ours)
+    run_waiting(ours)
     shutil.copy(ours.root / "data.dvc", theirs.root / "data.dvc")
-    assert learn(theirs) == []
+    assert run_waiting(theirs) == []
     assert sorted(one.name for one in theirs.experiences.iterdir()) == ["0001-one", "0002-two"]
 
     (theirs.root / "data.dvc").write_text((theirs.root / "data.dvc").read_text().replace("md5: ", "md5: 00"))
     with pytest.raises(StoreError, match="`dvc push` on the machine"):
-        learn(theirs)
+        run_waiting(theirs)
 
 
 @pytest.mark.parametrize("strategy", [["replay", "ewc"], "ranpac"])
@@ -121,19 +121,19 @@ def test_after_a_rollback_the_next_version_is_that_of_a_run_in_which_the_bad_one
     with_it, without = both
     for project in both:
         arrives(project, "one", ["loan", "fee"], seed=1)
-        learn(project)
+        run_waiting(project)
         arrives(project, "two", ["loan", "box"], seed=2)
-    (bad,) = learn(with_it)
+    (bad,) = run_waiting(with_it)
     assert bad.champion_after == "2" and bad.training.labels_added == ["box"]
     assert roll_back(with_it.root, None, why="bad").to_version == "1"
 
     # the other project's second experience is ingested as well, so that ids and seeds are the same, and never learnt
     settings = config.load(without.config)
-    read_source(settings, connect(without, settings))
+    read_source(settings, open_stores(without, settings))
     for project in both:
         arrives(project, "three", ["loan", "shoe"], seed=3)
-    (after,) = learn(with_it)
-    (never,) = learn(without, again="0003-three")
+    (after,) = run_waiting(with_it)
+    (never,) = run_waiting(without, again="0003-three")
     assert (after.champion_after, never.champion_after) == ("3", "2")
     assert after.training.experiences == never.training.experiences == ["0003-three"]
     assert after.training.labels_added == never.training.labels_added == ["shoe"]

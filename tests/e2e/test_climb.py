@@ -11,24 +11,24 @@ import yaml
 
 from cl.config import load
 from cl.errors import ConfigError, DivergedError
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.reports.html import write_report
 from cl.reports.terminal.cycles import reason_lines
-from cl.stores.stores import connect
+from cl.stores.stores import open_stores
 from tests.support import warm
 from tests.support.climbing import CLIMBING, FULL, JOINT, SOLVE, TWO, WEAK, WILD, arrives, climbing_shop, way  # noqa: F401  # noqa: F401
 
 
 def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_there(shop) -> None:
     project = shop()
-    (first,) = learn(project)
+    (first,) = run_waiting(project)
     assert first.verdict == "promoted" and way(first) == [("weak", False), ("full", True)]
     weak, full = first.climb.attempts
     assert "floor" in weak.refused_by and not full.refused_by
     assert (weak.rows, full.rows) == (first.training.rows_new, first.training.rows_learnt)
     assert first.decision.rung == "weak" and first.rung == first.training.rung == "full"
 
-    stores = connect(project, load(project.config))
+    stores = open_stores(project, load(project.config))
     assert [one.version for one in stores.registry.versions()] == ["1"], "of a rung that failed, the record remains"
     told = "\n".join(reason_lines([first]))
     assert f"rung weak: {weak.rows} rows, " in told and "refused by floor: " in told and "s, passed" in told
@@ -38,11 +38,11 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     assert metrics["rung/weak/rows"] == weak.rows and metrics["rung/full/seconds"] == pytest.approx(full.seconds)
 
     arrives(project, "two", ["box", "loan"], seed=2)
-    (second,) = learn(project)
+    (second,) = run_waiting(project)
     assert second.drift.new_labels == ["box"] and way(second)[0] == ("weak", False), "another type of drift"
     arrives(project, "quiet", ["loan", "fee", "box"], seed=3)
     arrives(project, "shoes", ["shoe", "loan"], seed=4)
-    quiet, third = learn(project)
+    quiet, third = run_waiting(project)
     assert quiet.verdict == "none", (
         "so that it is memory, and no alarm that has outlived an update, which begins higher"
     )
@@ -53,7 +53,7 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     "stage", ["evaluate", *(pytest.param(one, marks=pytest.mark.nightly) for one in ("train", "gate", "register"))]
 )
 def test_a_climb_that_was_killed_goes_on_at_its_rung_and_ends_as_if_nothing_had_been(shop, stage) -> None:
-    (undisturbed,) = learn(shop("calm"))
+    (undisturbed,) = run_waiting(shop("calm"))
     project = shop("killed")
     script = (
         "import os, signal, sys; from pathlib import Path; from cl.lifecycle import learn\n"
@@ -74,7 +74,7 @@ def test_a_climb_that_was_killed_goes_on_at_its_rung_and_ends_as_if_nothing_had_
         begun.append(one.__name__)
         return one
 
-    (resumed,) = learn(project, step=noted)
+    (resumed,) = run_waiting(project, step=noted)
     assert begun.count("train") == (1 if stage == "train" else 0), "what was finished is not done again"
     assert way(resumed) == way(undisturbed) and resumed.verdict == "promoted"
     assert resumed.training.losses == undisturbed.training.losses
@@ -84,7 +84,7 @@ def test_a_climb_that_was_killed_goes_on_at_its_rung_and_ends_as_if_nothing_had_
 def test_a_rung_that_diverges_is_told_with_its_cost_and_the_climb_goes_on(shop) -> None:
     training = {"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "clip_norm": 1e9}
     project = shop(ladder=[WILD, FULL], training=training)
-    (only,) = learn(project)
+    (only,) = run_waiting(project)
     assert only.verdict == "promoted" and way(only) == [("wild", False), ("full", True)]
     wild = only.climb.begun[0]
     assert "learning_rate 1e+30" in wild.diverged and wild.rows > 0 and wild.seconds > 0
@@ -109,27 +109,27 @@ def test_where_every_rung_diverges_the_cycle_fails_and_a_later_run_tries_them_an
 
     for _ in range(2):
         with pytest.raises(DivergedError, match=r"rung 'wild': training .*; rung 'wilder': training .* serves on$"):
-            learn(project, step=noted)
+            run_waiting(project, step=noted)
     assert begun.count("train") == 4
-    stores = connect(project, load(project.config))
+    stores = open_stores(project, load(project.config))
     assert stores.ledger.champion("shop") == "1" and len(stores.registry.versions()) == 1
     project.config.write_text(good)
-    (second,) = learn(project)
+    (second,) = run_waiting(project)
     assert second.experience.name == "two" and second.training is not None, "it has waited"
 
 
 def test_a_solved_head_comes_first_and_a_trained_rung_goes_on_from_it(shop) -> None:
     project = shop(ladder=[SOLVE, FULL], gates=[], decide={"rung": {"new_classes": "full"}})
-    (first,) = learn(project)
+    (first,) = run_waiting(project)
     assert way(first) == [("solve", True)] and first.training.epochs == 0
     arrives(project, "two", ["loan", "fee", "box"], seed=2)
-    (second,) = learn(project)
+    (second,) = run_waiting(project)
     assert way(second) == [("full", True)] and second.evaluation.accuracy > 0.8
     assert second.training.rows_recalled > 0, "rows of the first, which was learnt without replay"
     arrives(project, "three", ["loan", "fee"], seed=3)
-    (quiet,) = learn(project)
+    (quiet,) = run_waiting(project)
     assert quiet.verdict == "none"
-    (third,) = learn(project, again=quiet.experience.id)
+    (third,) = run_waiting(project, again=quiet.experience.id)
     assert way(third) == [("solve", True)] and third.training.rows_learnt > third.training.rows_new, (
         "the encoder has moved since: sums begin anew over all rows"
     )
@@ -137,15 +137,15 @@ def test_a_solved_head_comes_first_and_a_trained_rung_goes_on_from_it(shop) -> N
 
 def test_a_budget_too_small_for_any_rung_is_told_and_leaves_the_champion(shop) -> None:
     project = shop()
-    learn(project)
+    run_waiting(project)
     text = project.config.read_text()
     arrives(project, "two", ["box", "loan"], seed=2)
     for bound, given in (("max_rows", 20), ("max_seconds", 0.001)):
         project.config.write_text(f"{text}\nclimb: {{{bound}: {given}}}\n")
         with pytest.raises(ConfigError, match=f"climb.{bound}: {given}: too small for any rung .* 'weak', the cheap"):
-            learn(project)
-    stores = connect(project, load(project.config))
+            run_waiting(project)
+    stores = open_stores(project, load(project.config))
     assert stores.ledger.champion("shop") == "1" and len(stores.registry.versions()) == 1
     project.config.write_text(text)
-    (second,) = learn(project)
+    (second,) = run_waiting(project)
     assert second.experience.name == "two" and second.training is not None, "it has waited"

@@ -68,14 +68,14 @@ def bank(tmp_path: Path) -> Desk:
     encoder.save_pretrained(tmp_path / "one-layer")
     load_tokenizer("minilm").save_pretrained(tmp_path / "one-layer")
     model = {"name": str(tmp_path / "one-layer"), "max_length": 32}
-    configured = {**yaml.safe_load(sample.configuration()), **QUICK, "model": model}
+    configured = {**yaml.safe_load(sample.sample_configuration()), **QUICK, "model": model}
     (desk.project / "cl.yaml").write_text(yaml.safe_dump(configured))
     return desk
 
 
 def test_six_months_of_messages_on_one_layer(bank, tmp_path) -> None:
     cycles = []
-    *months, last = sample.months(tmp_path / "months")
+    *months, last = sample.write_months(tmp_path / "months")
     for month in months:
         bank.json("ingest", str(month))
         cycles += bank.json("run", "--plain")

@@ -8,13 +8,13 @@ from click.testing import CliRunner
 
 from cl.cli.main import cl
 from cl.commands.export import export_version
-from cl.commands.gates import replayed, verdicts_of
-from cl.commands.lineage import lineage_of
+from cl.commands.gates import read_verdicts, replay_gates
+from cl.commands.lineage import trace_lineage
 from cl.commands.predict import predict_file, predict_texts
 from cl.commands.promotion import promote_version
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.models.persistence import load_learner
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 from tests.support.taught import folder_of, taught_project  # noqa: F401
 from tests.support.tiny import made_sentences
 
@@ -27,7 +27,7 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     asked.unlink()
     done = CliRunner().invoke(cl, ["distil", "1", "-p", root], catch_exceptions=False)
     assert done.exit_code == 0 and "it is the challenger: cl promote 2" in done.stdout
-    at = opened(taught.root)
+    at = open_project(taught.root)
     info = at.stores.registry.versions()[-1]
     assert info.tags["cl.parent"] == "1" and info.tags["cl.form"] == "student" and info.aliases == ["challenger"]
     assert at.stores.ledger.champion("shop") == "1", "nothing has moved"
@@ -38,7 +38,7 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     assert told.startswith("0001-one: derived, version 2, gates: enforce") and "pass       floor" in told
     assert "size on disk, MB" in told and "Right before, wrong now:" in told
     (taught.root / "policy.yaml").write_text("gates: [{name: floor, min: 1.0}]")
-    now = replayed(taught.root, taught.root / "policy.yaml")
+    now = replay_gates(taught.root, taught.root / "policy.yaml")
     assert [(one["version"], one["then"], one["now"]) for one in now] == [("1", True, True), ("2", True, False)]
 
     promote_version(taught.root, "2", alias="champion", share=None, why="as agreed", despite_gates=False)
@@ -51,9 +51,9 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     assert (tmp_path / "out" / "transformers").exists() and "transformers" in told["loads"][1]
 
     made_sentences(["loan", "lamp"], 60, seed=3).to_csv(taught.root / "inbox" / "two.csv", index=False)
-    cycle = learn(taught)[-1]
+    cycle = run_waiting(taught)[-1]
     assert cycle.verdict == "promoted" and [one.form for one in cycle.derived] == ["int8"]
-    line = lineage_of(taught.root, str(cycle.champion_after))["versions"]
+    line = trace_lineage(taught.root, str(cycle.champion_after))["versions"]
     assert [(one["version"], one["form"]) for one in line] == [
         ("5", "int8"),
         ("4", None),
@@ -62,6 +62,6 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     ], "what has learnt is the student in floats"
     assert load_learner(folder_of(taught, "5")).depth == 1
     at.stores.registry.tag_version("3", "cl.registry.smoke_test", "failed")
-    by_hand, teacher = (verdicts_of(taught.root, one) for one in ("3", "4"))
+    by_hand, teacher = (read_verdicts(taught.root, one) for one in ("3", "4"))
     assert not by_hand["passed"] and by_hand["verdicts"][-1]["gate"] == "smoke test"
     assert teacher["verdict"] == "gave way" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"

@@ -16,17 +16,17 @@ from click.testing import CliRunner
 
 from cl.cli.main import cl
 from cl.commands.export import export_version
-from cl.commands.lineage import lineage_of
+from cl.commands.lineage import trace_lineage
 from cl.commands.promotion import promote_version
 from cl.compression.distil import distil
 from cl.compression.rewrite import quantise, to_onnx
 from cl.config import Config, parse
 from cl.errors import ConfigError, InputError, IntegrityError
-from cl.lifecycle import learn
-from cl.models.inference import answer, scored
+from cl.lifecycle import run_waiting
+from cl.models.inference import answer, score_rows
 from cl.models.persistence import load_learner
 from cl.stores.manifest import check_manifest, write_manifest
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.training.train import train
 from tests.support.served import Server
@@ -41,7 +41,7 @@ def rows_of(ids: list[str], split: str) -> pd.DataFrame:
 
 
 def folder_of(project: ProjectFolder, version: str) -> Path:
-    folder = opened(project.root).stores.champion_folder(version)
+    folder = open_project(project.root).stores.champion_folder(version)
     assert folder is not None
     return folder
 
@@ -55,7 +55,7 @@ def shop(tmp_path_factory, tiny_model) -> ProjectFolder:
         tmp_path_factory.mktemp("onnx") / "shop", tiny_model, gates=gates, evaluation={"smoke_rows": 4}
     )
     made_sentences(["loan", "fee", "box"], 150, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    learn(project)
+    run_waiting(project)
     return project
 
 
@@ -86,7 +86,7 @@ def test_by_hand_it_is_made_judged_served_and_learnt_on_from(shop, tmp_path) -> 
         gates = {one["gate"] for one in told["verdicts"] if one["passed"]}
         assert {"ceiling latency_ms", "ceiling size_mb", "smoke test"} <= gates
         assert told["accuracy"] == pytest.approx(told["teacher_accuracy"], abs=0.03)
-    at = opened(shop.root)
+    at = open_project(shop.root)
     made = at.stores.registry.versions()[-1]
     assert (made.version, made.tags["cl.form"], made.tags["cl.parent"]) == ("3", "onnx-int8", "1")
     assert "encoder/model.onnx" in json.loads((folder_of(shop, "2") / "manifest.json").read_text())
@@ -111,9 +111,9 @@ def test_by_hand_it_is_made_judged_served_and_learnt_on_from(shop, tmp_path) -> 
     made_sentences(["loan", "lamp"], 60, seed=3).to_csv(shop.root / "inbox" / "two.csv", index=False)
     path = shop.config
     path.write_text(path.read_text() + "distil: {forms: [onnx]}\n")
-    cycle = learn(shop)[-1]
+    cycle = run_waiting(shop)[-1]
     assert cycle.verdict == "promoted" and [one.form for one in cycle.derived] == ["onnx"]
-    line = lineage_of(shop.root, str(cycle.champion_after))["versions"]
+    line = trace_lineage(shop.root, str(cycle.champion_after))["versions"]
     assert [(one["version"], one["form"]) for one in line] == [("5", "onnx"), ("4", None), ("1", None)]
     assert "lamp" in load_learner(folder_of(shop, "5")).labels
 
@@ -149,7 +149,7 @@ def test_a_head_that_was_solved_for_stays(tiny_config, tmp_path) -> None:
     to_onnx("onnx", teacher=tmp_path / "solved", learnt=["a"], rows_of=rows_of, folder=tmp_path / "graph", seed=0)
     ours, graph = load_learner(tmp_path / "solved"), load_learner(tmp_path / "graph")
     assert graph.is_closed and graph.graph is not None
-    assert scored(graph, ROWS)[0] == pytest.approx(scored(ours, ROWS)[0], abs=0.02)
+    assert score_rows(graph, ROWS)[0] == pytest.approx(score_rows(ours, ROWS)[0], abs=0.02)
 
 
 @pytest.mark.nightly
@@ -167,7 +167,7 @@ def test_words_are_tagged_in_onnx_as_well(tiny_config, tmp_path) -> None:
     train(config, champion=None, new=["a"], past=[], rows_of=tagged_of, folder=tmp_path / "tagger")
     to_onnx("onnx", teacher=tmp_path / "tagger", learnt=["a"], rows_of=tagged_of, folder=tmp_path / "graph", seed=0)
     ours, graph = load_learner(tmp_path / "tagger"), load_learner(tmp_path / "graph")
-    assert graph.graph is not None and scored(graph, tagged)[0] > 0.8
+    assert graph.graph is not None and score_rows(graph, tagged)[0] > 0.8
     assert answer(graph, tagged).values == answer(ours, tagged).values
 
 

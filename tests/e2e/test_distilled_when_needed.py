@@ -9,11 +9,11 @@ import yaml
 from click.testing import CliRunner
 
 from cl.cli.main import cl
-from cl.commands.lineage import lineage_of
+from cl.commands.lineage import trace_lineage
 from cl.commands.predict import predict_texts
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.models.persistence import load_learner
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.training.strategies import load_states
 from tests.support.desk import new_desk
@@ -53,7 +53,7 @@ def sizes(project: ProjectFolder) -> tuple[float, float]:
 
 def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_path, tiny_model) -> None:
     scratch = shop(tmp_path / "scratch", tiny_model, distil=DISTIL)
-    learn(scratch)
+    run_waiting(scratch)
     teacher, student = sizes(scratch)
     most = (teacher + student) / 2
     assert student < teacher
@@ -66,7 +66,7 @@ def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_pa
     (derived,) = cycle["derived"]
     assert derived["form"] == "student" and derived["teacher"] == "1" and derived["passed"]
     assert derived["why"][0].startswith("ceiling size_mb refuses: the weights take")
-    stores = opened(project.root).stores
+    stores = open_project(project.root).stores
     assert [one.tags["cl.gates"] for one in stores.registry.versions()] == ["failed", "passed"]
     entry = stores.ledger.entries("shop")[-1]
     assert (entry.action, entry.from_version, entry.to_version) == ("promote", None, "2")
@@ -77,12 +77,12 @@ def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_pa
     assert (
         "student of version 1, because ceiling size_mb refuses" in history and "version 2 passes its gates" in history
     )
-    line = lineage_of(project.root, "2")["versions"]
+    line = trace_lineage(project.root, "2")["versions"]
     assert [(one["version"], one["verdict"]) for one in line] == [("2", "promoted"), ("1", "gave way")]
 
     bounded(project, evaluation={"smoke_rows": 0})  # the student has been loaded in a fresh process already
     arrives(project, "second", ["loan", "lamp"])
-    (after,) = learn(project)
+    (after,) = run_waiting(project)
     assert after.verdict == "promoted" and not after.derived, "the student has learnt on and is small enough"
     folder = stores.champion_folder(after.champion_after)
     assert load_learner(folder).depth == 1 and "lamp" in load_learner(folder).labels
@@ -124,7 +124,7 @@ def test_a_gate_that_only_the_latency_breaks_leads_to_a_student_of_the_minilm_th
     assert derived["teacher"] == "2" and derived["passed"] and not derived["refused_by"]
     assert derived["latency_ms"] <= most < derived["teacher_latency_ms"]
     assert (cycle["champion_before"], cycle["champion_after"]) == ("1", "3")
-    stores = opened(desk.project).stores
+    stores = open_project(desk.project).stores
     assert [one.tags["cl.gates"] for one in stores.registry.versions()] == ["passed", "failed", "passed"]
     entry = stores.ledger.entries("tiny")[-1]
     assert (entry.action, entry.from_version, entry.to_version) == ("promote", "1", "3")
@@ -139,27 +139,27 @@ def test_the_teacher_learns_and_its_student_is_derived_again_where_the_configura
 ) -> None:
     wanted = {**DISTIL, "when": {"updates": 1}, "then": "teacher", "forms": ["student"]}
     project = shop(tmp_path / "shop", tiny_model, distil=wanted)
-    learn(project)
+    run_waiting(project)
     arrives(project, "second", ["loan", "lamp"])
-    (cycle,) = learn(project)
+    (cycle,) = run_waiting(project)
     assert cycle.verdict == "promoted" and [one.form for one in cycle.derived] == ["student"]
-    line = lineage_of(project.root, str(cycle.champion_after))["versions"]
+    line = trace_lineage(project.root, str(cycle.champion_after))["versions"]
     assert [(one["version"], one["form"]) for one in line] == [("4", "student"), ("3", None), ("1", None)]
-    depths = {one: load_learner(opened(project.root).stores.champion_folder(one)).depth for one in ("3", "4")}
+    depths = {one: load_learner(open_project(project.root).stores.champion_folder(one)).depth for one in ("3", "4")}
     assert depths == {"3": 2, "4": 1}
 
 
 def test_a_student_that_fails_its_gates_leaves_the_champion_where_it_is(tmp_path, tiny_model) -> None:
     project = shop(tmp_path / "shop", tiny_model)
-    learn(project)
+    run_waiting(project)
     gates = [{"name": "floor", "min": 0.9}, {"name": "ceiling", "metric": "size_mb", "max": 0.001}]
     bounded(project, gates=gates, distil={**DISTIL, "epochs": 1, "forms": ["student", "int8"]})
     arrives(project, "second", ["loan", "lamp"])
-    (cycle,) = learn(project)
+    (cycle,) = run_waiting(project)
     assert cycle.verdict == "refused" and cycle.champion_after == "1"
     assert [one.form for one in cycle.derived] in ([], ["student", "int8"])
     assert not any(one.passed for one in cycle.derived)
-    assert opened(project.root).stores.ledger.champion("shop") == "1"
+    assert open_project(project.root).stores.ledger.champion("shop") == "1"
 
 
 class KilledError(Exception):
@@ -192,8 +192,8 @@ def test_a_cycle_that_is_killed_while_a_version_is_derived_ends_as_an_undisturbe
         return run
 
     with pytest.raises(KilledError):
-        learn(project, step=lambda function: dying(function) if function.__name__ == stage else function)
-    (cycle,) = learn(project)
+        run_waiting(project, step=lambda function: dying(function) if function.__name__ == stage else function)
+    (cycle,) = run_waiting(project)
     assert cycle.verdict == "promoted" and [one.version for one in cycle.derived] == ["2"]
-    assert [one.version for one in opened(project.root).stores.registry.versions()] == ["1", "2"]
-    assert len(opened(project.root).stores.ledger.entries("shop")) == 1
+    assert [one.version for one in open_project(project.root).stores.registry.versions()] == ["1", "2"]
+    assert len(open_project(project.root).stores.ledger.entries("shop")) == 1

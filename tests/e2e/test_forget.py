@@ -10,11 +10,11 @@ import pytest
 from cl.commands.distil import distil_version
 from cl.commands.forget import forget_rows
 from cl.forgetting import forget
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.models.snapshot import load_reference
 from cl.promotion.by_hand import promote_by_hand
-from cl.stores.data.tombstones import removals
-from cl.stores.opened import opened
+from cl.stores.data.tombstones import read_removals
+from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
 from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version
@@ -28,7 +28,7 @@ def two_of_a_kind(folder: Path, tiny_model: Path) -> tuple[pd.DataFrame, Project
     rows = made_sentences(["loan", "fee"], 60, seed=1)
     with_them, without = (shop(folder / name, tiny_model, strategy=RANPAC) for name in ("with", "without"))
     arrives(with_them, "one", rows)
-    learn(with_them)
+    run_waiting(with_them)
     return rows, with_them, without
 
 
@@ -45,10 +45,10 @@ def _found(name: str):
 
 def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_rows(tmp_path, tiny_model) -> None:
     rows, with_them, without = two_of_a_kind(tmp_path, tiny_model)
-    at = opened(with_them.root)
+    at = open_project(with_them.root)
     gone = [ids_of(at, "0001-one", split)[2] for split in ("train", "validation", "test")]
     arrives(without, "one", rows[~rows["id"].isin(gone)])
-    learn(without)
+    run_waiting(without)
 
     done = forgotten(with_them, gone, why="a wish")
     assert done["version"] == "2" and done["exact"] and done["withdrawn"] == ["1"]
@@ -61,21 +61,21 @@ def test_a_champion_in_closed_form_is_what_it_would_be_had_it_never_seen_the_row
     assert entry.why == "3 rows were forgotten (removal 1): a wish"
 
     arrives(with_them, "one", rows)
-    assert learn(with_them) == [], "the source still has the rows: they are not taken in again"
+    assert run_waiting(with_them) == [], "the source still has the rows: they are not taken in again"
     for project in (with_them, without):
         arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
-        learn(project)
+        run_waiting(project)
     assert_same_version(version(with_them, "3"), version(without, "2"))
 
 
 def test_what_replaces_a_champion_in_int8_is_made_of_the_version_that_learnt(tmp_path, tiny_model) -> None:
     rows, with_them, without = two_of_a_kind(tmp_path, tiny_model)
-    at = opened(with_them.root)
+    at = open_project(with_them.root)
     assert distil_version(with_them.root, "1", form="int8")["version"] == "2"
     promote_by_hand(at.stores.registry, at.stores.ledger, "2", why="small")
     gone = ids_of(at, "0001-one", "train")[:3]
     arrives(without, "one", rows[~rows["id"].isin(gone)])
-    learn(without)
+    run_waiting(without)
 
     done = forgotten(with_them, gone)
     assert done["version"] == "3" and done["exact"] and done["withdrawn"] == ["1", "2"]
@@ -94,15 +94,15 @@ def test_a_solved_head_forgets_exactly_until_a_rung_has_trained_the_encoder_bene
         drift={"report": "off", "detectors": ["new_labels"]},
     )
     arrives(project, "one", made_sentences(["loan", "fee"], 60, seed=1))
-    learn(project)
-    first = ids_of(opened(project.root), "0001-one", "train")
+    run_waiting(project)
+    first = ids_of(open_project(project.root), "0001-one", "train")
     assert forgotten(project, first[:1])["exact"], "though the configuration's own strategy trains"
     arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
-    (second,) = learn(project)
+    (second,) = run_waiting(project)
     assert second.rung == "full"
     arrives(project, "three", made_sentences(["loan", "fee"], 60, seed=3))
-    learn(project)
-    (third,) = learn(project, again="0003-three")
+    run_waiting(project)
+    (third,) = run_waiting(project, again="0003-three")
     assert third.rung == "solve"
     assert not forgotten(project, first[1:2])["exact"], "weights beneath the head have learnt from it"
 
@@ -114,15 +114,15 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
 
     project = shop(tmp_path / "shop", tiny_model, strategy=["replay", "ewc"])
     arrives(project, "one", made_sentences(["loan", "fee"], 120, seed=1))
-    learn(project)
-    at = opened(project.root)
+    run_waiting(project)
+    at = open_project(project.root)
     steps = [
         "cl.forgetting.forget.remove_from_experience",
         "cl.forgetting.forget.write_removal",
         "cl.stores.data.dvc.DataVersions.commit",
         "cl.stores.data.dvc.DataVersions.erase",
         "cl.forgetting.forget.remove_from_answers",
-        "cl.forgetting.unlearn.save",
+        "cl.forgetting.unlearn.save_version",
         "cl.forgetting.unlearn.register",
         "cl.forgetting.unlearn.promote",
         "cl.stores.mlflow.version_files.VersionFiles.tag_version",
@@ -130,8 +130,8 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
     ]
     for count, step in enumerate(steps, 1):
         row = at.stores.experiences.rows("0001-one", "train").iloc[0]
-        wanted = forget.plan(at.config, at.stores, f"id == '{row['id']}'", by="me", why="", everywhere=True)
-        forget.begin(project, wanted)
+        wanted = forget.plan_removal(at.config, at.stores, f"id == '{row['id']}'", by="me", why="", everywhere=True)
+        forget.begin_removal(project, wanted)
         with monkeypatch.context() as patch:
             real = _found(step)
 
@@ -141,12 +141,12 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
 
             patch.setattr(step, deadly)
             with pytest.raises(KilledError):
-                forget.finish(at.config, at.stores)
+                forget.finish_removal(at.config, at.stores)
         if count % 2:
-            learn(project)
+            run_waiting(project)
         else:
             forget_rows(project.root, f"id == '{row['id']}'", why="", everywhere=True, dry_run=False)
         assert traces_of(project.root, [row["id"]], [row["text"]]) == [], step
         assert at.stores.ledger.champion("shop") == str(count + 1), step
-        assert len(removals(project)) == count and at.stores.experiences.get("0001-one").forgotten == count
+        assert len(read_removals(project)) == count and at.stores.experiences.get("0001-one").forgotten == count
         assert at.stores.data.is_clean() and not (project.work / "forgetting").exists()

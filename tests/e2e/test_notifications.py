@@ -13,9 +13,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 
 from cl import config as configuration
-from cl.config import Notify
+from cl.config import NotificationSettings
 from cl.errors import StoreError
-from cl.monitoring.notices import of_failure
+from cl.monitoring.notices import failure_notice
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.project_folder import ProjectFolder
 from flows.cycle import learn
@@ -57,11 +57,11 @@ def refusing_block() -> Iterator[str]:
 
 
 def test_a_block_that_cannot_deliver_keeps_its_token_out_of_states_and_logs(refusing_block, caplog) -> None:
-    notice = of_failure("shop", "watch", "down")
+    notice = failure_notice("shop", "watch", "down")
     with pytest.raises(StoreError, match=r"'custom-webhook/refusing' could not deliver: HTTPStatusError") as error:
-        send(Notify(block=refusing_block), notice)
+        send(NotificationSettings(block=refusing_block), notice)
     assert "s3cret" not in "".join(format_exception(error.value))
-    state = deliver.with_options(retries=0)(Notify(block=refusing_block), notice, return_state=True)
+    state = deliver.with_options(retries=0)(NotificationSettings(block=refusing_block), notice, return_state=True)
     assert "could not deliver" in state.message
     assert "s3cret" not in state.message and "s3cret" not in caplog.text
 

@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS
 from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
@@ -23,7 +23,7 @@ from tests.support.tiny import made_sentences, tiny_project
 def project(tmp_path_factory, tiny_model) -> ProjectFolder:
     project = tiny_project(tmp_path_factory.mktemp("loop") / "shop", tiny_model)
     made_sentences(["loan", "fee"], 100, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    learn(project)
+    run_waiting(project)
     return project
 
 

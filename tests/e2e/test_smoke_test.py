@@ -14,15 +14,15 @@ from click.testing import CliRunner
 
 from cl import config as configuration
 from cl.cli.main import cl
-from cl.commands.gates import replayed, verdicts_of
+from cl.commands.gates import read_verdicts, replay_gates
 from cl.commands.promotion import promote_version
 from cl.errors import InputError, RefusedError
-from cl.lifecycle import learn
-from cl.promotion.approval import answer
+from cl.lifecycle import run_waiting
+from cl.promotion.approval import record_decision
 from cl.promotion.by_hand import promote_by_hand, rollback
 from cl.reports.terminal.gates import gate_lines
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import Stores, connect
+from cl.stores.stores import Stores, open_stores
 from tests.support.tiny import made_sentences, tiny_project
 
 
@@ -51,23 +51,23 @@ def tags(stores: Stores) -> list[str]:
 
 
 def test_no_version_is_promoted_before_it_answers_from_the_registry_in_a_fresh_process(shop) -> None:
-    stores = connect(shop, configuration.load(shop.config))
+    stores = open_stores(shop, configuration.load(shop.config))
     arrives(shop, "one", ["loan", "fee"], seed=1)
     with pytest.raises(KilledError):
-        learn(shop, step=dying)
+        run_waiting(shop, step=dying)
     assert tags(stores) == ["pending"] and stores.ledger.champion("shop") is None
     with pytest.raises(InputError, match="no version 1 of 'shop' that passed its gates"):
         rollback(stores.registry, stores.ledger, "1", why="in haste")
     with pytest.raises(RefusedError, match="the smoke test of version 1 has not ended"):
         promote_by_hand(stores.registry, stores.ledger, "1", why="in haste", despite_gates=True)
     with pytest.raises(InputError, match="version 1 of 'shop' does not wait for approval"):
-        answer(shop, "1", yes=True, why="in haste")
+        record_decision(shop, "1", yes=True, why="in haste")
 
-    (first,) = learn(shop)
+    (first,) = run_waiting(shop)
     assert first.verdict == "promoted" and tags(stores) == ["passed"]
     assert [(one.gate, one.passed) for one in first.gates.verdicts] == [("floor", True), ("smoke test", True)]
     assert "answers 4 of 4 test rows as it was evaluated" in first.gates.verdicts[-1].why
-    told = gate_lines(verdicts_of(shop.root, None))
+    told = gate_lines(read_verdicts(shop.root, None))
     assert any(line.startswith("pass       smoke test") for line in told)
     assert any(line.startswith("latency p95, ms") for line in told)
 
@@ -80,18 +80,18 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
             newest.write_bytes(newest.read_bytes()[:-40])
         return stage
 
-    stores = connect(shop, configuration.load(shop.config))
+    stores = open_stores(shop, configuration.load(shop.config))
     arrives(shop, "one", ["loan", "fee"], seed=1)
-    learn(shop)
+    run_waiting(shop)
     arrives(shop, "two", ["loan", "box"], seed=2)
-    (second,) = learn(shop, step=damaging)
+    (second,) = run_waiting(shop, step=damaging)
     assert second.verdict == "refused" and tags(stores) == ["passed", "failed"]
     assert second.champion_after == stores.ledger.champion("shop") == stores.registry.champion() == "1"
-    told = verdicts_of(shop.root, None)
+    told = read_verdicts(shop.root, None)
     assert [one["gate"] for one in told["verdicts"] if not one["passed"]] == ["smoke test"]
     assert "head.safetensors is not the file that was saved" in told["verdicts"][-1]["why"]
     (shop.root / "policy.yaml").write_text("gate_policy: {mode: 'off'}")
-    now = replayed(shop.root, shop.root / "policy.yaml")
+    now = replay_gates(shop.root, shop.root / "policy.yaml")
     assert [(one["then"], one["now"]) for one in now] == [(True, True), (False, False)], "no policy makes it serve"
     refused = CliRunner().invoke(cl, ["promote", "2", "--despite-gates", "--why", "a wish", "-p", str(shop.root)])
     assert isinstance(refused.exception, RefusedError) and stores.registry.champion() == "1"
@@ -100,13 +100,13 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
 
 @pytest.mark.nightly
 def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_the_same(shop) -> None:
-    stores = connect(shop, configuration.load(shop.config))
+    stores = open_stores(shop, configuration.load(shop.config))
     arrives(shop, "one", ["loan", "fee"], seed=1)
-    learn(shop)
+    run_waiting(shop)
     impossible = {"gates": [{"name": "ceiling", "metric": "latency_ms", "max": 0.0}]}
     shop.config.write_text(yaml.safe_dump(yaml.safe_load(shop.config.read_text()) | impossible))
     arrives(shop, "two", ["loan", "box"], seed=2)
-    (second,) = learn(shop)
+    (second,) = run_waiting(shop)
     assert second.verdict == "refused" and "cl.registry.smoke_test" not in stores.registry.versions()[1].tags
     head = max((shop.root / "mlflow").rglob("head.safetensors"), key=lambda path: path.stat().st_mtime)
     whole = head.read_bytes()

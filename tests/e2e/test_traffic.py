@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from cl.lifecycle import learn
-from cl.monitoring.notices import of_traffic
-from cl.monitoring.traffic import looks, watch_traffic
+from cl.lifecycle import run_waiting
+from cl.monitoring.notices import traffic_notice
+from cl.monitoring.traffic import read_traffic_checks, watch_traffic
 from tests.support.tiny import made_sentences, tiny_project
 from tests.support.traffic import serve
 
@@ -20,7 +20,7 @@ def test_what_is_served_is_looked_at_once_a_day_without_labels_and_each_look_is_
     serve(project, ["loan", "fee"], 200, seed=5, at=now)
     assert watch_traffic(project, now=now + DAY) is None, "there is no champion to compare with"
     made_sentences(["loan", "fee"], 400, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    learn(project)
+    run_waiting(project)
 
     quiet = watch_traffic(project, now=now + DAY)
     assert quiet is not None and quiet.rows == 200 and not quiet.drift.drifted and quiet.champion == "1"
@@ -33,13 +33,13 @@ def test_what_is_served_is_looked_at_once_a_day_without_labels_and_each_look_is_
     assert loud is not None and loud.drift.drifted and loud.rows == 200 and loud.since == quiet.until
     assert loud.drift.check == (quiet.drift.check or 0) + 1 and loud.drift.level < quiet.drift.level
     assert loud.event in ("cl.drift.detected", "cl.performance.decayed")
-    told = of_traffic("shop", loud)
+    told = traffic_notice("shop", loud)
     assert told is not None and told.about == "alarm" and "label these first" in told.text and "r6-" in told.text
-    assert of_traffic("shop", quiet) is None
-    assert looks(project) == [quiet, loud]
+    assert traffic_notice("shop", quiet) is None
+    assert read_traffic_checks(project) == [quiet, loud]
 
     made_sentences(["loan", "fee"], 80, seed=8).to_csv(project.root / "inbox" / "two.csv", index=False)
-    (cycle,) = learn(project)
+    (cycle,) = run_waiting(project)
     assert cycle.drift.check == (loud.drift.check or 0) + 1, "no share of alpha is spent twice"
 
     serve(project, ["box", "lamp"], 100, seed=7, at=now + 3 * DAY, labelled=50)

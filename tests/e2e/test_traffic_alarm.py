@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from tests.support import warm
 from tests.support.servers import PrefectServer, Receiver, until
 from tests.support.tiny import made_sentences, tiny_project
@@ -42,7 +42,7 @@ def test_an_alarm_is_told_once_and_starts_the_learning_flow_only_where_that_is_a
     triggers = {"settle_seconds": 0, "notify": {"webhook": "env:NOTICES"}}
     project = tiny_project(tmp_path / "shop", tiny_model, name=f"ask-{answer}", drift=drift, triggers=triggers)
     made_sentences(["loan", "fee"], 400, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    learn(project)
+    run_waiting(project)
     serve(project, ["box", "lamp"], 200, seed=6, at=datetime.now(UTC) - timedelta(hours=1))
     for _ in range(2):
         warm.call(tmp_path / "said", look, str(project.root), {**server.environment, "NOTICES": receiver.url})

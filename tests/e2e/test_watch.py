@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.ingestion.sources.files import Files
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.monitoring.watch import watch
 from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences, tiny_project
@@ -34,7 +34,7 @@ def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, 
     made_sentences(["loan", "fee"], 80, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
     (first,) = watch(project, step=counting)
     assert (first.asks, first.champion, first.event) == ("arrival", None, "cl.data.arrived")
-    (cycle,) = learn(project, step=counting)
+    (cycle,) = run_waiting(project, step=counting)
     assert cycle.id == first.cycle and calls["drift"] == 1 and cycle.verdict == "promoted"
     assert watch(project, step=counting) == []
 
@@ -44,7 +44,7 @@ def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, 
     assert {look.experience.name for look in looks} == {"two", "two-b"} and calls["drift"] == 3
     assert [look.asks for look in looks if look.experience.name == "two"] == ["drift"]
     assert watch(project, step=counting) == looks and calls["drift"] == 3, "looked at again, nothing is computed again"
-    cycles = learn(project, step=counting)
+    cycles = run_waiting(project, step=counting)
     assert cycles[0].id == looks[0].cycle and cycles[0].drift == looks[0].drift
     assert cycles[1].id == looks[1].cycle or cycles[0].verdict == "promoted", "a new champion is another cycle"
     assert not list((project.work / "cycles").glob("*"))

@@ -53,9 +53,9 @@ def cycles_and_promotions(prepared: Prepared, size: int) -> Attempt:
 
 def copies_of_champion(folder: Path, times: int) -> list[str]:
     """Register the champion so many times more, each as a version that passed its gates; return the versions."""
-    from cl.stores.opened import opened
+    from cl.stores.opened import open_project
 
-    registry = opened(folder).stores.registry
+    registry = open_project(folder).stores.registry
     (first,) = registry.versions()
     source = registry._client.get_model_version(registry.model, first.version)
     with registry._tracking():  # MLflow asks the store that is set for the logged model
@@ -73,9 +73,9 @@ def promote_version(folder: Path, version: str, go: str) -> str:
     from cl.errors import ConflictError, PerennialError
     from cl.promotion.promote import promote
     from cl.records import Registration
-    from cl.stores.opened import opened
+    from cl.stores.opened import open_project
 
-    stores = opened(folder).stores
+    stores = open_project(folder).stores
     while not Path(go).exists():
         time.sleep(0.005)
     try:

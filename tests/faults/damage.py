@@ -84,9 +84,9 @@ def check_out(folder: Path, path: Path) -> None:
 
 def champions_of(folder: Path) -> list[str | None]:
     """Return the champion by the ledger and by the alias."""
-    from cl.stores.opened import opened
+    from cl.stores.opened import open_project
 
-    at = opened(folder)
+    at = open_project(folder)
     return [at.stores.ledger.champion(at.config.name), at.stores.registry.champion()]
 
 

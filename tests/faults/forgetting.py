@@ -20,7 +20,7 @@ IDS = ["r1-0", "r1-5", "r1-7", "x1-0"]
 """Rows to be forgotten: learnt from, validated with, tested with, and in quarantine."""
 COMMAND = ("forget", "--where", f"id in {IDS}", "--everywhere")
 STEPS = (
-    "cl.forgetting.forget:begin",
+    "cl.forgetting.forget:begin_removal",
     "cl.forgetting.forget:mark_pending",
     "cl.forgetting.forget:remove_from_experience",
     "cl.forgetting.forget:remove_from_quarantine",
@@ -28,7 +28,7 @@ STEPS = (
     "cl.stores.data.dvc:DataVersions.commit",
     "cl.stores.data.dvc:DataVersions.erase",
     "cl.forgetting.forget:remove_from_answers",
-    "cl.forgetting.unlearn:save",
+    "cl.forgetting.unlearn:save_version",
     "cl.forgetting.unlearn:register",
     "cl.stores.ledger.ledger:Ledger.intend",
     "cl.stores.mlflow.registry:Registry.set_alias",
@@ -68,9 +68,9 @@ def attempts(prepared: Prepared, after: tuple[str, ...] | None, writes: int, see
 def texts_of(folder: Path, ids: list[str]) -> list[str]:
     """Return the texts of rows of the first experience, as far as no other row holds the same words."""
     from cl.records import SPLITS
-    from cl.stores.opened import opened
+    from cl.stores.opened import open_project
 
-    splits = [opened(folder).stores.experiences.rows("0001-one", split) for split in SPLITS]
+    splits = [open_project(folder).stores.experiences.rows("0001-one", split) for split in SPLITS]
     texts = {id: text for rows in splits for id, text in zip(rows["id"], rows["text"], strict=True)}
     others = "\n".join(text for id, text in texts.items() if id not in ids)
     return [text for id, text in texts.items() if id in ids and text not in others]

@@ -40,10 +40,10 @@ def state_of(folder: Path) -> State:
     from cl import config as configuration
     from cl.errors import PerennialError
     from cl.stores.project_folder import ProjectFolder
-    from cl.stores.stores import connect
+    from cl.stores.stores import open_stores
 
     project = ProjectFolder(folder)
-    stores = connect(project, configuration.load(project.config))
+    stores = open_stores(project, configuration.load(project.config))
     experiences = stores.experiences.all()
     registry, ledger = stores.registry, stores.ledger
     moves = ledger.entries(registry.model)

@@ -21,9 +21,9 @@ BOUNDARIES = (
     "cl.stores.journal:write_text",  # each step's entry, by its name
     "cl.stores.journal:Journal.close",
     "cl.ingestion.ingest:publish",
-    "cl.ingestion.ingest:remember",
+    "cl.ingestion.ingest:remember_fingerprints",
     "cl.stores.data.publish:mark_pending",
-    "cl.stores.data.publish:place",
+    "cl.stores.data.publish:move_into_place",
     "cl.stores.data.dvc:DataVersions.commit",
     "dvc.repo:Repo.add",
     "dvc.repo:Repo.push",

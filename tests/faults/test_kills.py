@@ -26,7 +26,7 @@ def test_a_run_passes_every_boundary_that_kills_are_drawn_from(project) -> None:
     passed = {one.boundary for one in project.moments}
     names = {target.partition(":")[2] for target in BOUNDARIES[1:]} - {UPLOAD}
     assert names <= passed, "a boundary that was renamed would be killed at no more"
-    stages = ("start", "validate", "drift", "decide", "train", "evaluate", "gate", "register", "promote")
+    stages = ("start", "validate", "detect_drift", "decide", "train", "evaluate", "gate", "register", "promote")
     assert {f"journal of {stage}" for stage in stages} <= passed
     assert set(MOST_DELICATE) <= set(kills.boundaries(project))
     assert len(kills.boundaries(project)) + MANY.writes + MANY.moments + MANY.twice >= MANY.kills >= 100

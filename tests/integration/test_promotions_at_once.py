@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
 
@@ -64,7 +64,7 @@ def race(registry: Registry, ledger: Ledger, rounds: int) -> list[str]:
 
 def assert_one_unbroken_chain(registry: Registry, ledger: Ledger, said: list[str]) -> None:
     entries = ledger.entries(registry.model)
-    assert breach(registry.model, entries, head=registry.ledger_head()) is None
+    assert first_violation(registry.model, entries, head=registry.ledger_head()) is None
     assert {one.state for one in entries} == {"committed"}
     assert [one.from_version for one in entries] == [None, *(one.to_version for one in entries[:-1])]
     won = sorted(line for line in said if line.startswith("won"))

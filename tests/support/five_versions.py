@@ -22,7 +22,7 @@ from cl.config import PromotionSettings
 from cl.promotion.promote import promote
 from cl.records import LedgerEntry, Promotion, Registration
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import Stores, connect
+from cl.stores.stores import Stores, open_stores
 
 BEGAN = datetime(2020, 3, 1, 12, tzinfo=UTC)
 VERSIONS = [("passed", ""), ("passed", "1"), ("failed", "1"), ("pending", "1"), ("passed", "1")]
@@ -101,7 +101,7 @@ def clock(patch: pytest.MonkeyPatch, moment: datetime) -> None:
 @pytest.fixture(scope="session")
 def five_versions(tmp_path_factory) -> Path:
     project = scaffold(tmp_path_factory.mktemp("five") / "shop", "name: shop\nevaluation: {smoke_rows: 0}\n")
-    stores = connect(project, configuration.load(project.config))
+    stores = open_stores(project, configuration.load(project.config))
     stores.registry.initialise()
     client = stores.registry._client
     client.create_registered_model("shop")
@@ -120,4 +120,4 @@ def five_versions(tmp_path_factory) -> Path:
 def shop(five_versions, tmp_path) -> Shop:
     root = shutil.copytree(five_versions, tmp_path / "shop")
     project = ProjectFolder(root)
-    return Shop(root, connect(project, configuration.load(project.config)))
+    return Shop(root, open_stores(project, configuration.load(project.config)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from cl.commands.forget import forget_rows
-from cl.stores.opened import Opened, opened
+from cl.stores.opened import OpenProject, open_project
 from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import tiny_project
 
@@ -24,12 +24,12 @@ def arrives(project: ProjectFolder, name: str, rows: pd.DataFrame) -> None:
 
 
 def version(project: ProjectFolder, number: str) -> Path:
-    folder = opened(project.root).stores.champion_folder(number)
+    folder = open_project(project.root).stores.champion_folder(number)
     assert folder is not None
     return folder
 
 
-def ids_of(at: Opened, experience: str, split: str) -> list[str]:
+def ids_of(at: OpenProject, experience: str, split: str) -> list[str]:
     return at.stores.experiences.rows(experience, split)["id"].tolist()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cl.config import parse
-from cl.models.build import grown, new_learner
+from cl.models.build import grow_labels, new_learner
 from cl.models.learner import Learner
 from cl.models.onnx.export import write_graph
 from cl.models.persistence import save_learner
@@ -19,7 +19,9 @@ LABELS = ["loan", "fee", "box"]
 
 def untaught(model: Path) -> Learner:
     """A learner around a model in a folder, its head drawn at random: wide, so that texts are told apart."""
-    learner = grown(new_learner(parse({"model": {"name": str(model), "dropout": 0.0}}, where="test")), LABELS, seed=0)
+    learner = grow_labels(
+        new_learner(parse({"model": {"name": str(model), "dropout": 0.0}}, where="test")), LABELS, seed=0
+    )
     with torch.no_grad():
         for parameter in learner.head.parameters():
             parameter.mul_(20)

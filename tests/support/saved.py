@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.persistence import save_learner
-from cl.serving.served_model import Loaded
+from cl.serving.served_model import ServedModel
 from tests.support.tiny import made_sentences
 
 LABELS = ["card", "fee", "loan"]
@@ -23,8 +23,8 @@ def saved_version(tiny_config, tiny_model, tmp_path):
 
     def make(**model: object) -> Path:
         learner = new_learner(tiny_config(model={"name": str(tiny_model), **model}))
-        learner = grown(learner, LABELS, seed=1)
-        freeze(learner)
+        learner = grow_labels(learner, LABELS, seed=1)
+        freeze_all_but_tuned(learner)
         draw = torch.Generator().manual_seed(0)
         with torch.no_grad():
             added = learner.tuning.moving(learner.encoder) if learner.tuning.adds else []
@@ -36,5 +36,5 @@ def saved_version(tiny_config, tiny_model, tmp_path):
     return make
 
 
-def probabilities(loaded: Loaded) -> np.ndarray:
+def probabilities(loaded: ServedModel) -> np.ndarray:
     return np.concatenate([one.probabilities for one in loaded.answer(TEXTS, loaded.encode(TEXTS))])

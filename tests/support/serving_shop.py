@@ -20,14 +20,14 @@ import torch
 import yaml
 
 from cl import config as configuration
-from cl.models.build import grown, new_learner
+from cl.models.build import grow_labels, new_learner
 from cl.models.persistence import load_learner, save_learner
-from cl.models.snapshot import save_reference, snapshot
+from cl.models.snapshot import save_reference, take_snapshot
 from cl.promotion.by_hand import promote_by_hand, rollback
 from cl.records.history import History
 from cl.stores.manifest import write_manifest
 from cl.stores.project_folder import ProjectFolder
-from cl.stores.stores import Stores, connect
+from cl.stores.stores import Stores, open_stores
 from cl.stores.version_folder import save_history
 from tests.support.servers import Receiver, free_port, until
 from tests.support.tiny import made_sentences, tiny_project
@@ -141,21 +141,21 @@ def made_shop(
     """
     project = tiny_project(folder, tiny_model, **changes)
     config = configuration.load(project.config)
-    shop = Shop(project, connect(project, config))
+    shop = Shop(project, open_stores(project, config))
     registry = shop.stores.registry
     registry.initialise()
     for number in versions:
         version = folder / "versions" / str(number)
         version.mkdir(parents=True)
         learner, reference = new_learner(config), rows(number)
-        learner = grown(learner, learner.task.labels(reference), seed=1 if number < 3 else number)
+        learner = grow_labels(learner, learner.task.labels(reference), seed=1 if number < 3 else number)
         with torch.no_grad():
             for parameter in learner.head.parameters():
                 parameter.mul_(40)  # so that labels differ by text, and a confidence is not a third
                 if number == 2:  # it never says what version 1 says
                     parameter.copy_(parameter.roll(1, 0))
         save_learner(learner, version)
-        save_reference(snapshot(load_learner(version), reference), version)
+        save_reference(take_snapshot(load_learner(version), reference), version)
         save_history(History(learnt=["0001-a"], config=config.model_dump(mode="json", by_alias=True)), version)
         write_manifest(version)
         run = registry.start_run(f"cycle-{number}", f"run-{number}", {})

@@ -60,13 +60,13 @@ def s3() -> Iterator[S3]:
 
 @pytest.fixture(scope="module")
 def learner(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    from cl.models.build import grown, new_learner
+    from cl.models.build import grow_labels, new_learner
     from cl.models.persistence import save_learner
 
     folder = tmp_path_factory.mktemp("learners") / "challenger"
     folder.mkdir()
     config = parse({"model": {"name": str(tiny_model)}}, where="test")
-    save_learner(grown(new_learner(config), ["fee", "loan"], seed=0), folder)
+    save_learner(grow_labels(new_learner(config), ["fee", "loan"], seed=0), folder)
     write_manifest(folder)
     return folder
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cl.lifecycle import learn
-from cl.stores.opened import opened
+from cl.lifecycle import run_waiting
+from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences, tiny_project
 
@@ -21,11 +21,11 @@ def taught_project(tmp_path_factory, tiny_model):
     folder = tmp_path_factory.mktemp("taught") / "shop"
     project = tiny_project(folder, tiny_model, strategy=["replay", "ewc"], training=training, distil=ONE_LAYER)
     made_sentences(["loan", "fee", "box"], 150, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    learn(project)
+    run_waiting(project)
     return project
 
 
 def folder_of(project: ProjectFolder, version: str) -> Path:
-    folder = opened(project.root).stores.champion_folder(version)
+    folder = open_project(project.root).stores.champion_folder(version)
     assert folder is not None
     return folder

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 
 from cl import plugins
-from cl.stores.mlflow.environment import quieten
+from cl.stores.mlflow.environment import silence_mlflow
 
-quieten()
+silence_mlflow()
 for module in (
     "alembic.command",
     "cl.backtesting.run",

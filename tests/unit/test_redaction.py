@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from cl.redaction import Formatter, holds_password, told_traceback, without_password
+from cl.redaction import Formatter, format_traceback, holds_password, without_password
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_tracebacks_and_log_lines_hold_none_either() -> None:
             raise RuntimeError("no") from error
     except RuntimeError as error:
         caught = error
-    assert "ValueError: http://server" in told_traceback(caught)
+    assert "ValueError: http://server" in format_traceback(caught)
     record = logging.LogRecord("x", 20, "", 1, "at %s", ("http://me:s3cret@server",), (RuntimeError, caught, None))
     shown = Formatter("%(message)s").format(record)
     assert shown.startswith("at http://server") and "s3cret" not in shown

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cl.errors import InputError
-from cl.row_filter import matches
+from cl.row_filter import select_rows
 
 ROWS = pd.DataFrame(
     {
@@ -36,7 +36,7 @@ ROWS = pd.DataFrame(
     ],
 )
 def test_a_condition_names_rows(condition, ids) -> None:
-    assert "".join(ROWS["id"][matches(condition, ROWS)]) == ids
+    assert "".join(ROWS["id"][select_rows(condition, ROWS)]) == ids
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_condition_names_rows(condition, ids) -> None:
 )
 def test_whatever_is_no_comparison_is_refused_and_never_run(condition) -> None:
     with pytest.raises(InputError, match="write comparisons of columns"):
-        matches(condition, ROWS)
+        select_rows(condition, ROWS)
 
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(InputError, match="no column 'lable'; there are: id, label, date, tokens"):
-        matches("lable == 'fee'", ROWS)
+        select_rows("lable == 'fee'", ROWS)
 
 
 def test_no_row_is_named_among_none() -> None:
-    assert not matches("id == '1' and not label == 'x'", ROWS.iloc[:0]).any()
+    assert not select_rows("id == '1' and not label == 'x'", ROWS.iloc[:0]).any()

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from cl.statistics import calmed, holm, monte_carlo_p, scatter, shown, simulated_p, spending, wilson
+from cl.statistics import (
+    alpha_spending,
+    deflated_p,
+    dispersion,
+    format_p_value,
+    holm,
+    monte_carlo_p,
+    simulated_p,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,18 +39,22 @@ def test_a_simulated_p_value_is_never_zero_and_counts_ties() -> None:
 
 
 def test_wilsons_interval_is_the_textbooks_and_stays_between_0_and_1() -> None:
-    interval = wilson(0.1, 20)
+    interval = wilson_interval(0.1, 20)
     assert (interval.low, interval.high) == (pytest.approx(0.0279, abs=1e-3), pytest.approx(0.3010, abs=1e-3))
-    assert wilson(1.0, 10).high == pytest.approx(1.0) and wilson(0.0, 10).low == pytest.approx(0.0)
-    assert wilson(1.0, 10).high <= 1.0 and wilson(0.0, 10).low >= 0.0
+    assert wilson_interval(1.0, 10).high == pytest.approx(1.0) and wilson_interval(0.0, 10).low == pytest.approx(0.0)
+    assert wilson_interval(1.0, 10).high <= 1.0 and wilson_interval(0.0, 10).low >= 0.0
 
 
 def test_p_values_are_shown_as_people_write_them() -> None:
-    assert [shown(0.00001), shown(0.0123), shown(1.0)] == ["p < 0.0001", "p = 0.012", "p = 1"]
+    assert [format_p_value(0.00001), format_p_value(0.0123), format_p_value(1.0)] == [
+        "p < 0.0001",
+        "p = 0.012",
+        "p = 1",
+    ]
 
 
 def test_all_shares_of_alpha_add_up_to_it() -> None:
-    shares = [spending(0.05, check) for check in range(1, 200_001)]
+    shares = [alpha_spending(0.05, check) for check in range(1, 200_001)]
     assert all(later < earlier for earlier, later in pairwise(shares))
     rest = 0.05 / 2.109742801236892 / np.log(200_001)  # the sum of those to come is about the integral
     assert sum(shares) + rest == pytest.approx(0.05, rel=1e-4)
@@ -76,18 +89,18 @@ def test_the_curve_is_within_a_factor_of_four_of_chi_squareds_exact_tail(true, f
 
 def test_quiet_checks_that_scatter_as_their_test_says_change_nothing() -> None:
     rng = np.random.default_rng(0)
-    spreads = [scatter(rng.uniform(size=30)) for _ in range(300)]
+    spreads = [dispersion(rng.uniform(size=30)) for _ in range(300)]
     assert np.mean([spread > 1 for spread in spreads]) < 0.2 and np.mean(spreads) < 1.05
-    assert scatter(rng.uniform(0, 0.01, size=7)) == 1.0, "seven checks are too few to learn from"
+    assert dispersion(rng.uniform(0, 0.01, size=7)) == 1.0, "seven checks are too few to learn from"
 
 
 def test_quiet_checks_that_scatter_three_times_as_widely_are_learnt_from() -> None:
     wide = np.random.default_rng(0).normal(size=400) ** 2 * 3
-    spread = scatter(chi2.sf(wide, 1))
+    spread = dispersion(chi2.sf(wide, 1))
     assert 2 < spread < 3.2
-    calm = [calmed(float(chi2.sf(one, 1)), spread) for one in wide]
+    calm = [deflated_p(float(chi2.sf(one, 1)), spread) for one in wide]
     assert np.mean(np.array(calm) <= 0.05) < 0.09 < np.mean(chi2.sf(wide, 1) <= 0.05)
 
 
 def test_calming_never_makes_a_p_value_smaller() -> None:
-    assert all(calmed(p, spread) >= p for p in (1e-9, 0.01, 0.5, 1.0) for spread in (1.0, 1.5, 40.0))
+    assert all(deflated_p(p, spread) >= p for p in (1e-9, 0.01, 0.5, 1.0) for spread in (1.0, 1.5, 40.0))

@@ -46,19 +46,19 @@ class Detector(Plugin):
 
         As it stands: the words whose share moved most, and the rows that `shows` ranks first.
         """
-        from cl.drift.text_statistics import moved_words
+        from cl.drift.text_statistics import changed_words
 
         texts = (one.frame["text"].astype(str).head(MOST_TEXTS) for one in (reference, new))
         ranks = None if finding.examples else self.shows(reference, new)
         return finding.model_copy(
             update={
-                "moved": finding.moved or moved_words(*texts),
-                "examples": finding.examples if ranks is None else top(new, ranks),
+                "moved": finding.moved or changed_words(*texts),
+                "examples": finding.examples if ranks is None else top_terms(new, ranks),
             }
         )
 
 
-def top(new: Snapshot, ranks: np.ndarray) -> list[str]:
+def top_terms(new: Snapshot, ranks: np.ndarray) -> list[str]:
     """Return the ids of the rows that rank highest; rows that rank below zero show nothing."""
     import numpy as np
 
@@ -66,20 +66,20 @@ def top(new: Snapshot, ranks: np.ndarray) -> list[str]:
     return [str(new.frame["id"].iloc[at]) for at in order if ranks[at] >= 0]
 
 
-def towards(reference: Snapshot, new: Snapshot) -> np.ndarray:
+def towards_new(reference: Snapshot, new: Snapshot) -> np.ndarray:
     """Return how far each new row lies in the direction in which the mean of the embeddings moved."""
     middle = (reference.embeddings.mean(axis=0) + new.embeddings.mean(axis=0)) / 2
     return (new.embeddings - middle) @ (new.embeddings.mean(axis=0) - reference.embeddings.mean(axis=0))
 
 
-def few(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+def few_texts(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """Return at most so many rows, drawn at random, in their order."""
     import numpy as np
 
     return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, replace=False))]
 
 
-def too_few(detector: str, kind: Kind, *, needs: int, has: int, what: str = "rows") -> Finding:
+def too_few_rows(detector: str, kind: Kind, *, needs: int, has: int, what: str = "rows") -> Finding:
     """Return the finding of a detector that cannot tell: there is not enough data, and how much it needs."""
     summary = f"not enough data: needs {needs} {what}, has {has}"
     return Finding(detector=detector, kind=kind, drifted=False, summary=summary)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.drift.detectors import Detector, towards
-from cl.drift.detectors._base import too_few
+from cl.drift.detectors import Detector, towards_new
+from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
-from cl.statistics import shown
+from cl.statistics import format_p_value
 
 
 class ClassifierTest(Detector):
@@ -28,11 +28,11 @@ class ClassifierTest(Detector):
         """Return the finding; the statistic is the mean area under the ROC curve."""
         has = min(len(reference.embeddings), len(new.embeddings))
         if has < self.min_rows:
-            return too_few(self.name, "inputs", needs=self.min_rows, has=has)
+            return too_few_rows(self.name, "inputs", needs=self.min_rows, has=has)
         rng = np.random.default_rng(seed)
         before, after = (rng.permutation(one.embeddings)[: self.max_rows] for one in (reference, new))
         if np.allclose(np.concatenate([before, after]), before[0]):
-            return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
+            return too_few_rows(self.name, "inputs", needs=2, has=1, what="different rows")
         ways = [_separate(before, after, test=half, strength=self.strength) for half in (0, 1)]
         p_value = min(1.0, 2 * float(np.mean([way["p_value"] for way in ways])))
         area = float(np.mean([way["area"] for way in ways]))
@@ -43,12 +43,12 @@ class ClassifierTest(Detector):
             p_value=p_value,
             statistic=area,
             summary=f"a classifier telling {len(after)} new rows from {len(before)} of the reference: "
-            f"area under the curve {area:.2f} ({shown(p_value)})",
+            f"area under the curve {area:.2f} ({format_p_value(p_value)})",
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return how far each new row lies where the embeddings went."""
-        return towards(reference, new)
+        return towards_new(reference, new)
 
 
 def _separate(before: np.ndarray, after: np.ndarray, *, test: int, strength: float) -> dict[str, float]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cl.drift.detectors import Detector
-from cl.drift.detectors._base import too_few
+from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
-from cl.statistics import shown
+from cl.statistics import format_p_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class Confidence(Detector):
         before, after = (one.frame["confidence"].to_numpy(dtype=float) for one in (reference, new))
         has = min(len(before), len(after))
         if has < self.min_rows:
-            return too_few(self.name, "predictions", needs=self.min_rows, has=has)
+            return too_few_rows(self.name, "predictions", needs=self.min_rows, has=has)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # scipy says so when it takes the asymptotic p-value
             result = ks_2samp(before, after)
@@ -45,7 +45,7 @@ class Confidence(Detector):
             p_value=p_value,
             statistic=statistic,
             summary=f"the champion's confidence: mean {before.mean():.2f} to {after.mean():.2f}, "
-            f"distributions {statistic:.2f} apart ({shown(p_value)})",
+            f"distributions {statistic:.2f} apart ({format_p_value(p_value)})",
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:

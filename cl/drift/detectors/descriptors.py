@@ -8,11 +8,11 @@ import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import EXAMPLES, Detector
-from cl.drift.detectors._base import too_few
-from cl.drift.text_statistics import describe, moved_words, vocabulary, words_of
+from cl.drift.detectors._base import too_few_rows
+from cl.drift.text_statistics import changed_words, describe, vocabulary, words_in
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
-from cl.statistics import shown
+from cl.statistics import format_p_value
 
 SHOWN = 3
 
@@ -31,16 +31,16 @@ class Descriptors(Detector):
         """Return the finding, with the words that became more frequent or rarer."""
         has = min(len(reference.frame), len(new.frame))
         if has < self.min_rows:
-            return too_few(self.name, "inputs", needs=self.min_rows, has=has)
+            return too_few_rows(self.name, "inputs", needs=self.min_rows, has=has)
         before, after = (_texts(one, self.max_rows, seed) for one in (reference, new))
         known = vocabulary(before)
         described = describe(before, known, among=True), describe(after, known, among=False)
         if not any(pd.concat(described)[column].nunique() > 1 for column in described[0]):
-            return too_few(self.name, "inputs", needs=2, has=1, what="different texts")
+            return too_few_rows(self.name, "inputs", needs=2, has=1, what="different texts")
         distances = {column: _distance(described[0][column], described[1][column]) for column in described[0]}
         most = min(distances, key=lambda column: distances[column][1])
         p_value = min(1.0, len(distances) * distances[most][1])
-        moved = moved_words(before, after)
+        moved = changed_words(before, after)
         return Finding(
             detector=self.name,
             kind="inputs",
@@ -51,7 +51,7 @@ class Descriptors(Detector):
             examples=_examples(new, after, described[1]["unknown_word_share"]),
             summary=f"{most.replace('_', ' ')}: mean {described[0][most].mean():.3g} to "
             f"{described[1][most].mean():.3g}; words that moved most: "
-            f"{', '.join(one.name for one in moved[:SHOWN])} ({shown(p_value)})",
+            f"{', '.join(one.name for one in moved[:SHOWN])} ({format_p_value(p_value)})",
         )
 
 
@@ -72,6 +72,6 @@ def _distance(before: pd.Series, after: pd.Series) -> tuple[float, float]:
 
 def _examples(new: Snapshot, after: pd.Series, unknown: pd.Series) -> list[str]:
     """Return the rows with the largest shares of unknown words; of equals, those with more words."""
-    lengths = after.map(lambda text: len(words_of(text)))
+    lengths = after.map(lambda text: len(words_in(text)))
     order = pd.DataFrame({"unknown": unknown, "length": lengths}).sort_values(["unknown", "length"], ascending=False)
     return [str(new.frame["id"][at]) for at in order.index[:EXAMPLES] if unknown[at] > 0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.drift.detectors import Detector, few, towards
-from cl.drift.detectors._base import too_few
+from cl.drift.detectors import Detector, few_texts, towards_new
+from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
-from cl.statistics import is_unremarkable, shown, simulated_p
+from cl.statistics import format_p_value, is_unremarkable, simulated_p
 
 WIDTH_ROWS = 1_000
 FIRST = 199
@@ -33,12 +33,12 @@ class EmbeddingMmd(Detector):
         """Return the finding."""
         has = min(len(reference.embeddings), len(new.embeddings))
         if has < self.min_rows:
-            return too_few(self.name, "inputs", needs=self.min_rows, has=has)
+            return too_few_rows(self.name, "inputs", needs=self.min_rows, has=has)
         rng = np.random.default_rng(seed)
-        before, after = (few(one.embeddings, self.max_rows, rng) for one in (reference, new))
+        before, after = (few_texts(one.embeddings, self.max_rows, rng) for one in (reference, new))
         width = _median_distance(_some(before, after, rng))
         if not width:
-            return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
+            return too_few_rows(self.name, "inputs", needs=2, has=1, what="different rows")
         frequencies = (rng.normal(size=(before.shape[1], self.features)) / np.sqrt(width / 2)).astype(np.float32)
         observed, permuted = _discrepancies(before, after, frequencies, min(FIRST, self.permutations), rng)
         if not is_unremarkable(observed, permuted):
@@ -51,12 +51,12 @@ class EmbeddingMmd(Detector):
             p_value=p_value,
             statistic=unbiased,
             summary=f"embeddings of {len(after)} rows beside {len(before)} of the reference: "
-            f"MMD² {unbiased:.4f} ({shown(p_value)})",
+            f"MMD² {unbiased:.4f} ({format_p_value(p_value)})",
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return how far each new row lies where the embeddings went."""
-        return towards(reference, new)
+        return towards_new(reference, new)
 
 
 def _discrepancies(
@@ -68,7 +68,9 @@ def _discrepancies(
     a permutation calls new is hypergeometric in those that are left, and which of them is chance.
     """
     rows, new = len(before) + len(after), len(after)
-    centre = _features(few(before, WIDTH_ROWS, rng), frequencies).mean(axis=0)  # near the mean: sums keep their digits
+    centre = _features(few_texts(before, WIDTH_ROWS, rng), frequencies).mean(
+        axis=0
+    )  # near the mean: sums keep their digits
     left, left_new = rows, np.full(rounds, new)
     total, observed, sums = np.zeros(len(centre)), np.zeros(len(centre)), np.zeros((rounds, len(centre)))
     places = [(side, at) for side, its in enumerate((before, after)) for at in range(0, len(its), AT_ONCE)]
@@ -88,7 +90,7 @@ def _discrepancies(
 
 def _some(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a sample of both sides as one: what is taken from it must not know which side a row is on."""
-    chosen = few(np.arange(len(before) + len(after)), WIDTH_ROWS, rng)
+    chosen = few_texts(np.arange(len(before) + len(after)), WIDTH_ROWS, rng)
     old, new = chosen[chosen < len(before)], chosen[chosen >= len(before)] - len(before)
     return np.concatenate([before[old], after[new]])
 

@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import Field
 
 from cl.drift.detectors import Detector
-from cl.drift.detectors._base import too_few
+from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
-from cl.statistics import fallen, shown
+from cl.statistics import format_p_value, mean_drop_p
 
 
 class EstimatedPerformance(Detector):
@@ -28,9 +28,9 @@ class EstimatedPerformance(Detector):
         """Return the finding; the statistic is the estimated change of the score."""
         has = min(len(reference.frame), len(new.frame))
         if has < self.min_rows:
-            return too_few(self.name, "performance", needs=self.min_rows, has=has)
+            return too_few_rows(self.name, "performance", needs=self.min_rows, has=has)
         before, after = _estimates(reference, new)
-        p_value = fallen(before - self.tolerance, after, seed)
+        p_value = mean_drop_p(before - self.tolerance, after, seed)
         return Finding(
             detector=self.name,
             kind="performance",
@@ -38,7 +38,7 @@ class EstimatedPerformance(Detector):
             p_value=p_value,
             statistic=float(after.mean() - before.mean()),
             summary=f"the champion's score, estimated without labels: {before.mean():.1%} on {len(before)} reference "
-            f"rows, {after.mean():.1%} on {len(after)} new ones ({shown(p_value)})",
+            f"rows, {after.mean():.1%} on {len(after)} new ones ({format_p_value(p_value)})",
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:

@@ -9,11 +9,11 @@ import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import Detector
-from cl.drift.detectors._base import too_few
-from cl.drift.detectors.new_labels import strange, unseen
+from cl.drift.detectors._base import too_few_rows
+from cl.drift.detectors.new_labels import unknown_label_rows, unseen_labels
 from cl.models.snapshot import Snapshot
-from cl.records import Finding, Moved
-from cl.statistics import Kind, is_unremarkable, shown, simulated_p
+from cl.records import ChangedGroup, Finding
+from cl.statistics import Kind, format_p_value, is_unremarkable, simulated_p
 
 RARE = 1.0
 FIRST, ROUNDS = 499, 4_999
@@ -35,32 +35,34 @@ class LabelMix(Detector):
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with the labels that moved most."""
         known = [_known(one, new.known_labels) for one in (reference, new)]
-        return compared(self.name, "labels", "known labels", *known, min_rows=self.min_rows, alpha=alpha, seed=seed)
+        return compare_labels(
+            self.name, "labels", "known labels", *known, min_rows=self.min_rows, alpha=alpha, seed=seed
+        )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return by how much the share of each row's label grew; labels never seen are another detector's to show."""
-        grown = growth(*(one.frame["label"] for one in (reference, new)))
-        return np.where(unseen(new).map(bool), -1.0, grown)
+        grown = label_growth(*(one.frame["label"] for one in (reference, new)))
+        return np.where(unseen_labels(new).map(bool), -1.0, grown)
 
 
-def growth(before: pd.Series, after: pd.Series) -> np.ndarray:
+def label_growth(before: pd.Series, after: pd.Series) -> np.ndarray:
     """Return by how much the share of each new row's name grew."""
     shares = [one.value_counts(normalize=True) for one in (before, after)]
     return (after.map(shares[1]) - after.map(shares[0]).fillna(0.0)).to_numpy(dtype=float)
 
 
-def compared(
+def compare_labels(
     detector: str, kind: Kind, what: str, before: pd.Series, after: pd.Series, *, min_rows: int, alpha: float, seed: int
 ) -> Finding:
     """Return the finding on two series of names: whether their shares differ, and which moved most."""
     has = min(len(before), len(after))
     if has < min_rows:
-        return too_few(detector, kind, needs=min_rows, has=has)
+        return too_few_rows(detector, kind, needs=min_rows, has=has)
     counts = pd.DataFrame({"reference": before.value_counts(), "new": after.value_counts()})
     counts = counts.fillna(0).astype(int).sort_index()
     pooled = _pool_rare(counts)
     if len(pooled) < 2:
-        return too_few(detector, kind, needs=2, has=len(pooled), what="labels")
+        return too_few_rows(detector, kind, needs=2, has=len(pooled), what="labels")
     p_value, moved = _p_value(pooled, seed), _moved(counts)
     named = ", ".join(f"{one.name} {one.before:.1%} to {one.after:.1%}" for one in moved[:SHOWN])
     return Finding(
@@ -70,11 +72,11 @@ def compared(
         p_value=p_value,
         statistic=chi_squared(pooled),
         moved=moved,
-        summary=f"mix of {len(counts)} {what}, most moved: {named} ({shown(p_value)})",
+        summary=f"mix of {len(counts)} {what}, most moved: {named} ({format_p_value(p_value)})",
     )
 
 
-def thinned(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapshot, Snapshot]:
+def match_labels(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapshot, Snapshot]:
     """Return as many rows of each label on both sides as the side with fewer of it has, drawn at random.
 
     What still differs between them is not the mix of the labels. Rows of labels that the champion does not know are
@@ -82,7 +84,7 @@ def thinned(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapshot, Sn
     """
     rng = np.random.default_rng(seed)
     before, after = (one.frame["label"].reset_index(drop=True) for one in (reference, new))
-    strangers = strange(after, new.known_labels).map(bool).to_numpy(dtype=bool)
+    strangers = unknown_label_rows(after, new.known_labels).map(bool).to_numpy(dtype=bool)
     places = [one.groupby(one).indices for one in (before, after.mask(strangers))]
     kept = [np.empty(0, dtype=int), np.empty(0, dtype=int)]
     for label in sorted(places[0].keys() & places[1].keys()):
@@ -101,7 +103,7 @@ def chi_squared(counts: pd.DataFrame) -> float:
 
 def _known(side: Snapshot, known: tuple[str, ...]) -> pd.Series:
     """Return the labels that the champion knows: chosen by their occurrence on one side they would bend the test."""
-    return side.frame["label"][~unseen(Snapshot(side.frame, side.embeddings, known)).map(bool)]
+    return side.frame["label"][~unseen_labels(Snapshot(side.frame, side.embeddings, known)).map(bool)]
 
 
 def _pool_rare(counts: pd.DataFrame) -> pd.DataFrame:
@@ -132,11 +134,11 @@ def _statistics(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
     return ((drawn - totals * share) ** 2 / (totals * share * (1 - share))).sum(axis=1)
 
 
-def _moved(counts: pd.DataFrame) -> list[Moved]:
+def _moved(counts: pd.DataFrame) -> list[ChangedGroup]:
     """Return the names whose shares moved most."""
     shares = counts / counts.sum()
     most = (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:KEPT]
     return [
-        Moved(name=str(name), before=float(shares.at[name, "reference"]), after=float(shares.at[name, "new"]))
+        ChangedGroup(name=str(name), before=float(shares.at[name, "reference"]), after=float(shares.at[name, "new"]))
         for name in most
     ]

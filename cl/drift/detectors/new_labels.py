@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cl.drift.detectors import Detector
 from cl.models.snapshot import Snapshot
-from cl.records import Finding, Moved
+from cl.records import ChangedGroup, Finding
 
 SHOWN = 8
 
@@ -31,7 +31,7 @@ class NewLabels(Detector):
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""
-        strangers = strange(new.frame["label"] if new.labels is None else new.labels, new.known_labels)
+        strangers = unknown_label_rows(new.frame["label"] if new.labels is None else new.labels, new.known_labels)
         rows = int(strangers.map(bool).sum())
         counts = strangers.explode().dropna().value_counts()
         needed = max(self.min_rows, ceil(self.share * len(strangers) - 1e-9))
@@ -42,21 +42,23 @@ class NewLabels(Detector):
             drifted=enough,
             statistic=float(rows),
             summary=_summary(counts, rows, len(strangers), short=None if enough else needed),
-            moved=[Moved(name=str(one), before=0.0, after=count / len(strangers)) for one, count in counts.items()],
+            moved=[
+                ChangedGroup(name=str(one), before=0.0, after=count / len(strangers)) for one, count in counts.items()
+            ],
             examples=list(new.strangers),
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return 1 for rows with labels that the champion does not know; the rest show nothing."""
-        return np.where(unseen(new).map(bool), 1.0, -1.0)
+        return np.where(unseen_labels(new).map(bool), 1.0, -1.0)
 
 
-def unseen(snapshot: Snapshot) -> pd.Series:
+def unseen_labels(snapshot: Snapshot) -> pd.Series:
     """Return, for each row of the frame, the list of its labels that the model does not know."""
-    return strange(snapshot.frame["label"], snapshot.known_labels)
+    return unknown_label_rows(snapshot.frame["label"], snapshot.known_labels)
 
 
-def strange(labels: pd.Series, known_labels: tuple[str, ...]) -> pd.Series:
+def unknown_label_rows(labels: pd.Series, known_labels: tuple[str, ...]) -> pd.Series:
     """Return, for each row's label, the list of what the model does not know of it.
 
     A model of tokens knows the label O, and its rows carry entity types joined by a space; every other

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.drift.detectors import EXAMPLES, Detector, few
-from cl.drift.detectors._base import too_few
+from cl.drift.detectors import EXAMPLES, Detector, few_texts
+from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
-from cl.statistics import shown
+from cl.statistics import format_p_value
 
 AT_ONCE = 2_048
 
@@ -34,15 +34,15 @@ class Novelty(Detector):
 
         has = min(len(reference.embeddings), len(new.embeddings))
         if has < max(self.min_rows, self.neighbours + 1):
-            return too_few(self.name, "inputs", needs=max(self.min_rows, self.neighbours + 1), has=has)
+            return too_few_rows(self.name, "inputs", needs=max(self.min_rows, self.neighbours + 1), has=has)
         rng = np.random.default_rng(seed)
-        before = normalised(few(reference.embeddings, self.max_rows, rng))
-        rows = few(np.arange(len(new.embeddings)), self.max_rows, rng)
-        after = normalised(new.embeddings[rows])
+        before = normalise(few_texts(reference.embeddings, self.max_rows, rng))
+        rows = few_texts(np.arange(len(new.embeddings)), self.max_rows, rng)
+        after = normalise(new.embeddings[rows])
         inside = distances(before, before, self.neighbours + 1)  # the nearest of all is the row itself
         outside = distances(after, before, self.neighbours)
         if float(max(inside.max(), outside.max())) < 1e-6:
-            return too_few(self.name, "inputs", needs=2, has=1, what="different rows")
+            return too_few_rows(self.name, "inputs", needs=2, has=1, what="different rows")
         threshold = self.threshold(inside)
         far_before, far_after = int((inside > threshold).sum()), int((outside > threshold).sum())
         total, far = len(before) + len(after), far_before + far_after
@@ -56,7 +56,7 @@ class Novelty(Detector):
             statistic=far_after / len(after),
             examples=[str(new.frame["id"].iloc[rows[at]]) for at in order if outside[at] > threshold],
             summary=f"out of scope: {far_before / len(before):.1%} of {len(before)} reference rows, "
-            f"{far_after / len(after):.1%} of {len(after)} new ones ({shown(p_value)})",
+            f"{far_after / len(after):.1%} of {len(after)} new ones ({format_p_value(p_value)})",
         )
 
     def threshold(self, inside: np.ndarray) -> float:
@@ -64,7 +64,7 @@ class Novelty(Detector):
         return float(np.quantile(inside, 1 - self.share, method="higher"))
 
 
-def normalised(rows: np.ndarray) -> np.ndarray:
+def normalise(rows: np.ndarray) -> np.ndarray:
     """Return embeddings (rows, width) at length one."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -11,11 +11,11 @@ import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import Detector
-from cl.drift.detectors._base import too_few
-from cl.drift.detectors.new_labels import unseen
+from cl.drift.detectors._base import too_few_rows
+from cl.drift.detectors.new_labels import unseen_labels
 from cl.models.snapshot import Snapshot
-from cl.records import Finding, Moved
-from cl.statistics import fallen, shown, wilson
+from cl.records import ChangedGroup, Finding
+from cl.statistics import format_p_value, mean_drop_p, wilson_interval
 
 KEPT = 10
 SLICE_ROWS = 3
@@ -53,14 +53,14 @@ class Performance(Detector):
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with Wilson's interval for the new score and for each slice that fell."""
-        before, after = reference.frame, new.frame[~unseen(new).map(bool).to_numpy(dtype=bool)]
+        before, after = reference.frame, new.frame[~unseen_labels(new).map(bool).to_numpy(dtype=bool)]
         has = min(len(before), len(after))
         if has < self.min_rows:
-            return too_few(self.name, "performance", needs=self.min_rows, has=has)
+            return too_few_rows(self.name, "performance", needs=self.min_rows, has=has)
         whole = self._slice("all rows", before, after, seed)
         slices = [self._slice(name, was, now, seed) for name, was, now in _slices(before, after)]
         p_value = min(1.0, 2 * min([whole.p_value, *(len(slices) * one.p_value for one in slices)]))
-        moved, interval = fallen_slices(slices), wilson(float(whole.after.mean()), len(after))
+        moved, interval = declined_slices(slices), wilson_interval(float(whole.after.mean()), len(after))
         most = f"; of {len(slices)} slices {_told(moved[0])}" if moved else ""
         return Finding(
             detector=self.name,
@@ -71,7 +71,7 @@ class Performance(Detector):
             moved=moved,
             summary=f"the champion's score: {whole.before.mean():.1%} on {len(before)} reference rows, "
             f"{whole.after.mean():.1%} on {len(after)} new ones with known labels "
-            f"(95 % interval {interval.low:.1%} to {interval.high:.1%}){most} ({shown(p_value)})",
+            f"(95 % interval {interval.low:.1%} to {interval.high:.1%}){most} ({format_p_value(p_value)})",
         )
 
     def _slice(self, name: str, before: pd.DataFrame, after: pd.DataFrame, seed: int) -> _Slice:
@@ -81,19 +81,19 @@ class Performance(Detector):
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return how sure the champion was of each answer that is wrong; right ones show nothing."""
         wrong = 1 - new.frame["score"].to_numpy(dtype=float)
-        return np.where((wrong > 0) & ~unseen(new).map(bool), wrong * new.frame["confidence"], -1.0)
+        return np.where((wrong > 0) & ~unseen_labels(new).map(bool), wrong * new.frame["confidence"], -1.0)
 
 
-def fallen_slices(slices: list[_Slice]) -> list[Moved]:
+def declined_slices(slices: list[_Slice]) -> list[ChangedGroup]:
     """Return the slices whose score fell, the surest falls first."""
     lower = [one for one in slices if one.after.mean() < one.before.mean()]
     most = sorted(lower, key=lambda one: (one.p_value, one.after.mean() - one.before.mean()))[:KEPT]
     return [
-        Moved(
+        ChangedGroup(
             name=one.name,
             before=float(one.before.mean()),
             after=float(one.after.mean()),
-            **wilson(float(one.after.mean()), len(one.after)).model_dump(),
+            **wilson_interval(float(one.after.mean()), len(one.after)).model_dump(),
         )
         for one in most
     ]
@@ -114,14 +114,14 @@ def _slices(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str, pd
                 yield str(name), was, now
 
 
-def _told(moved: Moved) -> str:
+def _told(moved: ChangedGroup) -> str:
     return f"{moved.name} fell most: {moved.before:.1%} to {moved.after:.1%}"
 
 
 def _p_value(before: np.ndarray, after: np.ndarray, tolerance: float, seed: int) -> float:
     if np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all():
         return _fisher(before, after, tolerance)
-    return fallen(before - tolerance, after, seed)
+    return mean_drop_p(before - tolerance, after, seed)
 
 
 def _fisher(before: np.ndarray, after: np.ndarray, tolerance: float) -> float:

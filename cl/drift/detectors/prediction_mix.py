@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cl.drift.detectors import Detector
-from cl.drift.detectors.label_mix import compared, growth
+from cl.drift.detectors.label_mix import compare_labels, label_growth
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
 
@@ -27,10 +27,10 @@ class PredictionMix(Detector):
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with the predictions that moved most."""
         answers = [one.frame["prediction"] for one in (reference, new)]
-        return compared(
+        return compare_labels(
             self.name, "predictions", "predictions", *answers, min_rows=self.min_rows, alpha=alpha, seed=seed
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return by how much the share of each row's prediction grew."""
-        return growth(*(one.frame["prediction"] for one in (reference, new)))
+        return label_growth(*(one.frame["prediction"] for one in (reference, new)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cl.gating.gates import Gate
-from cl.gating.verdicts import concluded
+from cl.gating.verdicts import conclude
 from cl.records import Evaluation, Part, Verdict
 from cl.statistics import TIE
 
@@ -56,4 +56,4 @@ class Churn(Gate):
             rows_needed=needed,
             why=told,
         )
-        return concluded(self.name, [part])
+        return conclude(self.name, [part])

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from cl.gating.gates import Gate
-from cl.gating.verdicts import concluded, needed, shown
+from cl.gating.verdicts import conclude, format_value, rows_needed
 from cl.records import Evaluation, Part, Verdict
 from cl.statistics import TIE, loss_p, rows_to_decide
 
@@ -42,14 +42,14 @@ class Forgetting(Gate):
         rows = {one: _differences(one, predictions) for one in worst_first}
         p_values = {one: self._p_value(rows[one], seed) for one in worst_first}
         tested = [one for one in worst_first if p_values[one] is not None]
-        held = dict(zip(tested, shown([(p_values[one] or 0.0, self._alpha) for one in tested]), strict=True))
+        held = dict(zip(tested, format_value([(p_values[one] or 0.0, self._alpha) for one in tested]), strict=True))
         parts = [
             self._part(
                 one, evaluation.forgetting[one], rows[one], p_values[one], held.get(one, True), among=len(losses)
             )
             for one in worst_first
         ]
-        return concluded(self.name, parts, on="each_experience")
+        return conclude(self.name, parts, on="each_experience")
 
     @property
     def _alpha(self) -> float:
@@ -75,7 +75,7 @@ class Forgetting(Gate):
             p_value=p_value,
             alpha=None if p_value is None else self._alpha,
             rows=len(rows) or None,
-            rows_needed=needed(more, alpha=self._alpha, among=among),
+            rows_needed=rows_needed(more, alpha=self._alpha, among=among),
             why=told,
         )
 

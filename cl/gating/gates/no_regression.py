@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from cl.gating.gates import Gate
-from cl.gating.verdicts import concluded, needed, shown
+from cl.gating.verdicts import conclude, format_value, rows_needed
 from cl.records import Evaluation, Part, Verdict
 from cl.statistics import TIE, bootstrap_means, loss_p, rows_to_decide
 
@@ -46,13 +46,13 @@ class NoRegression(Gate):
         groups = {"all": loss} if self.over == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
         found = self._refuse_losses(groups, seed) if self.burden == "regression" else self._ask_for_proof(groups, seed)
         parts = sorted(found, key=lambda one: (one.verdict, one.measured))
-        return concluded(self.name, parts, on="all" if self.over == "all" else "each_experience")
+        return conclude(self.name, parts, on="all" if self.over == "all" else "each_experience")
 
     def _refuse_losses(self, groups: dict[str, pd.Series], seed: int) -> list[Part]:
         alpha = round(1 - self.confidence, 12)
         rows = {name: one.to_numpy() for name, one in groups.items()}
         p_values = {name: loss_p(one, resamples=self.resamples, seed=seed) for name, one in rows.items()}
-        losses = dict(zip(rows, shown([(one, alpha) for one in p_values.values()]), strict=True))
+        losses = dict(zip(rows, format_value([(one, alpha) for one in p_values.values()]), strict=True))
         return [
             self._compared(name, one, p_values[name], losses[name], alpha=alpha, among=len(rows), seed=seed)
             for name, one in rows.items()
@@ -67,7 +67,7 @@ class NoRegression(Gate):
         if beyond:
             sure = f"{_percent(1 - p_value)} confidence"
             told += f"; that is a loss with {sure}" if lost else f"; too few rows to call it a loss ({sure})"
-        rows = needed(rows_to_decide(difference, alpha), alpha=alpha, among=among) if beyond and not lost else None
+        rows = rows_needed(rows_to_decide(difference, alpha), alpha=alpha, among=among) if beyond and not lost else None
         return Part(
             group=name,
             verdict="pass" if not beyond else "fail" if lost else "undecided",

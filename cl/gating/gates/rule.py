@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from cl.gating.conditions import Relative, Trend, absolute
+from cl.gating.conditions import Relative, Trend, absolute_bound
 from cl.gating.gates import Gate
 from cl.gating.metric_names import OF_ROWS
 from cl.gating.slices import Slice, Whole
-from cl.gating.values import UnmeasuredError, Value, values_of
-from cl.gating.verdicts import concluded
+from cl.gating.values import UnmeasuredError, Value, read_values
+from cl.gating.verdicts import conclude
 from cl.records import Evaluation, Part, Verdict
 from cl.records.evaluation import STORED
 
@@ -76,7 +76,7 @@ class Rule(Gate):
             ConfigError: no evaluation has a number of this name, or a slice cannot be computed.
         """
         try:
-            values = values_of(self.of, self.on, evaluation, predictions)
+            values = read_values(self.of, self.on, evaluation, predictions)
         except UnmeasuredError as error:
             return self._concluded([Part(verdict="undecided", bound=self._bound, why=f"not measured: {error}")])
         if not values:
@@ -92,7 +92,7 @@ class Rule(Gate):
     def _parts(self, evaluation: Evaluation, values: list[Value], seed: int) -> list[Part]:
         parts: list[Part] = []
         if values and (self.min is not None or self.max is not None):
-            parts += absolute(self.of, values, least=self.min, most=self.max)
+            parts += absolute_bound(self.of, values, least=self.min, most=self.max)
         if values and self.relative is not None:
             parts += self.relative.parts(self.of, values, seed=seed)
         if self.trend is not None:
@@ -116,4 +116,4 @@ class Rule(Gate):
         return self.min if self.min is not None else self.max
 
     def _concluded(self, parts: list[Part]) -> Verdict:
-        return concluded(self.title, parts, on=str(self.on))
+        return conclude(self.title, parts, on=str(self.on))

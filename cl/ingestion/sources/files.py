@@ -37,7 +37,7 @@ class Files(Source):
         """
         place = root / Path(self.path).expanduser()
         paths = self._found(place)
-        for name, parts in together(paths).items():
+        for name, parts in group_splits(paths).items():
             one = parts[0] if len(parts) == 1 else parts[0].parent
             origin = one.relative_to(root) if one.is_relative_to(root) else one
             yield Batch(name=name, origin=str(origin), chunks=_read(parts, chunk_rows), stamp=_stamp(parts))
@@ -86,7 +86,7 @@ class Files(Source):
         return known
 
 
-def together(paths: list[Path]) -> dict[str, list[Path]]:
+def group_splits(paths: list[Path]) -> dict[str, list[Path]]:
     """Return the files of each batch by its name, in order; the splits of one thing are one batch."""
     batches: dict[str, list[Path]] = {}
     for path in paths:

@@ -14,7 +14,7 @@ from pydantic import Field
 from cl.ingestion.sources import Batch, Source, Stamp, stamp_of
 from cl.ingestion.values import as_text, as_words, raw_json
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import contents, hashes, load_known
+from cl.stores.data.fingerprints import content_columns, hash_texts, load_known
 from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
@@ -44,7 +44,7 @@ class Serving(Source):
             StoreError: a file of the log is damaged.
         """
         stamp = self.stamp(root)
-        rows = new_rows(ProjectFolder(root))
+        rows = read_new_rows(ProjectFolder(root))
         if len(rows) < self.min_rows:
             log.info("%d new labelled predictions; %d make a batch", len(rows), self.min_rows)
             return
@@ -57,14 +57,14 @@ class Serving(Source):
         return Stamp(stamp_of(present).digest, changed_at=0.0)
 
 
-def new_rows(project: ProjectFolder) -> pd.DataFrame:
+def read_new_rows(project: ProjectFolder) -> pd.DataFrame:
     """Return id, text and label (or tokens and tags) and date of labelled predictions that no experience holds.
 
     Raises:
         StoreError: a file of the log is damaged.
     """
     told, known = Feedback(project).last(), load_known(project)
-    told = told[~_among(hashes(told["id"]), known.ids)]
+    told = told[~_among(hash_texts(told["id"]), known.ids)]
     answered = Predictions(project).of(told["id"].tolist())
     rows = told.drop(columns="at").merge(answered, on="id")
     if len(rows) < len(told):
@@ -77,7 +77,7 @@ def new_rows(project: ProjectFolder) -> pd.DataFrame:
         rows = rows[["id", "text", "label", "date"]].dropna(subset=["text"])
     whole = rows.drop(columns="date").dropna().index
     seen = pd.Series(False, index=rows.index)
-    seen[whole] = _among(hashes(contents(rows.loc[whole])), known.contents)
+    seen[whole] = _among(hash_texts(content_columns(rows.loc[whole])), known.contents)
     return _not_set_aside(rows[~seen], project).reset_index(drop=True)
 
 

@@ -39,7 +39,7 @@ class Sql(Source):
             SourceError: the URL, the database or the query is wrong; no password is in the message.
         """
         url = _inside(self._parsed(), root)
-        yield Batch(name=self.batch, origin=shown(url), chunks=self._chunks(url, chunk_rows))
+        yield Batch(name=self.batch, origin=format_url(url), chunks=self._chunks(url, chunk_rows))
 
     def _parsed(self) -> URL:
         from sqlalchemy import make_url
@@ -69,12 +69,12 @@ class Sql(Source):
             finally:
                 engine.dispose()
         except ModuleNotFoundError as error:
-            raise SourceError(f"{shown(url)}: needs the Python package '{error.name}'; install it") from None
+            raise SourceError(f"{format_url(url)}: needs the Python package '{error.name}'; install it") from None
         except SQLAlchemyError as error:
-            raise SourceError(f"{shown(url)}: {_told(error, url)}") from None
+            raise SourceError(f"{format_url(url)}: {_told(error, url)}") from None
 
 
-def shown(url: URL) -> str:
+def format_url(url: URL) -> str:
     """Return a URL without user, password and options: what may be written down."""
     from sqlalchemy import URL
 

@@ -17,7 +17,7 @@ import torch
 from cl.errors import InputError
 from cl.models.int8 import dequantise, is_int8
 from cl.models.onnx.graph import GRAPH, WEIGHTS, check_installed, state_names
-from cl.models.onnx.int8 import in_whole_numbers
+from cl.models.onnx.int8 import quantise_graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -42,7 +42,7 @@ class Reader(torch.nn.Module):
         return tuple(out.hidden_states[-self.layers :]) if more else (out.last_hidden_state,)
 
 
-class Place(NamedTuple):
+class TensorPlace(NamedTuple):
     """Where a tensor lies in a safetensors file, in bytes from its beginning, and of which kind it is there."""
 
     kind: str
@@ -63,32 +63,32 @@ def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
     """
     check_installed()
     quantised = is_int8(encoder)
-    places = tensors_in(folder / WEIGHTS)
+    places = find_tensors(folder / WEIGHTS)
     model = _exported(dequantise(encoder) if quantised else encoder, layers)
     if quantised:
-        in_whole_numbers(model, {name for name, one in places.items() if one.kind == "I8"})
+        quantise_graph(model, {name for name, one in places.items() if one.kind == "I8"})
     _refer(model, places)
     (folder / GRAPH).write_bytes(model.SerializeToString(deterministic=True))
 
 
-def write_again(model: bytes, folder: Path) -> None:
+def rewrite_graph(model: bytes, folder: Path) -> None:
     """Write a graph beside weights of the same names and shapes that were saved anew."""
     check_installed("onnx")
     import onnx
 
     graph = onnx.load_model_from_string(model)
-    _refer(graph, tensors_in(folder / WEIGHTS))
+    _refer(graph, find_tensors(folder / WEIGHTS))
     (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
 
 
-def tensors_in(path: Path) -> dict[str, Place]:
+def find_tensors(path: Path) -> dict[str, TensorPlace]:
     """Return where the tensors of a safetensors file lie: its header is eight bytes of length, then JSON."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     first = 8 + length
     return {
-        name: Place(one["dtype"], first + one["data_offsets"][0], one["data_offsets"][1] - one["data_offsets"][0])
+        name: TensorPlace(one["dtype"], first + one["data_offsets"][0], one["data_offsets"][1] - one["data_offsets"][0])
         for name, one in header.items()
         if name != "__metadata__"
     }
@@ -152,7 +152,7 @@ def _renamed(model: ModelProto, names: dict[str, str]) -> None:
         node.input[:] = [names.get(name, name) for name in node.input]
 
 
-def _refer(model: ModelProto, places: dict[str, Place]) -> None:
+def _refer(model: ModelProto, places: dict[str, TensorPlace]) -> None:
     """Have each initialiser that is a tensor of the safetensors refer to its place there."""
     from onnx import TensorProto
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cl.errors import InputError
-from cl.models.int8 import MOST, TINY
+from cl.models.int8 import INT8_MAX, MIN_SCALE
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -20,7 +20,7 @@ ZERO = 128
 """Tokens are multiplied as whole numbers without a sign, for which processors have instructions: this is their zero."""
 
 
-def in_whole_numbers(model: ModelProto, matrices: set[str]) -> None:
+def quantise_graph(model: ModelProto, matrices: set[str]) -> None:
     """Replace the products with matrices, and what is looked up in them, by those of whole numbers; in place.
 
     Args:
@@ -116,8 +116,8 @@ def _change_tensors(model: ModelProto, matrices: set[str]) -> None:
     constants: dict[str, np.ndarray] = {
         "int8.zero": np.array(ZERO, np.uint8),
         "int8.shift": np.array(ZERO, np.float32),
-        "int8.step": np.array(1 / MOST, np.float32),
-        "int8.tiny": np.array(TINY, np.float32),
+        "int8.step": np.array(1 / INT8_MAX, np.float32),
+        "int8.tiny": np.array(MIN_SCALE, np.float32),
         "int8.last": np.array([-1], np.int64),
     }
     tensors.extend(numpy_helper.from_array(value, name) for name, value in constants.items())

@@ -49,7 +49,7 @@ class Tuning(Plugin):
         return encoder
 
 
-def layers_of(encoder: nn.Module) -> nn.ModuleList:
+def encoder_layers(encoder: nn.Module) -> nn.ModuleList:
     """Return the encoder's stack of transformer layers: its longest list of modules."""
     from torch import nn
 
@@ -57,6 +57,6 @@ def layers_of(encoder: nn.Module) -> nn.ModuleList:
     return max(stacks, key=len, default=nn.ModuleList())
 
 
-def named(encoder: nn.Module, *parts: str) -> list[nn.Parameter]:
+def parameters_named(encoder: nn.Module, *parts: str) -> list[nn.Parameter]:
     """Return the parameters whose name contains one of the parts."""
     return [parameter for name, parameter in encoder.named_parameters() if any(part in name for part in parts)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, layers_of, named
+from cl.models.tunings import Tuning, encoder_layers, parameters_named
 
 if TYPE_CHECKING:
     import torch
@@ -27,14 +27,14 @@ class Bottleneck(Tuning):
 
     def attach(self, encoder: nn.Module) -> nn.Module:
         """Hang an adapter on every layer; it adds nothing at first."""
-        for layer in layers_of(encoder):
+        for layer in encoder_layers(encoder):
             layer.adapter = _adapter(encoder.config.hidden_size, self.width)  # type: ignore[union-attr, arg-type]
             layer.register_forward_hook(_adapted)
         return encoder
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return the adapters' parameters."""
-        return named(encoder, ".adapter.")
+        return parameters_named(encoder, ".adapter.")
 
     def merge(self, encoder: nn.Module) -> None:
         """Return None: the middle is not linear."""

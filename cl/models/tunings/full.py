@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, layers_of
+from cl.models.tunings import Tuning, encoder_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,7 @@ class Full(Tuning):
         if not self.embeddings:
             words = encoder.get_input_embeddings()  # type: ignore[operator]
             still |= {id(parameter) for parameter in [*words.parameters(), *_embeddings(encoder, words).parameters()]}
-        for layer in list(layers_of(encoder))[: self.frozen_layers]:
+        for layer in list(encoder_layers(encoder))[: self.frozen_layers]:
             still |= {id(parameter) for parameter in layer.parameters()}
         return [parameter for parameter in encoder.parameters() if id(parameter) not in still]
 

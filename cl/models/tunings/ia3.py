@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, named
+from cl.models.tunings import Tuning, parameters_named
 from cl.models.tunings.lora import merged
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class IA3(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return all vectors."""
-        return named(encoder, "ia3_l")
+        return parameters_named(encoder, "ia3_l")
 
     def merge(self, encoder: nn.Module) -> nn.Module:
         """Multiply the vectors into the weights, in place."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, named
+from cl.models.tunings import Tuning, parameters_named
 
 if TYPE_CHECKING:
     import torch
@@ -41,19 +41,19 @@ class LoRA(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return all A and B."""
-        return named(encoder, "lora_")
+        return parameters_named(encoder, "lora_")
 
     def merge(self, encoder: nn.Module) -> nn.Module:
         """Add the updates into the weights, in place."""
         return merged(encoder)
 
 
-def downward(encoder: nn.Module) -> dict[str, torch.Tensor]:
+def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
     """Return every A (rank, width in), by the name of its layer."""
     return {name: layer.lora_A[ADAPTER].weight for name, layer in _layers(encoder)}
 
 
-def learnt(encoder: nn.Module) -> set[str]:
+def learned_directions(encoder: nn.Module) -> set[str]:
     """Return the names of the layers whose update is not zero."""
     return {name for name, layer in _layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, named
+from cl.models.tunings import Tuning, parameters_named
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,7 @@ class Prompt(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return the virtual tokens' embeddings."""
-        return named(encoder, "prompt_encoder")
+        return parameters_named(encoder, "prompt_encoder")
 
     def merge(self, encoder: nn.Module) -> None:
         """Return None: no weights of the encoder can stand for a longer input."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, layers_of
+from cl.models.tunings import Tuning, encoder_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,4 +19,6 @@ class TopLayers(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return the parameters of the last layers."""
-        return [parameter for layer in list(layers_of(encoder))[-self.layers :] for parameter in layer.parameters()]
+        return [
+            parameter for layer in list(encoder_layers(encoder))[-self.layers :] for parameter in layer.parameters()
+        ]

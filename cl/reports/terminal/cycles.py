@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.records import Climb, Cycle, Derivation
+from cl.records import CompressionResult, Cycle, LadderResult
 from cl.reports.terminal.ledger import beside_line, waiting_line
 
 GROUPS = 20
@@ -42,7 +42,7 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
     return lines
 
 
-def climb_lines(climb: Climb | None) -> list[str]:
+def climb_lines(climb: LadderResult | None) -> list[str]:
     """Return a line for each rung of a climb: what it cost, and why it was not enough."""
     lines = []
     for one in climb.attempts if climb else []:
@@ -56,7 +56,7 @@ def climb_lines(climb: Climb | None) -> list[str]:
     return lines
 
 
-def derivation_lines(one: Derivation) -> list[str]:
+def derivation_lines(one: CompressionResult) -> list[str]:
     """Return what became of a version that was derived from another one."""
     head = f"{one.form} of version {one.teacher}, because {'; '.join(one.why)}"
     if one.failure is not None:
@@ -72,7 +72,9 @@ def derivation_lines(one: Derivation) -> list[str]:
 def distil_lines(found: dict[str, Any]) -> list[str]:
     """Return what `cl distil` shows."""
     refused = {one["gate"]: one["why"] for one in found["verdicts"] if not one["passed"]}
-    one = Derivation.model_validate({name: found[name] for name in Derivation.model_fields} | {"refused_by": refused})
+    one = CompressionResult.model_validate(
+        {name: found[name] for name in CompressionResult.model_fields} | {"refused_by": refused}
+    )
     lines = [*derivation_lines(one), *(f"refused by {name}: {why}" for name, why in refused.items())]
     return lines + ([f"it is the challenger: cl promote {one.version}"] if one.passed else [])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.gating.conditions import figure
-from cl.statistics import shown
+from cl.gating.conditions import parse_figure
+from cl.statistics import format_p_value
 
 GROUPS = 10
 """Groups of one gate that are listed, at most."""
@@ -26,7 +26,7 @@ def gate_lines(found: dict[str, Any]) -> list[str]:
     if found["measured"]:
         lines += ["", f"{'measured':<35}{'champion':>12}{'challenger':>12}"]
     for one in found["measured"]:
-        lines.append(f"{one['words']:<35}{figure(one['champion']):>12}{figure(one['challenger']):>12}")
+        lines.append(f"{one['words']:<35}{parse_figure(one['champion']):>12}{parse_figure(one['challenger']):>12}")
     if found["control"]:
         lines += ["", found["control"]]
     if found["lost"]:
@@ -46,10 +46,10 @@ def _group_lines(table: list[dict[str, Any]]) -> list[str]:
         lines += ["", f"{gate}: {len(told)} of {len(parts)} groups did not pass"]
         lines.append(f"  {'':<11}{'group':<28}{'rows':>7}{'measured':>10}{'bound':>9}  {'p-value':<12}needs rows")
         for one in told[:GROUPS]:
-            chance = "-" if one["p_value"] is None else shown(one["p_value"])
+            chance = "-" if one["p_value"] is None else format_p_value(one["p_value"])
             lines.append(
-                f"  {one['verdict']:<11}{one['group']:<28}{one['rows'] or '-':>7}{figure(one['measured']):>10}"
-                f"{figure(one['bound']):>9}  {chance:<12}{one['rows_needed'] or ''}".rstrip()
+                f"  {one['verdict']:<11}{one['group']:<28}{one['rows'] or '-':>7}{parse_figure(one['measured']):>10}"
+                f"{parse_figure(one['bound']):>9}  {chance:<12}{one['rows_needed'] or ''}".rstrip()
             )
         if len(told) > GROUPS:
             lines.append(f"  and {len(told) - GROUPS} more: --json has them all")

@@ -18,9 +18,9 @@ from typing import Any
 from cl.config.serving import Batching
 from cl.errors import PerennialError
 from cl.serving.batching.partition import BATCH_COST, next_batch
-from cl.serving.batching.queue import Job, Pool, Row
-from cl.serving.served_model import Answer, Loaded
-from cl.serving.traffic_split import Role, Roles
+from cl.serving.batching.queue import PendingRequest, PendingRow, RequestQueue
+from cl.serving.served_model import RowAnswer, ServedModel
+from cl.serving.traffic_split import Role, TrafficSplit
 
 log = logging.getLogger(__name__)
 COPIED_ROWS = 8
@@ -49,17 +49,17 @@ class InferenceError(PerennialError):
 
 
 @dataclass(frozen=True)
-class Computed:
+class BatchedAnswer:
     """Answers to the rows of one request; ``seconds`` is what their batches took."""
 
-    loaded: Loaded
+    loaded: ServedModel
     role: Role
-    answers: list[Answer]
+    answers: list[RowAnswer]
     seconds: float
     failed: str | None
 
 
-async def always(version: str, asked: float) -> float:
+async def answer_regardless(version: str, asked: float) -> float:
     """Let a version answer whatever was asked: who is champion is known without asking."""
     return math.inf
 
@@ -73,13 +73,13 @@ class Batcher:
 
     def __init__(
         self,
-        roles: Callable[[], Roles],
+        roles: Callable[[], TrafficSplit],
         settings: Batching,
         on_batch: Callable[[int], None],
-        until: Callable[[str, float], Awaitable[float]] = always,
+        until: Callable[[str, float], Awaitable[float]] = answer_regardless,
     ) -> None:
         self._roles, self._settings, self._on_batch, self._until = roles, settings, on_batch, until
-        self._asked, self._copied = Pool(), Pool()
+        self._asked, self._copied = RequestQueue(), RequestQueue()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "inference")
         self._tokens_per_second, self._seconds_per_row = FIRST_GUESS, 0.002
@@ -89,7 +89,7 @@ class Batcher:
         """Rows of requests that wait or are computed."""
         return len(self._asked.rows)
 
-    async def answer(self, values: list[Any], role: Role) -> Computed:
+    async def answer(self, values: list[Any], role: Role) -> BatchedAnswer:
         """Return the answers to the rows of one request.
 
         Raises:
@@ -101,13 +101,15 @@ class Batcher:
             raise NotReadyError("no champion is loaded yet")
         if self.waiting and self.waiting + len(values) > self._settings.queue_rows:
             raise QueueFullError(max(1, math.ceil(self.waiting * self._seconds_per_row)))
-        return await self._through(self._asked, Job(values, role, asyncio.get_running_loop().create_future()))
+        return await self._through(
+            self._asked, PendingRequest(values, role, asyncio.get_running_loop().create_future())
+        )
 
-    async def copy(self, values: list[Any], loaded: Loaded) -> Computed | None:
+    async def copy(self, values: list[Any], loaded: ServedModel) -> BatchedAnswer | None:
         """Return another version's answers, computed when nobody waits; None where too many copies wait already."""
         if len(self._copied.rows) + len(values) > COPIES_WAITING:
             return None
-        job = Job(values, "shadow", asyncio.get_running_loop().create_future(), loaded=loaded)
+        job = PendingRequest(values, "shadow", asyncio.get_running_loop().create_future(), loaded=loaded)
         return await self._through(self._copied, job)
 
     async def run(self) -> None:
@@ -125,7 +127,7 @@ class Batcher:
         """End the thread after its batch."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    async def _through(self, pool: Pool, job: Job) -> Computed:
+    async def _through(self, pool: RequestQueue, job: PendingRequest) -> BatchedAnswer:
         pool.add(job, time.monotonic(), self._tokens_per_second)
         self._wake.set()
         try:
@@ -135,9 +137,9 @@ class Batcher:
                 pool.drop(job)
         assert job.loaded is not None
         answers = [job.answers[place] for place in range(len(job.values))]
-        return Computed(job.loaded, job.role, answers, job.seconds, job.failed)
+        return BatchedAnswer(job.loaded, job.role, answers, job.seconds, job.failed)
 
-    async def _step(self, pool: Pool, most: int) -> None:
+    async def _step(self, pool: RequestQueue, most: int) -> None:
         """Compute one batch and hand its answers out; the version is chosen here, between two batches."""
         roles = self._roles()
         for row in pool.rows[: 2 * most]:
@@ -154,13 +156,13 @@ class Batcher:
         self._on_batch(len(batch.rows))
         self._hand_out(pool, batch, await until)
 
-    async def _may_answer(self, rows: list[Row]) -> float:
+    async def _may_answer(self, rows: list[PendingRow]) -> float:
         job = rows[0].job
         if job.role != "champion" or job.loaded is None:
             return math.inf
         return await self._until(job.loaded.version, max(row.job.asked for row in rows))
 
-    def _hand_out(self, pool: Pool, batch: _Batch, until: float) -> None:
+    def _hand_out(self, pool: RequestQueue, batch: _Batch, until: float) -> None:
         """Give the jobs their answers; those that were asked after a moment begin again."""
         good = [(row, answer) for row, answer in zip(batch.rows, batch.answers, strict=True) if row.job.asked <= until]
         pool.take([row for row, _ in good])
@@ -175,7 +177,7 @@ class Batcher:
             elif len(job.answers) == len(job.values) and not job.future.done():
                 job.future.set_result(None)
 
-    def _failed(self, pool: Pool, rows: list[Row], error: Exception, roles: Roles) -> None:
+    def _failed(self, pool: RequestQueue, rows: list[PendingRow], error: Exception, roles: TrafficSplit) -> None:
         """Let the rows of a batch that failed be computed alone; one that fails alone is given up, or the canary is."""
         if len(rows) > 1:
             for row in rows:
@@ -199,20 +201,20 @@ class Batcher:
 
 @dataclass(frozen=True)
 class _Batch:
-    rows: list[Row]
-    answers: list[Answer]
+    rows: list[PendingRow]
+    answers: list[RowAnswer]
     seconds: float
     tokens: int
 
 
-def _choose(job: Job, roles: Roles) -> None:
+def _choose(job: PendingRequest, roles: TrafficSplit) -> None:
     if job.loaded is None:
         job.loaded = roles.canary if job.role == "canary" else roles.champion
         if job.loaded is None:  # the canary has gone meanwhile
             job.role, job.loaded = "champion", roles.champion
 
 
-def _compute(rows: list[Row], budget: int) -> _Batch:
+def _compute(rows: list[PendingRow], budget: int) -> _Batch:
     """Tokenise rows, choose those that go together, and answer them; runs in the inference thread."""
     loaded = rows[0].job.loaded
     assert loaded is not None

@@ -14,7 +14,7 @@ def next_batch(lengths: list[int], budget: int) -> list[int]:
     Rows are cut by length such that padded tokens and `BATCH_COST` for each batch are least in all; of the part that
     holds the first row as many are taken, in their order, as ``budget`` padded tokens allow, and the first in any case.
     """
-    part = next(part for part in parts(lengths) if 0 in part)
+    part = next(part for part in partition_by_length(lengths) if 0 in part)
     longest = max(lengths[row] for row in part)
     if longest * len(part) <= budget:
         return part
@@ -28,7 +28,7 @@ def next_batch(lengths: list[int], budget: int) -> list[int]:
     return kept
 
 
-def parts(lengths: list[int]) -> list[list[int]]:
+def partition_by_length(lengths: list[int]) -> list[list[int]]:
     """Return the cheapest partition of rows by length, each part in the rows' order.
 
     The cheapest one cuts the rows sorted by length into neighbours; dynamic programming finds where.

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from cl.serving.served_model import Answer, Loaded
+from cl.serving.served_model import RowAnswer, ServedModel
 from cl.serving.traffic_split import Role
 from cl.tasks import Encoded
 
@@ -19,7 +19,7 @@ CHARACTERS = 65_536
 
 
 @dataclass(eq=False)
-class Job:
+class PendingRequest:
     """One request, or a copy of one. ``loaded`` is chosen with its first row and answers all of them."""
 
     values: list[Any]
@@ -27,8 +27,8 @@ class Job:
     future: asyncio.Future[None]
     asked: float = field(default_factory=time.monotonic)
     """When it came, in monotonic seconds."""
-    loaded: Loaded | None = None
-    answers: dict[int, Answer] = field(default_factory=dict)
+    loaded: ServedModel | None = None
+    answers: dict[int, RowAnswer] = field(default_factory=dict)
     seconds: float = 0.0
     """Of computing, the batches of its rows as a whole."""
     failed: str | None = None
@@ -36,10 +36,10 @@ class Job:
 
 
 @dataclass(eq=False)
-class Row:
+class PendingRow:
     """One text of a job."""
 
-    job: Job
+    job: PendingRequest
     place: int
     due: float
     encoded: Encoded | None = None
@@ -56,7 +56,7 @@ class Row:
         return 0 if self.encoded else len(self.value) if isinstance(self.value, str) else sum(map(len, self.value))
 
 
-class Pool:
+class RequestQueue:
     """Rows that wait, the one that is due first in front.
 
     Each row of a request is due when those before it could be done, by their length, so that a request with one text
@@ -64,22 +64,22 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[PendingRow] = []
 
-    def add(self, job: Job, now: float, tokens_per_second: float) -> None:
+    def add(self, job: PendingRequest, now: float, tokens_per_second: float) -> None:
         """Let the rows of a job wait; the speed is that of these days."""
         due = now
         for place in range(len(job.values)):
-            row = Row(job, place, due)
+            row = PendingRow(job, place, due)
             bisect.insort(self.rows, row, key=lambda row: row.due)
             due += (2 + min(row.characters, COUNTED) / LETTERS) / tokens_per_second
 
-    def head(self, most: int) -> list[Row]:
+    def head(self, most: int) -> list[PendingRow]:
         """Return the rows that may be computed next, by one version, the one that is due first in front."""
         first = self.rows[0]
         if first.alone:
             return [first]
-        chosen: list[Row] = []
+        chosen: list[PendingRow] = []
         characters = 0
         for row in self.rows:
             if row.job.loaded is first.job.loaded and not row.alone:
@@ -91,11 +91,11 @@ class Pool:
                     break
         return chosen
 
-    def take(self, rows: list[Row]) -> None:
+    def take(self, rows: list[PendingRow]) -> None:
         """Take rows out."""
         gone = set(map(id, rows))
         self.rows = [row for row in self.rows if id(row) not in gone]
 
-    def drop(self, job: Job) -> None:
+    def drop(self, job: PendingRequest) -> None:
         """Take all rows of a job out."""
         self.rows = [row for row in self.rows if row.job is not job]

@@ -13,7 +13,7 @@ Key = tuple[str, str, str, int]
 
 
 @dataclass
-class Side:
+class SideCounts:
     """One version's part: rows that it was asked and that failed, requests by latency class."""
 
     rows: int = 0
@@ -38,10 +38,10 @@ class Side:
                 return edge
         return None
 
-    def plus(self, other: Side) -> Side:
+    def plus(self, other: SideCounts) -> SideCounts:
         """Return the sum of both."""
         latency = [one + two for one, two in zip(self.latency, other.latency, strict=True)]
-        return Side(self.rows + other.rows, self.errors + other.errors, latency)
+        return SideCounts(self.rows + other.rows, self.errors + other.errors, latency)
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Comparison:
     version: str
     champion: str
     attempt: int = 1
-    own: Side = field(default_factory=Side)
-    beside: Side = field(default_factory=Side)
+    own: SideCounts = field(default_factory=SideCounts)
+    beside: SideCounts = field(default_factory=SideCounts)
     compared: int = 0
     agreed: int = 0
     both_right: int = 0
@@ -103,4 +103,4 @@ class Comparison:
 def from_json(told: dict[str, Any]) -> Comparison:
     """Return what `as_json` wrote."""
     counts = {name: value for name, value in told.items() if name not in ("figures", "own", "beside")}
-    return Comparison(**counts, own=Side(**told["own"]), beside=Side(**told["beside"]))
+    return Comparison(**counts, own=SideCounts(**told["own"]), beside=SideCounts(**told["beside"]))

@@ -21,12 +21,12 @@ def serving_folder(project: ProjectFolder) -> Path:
     return project.work / "serving"
 
 
-def comparisons(project: ProjectFolder) -> list[Comparison]:
+def read_comparisons(project: ProjectFolder) -> list[Comparison]:
     """Return each comparison of a challenger with a champion, summed over all workers: for a gate, or for people."""
     return list(_summed(_read(serving_folder(project))).values())
 
 
-class Comparisons:
+class ComparisonStore:
     """One worker's comparisons; counted in the event loop, written and judged in the follower's thread."""
 
     def __init__(self, folder: Path) -> None:

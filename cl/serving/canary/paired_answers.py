@@ -18,7 +18,7 @@ ROWS_KEPT = 200_000
 
 
 @dataclass(frozen=True)
-class Pair:
+class AnswerPair:
     """Two answers to one row; ``id`` is that of the answer the client got."""
 
     id: str
@@ -31,7 +31,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairedAnswers:
     """The file; each call opens it, so that any thread may call."""
 
     folder: Path
@@ -45,7 +45,7 @@ class Pairs:
     def _file(self) -> Path:
         return self.folder / "pairs.sqlite"
 
-    def keep(self, pairs: list[Pair]) -> None:
+    def keep(self, pairs: list[AnswerPair]) -> None:
         """Keep pairs; the oldest are forgotten."""
         rows = [
             (one.id, one.role, one.version, one.champion, one.attempt, json.dumps([one.own, one.beside]))
@@ -55,11 +55,11 @@ class Pairs:
             file.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?, ?, ?)", rows)
             file.execute("DELETE FROM pairs WHERE rowid <= (SELECT MAX(rowid) FROM pairs) - ?", (ROWS_KEPT,))
 
-    def take(self, id: str) -> list[Pair]:
+    def take(self, id: str) -> list[AnswerPair]:
         """Return the pairs of an answer, and forget them: a label counts once."""
         with self._open() as file:
             found = file.execute("DELETE FROM pairs WHERE id = ? RETURNING *", (id,)).fetchall()
-        return [Pair(*row[:5], *json.loads(row[5])) for row in found]
+        return [AnswerPair(*row[:5], *json.loads(row[5])) for row in found]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -14,7 +14,7 @@ from cl.serving.canary.comparison import Comparison
 from cl.stores.files import write_text
 
 
-def objection(seen: Comparison, bounds: CanaryBounds) -> str | None:
+def stop_reason(seen: Comparison, bounds: CanaryBounds) -> str | None:
     """Return why a canary should be asked no longer; None while nothing speaks against it."""
     own, beside = seen.own, seen.beside
     if own.rows >= bounds.min_requests and own.errors > bounds.max_errors * own.rows:
@@ -52,7 +52,7 @@ def evidence_of_worse(*, won: int, lost: int) -> float:
 
 
 @dataclass(frozen=True)
-class GivenUp:
+class StoppedCanaries:
     """A file in the project's .cl/serving/, which all workers read at every look.
 
     A version whose alias was taken away and given back is tried again: what was counted before counts no longer.

@@ -20,7 +20,7 @@ POLICY = (
 
 
 @router.get("/", response_class=HTMLResponse)
-async def page(request: Request) -> HTMLResponse:
+async def render_page(request: Request) -> HTMLResponse:
     """Show the page; its script asks for everything else, with a token where one is needed."""
     service, nonce = request.app.state.service, secrets.token_urlsafe(16)
     name = html.escape(service.config.name)
@@ -37,7 +37,7 @@ async def page(request: Request) -> HTMLResponse:
 
 
 @router.get("/live")
-async def live(request: Request) -> Response:
+async def render_live(request: Request) -> Response:
     """Tell what this worker does now; the connection is closed, so that the next request finds another worker."""
     service = request.app.state.service
     roles = service.follower.roles

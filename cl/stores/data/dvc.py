@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 from cl.errors import StoreError
-from cl.redaction import told_traceback, without_password
+from cl.redaction import format_traceback, without_password
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, _pending
 
@@ -115,9 +115,9 @@ class DataVersions:
         if wanted is None or self.is_here():
             return
         if _pending(self.project).exists():
-            from cl.stores.data.integrity import holds  # which needs drafts, and they this file
+            from cl.stores.data.integrity import version_matches  # which needs drafts, and they this file
 
-            if holds(self.project, wanted):  # killed while it was versioned here: `commit` ends it
+            if version_matches(self.project, wanted):  # killed while it was versioned here: `commit` ends it
                 return
             raise StoreError(
                 f"{self._file}: names another version now, and {self.project.data} holds experiences that it does not "
@@ -181,10 +181,10 @@ class DataVersions:
 
     def _refuse_damaged(self, known: str | None, before: str | None) -> None:
         """Undo a version that would hold damaged rows: the one before still has them whole."""
-        from cl.stores.data.integrity import refuse_damaged  # which needs drafts, and they this file
+        from cl.stores.data.integrity import check_undamaged  # which needs drafts, and they this file
 
         try:
-            refuse_damaged(self.project, known, self.current())
+            check_undamaged(self.project, known, self.current())
         except StoreError:
             if before is not None:
                 write_text(self._file, before)
@@ -268,7 +268,7 @@ def _quietly(root: Path) -> Iterator[None]:
     except LockError:
         raise
     except Exception as error:
-        log.info("DVC: %s", told_traceback(error))
+        log.info("DVC: %s", format_traceback(error))
         told = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
         raise StoreError(f"{root}: DVC: {without_password(told)}") from None
 

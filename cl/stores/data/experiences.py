@@ -32,7 +32,7 @@ AT_ONCE = 50_000
 """Rows of a file in memory at once where few of them are wanted."""
 
 
-class Rows(Protocol):
+class StoredRows(Protocol):
     """What finds rows of an experience without holding all of it; a place counts through the splits, in their order."""
 
     def column(self, id: str, name: str) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from cl.errors import StoreError
 from cl.records import SPLITS, Experience
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.tombstones import Removal, removals
+from cl.stores.data.tombstones import RemovalRecord, read_removals
 from cl.stores.project_folder import ProjectFolder
 
 BETWEEN_WORDS = "\x1f"
@@ -36,12 +36,12 @@ class Fingerprints:
 
 
 @dataclass
-class Known:
+class KnownRows:
     """Hashes of the rows of all earlier experiences: one array an experience, read from disk as needed."""
 
     ids: list[np.ndarray] = field(default_factory=list)
     contents: list[np.ndarray] = field(default_factory=list)
-    removed: list[Removal] = field(default_factory=list)
+    removed: list[RemovalRecord] = field(default_factory=list)
 
     def add(self, ids: np.ndarray, contents: np.ndarray) -> None:
         """Count rows among the known ones from now on."""
@@ -51,10 +51,12 @@ class Known:
 
 def fingerprints(rows: pd.DataFrame) -> Fingerprints:
     """Return the hashes of canonical rows."""
-    return Fingerprints(ids=hashes(rows["id"]), contents=hashes(contents(rows)), inputs=hashes(inputs(rows)))
+    return Fingerprints(
+        ids=hash_texts(rows["id"]), contents=hash_texts(content_columns(rows)), inputs=hash_texts(input_columns(rows))
+    )
 
 
-def joined(parts: Sequence[Fingerprints]) -> Fingerprints:
+def join_columns(parts: Sequence[Fingerprints]) -> Fingerprints:
     """Return the hashes of several chunks, one after the other."""
     empty = np.empty(0, dtype=np.uint64)
     return Fingerprints(
@@ -64,38 +66,38 @@ def joined(parts: Sequence[Fingerprints]) -> Fingerprints:
     )
 
 
-def inputs(rows: pd.DataFrame) -> list[str]:
+def input_columns(rows: pd.DataFrame) -> list[str]:
     """Return what a model is given, as one string a row."""
     if "text" in rows:
         return rows["text"].tolist()
     return [BETWEEN_WORDS.join(tokens) for tokens in rows["tokens"]]
 
 
-def contents(rows: pd.DataFrame) -> list[str]:
+def content_columns(rows: pd.DataFrame) -> list[str]:
     """Return input and answer, as one string a row."""
     answers = rows["label"] if "label" in rows else [BETWEEN_WORDS.join(tags) for tags in rows["tags"]]
-    return [f"{one}{BETWEEN_COLUMNS}{answer}" for one, answer in zip(inputs(rows), answers, strict=True)]
+    return [f"{one}{BETWEEN_COLUMNS}{answer}" for one, answer in zip(input_columns(rows), answers, strict=True)]
 
 
-def hashes(texts: Iterable[str]) -> np.ndarray:
+def hash_texts(texts: Iterable[str]) -> np.ndarray:
     """Return eight bytes of BLAKE2b for each text, as unsigned integers."""
     blake2b = hashlib.blake2b
     digests = [blake2b(text.encode("utf-8"), digest_size=8).digest() for text in texts]
     return np.frombuffer(b"".join(digests), dtype=np.dtype("<u8"))
 
 
-def load_known(project: ProjectFolder) -> Known:
+def load_known(project: ProjectFolder) -> KnownRows:
     """Return the hashes of all rows of the stream; what this machine lacks is computed from data/ alone."""
-    known = Known(removed=removals(project))
+    known = KnownRows(removed=read_removals(project))
     for experience in Experiences(project).all():
-        remember(project, experience, known)
+        remember_fingerprints(project, experience, known)
     return known
 
 
-def remember(
+def remember_fingerprints(
     project: ProjectFolder,
     experience: Experience,
-    known: Known,
+    known: KnownRows,
     *,
     ids: np.ndarray | None = None,
     contents: np.ndarray | None = None,
@@ -136,4 +138,4 @@ def _computed(project: ProjectFolder, experience: Experience) -> Fingerprints:
                 parts += [fingerprints(batch.to_pandas()) for batch in file.iter_batches(batch_size=50_000)]
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    return joined(parts)
+    return join_columns(parts)

@@ -11,7 +11,7 @@ from cl.stores.data.experiences import Experiences, digest_of
 from cl.stores.project_folder import ProjectFolder
 
 
-def refuse_damaged(project: ProjectFolder, before: str | None, after: str | None) -> None:
+def check_undamaged(project: ProjectFolder, before: str | None, after: str | None) -> None:
     """Compare two versions of data/; rows that differ must be those that their experience's record tells of.
 
     Args:
@@ -32,7 +32,7 @@ def refuse_damaged(project: ProjectFolder, before: str | None, after: str | None
             )
 
 
-def holds(project: ProjectFolder, version: str) -> bool:
+def version_matches(project: ProjectFolder, version: str) -> bool:
     """Tell whether data/ has every file that a version lists; of one that the cache does not know: no."""
     listed = _listed(project, version)
     return bool(listed) and all((project.data / name).is_file() for name in listed)

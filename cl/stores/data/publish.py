@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 
 from cl.records import SPLITS, Experience
 from cl.stores.data.experiences import Experiences, digest_of
-from cl.stores.data.staging import KEPT, QUARANTINE, Staged, Table, staging
-from cl.stores.files import place, write_text
+from cl.stores.data.staging import KEPT, QUARANTINE, Staged, StagedTable, staging_folder
+from cl.stores.files import move_into_place, write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
 
 DRAFT = ".draft-"
 
 
-def sweep(project: ProjectFolder) -> None:
+def remove_drafts(project: ProjectFolder) -> None:
     """Remove what an interrupted ingest left: drafts, staged rows, quarantines without an experience."""
-    shutil.rmtree(staging(project), ignore_errors=True)
+    shutil.rmtree(staging_folder(project), ignore_errors=True)
     for draft in [*project.experiences.glob(f"{DRAFT}*"), *project.quarantine.glob(f"{DRAFT}*")]:
         shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
     for path in project.quarantine.glob("*.parquet"):
@@ -61,7 +61,7 @@ def publish(
         source=origin,
         ingested_at=datetime.now(UTC),
         rows=rows,
-        labels=labels_in(draft),
+        labels=list_labels(draft),
         quarantined=dict(sorted(quarantined.items())),
         digest=digest_of(draft),
         **counts,
@@ -70,17 +70,17 @@ def publish(
     mark_pending(project, id)
     if quarantined:
         aside.replace(project.quarantine / f"{id}.parquet")
-    place(draft, project.experiences / id)
+    move_into_place(draft, project.experiences / id)
     return experience
 
 
 def _write_splits(staged: Staged, fates: np.ndarray, draft: Path) -> dict[str, int]:
     """Write the kept rows of each split into its file and return how many there are."""
     numbers = np.where(fates == KEPT, np.concatenate(staged.splits), -1)
-    tables: list[Table] = []
+    tables: list[StagedTable] = []
     for piece, here in zip(staged.good(), staged.places(), strict=True):
         rows = piece.drop_columns("row")
-        tables = tables or [Table(draft / f"{split}.parquet", rows.schema) for split in SPLITS]
+        tables = tables or [StagedTable(draft / f"{split}.parquet", rows.schema) for split in SPLITS]
         for number, table in enumerate(tables):
             table.add(rows.filter(pa.array(numbers[here] == number)))
     for table in tables:
@@ -91,7 +91,7 @@ def _write_splits(staged: Staged, fates: np.ndarray, draft: Path) -> dict[str, i
 def _write_quarantine(staged: Staged, fates: np.ndarray, reasons: Mapping[int, str], path: Path) -> Counter[str]:
     """Write all broken rows into one file and return how many were found by comparison, by reason."""
     found: Counter[str] = Counter()
-    with Table(path, QUARANTINE) as table:
+    with StagedTable(path, QUARANTINE) as table:
         for piece in staged.bad():
             table.add(piece)
         for piece, here in zip(staged.good(), staged.places(), strict=True):
@@ -103,7 +103,7 @@ def _write_quarantine(staged: Staged, fates: np.ndarray, reasons: Mapping[int, s
     return +found
 
 
-def labels_in(draft: Path) -> dict[str, int]:
+def list_labels(draft: Path) -> dict[str, int]:
     """Count the rows of each label, or the rows that hold each entity type."""
     count: Counter[str] = Counter()
     for split in SPLITS:

@@ -12,7 +12,7 @@ from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
 
 
-class Refused(Record):
+class RejectedBatch(Record):
     """One batch that was left out; ``key`` is what its files and the configuration were then."""
 
     key: str
@@ -20,16 +20,16 @@ class Refused(Record):
     why: str
 
 
-LIST = TypeAdapter(list[Refused])
+LIST = TypeAdapter(list[RejectedBatch])
 
 
-def refused(project: ProjectFolder) -> list[Refused]:
+def read_rejected(project: ProjectFolder) -> list[RejectedBatch]:
     """Return the batches that were refused when the source was read last."""
     file = _file(project)
     return LIST.validate_json(file.read_bytes()) if file.exists() else []
 
 
-def write_refused(project: ProjectFolder, batches: Sequence[Refused]) -> None:
+def write_rejected(project: ProjectFolder, batches: Sequence[RejectedBatch]) -> None:
     """Write down which batches are refused now; those of before that are not among them are forgotten."""
     write_text(_file(project), LIST.dump_json(list(batches), indent=1).decode())
 

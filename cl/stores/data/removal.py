@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from cl.records import SPLITS
 from cl.stores.data.experiences import AT_ONCE, Experiences, digest_of
-from cl.stores.data.publish import labels_in
-from cl.stores.data.staging import QUARANTINE, Table
+from cl.stores.data.publish import list_labels
+from cl.stores.data.staging import QUARANTINE, StagedTable
 from cl.stores.files import write_text
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
@@ -73,7 +73,7 @@ def remove_from_quarantine(project: ProjectFolder, id: str, rows: set[str]) -> N
     held = pq.read_table(path)
     left = held.filter(pa.array([raw_hash(row) not in rows for row in held["row"].to_pylist()], pa.bool_()))
     draft = path.with_name(f".draft-{path.name}")
-    with Table(draft, QUARANTINE) as table:
+    with StagedTable(draft, QUARANTINE) as table:
         table.add(left)
     counts = {one["values"]: one["counts"] for one in left["reason"].value_counts().to_pylist()}
     draft.replace(path)
@@ -86,7 +86,7 @@ def raw_hash(row: str | None) -> str:
     return hashlib.sha256((row or "").encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def answered_rows(project: ProjectFolder) -> pd.DataFrame:
+def find_answered_rows(project: ProjectFolder) -> pd.DataFrame:
     """Return the id, text or tokens, and date of every logged answer."""
     wanted = ["id", "text", "tokens", "date"]
     parts = [pq.read_table(path) for path in sorted(Predictions(project).folder.glob("*.parquet"))]
@@ -118,7 +118,7 @@ def remove_computed(project: ProjectFolder, experiences: list[str]) -> None:
         path.unlink()
 
 
-def table_without(path: Path, ids: set[str]) -> bool:
+def remove_from_table(path: Path, ids: set[str]) -> bool:
     """Remove rows of some ids from a Parquet file with a column ``id``; return whether there were any."""
     rows = pd.read_parquet(path)
     gone = rows["id"].isin(ids)
@@ -145,7 +145,7 @@ def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Pat
     after = before.model_copy(
         update={
             "rows": kept,
-            "labels": labels_in(fresh),
+            "labels": list_labels(fresh),
             "digest": digest_of(fresh),
             "forgotten": before.forgotten + before.total - sum(kept.values()),
         }
@@ -154,7 +154,7 @@ def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Pat
 
 
 def _copied(file: pq.ParquetFile, path: Path, gone: pa.Array) -> int:
-    with Table(path, file.schema_arrow) as table:
+    with StagedTable(path, file.schema_arrow) as table:
         for batch in file.iter_batches(AT_ONCE):
             left = batch.filter(pc.invert(pc.is_in(batch["id"], gone)))
             table.add(pa.Table.from_batches([left], file.schema_arrow))

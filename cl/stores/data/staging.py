@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cl.stores.data.fingerprints import Fingerprints, joined
+from cl.stores.data.fingerprints import Fingerprints, join_columns
 from cl.stores.project_folder import ProjectFolder
 
 KEPT = 0
@@ -22,7 +22,7 @@ QUARANTINE = pa.schema([("id", pa.string()), ("reason", pa.string()), ("row", pa
 TYPES = {"tokens": WORDS, "tags": WORDS}
 
 
-class Table:
+class StagedTable:
     """A Parquet file that grows chunk by chunk, one row group each."""
 
     def __init__(self, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
@@ -38,7 +38,7 @@ class Table:
             self._writer.write_table(rows, row_group_size=rows.num_rows)
             self.rows += rows.num_rows
 
-    def __enter__(self) -> Table:
+    def __enter__(self) -> StagedTable:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -60,14 +60,14 @@ class Staged:
     prints: list[Fingerprints] = field(default_factory=list)
     splits: list[np.ndarray] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
-    _good: Table | None = None
-    _bad: Table | None = None
+    _good: StagedTable | None = None
+    _bad: StagedTable | None = None
 
     def add(self, rows: pd.DataFrame, raw: list[str], prints: Fingerprints, splits: np.ndarray) -> None:
         """Append good rows, each with its raw form in case it is set aside later."""
         columns = {name: pa.array(rows[name].tolist(), TYPES.get(name, pa.string())) for name in rows.columns}
         table = pa.table({**columns, "row": pa.array(raw, pa.string())})
-        self._good = self._good or Table(self.folder / "good.parquet", table.schema, compression="lz4")
+        self._good = self._good or StagedTable(self.folder / "good.parquet", table.schema, compression="lz4")
         self._good.add(table)
         self.prints.append(prints)
         self.splits.append(splits)
@@ -76,7 +76,7 @@ class Staged:
         """Append broken rows: id, reason, row."""
         if bad.empty:
             return
-        self._bad = self._bad or Table(self.folder / "bad.parquet", QUARANTINE, compression="lz4")
+        self._bad = self._bad or StagedTable(self.folder / "bad.parquet", QUARANTINE, compression="lz4")
         self._bad.add(pa.Table.from_pandas(bad, QUARANTINE, preserve_index=False))
         self.reasons.update(bad["reason"])
 
@@ -93,7 +93,7 @@ class Staged:
 
     def fingerprints(self) -> Fingerprints:
         """Return the hashes of all good rows."""
-        return joined(self.prints)
+        return join_columns(self.prints)
 
     def places(self) -> Iterator[slice]:
         """Yield where the rows of each piece of `good` stand among all good rows."""
@@ -111,12 +111,12 @@ class Staged:
         return _pieces(self._bad)
 
 
-def staging(project: ProjectFolder) -> Path:
+def staging_folder(project: ProjectFolder) -> Path:
     """Return the folder for rows whose experience is not written yet."""
     return project.work / "staging"
 
 
-def _pieces(table: Table | None) -> Iterator[pa.Table]:
+def _pieces(table: StagedTable | None) -> Iterator[pa.Table]:
     if table is None:
         return
     with pq.ParquetFile(table.path) as file:

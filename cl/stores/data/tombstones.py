@@ -18,7 +18,7 @@ from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
 
 
-class Removal(Record):
+class RemovalRecord(Record):
     """The record of one `cl forget`, kept in data/ and so in every later version of it."""
 
     number: int
@@ -37,30 +37,30 @@ class Removal(Record):
         return sum(count for splits in self.rows.values() for count in splits.values())
 
 
-def removals(project: ProjectFolder) -> list[Removal]:
+def read_removals(project: ProjectFolder) -> list[RemovalRecord]:
     """Return all records, oldest first."""
-    return [Removal.model_validate_json(path.read_bytes()) for path in sorted(_folder(project).glob("*.json"))]
+    return [RemovalRecord.model_validate_json(path.read_bytes()) for path in sorted(_folder(project).glob("*.json"))]
 
 
-def write_removal(project: ProjectFolder, removal: Removal) -> None:
+def write_removal(project: ProjectFolder, removal: RemovalRecord) -> None:
     """Write a record into data/."""
     write_text(_folder(project) / f"{removal.number:04d}.json", removal.model_dump_json(indent=1))
 
 
-def salted(fingerprints: Iterable[int], salt: str) -> list[str]:
-    """Return the salted hash of each fingerprint of an id (`cl.stores.data.fingerprints.hashes`)."""
+def salt_ids(fingerprints: Iterable[int], salt: str) -> list[str]:
+    """Return the salted hash of each fingerprint of an id (`cl.stores.data.fingerprints.hash_texts`)."""
     key = bytes.fromhex(salt)
     return [
         hashlib.blake2b(int(one).to_bytes(8, "little"), key=key, digest_size=12).hexdigest() for one in fingerprints
     ]
 
 
-def are_forgotten(past: list[Removal], fingerprints: np.ndarray) -> np.ndarray:
+def are_forgotten(past: list[RemovalRecord], fingerprints: np.ndarray) -> np.ndarray:
     """Tell which ids, by their fingerprints, were removed before."""
     found = np.zeros(len(fingerprints), dtype=bool)
     for salt in {one.salt for one in past}:
         gone = {id for one in past if one.salt == salt for id in one.ids}
-        found |= np.array([one in gone for one in salted(fingerprints, salt)], dtype=bool)
+        found |= np.array([one in gone for one in salt_ids(fingerprints, salt)], dtype=bool)
     return found
 
 

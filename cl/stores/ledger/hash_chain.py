@@ -14,17 +14,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from cl.records import Breach, LedgerEntry
+from cl.records import IntegrityViolation, LedgerEntry
 
 
-def sealed(model: str, entry: LedgerEntry, *, key: bytes | None = None, **changes: Any) -> LedgerEntry:
+def seal_entry(model: str, entry: LedgerEntry, *, key: bytes | None = None, **changes: Any) -> LedgerEntry:
     """Return an entry, with changes if any are given, and the hash and, with a key, the signature that it then has."""
     entry = entry.model_copy(update=changes)
     hash = fingerprint(model, entry)
-    return entry.model_copy(update={"hash": hash, "signature": signature(hash, key) if key else ""})
+    return entry.model_copy(update={"hash": hash, "signature": sign_hash(hash, key) if key else ""})
 
 
-def signature(hash: str, key: bytes) -> str:
+def sign_hash(hash: str, key: bytes) -> str:
     """Return what shows that whoever wrote an entry had the key: HMAC-SHA256 (RFC 2104) of its hash."""
     return hmac.new(key, hash.encode(), hashlib.sha256).hexdigest()
 
@@ -39,9 +39,9 @@ def fingerprint(model: str, entry: LedgerEntry) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
-def breach(
+def first_violation(
     model: str, entries: Sequence[LedgerEntry], *, head: tuple[int, str] | None = None, key: bytes | None = None
-) -> Breach | None:
+) -> IntegrityViolation | None:
     """Return the first entry that cannot be trusted and why, or None where the chain is whole.
 
     Args:
@@ -53,23 +53,29 @@ def breach(
     last = ""
     for place, entry in enumerate(entries, start=1):
         if entry.sequence != place:
-            return Breach(sequence=place, why="it is missing")
+            return IntegrityViolation(sequence=place, why="it is missing")
         if entry.previous != last:
-            return Breach(sequence=place, why="it was not written after the entry that stands before it now")
+            return IntegrityViolation(
+                sequence=place, why="it was not written after the entry that stands before it now"
+            )
         if entry.hash != fingerprint(model, entry):
-            return Breach(sequence=place, why="it was changed after it was written: it does not have its hash")
-        if key and not hmac.compare_digest(entry.signature, signature(entry.hash, key)):
+            return IntegrityViolation(
+                sequence=place, why="it was changed after it was written: it does not have its hash"
+            )
+        if key and not hmac.compare_digest(entry.signature, sign_hash(entry.hash, key)):
             told = "its signature was made with another key" if entry.signature else "it is not signed"
-            return Breach(sequence=place, why=f"{told}; who answers for it may sign it: cl audit --sign")
+            return IntegrityViolation(sequence=place, why=f"{told}; who answers for it may sign it: cl audit --sign")
         last = entry.hash
-    if head is not None and not holds(entries, head):
+    if head is not None and not contains_entry(entries, head):
         sequence, _ = head
         gone = "it is missing" if sequence > len(entries) else "it was written anew with all that follows"
-        return Breach(sequence=min(sequence, len(entries) + 1), why=f"{gone}: the registry remembers another")
+        return IntegrityViolation(
+            sequence=min(sequence, len(entries) + 1), why=f"{gone}: the registry remembers another"
+        )
     return None
 
 
-def holds(entries: Sequence[LedgerEntry], head: tuple[int, str]) -> bool:
+def contains_entry(entries: Sequence[LedgerEntry], head: tuple[int, str]) -> bool:
     """Tell whether a settled entry that is remembered elsewhere is among the entries."""
     sequence, hash = head
     return 0 < sequence <= len(entries) and entries[sequence - 1].hash == hash

@@ -20,10 +20,10 @@ from cl.errors import ConflictError, IntegrityError
 from cl.records import Action, Alias, LedgerEntry
 from cl.redaction import without_password
 from cl.stores.connectivity import open_database
-from cl.stores.error_messages import told
+from cl.stores.error_messages import translate_store_errors
 from cl.stores.ledger import state as standing
-from cl.stores.ledger.hash_chain import breach, sealed, signature
-from cl.stores.ledger.table import TABLE, from_row, prepare, to_row
+from cl.stores.ledger.hash_chain import first_violation, seal_entry, sign_hash
+from cl.stores.ledger.table import TABLE, create_table, from_row, to_row
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Ledger:
             IntegrityError: there is a key, and an entry cannot be trusted.
         """
         entries = self.unverified(model)
-        if self.key and (found := breach(model, entries, key=self.key)):
+        if self.key and (found := first_violation(model, entries, key=self.key)):
             raise IntegrityError(f"{self._name}: entry {found.sequence} of '{model}' cannot be trusted: {found.why}")
         return entries
 
@@ -156,10 +156,10 @@ class Ledger:
         with self._begin() as connection:
             for one in entries:
                 mine = (TABLE.c.model == model) & (TABLE.c.sequence == one.sequence) & (TABLE.c.hash == one.hash)
-                connection.execute(TABLE.update().where(mine).values(signature=signature(one.hash, key)))
+                connection.execute(TABLE.update().where(mine).values(signature=sign_hash(one.hash, key)))
 
     def _insert(self, model: str, entry: LedgerEntry) -> LedgerEntry:
-        entry = sealed(model, entry, key=self.key)
+        entry = seal_entry(model, entry, key=self.key)
         try:
             with self._begin() as connection:
                 connection.execute(TABLE.insert().values(**to_row(model, entry)))
@@ -168,7 +168,7 @@ class Ledger:
         return entry
 
     def _settle(self, model: str, entry: LedgerEntry, state: Literal["committed", "abandoned"]) -> LedgerEntry:
-        settled = sealed(model, entry, key=self.key, state=state)
+        settled = seal_entry(model, entry, key=self.key, state=state)
         mine = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & (TABLE.c.state == "intent")
         with self._begin() as connection:
             changed = connection.execute(
@@ -180,7 +180,7 @@ class Ledger:
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with told(self._name):
+        with translate_store_errors(self._name):
             try:
                 with self._engine.begin() as connection:
                     yield connection
@@ -194,7 +194,7 @@ class Ledger:
     @cached_property
     def _engine(self) -> sa.Engine:
         engine = open_database(self.uri, self._name)
-        prepare(engine)
+        create_table(engine)
         return engine
 
 

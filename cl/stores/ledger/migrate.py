@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from cl.errors import InputError
 from cl.redaction import without_password
 from cl.stores.connectivity import open_database
-from cl.stores.error_messages import told
+from cl.stores.error_messages import translate_store_errors
 from cl.stores.ledger.ledger import TABLE, Ledger
 
 
@@ -23,7 +23,7 @@ def copy_ledger(source: Ledger, target: Ledger, model: str) -> int:
     entries = source.entries(model)
     target.entries(model)  # makes the tables
     name = f"the ledger at {without_password(target.uri)}"
-    with told(name):
+    with translate_store_errors(name):
         with open_database(source.uri, source.uri).connect() as old, open_database(target.uri, name).begin() as new:
             for table in TABLE.metadata.sorted_tables:
                 if "model" in table.c:

@@ -9,8 +9,8 @@ from cl.records import Alias, LedgerEntry
 
 MOVES = {"promote", "override", "approve", "rollback", "adopt", "withdraw"}
 """The actions that move an alias, once committed; all others only tell."""
-BESIDE: tuple[Alias, ...] = ("canary", "shadow")
-ALIASES: tuple[Alias, ...] = ("champion", *BESIDE)
+TRIAL_ALIASES: tuple[Alias, ...] = ("canary", "shadow")
+ALIASES: tuple[Alias, ...] = ("champion", *TRIAL_ALIASES)
 
 
 def moves(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
@@ -44,12 +44,12 @@ def champion(entries: Sequence[LedgerEntry]) -> str | None:
     return holder(entries, "champion")
 
 
-def until(entries: Sequence[LedgerEntry], moment: datetime) -> list[LedgerEntry]:
+def entries_until(entries: Sequence[LedgerEntry], moment: datetime) -> list[LedgerEntry]:
     """Return the entries that there were at a moment."""
     return [one for one in entries if one.at <= moment]
 
 
-def previous(entries: Sequence[LedgerEntry]) -> str | None:
+def previous_champion(entries: Sequence[LedgerEntry]) -> str | None:
     """Return the champion before the present one; after a rollback, the one before that."""
     trail: list[str | None] = []
     for move in moves(entries):
@@ -62,7 +62,7 @@ def previous(entries: Sequence[LedgerEntry]) -> str | None:
     return trail[-2] if len(trail) > 1 else None
 
 
-def waiting(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
+def pending_approval(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
     """Return the entry of the version that waits for a person: the newest that asked, unless the champion has moved."""
     asked = None
     for one in entries:
@@ -75,7 +75,7 @@ def waiting(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
     return asked
 
 
-def decided(entries: Sequence[LedgerEntry]) -> set[str | None]:
+def was_decided(entries: Sequence[LedgerEntry]) -> set[str | None]:
     """Return the versions about which nothing is open any more.
 
     A person said no to them: rejected, or withdrawn from canary or shadow. Or they have served: what such a version
@@ -86,17 +86,17 @@ def decided(entries: Sequence[LedgerEntry]) -> set[str | None]:
     return said_no | withdrawn | {one.to_version for one in moves(entries) if one.alias == "champion"}
 
 
-def became(entries: Sequence[LedgerEntry], version: str, alias: Alias) -> bool:
+def has_become(entries: Sequence[LedgerEntry], version: str, alias: Alias) -> bool:
     """Tell whether a version has ever had an alias."""
     return any(one.to_version == version and one.alias == alias for one in moves(entries))
 
 
-def overridden(entries: Sequence[LedgerEntry]) -> set[str | None]:
+def was_overridden(entries: Sequence[LedgerEntry]) -> set[str | None]:
     """Return the versions that a person has made champion despite their gates."""
     return {one.to_version for one in moves(entries) if (one.action, one.alias) == ("override", "champion")}
 
 
-def fate(entries: Sequence[LedgerEntry], version: str) -> str | None:
+def approval_outcome(entries: Sequence[LedgerEntry], version: str) -> str | None:
     """Return what became of a version that waited once and does not any more; None where it never did."""
     places = [at for at, one in enumerate(entries) if one.action == "wait" and one.to_version == version]
     if not places:

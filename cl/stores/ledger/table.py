@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cl.records import LedgerEntry
-from cl.stores.ledger.hash_chain import sealed
+from cl.stores.ledger.hash_chain import seal_entry
 
 TABLE = sa.Table(
     "cl_ledger",
@@ -34,7 +34,7 @@ LATER = ("alias", "share", "verdict_digest", "previous", "hash", "signature")
 FIRST_USE_TRIES = 5
 
 
-def prepare(engine: sa.Engine) -> None:
+def create_table(engine: sa.Engine) -> None:
     """Make the table, or add what it lacks and chain the entries that it holds."""
     for attempt in range(FIRST_USE_TRIES):
         try:
@@ -91,7 +91,7 @@ def _complete(engine: sa.Engine) -> None:
         last: dict[str, str] = {}
         for row in connection.execute(rows).mappings().all():
             model = row["model"]
-            entry = sealed(model, from_row(row), previous=last.get(model, ""))
+            entry = seal_entry(model, from_row(row), previous=last.get(model, ""))
             here = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & TABLE.c.hash.is_(None)
             connection.execute(TABLE.update().where(here).values(**to_row(model, entry)))
             last[model] = entry.hash

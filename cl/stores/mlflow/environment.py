@@ -26,7 +26,7 @@ SERVING_PACKAGES = (
 )
 
 
-def quieten() -> None:
+def silence_mlflow() -> None:
     """Set what MLflow reads when it is imported, unless the user has, and its loggers' level."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)

@@ -23,7 +23,7 @@ LAST = 300
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def answers_of(tracking_uri: str, model: str, version: str, rows: pd.DataFrame) -> pd.DataFrame:
+def answer_in_fresh_process(tracking_uri: str, model: str, version: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Return what a version answers to rows when a fresh process loads it from the registry, offline.
 
     Args:

@@ -10,14 +10,14 @@ from pathlib import Path
 from cl.errors import IntegrityError, StoreError
 from cl.stores.files import sha256
 from cl.stores.manifest import MANIFEST, check_manifest
-from cl.stores.mlflow.environment import quieten
-from cl.stores.mlflow.runs import store_told
+from cl.stores.mlflow.environment import silence_mlflow
+from cl.stores.mlflow.runs import translate_mlflow_errors
 
 PROXY = "mlflow-artifacts:/"
 
 
 @dataclass(frozen=True)
-class Place:
+class ArtifactPlace:
     """Where files lie, and under which address MLflow knows them.
 
     ``files`` is a folder or a URI; behind a server it is what `--artifacts-destination` names, each experiment has a
@@ -37,14 +37,14 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Carried:
+class CopiedFiles:
     """What was brought, or found there as it is here."""
 
     files: int
     megabytes: float
 
 
-def readdressed(address: str, old: str, new: str) -> str:
+def rewrite_address(address: str, old: str, new: str) -> str:
     """Return an address of files in the new place; what MLflow finds by a model's id stays.
 
     Raises:
@@ -57,7 +57,7 @@ def readdressed(address: str, old: str, new: str) -> str:
     return new + address.removeprefix(old)
 
 
-def carry(folders: Iterable[str], source: str, target: str) -> Carried:
+def copy_files(folders: Iterable[str], source: str, target: str) -> CopiedFiles:
     """Bring folders from below one URI to the same names below another, and read each file back.
 
     Files that are there already, as they are here, are not written again; others beside them stay.
@@ -66,7 +66,7 @@ def carry(folders: Iterable[str], source: str, target: str) -> Carried:
         IntegrityError: a version is not what its manifest says, or a file did not arrive as it left.
         StoreError: a place is out of reach.
     """
-    quieten()
+    silence_mlflow()
     files = size = 0
     for folder in sorted(set(folders)):
         with tempfile.TemporaryDirectory() as scratch:
@@ -78,7 +78,7 @@ def carry(folders: Iterable[str], source: str, target: str) -> Carried:
             _arrive(here, digests, f"{target}/{folder}", Path(scratch))
             files += len(digests)
             size += sum((here / name).stat().st_size for name in digests)
-    return Carried(files, round(size / 1e6, 1))
+    return CopiedFiles(files, round(size / 1e6, 1))
 
 
 def _arrive(here: Path, digests: dict[str, str], target: str, scratch: Path) -> None:
@@ -86,7 +86,7 @@ def _arrive(here: Path, digests: dict[str, str], target: str, scratch: Path) -> 
         return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    with store_told(target):
+    with translate_mlflow_errors(target):
         get_artifact_repository(target).log_artifacts(str(here))
     there = _digests(_brought(target, scratch / "there"))
     for name, digest in digests.items():
@@ -99,7 +99,7 @@ def _brought(uri: str, folder: Path) -> Path:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     folder.mkdir()
-    with store_told(uri):
+    with translate_mlflow_errors(uri):
         repository = get_artifact_repository(uri)
         return Path(repository.download_artifacts("", str(folder))) if repository.list_artifacts() else folder
 

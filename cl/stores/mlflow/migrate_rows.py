@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from cl.errors import InputError, StoreError
 from cl.redaction import without_password
 from cl.stores.connectivity import first_use, open_database
-from cl.stores.error_messages import told
-from cl.stores.mlflow.environment import quieten
+from cl.stores.error_messages import translate_store_errors
+from cl.stores.mlflow.environment import silence_mlflow
 
 OF_EXPERIMENT = (
     "experiment_tags", "runs", "metrics", "latest_metrics", "params", "tags", "datasets", "inputs", "input_tags",
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Rows:
+class DatabaseRows:
     """What one MLflow database holds of one model."""
 
     uri: str
@@ -50,8 +50,8 @@ class Rows:
         Raises:
             StoreError: the database is out of reach, or of another release of MLflow.
         """
-        quieten()
-        with told(self.name), first_use(self.uri, self.name):
+        silence_mlflow()
+        with translate_store_errors(self.name), first_use(self.uri, self.name):
             from mlflow import MlflowClient
 
             MlflowClient(self.uri, self.uri).search_experiments(max_results=1)
@@ -123,14 +123,14 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Copy:
+class RowCopy:
     """The copy of a model's rows from one database to another; ``address`` says where files lie afterwards.
 
     ``address`` takes an address of the source and the experiment's number in the target.
     """
 
-    source: Rows
-    target: Rows
+    source: DatabaseRows
+    target: DatabaseRows
     address: Callable[[str, int], str]
 
     def make(self, carry: Callable[[int], None]) -> dict[str, int]:
@@ -145,7 +145,11 @@ class Copy:
         """
         for one in (self.source, self.target):
             one.prepare()
-        with told(self.target.name), self.source.engine.connect() as old, self.target.engine.begin() as new:
+        with (
+            translate_store_errors(self.target.name),
+            self.source.engine.connect() as old,
+            self.target.engine.begin() as new,
+        ):
             self._fit(old, new)
             if known := self.target.experiment(new):
                 number = int(known["experiment_id"])

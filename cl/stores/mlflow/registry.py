@@ -11,9 +11,9 @@ from typing import Any
 
 from cl.errors import IntegrityError
 from cl.records import VersionInfo
-from cl.stores.manifest import check_manifest, check_wrapping, place_sealed
+from cl.stores.manifest import check_manifest, check_wrapping, move_sealed_into_place
 from cl.stores.mlflow.environment import requirements
-from cl.stores.mlflow.runs import CYCLE_ID, store_told
+from cl.stores.mlflow.runs import CYCLE_ID, translate_mlflow_errors
 from cl.stores.mlflow.version_files import VersionFiles
 from cl.tasks import Task
 
@@ -36,7 +36,7 @@ class Registry(VersionFiles):
         """Return the version that the alias `champion` points to: a quarter of the time that all aliases take."""
         from mlflow.exceptions import MlflowException
 
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             try:
                 return str(self._client.get_model_version_by_alias(self.model, "champion").version)
             except MlflowException as error:
@@ -50,19 +50,19 @@ class Registry(VersionFiles):
 
     def set_alias(self, alias: str, version: str) -> None:
         """Point an alias to a version."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._client.set_registered_model_alias(self.model, alias, version)
 
     def delete_alias(self, alias: str, *, version: str | None = None) -> None:
         """Take an alias away, if it is there, and on the version that is named, if one is."""
         found = self.aliases().get(alias)
         if found is not None and version in (None, found):
-            with store_told(self.tracking_uri):
+            with translate_mlflow_errors(self.tracking_uri):
                 self._client.delete_registered_model_alias(self.model, alias)
 
     def set_share(self, version: str, share: float | None) -> None:
         """Say beside a canary or shadow which share of the requests it gets; None: it gets none any more."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             if share is not None:
                 self._client.set_model_version_tag(self.model, version, SHARE, f"{share:g}")
             elif SHARE in self._client.get_model_version(self.model, version).tags:
@@ -76,7 +76,7 @@ class Registry(VersionFiles):
 
     def remember_head(self, sequence: int, hash: str) -> None:
         """Keep the ledger's last entry in mind, so that one that is cut off is missed."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._client.set_registered_model_tag(self.model, HEAD, f"{sequence}:{hash}")
 
     def versions(self) -> list[VersionInfo]:
@@ -84,7 +84,7 @@ class Registry(VersionFiles):
         of_version: dict[str, list[str]] = {}
         for alias, version in self.aliases().items():
             of_version.setdefault(version, []).append(alias)
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             found = self._client.search_model_versions(f"name='{self.model}'")
         infos = [
             VersionInfo(
@@ -100,7 +100,7 @@ class Registry(VersionFiles):
 
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of one version."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             return dict(self._client.get_model_version(self.model, version).tags)
 
     def version_for_cycle(self, cycle: str) -> str | None:
@@ -117,7 +117,7 @@ class Registry(VersionFiles):
         folder.parent.mkdir(parents=True, exist_ok=True)
         uri = f"models:/{self.model}/{version}"
         with (
-            store_told(self.tracking_uri),
+            translate_mlflow_errors(self.tracking_uri),
             self._tracking(),
             tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch,
         ):
@@ -133,7 +133,7 @@ class Registry(VersionFiles):
             except IntegrityError as error:
                 what = str(error).removeprefix(f"{found[0]}: ")
                 raise IntegrityError(f"{uri}: {what}; bring it back from a backup, or `cl rollback`") from None
-            place_sealed(found[0], folder)
+            move_sealed_into_place(found[0], folder)
         return folder
 
     def log_version(self, run: str, learner: Path, *, tags: dict[str, str], metrics: dict[str, float]) -> str:
@@ -146,7 +146,7 @@ class Registry(VersionFiles):
             return known
         import mlflow
 
-        with store_told(self.tracking_uri), self._tracking(), mlflow.start_run(run_id=run):
+        with translate_mlflow_errors(self.tracking_uri), self._tracking(), mlflow.start_run(run_id=run):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(PYFUNC_MODEL),
@@ -165,7 +165,7 @@ class Registry(VersionFiles):
         return str(made.version)
 
     def _models(self) -> list[Any]:
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             return list(self._client.search_registered_models(f"name='{self.model}'"))
 
 

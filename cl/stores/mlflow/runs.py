@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from cl.records import Cycle
 from cl.redaction import without_password
 from cl.stores.connectivity import first_use
-from cl.stores.error_messages import told
-from cl.stores.files import kept_text
-from cl.stores.mlflow.environment import quieten
+from cl.stores.error_messages import translate_store_errors
+from cl.stores.files import read_or_write_text
+from cl.stores.mlflow.environment import silence_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,12 +49,12 @@ class Runs:
         Raises:
             StoreError: the tracking store is out of reach.
         """
-        with store_told(self.tracking_uri), first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"):
+        with translate_mlflow_errors(self.tracking_uri), first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"):
             self._experiment  # noqa: B018  # asking for it creates it
 
     def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
         """Return the id of the cycle's run; a cycle that was killed finds its own again."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             if (known := self._run_of(cycle)) is not None:
                 return known
             run = self._client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
@@ -62,7 +62,7 @@ class Runs:
 
     def log_params(self, run: str, params: dict[str, Any]) -> None:
         """Log parameters, once: MLflow refuses to change them."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import Param
 
             known = self._client.get_run(run).data.params
@@ -80,7 +80,7 @@ class Runs:
 
     def _log(self, run: str, numbers: list[tuple[str, float, int]]) -> None:
         """Log numbers with their steps, many in a call: a server may be slow to see who asks."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import Metric
 
             now = int(time.time() * 1000)
@@ -90,7 +90,7 @@ class Runs:
 
     def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
         """Log which data a run learnt from; the digest is DVC's, its first 36 characters (MLflow's limit)."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import Dataset, DatasetInput, InputTag
 
             place, profile = json.dumps({"uri": source}), json.dumps({"num_rows": rows})
@@ -99,17 +99,17 @@ class Runs:
 
     def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
         """Log all files of a folder as artifacts."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._client.log_artifacts(run, str(folder), artifact_path)
 
     def log_file(self, run: str, file: Path, artifact_path: str) -> None:
         """Log one file as an artifact."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._client.log_artifact(run, str(file), artifact_path)
 
     def record_cycle(self, run: str, cycle: Cycle) -> None:
         """Write the finished cycle into its run, and end the run; the verdict is written last and counts."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import RunTag
 
             self._client.log_text(run, cycle.model_dump_json(indent=1), "cycle.json")
@@ -127,13 +127,13 @@ class Runs:
     def correct_cycle(self, cycle: Cycle) -> None:
         """Write the record of a finished cycle anew."""
         assert cycle.run is not None
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._client.log_text(cycle.run, cycle.model_dump_json(indent=1), "cycle.json")
 
     def cycles(self) -> list[Cycle]:
         """Return all finished cycles, oldest first; what a machine has brought once it does not ask for again."""
-        with store_told(self.tracking_uri):
-            texts = [kept_text(self.kept, f"{run}.json", partial(self._cycle, run)) for run in self._ended()]
+        with translate_mlflow_errors(self.tracking_uri):
+            texts = [read_or_write_text(self.kept, f"{run}.json", partial(self._cycle, run)) for run in self._ended()]
         return [Cycle.model_validate_json(text) for text in texts]
 
     def _cycle(self, run: str) -> str:
@@ -150,7 +150,7 @@ class Runs:
 
     def evaluated(self, cycle: str, folder: Path) -> Path | None:
         """Bring the stored rows of a cycle's evaluation into a folder; None where they are not there any more."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             run = self._run_of(cycle)
             if run and PREDICTIONS in [one.path for one in self._client.list_artifacts(run, "evaluation")]:
                 return Path(self._client.download_artifacts(run, PREDICTIONS, str(folder)))
@@ -167,7 +167,7 @@ class Runs:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        quieten()
+        silence_mlflow()
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
@@ -206,8 +206,8 @@ class Runs:
 
 
 @contextmanager
-def store_told(tracking_uri: str) -> Iterator[None]:
+def translate_mlflow_errors(tracking_uri: str) -> Iterator[None]:
     """Turn what MLflow raises into one line that names the store."""
-    quieten()
-    with told(f"MLflow at {without_password(tracking_uri)}"):
+    silence_mlflow()
+    with translate_store_errors(f"MLflow at {without_password(tracking_uri)}"):
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.records import VersionInfo
-from cl.stores.mlflow.runs import Runs, store_told
+from cl.stores.mlflow.runs import Runs, translate_mlflow_errors
 
 RECORD = "version"
 """Folder of a run with what a version's files say of it: a few kilobytes that outlive the files."""
@@ -30,7 +30,7 @@ class VersionFiles(Runs):
         """Return one of the JSON files that describe a version, without bringing the rest; None: it is nowhere."""
         if not version.run_id:  # registered by something else
             return None
-        with store_told(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
+        with translate_mlflow_errors(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
             path = f"{RECORD}/{name}"
             if path in [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]:
                 return Path(self._client.download_artifacts(version.run_id, path, scratch)).read_text(encoding="utf-8")
@@ -40,16 +40,16 @@ class VersionFiles(Runs):
 
     def keep_record(self, version: VersionInfo) -> None:
         """Make sure that a version's record is in its run: one from before there were records has it in its files."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             there = [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]
         for name in RECORDS:
             if f"{RECORD}/{name}" not in there and (text := self.record(version, name)) is not None:
-                with store_told(self.tracking_uri):
+                with translate_mlflow_errors(self.tracking_uri):
                     self._client.log_text(version.run_id, text, f"{RECORD}/{name}")
 
     def bytes_of(self, version: VersionInfo) -> int:
         """Return how many bytes a version's files take in the artifact store."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             return sum(size for _, size in _files(self._artifacts_of(version)))
 
     def delete_files(self, version: VersionInfo) -> None:
@@ -57,17 +57,17 @@ class VersionFiles(Runs):
 
         MLflow's own ``delete_model_version`` frees nothing: it takes away the row, and the files stay for ever.
         """
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._artifacts_of(version).delete_artifacts()
 
     def tag_version(self, version: str, key: str, value: str) -> None:
         """Set one tag of a version."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._client.set_model_version_tag(self.model, version, key, value)
 
     def end_run(self, run: str) -> None:
         """End a run that is no cycle."""
-        with store_told(self.tracking_uri):
+        with translate_mlflow_errors(self.tracking_uri):
             self._client.set_terminated(run, "FINISHED")
 
     def _artifacts_of(self, version: VersionInfo) -> Any:

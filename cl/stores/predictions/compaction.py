@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cl.stores.predictions.write_ahead_log import DRAFT, Entry, orphaned, read_entries, sync_folder
+from cl.stores.predictions.write_ahead_log import DRAFT, Entry, abandoned_file, read_entries, sync_folder
 from cl.stores.project_folder import ProjectFolder
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ DAY = 86_400
 
 
 @dataclass(frozen=True)
-class Kind:
+class LogKind:
     """One kind of entries: where their Parquet lies inside predictions/, and its columns."""
 
     ending: str
@@ -39,7 +39,7 @@ class Kind:
         return sorted(open_folder(project).glob(f"*{self.ending}"))
 
 
-PREDICTIONS = Kind(
+PREDICTIONS = LogKind(
     ending=".predictions",
     folder="",
     schema=pa.schema(
@@ -59,7 +59,7 @@ PREDICTIONS = Kind(
         }
     ),
 )
-FEEDBACK = Kind(
+FEEDBACK = LogKind(
     ending=".feedback",
     folder="feedback",
     schema=pa.schema({"id": pa.string(), "label": pa.string(), "tags": pa.list_(pa.string()), "at": pa.string()}),
@@ -71,7 +71,7 @@ def open_folder(project: ProjectFolder) -> Path:
     return project.root / "predictions" / "open"
 
 
-def seal(project: ProjectFolder) -> int:
+def compact(project: ProjectFolder) -> int:
     """Make Parquet of every file whose writer has left it or has died; return how many there were.
 
     Killed between two steps and repeated, it writes the same Parquet file once more: no entry is there twice.
@@ -79,18 +79,18 @@ def seal(project: ProjectFolder) -> int:
     done = 0
     for kind in (FEEDBACK, PREDICTIONS):
         for path in kind.open(project):
-            with orphaned(path) as free:
+            with abandoned_file(path) as free:
                 if free:
                     _to_parquet(path, kind, project)
                     done += 1
     for path in open_folder(project).glob(f"*{DRAFT}"):
-        with orphaned(path) as free:
+        with abandoned_file(path) as free:
             if free:
                 path.unlink()
     return done
 
 
-def forget(project: ProjectFolder, *, days: float) -> int:
+def forget_compacted(project: ProjectFolder, *, days: float) -> int:
     """Delete Parquet files whose newest entry is older than so many days; return how many there were.
 
     Files that `cl predict --from` wrote are no traffic, and stay.
@@ -104,7 +104,7 @@ def forget(project: ProjectFolder, *, days: float) -> int:
     return len(old)
 
 
-def _to_parquet(path: Path, kind: Kind, project: ProjectFolder) -> None:
+def _to_parquet(path: Path, kind: LogKind, project: ProjectFolder) -> None:
     folder = project.root / "predictions" / kind.folder
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"{path.stem}.parquet"

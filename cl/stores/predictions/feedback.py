@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from cl.stores.predictions.compaction import FEEDBACK
-from cl.stores.predictions.predictions import damaged
+from cl.stores.predictions.predictions import damaged_log_error
 from cl.stores.predictions.write_ahead_log import read_entries
 from cl.stores.project_folder import ProjectFolder
 
@@ -49,5 +49,5 @@ class Feedback:
 
     def _sealed(self) -> Iterator[pd.DataFrame]:
         for path in FEEDBACK.sealed(self.project):
-            with damaged(path):
+            with damaged_log_error(path):
                 yield pq.read_table(path).to_pandas().astype(object)

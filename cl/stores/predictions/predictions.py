@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from cl.errors import StoreError
-from cl.stores.data.fingerprints import hashes, load_known
+from cl.stores.data.fingerprints import hash_texts, load_known
 from cl.stores.predictions.compaction import PREDICTIONS
 from cl.stores.predictions.write_ahead_log import read_entries
 from cl.stores.project_folder import ProjectFolder
@@ -80,7 +80,7 @@ class Predictions:
     def count(self) -> dict[str, int]:
         """Return how many different rows were answered, and how many of them have a label by now."""
         ids = [table["id"].to_numpy() for table in self._tables(None, columns=["id"])]
-        answered = np.unique(hashes(np.concatenate(ids))) if ids else np.array([], dtype=np.uint64)
+        answered = np.unique(hash_texts(np.concatenate(ids))) if ids else np.array([], dtype=np.uint64)
         known = load_known(self.project).ids if len(answered) else []
         labelled = np.isin(answered, np.concatenate([*known, np.array([], dtype=np.uint64)]))
         return {"answered": len(answered), "labelled": int(labelled.sum())}
@@ -94,12 +94,12 @@ class Predictions:
                 continue  # sealed meanwhile
             yield from _found(ds.dataset(table), wanted, columns)
         for path in PREDICTIONS.sealed(self.project):
-            with damaged(path):
+            with damaged_log_error(path):
                 yield from _found(ds.dataset(path, format="parquet"), wanted, columns)
 
 
 @contextmanager
-def damaged(path: Path) -> Iterator[None]:
+def damaged_log_error(path: Path) -> Iterator[None]:
     """Name a Parquet file that cannot be read; one that has grown too old meanwhile is no error.
 
     Raises:
@@ -128,7 +128,7 @@ def _smallest(tables: list[pa.Table], most: int) -> pa.Table:
     whole = pa.concat_tables(tables, promote_options="permissive")
     ids = whole["id"].to_pylist()
     _, first = np.unique(np.array(ids, dtype=object).astype(str), return_index=True)
-    order = first[np.argsort(hashes([ids[at] for at in first]), kind="stable")]
+    order = first[np.argsort(hash_texts([ids[at] for at in first]), kind="stable")]
     return whole.take(pa.array(np.sort(order[:most])))
 
 

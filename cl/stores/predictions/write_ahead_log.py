@@ -24,7 +24,7 @@ DRAFT = ".draft"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class WriteAhead:
+class WriteAheadLog:
     """A new file in a folder, open for this process alone."""
 
     def __init__(self, folder: Path, ending: str) -> None:
@@ -99,7 +99,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
 
 
 @contextmanager
-def orphaned(path: Path) -> Iterator[bool]:
+def abandoned_file(path: Path) -> Iterator[bool]:
     """Hold a file that no process writes any more; False where one does, or where the file is gone."""
     try:
         file = os.open(path, os.O_RDWR)

@@ -27,13 +27,13 @@ class Herding(Buffer):
         chosen: list[int] = []
         for name, places in rows.groupby(self.CLASS, sort=False).indices.items():
             old, fresh = places[is_old[places]], places[~is_old[places]]
-            herd = fresh[herded(embeddings[fresh - (len(rows) - len(offer.new))], shares[name])]
+            herd = fresh[choose_herd(embeddings[fresh - (len(rows) - len(offer.new))], shares[name])]
             turns = np.concatenate([2 * np.arange(len(old)), 2 * np.arange(len(herd)) + 1])
             chosen += np.concatenate([old, herd])[np.argsort(turns)][: shares[name]].tolist()
         return rows.iloc[chosen]
 
 
-def herded(embeddings: np.ndarray, wanted: int) -> list[int]:
+def choose_herd(embeddings: np.ndarray, wanted: int) -> list[int]:
     """Return the first rows, in order, whose running mean stays nearest the mean of all.
 
     >>> herded(np.array([[0.0], [1.0], [5.0]]), 2)  # the mean is 2: 1 is nearest, then (1 + 5) / 2 = 3

@@ -42,7 +42,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What an experience offers a strategy: its training rows, a way to the past, validation rows, chance.
 
     ``known`` counts the labels of the champion, which come first in the head; 0: there is no champion yet.
@@ -64,7 +64,7 @@ class Update:
     """
 
     state: State
-    lesson: Lesson
+    lesson: TrainingData
     learner: Learner
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict)

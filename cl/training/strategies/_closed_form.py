@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import torch
 
     from cl.config import Config
-    from cl.models.closed_form_head import ClosedHead
+    from cl.models.closed_form_head import ClosedFormHead
     from cl.models.learner import Learner
     from cl.models.tunings import Tuning
-    from cl.training.strategies._sufficient_statistics import Statistics
+    from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
 CHOOSING_ROWS = 600
@@ -50,13 +50,15 @@ class ClosedForm(Strategy):
         True, description="Keep each row's rounded features (about 1 kB), so that it can be taken out again"
     )
 
-    def new_head(self, width: int, layers: int) -> ClosedHead:
+    def new_head(self, width: int, layers: int) -> ClosedFormHead:
         """Return the head without labels; ``layers`` is what the encoder has of those asked for."""
-        from cl.models.closed_form_head import ClosedHead
+        from cl.models.closed_form_head import ClosedFormHead
 
-        return ClosedHead(width, 0, layers=layers)
+        return ClosedFormHead(width, 0, layers=layers)
 
-    def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    def candidates(
+        self, sums: SufficientStatistics, head: ClosedFormHead
+    ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield weights (features, labels) and biases; the best of them on validation rows becomes the head."""
         raise NotImplementedError
 
@@ -83,17 +85,17 @@ class ClosedForm(Strategy):
 
     def finish(self, update: Update) -> Learner:
         """Add the new rows to the sums and solve; rows of the past come first when there are no sums yet."""
-        from cl.models.frozen_features import features_of
-        from cl.training.strategies._sufficient_statistics import Statistics
+        from cl.models.frozen_features import frozen_features
+        from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
         learner, lesson = update.learner, update.lesson
         head, fits = self._head(learner)
         rows = lesson.rows if fits and update.state.tensors else pd.concat([lesson.past(), lesson.rows])
-        new = features_of(learner, head, rows.reset_index(drop=True))
+        new = frozen_features(learner, head, rows.reset_index(drop=True))
         if fits and update.state.tensors:
-            sums = Statistics.from_tensors(update.state.tensors).widened(len(learner.labels))
+            sums = SufficientStatistics.from_tensors(update.state.tensors).widened(len(learner.labels))
         else:
-            sums = Statistics.empty(len(head.weight), len(learner.labels))
+            sums = SufficientStatistics.empty(len(head.weight), len(learner.labels))
         sums = _added(sums, head, new.whole, new.targets)
         update.scratch.update({**sums.to_tensors(), "whole": new.whole, "targets": new.targets, "row": new.row})
         return self.solved(learner, head, sums, lesson.validation)
@@ -126,7 +128,7 @@ class ClosedForm(Strategy):
         """
         import torch
 
-        from cl.training.strategies._sufficient_statistics import Statistics
+        from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
         if state.rows is None:
             raise ValueError("the features of single rows were not kept: set removable: true and learn again")
@@ -134,7 +136,7 @@ class ClosedForm(Strategy):
             raise InputError(f"no row was learnt under {', '.join(unknown)}; nothing has been taken out")
         gone = state.rows[state.rows["id"].isin(ids)]
         head, _ = self._head(learner)
-        sums = Statistics.from_tensors(state.tensors)
+        sums = SufficientStatistics.from_tensors(state.tensors)
         for features, targets in zip(gone["features"], gone["targets"], strict=True):
             whole = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
             sums = _added(sums, head, whole, torch.as_tensor(list(targets)), sign=-1)
@@ -142,7 +144,9 @@ class ClosedForm(Strategy):
         after = State(rows=left, tensors=sums.to_tensors(), seen=sums.rows)
         return after, self.solved(learner, head, sums, validation)
 
-    def solved(self, learner: Learner, head: ClosedHead, sums: Statistics, validation: pd.DataFrame | None) -> Learner:
+    def solved(
+        self, learner: Learner, head: ClosedFormHead, sums: SufficientStatistics, validation: pd.DataFrame | None
+    ) -> Learner:
         """Return the learner with the candidate head that is right most often on validation rows.
 
         Rows of a class that has none in the sums have no say: no candidate can be right about them, and a temperature
@@ -151,23 +155,25 @@ class ClosedForm(Strategy):
         Raises:
             ConfigError: the equations have no solution.
         """
-        from cl.models.closed_form_head import below_all
-        from cl.models.frozen_features import features_of
+        from cl.models.closed_form_head import lowest_logit
+        from cl.models.frozen_features import frozen_features
 
         absent = sums.counts == 0
         found = itertools.islice(self._solutions(sums, head), None if _some(validation) else 1)
         options = [(weight.float(), bias.float().masked_fill(absent, -math.inf)) for weight, bias in found]
         (weight, bias), scale = options[0], 1.0
         if validation is not None and len(validation):
-            shown = features_of(learner, head, _few(validation, learner.task.classes(validation)))
+            shown = frozen_features(learner, head, _few(validation, learner.task.classes(validation)))
             there = ~absent[shown.targets]
             inputs = head.expand(shown.whole[there].float())
             weight, bias, scale = _most_often_right(options, inputs, shown.targets[there])
         weight, bias = weight / scale, bias / scale
-        head.solve(weight, bias.masked_fill(absent, below_all(weight[:, ~absent], bias[~absent])))
+        head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
         return replace(learner, head=head.to(learner.device))
 
-    def _solutions(self, sums: Statistics, head: ClosedHead) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _solutions(
+        self, sums: SufficientStatistics, head: ClosedFormHead
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the candidates, or say which field makes them have none."""
         import torch
 
@@ -180,17 +186,17 @@ class ClosedForm(Strategy):
         except torch.linalg.LinAlgError:
             raise unsolved from None
 
-    def _head(self, learner: Learner) -> tuple[ClosedHead, bool]:
+    def _head(self, learner: Learner) -> tuple[ClosedFormHead, bool]:
         """Return a head for this strategy, and whether it reads what the learner's own reads."""
-        from cl.models.closed_form_head import ClosedHead
+        from cl.models.closed_form_head import ClosedFormHead
 
         head = self.new_head(learner.width, min(self.layers, learner.depth))
-        return head, isinstance(learner.head, ClosedHead) and head.reads_as(learner.head)
+        return head, isinstance(learner.head, ClosedFormHead) and head.reads_as(learner.head)
 
 
 def _added(
-    sums: Statistics, head: ClosedHead, whole: torch.Tensor, targets: torch.Tensor, *, sign: int = 1
-) -> Statistics:
+    sums: SufficientStatistics, head: ClosedFormHead, whole: torch.Tensor, targets: torch.Tensor, *, sign: int = 1
+) -> SufficientStatistics:
     """Expand rows a block at a time, so that memory stays bounded."""
     for start in range(0, len(whole), 4_096):
         block = slice(start, start + 4_096)
@@ -215,12 +221,12 @@ def _most_often_right(
     options: list[tuple[torch.Tensor, torch.Tensor]], inputs: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Return weight and bias of the best option, the first among equals, and the temperature of its logits."""
-    from cl.models.temperature import temperature
+    from cl.models.temperature import fit_temperature
 
     logits = [inputs @ weight + bias for weight, bias in options]
     right = [int((one.argmax(-1) == targets).sum()) for one in logits]
     best = right.index(max(right))
-    return *options[best], temperature(logits[best], targets)
+    return *options[best], fit_temperature(logits[best], targets)
 
 
 def _rows(ids: list[str], scratch: dict[str, torch.Tensor]) -> pd.DataFrame:

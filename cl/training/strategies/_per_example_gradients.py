@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from cl.models.batching import by_length, collate
+from cl.models.batching import batch_by_length, collate
 from cl.models.learner import Learner
 from cl.models.precision import attention
 
@@ -56,7 +56,7 @@ def mean_over_rows(
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
     layers = _Layers(learner)
     together = rows_at_once > 1 and len(rows) > 1 and layers.keep_rows_apart(encoded[0].input_ids)
-    for indices in by_length([len(one.input_ids) for one in encoded], rows_at_once if together else 1):
+    for indices in batch_by_length([len(one.input_ids) for one in encoded], rows_at_once if together else 1):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         watched = layers.watched(len(indices)) if together else contextlib.nullcontext()
         with watched, attention(batch.input_ids.shape[1], learner.device):

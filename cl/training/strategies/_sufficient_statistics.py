@@ -12,7 +12,7 @@ BLOCK = 1_024
 
 
 @dataclass(frozen=True)
-class Statistics:
+class SufficientStatistics:
     """Sums over features x (whole numbers, size F) and targets y < C, exact in int64.
 
     ``counts`` (C): rows of each class; ``sums`` (C, F): sum of x over them; ``gram`` (F, F): sum of x x^T over all.
@@ -23,7 +23,7 @@ class Statistics:
     gram: torch.Tensor
 
     @classmethod
-    def empty(cls, features: int, classes: int) -> Statistics:
+    def empty(cls, features: int, classes: int) -> SufficientStatistics:
         """Return the statistics of no rows."""
         whole = torch.int64
         return cls(
@@ -33,7 +33,7 @@ class Statistics:
         )
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> Statistics:
+    def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> SufficientStatistics:
         """Read what `to_tensors` gave."""
         size = tensors["sums"].shape[1]
         upper = torch.triu_indices(size, size)
@@ -48,18 +48,18 @@ class Statistics:
         parts = {"counts": self.counts, "sums": self.sums, "gram": self.gram[upper[0], upper[1]]}
         return {name: _narrow(part) for name, part in parts.items()}
 
-    def widened(self, classes: int) -> Statistics:
+    def widened(self, classes: int) -> SufficientStatistics:
         """Return the same sums with room for more classes."""
         more = classes - len(self.counts)
         if more <= 0:
             return self
-        return Statistics(
+        return SufficientStatistics(
             torch.cat([self.counts, self.counts.new_zeros(more)]),
             torch.cat([self.sums, self.sums.new_zeros(more, self.sums.shape[1])]),
             self.gram,
         )
 
-    def add(self, features: torch.Tensor, targets: torch.Tensor, *, sign: int = 1) -> Statistics:
+    def add(self, features: torch.Tensor, targets: torch.Tensor, *, sign: int = 1) -> SufficientStatistics:
         """Return the sums with these rows in them, or with ``sign=-1`` without them.
 
         Args:
@@ -71,7 +71,7 @@ class Statistics:
         for block, of in _blocks(features, targets):
             sums.index_add_(0, of, sign * block.long())
             gram.add_((block.T @ block).long(), alpha=sign)
-        return Statistics(counts, sums, gram)
+        return SufficientStatistics(counts, sums, gram)
 
     @property
     def rows(self) -> int:

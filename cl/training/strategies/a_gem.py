@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from cl.config import PluginSpec, check_plugin
 from cl.training.strategies import State, Step, Strategy, Update
-from cl.training.strategies.replay import kept
+from cl.training.strategies.replay import keep_rows
 
 if TYPE_CHECKING:
     import torch
@@ -45,12 +45,12 @@ class AGEM(Strategy):
             return
         parameters = [parameter for _, parameter in update.learner.parameters()]
         own = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
-        for parameter, gradient in zip(parameters, projected(own, self._reference(update, step)), strict=True):
+        for parameter, gradient in zip(parameters, project_gradient(own, self._reference(update, step)), strict=True):
             parameter.grad = gradient
 
     def remember(self, update: Update) -> State:
         """Let the buffer's policy choose among what it holds and what is new."""
-        rows = kept(update, self.buffer, self.rows, self.bytes)
+        rows = keep_rows(update, self.buffer, self.rows, self.bytes)
         return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))
 
     def _reference(self, update: Update, step: Step) -> list[torch.Tensor]:
@@ -73,7 +73,7 @@ class AGEM(Strategy):
         )
 
 
-def projected(own: list[torch.Tensor], reference: list[torch.Tensor]) -> list[torch.Tensor]:
+def project_gradient(own: list[torch.Tensor], reference: list[torch.Tensor]) -> list[torch.Tensor]:
     """Return a gradient, one tensor a parameter, without the part that points against the reference."""
     import torch
 

@@ -37,7 +37,6 @@ class Averaging(Strategy):
 
     def finish(self, update: Update) -> Learner:
         """Leave the best weights on the line; the challenger's where it is a draw."""
-        from cl.models.inference import scored
 
         rows, champion = update.lesson.validation, update.scratch
         if not champion or rows is None or rows.empty:
@@ -46,7 +45,7 @@ class Averaging(Strategy):
         best = (-float("inf"), -float("inf"), 0.0)
         for taken in range(self.steps, -1, -1):
             _interpolate(update, champion, own, taken / self.steps)
-            score, loss = scored(update.learner, rows)
+            score, loss = score_rows(update.learner, rows)
             best = max(best, (score, -loss, taken / self.steps))
         _interpolate(update, champion, own, best[2])
         return update.learner
@@ -66,10 +65,10 @@ def _interpolate(
 
 def _blocks_since(update: Update) -> tuple[str, ...]:
     """Return how the names begin of those blocks of the head that the champion does not have."""
-    from cl.models.linear_head import Head
+    from cl.models.linear_head import LinearHead
 
     head, first, names = update.learner.head, 0, []
-    assert isinstance(head, Head), "a head that was solved for is not trained"
+    assert isinstance(head, LinearHead), "a head that was solved for is not trained"
     for place, size in enumerate(head.sizes):
         if first >= update.lesson.known:
             names.append(f"head.blocks.{place}.")

@@ -44,13 +44,13 @@ class DER(Replay):
 
     def remember(self, update: Update) -> State:
         """Keep rows as replay does, those that are new to the buffer with their logits."""
-        from cl.models.inference import record
+        from cl.models.inference import to_records
 
         state = super().remember(update)
         assert state.rows is not None
         rows = state.rows.assign(logits=state.rows.get("logits", pd.Series(index=state.rows.index, dtype=object)))
         fresh = rows["logits"].isna()
-        recorded = [list(own.numpy()) for own in record(update.learner, rows[fresh])]
+        recorded = [list(own.numpy()) for own in to_records(update.learner, rows[fresh])]
         rows.loc[fresh, "logits"] = pd.Series(recorded, index=rows.index[fresh], dtype=object)
         return State(rows=rows, seen=state.seen)
 
@@ -60,10 +60,10 @@ def _distance(step: Step, stored: dict[int, list]) -> torch.Tensor:
     import numpy as np
     import torch
 
-    from cl.models.inference import by_row, paired
+    from cl.models.inference import pair_rows, sum_by_row
 
-    now = by_row(step.logits, step.batch.targets)
-    pairs = [paired(now[at], torch.from_numpy(np.stack([*then]))) for at, then in stored.items() if len(then)]
+    now = sum_by_row(step.logits, step.batch.targets)
+    pairs = [pair_rows(now[at], torch.from_numpy(np.stack([*then]))) for at, then in stored.items() if len(then)]
     squares = torch.cat([(one - other).square().flatten() for one, other in pairs] or [step.logits.new_zeros(1)])
     return squares.mean()
 

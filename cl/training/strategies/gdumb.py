@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cl.training.buffers import Buffer
 from cl.training.strategies import State, Strategy, Update
-from cl.training.strategies.replay import kept
+from cl.training.strategies.replay import keep_rows
 
 
 class GDumb(Strategy):
@@ -35,7 +35,7 @@ class GDumb(Strategy):
         """Choose the buffer before it is learnt: places among the new rows and among the old."""
         import torch
 
-        chosen = kept(update, "class_balanced", self.rows, self.bytes)["id"]
+        chosen = keep_rows(update, "class_balanced", self.rows, self.bytes)["id"]
         for name, rows in (("new", update.lesson.rows), ("old", update.state.rows)):
             if rows is not None:
                 update.scratch[name] = torch.from_numpy(rows["id"].isin(chosen).to_numpy().nonzero()[0])

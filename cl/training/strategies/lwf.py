@@ -31,11 +31,11 @@ class LwF(Strategy):
         """Record the champion's logits on the new rows: one after the other, and where each row's end."""
         import torch
 
-        from cl.models.inference import record
+        from cl.models.inference import to_records
 
         known = update.lesson.known
         if known:
-            logits = [own[:, :known] for own in record(update.learner, update.lesson.rows)]
+            logits = [own[:, :known] for own in to_records(update.learner, update.lesson.rows)]
             update.scratch["logits"] = torch.cat(logits).to(update.learner.device)
             update.scratch["ends"] = torch.tensor([len(own) for own in logits]).cumsum(0)
 
@@ -43,14 +43,14 @@ class LwF(Strategy):
         """Return the distillation loss, a mean over the predictions of the batch's new rows."""
         import torch
 
-        from cl.models.inference import by_row, paired
+        from cl.models.inference import pair_rows, sum_by_row
 
         if "logits" not in update.scratch:
             return None
         logits, places = update.scratch["logits"], _places(update)
         pairs = [
-            paired(now, logits[places[row]])
-            for row, now in zip(step.ids, by_row(step.logits, step.batch.targets), strict=True)
+            pair_rows(now, logits[places[row]])
+            for row, now in zip(step.ids, sum_by_row(step.logits, step.batch.targets), strict=True)
             if row in places
         ]
         if not sum(len(now) for now, _ in pairs):

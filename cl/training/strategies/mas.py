@@ -31,11 +31,11 @@ class MAS(Strategy):
 
     def begin(self, update: Update) -> None:
         """Hold what the last experience left."""
-        _anchors.begin(update)
+        _anchors.begin_anchored(update)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the strength times the squared distance from the anchor, weighted by importance."""
-        return _anchors.pull(update, importance="importance", strength=2 * self.strength)
+        return _anchors.anchor_gradient(update, importance="importance", strength=2 * self.strength)
 
     def remember(self, update: Update) -> State:
         """Add this experience's importance and move the anchor."""
@@ -45,7 +45,7 @@ class MAS(Strategy):
         lesson = update.lesson
         chosen = lesson.rows.iloc[sorted(lesson.rng.permutation(len(lesson.rows))[: self.sampled])]
         new = mean_over_rows(update.learner, chosen, objective=squared_length, add=add_absolute)
-        tensors = _anchors.dropped(update, new, importance="importance", decay=self.decay)
+        tensors = _anchors.drop_removed(update, new, importance="importance", decay=self.decay)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 
     def pass_on(self, update: Update) -> State:

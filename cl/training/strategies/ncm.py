@@ -10,14 +10,16 @@ from cl.training.strategies._closed_form import ClosedForm
 if TYPE_CHECKING:
     import torch
 
-    from cl.models.closed_form_head import ClosedHead
-    from cl.training.strategies._sufficient_statistics import Statistics
+    from cl.models.closed_form_head import ClosedFormHead
+    from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
 class NCM(ClosedForm):
     """Nearest class mean on frozen features (Mensink et al., 2013, equation 1), by Euclidean distance."""
 
-    def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    def candidates(
+        self, sums: SufficientStatistics, head: ClosedFormHead
+    ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the linear form of the distance: x . m - |m|^2 / 2 for each class mean m."""
         means = sums.sums.double() / sums.counts.clamp(min=1).double()[:, None]
         yield means.T, -means.square().sum(1) / 2

@@ -56,11 +56,11 @@ class OLoRA(Strategy):
         """Return how much the layers read of what past experiences read."""
         import torch
 
-        from cl.models.tunings.lora import downward
+        from cl.models.tunings.lora import down_projections
 
         terms = [
             (update.scratch[f"past.{name}"].to(now.device) @ now.T).square().sum()
-            for name, now in downward(update.learner.encoder).items()
+            for name, now in down_projections(update.learner.encoder).items()
             if f"past.{name}" in update.scratch
         ]
         return self.strength * torch.stack(terms).sum() if terms else None
@@ -75,10 +75,10 @@ def _with_learnt(past: dict[str, torch.Tensor], learner: Learner) -> dict[str, t
     """Return the past subspaces, ``past.LAYER``, and those that the learner's LoRA uses where they are not in yet."""
     import torch
 
-    from cl.models.tunings.lora import downward, learnt
+    from cl.models.tunings.lora import down_projections, learned_directions
 
-    found, used = {name: one.cpu() for name, one in past.items()}, learnt(learner.encoder)
-    for name, matrix in downward(learner.encoder).items():
+    found, used = {name: one.cpu() for name, one in past.items()}, learned_directions(learner.encoder)
+    for name, matrix in down_projections(learner.encoder).items():
         own, before = matrix.detach().cpu().clone(), found.get(f"past.{name}")
         if name in used and (before is None or not torch.equal(before[-len(own) :], own)):
             found[f"past.{name}"] = own if before is None else torch.cat([before, own])

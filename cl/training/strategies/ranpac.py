@@ -12,8 +12,8 @@ from cl.training.strategies._closed_form import ClosedForm
 if TYPE_CHECKING:
     import torch
 
-    from cl.models.closed_form_head import ClosedHead
-    from cl.training.strategies._sufficient_statistics import Statistics
+    from cl.models.closed_form_head import ClosedFormHead
+    from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
 class RanPAC(ClosedForm):
@@ -31,13 +31,15 @@ class RanPAC(ClosedForm):
     )
     seed: int = Field(0, ge=0, description="Of the random projection")
 
-    def new_head(self, width: int, layers: int) -> ClosedHead:
+    def new_head(self, width: int, layers: int) -> ClosedFormHead:
         """Return a head with the random expansion."""
-        from cl.models.closed_form_head import ClosedHead
+        from cl.models.closed_form_head import ClosedFormHead
 
-        return ClosedHead(width, 0, layers=layers, expansion=self.features, seed=self.seed)
+        return ClosedFormHead(width, 0, layers=layers, expansion=self.features, seed=self.seed)
 
-    def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    def candidates(
+        self, sums: SufficientStatistics, head: ClosedFormHead
+    ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield ``(G + ridge I)^-1 C`` for each ridge, G the gram matrix and C the sums of each class."""
         import torch
 

@@ -37,7 +37,7 @@ class Replay(Strategy):
 
     def recall(self, update: Update) -> pd.DataFrame | None:
         """Return a sample of the buffer, new in each epoch, or None while it is empty."""
-        return rehearsed(update, self.ratio)
+        return rehearse(update, self.ratio)
 
     def expects(self, new: int, past: int) -> int:
         """Return the sample of a buffer that is as full as it can be."""
@@ -45,11 +45,11 @@ class Replay(Strategy):
 
     def remember(self, update: Update) -> State:
         """Let the buffer's policy choose among what it holds and what is new."""
-        rows = kept(update, self.buffer, self.rows, self.bytes)
+        rows = keep_rows(update, self.buffer, self.rows, self.bytes)
         return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))
 
 
-def rehearsed(update: Update, ratio: float) -> pd.DataFrame | None:
+def rehearse(update: Update, ratio: float) -> pd.DataFrame | None:
     """Return a random sample of a state's rows, at most ``ratio`` for each new row; None while there are none."""
     rows, lesson = update.state.rows, update.lesson
     if rows is None or rows.empty:
@@ -58,7 +58,7 @@ def rehearsed(update: Update, ratio: float) -> pd.DataFrame | None:
     return rows.iloc[sorted(lesson.rng.choice(len(rows), size=wanted, replace=False))]
 
 
-def kept(update: Update, buffer: PluginSpec, budget: int, limit: int | None = None) -> pd.DataFrame:
+def keep_rows(update: Update, buffer: PluginSpec, budget: int, limit: int | None = None) -> pd.DataFrame:
     """Return what a buffer's policy keeps of a state's rows and of the new ones: ``limit`` bytes of text at most."""
     policy: Buffer = plugins.build(Buffer, buffer)
     lesson, task, old, view = update.lesson, update.learner.task, update.state.rows, _view(update)
@@ -88,9 +88,9 @@ def _view(update: Update) -> View:
         return answer(update.learner, rows).embeddings
 
     def margins(rows: pd.DataFrame) -> np.ndarray:
-        from cl.models.inference import record
+        from cl.models.inference import to_records
 
-        return np.array([_margin(logits.softmax(-1).numpy()) for logits in record(update.learner, rows)])
+        return np.array([_margin(logits.softmax(-1).numpy()) for logits in to_records(update.learner, rows)])
 
     return View(embeddings, margins)
 

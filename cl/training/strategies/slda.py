@@ -12,8 +12,8 @@ from cl.training.strategies._closed_form import ClosedForm
 if TYPE_CHECKING:
     import torch
 
-    from cl.models.closed_form_head import ClosedHead
-    from cl.training.strategies._sufficient_statistics import Statistics
+    from cl.models.closed_form_head import ClosedFormHead
+    from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
 class SLDA(ClosedForm):
@@ -29,7 +29,9 @@ class SLDA(ClosedForm):
         [1e-3, 1e-2, 1e-1], min_length=1, description="Shares of the identity to try"
     )
 
-    def candidates(self, sums: Statistics, head: ClosedHead) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    def candidates(
+        self, sums: SufficientStatistics, head: ClosedFormHead
+    ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield ``S^-1 m`` and ``-m S^-1 m / 2`` for each class mean m and each shrunk covariance S."""
         import torch
 

@@ -18,7 +18,7 @@ from cl.promotion.approval import approve, reject
 from cl.promotion.by_hand import promote_by_hand, rollback, withdraw
 from cl.promotion.promote import promote
 from cl.records import Cycle, Decision, Drift, Experience, Registration, Validation
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest, write_manifest
 from cl.stores.mlflow.registry import Registry
@@ -524,7 +524,7 @@ def test_versions_are_promoted_rolled_back_and_withdrawn_in_aliases_and_ledger(k
         ("rollback", "1", "committed"),
     ]
     assert [one.verdict_digest for one in entries[:2]] == ["digest of ", "digest of 1"]
-    assert breach(model, entries, head=registry.ledger_head()) is None
+    assert first_violation(model, entries, head=registry.ledger_head()) is None
     assert registry.ledger_head() == (5, entries[-1].hash)
 
 
@@ -544,7 +544,7 @@ def test_a_person_says_yes_to_one_version_and_no_to_another(kind, registry, ledg
     assert registry.champion() == ledger.champion(registry.model) == "2"
     entries = ledger.entries(registry.model)
     assert [one.action for one in entries] == ["promote", "wait", "approve", "wait", "reject"]
-    assert breach(registry.model, entries, head=registry.ledger_head()) is None
+    assert first_violation(registry.model, entries, head=registry.ledger_head()) is None
 
 
 def test_nothing_of_the_registry_in_memory_falls_through_to_mlflow() -> None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
-from cl.commands.gc import collect_garbage
+from cl.commands.gc import free_space
 from cl.commands.predict import predict_texts
 from cl.commands.promotion import roll_back
-from cl.lifecycle import learn
-from cl.stores.mlflow.fresh_process import answers_of
-from cl.stores.opened import opened
+from cl.lifecycle import run_waiting
+from cl.stores.mlflow.fresh_process import answer_in_fresh_process
+from cl.stores.opened import open_project
 from tests.support.servers import TrackingServer
 from tests.support.stores import SECRET
 from tests.support.tiny import made_sentences, tiny_project
@@ -69,9 +69,9 @@ def test_a_version_s_files_go_from_the_server_s_store_and_the_rest_loads(kept, t
     shop = tiny_project(tmp_path / "shop", tiny_model, stores=stores, gates=[{"name": "floor", "min": 0.0}], **QUICK)
     for name, labels, seed in (("one", ["loan", "fee"], 1), ("two", ["loan", "box"], 2), ("three", ["fee", "shoe"], 3)):
         made_sentences(labels, 60, seed=seed).to_csv(shop.root / "inbox" / f"{name}.csv", index=False)
-        assert [one.verdict for one in learn(shop)] == ["promoted"]
+        assert [one.verdict for one in run_waiting(shop)] == ["promoted"]
     assert "AWS_SECRET_ACCESS_KEY" not in os.environ, "only the server has the keys"
-    registry, before = opened(shop.root).stores.registry, kept.files()
+    registry, before = open_project(shop.root).stores.registry, kept.files()
     infos = {one.version: one for one in registry.versions()}
     of = {
         one: of_version(before, registry._client.get_model_version(registry.model, one).source or "") for one in infos
@@ -79,18 +79,18 @@ def test_a_version_s_files_go_from_the_server_s_store_and_the_rest_loads(kept, t
     assert all(any("head.safetensors" in file for file in of[one]) for one in ("1", "2", "3"))
     size = registry.bytes_of(infos["1"])
 
-    done = collect_garbage(shop.root, keep_last=0, keep_days=0, dry_run=False)
+    done = free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
     assert done.versions == {"1": size} and size > 10_000
     assert before - kept.files() == of["1"], "its files, and nothing else"
     assert [registry.bytes_of(infos[one]) > 0 for one in ("1", "2", "3")] == [False, True, True]
-    assert collect_garbage(shop.root, keep_last=0, keep_days=0, dry_run=False).versions == {}
+    assert free_space(shop.root, keep_last=0, keep_days=0, dry_run=False).versions == {}
 
     shutil.rmtree(shop.work / "versions", ignore_errors=True)
     (answer,) = predict_texts(shop.root, ["my loan"])
     assert answer["version"] == "3"
     assert roll_back(shop.root, None, why="a test").to_version == "2"
     (answer,) = predict_texts(shop.root, ["my loan"])
-    stock = answers_of(kept.server.url, "shop", "2", pd.DataFrame({"text": ["my loan"]}))
+    stock = answer_in_fresh_process(kept.server.url, "shop", "2", pd.DataFrame({"text": ["my loan"]}))
     assert (answer["version"], answer["prediction"]) == ("2", stock["label"][0])
     written = [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert not written

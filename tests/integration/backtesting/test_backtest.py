@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from cl.backtesting.backtest import choose
+from cl.backtesting.backtest import choose_strategies
 from cl.config import parse
 from cl.errors import ConfigError, InputError
 from tests.support import warm
@@ -97,11 +97,11 @@ def test_a_stream_of_one_row_is_refused_in_a_line(config, tmp_path, sentences) -
 
 def test_strategies_may_be_named_mapped_joined_and_labelled() -> None:
     own = parse({"strategy": {"name": "replay", "rows": 7}}, where="test")
-    assert choose(own, []) == {"replay": [{"name": "replay", "rows": 7}]}
-    assert choose(own, ["replay"]) == {"replay": [{"name": "replay", "rows": 7}]}
-    assert choose(own, ["replay+ewc"]) == {"replay+ewc": [{"name": "replay", "rows": 7}, "ewc"]}
-    assert choose(own, ["few={name: replay, rows: 3}"]) == {"few": [{"name": "replay", "rows": 3}]}
+    assert choose_strategies(own, []) == {"replay": [{"name": "replay", "rows": 7}]}
+    assert choose_strategies(own, ["replay"]) == {"replay": [{"name": "replay", "rows": 7}]}
+    assert choose_strategies(own, ["replay+ewc"]) == {"replay+ewc": [{"name": "replay", "rows": 7}, "ewc"]}
+    assert choose_strategies(own, ["few={name: replay, rows: 3}"]) == {"few": [{"name": "replay", "rows": 3}]}
     with pytest.raises(InputError, match="comes twice"):
-        choose(own, ["a=naive", "a=joint"])
+        choose_strategies(own, ["a=naive", "a=joint"])
     with pytest.raises(ConfigError):
         parse({"strategy": "nothing"}, where="test")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cl.backtesting.backtest import backtest
-from cl.backtesting.compression import derive, learner_of
+from cl.backtesting.compression import compress, learner_of
 from cl.config import Config
 from cl.errors import InputError
 from cl.models.persistence import load_learner
@@ -34,7 +34,7 @@ def config(tiny_config):
 
 def learnt(config: Config, folder: Path, *, champion: Path | None, new: str, past: list[str]) -> int:
     train(config, champion=champion, new=[new], past=past, rows_of=rows_of, folder=folder)
-    return derive(config, folder, updates=1 + len(past), learnt=[*past, new], rows_of=rows_of)
+    return compress(config, folder, updates=1 + len(past), learnt=[*past, new], rows_of=rows_of)
 
 
 def test_without_a_number_of_updates_nothing_is_derived(config, tmp_path) -> None:

@@ -12,21 +12,21 @@ import pytest
 
 from cl.config import Config
 from cl.errors import InputError
-from cl.models.build import grown, new_learner
+from cl.models.build import grow_labels, new_learner
 from cl.models.inference import predict
 from cl.models.persistence import load_learner
 from cl.records.history import History
 from cl.registry.export import export
 from cl.stores.manifest import check_manifest
 from cl.stores.version_folder import save_history
-from cl.training.train import save, train
+from cl.training.train import save_version, train
 from tests.support import warm
 from tests.support.tiny import made_sentences
 
 
 def made(config: Config, folder: Path, labels: list[str]) -> Path:
     """Return an untrained learner's folder, with a state that holds rows."""
-    save(grown(new_learner(config), labels, seed=1), {}, folder)
+    save_version(grow_labels(new_learner(config), labels, seed=1), {}, folder)
     (folder / "strategies").mkdir()
     (folder / "strategies" / "rows.parquet").write_bytes(b"rows")
     save_history(History(), folder)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from cl.commands.ledger import verified
+from cl.commands.ledger import verify_ledger
 from cl.promotion.by_hand import promote_by_hand
-from cl.stores.ledger.hash_chain import sealed
+from cl.stores.ledger.hash_chain import seal_entry
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.ledger.table import TABLE, to_row
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 from tests.support.five_versions import BEGAN, Shop, clock
 
 INSERT = (
@@ -115,7 +115,7 @@ def forge(shop: Shop) -> None:
     entries = shop.stores.ledger.unverified("shop")
     last = entries[-1]
     said = {"sequence": last.sequence + 1, "action": "promote", "to_version": "3", "verdict_digest": "3" * 64}
-    forged = sealed("shop", last, **said, from_version=last.to_version, previous=last.hash)
+    forged = seal_entry("shop", last, **said, from_version=last.to_version, previous=last.hash)
     with sa.create_engine(shop.stores.ledger.uri).begin() as connection:
         connection.execute(TABLE.insert().values(**to_row("shop", forged)))
 
@@ -179,10 +179,10 @@ def test_what_is_promoted_while_an_audit_reads_breaks_nothing(shop) -> None:
             promote_by_hand(at.stores.registry, shop.stores.ledger, "2", why="meanwhile")
             return seen
 
-    at = opened(shop.root)
+    at = open_project(shop.root)
     ledger = Overtaken(at.stores.ledger.uri)
-    assert verified(replace(at, stores=replace(at.stores, ledger=ledger))).broken is None
-    assert len(shop.entries) == 2 and verified(at).broken is None
+    assert verify_ledger(replace(at, stores=replace(at.stores, ledger=ledger))).broken is None
+    assert len(shop.entries) == 2 and verify_ledger(at).broken is None
 
 
 @pytest.fixture

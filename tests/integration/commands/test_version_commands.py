@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cl.cli.main import cl
-from cl.commands._version_catalogue import flat, versions_of
-from cl.commands.gc import collect_garbage
+from cl.commands._version_catalogue import flatten, read_versions
+from cl.commands.gc import free_space
 from cl.errors import InputError, StoreError
-from cl.lifecycle import learn
-from cl.stores.opened import opened
+from cl.lifecycle import run_waiting
+from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences, tiny_project
 
@@ -29,14 +29,14 @@ def shop(tmp_path_factory, tiny_model) -> ProjectFolder:
     project = tiny_project(tmp_path_factory.mktemp("shop") / "shop", tiny_model, gates=[{"name": "floor", "min": 0.0}])
     for name, labels, seed in (("one", ["loan", "fee"], 1), ("two", ["loan", "box"], 2), ("three", ["fee", "shoe"], 3)):
         made_sentences(labels, 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
-        learn(project)
+        run_waiting(project)
         project.config.write_text(project.config.read_text().replace("epochs: 25", "epochs: 30"))
     return project
 
 
 def test_a_diff_tells_scores_configuration_data_and_labels(shop) -> None:
     found = json.loads(ask(shop, "diff", "1", "2", "--json").stdout)
-    versions = versions_of(opened(shop.root))
+    versions = read_versions(open_project(shop.root))
     tables = [
         pd.read_parquet(versions.at.stores.registry.evaluated(versions.cycles[at].id, shop.work / str(at)))
         for at in (0, 1)
@@ -76,7 +76,7 @@ def test_a_version_that_is_not_there_is_told_with_those_that_are(shop) -> None:
 def test_a_lineage_ends_at_the_pretrained_weights(shop, tiny_model) -> None:
     found = json.loads(ask(shop, "lineage", "2", "--json").stdout)
     second, first = found["versions"]
-    cycles = versions_of(opened(shop.root)).cycles
+    cycles = read_versions(open_project(shop.root)).cycles
     assert (second["parent"], first["parent"]) == ("1", None) and found["base_model"] == str(tiny_model)
     assert (second["learnt"], first["learnt"]) == (["0002-two"], ["0001-one"])
     assert [second["cycle"], first["cycle"]] == [cycles[1].id, cycles[0].id]
@@ -88,14 +88,14 @@ def test_a_lineage_ends_at_the_pretrained_weights(shop, tiny_model) -> None:
 
 
 def test_a_version_from_before_there_were_records_is_read_from_its_files(shop, monkeypatch) -> None:
-    versions = versions_of(opened(shop.root))
+    versions = read_versions(open_project(shop.root))
     written = versions.history("1")
     monkeypatch.setattr("cl.stores.mlflow.version_files.RECORD", "not-there")
     assert versions.history("1") == written and versions.evaluation("1") is not None
 
 
 def test_nested_keys_become_dotted_ones() -> None:
-    assert flat({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}
+    assert flatten({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -119,7 +119,7 @@ def test_a_version_that_comes_out_otherwise_is_told_with_what_else_differs(shop,
     monkeypatch.setattr(
         module, "_recorded", lambda config, history: real(config, history).model_copy(update={"seed": 1})
     )
-    monkeypatch.setattr(module, "packages_here", lambda: {"torch": "0.1"})
+    monkeypatch.setattr(module, "package_versions", lambda: {"torch": "0.1"})
     done = ask(shop, "reproduce", "1", "--json")
     found = json.loads(done.stdout)
     assert done.exit_code == 1 and not found["identical"]
@@ -141,7 +141,7 @@ def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypat
     class KilledError(Exception):
         pass
 
-    versions = versions_of(opened(shop.root))
+    versions = read_versions(open_project(shop.root))
     registry = versions.at.stores.registry
     before, sizes = contents(shop.root), {one: registry.bytes_of(info) for one, info in versions.infos.items()}
     dry = json.loads(ask(shop, "gc", "--keep-last", "0", "--keep-days", "0", "--dry-run", "--json").stdout)
@@ -159,12 +159,12 @@ def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(VersionFiles, "delete_files", deadly)
         with pytest.raises(KilledError):
-            collect_garbage(shop.root, keep_last=0, keep_days=0, dry_run=False)
-    collect_garbage(shop.root, keep_last=0, keep_days=0, dry_run=False)
-    after = versions_of(opened(shop.root))
+            free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
+    free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
+    after = read_versions(open_project(shop.root))
     assert after.infos["1"].tags["cl.files"] == "removed" and registry.bytes_of(after.infos["1"]) == 0
     assert [registry.bytes_of(after.infos[one]) for one in ("2", "3")] == [sizes["2"], sizes["3"]]
-    again = collect_garbage(shop.root, keep_last=0, keep_days=0, dry_run=False)
+    again = free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
     assert again.versions == {} and again.total == 0
 
     assert len(json.loads(ask(shop, "history", "--json").stdout)) == 3

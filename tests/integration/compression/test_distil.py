@@ -17,9 +17,9 @@ from cl.compression import distil as stage
 from cl.compression.distil import distil
 from cl.compression.rewrite import quantise
 from cl.errors import ConfigError, InputError
-from cl.models.inference import scored
+from cl.models.inference import score_rows
 from cl.models.persistence import load_learner
-from cl.stores.opened import opened
+from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
 from cl.tasks.text_classification import TextClassification
@@ -33,7 +33,7 @@ NO_ROWS = pd.DataFrame({"id": [], "text": []})
 
 
 def student_of(project: ProjectFolder, folder: Path, *, unlabelled: pd.DataFrame = NO_ROWS, **changes: object):
-    at = opened(project.root)
+    at = open_project(project.root)
     wanted = at.config.distil.model_copy(update=changes)
     return distil(
         at.config.model_copy(update={"distil": wanted}),
@@ -48,10 +48,10 @@ def student_of(project: ProjectFolder, folder: Path, *, unlabelled: pd.DataFrame
 def test_a_student_is_smaller_and_nearly_as_good(taught, tmp_path) -> None:
     done = student_of(taught, tmp_path)
     teacher, student = load_learner(folder_of(taught, "1")), load_learner(tmp_path / "student")
-    test = opened(taught.root).stores.experiences.rows_of(["0001-one"], "test")
+    test = open_project(taught.root).stores.experiences.rows_of(["0001-one"], "test")
     assert student.depth == 1 and 40 <= len(student.tokenizer) < len(teacher.tokenizer)
     assert student.labels == teacher.labels
-    assert scored(student, test)[0] >= scored(teacher, test)[0] - 0.05 > 0.6
+    assert score_rows(student, test)[0] >= score_rows(teacher, test)[0] - 0.05 > 0.6
     assert done.form == "student" and done.losses[-1] < done.losses[0]
 
 
@@ -76,8 +76,8 @@ def test_a_student_takes_the_buffer_over_and_has_importances_of_its_own(taught, 
 def test_logged_questions_are_learnt_with_the_teachers_answers(taught, tmp_path) -> None:
     teacher = load_learner(folder_of(taught, "1"))
     asked = made_sentences(["loan", "fee"], 30, seed=7, prefix="asked").drop(columns="label")
-    at = opened(taught.root)
-    rows = stage.lesson_rows(
+    at = open_project(taught.root)
+    rows = stage.teaching_rows(
         at.config.model_copy(update={"distil": at.config.distil.model_copy(update={"rows": ["unlabelled"]})}),
         teacher,
         {},
@@ -104,7 +104,7 @@ def test_attention_is_learnt_token_by_token_and_refused_for_another_vocabulary(t
     rules["model"]["vocab"] = {f"{token}x" if at > 10 else token: at for token, at in rules["model"]["vocab"].items()}
     file.write_text(json.dumps(rules))
     (other / "vocab.txt").unlink(missing_ok=True)
-    student = opened(taught.root).config.distil.student.model_copy(update={"model": str(other)})
+    student = open_project(taught.root).config.distil.student.model_copy(update={"model": str(other)})
     with pytest.raises(ConfigError, match="has another vocabulary than its teacher"):
         student_of(taught, tmp_path, attention=1.0, student=student)
     assert student_of(taught, tmp_path, student=student, epochs=1).epochs == 1, "answers and states can be compared"
@@ -119,7 +119,7 @@ def test_attention_is_learnt_token_by_token_and_refused_for_another_vocabulary(t
     ],
 )
 def test_a_student_that_cannot_be_made_is_told(taught, tmp_path, changes, why) -> None:
-    student = opened(taught.root).config.distil.student.model_copy(update=changes)
+    student = open_project(taught.root).config.distil.student.model_copy(update=changes)
     with pytest.raises(ConfigError, match=why):
         student_of(taught, tmp_path, student=student)
 
@@ -132,7 +132,7 @@ def test_a_task_without_labels_cannot_be_distilled(taught, tmp_path, monkeypatch
 
 def test_a_teacher_that_knows_less_than_its_untrained_student_is_refused(taught, tmp_path) -> None:
     teacher = load_learner(folder_of(taught, "1"))
-    rows = opened(taught.root).stores.experiences.rows_of(["0001-one"], "train")
+    rows = open_project(taught.root).stores.experiences.rows_of(["0001-one"], "train")
     upside_down = load_learner(folder_of(taught, "1"))
     for parameter in upside_down.head.parameters():
         parameter.data.neg_()
@@ -154,7 +154,7 @@ def test_a_closed_form_has_a_trained_student_and_sums_up_again_when_it_learns(ti
     )
     student = load_learner(tmp_path / "s")
     assert not student.is_closed and load_states(tmp_path / "s") == {}
-    assert scored(student, rows["validation"])[0] > 0.8
+    assert score_rows(student, rows["validation"])[0] > 0.8
     train(config, champion=tmp_path / "s", new=["b"], past=["a"], rows_of=rows_of, folder=tmp_path / "next")
     after = load_learner(tmp_path / "next")
     assert after.is_closed and after.depth == 1 and load_states(tmp_path / "next")["ranpac"].seen == 120
@@ -184,7 +184,7 @@ def test_words_are_tagged_by_a_student_as_well(tiny_config, tmp_path) -> None:
         unlabelled=NO_ROWS,
         folder=tmp_path / "s",
     )
-    assert scored(load_learner(tmp_path / "s"), rows)[0] > 0.9
+    assert score_rows(load_learner(tmp_path / "s"), rows)[0] > 0.9
 
 
 def test_int8_of_int8_is_refused(taught, tmp_path) -> None:
@@ -198,7 +198,7 @@ def test_what_cannot_be_distilled_or_climbed_is_one_line_exit_code_2_and_the_cha
 ) -> None:
     """On the command line: each names the thing, and what to do."""
     root = shutil.copytree(taught.root, tmp_path / "shop")
-    shop = Shop(root, opened(root).stores)
+    shop = Shop(root, open_project(root).stores)
     written = yaml.safe_load((root / "cl.yaml").read_text())
 
     def refused(*command: str, **changes: object) -> str:
@@ -231,7 +231,7 @@ def test_what_cannot_be_distilled_or_climbed_is_one_line_exit_code_2_and_the_cha
 
 
 def test_bad_input_is_one_line_and_the_champion_stays(taught) -> None:
-    before = opened(taught.root).stores.ledger.champion("shop")
+    before = open_project(taught.root).stores.ledger.champion("shop")
     done = CliRunner().invoke(cl, ["distil", "99", "-p", str(taught.root)])
     assert isinstance(done.exception, InputError) and "no version 99 of 'shop'; there are: 1" in str(done.exception)
-    assert opened(taught.root).stores.ledger.champion("shop") == before
+    assert open_project(taught.root).stores.ledger.champion("shop") == before

@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from cl.config import Config, load, parse
-from cl.cycle.cost import Sizes, expected
-from cl.cycle.ladder import climb
+from cl.cycle.cost import UpdateSizes, expected_cost
+from cl.cycle.ladder import climb_ladder
 from cl.errors import DivergedError
-from cl.lifecycle import learn
-from cl.records import Attempt, Climb, Evaluation, GateReport, Training, Tried, Verdict
+from cl.lifecycle import run_waiting
+from cl.records import Challenger, Evaluation, GateReport, LadderResult, RungResult, Training, Verdict
 from cl.reports.terminal.cycles import reason_lines
-from cl.stores.stores import connect
+from cl.stores.stores import open_stores
 from tests.support.climbing import CLIMBING, FULL, JOINT, SOLVE, TWO, WEAK, WILD, arrives, climbing_shop, way  # noqa: F401
 
-USUAL = Sizes(new=100, past=1_000)
+USUAL = UpdateSizes(new=100, past=1_000)
 
 
 def test_where_the_last_rung_diverges_the_challenger_is_the_one_before(shop) -> None:
     project = shop(ladder=[WEAK, WILD], training={"epochs": 1, "batch_size": 8, "clip_norm": 1e9})
-    (only,) = learn(project)
+    (only,) = run_waiting(project)
     assert only.verdict == "refused" and [one.rung for one in only.climb.judged] == ["weak"] and only.rung == "weak"
     assert "refused by floor" in "\n".join(reason_lines([only])) and only.climb.attempts[-1].diverged
 
@@ -41,22 +41,22 @@ def test_a_rung_that_has_diverged_is_not_tried_again_when_the_cycle_was_killed_a
         return stage
 
     with pytest.raises(KilledError):
-        learn(project, step=dying)
-    (resumed,) = learn(project, step=dying)
+        run_waiting(project, step=dying)
+    (resumed,) = run_waiting(project, step=dying)
     assert way(resumed)[0] == ("wild", False) and resumed.climb.begun[0].rows > 0 and len(trained) == 3
 
 
 def test_an_update_that_no_rung_is_enough_for_is_refused_with_all_that_was_tried(shop) -> None:
     project = shop(gates=[{"name": "floor", "min": 1.0}, {"name": "ceiling", "metric": "size_mb", "max": 1e-6}])
-    (only,) = learn(project)
+    (only,) = run_waiting(project)
     assert only.verdict == "refused" and way(only) == [("weak", False), ("full", False)]
     lines = reason_lines([only])
     assert len(lines) == 3 and all("ceiling" in line for line in lines[1:]), "each refusal is told once"
-    (version,) = connect(project, load(project.config)).registry.versions()
+    (version,) = open_stores(project, load(project.config)).registry.versions()
     assert version.aliases == ["challenger"]
 
 
-def tried(rows: int, *, passed: bool) -> Tried:
+def tried(rows: int, *, passed: bool) -> Challenger:
     training = Training(
         challenger="", experiences=["1"], epochs=1, steps=1, rows_new=rows, rows_learnt=rows, rows_recalled=0,
         seconds=rows / 100, validation_score=0.5, losses=[],
@@ -65,20 +65,20 @@ def tried(rows: int, *, passed: bool) -> Tried:
         metric="accuracy", challenger=[], accuracy=0.5, calibration_error=0, latency_ms=1, size_mb=1, predictions=""
     )
     verdict = Verdict(gate="floor", passed=passed, why="as asked")
-    return Tried(training=training, evaluation=evaluation, gates=GateReport(passed=passed, verdicts=[verdict]))
+    return Challenger(training=training, evaluation=evaluation, gates=GateReport(passed=passed, verdicts=[verdict]))
 
 
 def climbed(
-    *, begin: str = "weak", enough: str = "", past: tuple[Climb, ...] = (), **bounds: float
+    *, begin: str = "weak", enough: str = "", past: tuple[LadderResult, ...] = (), **bounds: float
 ) -> list[tuple[str, str]]:
     """Climb weak, full, joint with 100 new rows and 1,000 of the past; every rung learns what was expected of it."""
     config = parse({"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": bounds}, where="test")
 
-    def attempt(rung: str | None, own: Config) -> Tried:
-        cost = expected(own, USUAL, (), rung=str(rung), ladder=config)
+    def attempt(rung: str | None, own: Config) -> Challenger:
+        cost = expected_cost(own, USUAL, (), rung=str(rung), ladder=config)
         return tried(cost.rows, passed=rung == enough)
 
-    found = climb(config, begin=begin, types=[], sizes=USUAL, past=past, attempt=attempt).climb
+    found = climb_ladder(config, begin=begin, types=[], sizes=USUAL, past=past, attempt=attempt).climb
     assert found is not None
     return [(one.rung, one.skipped or ("passed" if one.passed else "refused")) for one in found.attempts]
 
@@ -102,7 +102,9 @@ def test_where_nothing_from_the_first_rung_on_fits_the_dearest_one_below_is_trie
 
 
 def test_seconds_that_rungs_have_taken_before_bound_what_is_begun() -> None:
-    before = Climb(attempts=[Attempt(rung=name, rows=100, training_seconds=1.0) for name in ("weak", "full", "joint")])
+    before = LadderResult(
+        attempts=[RungResult(rung=name, rows=100, training_seconds=1.0) for name in ("weak", "full", "joint")]
+    )
     assert climbed(past=(before,), max_seconds=16.9) == [
         ("weak", "refused"),
         ("full", "it would take about 16 s, and climb.max_seconds leaves 16"),
@@ -113,25 +115,25 @@ def test_seconds_that_rungs_have_taken_before_bound_what_is_begun() -> None:
 def test_of_a_rung_that_diverged_the_cost_counts_and_its_pace_does_not() -> None:
     config = parse({"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": {"max_rows": 1_640}}, where="test")
 
-    def attempt(rung: str | None, own: Config) -> Tried:
+    def attempt(rung: str | None, own: Config) -> Challenger:
         if rung == "weak":
             raise DivergedError("the loss is nan", rows=41, seconds=1.0)
         raise AssertionError(rung)
 
     with pytest.raises(DivergedError, match=r"rung 'weak': the loss is nan; rung 'full': not begun: .* leaves 1,599"):
-        climb(config, begin="weak", types=[], sizes=USUAL, past=(), attempt=attempt)
-    assert costs(Attempt(rung="full", rows=1_000, training_seconds=10.0, diverged="nan"), rung="full")[1] is None
+        climb_ladder(config, begin="weak", types=[], sizes=USUAL, past=(), attempt=attempt)
+    assert costs(RungResult(rung="full", rows=1_000, training_seconds=10.0, diverged="nan"), rung="full")[1] is None
 
 
 def test_a_rung_below_is_tried_where_all_from_the_first_on_diverge() -> None:
     config = parse({"ladder": TWO}, where="test")
 
-    def attempt(rung: str | None, own: Config) -> Tried:
+    def attempt(rung: str | None, own: Config) -> Challenger:
         if rung == "full":
             raise DivergedError("the loss is nan")
         return tried(100, passed=True)
 
-    found = climb(config, begin="full", types=[], sizes=USUAL, past=(), attempt=attempt).climb
+    found = climb_ladder(config, begin="full", types=[], sizes=USUAL, past=(), attempt=attempt).climb
     assert found is not None and [(one.rung, one.passed) for one in found.begun] == [("full", False), ("weak", True)]
 
 
@@ -139,23 +141,23 @@ def test_rungs_can_be_few() -> None:
     assert climbed(max_rungs=1)[1:] == [("full", "climb.max_rungs is 1"), ("joint", "climb.max_rungs is 1")]
 
 
-def costs(*known: Attempt, rung: str, sizes: Sizes = USUAL) -> tuple[int, float | None]:
+def costs(*known: RungResult, rung: str, sizes: UpdateSizes = USUAL) -> tuple[int, float | None]:
     ladder: Config = parse({"ladder": [SOLVE, *TWO, JOINT], "training": {"epochs": 4}}, where="test")
-    found = expected(ladder.at(rung), sizes, known, rung=rung, ladder=ladder)
+    found = expected_cost(ladder.at(rung), sizes, known, rung=rung, ladder=ladder)
     return found.rows, found.seconds
 
 
 def test_rows_are_expected_from_what_each_strategy_learns_in_an_epoch() -> None:
     assert costs(rung="weak") == (100, None)
     assert costs(rung="solve") == (1_100, None), "sums begin anew"
-    assert costs(rung="solve", sizes=Sizes(100, 1_000, summed=True)) == (100, None)
+    assert costs(rung="solve", sizes=UpdateSizes(100, 1_000, summed=True)) == (100, None)
     assert costs(rung="full") == (4 * (100 + 300), None), "three rows of the buffer for each new one"
     assert costs(rung="joint") == (4 * 1_100, None)
 
 
 def test_seconds_are_expected_from_the_rungs_own_pace_or_from_that_of_another() -> None:
-    own = Attempt(rung="full", rows=1_000, training_seconds=10.0, judged_seconds=2.0)
+    own = RungResult(rung="full", rows=1_000, training_seconds=10.0, judged_seconds=2.0)
     assert costs(own, rung="full")[1] == pytest.approx(1_600 * 0.01 + 2)
-    solved = Attempt(rung="solve", rows=1_000, training_seconds=1.0, judged_seconds=2.0)
+    solved = RungResult(rung="solve", rows=1_000, training_seconds=1.0, judged_seconds=2.0)
     assert costs(solved, rung="full")[1] == pytest.approx(1_600 * 0.003 + 2), "a trained row is three passes"
-    assert costs(Attempt(rung="full", skipped="too dear"), rung="full")[1] is None
+    assert costs(RungResult(rung="full", skipped="too dear"), rung="full")[1] is None

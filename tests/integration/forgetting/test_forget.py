@@ -14,9 +14,9 @@ from cl.cli.main import cl
 from cl.commands.predict import predict_file
 from cl.commands.promotion import roll_back
 from cl.errors import InputError
-from cl.lifecycle import learn
-from cl.stores.data.tombstones import removals
-from cl.stores.opened import opened
+from cl.lifecycle import run_waiting
+from cl.stores.data.tombstones import read_removals
+from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
 from cl.training.train import train
@@ -32,9 +32,9 @@ def trained(tmp_path_factory, tiny_model) -> ProjectFolder:
     project = shop(tmp_path_factory.mktemp("trained") / "shop", tiny_model)
     broken = pd.DataFrame({"id": ["odd-1"], "text": ["x"], "label": ["fee"], "date": [None]})
     arrives(project, "one", pd.concat([made_sentences(["loan", "fee"], 60, seed=1), broken]))
-    learn(project)
+    run_waiting(project)
     arrives(project, "two", made_sentences(["loan", "box"], 60, seed=2))
-    learn(project)
+    run_waiting(project)
     asked = project.root / "asked.csv"
     made_sentences(["loan"], 3, seed=9, prefix="asked").to_csv(asked, index=False)
     predict_file(project.root, str(asked), None)
@@ -43,7 +43,7 @@ def trained(tmp_path_factory, tiny_model) -> ProjectFolder:
 
 
 def test_a_dry_run_counts_and_changes_nothing(trained) -> None:
-    at = opened(trained.root)
+    at = open_project(trained.root)
     before, row = at.stores.data.commit(), ids_of(at, "0002-two", "train")[0]
     done = CliRunner().invoke(cl, ["forget", "--where", f"id == '{row}'", "--dry-run", "-p", str(trained.root)])
     assert done.stdout.splitlines() == [
@@ -59,7 +59,7 @@ def test_a_condition_that_names_no_row_is_bad_input(trained) -> None:
 
 
 def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained) -> None:
-    at = opened(trained.root)
+    at = open_project(trained.root)
     rows = [at.stores.experiences.rows("0002-two", split).iloc[0] for split in ("train", "validation", "test")]
     ids, texts = [one["id"] for one in rows] + ["odd-1", "asked9-1"], [one["text"] for one in rows]
     kept = made_sentences(["loan"], 3, seed=9, prefix="asked")["text"][1]
@@ -75,7 +75,7 @@ def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained)
     assert (experience.forgotten, experience.total) == (3, 57) and at.stores.experiences.get(
         "0001-one"
     ).quarantined == {}
-    (removal,) = removals(trained)
+    (removal,) = read_removals(trained)
     assert len(removal.ids) == 5 and removal.total == 3 and "@" in removal.by
     assert "ids" not in done["removal"] and "salt" not in done["removal"]
 
@@ -88,9 +88,9 @@ def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained)
 
 
 def test_weights_that_were_trained_on_the_rows_are_trained_again_from_those_that_were_not(trained, tmp_path) -> None:
-    settings, at = config.load(trained.config), opened(trained.root)
+    settings, at = config.load(trained.config), open_project(trained.root)
     arrives(trained, "three", made_sentences(["loan", "fee"], 60, seed=3))
-    (cycle,) = learn(trained)
+    (cycle,) = run_waiting(trained)
     assert cycle.decision.reasons[0] == "rows were forgotten that the champion has learnt from (0002-two)"
     assert cycle.training.experiences == ["0002-two", "0003-three"] and cycle.champion_after == "4"
     again = train(

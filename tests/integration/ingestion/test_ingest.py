@@ -9,11 +9,11 @@ import pytest
 
 from cl.config import Config, SplitShares, parse
 from cl.errors import SourceError
-from cl.ingestion.ingest import ingest, split_numbers
+from cl.ingestion.ingest import assign_splits, ingest
 from cl.ingestion.sources.files import Files
 from cl.records import SPLITS, Experience
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import hashes
+from cl.stores.data.fingerprints import hash_texts
 from cl.stores.project_folder import ProjectFolder
 from tests.support import warm
 
@@ -196,8 +196,8 @@ def test_a_column_may_say_the_split(project) -> None:
 
 
 def test_the_split_of_an_id_is_the_same_for_ever() -> None:
-    ids = hashes([f"row-{n}" for n in range(10_000)])
-    numbers = split_numbers(ids, SplitShares(validation=0.15, test=0.2))
+    ids = hash_texts([f"row-{n}" for n in range(10_000)])
+    numbers = assign_splits(ids, SplitShares(validation=0.15, test=0.2))
     assert np.bincount(numbers).tolist() == [6465, 1484, 2051]
     assert numbers[:12].tolist() == [0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 1, 0]
 

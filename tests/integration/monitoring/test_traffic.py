@@ -6,7 +6,7 @@ import pytest
 
 from cl.config import Config, parse
 from cl.errors import ConfigError
-from cl.monitoring.triggers import TrafficLook
+from cl.monitoring.triggers import TrafficCheck
 from cl.records import Drift, Finding
 from cl.reports.drift_alarm import alarm_text
 from cl.stores.predictions.predictions import Predictions
@@ -31,7 +31,7 @@ def test_a_sample_is_the_same_every_time_and_holds_no_shadow(tmp_path) -> None:
 def test_an_alarm_says_in_whose_answers_it_was_seen() -> None:
     finding = Finding(detector="novelty", kind="inputs", drifted=True, p_value=0.001, summary="odd", examples=["a"])
     drift = Drift(experience="traffic-0007", drifted=True, findings=[finding], check=7, level=0.01)
-    look = TrafficLook(champion="3", since="", until="2026-01-01", rows=512, drift=drift)
+    look = TrafficCheck(champion="3", since="", until="2026-01-01", rows=512, drift=drift)
     text = alarm_text(look, drift, "3", lambda _, ids: {"a": "where is <it>"})
     assert "# Alarm on traffic-0007" in text and "512 rows, compared with version 3." in text
     assert "where is &lt;it>" in text and look.event == "cl.drift.detected"

@@ -11,15 +11,23 @@ from typing import Any
 
 import pytest
 
-from cl.config import Config, Triggers, parse
+from cl.config import Config, TriggerSettings, parse
 from cl.errors import SourceError
 from cl.ingestion.ingest import ingest, ingest_settled
 from cl.ingestion.sources.files import Files
 from cl.ingestion.sources.sql import Sql
-from cl.monitoring.notified import forget, is_news, remember, tell_once
-from cl.monitoring.triggers import Asked, Look, absorbed, asking, given_up, request_key, to_ask
+from cl.monitoring.notified import forget_notified, is_new, notify_once, remember_notified
+from cl.monitoring.triggers import (
+    DriftCheck,
+    RequestedRun,
+    absorbed_requests,
+    attempts_exhausted,
+    next_trigger,
+    request_key,
+    trigger_reason,
+)
 from cl.records import Drift, Experience, Finding
-from cl.stores.data.rejected_batches import refused
+from cl.stores.data.rejected_batches import read_rejected
 from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences
 
@@ -29,15 +37,15 @@ def alarm(*kinds: str) -> Drift:
     return Drift(experience="0002-may", drifted=bool(kinds), findings=found)
 
 
-def looked(cycle: str = "c1", asks: str = "drift") -> Look:
+def looked(cycle: str = "c1", asks: str = "drift") -> DriftCheck:
     experience = Experience(
         id="0002-may", name="may", source="may.csv", ingested_at=datetime.now(UTC), rows={}, labels={}, digest="d"
     )
-    return Look(cycle=cycle, experience=experience, champion="1", drift=alarm(), asks=asks)
+    return DriftCheck(cycle=cycle, experience=experience, champion="1", drift=alarm(), asks=asks)
 
 
-def run(state: str, cycle: str | None = "c1") -> Asked:
-    return Asked(id="r", cycle=cycle, again=None, state=state)
+def run(state: str, cycle: str | None = "c1") -> RequestedRun:
+    return RequestedRun(id="r", cycle=cycle, again=None, state=state)
 
 
 @pytest.mark.parametrize(
@@ -52,40 +60,40 @@ def run(state: str, cycle: str | None = "c1") -> Asked:
     ],
 )
 def test_a_look_asks_for_the_gravest_reason_that_starts_a_cycle(kinds, wanted, asks) -> None:
-    assert asking(alarm(*kinds), wanted) == asks
+    assert trigger_reason(alarm(*kinds), wanted) == asks
 
 
 def test_while_a_run_waits_or_works_none_is_asked_for() -> None:
-    one, bounds = looked(), Triggers()
-    assert to_ask([one], [], bounds) == one
-    assert to_ask([one], [run("waiting", None)], bounds) is None
-    assert to_ask([one], [run("working")], bounds) is None
+    one, bounds = looked(), TriggerSettings()
+    assert next_trigger([one], [], bounds) == one
+    assert next_trigger([one], [run("waiting", None)], bounds) is None
+    assert next_trigger([one], [run("working")], bounds) is None
 
 
 def test_a_run_that_ended_without_the_cycle_is_asked_for_again_so_that_no_event_is_lost() -> None:
-    assert to_ask([looked()], [run("ended")], Triggers()) is not None
+    assert next_trigger([looked()], [run("ended")], TriggerSettings()) is not None
 
 
 def test_while_the_oldest_cycle_has_failed_too_often_nothing_is_asked_for_as_no_run_gets_past_it() -> None:
-    bounds, oldest, next_one, failed = Triggers(), looked(), looked("c2", "performance"), [run("failed")] * 3
-    assert given_up([oldest, next_one], failed[:2], bounds) is None
-    assert to_ask([oldest, next_one], failed[:2], bounds) == next_one
-    assert given_up([oldest, next_one], failed, bounds) == oldest
-    assert to_ask([oldest, next_one], failed, bounds) is None
-    assert to_ask([next_one], failed, bounds) == next_one, "somebody has seen to it"
-    assert given_up([], failed, bounds) is None and to_ask([], failed, bounds) is None
+    bounds, oldest, next_one, failed = TriggerSettings(), looked(), looked("c2", "performance"), [run("failed")] * 3
+    assert attempts_exhausted([oldest, next_one], failed[:2], bounds) is None
+    assert next_trigger([oldest, next_one], failed[:2], bounds) == next_one
+    assert attempts_exhausted([oldest, next_one], failed, bounds) == oldest
+    assert next_trigger([oldest, next_one], failed, bounds) is None
+    assert next_trigger([next_one], failed, bounds) == next_one, "somebody has seen to it"
+    assert attempts_exhausted([], failed, bounds) is None and next_trigger([], failed, bounds) is None
 
 
 def test_a_run_does_what_is_queued_beside_it_unless_it_tries_one_experience_again() -> None:
-    plain = Asked(id="a", cycle=None, again=None, state="waiting")
-    retry = Asked(id="b", cycle=None, again="0001-one", state="waiting")
-    assert absorbed([plain, retry], None) == [plain]
-    assert absorbed([plain, retry], "0002-two") == [], "what it leaves undone stays queued"
+    plain = RequestedRun(id="a", cycle=None, again=None, state="waiting")
+    retry = RequestedRun(id="b", cycle=None, again="0001-one", state="waiting")
+    assert absorbed_requests([plain, retry], None) == [plain]
+    assert absorbed_requests([plain, retry], "0002-two") == [], "what it leaves undone stays queued"
 
 
 def test_requests_are_the_same_until_a_run_begins() -> None:
     done, works, waits = (
-        Asked(id=id, cycle=None, again=None, state=state)
+        RequestedRun(id=id, cycle=None, again=None, state=state)
         for id, state in (("a", "ended"), ("b", "working"), ("c", "waiting"))
     )
     assert request_key([waits, works, done], None) == request_key([works, done], None) != request_key([done], None)
@@ -95,9 +103,9 @@ def test_requests_are_the_same_until_a_run_begins() -> None:
 
 def test_the_gravest_look_gives_the_event_its_name() -> None:
     looks = [looked("c1", "arrival"), looked("c2", "performance"), looked("c3", "drift")]
-    assert to_ask(looks, [], Triggers()).event == "cl.performance.decayed"
-    assert to_ask(looks, [], Triggers(learn_on=["drift"])).event == "cl.drift.detected"
-    assert to_ask(looks, [], Triggers(learn_on=[])) is None
+    assert next_trigger(looks, [], TriggerSettings()).event == "cl.performance.decayed"
+    assert next_trigger(looks, [], TriggerSettings(learn_on=["drift"])).event == "cl.drift.detected"
+    assert next_trigger(looks, [], TriggerSettings(learn_on=[])) is None
 
 
 def inbox(tmp_path: Path) -> tuple[ProjectFolder, Files]:
@@ -157,19 +165,19 @@ def test_one_bad_file_does_not_keep_the_others_waiting_and_is_tried_again_when_i
     bad.write_bytes(content)
     arrive(tmp_path, "may.csv", seed=1)
     assert [one.id for one in ingest_settled(Config(), project, source, settle=0.0)] == ["0001-may"]
-    (first,) = refused(project)
+    (first,) = read_rejected(project)
     assert first.origin == f"inbox/{name}" and why in first.why
 
     arrive(tmp_path, "june.csv", seed=2)
     assert [one.id for one in ingest_settled(Config(), project, source, settle=0.0)] == ["0002-june"]
-    assert refused(project) == [first], "it is known by its stamp, so it is no news"
+    assert read_rejected(project) == [first], "it is known by its stamp, so it is no news"
     with pytest.raises(SourceError, match=re.escape(name)):
         ingest(Config(), project, source)
 
     bad.unlink()
     arrive(tmp_path, "april.csv", seed=3)
     assert [one.id for one in ingest_settled(Config(), project, source, settle=0.0)] == ["0003-april"]
-    assert refused(project) == []
+    assert read_rejected(project) == []
 
 
 def test_a_refused_file_is_tried_again_when_the_configuration_changes(tmp_path) -> None:
@@ -178,7 +186,7 @@ def test_a_refused_file_is_tried_again_when_the_configuration_changes(tmp_path) 
     assert ingest_settled(Config(), project, source, settle=0.0) == []
     corrected = parse({"data": {"label": "intent"}}, where="test")
     assert [one.id for one in ingest_settled(corrected, project, source, settle=0.0)] == ["0001-may"]
-    assert refused(project) == []
+    assert read_rejected(project) == []
 
 
 def test_a_database_that_cannot_be_read_is_a_failure_as_it_has_no_stamp(tmp_path) -> None:
@@ -213,9 +221,9 @@ def test_what_was_told_is_told_once_and_what_could_not_be_told_is_told_again(tmp
         raise OSError
 
     with pytest.raises(OSError):
-        tell_once(project, "look 1", fails)
+        notify_once(project, "look 1", fails)
     for _ in range(3):
-        tell_once(project, "look 1", lambda: told.append("alarm"))
+        notify_once(project, "look 1", lambda: told.append("alarm"))
     assert told == ["alarm"]
 
 
@@ -223,11 +231,11 @@ def test_what_says_something_else_or_was_forgotten_is_told_again(tmp_path) -> No
     told: list[str] = []
     project = ProjectFolder(tmp_path)
     for word in ("down", "down", "denied", "denied", "down"):
-        tell_once(project, "failure", lambda word=word: told.append(word), saying=word)
+        notify_once(project, "failure", lambda word=word: told.append(word), saying=word)
     assert told == ["down", "denied", "down"]
-    forget(project, "failure")
-    forget(project, "failure")
-    tell_once(project, "failure", lambda: told.append("down"), saying="down")
+    forget_notified(project, "failure")
+    forget_notified(project, "failure")
+    notify_once(project, "failure", lambda: told.append("down"), saying="down")
     assert told == ["down", "denied", "down", "down"]
 
 
@@ -235,10 +243,10 @@ def test_only_the_newest_keys_are_kept(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("cl.monitoring.notified.KEPT", 2)
     project = ProjectFolder(tmp_path)
     for at, key in enumerate("abc"):
-        remember(project, key)
+        remember_notified(project, key)
         for file in (project.work / "told").glob("*.txt"):
             os.utime(file, (at, at)) if file.read_text() == f"{key}\n" else None
-    assert [is_news(project, key) for key in "abc"] == [True, False, False]
+    assert [is_new(project, key) for key in "abc"] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from cl.serving.canary.comparison import Comparison
-from cl.serving.canary.comparison_store import comparisons
-from cl.serving.traffic_split import share_of
+from cl.serving.canary.comparison_store import read_comparisons
+from cl.serving.traffic_split import request_share
 from tests.support.servers import until
 from tests.support.serving_shop import LABELS, Server
 from tests.support.tiny import made_sentences
 
 
 def compared(server: Server, role: str) -> Comparison | None:
-    found = comparisons(server.shop.project)
+    found = read_comparisons(server.shop.project)
     return next((one for one in found if one.role == role), None)
 
 
@@ -20,7 +20,7 @@ def test_a_canary_answers_its_share_of_the_keys_and_always_the_same(moving: Serv
     until(lambda: moving.ready()["canary"] == "2", seconds=30)
     keys = [f"customer-{number}" for number in range(60)]
     by_key = {key: client.post("/predict", json={"text": "my card", "key": key}).json() for key in keys}
-    expected = {key: "2" if share_of(key, "2") < 0.3 else "1" for key in keys}
+    expected = {key: "2" if request_share(key, "2") < 0.3 else "1" for key in keys}
     assert {key: one["version"] for key, one in by_key.items()} == expected
     assert 0.1 < list(expected.values()).count("2") / len(keys) < 0.5
     assert {one["role"] for one in by_key.values()} == {"champion", "canary"}

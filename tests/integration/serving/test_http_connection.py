@@ -20,7 +20,7 @@ async def greet(scope, receive, send) -> None:
 def address() -> Iterator[str]:
     port = free_port()
     options = {"host": "127.0.0.1", "port": port, "lifespan": "off", "log_level": "warning"}
-    server = uvicorn.Server(uvicorn.Config(greet, http=http_connection.Connection, **options))
+    server = uvicorn.Server(uvicorn.Config(greet, http=http_connection.HttpConnection, **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     until(lambda: server.started, seconds=30, what="a server")

@@ -8,7 +8,7 @@ from multiprocessing.reduction import ForkingPickler
 
 import pytest
 
-from cl.serving.shared_port import shared
+from cl.serving.shared_port import share_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="connections are shared by the system on Linux only")
 
@@ -38,7 +38,7 @@ def accepted(own: socket.socket) -> int:
 
 
 def test_each_worker_gets_its_share_of_connections_that_come_at_once() -> None:
-    with shared(taken()) as held, worker(held) as one, worker(held) as other:
+    with share_port(taken()) as held, worker(held) as one, worker(held) as other:
         address = held.getsockname()
         clients = [socket.create_connection(address) for _ in range(200)]
         shares = accepted(one), accepted(other)
@@ -49,7 +49,7 @@ def test_each_worker_gets_its_share_of_connections_that_come_at_once() -> None:
 
 
 def test_the_others_take_what_comes_after_a_worker_has_died() -> None:
-    with shared(taken()) as held, worker(held) as one:
+    with share_port(taken()) as held, worker(held) as one:
         worker(held).close()
         clients = [socket.create_connection(held.getsockname()) for _ in range(20)]
         assert accepted(one) == 20
@@ -59,7 +59,7 @@ def test_the_others_take_what_comes_after_a_worker_has_died() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1], ids=["before a worker listens", "beside a worker"])
 def test_no_other_server_gets_the_port(workers) -> None:
-    with shared(taken()) as held:
+    with share_port(taken()) as held:
         listening = [worker(held) for _ in range(workers)]
         with socket.socket() as another:
             another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

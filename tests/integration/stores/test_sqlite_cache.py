@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from cl.stores.sqlite_cache import UntilWritten
+from cl.stores.sqlite_cache import SqliteCachedRead
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ class Reader:
 
 def test_it_reads_once_until_another_connection_writes(database) -> None:
     reader = Reader(database)
-    version = UntilWritten(f"sqlite:///{database}", reader)
+    version = SqliteCachedRead(f"sqlite:///{database}", reader)
     assert [version() for _ in range(5)] == ["1"] * 5
     assert reader.reads == 1
     for after in ("2", "3", "2"):
@@ -63,7 +63,7 @@ def test_what_is_written_while_it_reads_shows_at_the_next_call(database) -> None
             written(database, "2")
         return found
 
-    version = UntilWritten(f"sqlite:///{database}", read)
+    version = SqliteCachedRead(f"sqlite:///{database}", read)
     assert [version(), version(), version()] == ["1", "2", "2"]
     assert reader.reads == 2
 
@@ -71,7 +71,7 @@ def test_what_is_written_while_it_reads_shows_at_the_next_call(database) -> None
 def test_a_database_in_write_ahead_mode_is_seen_too(database) -> None:
     writer = sqlite3.connect(database)
     writer.execute("PRAGMA journal_mode = WAL")
-    version = UntilWritten(f"sqlite:///{database}", Reader(database))
+    version = SqliteCachedRead(f"sqlite:///{database}", Reader(database))
     assert version() == "1"
     with writer:
         writer.execute("UPDATE alias SET version = '2'")
@@ -80,7 +80,7 @@ def test_a_database_in_write_ahead_mode_is_seen_too(database) -> None:
 
 
 def test_a_database_that_is_replaced_is_read_again(database, tmp_path) -> None:
-    version = UntilWritten(f"sqlite:///{database}", Reader(database))
+    version = SqliteCachedRead(f"sqlite:///{database}", Reader(database))
     assert version() == "1"
     with_table(tmp_path / "restored.db")
     written(tmp_path / "restored.db", "7")
@@ -90,7 +90,7 @@ def test_a_database_that_is_replaced_is_read_again(database, tmp_path) -> None:
 
 def test_a_database_that_is_gone_or_locked_is_for_the_reader_to_tell_of(database) -> None:
     reader = Reader(database)
-    version = UntilWritten(f"sqlite:///{database}", reader)
+    version = SqliteCachedRead(f"sqlite:///{database}", reader)
     assert version() == "1"
     locking = sqlite3.connect(database, isolation_level=None)
     locking.execute("BEGIN EXCLUSIVE")
@@ -108,6 +108,6 @@ def test_a_database_that_is_gone_or_locked_is_for_the_reader_to_tell_of(database
 
 def test_another_kind_of_registry_is_read_each_time(database) -> None:
     reader = Reader(database)
-    version = UntilWritten("http://127.0.0.1:5000", reader)
+    version = SqliteCachedRead("http://127.0.0.1:5000", reader)
     assert [version(), version()] == ["1", "1"]
     assert reader.reads == 2

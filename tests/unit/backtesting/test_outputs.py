@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from cl.backtesting.outputs import MOST_COLUMNS, failures, markdown, matrix_rows, table, write_outputs
+from cl.backtesting.outputs import MOST_COLUMNS, as_markdown, list_failures, matrix_rows, results_table, write_outputs
 from cl.backtesting.results import summarise
 from tests.support.outcomes import GOOD, POOR, ended
 
@@ -25,19 +25,21 @@ def results():
 
 
 def test_scores_of_several_seeds_show_their_spread(results) -> None:
-    joint, own, half, none = table(results)
+    joint, own, half, none = results_table(results)
     assert own[:3] == ["own", "65.0 ± 28.3", "25.0 ± 21.2"] and own[6:9] == ["12.5 ± 17.7", "x 37.5 ± 17.7", "5 ± 1"]
     assert joint[1] == "85.0 ± 0.0" and half[:2] == ["half (1 of 2 seeds)", "85.0"] and half[7] == "–"
-    assert none[:2] == ["none", "stopped"] and len({len(row) for row in table(results)}) == 1
+    assert none[:2] == ["none", "stopped"] and len({len(row) for row in results_table(results)}) == 1
 
 
 def test_a_seed_that_stopped_is_named_where_there_are_several(results) -> None:
-    assert failures(results) == [
+    assert list_failures(results) == [
         "half, seed 2, stopped: it broke",
         "none, seed 1, stopped: it broke",
         "none, seed 2, stopped: it broke | twice",
     ]
-    assert failures(summarise([ended([], failure="it broke")], names_with_policy=False)) == ["own stopped: it broke"]
+    assert list_failures(summarise([ended([], failure="it broke")], names_with_policy=False)) == [
+        "own stopped: it broke"
+    ]
 
 
 def test_the_matrix_is_shown_while_it_can_be_read(results) -> None:
@@ -64,7 +66,7 @@ def test_files_hold_the_numbers_and_every_cell_of_the_matrices(results, tmp_path
 
 
 def test_markdown_holds_table_failures_and_matrices(results) -> None:
-    lines = markdown(results).splitlines()
+    lines = as_markdown(results).splitlines()
     assert lines[3].startswith("| own | 65.0 ± 28.3 | 25.0 ± 21.2 |")
     assert "half, seed 2, stopped: it broke" in lines
     at = lines.index("## own")

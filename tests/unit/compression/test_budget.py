@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cl.compression.budget import beyond, is_about_cost, reasons, updates_since
+from cl.compression.budget import compression_reasons, exceeded_bounds, is_cost_gate, updates_since
 from cl.config import Config, parse
 from cl.errors import ConfigError
 from cl.records import Evaluation, GateReport, Verdict, VersionInfo
@@ -28,7 +28,7 @@ def report(*refused: str) -> GateReport:
 
 
 def asked(config: Config, gates: GateReport, *, champion: History = LEARNT, updates: int = 1) -> list[str]:
-    return reasons(config, evaluation(), gates, champion=champion, updates=updates)
+    return compression_reasons(config, evaluation(), gates, champion=champion, updates=updates)
 
 
 def config(**distil: object) -> Config:
@@ -51,13 +51,13 @@ def test_a_gate_that_only_cost_breaks_asks_for_a_cheaper_version() -> None:
     "gate", ["floor", "forgetting", "rule score", "rule brier each", "no_regression", "smoke test"]
 )
 def test_gates_on_what_a_model_knows_are_not_about_cost(gate) -> None:
-    assert not is_about_cost(gate)
+    assert not is_cost_gate(gate)
 
 
 def test_a_budget_in_the_configuration_asks_for_one() -> None:
     assert asked(config(when={"max_latency_ms": 5}), report()) == ["distil.when.max_latency_ms is 5, measured are 9.0"]
     assert asked(config(when={"max_size_mb": 100}), report()) == []
-    assert beyond(config(when={"max_memory_mb": 100, "max_size_mb": 10}), evaluation()) == [
+    assert exceeded_bounds(config(when={"max_memory_mb": 100, "max_size_mb": 10}), evaluation()) == [
         "distil.when.max_size_mb is 10, measured are 90.0",
         "distil.when.max_memory_mb is 100, measured are 120.0",
     ]

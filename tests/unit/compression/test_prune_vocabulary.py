@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from cl.compression.prune_vocabulary import narrow_embeddings, narrowed_tokenizer, tokens_to_keep
+from cl.compression.prune_vocabulary import narrow_embeddings, narrow_tokenizer, tokens_to_keep
 from cl.errors import ConfigError
 from cl.models.build import new_learner
 from cl.models.persistence import load_learner, save_learner
@@ -29,7 +29,7 @@ def used(tokenizer, texts):
 def test_texts_whose_tokens_are_kept_read_the_same(learner) -> None:
     old = learner.tokenizer
     kept = tokens_to_keep(old, used(old, TEXTS), 1)
-    new, encoder = narrowed_tokenizer(old, kept), copy.deepcopy(learner.encoder)
+    new, encoder = narrow_tokenizer(old, kept), copy.deepcopy(learner.encoder)
     narrow_embeddings(encoder, kept)
     assert len(new) == len(kept) < len(old) and encoder.config.vocab_size == len(kept)
     for text in TEXTS:
@@ -45,7 +45,7 @@ def test_texts_whose_tokens_are_kept_read_the_same(learner) -> None:
 
 def test_special_tokens_stay_and_are_found_again(learner) -> None:
     old = learner.tokenizer
-    new = narrowed_tokenizer(old, tokens_to_keep(old, used(old, TEXTS[:1]), 1))
+    new = narrow_tokenizer(old, tokens_to_keep(old, used(old, TEXTS[:1]), 1))
     assert new.special_tokens_map == old.special_tokens_map
     assert new.convert_ids_to_tokens(new("a zebra")["input_ids"]) == ["[CLS]", "[UNK]", "[UNK]", "[SEP]"]
     assert new.pad_token_id == new.get_vocab()["[PAD]"]
@@ -61,9 +61,9 @@ def test_a_narrowed_learner_is_saved_and_loaded(learner, tmp_path) -> None:
 
     kept = tokens_to_keep(learner.tokenizer, used(learner.tokenizer, TEXTS), 1)
     narrow_embeddings(learner.encoder, kept)
-    save_learner(replace(learner, tokenizer=narrowed_tokenizer(learner.tokenizer, kept)), tmp_path)
+    save_learner(replace(learner, tokenizer=narrow_tokenizer(learner.tokenizer, kept)), tmp_path)
     again = load_learner(tmp_path)
-    assert again.tokenizer(TEXTS)["input_ids"] == narrowed_tokenizer(learner.tokenizer, kept)(TEXTS)["input_ids"]
+    assert again.tokenizer(TEXTS)["input_ids"] == narrow_tokenizer(learner.tokenizer, kept)(TEXTS)["input_ids"]
     assert len(again.encoder.get_input_embeddings().weight) == len(kept) == len(again.tokenizer)
 
 

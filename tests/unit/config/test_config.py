@@ -111,10 +111,10 @@ def test_a_ladder_that_cannot_be_climbed_is_refused(raw, told) -> None:
 
 
 def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
-    from cl.sample import configuration
+    from cl.sample import sample_configuration
 
     assert load(written(tmp_path, template("My model!"))).name == "My-model"
-    assert load(written(tmp_path, configuration())).name == "fernhill"
+    assert load(written(tmp_path, sample_configuration())).name == "fernhill"
 
 
 RULE = {"name": "rule", "min": 0.5}
@@ -150,7 +150,9 @@ def keys_of(section: type[BaseModel]) -> Iterator[str]:
             yield from keys_of(field.annotation)
 
 
-@pytest.mark.parametrize("section", [Config, Rung, *(plugins.find(f, n) for f in plugins.KINDS for n in plugins.names(f))])
+@pytest.mark.parametrize(
+    "section", [Config, Rung, *(plugins.find(f, n) for f in plugins.KINDS for n in plugins.names(f))]
+)
 def test_every_key_means_itself_in_yaml(section) -> None:
     """To most readers of YAML a bare `on` is true, and `no` is false: such a key could be set by nobody."""
     for key in keys_of(section):

@@ -3,25 +3,25 @@ from __future__ import annotations
 import pytest
 
 from cl.config import parse
-from cl.decision.starting_rung import beginning
-from cl.records import Attempt, Climb, DriftType
+from cl.decision.starting_rung import starting_rung
+from cl.records import DriftType, LadderResult, RungResult
 
 NAMES = ["head", "lora", "full"]
 CONFIG = parse({"ladder": [{"name": name} for name in NAMES], "climb": {"memory": 3}}, where="test")
 
 
-def climbed(start: str, end: str | None, *types: DriftType) -> Climb:
+def climbed(start: str, end: str | None, *types: DriftType) -> LadderResult:
     """A climb from one rung to the one that passed; None: none did."""
     names = NAMES[NAMES.index(start) : NAMES.index(end) + 1] if end else NAMES[NAMES.index(start) :]
-    return Climb(types=list(types), attempts=[Attempt(rung=name, passed=name == end) for name in names])
+    return LadderResult(types=list(types), attempts=[RungResult(rung=name, passed=name == end) for name in names])
 
 
-def begins(*climbs: Climb, wanted: str = "head", types: tuple[DriftType, ...] = ("inputs",)) -> str:
-    return beginning(CONFIG, wanted, types, climbs).rung
+def begins(*climbs: LadderResult, wanted: str = "head", types: tuple[DriftType, ...] = ("inputs",)) -> str:
+    return starting_rung(CONFIG, wanted, types, climbs).rung
 
 
 def test_what_was_too_little_for_this_type_of_drift_is_passed_over_and_the_reason_says_so() -> None:
-    found = beginning(CONFIG, "head", ["inputs"], [climbed("head", "full", "inputs")])
+    found = starting_rung(CONFIG, "head", ["inputs"], [climbed("head", "full", "inputs")])
     assert found.rung == "full"
     assert found.reasons[0] == ("rung 'head' is passed over: refused 1 of 1 times in the last 1 updates like this one")
     assert begins(climbed("head", "full", "inputs"), types=("labels",)) == "head"
@@ -53,4 +53,4 @@ def test_memory_never_leads_below_the_rung_that_the_drift_asks_for() -> None:
 def test_without_a_memory_an_update_begins_where_the_drift_says(memory) -> None:
     config = parse({"ladder": [{"name": name} for name in NAMES], "climb": {"memory": memory}}, where="test")
     climbs = [climbed("head", "lora")]
-    assert beginning(config, "head", [], climbs).rung == ("lora" if memory else "head")
+    assert starting_rung(config, "head", [], climbs).rung == ("lora" if memory else "head")

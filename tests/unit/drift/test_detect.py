@@ -10,8 +10,8 @@ import pytest
 from cl.config import Config, parse
 from cl.decision.decide import decide
 from cl.decision.situation import Situation
-from cl.drift.correct import corrected
-from cl.drift.detect import compare, drift
+from cl.drift.correct import correct_for_multiplicity
+from cl.drift.detect import compare_snapshots, detect_drift
 from cl.models.snapshot import Snapshot
 from cl.records import Drift, Finding, Validation
 
@@ -32,7 +32,7 @@ def settings(**changes: object) -> Config:
 
 
 def seen(reference: Snapshot | None, new: Snapshot, *, folder: Path = Path("unused"), **changes: object) -> Drift:
-    return compare(settings(**changes), "0002-may", reference, new, promotion_score=0.9, folder=folder)
+    return compare_snapshots(settings(**changes), "0002-may", reference, new, promotion_score=0.9, folder=folder)
 
 
 def alarms(found: Drift) -> set[str]:
@@ -82,7 +82,8 @@ def test_the_same_rows_give_the_same_findings_again() -> None:
 def test_the_same_evidence_counts_for_less_the_more_checks_there_have_been() -> None:
     reference, new = world(500, 0), world(250, 1, right=0.79)
     early, late = (
-        compare(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), check=at) for at in (1, 400)
+        compare_snapshots(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), check=at)
+        for at in (1, 400)
     )
     assert early.level > 100 * late.level and early.types == ["concept"] and late.types == []
 
@@ -93,7 +94,7 @@ def test_the_correction_takes_back_what_one_test_alone_would_call_drift() -> Non
         for at, p in enumerate((0.008, 0.5))
     ]
     rule = Finding(detector="rule", kind="new_labels", drifted=True, summary="")
-    assert [finding.drifted for finding in corrected([*each, rule], alpha=0.01)] == [False, False, True]
+    assert [finding.drifted for finding in correct_for_multiplicity([*each, rule], alpha=0.01)] == [False, False, True]
 
 
 def test_a_detector_that_is_restless_in_quiet_months_must_see_more() -> None:
@@ -106,7 +107,7 @@ def test_a_detector_that_is_restless_in_quiet_months_must_see_more() -> None:
     reference, new = world(500, 0), world(250, 1, right=0.79)
 
     def checked(quiet: list[Drift]) -> Finding:
-        found = compare(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), quiet=quiet)
+        found = compare_snapshots(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), quiet=quiet)
         return next(one for one in found.findings if one.detector == "performance")
 
     calm, wary = checked([]), checked(restless)
@@ -234,23 +235,23 @@ class Held:
 
 
 def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentences, tmp_path) -> None:
-    from cl.models.build import grown, new_learner
+    from cl.models.build import grow_labels, new_learner
     from cl.models.persistence import load_learner, save_learner
-    from cl.models.snapshot import save_reference, snapshot
+    from cl.models.snapshot import save_reference, take_snapshot
     from cl.records.history import History
     from cl.stores.version_folder import save_history
 
     champion = tmp_path / "champion"
     config = tiny_config(drift={"report": "off"})
-    save_learner(grown(new_learner(config), ["fee", "loan"], seed=0), champion)
-    save_reference(snapshot(load_learner(champion), sentences(["fee", "loan"], 60, seed=1)), champion)
+    save_learner(grow_labels(new_learner(config), ["fee", "loan"], seed=0), champion)
+    save_reference(take_snapshot(load_learner(champion), sentences(["fee", "loan"], 60, seed=1)), champion)
     save_history(History(score=0.5), champion)
 
     rows = Held(sentences(["fee", "loan", "lamp"], 36, seed=24))
-    found = drift(config, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
+    found = detect_drift(config, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert found.drifted and found.new_labels == ["lamp"] and found.promotion_score == 0.5
     few = tiny_config(drift={"report": "off", "max_rows": 20})
-    sampled = drift(few, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
+    sampled = detect_drift(few, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in sampled.findings}
     assert any("embeddings of 20 rows" in one.summary for one in sampled.findings)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in found.findings}
@@ -261,7 +262,7 @@ def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentence
 
 
 def test_the_first_experience_has_only_new_labels(sentences, tmp_path) -> None:
-    found = drift(
+    found = detect_drift(
         settings(),
         experience="1",
         champion=None,
@@ -280,5 +281,5 @@ def test_the_first_sentences_have_entity_types_for_new_labels(tmp_path) -> None:
         }
     )
     config = parse({"task": "token_classification"}, where="test")
-    found = drift(config, experience="1", champion=None, rows=Held(rows), folder=tmp_path)
+    found = detect_drift(config, experience="1", champion=None, rows=Held(rows), folder=tmp_path)
     assert found.new_labels == ["LOC", "PER"]

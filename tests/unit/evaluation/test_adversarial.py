@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cl import plugins
-from cl.evaluation.adversarial import _against, adversarial
+from cl.evaluation.adversarial import _against, measure_adversarial
 from cl.models.batching import collate
 from cl.models.inference import predict
 from tests.support.measured import trained
@@ -15,7 +15,7 @@ def accuracy(learner, rows, values) -> float:
 
 def test_the_further_an_adversary_may_go_the_fewer_answers_stay_right(learner, unseen) -> None:
     clean = accuracy(learner, unseen, [one.value for one in predict(learner, unseen)])
-    near, far = (accuracy(learner, unseen, adversarial(learner, unseen, epsilon=by)) for by in (0.02, 0.5))
+    near, far = (accuracy(learner, unseen, measure_adversarial(learner, unseen, epsilon=by)) for by in (0.02, 0.5))
     assert clean >= near > far
 
 
@@ -33,13 +33,15 @@ def test_each_word_moves_by_its_share_of_its_own_length(learner, unseen) -> None
 def test_every_tuning_is_open_to_it(tuning, tmp_path, tiny_model, unseen) -> None:
     learner = trained(tmp_path / "1", tiny_model, model={"tuning": tuning, "max_length": 32})
     still = [one.value for one in predict(learner, unseen)]
-    assert adversarial(learner, unseen, epsilon=1e-9) == still
-    assert adversarial(learner, unseen, epsilon=0.5) != still
+    assert measure_adversarial(learner, unseen, epsilon=1e-9) == still
+    assert measure_adversarial(learner, unseen, epsilon=0.5) != still
 
 
 @pytest.mark.parametrize("strategy", [{"name": "ranpac", "features": 200}, "ncm"])
 def test_a_gradient_passes_through_the_rounding_of_a_closed_form(strategy, tmp_path, tiny_model, unseen) -> None:
     learner = trained(tmp_path / "1", tiny_model, strategy=strategy)
     still = [one.value for one in predict(learner, unseen)]
-    assert adversarial(learner, unseen, epsilon=1e-9) == still
-    assert accuracy(learner, unseen, adversarial(learner, unseen, epsilon=0.3)) < accuracy(learner, unseen, still)
+    assert measure_adversarial(learner, unseen, epsilon=1e-9) == still
+    assert accuracy(learner, unseen, measure_adversarial(learner, unseen, epsilon=0.3)) < accuracy(
+        learner, unseen, still
+    )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cl.evaluation.best_so_far import best_rows, load_best, save_best, with_best
+from cl.evaluation.best_so_far import add_best, best_rows, load_best, save_best
 
 TABLE = pd.DataFrame({
     "experience": ["a", "a", "b", "b"],
@@ -17,17 +17,17 @@ def test_an_older_version_stands_for_the_experience_it_was_better_on(tmp_path) -
         {"experience": ["a", "a", "b", "b"], "id": ["2", "1", "1", "3"], "score": [1.0, 1.0, 0.0, 0.0]}
     )
     save_best(earlier, tmp_path)
-    assert with_best(TABLE, load_best(tmp_path))["best_score"].tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert add_best(TABLE, load_best(tmp_path))["best_score"].tolist() == [1.0, 1.0, 1.0, 0.0]
 
 
 def test_without_an_older_version_the_champion_is_the_best_so_far(tmp_path) -> None:
     assert load_best(tmp_path) is None
-    assert with_best(TABLE, None)["best_score"].tolist() == TABLE["champion_score"].tolist()
+    assert add_best(TABLE, None)["best_score"].tolist() == TABLE["champion_score"].tolist()
 
 
 def test_a_first_version_has_no_best_before_it() -> None:
     first = TABLE.drop(columns="champion_score")
-    assert "best_score" not in with_best(first, None)
+    assert "best_score" not in add_best(first, None)
     assert best_rows(first)["score"].tolist() == [1.0, 0.0, 1.0, 1.0]
 
 
@@ -46,6 +46,6 @@ def test_small_losses_do_not_add_up_unseen() -> None:
         table = pd.DataFrame({
             "experience": "a", "id": [str(at) for at in range(10)], "challenger_score": now, "champion_score": before,
         })  # fmt: skip
-        table = with_best(table, earlier)
+        table = add_best(table, earlier)
         assert table["best_score"].tolist() == [1.0] * 10
         earlier = best_rows(table)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.evaluation.calibration import calibration, expected_calibration_error
+from cl.evaluation.calibration import expected_calibration_error, measure_calibration
 from cl.models.inference import brier_score
 from cl.tasks import Encoded
 
@@ -32,5 +32,5 @@ def test_the_brier_score_of_a_sentence_is_the_mean_over_its_words() -> None:
 
 def test_calibration_reads_stored_rows_and_says_nothing_without_any() -> None:
     rows = pd.DataFrame({"champion_score": [1.0, 0.0], "sure": [0.75, 0.75], "champion_brier": [0.1, 1.1]})
-    assert calibration(rows, "champion", "sure") == pytest.approx({"ece": 0.25, "brier": 0.6})
-    assert calibration(rows.head(0), "champion", "sure") == {}
+    assert measure_calibration(rows, "champion", "sure") == pytest.approx({"ece": 0.25, "brier": 0.6})
+    assert measure_calibration(rows.head(0), "champion", "sure") == {}

@@ -3,18 +3,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cl.evaluation.latency import latency, throughput
-from cl.evaluation.memory import Living, memory_mb, size_mb
+from cl.evaluation.latency import measure_latency, measure_throughput
+from cl.evaluation.memory import Living, measure_memory_mb, size_mb
 from cl.models.persistence import save_learner
 
 
 def test_models_are_timed_in_turn_and_without_rows_there_is_no_time(learner, unseen) -> None:
-    found = latency({"challenger": learner, "champion": learner}, unseen, calls=8)
+    found = measure_latency({"challenger": learner, "champion": learner}, unseen, calls=8)
     for one in found.values():
         assert 0 < one["latency_p50_ms"] <= one["latency_p95_ms"]
-    assert throughput(learner, unseen)["rows_per_second"] > 0
-    assert latency({"challenger": learner}, unseen.head(0), calls=8) == {"challenger": {}}
-    assert throughput(learner, unseen.head(0)) == {}
+    assert measure_throughput(learner, unseen)["rows_per_second"] > 0
+    assert measure_latency({"challenger": learner}, unseen.head(0), calls=8) == {"challenger": {}}
+    assert measure_throughput(learner, unseen.head(0)) == {}
 
 
 def test_living_counts_the_bytes_that_tensors_hold_at_the_same_time() -> None:
@@ -31,10 +31,10 @@ def test_living_counts_the_bytes_that_tensors_hold_at_the_same_time() -> None:
 
 def test_memory_is_the_weights_and_the_peak_of_a_batch(learner, unseen) -> None:
     weights = sum(one.nbytes for part in (learner.encoder, learner.head) for one in part.parameters()) / 1e6
-    empty = memory_mb(learner, unseen.head(0))["memory_mb"]
-    few, many = (memory_mb(learner, unseen.head(rows))["memory_mb"] for rows in (4, 40))
+    empty = measure_memory_mb(learner, unseen.head(0))["memory_mb"]
+    few, many = (measure_memory_mb(learner, unseen.head(rows))["memory_mb"] for rows in (4, 40))
     assert weights <= empty < few < many
-    assert memory_mb(learner, unseen) == memory_mb(learner, unseen), "it is counted, not timed"
+    assert measure_memory_mb(learner, unseen) == measure_memory_mb(learner, unseen), "it is counted, not timed"
 
 
 def test_size_counts_what_training_saved_and_not_what_was_added_when_it_was_registered(learner, tmp_path) -> None:

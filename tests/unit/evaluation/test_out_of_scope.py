@@ -6,7 +6,7 @@ import pytest
 
 from cl.config import OutOfScope
 from cl.errors import ConfigError
-from cl.evaluation.out_of_scope import auroc, out_of_scope, rank, read_texts
+from cl.evaluation.out_of_scope import auroc, measure_out_of_scope, rank_scores, read_texts
 
 TABLE = pd.DataFrame(
     {
@@ -23,13 +23,13 @@ def test_auroc_is_the_chance_that_a_strange_row_ranks_above_a_known_one() -> Non
 
 
 def test_an_answer_that_says_out_of_scope_ranks_above_every_doubt() -> None:
-    assert rank(TABLE["challenger"], TABLE["confidence"], "oos").tolist() == pytest.approx([0.1, 0.4, 1.5, 0.3])
+    assert rank_scores(TABLE["challenger"], TABLE["confidence"], "oos").tolist() == pytest.approx([0.1, 0.4, 1.5, 0.3])
 
 
 def test_rows_with_the_label_are_out_of_scope_and_without_any_there_is_no_number(learner) -> None:
-    found = out_of_scope(learner, TABLE, "challenger", "confidence", label="oos", texts=[])
+    found = measure_out_of_scope(learner, TABLE, "challenger", "confidence", label="oos", texts=[])
     assert found == {"oos_auroc": pytest.approx(3 / 4)}
-    assert out_of_scope(learner, TABLE, "challenger", "confidence", label=None, texts=[]) == {}
+    assert measure_out_of_scope(learner, TABLE, "challenger", "confidence", label=None, texts=[]) == {}
 
 
 def test_texts_of_a_file_are_answered_and_ranked_beside_the_rows(learner, tmp_path) -> None:
@@ -37,7 +37,9 @@ def test_texts_of_a_file_are_answered_and_ranked_beside_the_rows(learner, tmp_pa
     texts = read_texts(OutOfScope(file="strange.txt"), tmp_path)
     assert texts == ["tuesday in paris", "ben lives in york"]
     certain = TABLE.assign(confidence=1.0)
-    assert out_of_scope(learner, certain, "challenger", "confidence", label=None, texts=texts) == {"oos_auroc": 1.0}
+    assert measure_out_of_scope(learner, certain, "challenger", "confidence", label=None, texts=texts) == {
+        "oos_auroc": 1.0
+    }
 
 
 def test_a_file_that_is_not_there_or_not_in_the_project_is_told_by_its_key(tmp_path) -> None:

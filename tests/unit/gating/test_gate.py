@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cl.errors import ConfigError
-from cl.gating.gate import gate, judged
+from cl.gating.gate import gate, judge
 from cl.records import Evaluation, Score
 
 
@@ -61,14 +61,14 @@ UNSURE = pd.DataFrame({
 )
 def test_what_a_verdict_is_worth_is_the_policys_to_say(tiny_config, evaluation, policy, passed, verdicts) -> None:
     config = tiny_config(gates=[{"name": "forgetting", "max": 0.03}], gate_policy=policy)
-    report = judged(config, evaluation.model_copy(update={"forgetting": {"a": 0.05}}), UNSURE)
+    report = judge(config, evaluation.model_copy(update={"forgetting": {"a": 0.05}}), UNSURE)
     assert report.passed is passed and report.mode == policy.get("mode", "enforce")
     assert [(one.passed, one.undecided) for one in report.verdicts] == verdicts
 
 
 def test_an_undecided_gate_says_how_many_rows_would_decide(tiny_config, evaluation) -> None:
     scored = evaluation.model_copy(update={"forgetting": {"a": 0.05}})
-    (verdict,) = judged(tiny_config(gates=[{"name": "forgetting", "max": 0.03}]), scored, UNSURE).verdicts
+    (verdict,) = judge(tiny_config(gates=[{"name": "forgetting", "max": 0.03}]), scored, UNSURE).verdicts
     assert verdict.rows_needed == 106
 
 
@@ -101,7 +101,7 @@ def test_an_equal_challenger_is_refused_by_any_gate_no_more_often_than_the_confi
     cycles = [equals(seed) for seed in range(times)]
     refused = {
         correction: sum(
-            not judged(tiny_config(gates=MANY, gate_policy={"correction": correction}), evaluation, rows).passed
+            not judge(tiny_config(gates=MANY, gate_policy={"correction": correction}), evaluation, rows).passed
             for rows in cycles
         )
         for correction in ("holm", "none")
@@ -113,25 +113,25 @@ def test_an_equal_challenger_is_refused_by_any_gate_no_more_often_than_the_confi
 def test_what_many_comparisons_may_show_by_chance_is_undecided_and_a_clear_loss_is_not(tiny_config, evaluation) -> None:
     rows = equals(0).assign(champion_score=1.0, challenger_score=[0.0] * 8 + [1.0] * 292, champion_brier=1.0)
     alone = {"name": "no_regression", "margin": 0.0}
-    assert not judged(tiny_config(gates=[alone]), evaluation, rows).passed
-    report = judged(tiny_config(gates=[alone, *MANY[2:]]), evaluation, rows.assign(challenger_brier=1.0))
+    assert not judge(tiny_config(gates=[alone]), evaluation, rows).passed
+    report = judge(tiny_config(gates=[alone, *MANY[2:]]), evaluation, rows.assign(challenger_brier=1.0))
     verdict = report.verdicts[0]
     assert verdict.undecided and verdict.rows_needed > 300
     assert verdict.why.endswith("among 12 comparisons that may be chance (Holm)")
     lost = rows.assign(challenger_score=[0.0] * 60 + [1.0] * 240, challenger_brier=1.0)
-    assert not judged(tiny_config(gates=[alone, *MANY[2:]]), evaluation, lost).passed
+    assert not judge(tiny_config(gates=[alone, *MANY[2:]]), evaluation, lost).passed
 
 
 def test_gates_that_test_nothing_are_left_as_they_are(tiny_config, evaluation) -> None:
     rows = equals(0)
     gates = [{"name": "rule", "min": 0.99}, {"name": "rule", "of": "score", "on": "each_class", "relative": {}}]
-    report = judged(tiny_config(gates=gates), evaluation, rows)
+    report = judge(tiny_config(gates=gates), evaluation, rows)
     assert [one.passed for one in report.verdicts] == [False, True]
 
 
 def test_the_table_has_a_row_for_each_gate_and_group(tiny_config, evaluation) -> None:
     gates = [{"name": "floor", "min": 0.5}, {"name": "rule", "on": "each_class", "relative": {"margin": 0.9}}]
-    table = pd.DataFrame(judged(tiny_config(gates=gates), evaluation, equals(1)).table)
+    table = pd.DataFrame(judge(tiny_config(gates=gates), evaluation, equals(1)).table)
     assert table["gate"].tolist() == ["floor"] + ["rule score on each_class"] * 6
     assert set(table["group"]) == {"all", *"uvwxyz"} and set(table["verdict"]) == {"pass"}
     assert table["p_value"].notna().sum() == 6 and table["rows"].sum() == 300

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cl.errors import ConfigError
-from cl.gating.slices import Slice, columns_of, groups_of
+from cl.gating.slices import Slice, slice_columns, slice_groups
 
 TABLE = pd.DataFrame({
     "experience": ["a", "a", "b", "b"], "target": ["x", "y", "x", "x"],
@@ -14,7 +14,7 @@ TABLE = pd.DataFrame({
 
 
 def rows_of(on) -> dict[str, list[int]]:
-    return {name: rows.index.tolist() for name, rows in groups_of(on, TABLE).items()}
+    return {name: rows.index.tolist() for name, rows in slice_groups(on, TABLE).items()}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def lazy(rows: pd.DataFrame) -> str:
 )
 def test_a_function_that_fails_is_named(function, told) -> None:
     with pytest.raises(ConfigError, match=rf"{function}.*{told}"):
-        groups_of(Slice(function=f"tests.unit.gating.test_gate_rows:{function}"), TABLE)
+        slice_groups(Slice(function=f"tests.unit.gating.test_gate_rows:{function}"), TABLE)
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_a_wrong_slice_is_told_when_it_is_read(fields, told) -> None:
 
 
 def test_it_says_which_columns_it_reads() -> None:
-    assert columns_of(Slice(query="chars > 3 and channel == 'app'")) == {"chars", "channel"}
-    assert columns_of("each_class") == {"target"} and columns_of("all") == set()
+    assert slice_columns(Slice(query="chars > 3 and channel == 'app'")) == {"chars", "channel"}
+    assert slice_columns("each_class") == {"target"} and slice_columns("all") == set()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cl.ingestion.periods import periods_of
+from cl.ingestion.periods import split_into_periods
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from cl.ingestion.periods import periods_of
     ],
 )
 def test_a_date_lies_in_its_period(period, names) -> None:
-    assert periods_of(["2015-03-07", "2014-12-29T23:00:00", "2015-07-01T01:00:00+01:00"], period) == names
+    assert split_into_periods(["2015-03-07", "2014-12-29T23:00:00", "2015-07-01T01:00:00+01:00"], period) == names
 
 
 def test_what_is_no_date_lies_in_no_period() -> None:
-    assert periods_of([None, "", "soon", "2015-13-01", "2015"], "month") == [None, None, None, None, "2015-01"]
+    assert split_into_periods([None, "", "soon", "2015-13-01", "2015"], "month") == [None, None, None, None, "2015-01"]

@@ -11,7 +11,7 @@ import pytest
 from cl import plugins
 from cl.config import Config, parse
 from cl.errors import SourceError
-from cl.ingestion.check_rows import Checked, check_rows, refuse_numeric_labels
+from cl.ingestion.check_rows import CheckedRows, check_rows, refuse_numeric_labels
 from cl.ingestion.file_formats import UNREADABLE
 from cl.ingestion.sources import SPLIT
 from cl.ingestion.validate import validate
@@ -22,7 +22,7 @@ def configured(task: str = "text_classification", **data: Any) -> Config:
     return parse({"task": task, "data": data}, where="test")
 
 
-def check(rows: list[dict[str, Any]], config: Config | None = None, **columns: list[Any]) -> Checked:
+def check(rows: list[dict[str, Any]], config: Config | None = None, **columns: list[Any]) -> CheckedRows:
     config = config or configured()
     chunk = pd.DataFrame(rows, dtype=object).assign(**columns)
     return check_rows(chunk, config, plugins.build("tasks", config.task), origin="rows.csv")

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cl.models.build import grown
-from cl.models.closed_form_head import LOWEST, STEPS, ClosedHead, below_all
+from cl.models.build import grow_labels
+from cl.models.closed_form_head import LOWEST, STEPS, ClosedFormHead, lowest_logit
 from cl.models.persistence import load_learner, save_learner
 from cl.training.train import train
 
 
-def solved(expansion: int, scale: float = 1.0) -> ClosedHead:
-    head, generator = ClosedHead(16, 4, layers=2, expansion=expansion), torch.Generator().manual_seed(0)
+def solved(expansion: int, scale: float = 1.0) -> ClosedFormHead:
+    head, generator = ClosedFormHead(16, 4, layers=2, expansion=expansion), torch.Generator().manual_seed(0)
     head.solve(scale * torch.randn(head.weight.shape, generator=generator), scale * torch.randn(4, generator=generator))
     return head
 
@@ -32,7 +32,7 @@ def test_a_head_that_has_grown_is_saved_before_it_is_solved(tiny_config, sentenc
     rows = sentences(["loan", "fee"], 12)
     config = tiny_config(strategy="ncm")
     train(config, champion=None, new=["a"], past=[], rows_of=lambda *_: rows, folder=tmp_path / "one")
-    learner = grown(load_learner(tmp_path / "one"), ["box"], seed=0)
+    learner = grow_labels(load_learner(tmp_path / "one"), ["box"], seed=0)
     (tmp_path / "two").mkdir()
     save_learner(learner, tmp_path / "two")
     again = load_learner(tmp_path / "two")
@@ -51,6 +51,6 @@ def test_a_class_that_was_never_solved_for_is_never_the_answer(scale) -> None:
 
 
 def test_the_lowest_logit_is_as_it_was_until_something_falls_below_it() -> None:
-    assert below_all(torch.zeros(5, 0), torch.zeros(0)) == LOWEST
-    assert below_all(torch.full((5, 2), 1e-3), torch.zeros(2)) == LOWEST
-    assert below_all(torch.ones(4, 1), torch.tensor([-1e5])) == -1e5 - STEPS * 4
+    assert lowest_logit(torch.zeros(5, 0), torch.zeros(0)) == LOWEST
+    assert lowest_logit(torch.full((5, 2), 1e-3), torch.zeros(2)) == LOWEST
+    assert lowest_logit(torch.ones(4, 1), torch.tensor([-1e5])) == -1e5 - STEPS * 4

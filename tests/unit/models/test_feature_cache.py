@@ -6,32 +6,32 @@ import numpy as np
 import pytest
 import torch
 
-from cl.backtesting.cost import counted
+from cl.backtesting.cost import count_passes
 from cl.models import feature_cache
-from cl.models.build import grown, new_learner
-from cl.models.closed_form_head import ClosedHead
-from cl.models.feature_cache import bypassed, kept_in, prune
-from cl.models.frozen_features import features_of
+from cl.models.build import grow_labels, new_learner
+from cl.models.closed_form_head import ClosedFormHead
+from cl.models.feature_cache import cached_in, prune_cache, without_cache
+from cl.models.frozen_features import frozen_features
 from cl.models.inference import answer, predict
 
 
 @pytest.fixture
 def learner(tiny_config):
-    return grown(new_learner(tiny_config()), ["loan", "fee"], seed=0)
+    return grow_labels(new_learner(tiny_config()), ["loan", "fee"], seed=0)
 
 
 def seen(learner, head, rows, path) -> tuple[torch.Tensor, int, int]:
     """Return the features, how many rows went through the encoder, and how many the cache says it spared."""
-    with kept_in(path) as cache, counted() as passes:
-        whole = features_of(learner, head, rows).whole
+    with cached_in(path) as cache, count_passes() as passes:
+        whole = frozen_features(learner, head, rows).whole
     return whole, passes.forward, cache.saved_rows
 
 
 def test_rows_that_were_seen_before_are_not_run_again(learner, sentences, tmp_path) -> None:
-    head, path = ClosedHead(learner.width, 0, layers=2), tmp_path / "deep" / "features.sqlite"
+    head, path = ClosedFormHead(learner.width, 0, layers=2), tmp_path / "deep" / "features.sqlite"
     more = sentences(["loan", "fee"], 20)
     some = more.iloc[:10]
-    alone = features_of(learner, head, more)
+    alone = frozen_features(learner, head, more)
     assert seen(learner, head, some, path)[1:] == (10, 0)
     whole, ran, spared = seen(learner, head, more, path)
     assert ran + spared == 20 and 10 <= spared < 20
@@ -40,14 +40,14 @@ def test_rows_that_were_seen_before_are_not_run_again(learner, sentences, tmp_pa
 
 
 def test_each_run_pays_once_for_a_row_whoever_has_computed_it(learner, sentences, tmp_path) -> None:
-    head, path = ClosedHead(learner.width, 0), tmp_path / "features.sqlite"
+    head, path = ClosedFormHead(learner.width, 0), tmp_path / "features.sqlite"
     rows = sentences(["loan", "fee"], 20)
     texts = rows["text"].nunique()
 
     def price(run: str, step: int) -> int:
-        with kept_in(path, run=run, step=step) as cache, counted() as passes:
+        with cached_in(path, run=run, step=step) as cache, count_passes() as passes:
             for _ in range(2):
-                features_of(learner, head, rows)
+                frozen_features(learner, head, rows)
         return passes.forward + cache.saved_rows
 
     assert price("first", 0) == price("second", 0) == texts, "the second was spared the work and tells its price"
@@ -56,9 +56,9 @@ def test_each_run_pays_once_for_a_row_whoever_has_computed_it(learner, sentences
 
 
 def test_another_encoder_or_other_layers_are_another_thing(learner, sentences, tmp_path) -> None:
-    head, path, rows = ClosedHead(learner.width, 0), tmp_path / "features.sqlite", sentences(["loan"], 10)
+    head, path, rows = ClosedFormHead(learner.width, 0), tmp_path / "features.sqlite", sentences(["loan"], 10)
     first = seen(learner, head, rows, path)[0]
-    assert seen(learner, ClosedHead(learner.width, 0, layers=2), rows, path)[1] == 10
+    assert seen(learner, ClosedFormHead(learner.width, 0, layers=2), rows, path)[1] == 10
     with torch.no_grad():
         next(iter(learner.encoder.parameters())).normal_()
     again, ran, _ = seen(learner, head, rows, path)
@@ -73,17 +73,17 @@ def test_a_closed_head_answers_from_the_cache_what_it_answers_without(task, tiny
             tokens=rows["text"].str.split(), tags=rows["text"].str.split().map(lambda t: ["B-x"] * len(t))
         )
     labels = made.task.labels(rows)
-    head = ClosedHead(made.width, len(labels), layers=2, expansion=32)
+    head = ClosedFormHead(made.width, len(labels), layers=2, expansion=32)
     head.solve(torch.randn(32, len(labels), generator=torch.Generator().manual_seed(0)) / 100, torch.zeros(len(labels)))
     learner = replace(made, labels=labels, head=head)
     wanted = answer(learner, rows)
-    with kept_in(tmp_path / "features.sqlite"):
+    with cached_in(tmp_path / "features.sqlite"):
         answer(learner, rows)
-        with counted() as passes:
+        with count_passes() as passes:
             found = answer(learner, rows)
-            features_of(learner, head, rows)
+            frozen_features(learner, head, rows)
         assert passes.forward == 0
-        with counted() as passes, bypassed():
+        with count_passes() as passes, without_cache():
             assert predict(learner, rows) == wanted.predictions
         assert passes.forward == len(rows)
     assert found.predictions == wanted.predictions and found.loss == wanted.loss
@@ -93,10 +93,10 @@ def test_a_closed_head_answers_from_the_cache_what_it_answers_without(task, tiny
 
 def test_a_file_that_has_grown_too_large_is_begun_anew(tmp_path, monkeypatch) -> None:
     path = tmp_path / "features.sqlite"
-    with kept_in(path):
+    with cached_in(path):
         pass
-    prune(path)
+    prune_cache(path)
     assert path.exists()
     monkeypatch.setattr(feature_cache, "MOST_BYTES", 1)
-    prune(path)
+    prune_cache(path)
     assert not list(tmp_path.iterdir())

@@ -8,23 +8,23 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from cl.models.build import grown, new_learner
+from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
-from cl.models.int8 import Int8Linear, rounded, with_int8_modules
+from cl.models.int8 import Int8Linear, round_rows, with_int8_modules
 from cl.models.persistence import load_learner, save_learner
 from cl.models.rewrites import to_float, to_int8
 
 
 @pytest.fixture
 def learner(tiny_config):
-    one = grown(new_learner(tiny_config()), ["loan", "fee", "box"], seed=0)
+    one = grow_labels(new_learner(tiny_config()), ["loan", "fee", "box"], seed=0)
     one.eval_mode()
     return one
 
 
 def test_rounding_is_off_by_half_a_step_at_most() -> None:
     weight = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
-    whole, scale = rounded(weight)
+    whole, scale = round_rows(weight)
     assert (whole.float() * scale[:, None] - weight).abs().max() <= scale.max() / 2 + 1e-7
     assert whole.abs().amax(1).eq(127).all()
 
@@ -32,7 +32,7 @@ def test_rounding_is_off_by_half_a_step_at_most() -> None:
 def test_a_product_is_close_to_that_of_floats_and_a_row_of_zeros_gives_the_bias() -> None:
     exact = torch.nn.Linear(32, 8)
     one = Int8Linear(32, 8, bias=True)
-    whole, scale = rounded(exact.weight.detach())
+    whole, scale = round_rows(exact.weight.detach())
     one.load_state_dict({"weight": whole, "scale": scale, "bias": exact.bias.detach()})
     states = torch.randn(2, 3, 32)
     states[0, 0] = 0

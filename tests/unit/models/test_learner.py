@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cl.errors import ConfigError
-from cl.models.build import freeze, grown, new_learner, retuned
+from cl.models.build import change_tuning, freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer, predict
 from cl.models.persistence import load_learner, save_learner
 from cl.models.pretrained import load_encoder
@@ -14,8 +14,8 @@ from tests.support import warm
 
 def test_a_saved_learner_answers_the_same_in_another_process(tiny_config, sentences, tmp_path) -> None:
     rows = sentences(["loan", "fee", "box"], 12)
-    learner = grown(new_learner(tiny_config()), ["loan", "fee"], seed=1)
-    learner = grown(learner, ["box"], seed=2)
+    learner = grow_labels(new_learner(tiny_config()), ["loan", "fee"], seed=1)
+    learner = grow_labels(learner, ["box"], seed=2)
     save_learner(learner, tmp_path)
     here = [(one.value, round(one.confidence, 5)) for one in predict(learner, rows)]
     code = (
@@ -30,28 +30,28 @@ def test_a_saved_learner_answers_the_same_in_another_process(tiny_config, senten
 
 
 def test_nothing_is_saved_as_pickle(tiny_config, tmp_path) -> None:
-    save_learner(grown(new_learner(tiny_config()), ["a"], seed=0), tmp_path)
+    save_learner(grow_labels(new_learner(tiny_config()), ["a"], seed=0), tmp_path)
     suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert suffixes <= {".json", ".safetensors", ".txt"}
 
 
 def test_growing_keeps_known_labels_in_place(tiny_config) -> None:
-    learner = grown(grown(new_learner(tiny_config()), ["b", "a"], seed=0), ["a", "c"], seed=0)
+    learner = grow_labels(grow_labels(new_learner(tiny_config()), ["b", "a"], seed=0), ["a", "c"], seed=0)
     assert learner.labels == ["b", "a", "c"]
     assert learner.head.sizes == [2, 1]
 
 
 def test_answers_come_in_the_order_of_the_rows_and_padding_does_not_change_them(tiny_config, sentences) -> None:
     rows = sentences(["loan", "fee", "box"], 30)
-    learner = grown(new_learner(tiny_config()), ["loan", "fee", "box"], seed=1)
+    learner = grow_labels(new_learner(tiny_config()), ["loan", "fee", "box"], seed=1)
     together = answer(learner, rows, batch_size=16)
     alone = pd.concat([pd.DataFrame(answer(learner, rows.iloc[[at]]).embeddings) for at in range(len(rows))])
     torch.testing.assert_close(torch.tensor(together.embeddings), torch.tensor(alone.to_numpy()), rtol=1e-4, atol=1e-5)
 
 
 def test_frozen_encoder_leaves_only_the_head(tiny_config, tiny_model) -> None:
-    learner = grown(new_learner(tiny_config(model={"name": str(tiny_model), "tuning": "head"})), ["a"], seed=0)
-    freeze(learner)
+    learner = grow_labels(new_learner(tiny_config(model={"name": str(tiny_model), "tuning": "head"})), ["a"], seed=0)
+    freeze_all_but_tuned(learner)
     assert {name.split(".")[0] for name, _ in learner.parameters()} == {"head"}
 
 
@@ -69,7 +69,7 @@ def test_pickled_weights_are_refused(tiny_model, tmp_path) -> None:
 
 
 def test_loading_goes_on_from_what_was_saved(tiny_config, tmp_path) -> None:
-    learner = grown(new_learner(tiny_config()), ["a", "b"], seed=1)
+    learner = grow_labels(new_learner(tiny_config()), ["a", "b"], seed=1)
     save_learner(learner, tmp_path)
     loaded = load_learner(tmp_path)
     assert loaded.labels == ["a", "b"] and loaded.task.name == "text_classification"
@@ -81,5 +81,5 @@ def test_texts_are_cut_where_the_encoder_has_no_more_positions(tiny_config, tiny
     config = tiny_config(model={"name": str(tiny_model), "max_length": 5_000})
     most = new_learner(config).encoder.config.max_position_embeddings
     assert new_learner(config).settings.max_length == most < 5_000
-    assert retuned(new_learner(config), config.model).settings.max_length == most
+    assert change_tuning(new_learner(config), config.model).settings.max_length == most
     assert f"reads {most} tokens at most, not 5000" in caplog.text

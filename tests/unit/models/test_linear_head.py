@@ -1,11 +1,11 @@
 import torch
 
-from cl.models.linear_head import Head
+from cl.models.linear_head import LinearHead
 
 
 def test_old_logits_are_the_same_to_the_bit_when_labels_are_added() -> None:
     torch.manual_seed(0)
-    head = Head(384, [150]).eval()
+    head = LinearHead(384, [150]).eval()
     states = torch.randn(33, 384)
     before = head(states)
     head.grow(17, torch.Generator().manual_seed(1))
@@ -15,7 +15,7 @@ def test_old_logits_are_the_same_to_the_bit_when_labels_are_added() -> None:
 
 
 def test_growth_is_decided_by_the_generator_alone() -> None:
-    heads = [Head(8, [2]), Head(8, [2])]
+    heads = [LinearHead(8, [2]), LinearHead(8, [2])]
     for head in heads:
         head.grow(3, torch.Generator().manual_seed(5))
         torch.randn(3)

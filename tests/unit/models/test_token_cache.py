@@ -4,10 +4,10 @@ import sqlite3
 
 import pytest
 
-from cl.models.build import grown, new_learner
-from cl.models.feature_cache import bypassed, kept_in
+from cl.models.build import grow_labels, new_learner
+from cl.models.feature_cache import cached_in, without_cache
 from cl.models.pretrained import load_tokenizer
-from cl.models.token_cache import digest
+from cl.models.token_cache import tokenizer_digest
 
 
 def known(path) -> int:
@@ -23,18 +23,18 @@ def test_what_is_looked_up_is_what_the_tokenizer_says(task, tiny_config, sentenc
         words = set(split.explode())  # each is read alone as well: whether the tokenizer leaves anything of it
         rows = rows.assign(tokens=split, tags=split.map(lambda words: ["B-x", *["O"] * (len(words) - 1)]))
     made = new_learner(tiny_config(task=task))
-    learner = grown(made, made.task.labels(rows), seed=0)
+    learner = grow_labels(made, made.task.labels(rows), seed=0)
     wanted = learner.encode(rows)
-    with kept_in(path) as cache:
+    with cached_in(path) as cache:
         assert learner.encode(rows.iloc[:100]) == wanted[:100] and cache.tokens.saved_seconds == 0.0
         assert learner.encode(rows) == wanted and cache.tokens.saved_seconds > 0.0
         assert learner.encode(rows.iloc[:0]) == []
         before = cache.tokens.saved_seconds
-        with bypassed():
+        with without_cache():
             assert learner.encode(rows) == wanted
         assert cache.tokens.saved_seconds == before
     assert known(path) == rows["text"].nunique() + len(words)
-    with kept_in(path) as cache:
+    with cached_in(path) as cache:
         again = new_learner(tiny_config(task=task))  # another tokenizer that says the same
         assert [one.input_ids for one in again.encode(rows)] == [one.input_ids for one in wanted]
         assert cache.tokens.saved_seconds > 0.0
@@ -43,7 +43,7 @@ def test_what_is_looked_up_is_what_the_tokenizer_says(task, tiny_config, sentenc
 
 def test_another_length_is_tokenised_anew(tiny_config, tiny_model, sentences, tmp_path) -> None:
     rows = sentences(["loan"], 10)
-    with kept_in(tmp_path / "features.sqlite"):
+    with cached_in(tmp_path / "features.sqlite"):
         for length in (64, 4):
             learner = new_learner(tiny_config(model={"name": str(tiny_model), "max_length": length}))
             assert (max(len(one.input_ids) for one in learner.encode(rows)) == 4) == (length == 4)
@@ -53,4 +53,4 @@ def test_a_tokenizer_is_known_by_what_it_says_and_not_by_how_it_was_called_last(
     one, other, more = (load_tokenizer(str(tiny_model)) for _ in range(3))
     one("my card", truncation=True, max_length=4)
     more.add_tokens(["overdraft"])
-    assert digest(one) == digest(other) != digest(more)
+    assert tokenizer_digest(one) == tokenizer_digest(other) != tokenizer_digest(more)

@@ -9,7 +9,7 @@ from cl.promotion.by_hand import promote_by_hand
 from cl.promotion.promote import promote
 from cl.records import Promotion, Registration
 from cl.stores.ledger import state
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
 from tests.support.tiny import serve
@@ -41,7 +41,7 @@ def test_a_yes_promotes_and_says_who_and_why_and_on_which_verdict(registry, ledg
         "approve", "ana@desk", "looks good", "1", "2",
     )  # fmt: skip
     assert entry.verdict_digest == "2" * 64
-    assert registry.aliases() == {"champion": "2"} and state.waiting(ledger.entries(registry.model)) is None
+    assert registry.aliases() == {"champion": "2"} and state.pending_approval(ledger.entries(registry.model)) is None
     assert asks(registry, ledger, "2").promoted, "the cycle that lay killed goes on from there"
     with pytest.raises(ConflictError, match=r"decided by ana@desk at .*: approve"):
         reject(registry, ledger, "2", why="too late")
@@ -60,7 +60,7 @@ def test_a_no_moves_nothing_and_needs_a_reason(registry, ledger) -> None:
     again = asks(registry, ledger, "2")
     assert not again.waiting and not again.promoted, "repeated, the step does not ask once more"
     entries = ledger.entries(registry.model)
-    assert breach(registry.model, entries, head=registry.ledger_head()) is None
+    assert first_violation(registry.model, entries, head=registry.ledger_head()) is None
 
 
 def test_a_yes_to_what_was_compared_with_a_former_champion_is_refused(registry, ledger) -> None:
@@ -105,7 +105,7 @@ def test_of_two_answers_that_read_the_same_ledger_the_second_is_refused(registry
     class Late(Ledger):
         def entries(self, model):
             seen = super().entries(model)
-            if state.waiting(seen):
+            if state.pending_approval(seen):
                 reject(registry, ledger, "2", why="first")
             return seen
 

@@ -8,7 +8,7 @@ from cl.promotion.by_hand import promote_by_hand, rollback, withdraw
 from cl.promotion.promote import promote
 from cl.records import WITHDRAWN, Registration
 from cl.stores.ledger import state
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import SMOKED, Registry
 from cl.testing import MemoryRegistry
@@ -94,7 +94,7 @@ def test_an_entry_says_on_which_verdict_it_rests_and_the_registry_remembers_the_
     serve(registry, ledger, "1", "2")
     entries = ledger.entries(registry.model)
     assert [one.verdict_digest for one in entries] == ["1" * 64, "2" * 64]
-    assert registry.ledger_head() == (2, entries[1].hash) and breach(registry.model, entries) is None
+    assert registry.ledger_head() == (2, entries[1].hash) and first_violation(registry.model, entries) is None
 
 
 def test_a_person_promotes_what_passed_beside_the_present_champion(registry, ledger) -> None:
@@ -173,7 +173,7 @@ def test_a_shadow_becomes_a_canary_and_then_the_champion_and_serving_can_follow_
     assert [(one.alias, one.share) for one in entries[1:]] == [
         ("shadow", 1.0), ("canary", 0.1), ("canary", 0.5), ("champion", None),
     ]  # fmt: skip
-    assert state.previous(entries) == "1"
+    assert state.previous_champion(entries) == "1"
 
 
 def test_a_canary_gives_its_place_to_another_and_can_be_withdrawn(registry, ledger) -> None:
@@ -208,4 +208,4 @@ def test_a_registry_that_refuses_leaves_the_champion_and_the_ledger_as_they_were
         serve(Refusing(model=registry.model, memory=registry.memory), ledger, "2")
     assert registry.champion() == ledger.champion(registry.model) == "1"
     serve(registry, ledger, "4")
-    assert breach(registry.model, ledger.entries(registry.model), head=registry.ledger_head()) is None
+    assert first_violation(registry.model, ledger.entries(registry.model), head=registry.ledger_head()) is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cl.records import VersionInfo
-from cl.registry.lineage import line_of, teachers_of, with_derived
+from cl.registry.lineage import ancestry, teachers, with_compressed
 
 
 def info(version: str, parent: str, form: str | None = None) -> VersionInfo:
@@ -13,13 +13,13 @@ def info(version: str, parent: str, form: str | None = None) -> VersionInfo:
 
 def test_a_line_goes_from_a_version_to_the_pretrained_weights() -> None:
     versions = [info("1", ""), info("2", "1"), info("3", "1"), info("4", "3")]
-    assert line_of("4", versions) == ["4", "3", "1"]
-    assert line_of(None, versions) == []
+    assert ancestry("4", versions) == ["4", "3", "1"]
+    assert ancestry(None, versions) == []
 
 
 def test_a_parent_that_is_lost_or_an_endless_line_ends_it() -> None:
-    assert line_of("2", [info("2", "1")]) == ["2", "1"]
-    assert line_of("2", [info("2", "3"), info("3", "2")]) == ["2", "3"]
+    assert ancestry("2", [info("2", "1")]) == ["2", "1"]
+    assert ancestry("2", [info("2", "3"), info("3", "2")]) == ["2", "3"]
 
 
 def test_a_student_that_serves_while_its_teacher_learns_belongs_to_the_line() -> None:
@@ -30,11 +30,13 @@ def test_a_student_that_serves_while_its_teacher_learns_belongs_to_the_line() ->
         info("4", "1"),
         info("5", "4", "int8"),
     ]
-    assert with_derived(line_of("5", versions), versions) == ["5", "4", "1", "2", "3"]
-    assert with_derived(line_of("1", versions), versions) == ["1", "2", "3"], "the next update's are not of this line"
+    assert with_compressed(ancestry("5", versions), versions) == ["5", "4", "1", "2", "3"]
+    assert with_compressed(ancestry("1", versions), versions) == ["1", "2", "3"], (
+        "the next update's are not of this line"
+    )
 
 
 def test_the_teachers_of_a_derived_version_end_with_what_was_learnt() -> None:
     versions = [info("1", ""), info("2", "1"), info("3", "2", "student"), info("4", "3", "int8"), info("5", "4")]
-    assert teachers_of("4", versions) == ["3", "2"]
-    assert teachers_of("5", versions) == teachers_of("2", versions) == teachers_of(None, versions) == []
+    assert teachers("4", versions) == ["3", "2"]
+    assert teachers("5", versions) == teachers("2", versions) == teachers(None, versions) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.registry.smoke_test import TOLERANCE_INT8, compared, rows_like, spread
+from cl.registry.smoke_test import TOLERANCE_INT8, compare_answers, matching_rows, spread_rows
 
 STORED = pd.DataFrame(
     {
@@ -27,7 +27,7 @@ STORED = pd.DataFrame(
     ],
 )
 def test_a_version_passes_when_each_answer_is_the_one_that_was_stored(answers, confidence, passed, why) -> None:
-    verdict = compared(STORED, answers, np.array(confidence))
+    verdict = compare_answers(STORED, answers, np.array(confidence))
     assert verdict.passed is passed and why in verdict.why and verdict.gate == "smoke test"
 
 
@@ -43,17 +43,17 @@ def test_a_version_passes_when_each_answer_is_the_one_that_was_stored(answers, c
     ids=["a little off", "one of two that were as likely", "another answer", "a surer one", "far off"],
 )
 def test_in_whole_numbers_answers_may_move_a_little(answers, confidence, passed) -> None:
-    assert compared(STORED, answers, np.array(confidence), TOLERANCE_INT8).passed is passed
+    assert compare_answers(STORED, answers, np.array(confidence), TOLERANCE_INT8).passed is passed
 
 
 def test_the_rows_that_are_asked_are_spread_over_all_that_is_stored() -> None:
     stored = pd.DataFrame({"id": range(101)})
-    assert spread(stored, 5)["id"].tolist() == [0, 25, 50, 75, 100]
-    assert spread(stored, 1)["id"].tolist() == [0] and len(spread(stored, 200)) == 101
+    assert spread_rows(stored, 5)["id"].tolist() == [0, 25, 50, 75, 100]
+    assert spread_rows(stored, 1)["id"].tolist() == [0] and len(spread_rows(stored, 200)) == 101
 
 
 def test_each_stored_row_finds_its_text() -> None:
     def rows_of(ids, split):
         return pd.DataFrame({"id": ["3", "2", "1"], "text": [f"{ids[0]} {split} {at}" for at in (3, 2, 1)]})
 
-    assert rows_like(STORED, rows_of)["text"].tolist() == ["a test 1", "a test 2", "b test 3"]
+    assert matching_rows(STORED, rows_of)["text"].tolist() == ["a test 1", "a test 2", "b test 3"]

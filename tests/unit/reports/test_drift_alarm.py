@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cl.monitoring.notices import of_alarm, of_failure
-from cl.records import Drift, Experience, Finding, Moved
+from cl.monitoring.notices import alarm_notice, failure_notice
+from cl.records import ChangedGroup, Drift, Experience, Finding
 from cl.reports.drift_alarm import alarm_text, findings_table
 
 LOUD = Finding(
@@ -12,7 +12,7 @@ LOUD = Finding(
     drifted=True,
     p_value=0.0001,
     summary="mix of 2 labels",
-    moved=[Moved(name="fee | late", before=0.5, after=0.125)],
+    moved=[ChangedGroup(name="fee | late", before=0.5, after=0.125)],
     examples=["r1", "gone"],
 )
 QUIET = Finding(detector="novelty", kind="inputs", drifted=False, p_value=0.5, summary="as ever")
@@ -33,7 +33,7 @@ def test_an_alarm_says_which_detector_how_sure_what_moved_and_shows_rows() -> No
 
 
 def test_a_slice_has_a_score_with_its_interval_and_no_share() -> None:
-    fell = Moved(name="loan", before=0.92, after=0.78, low=0.703, high=0.809)
+    fell = ChangedGroup(name="loan", before=0.92, after=0.78, low=0.703, high=0.809)
     seen = SEEN.model_copy(update={"findings": [LOUD.model_copy(update={"moved": [fell]})]})
     text = alarm_text(MAY, seen, "3", lambda experience, ids: {})
     assert "| class or slice | score on the reference | score on the new rows |" in text
@@ -48,7 +48,7 @@ def test_the_table_of_detectors_has_the_quiet_ones_too() -> None:
 
 
 def test_a_notice_is_whole_in_its_text() -> None:
-    notice = of_alarm("shop", "c1", "3", SEEN)
+    notice = alarm_notice("shop", "c1", "3", SEEN)
     assert notice and notice.text == "shop: alarm on 0002-may\nlabel_mix: mix of 2 labels"
-    assert of_alarm("shop", "c1", "3", SEEN.model_copy(update={"findings": [QUIET]})) is None
-    assert of_failure("shop", "learn (x)", "no heartbeat").text == "shop: learn (x) failed\nno heartbeat"
+    assert alarm_notice("shop", "c1", "3", SEEN.model_copy(update={"findings": [QUIET]})) is None
+    assert failure_notice("shop", "learn (x)", "no heartbeat").text == "shop: learn (x) failed\nno heartbeat"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cl.monitoring.notices import of_cycle
+from cl.monitoring.notices import cycle_notice
 from cl.records import (
-    Breach,
+    ChangedGroup,
     Control,
     Cycle,
     Decision,
@@ -23,8 +23,8 @@ from cl.records import (
     Experience,
     Finding,
     GateReport,
+    IntegrityViolation,
     LedgerEntry,
-    Moved,
     Part,
     Promotion,
     Regression,
@@ -33,8 +33,8 @@ from cl.records import (
     Validation,
     Verdict,
 )
-from cl.reports.html import aside, standing, write_report
-from cl.reports.plots import bars, heat_map, served, short, timeline
+from cl.reports.html import quarantined_rows, serving_version, write_report
+from cl.reports.plots import bars, heat_map, served_versions, shorten, timeline
 
 START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -324,7 +324,7 @@ def test_hostile_names_are_shown_as_text_in_pictures_and_tables(tmp_path, six_mo
         assert "<b>" not in picture and "<script" not in picture
 
 
-def alarmed(*moved: Moved, drifted: bool = True) -> Cycle:
+def alarmed(*moved: ChangedGroup, drifted: bool = True) -> Cycle:
     """A cycle with one finding that has moved so, and twenty rows that show it."""
     one = experience(3)
     finding = Finding(
@@ -350,7 +350,9 @@ def plain(page: str) -> str:
 
 
 def test_an_alarm_shows_what_moved_how_sure_it_is_and_twenty_rows(tmp_path) -> None:
-    seen = alarmed(Moved(name=HOSTILE, before=0.5, after=0.125), Moved(name="fee", before=0.1, after=0.25))
+    seen = alarmed(
+        ChangedGroup(name=HOSTILE, before=0.5, after=0.125), ChangedGroup(name="fee", before=0.1, after=0.25)
+    )
     text = written(tmp_path, [seen], [], texts=told)
     page = Page(text)
     words = plain(text)
@@ -364,7 +366,7 @@ def test_an_alarm_shows_what_moved_how_sure_it_is_and_twenty_rows(tmp_path) -> N
 
 
 def test_a_slice_that_fell_is_shown_with_its_score_and_interval(tmp_path) -> None:
-    fell = Moved(name="loan", before=0.92, after=0.78, low=0.703, high=0.809)
+    fell = ChangedGroup(name="loan", before=0.92, after=0.78, low=0.703, high=0.809)
     for drifted in (True, False):
         text = plain(written(tmp_path, [alarmed(fell, drifted=drifted)], []))
         assert "Class or slice score in the reference score in the new rows" in text
@@ -457,7 +459,7 @@ def test_only_the_most_forgotten_of_many_experiences_are_drawn() -> None:
 
 
 def test_the_line_of_the_timeline_follows_the_version_that_serves(six_months) -> None:
-    values = served(six_months)
+    values = served_versions(six_months)
     assert values[0] == values[1] == 0.931
     assert values[3] == values[4] == pytest.approx((0.922 + 0.917 + 0.893 + 0.887) / 4)
     assert values[5] == pytest.approx((0.922 + 0.917 + 0.893 + 0.887 + 0.741) / 5)
@@ -466,7 +468,7 @@ def test_the_line_of_the_timeline_follows_the_version_that_serves(six_months) ->
 def test_the_ledger_has_the_last_word_on_what_serves(six_months, ledger) -> None:
     back = ledger[-1].model_copy(update={"sequence": 4, "action": "rollback", "from_version": "3", "to_version": "2"})
     lost = back.model_copy(update={"sequence": 5, "state": "abandoned", "to_version": "1"})
-    now = standing(six_months, [*ledger, back, lost])
+    now = serving_version(six_months, [*ledger, back, lost])
     assert (now.version, now.measured) == ("2", "0004-month-4")
     assert now.accuracy == pytest.approx((0.919 + 0.924 + 0.902 + 0.702) / 4)
 
@@ -476,7 +478,7 @@ def test_an_alias_moved_by_hand_and_a_broken_chain_are_shown(tmp_path, six_month
     moved = ledger[-1].model_copy(update=found)
     assert "alias movedchampion32committedput back" in words(written(tmp_path, six_months, [*ledger, moved]))
     for entries in (ledger, []):  # also where all entries are gone
-        page = words(written(tmp_path, six_months, entries, broken=Breach(sequence=1, why="it is missing")))
+        page = words(written(tmp_path, six_months, entries, broken=IntegrityViolation(sequence=1, why="it is missing")))
         assert "Entry 1 cannot be trusted: it is missing." in page and "the chain is whole" not in page
 
 
@@ -485,7 +487,7 @@ def words(page: str) -> str:
 
 
 def test_examples_show_two_rows_of_each_reason(set_aside) -> None:
-    found = aside(set_aside["0005-month-5"])
+    found = quarantined_rows(set_aside["0005-month-5"])
     assert list(found.reasons.items()) == [("empty text", 24), ("label missing", 11), ("same id, other content", 6)]
     assert [row["reason"] for row in found.examples].count("label missing") == 2
     assert found.examples[0]["id"] == ""
@@ -498,7 +500,7 @@ def test_a_very_long_row_and_half_a_character_are_no_obstacle(tmp_path, six_mont
 
 
 def test_names_lose_their_number_only() -> None:
-    assert [short("0003-month-3"), short("alone"), short("a-b"), short("0004-" + "x" * 30, 6)] == [
+    assert [shorten("0003-month-3"), shorten("alone"), shorten("a-b"), shorten("0004-" + "x" * 30, 6)] == [
         "month-3",
         "alone",
         "a-b",
@@ -551,9 +553,9 @@ def test_the_ledger_shows_canaries_a_persons_word_moved_aliases_and_an_entry_tha
     shown = " ".join(Page(text).text.split())
     assert "canary 25.0%" in shown and "reject" in shown and "alias moved" in shown and "put back" in shown
     assert "abcdef01" in shown and "01234567" in shown and "the chain is whole" in shown and HOSTILE not in text
-    assert standing(six_months, entries).version == "3", "a canary does not serve"
+    assert serving_version(six_months, entries).version == "3", "a canary does not serve"
 
-    broken = Breach(sequence=2, why="it is missing")
+    broken = IntegrityViolation(sequence=2, why="it is missing")
     shown = " ".join(Page(written(tmp_path, six_months, entries, broken=broken)).text.split())
     assert "Entry 2 cannot be trusted: it is missing" in shown and "the chain is whole" not in shown
 
@@ -569,4 +571,6 @@ def test_every_verdict_of_a_cycle_has_a_shape_and_a_sentence(tmp_path, six_month
         assert last.verdict == verdict
         text = written(tmp_path / verdict, [*six_months[:-1], last], ledger)
         assert f'class="stroke {verdict}"' in text and "it passed, and" in Page(text).text
-        assert (notice := of_cycle("m", last)) and notice.about == ("approval" if verdict == "waiting" else "promotion")
+        assert (notice := cycle_notice("m", last)) and notice.about == (
+            "approval" if verdict == "waiting" else "promotion"
+        )

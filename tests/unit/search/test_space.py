@@ -5,7 +5,7 @@ import yaml
 
 from cl.config import Config, parse
 from cl.errors import ConfigError
-from cl.search.space import at, axes, fragment, now
+from cl.search.space import config_at, config_fragment, current_values, search_axes
 
 LADDER = [
     {"name": "head", "strategy": {"name": "ranpac", "features": 64}},
@@ -20,15 +20,17 @@ def searched(**space: object) -> Config:
 
 def test_a_point_puts_each_value_in_its_place() -> None:
     own = searched().at("full")
-    made = at(own, {"training.epochs": 5, "strategy.ewc.strength": 9, "tuning.embeddings": True})
+    made = config_at(own, {"training.epochs": 5, "strategy.ewc.strength": 9, "tuning.embeddings": True})
     assert made.training.epochs == 5 and made.built[1].strength == 9 and made.built[0].rows == 2_000
     assert made.model.tuning == {"name": "full", "embeddings": True}
 
 
 def test_without_a_space_each_kind_of_update_has_its_usual_axes() -> None:
     config = searched()
-    assert set(axes(config, "head")) == {"strategy.ranpac.layers"}
-    assert "tuning.learning_rate" in axes(config, "lora") and "training.learning_rate" in axes(config, "full")
+    assert set(search_axes(config, "head")) == {"strategy.ranpac.layers"}
+    assert "tuning.learning_rate" in search_axes(config, "lora") and "training.learning_rate" in search_axes(
+        config, "full"
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_without_a_space_each_kind_of_update_has_its_usual_axes() -> None:
 )
 def test_an_axis_that_names_nothing_is_refused_before_anything_is_tried(space, told) -> None:
     with pytest.raises(ConfigError, match=told):
-        axes(searched(**space), "full")
+        search_axes(searched(**space), "full")
 
 
 @pytest.mark.parametrize(
@@ -61,19 +63,22 @@ def test_a_range_that_holds_nothing_is_refused_when_it_is_read(axis, told) -> No
 
 def test_where_it_is_now_is_a_point_as_far_as_it_lies_in_the_space() -> None:
     config = searched(strategy__ewc__strength=[7, 8], training__epochs=[3, 4], strategy__replay__rows=[2_000])
-    assert now(config.at("full"), config.tune.space) == {"strategy.ewc.strength": 7, "strategy.replay.rows": 2_000}
+    assert current_values(config.at("full"), config.tune.space) == {
+        "strategy.ewc.strength": 7,
+        "strategy.replay.rows": 2_000,
+    }
 
 
 def test_the_fragment_of_a_rung_is_the_whole_ladder_and_of_an_update_the_keys_that_changed() -> None:
     config = searched()
-    lines = yaml.safe_load(fragment(config, "full", {"training.epochs": 5, "strategy.replay.rows": 10}))
+    lines = yaml.safe_load(config_fragment(config, "full", {"training.epochs": 5, "strategy.replay.rows": 10}))
     assert [one["name"] for one in lines["ladder"]] == ["head", "lora", "full"] and lines.keys() == {"ladder"}
     pasted = parse({**config.model_dump(mode="json", by_alias=True), **lines}, where="pasted")
     assert (pasted.at("full").training.epochs, pasted.at("full").built[0].rows) == (5, 10)
     assert pasted.at("head") == config.at("head")
 
     plain = parse({"training": {"batch_size": 8}, "strategy": "replay"}, where="x")
-    lines = yaml.safe_load(fragment(plain, None, {"training.epochs": 5, "tuning.embeddings": True}))
+    lines = yaml.safe_load(config_fragment(plain, None, {"training.epochs": 5, "tuning.embeddings": True}))
     assert lines == {
         "training": {"batch_size": 8, "epochs": 5},
         "model": {"tuning": {"name": "full", "embeddings": True}},

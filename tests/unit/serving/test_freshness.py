@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cl.serving.freshness import Timely, Witness
+from cl.serving.freshness import AliasReader, FreshnessGuard
 
 
 @dataclass
@@ -54,11 +54,11 @@ def takes_over(version: str) -> Callable[[Loads], None]:
     return load
 
 
-def asked(registered: Registered, loads: Loads, ask: Callable[[Timely], Any], seconds: float = 1.0) -> Any:
+def asked(registered: Registered, loads: Loads, ask: Callable[[FreshnessGuard], Any], seconds: float = 1.0) -> Any:
     async def main() -> Any:
-        witness = Witness(registered.look, seconds)
+        witness = AliasReader(registered.look, seconds)
         try:
-            return await ask(Timely(witness, loads))  # type: ignore[arg-type]
+            return await ask(FreshnessGuard(witness, loads))  # type: ignore[arg-type]
         finally:
             witness.close()
 
@@ -74,7 +74,7 @@ def test_a_version_that_is_seen_as_champion_after_the_question_may_answer_it() -
 def test_all_who_ask_in_the_meantime_share_a_look() -> None:
     registered = Registered(seconds=0.1)
 
-    async def ask(timely: Timely) -> list[float]:
+    async def ask(timely: FreshnessGuard) -> list[float]:
         now = time.monotonic()
         first = await asyncio.gather(*(timely.until("1", now) for _ in range(50)))
         return [*first, await timely.until("1", now)]
@@ -85,7 +85,7 @@ def test_all_who_ask_in_the_meantime_share_a_look() -> None:
 def test_a_look_that_began_before_the_question_is_not_enough() -> None:
     registered = Registered(seconds=0.1)
 
-    async def ask(timely: Timely) -> float:
+    async def ask(timely: FreshnessGuard) -> float:
         early = asyncio.ensure_future(timely.until("1", time.monotonic()))
         await asyncio.sleep(0.05)
         late = await timely.until("1", time.monotonic())
@@ -98,7 +98,7 @@ def test_a_look_that_began_before_the_question_is_not_enough() -> None:
 def test_when_the_champion_has_moved_the_next_one_is_waited_for_and_answers_what_came_later() -> None:
     registered, loads = Registered(), Loads(then=takes_over("2"))
 
-    async def ask(timely: Timely) -> tuple[float, float, float]:
+    async def ask(timely: FreshnessGuard) -> tuple[float, float, float]:
         before = time.monotonic()
         assert await timely.until("1", before) == math.inf
         registered.champion = "2"
@@ -113,7 +113,7 @@ def test_when_the_champion_has_moved_the_next_one_is_waited_for_and_answers_what
 def test_a_champion_that_moves_on_while_it_is_waited_for_keeps_nobody_waiting() -> None:
     registered, loads = Registered(champion="2"), Loads(then=takes_over("3"))
 
-    async def ask(timely: Timely) -> float:
+    async def ask(timely: FreshnessGuard) -> float:
         began = time.monotonic()
         assert await timely.until("1", began) < began
         return time.monotonic() - began
@@ -129,7 +129,7 @@ def test_a_champion_that_comes_back_while_the_next_is_waited_for_answers() -> No
 
     loads.then = back
 
-    async def ask(timely: Timely) -> float:
+    async def ask(timely: FreshnessGuard) -> float:
         began = time.monotonic()
         assert await timely.until("1", began) == math.inf and timely._witness.saw("1", began)
         return time.monotonic() - began
@@ -145,7 +145,7 @@ def fails(loads: Loads) -> None:
 def test_the_old_version_goes_on_where_the_next_one_does_not_come_and_is_waited_for_once(then) -> None:
     registered, loads = Registered(champion="2"), Loads(then=then)
 
-    async def ask(timely: Timely) -> float:
+    async def ask(timely: FreshnessGuard) -> float:
         assert await timely.until("1", time.monotonic()) == math.inf
         began = time.monotonic()
         assert await timely.until("1", began) == math.inf
@@ -157,7 +157,7 @@ def test_the_old_version_goes_on_where_the_next_one_does_not_come_and_is_waited_
 def test_a_registry_that_is_down_or_slow_is_not_waited_for_until_it_answers_again() -> None:
     registered = Registered(trouble=OSError("down"))
 
-    async def ask(timely: Timely) -> None:
+    async def ask(timely: FreshnessGuard) -> None:
         for _ in range(3):
             assert await timely.until("1", time.monotonic()) == math.inf
         assert registered.looks == 1

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from cl.config.serving import REDACTIONS, ServingLog
+from cl.config.serving import REDACTIONS, ServingLogSettings
 from cl.errors import ConfigError
-from cl.serving.pii import redactor
+from cl.serving.pii import build_redactor
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from cl.serving.pii import redactor
     ],
 )
 def test_what_names_a_person_is_taken_out_and_the_rest_stays(text, kept) -> None:
-    assert redactor(REDACTIONS)(text) == kept
+    assert build_redactor(REDACTIONS)(text) == kept
 
 
 def test_long_hostile_texts_take_no_longer_than_their_length_asks_for() -> None:
@@ -27,22 +27,22 @@ def test_long_hostile_texts_take_no_longer_than_their_length_asks_for() -> None:
 
     for text in ("a@" * 10_000, "+0 " * 7_000, "1-" * 10_000, "x" * 20_000 + "@"):
         begun = time.perf_counter()
-        redactor(REDACTIONS)(text)
+        build_redactor(REDACTIONS)(text)
         assert time.perf_counter() - begun < 1.0
 
 
 def test_a_function_of_ones_own_runs_too(tmp_path, monkeypatch) -> None:
     (tmp_path / "our_rules.py").write_text("def names(text):\n    return text.replace('Anna', '<NAME>')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert redactor(["our_rules:names", "email"])("Anna: a@b.org") == "<NAME>: <EMAIL>"
+    assert build_redactor(["our_rules:names", "email"])("Anna: a@b.org") == "<NAME>: <EMAIL>"
 
 
 @pytest.mark.parametrize("name", ["no_such_module:f", "math:no_such", "math:pi"])
 def test_a_function_that_is_not_there_is_told_at_the_start(name) -> None:
     with pytest.raises(ConfigError, match=f"serve.log.redact: '{name}'"):
-        redactor([name])
+        build_redactor([name])
 
 
 def test_a_word_that_is_no_redaction_is_told_when_the_configuration_is_read() -> None:
     with pytest.raises(ValueError, match="no redaction 'emial'; there are: email, phone, digits, or module:function"):
-        ServingLog(redact=["emial"])
+        ServingLogSettings(redact=["emial"])

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.models.build import grown, new_learner
+from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.pretrained import load_tokenizer
 from cl.tasks import Encoded
-from cl.tasks.token_classification import TokenClassification, spans
+from cl.tasks.token_classification import TokenClassification, entity_spans
 
 TASK = TokenClassification()
 ROWS = pd.DataFrame(
@@ -32,7 +32,7 @@ ROWS = pd.DataFrame(
     ],
 )
 def test_spans_follow_the_conll_rules(tags, expected) -> None:
-    assert spans(tags) == expected
+    assert entity_spans(tags) == expected
 
 
 def test_the_tag_sits_on_the_first_piece_of_each_word(tiny_model) -> None:
@@ -87,7 +87,7 @@ def test_each_entity_type_is_scored_by_itself_whatever_stands_beside_it() -> Non
 
 def test_every_token_gets_a_tag_from_a_model(tiny_config) -> None:
     learner = new_learner(tiny_config(task="token_classification"))
-    learner = grown(learner, TASK.labels(ROWS), seed=0)
+    learner = grow_labels(learner, TASK.labels(ROWS), seed=0)
     answers = answer(learner, ROWS)
     assert [len(one.value) for one in answers.predictions] == [5, 2]
     assert answers.embeddings.shape == (2, 32)

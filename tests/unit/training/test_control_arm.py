@@ -6,7 +6,7 @@ import torch
 
 from cl.errors import ConfigError
 from cl.evaluation.evaluate import evaluate
-from cl.training.control_arm import control
+from cl.training.control_arm import train_control_arm
 from cl.training.train import train
 from tests.support.tiny import made_sentences
 from tests.support.versions import assert_same_version
@@ -38,7 +38,7 @@ def test_the_arm_learns_some_new_rows_alone_and_the_evaluation_tells_what_it_sho
         asked.append((tuple(ids), split))
         return rows_of(ids, split)
 
-    arm = control(config, champion=champion, new=["b"], rows_of=watched, folder=tmp_path / "control")
+    arm = train_control_arm(config, champion=champion, new=["b"], rows_of=watched, folder=tmp_path / "control")
     assert {ids for ids, _ in asked} <= {("b",), ()}, "it sees nothing of the past"
     assert (arm.rows, arm.experiences) == (24, ["b"]) and arm.epochs <= 4 and arm.seconds > 0
 
@@ -74,9 +74,9 @@ def test_the_update_is_the_same_with_and_without_it_and_a_killed_arm_goes_on(tin
 
     before = torch.get_rng_state()
     with pytest.raises(KilledError):
-        control(config, champion=champion, new=["b"], rows_of=dying, folder=tmp_path / "control")
+        train_control_arm(config, champion=champion, new=["b"], rows_of=dying, folder=tmp_path / "control")
     arms = [
-        control(config, champion=champion, new=["b"], rows_of=rows_of, folder=tmp_path / name)
+        train_control_arm(config, champion=champion, new=["b"], rows_of=rows_of, folder=tmp_path / name)
         for name in ("control", "control", "other")
     ]
     assert torch.equal(torch.get_rng_state(), before), "what is drawn later does not depend on it"

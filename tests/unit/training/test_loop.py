@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from cl.errors import DivergedError
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer
-from cl.training.checkpoint import Best
-from cl.training.loop import learn
+from cl.training.checkpoint import BestEpoch
+from cl.training.loop import run_update
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
-from cl.training.strategies import Lesson, State, Update
+from cl.training.strategies import State, TrainingData, Update
 from cl.training.strategies.ewc import EWC
 from cl.training.strategies.naive import Naive
 from cl.training.strategies.replay import Replay
@@ -22,10 +22,10 @@ from cl.training.train import train
 def taught(config, rows, validation, strategies=None):
     torch.manual_seed(3)
     learner = new_learner(config)
-    learner = grown(learner, learner.task.labels(rows), seed=1)
-    lesson = Lesson(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(3), validation=validation)
+    learner = grow_labels(learner, learner.task.labels(rows), seed=1)
+    lesson = TrainingData(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(3), validation=validation)
     updates = [(one, Update(state, lesson, learner)) for one, state in (strategies or {Naive(): State()}).items()]
-    learner, result, _ = learn(learner, lesson, updates, config.training)
+    learner, result, _ = run_update(learner, lesson, updates, config.training)
     return learner, result
 
 
@@ -80,8 +80,8 @@ def test_a_penalty_that_is_not_finite_is_named(tiny_config, sentences) -> None:
 
 
 def test_weights_with_a_loss_that_is_not_finite_are_never_the_best(tiny_config) -> None:
-    learner = grown(new_learner(tiny_config()), ["a", "b"], seed=0)
-    best = Best(learner)
+    learner = grow_labels(new_learner(tiny_config()), ["a", "b"], seed=0)
+    best = BestEpoch(learner)
     for loss in (math.nan, math.inf):
         best.offer(1, 0.9, loss)
         assert best.epoch == 0 and not best.weights
@@ -98,9 +98,9 @@ def test_where_no_validation_label_is_known_the_training_loss_decides(tiny_confi
 
 def test_the_best_epoch_is_kept_not_the_last(tiny_config, sentences) -> None:
     learner = new_learner(tiny_config())
-    learner = grown(learner, ["a", "b"], seed=0)
-    freeze(learner)
-    best = Best(learner)
+    learner = grow_labels(learner, ["a", "b"], seed=0)
+    freeze_all_but_tuned(learner)
+    best = BestEpoch(learner)
     best.offer(0, 0.9, 0.3)
     good = {name: p.detach().clone() for name, p in learner.parameters()}
     with torch.no_grad():

@@ -7,7 +7,7 @@ import torch
 
 from cl import plugins
 from cl.errors import ConfigError
-from cl.models.build import freeze, grown, new_learner, retuned
+from cl.models.build import change_tuning, freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import predict
 from cl.models.persistence import load_learner, save_learner
 from cl.training.train import train
@@ -22,7 +22,7 @@ def learner_with(tiny_config, tiny_model):
     def make(mode):
         torch.manual_seed(0)
         config = tiny_config(model={"name": str(tiny_model), "tuning": mode, "dropout": 0.0, "max_length": LENGTH})
-        learner = grown(new_learner(config), ["loan", "fee"], seed=1)
+        learner = grow_labels(new_learner(config), ["loan", "fee"], seed=1)
         learner.eval_mode()
         return learner
 
@@ -49,7 +49,7 @@ def test_only_what_the_mode_names_moves_and_it_does_move(mode, tiny_config, tiny
     config = tiny_config(model=model, strategy="naive")
     train(config, champion=None, new=["a"], past=[], rows_of=lambda i, s: sentences(["fee"], 8), folder=tmp_path / "1")
     before, start = load_learner(tmp_path / "1"), load_learner(tmp_path / "1")
-    freeze(before)
+    freeze_all_but_tuned(before)
     may_move = {name for name, p in before.encoder.named_parameters() if p.requires_grad}
     rows = sentences(["fee", "loan"], 24)
     train(config, champion=tmp_path / "1", new=["b"], past=["a"], rows_of=lambda i, s: rows, folder=tmp_path / "2")
@@ -63,7 +63,7 @@ def test_only_what_the_mode_names_moves_and_it_does_move(mode, tiny_config, tiny
 def test_a_saved_learner_answers_the_same(mode, learner_with, sentences, tmp_path) -> None:
     learner, rows = learner_with(mode), sentences(["loan", "fee"], 6)
     with torch.no_grad():
-        freeze(learner)
+        freeze_all_but_tuned(learner)
         for _, parameter in learner.parameters():
             parameter.add_(0.02)
     save_learner(learner, tmp_path)
@@ -73,7 +73,7 @@ def test_a_saved_learner_answers_the_same(mode, learner_with, sentences, tmp_pat
 @pytest.mark.parametrize("mode", MODES)
 def test_another_mode_goes_on_from_the_same_answers_or_is_refused(mode, learner_with, sentences) -> None:
     learner, rows = learner_with(mode), sentences(["loan", "fee"], 6)
-    freeze(learner)
+    freeze_all_but_tuned(learner)
     with torch.no_grad():
         for parameter in learner.tuning.moving(learner.encoder):
             parameter.add_(0.02)
@@ -81,9 +81,9 @@ def test_another_mode_goes_on_from_the_same_answers_or_is_refused(mode, learner_
     other = learner.settings.model_copy(update={"tuning": "full" if mode != "full" else "lora"})
     if learner.tuning.merge(learner_with(mode).encoder) is None:
         with pytest.raises(ConfigError, match=f"tuned with '{mode}' cannot go on"):
-            retuned(learner, other)
+            change_tuning(learner, other)
     else:
-        torch.testing.assert_close(logits(retuned(learner, other), rows), before, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits(change_tuning(learner, other), rows), before, rtol=1e-4, atol=1e-5)
 
 
 def test_a_parameter_efficient_mode_moves_few_parameters(learner_with) -> None:
@@ -108,18 +108,18 @@ def test_the_longest_text_has_positions_beside_virtual_tokens_or_the_model_is_re
     assert len(coded.input_ids) == LENGTH and len(predict(learner, longest)) == 1
     config = tiny_config(model={"name": str(tiny_model), "tuning": mode, "max_length": LENGTH + 1})
     if learner.tuning.virtual_tokens == 0:
-        assert retuned(learner, config.model) and new_learner(config)
+        assert change_tuning(learner, config.model) and new_learner(config)
         return
     told = (
         f"max_length 49 and the 16 virtual tokens of model.tuning '{mode}' are more than the 64 positions of .* to 48"
     )
-    for begun in (lambda: new_learner(config), lambda: retuned(learner, config.model)):
+    for begun in (lambda: new_learner(config), lambda: change_tuning(learner, config.model)):
         with pytest.raises(ConfigError, match=told):
             begun()
 
 
 def test_frozen_layers_stay_out_of_a_full_tuning(learner_with) -> None:
     learner = learner_with({"name": "full", "frozen_layers": 1})
-    freeze(learner)
+    freeze_all_but_tuned(learner)
     moving = [name for name, _ in learner.parameters() if name.startswith("encoder.")]
     assert moving and all(".layer.1." in name for name in moving)

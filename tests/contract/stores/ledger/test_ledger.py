@@ -10,7 +10,7 @@ import pytest
 
 from cl.errors import ConflictError, IntegrityError, StoreError
 from cl.stores.ledger import state
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.testing import MemoryLedger
 
@@ -54,13 +54,13 @@ def test_an_abandoned_move_leaves_the_champion_and_frees_the_ledger(ledger) -> N
 def test_two_rollbacks_in_a_row_go_further_back(ledger) -> None:
     for version in "123":
         move(ledger, version)
-    assert state.previous(ledger.entries("m")) == "2"
+    assert state.previous_champion(ledger.entries("m")) == "2"
     move(ledger, "2", "rollback")
-    assert state.previous(ledger.entries("m")) == "1"
+    assert state.previous_champion(ledger.entries("m")) == "1"
     move(ledger, "1", "rollback")
-    assert state.previous(ledger.entries("m")) is None
+    assert state.previous_champion(ledger.entries("m")) is None
     move(ledger, "4")
-    assert state.previous(ledger.entries("m")) == "1"
+    assert state.previous_champion(ledger.entries("m")) == "1"
 
 
 def test_models_do_not_know_each_other(ledger) -> None:
@@ -115,7 +115,7 @@ def test_threads_that_promote_at_once_leave_one_unbroken_chain(ledger) -> None:
         list(pool.map(promote_until_it_comes_through, versions))
     entries = ledger.entries("m")
     assert sorted(one.to_version for one in entries) == sorted(versions)
-    assert {one.state for one in entries} == {"committed"} and breach("m", entries) is None
+    assert {one.state for one in entries} == {"committed"} and first_violation("m", entries) is None
 
 
 def test_with_a_key_an_entry_without_its_signature_is_not_read(ledger) -> None:
@@ -133,7 +133,7 @@ def test_with_a_key_an_entry_without_its_signature_is_not_read(ledger) -> None:
 def test_a_note_moves_nothing(ledger) -> None:
     move(ledger, "1")
     ledger.note("m", "wait", expected="1", to="2", why="learnt", actor="me", seen=ledger.entries("m"))
-    assert ledger.champion("m") == "1" and state.waiting(ledger.entries("m")).to_version == "2"
+    assert ledger.champion("m") == "1" and state.pending_approval(ledger.entries("m")).to_version == "2"
     with pytest.raises(ConflictError, match="is version 1 now, not 3"):
         ledger.note("m", "wait", expected="3", to="2", why="", actor="me", seen=ledger.entries("m"))
 
@@ -148,14 +148,14 @@ def test_a_move_that_another_process_settled_cannot_be_committed(ledger) -> None
 
 def test_the_chain_holds_through_intents_that_were_settled_either_way(ledger) -> None:
     entry = ledger.intend("m", "promote", expected=None, to="1", why="", actor="me", digest="d" * 64)
-    assert breach("m", ledger.entries("m")) is None
+    assert first_violation("m", ledger.entries("m")) is None
     settled = ledger.commit("m", entry)
     assert settled.hash != entry.hash and settled.previous == entry.previous == ""
     ledger.abandon(
         "m", ledger.intend("m", "promote", expected="1", to="2", why="", actor="me", alias="canary", share=0.1)
     )
     first, second = ledger.entries("m")
-    assert breach("m", [first, second]) is None and second.previous == first.hash
+    assert first_violation("m", [first, second]) is None and second.previous == first.hash
     assert (first.verdict_digest, second.alias, second.share) == ("d" * 64, "canary", 0.1)
 
 

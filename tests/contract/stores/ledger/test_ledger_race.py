@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from tests.support.racers import ROUNDS, race
 
@@ -41,7 +41,7 @@ def test_four_processes_promoting_at_once_for_many_rounds_leave_one_unbroken_cha
     assert [entry.sequence for entry in entries] == list(range(1, rounds + 1))
     assert {entry.state for entry in entries} == {"committed"}
     assert [entry.from_version for entry in entries[1:]] == [entry.to_version for entry in entries[:-1]]
-    assert breach("m", entries) is None
+    assert first_violation("m", entries) is None
     won = {name: sum(entry.actor == name for entry in entries) for name in ends}
     assert won == {name: end[0] for name, end in ends.items()}, "what a process was told is what stands"
     assert sum(lost for _, lost in ends.values()) > 0, "nobody met anybody"

@@ -8,7 +8,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 
 on_databases = pytest.mark.parametrize("any_uri", ["sqlite", "postgres"], indirect=True)
@@ -50,10 +50,10 @@ def test_a_ledger_of_an_older_project_is_chained_at_first_use_and_loses_nothing(
     before = ledger.entries("m")
     kept = [(one.at.isoformat(), one.actor, one.action, one.from_version, one.to_version, one.why) for one in before]
     assert kept == [row[2:8] for row in OLD_ROWS[:3]]
-    assert breach("m", before) is None and breach("other", ledger.entries("other")) is None
+    assert first_violation("m", before) is None and first_violation("other", ledger.entries("other")) is None
     move(ledger, "4")
     assert Ledger(any_uri).entries("m")[:3] == before, "what is chained once is left alone"
-    assert breach("m", ledger.entries("m")) is None and ledger.champion("m") == "4"
+    assert first_violation("m", ledger.entries("m")) is None and ledger.champion("m") == "4"
 
 
 @on_databases
@@ -65,7 +65,7 @@ def test_a_table_that_was_half_changed_when_the_process_died_is_finished(any_uri
         "ALTER TABLE cl_ledger ADD COLUMN hash VARCHAR(64)",
     )
     ledger = Ledger(any_uri)
-    assert breach("m", ledger.entries("m")) is None and len(ledger.entries("m")) == 3
+    assert first_violation("m", ledger.entries("m")) is None and len(ledger.entries("m")) == 3
 
 
 def test_four_processes_that_open_an_older_ledger_at_once_all_read_the_same_chain(any_uri) -> None:
@@ -103,7 +103,7 @@ def test_a_row_that_was_edited_removed_or_put_in_behind_the_ledgers_back_is_name
     ledger = Ledger(any_uri)
     for version in "123":
         move(ledger, version)
-    assert breach("m", ledger.entries("m")) is None
+    assert first_violation("m", ledger.entries("m")) is None
     run(any_uri, statement)
-    found = breach("m", Ledger(any_uri).entries("m"))
+    found = first_violation("m", Ledger(any_uri).entries("m"))
     assert found is not None and found.sequence == sequence

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from cl.models.closed_form_head import ClosedHead
+from cl.models.closed_form_head import ClosedFormHead
 from cl.models.onnx.export import write_graph
 from cl.models.onnx.graph import load_graph
 from cl.models.persistence import save_learner
@@ -22,7 +22,7 @@ def test_the_same_encoder_has_the_same_graph_and_it_tells_nothing_of_this_machin
 
 
 def test_a_graph_gives_the_states_of_as_many_layers_as_the_head_reads(plain, tmp_path) -> None:
-    solved = replace(plain, head=ClosedHead(32, 3, layers=2))
+    solved = replace(plain, head=ClosedFormHead(32, 3, layers=2))
     save_learner(solved, tmp_path)
     write_graph(solved.encoder, solved.head.layers, tmp_path / "encoder")
     graph, ids = load_graph(tmp_path / "encoder"), torch.tensor([[2, 5, 6, 3]])

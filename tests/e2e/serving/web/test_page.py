@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cl.lifecycle import learn
+from cl.lifecycle import run_waiting
 from cl.stores.predictions.feedback import Feedback
 from cl.stores.project_folder import ProjectFolder
 from tests.support.browser import CHROMIUM, Page, browser
@@ -31,7 +31,7 @@ def project(tmp_path_factory, tiny_model) -> ProjectFolder:
     rows = made_sentences(["loan", "fee"], 100, seed=1)
     rows = rows.assign(label=rows["label"].replace("fee", EVIL))
     rows.to_csv(project.root / "inbox" / "one.csv", index=False)
-    learn(project)
+    run_waiting(project)
     return project
 
 

@@ -12,21 +12,21 @@ from cl.commands.init import scaffold
 from cl.commands.move_stores import move_stores
 from cl.config import parse
 from cl.errors import InputError, IntegrityError
-from cl.promotion.alias_moves import remember
+from cl.promotion.alias_moves import remember_head
 from cl.records import LedgerEntry
-from cl.stores.ledger.hash_chain import breach
+from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.mlflow.migrate_rows import Rows
+from cl.stores.mlflow.migrate_rows import DatabaseRows
 from cl.stores.mlflow.registry import Registry
-from cl.stores.stores import Stores, connect
+from cl.stores.stores import Stores, open_stores
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, learner) -> Stores:
     """A project with three versions, a rollback, and another model in the same database."""
     project = scaffold(tmp_path_factory.mktemp("made") / "shop", "name: shop\n")
-    stores = connect(project, parse({"name": "shop"}, where="test"))
-    Rows(stores.registry.tracking_uri, "shop").prepare()
+    stores = open_stores(project, parse({"name": "shop"}, where="test"))
+    DatabaseRows(stores.registry.tracking_uri, "shop").prepare()
     shutil.copy(project.root / "mlflow" / "mlflow.db", project.root / "empty.db")
     stores.registry.initialise()
     other = Registry(stores.registry.tracking_uri, stores.registry.artifacts, "other")
@@ -40,7 +40,7 @@ def made(tmp_path_factory, learner) -> Stores:
     for to, action in [("1", "promote"), ("2", "promote"), ("1", "rollback")]:
         ledger, before = stores.ledger, stores.ledger.champion("shop")
         ledger.commit("shop", ledger.intend("shop", action, expected=before, to=to, why="é", actor="me"))
-    remember(stores.registry, stores.ledger.entries("shop"))
+    remember_head(stores.registry, stores.ledger.entries("shop"))
     stores.registry.set_alias("champion", "1")
     stores.registry.set_alias("challenger", "3")
     return stores
@@ -51,7 +51,7 @@ def shop(made, tmp_path) -> Stores:
     """A copy of the project; its files stay where the addresses in the database say."""
     shutil.copytree(made.project.root, tmp_path / "shop", ignore=shutil.ignore_patterns("artifacts"))
     project = type(made.project)(tmp_path / "shop")
-    return connect(project, parse({"name": "shop"}, where="test"))
+    return open_stores(project, parse({"name": "shop"}, where="test"))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_every_version_goes_to_postgres_and_back(shop, postgres, empty, tmp_path
     assert all_of(there) == before and entries(Ledger(uri)) == said and there.champion() == "1"
     assert (
         there.ledger_head() == (3, said[-1].hash)
-        and breach("shop", entries(Ledger(uri)), head=(3, said[-1].hash)) is None
+        and first_violation("shop", entries(Ledger(uri)), head=(3, said[-1].hash)) is None
     )
     (model,) = there._client.search_logged_models([there._experiment], f"source_run_id = '{before[0][0].run_id}'")
     assert model.artifact_location.startswith(f"mlflow-artifacts:/{there._experiment}/")
@@ -107,12 +107,12 @@ def test_every_version_goes_to_postgres_and_back(shop, postgres, empty, tmp_path
     again = Registry(empty, str(tmp_path / "files"), "shop")
     assert all_of(again) == before
     back_home = entries(Ledger(f"sqlite:///{tmp_path}/l.db"))
-    assert back_home == said and breach("shop", back_home, head=again.ledger_head()) is None
+    assert back_home == said and first_violation("shop", back_home, head=again.ledger_head()) is None
     assert (again.download("2", tmp_path / "got") / "head.safetensors").is_file(), "whole, and checked"
 
 
 def test_a_damaged_version_is_named_and_nothing_is_moved(shop, empty, tmp_path) -> None:
-    model = Path(Rows(shop.registry.tracking_uri, "shop").places()[-1].removeprefix("file://"))
+    model = Path(DatabaseRows(shop.registry.tracking_uri, "shop").places()[-1].removeprefix("file://"))
     (victim,) = model.rglob("head.safetensors")
     kept = victim.read_bytes()
     victim.write_bytes(kept[:-1] + b"x")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cl.config import Config, parse
-from cl.config.serving import ServingLog
+from cl.config.serving import ServingLogSettings
 from cl.errors import SourceError
 from cl.ingestion.ingest import ingest, ingest_settled
 from cl.ingestion.sources.serving import Serving
@@ -21,7 +21,7 @@ ELSEWHERE = parse({"data": {"id": None, "text": "message", "join": ["title"], "l
 
 def answer(root: Path, texts: dict[str, object], labels: dict[str, object] | None = None) -> None:
     """Log answers by id, then say what was right; None: never asked."""
-    log = PredictionLog(ProjectFolder(root), ServingLog())
+    log = PredictionLog(ProjectFolder(root), ServingLogSettings())
     inputs = {id: {"text": one} if isinstance(one, str) else {"tokens": one} for id, one in texts.items()}
     every = {"at": 1_780_000_000.0, "version": "1", "role": "champion", "label": "a", "confidence": 0.5}
     log.record([{"id": id, **every, **one} for id, one in inputs.items()])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from cl.errors import SourceError
-from cl.ingestion.sources.sql import Sql, shown
+from cl.ingestion.sources.sql import Sql, format_url
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_url_may_come_from_the_environment(database, monkeypatch) -> None:
 
 def test_the_batch_has_its_name_and_an_origin_without_credentials(tmp_path) -> None:
     url = "postgresql://anna:s3cret@db.example:5432/rows?password=other"
-    assert shown(make_url(url)) == "postgresql://db.example:5432/rows"
+    assert format_url(make_url(url)) == "postgresql://db.example:5432/rows"
     (batch,) = Sql(url=url, query="select 1", batch="nightly").batches(tmp_path, chunk_rows=3)
     assert (batch.name, batch.origin) == ("nightly", "postgresql://db.example:5432/rows")
 

@@ -14,7 +14,7 @@ from cl.commands.init import scaffold
 from cl.config import parse
 from cl.errors import StoreError
 from cl.stores.project_folder import ProjectFolder, mark_pending
-from cl.stores.stores import Stores, connect
+from cl.stores.stores import Stores, open_stores
 from tests.support.servers import free_port, until
 from tests.support.stores import SECRET
 
@@ -23,7 +23,7 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 def opened(folder: Path, remote: str) -> Stores:
     project = ProjectFolder(folder) if (folder / "cl.yaml").exists() else scaffold(folder, "name: shop\n")
-    return connect(project, parse({"name": "shop", "stores": {"dvc_remote": remote}}, where="test"))
+    return open_stores(project, parse({"name": "shop", "stores": {"dvc_remote": remote}}, where="test"))
 
 
 def keep(stores: Stores) -> str:

@@ -10,9 +10,9 @@ from cl.config import Config
 from cl.ingestion.ingest import ingest
 from cl.ingestion.sources.files import Files
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import hashes
+from cl.stores.data.fingerprints import hash_texts
 from cl.stores.data.removal import quarantined_rows, remove_from_experience, remove_from_quarantine
-from cl.stores.data.tombstones import Removal, are_forgotten, salted
+from cl.stores.data.tombstones import RemovalRecord, are_forgotten, salt_ids
 from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences
 
@@ -70,13 +70,13 @@ def test_quarantine_loses_rows_by_their_content_once(project) -> None:
 
 
 def test_a_forgotten_id_is_known_by_its_salted_hash_alone() -> None:
-    def removal(salt: str, *names: str) -> Removal:
-        kept = salted(hashes(names), salt)
-        assert kept != salted(hashes(names), "ff" + salt[2:])
-        return Removal(
+    def removal(salt: str, *names: str) -> RemovalRecord:
+        kept = salt_ids(hash_texts(names), salt)
+        assert kept != salt_ids(hash_texts(names), "ff" + salt[2:])
+        return RemovalRecord(
             number=1, at=datetime.now(UTC), by="", why="", rows={}, quarantined=0, answers=0, salt=salt, ids=kept
         )
 
     past = [removal("aa" * 16, "one"), removal("bb" * 16, "two")]
-    assert are_forgotten(past, hashes(["one", "two", "three"])).tolist() == [True, True, False]
-    assert are_forgotten([], hashes(["one"])).tolist() == [False]
+    assert are_forgotten(past, hash_texts(["one", "two", "three"])).tolist() == [True, True, False]
+    assert are_forgotten([], hash_texts(["one"])).tolist() == [False]

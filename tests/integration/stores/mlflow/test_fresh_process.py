@@ -10,18 +10,18 @@ from cl.config import parse
 from cl.errors import UnservableError
 from cl.stores.manifest import write_manifest
 from cl.stores.mlflow import fresh_process
-from cl.stores.mlflow.fresh_process import answers_of
+from cl.stores.mlflow.fresh_process import answer_in_fresh_process
 from cl.stores.mlflow.registry import Registry
 
 
 @pytest.mark.nightly
 def test_a_version_that_reads_tokens_answers_from_a_fresh_process_as_it_does_here(tmp_path, tiny_model) -> None:
-    from cl.models.build import grown, new_learner
+    from cl.models.build import grow_labels, new_learner
     from cl.models.inference import predict
     from cl.models.persistence import save_learner
 
     config = parse({"task": "token_classification", "model": {"name": str(tiny_model)}}, where="test")
-    learner, folder = grown(new_learner(config), ["O", "B-PER", "I-PER"], seed=0), tmp_path / "challenger"
+    learner, folder = grow_labels(new_learner(config), ["O", "B-PER", "I-PER"], seed=0), tmp_path / "challenger"
     folder.mkdir()
     save_learner(learner, folder)
     write_manifest(folder)
@@ -31,12 +31,12 @@ def test_a_version_that_reads_tokens_answers_from_a_fresh_process_as_it_does_her
     version = registry.log_version(run, folder, tags={"cl.cycle_id": "c1"}, metrics={})
 
     rows = pd.DataFrame({"tokens": [["anna", "visited", "york"], ["ben", "said"]]})
-    found = answers_of(registry.tracking_uri, "tokens", version, rows)
+    found = answer_in_fresh_process(registry.tracking_uri, "tokens", version, rows)
     here = predict(learner, rows)
     assert found["tags"].tolist() == [one.value for one in here]
     assert found["confidence"].tolist() == pytest.approx([one.confidence for one in here], abs=1e-5)
     with pytest.raises(UnservableError, match="not found"):
-        answers_of(registry.tracking_uri, "tokens", "7", rows)
+        answer_in_fresh_process(registry.tracking_uri, "tokens", "7", rows)
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch, tmp_path, program
     monkeypatch.setattr(fresh_process.subprocess, "run", other)
     monkeypatch.setattr(fresh_process, "SECONDS", 2)
     with pytest.raises(UnservableError, match=told):
-        answers_of("sqlite://", "shop", "1", pd.DataFrame({"text": ["my loan"]}))
+        answer_in_fresh_process("sqlite://", "shop", "1", pd.DataFrame({"text": ["my loan"]}))

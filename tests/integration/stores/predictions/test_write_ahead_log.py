@@ -9,15 +9,15 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, forget, open_folder, seal
-from cl.stores.predictions.write_ahead_log import WriteAhead, orphaned, read_entries
+from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, compact, forget_compacted, open_folder
+from cl.stores.predictions.write_ahead_log import WriteAheadLog, abandoned_file, read_entries
 from cl.stores.project_folder import ProjectFolder
 
 SAID = [{"id": str(at), "label": f"lost\ncard ü {at}", "at": f"2026-01-01T00:00:0{at}+00:00"} for at in range(5)]
 
 
-def written(project: ProjectFolder, entries=SAID) -> WriteAhead:
-    file = WriteAhead(open_folder(project), FEEDBACK.ending)
+def written(project: ProjectFolder, entries=SAID) -> WriteAheadLog:
+    file = WriteAheadLog(open_folder(project), FEEDBACK.ending)
     file.append(entries)
     return file
 
@@ -55,12 +55,12 @@ def test_a_file_belongs_to_its_writer_until_the_writer_dies(tmp_path) -> None:
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline() == b"written\n"
     (path,) = FEEDBACK.open(project)
-    with orphaned(path) as free:
+    with abandoned_file(path) as free:
         assert not free
-    assert seal(project) == 0
+    assert compact(project) == 0
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert seal(project) == 1 and FEEDBACK.open(project) == []
+    assert compact(project) == 1 and FEEDBACK.open(project) == []
     (sealed,) = FEEDBACK.sealed(project)
     assert pq.read_table(sealed).to_pylist() == [{**one, "tags": None} for one in SAID]
 
@@ -70,19 +70,19 @@ def test_sealing_that_was_killed_between_two_steps_is_repeated_and_nothing_is_th
     file = written(project)
     file.close()
     content = file.path.read_bytes()
-    seal(project)
+    compact(project)
     file.path.write_bytes(content)  # as if it had been killed before it took the file away
     (open_folder(project) / f"1-1{FEEDBACK.ending}.draft").touch()
     (project.root / "predictions/feedback/1-1.draft").write_bytes(b"PAR1")
-    seal(project)
+    compact(project)
     assert list(open_folder(project).iterdir()) == [] and len(FEEDBACK.sealed(project)) == 1
     assert pq.read_table(FEEDBACK.sealed(project)[0]).num_rows == len(SAID)
 
 
 def test_an_empty_file_leaves_nothing(tmp_path) -> None:
     project = ProjectFolder(tmp_path)
-    WriteAhead(open_folder(project), PREDICTIONS.ending).close()
-    seal(project)
+    WriteAheadLog(open_folder(project), PREDICTIONS.ending).close()
+    compact(project)
     assert PREDICTIONS.open(project) == PREDICTIONS.sealed(project) == []
 
 
@@ -112,11 +112,11 @@ def test_what_is_too_old_is_deleted_and_what_was_predicted_by_hand_stays(tmp_pat
     by_hand = Predictions(project).append(pd.DataFrame({"id": ["a"], "text": ["b"], "at": ["2020-01-01"]}))
     for _ in range(2):
         written(project).close()
-    file = WriteAhead(open_folder(project), PREDICTIONS.ending)
+    file = WriteAheadLog(open_folder(project), PREDICTIONS.ending)
     file.append([{"id": "1", "role": "champion"}])
     file.close()
     for path in (*FEEDBACK.open(project)[:1], file.path, by_hand):
         os.utime(path, (0, 0))
-    seal(project)
-    assert forget(project, days=90) == 2
+    compact(project)
+    assert forget_compacted(project, days=90) == 2
     assert len(FEEDBACK.sealed(project)) == 1 and PREDICTIONS.sealed(project) == [by_hand]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2_contingency
 
-from cl.drift.detectors.label_mix import LabelMix, chi_squared, thinned
+from cl.drift.detectors.label_mix import LabelMix, chi_squared, match_labels
 from cl.models.snapshot import Snapshot
 
 
@@ -53,11 +53,11 @@ def test_the_p_value_is_close_to_the_chi_squared_tests_where_that_one_holds() ->
 
 def test_thinned_sides_have_as_many_rows_of_each_label_and_keep_the_share_of_new_ones() -> None:
     before, after = labelled({"loan": 50, "fee": 10, "card": 4}), labelled({"loan": 20, "fee": 30, "gift": 10})
-    old, new = thinned(before, after, seed=0)
+    old, new = match_labels(before, after, seed=0)
     assert old.frame["label"].value_counts().to_dict() == {"loan": 20, "fee": 10}
     assert new.frame["label"].value_counts().to_dict() == {"loan": 20, "fee": 10, "gift": 6}
     assert len(old.embeddings) == 30 and len(new.embeddings) == 36
-    assert not thinned(labelled({"loan": 3}), labelled({"gift": 3}), seed=0)[0].frame.size
+    assert not match_labels(labelled({"loan": 3}), labelled({"gift": 3}), seed=0)[0].frame.size
 
 
 def test_many_labels_with_few_rows_each_raise_no_false_alarm() -> None:

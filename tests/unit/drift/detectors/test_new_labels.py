@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cl.drift.detectors.new_labels import NewLabels, unseen
+from cl.drift.detectors.new_labels import NewLabels, unseen_labels
 from cl.models.snapshot import Snapshot
 
 
@@ -53,4 +53,4 @@ def test_a_new_entity_type_counts_beside_known_ones_in_the_same_sentence() -> No
 
 
 def test_a_text_label_with_spaces_is_one_label() -> None:
-    assert unseen(labelled(["lost card", "card"], ("card", "lost"))).tolist() == [["lost card"], []]
+    assert unseen_labels(labelled(["lost card", "card"], ("card", "lost"))).tolist() == [["lost card"], []]

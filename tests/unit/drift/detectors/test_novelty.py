@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cl.drift.detectors.novelty import Novelty, distances, normalised
+from cl.drift.detectors.novelty import Novelty, distances, normalise
 from cl.models.snapshot import Snapshot
 
 
@@ -35,6 +35,6 @@ def test_fewer_strangers_than_before_are_no_alarm() -> None:
 
 def testdistances_are_those_of_a_loop() -> None:
     rng = np.random.default_rng(0)
-    rows, among = normalised(rng.normal(size=(5, 8))), normalised(rng.normal(size=(9, 8)))
+    rows, among = normalise(rng.normal(size=(5, 8))), normalise(rng.normal(size=(9, 8)))
     expected = [sorted(1 - float(row @ one) for one in among)[2] for row in rows]
     np.testing.assert_allclose(distances(rows, among, 3), expected, atol=1e-6)

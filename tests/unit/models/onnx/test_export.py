@@ -11,7 +11,7 @@ import torch
 
 from cl.errors import InputError
 from cl.models.inference import answer
-from cl.models.onnx.export import tensors_in, write_graph
+from cl.models.onnx.export import find_tensors, write_graph
 from cl.models.persistence import load_learner, save_learner
 
 
@@ -30,7 +30,7 @@ def test_no_weight_is_written_twice_and_none_but_safetensors_holds_one(in_onnx) 
     encoder = in_onnx / "encoder"
     model = onnx.load(encoder / "model.onnx", load_external_data=False)
     held = {tensor.name for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL}
-    assert held == set(tensors_in(encoder / "model.safetensors"))
+    assert held == set(find_tensors(encoder / "model.safetensors"))
     inside = [tensor for tensor in model.graph.initializer if tensor.name not in held]
     assert {tensor.data_type for tensor in inside} <= {onnx.TensorProto.INT64}, "positions, but no weight"
 

@@ -13,7 +13,7 @@ import torch
 from cl.errors import InputError, StoreError
 from cl.models.onnx.graph import check_installed, load_graph
 from cl.models.persistence import load_learner
-from cl.serving.served_model import for_answers_alone
+from cl.serving.served_model import prepare_for_serving
 
 
 @pytest.fixture
@@ -69,6 +69,6 @@ def test_what_only_answers_holds_no_second_copy_of_the_weights(folder) -> None:
     learner, ids = load_learner(folder), torch.tensor([[2, 5, 6, 3]])
     with torch.inference_mode():
         before = learner.logits(ids, torch.ones_like(ids))
-        small = for_answers_alone(learner)
+        small = prepare_for_serving(learner)
         assert all(one.is_meta for one in small.encoder.parameters()) and small.device == torch.device("cpu")
         assert torch.equal(small.logits(ids, torch.ones_like(ids)), before)

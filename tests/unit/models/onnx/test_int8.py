@@ -10,7 +10,7 @@ import torch
 
 from cl.errors import InputError
 from cl.models.inference import answer
-from cl.models.onnx.int8 import in_whole_numbers
+from cl.models.onnx.int8 import quantise_graph
 from cl.models.persistence import load_learner
 
 
@@ -43,4 +43,4 @@ def test_a_matrix_that_is_used_otherwise_is_refused_by_name() -> None:
     node = onnx.helper.make_node("Einsum", ["x", "odd.weight"], ["y"], equation="ab,cb->ac")
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "odd", [], []))
     with pytest.raises(InputError, match=r"odd\.weight is used by Einsum: leave --int8 out"):
-        in_whole_numbers(model, {"odd.weight"})
+        quantise_graph(model, {"odd.weight"})

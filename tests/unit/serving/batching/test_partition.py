@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from cl.serving.batching.partition import BATCH_COST, next_batch, parts
+from cl.serving.batching.partition import BATCH_COST, next_batch, partition_by_length
 
 
 def cost(cut: list[list[int]], lengths: list[int]) -> int:
@@ -21,13 +21,13 @@ def test_no_other_cut_of_the_sorted_rows_is_cheaper(seed) -> None:
         for count in range(len(order))
         for borders in itertools.combinations(range(1, len(order)), count)
     ]
-    found = parts(lengths)
+    found = partition_by_length(lengths)
     assert sorted(itertools.chain(*found)) == list(range(9))
     assert cost(found, lengths) == min(cost(cut, lengths) for cut in every)
 
 
 def test_rows_of_like_length_go_together_and_a_long_one_alone() -> None:
-    assert sorted(map(tuple, parts([8, 120, 9, 8, 10]))) == [(0, 2, 3, 4), (1,)]
+    assert sorted(map(tuple, partition_by_length([8, 120, 9, 8, 10]))) == [(0, 2, 3, 4), (1,)]
     assert next_batch([8, 120, 9, 8, 10], budget=10_000) == [0, 2, 3, 4]
     assert next_batch([120, 8, 9, 8, 10], budget=10_000) == [0]
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from cl.config.serving import CanaryBounds
-from cl.serving.canary.comparison import Comparison, Side, from_json
-from cl.serving.canary.stopping import evidence_of_worse, objection
+from cl.serving.canary.comparison import Comparison, SideCounts, from_json
+from cl.serving.canary.stopping import evidence_of_worse, stop_reason
 
 BOUNDS = CanaryBounds()
 
 
-def timed(milliseconds: float, requests: int = 100) -> Side:
-    side = Side(rows=requests)
+def timed(milliseconds: float, requests: int = 100) -> SideCounts:
+    side = SideCounts(rows=requests)
     for _ in range(requests):
         side.time(milliseconds)
     return side
@@ -22,19 +22,19 @@ def compared(**parts: object) -> Comparison:
 
 
 def test_a_canary_that_fails_or_is_slow_is_objected_to_once_there_is_enough_to_say_so() -> None:
-    assert objection(compared(own=Side(rows=49, errors=49)), BOUNDS) is None
-    assert "1 of 50 rows failed" in (objection(compared(own=Side(rows=50, errors=1)), BOUNDS) or "")
-    assert objection(compared(own=Side(rows=100, errors=1)), BOUNDS) is None
-    assert objection(compared(own=timed(15), beside=timed(10)), BOUNDS) is None
-    assert "the champion's 10 ms" in (objection(compared(own=timed(30), beside=timed(10)), BOUNDS) or "")
-    assert objection(compared(own=timed(30, 49), beside=timed(10)), BOUNDS) is None
+    assert stop_reason(compared(own=SideCounts(rows=49, errors=49)), BOUNDS) is None
+    assert "1 of 50 rows failed" in (stop_reason(compared(own=SideCounts(rows=50, errors=1)), BOUNDS) or "")
+    assert stop_reason(compared(own=SideCounts(rows=100, errors=1)), BOUNDS) is None
+    assert stop_reason(compared(own=timed(15), beside=timed(10)), BOUNDS) is None
+    assert "the champion's 10 ms" in (stop_reason(compared(own=timed(30), beside=timed(10)), BOUNDS) or "")
+    assert stop_reason(compared(own=timed(30, 49), beside=timed(10)), BOUNDS) is None
 
 
 def test_labels_speak_against_a_canary_only_with_confidence() -> None:
-    assert objection(compared(both_right=900, won=20, lost=20), BOUNDS) is None
-    assert objection(compared(won=0, lost=6), BOUNDS) is None
-    assert "labels say it is worse" in (objection(compared(won=1, lost=20), BOUNDS) or "")
-    assert objection(compared(won=200, lost=0), BOUNDS) is None
+    assert stop_reason(compared(both_right=900, won=20, lost=20), BOUNDS) is None
+    assert stop_reason(compared(won=0, lost=6), BOUNDS) is None
+    assert "labels say it is worse" in (stop_reason(compared(won=1, lost=20), BOUNDS) or "")
+    assert stop_reason(compared(won=200, lost=0), BOUNDS) is None
 
 
 def test_evidence_is_the_mixture_likelihood_ratio() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cl.records import LedgerEntry
-from cl.stores.ledger.hash_chain import breach, fingerprint, sealed
+from cl.stores.ledger.hash_chain import fingerprint, first_violation, seal_entry
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -18,15 +18,15 @@ def chain(length: int = 4) -> list[LedgerEntry]:
             from_version=str(at - 1) if at > 1 else None, to_version=str(at), why=f"learnt {at}", state="committed",
             previous=entries[-1].hash if entries else "",
         )  # fmt: skip
-        entries.append(sealed("m", entry))
+        entries.append(seal_entry("m", entry))
     return entries
 
 
 def test_a_chain_as_it_was_written_is_whole() -> None:
     entries = chain()
-    assert breach("m", entries) is None and breach("m", entries, head=(4, entries[-1].hash)) is None
-    assert breach("m", entries, head=(2, entries[1].hash)) is None, "the registry may have been told later"
-    assert breach("m", []) is None
+    assert first_violation("m", entries) is None and first_violation("m", entries, head=(4, entries[-1].hash)) is None
+    assert first_violation("m", entries, head=(2, entries[1].hash)) is None, "the registry may have been told later"
+    assert first_violation("m", []) is None
 
 
 @pytest.mark.parametrize(
@@ -50,46 +50,46 @@ def test_a_chain_as_it_was_written_is_whole() -> None:
 def test_an_edited_entry_is_named_whatever_was_edited(change) -> None:
     entries = chain()
     entries[1] = entries[1].model_copy(update=change)
-    found = breach("m", entries)
+    found = first_violation("m", entries)
     assert found is not None and found.sequence == 2 and "changed" in found.why
 
 
 def test_an_edited_entry_that_was_hashed_anew_breaks_the_one_after_it() -> None:
     entries = chain()
-    entries[1] = sealed("m", entries[1], why="another reason")
-    found = breach("m", entries)
+    entries[1] = seal_entry("m", entries[1], why="another reason")
+    found = first_violation("m", entries)
     assert found is not None and found.sequence == 3
 
 
 @pytest.mark.parametrize("gone", [1, 2, 3])
 def test_a_removed_entry_is_named(gone) -> None:
     entries = [one for one in chain() if one.sequence != gone]
-    found = breach("m", entries)
+    found = first_violation("m", entries)
     assert found is not None and (found.sequence, found.why) == (gone, "it is missing")
 
 
 def test_an_entry_that_was_put_in_is_found_even_when_those_after_it_were_counted_anew() -> None:
     entries = chain()
-    extra = sealed("m", entries[1], sequence=3, to_version="7", previous=entries[1].hash)
+    extra = seal_entry("m", entries[1], sequence=3, to_version="7", previous=entries[1].hash)
     later = [one.model_copy(update={"sequence": one.sequence + 1}) for one in entries[2:]]
-    found = breach("m", [*entries[:2], extra, *later])
+    found = first_violation("m", [*entries[:2], extra, *later])
     assert found is not None and found.sequence == 4
 
 
 @pytest.mark.parametrize("left", [0, 3])
 def test_entries_that_were_cut_off_at_the_end_are_missed_by_the_registry_alone(left) -> None:
     entries = chain()
-    assert breach("m", entries[:left]) is None
-    found = breach("m", entries[:left], head=(4, entries[3].hash))
+    assert first_violation("m", entries[:left]) is None
+    found = first_violation("m", entries[:left], head=(4, entries[3].hash))
     assert found is not None and found.sequence == left + 1 and "registry remembers" in found.why
 
 
 def test_an_end_that_was_written_anew_is_found_by_what_the_registry_remembers() -> None:
     entries = chain()
     head = (4, entries[3].hash)
-    entries[3] = sealed("m", entries[3], actor="eve@desk")
-    assert breach("m", entries) is None
-    found = breach("m", entries, head=head)
+    entries[3] = seal_entry("m", entries[3], actor="eve@desk")
+    assert first_violation("m", entries) is None
+    found = first_violation("m", entries, head=head)
     assert found is not None and found.sequence == 4
 
 
@@ -106,9 +106,12 @@ def test_an_entry_without_a_value_for_a_later_field_keeps_its_hash() -> None:
 
 def test_with_a_key_an_entry_that_was_signed_without_it_is_named() -> None:
     key = b"a key"
-    entries = [sealed("m", one, key=key) for one in chain()]
-    assert breach("m", entries, key=key) is None and breach("m", entries) is None
+    entries = [seal_entry("m", one, key=key) for one in chain()]
+    assert first_violation("m", entries, key=key) is None and first_violation("m", entries) is None
     assert [one.hash for one in entries] == [one.hash for one in chain()], "a signature is not a part of the hash"
-    for forged, why in ((sealed("m", entries[3]), "not signed"), (sealed("m", entries[3], key=b"k"), "another key")):
-        found = breach("m", [*entries[:3], forged], key=key)
+    for forged, why in (
+        (seal_entry("m", entries[3]), "not signed"),
+        (seal_entry("m", entries[3], key=b"k"), "another key"),
+    ):
+        found = first_violation("m", [*entries[:3], forged], key=key)
         assert found is not None and found.sequence == 4 and why in found.why

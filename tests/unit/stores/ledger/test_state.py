@@ -47,14 +47,14 @@ def test_a_version_is_one_thing_at_a_time() -> None:
     assert held([*entries, *told({"to_version": "2"})]) == {"champion": "2", "shadow": "3"}
     gone = told({"to_version": None, "from_version": "3", "action": "withdraw", "alias": "shadow"})
     assert held([*entries, *gone]) == {"champion": "1", "canary": "2"}
-    assert state.decided([*entries, *gone]) == {"1", "3"}, "version 1 has served, version 3 was withdrawn"
+    assert state.was_decided([*entries, *gone]) == {"1", "3"}, "version 1 has served, version 3 was withdrawn"
 
 
 def test_who_served_at_a_time_is_whom_the_last_move_before_it_made_champion() -> None:
     entries = told({"to_version": "1"}, {"to_version": "2"}, {"to_version": "1", "action": "rollback"})
 
     def at(days: float) -> str | None:
-        return state.champion(state.until(entries, START + timedelta(days=days)))
+        return state.champion(state.entries_until(entries, START + timedelta(days=days)))
 
     assert [at(0.5), at(1), at(1.5), at(2.5), at(9)] == [None, "1", "1", "2", "1"]
 
@@ -66,15 +66,15 @@ def test_the_newest_that_asked_waits_until_it_is_answered_or_the_champion_moves(
         {"to_version": "3", "from_version": "1", "action": "wait"},
     ]
     entries = told(*asks)
-    assert (one := state.waiting(entries)) and one.to_version == "3"
-    assert state.fate(entries, "2") == "version 3 waits in its place (entry 3)"
-    assert state.fate(entries, "3") == "it waits" and state.fate(entries, "1") is None
+    assert (one := state.pending_approval(entries)) and one.to_version == "3"
+    assert state.approval_outcome(entries, "2") == "version 3 waits in its place (entry 3)"
+    assert state.approval_outcome(entries, "3") == "it waits" and state.approval_outcome(entries, "1") is None
 
     for answer in ("approve", "reject"):
         answered = told(*asks, {"to_version": "3", "action": answer, "alias": "canary"})
-        assert state.waiting(answered) is None and f": {answer}" in str(state.fate(answered, "3"))
+        assert state.pending_approval(answered) is None and f": {answer}" in str(state.approval_outcome(answered, "3"))
     moved = told(*asks, {"to_version": "4"})
-    assert state.waiting(moved) is None
-    assert "compared with champion 1, and version 4 serves since" in str(state.fate(moved, "3"))
+    assert state.pending_approval(moved) is None
+    assert "compared with champion 1, and version 4 serves since" in str(state.approval_outcome(moved, "3"))
     beside = told(*asks, {"to_version": "4", "alias": "canary", "share": 0.1})
-    assert state.waiting(beside) is not None, "a canary beside the champion makes no answer stale"
+    assert state.pending_approval(beside) is not None, "a canary beside the champion makes no answer stale"

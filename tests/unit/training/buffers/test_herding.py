@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cl.training.buffers import Offer, View
-from cl.training.buffers.herding import Herding, herded
+from cl.training.buffers.herding import Herding, choose_herd
 
 
 def rows(**places: tuple[str, float]) -> pd.DataFrame:
@@ -28,13 +28,13 @@ def keep(kept, new, budget, looked=None):
 
 def test_the_order_by_hand() -> None:
     # the mean is 4.25: 5 is nearest; then with 3 it is 4, with 0 2.5, with 9 7; then with 9 17/3, with 0 8/3
-    assert herded(np.array([[0.0], [3.0], [5.0], [9.0]]), 4) == [2, 1, 3, 0]
-    assert herded(np.zeros((0, 2)), 3) == [] and herded(np.ones((3, 2)), 0) == []
+    assert choose_herd(np.array([[0.0], [3.0], [5.0], [9.0]]), 4) == [2, 1, 3, 0]
+    assert choose_herd(np.zeros((0, 2)), 3) == [] and choose_herd(np.ones((3, 2)), 0) == []
 
 
 def test_each_row_is_the_best_that_could_follow() -> None:
     points = np.random.default_rng(0).normal(size=(6, 3))
-    order = herded(points, 4)
+    order = choose_herd(points, 4)
     for number in range(1, 5):
         prefix = order[: number - 1]
         means = {

@@ -10,23 +10,23 @@ import pytest
 import torch
 
 from cl.models.batching import collate
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.learner import Learner
-from cl.training.strategies import Lesson, State, Step, Update
+from cl.training.strategies import State, Step, TrainingData, Update
 
 
 @pytest.fixture
 def learner(tiny_config) -> Learner:
     torch.manual_seed(0)
-    learner = grown(new_learner(tiny_config()), ["loan", "fee"], seed=1)
-    freeze(learner)
+    learner = grow_labels(new_learner(tiny_config()), ["loan", "fee"], seed=1)
+    freeze_all_but_tuned(learner)
     return learner
 
 
 @pytest.fixture
 def update_of() -> Callable[..., Update]:
     def make(learner: Learner | None, rows: pd.DataFrame, state: State | None = None, seed: int = 0) -> Update:
-        lesson = Lesson(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(seed), validation=rows)
+        lesson = TrainingData(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(seed), validation=rows)
         return Update(state or State(), lesson, learner)  # type: ignore[arg-type]
 
     return make

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import token_loss
 from cl.training.strategies import State
-from cl.training.strategies.a_gem import AGEM, projected
+from cl.training.strategies.a_gem import AGEM, project_gradient
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from cl.training.strategies.a_gem import AGEM, projected
 )
 def test_the_projection_of_two_parameters_by_hand(own, reference, expected) -> None:
     # one parameter each: the product runs over all of them together
-    found = projected([torch.tensor([one]) for one in own], [torch.tensor([one]) for one in reference])
+    found = project_gradient([torch.tensor([one]) for one in own], [torch.tensor([one]) for one in reference])
     assert torch.cat(found).tolist() == pytest.approx(expected)
 
 
@@ -30,7 +30,7 @@ def test_what_was_projected_is_at_right_angles_to_the_reference() -> None:
     torch.manual_seed(0)
     reference = [torch.randn(5, 3), torch.randn(7)]
     own = [-one + 0.3 * torch.randn_like(one) for one in reference]
-    product = sum((one * past).sum() for one, past in zip(projected(own, reference), reference, strict=True))
+    product = sum((one * past).sum() for one, past in zip(project_gradient(own, reference), reference, strict=True))
     assert abs(float(product)) < 1e-5
 
 
@@ -70,8 +70,8 @@ def test_a_head_that_grew_and_tokens(tiny_config, update_of, step_of) -> None:
     rows = pd.DataFrame({"id": ["a", "b"], "tokens": [["anna", "lives", "in", "york"], ["parcels"]]})
     rows["tags"] = [["O", "O", "O", "O"], ["O"]]
     learner = new_learner(tiny_config(task="token_classification"))
-    learner = grown(grown(learner, ["O"], seed=1), ["B-LOC", "I-LOC"], seed=2)
-    freeze(learner)
+    learner = grow_labels(grow_labels(learner, ["O"], seed=1), ["B-LOC", "I-LOC"], seed=2)
+    freeze_all_but_tuned(learner)
     step = step_of(learner, rows.assign(tags=[["B-LOC", "I-LOC", "I-LOC", "B-LOC"], ["B-LOC"]]))
     loss_of(step).backward()
     before = [p.grad.clone() for _, p in learner.parameters()]

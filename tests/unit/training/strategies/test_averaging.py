@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from cl.models.build import grown
-from cl.models.inference import scored
+from cl.models.build import grow_labels
+from cl.models.inference import score_rows
 from cl.models.persistence import load_learner
 from cl.training.strategies import Update
 from cl.training.strategies.averaging import Averaging
@@ -17,7 +17,7 @@ from cl.training.train import train
 @pytest.fixture
 def pair(learner, update_of, sentences):
     """An update whose champion knows two labels and whose challenger knows three."""
-    wider = grown(learner, ["box"], seed=2)
+    wider = grow_labels(learner, ["box"], seed=2)
     plain = update_of(wider, sentences(["loan", "fee", "box"], 12))
     return Update(plain.state, replace(plain.lesson, known=2), wider)
 
@@ -36,12 +36,12 @@ def test_the_point_that_scores_best_is_left(pair, monkeypatch) -> None:
             parameter += 4.0
     challenger = copies(pair.learner)
 
-    def score(learner, rows):
+    def scores(learner, rows):
         way = float((dict(learner.parameters())[name].detach() - champion[name]).mean())
         tried.append(way)
         return -abs(way - 1.9), 1.0
 
-    monkeypatch.setattr("cl.models.inference.scored", score)
+    monkeypatch.setattr("cl.models.inference.score_rows", scores)
     Averaging(steps=4).finish(pair)
     assert tried == pytest.approx([4, 3, 2, 1, 0])
     for key, parameter in pair.learner.parameters():
@@ -57,7 +57,7 @@ def test_a_draw_goes_by_the_loss_and_then_to_the_challenger_to_the_bit(pair, mon
         for _, parameter in pair.learner.parameters():
             parameter += torch.randn_like(parameter)
     challenger, coming = copies(pair.learner), iter(losses)
-    monkeypatch.setattr("cl.models.inference.scored", lambda learner, rows: (0.7, next(coming)))
+    monkeypatch.setattr("cl.models.inference.score_rows", lambda learner, rows: (0.7, next(coming)))
     Averaging(steps=2).finish(pair)
     for key, parameter in pair.learner.parameters():
         one = challenger[key] if key.startswith("head.blocks.1.") else champion[key]
@@ -95,6 +95,6 @@ def test_with_replay_it_never_validates_worse_than_replay_alone(tiny_config, sen
         config = tiny_config(strategy=strategy)
         train(config, champion=None, new=["one"], past=[], folder=folder / "1", **common)
         result = train(config, champion=folder / "1", new=["two"], past=["one"], folder=folder / "2", **common)
-        found[len(strategy)] = scored(load_learner(folder / "2"), rows_of(["one", "two"], "validation"))
+        found[len(strategy)] = score_rows(load_learner(folder / "2"), rows_of(["one", "two"], "validation"))
         assert result.validation_score == pytest.approx(found[len(strategy)][0])
     assert (found[2][0], -found[2][1]) >= (found[1][0], -found[1][1])

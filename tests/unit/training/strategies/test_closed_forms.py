@@ -13,8 +13,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from cl import plugins
 from cl.errors import ConfigError, InputError
-from cl.models.closed_form_head import ClosedHead
-from cl.models.frozen_features import features_of
+from cl.models.closed_form_head import ClosedFormHead
+from cl.models.frozen_features import frozen_features
 from cl.models.inference import answer
 from cl.models.persistence import load_learner, save_learner
 from cl.training.strategies import load_states
@@ -153,7 +153,7 @@ def test_forgetting_needs_the_features_of_single_rows(taught) -> None:
 def test_the_ridge_solution_against_numpy(taught, rows_of) -> None:
     strategy = {"name": "ranpac", "features": 64, "ridge": [10.0]}
     learner = load_learner(taught(strategy, ["e0", "e1"], "x"))
-    shown = features_of(learner, learner.head, rows_of(["e0", "e1"], "train"))
+    shown = frozen_features(learner, learner.head, rows_of(["e0", "e1"], "train"))
     inputs = learner.head.expand(shown.whole.float()).numpy().astype(float) / 25.4
     wanted = np.eye(len(learner.labels))[shown.targets.numpy()]
     weight = np.linalg.solve(inputs.T @ inputs + 10.0 * np.eye(64), inputs.T @ wanted) / 25.4
@@ -166,7 +166,7 @@ def test_the_ridge_solution_against_numpy(taught, rows_of) -> None:
 def test_streaming_lda_decides_as_lda_does(taught, rows_of) -> None:
     folder = taught({"name": "slda", "shrinkage": [0.1], "layers": 1}, ["e0", "e1", "e2"], "x")
     learner, rows = load_learner(folder), rows_of(["e0", "e1", "e2"], "train")
-    shown = features_of(learner, learner.head, rows)
+    shown = frozen_features(learner, learner.head, rows)
     inputs = shown.whole.numpy().astype(float)
     peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1, priors=[1 / len(learner.labels)] * 6)
     peer.fit(inputs, shown.targets.numpy())
@@ -176,7 +176,7 @@ def test_streaming_lda_decides_as_lda_does(taught, rows_of) -> None:
 
 def test_nearest_class_mean_against_distances(taught, rows_of) -> None:
     learner = load_learner(taught({"name": "ncm", "layers": 2}, ["e0", "e1"], "x"))
-    shown = features_of(learner, learner.head, rows_of(["e0", "e1"], "train"))
+    shown = frozen_features(learner, learner.head, rows_of(["e0", "e1"], "train"))
     inputs = shown.whole.float()
     means = torch.stack([inputs[shown.targets == at].mean(0) for at in range(4)])
     assert torch.equal(torch.cdist(inputs, means).argmin(1), learner.head(inputs).argmax(1))
@@ -330,5 +330,5 @@ def test_a_covariance_that_is_all_identity_is_allowed(taught, rows_of) -> None:
 
 
 def test_an_expansion_follows_from_its_seed() -> None:
-    first, again, other = (ClosedHead(8, 1, expansion=32, seed=seed).projection for seed in (1, 1, 2))
+    first, again, other = (ClosedFormHead(8, 1, expansion=32, seed=seed).projection for seed in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)

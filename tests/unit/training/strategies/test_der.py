@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cl.models.batching import Batch
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import token_loss
 from cl.training.strategies import State, Step, load_states, save_states
 from cl.training.strategies.der import DER
@@ -67,7 +67,7 @@ def test_rows_are_stored_with_the_logits_they_had_and_keep_them(learner, update_
     state = load_states(tmp_path)["der"]
     update = update_of(learner, sentences(["box"], 4, prefix="n"), state)
     assert der.penalty(update, step_of(learner, rows)).item() == pytest.approx(0.0, abs=1e-10)
-    wider = grown(learner, ["box"], seed=2)
+    wider = grow_labels(learner, ["box"], seed=2)
     with torch.no_grad():
         wider.head.blocks[0].bias += 2.0
         wider.head.blocks[1].bias += 7.0
@@ -82,8 +82,8 @@ def test_sentences_of_tokens_are_stored_without_padding_and_pieces(tiny_config, 
     rows = pd.DataFrame({"id": ["a", "b"], "tokens": [["anna", "lives", "in", "york"], ["parcels"]]})
     rows["tags"] = [["B-PER", "O", "O", "B-LOC"], ["O"]]
     learner = new_learner(tiny_config(task="token_classification"))
-    learner = grown(learner, learner.task.labels(rows), seed=1)
-    freeze(learner)
+    learner = grow_labels(learner, learner.task.labels(rows), seed=1)
+    freeze_all_but_tuned(learner)
     save_states({"der": DER().remember(update_of(learner, rows))}, tmp_path)
     state = load_states(tmp_path)["der"]
     assert [np.stack([*one]).shape for one in state.rows["logits"]] == [(4, 5), (1, 5)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cl.models.build import grown
+from cl.models.build import grow_labels
 from cl.models.inference import token_loss
 from cl.training.strategies import State, _anchors
 from cl.training.strategies.ewc import EWC
@@ -150,7 +150,7 @@ def test_two_anchors_by_hand() -> None:
     """Of importance 3 and 1; none and 2; none at all; 2 and none."""
     old, now = torch.tensor([0.0, 0.0, 0.0, 5.0]), torch.tensor([4.0, 4.0, 4.0, 4.0])
     new, total = torch.tensor([1.0, 2.0, 0.0, 0.0]), torch.tensor([4.0, 2.0, 0.0, 2.0])
-    assert _anchors.centre(old, now, importance=new, total=total).tolist() == [1.0, 4.0, 4.0, 5.0]
+    assert _anchors.move_anchor(old, now, importance=new, total=total).tolist() == [1.0, 4.0, 4.0, 5.0]
 
 
 def test_online_the_anchor_is_where_we_are(learner, update_of, sentences) -> None:
@@ -165,7 +165,7 @@ def test_online_the_anchor_is_where_we_are(learner, update_of, sentences) -> Non
 def test_a_part_of_the_head_that_came_later_is_the_mean_of_fewer_experiences(learner, update_of, sentences) -> None:
     rows = sentences(["loan", "fee"], 8)
     state = EWC(decay=1.0).remember(update_of(learner, rows))
-    wider = grown(learner, ["box"], seed=2)
+    wider = grow_labels(learner, ["box"], seed=2)
     state = EWC(decay=1.0).remember(update_of(wider, rows, state))
     assert [float(state.tensors[f"weight.head.blocks.{at}.bias"]) for at in (0, 1)] == [2.0, 1.0]
 
@@ -173,7 +173,7 @@ def test_a_part_of_the_head_that_came_later_is_the_mean_of_fewer_experiences(lea
 def test_a_head_that_grew_is_free_where_it_is_new(learner, update_of, sentences) -> None:
     ewc, rows = EWC(), sentences(["loan", "fee"], 16)
     state = ewc.remember(update_of(learner, rows))
-    wider = grown(learner, ["box"], seed=2)
+    wider = grow_labels(learner, ["box"], seed=2)
     with torch.no_grad():
         wider.head.blocks[1].weight.add_(1.0)
     assert float(ewc.penalty(update_of(wider, rows, state), None)) == 0.0
@@ -189,7 +189,7 @@ def test_a_tolerance_finds_the_strength_that_keeps_to_it(strength, learner, upda
     rises = []
     for _ in range(600):
         penalty = ewc.penalty(update, None)
-        rises.append(float(_anchors.pull(update, importance="fisher", strength=1.0)))
+        rises.append(float(_anchors.anchor_gradient(update, importance="fisher", strength=1.0)))
         towards = sum((one - goal).square().sum() for one, goal in zip(moving, away, strict=True))
         for one, gradient in zip(moving, torch.autograd.grad(towards + penalty, moving), strict=True):
             one.data -= 1e-3 * gradient.clamp(-1, 1)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModel, DebertaV2Config, MPNetConfig
 
-from cl.models.batching import by_length, collate
-from cl.models.build import freeze, grown, new_learner
+from cl.models.batching import batch_by_length, collate
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import token_loss
 from cl.models.pretrained import without_pooler
 from cl.training.strategies._fisher import diagonal_fisher
@@ -23,8 +23,8 @@ def rows(sentences) -> pd.DataFrame:
 def make_learner(config, rows):
     torch.manual_seed(0)
     learner = new_learner(config)
-    learner = grown(learner, learner.task.labels(rows), seed=1)
-    freeze(learner)
+    learner = grow_labels(learner, learner.task.labels(rows), seed=1)
+    freeze_all_but_tuned(learner)
     learner.eval_mode()
     return learner
 
@@ -126,7 +126,7 @@ def test_relative_positions_that_all_rows_share_are_measured_as_the_loop_does(ti
     """Also in a batch of as many rows as tokens, where the two look alike."""
     learner = make_learner(tiny_config(), rows)
     learner = replace(learner, encoder=without_pooler(AutoModel.from_config(RELATIVE[name])))
-    freeze(learner)
+    freeze_all_but_tuned(learner)
     learner.eval_mode()
     eight_tokens = rows[rows["text"].str.split().str.len() == 6].head(1)
     for given in (rows, pd.concat([eight_tokens] * 8, ignore_index=True)):
@@ -139,7 +139,7 @@ def test_relative_positions_that_all_rows_share_are_measured_as_the_loop_does(ti
 def test_the_true_fisher_is_the_empirical_one_of_the_labels_that_were_drawn(tiny_config, rows) -> None:
     learner = make_learner(tiny_config(), rows)
     encoded = learner.encode(rows)
-    (order,) = by_length([len(one.input_ids) for one in encoded], len(rows))
+    (order,) = batch_by_length([len(one.input_ids) for one in encoded], len(rows))
     batch = collate(learner.task, encoded, order, learner.tokenizer.pad_token_id, learner.device)
     chance = torch.Generator().manual_seed(int(np.random.default_rng(5).integers(2**31)))
     drawn = torch.multinomial(learner.logits(batch.input_ids, batch.mask).softmax(-1), 1, generator=chance)

@@ -9,8 +9,8 @@ import torch
 from cl.config import parse
 from cl.errors import ConfigError
 from cl.models.batching import Batch
-from cl.models.build import freeze, grown, new_learner
-from cl.training.strategies import Lesson, Step, Update
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
+from cl.training.strategies import Step, TrainingData, Update
 from cl.training.strategies.lwf import LwF
 
 
@@ -20,7 +20,7 @@ def step(ids: list[str], logits: list, targets: list) -> Step:
 
 
 def recorded(ids: list[str], logits: list, ends: list[int]) -> Update:
-    lesson = Lesson(rows=pd.DataFrame({"id": ids}), past=lambda: None, rng=None, known=len(logits[0]))
+    lesson = TrainingData(rows=pd.DataFrame({"id": ids}), past=lambda: None, rng=None, known=len(logits[0]))
     return Update(None, lesson, None, {"logits": torch.tensor(logits), "ends": torch.tensor(ends)})
 
 
@@ -59,9 +59,9 @@ def test_words_with_a_tag_are_distilled_and_nothing_else() -> None:
 
 def test_the_champions_answers_cost_nothing_to_keep(learner, update_of, step_of, sentences) -> None:
     rows = sentences(["loan", "box"], 9)
-    wider = grown(learner, ["box"], seed=2)
+    wider = grow_labels(learner, ["box"], seed=2)
     update = update_of(wider, rows)
-    update = Update(update.state, Lesson(rows, update.lesson.past, update.lesson.rng, known=2), wider)
+    update = Update(update.state, TrainingData(rows, update.lesson.past, update.lesson.rng, known=2), wider)
     wider.train_mode()
     LwF().begin(update)
     assert update.scratch["logits"].shape == (9, 2) and not update.scratch["logits"].requires_grad
@@ -80,10 +80,10 @@ def test_tokens_are_recorded_row_by_row(tiny_config, update_of, step_of) -> None
     rows = pd.DataFrame({"id": ["a", "b"], "tokens": [["anna", "lives", "in", "york"], ["parcels"]]})
     rows["tags"] = [["B-PER", "O", "O", "O"], ["O"]]
     learner = new_learner(tiny_config(task="token_classification"))
-    learner = grown(learner, learner.task.labels(rows), seed=1)
-    freeze(learner)
+    learner = grow_labels(learner, learner.task.labels(rows), seed=1)
+    freeze_all_but_tuned(learner)
     plain = update_of(learner, rows)
-    update = Update(plain.state, Lesson(rows, plain.lesson.past, plain.lesson.rng, known=3), learner)
+    update = Update(plain.state, TrainingData(rows, plain.lesson.past, plain.lesson.rng, known=3), learner)
     LwF().begin(update)
     assert update.scratch["ends"].tolist() == [4, 5] and update.scratch["logits"].shape == (5, 3)
     LwF().penalty(update, step_of(learner, rows)).backward()

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.training.strategies import State
 from cl.training.strategies.mas import MAS, squared_length
 
@@ -45,8 +45,8 @@ def test_equals_a_loop_over_single_rows_for_tokens(tiny_config, tiny_model, upda
     torch.manual_seed(0)
     model = {"name": str(tiny_model), "tuning": tuning}
     learner = new_learner(tiny_config(task="token_classification", model=model))
-    learner = grown(learner, learner.task.labels(rows), seed=1)
-    freeze(learner)
+    learner = grow_labels(learner, learner.task.labels(rows), seed=1)
+    freeze_all_but_tuned(learner)
     assert_importance(MAS().remember(update_of(learner, rows)), brute_force(learner, rows))
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_held_on_a_first_experience_nor_in_a_part_of_the_head_that_is
     mas, rows = MAS(sampled=3), sentences(["loan", "fee"], 8)
     assert mas.penalty(update_of(learner, rows), None) is None
     state = mas.remember(update_of(learner, rows))
-    wider = grown(learner, ["box"], seed=2)
+    wider = grow_labels(learner, ["box"], seed=2)
     with torch.no_grad():
         wider.head.blocks[1].weight.add_(1.0)
     assert mas.penalty(update_of(wider, rows, state), None).item() == 0.0

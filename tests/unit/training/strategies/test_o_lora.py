@@ -8,9 +8,9 @@ import torch
 
 from cl.config import parse
 from cl.errors import ConfigError
-from cl.models.build import freeze, grown, new_learner
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.persistence import load_learner
-from cl.models.tunings.lora import downward
+from cl.models.tunings.lora import down_projections
 from cl.training.strategies import Update, load_states
 from cl.training.strategies.o_lora import OLoRA
 from cl.training.train import train
@@ -28,8 +28,8 @@ def config(tiny_config, tiny_model):
 def champion(config):
     """A learner whose LoRA has learnt something."""
     torch.manual_seed(0)
-    learner = grown(new_learner(config), ["loan", "fee"], seed=1)
-    freeze(learner)
+    learner = grow_labels(new_learner(config), ["loan", "fee"], seed=1)
+    freeze_all_but_tuned(learner)
     with torch.no_grad():
         for name, parameter in learner.encoder.named_parameters():
             if "lora_B" in name:
@@ -44,12 +44,12 @@ def later(update: Update, learner) -> Update:
 
 def test_the_champion_answers_the_same_after_it_has_been_folded(champion, update_of, step_of, sentences) -> None:
     rows = sentences(["loan", "fee"], 6)
-    before, old = step_of(champion, rows).logits, downward(champion.encoder)[QUERY].detach().clone()
+    before, old = step_of(champion, rows).logits, down_projections(champion.encoder)[QUERY].detach().clone()
     update = later(update_of(champion, rows), champion)
     OLoRA().begin(update)
     torch.testing.assert_close(step_of(champion, rows).logits, before, rtol=1e-4, atol=1e-5)
     assert torch.equal(update.scratch[f"past.{QUERY}"], old)
-    assert not torch.equal(downward(champion.encoder)[QUERY], old)
+    assert not torch.equal(down_projections(champion.encoder)[QUERY], old)
     zero = [parameter for name, parameter in champion.encoder.named_parameters() if "lora_B" in name]
     assert zero and not any(parameter.any() for parameter in zero)
 
@@ -61,7 +61,7 @@ def test_the_penalty_by_hand(champion, update_of, sentences) -> None:
     now[0, 0], now[1, 1] = 1.0, -1.0
     update = update_of(champion, sentences(["loan"], 2))
     update.scratch[f"past.{QUERY}"] = past
-    matrix = downward(champion.encoder)[QUERY]
+    matrix = down_projections(champion.encoder)[QUERY]
     with torch.no_grad():
         matrix.copy_(now)
     penalty = OLoRA(strength=0.1).penalty(update, None)
@@ -109,7 +109,7 @@ def test_the_subspace_just_learnt_outlives_another_tuning(config, tiny_model, se
         train(rung, champion=before, new=[one], past=learnt, rows_of=rows_of, folder=tmp_path / one)
         before, learnt = tmp_path / one, [*learnt, one]
         subspaces[at] = load_states(before)["o_lora"].tensors[f"past.{QUERY}"]
-    first = downward(load_learner(tmp_path / "0").encoder)[QUERY]
+    first = down_projections(load_learner(tmp_path / "0").encoder)[QUERY]
     assert torch.equal(subspaces[0], first) and torch.equal(subspaces[1], first)
     assert subspaces[2].shape[0] == 2 + 1 and torch.equal(subspaces[2][:2], first)
 
@@ -129,7 +129,7 @@ def test_three_experiences_and_the_penalty_does_turn_the_subspaces(config, sente
         past = load_states(before)["o_lora"].tensors
         assert past[f"past.{QUERY}"].shape[0] == 6
         before_last = {name: one[:4] for name, one in past.items()}
-        now = downward(load_learner(before).encoder)
+        now = down_projections(load_learner(before).encoder)
         overlap[strength] = sum(
             float((before_last[f"past.{name}"] @ one.detach().T).abs().sum()) for name, one in now.items()
         )

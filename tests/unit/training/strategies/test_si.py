@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cl.models.build import grown
+from cl.models.build import grow_labels
 from cl.training.strategies import State
 from cl.training.strategies.si import SI
 
@@ -72,7 +72,7 @@ def test_nothing_is_held_on_a_first_experience_nor_in_a_part_of_the_head_that_is
     assert si.penalty(update, None) is None
     state = si.remember(update)
     ones = {key: torch.ones_like(one) if "importance" in key else one for key, one in state.tensors.items()}
-    wider = grown(learner, ["box"], seed=2)
+    wider = grow_labels(learner, ["box"], seed=2)
     with torch.no_grad():
         wider.head.blocks[1].weight.add_(1.0)
     assert si.penalty(update_of(wider, rows, State(tensors=ones)), None).item() == 0.0

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cl.models.closed_form_head import ClosedHead
-from cl.training.strategies._sufficient_statistics import Statistics
+from cl.models.closed_form_head import ClosedFormHead
+from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
 def drawn(rows: int, features: int = 12, classes: int = 4, seed: int = 0):
@@ -13,12 +13,14 @@ def drawn(rows: int, features: int = 12, classes: int = 4, seed: int = 0):
     return whole, torch.randint(0, classes, (rows,), generator=generator)
 
 
-def same(one: Statistics, other: Statistics) -> bool:
+def same(one: SufficientStatistics, other: SufficientStatistics) -> bool:
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("counts", "sums", "gram"))
 
 
 def test_sums_against_a_hand_computed_case() -> None:
-    sums = Statistics.empty(2, 2).add(torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.0, 5.0]]), torch.tensor([0, 1, 0]))
+    sums = SufficientStatistics.empty(2, 2).add(
+        torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.0, 5.0]]), torch.tensor([0, 1, 0])
+    )
     assert sums.counts.tolist() == [2, 1]
     assert sums.sums.tolist() == [[1, 7], [3, -1]]
     assert sums.gram.tolist() == [[10, -1], [-1, 30]]
@@ -26,9 +28,9 @@ def test_sums_against_a_hand_computed_case() -> None:
 
 def test_the_order_of_rows_and_the_size_of_blocks_change_no_bit() -> None:
     whole, targets = drawn(5_000)
-    at_once = Statistics.empty(12, 4).add(whole, targets)
+    at_once = SufficientStatistics.empty(12, 4).add(whole, targets)
     order = torch.randperm(5_000, generator=torch.Generator().manual_seed(1))
-    little_by_little = Statistics.empty(12, 4)
+    little_by_little = SufficientStatistics.empty(12, 4)
     for part in order.split(7):
         little_by_little = little_by_little.add(whole[part], targets[part])
     assert same(at_once, little_by_little)
@@ -36,32 +38,32 @@ def test_the_order_of_rows_and_the_size_of_blocks_change_no_bit() -> None:
 
 def test_rows_taken_out_leave_no_trace() -> None:
     whole, targets = drawn(3_000)
-    kept = Statistics.empty(12, 4).add(whole[:2_000], targets[:2_000])
+    kept = SufficientStatistics.empty(12, 4).add(whole[:2_000], targets[:2_000])
     assert same(kept.add(whole[2_000:], targets[2_000:]).add(whole[2_000:], targets[2_000:], sign=-1), kept)
 
 
 def test_the_greatest_numbers_are_still_counted_exactly() -> None:
     whole = torch.full((4_099, 3), 127.0)
-    sums = Statistics.empty(3, 1).add(whole, torch.zeros(4_099, dtype=torch.int64))
+    sums = SufficientStatistics.empty(3, 1).add(whole, torch.zeros(4_099, dtype=torch.int64))
     assert sums.gram.unique().tolist() == [4_099 * 127 * 127]
 
 
 @pytest.mark.parametrize("times", [1, 1_000_000])
 def test_sums_survive_storage_also_beyond_32_bits(times) -> None:
-    sums = Statistics.empty(12, 4).add(*drawn(100))
-    large = Statistics(sums.counts * times, sums.sums * times, sums.gram * times)
+    sums = SufficientStatistics.empty(12, 4).add(*drawn(100))
+    large = SufficientStatistics(sums.counts * times, sums.sums * times, sums.gram * times)
     stored = large.to_tensors()
     assert stored["gram"].dtype == (torch.int32 if times == 1 else torch.int64)
-    assert same(Statistics.from_tensors(stored), large)
+    assert same(SufficientStatistics.from_tensors(stored), large)
 
 
 def test_more_classes_have_room() -> None:
-    sums = Statistics.empty(12, 4).add(*drawn(50)).widened(6)
+    sums = SufficientStatistics.empty(12, 4).add(*drawn(50)).widened(6)
     assert sums.sums.shape == (6, 12) and sums.counts[4:].tolist() == [0, 0]
 
 
 def test_features_of_a_text_do_not_depend_on_the_batch_it_is_in() -> None:
-    head = ClosedHead(16, 3, layers=2, expansion=300, seed=5)
+    head = ClosedFormHead(16, 3, layers=2, expansion=300, seed=5)
     whole = head.combine([torch.randn(33, 16, generator=torch.Generator().manual_seed(i)) for i in range(2)])
     together = head.expand(whole)
     assert torch.equal(together, torch.cat([head.expand(row[None]) for row in whole]))
