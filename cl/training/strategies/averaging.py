@@ -38,6 +38,8 @@ class Averaging(Strategy):
     def finish(self, update: Update) -> Learner:
         """Leave the best weights on the line; the challenger's where it is a draw."""
 
+        from cl.models.inference import score_rows
+
         rows, champion = update.lesson.validation, update.scratch
         if not champion or rows is None or rows.empty:
             return update.learner
