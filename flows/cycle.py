@@ -64,7 +64,7 @@ def learn(
         show_cycle(config, stores, one)
         tell(bounds.notify, cycle_notice(config.name, one))
 
-    cycles = lifecycle.run_waiting(place, again=again, step=as_task(bounds), on_cycle=report, **unattended)
+    cycles = lifecycle.run_waiting(place, again=again, executor=as_task(bounds), on_cycle=report, **unattended)
     tell_moved(place, config, stores.ledger)
     if unattended:
         tell_refused(place, config)

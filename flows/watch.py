@@ -45,7 +45,7 @@ def watch(project: str) -> list[dict[str, Any]]:
     if deployment.id:
         absorb("watch", config.name, flow_run.id)
     try:
-        looks = look_around(place, step=as_task(config.triggers))
+        looks = look_around(place, executor=as_task(config.triggers))
         served = watch_traffic(place)
     except BusyError as busy:
         get_run_logger().info("%s", busy)

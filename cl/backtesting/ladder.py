@@ -13,11 +13,11 @@ import pandas as pd
 
 from cl.config import Config
 from cl.cycle.cost import update_sizes
-from cl.cycle.ladder import Climbed, climb_ladder
+from cl.cycle.ladder import Climb, Climbed, climb_ladder
 from cl.decision.starting_rung import starting_rung
 from cl.errors import InputError
 from cl.evaluation.best_so_far import best_rows, save_best
-from cl.evaluation.evaluate import evaluate
+from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
 from cl.records import Challenger, DriftType, Experience, LadderResult
 from cl.records.history import History
@@ -47,7 +47,7 @@ def climb_stream(
     model is kept whatever the gates say, for there is nothing else to score.
 
     Args:
-        config: ladder, gates and ``climb_ladder``.
+        config: ladder, gates and ``climb``.
         lesson: what is learnt.
         past: the climbs before this one, oldest first.
         stream: the rows.
@@ -72,29 +72,24 @@ def climb_stream(
         started = time.monotonic()
         evaluation = evaluate(
             judging,
-            challenger=place / "challenger",
-            champion=lesson.champion,
-            experiences=[*lesson.past, *lesson.new],
-            matrix=load_history(lesson.champion).matrix if lesson.champion else {},
-            rows_of=lambda ids, split: stream.rows_of(ids, "validation" if split == "test" else split),
+            Candidates(challenger=place / "challenger", champion=lesson.champion),
+            HeldOut(
+                [*lesson.past, *lesson.new],
+                load_history(lesson.champion).matrix if lesson.champion else {},
+                lambda ids, split: stream.rows_of(ids, "validation" if split == "test" else split),
+            ),
             folder=place,
         )
         gates = judge(config, evaluation, pd.read_parquet(evaluation.predictions))
         seconds = round(time.monotonic() - started, 2)
         return Challenger(training=training, evaluation=evaluation, gates=gates, judged_seconds=seconds)
 
-    found = climb_ladder(
-        config,
-        begin=begin,
-        types=lesson.types,
-        sizes=update_sizes(stream, lesson.champion, new=lesson.new, past=lesson.past),
-        past=past,
-        attempt=attempt,
-    )
-    assert found.climb is not None
-    _keep(found, lesson, folder)
+    sizes = update_sizes(stream, lesson.champion, new=lesson.new, past=lesson.past)
+    climbed = climb_ladder(config, Climb(begin, lesson.types, sizes, past), attempt)
+    assert climbed.result is not None
+    _keep(climbed, lesson, folder)
     shutil.rmtree(rungs)
-    return found.climb
+    return climbed.result
 
 
 def check_validation(experiences: list[Experience]) -> None:
@@ -111,13 +106,13 @@ def check_validation(experiences: list[Experience]) -> None:
         )
 
 
-def _keep(found: Climbed, lesson: RungLesson, folder: Path) -> None:
+def _keep(climbed: Climbed, lesson: RungLesson, folder: Path) -> None:
     """Make the challenger that passed the version, with what the next one is compared with."""
-    if lesson.champion and not found.tried.gates.passed:
+    if lesson.champion and not climbed.challenger.gates.passed:
         shutil.copytree(lesson.champion, folder)
         return
-    evaluation = found.tried.evaluation
-    Path(found.tried.training.challenger).rename(folder)
+    evaluation = climbed.challenger.evaluation
+    Path(climbed.challenger.training.challenger).rename(folder)
     save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
     save_history(History(learnt=[*lesson.past, *lesson.new], matrix=evaluation.matrix), folder)
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from cl.commands._version_catalogue import read_versions
 from cl.compression.distil import check_not_behind
-from cl.cycle.compress import CompressionContext, compress_once, compression_result, load_candidate
+from cl.cycle.compress import CompressionContext, compress_once, compression_result, load_judged
 from cl.errors import InputError
+from cl.evaluation.evaluate import HeldOut
 from cl.promotion.repair import locked_and_repaired
 from cl.records import Form
+from cl.registry.lineage import local_version
 from cl.registry.smoke_test import smoke_test
 from cl.stores.journal import Journal
 from cl.stores.opened import open_project
-from cl.stores.version_folder import load_history
 
 
 def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
@@ -33,30 +34,28 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         info = read_versions(at).get(version)
         if info.withdrawn is not None:
             raise InputError(f"version {version} of '{config.name}' cannot be distilled: {info.withdrawn}")
-        teacher, champion = stores.champion_folder(version), stores.ledger.champion(config.name)
-        beside = stores.champion_folder(champion)
-        assert teacher is not None
-        history, rows_of = load_history(teacher), stores.experiences.rows_of
-        if beside is not None and champion != version:
-            check_not_behind(teacher, beside, learnt=history.learnt, rows_of=rows_of, seed=config.seed)
+        teacher, champion = local_version(stores, version), local_version(stores, stores.ledger.champion(config.name))
+        learnt, rows_of = teacher.history.learnt, stores.experiences.rows_of
+        assert teacher.folder is not None
+        if champion.folder is not None and champion.version != version:
+            check_not_behind(teacher.folder, champion.folder, learnt=learnt, rows_of=rows_of, seed=config.seed)
         data_version = stores.data.commit()
-        parts = "\n".join([config.digest, data_version, version, form, champion or ""])
+        parts = "\n".join([config.digest, data_version, version, form, champion.version or ""])
         name = f"distil{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
-        setting = CompressionContext(
+        journal = Journal(at.project.work / "derived" / name)
+        context = CompressionContext(
+            config=config,
+            stores=stores,
             cycle=name,
             champion=champion,
-            champion_folder=beside,
-            learnt=history.learnt,
-            matrix=history.matrix,
+            held_out=HeldOut(learnt, teacher.history.matrix, rows_of),
             data_version=data_version,
-            traces=history.traces,
+            journal=journal,
+            residual_experiences=teacher.history.traces,
         )
-        journal = Journal(at.project.work / "derived" / name)
-        source = load_candidate(teacher, version)
-        made = compress_once(config, stores, source, setting, form=form, journal=journal)
-        report = smoke_test(
-            config, stores, registration=made.registration, evaluation=made.evaluation, gates=made.gates
-        )
+        source = load_judged(teacher.folder, version)
+        made = compress_once(context, source, form)
+        report = smoke_test(config, stores, made.registration, made.challenger)
         registry.set_alias("challenger", made.registration.version)
         journal.close()
     found = compression_result(form, made, source, ["a person has asked for it"])

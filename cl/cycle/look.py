@@ -13,14 +13,14 @@ from cl.stores.stores import Stores
 
 
 def check_drift(
-    config: Config, stores: Stores, start: CycleStart, champion: Path | None, *, step: Executor = inline
+    config: Config, stores: Stores, start: CycleStart, champion: Path | None, *, executor: Executor = inline
 ) -> Drift:
     """Return what has drifted in the experience of a cycle.
 
     It is written down in the cycle's journal, so that a look before the cycle and the cycle itself are one check.
     """
     journal, past = Journal(journal_folder(stores) / start.id), stores.registry.cycles()
-    return journal.once(detect_drift, step)(
+    return journal.once(detect_drift, executor)(
         config,
         experience=start.experience,
         champion=champion,

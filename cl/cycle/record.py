@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from cl.config import Config
-from cl.records import Cycle
+from cl.cycle.compress import Judged
+from cl.cycle.context import CycleContext
+from cl.cycle.ladder import Climbed
+from cl.records import CompressionResult, Cycle, Decision, Drift, GateReport, Promotion, Validation
 from cl.registry.register import evaluation_metrics
-from cl.stores.journal import Journal
-from cl.stores.stores import Stores
 
 DRIFT_ARTIFACT = "drift"
 
 
-def record_cycle(config: Config, stores: Stores, run: str, cycle: Cycle, journal: Journal) -> Cycle:
+@dataclass(frozen=True)
+class Findings:
+    """What a cycle came to before it trained anything."""
+
+    validation: Validation
+    drift: Drift
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update came to: its climb, the version that is to serve, its gates after the smoke test, its promotion."""
+
+    climbed: Climbed
+    version: Judged
+    gates: GateReport
+    compressed: list[CompressionResult]
+    promotion: Promotion
+
+
+def record_cycle(context: CycleContext, findings: Findings, update: Update | None = None) -> Cycle:
     """Write the finished cycle into its MLflow run, forget the journal, and return the cycle as it is kept."""
-    registry = stores.registry
-    registry.log_params(run, config.flat())
+    registry, run, journal = context.stores.registry, context.run, context.journal
+    cycle = _cycle(context, findings, update)
+    registry.log_params(run, context.config.flat())
     registry.log_dataset(
         run,
         cycle.experience.id,
@@ -44,6 +68,30 @@ def record_cycle(config: Config, stores: Stores, run: str, cycle: Cycle, journal
     if cycle.training:
         registry.log_series(run, "loss", cycle.training.losses)
     registry.record_cycle(run, cycle)
-    stores.remember_finished(cycle.experience.id)
+    context.stores.remember_finished(cycle.experience.id)
     journal.close()
     return cycle
+
+
+def _cycle(context: CycleContext, findings: Findings, update: Update | None) -> Cycle:
+    start, champion = context.start, context.champion.version
+    return Cycle(
+        id=start.id,
+        experience=context.experience,
+        started_at=start.started_at,
+        seconds=round(time.monotonic() - context.clock, 1),
+        ended_at=datetime.now(UTC),
+        data_version=start.data_version,
+        champion_before=champion,
+        validation=findings.validation,
+        drift=findings.drift,
+        decision=findings.decision,
+        climb=update.climbed.result if update else None,
+        training=update.climbed.challenger.training if update else None,
+        evaluation=update.version.challenger.evaluation if update else None,
+        gates=update.gates if update else None,
+        derived=update.compressed if update else [],
+        promotion=update.promotion if update else None,
+        champion_after=update.promotion.champion_after if update else champion,
+        run=context.run,
+    )

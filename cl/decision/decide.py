@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cl.config import Config
 from cl.config import DecisionSettings as Bounds
-from cl.decision.situation import Situation, _loud
+from cl.decision.situation import Situation, alarming_detectors
 from cl.decision.starting_rung import starting_rung
 from cl.records import Decision, Drift, DriftType, Validation
 from cl.statistics import format_p_value
@@ -55,7 +55,7 @@ def _rung(config: Config, drift: Drift, seen: Situation) -> str:
     names = [rung.name for rung in config.ladder]
     asked = [getattr(config.decide.rung, kind) for kind in change_types(drift, seen)]
     place = max((names.index(name) for name in asked if name is not None), default=0)
-    if seen.alarms and _loud([drift, *seen.postponed]) & seen.alarms[0] and seen.rungs[0] in names:
+    if seen.alarms and alarming_detectors([drift, *seen.postponed]) & seen.alarms[0] and seen.rungs[0] in names:
         place = max(place, names.index(seen.rungs[0]) + 1)
     return names[min(place, len(names) - 1)]
 
@@ -113,7 +113,7 @@ def _survivors(bounds: Bounds, drift: Drift, seen: Situation) -> list[str]:
         or "new_classes" in change_types(drift, seen)
     ):
         return []
-    return sorted(_loud([drift]).intersection(*seen.alarms[: bounds.max_repeats]))
+    return sorted(alarming_detectors([drift]).intersection(*seen.alarms[: bounds.max_repeats]))
 
 
 def change_types(drift: Drift, seen: Situation) -> list[DriftType]:
@@ -134,8 +134,8 @@ def _avoidable_errors(drift: Drift, rows: int) -> int:
 def _changes(drift: Drift, seen: Situation) -> list[str]:
     """Return one reason for each finding that counts, then for each detector whose alarm was put off before."""
     reasons = _found(drift)
-    for detector in sorted(_loud(seen.postponed)):
-        ids = [one.experience for one in seen.postponed if detector in _loud([one])]
+    for detector in sorted(alarming_detectors(seen.postponed)):
+        ids = [one.experience for one in seen.postponed if detector in alarming_detectors([one])]
         reasons.append(f"{detector}: its alarm of {_listed(ids)} was put off until now")
     return reasons
 

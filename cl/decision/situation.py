@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from cl.records import Cycle, Drift, LadderResult
+from cl.records import Cycle, Drift, Experience, LadderResult
+from cl.records.history import History
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,30 @@ class Situation:
 
 def assess_situation(
     past: Sequence[Cycle],
+    waiting: Sequence[Experience],
     *,
-    waiting_rows: int,
+    champion: History,
     first: bool,
     now: datetime,
     budget_days: int = 30,
     asked: bool = False,
-    testable: bool = True,
-    forgotten: Sequence[str] = (),
 ) -> Situation:
     """Read off the cycles so far, oldest first, what a decision must know of them.
 
     Only a quiet cycle ends a row of updates: an alarm that was held or put off in between has not fallen silent.
+
+    Args:
+        past: the finished cycles, oldest first.
+        waiting: the experiences that an update would learn.
+        champion: what the version that serves knows.
+        first: there is no champion.
+        now: the moment of the decision.
+        budget_days: of training hours.
+        asked: a person has asked for this very experience.
     """
     alarms, rungs = [], []
     for cycle in reversed(past):
-        loud = _loud([cycle.drift])
+        loud = alarming_detectors([cycle.drift])
         if not loud:
             break
         if cycle.training is None:
@@ -65,21 +74,19 @@ def assess_situation(
         for cycle in past
         if cycle.verdict == "promoted"
     ]
-    hours = (now - max(ends)) / timedelta(hours=1) if ends else None
-    lately = [one for one in past if one.training and now - one.started_at <= timedelta(days=budget_days)]
-    spent = sum(one.training_seconds for one in lately) / 3_600
+    lately = [cycle for cycle in past if cycle.training and now - cycle.started_at <= timedelta(days=budget_days)]
     return Situation(
-        waiting_rows,
-        first,
-        tuple(alarms),
-        tuple(rungs),
-        hours,
-        spent,
-        asked,
-        _postponed(past),
-        testable,
-        tuple(forgotten),
-        tuple(cycle.climb for cycle in past if cycle.climb),
+        waiting_rows=sum(experience.rows["train"] for experience in waiting),
+        first=first,
+        alarms=tuple(alarms),
+        rungs=tuple(rungs),
+        hours=(now - max(ends)) / timedelta(hours=1) if ends else None,
+        spent=sum(cycle.training_seconds for cycle in lately) / 3_600,
+        asked=asked,
+        postponed=_postponed(past),
+        testable=bool(champion.learnt) or any(experience.rows["test"] for experience in waiting),
+        forgotten=tuple(champion.traces),
+        climbs=tuple(cycle.climb for cycle in past if cycle.climb),
     )
 
 
@@ -93,6 +100,6 @@ def _postponed(past: Sequence[Cycle]) -> tuple[Drift, ...]:
     return tuple(cycle.drift for cycle in last.values() if cycle.decision.postponed and cycle.drift.drifted)
 
 
-def _loud(drifts: Iterable[Drift]) -> frozenset[str]:
+def alarming_detectors(drifts: Iterable[Drift]) -> frozenset[str]:
     """Return the detectors behind alarms."""
     return frozenset(finding.detector for drift in drifts for finding in drift.findings if finding.drifted)

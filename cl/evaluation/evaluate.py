@@ -20,46 +20,56 @@ from cl.records import Control, ControlArm, Evaluation, Score
 from cl.stores.data.experiences import RowsOf
 
 
-def evaluate(
-    config: Config,
-    *,
-    challenger: Path,
-    champion: Path | None,
-    experiences: list[str],
-    matrix: dict[str, dict[str, float]],
-    rows_of: RowsOf,
-    folder: Path,
-    strangers: Sequence[str] = (),
-    control: ControlArm | None = None,
-) -> Evaluation:
+@dataclass(frozen=True)
+class Candidates:
+    """What is evaluated: the challenger's folder, the serving version's (None for a first model), the control arm."""
+
+    challenger: Path
+    champion: Path | None = None
+    control: ControlArm | None = None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What they are evaluated on.
+
+    ``experiences`` are the ids of all so far, the newest last, ``matrix`` is the accuracy matrix R up to the champion,
+    ``rows_of`` returns the rows of experiences (ids, split), and ``out_of_scope_texts`` are texts that no label fits.
+    """
+
+    experiences: Sequence[str]
+    matrix: dict[str, dict[str, float]]
+    rows_of: RowsOf
+    out_of_scope_texts: Sequence[str] = ()
+
+
+def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folder: Path) -> Evaluation:
     """Score both models on the same rows, measure what else is known of them, and store every row's prediction.
 
     Args:
         config: names the seed, the task and what is measured.
-        challenger: folder of the new learner.
-        champion: folder of the serving version; None for a first model.
-        experiences: ids of all experiences so far, the newest last.
-        matrix: the accuracy matrix R up to the champion.
-        rows_of: returns the rows of experiences (ids, split).
+        candidates: the models.
+        held_out: the rows.
         folder: where predictions.parquet is written.
-        strangers: texts that are out of scope, beside test rows with the label that says so.
-        control: the naive control arm, where one was trained.
     """
-    tests = {one: rows_of([one], "test") for one in experiences}
-    folders = {CHALLENGER: challenger, **({CHAMPION: champion} if champion is not None else {})}
-    asked = {who: answer_tests(place, tests) for who, place in folders.items()}
-    now, before = asked[CHALLENGER].scores, asked[CHAMPION].scores if CHAMPION in asked else []
-    newest = experiences[-1]
-    grown = {**matrix, newest: {score.experience: score.value for score in now}}
+    rows = {id: held_out.rows_of([id], "test") for id in held_out.experiences}
+    folders = {CHALLENGER: candidates.challenger}
+    if candidates.champion is not None:
+        folders[CHAMPION] = candidates.champion
+    answers = {who: answer_tests(place, rows) for who, place in folders.items()}
+    now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
+    newest = held_out.experiences[-1]
+    grown = {**held_out.matrix, newest: {score.experience: score.value for score in now}}
     table = add_best(
-        _table(tests, asked, config.columns_of_gates), load_best(champion) if champion is not None else None
+        _table(rows, answers, config.columns_of_gates), load_best(candidates.champion) if candidates.champion else None
     )
     path = folder / "predictions.parquet"
     table.to_parquet(path, index=False)
-    numbers = measure(config, {who: one.learner for who, one in asked.items()}, folders, tests, table, strangers)
-    beside = _control(control, tests, now) if control is not None else None
+    learners = {who: found.learner for who, found in answers.items()}
+    numbers = measure(config, learners, folders, rows, table, held_out.out_of_scope_texts)
+    control = _control(candidates.control, rows, now) if candidates.control is not None else None
     return Evaluation(
-        metric=asked[CHALLENGER].learner.task.metric,
+        metric=answers[CHALLENGER].learner.task.metric,
         challenger=now,
         champion=before,
         accuracy=_mean(now),
@@ -70,11 +80,11 @@ def evaluate(
         calibration_error=numbers[CHALLENGER].get("ece", 0.0),
         latency_ms=numbers[CHALLENGER].get("latency_p50_ms", 0.0),
         size_mb=numbers[CHALLENGER]["size_mb"],
-        numbers={**numbers[CHALLENGER], **(beside.numbers if beside else {})},
+        numbers={**numbers[CHALLENGER], **(control.numbers if control else {})},
         champion_numbers=numbers.get(CHAMPION, {}),
-        per_class=asked[CHALLENGER].per_class(tests),
-        champion_per_class=asked[CHAMPION].per_class(tests) if CHAMPION in asked else {},
-        control=beside,
+        per_class=answers[CHALLENGER].per_class(rows),
+        champion_per_class=answers[CHAMPION].per_class(rows) if CHAMPION in answers else {},
+        control=control,
         predictions=str(path),
     )
 

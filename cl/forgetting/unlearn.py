@@ -11,13 +11,13 @@ import pandas as pd
 
 from cl.config import Config
 from cl.errors import ConfigError
-from cl.evaluation.evaluate import evaluate
+from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.forgetting.unlearn_learner import unlearn_learner
 from cl.gating.gate import judge
 from cl.promotion.promote import promote
-from cl.records import WITHDRAWN, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
-from cl.registry.lineage import Base, History, ancestry, find_learning_version, read_history, recorded_config
-from cl.registry.register import register
+from cl.records import WITHDRAWN, Challenger, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
+from cl.registry.lineage import History, LocalVersion, ancestry, find_learning_version, read_history, recorded_config
+from cl.registry.register import NewVersion, register
 from cl.registry.smoke_test import smoke_test
 from cl.stores.data.removal import remove_from_table
 from cl.stores.data.tombstones import RemovalRecord
@@ -97,7 +97,7 @@ def _replace(
     What replaces a champion in int8 or ONNX is made of the version that learnt what it knows.
     """
     folder, registry, history = scratch / f"champion-{champion}", stores.registry, known.histories[champion]
-    made_of = find_learning_version(stores, Base(champion, stores.champion_folder(champion), history))
+    made_of = find_learning_version(stores, LocalVersion(champion, stores.champion_folder(champion), history))
     learner, source = made_of.version, made_of.folder
     assert learner is not None and source is not None
     if learner != champion:
@@ -119,21 +119,23 @@ def _replace(
     number, why = leaving.removal.number, leaving.removal.why
     run = registry.start_run(f"{leaving.name}-{champion}", f"forget-{number:04d}", {"cl.champion_before": champion})
     registry.log_file(run, Path(evaluation.predictions), EVALUATION)
+    challenger = Challenger(
+        training=_nothing_trained(folder, made_of.history.rung), evaluation=evaluation, gates=report
+    )
     registration = register(
         learnt_with,
         stores,
-        cycle=f"{leaving.name}-{champion}",
-        run=run,
-        champion=source,
-        parent=learner,
-        compared=champion,
-        data_version=leaving.data_version,
-        training=_nothing_trained(folder, made_of.history.rung),
-        evaluation=evaluation,
-        gates=report,
-        traces=traces,
+        NewVersion(
+            cycle=f"{leaving.name}-{champion}",
+            run=run,
+            parent=made_of,
+            compared=champion,
+            data_version=leaving.data_version,
+            challenger=challenger,
+            residual_experiences=traces,
+        ),
     )
-    report = smoke_test(learnt_with, stores, registration=registration, evaluation=evaluation, gates=report)
+    report = smoke_test(learnt_with, stores, registration, challenger)
     told = f"{leaving.removal.total} rows were forgotten (removal {number}){': ' + why if why else ''}"
     promote(
         registry, stores.ledger, registration.model_copy(update={"passed": report.passed}), expected=champion, why=told
@@ -190,11 +192,8 @@ def _judged(
     place.mkdir(parents=True, exist_ok=True)
     evaluation = evaluate(
         config,
-        challenger=folder,
-        champion=source,
-        experiences=history.learnt,
-        matrix=history.matrix,
-        rows_of=stores.experiences.rows_of,
+        Candidates(challenger=folder, champion=source),
+        HeldOut(history.learnt, history.matrix, stores.experiences.rows_of),
         folder=place,
     )
     policy = config.gate_policy.model_copy(update={"mode": "dry_run"})

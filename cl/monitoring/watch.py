@@ -18,7 +18,7 @@ from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores, open_stores
 
 
-def watch(project: ProjectFolder, *, step: Executor = inline) -> list[DriftCheck]:
+def watch(project: ProjectFolder, *, executor: Executor = inline) -> list[DriftCheck]:
     """Read the configured source, look at every experience that waits, oldest first, and return what was seen.
 
     Raises:
@@ -32,13 +32,15 @@ def watch(project: ProjectFolder, *, step: Executor = inline) -> list[DriftCheck
         stores.data.bring()
         read_source(config, stores, settle=config.triggers.settle_seconds)
         with cached_in(project.work / "features.sqlite"):  # the cycle that follows need not ask the encoder again
-            return [check_experience(config, stores, one, step=step) for one in due_experiences(stores)]
+            return [check_experience(config, stores, one, executor=executor) for one in due_experiences(stores)]
 
 
-def check_experience(config: Config, stores: Stores, experience: Experience, *, step: Executor = inline) -> DriftCheck:
+def check_experience(
+    config: Config, stores: Stores, experience: Experience, *, executor: Executor = inline
+) -> DriftCheck:
     """Look at one experience as its cycle will; the finding stays in the cycle's journal."""
     start = resume_or_begin(config, stores, experience)
-    seen = check_drift(config, stores, start, stores.champion_folder(start.champion), step=step)
+    seen = check_drift(config, stores, start, stores.champion_folder(start.champion), executor=executor)
     return DriftCheck(
         cycle=start.id,
         experience=experience,

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 
 from cl.errors import ConflictError, PerennialError
-from cl.records import Action, Alias, LedgerEntry
+from cl.records import Alias, LedgerEntry, Move
 from cl.registry.versions import version_exists
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import contains_entry
@@ -19,43 +19,25 @@ from cl.stores.mlflow.registry import Registry
 log = logging.getLogger(__name__)
 
 
-def move_alias(
-    registry: Registry,
-    ledger: Ledger,
-    action: Action,
-    *,
-    expected: str | None,
-    to: str | None,
-    why: str,
-    alias: Alias = "champion",
-    share: float | None = None,
-    seen: Sequence[LedgerEntry],
-    actor: str | None = None,
-    digest: str | None = None,
-) -> LedgerEntry:
+def move_alias(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence[LedgerEntry]) -> LedgerEntry:
     """Move an alias, and return the ledger's entry.
 
     All that is written to the registry is written while the intent is open: nobody else can move an alias then.
+
+    Args:
+        registry: where the alias is.
+        ledger: where the move is written down before and after it is made.
+        move: what is to be.
+        seen: the ledger's entries that it rests on.
 
     Raises:
         ConflictError: the champion is no longer the expected one, or another process was first; nothing has moved.
         StoreError: the registry refused; the ledger's entry is abandoned.
     """
     model = registry.model
-    entry = ledger.intend(
-        model,
-        action,
-        expected=expected,
-        to=to,
-        why=why,
-        actor=actor or current_actor(),
-        alias=alias,
-        share=share,
-        digest=digest,
-        seen=seen,
-    )
+    entry = ledger.intend(model, move, seen=seen)
     try:
-        _point(registry, alias, to, share)
+        _point(registry, move.alias, move.to, move.share)
     except Exception:
         ledger.abandon(model, entry)
         raise

@@ -8,7 +8,7 @@ from cl import config as configuration
 from cl.errors import ConflictError, InputError, RefusedError
 from cl.promotion.alias_moves import current_actor, move_alias, remember_head
 from cl.promotion.repair import locked_and_repaired
-from cl.records import Alias, LedgerEntry
+from cl.records import Alias, LedgerEntry, Move
 from cl.registry.versions import passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
@@ -42,14 +42,16 @@ def request_approval(
         digest = verdict_digest(registry.versions(), version)
         entry = ledger.note(
             model,
-            "wait",
-            expected=expected,
-            to=version,
-            why=why,
-            actor=current_actor(),
-            alias=alias,
-            share=share,
-            digest=digest,
+            Move(
+                action="wait",
+                expected=expected,
+                to=version,
+                why=why,
+                actor=current_actor(),
+                alias=alias,
+                share=share,
+                digest=digest,
+            ),
             seen=seen,
         )
         remember_head(registry, [*seen, entry])
@@ -74,15 +76,17 @@ def approve(
     entry = move_alias(
         registry,
         ledger,
-        "approve",
-        expected=asked.from_version,
-        to=version,
-        why=why or asked.why,
-        alias=asked.alias,
-        share=asked.share,
+        Move(
+            action="approve",
+            expected=asked.from_version,
+            to=version,
+            why=why or asked.why,
+            alias=asked.alias,
+            share=asked.share,
+            actor=actor or current_actor(),
+            digest=asked.verdict_digest,
+        ),
         seen=entries,
-        actor=actor,
-        digest=asked.verdict_digest,
     )
     registry.delete_alias("challenger", version=version)
     return entry
@@ -101,13 +105,15 @@ def reject(registry: Registry, ledger: Ledger, version: str, *, why: str, actor:
     asked = _waiting(registry.model, entries, version)
     entry = ledger.note(
         registry.model,
-        "reject",
-        expected=asked.from_version,
-        to=version,
-        why=why,
-        actor=actor or current_actor(),
-        alias=asked.alias,
-        digest=asked.verdict_digest,
+        Move(
+            action="reject",
+            expected=asked.from_version,
+            to=version,
+            why=why,
+            actor=actor or current_actor(),
+            alias=asked.alias,
+            digest=asked.verdict_digest,
+        ),
         seen=entries,
     )
     remember_head(registry, [*entries, entry])

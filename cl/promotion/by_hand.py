@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl.errors import ConflictError, InputError, RefusedError
-from cl.promotion.alias_moves import move_alias
-from cl.records import Alias, LedgerEntry, VersionInfo
+from cl.promotion.alias_moves import current_actor, move_alias
+from cl.records import Alias, LedgerEntry, Move, VersionInfo
 from cl.registry.versions import passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
@@ -53,14 +53,17 @@ def promote_by_hand(
     entry = move_alias(
         registry,
         ledger,
-        "override" if objection else "promote",
-        expected=champion,
-        to=version,
-        why=why,
-        alias=alias,
-        share=share,
+        Move(
+            action="override" if objection else "promote",
+            expected=champion,
+            to=version,
+            why=why,
+            alias=alias,
+            share=share,
+            digest=verdict_digest(versions, version),
+            actor=current_actor(),
+        ),
         seen=entries,
-        digest=verdict_digest(versions, version),
     )
     registry.delete_alias("challenger", version=version)
     return entry
@@ -77,7 +80,12 @@ def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> L
     if state.holder(entries, alias) is None:
         raise InputError(f"'{registry.model}' has no {alias} to withdraw")
     champion = state.champion(entries)
-    return move_alias(registry, ledger, "withdraw", expected=champion, to=None, why=why, alias=alias, seen=entries)
+    return move_alias(
+        registry,
+        ledger,
+        Move(action="withdraw", expected=champion, to=None, why=why, alias=alias, actor=current_actor()),
+        seen=entries,
+    )
 
 
 def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: str) -> LedgerEntry:
@@ -104,7 +112,12 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     if wanted == champion:
         raise InputError(f"version {wanted} of '{model}' is the champion already")
     digest = verdict_digest(versions, wanted)
-    return move_alias(registry, ledger, "rollback", expected=champion, to=wanted, why=why, seen=entries, digest=digest)
+    return move_alias(
+        registry,
+        ledger,
+        Move(action="rollback", expected=champion, to=wanted, why=why, digest=digest, actor=current_actor()),
+        seen=entries,
+    )
 
 
 def check_reason(why: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from cl.config import PromotionSettings
-from cl.promotion.alias_moves import move_alias
+from cl.promotion.alias_moves import current_actor, move_alias
 from cl.promotion.approval import request_approval
-from cl.records import Alias, Promotion, Registration
+from cl.records import Alias, Move, Promotion, Registration
 from cl.registry.versions import passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
@@ -59,14 +59,17 @@ def promote(
         move_alias(
             registry,
             ledger,
-            "promote",
-            expected=expected,
-            to=version,
-            why=why,
-            alias=alias,
-            share=share,
+            Move(
+                action="promote",
+                expected=expected,
+                to=version,
+                why=why,
+                alias=alias,
+                share=share,
+                digest=digest,
+                actor=current_actor(),
+            ),
             seen=entries,
-            digest=digest,
         )
     registry.delete_alias("challenger")
     if alias != "champion":

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cl.errors import ConflictError, StoreError
 from cl.promotion.alias_moves import current_actor, follow_ledger, remember_head
-from cl.records import Alias, LedgerEntry
+from cl.records import Alias, LedgerEntry, Move
 from cl.registry.versions import passed_versions, verdict_digest, version_exists
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
@@ -91,12 +91,14 @@ def _adopt(registry: Registry, ledger: Ledger, entries: Sequence[LedgerEntry], a
         )
     intent = ledger.intend(
         model,
-        "adopt",
-        expected=None,
-        to=alias,
-        why="found in the registry",
-        actor=current_actor(),
-        digest=verdict_digest(versions, alias),
+        Move(
+            action="adopt",
+            expected=None,
+            to=alias,
+            why="found in the registry",
+            actor=current_actor(),
+            digest=verdict_digest(versions, alias),
+        ),
         seen=entries,
     )
     ledger.commit(model, intent)
@@ -122,12 +124,14 @@ def _put_back(
         return
     intent = ledger.intend(
         model,
-        "alias_moved",
-        expected=state.champion(entries),
-        to=found,
-        why=f"found by hand: {told}" + ("; it was deleted and cannot be put back" if gone else "; put back"),
-        actor=current_actor(),
-        alias=alias,
+        Move(
+            action="alias_moved",
+            expected=state.champion(entries),
+            to=found,
+            why=f"found by hand: {told}" + ("; it was deleted and cannot be put back" if gone else "; put back"),
+            actor=current_actor(),
+            alias=alias,
+        ),
         seen=entries,
     )
     follow_ledger(registry, entries)

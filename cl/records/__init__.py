@@ -8,7 +8,7 @@ from cl.records.evaluation import Control, Evaluation, Score
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
 from cl.records.ladder import Challenger, LadderResult, RungResult
-from cl.records.ledger import Action, Alias, IntegrityViolation, LedgerEntry
+from cl.records.ledger import Action, Alias, IntegrityViolation, LedgerEntry, Move
 from cl.records.record import Record
 from cl.records.registry import WITHDRAWN, Promotion, Registration, Unlearning, VersionInfo
 from cl.records.search import Search, Trial
@@ -42,6 +42,7 @@ __all__ = [
     "IntegrityViolation",
     "LadderResult",
     "LedgerEntry",
+    "Move",
     "Part",
     "Promotion",
     "Record",

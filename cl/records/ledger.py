@@ -26,6 +26,19 @@ Action = Literal[
 ]
 
 
+class Move(Record):
+    """A move of an alias as it is asked for, or what a person says about a version: what the ledger writes down."""
+
+    action: Action
+    to: str | None = Field(description="The version that gets the alias; None takes it away")
+    expected: str | None = Field(description="The champion that it rests on; another one, and nothing moves")
+    why: str
+    actor: str = Field(description="Who moves it, as user@machine")
+    alias: Alias = "champion"
+    share: float | None = Field(default=None, description="Of the requests, 0 to 1: of a canary or a shadow")
+    digest: str | None = Field(default=None, description="SHA-256 of the verdict that it rests on")
+
+
 class LedgerEntry(Record):
     """One entry of the ledger: who, when, from, to, why, on which verdict, and the hash of the entry before."""
 

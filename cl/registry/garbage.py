@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cl.config import RegistrySettings
 from cl.records import WITHDRAWN, Record, VersionInfo
-from cl.registry.lineage import find_base, read_history, teachers
+from cl.registry.lineage import find_base, local_version, read_history, teachers
 from cl.registry.versions import passed_versions
 from cl.stores.data.removal import CACHES
 from cl.stores.ledger import state
@@ -110,7 +110,7 @@ def _base(stores: Stores, versions: Sequence[VersionInfo], champion: str | None)
     history = read_history(stores.registry, info) if info else None
     if history is None or not history.traces:
         return None
-    return find_base(stores, champion, stores.champion_folder(champion)).version
+    return find_base(stores, local_version(stores, champion)).version
 
 
 def _local(stores: Stores, unused: Sequence[Path]) -> list[Path]:

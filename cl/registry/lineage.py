@@ -15,12 +15,20 @@ from cl.stores.version_folder import load_history
 
 
 @dataclass(frozen=True)
-class Base:
-    """What an update is trained from: a version and its folder; None: the pretrained weights."""
+class LocalVersion:
+    """A version, its checked folder on this machine, and where it comes from; None: there is none, and a model starts
+    from pretrained weights.
+    """
 
     version: str | None
     folder: Path | None
     history: History
+
+
+def local_version(stores: Stores, version: str | None) -> LocalVersion:
+    """Return a version with its folder, which is brought from the registry where it is not here yet."""
+    folder = stores.champion_folder(version)
+    return LocalVersion(version, folder, load_history(folder) if folder else History())
 
 
 def ancestry(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
@@ -77,7 +85,7 @@ def recorded_config(config: Config, history: History) -> Config:
     return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="its configuration")
 
 
-def find_base(stores: Stores, champion: str | None, folder: Path | None, *, then: str = "student") -> Base:
+def find_base(stores: Stores, champion: LocalVersion, *, then: str = "student") -> LocalVersion:
     """Return what the next update is trained from: the champion, unless it is derived, or its weights must forget.
 
     Of a champion in int8 or ONNX it is the version that it was made of; of a student, with ``then: teacher``, its
@@ -87,28 +95,24 @@ def find_base(stores: Stores, champion: str | None, folder: Path | None, *, then
     the last version that never learnt from those experiences, or the pretrained weights, and all that was learnt since
     is learnt again, together.
     """
-    history = load_history(folder) if folder else History()
+    history = champion.history
     if not history.traces:
-        return find_learning_version(stores, Base(champion, folder, history), then)
+        return find_learning_version(stores, champion, then)
     infos = {one.version: one for one in stores.registry.versions()}
-    for version in ancestry(champion, list(infos.values())):
+    for version in ancestry(champion.version, list(infos.values())):
         found = read_history(stores.registry, infos[version]) if version in infos else None
         clean = found is not None and not found.traces and not set(found.learnt) & set(history.traces)
         if clean and infos[version].withdrawn is None:
-            place = stores.champion_folder(version)
-            assert place is not None
-            return Base(version, place, load_history(place))
-    return Base(None, None, History())
+            return local_version(stores, version)
+    return LocalVersion(None, None, History())
 
 
-def find_learning_version(stores: Stores, base: Base, then: str = "student") -> Base:
+def find_learning_version(stores: Stores, base: LocalVersion, then: str = "student") -> LocalVersion:
     """Return the version of a line of teachers and students that learns."""
     infos = {one.version: one for one in stores.registry.versions()} if base.history.form else {}
     while base.history.form in REWRITTEN or (base.history.form == "student" and then == "teacher"):
         parent = infos.get(base.history.parent or "")
         if parent is None or parent.withdrawn is not None:
             break
-        folder = stores.champion_folder(parent.version)
-        assert folder is not None
-        base = Base(parent.version, folder, load_history(folder))
+        base = local_version(stores, parent.version)
     return base

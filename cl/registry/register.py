@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,90 +17,98 @@ from cl.config import Config
 from cl.evaluation.best_so_far import best_rows, save_best
 from cl.models.persistence import load_learner
 from cl.models.snapshot import Snapshot, save_reference, take_snapshot
-from cl.records import TABLE, Evaluation, GateReport, Registration, Training
+from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration
 from cl.records.history import History
+from cl.registry.lineage import LocalVersion
 from cl.stores.data.experiences import RowsOf
 from cl.stores.files import sha256
 from cl.stores.manifest import MANIFEST, write_manifest
 from cl.stores.mlflow.registry import COMPARED, FORM, PARENT
 from cl.stores.stores import Stores
-from cl.stores.version_folder import load_history, save_history
+from cl.stores.version_folder import save_history
 
 PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
 IF_THERE = ("onnxruntime",)
 """Packages that compute some versions, and need not be installed."""
 
 
-def register(
-    config: Config,
-    stores: Stores,
-    *,
-    cycle: str,
-    run: str,
-    champion: Path | None,
-    parent: str | None,
-    data_version: str,
-    training: Training,
-    evaluation: Evaluation,
-    gates: GateReport,
-    compared: str | None,
-    traces: Sequence[str] = (),
-) -> Registration:
+@dataclass(frozen=True)
+class NewVersion:
+    """What becomes a version: a challenger, with what made it.
+
+    ``parent`` is what it was trained or derived from, ``compared`` the champion that it was compared with;
+    ``residual_experiences`` are those that lost rows which its weights have learnt from. ``run`` is its MLflow run.
+    """
+
+    cycle: str
+    run: str
+    parent: LocalVersion
+    compared: str | None
+    data_version: str
+    challenger: Challenger
+    residual_experiences: Sequence[str] = ()
+
+
+def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
     """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
 
-    ``champion`` and ``parent`` are what it was trained or derived from, ``compared`` is the champion that it was
-    compared with; ``traces`` are experiences that lost rows which its weights have learnt from. A version that this
-    cycle has registered before is returned as it is, so the step may be repeated. Where a smoke test
-    follows, a version that passed its gates is ``pending`` until that is over, and can not be promoted.
+    A version that this cycle has registered before is returned as it is, so the step may be repeated. Where a smoke
+    test follows, a version that passed its gates is ``pending`` until that is over, and cannot be promoted.
     """
+    challenger, past = new.challenger, new.parent.history
+    training, evaluation, gates = challenger.training, challenger.evaluation, challenger.gates
     folder = Path(training.challenger)
-    past = load_history(champion) if champion else History()
     learnt = [*past.learnt, *training.experiences]
     if not (folder / MANIFEST).exists():
         reference = drift_reference(config, stores.experiences.rows_of, folder, learnt)
         save_reference(reference, folder)
-        history = History(
-            learnt=learnt,
-            matrix=evaluation.matrix,
-            score=float(reference.frame["score"].mean()) if len(reference.frame) else None,
-            cycle=cycle,
-            parent=parent,
-            rung=training.rung,
-            form=training.form,
-            base_model=past.base_model or config.model.name,
-            data_version=data_version,
-            data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
-            config=config.recorded,
-            config_digest=config.digest,
-            traces=list(traces),
-            seed=config.seed,
-            git_commit=git_commit(stores.project.root),
-            packages=package_versions(),
-            machine=describe_machine(),
-        )
-        save_history(history, folder)
+        score = float(reference.frame["score"].mean()) if len(reference.frame) else None
+        save_history(_history(config, stores, new, learnt=learnt, score=score), folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         _table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
-    stores.registry.log_record(run, folder)
+    stores.registry.log_record(new.run, folder)
     version = stores.registry.log_version(
-        run,
+        new.run,
         folder,
         tags={
-            "cl.cycle_id": cycle,
-            "cl.gates": _standing(config, gates),
+            "cl.cycle_id": new.cycle,
+            "cl.gates": _verdict_tag(config, gates),
             "cl.gates_digest": sha256(folder / "gates.json"),
             "cl.experience": learnt[-1],
-            PARENT: parent or "",
-            COMPARED: compared or "",
+            PARENT: new.parent.version or "",
+            COMPARED: new.compared or "",
             **({FORM: training.form} if training.form else {}),
-            "cl.data_version": data_version,
+            "cl.data_version": new.data_version,
         },
         metrics=evaluation_metrics(evaluation),
     )
     return Registration(version=version, passed=gates.passed)
+
+
+def _history(config: Config, stores: Stores, new: NewVersion, *, learnt: list[str], score: float | None) -> History:
+    training = new.challenger.training
+    return History(
+        learnt=learnt,
+        matrix=new.challenger.evaluation.matrix,
+        score=score,
+        cycle=new.cycle,
+        parent=new.parent.version,
+        rung=training.rung,
+        form=training.form,
+        base_model=new.parent.history.base_model or config.model.name,
+        data_version=new.data_version,
+        data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
+        config=config.recorded,
+        config_digest=config.digest,
+        traces=list(new.residual_experiences),
+        seed=config.seed,
+        git_commit=git_commit(stores.project.root),
+        packages=package_versions(),
+        machine=describe_machine(),
+    )
 
 
 def _table(gates: GateReport) -> pd.DataFrame:
@@ -108,7 +117,7 @@ def _table(gates: GateReport) -> pd.DataFrame:
     return pd.DataFrame(gates.table, columns=TABLE).astype({**numbers, "rows": "Int64", "rows_needed": "Int64"})
 
 
-def _standing(config: Config, gates: GateReport) -> str:
+def _verdict_tag(config: Config, gates: GateReport) -> str:
     if not gates.passed:
         return "failed"
     return "pending" if config.evaluation.smoke_rows else "passed"

@@ -12,7 +12,7 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config
 from cl.errors import RefusedError, UnservableError
-from cl.records import TOLERANCE, TOLERANCE_INT8, Evaluation, GateReport, Registration, Verdict
+from cl.records import TOLERANCE, TOLERANCE_INT8, Challenger, GateReport, Registration, Verdict
 from cl.stores.data.experiences import RowsOf
 from cl.stores.mlflow.fresh_process import answer_in_fresh_process
 from cl.stores.mlflow.registry import FORM, GATES, SMOKED
@@ -24,9 +24,7 @@ log = logging.getLogger(__name__)
 SMOKE = "smoke test"
 
 
-def smoke_test(
-    config: Config, stores: Stores, *, registration: Registration, evaluation: Evaluation, gates: GateReport
-) -> GateReport:
+def smoke_test(config: Config, stores: Stores, registration: Registration, challenger: Challenger) -> GateReport:
     """Return the gates' verdicts with one more: whether the version in the registry answers as the evaluation stored.
 
     Only then does the version get the tag that promotion trusts, ``cl.gates``: passed. That holds whatever mode the
@@ -36,6 +34,7 @@ def smoke_test(
     Raises:
         StoreError: the registry is out of reach, so that nothing is shown about the version.
     """
+    gates, evaluation = challenger.gates, challenger.evaluation
     if not gates.passed or not config.evaluation.smoke_rows:
         return gates
     form = stores.registry.tags(registration.version).get(FORM, "")

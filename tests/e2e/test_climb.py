@@ -74,7 +74,7 @@ def test_a_climb_that_was_killed_goes_on_at_its_rung_and_ends_as_if_nothing_had_
         begun.append(one.__name__)
         return one
 
-    (resumed,) = run_waiting(project, step=noted)
+    (resumed,) = run_waiting(project, executor=noted)
     assert begun.count("train") == (1 if stage == "train" else 0), "what was finished is not done again"
     assert way(resumed) == way(undisturbed) and resumed.verdict == "promoted"
     assert resumed.training.losses == undisturbed.training.losses
@@ -109,7 +109,7 @@ def test_where_every_rung_diverges_the_cycle_fails_and_a_later_run_tries_them_an
 
     for _ in range(2):
         with pytest.raises(DivergedError, match=r"rung 'wild': training .*; rung 'wilder': training .* serves on$"):
-            run_waiting(project, step=noted)
+            run_waiting(project, executor=noted)
     assert begun.count("train") == 4
     stores = open_stores(project, load(project.config))
     assert stores.ledger.champion("shop") == "1" and len(stores.registry.versions()) == 1

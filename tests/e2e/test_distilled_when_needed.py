@@ -192,7 +192,7 @@ def test_a_cycle_that_is_killed_while_a_version_is_derived_ends_as_an_undisturbe
         return run
 
     with pytest.raises(KilledError):
-        run_waiting(project, step=lambda function: dying(function) if function.__name__ == stage else function)
+        run_waiting(project, executor=lambda function: dying(function) if function.__name__ == stage else function)
     (cycle,) = run_waiting(project)
     assert cycle.verdict == "promoted" and [one.version for one in cycle.derived] == ["2"]
     assert [one.version for one in open_project(project.root).stores.registry.versions()] == ["1", "2"]

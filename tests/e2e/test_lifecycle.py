@@ -60,7 +60,7 @@ def test_a_killed_second_attempt_is_gone_on_with_whatever_else_was_looked_at_sin
         return stage
 
     with pytest.raises(KilledError):
-        run_waiting(shop, again="0001-one", step=dying)
+        run_waiting(shop, again="0001-one", executor=dying)
     (begun,) = [one.name for one in (shop.work / "cycles").iterdir()]
 
     arrives(shop, "two", ["loan", "fee"], 60, seed=2)

@@ -16,6 +16,7 @@ from cl import config as configuration
 from cl.config import NotificationSettings
 from cl.errors import StoreError
 from cl.monitoring.notices import failure_notice
+from cl.records import Move
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.project_folder import ProjectFolder
 from flows.cycle import learn
@@ -96,9 +97,9 @@ def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project) -> No
     config, ledger = configuration.load(project.config), Ledger(f"sqlite:///{project.root}/ledger.db")
 
     def write(action, alias, to) -> None:
-        entry = ledger.intend(
-            "shop", action, expected=ledger.champion("shop"), to=to, why="", actor="me", alias=alias
-        )  # fmt: skip
+        champion = ledger.champion("shop")
+        move = Move(action=action, expected=champion, to=to, why="", actor="me", alias=alias)
+        entry = ledger.intend("shop", move)
         ledger.commit("shop", entry)
 
     def told() -> list[str]:

@@ -54,7 +54,7 @@ def test_no_version_is_promoted_before_it_answers_from_the_registry_in_a_fresh_p
     stores = open_stores(shop, configuration.load(shop.config))
     arrives(shop, "one", ["loan", "fee"], seed=1)
     with pytest.raises(KilledError):
-        run_waiting(shop, step=dying)
+        run_waiting(shop, executor=dying)
     assert tags(stores) == ["pending"] and stores.ledger.champion("shop") is None
     with pytest.raises(InputError, match="no version 1 of 'shop' that passed its gates"):
         rollback(stores.registry, stores.ledger, "1", why="in haste")
@@ -84,7 +84,7 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
     arrives(shop, "one", ["loan", "fee"], seed=1)
     run_waiting(shop)
     arrives(shop, "two", ["loan", "box"], seed=2)
-    (second,) = run_waiting(shop, step=damaging)
+    (second,) = run_waiting(shop, executor=damaging)
     assert second.verdict == "refused" and tags(stores) == ["passed", "failed"]
     assert second.champion_after == stores.ledger.champion("shop") == stores.registry.champion() == "1"
     told = read_verdicts(shop.root, None)

@@ -162,5 +162,5 @@ def test_drift_is_learnt_without_a_hand_though_the_server_is_killed_in_the_middl
     assert "0002-month-2: promoted" in "".join(shop.server.artifacts("shop-cycle"))
     tasks = shop.server.post("task_runs/filter", {})
     names = {one["name"].rpartition("-")[0] for one in tasks}
-    assert {"validate", "drift", "decide", "train", "evaluate", "gate", "register", "promote"} <= names
+    assert {"validate", "detect_drift", "decide", "train", "evaluate", "gate", "register", "promote"} <= names
     assert all("perennial" in one["tags"] for one in tasks)

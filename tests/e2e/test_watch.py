@@ -32,19 +32,21 @@ def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, 
         return stage
 
     made_sentences(["loan", "fee"], 80, seed=1).to_csv(project.root / "inbox" / "one.csv", index=False)
-    (first,) = watch(project, step=counting)
+    (first,) = watch(project, executor=counting)
     assert (first.asks, first.champion, first.event) == ("arrival", None, "cl.data.arrived")
-    (cycle,) = run_waiting(project, step=counting)
+    (cycle,) = run_waiting(project, executor=counting)
     assert cycle.id == first.cycle and calls["drift"] == 1 and cycle.verdict == "promoted"
-    assert watch(project, step=counting) == []
+    assert watch(project, executor=counting) == []
 
     made_sentences(["loan", "box"], 80, seed=2).to_csv(project.root / "inbox" / "two.csv", index=False)
     made_sentences(["loan", "fee"], 80, seed=3).to_csv(project.root / "inbox" / "two-b.csv", index=False)
-    looks = watch(project, step=counting)
+    looks = watch(project, executor=counting)
     assert {look.experience.name for look in looks} == {"two", "two-b"} and calls["drift"] == 3
     assert [look.asks for look in looks if look.experience.name == "two"] == ["drift"]
-    assert watch(project, step=counting) == looks and calls["drift"] == 3, "looked at again, nothing is computed again"
-    cycles = run_waiting(project, step=counting)
+    assert watch(project, executor=counting) == looks and calls["drift"] == 3, (
+        "looked at again, nothing is computed again"
+    )
+    cycles = run_waiting(project, executor=counting)
     assert cycles[0].id == looks[0].cycle and cycles[0].drift == looks[0].drift
     assert cycles[1].id == looks[1].cycle or cycles[0].verdict == "promoted", "a new champion is another cycle"
     assert not list((project.work / "cycles").glob("*"))

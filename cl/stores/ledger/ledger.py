@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
 from cl.errors import ConflictError, IntegrityError
-from cl.records import Action, Alias, LedgerEntry
+from cl.records import LedgerEntry, Move
 from cl.redaction import without_password
 from cl.stores.connectivity import open_database
 from cl.stores.error_messages import translate_store_errors
-from cl.stores.ledger import state as standing
+from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation, seal_entry, sign_hash
 from cl.stores.ledger.table import TABLE, create_table, from_row, to_row
 
@@ -33,87 +33,28 @@ class Ledger:
     uri: str
     key: bytes | None = field(default=None, repr=False)
 
-    def intend(
-        self,
-        model: str,
-        action: Action,
-        *,
-        expected: str | None,
-        to: str | None,
-        why: str,
-        actor: str,
-        alias: Alias = "champion",
-        share: float | None = None,
-        digest: str | None = None,
-        seen: Sequence[LedgerEntry] | None = None,
-    ) -> LedgerEntry:
+    def intend(self, model: str, move: Move, *, seen: Sequence[LedgerEntry] | None = None) -> LedgerEntry:
         """Write down the intent to move an alias, if the champion is still the expected one.
 
         Args:
             model: whose alias.
-            action: what kind of move it is.
-            expected: the champion that it rests on.
-            to: the version that gets the alias; None takes it away.
-            why: the reason, for people.
-            actor: who moves it.
-            alias: which alias.
-            share: of the requests, for a canary or shadow.
-            digest: of the verdict that it rests on.
+            move: what is to be.
             seen: the entries that it rests on; None reads them now.
 
         Raises:
             ConflictError: the champion is another, a move is under way, or another process came first.
         """
         before = self.entries(model) if seen is None else seen
-        entry = _next(
-            model,
-            before,
-            expected,
-            actor=actor,
-            action=action,
-            alias=alias,
-            share=share,
-            from_version=standing.holder(before, alias),
-            to_version=to,
-            why=why,
-            verdict_digest=digest,
-            state="intent",
-        )
+        entry = _next(model, before, move, from_version=state.holder(before, move.alias), stage="intent")
         return self._insert(model, entry)
 
-    def note(
-        self,
-        model: str,
-        action: Action,
-        *,
-        expected: str | None,
-        to: str,
-        why: str,
-        actor: str,
-        seen: Sequence[LedgerEntry],
-        alias: Alias = "champion",
-        share: float | None = None,
-        digest: str | None = None,
-    ) -> LedgerEntry:
-        """Write down what moves no alias, such as a person's no; the arguments are those of ``intend``.
+    def note(self, model: str, move: Move, *, seen: Sequence[LedgerEntry]) -> LedgerEntry:
+        """Write down what moves no alias, such as a person's no; the arguments are those of `intend`.
 
         Raises:
             ConflictError: the champion is another, a move is under way, or another process came first.
         """
-        entry = _next(
-            model,
-            seen,
-            expected,
-            actor=actor,
-            action=action,
-            alias=alias,
-            share=share,
-            from_version=expected,
-            to_version=to,
-            why=why,
-            verdict_digest=digest,
-            state="committed",
-        )
+        entry = _next(model, seen, move, from_version=move.expected, stage="committed")
         return self._insert(model, entry)
 
     def commit(self, model: str, entry: LedgerEntry) -> LedgerEntry:
@@ -144,7 +85,7 @@ class Ledger:
 
     def champion(self, model: str) -> str | None:
         """Return the version that the last committed move made champion."""
-        return standing.champion(self.entries(model))
+        return state.champion(self.entries(model))
 
     def open_intent(self, model: str) -> LedgerEntry | None:
         """Return a move that was begun and neither committed nor abandoned."""
@@ -167,8 +108,8 @@ class Ledger:
             raise ConflictError(f"another process moved the champion of '{model}' first; try again") from None
         return entry
 
-    def _settle(self, model: str, entry: LedgerEntry, state: Literal["committed", "abandoned"]) -> LedgerEntry:
-        settled = seal_entry(model, entry, key=self.key, state=state)
+    def _settle(self, model: str, entry: LedgerEntry, stage: Literal["committed", "abandoned"]) -> LedgerEntry:
+        settled = seal_entry(model, entry, key=self.key, state=stage)
         mine = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & (TABLE.c.state == "intent")
         with self._begin() as connection:
             changed = connection.execute(
@@ -202,15 +143,22 @@ class _PlaceTakenError(ConflictError):
     """Another process wrote the row with this sequence number first."""
 
 
-def _next(model: str, before: Sequence[LedgerEntry], expected: str | None, **said: Any) -> LedgerEntry:
-    """Return an entry that follows the entries and says this: with its place, its time, the hash before it.
+def _next(
+    model: str,
+    before: Sequence[LedgerEntry],
+    move: Move,
+    *,
+    from_version: str | None,
+    stage: Literal["intent", "committed"],
+) -> LedgerEntry:
+    """Return the entry of a move that follows others: with its place, its time, and the hash before it.
 
     Clocks differ; the ledger's time does not go back, so that what held at a moment has one answer.
     """
-    champion = standing.champion(before)
-    if champion != expected:
+    champion = state.champion(before)
+    if champion != move.expected:
         raise ConflictError(
-            f"the champion of '{model}' is version {champion or 'none'} now, not {expected or 'none'}; "
+            f"the champion of '{model}' is version {champion or 'none'} now, not {move.expected or 'none'}; "
             "compare the challenger with it and try again"
         )
     last = before[-1] if before else None
@@ -220,6 +168,14 @@ def _next(model: str, before: Sequence[LedgerEntry], expected: str | None, **sai
     return LedgerEntry(
         sequence=last.sequence + 1 if last else 1,
         at=max(now, last.at) if last else now,
+        actor=move.actor,
+        action=move.action,
+        alias=move.alias,
+        share=move.share,
+        from_version=from_version,
+        to_version=move.to,
+        why=move.why,
+        verdict_digest=move.digest,
+        state=stage,
         previous=last.hash if last else "",
-        **said,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from cl.config import Config, load, parse
 from cl.cycle.cost import UpdateSizes, expected_cost
-from cl.cycle.ladder import climb_ladder
+from cl.cycle.ladder import Climb, climb_ladder
 from cl.errors import DivergedError
 from cl.lifecycle import run_waiting
 from cl.records import Challenger, Evaluation, GateReport, LadderResult, RungResult, Training, Verdict
@@ -41,8 +41,8 @@ def test_a_rung_that_has_diverged_is_not_tried_again_when_the_cycle_was_killed_a
         return stage
 
     with pytest.raises(KilledError):
-        run_waiting(project, step=dying)
-    (resumed,) = run_waiting(project, step=dying)
+        run_waiting(project, executor=dying)
+    (resumed,) = run_waiting(project, executor=dying)
     assert way(resumed)[0] == ("wild", False) and resumed.climb.begun[0].rows > 0 and len(trained) == 3
 
 
@@ -78,7 +78,7 @@ def climbed(
         cost = expected_cost(own, USUAL, (), rung=str(rung), ladder=config)
         return tried(cost.rows, passed=rung == enough)
 
-    found = climb_ladder(config, begin=begin, types=[], sizes=USUAL, past=past, attempt=attempt).climb
+    found = climb_ladder(config, Climb(begin, [], USUAL, past), attempt).result
     assert found is not None
     return [(one.rung, one.skipped or ("passed" if one.passed else "refused")) for one in found.attempts]
 
@@ -121,7 +121,7 @@ def test_of_a_rung_that_diverged_the_cost_counts_and_its_pace_does_not() -> None
         raise AssertionError(rung)
 
     with pytest.raises(DivergedError, match=r"rung 'weak': the loss is nan; rung 'full': not begun: .* leaves 1,599"):
-        climb_ladder(config, begin="weak", types=[], sizes=USUAL, past=(), attempt=attempt)
+        climb_ladder(config, Climb("weak", [], USUAL, ()), attempt)
     assert costs(RungResult(rung="full", rows=1_000, training_seconds=10.0, diverged="nan"), rung="full")[1] is None
 
 
@@ -133,7 +133,7 @@ def test_a_rung_below_is_tried_where_all_from_the_first_on_diverge() -> None:
             raise DivergedError("the loss is nan")
         return tried(100, passed=True)
 
-    found = climb_ladder(config, begin="full", types=[], sizes=USUAL, past=(), attempt=attempt).climb
+    found = climb_ladder(config, Climb("full", [], USUAL, ()), attempt).result
     assert found is not None and [(one.rung, one.passed) for one in found.begun] == [("full", False), ("weak", True)]
 
 

@@ -8,6 +8,7 @@ from cl.config import Config, parse
 from cl.decision.decide import decide
 from cl.decision.situation import Situation, assess_situation
 from cl.records import Cycle, Decision, Drift, Experience, Finding, Promotion, Training, Validation
+from cl.records.history import History
 
 FIT, BROKEN = Validation(passed=True), Validation(passed=False, problems=["41 % of the rows are broken"])
 MMD_ALARM = Finding(detector="embedding_mmd", kind="inputs", drifted=True, p_value=0.001, summary="MMD² 0.02")
@@ -213,6 +214,12 @@ def cycle(
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
+def assess(past: list[Cycle], *, waiting_rows: int, first: bool, now: datetime, **more) -> Situation:
+    rows = {"train": waiting_rows, "test": 1}
+    waiting = Experience(id="0009-x", name="x", source="x", ingested_at=NOW, rows=rows, labels={}, digest="")
+    return assess_situation(past, [waiting], champion=History(), first=first, now=now, **more)
+
+
 def test_a_situation_is_read_off_the_cycles_so_far() -> None:
     past = [
         cycle(1),
@@ -221,15 +228,15 @@ def test_a_situation_is_read_off_the_cycles_so_far() -> None:
         cycle(4, MMD_ALARM, MIX_ALARM),
         cycle(5, MMD_ALARM, MMD_QUIET, promoted=False, rung="full"),
     ]
-    seen = assess_situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=6))
+    seen = assess(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=6))
     assert seen.alarms == (frozenset({"embedding_mmd"}), frozenset({"embedding_mmd", "label_mix"}))
     assert (seen.waiting_rows, seen.hours, seen.rungs) == (7, 1.5, ("full", None))
     assert seen.spent == pytest.approx(4 * 360 / 3_600)
-    later = assess_situation(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=28), budget_days=1)
+    later = assess(past, waiting_rows=7, first=False, now=NOW + timedelta(hours=28), budget_days=1)
     assert later.spent == pytest.approx(2 * 360 / 3_600)
-    assert assess_situation([], waiting_rows=7, first=True, now=NOW) == Situation(7, first=True)
+    assert assess([], waiting_rows=7, first=True, now=NOW) == Situation(7, first=True)
     resumed = cycle(1).model_copy(update={"ended_at": NOW + timedelta(hours=5)})
-    assert assess_situation([resumed], waiting_rows=7, first=False, now=NOW + timedelta(hours=6)).hours == 1.0
+    assert assess([resumed], waiting_rows=7, first=False, now=NOW + timedelta(hours=6)).hours == 1.0
 
 
 @pytest.mark.parametrize(
@@ -246,7 +253,7 @@ def test_a_situation_is_read_off_the_cycles_so_far() -> None:
 def test_an_alarm_that_outlives_two_updates_stops_the_loop_until_it_is_silent_or_a_person_asks(
     past, asked, action
 ) -> None:
-    seen = assess_situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9), asked=asked)
+    seen = assess(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9), asked=asked)
     assert decide(config(), FIT, drifted(MMD_ALARM), seen).action == action
 
 
@@ -267,7 +274,7 @@ def test_a_persons_word_counts_for_more_than_cost_and_caution_but_not_for_a_brok
 
 def test_an_alarm_that_outlives_an_update_and_a_hold_is_learnt_one_rung_up() -> None:
     past = [cycle(1, MMD_ALARM, rung="head"), cycle(2, MMD_ALARM, learnt=False, held=True)]
-    seen = assess_situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9))
+    seen = assess(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=9))
     assert decide(parse({"ladder": LADDER}, where="test"), FIT, drifted(MMD_ALARM), seen).rung == "lora"
 
 
@@ -311,7 +318,7 @@ PUT_OFF = cycle(2, MMD_ALARM, learnt=False, postponed=True)
     ],
 )
 def test_an_alarm_that_a_bound_put_off_is_learnt_by_the_first_cycle_after_it(past, hours, bounds, action, says) -> None:
-    seen = assess_situation(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=hours))
+    seen = assess(past, waiting_rows=99, first=False, now=NOW + timedelta(hours=hours))
     decision = decide(config(cool_down_hours=24, **bounds), FIT, QUIET, seen)
     assert decision.action == action and says in decision.reasons[0]
 

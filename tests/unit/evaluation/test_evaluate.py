@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from cl.evaluation.continual import backward_transfer, forgetting
-from cl.evaluation.evaluate import evaluate
+from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.tasks.token_classification import TokenClassification
 from cl.training.train import train
 
@@ -42,11 +42,8 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     train(config, champion=tmp_path / "1", new=["b"], past=["a"], rows_of=rows_of, folder=tmp_path / "2")
     found = evaluate(
         config,
-        challenger=tmp_path / "2",
-        champion=tmp_path / "1",
-        experiences=["a", "b"],
-        matrix={"a": {"a": 0.5}},
-        rows_of=rows_of,
+        Candidates(challenger=tmp_path / "2", champion=tmp_path / "1"),
+        HeldOut(["a", "b"], {"a": {"a": 0.5}}, rows_of),
         folder=tmp_path,
     )
     rows = pd.read_parquet(found.predictions)
@@ -75,15 +72,7 @@ def test_columns_of_the_data_are_stored_where_a_rule_asks_for_them(tiny_config, 
     gates = [{"name": "rule", "on": {"column": "channel"}, "min": 0.1}]
     config = tiny_config(gates=gates, data={"keep": ["channel", "tone"]})
     train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
-    found = evaluate(
-        config,
-        challenger=tmp_path / "1",
-        champion=None,
-        experiences=["a", "b"],
-        matrix={},
-        rows_of=rows_of,
-        folder=tmp_path,
-    )
+    found = evaluate(config, Candidates(challenger=tmp_path / "1"), HeldOut(["a", "b"], {}, rows_of), folder=tmp_path)
     stored = pd.read_parquet(found.predictions)
     assert "tone" not in stored and stored.groupby("experience")["channel"].count().to_dict() == {"a": 0, "b": 12}
 
@@ -99,13 +88,7 @@ def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_confi
 
     def evaluated():
         return evaluate(
-            tiny_config(),
-            challenger=tmp_path / "1",
-            champion=None,
-            experiences=["a", "b"],
-            matrix={},
-            rows_of=rows_of,
-            folder=tmp_path,
+            tiny_config(), Candidates(challenger=tmp_path / "1"), HeldOut(["a", "b"], {}, rows_of), folder=tmp_path
         )
 
     assert [score.experience for score in evaluated().challenger] == ["a"]
@@ -123,11 +106,8 @@ def test_what_is_measured_of_both_models_is_the_same_again_but_for_times(tiny_co
     def evaluated():
         return evaluate(
             config,
-            challenger=tmp_path / "1",
-            champion=tmp_path / "1",
-            experiences=["a", "b"],
-            matrix={},
-            rows_of=rows_of,
+            Candidates(challenger=tmp_path / "1", champion=tmp_path / "1"),
+            HeldOut(["a", "b"], {}, rows_of),
             folder=tmp_path,
         )
 

@@ -10,6 +10,7 @@ from cl.errors import ConflictError, StoreError
 from cl.promotion.alias_moves import current_actor
 from cl.promotion.by_hand import promote_by_hand, rollback
 from cl.promotion.repair import repair_aliases
+from cl.records import Move
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
@@ -18,7 +19,9 @@ from tests.support.tiny import serve
 
 def intend(registry: Registry, ledger: Ledger, to: str, actor: str | None = None) -> None:
     expected = ledger.champion(registry.model)
-    ledger.intend(registry.model, "promote", expected=expected, to=to, why="", actor=actor or current_actor())
+    ledger.intend(
+        registry.model, Move(action="promote", expected=expected, to=to, why="", actor=actor or current_actor())
+    )
 
 
 def test_a_move_killed_before_the_alias_is_abandoned(registry, ledger) -> None:
@@ -107,7 +110,7 @@ def test_aliases_of_canary_and_shadow_that_were_moved_or_taken_by_hand_are_put_b
 def test_killed_while_an_alias_is_put_back_it_is_put_back_by_the_next(registry, ledger) -> None:
     serve(registry, ledger, "1")
     registry.set_alias("champion", "3")
-    ledger.intend(registry.model, "alias_moved", expected="1", to="3", why="", actor=current_actor())
+    ledger.intend(registry.model, Move(action="alias_moved", expected="1", to="3", why="", actor=current_actor()))
     repair_aliases(registry, ledger)
     assert registry.champion() == "1"
     states = [(one.action, one.state) for one in ledger.entries(registry.model)]
@@ -116,7 +119,7 @@ def test_killed_while_an_alias_is_put_back_it_is_put_back_by_the_next(registry, 
 
 def test_killed_after_an_alias_was_put_back_the_entry_is_settled(registry, ledger) -> None:
     serve(registry, ledger, "1")
-    ledger.intend(registry.model, "alias_moved", expected="1", to="3", why="", actor=current_actor())
+    ledger.intend(registry.model, Move(action="alias_moved", expected="1", to="3", why="", actor=current_actor()))
     repair_aliases(registry, ledger)
     assert registry.champion() == "1" and ledger.entries(registry.model)[-1].state == "committed"
 
@@ -125,13 +128,15 @@ def test_what_a_move_that_was_cut_off_has_left_is_nobodys_hand(registry, ledger)
     serve(registry, ledger, "1")
     promote_by_hand(registry, ledger, "2", alias="canary", share=0.1, why="as agreed")
     ledger.commit(
-        registry.model, ledger.intend(registry.model, "promote", expected="1", to="2", why="", actor=current_actor())
+        registry.model,
+        ledger.intend(registry.model, Move(action="promote", expected="1", to="2", why="", actor=current_actor())),
     )
     registry.set_alias("champion", "2")  # killed before the canary's alias was taken away
     repair_aliases(registry, ledger)
     assert registry.aliases() == {"champion": "2"}
     ledger.abandon(
-        registry.model, ledger.intend(registry.model, "promote", expected="2", to="4", why="", actor=current_actor())
+        registry.model,
+        ledger.intend(registry.model, Move(action="promote", expected="2", to="4", why="", actor=current_actor())),
     )
     registry.set_alias("champion", "4")  # the answer of the registry was lost, and the move abandoned
     repair_aliases(registry, ledger)

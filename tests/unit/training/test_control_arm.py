@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cl.errors import ConfigError
-from cl.evaluation.evaluate import evaluate
+from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.training.control_arm import train_control_arm
 from cl.training.train import train
 from tests.support.tiny import made_sentences
@@ -45,13 +45,9 @@ def test_the_arm_learns_some_new_rows_alone_and_the_evaluation_tells_what_it_sho
     train(config, champion=champion, new=["b"], past=["a"], rows_of=rows_of, folder=tmp_path / "2")
     found = evaluate(
         config,
-        challenger=tmp_path / "2",
-        champion=champion,
-        experiences=["a", "b"],
-        matrix={"a": {"a": 1.0}},
-        rows_of=rows_of,
+        Candidates(challenger=tmp_path / "2", champion=champion, control=arm),
+        HeldOut(["a", "b"], {"a": {"a": 1.0}}, rows_of),
         folder=tmp_path,
-        control=arm,
     )
     told = found.control
     past, new = (now.value - naive.value for now, naive in zip(found.challenger, told.scores, strict=True))

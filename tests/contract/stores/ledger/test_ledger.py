@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from cl.errors import ConflictError, IntegrityError, StoreError
+from cl.records import Move
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
@@ -26,12 +27,12 @@ def ledger(request, tmp_path) -> Ledger:
 
 
 def move(ledger: Ledger, to: str, action="promote") -> None:
-    entry = ledger.intend("m", action, expected=ledger.champion("m"), to=to, why="test", actor="me")
+    entry = ledger.intend("m", Move(action=action, expected=ledger.champion("m"), to=to, why="test", actor="me"))
     ledger.commit("m", entry)
 
 
 def test_a_committed_move_makes_the_champion_and_an_intent_does_not(ledger) -> None:
-    entry = ledger.intend("m", "promote", expected=None, to="1", why="first", actor="me")
+    entry = ledger.intend("m", Move(action="promote", expected=None, to="1", why="first", actor="me"))
     assert ledger.champion("m") is None and ledger.open_intent("m") == entry
     ledger.commit("m", entry)
     assert ledger.champion("m") == "1" and ledger.open_intent("m") is None
@@ -40,12 +41,12 @@ def test_a_committed_move_makes_the_champion_and_an_intent_does_not(ledger) -> N
 def test_a_move_from_a_champion_that_is_no_longer_one_is_refused(ledger) -> None:
     move(ledger, "1")
     with pytest.raises(ConflictError, match="the champion of 'm' is version 1 now, not none"):
-        ledger.intend("m", "promote", expected=None, to="2", why="stale", actor="me")
+        ledger.intend("m", Move(action="promote", expected=None, to="2", why="stale", actor="me"))
 
 
 def test_an_abandoned_move_leaves_the_champion_and_frees_the_ledger(ledger) -> None:
     move(ledger, "1")
-    ledger.abandon("m", ledger.intend("m", "promote", expected="1", to="2", why="no", actor="me"))
+    ledger.abandon("m", ledger.intend("m", Move(action="promote", expected="1", to="2", why="no", actor="me")))
     assert ledger.champion("m") == "1"
     move(ledger, "3")
     assert [entry.state for entry in ledger.entries("m")] == ["committed", "abandoned", "committed"]
@@ -86,11 +87,11 @@ def test_of_two_that_read_the_same_ledger_the_second_is_refused(ledger) -> None:
         def entries(self, model):
             seen = super().entries(model)
             if not seen:
-                ledger.intend(model, "promote", expected=None, to="1", why="first", actor="you")
+                ledger.intend(model, Move(action="promote", expected=None, to="1", why="first", actor="you"))
             return seen
 
     with pytest.raises(ConflictError, match="another process moved the champion of 'm' first"):
-        Late(ledger.uri).intend("m", "promote", expected=None, to="2", why="second", actor="me")
+        Late(ledger.uri).intend("m", Move(action="promote", expected=None, to="2", why="second", actor="me"))
     assert [entry.to_version for entry in ledger.entries("m")] == ["1"]
 
 
@@ -132,14 +133,14 @@ def test_with_a_key_an_entry_without_its_signature_is_not_read(ledger) -> None:
 
 def test_a_note_moves_nothing(ledger) -> None:
     move(ledger, "1")
-    ledger.note("m", "wait", expected="1", to="2", why="learnt", actor="me", seen=ledger.entries("m"))
+    ledger.note("m", Move(action="wait", expected="1", to="2", why="learnt", actor="me"), seen=ledger.entries("m"))
     assert ledger.champion("m") == "1" and state.pending_approval(ledger.entries("m")).to_version == "2"
     with pytest.raises(ConflictError, match="is version 1 now, not 3"):
-        ledger.note("m", "wait", expected="3", to="2", why="", actor="me", seen=ledger.entries("m"))
+        ledger.note("m", Move(action="wait", expected="3", to="2", why="", actor="me"), seen=ledger.entries("m"))
 
 
 def test_a_move_that_another_process_settled_cannot_be_committed(ledger) -> None:
-    entry = ledger.intend("m", "promote", expected=None, to="1", why="", actor="me")
+    entry = ledger.intend("m", Move(action="promote", expected=None, to="1", why="", actor="me"))
     ledger.abandon("m", entry)
     with pytest.raises(ConflictError, match="settled by another process"):
         ledger.commit("m", entry)
@@ -147,12 +148,13 @@ def test_a_move_that_another_process_settled_cannot_be_committed(ledger) -> None
 
 
 def test_the_chain_holds_through_intents_that_were_settled_either_way(ledger) -> None:
-    entry = ledger.intend("m", "promote", expected=None, to="1", why="", actor="me", digest="d" * 64)
+    entry = ledger.intend("m", Move(action="promote", expected=None, to="1", why="", actor="me", digest="d" * 64))
     assert first_violation("m", ledger.entries("m")) is None
     settled = ledger.commit("m", entry)
     assert settled.hash != entry.hash and settled.previous == entry.previous == ""
     ledger.abandon(
-        "m", ledger.intend("m", "promote", expected="1", to="2", why="", actor="me", alias="canary", share=0.1)
+        "m",
+        ledger.intend("m", Move(action="promote", expected="1", to="2", why="", actor="me", alias="canary", share=0.1)),
     )
     first, second = ledger.entries("m")
     assert first_violation("m", [first, second]) is None and second.previous == first.hash

@@ -10,7 +10,8 @@ from tests.support.racers import ROUNDS, race
 
 RACER = """
 import sys
-from cl import standing
+from cl.records import Move
+from cl.stores.ledger import state
 from cl.errors import ConflictError
 from cl.stores.ledger.ledger import Ledger
 
@@ -24,7 +25,9 @@ while len(seen := ledger.entries('m')) < rounds or seen[-1].state == 'intent':
         continue
     try:
         entry = ledger.intend(
-            'm', 'promote', expected=standing.champion(seen), to=f'{me}{len(seen)}', why='', actor=me, seen=seen
+            'm',
+            Move(action='promote', expected=state.champion(seen), to=f'{me}{len(seen)}', why='', actor=me),
+            seen=seen,
         )
         ledger.commit('m', entry)
         won += 1

@@ -8,6 +8,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from cl.records import Move
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 
@@ -27,7 +28,9 @@ OLD_ROWS = [
 
 
 def move(ledger: Ledger, to: str) -> None:
-    ledger.commit("m", ledger.intend("m", "promote", expected=ledger.champion("m"), to=to, why="", actor="me"))
+    ledger.commit(
+        "m", ledger.intend("m", Move(action="promote", expected=ledger.champion("m"), to=to, why="", actor="me"))
+    )
 
 
 def run(uri: str, *statements: str) -> None:

@@ -13,7 +13,7 @@ from cl.commands.move_stores import move_stores
 from cl.config import parse
 from cl.errors import InputError, IntegrityError
 from cl.promotion.alias_moves import remember_head
-from cl.records import LedgerEntry
+from cl.records import LedgerEntry, Move
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.migrate_rows import DatabaseRows
@@ -39,7 +39,7 @@ def made(tmp_path_factory, learner) -> Stores:
         registry.log_version(run, learner, tags=tags, metrics={"accuracy": 1 / 3})
     for to, action in [("1", "promote"), ("2", "promote"), ("1", "rollback")]:
         ledger, before = stores.ledger, stores.ledger.champion("shop")
-        ledger.commit("shop", ledger.intend("shop", action, expected=before, to=to, why="é", actor="me"))
+        ledger.commit("shop", ledger.intend("shop", Move(action=action, expected=before, to=to, why="é", actor="me")))
     remember_head(stores.registry, stores.ledger.entries("shop"))
     stores.registry.set_alias("champion", "1")
     stores.registry.set_alias("challenger", "3")
@@ -126,7 +126,7 @@ def test_a_damaged_version_is_named_and_nothing_is_moved(shop, empty, tmp_path) 
 
 def test_a_ledger_that_has_gone_on_is_left_alone(shop, empty, tmp_path) -> None:
     other = Ledger(f"sqlite:///{tmp_path}/l.db")
-    other.commit("shop", other.intend("shop", "promote", expected=None, to="9", why="", actor="me"))
+    other.commit("shop", other.intend("shop", Move(action="promote", expected=None, to="9", why="", actor="me")))
     with pytest.raises(InputError, match="holds other entries of 'shop'"):
         move(shop, empty, tmp_path / "store", ledger=other.uri)
     assert other.champion("shop") == "9"

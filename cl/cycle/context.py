@@ -1,0 +1,174 @@
+"""What a cycle rests on: configuration, stores, identity, champion, and what it is to learn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import ParamSpec, TypeVar
+
+from cl.compression.budget import compression_reasons, updates_since
+from cl.config import Config
+from cl.cycle.backlog import waiting_experiences
+from cl.cycle.compress import CompressionContext, Judged
+from cl.cycle.cost import update_sizes
+from cl.cycle.identity import CycleStart, journal_folder, resume_or_begin
+from cl.cycle.ladder import Climb
+from cl.decision.decide import change_types
+from cl.decision.situation import Situation, assess_situation
+from cl.evaluation.evaluate import HeldOut
+from cl.evaluation.out_of_scope import read_texts
+from cl.records import Challenger, Decision, Drift, Experience, Record, VersionInfo
+from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, find_base, local_version, with_compressed
+from cl.registry.register import NewVersion
+from cl.stores.data.experiences import RowsOf
+from cl.stores.journal import Executor, Journal, inline
+from cl.stores.stores import Stores
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class CycleContext:
+    """What a cycle rests on.
+
+    ``champion`` is the version that serves, ``base`` the one that the update is trained from, ``new`` are the ids of
+    the experiences to learn, oldest first, and ``run`` is the cycle's MLflow run. ``asked``: a person has asked for
+    this very experience.
+    """
+
+    config: Config
+    stores: Stores
+    experience: Experience
+    start: CycleStart
+    run: str
+    champion: LocalVersion
+    base: LocalVersion
+    new: tuple[str, ...]
+    out_of_scope_texts: tuple[str, ...]
+    asked: bool
+    journal: Journal
+    executor: Executor
+    clock: float = field(default_factory=time.monotonic)
+
+    def step(self, stage: Callable[P, R]) -> Callable[P, R]:
+        """Return a stage as a step of this cycle: finished before, its record is read from the journal."""
+        return self.journal.once(stage, self.executor)
+
+    @property
+    def rows_of(self) -> RowsOf:
+        """Return the rows of experiences (ids, split)."""
+        return self.stores.experiences.rows_of
+
+    @property
+    def learnt(self) -> list[str]:
+        """All that the challenger will have learnt, oldest first."""
+        return [*self.base.history.learnt, *self.new]
+
+    @property
+    def held_out(self) -> HeldOut:
+        """What a challenger is evaluated on."""
+        return HeldOut(self.learnt, self.champion.history.matrix, self.rows_of, self.out_of_scope_texts)
+
+    @cached_property
+    def versions(self) -> list[VersionInfo]:
+        """The registry's versions, as they were when the cycle came to its decision."""
+        return self.stores.registry.versions()
+
+    @cached_property
+    def situation(self) -> Situation:
+        """What the decision rests on beside the drift."""
+        waiting = [self.stores.experiences.get(id) for id in self.new]
+        line = with_compressed(ancestry(self.champion.version, self.versions), self.versions)
+        history = self.champion.history
+        return assess_situation(
+            cycles_in_line(self.stores.registry.cycles(), line),
+            waiting,
+            first=self.champion.version is None,
+            now=datetime.now(UTC),
+            budget_days=self.config.decide.budget_days,
+            asked=self.asked and self.experience.id not in history.learnt,
+            champion=history,
+        )
+
+    def climb(self, drift: Drift, decision: Decision) -> Climb:
+        """Return where the update begins to climb the ladder, and what is known of the cost of the way."""
+        return Climb(
+            begin=decision.rung,
+            types=change_types(drift, self.situation),
+            sizes=update_sizes(self.stores.experiences, self.base.folder, new=self.new, past=self.base.history.learnt),
+            past=self.situation.climbs,
+        )
+
+    def new_version(self, challenger: Challenger) -> NewVersion:
+        """Return a challenger as what becomes a version of the registry."""
+        return NewVersion(
+            cycle=self.start.id,
+            run=self.run,
+            parent=self.base,
+            compared=self.champion.version,
+            data_version=self.start.data_version,
+            challenger=challenger,
+        )
+
+    def reasons_to_compress(self, version: Judged) -> list[str]:
+        """Return why a cheaper version of a challenger is wanted; [] where it is not."""
+        return compression_reasons(
+            self.config,
+            version.challenger.evaluation,
+            version.challenger.gates,
+            champion=self.champion.history,
+            updates=updates_since(self.champion.version, self.versions),
+        )
+
+    @property
+    def compression(self) -> CompressionContext:
+        """What compressed versions are judged beside and registered under."""
+        return CompressionContext(
+            config=self.config,
+            stores=self.stores,
+            cycle=self.start.id,
+            champion=self.champion,
+            held_out=self.held_out,
+            data_version=self.start.data_version,
+            journal=self.journal,
+            executor=self.executor,
+        )
+
+
+def open_cycle(
+    config: Config, stores: Stores, experience: Experience, *, asked: bool = False, executor: Executor = inline
+) -> CycleContext:
+    """Begin a cycle, or go on with one that was killed, and return what it rests on.
+
+    Args:
+        config: what to do.
+        stores: where everything is.
+        experience: ingested already.
+        asked: a person has asked for this very experience; it is learnt unless the champion has learnt it already.
+        executor: how a stage is run.
+    """
+    start = resume_or_begin(config, stores, experience)
+    tags = {"cl.data_version": start.data_version, "cl.champion_before": start.champion or ""}
+    run = stores.registry.start_run(start.id, experience.id, tags)
+    champion = local_version(stores, start.champion)
+    base = find_base(stores, champion, then=config.distil.then)
+    again = [id for id in champion.history.learnt if id not in base.history.learnt]
+    before = [id for id in [*again, *waiting_experiences(stores, champion.history)] if id != experience.id]
+    return CycleContext(
+        config=config,
+        stores=stores,
+        experience=experience,
+        start=start,
+        run=run,
+        champion=champion,
+        base=base,
+        new=(*before, experience.id),
+        out_of_scope_texts=tuple(read_texts(config.evaluation.out_of_scope, stores.project.root)),
+        asked=asked,
+        journal=Journal(journal_folder(stores) / start.id),
+        executor=executor,
+    )
