@@ -96,9 +96,7 @@ def alarms_in(inside: Snapshot, checks: int, rows: int, sequence: int) -> list[s
     reference, config = cut(inside, order[:REFERENCE]), settings()
     for check in range(1, checks + 1):
         new = cut(inside, order[REFERENCE + (check - 1) * rows : REFERENCE + check * rows])
-        seen = compare_snapshots(
-            config, f"{sequence}-{check}", reference, new, promotion_score=None, folder=Path("unused"), check=check
-        )
+        seen = compare_snapshots(config, f"{sequence}-{check}", reference, new, folder=Path("unused"), check=check)
         if seen.drifted:
             return [one.detector for one in seen.findings if one.drifted]
     return []
@@ -131,7 +129,7 @@ def ours(reference: Snapshot, new: Snapshot, at: int, *, labels: bool = True) ->
     config = settings()
     kept = [one for one in config.drift.detectors if labels or one not in NEEDS_LABELS]
     config = parse({"drift": {"report": "off", "detectors": kept, "alpha": one_check(0.05)}}, where="bench")
-    return compare_snapshots(config, str(at), reference, new, promotion_score=None, folder=Path("unused")).drifted
+    return compare_snapshots(config, str(at), reference, new, folder=Path("unused")).drifted
 
 
 def one_check(level: float) -> float:

@@ -51,9 +51,9 @@ def main() -> None:
     given = parser.parse_args()
     config = parse({"drift": {"report": "off"}}, where="bench")
     reference, new = made(given.rows, 0), made(given.rows, 1)
-    compare_snapshots(config, "warm up", made(200, 2), made(200, 3), promotion_score=None, folder=Path("unused"))
+    compare_snapshots(config, "warm up", made(200, 2), made(200, 3), folder=Path("unused"))
     started = time.perf_counter()
-    seen = compare_snapshots(config, "one", reference, new, promotion_score=None, folder=Path("unused"))
+    seen = compare_snapshots(config, "one", reference, new, folder=Path("unused"))
     seconds = time.perf_counter() - started
     print(f"{len(seen.findings)} detectors, {given.rows:,} rows against {given.rows:,}: {seconds:.1f} s")
     print(f"{'rows a side':>12}{'seconds':>9}{'µs a row':>10}{'peak MB':>9}")

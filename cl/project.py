@@ -214,6 +214,7 @@ def backtest(
     Raises:
         InputError: a strategy is unknown or refused, or the stream cannot be read.
     """
+    from cl.backtesting.backtest import BacktestPlan
     from cl.backtesting.backtest import backtest as replay
     from cl.backtesting.outputs import write_outputs
     from cl.commands.backtest import as_files
@@ -222,9 +223,7 @@ def backtest(
     results = replay(
         config,
         Path(data) if isinstance(data, str | Path) else as_files(data, place / "data"),
-        strategies=list(strategies),
-        policies=list(policies),
-        seeds=list(seeds) or [config.seed],
+        BacktestPlan(strategies, policies, seeds),
         out=place,
         jobs=jobs,
     )

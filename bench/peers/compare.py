@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import config as configuration
-from cl.backtesting.backtest import backtest
+from cl.backtesting.backtest import BacktestPlan, backtest
 from cl.backtesting.results import Result
 from cl.backtesting.stream import read_stream
 from cl.config import Config
@@ -111,9 +111,17 @@ def compare(config: Config, strategy: str, given: argparse.Namespace) -> None:
         folder = Path(name)
         export(config, given.data, folder, given.first, given.peer_strength)
         (ours,) = backtest(
-            config, given.data, strategies=[OURS[strategy].format(strength=given.strength)], policies=["always"],
-            seeds=[config.seed], out=folder, first=given.first, jobs=1,
-        )  # fmt: skip
+            config,
+            given.data,
+            BacktestPlan(
+                strategies=[OURS[strategy].format(strength=given.strength)],
+                policies=["always"],
+                seeds=[config.seed],
+                first=given.first,
+            ),
+            out=folder,
+            jobs=1,
+        )
         for side, found in (("perennial", of_ours(ours)), ("avalanche", of_peer(given.peer, strategy, folder))):
             print(
                 f"{side + ' ' + strategy:22}{config.seed:6}{found['acc']:8.2f}{found['forgetting']:12.2f}"

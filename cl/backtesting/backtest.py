@@ -35,19 +35,30 @@ Then = Literal["never", "student", "teacher"]
 Chosen = dict[str, PluginSpec | list[PluginSpec] | Rungs]
 
 
+@dataclass(frozen=True)
+class BacktestPlan:
+    """What a backtest replays.
+
+    Args:
+        strategies: as on the command line: a name, a YAML mapping, several joined by `+`, `ladder`, `ladder:RUNG`, or
+            LABEL=one of these; none: the configuration's own.
+        policies: when to learn.
+        seeds: one run each; none: the configuration's.
+        then: what learns on after ``distil.when.updates``; never leaves cheaper versions out; (): as configured.
+        first: how many experiences to replay; None: all.
+        order: names of experiences, comma between them, in the order to replay; None: all, as they were read.
+    """
+
+    strategies: Sequence[str] = ()
+    policies: Sequence[Policy] = ("always",)
+    seeds: Sequence[int] = ()
+    then: Sequence[Then] = ()
+    first: int | None = None
+    order: str | None = None
+
+
 def backtest(
-    config: Config,
-    data: Path,
-    *,
-    strategies: list[str],
-    policies: list[Policy],
-    seeds: list[int],
-    out: Path,
-    first: int | None = None,
-    order: str | None = None,
-    jobs: int | None = None,
-    then: Sequence[Then] = (),
-    fresh: bool = False,
+    config: Config, data: Path, plan: BacktestPlan, *, out: Path, jobs: int | None = None, fresh: bool = False
 ) -> list[Result]:
     """Replay a stream under every combination and return what came of each strategy and policy.
 
@@ -56,15 +67,9 @@ def backtest(
     Args:
         config: everything but the strategy and the seed.
         data: what `cl ingest` would be given: a file, or a folder of files.
-        strategies: as on the command line: a name, a YAML mapping, several joined by `+`, `ladder`, `ladder:RUNG`, or
-            LABEL=one of these.
-        policies: when to learn.
-        seeds: one run each.
+        plan: what is replayed.
         out: folder for the stream and the runs.
-        first: how many experiences to replay; None: all.
-        order: names of experiences, comma between them, in the order to replay; None: all, as they were read.
         jobs: runs at once; None: as many as leave each two processors.
-        then: what learns on after ``distil.when.updates``; never leaves cheaper versions out; (): as configured.
         fresh: whether finished runs are repeated.
 
     Raises:
@@ -74,15 +79,15 @@ def backtest(
     from cl.backtesting.ladder import check_validation
     from cl.backtesting.stream import check_splits, read_stream, reorder
 
-    chosen = choose_strategies(config, strategies)
+    chosen = choose_strategies(config, list(plan.strategies))
     configs = {
         (f"{label}{'-' + way if way else ''}", seed): _with(_then(config, way), spec, seed)
         for label, spec in chosen.items()
-        for way in then or (None,)
-        for seed in seeds
+        for way in plan.then or (None,)
+        for seed in plan.seeds or [config.seed]
     }
     experiences, found = read_stream(config, data, out / "streams")
-    replayed = reorder(found, order)[:first]
+    replayed = reorder(found, plan.order)[: plan.first]
     check_splits(replayed)
     if any(own.ladder for own in configs.values()):
         check_validation(replayed)
@@ -105,12 +110,12 @@ def backtest(
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None,
         )
         for (label, seed), own in configs.items()
-        for policy in policies
+        for policy in plan.policies
     ]
     if fresh:
         for spec in specs:
             shutil.rmtree(spec.folder, ignore_errors=True)
-    return summarise(_all(specs, jobs), names_with_policy=len(policies) > 1)
+    return summarise(_all(specs, jobs), names_with_policy=len(plan.policies) > 1)
 
 
 def choose_strategies(config: Config, wanted: list[str]) -> Chosen:

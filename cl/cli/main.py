@@ -176,10 +176,12 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
     CONFIG is a cl.yaml; each strategy takes its place in it. Killed at any moment, it goes on after the last
     finished experience when it is run again.
     """
+    from cl.backtesting.backtest import BacktestPlan
     from cl.commands.backtest import as_text, run_backtest
 
-    given = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
-    done = run_backtest(config, json_file=Path(json_file) if json_file and json_file != "-" else None, **given)
+    data, out, jobs, fresh = (given.pop(key) for key in ("data", "out", "jobs", "fresh"))
+    file = Path(json_file) if json_file and json_file != "-" else None
+    done = run_backtest(config, data, BacktestPlan(**given), out=out, json_file=file, jobs=jobs, fresh=fresh)
     if json_file == "-":
         show(True, done["json"], "")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,16 +21,7 @@ from cl.cli.options import json_option, show
 @click.option("--experiences", type=click.IntRange(min=1), help="Learnt by each trial, from the first.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the trials and best.yaml.")
 @json_option
-def tune(
-    config: Path,
-    rung: str | None,
-    data: Path | None,
-    trials: int | None,
-    max_seconds: float | None,
-    experiences: int | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def tune(config: Path, as_json: bool, rung: str | None, data: Path | None, out: Path | None, **given: Any) -> None:
     """Search better settings for a rung, on validation rows only.
 
     CONFIG is a cl.yaml; its `tune` says what is searched, and how long. Killed at any moment, the search goes on where
@@ -43,7 +35,7 @@ def tune(
         rung=rung,
         data=data,
         out=out,
-        given={"trials": trials, "max_seconds": max_seconds, "experiences": experiences},
+        given=given,
         on_trial=lambda trial: click.echo(trial_line(trial), err=True),
     )
     show(as_json, {**found.model_dump(mode="json"), "file": str(file)}, "\n".join(search_lines(found, file)))

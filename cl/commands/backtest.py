@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl import config as configuration
-from cl.backtesting.backtest import backtest
+from cl.backtesting.backtest import BacktestPlan, backtest
 from cl.backtesting.outputs import TITLES, as_json, list_failures, matrix_rows, results_table, rung_rows, write_outputs
 from cl.errors import InputError
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 
 def run_backtest(
-    path: Path, data: Path, *, out: Path | None, json_file: Path | None, seeds: list[int], **given: Any
+    path: Path,
+    data: Path,
+    plan: BacktestPlan,
+    *,
+    out: Path | None,
+    json_file: Path | None,
+    jobs: int | None,
+    fresh: bool,
 ) -> dict[str, Any]:
     """Run a backtest, write its outputs, and return them with the tables for the terminal.
 
@@ -31,7 +38,7 @@ def run_backtest(
         raise InputError(f"--data {data}: no such file or folder")
     place = out or Path("backtest") / config.name
     _check_places(place, json_file)
-    results = backtest(config, data, out=place, seeds=seeds or [config.seed], **given)
+    results = backtest(config, data, plan, out=place, jobs=jobs, fresh=fresh)
     page = write_outputs(results, place, name=config.name)
     if json_file:
         json_file.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")

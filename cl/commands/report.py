@@ -9,7 +9,7 @@ from pathlib import Path
 from cl.commands._regressions import read_stored_rows, worst_regressions
 from cl.commands.ledger import verify_ledger
 from cl.records import Cycle, IntegrityViolation, Regression
-from cl.reports.html import LATEST, write_report
+from cl.reports.html import LATEST, ReportRows, write_report
 from cl.stores.opened import OpenProject, open_project
 
 
@@ -40,10 +40,8 @@ def report(at: OpenProject, out: Path | None = None) -> WrittenReport:
         ledger.entries,
         out or at.project.reports / "index.html",
         name=at.config.name,
+        rows=ReportRows(quarantined, partial(at.stores.texts, at.config.task), _lost(at, cycles)),
         broken=ledger.broken,
-        quarantine=quarantined,
-        texts=partial(at.stores.texts, at.config.task),
-        lost=_lost(at, cycles),
     )
     return WrittenReport(path, ledger.broken)
 

@@ -27,7 +27,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Update:
-    """What an update came to: its climb, the version that is to serve, its gates after the smoke test, its promotion."""
+    """What an update came to: its climb, the version that is to serve, the gates with the smoke test, the promotion."""
 
     climbed: Climbed
     version: Judged

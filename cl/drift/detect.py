@@ -37,11 +37,11 @@ def detect_drift(
     """Compare all rows of an experience, as the champion sees them, with the champion's reference.
 
     Args:
-        config: the task, and the settings under ``detect_drift``.
+        config: the task, and the settings under ``drift``.
         experience: its id.
         champion: folder of the serving version; None where there is none, and then every label is new.
         rows: finds rows of an experience without holding all of it.
-        folder: Evidently's report is written into its subfolder ``detect_drift``.
+        folder: Evidently's report is written into its subfolder ``drift``.
         check: which check of this stream it is, from 1; the chance of a false alarm is shared out over all of them.
         quiet: earlier checks of this stream that found nothing.
     """
@@ -49,7 +49,7 @@ def detect_drift(
     labels = task.classes(rows.column(experience, task.columns[1]))
     if champion is None:
         unanswered = _unanswered(labels, tuple(task.class_names([])))
-        return compare_snapshots(config, experience, None, unanswered, promotion_score=None, folder=folder, check=check)
+        return compare_snapshots(config, experience, None, unanswered, folder=folder, check=check)
     from cl.models.persistence import load_learner
     from cl.models.snapshot import load_reference, take_snapshot
     from cl.stores.version_folder import load_history
@@ -60,16 +60,10 @@ def detect_drift(
     if len(few) < len(labels):
         strangers = np.flatnonzero(unknown_label_rows(labels, seen.known_labels).map(bool))[:EXAMPLES]
         seen = replace(seen, labels=labels, strangers=tuple(rows.at(experience, strangers)["id"].astype(str)))
-    return compare_snapshots(
-        config,
-        experience,
-        load_reference(champion),
-        seen,
-        promotion_score=load_history(champion).score,
-        folder=folder / "drift",
-        check=check,
-        quiet=quiet,
+    drift = compare_snapshots(
+        config, experience, load_reference(champion), seen, folder=folder / "drift", check=check, quiet=quiet
     )
+    return drift.model_copy(update={"promotion_score": load_history(champion).score})
 
 
 def compare_snapshots(
@@ -78,7 +72,6 @@ def compare_snapshots(
     reference: Snapshot | None,
     new: Snapshot,
     *,
-    promotion_score: float | None,
     folder: Path,
     check: int = 1,
     quiet: Sequence[Drift] = (),
@@ -90,7 +83,6 @@ def compare_snapshots(
         experience: its id; with the configuration's seed it fixes all that is drawn at random.
         reference: held-out rows that the champion was promoted with; None where there is no champion.
         new: the new rows; its known labels are the champion's.
-        promotion_score: the champion's score when it was promoted, for the record.
         folder: where the report goes.
         check: which check of this stream it is, from 1.
         quiet: earlier checks that found nothing; from enough of them each detector learns how it scatters here.
@@ -111,7 +103,6 @@ def compare_snapshots(
         level=level,
         new_labels=new_labels,
         champion_score=float(new.frame["score"].mean()) if len(new.frame) else None,
-        promotion_score=promotion_score,
         report=_report(config, reference, new, folder),
     )
 

@@ -84,12 +84,13 @@ def _look(config: Config, stores: Stores, past: list[TrafficCheck], until: str) 
         f"traffic-{check:04d}",
         load_reference(champion),
         take_unlabelled_snapshot(load_learner(champion), rows),
-        promotion_score=load_history(champion).score,
         folder=_folder(stores.project),
         check=check,
         quiet=[one.drift for one in past if not one.drift.drifted],
     )
-    drift = drift.model_copy(update={"champion_score": None})  # nobody knows it yet
+    drift = drift.model_copy(  # how good the champion is now, nobody knows yet
+        update={"promotion_score": load_history(champion).score, "champion_score": None}
+    )
     look = TrafficCheck(champion=version, since=since, until=until, rows=len(rows), drift=drift)
     write_text(_folder(stores.project) / f"{check:08d}.json", look.model_dump_json(indent=1))
     for old in sorted(_folder(stores.project).glob("*.json"))[:-KEPT]:

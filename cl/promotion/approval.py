@@ -8,8 +8,8 @@ from cl import config as configuration
 from cl.errors import ConflictError, InputError, RefusedError
 from cl.promotion.alias_moves import current_actor, move_alias, remember_head
 from cl.promotion.repair import locked_and_repaired
-from cl.records import Alias, LedgerEntry, Move
-from cl.registry.versions import passed_versions, verdict_digest
+from cl.records import LedgerEntry, Move
+from cl.registry.versions import passed_versions
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
@@ -17,43 +17,26 @@ from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
 
 
-def request_approval(
-    registry: Registry,
-    ledger: Ledger,
-    version: str,
-    *,
-    expected: str | None,
-    alias: Alias,
-    share: float | None,
-    why: str,
-    seen: Sequence[LedgerEntry],
-) -> bool:
+def request_approval(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence[LedgerEntry]) -> bool:
     """Let a version that passed its gates wait for a person; return whether the answer is still to come.
 
-    A version asks once, however often the step is repeated; one that waited before gives its place to it.
+    A version asks once, however often the step is repeated; it takes the place of one that waited before.
+
+    Args:
+        registry: where the aliases are.
+        ledger: where it is written down that the version waits.
+        move: what a yes would do.
+        seen: the ledger's entries that it rests on.
 
     Raises:
         ConflictError: the champion is no longer the one that the gates compared with.
     """
-    model, asked = registry.model, state.pending_approval(seen)
+    version, asked = move.to, state.pending_approval(seen)
+    assert version is not None
     if asked is None or asked.to_version != version:
         if state.approval_outcome(seen, version) is not None:  # it was decided while this cycle lay killed
             return False
-        digest = verdict_digest(registry.versions(), version)
-        entry = ledger.note(
-            model,
-            Move(
-                action="wait",
-                expected=expected,
-                to=version,
-                why=why,
-                actor=current_actor(),
-                alias=alias,
-                share=share,
-                digest=digest,
-            ),
-            seen=seen,
-        )
+        entry = ledger.note(registry.model, move.model_copy(update={"action": "wait"}), seen=seen)
         remember_head(registry, [*seen, entry])
     registry.set_alias("challenger", version)
     return True

@@ -49,28 +49,21 @@ def promote(
             log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, model)
         registry.set_alias("challenger", version)
         return outcome
-    if wanted.approval == "person" and not state.has_become(entries, version, alias):
-        waits = request_approval(
-            registry, ledger, version, expected=expected, alias=alias, share=share, why=why, seen=entries
-        )
-        return outcome.model_copy(update={"waiting": waits})
-    if not state.has_become(entries, version, alias):  # it has, where this step was killed and is repeated
-        digest = verdict_digest(versions, version)
-        move_alias(
-            registry,
-            ledger,
-            Move(
-                action="promote",
-                expected=expected,
-                to=version,
-                why=why,
-                alias=alias,
-                share=share,
-                digest=digest,
-                actor=current_actor(),
-            ),
-            seen=entries,
-        )
+    move = Move(
+        action="promote",
+        to=version,
+        expected=expected,
+        why=why,
+        actor=current_actor(),
+        alias=alias,
+        share=share,
+        digest=verdict_digest(versions, version),
+    )
+    done = state.has_become(entries, version, alias)  # where this step was killed and is repeated
+    if wanted.approval == "person" and not done:
+        return outcome.model_copy(update={"waiting": request_approval(registry, ledger, move, seen=entries)})
+    if not done:
+        move_alias(registry, ledger, move, seen=entries)
     registry.delete_alias("challenger")
     if alias != "champion":
         return outcome.model_copy(update={"beside": alias, "share": share})

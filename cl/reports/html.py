@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -56,16 +56,32 @@ class QuarantinedRow(Record):
     examples: list[dict[str, str]]
 
 
+def _no_texts(experience: str, ids: list[str]) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class ReportRows:
+    """Rows that a report shows.
+
+    ``quarantine``: experience -> rows set aside, with columns id, reason and row; ``texts``: (experience, ids) -> id ->
+    text, of those rows that are still there; ``lost``: id of a cycle -> the test rows that its challenger lost, the
+    worst first.
+    """
+
+    quarantine: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    texts: TextsOf = _no_texts
+    lost: Mapping[str, list[Regression]] = field(default_factory=dict)
+
+
 def write_report(
     cycles: list[Cycle],
     entries: list[LedgerEntry],
     path: Path,
     *,
     name: str,
-    quarantine: Mapping[str, pd.DataFrame],
+    rows: ReportRows | None = None,
     broken: IntegrityViolation | None = None,
-    texts: TextsOf = lambda experience, ids: {},
-    lost: Mapping[str, Sequence[Regression]] = MappingProxyType({}),
 ) -> Path:
     """Write the report and return its path; what people wrote is escaped, and nothing in it can run or load.
 
@@ -74,11 +90,10 @@ def write_report(
         entries: the promotion ledger, oldest first.
         path: the HTML file; its folder is made.
         name: the model's name.
+        rows: that are shown.
         broken: the first entry of the ledger that cannot be trusted.
-        quarantine: experience -> rows set aside, with columns id, reason and row.
-        texts: (experience, ids) -> id -> text, of those rows that are still there.
-        lost: id of a cycle -> the test rows that its challenger lost, the worst first.
     """
+    rows = rows or ReportRows()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -98,7 +113,7 @@ def write_report(
     environment.globals |= {
         "bars_of": plots.experience_bars,
         "sure": format_p_value_cell,
-        "examples_of": partial(example_texts, texts),
+        "examples_of": partial(example_texts, rows.texts),
     }
     environment.globals |= {
         "numbers_of": list_measurements,
@@ -107,7 +122,7 @@ def write_report(
     }
     page = environment.get_template("template.html").render(
         name=name,
-        lost=lost,
+        lost=rows.lost,
         longest=LONGEST,
         made=datetime.now(UTC),
         cycles=cycles,
@@ -116,7 +131,7 @@ def write_report(
         serving=ledger.holders(entries).get("champion"),
         standing=serving_version(cycles, entries),
         timeline=plots.timeline(cycles),
-        aside={one: quarantined_rows(frame) for one, frame in quarantine.items() if len(frame)},
+        aside={one: quarantined_rows(frame) for one, frame in rows.quarantine.items() if len(frame)},
         **_judged([cycle for cycle in cycles if cycle.evaluation]),
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))

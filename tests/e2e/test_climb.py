@@ -32,7 +32,7 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     assert [one.version for one in stores.registry.versions()] == ["1"], "of a rung that failed, the record remains"
     told = "\n".join(reason_lines([first]))
     assert f"rung weak: {weak.rows} rows, " in told and "refused by floor: " in told and "s, passed" in told
-    page = write_report([first], [], project.root / "r.html", name="shop", quarantine={}).read_text()
+    page = write_report([first], [], project.root / "r.html", name="shop").read_text()
     assert '<th scope="row">weak</th>' in page and '<span class="refused">floor</span>' in page
     metrics = stores.registry._client.get_run(first.run).data.metrics
     assert metrics["rung/weak/rows"] == weak.rows and metrics["rung/full/seconds"] == pytest.approx(full.seconds)
@@ -90,7 +90,7 @@ def test_a_rung_that_diverges_is_told_with_its_cost_and_the_climb_goes_on(shop) 
     assert "learning_rate 1e+30" in wild.diverged and wild.rows > 0 and wild.seconds > 0
     assert only.training_seconds == pytest.approx(wild.seconds + only.training.seconds)
     assert f"rung wild: {wild.rows} rows, {wild.seconds:.1f} s, diverged: training" in "\n".join(reason_lines([only]))
-    page = write_report([only], [], project.root / "r.html", name="shop", quarantine={}).read_text()
+    page = write_report([only], [], project.root / "r.html", name="shop").read_text()
     assert '<span class="refused">diverged</span>: training stopped' in page
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from cl.statistics import Kind, format_p_value, is_unremarkable, simulated_p
 RARE = 1.0
 FIRST, ROUNDS = 499, 4_999
 SHOWN, KEPT = 3, 10
+WORDS = {"labels": "known labels"}
+"""What is counted, where the kind of finding has another word for it."""
 
 
 class LabelMix(Detector):
@@ -35,9 +37,7 @@ class LabelMix(Detector):
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with the labels that moved most."""
         known = [_known(one, new.known_labels) for one in (reference, new)]
-        return compare_labels(
-            self.name, "labels", "known labels", *known, min_rows=self.min_rows, alpha=alpha, seed=seed
-        )
+        return compare_labels(self, "labels", *known, alpha=alpha, seed=seed)
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return by how much the share of each row's label grew; labels never seen are another detector's to show."""
@@ -51,28 +51,42 @@ def label_growth(before: pd.Series, after: pd.Series) -> np.ndarray:
     return (after.map(shares[1]) - after.map(shares[0]).fillna(0.0)).to_numpy(dtype=float)
 
 
+class MixDetector(Protocol):
+    """A detector that compares shares of names; ``min_rows`` is how many rows each side needs."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    @property
+    def min_rows(self) -> int:
+        """Rows that each side needs."""
+        ...
+
+
 def compare_labels(
-    detector: str, kind: Kind, what: str, before: pd.Series, after: pd.Series, *, min_rows: int, alpha: float, seed: int
+    detector: MixDetector, kind: Kind, before: pd.Series, after: pd.Series, *, alpha: float, seed: int
 ) -> Finding:
     """Return the finding on two series of names: whether their shares differ, and which moved most."""
     has = min(len(before), len(after))
-    if has < min_rows:
-        return too_few_rows(detector, kind, needs=min_rows, has=has)
+    if has < detector.min_rows:
+        return too_few_rows(detector.name, kind, needs=detector.min_rows, has=has)
     counts = pd.DataFrame({"reference": before.value_counts(), "new": after.value_counts()})
     counts = counts.fillna(0).astype(int).sort_index()
     pooled = _pool_rare(counts)
     if len(pooled) < 2:
-        return too_few_rows(detector, kind, needs=2, has=len(pooled), what="labels")
+        return too_few_rows(detector.name, kind, needs=2, has=len(pooled), what="labels")
     p_value, moved = _p_value(pooled, seed), _moved(counts)
     named = ", ".join(f"{one.name} {one.before:.1%} to {one.after:.1%}" for one in moved[:SHOWN])
     return Finding(
-        detector=detector,
+        detector=detector.name,
         kind=kind,
         drifted=p_value <= alpha,
         p_value=p_value,
         statistic=chi_squared(pooled),
         moved=moved,
-        summary=f"mix of {len(counts)} {what}, most moved: {named} ({format_p_value(p_value)})",
+        summary=f"mix of {len(counts)} {WORDS.get(kind, kind)}, most moved: {named} ({format_p_value(p_value)})",
     )
 
 

@@ -27,9 +27,7 @@ class PredictionMix(Detector):
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with the predictions that moved most."""
         answers = [one.frame["prediction"] for one in (reference, new)]
-        return compare_labels(
-            self.name, "predictions", "predictions", *answers, min_rows=self.min_rows, alpha=alpha, seed=seed
-        )
+        return compare_labels(self, "predictions", *answers, alpha=alpha, seed=seed)
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return by how much the share of each row's prediction grew."""

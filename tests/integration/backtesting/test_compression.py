@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cl.backtesting.backtest import backtest
+from cl.backtesting.backtest import BacktestPlan, backtest
 from cl.backtesting.compression import compress, learner_of
 from cl.config import Config
 from cl.errors import InputError
@@ -74,7 +74,10 @@ def test_how_often_must_be_said_before_ways_are_compared(config, tmp_path) -> No
     made_sentences(["loan"], 30).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(InputError, match=r"--then teacher: needs distil.when.updates"):
         backtest(
-            config(), tmp_path / "a.csv", strategies=[], policies=["always"], seeds=[1], out=tmp_path, then=["teacher"]
+            config(),
+            tmp_path / "a.csv",
+            BacktestPlan(strategies=[], policies=["always"], seeds=[1], then=["teacher"]),
+            out=tmp_path,
         )
 
 
@@ -88,11 +91,8 @@ def test_never_student_and_teacher_are_compared_in_one_backtest(config, tmp_path
     found = backtest(
         config(when={"updates": 1}, forms=["student"]),
         data,
-        strategies=[],
-        policies=["always"],
-        seeds=[1],
+        BacktestPlan(strategies=[], policies=["always"], seeds=[1], then=ways),
         out=tmp_path / "out",
-        then=ways,
     )
     assert [one.name for one in found] == [f"replay-{way}" for way in ways] and not any(one.failures for one in found)
     size = {one.name: one.version_bytes for one in found}

@@ -32,7 +32,7 @@ def settings(**changes: object) -> Config:
 
 
 def seen(reference: Snapshot | None, new: Snapshot, *, folder: Path = Path("unused"), **changes: object) -> Drift:
-    return compare_snapshots(settings(**changes), "0002-may", reference, new, promotion_score=0.9, folder=folder)
+    return compare_snapshots(settings(**changes), "0002-may", reference, new, folder=folder)
 
 
 def alarms(found: Drift) -> set[str]:
@@ -81,10 +81,7 @@ def test_the_same_rows_give_the_same_findings_again() -> None:
 
 def test_the_same_evidence_counts_for_less_the_more_checks_there_have_been() -> None:
     reference, new = world(500, 0), world(250, 1, right=0.79)
-    early, late = (
-        compare_snapshots(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), check=at)
-        for at in (1, 400)
-    )
+    early, late = (compare_snapshots(settings(), "9", reference, new, folder=Path("x"), check=at) for at in (1, 400))
     assert early.level > 100 * late.level and early.types == ["concept"] and late.types == []
 
 
@@ -107,7 +104,7 @@ def test_a_detector_that_is_restless_in_quiet_months_must_see_more() -> None:
     reference, new = world(500, 0), world(250, 1, right=0.79)
 
     def checked(quiet: list[Drift]) -> Finding:
-        found = compare_snapshots(settings(), "9", reference, new, promotion_score=None, folder=Path("x"), quiet=quiet)
+        found = compare_snapshots(settings(), "9", reference, new, folder=Path("x"), quiet=quiet)
         return next(one for one in found.findings if one.detector == "performance")
 
     calm, wary = checked([]), checked(restless)

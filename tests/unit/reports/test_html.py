@@ -33,7 +33,7 @@ from cl.records import (
     Validation,
     Verdict,
 )
-from cl.reports.html import quarantined_rows, serving_version, write_report
+from cl.reports.html import ReportRows, quarantined_rows, serving_version, write_report
 from cl.reports.plots import bars, heat_map, served_versions, shorten, timeline
 
 START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
@@ -263,9 +263,13 @@ def written(path: Path, cycles: list[Cycle], entries: list[LedgerEntry], **given
     quarantine = given.get("quarantine", {})
     texts = given.get("texts", lambda experience, ids: {})
     made = write_report(
-        cycles, entries, path / "deep" / "index.html", name="support-topics", quarantine=quarantine, texts=texts,
+        cycles,
+        entries,
+        path / "deep" / "index.html",
+        name="support-topics",
+        rows=ReportRows(quarantine, texts),
         broken=given.get("broken"),
-    )  # fmt: skip
+    )
     return made.read_text(encoding="utf-8")
 
 
@@ -300,7 +304,7 @@ def test_what_gates_found_on_groups_and_the_rows_that_were_lost_are_shown_as_tex
         challenger=f"loan{HOSTILE}", challenger_confidence=0.876, text=f"my fee {HOSTILE}",
     )  # fmt: skip
     path = tmp_path / "index.html"
-    write_report([*six_months[:-1], judged], ledger, path, name="shop", quarantine={}, lost={last.id: [row]})
+    write_report([*six_months[:-1], judged], ledger, path, name="shop", rows=ReportRows(lost={last.id: [row]}))
     text = path.read_text()
     assert "<script" not in text and "<img" not in text
     for told in (
