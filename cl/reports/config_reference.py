@@ -23,6 +23,17 @@ def configuration_reference() -> str:
     return "\n".join(lines)
 
 
+def configuration_schema() -> dict[str, Any]:
+    """Return the JSON schema of cl.yaml; a plug-in's entry is its name, or its name with its fields."""
+    schema = Config.model_json_schema(by_alias=True)
+    schema["title"] = "cl.yaml of Perennial"
+    known = {kind: sorted(plugins.names(kind)) for kind in plugins.KINDS}
+    schema["properties"]["task"]["examples"] = known["tasks"]
+    for key, kind in (("strategy", "strategies"), ("gates", "gates")):
+        schema["properties"][key]["examples"] = known[kind]
+    return schema
+
+
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         key = f"{prefix}{field.alias or name}"

@@ -1,0 +1,53 @@
+"""The command line that shows how things are: `cl status`, `cl history`, `cl report`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cl.cli.options import json_option, project_option, show
+
+
+@click.command()
+@project_option
+@json_option
+def status(project: Path, as_json: bool) -> None:
+    """Show the champion, the registry's versions, the last cycle, and what waits."""
+    from cl.commands.status import read_status
+    from cl.reports.terminal.cycles import status_lines
+
+    found = read_status(project)
+    show(as_json, found, "\n".join(status_lines(found)))
+
+
+@click.command()
+@project_option
+@json_option
+def history(project: Path, as_json: bool) -> None:
+    """Show every cycle: data, drift, decision, scores and verdict."""
+    from cl.commands.status import read_cycles
+    from cl.reports.terminal.cycles import cycle_lines
+
+    cycles = read_cycles(project)
+    text = "\n".join(cycle_lines(cycles)) if cycles else "no cycle yet: cl ingest PATH, then cl run"
+    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+
+
+@click.command()
+@project_option
+@click.option("--out", type=click.Path(path_type=Path), help="The HTML file. [default: reports/index.html]")
+@json_option
+def report(project: Path, out: Path | None, as_json: bool) -> None:
+    """Write the HTML report: timeline, accuracy matrix, forgetting, quarantine, gates, ledger.
+
+    Exit code 1: it is written, and names an entry of the ledger that cannot be trusted.
+    """
+    from cl.commands.report import report_on
+
+    found = report_on(project, out)
+    show(as_json, {"report": str(found.path)}, str(found.path))
+    if found.broken:
+        print(f"cl: entry {found.broken.sequence} of the ledger is broken: {found.broken.why}", file=sys.stderr)
+        sys.exit(1)
