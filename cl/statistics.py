@@ -52,7 +52,7 @@ def alpha_spending(alpha: float, check: int) -> float:
     over checks as if they were independent (alpha-spending: Tian and Ramdas, 2021, section 2). The shares fall
     almost as slowly as a sum that converges can.
 
-    >>> bool(sum(spending(0.05, check) for check in range(1, 100_000)) < 0.05)
+    >>> bool(sum(alpha_spending(0.05, check) for check in range(1, 100_000)) < 0.05)
     True
     """
     return alpha / (SUM_OF_SHARES * (check + 1) * np.log(check + 1) ** 2)
@@ -65,7 +65,7 @@ def dispersion(quiet: Sequence[float]) -> float:
     (genomic control: Devlin and Roeder, 1999). Not the median itself is taken but what it exceeds with 90 % confidence
     (order statistics), so that a few checks that look lively by chance do not blunt a detector.
 
-    >>> [round(scatter(one), 1) for one in ([0.9, 0.5, 0.1] * 10, [0.5, 0.05, 0.01] * 10)]
+    >>> [round(dispersion(one), 1) for one in ([0.9, 0.5, 0.1] * 10, [0.5, 0.05, 0.01] * 10)]
     [1.0, 8.4]
     """
     from scipy.stats import binom, chi2
@@ -80,7 +80,7 @@ def dispersion(quiet: Sequence[float]) -> float:
 def deflated_p(p_value: float, spread: float) -> float:
     """Return a p-value for a statistic that scatters so much wider than its test says.
 
-    >>> calmed(0.01, 1.0), round(calmed(0.01, 2.0), 3)
+    >>> deflated_p(0.01, 1.0), round(deflated_p(0.01, 2.0), 3)
     (0.01, 0.069)
     """
     from scipy.stats import chi2
@@ -94,7 +94,7 @@ def is_explained(p_value: float, expected: float) -> bool:
     A large p-value alone does not say that nothing is there: with fewer rows it may be what chance makes of the same
     difference.
 
-    >>> [is_gone(p_value, expected) for p_value, expected in ((0.6, 0.03), (0.2, 0.03), (0.2, 0.001))]
+    >>> [is_explained(p_value, expected) for p_value, expected in ((0.6, 0.03), (0.2, 0.03), (0.2, 0.001))]
     [True, False, True]
     """
     from scipy.stats import chi2, norm

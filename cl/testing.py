@@ -5,7 +5,7 @@ They answer as the real ones do; one suite of tests runs on these, on SQLite wit
 >>> registry, ledger = MemoryRegistry(model="shop"), MemoryLedger()
 >>> registry.add_version(gates="passed")
 '1'
->>> from cl.promotion.promote import promote_by_hand
+>>> from cl.promotion.by_hand import promote_by_hand
 >>> promote_by_hand(registry, ledger, "1", why="first").to_version
 '1'
 >>> registry.champion(), ledger.champion("shop")

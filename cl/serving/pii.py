@@ -36,7 +36,7 @@ BUILT_IN: dict[str, Redaction] = {"email": _email, "phone": _phone, "digits": _d
 def build_redactor(names: Sequence[str]) -> Redaction:
     """Return a function that runs the redactions of these names in their order.
 
-    >>> redactor(["email", "digits"])("mail anna@example.org about order 1234567")
+    >>> build_redactor(["email", "digits"])("mail anna@example.org about order 1234567")
     'mail <EMAIL> about order <DIGITS>'
 
     Raises:

@@ -56,15 +56,15 @@ def test_a_climb_that_was_killed_goes_on_at_its_rung_and_ends_as_if_nothing_had_
     (undisturbed,) = run_waiting(shop("calm"))
     project = shop("killed")
     script = (
-        "import os, signal, sys; from pathlib import Path; from cl.lifecycle import learn\n"
-        "from cl.stores.project_folder import open_project\n"
+        "import os, signal, sys; from pathlib import Path; from cl.lifecycle import run_waiting\n"
+        "from cl.stores.project_folder import find_project\n"
         "seen = []\n"
         "def step(stage):\n"
         f"    seen.append(stage.__name__ == '{stage}')\n"
         f"    if sum(seen) == {1 if stage == 'register' else 2} and seen[-1]:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return stage\n"
-        "learn(open_project(Path(sys.argv[1])), step=step)\n"
+        "run_waiting(find_project(Path(sys.argv[1])), executor=step)\n"
     )
     done = warm.python(script, str(project.root))
     assert done.returncode == -signal.SIGKILL

@@ -17,7 +17,7 @@ ROUNDS = 100
 RACER = """
 import sys
 from cl.errors import ConflictError
-from cl.promotion.promote import promote_by_hand
+from cl.promotion.by_hand import promote_by_hand
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
 

@@ -36,7 +36,7 @@ class Herding(Buffer):
 def choose_herd(embeddings: np.ndarray, wanted: int) -> list[int]:
     """Return the first rows, in order, whose running mean stays nearest the mean of all.
 
-    >>> herded(np.array([[0.0], [1.0], [5.0]]), 2)  # the mean is 2: 1 is nearest, then (1 + 5) / 2 = 3
+    >>> choose_herd(np.array([[0.0], [1.0], [5.0]]), 2)  # the mean is 2: 1 is nearest, then (1 + 5) / 2 = 3
     [1, 2]
     """
     mean, total = embeddings.mean(0) if len(embeddings) else 0.0, np.zeros(embeddings.shape[1])

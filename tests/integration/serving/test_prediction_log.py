@@ -162,12 +162,12 @@ def test_a_large_file_becomes_parquet_while_the_server_goes_on(tmp_path) -> None
 WRITER = """
 import asyncio, pathlib, sys
 from cl.serving.prediction_log import PredictionLog
-from cl.config.serving import ServingLog
+from cl.config.serving import ServingLogSettings
 from cl.stores.project_folder import ProjectFolder
 from tests.integration.serving.test_prediction_log import entry
 
 async def serve(name):
-    log = PredictionLog(ProjectFolder(pathlib.Path(sys.argv[1])), ServingLog(roll_mb=0.02))
+    log = PredictionLog(ProjectFolder(pathlib.Path(sys.argv[1])), ServingLogSettings(roll_mb=0.02))
     async def client(n):
         for at in range(100_000):
             id = f"{name}-{n}-{at}"

@@ -71,7 +71,6 @@ def test_a_quiet_month_is_quiet_and_keeps_its_numbers() -> None:
     found = seen(world(500, 0), new)
     assert not found.drifted and found.report is None
     assert found.champion_score == pytest.approx(new.frame["score"].mean())
-    assert found.promotion_score == 0.9
     assert [finding.detector for finding in found.findings] == settings().drift.detectors
 
 

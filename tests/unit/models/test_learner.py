@@ -20,7 +20,7 @@ def test_a_saved_learner_answers_the_same_in_another_process(tiny_config, senten
     here = [(one.value, round(one.confidence, 5)) for one in predict(learner, rows)]
     code = (
         "import sys, pandas as pd; from pathlib import Path\n"
-        "from cl.models.learner import load_learner; from cl.models.inference import predict\n"
+        "from cl.models.persistence import load_learner; from cl.models.inference import predict\n"
         "rows = pd.read_parquet(sys.argv[2]); learner = load_learner(Path(sys.argv[1]))\n"
         "print([(p.value, round(p.confidence, 5)) for p in predict(learner, rows)])"
     )

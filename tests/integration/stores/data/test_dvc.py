@@ -78,7 +78,7 @@ def test_with_nothing_new_dvc_is_not_even_imported(data) -> None:
     data.commit()
     code = (
         "import sys; from pathlib import Path\n"
-        "from cl.stores.data.dvc import DataVersions; from cl.stores.project_folder import Project\n"
+        "from cl.stores.data.dvc import DataVersions; from cl.stores.project_folder import ProjectFolder\n"
         f"data = DataVersions(ProjectFolder(Path({str(data.project.root)!r})), {data.remote!r})\n"
         "print(data.commit(), data.is_clean(), 'dvc' in sys.modules)"
     )

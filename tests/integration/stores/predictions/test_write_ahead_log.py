@@ -48,7 +48,7 @@ def test_a_damaged_line_costs_itself_alone(tmp_path) -> None:
 def test_a_file_belongs_to_its_writer_until_the_writer_dies(tmp_path) -> None:
     project = ProjectFolder(tmp_path)
     code = (
-        "import sys, time, pathlib; from cl.stores.project_folder import Project\n"
+        "import sys, time, pathlib; from cl.stores.project_folder import ProjectFolder\n"
         "from tests.integration.stores.predictions.test_write_ahead_log import written\n"
         "written(ProjectFolder(pathlib.Path(sys.argv[1]))); print('written', flush=True); time.sleep(60)"
     )
