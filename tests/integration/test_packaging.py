@@ -54,7 +54,7 @@ def test_an_installed_wheel_works_outside_the_repository(wheel, tmp_path) -> Non
     code = (
         "import cl, sys; from pathlib import Path; from cl import sample; from cl.cli.main import main\n"
         "assert Path(cl.__file__).is_relative_to(sys.argv[1]), cl.__file__\n"
-        "assert len(list(sample.months(Path('months')))) == 6\n"
+        "assert len(list(sample.write_months(Path('months')))) == 6\n"
         "sys.argv = ['cl', 'init', 'project']; main()"
     )
     done = subprocess.run(

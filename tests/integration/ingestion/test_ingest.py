@@ -288,8 +288,8 @@ ingest(parse({"data": {"group_by": "month"}}, where="x"), project, Files(path=st
         ("cl.stores.data.publish", "_write_splits", 2),
         ("cl.stores.data.publish", "write_text", 1),
         ("cl.stores.data.publish", "mark_pending", 2),
-        ("cl.stores.data.publish", "place", 1),
-        ("cl.ingestion.ingest", "remember", 2),
+        ("cl.stores.data.publish", "move_into_place", 1),
+        ("cl.ingestion.ingest", "remember_fingerprints", 2),
     ],
 )
 def test_killed_and_repeated_it_ends_as_if_undisturbed(tmp_path, where, name, call) -> None:
