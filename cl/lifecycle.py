@@ -49,7 +49,7 @@ def run_cycle(context: CycleContext) -> Cycle:
         context.climb(drift, decision),
         partial(train_and_judge, context),
         enough=partial(ends_climb, config),
-        give_up=context.journal.at("rungs").close,
+        give_up=context.journal.part("rungs").close,
     )
     registration = step(register)(config, stores, context.new_version(climbed.challenger))
     version, compressed = Judged(climbed.challenger, registration), list[CompressionResult]()

@@ -163,7 +163,7 @@ def _name(spec: PluginSpec) -> str:
 
 
 def _with(config: Config, strategy: PluginSpec | list[PluginSpec] | Rungs, seed: int) -> Config:
-    alone = config.at(strategy.only) if isinstance(strategy, Rungs) else config
+    alone = config.at_rung(strategy.only) if isinstance(strategy, Rungs) else config
     raw = alone.model_dump(mode="json", by_alias=True)
     raw["drift"]["report"] = "off"  # nobody reads a report of every step
     if isinstance(strategy, Rungs):

@@ -162,7 +162,7 @@ def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
 
 def _keeps_past(config: Config) -> bool:
     """Tell whether the past has to be kept whole: a rung trains on all of it."""
-    rungs = [config.at(rung.name) for rung in config.ladder] or [config]
+    rungs = [config.at_rung(rung.name) for rung in config.ladder] or [config]
     return any(one.keeps_past for rung in rungs for one in rung.built)
 
 

@@ -51,7 +51,7 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
             held_out=HeldOut(learnt, teacher.history.matrix, rows_of),
             data_version=data_version,
             journal=journal,
-            residual_experiences=teacher.history.traces,
+            residual_experiences=teacher.history.residual_experiences,
         )
         source = load_judged(teacher.folder, version)
         made = compress_once(context, source, form)

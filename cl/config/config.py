@@ -169,16 +169,16 @@ class Config(Section):
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
-        closed = [name for name in names if any(one.closed for one in self.at(name).built)]
+        closed = [name for name in names if any(one.closed for one in self.at_rung(name).built)]
         for name in names if closed else []:
-            if holding := [one.name for one in self.at(name).built if one.holds == "answers"]:
+            if holding := [one.name for one in self.at_rung(name).built if one.holds == "answers"]:
                 raise ValueError(
                     f"ladder: '{name}': '{holding[0]}' holds the champion's answers, and a head that '{closed[0]}' has "
                     "solved for cannot be trained on: they would be those of another head; leave one of the two out"
                 )
         return self
 
-    def at(self, rung: str | None) -> Config:
+    def at_rung(self, rung: str | None) -> Config:
         """Return the configuration of an update at a rung of the ladder; None: as it stands.
 
         Raises:

@@ -33,7 +33,7 @@ def train_and_judge(context: CycleContext, rung: str | None, own: Config) -> Cha
     Raises:
         DivergedError: training stopped, now or before the cycle was killed.
     """
-    journal = context.journal.at(f"rungs/{rung}") if rung else context.journal
+    journal = context.journal.part(f"rungs/{rung}") if rung else context.journal
 
     def challenger() -> Challenger:
         return _challenger(context, rung, own, journal)

@@ -94,7 +94,7 @@ def compress_once(context: CompressionContext, teacher: Judged, form: Form) -> J
 
     Every step is written down in the journal's folder of that name, and may be repeated.
     """
-    journal, stores, config = context.journal.at(form), context.stores, context.config
+    journal, stores, config = context.journal.part(form), context.stores, context.config
     folder = journal.folder / "challenger"
     training = _made(context, teacher, form, journal, folder)
     evaluation = journal.once(evaluate, context.executor)(

@@ -69,7 +69,7 @@ def expected_cost(
         pace = own[-1].training_seconds / own[-1].rows
     else:
         per_pass = [
-            one.training_seconds / one.rows / _passes(ladder.at(one.rung)) for one in measured if one.rung in names
+            one.training_seconds / one.rows / _passes(ladder.at_rung(one.rung)) for one in measured if one.rung in names
         ]
         if not per_pass:
             return Cost(rows)

@@ -73,7 +73,7 @@ def climb_ladder(
 
     def try_rung(name: str) -> Challenger | None:
         try:
-            challenger = attempt(name, config.at(name))
+            challenger = attempt(name, config.at_rung(name))
         except DivergedError as error:
             results.append(_diverged(name, error))
             return None
@@ -146,7 +146,7 @@ def _bounded(config: Config, name: str, climb: Climb, results: Sequence[RungResu
 
 def _cost(config: Config, name: str, climb: Climb, results: Sequence[RungResult]) -> Cost:
     known = [*(result for past in climb.past for result in past.attempts), *results]
-    return expected_cost(config.at(name), climb.sizes, known, rung=name, ladder=config)
+    return expected_cost(config.at_rung(name), climb.sizes, known, rung=name, ladder=config)
 
 
 def _too_small(config: Config, climb: Climb) -> ConfigError:

@@ -85,7 +85,7 @@ def assess_situation(
         asked=asked,
         postponed=_postponed(past),
         testable=bool(champion.learnt) or any(experience.rows["test"] for experience in waiting),
-        forgotten=tuple(champion.traces),
+        forgotten=tuple(champion.residual_experiences),
         climbs=tuple(cycle.climb for cycle in past if cycle.climb),
     )
 

@@ -56,10 +56,12 @@ def detect_drift(
 
     learner = load_learner(champion)
     few = _few(len(labels), config.drift.max_rows, detector_seed(config.seed, experience, "rows"))
-    seen = take_snapshot(learner, rows.at(experience, few))
+    seen = take_snapshot(learner, rows.rows_at(experience, few))
     if len(few) < len(labels):
-        strangers = np.flatnonzero(unknown_label_rows(labels, seen.known_labels).map(bool))[:EXAMPLES]
-        seen = replace(seen, labels=labels, strangers=tuple(rows.at(experience, strangers)["id"].astype(str)))
+        unknown_label_ids = np.flatnonzero(unknown_label_rows(labels, seen.known_labels).map(bool))[:EXAMPLES]
+        seen = replace(
+            seen, labels=labels, unknown_label_ids=tuple(rows.rows_at(experience, unknown_label_ids)["id"].astype(str))
+        )
     drift = compare_snapshots(
         config, experience, load_reference(champion), seen, folder=folder / "drift", check=check, quiet=quiet
     )

@@ -26,7 +26,7 @@ def measure(
     folders: dict[str, Path],
     tests: dict[str, pd.DataFrame],
     table: pd.DataFrame,
-    strangers: Sequence[str],
+    out_of_scope_texts: Sequence[str],
 ) -> dict[str, dict[str, float]]:
     """Return for each model its numbers by name; what no row shows is left out.
 
@@ -36,7 +36,7 @@ def measure(
         folders: where each of them lies.
         tests: experience -> its test rows.
         table: the stored rows with both models' answers.
-        strangers: out-of-scope texts.
+        out_of_scope_texts: out-of-scope texts.
     """
     settings, rows = config.evaluation, pd.concat(tests.values(), ignore_index=True)
     label = settings.out_of_scope.label
@@ -46,7 +46,7 @@ def measure(
     return {
         who: {
             **measure_calibration(table, who, CONFIDENCE[who]),
-            **measure_out_of_scope(learner, table, who, CONFIDENCE[who], label=label, texts=list(strangers)),
+            **measure_out_of_scope(learner, table, who, CONFIDENCE[who], label=label, texts=list(out_of_scope_texts)),
             **measure_robustness(learner, disturbed, settings, seed=config.seed),
             **times[who],
             **measure_throughput(learner, together),

@@ -86,7 +86,7 @@ def unlearn(config: Config, stores: Stores, leaving: RemovalRequest, *, scratch:
             registry.delete_files(infos[holder])
     _clean_runs(stores, infos, leaving.ids)
     now = next((read_history(registry, info) for info in registry.versions() if info.version == version), None)
-    return Unlearning(version=version, exact=not (now and now.traces), withdrawn=withdrawn)
+    return Unlearning(version=version, exact=not (now and now.residual_experiences), withdrawn=withdrawn)
 
 
 def _replace(
@@ -113,7 +113,7 @@ def _replace(
         traces = _learn_without(learnt_with, stores, leaving, learner, known, source, folder)
         evaluation, report = _judged(learnt_with, stores, made_of.history, source, folder)
     else:
-        traces = load_history(folder).traces
+        traces = load_history(folder).residual_experiences
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
         report = GateReport.model_validate_json((folder / "gates.json").read_bytes())
     number, why = leaving.removal.number, leaving.removal.why
@@ -165,7 +165,7 @@ def _learn_without(
         ),
     )
     save_version(made.learner, made.states, folder)
-    before = known.histories[champion].traces
+    before = known.histories[champion].residual_experiences
     line = [one for one in ancestry(champion, list(known.infos.values())) if one in known.histories]
     trained = [one for one in line if not _solved(config, known.histories[one])]
     if made.exact and not trained:
@@ -178,7 +178,7 @@ def _solved(config: Config, history: History) -> bool:
     """Tell whether a version's update has moved no weight of the encoder: its head was solved for."""
     learnt_with = _recorded(config, history)
     known = any(one.name == history.rung for one in learnt_with.ladder)
-    return all(how.closed for how in learnt_with.at(history.rung if known else None).built)
+    return all(how.closed for how in learnt_with.at_rung(history.rung if known else None).built)
 
 
 def _judged(

@@ -21,7 +21,7 @@ class Snapshot:
     ``frame`` has one row each: ``id``, ``text``, ``label`` (text classification: the label; tokens: the
     sentence's entity types joined by a space), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: was
     the prediction right). ``embeddings`` is float32, rows by width, in the same order. ``labels`` are those of all
-    rows, where the frame holds a sample of them; None where it holds them all. ``strangers`` are then ids of some rows
+    rows, where the frame holds a sample of them; None where it holds them all. ``unknown_label_ids`` are then ids of some rows
     whose labels the model does not know, whether the sample has them or not: the tests see the sample alone.
     """
 
@@ -29,7 +29,7 @@ class Snapshot:
     embeddings: np.ndarray
     known_labels: tuple[str, ...] = ()
     labels: pd.Series | None = None
-    strangers: tuple[str, ...] = ()
+    unknown_label_ids: tuple[str, ...] = ()
 
     def take(self, places: np.ndarray) -> Snapshot:
         """Return the rows at some places."""

@@ -24,7 +24,7 @@ class History(Record):
     data_dvc: str = Field(default="", description="Text of data.dvc: with the DVC remote it brings the data back")
     config: dict[str, object] = Field(default_factory=dict)
     config_digest: str = Field(default="", description="Hash of all that decides the outcome of a cycle")
-    traces: list[str] = Field(
+    residual_experiences: list[str] = Field(
         default_factory=list, description="Experiences that lost rows which its weights have learnt from"
     )
     seed: int = 0

@@ -108,7 +108,7 @@ def _base(stores: Stores, versions: Sequence[VersionInfo], champion: str | None)
     """Return the older version that the next update starts from, where the champion's weights must forget."""
     info = next((one for one in versions if one.version == champion), None)
     history = read_history(stores.registry, info) if info else None
-    if history is None or not history.traces:
+    if history is None or not history.residual_experiences:
         return None
     return find_base(stores, local_version(stores, champion)).version
 

@@ -96,12 +96,16 @@ def find_base(stores: Stores, champion: LocalVersion, *, then: str = "student") 
     is learnt again, together.
     """
     history = champion.history
-    if not history.traces:
+    if not history.residual_experiences:
         return find_learning_version(stores, champion, then)
     infos = {one.version: one for one in stores.registry.versions()}
     for version in ancestry(champion.version, list(infos.values())):
         found = read_history(stores.registry, infos[version]) if version in infos else None
-        clean = found is not None and not found.traces and not set(found.learnt) & set(history.traces)
+        clean = (
+            found is not None
+            and not found.residual_experiences
+            and not set(found.learnt) & set(history.residual_experiences)
+        )
         if clean and infos[version].withdrawn is None:
             return local_version(stores, version)
     return LocalVersion(None, None, History())

@@ -103,7 +103,7 @@ def _history(config: Config, stores: Stores, new: NewVersion, *, learnt: list[st
         data_dvc=(stores.project.root / "data.dvc").read_text(encoding="utf-8"),
         config=config.recorded,
         config_digest=config.digest,
-        traces=list(new.residual_experiences),
+        residual_experiences=list(new.residual_experiences),
         seed=config.seed,
         git_commit=git_commit(stores.project.root),
         packages=package_versions(),

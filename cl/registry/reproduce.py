@@ -69,7 +69,7 @@ def reproduce(config: Config, stores: Stores, version: str) -> Reproduction:
         _bring(stores, scratch, recipe.history)
         assert recipe.cycle.training is not None
         made = train(
-            recorded.at(recipe.cycle.rung),
+            recorded.at_rung(recipe.cycle.rung),
             champion=parent,
             new=recipe.cycle.training.experiences,
             past=recipe.past,

@@ -25,7 +25,7 @@ def search_axes(config: Config, rung: str | None) -> dict[str, Axis]:
     Raises:
         ConfigError: a key names nothing that this update has.
     """
-    own = config.at(rung)
+    own = config.at_rung(rung)
     found = config.tune.space or _usual(own)
     for key in found:
         if rung is not None and key.startswith("training.") and key.split(".")[1] not in ON_A_RUNG:
@@ -88,7 +88,7 @@ def config_fields(spec: PluginSpec, folder: str) -> dict[str, Any]:
 
 def config_fragment(config: Config, rung: str | None, point: Point) -> str:
     """Return the keys of cl.yaml that hold a point, whole, to be pasted over those that are there."""
-    own = config_at(config.at(rung), point)
+    own = config_at(config.at_rung(rung), point)
     touched = {key.partition(".")[0] for key in point}
     lines: dict[str, Any] = {}
     if rung is None:

@@ -123,7 +123,7 @@ def _study(job: TrialJob, folder: Path) -> optuna.Study:
     # another seed each time that the search is gone on with: the same would draw the same settings once more
     study.sampler = optuna.samplers.TPESampler(seed=job.config.seed + len(before), n_startup_trials=STARTUP)
     if not before:
-        study.enqueue_trial(space.current_values(job.config.at(job.rung), job.axes))
+        study.enqueue_trial(space.current_values(job.config.at_rung(job.rung), job.axes))
     for one in before:
         if one.state == optuna.trial.TrialState.RUNNING:
             study.tell(one.number, state=optuna.trial.TrialState.FAIL)
@@ -152,7 +152,7 @@ def _try(job: TrialJob, study: optuna.Study, trial: optuna.Trial) -> None:
 
     started, rows = time.monotonic(), 0
     own = space.config_at(
-        job.config.at(job.rung), {key: _suggested(trial, key, axis) for key, axis in job.axes.items()}
+        job.config.at_rung(job.rung), {key: _suggested(trial, key, axis) for key, axis in job.axes.items()}
     )
     state, value, why = TrialState.COMPLETE, None, ""
     try:

@@ -30,7 +30,7 @@ class Journal:
 
     folder: Path
 
-    def at(self, name: str) -> Journal:
+    def part(self, name: str) -> Journal:
         """Return the journal of a part of the cycle, in a folder below this one."""
         return Journal(self.folder / name)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.support.residual_experiences import traces_of
 
 from cl.commands.distil import distil_version
 from cl.commands.forget import forget_rows
@@ -19,7 +20,6 @@ from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
 from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version
 from tests.support.tiny import made_sentences
-from tests.support.traces import traces_of
 from tests.support.versions import assert_same_version
 
 

@@ -25,7 +25,7 @@ def test_a_search_beats_the_settings_as_they_are_and_says_what_to_paste(searched
     assert done.exit_code == 0, done.output
     lines = yaml.safe_load((searched.work / "tune" / "best.yaml").read_text())
     raw = yaml.safe_load(searched.config.read_text())
-    best = parse({**raw, **lines}, where="pasted").at("weak").training
+    best = parse({**raw, **lines}, where="pasted").at_rung("weak").training
     assert best.head_learning_rate > 1e-9 and "to be pasted into cl.yaml" in done.output
     told = [line.split() for line in done.stdout.splitlines() if line.strip()[:1].isdigit()]
     assert len(told) == 6 and {line[1] for line in told} <= {"complete", "pruned"}

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.residual_experiences import traces_of
+
 from tests.faults.deeds import KillItself, Trace
 from tests.faults.invariants import State
 from tests.faults.moments import WRITE, Moment
 from tests.faults.prepared import Prepared
 from tests.faults.trial import Attempt
-from tests.support.traces import traces_of
 from tests.support.warm import Ended
 
 KILLED = "SIGKILL while rows are forgotten"

@@ -98,15 +98,15 @@ def match_labels(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapsho
     """
     rng = np.random.default_rng(seed)
     before, after = (one.frame["label"].reset_index(drop=True) for one in (reference, new))
-    strangers = unknown_label_rows(after, new.known_labels).map(bool).to_numpy(dtype=bool)
-    places = [one.groupby(one).indices for one in (before, after.mask(strangers))]
+    unknown = unknown_label_rows(after, new.known_labels).map(bool).to_numpy(dtype=bool)
+    places = [one.groupby(one).indices for one in (before, after.mask(unknown))]
     kept = [np.empty(0, dtype=int), np.empty(0, dtype=int)]
     for label in sorted(places[0].keys() & places[1].keys()):
         rows = min(len(its[label]) for its in places)
         drawn = [rng.choice(its[label], rows, replace=False) for its in places]
         kept = [np.append(one, more) for one, more in zip(kept, drawn, strict=True)]
-    share = len(kept[1]) / max(1, int((~strangers).sum()))
-    others = rng.choice(np.flatnonzero(strangers), round(share * int(strangers.sum())), replace=False)
+    share = len(kept[1]) / max(1, int((~unknown).sum()))
+    others = rng.choice(np.flatnonzero(unknown), round(share * int(unknown.sum())), replace=False)
     return reference.take(np.sort(kept[0])), new.take(np.sort(np.append(kept[1], others)))
 
 

@@ -31,21 +31,24 @@ class NewLabels(Detector):
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""
-        strangers = unknown_label_rows(new.frame["label"] if new.labels is None else new.labels, new.known_labels)
-        rows = int(strangers.map(bool).sum())
-        counts = strangers.explode().dropna().value_counts()
-        needed = max(self.min_rows, ceil(self.share * len(strangers) - 1e-9))
+        unknown_label_ids = unknown_label_rows(
+            new.frame["label"] if new.labels is None else new.labels, new.known_labels
+        )
+        rows = int(unknown_label_ids.map(bool).sum())
+        counts = unknown_label_ids.explode().dropna().value_counts()
+        needed = max(self.min_rows, ceil(self.share * len(unknown_label_ids) - 1e-9))
         enough = bool((counts >= needed).any())
         return Finding(
             detector=self.name,
             kind="new_labels",
             drifted=enough,
             statistic=float(rows),
-            summary=_summary(counts, rows, len(strangers), short=None if enough else needed),
+            summary=_summary(counts, rows, len(unknown_label_ids), short=None if enough else needed),
             moved=[
-                ChangedGroup(name=str(one), before=0.0, after=count / len(strangers)) for one, count in counts.items()
+                ChangedGroup(name=str(one), before=0.0, after=count / len(unknown_label_ids))
+                for one, count in counts.items()
             ],
-            examples=list(new.strangers),
+            examples=list(new.unknown_label_ids),
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:

@@ -38,7 +38,7 @@ class StoredRows(Protocol):
     def column(self, id: str, name: str) -> pd.DataFrame:
         """Return one column of all rows."""
 
-    def at(self, id: str, places: np.ndarray) -> pd.DataFrame:
+    def rows_at(self, id: str, places: np.ndarray) -> pd.DataFrame:
         """Return all columns of the rows at some places, which ascend."""
 
 
@@ -113,7 +113,7 @@ class Experiences:
         """
         return pd.concat([_read(path, lambda file: file.read([name])) for path in self._files(id)], ignore_index=True)
 
-    def at(self, id: str, places: np.ndarray) -> pd.DataFrame:
+    def rows_at(self, id: str, places: np.ndarray) -> pd.DataFrame:
         """Return the rows at some places, which ascend and count through the splits; the rest is not kept in memory.
 
         Raises:

@@ -143,7 +143,7 @@ def test_rungs_can_be_few() -> None:
 
 def costs(*known: RungResult, rung: str, sizes: UpdateSizes = USUAL) -> tuple[int, float | None]:
     ladder: Config = parse({"ladder": [SOLVE, *TWO, JOINT], "training": {"epochs": 4}}, where="test")
-    found = expected_cost(ladder.at(rung), sizes, known, rung=rung, ladder=ladder)
+    found = expected_cost(ladder.at_rung(rung), sizes, known, rung=rung, ladder=ladder)
     return found.rows, found.seconds
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from tests.support.residual_experiences import traces_of
 
 from cl import config
 from cl.cli.main import cl
@@ -22,7 +23,6 @@ from cl.stores.version_folder import load_history
 from cl.training.train import train
 from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version  # noqa: F401
 from tests.support.tiny import made_sentences
-from tests.support.traces import traces_of
 from tests.support.versions import assert_same_version
 
 
@@ -103,7 +103,11 @@ def test_weights_that_were_trained_on_the_rows_are_trained_again_from_those_that
     )
     assert_same_version(version(trained, "4"), Path(again.challenger))
     history = load_history(version(trained, "4"))
-    assert history.traces == [] and history.parent == "1" and history.learnt == ["0001-one", "0002-two", "0003-three"]
+    assert (
+        history.residual_experiences == []
+        and history.parent == "1"
+        and history.learnt == ["0001-one", "0002-two", "0003-three"]
+    )
 
 
 def _found(name: str):

@@ -86,10 +86,10 @@ def test_the_digest_follows_what_decides_and_not_where_things_are() -> None:
 def test_a_rung_changes_what_it_names_and_nothing_else() -> None:
     ladder = [{"name": "quick", "strategy": "naive", "tuning": "bitfit", "epochs": 1}, {"name": "thorough"}]
     config = parse({"ladder": ladder, "seed": 3}, where="x")
-    quick, thorough = config.at("quick"), config.at("thorough")
+    quick, thorough = config.at_rung("quick"), config.at_rung("thorough")
     assert (quick.strategies, quick.model.tuning, quick.training.epochs, quick.seed) == (["naive"], "bitfit", 1, 3)
     assert (thorough.strategies, thorough.model.tuning) == (["replay"], "full")
-    assert config.at(None) is config
+    assert config.at_rung(None) is config
 
 
 @pytest.mark.parametrize(

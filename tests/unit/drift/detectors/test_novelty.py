@@ -7,17 +7,17 @@ from cl.drift.detectors.novelty import Novelty, distances, normalise
 from cl.models.snapshot import Snapshot
 
 
-def placed(rows: int, seed: int, *, strangers: int = 0) -> Snapshot:
-    """Rows around one of ten directions; strangers lie around another."""
+def placed(rows: int, seed: int, *, unknown_label_ids: int = 0) -> Snapshot:
+    """Rows around one of ten directions; unknown_label_ids lie around another."""
     rng = np.random.default_rng(seed)
     centres = np.eye(64)[rng.integers(0, 10, rows)] * 4
-    centres[:strangers] = np.eye(64)[50] * 4
+    centres[:unknown_label_ids] = np.eye(64)[50] * 4
     frame = pd.DataFrame({"id": [f"{seed}-{at}" for at in range(rows)]})
     return Snapshot(frame, (centres + rng.normal(size=(rows, 64)) / 3).astype(np.float32))
 
 
 def test_five_per_cent_of_rows_from_nowhere_are_an_alarm_that_shows_them() -> None:
-    finding = Novelty().detect(placed(600, 0), placed(400, 1, strangers=20), alpha=1e-3, seed=0)
+    finding = Novelty().detect(placed(600, 0), placed(400, 1, unknown_label_ids=20), alpha=1e-3, seed=0)
     assert finding.drifted
     assert set(finding.examples) == {f"1-{at}" for at in range(20)}
 
