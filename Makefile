@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # two at a time: a model of the tests keeps one core busy
 TWO := -n 2
 
-.PHONY: demo test test-e2e nightly install lint clean
+.PHONY: demo test test-e2e nightly install lint docs docs-reference clean
 
 demo: install
 	$(BIN)/cl demo --dir perennial-demo
@@ -42,5 +42,13 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the documentation, built strictly into site/
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# the table of all keys in the documentation, from the configuration itself
+docs-reference: install
+	$(BIN)/python bench/put_reference.py
+
 clean:
-	rm -rf $(VENV) perennial-demo
+	rm -rf $(VENV) perennial-demo site

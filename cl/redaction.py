@@ -1,4 +1,4 @@
-"""What may be shown of a text: passwords in URLs and tracebacks are taken out before anybody reads them."""
+"""Remove passwords from URLs, messages and tracebacks before they are shown."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 import re
 import traceback
 
-# a password may hold what a URL should have quoted: all up to the last @ of a word is taken
+# a password may contain characters that a URL should quote: match everything up to the last @ of a word
 USER = re.compile(r"//(?:[^/\s@]*:\S*|[^/\s]*)@")
 OPTION = re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token|key|sig)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
 
 
 def without_password(text: str) -> str:
-    """Return a text whose URLs hold no user, no password, and no option that looks like a secret.
+    """Return the text with user, password and secret-looking options removed from its URLs.
 
     >>> without_password("postgresql://me:pa/ss@db/cl?sslpassword=x&sslmode=require: no answer")
     'postgresql://db/cl?sslpassword=***&sslmode=require: no answer'
@@ -21,19 +21,19 @@ def without_password(text: str) -> str:
 
 
 def holds_password(url: str) -> bool:
-    """Tell whether a URL carries a password: a user alone is no secret."""
+    """Return whether a URL contains a password; a user name alone is not a secret."""
     user = USER.search(url)
     return OPTION.search(url) is not None or (user is not None and ":" in user.group())
 
 
 def format_traceback(error: BaseException) -> str:
-    """Return the traceback of an error, and of what it was raised from, fit to be shown."""
+    """Return the traceback of an error and its causes, without passwords."""
     return without_password("".join(traceback.format_exception(error)))
 
 
 class Formatter(logging.Formatter):
-    """Formats a log record as the standard one does, its message and its traceback without passwords."""
+    """Formats log records like the standard formatter, with passwords removed from message and traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or lines, of a record."""
+        """Return the formatted record."""
         return without_password(super().format(record))

@@ -1,12 +1,18 @@
-"""Which rows a condition names: comparisons as in a pandas query, read and never executed.
+"""Which rows a condition chooses: comparisons of columns with values, read and never executed.
 
-``id == 'a-17'``, ``label in ['fee', 'loan'] and date < '2026-01-01'``, ``not (experience == '0003-may')``.
+``label in ['fee', 'loan'] and date < '2026-01-01'``, ``chars > 200 and not (target == 'billing')``,
+``50 < chars <= 300``. There are no calls, no attributes and no arithmetic, so a condition from elsewhere cannot run
+anything.
+
+A column that holds numbers is compared with numbers, every other one with text; a number equals a text that spells it
+(``id == 17``), and orders none. A missing text equals ``''`` and ``None``, and is neither before nor after any other.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -14,81 +20,178 @@ import pandas as pd
 
 from cl.errors import InputError
 
-GRAMMAR = "write comparisons of columns with texts, joined by and, or, not: label == 'fee' and id in ['1', '2']"
+GRAMMAR = "write comparisons of columns with values, joined by and, or, not: label == 'fee' and chars > 200"
+LONGEST = 1_000
+EQUAL: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
 ORDER: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Lt: lambda one, other: one < other,
-    ast.LtE: lambda one, other: one <= other,
-    ast.Gt: lambda one, other: one > other,
-    ast.GtE: lambda one, other: one >= other,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
 }
+MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.Gt,
+    ast.LtE: ast.GtE,
+    ast.Gt: ast.Lt,
+    ast.GtE: ast.LtE,
+    ast.Eq: ast.Eq,
+    ast.NotEq: ast.NotEq,
+}
+"""The same comparison with its sides exchanged."""
 
 
-def select_rows(condition: str, rows: pd.DataFrame) -> np.ndarray:
-    """Return for each row whether a condition names it; all values are compared as texts.
+def columns_in(condition: str, *, numbers: Container[str] = ()) -> set[str]:
+    """Return the columns that a condition names, and check it before there are rows.
+
+    Args:
+        condition: the text.
+        numbers: the columns that hold numbers; all others hold text.
 
     Raises:
-        InputError: it is no such condition, or names a column that is not there.
+        InputError: it is no condition, or compares a column with what it cannot hold.
     """
+    tree = _parse(condition)
+    names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
+    empty = pd.DataFrame({name: pd.Series(dtype=float if name in numbers else object) for name in names})
+    select_rows(condition, empty)
+    return set(names)
+
+
+def select_rows(condition: str, rows: pd.DataFrame, *, numbers: Container[str] | None = None) -> np.ndarray:
+    """Return for each row whether a condition chooses it.
+
+    Args:
+        condition: the text.
+        rows: the table.
+        numbers: the columns that hold numbers, all others being read as text; None: as their types say.
+
+    Raises:
+        InputError: it is no condition, names a column that is not there, or compares what cannot be compared.
+    """
+    return _Reader(condition, rows, numbers).mask(_parse(condition))
+
+
+def _parse(condition: str) -> ast.expr:
     try:
-        tree = ast.parse(condition.strip(), mode="eval").body
+        if len(condition) > LONGEST:
+            raise ValueError
+        return ast.parse(condition.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InputError(f"condition {condition!r}: cannot be read; {GRAMMAR}") from None
-    return _Reader(condition, rows).mask(tree)
+        shown = condition if len(condition) <= 200 else f"{condition[:200]}..."
+        raise InputError(f"condition {shown!r}: cannot be read; {GRAMMAR}") from None
 
 
 class _Reader:
     """Walks the tree of a condition; whatever is not listed here is refused, calls above all."""
 
-    def __init__(self, condition: str, rows: pd.DataFrame) -> None:
-        self.condition, self.rows = condition, rows
+    def __init__(self, condition: str, rows: pd.DataFrame, numbers: Container[str] | None) -> None:
+        self.condition, self.rows, self.numbers = condition.strip(), rows, numbers
 
     def mask(self, node: ast.expr) -> np.ndarray:
+        """Return the rows for which a condition, or a part of one, holds."""
         if isinstance(node, ast.BoolOp):
-            parts = [self.mask(one) for one in node.values]
+            parts = [self.mask(value) for value in node.values]
             return np.logical_and.reduce(parts) if isinstance(node.op, ast.And) else np.logical_or.reduce(parts)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr):
             left, right = self.mask(node.left), self.mask(node.right)
             return left & right if isinstance(node.op, ast.BitAnd) else left | right
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
             return ~self.mask(node.operand)
-        if isinstance(node, ast.Compare) and len(node.ops) == 1:
-            return self.compared(node.left, node.ops[0], node.comparators[0])
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            pairs = zip(sides, node.ops, sides[1:], strict=False)
+            return np.logical_and.reduce([self.compared(*pair) for pair in pairs])
         raise self.refusal(node)
 
-    def compared(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> np.ndarray:
-        if isinstance(operator, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple | ast.Set):
-            found = self.column(left).isin([self.value(one) for one in right.elts]).to_numpy(dtype=bool)
-            return ~found if isinstance(operator, ast.NotIn) else found
-        column, value = self.column(left), self.value(right)
-        if isinstance(operator, ast.Eq | ast.NotEq):
-            same = (column.isna() if value is None else column == value).to_numpy(dtype=bool)
-            return ~same if isinstance(operator, ast.NotEq) else same
-        if type(operator) not in ORDER or value is None:
+    def compared(self, left: ast.expr, comparison: ast.cmpop, right: ast.expr) -> np.ndarray:
+        """Return the rows for which one comparison holds."""
+        if isinstance(comparison, ast.In | ast.NotIn):
+            if not isinstance(left, ast.Name) or not isinstance(right, ast.List | ast.Tuple | ast.Set):
+                raise self.refusal(right)
+            equal = [self.against(left, ast.Eq, self.value(value)) for value in right.elts]
+            among = np.logical_or.reduce([np.zeros(len(self.rows), dtype=bool), *equal])
+            return ~among if isinstance(comparison, ast.NotIn) else among
+        kind = type(comparison)
+        if kind not in MIRRORED:
             raise self.refusal(right)
-        there = column.notna().to_numpy(dtype=bool)
-        there[there] = [bool(ORDER[type(operator)](one, value)) for one in column[there]]
-        return there
+        if isinstance(left, ast.Name) and isinstance(right, ast.Name):
+            return self.columns(left, kind, right)
+        if isinstance(left, ast.Name):
+            return self.against(left, kind, self.value(right))
+        if isinstance(right, ast.Name):
+            return self.against(right, MIRRORED[kind], self.value(left))
+        raise self.refusal(left)
 
-    def column(self, node: ast.expr) -> pd.Series:
-        if not isinstance(node, ast.Name):
-            raise self.refusal(node)
-        if node.id not in self.rows:
-            there = ", ".join(map(str, self.rows.columns))
-            raise InputError(f"condition {self.condition!r}: no column '{node.id}'; there are: {there}")
-        return self.rows[node.id].map(lambda one: one if one is None or isinstance(one, str) else _as_text(one))
+    def columns(self, left: ast.Name, kind: type[ast.cmpop], right: ast.Name) -> np.ndarray:
+        """Compare two columns that hold the same kind of values."""
+        if self.holds_numbers(left) != self.holds_numbers(right):
+            text, number = (left, right) if self.holds_numbers(right) else (right, left)
+            raise self.wrong(f"compares '{text.id}', which is text, with '{number.id}', a number")
+        return self._apply(kind, self.column(left), self.column(right))
 
-    def value(self, node: ast.expr) -> str | None:
+    def against(self, name: ast.Name, kind: type[ast.cmpop], value: str | float | None) -> np.ndarray:
+        """Compare a column with a value."""
+        column, numeric = self.column(name), self.holds_numbers(name)
+        if value is None:
+            if kind not in EQUAL:
+                raise self.wrong(f"orders '{name.id}' by None, which has no place in an order; {GRAMMAR}")
+            missing = (column.isna() if numeric else column == "").to_numpy(dtype=bool)
+            return ~missing if kind is ast.NotEq else missing
+        if numeric and isinstance(value, str):
+            raise self.wrong(f"compares '{name.id}', a number, with {value!r}")
+        if not numeric and not isinstance(value, str):
+            if kind in ORDER:
+                raise self.wrong(f"orders '{name.id}', which is text, by the number {value:g}; quote it")
+            value = str(value)
+        return self._apply(kind, column, value)
+
+    def _apply(self, kind: type[ast.cmpop], column: pd.Series, other: Any) -> np.ndarray:
+        if kind in EQUAL:
+            return np.asarray(EQUAL[kind](column, other), dtype=bool)
+        known = column.notna() & (column.astype(object) != "")
+        if isinstance(other, pd.Series):
+            known &= other.notna() & (other.astype(object) != "")
+        return np.asarray(ORDER[kind](column, other), dtype=bool) & known.to_numpy(dtype=bool)
+
+    def holds_numbers(self, name: ast.Name) -> bool:
+        if self.numbers is not None:
+            return name.id in self.numbers
+        return name.id in self.rows and pd.api.types.is_numeric_dtype(self.rows[name.id])
+
+    def column(self, name: ast.Name) -> pd.Series:
+        """Return a column as numbers, or as text with '' for what is missing."""
+        if name.id not in self.rows:
+            columns = ", ".join(map(str, self.rows.columns))
+            raise self.wrong(f"no column '{name.id}'; there are: {columns}")
+        values = self.rows[name.id]
+        if not self.holds_numbers(name):
+            return values.map(_as_text).astype(object)
+        try:
+            return pd.to_numeric(values)
+        except (TypeError, ValueError):
+            raise self.wrong(f"column '{name.id}' must hold numbers, and holds text") from None
+
+    def value(self, node: ast.expr) -> str | float | None:
+        """Return a constant: text, a number, or None."""
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            number = self.value(node.operand)
+            if isinstance(number, int | float):
+                return -number
         if isinstance(node, ast.Constant) and (node.value is None or type(node.value) in (str, int, float)):
-            return None if node.value is None else str(node.value)
+            value: str | float | None = node.value  # type: ignore[assignment]
+            return value
         raise self.refusal(node)
 
     def refusal(self, node: ast.expr) -> InputError:
-        part = ast.get_source_segment(self.condition.strip(), node) or self.condition
-        return InputError(f"condition {self.condition!r}: {part!r} is no comparison; {GRAMMAR}")
+        part = ast.get_source_segment(self.condition, node) or self.condition
+        return self.wrong(f"{part[:100]!r} is no comparison of a column; {GRAMMAR}")
+
+    def wrong(self, what: str) -> InputError:
+        return InputError(f"condition {self.condition[:200]!r}: {what}")
 
 
-def _as_text(value: Any) -> str | None:
-    """Return a list of tokens or tags as one text, no value as None."""
+def _as_text(value: Any) -> str:
+    """Return a list of tokens or tags as one text, no value as an empty one."""
     if isinstance(value, list | tuple | np.ndarray):
         return " ".join(map(str, value))
-    return None if value != value else str(value)
+    return "" if value is None or value != value or value is pd.NA else str(value)

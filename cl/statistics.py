@@ -1,4 +1,4 @@
-"""How evidence is weighed: corrected and simulated p-values, an interval for a mean, too few rows."""
+"""Statistics for drift checks and gates: corrected and simulated p-values, intervals, and sample sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Z_95 = 1.959964
 TIE = 1e-9
 FIRST, ROUNDS = 199, 4_999
 CELLS = 4_000_000
-"""Bootstrap counts held in memory at once."""
+"""Maximum number of bootstrap counts in memory at once."""
 ENOUGH_EXTREME = 10
 UNREMARKABLE = 0.1
 SMALLEST_P = 1e-12
@@ -24,14 +24,14 @@ SUM_OF_SHARES = 2.109742801236892
 
 
 class Interval(Record):
-    """Where a mean lies, with 95 % confidence."""
+    """A 95 % confidence interval of a mean."""
 
     low: float
     high: float
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
-    """Decide which hypotheses fall when the chance of any false alarm may be alpha (Holm, 1979).
+    """Return which hypotheses to reject if the chance of any false alarm may be alpha (Holm, 1979).
 
     >>> holm([0.02, 0.001, 0.6], alpha=0.05)
     [True, True, False]
@@ -45,12 +45,12 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
 
 
 def alpha_spending(alpha: float, check: int) -> float:
-    """Return the share of alpha that the check of this number, from 1, may spend.
+    """Return the share of alpha that drift check number ``check``, from 1, may spend.
 
-    All shares of an endless sequence add up to alpha, so that the chance of any false alarm, ever, is at most alpha,
-    however the checks hang together: they have a reference in common, which is why evidence must not be multiplied
-    over checks as if they were independent (alpha-spending: Tian and Ramdas, 2021, section 2). The shares fall
-    almost as slowly as a sum that converges can.
+    The shares of an infinite sequence sum to alpha, so that the chance of any false alarm, ever, is at most alpha,
+    however the checks depend on each other: they share a reference, so evidence must not be multiplied over checks as
+    if they were independent (alpha-spending: Tian and Ramdas, 2021, section 2). The shares fall almost as slowly as a
+    convergent sum allows.
 
     >>> bool(sum(alpha_spending(0.05, check) for check in range(1, 100_000)) < 0.05)
     True
@@ -59,13 +59,13 @@ def alpha_spending(alpha: float, check: int) -> float:
 
 
 def dispersion(quiet: Sequence[float]) -> float:
-    """Return how much wider statistics scatter than their test says, going by p-values of quiet checks; at least 1.
+    """Return how much wider statistics scatter than their test assumes, from p-values of quiet checks; at least 1.
 
-    The median of the p-values, as chi-squared with one degree of freedom, over the median that it should have
-    (genomic control: Devlin and Roeder, 1999). Not the median itself is taken but what it exceeds with 90 % confidence
-    (order statistics), so that a few checks that look lively by chance do not blunt a detector.
+    This is the median of the p-values, as chi-squared with one degree of freedom, over its expected median (genomic
+    control: Devlin and Roeder, 1999). A lower 90 % confidence bound (order statistics) replaces the median, so that a
+    few small p-values by chance do not make a detector less sensitive.
 
-    >>> [round(dispersion(one), 1) for one in ([0.9, 0.5, 0.1] * 10, [0.5, 0.05, 0.01] * 10)]
+    >>> [round(dispersion(quiet), 1) for quiet in ([0.9, 0.5, 0.1] * 10, [0.5, 0.05, 0.01] * 10)]
     [1.0, 8.4]
     """
     from scipy.stats import binom, chi2
@@ -78,7 +78,7 @@ def dispersion(quiet: Sequence[float]) -> float:
 
 
 def deflated_p(p_value: float, spread: float) -> float:
-    """Return a p-value for a statistic that scatters so much wider than its test says.
+    """Return the p-value of a statistic that scatters ``spread`` times as widely as its test assumes.
 
     >>> deflated_p(0.01, 1.0), round(deflated_p(0.01, 2.0), 3)
     (0.01, 0.069)
@@ -89,22 +89,22 @@ def deflated_p(p_value: float, spread: float) -> float:
 
 
 def is_explained(p_value: float, expected: float) -> bool:
-    """Tell whether a p-value is larger than nine of ten would be, were it expected to be so small.
+    """Return whether a p-value is larger than 90 % of those that the unchanged effect would give.
 
-    A large p-value alone does not say that nothing is there: with fewer rows it may be what chance makes of the same
-    difference.
+    A large p-value alone does not show that the effect is gone: with fewer rows, chance may turn the same effect into a
+    large p-value. ``expected`` is the typical p-value of the unchanged effect.
 
     >>> [is_explained(p_value, expected) for p_value, expected in ((0.6, 0.03), (0.2, 0.03), (0.2, 0.001))]
     [True, False, True]
     """
     from scipy.stats import chi2, norm
 
-    found, told = (float(np.sqrt(chi2.isf(max(one, SMALLEST_P), 1))) for one in (p_value, expected))
-    return bool(found <= told - norm.isf(0.1))
+    observed_z, expected_z = (float(np.sqrt(chi2.isf(max(p, SMALLEST_P), 1))) for p in (p_value, expected))
+    return bool(observed_z <= expected_z - norm.isf(0.1))
 
 
 def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
-    """Return the share of outcomes as extreme as the observed one, itself counted (Phipson and Smyth, 2010).
+    """Return the share of outcomes as extreme as the observed one, including itself (Phipson and Smyth, 2010).
 
     >>> monte_carlo_p(3.0, np.array([1.0, 2.0, 4.0]))
     0.5
@@ -114,21 +114,20 @@ def monte_carlo_p(observed: float, simulated: np.ndarray) -> float:
 
 
 def is_unremarkable(observed: float, simulated: np.ndarray) -> bool:
-    """Tell from a few simulated statistics that more of them are not worth their time.
+    """Return whether a few simulated statistics show that simulating more is pointless.
 
-    What these put above 0.1 is no alarm at any level (the idea of sequential Monte Carlo tests: Besag and Clifford,
-    1991).
+    A p-value above 0.1 is no alarm at any level (the idea of sequential Monte Carlo tests: Besag and Clifford, 1991).
     """
     return monte_carlo_p(observed, simulated) > UNREMARKABLE
 
 
 def simulated_p(observed: float, simulated: np.ndarray) -> float:
-    """Return the p-value of a statistic among simulated ones, far into the tail as well.
+    """Return the p-value of a statistic among simulated ones, including far into the tail.
 
-    Where ten or more are as extreme, it is their share. Where fewer are, a Pearson type III curve with the mean,
-    variance and skewness of the simulated ones is followed outwards (as Knijnenburg et al., 2009, and Minas and
-    Montana, 2014, do for permutations): a shared-out alpha asks for p-values that no simulation could count. Then the
-    curve alone counts: the smaller of two estimates of one p-value is smaller than it should be.
+    If ten or more are as extreme, it is their share. If fewer are, it is the tail of a Pearson type III curve with the
+    mean, variance and skewness of the simulated statistics (as in Knijnenburg et al., 2009, and Minas and Montana,
+    2014, for permutations): a shared alpha needs p-values that no simulation could count. Then only the curve is used:
+    the smaller of two estimates of a p-value would be biased downwards.
     """
     from scipy.stats import pearson3, skew
 
@@ -143,29 +142,29 @@ def simulated_p(observed: float, simulated: np.ndarray) -> float:
 
 
 def mean_drop_p(before: np.ndarray, after: np.ndarray, seed: int) -> float:
-    """Return the p-value of a fall of the mean, by permutation of the sides (Pitman, 1937).
+    """Return the p-value of a drop in the mean, by permutation of the sides (Pitman, 1937).
 
-    The smaller side is drawn out of all rows again and again, so that a large other side costs nothing; and not for
-    long where a few draws have told that there is nothing to see.
+    Each permutation draws the smaller side from all rows, so that a large other side costs nothing. The simulation
+    stops early if a few draws show no sign of a drop.
     """
     rng = np.random.default_rng(seed)
-    everything, size = np.concatenate([before, after]), min(len(before), len(after))
+    pooled, size = np.concatenate([before, after]), min(len(before), len(after))
     sign = -1.0 if len(after) == size else 1.0
     observed = sign * float((after if len(after) == size else before).sum())
 
     def simulated(rounds: int) -> np.ndarray:
-        drawn = (rng.choice(len(everything), size, replace=False) for _ in range(rounds))
-        return sign * np.array([everything[rows].sum() for rows in drawn])
+        drawn = (rng.choice(len(pooled), size, replace=False) for _ in range(rounds))
+        return sign * np.array([pooled[rows].sum() for rows in drawn])
 
-    some = simulated(FIRST)
-    return simulated_p(observed, some if is_unremarkable(observed, some) else simulated(ROUNDS))
+    first = simulated(FIRST)
+    return simulated_p(observed, first if is_unremarkable(observed, first) else simulated(ROUNDS))
 
 
 def bootstrap_means(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
     """Return the means of bootstrap samples.
 
-    Equal values are drawn together, by how often each comes up (multinomial): a hundred thousand right-or-wrong
-    rows cost as much as three. Values are rounded to a hundredth of a point, which bounds how many there are.
+    Equal values are drawn together by their multinomial counts: a hundred thousand rows scored 0 or 1 cost as much as
+    three. Values are rounded to a hundredth of a percentage point, which bounds the number of distinct values.
     """
     distinct, counts = np.unique(np.round(values, 4), return_counts=True)
     rng, total = np.random.default_rng(seed), len(values)
@@ -175,11 +174,11 @@ def bootstrap_means(values: np.ndarray, *, resamples: int, seed: int) -> np.ndar
 
 
 def loss_p(differences: np.ndarray, *, resamples: int, seed: int) -> float:
-    """Return the p-value of a loss: how often bootstrap means of paired differences are none (Efron, 1979).
+    """Return the p-value of a loss: how often the bootstrap mean of paired differences is not negative (Efron, 1979).
 
-    One gained row is added before the draw, as the rule of three adds a lost one: a handful of rows that all fell the
-    same way would look certain otherwise, for no draw could contain a row that rose. Far into the tail the means' own
-    curve is followed (`simulated_p`), since a corrected level asks for p-values that no number of draws could count.
+    A gained row is added before the draw, as the rule of three adds a lost row: otherwise a handful of rows that all
+    fell would seem certain, for no draw could contain a row that rose. Far into the tail, `simulated_p` follows a
+    fitted curve, since a corrected level needs p-values that no number of draws could count.
     """
     if not len(differences) or not (differences < 0).any():
         return 1.0
@@ -188,7 +187,7 @@ def loss_p(differences: np.ndarray, *, resamples: int, seed: int) -> float:
 
 
 def sign_p(differences: np.ndarray) -> float:
-    """Return the exact p-value of a loss from the signs of paired differences; of right or wrong, McNemar's (1947).
+    """Return the exact p-value of a loss from the signs of paired differences (McNemar, 1947, for scores of 0 and 1).
 
     >>> sign_p(np.array([-1.0] * 5 + [0.0] * 40))
     0.03125
@@ -200,10 +199,10 @@ def sign_p(differences: np.ndarray) -> float:
 
 
 def rows_to_decide(differences: np.ndarray, level: float) -> int | None:
-    """Return how many rows like these would show that their mean is a loss at this level; None where it is none.
+    """Return how many rows like these would show a significant loss at this level; None if their mean is no loss.
 
-    From the normal approximation of the mean: with so many rows, the loss would be as many standard errors from zero
-    as the level asks for.
+    By the normal approximation, with this many rows the mean is as many standard errors below zero as the level
+    requires.
 
     >>> rows_to_decide(np.array([-1.0] * 3 + [0.0] * 40), 0.05)
     37
@@ -215,12 +214,12 @@ def rows_to_decide(differences: np.ndarray, level: float) -> int | None:
 
 
 def wilson_interval(mean: float, rows: int) -> Interval:
-    """Return Wilson's 95 % interval (Wilson, 1927); it is too wide, not too narrow, for fractional scores."""
+    """Return Wilson's 95 % interval (Wilson, 1927); for fractional scores it is too wide, not too narrow."""
     centre = (mean + Z_95**2 / (2 * rows)) / (1 + Z_95**2 / rows)
-    reach = Z_95 * np.sqrt(mean * (1 - mean) / rows + Z_95**2 / (4 * rows**2)) / (1 + Z_95**2 / rows)
-    return Interval(low=max(0.0, float(centre - reach)), high=min(1.0, float(centre + reach)))
+    half_width = Z_95 * np.sqrt(mean * (1 - mean) / rows + Z_95**2 / (4 * rows**2)) / (1 + Z_95**2 / rows)
+    return Interval(low=max(0.0, float(centre - half_width)), high=min(1.0, float(centre + half_width)))
 
 
 def format_p_value(p_value: float) -> str:
-    """Return a p-value as people write it: ``p = 0.012`` or ``p < 0.0001``."""
+    """Return a p-value as text: ``p = 0.012`` or ``p < 0.0001``."""
     return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"

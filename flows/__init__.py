@@ -1,1 +1,1 @@
-"""The Prefect shell around cl/: flows and deployments, no logic of their own."""
+"""The Prefect layer around cl/: flows and deployments without logic of their own."""

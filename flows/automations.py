@@ -1,6 +1,6 @@
-"""What the server does by itself: an alarm becomes a run, a silent run is declared dead, failures are told.
+"""Automations of the Prefect server: alarms start runs, silent runs are declared dead, failures are reported.
 
-Events are evaluated only by a server that stays (`prefect server start`), not by the temporary local one.
+Only a permanent server (`prefect server start`) evaluates events; the temporary local one does not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from flows.notifications import notification_block
 
 HEARTBEAT = 30
 AGAIN = timedelta(hours=1)
-"""Time until failures of runs of one name are told once more."""
+"""Time until failures of runs of the same name are reported again."""
 SILENCE = timedelta(seconds=75)
 """Two heartbeats may be late; the third would be too late."""
 ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed", "Suspended")}
@@ -32,16 +32,16 @@ OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.pere
 
 
 def stream(model: str) -> str:
-    """Return the id of the resource that a model's events are about."""
+    """Return the resource id of a model's events."""
     return f"cl.stream.{model}"
 
 
 def learning_trigger(config: Config) -> DeploymentEventTrigger:
-    """Return the automation of the learning deployment: an event that asks for a cycle becomes a run."""
+    """Return the trigger of the learning deployment: an event that asks for a cycle starts a run."""
     return DeploymentEventTrigger(
         name=learning_name(config.name),
-        description="An event of the watch flow becomes a run of the learning flow",
-        expect={EVENTS[one] for one in config.triggers.learn_on},
+        description="An event of the watch flow starts a run of the learning flow",
+        expect={EVENTS[reason] for reason in config.triggers.learn_on},
         match={"prefect.resource.id": stream(config.name)},  # type: ignore[arg-type]
         parameters={"reason": "{{ event.event }}", "cycle": "{{ event.payload.cycle }}"},
     )
@@ -53,7 +53,7 @@ def learning_name(model: str) -> str:
 
 
 def dead_runs() -> Automation:
-    """Return the automation that declares a run crashed when its heartbeats stop: its machine has died."""
+    """Return the automation that declares a run crashed when its heartbeats stop."""
     heartbeat = "prefect.flow-run.heartbeat"
     return Automation(
         name="perennial: dead runs",
@@ -73,7 +73,7 @@ def dead_runs() -> Automation:
 
 
 def told_failures(config: Config) -> Automation | None:
-    """Return the automation that tells the configured block of failed and crashed runs, those of dead machines too."""
+    """Return the automation that reports failed and crashed runs through the configured block, or None."""
     bounds = config.triggers.notify
     if bounds.block is None or "failure" not in bounds.about:
         return None
@@ -81,7 +81,7 @@ def told_failures(config: Config) -> Automation | None:
     model = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{config.name}"}
     return Automation(
         name=failures_name(config.name),
-        description="Failed and crashed runs are told through a block, those of one name once an hour",
+        description="Reports failed and crashed runs through a block, at most once an hour for runs of the same name",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
             match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def told_failures(config: Config) -> Automation | None:
             for_each={"prefect.resource.name"},
             posture=Posture.Reactive,
             threshold=1,
-            within=AGAIN,  # a failure that stays is met at every look
+            within=AGAIN,  # a lasting failure recurs at every drift check
         ),
         actions=[
             SendNotification(
@@ -102,14 +102,14 @@ def told_failures(config: Config) -> Automation | None:
 
 
 def failures_name(model: str) -> str:
-    """Return the name of the automation that tells of a model's failures."""
+    """Return the name of the automation that reports a model's failures."""
     return f"perennial: {model} failures"
 
 
 def set_up(config: Config) -> None:
-    """Make the server's automations what the configuration says, before the flows are served on this machine.
+    """Synchronise the server's automations with the configuration, before this machine serves the flows.
 
-    Served, the learning deployment brings its own trigger; one that was made for a work pool would start a second run.
+    A served learning deployment brings its own trigger; one left over from a work pool would start a second run.
     """
     replace(dead_runs().name, dead_runs())
     replace(failures_name(config.name), told_failures(config))
@@ -117,7 +117,7 @@ def set_up(config: Config) -> None:
 
 
 def set_up_for_pool(config: Config) -> None:
-    """Make the server's automations what the configuration says, for flows that a work pool runs.
+    """Synchronise the server's automations with the configuration, for flows that a work pool runs.
 
     Raises:
         InputError: the learning flow is not deployed yet.
@@ -129,9 +129,9 @@ def set_up_for_pool(config: Config) -> None:
 
 
 def pool_trigger(config: Config) -> AutomationCore:
-    """Return the trigger of a learning flow that is deployed already, as an automation.
+    """Return the trigger of a deployed learning flow as an automation.
 
-    The deployment does not own it, so that `prefect deploy`, which takes away what a deployment owns, leaves it.
+    The deployment does not own it: `prefect deploy` deletes the automations that a deployment owns.
 
     Raises:
         InputError: the flow is not deployed.
@@ -148,25 +148,34 @@ def pool_trigger(config: Config) -> AutomationCore:
 
 
 def replace(name: str, wanted: AutomationCore | None) -> None:
-    """Make an automation the only one of its name; None: there is none any more.
+    """Make an automation the only one of its name, or delete all of that name if it is None.
 
-    One that says what it shall is left alone: a change would forget which runs it waits for.
+    An unchanged automation is kept: replacing it would forget which runs it waits for.
     """
-    core = wanted and _signed(wanted)
+    core = wanted and _with_digest(wanted)
     with get_client(sync_client=True) as client:
-        old = client.read_automations_by_name(name)
-        kept = next((one for one in old if core and one.enabled and one.description == core.description), None)
-        for one in old:
-            if one is not kept:
-                client.delete_automation(one.id)
+        existing = client.read_automations_by_name(name)
+        kept = next(
+            (
+                automation
+                for automation in existing
+                if core and automation.enabled and automation.description == core.description
+            ),
+            None,
+        )
+        for automation in existing:
+            if automation is not kept:
+                client.delete_automation(automation.id)
         if core and kept is None:
             client.create_automation(core)
 
 
-def _signed(automation: AutomationCore) -> AutomationCore:
-    """Return an automation as it is sent, with a digest of itself in its description."""
+def _with_digest(automation: AutomationCore) -> AutomationCore:
+    """Return a copy of an automation with a digest of its content in its description."""
     content = automation.model_dump(exclude={"id": True, "owner_resource": True, "trigger": {"id"}})
-    text = json.dumps(content, sort_keys=True, default=lambda one: sorted(one) if isinstance(one, set) else str(one))
+    text = json.dumps(
+        content, sort_keys=True, default=lambda value: sorted(value) if isinstance(value, set) else str(value)
+    )
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     description = f"{automation.description} [{digest}]"
     return AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}) | {"description": description})

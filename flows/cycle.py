@@ -1,4 +1,4 @@
-"""The cycle as a Prefect flow: the library's order, Prefect's runs, tasks, retries and UI."""
+"""The learning cycle as a Prefect flow: the library's stages with Prefect's runs, tasks, retries and UI."""
 
 from __future__ import annotations
 
@@ -23,52 +23,52 @@ from flows.stage_tasks import as_task
 
 
 def _run_name() -> str:
-    """Name a flow run for the project's folder, without the path before it, and for what has asked for it."""
-    asked = flow_run.parameters
-    return f"learn {Path(asked['project']).name} ({asked.get('reason', 'by hand')})"
+    """Return the name of a flow run: the name of the project's folder and the reason for the run."""
+    parameters = flow_run.parameters
+    return f"learn {Path(parameters['project']).name} ({parameters.get('reason', 'by hand')})"
 
 
 @flow(name="learn", flow_run_name=_run_name, persist_result=False, on_failure=[tell_failure], on_crashed=[tell_failure])
 def learn(
     project: str, again: str | None = None, cycle: str | None = None, reason: str = "by hand"
 ) -> list[dict[str, Any]]:
-    """Run one cycle for each experience that waits and return the cycles as JSON.
+    """Run one cycle for each waiting experience and return the cycles as JSON.
 
-    Where a person decides, a run of a deployment is then suspended; resumed, it returns the ledger's entry.
+    If a version awaits approval, a deployment run is suspended afterwards; resumed, it returns the ledger entry.
 
     Args:
         project: the project's folder.
-        again: id of an experience to be tried once more.
-        cycle: identity of the cycle that it begins with, by which an automation's run is found again.
-        reason: what has asked for it.
+        again: id of an experience to retry.
+        cycle: id of the first cycle, by which runs started by an automation are recognised.
+        reason: what requested the run.
     """
-    place = find_project(Path(project))
-    config = configuration.load(place.config)
-    stores, bounds = open_stores(place, config), config.triggers
+    project_folder = find_project(Path(project))
+    config = configuration.load(project_folder.config)
+    stores, bounds = open_stores(project_folder, config), config.triggers
     unattended: dict[str, Any] = {}
     if deployment.id:
-        if (reply := answered(flow_run.id)) is not None:  # resumed: its cycles have ended before
-            return [decide(place, config, *reply)]
+        if (reply := answered(flow_run.id)) is not None:  # resumed: its cycles have already ended
+            return [decide(project_folder, config, *reply)]
         unattended = {"wait": bounds.wait_minutes * 60, "settle": bounds.settle_seconds}
-        # before torch is loaded, which takes long on a busy machine: this run has begun, and a later request is another
+        # before the slow import of torch: this run has begun, so a later request is a new one
         absorb("learn", config.name, flow_run.id, again=again)
-    from cl import lifecycle  # torch, late: whoever only deploys this flow does without
+    from cl import lifecycle  # imports torch, which deploying this flow does not need
 
-    def explain(one: Cycle) -> None:
-        show_look(config, stores, findings_of(one, bounds))
-        tell(bounds.notify, alarm_notice(config.name, one.id, one.champion_before, one.drift))
+    def explain(finished: Cycle) -> None:
+        show_look(config, stores, findings_of(finished, bounds))
+        tell(bounds.notify, alarm_notice(config.name, finished.id, finished.champion_before, finished.drift))
 
-    def report(one: Cycle) -> None:
-        get_run_logger().info("%s: %s", one.experience.id, one.verdict)
-        notify_once(place, f"look {one.id}", lambda: explain(one))
-        show_cycle(config, stores, one)
-        tell(bounds.notify, cycle_notice(config.name, one))
+    def report(finished: Cycle) -> None:
+        get_run_logger().info("%s: %s", finished.experience.id, finished.verdict)
+        notify_once(project_folder, f"look {finished.id}", lambda: explain(finished))
+        show_cycle(config, stores, finished)
+        tell(bounds.notify, cycle_notice(config.name, finished))
 
-    cycles = lifecycle.run_waiting(place, again=again, executor=as_task(bounds), on_cycle=report, **unattended)
-    tell_moved(place, config, stores.ledger)
+    cycles = lifecycle.run_waiting(project_folder, again=again, executor=as_task(bounds), on_cycle=report, **unattended)
+    tell_moved(project_folder, config, stores.ledger)
     if unattended:
-        tell_refused(place, config)
-    succeeded(place, "learn")
+        tell_refused(project_folder, config)
+    succeeded(project_folder, "learn")
     if unattended:
         await_person(config, stores, cycles)
-    return [one.model_dump(mode="json") for one in cycles]
+    return [finished.model_dump(mode="json") for finished in cycles]

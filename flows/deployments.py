@@ -1,4 +1,4 @@
-"""Deployments of a project: the learning flow and the watch flow, served on this machine by `cl schedule`."""
+"""The deployments of a project: the learning flow and the watch flow, served on this machine by `cl schedule`."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from flows.watch import watch
 log = logging.getLogger(__name__)
 
 STARTING = 90
-"""Seconds for which a run that has not begun holds its slot; Prefect's own 300 are longer than a dead run may be."""
+"""Seconds for which a run that has not begun keeps its slot; Prefect's default of 300 is too long for a dead run."""
 
 
 def learning(root: Path, config: Config) -> RunnerDeployment:
-    """Return the deployment of the learning flow: by cron, by events, and by hand; one run at a time.
+    """Return the deployment of the learning flow: started by cron, by events or by hand, one run at a time.
 
     Raises:
-        ConfigError: triggers.cron is no cron schedule.
+        ConfigError: triggers.cron is not a cron schedule.
     """
     bounds = config.triggers
     try:
         cron = bounds.cron and Cron(bounds.cron, timezone=bounds.timezone, parameters={"reason": "schedule"})
     except ValueError as error:
-        raise ConfigError(f"triggers.cron: '{bounds.cron}' is no cron schedule: {error}") from None
+        raise ConfigError(f"triggers.cron: '{bounds.cron}' is not a cron schedule: {error}") from None
     return _deployment(
         learn,
         root,
@@ -45,12 +45,12 @@ def learning(root: Path, config: Config) -> RunnerDeployment:
         schedules=[cron] if cron else [],
         concurrency_limit=ConcurrencyLimitConfig(limit=1, grace_period_seconds=STARTING),
         triggers=[learning_trigger(config)] if bounds.learn_on else [],
-        description="Runs a cycle for each experience that waits: drift, decide, train, evaluate, gate, promote.",
+        description="Runs a cycle for each waiting experience: drift, decide, train, evaluate, gate, promote.",
     )
 
 
 def watching(root: Path, config: Config) -> RunnerDeployment:
-    """Return the deployment of the watch flow; a look that is due while another looks is left out."""
+    """Return the deployment of the watch flow; a run that is due while another one works is skipped."""
     return _deployment(
         watch,
         root,
@@ -59,16 +59,16 @@ def watching(root: Path, config: Config) -> RunnerDeployment:
         concurrency_limit=ConcurrencyLimitConfig(
             limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW, grace_period_seconds=STARTING
         ),
-        description="Reads the source, looks for drift in what waits, and asks for a cycle; never trains.",
+        description="Reads the source, checks waiting experiences for drift and requests a cycle; never trains.",
     )
 
 
 def serve(root: Path, config: Config) -> None:
-    """Serve both deployments until interrupted; a server that goes away is waited for.
+    """Serve both deployments until interrupted; wait for a server that becomes unreachable.
 
     Raises:
-        ConfigError: the schedule, the webhook's variable or the block is wrong.
-        StoreError: the server refuses what is served.
+        ConfigError: the schedule, the webhook variable or the block is invalid.
+        StoreError: the server rejects the deployments.
     """
     if config.triggers.notify.webhook:
         webhook_url(config.triggers.notify)
@@ -76,21 +76,21 @@ def serve(root: Path, config: Config) -> None:
         deployments = [learning(root, config), watching(root, config)]
         try:
             set_up(config)
-            # a clean stop must not pause schedules: what is missed runs once afterwards
+            # a clean stop must not pause schedules: one run then makes up for the missed ones
             serve_runs(*deployments, pause_on_shutdown=False, print_starting_message=False, heartbeat_seconds=HEARTBEAT)
             return
         except Exception as error:
             if not away(error):
                 raise refusal(error) or error from None
-            log.warning("the Prefect server is away; served again when it answers")
+            log.warning("the Prefect server is unreachable; serving resumes when it answers")
         await_server()
 
 
-def _deployment(flow: Any, root: Path, config: Config, **given: Any) -> RunnerDeployment:
+def _deployment(flow: Any, root: Path, config: Config, **options: Any) -> RunnerDeployment:
     return flow.to_deployment(
         name=config.name,
         parameters={"project": str(root)},
         tags=["perennial", config.name],
         entrypoint_type=EntrypointType.MODULE_PATH,
-        **given,
+        **options,
     )

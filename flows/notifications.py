@@ -1,4 +1,4 @@
-"""Notices go out through a plain webhook and a Prefect block; one that cannot be delivered stops nothing."""
+"""Deliver notices through a plain webhook and a Prefect block; a failed delivery stops nothing."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ from cl.stores.project_folder import ProjectFolder, find_project
 
 
 def tell(bounds: NotificationSettings, notice: Notice | None) -> None:
-    """Deliver a notice from within a flow, if its kind is wanted and somebody is named."""
+    """Deliver a notice from within a flow, if its kind is wanted and a receiver is configured."""
     if notice is not None and notice.about in bounds.about and (bounds.webhook or bounds.block):
         deliver.with_options(task_run_name=f"notify of {notice.about}")(bounds, notice, return_state=True)
 
 
 def tell_refused(project: ProjectFolder, config: Config) -> None:
-    """Tell, from within a flow, of batches that were left out because they cannot be read; of each of them once."""
-    news = [one for one in read_rejected(project) if is_new(project, f"refused {one.key}")]
-    if news:
-        tell(config.triggers.notify, rejected_batches_notice(config.name, news))
-    for one in news:
-        remember_notified(project, f"refused {one.key}")
+    """Report from within a flow the batches skipped as unreadable, each of them once."""
+    new_batches = [batch for batch in read_rejected(project) if is_new(project, f"refused {batch.key}")]
+    if new_batches:
+        tell(config.triggers.notify, rejected_batches_notice(config.name, new_batches))
+    for batch in new_batches:
+        remember_notified(project, f"refused {batch.key}")
 
 
 def tell_moved(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
-    """Tell, from within a flow, of each alias that was found moved by hand, the last time that it was; once."""
-    found = [one for one in ledger.entries(config.name) if one.action == "alias_moved" and one.state != "intent"]
-    for alias, entry in {one.alias: one for one in found}.items():
+    """Report from within a flow the last manual move of each alias, once."""
+    moves = [
+        entry for entry in ledger.entries(config.name) if entry.action == "alias_moved" and entry.state != "intent"
+    ]
+    for alias, entry in {entry.alias: entry for entry in moves}.items():
         key, saying = f"alias {alias} moved", str(entry.sequence)
         if is_new(project, key, saying):
             tell(config.triggers.notify, alias_notice(config.name, entry))
@@ -50,20 +52,20 @@ def tell_moved(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
 
 @task(name="notify", retries=2, retry_delay_seconds=[1, 5], cache_policy=NO_CACHE, tags={"perennial"})
 def deliver(bounds: NotificationSettings, notice: Notice) -> None:
-    """Send a notice to everyone who is named; repeated as a whole, so that it may come twice, not never.
+    """Send a notice to all configured receivers; retries repeat all of them, so a notice may arrive twice.
 
     Raises:
-        StoreError: somebody could not be reached.
+        StoreError: a receiver could not be reached.
     """
     send(bounds, notice)
 
 
 def send(bounds: NotificationSettings, notice: Notice) -> None:
-    """Send a notice once.
+    """Send a notice without retries.
 
     Raises:
-        ConfigError: the environment variable of the webhook is not set, or there is no such block.
-        StoreError: the receiver could not be reached or refused.
+        ConfigError: the webhook's environment variable is not set, or the block does not exist.
+        StoreError: the receiver could not be reached or refused the notice.
     """
     if bounds.webhook:
         post(bounds, notice)
@@ -74,11 +76,11 @@ def send(bounds: NotificationSettings, notice: Notice) -> None:
 def through_block(slug: str, notice: Notice) -> None:
     """Send a notice through a notification block of the server.
 
-    What a block raises holds its URL, and with it a token, which must not come into states and logs.
+    Errors of a block contain its URL and thereby a token, which must not reach states and logs.
 
     Raises:
-        ConfigError: there is no block of that name.
-        StoreError: it could not deliver the notice.
+        ConfigError: no block has that name.
+        StoreError: the block could not deliver the notice.
     """
     block = notification_block(slug)
     try:
@@ -92,19 +94,20 @@ def notification_block(slug: str) -> Any:
     """Return a notification block of the server.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no block has that name.
     """
     try:
         return Block.load(slug, _sync=True)  # type: ignore[call-arg]
     except ValueError as error:
-        told = str(error).splitlines()[0]
-        raise ConfigError(f"triggers.notify.block: no block '{slug}' on this server ({told})") from None
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"triggers.notify.block: no block '{slug}' on this server ({reason})") from None
 
 
 def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell that a run failed or crashed, as a hook of the flow; the block is told by the server's automation.
+    """Report a failed or crashed run through the webhook, as a hook of the flow.
 
-    A failure that stays is met again at every look: it is told once, until it says something else or a run succeeds.
+    The server's automation notifies the block. A lasting failure recurs at every drift check, so it is reported once,
+    until its message changes or a run succeeds.
     """
     project = find_project(Path(flow_run.parameters["project"]))
     config = configuration.load(project.config)
@@ -113,15 +116,15 @@ def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     notice = failure_notice(config.name, f"{flow.name} ({flow_run.name})", message)
     if bounds.webhook and "failure" in bounds.about:
         try:
-            notify_once(project, _failure(flow.name), lambda: send(bounds, notice), saying=message)
+            notify_once(project, _failure_key(flow.name), lambda: send(bounds, notice), saying=message)
         except (ConfigError, StoreError) as error:
-            get_logger("perennial").warning("failure not told: %s", error)
+            get_logger("perennial").warning("the failure could not be reported: %s", error)
 
 
 def succeeded(project: ProjectFolder, flow: str) -> None:
-    """Let the next failure of a flow be told, even one that was told before."""
-    forget_notified(project, _failure(flow))
+    """Let the next failure of a flow be reported, even if it was reported before."""
+    forget_notified(project, _failure_key(flow))
 
 
-def _failure(flow: str) -> str:
+def _failure_key(flow: str) -> str:
     return f"failure of {flow}"

@@ -1,4 +1,4 @@
-"""Runs of the learning flow on the server: who waits, who works, and one more when it is asked for."""
+"""Runs of the learning flow on the server: list them, request one, and cancel redundant ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RECENT = 200
 STATES: dict[StateType, Any] = {
     StateType.SCHEDULED: "waiting",
     StateType.PAUSED: "waiting",
-    StateType.PENDING: "waiting",  # about to begin: it has looked at nothing yet
+    StateType.PENDING: "waiting",  # about to begin: it has checked nothing yet
     StateType.RUNNING: "working",
     StateType.CANCELLING: "working",
     StateType.FAILED: "failed",
@@ -44,56 +44,56 @@ STATES: dict[StateType, Any] = {
 
 
 def asked_for(model: str) -> list[RequestedRun]:
-    """Return the recent runs of a model's learning flow that were due, the newest first."""
-    return [_asked(run) for run in _due_runs("learn", model, FlowRunFilter())]
+    """Return the recent due runs of a model's learning flow, newest first."""
+    return [_to_requested_run(run) for run in _due_runs("learn", model, FlowRunFilter())]
 
 
 def request(folder: Path, again: str | None) -> FlowRun:
-    """Return the run that will do what is asked for: one that waits already, or a new one.
+    """Return the run that will handle the request: one that already waits, or a new one.
 
     Raises:
-        InputError: no server is named, or nothing is served under the model's name.
+        InputError: no server is configured, or nothing is served under the model's name.
         StoreError: the server does not answer.
     """
     reach_named()
     project = find_project(folder)
     config = configuration.load(project.config)
-    asked = asked_for(config.name)
-    waiting = next((one for one in asked if one.state == "waiting" and one.again == again), None)
+    runs = asked_for(config.name)
+    waiting = next((run for run in runs if run.state == "waiting" and run.again == again), None)
     if waiting is not None:
         with get_client(sync_client=True) as client:
             return client.read_flow_run(UUID(waiting.id))
-    key = f"{config.name}: {request_key(asked, again)}"
-    run = _started(config.name, again, key)
-    while run.state and run.state.is_final():  # it was asked for before and has ended since: that is not this request
+    key = f"{config.name}: {request_key(runs, again)}"
+    run = _start_run(config.name, again, key)
+    while run.state and run.state.is_final():  # a run of an earlier request, which has ended since
         key = f"{key}, after {run.id}"
-        run = _started(config.name, again, key)
+        run = _start_run(config.name, again, key)
     return run
 
 
 def absorb(flow: str, model: str, run: UUID, *, again: str | None = None) -> int:
-    """Cancel what waits beside a run that does it all: it was asked for before this run has looked; return how many.
+    """Cancel the waiting runs whose work this run does, and return how many were cancelled.
 
-    So a schedule that was missed many times runs once, and what was asked for during a cycle runs once after it.
+    So a schedule that was missed many times runs once, and all requests made during a cycle run once after it.
 
     Args:
         flow: the flow whose runs wait.
-        model: the name that it is served under.
+        model: the name that the flow is served under.
         run: the run that begins.
-        again: the one experience that it does, if it does not do all.
+        again: the one experience that the run retries, or None if it processes all.
     """
-    beside = _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
-    due = [one for one in beside if one.state and one.state.type == StateType.SCHEDULED]
-    queued = [_asked(one) for one in due if not _only_answers(one)]
-    done = absorbed_requests(queued, again)
+    others = _due_runs(flow, model, FlowRunFilter(id=FlowRunFilterId(not_any_=[run])))
+    scheduled = [other for other in others if other.state and other.state.type == StateType.SCHEDULED]
+    queued = [_to_requested_run(other) for other in scheduled if not _is_suspended_for_approval(other)]
+    redundant = absorbed_requests(queued, again)
     with get_client(sync_client=True) as client:
-        for one in done:
+        for other in redundant:
             state: State[Any] = Cancelled(name="Absorbed", message=f"done by run {run}")
-            client.set_flow_run_state(UUID(one.id), state, force=True)
-    return len(done)
+            client.set_flow_run_state(UUID(other.id), state, force=True)
+    return len(redundant)
 
 
-def _started(model: str, again: str | None, key: str) -> FlowRun:
+def _start_run(model: str, again: str | None, key: str) -> FlowRun:
     try:
         run = run_deployment(
             f"learn/{model}", parameters={"again": again}, timeout=0, idempotency_key=key, as_subflow=False
@@ -104,27 +104,31 @@ def _started(model: str, again: str | None, key: str) -> FlowRun:
     return run
 
 
-def _asked(run: FlowRun) -> RequestedRun:
+def _to_requested_run(run: FlowRun) -> RequestedRun:
     return RequestedRun(
         id=str(run.id),
         cycle=run.parameters.get("cycle"),
         again=run.parameters.get("again"),
-        state="ended" if _only_answers(run) else STATES.get(run.state.type, "ended") if run.state else "waiting",
+        state="ended"
+        if _is_suspended_for_approval(run)
+        else STATES.get(run.state.type, "ended")
+        if run.state
+        else "waiting",
     )
 
 
-def _only_answers(run: FlowRun) -> bool:
-    """Tell whether a run was suspended for a person's answer: it writes that down and takes nothing else."""
+def _is_suspended_for_approval(run: FlowRun) -> bool:
+    """Return whether a run was suspended for approval: it records the decision and processes nothing else."""
     return suspended_for_person(run.empirical_policy.pause_keys)
 
 
-def _due_runs(flow: str, model: str, which: FlowRunFilter) -> list[FlowRun]:
+def _due_runs(flow: str, model: str, run_filter: FlowRunFilter) -> list[FlowRun]:
     due = FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) + SOON)  # type: ignore[arg-type]
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
             deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[model])),
-            flow_run_filter=which.model_copy(update={"expected_start_time": due}),
+            flow_run_filter=run_filter.model_copy(update={"expected_start_time": due}),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=RECENT,
         )

@@ -1,4 +1,4 @@
-"""The Prefect server that flows report to: there before the first step, or one line that says it is not."""
+"""Connect to the Prefect server that flows report to; an unreachable server is a one-line error."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MEMORY = "prefect.server.concurrency.lease_storage.memory"
 
 
 def reach() -> None:
-    """Make sure that a server answers; the temporary local one is started where none is named.
+    """Make sure that a server answers; start the temporary local one if none is configured.
 
     Raises:
         StoreError: no server answers.
     """
-    named = get_current_settings().api.url
+    url = get_current_settings().api.url
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
@@ -29,31 +29,31 @@ def reach() -> None:
         problem = error
     if problem is None:
         return
-    told = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-    if named:
-        raise StoreError(f"no Prefect server answers at {named} ({told}); correct PREFECT_API_URL, or run with --plain")
-    raise StoreError(f"Prefect's temporary server did not start ({told}); run with --plain, or name a server")
+    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    if url:
+        raise StoreError(f"no Prefect server answers at {url} ({reason}); correct PREFECT_API_URL or run with --plain")
+    raise StoreError(f"Prefect's temporary server did not start ({reason}); run with --plain or set PREFECT_API_URL")
 
 
 def reach_named() -> str:
-    """Make sure that the server that PREFECT_API_URL names answers, and return its address.
+    """Make sure that the server at PREFECT_API_URL answers, and return its URL.
 
     Raises:
-        InputError: none is named: the temporary server knows no schedules and no events.
-        StoreError: it does not answer.
+        InputError: PREFECT_API_URL is not set; the temporary server supports neither schedules nor events.
+        StoreError: the server does not answer.
     """
-    named = get_current_settings().api.url
-    if not named:
+    url = get_current_settings().api.url
+    if not url:
         raise InputError(
-            "schedules and triggers need a Prefect server that stays: `prefect server start`, "
+            "schedules and triggers need a permanent Prefect server: `prefect server start`, "
             "then PREFECT_API_URL=http://127.0.0.1:4200/api cl schedule"
         )
     reach()
-    return named
+    return url
 
 
 def await_server(pause: float = 5.0) -> None:
-    """Return once the server answers again."""
+    """Wait until the server answers again."""
     while True:
         try:
             with get_client(sync_client=True) as client:
@@ -65,18 +65,18 @@ def await_server(pause: float = 5.0) -> None:
 
 
 def away(error: BaseException) -> bool:
-    """Tell whether an error means that the server is out of reach, not that it says no.
+    """Return whether an error means that the server is unreachable, as opposed to a rejected request.
 
-    Prefect wraps what the connection said in errors of its own, so what an error was raised from counts as well.
+    Prefect wraps connection errors in its own, so the cause of an error counts as well.
     """
     match error:
         case BaseExceptionGroup():
-            return all(away(one) for one in error.exceptions)
+            return all(away(inner) for inner in error.exceptions)
         case httpx.HTTPStatusError():
             return error.response.is_server_error
         case PerennialError():
             return False
-        case RuntimeError() if "error threshold" in str(error):  # what Prefect's runner says when it gives up
+        case RuntimeError() if "error threshold" in str(error):  # raised by Prefect's runner when it gives up
             return True
         case httpx.TransportError():
             return True
@@ -85,38 +85,38 @@ def away(error: BaseException) -> bool:
 
 
 def refusal(error: BaseException) -> StoreError | None:
-    """Return what a server that says no has said, as one line; None where an error is of another kind."""
+    """Return the server's rejection of a request as a one-line error, or None for any other error."""
     if isinstance(error, BaseExceptionGroup):
-        return next((found for one in error.exceptions if (found := refusal(one))), None)
+        return next((refused for inner in error.exceptions if (refused := refusal(inner))), None)
     if isinstance(error, httpx.HTTPStatusError):
-        said = " ".join(error.response.text.split())[:300]
-        asked = f"{error.request.method} {error.request.url.path}"
-        return StoreError(f"the Prefect server refuses {asked} ({error.response.status_code}): {said}")
+        answer = " ".join(error.response.text.split())[:300]
+        request = f"{error.request.method} {error.request.url.path}"
+        return StoreError(f"the Prefect server refuses {request} ({error.response.status_code}): {answer}")
     wrapped = None if isinstance(error, PerennialError) else _raised_from(error)
     return refusal(wrapped) if wrapped else None
 
 
 @contextmanager
 def asked_in_a_line() -> Iterator[None]:
-    """Turn what the server, or the way to it, says no to into one line.
+    """Turn rejected requests and connection errors into one-line errors.
 
     Raises:
-        StoreError: the server went away, or refuses what it is asked.
+        StoreError: the server is unreachable or rejects a request.
     """
     try:
         yield
     except httpx.HTTPStatusError as error:
         raise refusal(error) or error from None
     except httpx.TransportError as error:
-        raise StoreError(f"the Prefect server went away ({type(error).__name__}); try again") from None
+        raise StoreError(f"the Prefect server is unreachable ({type(error).__name__}); try again") from None
 
 
 def _raised_from(error: BaseException) -> BaseException | None:
-    return error.__cause__ or error.__context__  # a JSON decoder hides its context: a proxy's page in place of JSON
+    return error.__cause__ or error.__context__  # a JSON decoder hides its context: a proxy's page instead of JSON
 
 
 def forgetful() -> bool:
-    """Tell whether the server forgets, when it restarts, which runs hold a slot (Prefect's default)."""
+    """Return whether the server forgets on restart which runs hold a slot (Prefect's default)."""
     try:
         with get_client(sync_client=True) as client:
             settings = client.request("GET", "/admin/settings").json()

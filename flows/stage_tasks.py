@@ -1,4 +1,4 @@
-"""A stage of the library as a Prefect task: named, tagged, timed, and repeated where that is safe."""
+"""Run a stage of the library as a Prefect task: named, tagged, timed, and retried if that is safe."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from cl.stores.journal import Executor
 
 REPEATABLE = {"detect_drift", "evaluate", "register", "smoke_test", "promote"}
-"""Stages that talk to a store and may do it again; training talks to none, and costs too much to be tried twice."""
+"""Stages that use a store and can be repeated; training uses none and is too expensive to retry."""
 PAUSES = [5.0, 30.0, 120.0]
 
 
 def as_task(bounds: TriggerSettings) -> Executor:
-    """Return what makes a Prefect task of a stage.
+    """Return the executor that turns each stage into a Prefect task.
 
-    Prefect caches nothing here: the journal of the cycle does, for both executors alike.
+    Prefect caches nothing here: the journal of the cycle does, for both executors.
     """
     seconds = bounds.stage_hours and bounds.stage_hours * 3600
 
-    def made(stage: Callable[..., Any]) -> Callable[..., Any]:
-        repeated = stage.__name__ in REPEATABLE
+    def to_task(stage: Callable[..., Any]) -> Callable[..., Any]:
+        repeatable = stage.__name__ in REPEATABLE
         return task(
             name=stage.__name__,
             cache_policy=NO_CACHE,
             persist_result=False,
             tags={"perennial"},
             timeout_seconds=seconds,
-            retries=len(PAUSES) if repeated else 0,
+            retries=len(PAUSES) if repeatable else 0,
             retry_delay_seconds=PAUSES,
             retry_condition_fn=may_pass,
         )(stage)
 
-    return made
+    return to_task
 
 
 def may_pass(stage: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Tell whether a failure may pass by itself: a store out of reach, not one that says no."""
+    """Return whether a failure may be transient: an unreachable store, as opposed to a rejected request."""
     try:
         state.result()
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""The look as a flow: what has arrived, has it drifted, and an event where a cycle is asked for. It never trains."""
+"""The drift check as a flow: check new data and traffic, and emit an event that requests a cycle. It never trains."""
 
 from __future__ import annotations
 
@@ -32,92 +32,91 @@ def _run_name() -> str:
 
 @flow(name="watch", flow_run_name=_run_name, persist_result=False, on_failure=[tell_failure], on_crashed=[tell_failure])
 def watch(project: str) -> list[dict[str, Any]]:
-    """Look at what waits and return what was seen, as JSON; while a cycle works there is nothing to see.
+    """Check waiting experiences for drift and return the checks as JSON; empty while a cycle is running.
 
     Args:
         project: the project's folder.
     """
     from cl.monitoring.traffic import watch_traffic
-    from cl.monitoring.watch import watch as look_around  # torch, late: whoever only deploys this flow does without
+    from cl.monitoring.watch import watch as check_waiting  # imports torch, which deploying this flow does not need
 
-    place = find_project(Path(project))
-    config = configuration.load(place.config)
+    project_folder = find_project(Path(project))
+    config = configuration.load(project_folder.config)
     if deployment.id:
         absorb("watch", config.name, flow_run.id)
     try:
-        looks = look_around(place, executor=as_task(config.triggers))
-        served = watch_traffic(place)
+        checks = check_waiting(project_folder, executor=as_task(config.triggers))
+        traffic_check = watch_traffic(project_folder)
     except BusyError as busy:
         get_run_logger().info("%s", busy)
         return []
     finally:
-        tell_refused(place, config)  # by whichever run it was that found them: a cycle may go on for hours
-    stores = open_stores(place, config)
+        tell_refused(project_folder, config)  # whichever run detected them: a cycle may take hours
+    stores = open_stores(project_folder, config)
 
-    def explain(look: DriftCheck) -> None:
-        get_run_logger().info("%s: %s", look.experience.id, look.event)
-        show_look(config, stores, look)
-        tell(config.triggers.notify, alarm_notice(config.name, look.cycle, look.champion, look.drift))
-        if look.drift.drifted and look.asks not in config.triggers.learn_on:
-            emit(config.name, look, first=look)
+    def explain(check: DriftCheck) -> None:
+        get_run_logger().info("%s: %s", check.experience.id, check.event)
+        show_look(config, stores, check)
+        tell(config.triggers.notify, alarm_notice(config.name, check.cycle, check.champion, check.drift))
+        if check.drift.drifted and check.asks not in config.triggers.learn_on:
+            emit(config.name, check, first=check)
 
-    def give_up(look: DriftCheck) -> None:
-        notice = stopped_canary_notice(config.name, look, config.triggers.attempts)
+    def give_up(check: DriftCheck) -> None:
+        notice = stopped_canary_notice(config.name, check, config.triggers.attempts)
         get_run_logger().warning("%s", notice.title)
         tell(config.triggers.notify, notice)
 
-    def explain_traffic(look: TrafficCheck) -> None:
-        get_run_logger().info("%s: %d rows, %s", look.id, look.rows, "alarm" if look.drift.drifted else "quiet")
-        show_traffic(config, stores, look)
-        tell(config.triggers.notify, traffic_notice(config.name, look))
-        if look.drift.drifted:
-            emit_traffic(config, look)
+    def explain_traffic(check: TrafficCheck) -> None:
+        get_run_logger().info("%s: %d rows, %s", check.id, check.rows, "alarm" if check.drift.drifted else "quiet")
+        show_traffic(config, stores, check)
+        tell(config.triggers.notify, traffic_notice(config.name, check))
+        if check.drift.drifted:
+            emit_traffic(config, check)
 
-    if served is not None:
-        notify_once(place, served.id, lambda: explain_traffic(served))
-    for look in looks:
-        notify_once(place, f"look {look.cycle}", lambda look=look: explain(look))  # type: ignore[misc]
-    asked = asked_for(config.name)
-    if (stuck := attempts_exhausted(looks, asked, config.triggers)) is not None:
-        notify_once(place, f"given up {stuck.cycle}", lambda: give_up(stuck))
-    if (wanted := next_trigger(looks, asked, config.triggers)) is not None:
-        emit(config.name, wanted, first=looks[0])
-    tell_moved(place, config, stores.ledger)
+    if traffic_check is not None:
+        notify_once(project_folder, traffic_check.id, lambda: explain_traffic(traffic_check))
+    for check in checks:
+        notify_once(project_folder, f"look {check.cycle}", lambda check=check: explain(check))  # type: ignore[misc]
+    runs = asked_for(config.name)
+    if (stuck := attempts_exhausted(checks, runs, config.triggers)) is not None:
+        notify_once(project_folder, f"given up {stuck.cycle}", lambda: give_up(stuck))
+    if (trigger := next_trigger(checks, runs, config.triggers)) is not None:
+        emit(config.name, trigger, first=checks[0])
+    tell_moved(project_folder, config, stores.ledger)
     if deployment.id:
         end_answered(config.name, state.pending_approval(stores.ledger.entries(config.name)))
-    succeeded(place, "watch")
-    return [look.model_dump(mode="json") for look in looks]
+    succeeded(project_folder, "watch")
+    return [check.model_dump(mode="json") for check in checks]
 
 
-def emit(model: str, look: DriftCheck, *, first: DriftCheck) -> None:
-    """Emit the event that a look is; automations do the rest.
+def emit(model: str, check: DriftCheck, *, first: DriftCheck) -> None:
+    """Emit the event of a drift check; automations do the rest.
 
-    Its cycle is that of the oldest look, as a run begins with it whatever it was asked for: a run that fails has
-    failed there.
+    Its cycle is that of the oldest check, because every run begins with that cycle: a failed run has failed there.
     """
     payload = {
         "cycle": first.cycle,
-        "experience": look.experience.id,
-        "champion": look.champion,
-        "alarms": [one.detector for one in look.drift.findings if one.drifted],
+        "experience": check.experience.id,
+        "champion": check.champion,
+        "alarms": [finding.detector for finding in check.drift.findings if finding.drifted],
     }
-    emit_event(look.event, resource={"prefect.resource.id": stream(model)}, payload=payload)
-    get_run_logger().info("%s: %s", look.event, look.experience.id)
+    emit_event(check.event, resource={"prefect.resource.id": stream(model)}, payload=payload)
+    get_run_logger().info("%s: %s", check.event, check.experience.id)
 
 
-def emit_traffic(config: Config, look: TrafficCheck) -> None:
-    """Emit the event that an alarm on answers without labels is.
+def emit_traffic(config: Config, check: TrafficCheck) -> None:
+    """Emit the event of an alarm on unlabelled traffic.
 
-    It is about the stream, so that the learning flow starts, only where that is asked for: without a labelled row there
+    Its resource is the stream, which starts the learning flow, only if that is configured: without labelled rows there
     is nothing to learn.
     """
     learns = config.drift.traffic.answer == "learn"
     payload = {
         "cycle": "",
-        "experience": look.id,
-        "champion": look.champion,
-        "alarms": [one.detector for one in look.drift.findings if one.drifted],
+        "experience": check.id,
+        "champion": check.champion,
+        "alarms": [finding.detector for finding in check.drift.findings if finding.drifted],
     }
-    resource = stream(config.name) if learns else f"cl.monitoring.traffic.{config.name}"
-    emit_event(look.event, resource={"prefect.resource.id": resource}, payload=payload)
-    get_run_logger().info("%s: %s", look.event, look.id)
+    resource = stream(config.name) if learns else f"cl.traffic.{config.name}"
+    emit_event(check.event, resource={"prefect.resource.id": resource}, payload=payload)
+    get_run_logger().info("%s: %s", check.event, check.id)

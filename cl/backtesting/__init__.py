@@ -1,1 +1,1 @@
-"""What `cl backtest` is made of: the stream, one run of it, its measures and costs, and what is written of them."""
+"""Backtests: the stream, a run over it, its scores and costs, and the outputs."""

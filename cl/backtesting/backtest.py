@@ -1,4 +1,4 @@
-"""Backtest: a whole stream replayed under several strategies, policies and seeds, before any of them is trusted."""
+"""Backtest: replay a whole stream offline under several strategies, policies and seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LADDER = "ladder"
 
 @dataclass(frozen=True)
 class Rungs:
-    """The configuration's ladder in place of a strategy: climbed, or one rung of it alone, without gates."""
+    """The configuration's ladder instead of a strategy: climbed, or a single rung of it without gates."""
 
     only: str | None = None
 
@@ -41,12 +41,12 @@ class BacktestPlan:
 
     Args:
         strategies: as on the command line: a name, a YAML mapping, several joined by `+`, `ladder`, `ladder:RUNG`, or
-            LABEL=one of these; none: the configuration's own.
+            LABEL= and any of these; (): the configured one.
         policies: when to learn.
-        seeds: one run each; none: the configuration's.
-        then: what learns on after ``distil.when.updates``; never leaves cheaper versions out; (): as configured.
-        first: how many experiences to replay; None: all.
-        order: names of experiences, comma between them, in the order to replay; None: all, as they were read.
+        seeds: one run each; (): the configured one.
+        then: which version learns on after ``distil.when.updates``; never: no compression; (): as configured.
+        first: number of experiences to replay; None: all.
+        order: names of experiences in replay order, separated by commas; None: all, in the order read.
     """
 
     strategies: Sequence[str] = ()
@@ -60,39 +60,39 @@ class BacktestPlan:
 def backtest(
     config: Config, data: Path, plan: BacktestPlan, *, out: Path, jobs: int | None = None, fresh: bool = False
 ) -> list[Result]:
-    """Replay a stream under every combination and return what came of each strategy and policy.
+    """Replay a stream under every combination and return the results per strategy and policy.
 
-    A run that was interrupted goes on after its last finished experience; one that is finished is not repeated.
+    An interrupted run resumes after its last finished experience; a finished run is not repeated.
 
     Args:
         config: everything but the strategy and the seed.
-        data: what `cl ingest` would be given: a file, or a folder of files.
-        plan: what is replayed.
+        data: a file or a folder of files, as for `cl ingest`.
+        plan: what to replay.
         out: folder for the stream and the runs.
-        jobs: runs at once; None: as many as leave each two processors.
-        fresh: whether finished runs are repeated.
+        jobs: parallel runs; None: half the number of cores.
+        fresh: whether to repeat finished runs.
 
     Raises:
-        InputError: a strategy is unknown or refused, an experience is, or the stream cannot be read.
-        PerennialError: a person stopped it.
+        InputError: a strategy or an experience is unknown or unsuitable, or the stream cannot be read.
+        PerennialError: it was interrupted.
     """
     from cl.backtesting.ladder import check_validation
     from cl.backtesting.stream import check_splits, read_stream, reorder
 
     chosen = choose_strategies(config, list(plan.strategies))
     configs = {
-        (f"{label}{'-' + way if way else ''}", seed): _with(_then(config, way), spec, seed)
+        (f"{label}{'-' + then if then else ''}", seed): _with_strategy(_with_then(config, then), spec, seed)
         for label, spec in chosen.items()
-        for way in plan.then or (None,)
+        for then in plan.then or (None,)
         for seed in plan.seeds or [config.seed]
     }
-    experiences, found = read_stream(config, data, out / "streams")
-    replayed = reorder(found, plan.order)[: plan.first]
+    store, experiences = read_stream(config, data, out / "streams")
+    replayed = reorder(experiences, plan.order)[: plan.first]
     check_splits(replayed)
     if any(own.ladder for own in configs.values()):
         check_validation(replayed)
-    ids = [one.id for one in replayed]
-    stream = experiences.project.root
+    ids = [experience.id for experience in replayed]
+    stream = store.project.root
     versions = computing_versions()
     jobs = jobs or max(1, (os.cpu_count() or 1) // 2)
     specs = [
@@ -115,37 +115,37 @@ def backtest(
     if fresh:
         for spec in specs:
             shutil.rmtree(spec.folder, ignore_errors=True)
-    return summarise(_all(specs, jobs), names_with_policy=len(plan.policies) > 1)
+    return summarise(_run_all(specs, jobs), names_with_policy=len(plan.policies) > 1)
 
 
 def choose_strategies(config: Config, wanted: list[str]) -> Chosen:
-    """Return label -> strategy for what the command line says; nothing said: the configuration's own.
+    """Return label -> strategy for the command-line options; without any, the configured strategy.
 
-    A bare name that the configuration's own strategy has stands for that one, with its fields.
+    A bare name that matches a configured strategy takes its fields too.
 
     Raises:
-        InputError: it is no YAML, or a label comes twice.
+        InputError: an option is not valid YAML, or a label is repeated.
     """
     if not wanted:
         return {"+".join(_name(spec) for spec in config.strategies): config.strategies}
     own = {_name(spec): spec for spec in config.strategies}
     chosen: Chosen = {}
     for text in wanted:
-        label, spec = _parsed(text, own, [rung.name for rung in config.ladder])
+        label, spec = _parse_strategy(text, own, [rung.name for rung in config.ladder])
         if label in chosen:
-            raise InputError(f"--strategy: '{label}' comes twice; give one of them a label: LABEL={text}")
+            raise InputError(f"--strategy: '{label}' is repeated; give one of them a label: LABEL={text}")
         chosen[label] = spec
     return chosen
 
 
-def _parsed(text: str, own: dict[str, PluginSpec], rungs: list[str]) -> tuple[str, list[PluginSpec] | Rungs]:
+def _parse_strategy(text: str, own: dict[str, PluginSpec], rungs: list[str]) -> tuple[str, list[PluginSpec] | Rungs]:
     label, named, rest = text.partition("=")
     body = rest if named and label.replace("-", "").replace("_", "").isalnum() else text
     kind, _, only = body.partition(":")
     if kind == LADDER:
         if not rungs or only not in ("", *rungs):
             there = f"there are: {', '.join(rungs)}" if rungs else "there is no ladder in it"
-            raise InputError(f"--strategy {text}: the configuration has no such ladder or rung; {there}")
+            raise InputError(f"--strategy {text}: no such ladder or rung in the configuration; {there}")
         return (label if body is rest else only or LADDER), Rungs(only or None)
     try:
         specs = [read_yaml(part) for part in body.split("+")]
@@ -162,7 +162,7 @@ def _name(spec: PluginSpec) -> str:
     return spec if isinstance(spec, str) else str(spec["name"])
 
 
-def _with(config: Config, strategy: PluginSpec | list[PluginSpec] | Rungs, seed: int) -> Config:
+def _with_strategy(config: Config, strategy: PluginSpec | list[PluginSpec] | Rungs, seed: int) -> Config:
     alone = config.at_rung(strategy.only) if isinstance(strategy, Rungs) else config
     raw = alone.model_dump(mode="json", by_alias=True)
     raw["drift"]["report"] = "off"  # nobody reads a report of every step
@@ -172,36 +172,36 @@ def _with(config: Config, strategy: PluginSpec | list[PluginSpec] | Rungs, seed:
     return parse({**raw, "strategy": strategy, "seed": seed}, where="--strategy")
 
 
-def _then(config: Config, way: Then | None) -> Config:
-    """Return the configuration with another answer to what learns after a cheaper version was made.
+def _with_then(config: Config, then: Then | None) -> Config:
+    """Return the configuration with another setting of what learns on after compression.
 
     Raises:
-        InputError: nothing asks for cheaper versions.
+        InputError: compression is not configured.
     """
-    if way is None:
+    if then is None:
         return config
-    if way != "never" and config.distil.when.updates is None:
-        raise InputError(f"--then {way}: needs distil.when.updates in the configuration: how often one is made")
-    when = config.distil.when.model_copy(update={"updates": None} if way == "never" else {})
-    wanted = config.distil.model_copy(update={"when": when, **({} if way == "never" else {"then": way})})
+    if then != "never" and config.distil.when.updates is None:
+        raise InputError(f"--then {then}: set distil.when.updates in the configuration: how often to compress")
+    when = config.distil.when.model_copy(update={"updates": None} if then == "never" else {})
+    wanted = config.distil.model_copy(update={"when": when, **({} if then == "never" else {"then": then})})
     return config.model_copy(update={"distil": wanted})
 
 
-def _all(specs: list[RunSpec], jobs: int) -> list[Outcome]:
-    """Run each, and show how far they are."""
+def _run_all(specs: list[RunSpec], jobs: int) -> list[Outcome]:
+    """Run all specs, and show a progress bar."""
     total = sum(len(spec.experiences) for spec in specs)
     with tqdm(total=total, desc="backtest", unit="experience", disable=None, leave=False) as bar:
 
         def show() -> None:
-            bar.n = sum(_lines(spec) for spec in specs)
+            bar.n = sum(_count_lines(spec) for spec in specs)
             bar.refresh()
 
         outcomes = run_all(specs, jobs, on_tick=show)
-    for one in outcomes:
-        if one.traceback:
-            log.info("%s, seed %s: %s", one.spec.label, one.spec.seed, one.traceback)
+    for outcome in outcomes:
+        if outcome.traceback:
+            log.info("%s, seed %s: %s", outcome.spec.label, outcome.spec.seed, outcome.traceback)
     return outcomes
 
 
-def _lines(spec: RunSpec) -> int:
+def _count_lines(spec: RunSpec) -> int:
     return spec.lines.read_bytes().count(b"\n") if spec.lines.exists() else 0

@@ -1,4 +1,4 @@
-"""Cheaper versions in a backtest: every so many updates a student serves; it, or its teacher, learns what is next."""
+"""Compression in a backtest: every few updates a student takes over; it or its teacher learns the next experience."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from cl.records import REWRITTEN
 from cl.stores.data.experiences import RowsOf
 
 LEARNS = "learns"
-"""Beside a version that serves and does not learn: the folder of the one that does."""
+"""Folder, within a version that only serves, of the version that learns on."""
 
 
 def learner_of(version: Path) -> Path:
-    """Return the folder of what learns the next experience: the version itself, or what it keeps beside it."""
-    beside = version / LEARNS
-    return beside if beside.exists() else version
+    """Return the folder of the version that learns the next experience: the version itself, or the one within it."""
+    learner = version / LEARNS
+    return learner if learner.exists() else version
 
 
 def compress(config: Config, version: Path, *, updates: int, learnt: list[str], rows_of: RowsOf) -> int:
-    """Put a cheaper version in the place of one that has just learnt, if it is due; return the rows that it learnt.
+    """Replace a version that has just been trained by a compressed one, if due; return the rows trained on.
 
-    Due is every ``distil.when.updates``-th update; from the first on every one, where the teacher goes on learning.
-    There are no logged questions in a backtest, and no gates: the last of ``distil.forms`` serves.
+    It is due at every ``distil.when.updates``-th update; if the teacher learns on, at every update from that one on. A
+    backtest has no logged requests and no gates: the last of ``distil.forms`` serves.
 
     Args:
-        config: under ``distil``, when and how.
+        config: with ``distil``, when and how to compress.
         version: its folder.
-        updates: how many there have been, this one too.
-        learnt: ids of the experiences that it has learnt.
+        updates: number of updates so far, including this one.
+        learnt: ids of the experiences that it has learned.
         rows_of: returns the rows of experiences (ids, split).
     """
     from cl.compression.distil import distil
@@ -53,12 +53,12 @@ def compress(config: Config, version: Path, *, updates: int, learnt: list[str], 
             done = distil(config, teacher=version, learnt=learnt, rows_of=rows_of, unlabelled=nothing, folder=folder)
             rows += done.rows_learnt
             served = floats = folder
-    _serve(served, version, learns=version if wanted.then == "teacher" else floats)
+    _put_in_place(served, version, learns=version if wanted.then == "teacher" else floats)
     return rows
 
 
-def _serve(served: Path, version: Path, *, learns: Path) -> None:
-    """Move what serves to the version's place, with what learns beside it where that is another one."""
+def _put_in_place(served: Path, version: Path, *, learns: Path) -> None:
+    """Move the serving version to the version's folder; if another one learns on, copy that into it."""
     if served == version:
         return
     if learns != served:

@@ -1,4 +1,4 @@
-"""What an update costs: passes through the encoder, memory, bytes that must be kept."""
+"""The cost of an update: encoder passes, memory and bytes kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 @dataclass
 class Passes:
-    """Rows that went through any encoder; backward: those of them whose gradients were wanted."""
+    """Rows that passed through any encoder; backward: those that needed gradients."""
 
     forward: int = 0
     backward: int = 0
@@ -24,7 +24,7 @@ class Passes:
 
 @contextlib.contextmanager
 def count_passes() -> Iterator[Passes]:
-    """Count what passes through transformers' models; one that calls another is counted once."""
+    """Count the rows that pass through transformers models; nested models count once."""
     passes, depth = Passes(), 0
 
     def enter(module: nn.Module, inputs: object) -> None:
@@ -52,13 +52,13 @@ def count_passes() -> Iterator[Passes]:
 
 
 def peak_memory_mb() -> float:
-    """Return the most memory that this process has held so far."""
+    """Return the peak memory of this process so far."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1e6 if sys.platform == "darwin" else 1024)
 
 
 def peak_gpu_memory_mb() -> float | None:
-    """Return the most that this process's tensors have held of the GPU so far; None where there is none."""
+    """Return the peak GPU memory of this process's tensors so far; None: there is no GPU."""
     return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
 
 

@@ -1,4 +1,4 @@
-"""An update of a backtest that climbs the ladder, judged by the configuration's gates on validation rows."""
+"""An update of a backtest that climbs the ladder, with the configured gates applied to validation rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cl.training.train import train
 
 @dataclass(frozen=True)
 class RungLesson:
-    """What is learnt now, what was learnt before, by which version, and what has drifted."""
+    """New and past experiences, the champion, the types of drift, and the rung to begin with."""
 
     new: list[str]
     past: list[str]
@@ -40,18 +40,18 @@ class RungLesson:
 def climb_stream(
     config: Config, lesson: RungLesson, *, past: Sequence[LadderResult], stream: Experiences, folder: Path
 ) -> LadderResult:
-    """Climb until a challenger passes all gates, and leave it in a folder; where none does, the champion stays.
+    """Climb until a challenger passes all gates, and save it in a folder; if none does, keep the champion.
 
-    Test rows are what the backtest itself is scored on: gates see validation rows in their place. Training has seen
-    those as well, to choose its best epoch or ridge, so that they are a little kinder than test rows would be. A first
-    model is kept whatever the gates say, for there is nothing else to score.
+    The backtest scores test rows, so the gates use validation rows instead. Training uses those too, to choose its best
+    epoch or ridge, so the gates are slightly more lenient than with test rows. A first model is kept whatever the gates
+    say, because there is nothing else to score.
 
     Args:
         config: ladder, gates and ``climb``.
-        lesson: what is learnt.
-        past: the climbs before this one, oldest first.
+        lesson: what to learn.
+        past: earlier climbs, oldest first.
         stream: the rows.
-        folder: where the version goes.
+        folder: where to save the version.
     """
     shutil.rmtree(folder, ignore_errors=True)
     rungs = folder.with_name(f"{folder.name}-rungs")
@@ -60,25 +60,25 @@ def climb_stream(
     judging = _without_robustness(config)
 
     def attempt(rung: str | None, own: Config) -> Challenger:
-        place = rungs / str(rung)
+        rung_folder = rungs / str(rung)
         training = train(
             own,
             champion=lesson.champion,
             new=lesson.new,
             past=lesson.past,
             rows_of=stream.rows_of,
-            folder=place / "challenger",
+            folder=rung_folder / "challenger",
         )
         started = time.monotonic()
         evaluation = evaluate(
             judging,
-            Candidates(challenger=place / "challenger", champion=lesson.champion),
+            Candidates(challenger=rung_folder / "challenger", champion=lesson.champion),
             HeldOut(
                 [*lesson.past, *lesson.new],
                 load_history(lesson.champion).matrix if lesson.champion else {},
                 lambda ids, split: stream.rows_of(ids, "validation" if split == "test" else split),
             ),
-            folder=place,
+            folder=rung_folder,
         )
         gates = judge(config, evaluation, pd.read_parquet(evaluation.predictions))
         seconds = round(time.monotonic() - started, 2)
@@ -87,27 +87,27 @@ def climb_stream(
     sizes = update_sizes(stream, lesson.champion, new=lesson.new, past=lesson.past)
     climbed = climb_ladder(config, Climb(begin, lesson.types, sizes, past), attempt)
     assert climbed.result is not None
-    _keep(climbed, lesson, folder)
+    _save_version(climbed, lesson, folder)
     shutil.rmtree(rungs)
     return climbed.result
 
 
 def check_validation(experiences: list[Experience]) -> None:
-    """See that each experience has rows that gates can judge by.
+    """Check that each experience has validation rows for the gates.
 
     Raises:
-        InputError: one has none.
+        InputError: an experience has none.
     """
-    lacking = [f"'{one.name}'" for one in experiences if not one.rows.get("validation")]
+    lacking = [f"'{experience.name}'" for experience in experiences if not experience.rows.get("validation")]
     if lacking:
         raise InputError(
-            f"--strategy ladder: its gates judge by validation rows, and experience {', '.join(lacking)} has none; "
-            "raise data.split.validation"
+            f"--strategy ladder: the gates need validation rows, but experience {', '.join(lacking)} has none; raise "
+            "data.split.validation"
         )
 
 
-def _keep(climbed: Climbed, lesson: RungLesson, folder: Path) -> None:
-    """Make the challenger that passed the version, with what the next one is compared with."""
+def _save_version(climbed: Climbed, lesson: RungLesson, folder: Path) -> None:
+    """Save the challenger that passed as the version, with its best scores and history; else the champion."""
     if lesson.champion and not climbed.challenger.gates.passed:
         shutil.copytree(lesson.champion, folder)
         return
@@ -118,7 +118,7 @@ def _keep(climbed: Climbed, lesson: RungLesson, folder: Path) -> None:
 
 
 def _without_robustness(config: Config) -> Config:
-    """Return the configuration without the dearest of measures, where no gate asks for it."""
+    """Return the configuration without robustness, the most expensive measurement, unless a gate needs it."""
     if "robustness" in json.dumps(config.gates):
         return config
     return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"robustness": []})})

@@ -1,4 +1,4 @@
-"""Pictures of a backtest as PNG: a matrix each, and all strategies side by side."""
+"""Plots of a backtest as PNG: the accuracy matrices, and a comparison of all strategies."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def plot_comparison(results: list[Result]) -> bytes:
-    """Draw finished results: mean score after each experience, and in the end against seconds of learning."""
+    """Plot finished results: mean score after each experience, and final score against training seconds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.6), dpi=110, layout="constrained")
     over_time, cost = figure.subplots(1, 2, width_ratios=(3, 2))
-    for at, one in enumerate(results):
-        colour = f"C{at % 10}"
-        steps = range(1, len(one.accuracy_over_time) + 1)
-        over_time.plot(steps, [100 * v for v in one.accuracy_over_time], "o-", color=colour, label=one.name, ms=4)
-        place = max(one.seconds or 0.0, 0.1), 100 * (one.acc or 0.0)
-        cost.plot(*([value] for value in place), "o", color=colour, ms=8)
-        cost.annotate(one.name, place, xytext=(7, 4), textcoords="offset points")
-    over_time.set(xlabel="experiences learnt", ylabel="mean score so far, %", title="Accuracy over time")
-    cost.set(xlabel="seconds of learning, whole stream", ylabel="mean score at the end, %", title="Accuracy and cost")
+    for index, result in enumerate(results):
+        colour = f"C{index % 10}"
+        steps = range(1, len(result.accuracy_over_time) + 1)
+        over_time.plot(steps, [100 * v for v in result.accuracy_over_time], "o-", color=colour, label=result.name, ms=4)
+        point = max(result.seconds or 0.0, 0.1), 100 * (result.acc or 0.0)
+        cost.plot(*([value] for value in point), "o", color=colour, ms=8)
+        cost.annotate(result.name, point, xytext=(7, 4), textcoords="offset points")
+    over_time.set(xlabel="experiences learned", ylabel="mean score so far, %", title="Accuracy over time")
+    cost.set(xlabel="training seconds, whole stream", ylabel="mean score at the end, %", title="Accuracy and cost")
     over_time.xaxis.get_major_locator().set_params(integer=True)
     cost.set_xscale("log")
     cost.margins(x=0.25, y=0.15)
@@ -38,7 +38,7 @@ def plot_comparison(results: list[Result]) -> bytes:
 
 
 def plot_matrix(result: Result) -> bytes:
-    """Draw the accuracy matrix, numbers in it while they can be read."""
+    """Plot the accuracy matrix, with the scores as text if they are legible."""
     from matplotlib.figure import Figure
 
     count = len(result.experiences)
@@ -46,7 +46,7 @@ def plot_matrix(result: Result) -> bytes:
     figure = Figure(figsize=(side + 1.5, side), dpi=110, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow([[100 * v for v in row] for row in result.matrix], cmap="Blues", vmin=0, vmax=100)
-    names = [one.partition("-")[2][:18] or one for one in result.experiences]
+    names = [experience.partition("-")[2][:18] or experience for experience in result.experiences]
     axes.set_xticks(range(count), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(count), names, fontsize=8)
     axes.set(xlabel="tested on", ylabel="after learning", title=f"{result.name}: score, %")

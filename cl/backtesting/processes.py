@@ -1,4 +1,4 @@
-"""Runs side by side, each in a process of its own: so its peak memory is its own, and its end ends no other."""
+"""Parallel runs, each in its own process: peak memory is measured per run, and a crash ends only one run."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from cl.errors import PerennialError
 
 FORKED = multiprocessing.get_context("forkserver")
 IMPORTED = ["cl.backtesting.run", "cl.drift.detect", "cl.registry.register", "cl.training.train"]
-"""What each run needs: imported once for all, by the process that they are forked from, which computes nothing."""
+"""Modules that the fork server imports once for all runs; it computes nothing itself."""
 
 
 def run_all(specs: list[RunSpec], jobs: int, *, on_tick: Callable[[], None]) -> list[Outcome]:
-    """Return how each run ended, in their order, so many of them at once.
+    """Run all specs in parallel and return their outcomes in the same order.
 
     Args:
         specs: the runs.
-        jobs: processes at once.
+        jobs: parallel processes.
         on_tick: called every second, and when a run has ended.
 
     Raises:
-        PerennialError: a person stopped it; no process is left, and what was finished is kept.
+        PerennialError: it was interrupted; all processes are ended, and finished experiences are kept.
     """
     outcomes: dict[int, Outcome] = {}
     running: dict[Connection, tuple[int, ForkServerProcess]] = {}
@@ -40,66 +40,68 @@ def run_all(specs: list[RunSpec], jobs: int, *, on_tick: Callable[[], None]) -> 
     FORKED.set_forkserver_preload(IMPORTED)
     try:
         while len(outcomes) < len(specs):
-            with _deaf_to_interrupts():
-                for at, spec in itertools.islice(coming, jobs - len(running)):
-                    process, answer = _started(spec)
-                    running[answer] = at, process
-            for answer in cast(list[Connection], wait(list(running), timeout=1.0)):
-                at, process = running[answer]
-                outcomes[at] = _outcome(specs[at], process, answer)
-                del running[answer]
+            with _ignore_interrupts():
+                for index, spec in itertools.islice(coming, jobs - len(running)):
+                    process, receiver = _start(spec)
+                    running[receiver] = index, process
+            for receiver in cast(list[Connection], wait(list(running), timeout=1.0)):
+                index, process = running[receiver]
+                outcomes[index] = _receive_outcome(specs[index], process, receiver)
+                del running[receiver]
             on_tick()
     except KeyboardInterrupt:
-        raise PerennialError("stopped; run it again, and it goes on after the last finished experience") from None
+        raise PerennialError("interrupted; run it again to resume after the last finished experience") from None
     finally:
         for _, process in running.values():
             process.kill()
         for _, process in running.values():
             process.join()
-    return [outcomes[at] for at in range(len(specs))]
+    return [outcomes[index] for index in range(len(specs))]
 
 
-def _started(spec: RunSpec) -> tuple[ForkServerProcess, Connection]:
-    answer, teller = FORKED.Pipe(duplex=False)
-    process = FORKED.Process(target=_work, args=(spec, teller))
+def _start(spec: RunSpec) -> tuple[ForkServerProcess, Connection]:
+    receiver, sender = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=_work, args=(spec, sender))
     process.start()
-    teller.close()  # the run holds the other end alone: when it dies, this one says so
-    return process, answer
+    sender.close()  # now only the run holds the sending end: if it dies, receiving fails
+    return process, receiver
 
 
-def _work(spec: RunSpec, teller: Connection) -> None:
+def _work(spec: RunSpec, sender: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    tqdm.set_lock(threading.RLock())  # its own, shared between processes, is told as leaked when this one is killed
-    teller.send(run(spec))
+    tqdm.set_lock(
+        threading.RLock()
+    )  # tqdm's own lock, shared between processes, would be reported as leaked if this one is killed
+    sender.send(run(spec))
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that waits for it is gone: nobody would read what it finds."""
+    """End this process when its parent is gone: nobody would read its outcome."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _outcome(spec: RunSpec, process: ForkServerProcess, answer: Connection) -> Outcome:
+def _receive_outcome(spec: RunSpec, process: ForkServerProcess, receiver: Connection) -> Outcome:
     try:
-        return answer.recv()
+        return receiver.recv()
     except EOFError:
         process.join()
         why = (
-            f"its process ended with exit code {process.exitcode}, perhaps for want of memory; run the backtest again, "
-            "with --jobs 1 to take less: it goes on after the last finished experience"
+            f"its process ended with exit code {process.exitcode}, perhaps out of memory; run the backtest again to "
+            "resume after the last finished experience, with --jobs 1 to use less memory"
         )
         return Outcome(spec=spec, lines=read_finished(spec), failure=why)
     finally:
-        answer.close()
+        receiver.close()
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Within this block, processes are born that a terminal's Ctrl-C does not reach: who began them ends them."""
+def _ignore_interrupts() -> Iterator[None]:
+    """Start processes in this block that ignore a terminal's Ctrl-C: the parent ends them."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread hears an interrupt, or may say who does
+        yield  # only the main thread may set signal handlers
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -1,4 +1,4 @@
-"""One run of a backtest: one strategy, policy and seed over the whole stream, in a process of its own."""
+"""One run of a backtest: one strategy, policy and seed over the whole stream, in its own process."""
 
 from __future__ import annotations
 
@@ -27,71 +27,70 @@ Policy = Literal["always", "first", "last", "drift"]
 
 
 class RunSpec(Record):
-    """What a run is, and where it lives; with the same values it has the same results."""
+    """The definition of a run and its folder; equal specs give equal results."""
 
     label: str
     policy: Policy = Field(
-        description="always: learn every experience; first: the first alone; last: the first, and all others at once "
-        "in the end; drift: when the decision stage says so"
+        description="always: learn every experience; first: only the first; last: the first, and all others together "
+        "at the end; drift: when the decision stage says so"
     )
     config: dict[str, Any] = Field(description="The configuration, with the run's strategy and seed")
-    stream: str = Field(description="Folder that holds the ingested stream")
+    stream: str = Field(description="Folder of the ingested stream")
     experiences: list[str]
     folder: str
-    threads: int | None = Field(default=None, description="Processor threads; None: torch's own choice")
+    threads: int | None = Field(default=None, description="CPU threads; None: torch's default")
 
     @property
     def seed(self) -> int:
-        """What its chance comes from."""
+        """The random seed."""
         return int(self.config["seed"])
 
     @property
     def strategies(self) -> list[str]:
-        """The names of its strategies, whatever its label says."""
+        """The names of its strategies, regardless of its label."""
         specs = self.config["strategy"] if isinstance(self.config["strategy"], list) else [self.config["strategy"]]
         return [spec if isinstance(spec, str) else spec["name"] for spec in specs]
 
     @property
     def lines(self) -> Path:
-        """One JSON line for each experience that is done."""
+        """The file with one JSON line per finished experience."""
         return Path(self.folder) / "experiences.jsonl"
 
 
 class Line(Record):
-    """What one experience brought: scores on every experience of the stream, and what it cost."""
+    """The result of one experience: scores on every experience of the stream, and costs."""
 
     experience: str
     scores: list[float]
     classes: dict[str, float] = Field(description="Score of each class, over all tests so far")
-    learnt: list[str] = Field(description="Experiences that were learnt now: none, this one, or quiet ones with it")
-    seconds: float = Field(description="Of learning alone, as if nothing had been shared with other runs")
+    learnt: list[str] = Field(description="Experiences learned now: none, this one, or also earlier ones that waited")
+    seconds: float = Field(description="Training time only, as if no features were shared with other runs")
     scoring_seconds: float
-    rows_trained: int = Field(description="Each row counts as often as it was learnt")
+    rows_trained: int = Field(description="Rows trained on, over all epochs")
     forward_rows: int
     backward_rows: int
-    peak_memory_mb: float = Field(description="Of the process, in the machine's own memory")
-    peak_gpu_memory_mb: float | None = Field(default=None, description="Of tensors on the GPU; None: there is none")
+    peak_memory_mb: float = Field(description="Peak main memory of the process")
+    peak_gpu_memory_mb: float | None = Field(default=None, description="Of tensors on the GPU; None: no GPU")
     bytes_kept: int = Field(
-        description="What the strategy carries to the next experience: its state, and the past itself where it asks "
-        "for all of it"
+        description="What the strategy keeps for the next experience: its state, and all past rows if it needs them"
     )
     version_bytes: int
     climb: LadderResult | None = Field(
-        default=None, description="The rungs that were tried, where the ladder was climbed"
+        default=None, description="The rungs that were tried; None: no ladder was climbed"
     )
 
 
 class Outcome(Record):
-    """How a run ended."""
+    """The outcome of a run."""
 
     spec: RunSpec
     lines: list[Line]
     failure: str | None = None
-    traceback: str | None = Field(default=None, description="Of a failure that nobody foresaw")
+    traceback: str | None = Field(default=None, description="Of an unexpected failure")
 
 
 def run(spec: RunSpec) -> Outcome:
-    """Go through the stream from where an earlier process stopped; a failure is told, not raised."""
+    """Replay the stream from where an earlier process stopped; a failure is returned, not raised."""
     if spec.threads:
         os.environ["OMP_NUM_THREADS"] = str(spec.threads)
     import torch
@@ -102,21 +101,21 @@ def run(spec: RunSpec) -> Outcome:
     try:
         config = parse(spec.config, where="backtest")
         lines = read_finished(spec)
-        for at in range(len(lines), len(spec.experiences)):
-            lines.append(_one(config, spec, lines))
-            _append(spec.lines, lines[-1])
-            _keep_only(Path(spec.folder) / "versions", at)
+        for step in range(len(lines), len(spec.experiences)):
+            lines.append(_run_step(config, spec, lines))
+            _append_line(spec.lines, lines[-1])
+            _delete_older(Path(spec.folder) / "versions", step)
     except PerennialError as error:
         return Outcome(spec=spec, lines=lines, failure=str(error))
-    except Exception as error:  # whatever it is, it must not take the other runs' results with it
+    except Exception as error:  # an unexpected error must not lose the other runs' results
         why = textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
-        why += "; `cl -v backtest ...` shows where, --fresh begins anew"
+        why += "; `cl -v backtest ...` shows the traceback, --fresh starts over"
         return Outcome(spec=spec, lines=lines, failure=why, traceback=traceback.format_exc())
     return Outcome(spec=spec, lines=lines)
 
 
 def read_finished(spec: RunSpec) -> list[Line]:
-    """Return what an earlier process finished; a line that was cut off counts for nothing."""
+    """Return what an earlier process finished; a truncated last line is dropped."""
     if not spec.lines.exists():
         return []
     lines = []
@@ -124,58 +123,58 @@ def read_finished(spec: RunSpec) -> list[Line]:
         if not text.endswith("\n"):
             break
         lines.append(Line.model_validate_json(text))
-    spec.lines.write_text("".join(one.model_dump_json() + "\n" for one in lines), encoding="utf-8")
+    spec.lines.write_text("".join(line.model_dump_json() + "\n" for line in lines), encoding="utf-8")
     return lines
 
 
-def _one(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
+def _run_step(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
     from cl.backtesting.cost import count_passes, folder_bytes, peak_gpu_memory_mb, peak_memory_mb
     from cl.models.feature_cache import cached_in
 
-    at, started = len(lines), time.monotonic()
-    folder = Path(spec.folder) / "versions" / str(at)
+    step, started = len(lines), time.monotonic()
+    folder = Path(spec.folder) / "versions" / str(step)
     stream = Experiences(ProjectFolder(Path(spec.stream)))
-    with cached_in(Path(spec.stream) / "features.sqlite", run=Path(spec.folder).name, step=at) as cache:
+    with cached_in(Path(spec.stream) / "features.sqlite", run=Path(spec.folder).name, step=step) as cache:
         with count_passes() as passes:
-            new, trained, way = _learn(config, spec, lines, folder, stream)
-        learnt, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
+            new, trained, climb = _learn(config, spec, lines, folder, stream)
+        trained_at, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
         spared_seconds, spared_rows = cache.saved_seconds + cache.tokens.saved_seconds, cache.saved_rows
-        scores, classes = _scores(config, folder, stream.rows_of, spec.experiences, upto=at)
-    past = [*(one for line in lines for one in line.learnt), *new] if _keeps_past(config) else []
+        scores, classes = _score_version(config, folder, stream.rows_of, spec.experiences, upto=step)
+    past = [*(experience for line in lines for experience in line.learnt), *new] if _keeps_past(config) else []
     return Line(
-        experience=spec.experiences[at],
+        experience=spec.experiences[step],
         scores=scores,
         classes=classes,
         learnt=new,
-        seconds=learnt - started + spared_seconds,
-        scoring_seconds=time.monotonic() - learnt,
+        seconds=trained_at - started + spared_seconds,
+        scoring_seconds=time.monotonic() - trained_at,
         rows_trained=trained,
         forward_rows=passes.forward + spared_rows,
         backward_rows=passes.backward,
         peak_memory_mb=memory,
         peak_gpu_memory_mb=on_gpu,
-        bytes_kept=folder_bytes(folder / "strategies") + sum(stream.size(one, "train") for one in past),
+        bytes_kept=folder_bytes(folder / "strategies") + sum(stream.size(experience, "train") for experience in past),
         version_bytes=folder_bytes(folder),
-        climb=way,
+        climb=climb,
     )
 
 
 def _keeps_past(config: Config) -> bool:
-    """Tell whether the past has to be kept whole: a rung trains on all of it."""
+    """Return whether all past rows must be kept because a rung trains on them."""
     rungs = [config.at_rung(rung.name) for rung in config.ladder] or [config]
-    return any(one.keeps_past for rung in rungs for one in rung.built)
+    return any(strategy.keeps_past for rung in rungs for strategy in rung.built)
 
 
 def _learn(
     config: Config, spec: RunSpec, lines: list[Line], folder: Path, stream: Experiences
 ) -> tuple[list[str], int, LadderResult | None]:
-    """Make the version that follows an experience; return what was learnt, how many rows that took, and the climb."""
+    """Make the version after an experience; return the experiences learned, the rows trained on, and the climb."""
     from cl.backtesting.compression import compress, learner_of
     from cl.training.train import train
 
     before = folder.with_name(str(len(lines) - 1))
-    past = [one for line in lines for one in line.learnt]
-    new, types, rung = _wanted(config, spec, lines, past, before, stream)
+    past = [experience for line in lines for experience in line.learnt]
+    new, types, rung = _choose_experiences(config, spec, lines, past, before, stream)
     if not new:
         shutil.copytree(before, folder, dirs_exist_ok=True)
         return [], 0, None
@@ -184,11 +183,11 @@ def _learn(
         from cl.backtesting.ladder import RungLesson, climb_stream
 
         lesson = RungLesson(new, past, champion, types, rung)
-        way = climb_stream(config, lesson, past=_climbs(lines), stream=stream, folder=folder)
-        learnt = new if way.passed or champion is None else []
-        if learnt and spec.policy == "drift":
+        climb = climb_stream(config, lesson, past=_climbs(lines), stream=stream, folder=folder)
+        learned = new if climb.passed or champion is None else []
+        if learned and spec.policy == "drift":
             _save_reference(config, stream.rows_of, folder, past + new)
-        return learnt, sum(one.rows for one in way.begun), way
+        return learned, sum(rung_result.rows for rung_result in climb.begun), climb
     done = train(config, champion=champion, new=new, past=past, rows_of=stream.rows_of, folder=folder)
     updates = 1 + sum(bool(line.learnt) for line in lines)
     taught = compress(config, folder, updates=updates, learnt=[*past, *new], rows_of=stream.rows_of)
@@ -201,59 +200,59 @@ def _climbs(lines: list[Line]) -> list[LadderResult]:
     return [line.climb for line in lines if line.climb]
 
 
-def _wanted(
+def _choose_experiences(
     config: Config, spec: RunSpec, lines: list[Line], past: list[str], champion: Path, stream: Experiences
 ) -> tuple[list[str], list[DriftType], str | None]:
-    """Return the experiences to learn now, as the policy has it; what has drifted, and the rung to begin with."""
+    """Return the experiences to learn now under the policy, the types of drift, and the rung to begin with."""
     from cl.decision.decide import decide
     from cl.decision.situation import Situation
     from cl.drift.detect import detect_drift
 
-    at = len(lines)
-    if spec.policy == "always" or at == 0:
-        return [spec.experiences[at]], [], None
-    waiting = [one for one in spec.experiences[: at + 1] if one not in past]
+    step = len(lines)
+    if spec.policy == "always" or step == 0:
+        return [spec.experiences[step]], [], None
+    waiting = [experience for experience in spec.experiences[: step + 1] if experience not in past]
     if spec.policy == "first":
         return [], [], None
     if spec.policy == "last":
-        return (waiting if at == len(spec.experiences) - 1 else []), [], None
-    seen = detect_drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=at)
-    rows = sum(stream.get(one).rows["train"] for one in waiting)
+        return (waiting if step == len(spec.experiences) - 1 else []), [], None
+    drift = detect_drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=step)
+    rows = sum(stream.get(experience).rows["train"] for experience in waiting)
     situation = Situation(waiting_rows=rows, climbs=tuple(_climbs(lines)))
-    decision = decide(config, Validation(passed=True), seen, situation)
-    return (waiting if decision.action == "learn" else []), seen.types, decision.rung
+    decision = decide(config, Validation(passed=True), drift, situation)
+    return (waiting if decision.action == "learn" else []), drift.types, decision.rung
 
 
-def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> None:
-    """Complete a version with what the next experience is compared with."""
+def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learned: list[str]) -> None:
+    """Save the version's drift reference and history, which the next experience is compared with."""
     from cl.models.snapshot import save_reference
     from cl.records.history import History
     from cl.registry.register import drift_reference
     from cl.stores.version_folder import load_history, save_history
 
-    reference = drift_reference(config, rows_of, folder, learnt)
+    reference = drift_reference(config, rows_of, folder, learned)
     save_reference(reference, folder)
-    matrix = load_history(folder).matrix if (folder / "history.json").exists() else {}  # of a climb's validation rows
-    save_history(History(learnt=learnt, matrix=matrix, score=float(reference.frame["score"].mean())), folder)
+    matrix = load_history(folder).matrix if (folder / "history.json").exists() else {}  # from a climb's validation rows
+    save_history(History(learnt=learned, matrix=matrix, score=float(reference.frame["score"].mean())), folder)
 
 
-def _scores(
+def _score_version(
     config: Config, folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
 ) -> tuple[list[float], dict[str, float]]:
-    """Return the score on every experience, those to come as well, and of every class in the tests so far."""
+    """Return the score on every experience, including future ones, and of every class in the tests so far."""
     from cl.models.inference import predict
     from cl.models.persistence import load_learner
 
     learner = load_learner(folder)
-    tests = [rows_of([one], "test") for one in experiences]
-    found = iter(predict(learner, pd.concat(tests, ignore_index=True), precision=config.training.precision))
-    values = [[prediction.value for prediction in itertools.islice(found, len(test))] for test in tests]
+    tests = [rows_of([experience], "test") for experience in experiences]
+    predictions = iter(predict(learner, pd.concat(tests, ignore_index=True), precision=config.training.precision))
+    values = [[prediction.value for prediction in itertools.islice(predictions, len(test))] for test in tests]
     scores = [learner.task.score(test, own)[learner.task.metric] for test, own in zip(tests, values, strict=True)]
     so_far, answers = pd.concat(tests[: upto + 1], ignore_index=True), list(itertools.chain(*values[: upto + 1]))
     return scores, learner.task.class_scores(so_far, answers)
 
 
-def _append(path: Path, line: Line) -> None:
+def _append_line(path: Path, line: Line) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(line.model_dump_json() + "\n")
@@ -261,15 +260,15 @@ def _append(path: Path, line: Line) -> None:
         os.fsync(file.fileno())
 
 
-def _keep_only(versions: Path, at: int) -> None:
-    """Delete the versions before the newest; the line that needed them is written."""
+def _delete_older(versions: Path, newest: int) -> None:
+    """Delete all versions but the newest; the line that needed them has been written."""
     for folder in versions.iterdir():
-        if folder.name != str(at):
+        if folder.name != str(newest):
             shutil.rmtree(folder)
 
 
 def run_identity(config: Config, policy: str, stream: str, experiences: list[str], *, versions: dict[str, str]) -> str:
-    """Return a short digest of all that decides a run's results, the versions of what computes them included."""
+    """Return a short digest of everything that decides a run's results, including library versions."""
     import hashlib
 
     text = json.dumps([config.digest, policy, stream, experiences, versions], sort_keys=True)
@@ -277,5 +276,5 @@ def run_identity(config: Config, policy: str, stream: str, experiences: list[str
 
 
 def computing_versions() -> dict[str, str]:
-    """Return the versions of this library and of those whose numbers may differ from one release to the next."""
+    """Return the versions of Perennial, torch and transformers, whose releases may change the numbers."""
     return {"perennial": __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}

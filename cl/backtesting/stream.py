@@ -1,4 +1,4 @@
-"""The stream of a backtest: read and checked exactly as `cl ingest` does, and kept for the next backtest."""
+"""The stream of a backtest: ingested exactly as by `cl ingest`, and kept for the next backtest."""
 
 from __future__ import annotations
 
@@ -18,68 +18,71 @@ from cl.stores.project_folder import ProjectFolder
 
 
 def read_stream(config: Config, data: Path, folder: Path) -> tuple[Experiences, list[Experience]]:
-    """Return the experiences of a file or a folder, ingested once for each configuration of the data.
+    """Return the experiences of a file or a folder, ingested once per data configuration.
 
     Args:
-        config: its columns, splits and bounds; a `data.source` is not read.
-        data: what `cl ingest` would be given.
+        config: its columns, splits and limits; `data.source` is ignored.
+        data: a file or folder, as for `cl ingest`.
         folder: where streams are kept.
 
     Raises:
-        SourceError: there is nothing to read, or no good row in it.
+        SourceError: there is nothing to read, or no valid row.
     """
-    project = ProjectFolder(folder / _digest(config, data))
+    project = ProjectFolder(folder / _stream_digest(config, data))
     done = project.root / "complete"
     if not done.exists():
         shutil.rmtree(project.root, ignore_errors=True)
         source = plugins.build(Source, {"name": "files", "path": str(data.absolute()), "only": config.data.only})
         ingest(config, project, source)
         done.touch()
-    experiences = Experiences(project)
-    found = experiences.all()
-    if not found:
-        raise SourceError(f"{data}: no experience in it")
-    return experiences, found
+    store = Experiences(project)
+    experiences = store.all()
+    if not experiences:
+        raise SourceError(f"{data}: contains no experience")
+    return store, experiences
 
 
-def reorder(found: list[Experience], order: str | None) -> list[Experience]:
-    """Return the experiences named, in the order named; all of them when nothing is said.
+def reorder(experiences: list[Experience], order: str | None) -> list[Experience]:
+    """Return the named experiences in the given order; None: all of them, unchanged.
 
     Raises:
-        InputError: a name is none of theirs, or comes twice.
+        InputError: a name is unknown or repeated.
     """
     if order is None:
-        return found
-    by_name = {one.name: one for one in found}
+        return experiences
+    by_name = {experience.name: experience for experience in experiences}
     names = [name.strip() for name in order.split(",")]
-    for at, name in enumerate(names):
+    for index, name in enumerate(names):
         if name not in by_name:
-            raise InputError(f"--order: no experience '{name}'; there are {', '.join(by_name)}")
-        if name in names[:at]:
-            raise InputError(f"--order: '{name}' comes twice; name each experience once")
+            raise InputError(f"--order: no experience '{name}'; there are: {', '.join(by_name)}")
+        if name in names[:index]:
+            raise InputError(f"--order: '{name}' is repeated; name each experience once")
     return [by_name[name] for name in names]
 
 
 def check_splits(experiences: list[Experience]) -> None:
-    """See that each experience has something to learn and something to be tested on.
+    """Check that each experience has training and test rows.
 
     Raises:
-        InputError: one has not; a score of nothing would pass for a score of 0.
+        InputError: an experience has none; its missing score would count as 0.
     """
-    empty = {one.name: [split for split in ("train", "test") if not one.rows.get(split)] for one in experiences}
+    empty = {
+        experience.name: [split for split in ("train", "test") if not experience.rows.get(split)]
+        for experience in experiences
+    }
     lacking = [
-        f"'{one.name}' (rows: {one.total}) has no {' and no '.join(empty[one.name])} rows"
-        for one in experiences
-        if empty[one.name]
+        f"'{experience.name}' (rows: {experience.total}) has no {' and no '.join(empty[experience.name])} rows"
+        for experience in experiences
+        if empty[experience.name]
     ]
     if lacking:
         whole = ",".join(name for name, splits in empty.items() if not splits)
         leave = f", or leave it out: --order {whole}" if whole else ""
-        raise InputError(f"experience {', '.join(lacking)}; give it more rows, or another data.split{leave}")
+        raise InputError(f"experience {', '.join(lacking)}; add rows, or change data.split{leave}")
 
 
-def _digest(config: Config, data: Path) -> str:
-    """Name a stream by what decides it: the files as they are, and how they are read."""
+def _stream_digest(config: Config, data: Path) -> str:
+    """Return a digest of a stream's inputs: the files as they are, and how they are read."""
     files = sorted(data.rglob("*")) if data.is_dir() else [data]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
     how = config.model_dump(mode="json", by_alias=True, include={"data", "task"})

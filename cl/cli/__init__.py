@@ -1,1 +1,1 @@
-"""The command line: parsing and printing, one file a group of commands."""
+"""The command line: parsing and printing, one file per group of commands."""

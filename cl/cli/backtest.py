@@ -1,4 +1,4 @@
-"""The command line of a backtest: `cl backtest`."""
+"""The command `cl backtest`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from cl.cli.options import show
 
 @click.command("backtest")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="What `cl ingest` would be given.")
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="File or folder of rows, as for `cl ingest`."
+)
 @click.option(
     "--strategy",
     "strategies",
     multiple=True,
     metavar="SPEC",
-    help="A name, a mapping such as '{name: replay, rows: 1500}', several joined by +, `ladder` (climbed as far as the "
-    "gates ask, on validation rows), `ladder:RUNG` (that rung alone), or LABEL=SPEC. Repeatable.",
+    help="A name, a mapping such as '{name: replay, rows: 1500}', several joined by +, `ladder` (climbed until the "
+    "gates pass on validation rows), `ladder:RUNG` (only that rung), or LABEL=SPEC. Repeatable.",
 )
 @click.option(
     "--policy",
@@ -28,27 +30,39 @@ from cl.cli.options import show
     multiple=True,
     type=click.Choice(["always", "first", "last", "drift"]),
     default=["always"],
-    help="When to learn: always; the first alone (a frozen model); the first, and all others at once at the end; or as "
-    "the drift decision says. Repeatable.",
+    help="When to learn: every experience; only the first (a frozen model); the first, and all others together at the "
+    "end; or when the drift decision says so. Repeatable.",
 )
-@click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), help="Repeatable: mean and spread.")
+@click.option(
+    "--seed",
+    "seeds",
+    multiple=True,
+    type=click.IntRange(min=0),
+    help="Random seed. Repeatable: results are mean and standard deviation.",
+)
 @click.option(
     "--then",
     multiple=True,
     type=click.Choice(["never", "student", "teacher"]),
-    help="Cheaper versions every distil.when.updates updates: never, or what learns on. Repeatable: compared.",
+    help="Which version learns the next experience after compression every distil.when.updates updates; never: no "
+    "compression. Repeatable.",
 )
-@click.option("--experiences", "first", type=click.IntRange(min=1), help="Only so many, from the first. [default: all]")
-@click.option("--order", metavar="NAME,NAME,...", help="Experiences in this order; those not named are left out.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for all results. [default: backtest/NAME]")
-@click.option("--json", "json_file", metavar="FILE", help="Write the results there as well; - prints them.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs at once. [default: one for each two processors]")
-@click.option("--fresh", is_flag=True, help="Repeat runs that are finished.")
+@click.option(
+    "--experiences",
+    "first",
+    type=click.IntRange(min=1),
+    help="Number of experiences to replay, from the first. [default: all]",
+)
+@click.option("--order", metavar="NAME,NAME,...", help="Order of the experiences; those not named are left out.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [default: backtest/NAME]")
+@click.option("--json", "json_file", metavar="FILE", help="Also write the results to FILE; - prints them.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Parallel runs. [default: half the number of cores]")
+@click.option("--fresh", is_flag=True, help="Repeat finished runs.")
 def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
-    """Replay a whole stream under several strategies, and compare what they reach and cost.
+    """Replay a whole stream under several strategies, and compare their scores and costs.
 
-    CONFIG is a cl.yaml; each strategy takes its place in it. Killed at any moment, it goes on after the last
-    finished experience when it is run again.
+    CONFIG is a cl.yaml, in which each strategy replaces the configured one. If killed, run it again: it resumes after
+    the last finished experience.
     """
     from cl.backtesting.backtest import BacktestPlan
     from cl.commands.backtest import as_text, run_backtest

@@ -1,4 +1,4 @@
-"""The command line about configuration: its keys, its JSON schema, and the plug-ins that it may name."""
+"""The commands about configuration: its keys, its JSON schema, and the available plug-ins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def config_reference() -> None:
 
 @click.command("config-schema")
 def config_schema() -> None:
-    """Print the JSON schema of cl.yaml, from which editors complete and check keys.
+    """Print the JSON schema of cl.yaml, which lets editors complete and check keys.
 
     \b
     cl config-schema > cl.schema.json
@@ -32,15 +32,16 @@ def config_schema() -> None:
 
 
 @click.command()
-@click.option("--kind", help="Only one kind, such as gates.")
+@click.option("--kind", help="Only this kind, such as gates.")
 @json_option
 def plugins(kind: str | None, as_json: bool) -> None:
-    """List the plug-ins there are, with where each comes from."""
+    """List the available plug-ins, and the package that each comes from."""
     from cl.commands.plugins import list_plugins
 
-    found = list_plugins(kind)
-    width = max(len(plugin["name"]) for plugin in found)
+    entries = list_plugins(kind)
+    width = max(len(plugin["name"]) for plugin in entries)
     text = "\n".join(
-        f"{plugin['kind']:<11}{plugin['name']:<{width + 2}}{plugin['from']:<20}{plugin['summary']}" for plugin in found
+        f"{plugin['kind']:<11}{plugin['name']:<{width + 2}}{plugin['from']:<20}{plugin['summary']}"
+        for plugin in entries
     )
-    show(as_json, found, text)
+    show(as_json, entries, text)

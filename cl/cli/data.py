@@ -1,4 +1,4 @@
-"""The command line where rows come in and answers go out: `cl ingest`, `cl predict`, `cl label`."""
+"""The commands for rows and answers: `cl ingest`, `cl predict`, `cl label`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ SEEN = "nothing new: every row was seen before"
 
 @click.command()
 @click.argument("path", required=False)
-@click.option("--from-serving", "served", is_flag=True, help="Instead: predictions of `cl serve` that have labels now.")
+@click.option(
+    "--from-serving",
+    "served",
+    is_flag=True,
+    help="Ingest the predictions of `cl serve` that have labels now, instead of PATH.",
+)
 @project_option
 @json_option
 def ingest(path: str | None, served: bool, project: Path, as_json: bool) -> None:
     """Read labelled rows from PATH into new experiences, and version them with DVC.
 
-    PATH is a CSV, JSON lines (plain or .gz) or Parquet file, or a folder of them; or `sql` for the source that
-    cl.yaml configures. Broken rows go to data/quarantine with the reason; rows seen before are dropped.
+    PATH is a CSV, JSON lines (plain or .gz) or Parquet file, a folder of them, or `sql` for the source configured in
+    cl.yaml. Invalid rows go to data/quarantine with the reason; rows seen before are dropped.
     """
     from cl.commands.ingest import ingest_path, ingest_served
 
     if served == (path is not None):
-        raise click.UsageError("name PATH or --from-serving")
+        raise click.UsageError("give either PATH or --from-serving")
     made = ingest_served(project) if path is None else ingest_path(project, path)
     text = "nothing new: no prediction was labelled since the last time" if served else SEEN
     _print_ingested(as_json, made, nothing=text)
@@ -37,13 +42,13 @@ def ingest(path: str | None, served: bool, project: Path, as_json: bool) -> None
 
 def _print_ingested(as_json: bool, experiences: list[Experience], nothing: str = SEEN) -> None:
     text = "\n".join(
-        f"{one.id}: {one.total} rows ({one.rows['train']} train), {one.quarantined_rows} quarantined, "
-        f"{one.duplicates} duplicates, {one.seen} seen before"
-        for one in experiences
+        f"{experience.id}: {experience.total} rows ({experience.rows['train']} train), "
+        f"{experience.quarantined_rows} quarantined, {experience.duplicates} duplicates, {experience.seen} seen before"
+        for experience in experiences
     )
     show(
         as_json,
-        [one.model_dump(mode="json") for one in experiences],
+        [experience.model_dump(mode="json") for experience in experiences],
         text or nothing,
     )
 
@@ -53,26 +58,28 @@ def _print_ingested(as_json: bool, experiences: list[Experience], nothing: str =
 @click.option(
     "--from", "path", metavar="PATH", help="Answer the rows of a file or folder instead, and log the answers."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="With --from: a CSV file for the answers as well.")
+@click.option("--out", type=click.Path(path_type=Path), help="With --from: also write the answers to this CSV file.")
 @project_option
 @json_option
 def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project: Path, as_json: bool) -> None:
     """Answer each TEXT, or each row of a file, with the champion.
 
-    For token classification, the words of a TEXT are cut at spaces. Rows need an id and the input, no label; when
-    the labels come, `cl label` joins them to the logged answers.
+    For token classification, a TEXT is split into words at spaces. Rows need an id and the input, but no label; when
+    labels arrive, `cl label` joins them to the logged answers.
     """
     from cl.commands.predict import predict_file, predict_texts
 
     if bool(texts) == bool(path):
-        raise click.UsageError("name TEXT... or --from PATH")
+        raise click.UsageError("give either TEXT... or --from PATH")
     if path:
         done = predict_file(project, path, out)
-        told = f"{done['answered']} rows answered by version {done['version']}, {done['skipped']} without id or input"
-        show(as_json, done, told)
+        summary = (
+            f"{done['answered']} rows answered by version {done['version']}, {done['skipped']} without id or input"
+        )
+        show(as_json, done, summary)
         return
     answers = predict_texts(project, list(texts))
-    text = "\n".join(f"{one['prediction']}  {one['confidence']:.2f}  {one['text']}" for one in answers)
+    text = "\n".join(f"{answer['prediction']}  {answer['confidence']:.2f}  {answer['text']}" for answer in answers)
     show(as_json, answers, text)
 
 
@@ -81,9 +88,9 @@ def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project:
 @project_option
 @json_option
 def label(path: str, project: Path, as_json: bool) -> None:
-    """Join the labels in PATH to answers that `cl predict --from` has logged: they become an experience.
+    """Join the labels in PATH to answers logged by `cl predict --from`; the rows become an experience.
 
-    PATH holds the columns id and label (or those that cl.yaml names). Labels may come late, twice or never.
+    PATH has the columns id and label (or those configured in cl.yaml). Labels may come late, twice or never.
     """
     from cl.commands.label import label_path
 

@@ -1,4 +1,4 @@
-"""The command line that reads the ledger: `cl audit` and `cl champion`."""
+"""The commands that read the ledger: `cl audit` and `cl champion`."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from cl.cli.options import json_option, project_option, show
 
 @click.command()
 @click.option(
-    "--sign", is_flag=True, help="First sign all entries with the key of stores.ledger_key: you answer for them."
+    "--sign", is_flag=True, help="First sign all entries with the key of stores.ledger_key; you vouch for them."
 )
 @project_option
 @json_option
 def audit(sign: bool, project: Path, as_json: bool) -> None:
-    """Print the ledger and verify it; exit code 1 names the first entry that cannot be trusted.
+    """Print and verify the ledger; exit code 1 if an entry was edited, removed or inserted.
 
-    An entry that was edited, removed or put in does not have the hash that the next one, or the registry, remembers.
+    Each entry's hash is recorded in the next one, and the last one's in the registry; the first mismatch is reported.
     """
     from cl.commands.ledger import audit, sign_all
     from cl.reports.terminal.ledger import ledger_lines
 
-    found = sign_all(project) if sign else audit(project)
-    show(as_json, found, "\n".join(ledger_lines(found)))
-    if not found["whole"]:
+    result = sign_all(project) if sign else audit(project)
+    show(as_json, result, "\n".join(ledger_lines(result)))
+    if not result["whole"]:
         if not as_json:
-            print(f"cl: entry {found['broken']['sequence']} is broken: {found['broken']['why']}", file=sys.stderr)
+            print(f"cl: entry {result['broken']['sequence']} is broken: {result['broken']['why']}", file=sys.stderr)
         sys.exit(1)
 
 
 @click.command()
-@click.option("--as-of", metavar="TIME", help="ISO date (its last moment) or time; without a zone, this machine's.")
+@click.option(
+    "--as-of", metavar="TIME", help="ISO date (its last moment) or time, in this machine's time zone unless given."
+)
 @project_option
 @json_option
 def champion(as_of: str | None, project: Path, as_json: bool) -> None:
-    """Show who serves, or who served at a time, as the ledger says."""
+    """Show the champion, canary and shadow, now or at a past time, according to the ledger."""
     from cl.commands.ledger import champion_at
     from cl.reports.terminal.ledger import champion_lines
 
-    found = champion_at(project, as_of)
-    show(as_json, found, "\n".join(champion_lines(found)))
+    result = champion_at(project, as_of)
+    show(as_json, result, "\n".join(champion_lines(result)))

@@ -1,4 +1,4 @@
-"""The command line: thin commands that call the library and print what it returns."""
+"""The command line: thin commands that call the library and print the result."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refus
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="perennial")
-@click.option("--verbose", "-v", is_flag=True, help="Log what happens, and show tracebacks.")
+@click.option("--verbose", "-v", is_flag=True, help="Show log messages and tracebacks.")
 def cl(verbose: bool) -> None:
     """Keep a transformer learning without forgetting.
 
     \b
-    A first look:          cl demo
+    Try it:                cl demo
     Your own data:         cl init my-model
                            cl ingest my-model/inbox -p my-model
                            cl run -p my-model
@@ -59,7 +59,7 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line on standard error and an exit code."""
+    """Run the command line; an expected error is reported as one line on standard error and an exit code."""
     with _one_line_errors():
         cl(prog_name="cl")
 
@@ -79,13 +79,13 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("cl: stopped", file=sys.stderr)
         sys.exit(1)
-    except Exception as error:  # a fault of ours; Python would show its traceback with all that it holds
+    except Exception as error:  # a bug; Python's own traceback could show passwords
         print(format_traceback(error), end="", file=sys.stderr)
         sys.exit(1)
 
 
 def _quiet_dependencies(*, verbose: bool) -> None:
-    """Set what the libraries read from the environment, unless the user has."""
+    """Set the environment variables that quieten dependencies, unless the user has set them."""
     quiet = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -93,10 +93,10 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "TOKENIZERS_PARALLELISM": "false",
         "GIT_PYTHON_REFRESH": "quiet",
-        # threads that spin while they wait stop everything else on a busy machine, each other included
+        # spinning threads would slow down everything on a busy machine, including each other
         "OMP_WAIT_POLICY": "PASSIVE",
-        # torch keeps what oneDNN made for a thousand shapes of batches, most of which never come again: 0.9 GB in the
-        # end, where 64 of them take 0.1 GB and no batch takes longer
+        # torch caches oneDNN primitives for 1,000 batch shapes, most of which never recur: up to 0.9 GB; 64 take 0.1 GB
+        # and no batch takes longer
         "LRU_CACHE_CAPACITY": "64",
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
@@ -106,8 +106,8 @@ def _quiet_dependencies(*, verbose: bool) -> None:
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     if not verbose:
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # each of its retries: the last one's failure is told
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes whole URLs, and a webhook's holds its token
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns about each retry; the last failure is reported
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, and a webhook's contains a token
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the commands have in common: the options for the project and for JSON, and how a result is shown."""
+"""Options that commands share, and how a result is printed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ project_option = click.option(
     "-p",
     type=click.Path(path_type=Path),
     default=Path(),
-    show_default="this folder or the nearest above it",
-    help="The project: a folder with a cl.yaml.",
+    show_default="the current folder or the nearest parent with a cl.yaml",
+    help="Project folder.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def show(as_json: bool, value: Any, text: str) -> None:
-    """Print a result as JSON, or as the text that people read."""
+    """Print a result as JSON or as text."""
     if as_json:
         click.echo(json.dumps(value, indent=1, ensure_ascii=False))
     elif text:

@@ -1,4 +1,4 @@
-"""The command line of a project's life: `cl init`, `cl demo`, `cl run`."""
+"""The commands `cl init`, `cl demo` and `cl run`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from cl.cli.options import json_option, project_option, show
 @click.argument("folder", type=click.Path(path_type=Path))
 @json_option
 def init(folder: Path, as_json: bool) -> None:
-    """Make a project in FOLDER: cl.yaml with comments, data/ under DVC, mlflow/ and .cl/."""
+    """Create a project in FOLDER: a commented cl.yaml, data/ under DVC, mlflow/ and .cl/."""
     from cl.commands.init import scaffold
 
     project = scaffold(folder)
-    next_steps = f"{project.root}: ready. Next: edit cl.yaml, then cl ingest FILE -p {folder}, then cl run -p {folder}"
+    next_steps = (
+        f"{project.root}: created. Next: edit cl.yaml, then cl ingest FILE -p {folder}, then cl run -p {folder}"
+    )
     show(as_json, {"project": str(project.root)}, next_steps)
 
 
@@ -27,7 +29,7 @@ def init(folder: Path, as_json: bool) -> None:
 @click.option("--plain", is_flag=True, help="Run without Prefect.")
 @json_option
 def demo(folder: Path, plain: bool, as_json: bool) -> None:
-    """Replay six months of a sample stream in a fresh project: see it learn, and refuse a bad month."""
+    """Replay six months of a sample stream in a new project: see it learn, and refuse a bad month."""
     from cl.commands.demo import run_demo
 
     outcome = run_demo(folder, runner="plain" if plain else "prefect", out=sys.stderr if as_json else sys.stdout)
@@ -37,19 +39,19 @@ def demo(folder: Path, plain: bool, as_json: bool) -> None:
 @click.command()
 @project_option
 @click.option("--plain", is_flag=True, help="Run the same steps without Prefect.")
-@click.option("--again", metavar="EXPERIENCE", help="Try an experience once more, whatever bounds say.")
+@click.option("--again", metavar="EXPERIENCE", help="Try an experience again, ignoring the limits of `decide`.")
 @json_option
 def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
-    """Run one cycle for each experience that waits: drift, decide, train, evaluate, gate, promote.
+    """Run one cycle for each waiting experience: detect drift, decide, train, evaluate, gate, promote.
 
-    Uses the Prefect server that PREFECT_API_URL names, or a temporary local one. Killed at any moment, it goes on
-    where it stopped when it is run again.
+    Uses the Prefect server at PREFECT_API_URL, or a temporary local one. If killed, run it again: it resumes where it
+    stopped.
     """
     from cl.commands.run import run_cycles
     from cl.reports.terminal.cycles import cycle_lines
 
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
-    text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no new experience waits"
+    text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no experience is waiting"
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
     if any(cycle.verdict == "refused" for cycle in cycles):
         sys.exit(3)

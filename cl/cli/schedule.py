@@ -1,4 +1,4 @@
-"""The command line where nobody stands beside: `cl schedule` and `cl trigger`."""
+"""The commands for unattended operation: `cl schedule` and `cl trigger`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cl.cli.options import json_option, project_option, show
 
 @click.command()
 @project_option
-@click.option("--automations-only", is_flag=True, help="Set up the automations and stop: a work pool runs the flows.")
+@click.option("--automations-only", is_flag=True, help="Only set up the automations, if a work pool runs the flows.")
 def schedule(project: Path, automations_only: bool) -> None:
-    """Serve the flows on this machine: look for new data, learn when it has drifted, or by the clock.
+    """Serve the flows on this machine: watch for new data, and learn on drift or on a schedule.
 
-    Needs a Prefect server that stays (`prefect server start`), named by PREFECT_API_URL. What starts a cycle and who
-    is told stands in cl.yaml under `triggers`. Runs until it is interrupted.
+    Needs a running Prefect server (`prefect server start`) at PREFECT_API_URL. Triggers and notifications are
+    configured under `triggers` in cl.yaml. Runs until interrupted.
     """
     from cl.commands.schedule import serve_schedule, set_up_automations
 
@@ -28,10 +28,10 @@ def schedule(project: Path, automations_only: bool) -> None:
 
 @click.command()
 @project_option
-@click.option("--again", metavar="EXPERIENCE", help="Try an experience once more, whatever bounds say.")
+@click.option("--again", metavar="EXPERIENCE", help="Try an experience again, ignoring the limits of `decide`.")
 @json_option
 def trigger(project: Path, again: str | None, as_json: bool) -> None:
-    """Ask the served learning flow for a run; asked twice before it starts, it is one run."""
+    """Request a run of the served learning flow; repeated requests before it starts are one run."""
     from cl.commands.schedule import ask_for_cycle
 
     run = ask_for_cycle(project, again)

@@ -1,4 +1,4 @@
-"""The command line of the server: `cl serve`."""
+"""The command `cl serve`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cl.cli.options import project_option
 @project_option
 @click.option("--host", help="Address to listen on. [default: serve.host]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on. [default: serve.port]")
-@click.option("--workers", type=click.IntRange(1, 64), help="Processes that share it. [default: serve.workers]")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that share the port. [default: serve.workers]")
 def serve(project: Path, host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve the champion over HTTP, and follow it: a promotion or a rollback is answered by within seconds.
+    """Serve the champion over HTTP; a promotion or rollback takes effect within seconds.
 
-    POST /predict, /feedback and MLflow's /invocations; /readyz, /metrics; /docs shows them all with examples. Runs
-    until it is interrupted; on SIGTERM it finishes what it has begun.
+    POST /predict, /feedback and MLflow's /invocations; /readyz, /metrics; /docs documents them with examples. Runs
+    until interrupted; on SIGTERM it finishes requests in progress.
     """
     from cl.commands.serve import serve as run
 

@@ -1,4 +1,4 @@
-"""The command line that shows how things are: `cl status`, `cl history`, `cl report`."""
+"""The commands that show a project's state: `cl status`, `cl history`, `cl report`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cl.cli.options import json_option, project_option, show
 @project_option
 @json_option
 def status(project: Path, as_json: bool) -> None:
-    """Show the champion, the registry's versions, the last cycle, and what waits."""
+    """Show the champion, the registry's versions, the last cycle, and waiting experiences."""
     from cl.commands.status import read_status
     from cl.reports.terminal.cycles import status_lines
 
-    found = read_status(project)
-    show(as_json, found, "\n".join(status_lines(found)))
+    result = read_status(project)
+    show(as_json, result, "\n".join(status_lines(result)))
 
 
 @click.command()
@@ -42,12 +42,12 @@ def history(project: Path, as_json: bool) -> None:
 def report(project: Path, out: Path | None, as_json: bool) -> None:
     """Write the HTML report: timeline, accuracy matrix, forgetting, quarantine, gates, ledger.
 
-    Exit code 1: it is written, and names an entry of the ledger that cannot be trusted.
+    Exit code 1: the report is written, but the ledger is damaged; the report shows the first bad entry.
     """
     from cl.commands.report import report_on
 
-    found = report_on(project, out)
-    show(as_json, {"report": str(found.path)}, str(found.path))
-    if found.broken:
-        print(f"cl: entry {found.broken.sequence} of the ledger is broken: {found.broken.why}", file=sys.stderr)
+    written = report_on(project, out)
+    show(as_json, {"report": str(written.path)}, str(written.path))
+    if written.broken:
+        print(f"cl: entry {written.broken.sequence} of the ledger is broken: {written.broken.why}", file=sys.stderr)
         sys.exit(1)

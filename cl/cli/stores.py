@@ -1,4 +1,4 @@
-"""The command line over where things are kept: `cl move-stores`."""
+"""The command `cl move-stores`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cl.cli.options import json_option, project_option, show
 
 @click.command("move-stores")
 @project_option
-@click.option("--to-tracking", required=True, metavar="URL", help="Database for runs and versions.")
+@click.option("--to-tracking", required=True, metavar="URL", help="New database for runs and versions.")
 @click.option(
-    "--to-artifacts", required=True, metavar="PLACE", help="Folder or URI for files: the server's destination."
+    "--to-artifacts", required=True, metavar="LOCATION", help="New folder or URI for files: the server's destination."
 )
-@click.option("--to-ledger", required=True, metavar="URL", help="Database for the ledger.")
-@click.option("--from-tracking", metavar="URL", help="The server's database, where cl.yaml names a server.")
-@click.option("--from-artifacts", metavar="PLACE", help="The server's destination for files, likewise.")
+@click.option("--to-ledger", required=True, metavar="URL", help="New database for the ledger.")
+@click.option("--from-tracking", metavar="URL", help="Database of the old server, if cl.yaml names a server.")
+@click.option("--from-artifacts", metavar="LOCATION", help="Artifact destination of the old server.")
 @json_option
 def move_stores_command(
     project: Path,
@@ -30,8 +30,8 @@ def move_stores_command(
 ) -> None:
     """Copy runs, versions, aliases, files and ledger to a server's database and store, or back, and compare them.
 
-    Each place may be env:NAME, so that passwords stay in the environment. The old stores are only read. Repeated, it
-    compares. mlflow/README.md has the whole procedure.
+    Each value may be env:NAME, to keep passwords in the environment. The old stores are only read. Repeat it to
+    compare. mlflow/README.md describes the whole procedure.
     """
     from cl.commands.move_stores import describe_moved, move_stores
 

@@ -1,4 +1,4 @@
-"""The command line about versions: to compare, trace, reproduce, export, distil them; to forget rows, to free space."""
+"""The commands about versions: compare, trace, reproduce, export and distil them, forget rows, free space."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from cl.cli.options import json_option, project_option, show
 
 
 @click.command()
-@click.argument("one", metavar="V1")
-@click.argument("other", metavar="V2")
+@click.argument("first", metavar="V1")
+@click.argument("second", metavar="V2")
 @project_option
 @json_option
-def diff(one: str, other: str, project: Path, as_json: bool) -> None:
+def diff(first: str, second: str, project: Path, as_json: bool) -> None:
     """Compare two versions: scores by experience and class, configuration, data, labels, size, packages.
 
-    Scores are over the test rows that both were tested on.
+    Scores are over the test rows that both versions have in common.
     """
     from cl.commands.diff import compare_versions
     from cl.reports.terminal.versions import diff_lines
 
-    found = compare_versions(project, one, other)
-    show(as_json, found, "\n".join(diff_lines(found)))
+    comparison = compare_versions(project, first, second)
+    show(as_json, comparison, "\n".join(diff_lines(comparison)))
 
 
 @click.command()
@@ -32,31 +32,31 @@ def diff(one: str, other: str, project: Path, as_json: bool) -> None:
 @project_option
 @json_option
 def lineage(version: str, project: Path, as_json: bool) -> None:
-    """Show what VERSION was made of and from: data, code, configuration, and its parents."""
+    """Show the origin of VERSION: data, code, configuration, and its ancestors."""
     from cl.commands.lineage import trace_lineage
     from cl.reports.terminal.versions import lineage_lines
 
-    found = trace_lineage(project, version)
-    show(as_json, found, "\n".join(lineage_lines(found)))
+    ancestry = trace_lineage(project, version)
+    show(as_json, ancestry, "\n".join(lineage_lines(ancestry)))
 
 
 @click.command()
 @click.option(
-    "--where", required=True, metavar="CONDITION", help="Which rows: \"id == '17'\", \"label in ['a', 'b']\"."
+    "--where", required=True, metavar="CONDITION", help="Rows to forget: \"id == '17'\", \"label in ['a', 'b']\"."
 )
-@click.option("--why", default="", help="The reason, kept in the record; name no person and no row in it.")
+@click.option("--why", default="", help="Reason, kept on record; it must not identify a person or a row.")
 @click.option(
-    "--everywhere", is_flag=True, help="From the DVC remote and from the files of older versions as well, for good."
+    "--everywhere", is_flag=True, help="Also from the DVC remote and the files of older versions; cannot be undone."
 )
-@click.option("--dry-run", is_flag=True, help="Only say how many rows match.")
+@click.option("--dry-run", is_flag=True, help="Only report how many rows match.")
 @project_option
 @json_option
 def forget(where: str, why: str, everywhere: bool, dry_run: bool, project: Path, as_json: bool) -> None:
-    """Remove rows from the data, from what the champion keeps, and from the model itself or its next update.
+    """Remove rows from the data, from the champion's stored rows, and from the model or its next update.
 
-    CONDITION compares the columns id, text or tokens, label or tags, date, experience and split with texts. A champion
-    in closed form is solved again without the rows, exactly; one that was trained is marked, and the next update starts
-    from the last version that never saw them. Killed, it goes on when it is run again.
+    CONDITION compares the columns id, text or tokens, label or tags, date, experience and split with strings. A
+    closed-form champion is solved again without the rows, exactly; a trained one is marked, and the next update starts
+    from the last version that never saw them. If killed, run it again: it resumes.
     """
     from cl.commands.forget import forget_rows
     from cl.reports.terminal.versions import forget_lines
@@ -70,17 +70,16 @@ def forget(where: str, why: str, everywhere: bool, dry_run: bool, project: Path,
 @project_option
 @json_option
 def reproduce(version: str, project: Path, as_json: bool) -> None:
-    """Train VERSION again from its parent, data, configuration and seed, in a folder of its own, and compare.
+    """Train VERSION again from its parent, data, configuration and seed, in a separate folder, and compare.
 
-    Exit code 0: weights and all that learning goes on from are the same to the bit. 1: they differ; it says what else
-    does.
+    Exit code 0: weights and strategy state are bit-identical. 1: they differ; other differences are listed.
     """
     from cl.commands.reproduce import reproduce_version
     from cl.reports.terminal.versions import reproduce_lines
 
-    found = reproduce_version(project, version)
-    show(as_json, found.model_dump(mode="json"), "\n".join(reproduce_lines(found.model_dump())))
-    if not found.identical:
+    reproduction = reproduce_version(project, version)
+    show(as_json, reproduction.model_dump(mode="json"), "\n".join(reproduce_lines(reproduction.model_dump())))
+    if not reproduction.identical:
         sys.exit(1)
 
 
@@ -90,9 +89,9 @@ def reproduce(version: str, project: Path, as_json: bool) -> None:
 @project_option
 @json_option
 def export(version: str, folder: Path, project: Path, as_json: bool) -> None:
-    """Write VERSION into the new or empty folder DIR, to be used without the registry: weights, tokenizer, labels.
+    """Write VERSION to the new or empty folder DIR, for use without the registry: weights, tokenizer, labels.
 
-    Rows that it learnt from are left out. DIR/README.md says how to load it, with transformers alone as well.
+    Training rows are left out. DIR/README.md says how to load it, also with transformers alone.
     """
     from cl.commands.export import export_version
     from cl.reports.terminal.versions import export_lines
@@ -103,15 +102,15 @@ def export(version: str, folder: Path, project: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("version")
-@click.option("--int8", is_flag=True, help="No student: VERSION itself, the matrices of its encoder in eight bits.")
-@click.option("--onnx", is_flag=True, help="No student: VERSION itself, its encoder computed by ONNX Runtime.")
+@click.option("--int8", is_flag=True, help="No student: quantise the encoder of VERSION to int8.")
+@click.option("--onnx", is_flag=True, help="No student: run the encoder of VERSION with ONNX Runtime.")
 @project_option
 @json_option
 def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -> None:
-    """Make a cheaper version of VERSION: a student that learns what it answers, as `distil` in cl.yaml says.
+    """Compress VERSION into a cheaper one: a student trained on its answers, as `distil` in cl.yaml says.
 
-    It is evaluated beside the champion and held against all gates, and becomes the challenger; `cl promote` makes it
-    the champion. --int8 and --onnx go together. Exit code 3: a gate refuses it.
+    It is compared with the champion by all gates and becomes the challenger; `cl promote` makes it the champion. --int8
+    and --onnx can be combined. Exit code 3: a gate refused it.
     """
     from cl.commands.distil import distil_version
     from cl.records import Form
@@ -123,27 +122,27 @@ def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -
         (False, True): "onnx",
         (True, True): "onnx-int8",
     }
-    found = distil_version(project, version, form=forms[int8, onnx])
-    show(as_json, found, "\n".join(distil_lines(found)))
-    if not found["passed"]:
+    result = distil_version(project, version, form=forms[int8, onnx])
+    show(as_json, result, "\n".join(distil_lines(result)))
+    if not result["passed"]:
         sys.exit(3)
 
 
 @click.command()
-@click.option("--keep-last", type=click.IntRange(min=0), help="In place of registry.keep_last.")
-@click.option("--keep-days", type=click.FloatRange(min=0), help="In place of registry.keep_days.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--keep-last", type=click.IntRange(min=0), help="Instead of registry.keep_last.")
+@click.option("--keep-days", type=click.FloatRange(min=0), help="Instead of registry.keep_days.")
+@click.option("--dry-run", is_flag=True, help="Only report what would be deleted.")
 @project_option
 @json_option
 def gc(keep_last: int | None, keep_days: float | None, dry_run: bool, project: Path, as_json: bool) -> None:
-    """Free the space of versions that no rule keeps, and of this machine's caches and journals of no use.
+    """Delete the files of versions that no rule keeps, and unused caches and journals of this machine.
 
-    The champion, the one that `cl rollback` goes to, and versions with an alias keep their files. What is removed stays
-    on record: its scores, its lineage, its verdicts. Killed, it goes on when it is run again.
+    The champion, the target of `cl rollback` and versions with an alias keep their files. Deleted versions stay on
+    record: scores, lineage, verdicts. If killed, run it again: it resumes.
     """
     from cl.commands.gc import free_space
     from cl.reports.terminal.versions import gc_lines
 
-    found = free_space(project, keep_last=keep_last, keep_days=keep_days, dry_run=dry_run)
-    told = {**found.model_dump(mode="json"), "bytes": found.total, "dry_run": dry_run}
-    show(as_json, told, "\n".join(gc_lines(told)))
+    garbage = free_space(project, keep_last=keep_last, keep_days=keep_days, dry_run=dry_run)
+    result = {**garbage.model_dump(mode="json"), "bytes": garbage.total, "dry_run": dry_run}
+    show(as_json, result, "\n".join(gc_lines(result)))

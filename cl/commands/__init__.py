@@ -1,1 +1,1 @@
-"""What each command does, apart from parsing and printing: one file a command."""
+"""The commands, without parsing and printing: one file per command."""

@@ -1,4 +1,4 @@
-"""What commands about versions have in common: a version and what the registry keeps of it."""
+"""Lookup of versions and their records, shared by the commands about versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cl.stores.opened import OpenProject
 class VersionCatalogue:
     """All versions of an opened project, and the cycles that made them."""
 
-    at: OpenProject
+    project: OpenProject
     infos: dict[str, VersionInfo]
     cycles: list[Cycle]
 
@@ -23,35 +23,35 @@ class VersionCatalogue:
         """Return one version.
 
         Raises:
-            InputError: there is none of that number.
+            InputError: there is no such version.
         """
         if version not in self.infos:
             known = ", ".join(self.infos) or "none"
-            raise InputError(f"no version {version} of '{self.at.config.name}'; there are: {known}")
+            raise InputError(f"no version {version} of '{self.project.config.name}'; there are: {known}")
         return self.infos[version]
 
     def history(self, version: str) -> History:
-        """Return where a version comes from, also when its files are gone.
+        """Return the history of a version, even if its files are gone.
 
         Raises:
             StoreError: the registry has no record of it.
         """
-        found = read_history(self.at.stores.registry, self.infos[version])
-        if found is None:
-            raise StoreError(f"version {version} of '{self.at.config.name}' has no record; its run was removed")
-        return found
+        history = read_history(self.project.stores.registry, self.infos[version])
+        if history is None:
+            raise StoreError(f"version {version} of '{self.project.config.name}' has no record; its run was removed")
+        return history
 
     def evaluation(self, version: str) -> Evaluation | None:
-        """Return how good a version was when it was registered."""
-        text = self.at.stores.registry.record(self.infos[version], "evaluation.json")
+        """Return the evaluation of a version; None: the registry does not have it."""
+        text = self.project.stores.registry.record(self.infos[version], "evaluation.json")
         return None if text is None else Evaluation.model_validate_json(text)
 
     def cycle(self, version: str) -> Cycle | None:
-        """Return the cycle that made a version; None: `cl forget` did."""
-        return next((one for one in self.cycles if one.promotion and one.promotion.version == version), None)
+        """Return the cycle that ended with a version; None: there is none."""
+        return next((cycle for cycle in self.cycles if cycle.promotion and cycle.promotion.version == version), None)
 
     def verdict(self, version: str) -> str:
-        """Return how the cycle ended that made a version; in a word of its own where none did, or for another one.
+        """Return the outcome of a version's cycle in one word, or how a version that no cycle ended with was made.
 
         Raises:
             StoreError: the registry has no record of it.
@@ -61,28 +61,30 @@ class VersionCatalogue:
         history = self.history(version)
         if history.form is not None:
             return "derived"
-        return "gave way" if any(one.id == history.cycle for one in self.cycles) else "forgot"
+        return "superseded" if any(past.id == history.cycle for past in self.cycles) else "forgot"
 
     def line(self, version: str) -> list[str]:
-        """Return a version and its parents, youngest first."""
+        """Return a version and its ancestors, youngest first."""
         return ancestry(version, list(self.infos.values()))
 
     def labels(self, version: str) -> set[str]:
         """Return the labels that a version knows."""
-        trained = [cycle.training for one in self.line(version) if (cycle := self.cycle(one)) and cycle.training]
-        return {label for one in trained for label in one.labels_added}
+        trained = [
+            cycle.training for ancestor in self.line(version) if (cycle := self.cycle(ancestor)) and cycle.training
+        ]
+        return {label for training in trained for label in training.labels_added}
 
 
-def read_versions(at: OpenProject) -> VersionCatalogue:
+def read_versions(project: OpenProject) -> VersionCatalogue:
     """Return the versions of an opened project."""
-    at.stores.registry.initialise()
-    infos = {one.version: one for one in at.stores.registry.versions()}
-    return VersionCatalogue(at, infos, at.stores.registry.cycles())
+    project.stores.registry.initialise()
+    infos = {info.version: info for info in project.stores.registry.versions()}
+    return VersionCatalogue(project, infos, project.stores.registry.cycles())
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested keys as dotted ones."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in nested.items():
-        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return found
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat

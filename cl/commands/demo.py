@@ -1,4 +1,4 @@
-"""`cl demo`: six months of a sample stream, replayed one by one in a fresh project."""
+"""`cl demo`: replay six months of a sample stream in a new project."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cl.stores.opened import open_project
 
 
 def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
-    """Replay the stream and return one entry a month; tells the story to ``out`` as it goes.
+    """Replay the stream and return one entry per month; progress is printed to ``out``.
 
     Raises:
-        InputError: the folder holds a project already.
+        InputError: the folder already contains a project.
     """
     started = time.monotonic()
     project = scaffold(folder, sample.sample_configuration())
-    print(f"A fresh project in {project.root}; six months of customer messages arrive.\n", file=out)
+    print(f"A new project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
     cycles = []
     for month in sample.write_months(project.root / "inbox"):
@@ -36,7 +36,7 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
     print(file=out)
     for line in reason_lines(cycles):
         print(line, file=out)
-    print(f"\nTook {time.monotonic() - started:.0f} s. Look around:", file=out)
+    print(f"\nTook {time.monotonic() - started:.0f} s. Next:", file=out)
     print(
         f"  cl status -p {folder}      cl history -p {folder}      cl predict -p {folder} 'my card is gone'",
         file=out,
@@ -51,7 +51,7 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
 
 
 def summarise_cycle(cycle: Cycle) -> dict[str, Any]:
-    """Return what a reader of `cl demo --json` wants of one month."""
+    """Return the entry of one month for `cl demo --json`."""
     scored = cycle.evaluation
     return {
         "experience": cycle.experience.id,

@@ -1,4 +1,4 @@
-"""`cl distil`: a cheaper version is derived from a registered one, and becomes the challenger."""
+"""`cl distil`: compress a registered version into a cheaper one, which becomes the challenger."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from cl.stores.opened import open_project
 
 
 def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
-    """Derive a version of one form and return what came of it; nothing is promoted.
+    """Compress a version into one form and return the result; nothing is promoted.
 
-    Asked once more for the same, with the same data, configuration and champion, it returns the version made then.
+    Repeated with the same data, configuration and champion, it returns the version made before.
 
     Raises:
-        InputError: there is no such version, it cannot serve any more, or it is no teacher.
+        InputError: there is no such version, it was withdrawn, or it cannot be a teacher.
         BusyError: a cycle is running.
     """
-    at = open_project(folder)
-    config, stores, registry = at.config, at.stores, at.stores.registry
+    project = open_project(folder)
+    config, stores, registry = project.config, project.stores, project.stores.registry
     with locked_and_repaired(stores):
-        info = read_versions(at).get(version)
+        info = read_versions(project).get(version)
         if info.withdrawn is not None:
             raise InputError(f"version {version} of '{config.name}' cannot be distilled: {info.withdrawn}")
         teacher, champion = local_version(stores, version), local_version(stores, stores.ledger.champion(config.name))
-        learnt, rows_of = teacher.history.learnt, stores.experiences.rows_of
+        learned, rows_of = teacher.history.learnt, stores.experiences.rows_of
         assert teacher.folder is not None
         if champion.folder is not None and champion.version != version:
-            check_not_behind(teacher.folder, champion.folder, learnt=learnt, rows_of=rows_of, seed=config.seed)
+            check_not_behind(teacher.folder, champion.folder, learnt=learned, rows_of=rows_of, seed=config.seed)
         data_version = stores.data.commit()
         parts = "\n".join([config.digest, data_version, version, form, champion.version or ""])
         name = f"distil{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
-        journal = Journal(at.project.work / "derived" / name)
+        journal = Journal(project.project.work / "derived" / name)
         context = CompressionContext(
             config=config,
             stores=stores,
             cycle=name,
             champion=champion,
-            held_out=HeldOut(learnt, teacher.history.matrix, rows_of),
+            held_out=HeldOut(learned, teacher.history.matrix, rows_of),
             data_version=data_version,
             journal=journal,
             residual_experiences=teacher.history.residual_experiences,
@@ -58,5 +58,5 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         report = smoke_test(config, stores, made.registration, made.challenger)
         registry.set_alias("challenger", made.registration.version)
         journal.close()
-    found = compression_result(form, made, source, ["a person has asked for it"])
-    return {**found.model_dump(mode="json"), **report.model_dump(mode="json")}
+    result = compression_result(form, made, source, ["requested by hand"])
+    return {**result.model_dump(mode="json"), **report.model_dump(mode="json")}

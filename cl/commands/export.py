@@ -1,4 +1,4 @@
-"""`cl export`: a version as a folder of its own."""
+"""`cl export`: write a version to a self-contained folder."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from cl.stores.opened import open_project
 
 
 def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:
-    """Write a version into a new or empty folder, and return what can load it.
+    """Write a version to a new or empty folder, and return what can load it.
 
     Raises:
-        InputError: there is no such version, its files are gone, or the folder holds something.
-        IntegrityError: a file is not the one that was registered.
+        InputError: there is no such version, its files are gone, or the folder is not empty.
+        IntegrityError: a file differs from the registered one.
     """
     check_empty(target)
     versions = read_versions(open_project(folder))
-    info, stores = versions.get(version), versions.at.stores
+    info, stores = versions.get(version), versions.project.stores
     if info.withdrawn is not None:
-        raise InputError(f"version {version} of '{versions.at.config.name}' cannot be exported: {info.withdrawn}")
+        raise InputError(f"version {version} of '{versions.project.config.name}' cannot be exported: {info.withdrawn}")
     source = stores.champion_folder(version)
     assert source is not None
-    loads = export(source, target, version=version, model=versions.at.config.name)
+    loads = export(source, target, version=version, model=versions.project.config.name)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     return {"folder": str(target), "version": version, "bytes": size, "loads": loads}

@@ -1,4 +1,4 @@
-"""`cl forget`: rows leave the data, what the champion keeps of them, and the model or its next update."""
+"""`cl forget`: remove rows from the data, from the champion's stored rows, and from the model or its next update."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from cl.stores.opened import open_project
 
 
 def forget_rows(folder: Path, condition: str, *, why: str, everywhere: bool, dry_run: bool) -> dict[str, Any]:
-    """Forget the rows that a condition names, and return what was done, or with ``dry_run`` what would be.
+    """Forget the rows that match a condition, and return what was done, or with ``dry_run`` what would be done.
 
-    A removal that was killed is finished first; where it has taken all rows that match, it is what is returned.
+    A killed removal is finished first; if it removed all matching rows, its result is returned.
 
     Raises:
-        InputError: the condition cannot be read, or no row matches.
+        InputError: the condition is invalid, or no row matches.
         BusyError: a cycle is running.
-        StoreError: a store is out of reach; the same command goes on.
+        StoreError: a store is unreachable; repeat the command to resume.
     """
-    at = open_project(folder)
-    with locked_and_repaired(at.stores):
-        done = None if dry_run else forget.finish_removal(at.config, at.stores)
-        at.stores.data.bring()
+    project = open_project(folder)
+    with locked_and_repaired(project.stores):
+        done = None if dry_run else forget.finish_removal(project.config, project.stores)
+        project.stores.data.bring()
         try:
-            wanted = forget.plan_removal(
-                at.config, at.stores, condition, by=current_actor(), why=why, everywhere=everywhere
+            plan = forget.plan_removal(
+                project.config, project.stores, condition, by=current_actor(), why=why, everywhere=everywhere
             )
         except InputError:
             if done is None:
                 raise
-            return _told(done)
+            return _to_result(done)
         if dry_run:
-            return {"would_remove": wanted.removal.model_dump(mode="json", include={"rows", "quarantined", "answers"})}
-        forget.begin_removal(at.project, wanted)
-        finished = forget.finish_removal(at.config, at.stores)
+            return {"would_remove": plan.removal.model_dump(mode="json", include={"rows", "quarantined", "answers"})}
+        forget.begin_removal(project.project, plan)
+        finished = forget.finish_removal(project.config, project.stores)
         assert finished is not None
-        return _told(finished)
+        return _to_result(finished)
 
 
-def _told(done: forget.Forgotten) -> dict[str, Any]:
+def _to_result(done: forget.Forgotten) -> dict[str, Any]:
     return done.model_dump(mode="json", exclude={"removal": {"ids", "salt"}})

@@ -1,4 +1,4 @@
-"""`cl gates`: what the gates said of a challenger and on which rows; and what another policy would have said."""
+"""`cl gates`: the verdicts on a challenger and the rows it lost, or the verdicts under another policy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cl.stores.opened import OpenProject, open_project
 
 @dataclass(frozen=True)
 class JudgedVersion:
-    """A version that gates have judged, what they said, and under which id its rows are stored; None: they are not."""
+    """An evaluated version with its verdicts; ``stored`` is the id of its stored rows, None: they are not stored."""
 
     version: str | None
     experience: str
@@ -36,158 +36,162 @@ class JudgedVersion:
 
 
 def read_verdicts(folder: Path, version: str | None) -> dict[str, Any]:
-    """Return the verdicts on a version, or on the last cycle's challenger, and the test rows that it lost.
+    """Return the verdicts on a version, or on the last challenger, and the test rows that it lost.
 
     Raises:
-        InputError: no challenger was judged, there is no such version, or no verdicts on it were kept.
+        InputError: there is no challenger or no such version, or its verdicts were not kept.
     """
     versions = read_versions(open_project(folder))
-    one = _version(versions, version) if version is not None else _cycles(versions)[-1]
-    rows, control = _rows(versions.at, one), one.evaluation.control
+    judged = _judged_version(versions, version) if version is not None else _judged_challengers(versions)[-1]
+    rows, control = _stored_rows(versions.project, judged), judged.evaluation.control
     return {
-        "experience": one.experience,
-        "version": one.version,
-        "verdict": one.verdict,
-        **one.gates.model_dump(mode="json", exclude={"verdicts": {"__all__": {"parts"}}}),
-        "table": one.gates.table,
-        "measured": [number.model_dump(mode="json") for number in list_measurements(one.evaluation)],
+        "experience": judged.experience,
+        "version": judged.version,
+        "verdict": judged.verdict,
+        **judged.gates.model_dump(mode="json", exclude={"verdicts": {"__all__": {"parts"}}}),
+        "table": judged.gates.table,
+        "measured": [number.model_dump(mode="json") for number in list_measurements(judged.evaluation)],
         "control": control and describe_control(control),
-        "lost": [] if rows is None else [row.model_dump(mode="json") for row in worst_regressions(versions.at, rows)],
+        "lost": []
+        if rows is None
+        else [row.model_dump(mode="json") for row in worst_regressions(versions.project, rows)],
     }
 
 
 def replay_gates(folder: Path, policy: Path) -> list[dict[str, Any]]:
-    """Return what the gates said of every version that was judged, and what those of a policy say of the same rows.
+    """Return the verdicts on every evaluated version, and those of another policy on the same rows.
 
-    Challengers of cycles come first, oldest first, then versions that were derived.
+    Challengers of cycles come first, oldest first, then compressed versions.
 
     Args:
         folder: the project.
-        policy: YAML with ``gates`` and, if wanted, ``gate_policy``, as in cl.yaml.
+        policy: YAML file with ``gates``, ``gate_policy`` or both, as in cl.yaml.
 
     Raises:
-        ConfigError: the policy cannot be read or holds something else.
-        InputError: no challenger was judged yet.
+        ConfigError: the policy cannot be read or has other keys.
+        InputError: no challenger has been evaluated yet.
     """
-    at = open_project(folder)
-    config, versions = _with_policy(at.config, policy), read_versions(at)
-    judged_ones = _cycles(versions)
-    known = {one.version for one in judged_ones}
+    project = open_project(folder)
+    config, versions = _apply_policy(project.config, policy), read_versions(project)
+    judged = _judged_challengers(versions)
+    known = {challenger.version for challenger in judged}
     derived = [info.version for info in versions.infos.values() if info.tags.get(FORM) and info.version not in known]
-    kept = [(one, _record(versions, one)) for one in derived]
-    judged_ones += [_derived(versions, one, record) for one, record in kept if record is not None]
-    return [_again(at, config, one) for one in judged_ones]
+    kept = [(version, _read_kept(versions, version)) for version in derived]
+    judged += [_with_kept_verdicts(versions, version, record) for version, record in kept if record is not None]
+    return [_judge_again(project, config, version) for version in judged]
 
 
-def _again(at: OpenProject, config: Config, one: JudgedVersion) -> dict[str, Any]:
-    rows = _rows(at, one)
-    now = None if rows is None else _with_smoke_test(judge(config, one.evaluation, rows), one.gates)
+def _judge_again(project: OpenProject, config: Config, judged: JudgedVersion) -> dict[str, Any]:
+    rows = _stored_rows(project, judged)
+    now = None if rows is None else _carry_smoke_test(judge(config, judged.evaluation, rows), judged.gates)
     return {
-        "experience": one.experience,
-        "version": one.version,
-        "then": one.gates.passed,
+        "experience": judged.experience,
+        "version": judged.version,
+        "then": judged.gates.passed,
         "now": now.passed if now else None,
-        "refused_by": _refusals(now) if now else ["its rows are not stored any more"],
-        "undecided": _undecided(now) if now else [],
+        "refused_by": _list_refusals(now) if now else ["its rows are no longer stored"],
+        "undecided": _list_undecided(now) if now else [],
     }
 
 
-def _rows(at: OpenProject, one: JudgedVersion) -> pd.DataFrame | None:
-    return None if one.stored is None else read_stored_rows(at, one.stored)
+def _stored_rows(project: OpenProject, judged: JudgedVersion) -> pd.DataFrame | None:
+    return None if judged.stored is None else read_stored_rows(project, judged.stored)
 
 
-def _with_smoke_test(now: GateReport, then: GateReport) -> GateReport:
-    """Return a report with the smoke test's refusal, if there was one: no policy makes such a version serve."""
-    failed = [one for one in then.verdicts if one.gate == SMOKE and not one.passed]
+def _carry_smoke_test(now: GateReport, then: GateReport) -> GateReport:
+    """Return a report with the past smoke test's failure, if any: no policy lets such a version serve."""
+    failed = [verdict for verdict in then.verdicts if verdict.gate == SMOKE and not verdict.passed]
     return now.model_copy(update={"passed": now.passed and not failed, "verdicts": [*now.verdicts, *failed]})
 
 
-def _cycles(versions: VersionCatalogue) -> list[JudgedVersion]:
-    found = [_challenger(one) for one in versions.cycles if one.gates is not None and one.evaluation is not None]
-    if not found:
-        raise InputError(f"{versions.at.project.root}: no challenger has been judged yet; cl run")
-    return found
+def _judged_challengers(versions: VersionCatalogue) -> list[JudgedVersion]:
+    judged = [
+        _challenger_of(cycle) for cycle in versions.cycles if cycle.gates is not None and cycle.evaluation is not None
+    ]
+    if not judged:
+        raise InputError(f"{versions.project.project.root}: no challenger has been evaluated yet; run `cl run`")
+    return judged
 
 
-def _challenger(cycle: Cycle) -> JudgedVersion:
+def _challenger_of(cycle: Cycle) -> JudgedVersion:
     assert cycle.gates is not None and cycle.evaluation is not None
     version = cycle.promotion.version if cycle.promotion else None
     return JudgedVersion(version, cycle.experience.id, cycle.verdict, cycle.gates, cycle.evaluation, cycle.id)
 
 
-def _version(versions: VersionCatalogue, version: str) -> JudgedVersion:
-    """Return the verdicts on a version: of the cycle whose challenger it was, else those that were kept with it."""
+def _judged_version(versions: VersionCatalogue, version: str) -> JudgedVersion:
+    """Return the verdicts on a version: from its cycle, else those stored with the version."""
     info, cycle = versions.get(version), versions.cycle(version)
     if cycle is not None and cycle.gates is not None and cycle.evaluation is not None:
-        return _challenger(cycle)
-    kept = _record(versions, version)
+        return _challenger_of(cycle)
+    kept = _read_kept(versions, version)
     if kept is None:
         raise InputError(
-            f"version {version} of '{versions.at.config.name}': no verdicts are kept: "
+            f"version {version} of '{versions.project.config.name}' has no stored verdicts: "
             f"{info.withdrawn or 'its run was removed from MLflow, or it was not registered by Perennial'}"
         )
-    return _derived(versions, version, kept)
+    return _with_kept_verdicts(versions, version, kept)
 
 
-def _derived(versions: VersionCatalogue, version: str, kept: KeptVerdicts) -> JudgedVersion:
-    """Return the verdicts that were kept with a version that no cycle ended with."""
-    info, others = versions.get(version), {one.id for one in versions.cycles}
+def _with_kept_verdicts(versions: VersionCatalogue, version: str, kept: KeptVerdicts) -> JudgedVersion:
+    """Return the verdicts stored with a version that no cycle ended with."""
+    info, others = versions.get(version), {cycle.id for cycle in versions.cycles}
     made = info.tags.get(CYCLE_ID, "")
     return JudgedVersion(
         version,
         info.tags.get("cl.experience", ""),
         versions.verdict(version),
-        _smoked(kept.gates, info.tags.get(SMOKED)),
+        _add_smoke_test(kept.gates, info.tags.get(SMOKED)),
         kept.evaluation,
-        None if made in others else made,  # a cycle stores the rows of the version that it ended with
+        None if made in others else made,  # a cycle stores only the rows of the version that it ended with
     )
 
 
 @dataclass(frozen=True)
 class KeptVerdicts:
-    """What was written down of a version when it was registered."""
+    """The verdicts and the evaluation stored with a version at registration."""
 
     gates: GateReport
     evaluation: Evaluation
 
 
-def _record(versions: VersionCatalogue, version: str) -> KeptVerdicts | None:
-    text = versions.at.stores.registry.record(versions.infos[version], "gates.json")
+def _read_kept(versions: VersionCatalogue, version: str) -> KeptVerdicts | None:
+    text = versions.project.stores.registry.record(versions.infos[version], "gates.json")
     evaluation = versions.evaluation(version)
     return (
         None if text is None or evaluation is None else KeptVerdicts(GateReport.model_validate_json(text), evaluation)
     )
 
 
-def _smoked(gates: GateReport, found: str | None) -> GateReport:
-    """Return a report with how the smoke test has ended, which came after it was written; None: there was none."""
-    if found is None:
+def _add_smoke_test(gates: GateReport, outcome: str | None) -> GateReport:
+    """Return a report with the outcome of the smoke test, which ran after it was written; None: there was none."""
+    if outcome is None:
         return gates
-    passed = found == "passed"
-    why = f"loaded back in a fresh process it {'answers' if passed else 'does not answer'} as it was evaluated"
+    passed = outcome == "passed"
+    why = f"loaded in a fresh process it {'answers' if passed else 'does not answer'} as during evaluation"
     verdict = Verdict(gate=SMOKE, passed=passed, why=why)
     return gates.model_copy(update={"passed": gates.passed and passed, "verdicts": [*gates.verdicts, verdict]})
 
 
-def _with_policy(config: Config, path: Path) -> Config:
+def _apply_policy(config: Config, path: Path) -> Config:
     try:
         raw = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict) or not raw or set(raw) - {"gates", "gate_policy"}:
-        raise ConfigError(f"{path}: must hold gates, gate_policy or both, and nothing else")
+        raise ConfigError(f"{path}: must have the keys gates, gate_policy or both, and no others")
     wanted = raw.get("gate_policy")
     if isinstance(wanted, dict):
         allowed = config.gate_policy.functions
         if wanted.get("functions") == "allow" and allowed == "refuse":
-            raise ConfigError(f"{path}: only cl.yaml may set gate_policy.functions: allow, for it lets rules run code")
+            raise ConfigError(f"{path}: only cl.yaml may set gate_policy.functions: allow, which lets gates run code")
         raw["gate_policy"] = {"functions": allowed, **wanted}
     return parse({**config.model_dump(mode="json", by_alias=True), **raw}, where=str(path))
 
 
-def _refusals(report: GateReport) -> list[str]:
-    return [f"{one.gate}: {one.why}" for one in report.verdicts if not one.passed]
+def _list_refusals(report: GateReport) -> list[str]:
+    return [f"{verdict.gate}: {verdict.why}" for verdict in report.verdicts if not verdict.passed]
 
 
-def _undecided(report: GateReport) -> list[str]:
-    return [f"{one.gate}: {one.why}" for one in report.verdicts if one.passed and one.undecided]
+def _list_undecided(report: GateReport) -> list[str]:
+    return [f"{verdict.gate}: {verdict.why}" for verdict in report.verdicts if verdict.passed and verdict.undecided]

@@ -1,4 +1,4 @@
-"""`cl gc`: files of versions that nothing needs, and this machine's caches, free their space."""
+"""`cl gc`: delete the files of versions that no rule keeps, and unused caches of this machine."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cl.stores.opened import open_project
 
 
 def free_space(folder: Path, *, keep_last: int | None, keep_days: float | None, dry_run: bool) -> CollectedGarbage:
-    """Remove what the rules do not keep, and return what was removed, or with ``dry_run`` what would be.
+    """Remove what no rule keeps, and return what was removed, or with ``dry_run`` what would be removed.
 
     Raises:
         BusyError: a cycle is running.
-        StoreError: a store is out of reach; the same command goes on.
+        StoreError: a store is unreachable; repeat the command to resume.
     """
-    at = open_project(folder)
+    project = open_project(folder)
     given = {"keep_last": keep_last, "keep_days": keep_days}
-    rules = at.config.registry.model_copy(update={key: one for key, one in given.items() if one is not None})
-    with locked_and_repaired(at.stores):
+    rules = project.config.registry.model_copy(update={key: value for key, value in given.items() if value is not None})
+    with locked_and_repaired(project.stores):
         if not dry_run:
-            forget.finish_removal(at.config, at.stores)
-        unused = unused_journals(at.config, at.stores)
-        return collect_garbage(at.stores, RegistrySettings(**rules.model_dump()), unused=unused, dry_run=dry_run)
+            forget.finish_removal(project.config, project.stores)
+        unused = unused_journals(project.config, project.stores)
+        return collect_garbage(project.stores, RegistrySettings(**rules.model_dump()), unused=unused, dry_run=dry_run)

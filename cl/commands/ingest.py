@@ -1,4 +1,4 @@
-"""`cl ingest`: rows from a path become experiences."""
+"""`cl ingest`: read rows from a path into experiences."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ if TYPE_CHECKING:
 
 
 def ingest_path(folder: Path, path: str) -> list[Experience]:
-    """Ingest a file, a folder, or the configured source (`sql`), then add and push the data with DVC.
+    """Ingest a file, a folder, or the configured source (`sql`), then version and push the data with DVC.
 
     Raises:
-        SourceError: the path cannot be read, or holds no good row; nothing has changed.
+        SourceError: the path cannot be read, or has no valid row; nothing has changed.
         BusyError: a cycle is running.
     """
-    at = open_project(folder)
+    project = open_project(folder)
     if path == "sql":
-        if at.config.data.source is None:
-            raise InputError(f"{at.project.config}: data.source is not set; name a path, or set it")
-        source = plugins.build(Source, at.config.data.source)
+        if project.config.data.source is None:
+            raise InputError(f"{project.project.config}: data.source is not set; set it or pass a path")
+        source = plugins.build(Source, project.config.data.source)
     else:
         source = plugins.build(
-            "sources", {"name": "files", "path": str(Path(path).absolute()), "only": at.config.data.only}
+            "sources", {"name": "files", "path": str(Path(path).absolute()), "only": project.config.data.only}
         )
-    return _ingested(at, source)
+    return _ingest_and_commit(project, source)
 
 
 def ingest_frame(folder: Path, frame: pd.DataFrame, *, name: str) -> list[Experience]:
     """Ingest the rows of a data frame as one experience.
 
     Raises:
-        SourceError: it lacks a column, or holds no good row; nothing has changed.
+        SourceError: it lacks a column, or has no valid row; nothing has changed.
         BusyError: a cycle is running.
     """
-    return _ingested(open_project(folder), Frame(frame=frame, label=name))
+    return _ingest_and_commit(open_project(folder), Frame(frame=frame, label=name))
 
 
 def ingest_served(folder: Path) -> list[Experience]:
-    """Make an experience of the predictions of `cl serve` that were labelled since the last time, however few.
+    """Make an experience from the predictions of `cl serve` labelled since the last time, however few.
 
     Raises:
         StoreError: the server's log is damaged.
-        SourceError: none of the labelled rows is good; nothing has changed.
+        SourceError: no labelled row is valid; nothing has changed.
         BusyError: a cycle is running.
     """
-    return _ingested(open_project(folder), plugins.build(Source, {"name": "serving", "min_rows": 1}))
+    return _ingest_and_commit(open_project(folder), plugins.build(Source, {"name": "serving", "min_rows": 1}))
 
 
-def _ingested(at: OpenProject, source: Source) -> list[Experience]:
-    with at.project.lock():
-        forget.finish_removal(at.config, at.stores)
-        at.stores.data.initialise()
-        at.stores.data.bring()
-        experiences = ingest(at.config, at.project, source)
-        at.stores.data.commit()
+def _ingest_and_commit(project: OpenProject, source: Source) -> list[Experience]:
+    with project.project.lock():
+        forget.finish_removal(project.config, project.stores)
+        project.stores.data.initialise()
+        project.stores.data.bring()
+        experiences = ingest(project.config, project.project, source)
+        project.stores.data.commit()
     return experiences

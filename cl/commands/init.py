@@ -1,4 +1,4 @@
-"""Make a new project: a commented cl.yaml and the folders beside it."""
+"""`cl init`: create a project with a commented cl.yaml and its folders."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def scaffold(folder: Path, text: str | None = None) -> ProjectFolder:
         text: the configuration; the commented template by default.
 
     Raises:
-        InputError: there is a project, or a file, at that place already.
+        InputError: the folder already contains a project, or is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a new folder")
     if (folder / "cl.yaml").exists():
-        raise InputError(f"{folder}: holds a project already (cl.yaml); name a new folder")
+        raise InputError(f"{folder}: already contains a project (cl.yaml); name a new folder")
     project = ProjectFolder(folder.resolve())
     try:
-        for place in (project.experiences, project.quarantine, project.work, project.root / "mlflow"):
-            place.mkdir(parents=True, exist_ok=True)
+        for path in (project.experiences, project.quarantine, project.work, project.root / "mlflow"):
+            path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise InputError(f"{folder}: cannot be created: {error.strerror}") from None
     write_text(project.root / ".gitignore", IGNORED)
     write_text(project.config, text or template(project.root.name))
     stores = open_stores(project, configuration.load(project.config))
@@ -54,24 +54,24 @@ def template(name: str) -> str:
 
 
 def template_with(name: str, settings: Mapping[str, Any]) -> str:
-    """Return the configuration for a model of that name with other settings, nested as in cl.yaml.
+    """Return the configuration for a model of that name with some settings replaced, nested as in cl.yaml.
 
     Raises:
-        ConfigError: a key or value cannot be.
+        ConfigError: a key or value is invalid.
     """
     text = template(name)
-    raw = _merged(read_yaml(text), settings)
+    raw = _merge(read_yaml(text), settings)
     if raw == read_yaml(text):
         return text
     configuration.parse(raw, where="settings")
     return HEAD + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
 
 
-def _merged(raw: Any, settings: Mapping[str, Any]) -> Any:
-    """Return nested settings in which the second win; a plug-in's entry is replaced as a whole."""
+def _merge(raw: Any, settings: Mapping[str, Any]) -> Any:
+    """Return ``raw`` updated recursively with ``settings``; a plug-in's entry is replaced as a whole."""
     merged = dict(raw)
     for key, value in settings.items():
         old = merged.get(key)
         nested = isinstance(old, dict) and isinstance(value, Mapping) and "name" not in value
-        merged[key] = _merged(old, value) if nested else value
+        merged[key] = _merge(old, value) if nested else value
     return merged

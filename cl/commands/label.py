@@ -1,4 +1,4 @@
-"""`cl label`: labels that came later, for rows that `cl predict --from` has answered."""
+"""`cl label`: ingest late labels for rows that `cl predict --from` answered."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ def label_path(folder: Path, path: str) -> list[Experience]:
     """Join labels with the logged inputs by id, ingest them, and version the data.
 
     Raises:
-        InputError: rows have no ids of their own in this project, so that nothing can be joined.
-        SourceError: the path cannot be read, or no label belongs to a logged row; nothing has changed.
+        InputError: this project's rows have no ids, so nothing can be joined.
+        SourceError: the path cannot be read, or no label matches a logged row; nothing has changed.
         BusyError: a cycle is running.
     """
-    at = open_project(folder)
-    if at.config.data.id is None:
-        raise InputError(f"{at.project.config}: data.id is null; labels are joined by id: name the column")
-    tokens = at.config.task == "token_classification"
+    project = open_project(folder)
+    if project.config.data.id is None:
+        raise InputError(
+            f"{project.project.config}: data.id is null, but labels are joined by id; set it to the id column"
+        )
+    tokens = project.config.task == "token_classification"
     source = LateLabels(
         path=str(Path(path).absolute()),
-        id=at.config.data.id,
-        label=at.config.data.tags if tokens else at.config.data.label,
+        id=project.config.data.id,
+        label=project.config.data.tags if tokens else project.config.data.label,
         input="tokens" if tokens else "text",
     )
-    with at.project.lock():
-        forget.finish_removal(at.config, at.stores)
-        at.stores.data.initialise()
-        at.stores.data.bring()
-        experiences = ingest(at.config, at.project, source)
-        at.stores.data.commit()
+    with project.project.lock():
+        forget.finish_removal(project.config, project.stores)
+        project.stores.data.initialise()
+        project.stores.data.bring()
+        experiences = ingest(project.config, project.project, source)
+        project.stores.data.commit()
     return experiences

@@ -1,4 +1,4 @@
-"""`cl lineage`: a version and its parents, back to the pretrained weights."""
+"""`cl lineage`: a version and its ancestors, back to the pretrained weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cl.stores.opened import open_project
 
 
 def trace_lineage(folder: Path, version: str) -> dict[str, Any]:
-    """Return what a version was made of and from, and the same of each of its parents, youngest first.
+    """Return the origin of a version and of each of its ancestors, youngest first.
 
     Raises:
         InputError: there is no such version.
@@ -20,16 +20,16 @@ def trace_lineage(folder: Path, version: str) -> dict[str, Any]:
     versions = read_versions(open_project(folder))
     versions.get(version)
     line = versions.line(version)
-    known = [one for one in line if one in versions.infos]
+    known = [ancestor for ancestor in line if ancestor in versions.infos]
     return {
-        "model": versions.at.config.name,
-        "versions": [_described(versions, one) for one in known],
-        "lost": [one for one in line if one not in versions.infos],
+        "model": versions.project.config.name,
+        "versions": [_describe(versions, ancestor) for ancestor in known],
+        "lost": [ancestor for ancestor in line if ancestor not in versions.infos],
         "base_model": versions.history(known[-1]).base_model,
     }
 
 
-def _described(versions: VersionCatalogue, version: str) -> dict[str, Any]:
+def _describe(versions: VersionCatalogue, version: str) -> dict[str, Any]:
     info, history = versions.infos[version], versions.history(version)
     parent = history.parent
     inherited = versions.history(parent).learnt if parent in versions.infos else []
@@ -42,7 +42,7 @@ def _described(versions: VersionCatalogue, version: str) -> dict[str, Any]:
         "cycle": history.cycle,
         "verdict": versions.verdict(version),
         "form": history.form,
-        "learnt": [one for one in history.learnt if one not in inherited],
+        "learnt": [experience for experience in history.learnt if experience not in inherited],
         "data_version": history.data_version,
         "git_commit": history.git_commit,
         "config_digest": digest,

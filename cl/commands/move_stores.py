@@ -1,4 +1,4 @@
-"""`cl move-stores`: from SQLite and files to a server's Postgres and object store, or back, with every version."""
+"""`cl move-stores`: copy all versions from SQLite and files to a server's Postgres and object store, or back."""
 
 from __future__ import annotations
 
@@ -25,36 +25,40 @@ def move_stores(
     from_tracking: str | None = None,
     from_artifacts: str | None = None,
 ) -> dict[str, Any]:
-    """Copy runs, versions, aliases, files and ledger; compare all of it; say what cl.yaml shall say now.
+    """Copy runs, versions, aliases, files and ledger, compare them, and return the new settings for cl.yaml.
 
-    The stores that were used so far are only read. Killed or repeated, it goes on, or finds that all is there.
+    The old stores are only read. If killed or repeated, it resumes or only compares.
 
     Args:
         folder: the project.
-        tracking: SQLAlchemy URL of the database that shall hold runs and versions; `env:NAME` for any of these.
-        artifacts: folder or URI that shall hold the files: a server's `--artifacts-destination`.
-        ledger: SQLAlchemy URL of the database that shall hold the ledger.
-        from_tracking: the database of the server that was used so far; None: cl.yaml names a database.
-        from_artifacts: where that server keeps the files; None: where its database says.
+        tracking: SQLAlchemy URL of the new database for runs and versions; `env:NAME` works for all of these.
+        artifacts: new folder or URI for the files: a server's `--artifacts-destination`.
+        ledger: SQLAlchemy URL of the new database for the ledger.
+        from_tracking: the old server's database; None: cl.yaml names a database.
+        from_artifacts: where the old server keeps the files; None: where its database says.
 
     Raises:
         BusyError: a cycle is running.
-        InputError: a place is taken by another model, or is no database.
-        StoreError: a store is out of reach, or something did not arrive as it left.
+        InputError: a target belongs to another model, or is not a database.
+        StoreError: a store is unreachable, or a copy differs from its original.
     """
-    at = open_project(folder)
-    source = _rows(at, "--from-tracking", from_tracking or at.stores.registry.tracking_uri)
-    target = _rows(at, "--to-tracking", tracking)
-    to = Ledger(at.project.resolve(from_environment("--to-ledger", ledger)))
-    old = ArtifactPlace(_files(at, "--from-artifacts", from_artifacts or ""), proxied=from_artifacts is not None)
-    new = ArtifactPlace(_files(at, "--to-artifacts", artifacts), proxied=not target.uri.startswith("sqlite"))
-    with locked_and_repaired(at.stores):
+    project = open_project(folder)
+    source = _open_database(project, "--from-tracking", from_tracking or project.stores.registry.tracking_uri)
+    target = _open_database(project, "--to-tracking", tracking)
+    to = Ledger(project.project.resolve(from_environment("--to-ledger", ledger)))
+    old = ArtifactPlace(
+        _resolve_location(project, "--from-artifacts", from_artifacts or ""), proxied=from_artifacts is not None
+    )
+    new = ArtifactPlace(
+        _resolve_location(project, "--to-artifacts", artifacts), proxied=not target.uri.startswith("sqlite")
+    )
+    with locked_and_repaired(project.stores):
         rows, files = _move(source, target, old, new)
-        entries = copy_ledger(at.stores.ledger, to, at.config.name)
+        entries = copy_ledger(project.stores.ledger, to, project.config.name)
         with source.engine.connect() as connection:
             left = source.beside(connection)
     return {
-        "model": at.config.name,
+        "model": project.config.name,
         "runs": rows["runs"],
         "versions": rows["model_versions"],
         "files": files.files,
@@ -70,14 +74,14 @@ def move_stores(
 
 
 def describe_moved(done: dict[str, Any]) -> list[str]:
-    """Return what people read of a move."""
+    """Return the lines that report a move."""
     left = ", ".join(f"{rows} rows of {table}" for table, rows in done["left_behind"].items())
     stores = [f"  {key}: {'null' if value is None else value}" for key, value in done["stores"].items()]
     return [
         f"moved '{done['model']}': {done['runs']} runs, {done['versions']} versions, {done['files']} files "
-        f"({done['megabytes']} MB), {done['ledger_entries']} entries of the ledger; all compared",
-        *([f"left behind, for Perennial has not made it: {left}"] if left else []),
-        "the old stores are as they were. Now let cl.yaml say:",
+        f"({done['megabytes']} MB), {done['ledger_entries']} ledger entries; all compared",
+        *([f"left behind, because Perennial did not create it: {left}"] if left else []),
+        "the old stores are unchanged. Now set in cl.yaml:",
         "stores:",
         *stores,
     ]
@@ -90,24 +94,28 @@ def _move(
     with source.engine.connect() as connection:
         experiment = source.experiment(connection)
     if experiment is None:
-        raise InputError(f"{source.name}: knows no model '{source.model}'; there is nothing to move")
+        raise InputError(f"{source.name}: has no model '{source.model}'; there is nothing to move")
     number, known_as = int(experiment["experiment_id"]), str(experiment["artifact_location"])
-    folders = [rewrite_address(one, known_as, "").removeprefix("/") for one in source.places()]
+    folders = [rewrite_address(address, known_as, "").removeprefix("/") for address in source.places()]
     carried: list[CopiedFiles] = []
 
-    def bring(at: int) -> None:
-        carried.append(copy_files(folders, old.bytes(number) if old.proxied else known_as, new.bytes(at)))
+    def bring(experiment_id: int) -> None:
+        carried.append(copy_files(folders, old.bytes(number) if old.proxied else known_as, new.bytes(experiment_id)))
 
-    copy = RowCopy(source, target, lambda one, at: rewrite_address(one, known_as, new.address(at)))
+    copy = RowCopy(
+        source, target, lambda address, experiment_id: rewrite_address(address, known_as, new.address(experiment_id))
+    )
     return copy.make(bring), carried[0]
 
 
-def _rows(at: OpenProject, option: str, uri: str) -> DatabaseRows:
-    uri = at.project.resolve(from_environment(option, uri))
+def _open_database(project: OpenProject, option: str, uri: str) -> DatabaseRows:
+    uri = project.project.resolve(from_environment(option, uri))
     if uri.startswith(("http://", "https://")) or "://" not in uri:
-        raise InputError(f"{option}: {without_password(uri)} is no database, such as postgresql+psycopg2://host/mlflow")
-    return DatabaseRows(uri, at.config.name)
+        raise InputError(
+            f"{option}: {without_password(uri)} is not a database URL; use e.g. postgresql+psycopg2://host/mlflow"
+        )
+    return DatabaseRows(uri, project.config.name)
 
 
-def _files(at: OpenProject, option: str, place: str) -> str:
-    return at.project.resolve(from_environment(option, place))
+def _resolve_location(project: OpenProject, option: str, location: str) -> str:
+    return project.project.resolve(from_environment(option, location))

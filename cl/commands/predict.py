@@ -1,4 +1,4 @@
-"""`cl predict`: the champion answers; a file's answers are logged, so that labels can be joined to them later."""
+"""`cl predict`: answer with the champion; answers to a file are logged so that labels can be joined later."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
 
     Raises:
         PerennialError: there is no champion yet.
-        IntegrityError: the champion's files are not those that were promoted.
+        IntegrityError: the champion's files differ from those that were promoted.
     """
     import pandas as pd
 
-    champion = _champion(open_project(folder))
+    champion = _load_champion(open_project(folder))
     column = champion.learner.task.columns[0]
     values = [text.split() for text in texts] if column == "tokens" else texts
     answers = champion.answer(pd.DataFrame({column: values}))
@@ -38,24 +38,26 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
 
 
 def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
-    """Answer the rows of a file or folder, log the answers, and write them as CSV where asked.
+    """Answer the rows of a file or folder, log the answers, and write them to a CSV file if ``out`` is given.
 
-    Rows without an id or an input are left out and counted.
+    Rows without an id or an input are skipped and counted.
 
     Raises:
         PerennialError: there is no champion yet.
-        InputError: rows have no ids of their own in this project.
+        InputError: this project's rows have no ids.
         SourceError: the path cannot be read, or lacks a column.
     """
-    at = open_project(folder)
-    if at.config.data.id is None:
-        raise InputError(f"{at.project.config}: data.id is null; answers are logged by id: name the column")
-    champion, log, answered, skipped = _champion(at), Predictions(at.project), 0, 0
-    source = Files(path=str(Path(path).absolute()), only=at.config.data.only)
-    source.check(at.project.root)
-    for batch in source.batches(at.project.root, chunk_rows=at.config.data.chunk_rows):
+    project = open_project(folder)
+    if project.config.data.id is None:
+        raise InputError(
+            f"{project.project.config}: data.id is null, but answers are logged by id; set it to the id column"
+        )
+    champion, log, answered, skipped = _load_champion(project), Predictions(project.project), 0, 0
+    source = Files(path=str(Path(path).absolute()), only=project.config.data.only)
+    source.check(project.project.root)
+    for batch in source.batches(project.project.root, chunk_rows=project.config.data.chunk_rows):
         for chunk in batch.chunks:
-            rows = _askable(chunk, at, champion.learner.task, origin=batch.origin)
+            rows = _answerable_rows(chunk, project, champion.learner.task, origin=batch.origin)
             skipped += len(chunk) - len(rows)
             if len(rows):
                 answers = champion.answer(rows)
@@ -74,30 +76,30 @@ class _Champion:
     learner: Learner
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows with prediction, confidence, version and the time."""
+        """Return the rows with prediction, confidence, version and time."""
         from cl.models.inference import predict
 
         answers = predict(self.learner, rows)
         return rows.assign(
-            prediction=[self.learner.task.describe(one.value) for one in answers],
-            confidence=[one.confidence for one in answers],
+            prediction=[self.learner.task.describe(answer.value) for answer in answers],
+            confidence=[answer.confidence for answer in answers],
             version=self.version,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
 
-def _champion(at: OpenProject) -> _Champion:
+def _load_champion(project: OpenProject) -> _Champion:
     from cl.models.persistence import load_learner
 
-    version = at.champion()
-    folder = at.stores.champion_folder(version)
+    version = project.champion()
+    folder = project.stores.champion_folder(version)
     assert folder is not None
     return _Champion(version, load_learner(folder))
 
 
-def _askable(chunk: pd.DataFrame, at: OpenProject, task: Task, *, origin: str) -> pd.DataFrame:
+def _answerable_rows(chunk: pd.DataFrame, project: OpenProject, task: Task, *, origin: str) -> pd.DataFrame:
     if UNREADABLE in chunk:
         chunk = chunk[chunk[UNREADABLE].isna()].drop(columns=UNREADABLE)
-    require_columns(chunk, at.config, task, origin=origin, labelled=False)
-    rows = input_rows(chunk, at.config, task)
+    require_columns(chunk, project.config, task, origin=origin, labelled=False)
+    rows = input_rows(chunk, project.config, task)
     return rows.dropna(subset=["id", task.columns[0]]).reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Commands that move the champion, or let a person decide: `cl promote`, `cl approve`, `cl reject`, `cl rollback`."""
+"""Manual promotion and approval: `cl promote`, `cl approve`, `cl reject`, `cl rollback`."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ SHARES: dict[Alias, float] = {"canary": 0.1, "shadow": 1.0}
 
 
 def roll_back(folder: Path, version: str | None, *, why: str) -> LedgerEntry:
-    """Move the champion alias back and return the ledger's entry.
+    """Move the champion alias back and return the ledger entry.
 
     Raises:
         InputError: there is no such version, or it never passed its gates.
         BusyError: a cycle is running.
     """
-    with _opened(folder) as at:
-        return rollback(at.stores.registry, at.stores.ledger, version, why=why)
+    with _open_locked(folder) as project:
+        return rollback(project.stores.registry, project.stores.ledger, version, why=why)
 
 
 def promote_version(
     folder: Path, version: str, *, alias: Alias, share: float | None, why: str, despite_gates: bool
 ) -> LedgerEntry:
-    """Make a version champion, canary or shadow by hand and return the ledger's entry.
+    """Make a version champion, canary or shadow by hand and return the ledger entry.
 
     Raises:
-        InputError: there is no such version, it is that already, it was withdrawn, a reason is missing,
-            or the share is of no use.
-        RefusedError: it failed its gates; or despite them, it does not load and answer.
-        ConflictError: it was compared with another champion.
+        InputError: there is no such version, it already has the alias, it was withdrawn, a reason is missing,
+            or the share does not apply.
+        RefusedError: it failed its gates; or with ``despite_gates``, it fails the smoke test.
+        ConflictError: it was compared with a different champion.
         BusyError: a cycle is running.
     """
     if alias == "champion" and share is not None:
-        raise InputError("--share is for a canary or a shadow; a champion gets all requests")
+        raise InputError("--share applies to a canary or shadow; a champion gets all requests")
     check_reason(why)
-    with _opened(folder) as at:
+    with _open_locked(folder) as project:
         if despite_gates:
-            repeat_smoke_test(at.config, at.stores, version)
+            repeat_smoke_test(project.config, project.stores, version)
         return promote_by_hand(
-            at.stores.registry,
-            at.stores.ledger,
+            project.stores.registry,
+            project.stores.ledger,
             version,
             alias=alias,
             share=share or SHARES.get(alias),
@@ -62,32 +62,32 @@ def promote_version(
 
 
 def withdraw_version(folder: Path, alias: Alias, *, why: str) -> LedgerEntry:
-    """Let the canary or shadow be neither any more and return the ledger's entry.
+    """Take the alias from the canary or shadow and return the ledger entry.
 
     Raises:
         InputError: there is none.
         BusyError: a cycle is running.
     """
-    with _opened(folder) as at:
-        return withdraw(at.stores.registry, at.stores.ledger, alias, why=why)
+    with _open_locked(folder) as project:
+        return withdraw(project.stores.registry, project.stores.ledger, alias, why=why)
 
 
 def decide_version(folder: Path, version: str, *, yes: bool, why: str) -> LedgerEntry:
-    """Approve or reject the version that waits and return the ledger's entry.
+    """Approve or reject the version that awaits approval and return the ledger entry.
 
     Raises:
-        InputError: it has never waited, or a rejection has no reason.
-        ConflictError: it does not wait any more.
+        InputError: it never awaited approval, or a rejection has no reason.
+        ConflictError: it no longer awaits approval.
         BusyError: a cycle is running.
     """
-    at = open_project(folder)
-    entry = record_decision(at.project, version, yes=yes, why=why)
-    _end_suspended(at)
+    project = open_project(folder)
+    entry = record_decision(project.project, version, yes=yes, why=why)
+    _end_suspended(project)
     return entry
 
 
-def _end_suspended(at: OpenProject) -> None:
-    """End the run that waits on a Prefect server for the same answer; one that is not reached is ended by a look."""
+def _end_suspended(project: OpenProject) -> None:
+    """End the Prefect run that waits for this decision; if that fails, the next check by the watcher ends it."""
     if not os.environ.get("PREFECT_API_URL"):
         return
     from flows.approval import end_answered
@@ -95,13 +95,15 @@ def _end_suspended(at: OpenProject) -> None:
 
     try:
         with asked_in_a_line():
-            end_answered(at.config.name, state.pending_approval(at.stores.ledger.entries(at.config.name)))
+            end_answered(
+                project.config.name, state.pending_approval(project.stores.ledger.entries(project.config.name))
+            )
     except PerennialError as error:
-        log.warning("the answer stands; the run that waited for it was not ended: %s", error)
+        log.warning("the decision is recorded; the run that waits for it could not be ended: %s", error)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[OpenProject]:
-    at = open_project(folder)
-    with locked_and_repaired(at.stores):
-        yield at
+def _open_locked(folder: Path) -> Iterator[OpenProject]:
+    project = open_project(folder)
+    with locked_and_repaired(project.stores):
+        yield project

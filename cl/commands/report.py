@@ -1,4 +1,4 @@
-"""`cl report`: one HTML file about everything that happened."""
+"""`cl report`: write the HTML report of a project."""
 
 from __future__ import annotations
 
@@ -15,39 +15,43 @@ from cl.stores.opened import OpenProject, open_project
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """Where a report lies, and the first entry of the ledger that cannot be trusted, which it names as well."""
+    """The path of a report, and the ledger's first integrity violation, which the report shows too."""
 
     path: Path
     broken: IntegrityViolation | None
 
 
 def report_on(folder: Path, out: Path | None = None) -> WrittenReport:
-    """Write the report of a project; return where it lies, and whether its ledger can be trusted."""
-    at = open_project(folder)
-    at.stores.registry.initialise()
-    return report(at, out)
+    """Write the report of a project; return its path and the ledger's first integrity violation."""
+    project = open_project(folder)
+    project.stores.registry.initialise()
+    return report(project, out)
 
 
-def report(at: OpenProject, out: Path | None = None) -> WrittenReport:
-    """Write the report of an opened project; return where it lies, and whether its ledger can be trusted."""
-    cycles = at.stores.registry.cycles()
+def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
+    """Write the report of an opened project; return its path and the ledger's first integrity violation."""
+    cycles = project.stores.registry.cycles()
     quarantined = {
-        one.id: at.stores.experiences.quarantined(one.id) for one in at.stores.experiences.all() if one.quarantined
+        experience.id: project.stores.experiences.quarantined(experience.id)
+        for experience in project.stores.experiences.all()
+        if experience.quarantined
     }
-    ledger = verify_ledger(at)
+    ledger = verify_ledger(project)
     path = write_report(
         cycles,
         ledger.entries,
-        out or at.project.reports / "index.html",
-        name=at.config.name,
-        rows=ReportRows(quarantined, partial(at.stores.texts, at.config.task), _lost(at, cycles)),
+        out or project.project.reports / "index.html",
+        name=project.config.name,
+        rows=ReportRows(
+            quarantined, partial(project.stores.texts, project.config.task), _regressions_by_cycle(project, cycles)
+        ),
         broken=ledger.broken,
     )
     return WrittenReport(path, ledger.broken)
 
 
-def _lost(at: OpenProject, cycles: list[Cycle]) -> dict[str, list[Regression]]:
-    """Return the worst regressions of the cycles whose gates the report shows."""
-    judged = [one for one in cycles if one.evaluation][-LATEST:]
-    rows = {one.id: read_stored_rows(at, one.id) for one in judged}
-    return {id: worst_regressions(at, one) for id, one in rows.items() if one is not None}
+def _regressions_by_cycle(project: OpenProject, cycles: list[Cycle]) -> dict[str, list[Regression]]:
+    """Return the worst regressions of the cycles whose verdicts the report shows."""
+    judged = [cycle for cycle in cycles if cycle.evaluation][-LATEST:]
+    rows = {cycle.id: read_stored_rows(project, cycle.id) for cycle in judged}
+    return {id: worst_regressions(project, stored) for id, stored in rows.items() if stored is not None}

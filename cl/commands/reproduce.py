@@ -1,4 +1,4 @@
-"""`cl reproduce`: a version is trained again and compared."""
+"""`cl reproduce`: train a version again and compare."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cl.stores.opened import open_project
 
 
 def reproduce_version(folder: Path, version: str) -> Reproduction:
-    """Train a version again from its record, in a folder of its own, and return how it compares.
+    """Train a version again from its record, in a separate folder, and return how it compares.
 
     Raises:
         InputError: there is no such version, or nothing was trained for it.
-        StoreError: its data, its parent or itself cannot be had any more.
+        StoreError: its data, its parent or its files are no longer available.
     """
-    at = open_project(folder)
-    at.stores.registry.initialise()
-    return reproduce(at.config, at.stores, version)
+    project = open_project(folder)
+    project.stores.registry.initialise()
+    return reproduce(project.config, project.stores, version)

@@ -1,4 +1,4 @@
-"""`cl run`: look whether anything is new, then run the cycles, inline or as a Prefect flow."""
+"""`cl run`: run the cycles that are due, inline or as a Prefect flow."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ Runner = Literal["prefect", "plain"]
 
 
 def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle]:
-    """Return the cycles that were run; none when nothing waits, and then no server is started.
+    """Run the cycles that are due and return them; with none due, no server is started.
 
     Raises:
-        IntegrityError: there is a key, and an entry of the ledger cannot be trusted.
-        BusyError: another process works on this project.
+        IntegrityError: ledger entries are signed, and one cannot be verified.
+        BusyError: another process is working on this project.
         PerennialError: a stage failed.
     """
-    at = open_project(folder)
-    if again is None and at.config.data.source is None and at.stores.data.is_here():
-        finished = at.stores.finished()
-        if all(one.id in finished for one in at.stores.experiences.all()):
-            if at.stores.ledger.key:  # one query, beside what a server and torch would take
-                at.stores.ledger.entries(at.config.name)
+    project = open_project(folder)
+    if again is None and project.config.data.source is None and project.stores.data.is_here():
+        finished = project.stores.finished()
+        if all(experience.id in finished for experience in project.stores.experiences.all()):
+            if project.stores.ledger.key:  # one query: far cheaper than starting a server and importing torch
+                project.stores.ledger.entries(project.config.name)
             return []
-    with at.project.lock():
+    with project.project.lock():
         pass
     if runner == "plain":
         from cl.lifecycle import run_waiting
 
-        return run_waiting(at.project, again=again)
+        return run_waiting(project.project, again=again)
     from flows.cycle import learn as learn_flow
     from flows.server import reach
 
     reach()
-    return [Cycle.model_validate(cycle) for cycle in learn_flow(str(at.project.root), again)]
+    return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]

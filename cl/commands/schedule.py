@@ -1,4 +1,4 @@
-"""`cl schedule` and `cl trigger`: the flows served on this machine, and one more run of the learning flow."""
+"""`cl schedule` and `cl trigger`: serve the flows on this machine, and request a run of the learning flow."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from cl.stores.opened import open_project
 
 
 def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
-    """Serve a project's flows until interrupted; says first what starts them.
+    """Serve a project's flows until interrupted, after reporting their triggers through ``tell``.
 
     Raises:
-        InputError: PREFECT_API_URL names no server, or the configuration is wrong.
+        InputError: PREFECT_API_URL is not set, or the configuration is wrong.
         StoreError: the server does not answer.
     """
-    at = open_project(folder)
+    project = open_project(folder)
     from flows.server import forgetful, reach_named
 
     server = reach_named()
     from flows.deployments import serve
 
-    bounds = at.config.triggers
-    tell(f"{server}: serves learn/{at.config.name} and watch/{at.config.name} until interrupted")
-    tell(f"a look every {bounds.watch_minutes:g} minutes; learns on {', '.join(bounds.learn_on) or 'no event'}")
+    bounds = project.config.triggers
+    tell(f"{server}: serves learn/{project.config.name} and watch/{project.config.name} until interrupted")
+    tell(f"checks every {bounds.watch_minutes:g} minutes; learns on {', '.join(bounds.learn_on) or 'no event'}")
     tell(f"schedule: {f'{bounds.cron} ({bounds.timezone})' if bounds.cron else 'none'}")
     if forgetful():
         tell(
-            "note: this server forgets who holds a slot when it restarts; start it with PREFECT_SERVER_CONCURRENCY_"
+            "note: this server loses its concurrency slots on restart; start it with PREFECT_SERVER_CONCURRENCY_"
             "LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
         )
-    serve(at.project.root, at.config)
+    serve(project.project.root, project.config)
 
 
 def set_up_automations(folder: Path) -> None:
-    """Make the server's automations what the configuration says, for flows that a work pool runs.
+    """Set up the server's automations as configured, for flows that a work pool runs.
 
     Raises:
-        InputError: no server is named, or the flows are not deployed on it.
+        InputError: PREFECT_API_URL is not set, or the flows are not deployed on the server.
         StoreError: the server does not answer.
     """
-    at = open_project(folder)
+    project = open_project(folder)
     from flows.server import asked_in_a_line, reach_named
 
     reach_named()
     from flows.automations import set_up_for_pool
 
     with asked_in_a_line():
-        set_up_for_pool(at.config)
+        set_up_for_pool(project.config)
 
 
 def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
-    """Ask the served learning flow for a run, and return the run that will do it.
+    """Request a run of the served learning flow, and return it.
 
     Raises:
-        InputError: no server is named, nothing is served, or there is no such experience.
+        InputError: PREFECT_API_URL is not set, the flow is not served, or there is no such experience.
         StoreError: the server does not answer.
     """
-    at = open_project(folder)
-    known = [one.id for one in at.stores.experiences.all()]
+    project = open_project(folder)
+    known = [experience.id for experience in project.stores.experiences.all()]
     if again is not None and again not in known:
         raise InputError(f"no experience '{again}'; there are: {', '.join(known) or 'none'}")
     from flows.run_requests import request
     from flows.server import asked_in_a_line
 
     with asked_in_a_line():
-        run = request(at.project.root, again)
+        run = request(project.project.root, again)
     return {"id": str(run.id), "name": run.name, "state": run.state.name if run.state else "Scheduled"}

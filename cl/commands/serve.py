@@ -1,4 +1,4 @@
-"""`cl serve`: the workers of the server, and what each of them is made of."""
+"""`cl serve`: start the server, and build the application of each worker."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ log = logging.getLogger(__name__)
 
 
 def serve(folder: Path, *, host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve a project until interrupted; what is None is as the configuration says.
+    """Serve a project until interrupted; None takes the configured value.
 
     Raises:
-        InputError: the configuration is wrong, or the address cannot be listened on.
+        InputError: the configuration is wrong, or the server cannot listen on the address.
     """
     import uvicorn
 
-    at = open_project(folder)
-    settings = at.config.serve
+    project = open_project(folder)
+    settings = project.config.serve
     count = workers or settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
-    _check(at)
-    os.environ[PROJECT], os.environ[WORKERS] = str(at.project.root), str(count)
-    share_metrics(at, count)
+    _check_settings(project)
+    os.environ[PROJECT], os.environ[WORKERS] = str(project.project.root), str(count)
+    share_metrics(project, count)
     uvicorn_config = uvicorn.Config(
         "cl.commands.serve:application",
         factory=True,
@@ -51,56 +51,56 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         timeout_keep_alive=75,
         timeout_worker_healthcheck=60,
         backlog=1024,
-        ssl_certfile=_path(at, settings.tls.certificate),
-        ssl_keyfile=_path(at, settings.tls.key),
+        ssl_certfile=_resolve_path(project, settings.tls.certificate),
+        ssl_keyfile=_resolve_path(project, settings.tls.key),
     )
     run(uvicorn_config)
 
 
-def _check(at: OpenProject) -> None:
-    """Refuse what every worker would refuse, before there are any."""
+def _check_settings(project: OpenProject) -> None:
+    """Check the settings that every worker reads, before any worker starts."""
     from cl.serving.auth import read_tokens
     from cl.serving.pii import build_redactor
 
-    read_tokens(at.config.serve.tokens)
-    build_redactor(at.config.serve.log.redact)
+    read_tokens(project.config.serve.tokens)
+    build_redactor(project.config.serve.log.redact)
     for name in ("certificate", "key"):
-        path = _path(at, getattr(at.config.serve.tls, name))
+        path = _resolve_path(project, getattr(project.config.serve.tls, name))
         if path is not None and not Path(path).is_file():
             raise InputError(f"serve.tls.{name}: {path}: no such file")
 
 
-def _path(at: OpenProject, path: str | None) -> str | None:
-    return None if path is None else str((at.project.root / path).resolve())
+def _resolve_path(project: OpenProject, path: str | None) -> str | None:
+    return None if path is None else str((project.project.root / path).resolve())
 
 
 def application() -> FastAPI:
-    """Return one worker's application, for the project that the environment names."""
+    """Return one worker's application for the project named by the environment."""
     from cl.serving.app import create_app
     from cl.serving.worker import ServingWorker
 
     logging.getLogger("cl.serving").setLevel(logging.INFO)
     end_with_the_parent()
-    at = open_project(Path(os.environ[PROJECT]))
-    tell, withdraw = partial(_tell, at.config), partial(_withdraw_canary, at)
+    project = open_project(Path(os.environ[PROJECT]))
+    deliver, withdraw = partial(_deliver, project.config), partial(_withdraw_canary, project)
     return create_app(
-        ServingWorker(at.config, at.stores, workers=int(os.environ[WORKERS]), tell=tell, withdraw=withdraw)
+        ServingWorker(project.config, project.stores, workers=int(os.environ[WORKERS]), tell=deliver, withdraw=withdraw)
     )
 
 
-def _withdraw_canary(at: OpenProject, why: str) -> None:
-    """Take the canary's alias away; where that cannot be, it is asked no more here alone."""
+def _withdraw_canary(project: OpenProject, why: str) -> None:
+    """Withdraw the canary's alias; if that fails, only this server stops sending it requests."""
     from cl.promotion.by_hand import withdraw
 
     try:
-        with at.project.lock():
-            withdraw(at.stores.registry, at.stores.ledger, "canary", why=why)
+        with project.project.lock():
+            withdraw(project.stores.registry, project.stores.ledger, "canary", why=why)
     except PerennialError as error:
-        log.warning("the canary keeps its alias, and is asked no more here: %s", error)
+        log.warning("the canary keeps its alias, but gets no more requests from this server: %s", error)
 
 
-def _tell(config: Config, notice: Notice) -> None:
-    """Deliver a notice beside the work; one that cannot be delivered is logged."""
+def _deliver(config: Config, notice: Notice) -> None:
+    """Deliver a notice in the background; a failure is logged."""
     bounds = config.triggers.notify
     if notice.about in bounds.about and (bounds.webhook or bounds.block):
         threading.Thread(target=_send, args=(config, notice), name="notice", daemon=True).start()
@@ -112,8 +112,8 @@ def _send(config: Config, notice: Notice) -> None:
         if bounds.webhook:
             post(bounds, notice)
         if bounds.block:
-            from flows.notifications import through_block  # Prefect, which a server needs for its blocks alone
+            from flows.notifications import through_block  # imports Prefect, needed only for blocks
 
             through_block(bounds.block, notice)
     except PerennialError as error:
-        log.warning("not told: %s", error)
+        log.warning("notice not delivered: %s", error)

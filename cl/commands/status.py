@@ -1,4 +1,4 @@
-"""`cl status` and `cl history`: what the registry, the ledger and the data say."""
+"""`cl status` and `cl history`: the state of a project and its past cycles."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from cl.stores.predictions.predictions import Predictions
 
 def read_cycles(folder: Path) -> list[Cycle]:
     """Return all finished cycles, oldest first."""
-    at = open_project(folder)
-    at.stores.registry.initialise()
-    return at.stores.registry.cycles()
+    project = open_project(folder)
+    project.stores.registry.initialise()
+    return project.stores.registry.cycles()
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return champion, versions, last cycle and waiting experiences as plain values."""
-    at = open_project(folder)
-    at.stores.registry.initialise()
-    cycles = at.stores.registry.cycles()
+    project = open_project(folder)
+    project.stores.registry.initialise()
+    cycles = project.stores.registry.cycles()
     done = {cycle.experience.id for cycle in cycles}
     last = cycles[-1] if cycles else None
-    entries = at.stores.ledger.entries(at.config.name)
-    aliases, asks = state.holders(entries), state.pending_approval(entries)
+    entries = project.stores.ledger.entries(project.config.name)
+    aliases, approval = state.holders(entries), state.pending_approval(entries)
     return {
-        "model": at.config.name,
+        "model": project.config.name,
         "champion": state.champion(entries),
         **{
             alias: aliases[alias].model_dump(mode="json") if alias in aliases else None for alias in state.TRIAL_ALIASES
         },
-        "approval": asks and asks.model_dump(mode="json"),
-        "versions": [one.model_dump(mode="json") for one in at.stores.registry.versions()],
+        "approval": approval and approval.model_dump(mode="json"),
+        "versions": [version.model_dump(mode="json") for version in project.stores.registry.versions()],
         "last_cycle": last and {"experience": last.experience.id, "verdict": last.verdict, "seconds": last.seconds},
         "held": held_experiences(cycles),
-        "waiting": [one.id for one in at.stores.experiences.all() if one.id not in done],
-        "data_version": at.stores.data.current(),
-        "predictions": Predictions(at.project).count(),
+        "waiting": [experience.id for experience in project.stores.experiences.all() if experience.id not in done],
+        "data_version": project.stores.data.current(),
+        "predictions": Predictions(project.project).count(),
     }
 
 
 def held_experiences(cycles: list[Cycle]) -> list[str]:
-    """Return the experiences whose last cycle held them back: a person has to say `cl run --again`."""
+    """Return the experiences whose last cycle held them; they need `cl run --again`."""
     last = {cycle.experience.id: cycle.verdict for cycle in cycles}
     return [name for name, verdict in last.items() if verdict == "held"]

@@ -1,4 +1,4 @@
-"""`cl tune`: better settings for a rung of the ladder, searched on validation rows."""
+"""`cl tune`: search better settings for a rung of the ladder on validation rows."""
 
 from __future__ import annotations
 
@@ -32,50 +32,50 @@ def run_tune(
 
     Args:
         path: the configuration; without ``data``, that of a project.
-        rung: of its ladder; None: the update as it stands.
-        data: what `cl ingest` would be given; None: the project's own experiences.
-        out: where trials and settings are kept; None: in the project's state, or in tune/NAME.
-        given: what is said of the budget on the command line, by its key under ``tune``.
-        on_trial: told of each trial when it ends.
+        rung: of its ladder; None: there is no ladder.
+        data: a path as for `cl ingest`; None: the project's own experiences.
+        out: folder for trials and settings; None: the project's work folder, or tune/NAME.
+        given: budget options of the command line, by their key under ``tune``.
+        on_trial: called with each trial when it ends.
 
     Raises:
         InputError: the configuration, the rung or the data cannot be used.
     """
     from cl.models.feature_cache import cached_in
 
-    said = {f"tune.{key}": value for key, value in given.items() if value is not None}
-    config = configuration.load(path, said)
+    overrides = {f"tune.{key}": value for key, value in given.items() if value is not None}
+    config = configuration.load(path, overrides)
     _check_rung(config, rung)
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a folder")
     own = ProjectFolder(path.resolve().parent)
-    place = out or (own.work / "tune" if data is None else Path("tune") / config.name)
-    experiences = _stream(config, data, place, own)
-    with ProjectFolder(place).lock(), cached_in(place / "features.sqlite"):
-        found = tune(config, experiences, rung=rung, folder=place, on_trial=on_trial)
-    file = place / BEST
-    write_text(file, found.fragment)
-    return found, file
+    folder = out or (own.work / "tune" if data is None else Path("tune") / config.name)
+    experiences = _read_experiences(config, data, folder, own)
+    with ProjectFolder(folder).lock(), cached_in(folder / "features.sqlite"):
+        search = tune(config, experiences, rung=rung, folder=folder, on_trial=on_trial)
+    file = folder / BEST
+    write_text(file, search.fragment)
+    return search, file
 
 
 def _check_rung(config: Config, rung: str | None) -> None:
-    names = [one.name for one in config.ladder]
+    names = [entry.name for entry in config.ladder]
     if rung is not None and rung not in names:
         raise InputError(
-            f"--rung {rung}: no such rung; there are: {', '.join(names) or 'none, for there is no ladder'}"
+            f"--rung {rung}: no such rung; there are: {', '.join(names) or 'none, because there is no ladder'}"
         )
     if rung is None and names:
         raise InputError(f"--rung is missing: the configuration has a ladder; its rungs are {', '.join(names)}")
 
 
-def _stream(config: Config, data: Path | None, place: Path, project: ProjectFolder) -> Experiences:
+def _read_experiences(config: Config, data: Path | None, folder: Path, project: ProjectFolder) -> Experiences:
     if data is None:
         return Experiences(project)
     if not data.exists():
         raise InputError(f"--data {data}: no such file or folder")
     from cl.backtesting.stream import read_stream
 
-    return read_stream(config, data, place / "streams")[0]
+    return read_stream(config, data, folder / "streams")[0]
 
 
 def trial_line(trial: Trial) -> str:
@@ -91,8 +91,8 @@ def trial_line(trial: Trial) -> str:
 HEADER = f"{'trial':>5}  {'state':<9}{'score':>8}{'experiences':>13}{'rows':>10}{'seconds':>9}  settings"
 
 
-def search_lines(found: Search, file: Path) -> list[str]:
-    """Return the trials, the best first, and the settings to paste."""
-    ranked = sorted(found.trials, key=lambda one: (one.state == "complete", one.score or 0.0), reverse=True)
-    head = f"Best: trial {found.best.number}, on validation rows only. In {file}, to be pasted into cl.yaml:"
-    return [HEADER, *(trial_line(one) for one in ranked), "", head, "", found.fragment.rstrip()]
+def search_lines(search: Search, file: Path) -> list[str]:
+    """Return the trials, best first, and the settings to paste into cl.yaml."""
+    ranked = sorted(search.trials, key=lambda trial: (trial.state == "complete", trial.score or 0.0), reverse=True)
+    head = f"Best: trial {search.best.number}, on validation rows only. Paste into cl.yaml, from {file}:"
+    return [HEADER, *(trial_line(trial) for trial in ranked), "", head, "", search.fragment.rstrip()]

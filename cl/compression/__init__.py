@@ -1,1 +1,1 @@
-"""Compression: cheaper versions derived from a version."""
+"""Compression: derive cheaper versions from a version."""

@@ -1,4 +1,4 @@
-"""Distil: a smaller student learns what its teacher answers; or the teacher itself, written down to answer cheaper."""
+"""Distillation: a smaller student learns to give its teacher's answers."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from cl.training.train import save_version, training_seed, validation_rows
 
 log = logging.getLogger(__name__)
 TOLERANCE = 0.02
-"""How far a teacher may be behind the champion, or behind a student that has learnt nothing yet."""
+"""How far a teacher's score may be below that of the champion, or of the untrained student."""
 
 
 def distil(
     config: Config, *, teacher: Path, learnt: list[str], rows_of: RowsOf, unlabelled: pd.DataFrame, folder: Path
 ) -> Training:
-    """Make a student, have it learn from its teacher, and save it with what learning needs to go on.
+    """Build a student, train it on its teacher's answers, and save it with all state that further learning needs.
 
-    Buffers are carried over; what a strategy knows of single weights is computed anew for the student's, or left out. A
-    teacher whose head was solved for has a student with a trained one; a closed form sums up the rows anew when it
-    next learns.
+    Buffers are carried over; a strategy's state for individual weights is recomputed for the student or dropped. If the
+    teacher's head is in closed form, the student gets a trained one; a closed-form strategy recomputes its statistics
+    from the rows when it next learns.
 
     Args:
-        config: what the student is made of, on what and how long it learns.
-        teacher: folder of the version that it learns from.
-        learnt: ids of the experiences that its teacher has learnt.
+        config: how the student is built, on which rows it is trained and how long.
+        teacher: folder of the version to learn from.
+        learnt: ids of the experiences that the teacher has learned.
         rows_of: returns the rows of experiences (ids, split).
-        unlabelled: logged questions, with their ids; they are learnt with the teacher's own answers.
-        folder: where the student is saved; whatever lies there is replaced.
+        unlabelled: logged requests with their ids; the teacher's answers become their labels.
+        folder: where the student is saved; existing content is replaced.
 
     Raises:
-        InputError: the task cannot be distilled, there is no row, or the teacher is worse than the untrained student.
-        ConfigError: the student cannot be made of this teacher.
+        InputError: the task cannot be distilled, there are no rows, or the teacher is worse than the untrained student.
+        ConfigError: the student cannot be built from this teacher.
         DivergedError: the loss was not finite.
     """
     seed = training_seed(config.seed, [*learnt, "student"])
@@ -56,15 +56,15 @@ def distil(
     master, states = to_float_full(check_distillable(load_learner(teacher))), load_states(teacher)
     rows = teaching_rows(config, master, states, rows_of(learnt, "train"), unlabelled, seed)
     validation = validation_rows(rows_of, learnt, seed)
-    student = new_student(master, config.distil.student, used=_tokens(master, rows), seed=seed)
+    student = new_student(master, config.distil.student, used=_used_tokens(master, rows), seed=seed)
     _check_worth(master, student, validation)
     rng = np.random.default_rng(seed)
-    lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=rng, validation=validation, known=len(student.labels))
+    data = TrainingData(rows, past=lambda: rows.iloc[:0], rng=rng, validation=validation, known=len(student.labels))
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
-    student, done = _taught(config, student, master, lesson, checkpoint)
-    save_version(student, _passed_on(config, states, student, lesson), folder)
+    student, fit = _train_student(config, student, master, data, checkpoint)
+    save_version(student, _pass_on_states(config, states, student, data), folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
-    return training_record(folder, "student", done, len(rows))
+    return training_record(folder, "student", fit, len(rows))
 
 
 def teaching_rows(
@@ -75,10 +75,10 @@ def teaching_rows(
     unlabelled: pd.DataFrame,
     seed: int,
 ) -> pd.DataFrame:
-    """Return what the student learns on, each row once: labelled, replayed, and questions with the teacher's answer.
+    """Return the student's training rows, each once: labelled, replayed, and requests with the teacher's answers.
 
     Raises:
-        InputError: there is none.
+        InputError: there are no rows.
     """
     wanted, columns = config.distil.rows, ["id", *teacher.task.columns]
     parts = [labelled[columns]] if "labelled" in wanted else []
@@ -86,8 +86,8 @@ def teaching_rows(
         buffers = [state.rows for state in states.values() if state.rows is not None]
         parts += [rows[columns] for rows in buffers if set(columns) <= set(rows.columns)]
     if "unlabelled" in wanted and len(unlabelled):
-        asked = unlabelled[["id", teacher.task.columns[0]]].reset_index(drop=True)
-        parts.append(asked.assign(**{teacher.task.columns[1]: answer(teacher, asked).values}))
+        requests = unlabelled[["id", teacher.task.columns[0]]].reset_index(drop=True)
+        parts.append(requests.assign(**{teacher.task.columns[1]: answer(teacher, requests).values}))
     rows = pd.concat(parts, ignore_index=True).drop_duplicates("id", ignore_index=True) if parts else labelled[:0]
     if rows.empty:
         raise InputError(f"distil.rows: there is no row of {', '.join(wanted)} to learn from; add another kind")
@@ -97,91 +97,93 @@ def teaching_rows(
 
 
 def check_distillable(teacher: Learner) -> Learner:
-    """Return a teacher whose task can be distilled.
+    """Return the teacher if its task can be distilled.
 
     Raises:
-        InputError: it cannot.
+        InputError: the task cannot be distilled.
     """
     if not teacher.task.distils:
-        kinds = [name for name in plugins.names("tasks") if plugins.find("tasks", name).distils]
+        supported = [name for name in plugins.names("tasks") if plugins.find("tasks", name).distils]
         raise InputError(
-            f"task '{teacher.task.name}' cannot be distilled: it gives no probabilities over labels; there are: "
-            f"{', '.join(kinds)}"
+            f"task '{teacher.task.name}' cannot be distilled: it gives no probabilities over labels; tasks that can: "
+            f"{', '.join(supported)}"
         )
     return teacher
 
 
-def _tokens(teacher: Learner, rows: pd.DataFrame) -> set[int]:
-    return {id for one in teacher.encode(rows) for id in one.input_ids}
+def _used_tokens(teacher: Learner, rows: pd.DataFrame) -> set[int]:
+    return {id for row in teacher.encode(rows) for id in row.input_ids}
 
 
 def _check_worth(teacher: Learner, student: Learner, validation: pd.DataFrame) -> None:
-    """Stop where there is nothing to be learnt from a teacher.
+    """Check that the student can learn from its teacher.
 
     Raises:
-        InputError: the student is better by more than two points before it has learnt anything.
+        InputError: the untrained student is better by more than two points.
     """
     if validation.empty:
         return
-    best, before = (score_rows(one, validation)[0] for one in (teacher, student))
-    if before > best + TOLERANCE:
+    best, untrained = (score_rows(learner, validation)[0] for learner in (teacher, student))
+    if untrained > best + TOLERANCE:
         raise InputError(
-            f"the teacher is worse than its student before it has learnt anything ({teacher.task.metric} {best:.3f} "
-            f"and {before:.3f} on validation rows): distil another version"
+            f"the teacher is worse than its untrained student ({teacher.task.metric} {best:.3f} and {untrained:.3f} on "
+            "validation rows): distil another version"
         )
 
 
 def check_not_behind(teacher: Path, champion: Path, *, learnt: list[str], rows_of: RowsOf, seed: int) -> None:
-    """Stop where the version that serves knows better than the one that is to be the teacher.
+    """Check that the champion is not better than the intended teacher.
 
     Raises:
-        InputError: the champion's score is higher by more than two points, on validation rows of what the teacher has
-            learnt.
+        InputError: the champion's score is higher by more than two points on validation rows of the experiences that
+            the teacher has learned.
     """
     rows = validation_rows(rows_of, learnt, seed)
     if rows.empty:
         return
-    ours, theirs = (score_rows(load_learner(one), rows)[0] for one in (teacher, champion))
+    ours, theirs = (score_rows(load_learner(version), rows)[0] for version in (teacher, champion))
     if theirs - ours > TOLERANCE:
         raise InputError(
-            f"the teacher is worse than the champion ({ours:.3f} and {theirs:.3f} on validation rows): a student would "
-            "learn its faults; distil the champion"
+            f"the teacher is worse than the champion ({ours:.3f} and {theirs:.3f} on validation rows): "
+            "distil the champion instead"
         )
 
 
-def _taught(
-    config: Config, student: Learner, teacher: Learner, lesson: TrainingData, checkpoint: Path
+def _train_student(
+    config: Config, student: Learner, teacher: Learner, data: TrainingData, checkpoint: Path
 ) -> tuple[Learner, Fit]:
     wanted = config.distil
-    compared = wanted.hidden > 0 and student.width == teacher.width
+    comparable = wanted.hidden > 0 and student.width == teacher.width
     imitation = Imitation(
         temperature=wanted.temperature,
         soft=wanted.soft,
         hidden=wanted.hidden,
         attention=wanted.attention,
-        layers=student.depth if compared else 0,
+        layers=student.depth if comparable else 0,
     )
-    if wanted.hidden and not compared:
-        log.info("states of the student are %d wide, its teacher's %d: not compared", student.width, teacher.width)
+    if wanted.hidden and not comparable:
+        log.info(
+            "hidden states are not compared: the student's width is %d, its teacher's %d", student.width, teacher.width
+        )
     settings = config.training.model_copy(update={"epochs": wanted.epochs, "learning_rate": wanted.learning_rate})
-    update = Update(State(), lesson, student, cache={"teacher": teacher})
-    student, done, _ = run_update(student, lesson, [(imitation, update)], settings, checkpoint=checkpoint)
-    return student, done
+    update = Update(State(), data, student, cache={"teacher": teacher})
+    student, fit, _ = run_update(student, data, [(imitation, update)], settings, checkpoint=checkpoint)
+    return student, fit
 
 
-def _passed_on(config: Config, states: dict[str, State], student: Learner, lesson: TrainingData) -> dict[str, State]:
-    """Return what each of the teacher's strategies hands to the student."""
-    specs = {one if isinstance(one, str) else str(one["name"]): one for one in config.every_strategy}
+def _pass_on_states(config: Config, states: dict[str, State], student: Learner, data: TrainingData) -> dict[str, State]:
+    """Return the state that each of the teacher's strategies passes on to the student."""
+    specs = {spec if isinstance(spec, str) else str(spec["name"]): spec for spec in config.every_strategy}
     passed: dict[str, State] = {}
     for name, state in states.items():
         strategy = plugins.build(Strategy, specs.get(name, name))
-        own = strategy.pass_on(Update(state, lesson, student))
-        passed |= {} if own is None else {name: own}
+        inherited = strategy.pass_on(Update(state, data, student))
+        passed |= {} if inherited is None else {name: inherited}
     return passed
 
 
 def training_record(folder: Path, form: Form, done: Fit, rows: int) -> Training:
-    """Return the record of a version that was derived and lies in a folder."""
+    """Return the training record of a derived version in a folder."""
     return Training(
         challenger=str(folder),
         form=form,

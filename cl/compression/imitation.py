@@ -1,4 +1,4 @@
-"""What a student takes over from its teacher: probabilities, states and attention, beside the labels themselves."""
+"""Distillation losses: a student imitates its teacher's probabilities, states and attention, in addition to labels."""
 
 from __future__ import annotations
 
@@ -25,22 +25,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TeacherOutput:
-    """What a teacher makes of one row wherever there is a target: logits (predictions, labels), and for each layer
-    that the student is compared with its states (predictions, width)."""
+    """A teacher's output for one row's targets.
+
+    ``logits`` are (predictions, labels), ``states`` (predictions, width) for each layer that the student is compared
+    with.
+    """
 
     logits: torch.Tensor
     states: list[torch.Tensor]
 
 
 class Imitation(Strategy):
-    """Distillation, as a penalty beside the loss of the labels; the teacher lies in the update's ``cache``.
+    """Distillation as a penalty in addition to the label loss; the teacher is in the update's ``cache``.
 
     ``soft`` times the divergence between both models' probabilities at ``temperature``, times its square (Hinton et
-    al., 2015, section 2); ``hidden`` times the squared distance between states of like depth, as a share of their own
-    mean square (TinyBERT; Jiao et al., 2020, equation 8, without its projection: where widths differ there is no such
-    term); ``attention`` times the divergence between the last layers' attention (MiniLM; Wang et al., 2020, equation
-    5). Where we differ: states are compared where predictions are made, of a text its mean, so that a teacher is asked
-    about each row once; attention, which would fill the memory, is asked for in every step.
+    al., 2015, section 2); ``hidden`` times the squared distance between states of matching depth, relative to the
+    teacher's mean square (TinyBERT; Jiao et al., 2020, equation 8, without its projection: if widths differ, this term
+    is left out); ``attention`` times the divergence between the last layers' attention (MiniLM; Wang et al., 2020,
+    equation 5). Deviations: states are compared only where predictions are made (for a text, their mean), so that the
+    teacher reads each row once; attention, which would fill the memory, is recomputed in every step.
     """
 
     temperature: float
@@ -51,100 +54,100 @@ class Imitation(Strategy):
 
     @property
     def watched(self) -> int:
-        """All of the student's layers, where states are compared."""
+        """All of the student's layers if states are compared, else none."""
         return self.layers
 
     def begin(self, update: Update) -> None:
-        """Ask the teacher about every row.
+        """Run the teacher on every row.
 
         Raises:
-            ConfigError: attention is to be compared, and cannot be.
+            ConfigError: attention is to be compared and the two models do not allow it.
         """
         teacher, student, rows = update.cache["teacher"], update.learner, update.lesson.rows
         depths = match_layers(student.depth, teacher.depth) if self.layers else []
         update.cache["said"] = dict(zip(rows["id"], teacher_output(teacher, rows, depths), strict=True))
         if self.attention:
-            if objection := _incomparable(student, teacher):
-                raise ConfigError(f"distil.attention: the student has {objection}: set it to 0")
-            update.cache["tokens"] = _in_the_teachers_words(student, teacher)
-            update.cache["kernels"] = [one.encoder.config._attn_implementation for one in (teacher, student)]
-            for one in (teacher, student):
-                one.encoder.set_attn_implementation("eager")  # no other kernel shows its attention
+            if mismatch := _attention_mismatch(student, teacher):
+                raise ConfigError(f"distil.attention: the student has {mismatch}: set it to 0")
+            update.cache["tokens"] = _teacher_token_ids(student, teacher)
+            update.cache["kernels"] = [model.encoder.config._attn_implementation for model in (teacher, student)]
+            for model in (teacher, student):
+                model.encoder.set_attn_implementation("eager")  # no other kernel returns its attention
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the weighted terms, each a mean over the batch's predictions."""
-        told = [update.cache["said"][row] for row in step.ids]
-        now, then = _together(step.logits, step.batch, [one.logits for one in told])
+        expected = [update.cache["said"][row] for row in step.ids]
+        now, then = _align_outputs(step.logits, step.batch, [output.logits for output in expected])
         loss = self.soft * divergence(now, then, self.temperature)
-        for at, states in enumerate(step.states[-self.layers :] if self.layers else []):
-            read = update.learner.task.features(states, step.batch.mask)
-            now, then = _together(read, step.batch, [one.states[at] for one in told])
-            share = functional.mse_loss(now, then) / then.square().mean().clamp(min=1e-12)
-            loss = loss + self.hidden / self.layers * share
+        for index, states in enumerate(step.states[-self.layers :] if self.layers else []):
+            features = update.learner.task.features(states, step.batch.mask)
+            now, then = _align_outputs(features, step.batch, [output.states[index] for output in expected])
+            distance = functional.mse_loss(now, then) / then.square().mean().clamp(min=1e-12)
+            loss = loss + self.hidden / self.layers * distance
         if self.attention:
-            loss = loss + self.attention * _attention_apart(update, step.batch)
+            loss = loss + self.attention * _attention_divergence(update, step.batch)
         return loss
 
     def finish(self, update: Update) -> Learner:
-        """Give both encoders their attention kernels back."""
-        for one, kernel in zip(
+        """Restore both encoders' attention kernels."""
+        for model, kernel in zip(
             (update.cache["teacher"], update.learner), update.cache.get("kernels", []), strict=False
         ):
-            one.encoder.set_attn_implementation(kernel)
+            model.encoder.set_attn_implementation(kernel)
         return update.learner
 
 
 def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return the mean divergence of probabilities at a temperature, times its square: gradients stay of one size."""
+    """Return the mean divergence of probabilities at a temperature, times its square to keep the scale of gradients."""
     ours, theirs = (student / temperature).log_softmax(-1), (teacher / temperature).softmax(-1)
     return functional.kl_div(ours, theirs, reduction="batchmean") * temperature**2
 
 
 def match_layers(student: int, teacher: int) -> list[int]:
-    """Return which of the teacher's layers each of the student's is compared with: the last one of each equal part."""
+    """Return the teacher layer to compare with each student layer: the last one of each equal part."""
     return [(part + 1) * teacher // student - 1 for part in range(student)]
 
 
 @torch.inference_mode()
 def teacher_output(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> list[TeacherOutput]:
-    """Return what a teacher makes of rows, dropout off, on the CPU; states, which are many, in half the bytes."""
+    """Return a teacher's output for rows, dropout off, on the CPU; states are in bfloat16 to save memory."""
     teacher.eval_mode()
     encoded = teacher.encode(rows)
-    found: dict[int, TeacherOutput] = {}
-    for indices in batch_by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    outputs: dict[int, TeacherOutput] = {}
+    for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
         batch = collate(teacher.task, encoded, indices, teacher.tokenizer.pad_token_id, teacher.device)
         states = teacher.states(batch.input_ids, batch.mask, layers=teacher.depth if layers else None)
         logits = sum_by_row(teacher.read(states[-teacher.head.layers :], batch.mask).float().cpu(), batch.targets.cpu())
-        read = [teacher.task.features(states[layer], batch.mask).to(torch.bfloat16).cpu() for layer in layers]
-        each = [sum_by_row(one, batch.targets.cpu()) for one in read]
-        for at, row in enumerate(indices):
-            found[row] = TeacherOutput(logits[at].clone(), [one[at].clone() for one in each])
-    return [found[row] for row in range(len(rows))]
+        features = [teacher.task.features(states[layer], batch.mask).to(torch.bfloat16).cpu() for layer in layers]
+        by_layer = [sum_by_row(layer, batch.targets.cpu()) for layer in features]
+        for index, row in enumerate(indices):
+            outputs[row] = TeacherOutput(logits[index].clone(), [layer[index].clone() for layer in by_layer])
+    return [outputs[row] for row in range(len(rows))]
 
 
-def _together(now: torch.Tensor, batch: Batch, then: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what student and teacher make of a batch, one line a prediction."""
-    pairs = [pair_rows(own, told) for own, told in zip(sum_by_row(now, batch.targets), then, strict=True)]
+def _align_outputs(now: torch.Tensor, batch: Batch, then: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the student's and the teacher's output for a batch, one line for each prediction."""
+    pairs = [pair_rows(ours, theirs) for ours, theirs in zip(sum_by_row(now, batch.targets), then, strict=True)]
     ours, theirs = (torch.cat(part) for part in zip(*pairs, strict=True))
     return ours, theirs.float()
 
 
-def _incomparable(student: Learner, teacher: Learner) -> str | None:
+def _attention_mismatch(student: Learner, teacher: Learner) -> str | None:
     """Return why the attention of two models cannot be compared, or None."""
     if not check_same_tokens(student, teacher):
-        return "another vocabulary than its teacher, and attention is from token to token"
-    ours, theirs = (one.encoder.config.num_attention_heads for one in (student, teacher))
+        return "another vocabulary than its teacher, and attention is between tokens"
+    ours, theirs = (model.encoder.config.num_attention_heads for model in (student, teacher))
     return None if ours == theirs else f"{ours} attention heads and its teacher {theirs}"
 
 
-def _in_the_teachers_words(student: Learner, teacher: Learner) -> torch.Tensor:
-    """Return the teacher's id of each of the student's tokens."""
+def _teacher_token_ids(student: Learner, teacher: Learner) -> torch.Tensor:
+    """Return the teacher's id for each of the student's tokens."""
     theirs = teacher.tokenizer.get_vocab()
-    known = sorted(student.tokenizer.get_vocab().items(), key=lambda one: one[1])
+    known = sorted(student.tokenizer.get_vocab().items(), key=lambda item: item[1])
     return torch.tensor([theirs[token] for token, _ in known], device=student.device)
 
 
-def _attention_apart(update: Update, batch: Batch) -> torch.Tensor:
+def _attention_divergence(update: Update, batch: Batch) -> torch.Tensor:
     """Return the mean divergence between the last layers' attention, over heads and real tokens."""
 
     def last(learner: Learner, ids: torch.Tensor) -> torch.Tensor:
@@ -153,5 +156,5 @@ def _attention_apart(update: Update, batch: Batch) -> torch.Tensor:
     ours = last(update.learner, batch.input_ids)
     with torch.no_grad():
         theirs = last(update.cache["teacher"], update.cache["tokens"][batch.input_ids])
-    apart = (theirs * (theirs.clamp(min=1e-9).log() - ours.clamp(min=1e-9).log())).sum(-1).mean(1)
-    return apart[batch.mask.bool()].mean()
+    distances = (theirs * (theirs.clamp(min=1e-9).log() - ours.clamp(min=1e-9).log())).sum(-1).mean(1)
+    return distances[batch.mask.bool()].mean()

@@ -1,4 +1,4 @@
-"""A tokenizer and its embeddings cut down to the tokens that a stream uses: half of a small encoder is seldom read."""
+"""Prune a tokenizer and its embeddings, half of a small encoder's parameters, to the tokens that a stream uses."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CONTINUED = "##"
 
 
 def tokens_to_keep(tokenizer: PreTrainedTokenizerBase, used: Iterable[int], at_least: int) -> list[int]:
-    """Return the ids that stay, in order: special tokens, single characters, what is used, then the first ones.
+    """Return the ids to keep, in order: special tokens, single characters, used tokens, then the lowest ids.
 
-    Single characters stay so that a word never seen is still read, piece by piece. In vocabularies such as BERT's the
-    first pieces are the most frequent ones of the language.
+    Single characters are kept so that unseen words can still be read piece by piece. In vocabularies such as BERT's
+    the first pieces are the most frequent ones in the language.
 
     Raises:
-        ConfigError: the tokenizer is no WordPiece, whose pieces can be taken away without changing the others.
+        ConfigError: the tokenizer is not WordPiece, the only kind whose other pieces do not depend on removed ones.
     """
-    model = _rules(tokenizer)["model"]
+    model = _tokenizer_rules(tokenizer)["model"]
     if model["type"] != "WordPiece":
         raise ConfigError(
             f"distil.student.vocabulary: a {model['type']} tokenizer cannot be narrowed, only WordPiece; set it to null"
@@ -41,27 +41,27 @@ def tokens_to_keep(tokenizer: PreTrainedTokenizerBase, used: Iterable[int], at_l
 
 
 def narrow_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: list[int]) -> PreTrainedTokenizerBase:
-    """Return a tokenizer that knows these ids alone, numbered anew in their order.
+    """Return a tokenizer that knows only these ids, renumbered in their order.
 
-    Of a text whose pieces are all kept it makes the same pieces: WordPiece takes the longest piece that it knows, and
-    none has come.
+    A text whose pieces are all kept is split as before: WordPiece takes the longest piece that it knows, and none was
+    added.
     """
-    place = {old: new for new, old in enumerate(kept)}
+    new_ids = {old: new for new, old in enumerate(kept)}
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        (Path(folder) / "vocab.txt").unlink(missing_ok=True)  # else it might be read in place of the rules
+        (Path(folder) / "vocab.txt").unlink(missing_ok=True)  # otherwise it might be read instead of tokenizer.json
         file = Path(folder) / "tokenizer.json"
         rules = json.loads(file.read_text(encoding="utf-8"))
         vocabulary = rules["model"]["vocab"]
-        rules["model"]["vocab"] = {piece: place[id] for piece, id in vocabulary.items() if id in place}
-        rules["added_tokens"] = [{**one, "id": place[one["id"]]} for one in rules["added_tokens"]]
-        rules["post_processor"] = _renumbered(rules["post_processor"], rules["model"]["vocab"])
+        rules["model"]["vocab"] = {piece: new_ids[id] for piece, id in vocabulary.items() if id in new_ids}
+        rules["added_tokens"] = [{**token, "id": new_ids[token["id"]]} for token in rules["added_tokens"]]
+        rules["post_processor"] = _renumber(rules["post_processor"], rules["model"]["vocab"])
         file.write_text(json.dumps(rules, ensure_ascii=False), encoding="utf-8")
         return AutoTokenizer.from_pretrained(folder, use_fast=True)
 
 
 def narrow_embeddings(encoder: PreTrainedModel, kept: list[int]) -> None:
-    """Leave an encoder the embeddings of these tokens alone, in their order."""
+    """Reduce an encoder's embeddings to those of these tokens, in their order."""
     old = encoder.get_input_embeddings()
     assert isinstance(old, torch.nn.Embedding)
     new = torch.nn.Embedding(len(kept), old.embedding_dim)
@@ -75,20 +75,20 @@ def narrow_embeddings(encoder: PreTrainedModel, kept: list[int]) -> None:
         encoder.config.pad_token_id = new.padding_idx
 
 
-def _rules(tokenizer: PreTrainedTokenizerBase) -> dict:
+def _tokenizer_rules(tokenizer: PreTrainedTokenizerBase) -> dict:
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError("distil.student.vocabulary: a slow tokenizer cannot be narrowed; set it to null")
     return json.loads(tokenizer.backend_tokenizer.to_str())
 
 
-def _renumbered(processor: dict | None, vocabulary: dict[str, int]) -> dict | None:
-    """Return what adds special tokens around a text, with their new ids."""
+def _renumber(processor: dict | None, vocabulary: dict[str, int]) -> dict | None:
+    """Return the processor that adds special tokens around a text, with their new ids."""
     if processor is None:
         return None
     if processor["type"] == "TemplateProcessing":
         special = {
-            name: {**one, "ids": [vocabulary[token] for token in one["tokens"]]}
-            for name, one in processor["special_tokens"].items()
+            name: {**entry, "ids": [vocabulary[token] for token in entry["tokens"]]}
+            for name, entry in processor["special_tokens"].items()
         }
         return {**processor, "special_tokens": special}
     pairs = {key: [value[0], vocabulary[value[0]]] for key, value in processor.items() if key in ("sep", "cls")}

@@ -1,4 +1,4 @@
-"""Write the teacher itself down so that it answers cheaper: in int8, or as an ONNX graph."""
+"""Save the teacher itself in a cheaper form: in int8, or with an ONNX graph."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from cl.training.strategies import load_states
 from cl.training.train import save_version
 
 CHECKED_ROWS = 256
-"""Rows on which a graph is compared with torch, at most."""
+"""The most rows on which a graph is compared with torch."""
 
 
 def quantise(*, teacher: Path, folder: Path) -> Training:
-    """Save a version once more, the matrices of its encoder in eight bits; what its strategies know is the same.
+    """Save a copy of a version with its encoder's matrices in int8; strategy states are unchanged.
 
     Raises:
-        InputError: it is in eight bits, or in ONNX, already.
+        InputError: the version is in int8 or ONNX already.
     """
     started = time.monotonic()
     master = check_distillable(load_learner(teacher))
@@ -40,30 +40,31 @@ def quantise(*, teacher: Path, folder: Path) -> Training:
 
 
 def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, folder: Path, seed: int) -> Training:
-    """Save a version once more, with a graph of its encoder that ONNX Runtime answers through.
+    """Save a copy of a version with a graph of its encoder for ONNX Runtime.
 
-    The graph is asked validation rows of all that was learnt, or training rows where there is none, and must answer
-    them as torch does with the same weights.
+    On validation rows of all learned experiences, or on training rows if there are none, the graph must answer as torch
+    does with the same weights.
 
     Args:
-        form: ``onnx``, or ``onnx-int8``: the matrices of the encoder in eight bits as well.
+        form: ``onnx``, or ``onnx-int8``, which also stores the encoder's matrices in int8.
         teacher: folder of the version.
-        learnt: ids of the experiences that it has learnt.
+        learnt: ids of the experiences that the version has learned.
         rows_of: returns the rows of experiences (ids, split).
-        folder: where it is saved; whatever lies there is replaced.
-        seed: of the draw of rows.
+        folder: where the copy is saved; existing content is replaced.
+        seed: of the sample of rows.
 
     Raises:
-        InputError: it is in ONNX or int8 already, its encoder cannot be a graph, packages are missing, there is no row,
-            or the graph answers otherwise.
+        InputError: the version is in ONNX or int8 already, its encoder cannot be exported, packages are missing, there
+            are no rows, or the graph answers differently.
     """
     check_installed()
     started = time.monotonic()
     master = check_distillable(load_learner(teacher))
     _check_floats(master)
-    rows = next((one for one in (rows_of(learnt, split) for split in ("validation", "train")) if len(one)), None)
+    splits = (rows_of(learnt, split) for split in ("validation", "train"))
+    rows = next((candidates for candidates in splits if len(candidates)), None)
     if rows is None:
-        raise InputError("there is no validation or training row that a graph could be compared on")
+        raise InputError("no validation or training rows to compare the ONNX graph on: ONNX needs at least one")
     written = to_int8(to_float_full(master)) if form == "onnx-int8" else to_float_full(master)
     save_version(written, load_states(teacher), folder)
     try:
@@ -81,4 +82,4 @@ NOTHING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, va
 def _check_floats(teacher: Learner) -> None:
     if teacher.is_int8 or teacher.graph is not None:
         kind = "int8" if teacher.graph is None else "ONNX"
-        raise InputError(f"its weights are in {kind} already: derive it from its teacher")
+        raise InputError(f"the version is in {kind} already: derive from its teacher instead")

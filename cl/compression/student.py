@@ -1,4 +1,4 @@
-"""A student before it learns: some of its teacher's layers and tokens, or a smaller pretrained model."""
+"""Build an untrained student from some of its teacher's layers and tokens, or from a smaller pretrained model."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from cl.models.tunings import encoder_layers
 
 
 def to_float_full(teacher: Learner) -> Learner:
-    """Return a teacher in float32 and without what its tuning added: a copy where anything had to change.
+    """Return a teacher in float32 with its tuning merged: a copy if anything had to change.
 
     Raises:
-        ConfigError: what the tuning added cannot be merged into the encoder.
+        ConfigError: the tuning cannot be merged into the encoder.
     """
     if teacher.tuning.adds and teacher.tuning.merge(copy.deepcopy(teacher.encoder)) is None:
         raise ConfigError(
-            f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder: nothing can be derived "
-            "of it; distil one that was learnt with another model.tuning"
+            f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder, so nothing can be "
+            "derived from it: distil a version with another model.tuning"
         )
     return change_tuning(to_float(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
 
 
 def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], seed: int) -> Learner:
-    """Return an untrained student; its head is its teacher's where that one was trained and the width is the same.
+    """Return an untrained student; it keeps its teacher's head if that was trained and has the same width.
 
     Args:
-        teacher: in float32, nothing added to its encoder.
-        wanted: what the student is made of.
+        teacher: in float32, with nothing added to its encoder.
+        wanted: how the student is built.
         used: ids of the tokens that the rows use.
-        seed: of a head that begins anew.
+        seed: of a newly initialised head.
 
     Raises:
-        ConfigError: the teacher does not have those layers, or the model or its tokens cannot be used.
+        ConfigError: the teacher does not have the layers, or the model or its tokens cannot be used.
     """
     if wanted.model is not None:
         student = _from_checkpoint(teacher, wanted.model)
     else:
         student = replace(teacher, encoder=copy.deepcopy(teacher.encoder), head=copy.deepcopy(teacher.head))
         if wanted.layers is not None:
-            _take_layers(student, choose_layers(teacher, wanted.layers))
+            _keep_layers(student, choose_layers(teacher, wanted.layers))
         if wanted.vocabulary is not None and wanted.vocabulary < len(teacher.tokenizer):
             kept = tokens_to_keep(teacher.tokenizer, used, wanted.vocabulary)
             narrow_embeddings(student.encoder, kept)
@@ -64,56 +64,58 @@ def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], se
 
 
 def choose_layers(teacher: Learner, wanted: int | list[int]) -> list[int]:
-    """Return which layers are taken: those named, or of a number the middle one of each equal part.
+    """Return the layers to keep: those listed, or for a number, the middle layer of each equal part.
 
     Raises:
-        ConfigError: the teacher does not have them.
+        ConfigError: the teacher does not have these layers.
     """
     if isinstance(wanted, int):
         if not 1 <= wanted <= teacher.depth:
-            raise ConfigError(f"distil.student.layers: {wanted}: the teacher has {teacher.depth}, take 1 at least")
+            raise ConfigError(
+                f"distil.student.layers: {wanted}: the teacher has {teacher.depth}: choose 1 to {teacher.depth}"
+            )
         return [int((part + 0.5) * teacher.depth / wanted) for part in range(wanted)]
     if not wanted or len(set(wanted)) < len(wanted) or max(wanted) >= teacher.depth:
         raise ConfigError(
-            f"distil.student.layers: {wanted}: name layers from 0 to {teacher.depth - 1}, each once, one at least"
+            f"distil.student.layers: {wanted}: name layers from 0 to {teacher.depth - 1}, each once, at least one"
         )
     return sorted(wanted)
 
 
 def is_smaller(wanted: StudentSettings, teacher: Path) -> bool:
-    """Tell whether a student would be any smaller than the version in a folder."""
-    has = AutoConfig.from_pretrained(teacher / "encoder")
+    """Return whether a student would be smaller than the version in a folder."""
+    current = AutoConfig.from_pretrained(teacher / "encoder")
     if wanted.model is not None:
         return json.loads((teacher / "learner.json").read_text(encoding="utf-8"))["model"]["name"] != wanted.model
     if wanted.layers is None:
-        return wanted.vocabulary is not None and wanted.vocabulary < has.vocab_size
-    return (wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)) < has.num_hidden_layers
+        return wanted.vocabulary is not None and wanted.vocabulary < current.vocab_size
+    return (wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)) < current.num_hidden_layers
 
 
-def check_same_tokens(one: Learner, other: Learner) -> bool:
-    """Tell whether a token of one is a token of the other: one vocabulary holds the other."""
-    ours, theirs = one.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+def check_same_tokens(first: Learner, second: Learner) -> bool:
+    """Return whether one learner's vocabulary contains the other's."""
+    ours, theirs = first.tokenizer.get_vocab(), second.tokenizer.get_vocab()
     return ours.keys() <= theirs.keys() or theirs.keys() <= ours.keys()
 
 
-def _take_layers(student: Learner, places: list[int]) -> None:
+def _keep_layers(student: Learner, kept: list[int]) -> None:
     layers = encoder_layers(student.encoder)
     name = next(name for name, module in student.encoder.named_modules() if module is layers)
-    student.encoder.set_submodule(name, torch.nn.ModuleList([layers[at] for at in places]))
-    student.encoder.config.num_hidden_layers = len(places)
+    student.encoder.set_submodule(name, torch.nn.ModuleList([layers[index] for index in kept]))
+    student.encoder.config.num_hidden_layers = len(kept)
 
 
 def _from_checkpoint(teacher: Learner, name: str) -> Learner:
-    """Return a learner around another pretrained model, with the teacher's task and labels.
+    """Return a learner built on another pretrained model, with the teacher's task and labels.
 
     Raises:
-        ConfigError: it cannot be loaded, or its tokenizer has tokens that it has no embedding for.
+        ConfigError: the model cannot be loaded, or lacks embeddings for tokens of its tokenizer.
     """
     encoder, tokenizer = load_encoder(name), load_tokenizer(name)
     if len(tokenizer) > encoder.config.vocab_size:
         raise ConfigError(
-            f"distil.student.model '{name}': its tokenizer knows {len(tokenizer)} tokens and its encoder "
-            f"{encoder.config.vocab_size}: another vocabulary; name a model with a tokenizer of its own"
+            f"distil.student.model '{name}': its tokenizer has {len(tokenizer)} tokens and its encoder only "
+            f"{encoder.config.vocab_size} embeddings: name a model with its own tokenizer"
         )
     positions = getattr(encoder.config, "max_position_embeddings", teacher.settings.max_length)
     length = min(teacher.settings.max_length, positions, tokenizer.model_max_length)

@@ -1,4 +1,4 @@
-"""The one typed configuration: `Config`, how it is read, and its sections, a file each."""
+"""The typed configuration: `Config`, its loader, and one file per section."""
 
 from cl.config.compression import CompressionSettings, CompressionTriggers, StudentSettings
 from cl.config.config import Config, load, parse

@@ -1,4 +1,4 @@
-"""The one configuration: a typed model read from YAML; every field has a default that works."""
+"""The configuration: a typed model read from YAML; every field has a working default."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DEFAULT_GATES: list[PluginSpec] = [
 ]
 
 
-# where things are, and who is told: of no weight for the outcome, and where addresses and secrets stand
+# where things are and who is notified: no influence on results, but may hold addresses and secrets
 PLACES: Any = {
     "stores": True,
     "registry": True,
@@ -52,10 +52,10 @@ PLACES: Any = {
 
 
 class Config(Section):
-    """Everything that decides what a cycle does."""
+    """All settings of a project."""
 
     name: str = Field("model", pattern=r"^[A-Za-z0-9_-]+$", description="Name of the model in the registry")
-    seed: int = Field(17, ge=0, description="One seed, one result")
+    seed: int = Field(17, ge=0, description="Random seed; the same seed gives the same result")
     task: PluginSpec = Field("text_classification", description="What is predicted; a file in cl/tasks")
     data: DataSettings = Field(default_factory=lambda: DataSettings(), description="Rows and columns")
     validate_: ValidationSettings = Field(
@@ -64,34 +64,40 @@ class Config(Section):
     model: ModelSettings = Field(default_factory=lambda: ModelSettings(), description="The pretrained encoder")
     training: TrainingSettings = Field(default_factory=lambda: TrainingSettings(), description="Fine-tuning")
     strategy: PluginSpec | list[PluginSpec] = Field(
-        "replay", description="How it learns without forgetting: one or several files of cl/training/strategies"
+        "replay", description="How it learns without forgetting: one or several of the files in cl/training/strategies"
     )
     ladder: list[Rung] = Field(
         [],
-        description="Ways to learn, the cheapest first: an update climbs until one passes all gates; []: strategy and "
-        "model.tuning alone",
+        description="Ways to learn, cheapest first: an update climbs until a challenger passes all gates; []: only "
+        "strategy and model.tuning",
     )
-    climb: LadderSettings = Field(default_factory=lambda: LadderSettings(), description="The way up the ladder")
+    climb: LadderSettings = Field(
+        default_factory=lambda: LadderSettings(), description="How an update climbs the ladder, and its budget"
+    )
     tune: TuneSettings = Field(default_factory=lambda: TuneSettings(), description="The search for better settings")
     drift: DriftSettings = Field(default_factory=lambda: DriftSettings(), description="Drift detection")
-    decide: DecisionSettings = Field(default_factory=lambda: DecisionSettings(), description="The decision to learn")
+    decide: DecisionSettings = Field(
+        default_factory=lambda: DecisionSettings(), description="Whether to update the model"
+    )
     evaluation: EvaluationSettings = Field(
-        default_factory=lambda: EvaluationSettings(), description="What is measured beside scores"
+        default_factory=lambda: EvaluationSettings(), description="What is measured in addition to scores"
     )
     gates: list[PluginSpec] = Field(
-        DEFAULT_GATES, description="Rules that a challenger must pass; files of cl/gating/gates"
+        DEFAULT_GATES, description="Rules that a challenger must pass; files in cl/gating/gates"
     )
-    gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="What verdicts are worth")
+    gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="How verdicts are enforced")
     promotion: PromotionSettings = Field(
-        default_factory=lambda: PromotionSettings(), description="What becomes of a challenger that passed"
+        default_factory=lambda: PromotionSettings(), description="What happens to a challenger that passed"
     )
     distil: CompressionSettings = Field(
         default_factory=lambda: CompressionSettings(), description="Cheaper versions, when they are needed"
     )
-    stores: StoreSettings = Field(default_factory=lambda: StoreSettings(), description="Where things are kept")
+    stores: StoreSettings = Field(
+        default_factory=lambda: StoreSettings(), description="Databases, artifacts and remotes"
+    )
     registry: RegistrySettings = Field(default_factory=lambda: RegistrySettings(), description="What `cl gc` keeps")
     triggers: TriggerSettings = Field(
-        default_factory=lambda: TriggerSettings(), description="What starts a cycle by itself"
+        default_factory=lambda: TriggerSettings(), description="What starts a cycle automatically"
     )
     serve: ServingSettings = Field(
         default_factory=lambda: ServingSettings(), description="The server that follows the registry"
@@ -110,25 +116,25 @@ class Config(Section):
     @field_validator("strategy")
     @classmethod
     def _strategies_exist(cls, spec: PluginSpec | list[PluginSpec]) -> PluginSpec | list[PluginSpec]:
-        for one in spec if isinstance(spec, list) else [spec]:
-            check_plugin("strategies", one)
+        for strategy in spec if isinstance(spec, list) else [spec]:
+            check_plugin("strategies", strategy)
         return spec
 
     @model_validator(mode="after")
-    def _gates_have_what_they_need(self) -> Config:
+    def _gate_columns_exist(self) -> Config:
         kept = {*self.data.keep, *(["date"] if self.data.date else [])}
         for gate in (plugins.build("gates", spec) for spec in self.gates):
             if missing := sorted(gate.columns - STORED - kept):
                 close = difflib.get_close_matches(missing[0], [*STORED, *kept], n=1)
                 hint = f"did you mean '{close[0]}'? " if close else ""
                 raise ValueError(
-                    f"gates: {gate.name}: rows are stored without a column '{missing[0]}'; {hint}"
-                    f"add it to data.keep if your data has it; there are: {', '.join(sorted({*STORED, *kept}))}"
+                    f"gates: {gate.name}: stored rows have no column '{missing[0]}'; {hint}"
+                    f"if your data has it, add it to data.keep; stored columns: {', '.join(sorted({*STORED, *kept}))}"
                 )
             if gate.function and self.gate_policy.functions == "refuse":
                 raise ValueError(
                     f"gates: {gate.name}: function '{gate.function}' would run code; "
-                    "set gate_policy.functions: allow if it is yours"
+                    "if you trust it, set gate_policy.functions: allow"
                 )
         return self
 
@@ -139,14 +145,14 @@ class Config(Section):
         for spec in self.drift.traffic.detectors:
             if plugins.build("detectors", spec).needs_labels:
                 name = spec if isinstance(spec, str) else spec["name"]
-                raise ValueError(f"drift.traffic.detectors: '{name}' needs labels, and unlabelled answers have none")
+                raise ValueError(f"drift.traffic.detectors: '{name}' needs labels, but served answers have none yet")
         return self
 
     @model_validator(mode="after")
-    def _strategies_go_together(self) -> Config:
+    def _strategies_are_compatible(self) -> Config:
         names = [strategy.name for strategy in self.built]
         if len(set(names)) < len(names):
-            raise ValueError(f"strategy: {', '.join(names)}: each may be listed once")
+            raise ValueError(f"strategy: {', '.join(names)}: list each strategy once")
         for strategy in self.built:
             if objection := strategy.objection(self):
                 raise ValueError(f"strategy: {strategy.name}: {objection}")
@@ -154,39 +160,39 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _control_arm_can_be_trained(self) -> Config:
-        if self.training.control and (closed := [one.name for one in self.built if one.closed]):
+        if self.training.control and (closed := [strategy.name for strategy in self.built if strategy.closed]):
             raise ValueError(
-                f"training.control: a naive arm cannot be trained from the head that '{closed[0]}' solves for; "
-                "set it to null, or choose a strategy that trains"
+                f"training.control: a naive control arm cannot train from the closed-form head of '{closed[0]}'; "
+                "set it to null or choose a strategy that trains"
             )
         return self
 
     @model_validator(mode="after")
-    def _rungs_can_be_climbed(self) -> Config:
+    def _rungs_are_valid(self) -> Config:
         names = [rung.name for rung in self.ladder]
         if len(set(names)) < len(names):
-            raise ValueError(f"ladder: {', '.join(names)}: each name may be given once")
+            raise ValueError(f"ladder: {', '.join(names)}: rung names must be unique")
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
-        closed = [name for name in names if any(one.closed for one in self.at_rung(name).built)]
+        closed = [name for name in names if any(strategy.closed for strategy in self.at_rung(name).built)]
         for name in names if closed else []:
-            if holding := [one.name for one in self.at_rung(name).built if one.holds == "answers"]:
+            if holding := [strategy.name for strategy in self.at_rung(name).built if strategy.holds == "answers"]:
                 raise ValueError(
-                    f"ladder: '{name}': '{holding[0]}' holds the champion's answers, and a head that '{closed[0]}' has "
-                    "solved for cannot be trained on: they would be those of another head; leave one of the two out"
+                    f"ladder: '{name}': '{holding[0]}' stores the champion's answers, and '{closed[0]}' on another "
+                    "rung replaces the head that gave them; remove one of the two"
                 )
         return self
 
     def at_rung(self, rung: str | None) -> Config:
-        """Return the configuration of an update at a rung of the ladder; None: as it stands.
+        """Return the configuration of an update at a rung of the ladder; None: this one, unchanged.
 
         Raises:
-            ValueError: what the rung says does not go together.
+            ValueError: the rung's settings are incompatible.
         """
         if rung is None:
             return self
-        wanted = next(one for one in self.ladder if one.name == rung)
+        wanted = next(entry for entry in self.ladder if entry.name == rung)
         raw = self.model_dump(mode="json", by_alias=True) | {"ladder": []}
         raw["decide"] |= {"rung": {}}
         if wanted.strategy is not None:
@@ -202,13 +208,13 @@ class Config(Section):
 
     @property
     def columns_of_gates(self) -> list[str]:
-        """The columns of the data that gates need, beside those that every evaluation stores."""
+        """The data columns that gates need in addition to those that every evaluation stores."""
         wanted = set[str]().union(*(plugins.build("gates", spec).columns for spec in self.gates))
         return sorted(wanted - STORED)
 
     @property
     def built(self) -> list[Any]:
-        """The strategies themselves, in the order in which their hooks run."""
+        """The strategy objects, in the order in which their hooks run."""
         return [plugins.build("strategies", spec) for spec in self.strategies]
 
     @property
@@ -219,27 +225,27 @@ class Config(Section):
     @property
     def every_strategy(self) -> list[PluginSpec]:
         """The strategies of the configuration and of each rung of its ladder."""
-        listed = [self.strategy, *(one.strategy for one in self.ladder if one.strategy is not None)]
-        return [one for found in listed for one in (found if isinstance(found, list) else [found])]
+        listed = [self.strategy, *(rung.strategy for rung in self.ladder if rung.strategy is not None)]
+        return [spec for entry in listed for spec in (entry if isinstance(entry, list) else [entry])]
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """The configuration as a version keeps it: without what names places, and may hold a password."""
+        """The configuration as stored with a version: without addresses, which may hold passwords."""
         return self.model_dump(mode="json", by_alias=True, exclude=PLACES)
 
     def flat(self) -> dict[str, str]:
-        """Return the configuration under dotted keys, without what names places: as MLflow shows parameters."""
+        """Return the configuration under dotted keys, without addresses: the parameters of the MLflow run."""
         nested = self.recorded
         flat = {
-            f"{key}.{name}" if isinstance(value, dict) else key: one
+            f"{key}.{name}" if isinstance(value, dict) else key: leaf
             for key, value in nested.items()
-            for name, one in (value.items() if isinstance(value, dict) else [(key, value)])
+            for name, leaf in (value.items() if isinstance(value, dict) else [(key, value)])
         }
-        return {key: one if isinstance(one, str) else json.dumps(one) for key, one in flat.items()}
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}
 
     @property
     def digest(self) -> str:
-        """Hash of all that decides the outcome of a cycle: not of places, of who asks it, nor of searches."""
+        """Hash of everything that decides a cycle's outcome: no addresses, triggers, serving or search settings."""
         left_out = {**PLACES, "tune": True, "data": {"source", "chunk_rows"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
@@ -250,10 +256,10 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
 
     Args:
         path: a YAML file.
-        overrides: dotted keys that win over the file, such as ``{"training.epochs": 2}``.
+        overrides: dotted keys that override the file, such as ``{"training.epochs": 2}``.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, or holds a wrong key or value; one line says which.
+        ConfigError: the file is missing, is not YAML, or holds a wrong key or value; one line says which.
     """
     try:
         raw = read_yaml(path.read_text(encoding="utf-8"))
@@ -266,9 +272,9 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: must hold keys and values, holds a {type(raw).__name__}")
+        raise ConfigError(f"{path}: must hold keys and values, got a {type(raw).__name__}")
     for dotted, value in (overrides or {}).items():
-        _set(raw, dotted.split("."), value)
+        _override(raw, dotted.split("."), value)
     return parse(raw, where=str(path))
 
 
@@ -276,7 +282,7 @@ def parse(raw: dict[str, Any], *, where: str) -> Config:
     """Validate a mapping; ``where`` names its origin in errors.
 
     Raises:
-        ConfigError: a key is unknown (the nearest right one is named) or a value is out of bounds.
+        ConfigError: a key is unknown (the closest known key is suggested) or a value is out of bounds.
     """
     try:
         return Config.model_validate(raw)
@@ -284,7 +290,7 @@ def parse(raw: dict[str, Any], *, where: str) -> Config:
         raise ConfigError(f"{where}: {without_password(explain(error, Config))}") from None
 
 
-def _set(raw: dict[str, Any], keys: list[str], value: Any) -> None:
+def _override(raw: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         raw = raw.setdefault(key, {})
         if not isinstance(raw, dict):

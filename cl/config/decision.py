@@ -10,46 +10,56 @@ from cl.config.section import Section
 
 
 class DriftActions(Section):
-    """What each type of drift asks for, when it is the only one."""
+    """What to do about each type of drift when it is the only one."""
 
-    inputs: Literal["learn", "hold", "none"] = Field("learn", description="Other texts, or other answers to them")
-    labels: Literal["learn", "hold", "none"] = Field("learn", description="Known labels in other shares")
-    new_classes: Literal["learn", "hold", "none"] = Field("learn", description="Labels never learnt")
-    concept: Literal["learn", "hold", "none"] = Field("learn", description="The champion is right less often")
+    inputs: Literal["learn", "hold", "none"] = Field(
+        "learn", description="The texts, or the model's answers to them, have changed"
+    )
+    labels: Literal["learn", "hold", "none"] = Field("learn", description="The shares of known labels have changed")
+    new_classes: Literal["learn", "hold", "none"] = Field(
+        "learn", description="There are labels that the champion does not know"
+    )
+    concept: Literal["learn", "hold", "none"] = Field("learn", description="The champion's score has dropped")
 
 
 class DriftRungs(Section):
-    """The rung of the ladder at which each type of drift is learnt; null: the first."""
+    """The rung of the ladder at which to begin for each type of drift; null: the first."""
 
-    inputs: str | None = Field(None, description="Rung for other texts; null: the first of the ladder")
-    labels: str | None = Field(None, description="Rung for known labels in other shares")
-    new_classes: str | None = Field(None, description="Rung for labels never learnt")
-    concept: str | None = Field(None, description="Rung for a champion that is right less often")
+    inputs: str | None = Field(None, description="Rung for changed texts; null: the first of the ladder")
+    labels: str | None = Field(None, description="Rung for changed label shares; null: the first")
+    new_classes: str | None = Field(None, description="Rung for new labels; null: the first")
+    concept: str | None = Field(None, description="Rung for a drop in the champion's score; null: the first")
 
 
 class DecisionSettings(Section):
     """When an update is worth its cost, and which kind of update it is."""
 
     answer: DriftActions = Field(
-        default_factory=lambda: DriftActions(), description="Of several types: learn, then hold"
+        default_factory=lambda: DriftActions(),
+        description="What to do about each type of drift; of several: learn wins over hold, hold over none",
     )
     rung: DriftRungs = Field(
-        default_factory=lambda: DriftRungs(), description="Of several types: the highest; an alarm that stays: one up"
+        default_factory=lambda: DriftRungs(),
+        description="Where an update begins; several types: the highest rung; an alarm that an update did not "
+        "resolve: one up",
     )
-    min_rows: int = Field(20, ge=1, description="Fewer training rows are not learnt: they wait for more")
+    min_rows: int = Field(20, ge=1, description="Fewer training rows than this wait for more")
     max_waiting_rows: int | None = Field(
         None,
         ge=1,
-        description="Learn once so many quiet training rows wait, drift or not; null: wait for drift",
+        description="Learn without drift once this many training rows wait; null: wait for drift",
     )
     min_avoidable_errors: int = Field(
-        0, ge=0, description="Errors on the waiting rows that an update could have avoided, before it is worth it"
+        0, ge=0, description="Minimum number of errors on the waiting rows that an update could have avoided"
     )
     budget_hours: float | None = Field(
-        None, gt=0, description="Hours of training within budget_days, after which nothing is learnt; null: no bound"
+        None, gt=0, description="Maximum hours of training within budget_days; null: no limit"
     )
-    budget_days: int = Field(30, ge=1, description="Length of time that budget_hours is for")
-    cool_down_hours: float = Field(0.0, ge=0, description="Time after a promotion in which nothing is learnt")
+    budget_days: int = Field(30, ge=1, description="Period of budget_hours, in days")
+    cool_down_hours: float = Field(0.0, ge=0, description="Hours after a promotion without a further update")
     max_repeats: int | None = Field(
-        2, ge=1, description="Updates in a row that did not silence an alarm, until a person is called; null: never"
+        2,
+        ge=1,
+        description="Consecutive updates that may fail to resolve an alarm before manual review is required; null: "
+        "no limit",
     )

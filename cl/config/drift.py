@@ -1,4 +1,4 @@
-"""How drift is looked for."""
+"""How drift is detected."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from cl.config.section import PluginSpec, Section
 
 
 class TrafficSettings(Section):
-    """How answers whose labels have not come are compared with what the champion was promoted on.
+    """How served answers without labels are compared with the champion's reference.
 
-    Each look is a check like that of an experience, and spends its share of ``drift.alpha``.
+    Each drift check of the traffic spends its share of ``drift.alpha``, like the check of an experience.
     """
 
     detectors: list[PluginSpec] = Field(
         ["estimated_performance", "prediction_mix", "confidence", "embedding_mmd", "novelty", "descriptors"],
-        description="Detectors that need no labels; []: unlabelled answers are not looked at",
+        description="Detectors that need no labels; []: served traffic is not checked",
     )
-    every_hours: float = Field(24.0, gt=0, description="Time between two looks; more looks, and each may find less")
-    min_rows: int = Field(200, ge=20, description="Unlabelled answers that a look needs; fewer wait for more")
+    every_hours: float = Field(
+        24.0, gt=0, description="Hours between two drift checks; frequent checks are less sensitive"
+    )
+    min_rows: int = Field(200, ge=20, description="Unlabelled answers that a drift check needs; fewer wait for more")
     answer: Literal["labels", "learn"] = Field(
         "labels",
-        description="What an alarm asks for. labels: people are told, and which rows to label; learn: the learning "
-        "flow is started as well, and learns the labelled rows that wait",
+        description="What an alarm does. labels: send a notification that says which rows to label; learn: also start "
+        "the learning flow on the labelled rows that wait",
     )
 
 
 class DriftSettings(Section):
-    """How a new experience is compared with what the champion was promoted on."""
+    """How a new experience is compared with the champion's reference."""
 
     detectors: list[PluginSpec] = Field(
         [
@@ -42,16 +44,18 @@ class DriftSettings(Section):
             "novelty",
             "descriptors",
         ],
-        description="Detectors that decide; each is a file in cl/drift/detectors",
+        description="Drift detectors; files in cl/drift/detectors",
     )
     alpha: float = Field(
-        0.05, gt=0, lt=0.5, description="Chance of any false alarm, over all detectors and all checks there will be"
+        0.05, gt=0, lt=0.5, description="Probability of any false alarm, over all detectors and all checks ever made"
     )
     max_rows: int = Field(
-        10_000, ge=20, description="Rows of an experience that the champion looks at, drawn at random; labels: all"
+        10_000,
+        ge=20,
+        description="Rows of an experience that the champion answers, drawn at random; label checks use all rows",
     )
     reference_rows: int = Field(1_000, ge=20, description="Rows that a version keeps as its drift reference")
-    report: Literal["evidently", "off"] = Field("evidently", description="Whether Evidently's report is made")
+    report: Literal["evidently", "off"] = Field("evidently", description="Whether to write Evidently's report")
     traffic: TrafficSettings = Field(
-        default_factory=lambda: TrafficSettings(), description="Answers whose labels have not come"
+        default_factory=lambda: TrafficSettings(), description="Drift checks of served answers without labels"
     )

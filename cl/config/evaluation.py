@@ -1,4 +1,4 @@
-"""What is measured of challenger and champion beside their scores, and how it is proved that a version serves."""
+"""What is measured of challenger and champion in addition to scores, and the smoke test of a registered version."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ Robustness = Literal["typos", "casing", "adversarial"]
 
 
 class OutOfScope(Section):
-    """Which rows are out of scope: the model should be unsure of them, or say so."""
+    """Which rows are out of scope: the model should answer them with low confidence or an out-of-scope label."""
 
-    label: str | None = Field(None, description="Label of test rows that are out of scope, such as oos; null: none is")
+    label: str | None = Field(None, description="Label of out-of-scope test rows, such as oos; null: none")
     file: str | None = Field(
-        None, description="Text file in the project with one out-of-scope text a line; null: no such file"
+        None, description="Text file in the project with one out-of-scope text per line; null: none"
     )
 
 
 class EvaluationSettings(Section):
-    """What is measured beside scores, and at what cost."""
+    """What is measured in addition to scores, and on how many rows."""
 
     robustness: list[Robustness] = Field(
-        ["typos", "casing", "adversarial"], description="Ways to disturb the texts that are scored once more; []: none"
+        ["typos", "casing", "adversarial"], description="Perturbations of test texts to score; []: none"
     )
-    robustness_rows: int = Field(64, ge=1, description="Test rows that are disturbed, drawn at random, at most")
-    typos: float = Field(0.3, gt=0, le=1, description="Share of words with a typing error, of those of four letters")
+    robustness_rows: int = Field(64, ge=1, description="Maximum number of test rows to perturb, drawn at random")
+    typos: float = Field(0.3, gt=0, le=1, description="Share of words of four or more letters that get a typo")
     epsilon: float = Field(
-        0.01, gt=0, le=1, description="How far adversarial moves a word's embedding, in shares of its length"
+        0.01, gt=0, le=1, description="Size of the adversarial step, relative to the norm of a token's embedding"
     )
-    latency_calls: int = Field(30, ge=1, description="Predictions of one row that are timed, for each model")
-    throughput_rows: int = Field(64, ge=1, description="Test rows that are timed together, and fill memory, at most")
+    latency_calls: int = Field(30, ge=1, description="Timed predictions of one row, for each model")
+    throughput_rows: int = Field(
+        64, ge=1, description="Maximum number of test rows in the batch that throughput and memory are measured on"
+    )
     out_of_scope: OutOfScope = Field(
-        default_factory=lambda: OutOfScope(), description="Rows for the out-of-scope AUROC; without any, there is none"
+        default_factory=lambda: OutOfScope(),
+        description="Rows for the out-of-scope AUROC; without them it is not measured",
     )
     smoke_rows: int = Field(
         8,
         ge=0,
-        description="Test rows that the registered version, loaded in a fresh process, must answer as it was "
-        "evaluated before it is promoted; 0: no such test",
+        description="Test rows that the registered version, loaded in a fresh process, must answer exactly as during "
+        "evaluation before it is promoted; 0: no smoke test",
     )

@@ -1,4 +1,4 @@
-"""What the verdicts of the gates are worth."""
+"""How the verdicts of the gates are enforced."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from cl.config.section import Section
 
 
 class GatePolicy(Section):
-    """What the verdicts of the gates are worth."""
+    """How the verdicts of the gates are enforced."""
 
     mode: Literal["enforce", "dry_run", "off"] = Field(
-        "enforce", description="dry_run: gates are judged and told, and refuse nothing; off: they are not judged"
+        "enforce",
+        description="dry_run: gates are evaluated and reported but refuse nothing; off: gates are not evaluated",
     )
     undecided: Literal["pass", "block"] = Field(
-        "pass", description="A gate whose rows are too few to decide passes, or blocks"
+        "pass", description="Whether a gate with too few rows to decide passes or blocks"
     )
     correction: Literal["holm", "none"] = Field(
         "holm",
-        description="The confidence holds for all comparisons of all gates together (Holm); none: for each gate",
+        description="holm: the confidence holds for all comparisons of all gates together; none: for each gate alone",
     )
     functions: Literal["refuse", "allow"] = Field(
-        "refuse", description="Whether rules may call Python functions of yours to choose rows"
+        "refuse", description="Whether gates may call your own Python functions to select rows"
     )

@@ -1,4 +1,4 @@
-"""What is wrong with a value that a person wrote, in one line with the remedy."""
+"""Explain a configuration error in one line that says how to fix it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Turn pydantic's first complaint about a model into ``training.batch_size must be at least 1, got 0``."""
+    """Return pydantic's first error as one line: ``training.batch_size must be at least 1, got 0``."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"] if not _is_union_branch(part))
     context = first.get("ctx", {})
@@ -25,7 +25,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             return f"{key} must be less than {context['lt']:g}, got {first['input']!r}"
         case "literal_error":
             return f"{key} must be {context['expected']}, got {first['input']!r}"
-        case "string_pattern_mismatch" if "://" in first["input"]:  # an address where none may be: it may hold a token
+        case "string_pattern_mismatch" if "://" in first["input"]:  # the address may hold a token
             return f"{key}: should match {context['pattern']}, got an address"
         case "value_error":
             return f"{key}: {context['error']}" if key else str(context["error"])

@@ -8,7 +8,9 @@ from cl.config.section import Section
 
 
 class RegistrySettings(Section):
-    """Which versions keep their files when `cl gc` is run; what serves, or may be gone back to, always does."""
+    """Which versions keep their files under `cl gc`; versions with an alias and the rollback target always do."""
 
-    keep_last: int = Field(5, ge=0, description="Newest versions that passed their gates keep their files")
-    keep_days: float = Field(30.0, ge=0, description="Younger versions keep their files, refused ones too")
+    keep_last: int = Field(
+        5, ge=0, description="Number of newest versions that passed their gates and keep their files"
+    )
+    keep_days: float = Field(30.0, ge=0, description="Versions younger than this keep their files, even if refused")

@@ -8,11 +8,11 @@ from cl.config.section import Section
 
 
 class Range(Section):
-    """Numbers from one to another; whole ones where both ends are."""
+    """A range of numbers; integers if both ends are."""
 
-    low: int | float = Field(description="The least")
-    high: int | float = Field(description="The most")
-    log: bool = Field(False, description="Whether it is the size that counts, not the difference")
+    low: int | float = Field(description="Smallest value")
+    high: int | float = Field(description="Largest value")
+    log: bool = Field(False, description="Whether to sample on a logarithmic scale")
 
     @model_validator(mode="after")
     def _in_order(self) -> Range:
@@ -32,8 +32,8 @@ class TuneSettings(Section):
     space: dict[str, Axis] = Field(
         {},
         description="`training.FIELD`, `tuning.FIELD`, `strategy.NAME.FIELD` -> {low, high, log} or a list of values; "
-        "{}: epochs and learning rates, or the layers that a closed form reads",
+        "{}: epochs and learning rates, or for a closed form the layers that it reads",
     )
-    trials: int = Field(20, ge=1, description="Settings that are tried, pruned ones included")
-    max_seconds: float | None = Field(None, gt=0, description="Of all trials together; null: no bound")
-    experiences: int = Field(3, ge=1, description="Experiences that a trial learns one after the other, from the first")
+    trials: int = Field(20, ge=1, description="Number of settings to try, pruned ones included")
+    max_seconds: float | None = Field(None, gt=0, description="Time limit of all trials together; null: none")
+    experiences: int = Field(3, ge=1, description="Number of experiences that a trial learns in turn, from the first")

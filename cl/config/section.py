@@ -1,4 +1,4 @@
-"""What every section of the configuration is made of."""
+"""Base class of configuration sections, and the check of plug-in entries."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ PluginSpec = str | dict[str, Any]
 
 
 class Section(BaseModel):
-    """Base of every part of the configuration: immutable, unknown keys refused."""
+    """Base class of all configuration sections: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def check_plugin(kind: str, spec: PluginSpec) -> PluginSpec:
-    """Build a plug-in once, so that a wrong name or field is told when the configuration is read.
+    """Build a plug-in once, so that a wrong name or field is reported when the configuration is read.
 
     Raises:
-        ValueError: there is no such plug-in, or a field of it is wrong (pydantic adds the key).
+        ValueError: there is no such plug-in, or one of its fields is wrong (pydantic adds the key).
     """
     try:
         plugins.build(kind, spec)

@@ -1,1 +1,1 @@
-"""The parts of a cycle: what it is identified by, what it rests on, and how an update climbs the ladder."""
+"""The parts of a cycle: its identity, its context, and how an update climbs the ladder."""

@@ -1,4 +1,4 @@
-"""One attempt of an update: trained at one rung of the ladder, or without one, evaluated, held against the gates."""
+"""One attempt of an update: train at one rung of the ladder, or without a ladder, evaluate, and apply the gates."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ DIVERGED = "diverged"
 
 
 def train_and_judge(context: CycleContext, rung: str | None, own: Config) -> Challenger:
-    """Return the challenger of one rung and what the gates say of it; a finished attempt is not made again.
+    """Return the challenger of one rung and its verdicts; a finished attempt is not repeated.
 
-    Each rung has a journal and files of its own, so that a cycle that was killed goes on in the midst of any of them.
-    Of rungs that were not enough, only records outlive the cycle: one version a cycle keeps the registry readable. That
-    one has diverged is written down too.
+    Each rung has its own journal and files, so a killed cycle resumes within any of them. Of failed rungs only records
+    outlive the cycle: one version per cycle keeps the registry readable. Divergence is recorded too.
 
     Args:
         context: the cycle.
@@ -31,12 +30,12 @@ def train_and_judge(context: CycleContext, rung: str | None, own: Config) -> Cha
         own: the configuration at this rung.
 
     Raises:
-        DivergedError: training stopped, now or before the cycle was killed.
+        DivergedError: training diverged, now or before the cycle was killed.
     """
     journal = context.journal.part(f"rungs/{rung}") if rung else context.journal
 
     def challenger() -> Challenger:
-        return _challenger(context, rung, own, journal)
+        return _make_challenger(context, rung, own, journal)
 
     if rung is None:
         return journal.once(challenger, inline)()
@@ -50,7 +49,7 @@ def train_and_judge(context: CycleContext, rung: str | None, own: Config) -> Cha
         raise
 
 
-def _challenger(context: CycleContext, rung: str | None, own: Config, journal: Journal) -> Challenger:
+def _make_challenger(context: CycleContext, rung: str | None, own: Config, journal: Journal) -> Challenger:
     config, champion, rows_of = context.config, context.champion.folder, context.rows_of
     folder, past, new = journal.folder, context.base.history.learnt, list(context.new)
     training = journal.once(train, context.executor)(

@@ -1,4 +1,4 @@
-"""What waits: experiences that no cycle has looked at, and those that were looked at and not learnt."""
+"""The backlog: experiences without a cycle, and experiences whose cycle did not learn them."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from cl.stores.ledger.state import was_decided
 from cl.stores.stores import Stores
 
 OPEN = ("none", "waiting", "canary", "shadow")
-"""Verdicts that leave an experience to be learnt by a later cycle."""
+"""Verdicts that leave an experience to be learned by a later cycle."""
 
 
 def due_experiences(stores: Stores, *, again: str | None = None) -> list[Experience]:
-    """Return the experiences that no cycle has looked at, oldest first.
+    """Return the experiences without a finished cycle, oldest first.
 
     Raises:
         InputError: ``again`` names no experience.
     """
-    everything = {one.id: one for one in stores.experiences.all()}
+    experiences = {experience.id: experience for experience in stores.experiences.all()}
     if again is not None:
-        if again not in everything:
-            raise InputError(f"no experience '{again}'; there are: {', '.join(everything) or 'none'}")
-        return [everything[again]]
+        if again not in experiences:
+            raise InputError(f"no experience '{again}'; there are: {', '.join(experiences) or 'none'}")
+        return [experiences[again]]
     done = {cycle.experience.id for cycle in stores.registry.cycles()}
-    return [one for name, one in everything.items() if name not in done]
+    return [experience for name, experience in experiences.items() if name not in done]
 
 
 def waiting_experiences(stores: Stores, history: History) -> list[str]:
-    """Return the experiences that the champion has not learnt, though nothing speaks against them.
+    """Return the experiences that the champion has not learned and that the next update should include.
 
-    They were found unchanged; or the version that learnt them waits for a person's word, or stands beside the champion:
-    whoever comes after it learns them along. One that was rejected, or approved and then rolled back, is not.
+    Either they showed no drift, or the version that learned them waits for approval or is a canary or shadow. An
+    experience whose version was rejected, or approved and then rolled back, is left out.
     """
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
     over = was_decided(stores.ledger.entries(stores.registry.model))
     left = [cycle for _, cycle in sorted(last.items()) if cycle.verdict in OPEN]
-    settled = [one.experience.id for one in left if one.promotion and one.promotion.version in over]
-    return [one.experience.id for one in left if one.experience.id not in {*history.learnt, *settled}]
+    settled = [cycle.experience.id for cycle in left if cycle.promotion and cycle.promotion.version in over]
+    return [cycle.experience.id for cycle in left if cycle.experience.id not in {*history.learnt, *settled}]

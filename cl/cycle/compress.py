@@ -24,14 +24,14 @@ from cl.stores.version_folder import load_history
 
 @dataclass(frozen=True)
 class Judged:
-    """A challenger that was registered, and judged."""
+    """A challenger that was evaluated and registered."""
 
     challenger: Challenger
     registration: Registration
 
     @property
     def folder(self) -> Path:
-        """Where it lies, sealed."""
+        """Its folder, sealed."""
         return Path(self.challenger.training.challenger)
 
     @property
@@ -42,7 +42,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class CompressionContext:
-    """What compressed versions are judged beside and registered under; ``cycle`` begins the names of their cycles."""
+    """What compressed versions are compared with and registered under; ``cycle`` is the prefix of their cycle names."""
 
     config: Config
     stores: Stores
@@ -60,12 +60,13 @@ def compress(
 ) -> tuple[Judged, list[CompressionResult]]:
     """Compress into one form after the other until a version passes all gates and is within the budget.
 
-    Each is made of the last one in floats that is good, if expensive: int8 of the teacher where the student has learnt
-    too little. One that cannot be made of its teacher, or whose training diverges, is reported and left out. If none is
-    good enough, the last one that passed its gates is chosen, the teacher among them, or the teacher as it was refused.
+    Each form is made from the latest float version that passes the quality gates, even if it is expensive: int8 from
+    the teacher if the student is not good enough. A form that cannot be made from its teacher, or whose training
+    diverges, is reported and skipped. If none is within the budget, the last version that passed its gates is chosen,
+    the teacher included; if none passed, the teacher.
 
     Returns:
-        The version that is to serve if it may, and what became of each form.
+        The version to promote if it may serve, and the result of each form.
     """
     results: list[CompressionResult] = []
     judged = [teacher]
@@ -78,7 +79,7 @@ def compress(
             continue
         try:
             version = compress_once(context, source, form)
-        except (InputError, DivergedError) as error:  # not to be made of this teacher: no reason for a cycle to fail
+        except (InputError, DivergedError) as error:  # this teacher cannot take the form: the cycle goes on
             failed = compression_result(form, None, source, reasons)
             results.append(failed.model_copy(update={"failure": str(error)}))
             continue
@@ -90,13 +91,13 @@ def compress(
 
 
 def compress_once(context: CompressionContext, teacher: Judged, form: Form) -> Judged:
-    """Make a version of one form, evaluate it beside the champion, hold it against the gates and register it.
+    """Make a version of one form, compare it with the champion, apply the gates and register it.
 
-    Every step is written down in the journal's folder of that name, and may be repeated.
+    Every step is recorded in the form's part of the journal and may be repeated.
     """
     journal, stores, config = context.journal.part(form), context.stores, context.config
     folder = journal.folder / "challenger"
-    training = _made(context, teacher, form, journal, folder)
+    training = _make(context, teacher, form, journal, folder)
     evaluation = journal.once(evaluate, context.executor)(
         config, Candidates(challenger=folder, champion=context.champion.folder), context.held_out, folder=journal.folder
     )
@@ -123,19 +124,19 @@ def compress_once(context: CompressionContext, teacher: Judged, form: Form) -> J
     return Judged(challenger, registration)
 
 
-def _made(context: CompressionContext, teacher: Judged, form: Form, journal: Journal, folder: Path) -> Training:
-    """Make the version in its folder, as a step of the journal."""
-    config, learnt, rows_of = context.config, list(context.held_out.experiences), context.held_out.rows_of
+def _make(context: CompressionContext, teacher: Judged, form: Form, journal: Journal, folder: Path) -> Training:
+    """Make the compressed version in its folder, as a step of the journal."""
+    config, learned, rows_of = context.config, list(context.held_out.experiences), context.held_out.rows_of
     if form == "int8":
         return journal.once(quantise, context.executor)(teacher=teacher.folder, folder=folder)
     if form in REWRITTEN:
         return journal.once(to_onnx, context.executor)(
-            form, teacher=teacher.folder, learnt=learnt, rows_of=rows_of, folder=folder, seed=config.seed
+            form, teacher=teacher.folder, learnt=learned, rows_of=rows_of, folder=folder, seed=config.seed
         )
     return journal.once(distil, context.executor)(
         config,
         teacher=teacher.folder,
-        learnt=learnt,
+        learnt=learned,
         rows_of=rows_of,
         unlabelled=context.stores.unlabelled(config.distil.max_unlabelled),
         folder=folder,
@@ -143,7 +144,7 @@ def _made(context: CompressionContext, teacher: Judged, form: Form, journal: Jou
 
 
 def load_judged(folder: Path, version: str) -> Judged:
-    """Return a registered version as what it was when it was judged."""
+    """Return a registered version with its evaluation and verdicts."""
     evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
     gates = GateReport.model_validate_json((folder / "gates.json").read_bytes())
     nothing = {"epochs": 0, "steps": 0, "rows_new": 0, "rows_recalled": 0, "seconds": 0.0, "validation_score": 0.0}
@@ -153,7 +154,7 @@ def load_judged(folder: Path, version: str) -> Judged:
 
 
 def compression_result(form: Form, version: Judged | None, teacher: Judged, reasons: list[str]) -> CompressionResult:
-    """Return what became of one form; None: it could not be made."""
+    """Return the result of one form; ``version`` None: it could not be made."""
     taught_by = teacher.challenger.evaluation
     result = CompressionResult(
         form=form,

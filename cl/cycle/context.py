@@ -1,4 +1,4 @@
-"""What a cycle rests on: configuration, stores, identity, champion, and what it is to learn."""
+"""The context of a cycle: configuration, stores, identity, champion, and the experiences to learn."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class CycleContext:
-    """What a cycle rests on.
+    """The context of a cycle.
 
     ``champion`` is the version that serves, ``base`` the one that the update is trained from, ``new`` are the ids of
-    the experiences to learn, oldest first, and ``run`` is the cycle's MLflow run. ``asked``: a person has asked for
-    this very experience.
+    the experiences to learn, oldest first, and ``run`` is the cycle's MLflow run. ``asked``: a person has requested
+    this experience.
     """
 
     config: Config
@@ -55,17 +55,17 @@ class CycleContext:
     clock: float = field(default_factory=time.monotonic)
 
     def step(self, stage: Callable[P, R]) -> Callable[P, R]:
-        """Return a stage as a step of this cycle: finished before, its record is read from the journal."""
+        """Return a stage as a step of this cycle; if it has finished before, its record is read from the journal."""
         return self.journal.once(stage, self.executor)
 
     @property
     def rows_of(self) -> RowsOf:
-        """Return the rows of experiences (ids, split)."""
+        """The function that returns the rows of experiences (ids, split)."""
         return self.stores.experiences.rows_of
 
     @property
     def learnt(self) -> list[str]:
-        """All that the challenger will have learnt, oldest first."""
+        """The experiences that the challenger will have learned, oldest first."""
         return [*self.base.history.learnt, *self.new]
 
     @property
@@ -75,12 +75,12 @@ class CycleContext:
 
     @cached_property
     def versions(self) -> list[VersionInfo]:
-        """The registry's versions, as they were when the cycle came to its decision."""
+        """The registry's versions at the time of the decision."""
         return self.stores.registry.versions()
 
     @cached_property
     def situation(self) -> Situation:
-        """What the decision rests on beside the drift."""
+        """What the decision depends on in addition to drift."""
         waiting = [self.stores.experiences.get(id) for id in self.new]
         line = with_compressed(ancestry(self.champion.version, self.versions), self.versions)
         history = self.champion.history
@@ -95,7 +95,7 @@ class CycleContext:
         )
 
     def climb(self, drift: Drift, decision: Decision) -> Climb:
-        """Return where the update begins to climb the ladder, and what is known of the cost of the way."""
+        """Return where the update begins to climb the ladder, and what is known about the cost."""
         return Climb(
             begin=decision.rung,
             types=change_types(drift, self.situation),
@@ -104,7 +104,7 @@ class CycleContext:
         )
 
     def new_version(self, challenger: Challenger) -> NewVersion:
-        """Return a challenger as what becomes a version of the registry."""
+        """Return a challenger as the new registry version to be registered."""
         return NewVersion(
             cycle=self.start.id,
             run=self.run,
@@ -115,7 +115,7 @@ class CycleContext:
         )
 
     def reasons_to_compress(self, version: Judged) -> list[str]:
-        """Return why a cheaper version of a challenger is wanted; [] where it is not."""
+        """Return why a challenger should be compressed; []: it should not."""
         return compression_reasons(
             self.config,
             version.challenger.evaluation,
@@ -126,7 +126,7 @@ class CycleContext:
 
     @property
     def compression(self) -> CompressionContext:
-        """What compressed versions are judged beside and registered under."""
+        """What compressed versions are compared with and registered under."""
         return CompressionContext(
             config=self.config,
             stores=self.stores,
@@ -142,13 +142,13 @@ class CycleContext:
 def open_cycle(
     config: Config, stores: Stores, experience: Experience, *, asked: bool = False, executor: Executor = inline
 ) -> CycleContext:
-    """Begin a cycle, or go on with one that was killed, and return what it rests on.
+    """Begin a cycle, or resume one that was killed, and return its context.
 
     Args:
-        config: what to do.
-        stores: where everything is.
-        experience: ingested already.
-        asked: a person has asked for this very experience; it is learnt unless the champion has learnt it already.
+        config: the project's configuration.
+        stores: the project's stores.
+        experience: an ingested experience.
+        asked: a person has requested this experience; it is learned unless the champion has learned it already.
         executor: how a stage is run.
     """
     start = resume_or_begin(config, stores, experience)

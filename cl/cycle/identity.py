@@ -1,4 +1,4 @@
-"""What a cycle starts from: its identity, found again when it was looked at or killed before."""
+"""The identity of a cycle, and how a checked or killed cycle is resumed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class CycleStart(Record):
-    """What a cycle starts from; together it is the cycle's identity."""
+    """The inputs of a cycle, which together are its identity."""
 
     id: str
     experience: str
@@ -29,57 +29,57 @@ class CycleStart(Record):
 
 
 class CheckNumber(Record):
-    """The number of the drift check that a cycle begins with."""
+    """The number of a cycle's drift check."""
 
     number: int
 
 
 def resume_or_begin(config: Config, stores: Stores, experience: Experience) -> CycleStart:
-    """Return the start of a cycle that was looked at or killed before and still fits, or a new one.
+    """Return the start of a checked or killed cycle that still matches, or a new one.
 
-    Journals that no longer fit, or whose cycle has ended, are closed; all others stay for their own cycles, those of a
-    second attempt that was killed among them.
+    Journals that no longer match, or whose cycle has ended, are closed. All others stay for their own cycles, including
+    those of a killed second attempt.
     """
     data_version = stores.data.commit()
     champion = stores.ledger.champion(stores.registry.model)
     for start in discard_stale(config, stores).values():
         if start.experience == experience.id:
-            log.info("going on with cycle %s", start.id)
+            log.info("resuming cycle %s", start.id)
             return start
     return _new_start(config, experience, champion, data_version, stores)
 
 
 def discard_stale(config: Config, stores: Stores) -> dict[str, CycleStart]:
-    """Close the journals that no cycle will go on with, and return the starts of the others as `resumable` does."""
-    going = resumable(config, stores)
-    for folder in _unused(stores, going):
+    """Close the journals that no cycle will resume, and return the starts of the others as `resumable` does."""
+    resumed = resumable(config, stores)
+    for folder in _unused_folders(stores, resumed):
         Journal(folder).close()
-    return going
+    return resumed
 
 
 def unused_journals(config: Config, stores: Stores) -> list[Path]:
-    """Return the journals that no cycle will go on with."""
-    return _unused(stores, resumable(config, stores))
+    """Return the folders of the journals that no cycle will resume."""
+    return _unused_folders(stores, resumable(config, stores))
 
 
-def _unused(stores: Stores, going: Mapping[str, CycleStart]) -> list[Path]:
-    return [folder for folder in sorted(journal_folder(stores).glob("*")) if folder.name not in going]
+def _unused_folders(stores: Stores, resumed: Mapping[str, CycleStart]) -> list[Path]:
+    return [folder for folder in sorted(journal_folder(stores).glob("*")) if folder.name not in resumed]
 
 
 def resumable(config: Config, stores: Stores) -> dict[str, CycleStart]:
-    """Return the starts of cycles that have not ended and can be gone on with, by the names of their journals."""
-    champion, found = stores.ledger.champion(stores.registry.model), {}
-    made_by = {one.version: one.tags.get(CYCLE_ID, "") for one in stores.registry.versions()}
+    """Return the starts of unfinished cycles that can be resumed, by the name of their journal."""
+    champion, starts = stores.ledger.champion(stores.registry.model), {}
+    made_by = {info.version: info.tags.get(CYCLE_ID, "") for info in stores.registry.versions()}
     folders = sorted(journal_folder(stores).glob("*"))
     ended = {cycle.id for cycle in stores.registry.cycles()} if folders else set()
     for folder in folders:
         start = Journal(folder).read("start", CycleStart)
         if start is None or start.config_digest != config.digest or start.id in ended:
             continue
-        promoted = made_by.get(champion or "", "").partition("-")[0] == folder.name  # itself, or derived
+        promoted = made_by.get(champion or "", "").partition("-")[0] == folder.name  # itself or a compressed version
         if start.champion == champion or promoted:
-            found[folder.name] = start
-    return found
+            starts[folder.name] = start
+    return starts
 
 
 def _new_start(
@@ -100,11 +100,11 @@ def _new_start(
 
 
 def count_checks(past: Sequence[Cycle]) -> int:
-    """Return how many drift checks the registry knows of."""
-    made = [one.drift for one in past if one.drift.level is not None]
-    return max([len(made), *(one.check or 0 for one in made)])
+    """Return the number of drift checks on record in the registry."""
+    made = [cycle.drift for cycle in past if cycle.drift.level is not None]
+    return max([len(made), *(drift.check or 0 for drift in made)])
 
 
 def journal_folder(stores: Stores) -> Path:
-    """Return the folder with one journal for each cycle that has begun."""
+    """Return the folder with one journal per unfinished cycle."""
     return stores.project.work / "cycles"

@@ -1,4 +1,4 @@
-"""An update climbs the ladder: rung after rung, until a challenger passes all gates or the budget is spent."""
+"""Climb the ladder: try rung after rung until a challenger passes all gates or the budget is spent."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cl.records import Challenger, DriftType, GateReport, LadderResult, RungResu
 
 log = logging.getLogger(__name__)
 Attempt = Callable[[str | None, Config], Challenger]
-"""Trains and judges at a rung, by its name and under its own configuration; None: there is no ladder."""
+"""Trains and evaluates at a rung, given its name and its configuration; None: there is no ladder."""
 
 
 @dataclass(frozen=True)
 class Climb:
-    """Where an update begins to climb, and what is known of the cost of the way.
+    """Where an update begins to climb, and what is known about the cost.
 
-    ``begin`` is the rung to begin with; None: there is no ladder, and the update is tried as it stands. ``types`` are
-    the kinds of change that it answers, ``sizes`` those of what is learnt, ``past`` the climbs of earlier updates,
-    oldest first: what rungs have cost.
+    ``begin`` is the first rung; None: there is no ladder, and the update is tried once. ``types`` are the types of
+    drift that caused it, ``sizes`` the numbers of rows to learn, ``past`` the climbs of earlier updates, oldest first,
+    which show what rungs cost.
     """
 
     begin: str | None
@@ -33,7 +33,7 @@ class Climb:
 
 @dataclass(frozen=True)
 class Climbed:
-    """The challenger that an update ended with, and what became of each rung; None where there is no ladder."""
+    """The challenger that an update ended with, and the result of each rung; None: there is no ladder."""
 
     challenger: Challenger
     result: LadderResult | None
@@ -47,23 +47,22 @@ def climb_ladder(
     enough: Callable[[GateReport], bool] = lambda gates: gates.passed,
     give_up: Callable[[], None] = lambda: None,
 ) -> Climbed:
-    """Try rungs from one on upwards until a challenger passes all gates.
+    """Try rungs upwards from the first one until a challenger passes all gates.
 
-    Each rung starts from the champion, never from a challenger that was refused. A rung whose expected cost does not
-    fit into what is left of the budget is not begun; where nothing from the first on fits, the most expensive rung
-    below it that does is tried in its place. A rung whose training diverges is not enough, like one that a gate
-    refuses.
+    Each rung starts from the champion, never from a refused challenger. A rung whose expected cost exceeds the rest of
+    the budget is skipped; if no rung from the first on fits, the most expensive rung below it that fits is tried
+    instead. A rung whose training diverges counts as failed, like one that a gate refuses.
 
     Args:
         config: the ladder and its budget, under ``climb``.
-        climb: where it begins, and what the way has cost before.
-        attempt: trains and judges at a rung.
-        enough: tells by its gates whether a challenger ends the climb.
-        give_up: called when every rung that was begun has diverged: a later run is to try them again.
+        climb: where it begins, and what rungs have cost before.
+        attempt: trains and evaluates at a rung.
+        enough: returns whether a challenger with these verdicts ends the climb.
+        give_up: called when every attempted rung has diverged, so that a later run tries them again.
 
     Raises:
         ConfigError: the budget is too small for any rung; nothing was trained.
-        DivergedError: every rung that was begun has diverged.
+        DivergedError: every attempted rung has diverged.
     """
     if climb.begin is None:
         return Climbed(attempt(None, config), None)
@@ -75,30 +74,30 @@ def climb_ladder(
         try:
             challenger = attempt(name, config.at_rung(name))
         except DivergedError as error:
-            results.append(_diverged(name, error))
+            results.append(_diverged_result(name, error))
             return None
-        results.append(_judged(name, challenger, enough(challenger.gates)))
+        results.append(_judged_result(name, challenger, enough(challenger.gates)))
         return challenger
 
     for name in names[start:]:
-        if why := _bounded(config, name, climb, results):
+        if why := _exceeded_bound(config, name, climb, results):
             results.append(RungResult(rung=name, skipped=why))
             continue
         last = try_rung(name) or last
         if results[-1].passed:
             break
     for name in reversed(names[:start]):
-        if last is None and not _bounded(config, name, climb, results):
+        if last is None and not _exceeded_bound(config, name, climb, results):
             last = try_rung(name)
     if last is None and any(result.diverged for result in results):
         give_up()
-        raise _none_left(results)
+        raise _all_failed(results)
     if last is None:
-        raise _too_small(config, climb)
+        raise _budget_too_small(config, climb)
     return Climbed(last, LadderResult(types=list(climb.types), attempts=results))
 
 
-def _judged(name: str, challenger: Challenger, passed: bool) -> RungResult:
+def _judged_result(name: str, challenger: Challenger, passed: bool) -> RungResult:
     refused = {verdict.gate: verdict.why for verdict in challenger.gates.verdicts if not verdict.passed}
     result = RungResult(
         rung=name,
@@ -113,54 +112,54 @@ def _judged(name: str, challenger: Challenger, passed: bool) -> RungResult:
     return result
 
 
-def _diverged(name: str, error: DivergedError) -> RungResult:
+def _diverged_result(name: str, error: DivergedError) -> RungResult:
     result = RungResult(rung=name, training_seconds=round(error.seconds, 2), rows=error.rows, diverged=str(error))
     log.info("rung %s: %d rows, %.1f s, diverged: %s", name, result.rows, result.seconds, error)
     return result
 
 
-def _none_left(results: Sequence[RungResult]) -> DivergedError:
-    """Return the error that names every rung and what stopped it, or kept it from being begun."""
-    ends = "; ".join(f"rung '{one.rung}': {one.diverged or f'not begun: {one.skipped}'}" for one in results)
+def _all_failed(results: Sequence[RungResult]) -> DivergedError:
+    """Return the error that names every rung and why it diverged or was skipped."""
+    ends = "; ".join(f"rung '{result.rung}': {result.diverged or f'skipped: {result.skipped}'}" for result in results)
     return DivergedError(
         f"every rung of the ladder failed: {ends}; the champion is unchanged",
-        rows=sum(one.rows for one in results),
-        seconds=sum(one.seconds for one in results),
+        rows=sum(result.rows for result in results),
+        seconds=sum(result.seconds for result in results),
     )
 
 
-def _bounded(config: Config, name: str, climb: Climb, results: Sequence[RungResult]) -> str | None:
-    """Return why a rung is not begun, or None."""
+def _exceeded_bound(config: Config, name: str, climb: Climb, results: Sequence[RungResult]) -> str | None:
+    """Return why a rung is skipped; None: it fits into the budget."""
     bounds, begun = config.climb, [result for result in results if result.skipped is None]
     if bounds.max_rungs is not None and len(begun) >= bounds.max_rungs:
         return f"climb.max_rungs is {bounds.max_rungs}"
-    cost = _cost(config, name, climb, results)
-    if bounds.max_rows is not None and cost.rows > (left := bounds.max_rows - sum(one.rows for one in begun)):
-        return f"it would learn about {cost.rows:,} rows, and climb.max_rows leaves {max(0, left):,}"
+    cost = _rung_cost(config, name, climb, results)
+    if bounds.max_rows is not None and cost.rows > (left := bounds.max_rows - sum(result.rows for result in begun)):
+        return f"it needs about {cost.rows:,} rows, climb.max_rows leaves {max(0, left):,}"
     if bounds.max_seconds is None or cost.seconds is None:
         return None
-    if cost.seconds > (left_s := bounds.max_seconds - sum(one.seconds for one in begun)):
-        return f"it would take about {cost.seconds:,.0f} s, and climb.max_seconds leaves {max(0.0, left_s):,.0f}"
+    if cost.seconds > (left_s := bounds.max_seconds - sum(result.seconds for result in begun)):
+        return f"it needs about {cost.seconds:,.0f} s, climb.max_seconds leaves {max(0.0, left_s):,.0f}"
     return None
 
 
-def _cost(config: Config, name: str, climb: Climb, results: Sequence[RungResult]) -> Cost:
+def _rung_cost(config: Config, name: str, climb: Climb, results: Sequence[RungResult]) -> Cost:
     known = [*(result for past in climb.past for result in past.attempts), *results]
     return expected_cost(config.at_rung(name), climb.sizes, known, rung=name, ladder=config)
 
 
-def _too_small(config: Config, climb: Climb) -> ConfigError:
-    """Return the error that names the cheapest rung and what it would need."""
-    costs = {rung.name: _cost(config, rung.name, climb, ()) for rung in config.ladder}
+def _budget_too_small(config: Config, climb: Climb) -> ConfigError:
+    """Return the error that names the cheapest rung and what it needs."""
+    costs = {rung.name: _rung_cost(config, rung.name, climb, ()) for rung in config.ladder}
     name = min(costs, key=lambda rung: (costs[rung].rows, costs[rung].seconds or 0.0))
     bounds, cost = config.climb, costs[name]
-    needed = f"learn about {cost.rows:,} rows" + (f" in {cost.seconds:,.1f} s" if cost.seconds is not None else "")
+    needed = f"about {cost.rows:,} rows" + (f" and {cost.seconds:,.1f} s" if cost.seconds is not None else "")
     given = [
         f"climb.{key}: {value:g}"
         for key, value in (("max_rows", bounds.max_rows), ("max_seconds", bounds.max_seconds))
         if value is not None
     ]
     return ConfigError(
-        f"{' and '.join(given)}: too small for any rung of the ladder; '{name}', the cheapest, would {needed}: raise "
-        "the bound, or give the ladder a cheaper rung; nothing was trained, and the champion is unchanged"
+        f"{' and '.join(given)}: too small for any rung of the ladder; the cheapest, '{name}', needs {needed}; raise "
+        "the limit or add a cheaper rung; nothing was trained, the champion is unchanged"
     )

@@ -1,4 +1,4 @@
-"""The drift check of a cycle, made before it or in it."""
+"""The drift check of a cycle, made before or within it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cl.stores.stores import Stores
 def check_drift(
     config: Config, stores: Stores, start: CycleStart, champion: Path | None, *, executor: Executor = inline
 ) -> Drift:
-    """Return what has drifted in the experience of a cycle.
+    """Return the drift in a cycle's experience.
 
-    It is written down in the cycle's journal, so that a look before the cycle and the cycle itself are one check.
+    The result is recorded in the cycle's journal, so a check made before the cycle is not repeated within it.
     """
     journal, past = Journal(journal_folder(stores) / start.id), stores.registry.cycles()
     return journal.once(detect_drift, executor)(
@@ -27,15 +27,15 @@ def check_drift(
         rows=stores.experiences,
         folder=journal.folder,
         check=_check_number(stores, journal, past) if champion else 1,
-        quiet=[one.drift for one in past if one.decision.action == "none" and not one.drift.drifted],
+        quiet=[cycle.drift for cycle in past if cycle.decision.action == "none" and not cycle.drift.drifted],
     )
 
 
 def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
-    """Return which check of the stream a look is: taken before the test is made, and kept when the look is resumed.
+    """Return the number of this drift check in the stream: assigned before the test, and kept when it is resumed.
 
-    An experience that is tested once more, beside another champion or because a person asks, is another check: were
-    its number another's as well, one share of ``drift.alpha`` would be spent twice.
+    An experience that is tested again, with a new champion or on request, is a new check: if it reused a number, one
+    share of ``drift.alpha`` would be spent twice.
     """
     if (known := journal.read("check", CheckNumber)) is not None:
         return known.number

@@ -1,4 +1,4 @@
-"""Write a finished cycle into its MLflow run."""
+"""Write a finished cycle to its MLflow run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DRIFT_ARTIFACT = "drift"
 
 @dataclass(frozen=True)
 class Findings:
-    """What a cycle came to before it trained anything."""
+    """The results of a cycle before training."""
 
     validation: Validation
     drift: Drift
@@ -27,7 +27,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Update:
-    """What an update came to: its climb, the version that is to serve, the gates with the smoke test, the promotion."""
+    """The results of an update: its climb, the version to promote, the verdicts with the smoke test, the promotion."""
 
     climbed: Climbed
     version: Judged
@@ -37,9 +37,9 @@ class Update:
 
 
 def record_cycle(context: CycleContext, findings: Findings, update: Update | None = None) -> Cycle:
-    """Write the finished cycle into its MLflow run, forget the journal, and return the cycle as it is kept."""
+    """Write the finished cycle to its MLflow run, close the journal, and return the cycle as recorded."""
     registry, run, journal = context.stores.registry, context.run, context.journal
-    cycle = _cycle(context, findings, update)
+    cycle = _build_cycle(context, findings, update)
     registry.log_params(run, context.config.flat())
     registry.log_dataset(
         run,
@@ -48,19 +48,19 @@ def record_cycle(context: CycleContext, findings: Findings, update: Update | Non
         source=f"data/experiences/{cycle.experience.id}",
         rows=cycle.experience.total,
     )
-    rungs = [journal.folder / "rungs" / one.rung for one in (cycle.climb.judged if cycle.climb else [])]
+    rungs = [journal.folder / "rungs" / rung.rung for rung in (cycle.climb.judged if cycle.climb else [])]
     judged = rungs[-1] if rungs else journal.folder
     judged = journal.folder / cycle.chosen.form if cycle.chosen else judged
     for verdicts in judged / "gate.json", journal.folder / "smoke_test.json":
         if verdicts.exists():
             registry.log_file(run, verdicts, "evaluation")
-    for place in rungs:
-        registry.log_file(run, place / "gate.json", f"rungs/{place.name}")
-    for one in cycle.climb.begun if cycle.climb else []:
-        registry.log_metrics(run, {f"rung/{one.rung}/seconds": one.seconds, f"rung/{one.rung}/rows": one.rows})
+    for folder in rungs:
+        registry.log_file(run, folder / "gate.json", f"rungs/{folder.name}")
+    for rung in cycle.climb.begun if cycle.climb else []:
+        registry.log_metrics(run, {f"rung/{rung.rung}/seconds": rung.seconds, f"rung/{rung.rung}/rows": rung.rows})
     if cycle.drift.report:
         registry.log_folder(run, Path(cycle.drift.report), DRIFT_ARTIFACT)
-        kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy goes away
+        kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy is deleted
         cycle = cycle.model_copy(update={"drift": kept})
     if cycle.evaluation:
         registry.log_metrics(run, evaluation_metrics(cycle.evaluation))
@@ -73,7 +73,7 @@ def record_cycle(context: CycleContext, findings: Findings, update: Update | Non
     return cycle
 
 
-def _cycle(context: CycleContext, findings: Findings, update: Update | None) -> Cycle:
+def _build_cycle(context: CycleContext, findings: Findings, update: Update | None) -> Cycle:
     start, champion = context.start, context.champion.version
     return Cycle(
         id=start.id,

@@ -1,4 +1,4 @@
-"""Read the configured source."""
+"""Ingest from the configured source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cl.stores.stores import Stores
 
 
 def read_source(config: Config, stores: Stores, *, settle: float | None = None) -> list[Experience]:
-    """Ingest what the configured source holds, if one is configured; unattended, only what has settled."""
+    """Ingest from the configured source, if any; with ``settle``, only if unchanged for that many seconds."""
     if config.data.source is None:
         return []
     source = plugins.build(Source, config.data.source)

@@ -1,1 +1,1 @@
-"""The decision: whether to learn, and at which rung of the ladder to begin."""
+"""The decision whether to learn, and at which rung of the ladder to begin."""

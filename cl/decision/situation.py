@@ -1,4 +1,4 @@
-"""What a decision rests on beside the drift: what waits, what the last cycles did, what is asked for."""
+"""Everything a decision depends on besides the drift: waiting rows, past cycles and manual requests."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from cl.records.history import History
 
 @dataclass(frozen=True)
 class Situation:
-    """What a decision rests on besides the drift.
+    """Everything a decision depends on besides the drift.
 
-    ``waiting_rows`` are training rows of this experience and of the quiet ones before it; ``alarms`` the detectors
-    behind the last updates in a row that drift asked for, newest first, ``rungs`` those they were learnt at; ``hours``
-    have passed since the last promotion; ``spent`` are hours of training within the days of the budget. ``asked``: a
-    person has asked for this very experience, whose word counts for more than cost and caution. ``postponed`` are the
-    alarms since the last update that a bound has put off: their rows wait, and they still ask to be learnt.
-    ``forgotten`` are experiences that lost rows which the champion's weights have learnt from.
-    ``testable``: some row that an update would be judged by is a test row. ``climbs`` are those of the updates so far.
+    Attributes:
+        waiting_rows: training rows of this experience and of the waiting experiences before it.
+        first: there is no champion yet.
+        alarms: the detectors that triggered each of the last consecutive drift updates, newest first.
+        rungs: the rungs at which those updates were learned.
+        hours: hours since the last promotion.
+        spent: hours of training within the budget's days.
+        asked: a person has requested this experience, which overrides cost limits and the cool-down.
+        postponed: alarms since the last update that a bound has postponed; their rows still wait to be learned.
+        testable: there are test rows to judge an update by.
+        forgotten: experiences that lost rows from which the champion's weights have learned.
+        climbs: the ladder results of the updates so far.
     """
 
     waiting_rows: int
@@ -47,59 +52,60 @@ def assess_situation(
     budget_days: int = 30,
     asked: bool = False,
 ) -> Situation:
-    """Read off the cycles so far, oldest first, what a decision must know of them.
+    """Summarise the past cycles and the waiting experiences for a decision.
 
-    Only a quiet cycle ends a row of updates: an alarm that was held or put off in between has not fallen silent.
+    Only a cycle without an alarm ends a series of updates: an alarm that was held or postponed in between is not
+    resolved.
 
     Args:
         past: the finished cycles, oldest first.
         waiting: the experiences that an update would learn.
-        champion: what the version that serves knows.
-        first: there is no champion.
-        now: the moment of the decision.
-        budget_days: of training hours.
-        asked: a person has asked for this very experience.
+        champion: the serving version's history.
+        first: there is no champion yet.
+        now: the time of the decision.
+        budget_days: days over which training hours are summed.
+        asked: a person has requested this experience.
     """
     alarms, rungs = [], []
     for cycle in reversed(past):
-        loud = alarming_detectors([cycle.drift])
-        if not loud:
+        detectors = alarming_detectors([cycle.drift])
+        if not detectors:
             break
         if cycle.training is None:
             continue
-        alarms.append(loud)
+        alarms.append(detectors)
         rungs.append(cycle.rung)
-    ends = [
+    promotions = [
         cycle.ended_at or cycle.started_at + timedelta(seconds=cycle.seconds)
         for cycle in past
         if cycle.verdict == "promoted"
     ]
-    lately = [cycle for cycle in past if cycle.training and now - cycle.started_at <= timedelta(days=budget_days)]
+    in_budget = [cycle for cycle in past if cycle.training and now - cycle.started_at <= timedelta(days=budget_days)]
     return Situation(
         waiting_rows=sum(experience.rows["train"] for experience in waiting),
         first=first,
         alarms=tuple(alarms),
         rungs=tuple(rungs),
-        hours=(now - max(ends)) / timedelta(hours=1) if ends else None,
-        spent=sum(cycle.training_seconds for cycle in lately) / 3_600,
+        hours=(now - max(promotions)) / timedelta(hours=1) if promotions else None,
+        spent=sum(cycle.training_seconds for cycle in in_budget) / 3_600,
         asked=asked,
-        postponed=_postponed(past),
+        postponed=_postponed_alarms(past),
         testable=bool(champion.learnt) or any(experience.rows["test"] for experience in waiting),
         forgotten=tuple(champion.residual_experiences),
         climbs=tuple(cycle.climb for cycle in past if cycle.climb),
     )
 
 
-def _postponed(past: Sequence[Cycle]) -> tuple[Drift, ...]:
-    """Return the alarms since the last update that a bound has put off, oldest first.
+def _postponed_alarms(past: Sequence[Cycle]) -> tuple[Drift, ...]:
+    """Return the postponed alarms since the last update, oldest first.
 
-    An update takes all rows that wait, so it answers them, even where a gate refuses it: its rows had their chance.
+    An update learns all waiting rows, so it answers their alarms even if a gate refuses it.
     """
-    since = list(takewhile(lambda cycle: cycle.training is None, reversed(past)))
-    last = {cycle.experience.id: cycle for cycle in reversed(since)}
-    return tuple(cycle.drift for cycle in last.values() if cycle.decision.postponed and cycle.drift.drifted)
+    since_update = list(takewhile(lambda cycle: cycle.training is None, reversed(past)))
+    latest = {cycle.experience.id: cycle for cycle in reversed(since_update)}
+    return tuple(cycle.drift for cycle in latest.values() if cycle.decision.postponed and cycle.drift.drifted)
 
 
 def alarming_detectors(drifts: Iterable[Drift]) -> frozenset[str]:
-    """Return the detectors behind alarms."""
+    """Return the detectors that raised an alarm in any of the drift checks."""
     return frozenset(finding.detector for drift in drifts for finding in drift.findings if finding.drifted)

@@ -1,4 +1,4 @@
-"""Where an update begins on the ladder: at the rung that its drift asks for, or above what was too little lately."""
+"""Choose the rung at which an update begins: the rung its drift requires, skipping rungs that failed recently."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cl.records import DriftType, LadderResult
 
 @dataclass(frozen=True)
 class StartingRung:
-    """The rung at which an update begins, and a reason for each rung that is passed over."""
+    """The rung at which an update begins, and a reason for each skipped rung."""
 
     rung: str
     reasons: list[str]
@@ -21,30 +21,35 @@ class StartingRung:
 def starting_rung(
     config: Config, wanted: str, types: Sequence[DriftType], climbs: Sequence[LadderResult]
 ) -> StartingRung:
-    """Return where an update begins: at the rung wanted, or at the next that has not been too little lately.
+    """Return where an update begins: at the rung wanted, or at the next rung that has not failed recently.
 
-    The last ``climb.memory`` climbs for a type of drift like these count, of those that some rung ended: where none
-    was enough, the data may be to blame. A rung is passed over while it was refused in more of them than it passed.
-    What lies further back is forgotten, so that a rung which was passed over in all of them is tried once more: that is
-    the way down again. The highest rung is never passed over.
+    The last ``climb.memory`` climbs for similar drift count, if some rung passed: where none did, the data may be to
+    blame. A rung is skipped while it was refused in more of these climbs than it passed. Older climbs are forgotten,
+    so a rung that was skipped in all of these climbs is tried once more: this is how the start moves down again. The
+    highest rung is never skipped.
 
     Args:
         config: the ladder and ``climb.memory``.
-        wanted: the lowest rung that may be begun with.
-        types: the kinds of change that the update answers.
-        climbs: of the updates so far, oldest first.
+        wanted: the lowest rung to begin with.
+        types: the types of change that the update answers.
+        climbs: ladder results of the updates so far, oldest first.
     """
     names = [rung.name for rung in config.ladder]
-    like = [one for one in climbs if one.passed and (set(one.types) & set(types) or not (one.types or types))]
-    lately = like[-config.climb.memory :] if config.climb.memory else []
-    refused = Counter(one.rung for climb in lately for one in climb.begun if not one.passed)
-    passed = Counter(one.rung for climb in lately for one in climb.begun if one.passed)
-    place, reasons = names.index(wanted), []
-    while place < len(names) - 1 and refused[names[place]] > passed[names[place]]:
-        name = names[place]
+    similar = [climb for climb in climbs if climb.passed and _is_similar(climb, types)]
+    recent = similar[-config.climb.memory :] if config.climb.memory else []
+    results = [result for climb in recent for result in climb.begun]
+    refused = Counter(result.rung for result in results if not result.passed)
+    passed = Counter(result.rung for result in results if result.passed)
+    index, reasons = names.index(wanted), []
+    while index < len(names) - 1 and refused[names[index]] > passed[names[index]]:
+        name = names[index]
         reasons.append(
-            f"rung '{name}' is passed over: refused {refused[name]} of {refused[name] + passed[name]} times in the "
-            f"last {len(lately)} updates like this one"
+            f"rung '{name}' is skipped: refused {refused[name]} of {refused[name] + passed[name]} times in the "
+            f"last {len(recent)} similar updates"
         )
-        place += 1
-    return StartingRung(names[place], reasons)
+        index += 1
+    return StartingRung(names[index], reasons)
+
+
+def _is_similar(climb: LadderResult, types: Sequence[DriftType]) -> bool:
+    return bool(set(climb.types) & set(types)) or not (climb.types or types)

@@ -1,1 +1,1 @@
-"""Drift detection: what has changed since the champion was promoted."""
+"""Drift detection: compare new rows with the reference stored at the champion's promotion."""

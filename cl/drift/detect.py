@@ -1,4 +1,4 @@
-"""Find out what has changed between the champion's reference and a new experience."""
+"""Detect drift between the champion's reference and a new experience."""
 
 from __future__ import annotations
 
@@ -39,31 +39,30 @@ def detect_drift(
     Args:
         config: the task, and the settings under ``drift``.
         experience: its id.
-        champion: folder of the serving version; None where there is none, and then every label is new.
-        rows: finds rows of an experience without holding all of it.
+        champion: folder of the serving version; without one (None), every label is new.
+        rows: reads rows of an experience without loading all of it.
         folder: Evidently's report is written into its subfolder ``drift``.
-        check: which check of this stream it is, from 1; the chance of a false alarm is shared out over all of them.
-        quiet: earlier checks of this stream that found nothing.
+        check: number of this drift check in the stream, from 1; alpha is shared over all checks.
+        quiet: earlier drift checks of this stream that raised no alarm.
     """
     task = plugins.build(Task, config.task)
     labels = task.classes(rows.column(experience, task.columns[1]))
     if champion is None:
-        unanswered = _unanswered(labels, tuple(task.class_names([])))
-        return compare_snapshots(config, experience, None, unanswered, folder=folder, check=check)
+        labels_only = _labels_only(labels, tuple(task.class_names([])))
+        return compare_snapshots(config, experience, None, labels_only, folder=folder, check=check)
     from cl.models.persistence import load_learner
     from cl.models.snapshot import load_reference, take_snapshot
     from cl.stores.version_folder import load_history
 
     learner = load_learner(champion)
-    few = _few(len(labels), config.drift.max_rows, detector_seed(config.seed, experience, "rows"))
-    seen = take_snapshot(learner, rows.rows_at(experience, few))
-    if len(few) < len(labels):
-        unknown_label_ids = np.flatnonzero(unknown_label_rows(labels, seen.known_labels).map(bool))[:EXAMPLES]
-        seen = replace(
-            seen, labels=labels, unknown_label_ids=tuple(rows.rows_at(experience, unknown_label_ids)["id"].astype(str))
-        )
+    sample = _sample_indices(len(labels), config.drift.max_rows, detector_seed(config.seed, experience, "rows"))
+    new = take_snapshot(learner, rows.rows_at(experience, sample))
+    if len(sample) < len(labels):
+        unknown = np.flatnonzero(unknown_label_rows(labels, new.known_labels).map(bool))[:EXAMPLES]
+        unknown_ids = rows.rows_at(experience, unknown)["id"].astype(str)
+        new = replace(new, labels=labels, unknown_label_ids=tuple(unknown_ids))
     drift = compare_snapshots(
-        config, experience, load_reference(champion), seen, folder=folder / "drift", check=check, quiet=quiet
+        config, experience, load_reference(champion), new, folder=folder / "drift", check=check, quiet=quiet
     )
     return drift.model_copy(update={"promotion_score": load_history(champion).score})
 
@@ -78,25 +77,25 @@ def compare_snapshots(
     check: int = 1,
     quiet: Sequence[Drift] = (),
 ) -> Drift:
-    """Run the configured detectors, correct over them, and write Evidently's report.
+    """Run the configured detectors, correct their findings for multiplicity, and write Evidently's report.
 
     Args:
-        config: detectors, alpha, and whether a report is made.
-        experience: its id; with the configuration's seed it fixes all that is drawn at random.
-        reference: held-out rows that the champion was promoted with; None where there is no champion.
+        config: detectors, alpha, and whether to write a report.
+        experience: its id; together with the configuration's seed it determines all random draws.
+        reference: held-out rows stored at the champion's promotion; None without a champion.
         new: the new rows; its known labels are the champion's.
         folder: where the report goes.
-        check: which check of this stream it is, from 1.
-        quiet: earlier checks that found nothing; from enough of them each detector learns how it scatters here.
+        check: number of this drift check in the stream, from 1.
+        quiet: earlier drift checks without an alarm; enough of them show how widely each detector scatters here.
     """
-    every = new.frame["label"] if new.labels is None else new.labels
-    new_labels = sorted(set(unknown_label_rows(every, new.known_labels).explode().dropna()))
+    labels = new.frame["label"] if new.labels is None else new.labels
+    new_labels = sorted(set(unknown_label_rows(labels, new.known_labels).explode().dropna()))
     if reference is None:
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
     level = alpha_spending(config.drift.alpha, check)
-    found = calibrate(run_detectors(config, experience, reference, new, level), quiet)
-    told = attribute(config, experience, correct_for_multiplicity(found, level), reference, new)
-    findings = [mark_explained(config, one, reference, new) for one in told]
+    calibrated = calibrate(run_detectors(config, experience, reference, new, level), quiet)
+    attributed = attribute(config, experience, correct_for_multiplicity(calibrated, level), reference, new)
+    findings = [mark_explained(config, finding, reference, new) for finding in attributed]
     return Drift(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),
@@ -105,12 +104,12 @@ def compare_snapshots(
         level=level,
         new_labels=new_labels,
         champion_score=float(new.frame["score"].mean()) if len(new.frame) else None,
-        report=_report(config, reference, new, folder),
+        report=_write_report(config, reference, new, folder),
     )
 
 
 def run_detectors(config: Config, experience: str, reference: Snapshot, new: Snapshot, alpha: float) -> list[Finding]:
-    """Return what each configured detector finds by itself at this level, in the configuration's order."""
+    """Return each configured detector's finding at this level, uncorrected, in the configuration's order."""
     findings = []
     for spec in config.drift.detectors:
         detector = plugins.build(Detector, spec)
@@ -119,26 +118,26 @@ def run_detectors(config: Config, experience: str, reference: Snapshot, new: Sna
     return findings
 
 
-def _few(rows: int, most: int, seed: int) -> np.ndarray:
-    """Return the places of at most so many rows, drawn at random, in their order."""
-    places = pd.Series(range(rows))
-    return (places if rows <= most else places.sample(most, random_state=seed).sort_values()).to_numpy()
+def _sample_indices(rows: int, max_rows: int, seed: int) -> np.ndarray:
+    """Return the sorted indices of at most ``max_rows`` rows, drawn at random."""
+    indices = pd.Series(range(rows))
+    return (indices if rows <= max_rows else indices.sample(max_rows, random_state=seed).sort_values()).to_numpy()
 
 
-def _report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:
-    """A report is for people to read: a failure inside Evidently must not stop a cycle."""
+def _write_report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:
+    """Write Evidently's report; it is for people to read, so a failure inside Evidently must not stop a cycle."""
     if config.drift.report == "off":
         return None
     from cl.drift.evidently_report import write_drift_report
 
     try:
-        written = write_drift_report(reference, new, folder, seed=config.seed)
+        report = write_drift_report(reference, new, folder, seed=config.seed)
     except Exception as error:
         log.warning("no drift report: Evidently failed with %s: %s", type(error).__name__, error)
         return None
-    return str(written) if written else None
+    return str(report) if report else None
 
 
-def _unanswered(labels: pd.Series, known: tuple[str, ...]) -> Snapshot:
-    """Return rows that no model has seen: labels only."""
+def _labels_only(labels: pd.Series, known: tuple[str, ...]) -> Snapshot:
+    """Return a snapshot of rows that no model has seen: it has labels only."""
     return Snapshot(pd.DataFrame({"label": labels}), np.zeros((len(labels), 0), dtype=np.float32), known)

@@ -1,4 +1,4 @@
-"""Evidently's drift report: for people to read; decisions are made by the detectors."""
+"""Evidently's drift report, for people to read; the detectors make the decisions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CATEGORICAL = ["label", "prediction"]
 
 
 def write_drift_report(reference: Snapshot, new: Snapshot, folder: Path, *, seed: int) -> Path | None:
-    """Write drift.html and drift.json into a folder and return it; None where a side has fewer than two rows.
+    """Write drift.html and drift.json into a folder and return it; None if a side has fewer than two rows.
 
     Texts, labels, predictions, confidences and embeddings are compared column by column with Evidently's own
-    defaults. No row's text is in the report, and at most 2,000 rows of each side are.
+    defaults. The report covers at most 2,000 rows of each side and contains no text of any row.
     """
     if min(len(reference.frame), len(new.frame)) < MIN_ROWS:
         return None
@@ -55,21 +55,21 @@ def _sample(snapshot: Snapshot, seed: int) -> Snapshot:
 
 
 def _describe(rows: Snapshot, reference: Snapshot, seed: int) -> pd.DataFrame:
-    """Return the columns that are compared: cheap numbers about each text, and what the model made of it."""
+    """Return the columns to compare: cheap text statistics, and the model's outputs."""
     frame = rows.frame.reset_index(drop=True)
     known = vocabulary(reference.frame["text"].astype(str))
     texts = describe(frame["text"].astype(str), known, among=rows is reference)
-    answers = {
+    outputs = {
         "confidence": frame["confidence"].astype(float),
         "label": frame["label"].astype(str),
         "prediction": frame["prediction"].astype(str),
     }
     components = _components(rows.embeddings, reference.embeddings, seed)
-    return pd.concat([texts, pd.DataFrame(answers), components], axis=1)
+    return pd.concat([texts, pd.DataFrame(outputs), components], axis=1)
 
 
 def _components(embeddings: np.ndarray, reference: np.ndarray, seed: int) -> pd.DataFrame:
-    """Project embeddings on the reference's principal components."""
+    """Project embeddings onto the reference's principal components."""
     from sklearn.decomposition import PCA
 
     count = min(COMPONENTS, *reference.shape)
@@ -81,11 +81,11 @@ def _components(embeddings: np.ndarray, reference: np.ndarray, seed: int) -> pd.
 def _categories(frame: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Return label and prediction; all but the most frequent categories of both sides become `other`.
 
-    Evidently writes categories into a script of its page as they are: what could end the script is escaped.
+    Evidently writes categories verbatim into a script of its page, so they are escaped here.
     """
-    return frame[CATEGORICAL].apply(lambda column: _capped(column, other[column.name]).map(html.escape))
+    return frame[CATEGORICAL].apply(lambda column: _cap_categories(column, other[column.name]).map(html.escape))
 
 
-def _capped(column: pd.Series, other: pd.Series) -> pd.Series:
+def _cap_categories(column: pd.Series, other: pd.Series) -> pd.Series:
     counts = pd.concat([column, other]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
     return column.where(column.isin(counts.index[:MAX_CATEGORIES]), "other")

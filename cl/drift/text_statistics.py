@@ -1,4 +1,4 @@
-"""Cheap numbers about texts that mean the same in every language that has letters and spaces."""
+"""Cheap text statistics that mean the same in every language with letters and spaces."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def words_in(text: str) -> list[str]:
 
 
 def vocabulary(texts: pd.Series) -> Counter[str]:
-    """Return in how many texts each word stands."""
+    """Return in how many texts each word occurs."""
     return Counter(word for text in texts for word in set(words_in(text)))
 
 
 def describe(texts: pd.Series, known: Counter[str], *, among: bool) -> pd.DataFrame:
-    """Return length in characters and words, and the shares of characters and words that are out of the ordinary.
+    """Return the length in characters and words, and the shares of non-letters and unknown words.
 
     Args:
         texts: any texts.
         known: the reference's vocabulary.
-        among: whether the texts are those that ``known`` was counted on; a word that stands in its own text alone
-            is then unknown, as it is to every other text.
+        among: whether ``known`` was counted on these texts; a word that occurs only in its own text then counts as
+            unknown, as it is to every other text.
     """
     own = 1 if among else 0
     return pd.DataFrame(
@@ -48,7 +48,7 @@ def describe(texts: pd.Series, known: Counter[str], *, among: bool) -> pd.DataFr
 
 
 def changed_words(before: pd.Series, after: pd.Series) -> list[ChangedGroup]:
-    """Return the words whose share of the texts differs most, in standard errors; none where a side has no texts."""
+    """Return the words whose share of the texts differs most, in standard errors; none if a side has no texts."""
     if before.empty or after.empty:
         return []
     old, new = vocabulary(before), vocabulary(after)
@@ -57,7 +57,10 @@ def changed_words(before: pd.Series, after: pd.Series) -> list[ChangedGroup]:
     pooled = shares.mean(axis=1)
     errors = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-9) * (1 / len(before) + 1 / len(after)))
     order = np.argsort(-np.abs(shares[:, 1] - shares[:, 0]) / errors, kind="stable")[:KEPT]
-    return [ChangedGroup(name=words[at], before=float(shares[at, 0]), after=float(shares[at, 1])) for at in order]
+    return [
+        ChangedGroup(name=words[index], before=float(shares[index, 0]), after=float(shares[index, 1]))
+        for index in order
+    ]
 
 
 def _share(parts: Sequence[str], counts: Callable[[str], bool]) -> float:

@@ -1,1 +1,1 @@
-"""What is measured of a model beside its scores: one file a kind of number, each under the name that gates know."""
+"""Evaluate models: scores, continual-learning metrics, and other measurements under the names that gates use."""

@@ -1,6 +1,6 @@
-"""Beside the champion stands the best version ever: its score on each test row, carried from version to version.
+"""Best-so-far baseline: per-row scores of the best version on each experience, carried from version to version.
 
-So small losses that every gate accepts cannot add up unseen.
+It prevents small losses that every gate accepts from adding up unnoticed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import pandas as pd
 
 
 def add_best(table: pd.DataFrame, earlier: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the table with a column ``best_score``: each row's score by the best version so far on its experience.
+    """Return the table with a column ``best_score``: each row's score from the best version on its experience so far.
 
-    That is the champion, or an older version whose rows the champion carries; none where there is no champion.
+    That is the champion, or an older version whose scores the champion carries. Without a champion, no column is added.
     """
     if "champion_score" not in table:
         return table
@@ -27,7 +27,7 @@ def add_best(table: pd.DataFrame, earlier: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def best_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return experience, id and score of every test row by the best version, the challenger among them."""
+    """Return experience, id and score of every test row from the best version, which may be the challenger."""
     scores = predictions["challenger_score"].astype(float)
     if "best_score" in predictions:
         means = predictions.groupby("experience")[["challenger_score", "best_score"]].transform("mean")
@@ -36,11 +36,11 @@ def best_rows(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def save_best(rows: pd.DataFrame, folder: Path) -> None:
-    """Write experience, id and score of every test row, as the best version so far on its experience has it."""
+    """Write the result of `best_rows` into a version's folder."""
     rows.to_parquet(folder / "best.parquet", index=False)
 
 
 def load_best(folder: Path) -> pd.DataFrame | None:
-    """Read what `save_best` wrote; None where a version does not carry it."""
+    """Read what `save_best` wrote, or return None if the version does not have it."""
     path = folder / "best.parquet"
     return pd.read_parquet(path) if path.exists() else None

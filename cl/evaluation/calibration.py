@@ -1,4 +1,4 @@
-"""Whether a model is as sure as it is right."""
+"""Measure calibration: whether a model's confidence matches its accuracy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def expected_calibration_error(confidence: pd.Series, right: pd.Series, bins: in
 
 
 def measure_calibration(table: pd.DataFrame, who: str, confidence: str) -> dict[str, float]:
-    """Return ``ece`` and ``brier`` of a model over stored rows; without a row, nothing.
+    """Return ``ece`` and ``brier`` of a model over stored rows; an empty dict without rows.
 
     Args:
-        table: one row a test row, with the columns ``{who}_score`` and ``{who}_brier``.
+        table: one row per test row, with the columns ``{who}_score`` and ``{who}_brier``.
         who: challenger or champion.
-        confidence: the column with its confidence.
+        confidence: the column with the model's confidence.
     """
     if table.empty:
         return {}

@@ -1,7 +1,7 @@
-"""What an accuracy matrix says: R[i][j] is the score on experience j after experience i was learned.
+"""Continual-learning metrics of an accuracy matrix R: R[i][j] is the score on experience j after learning i.
 
-A matrix has one row for each update, in their order, and in each row the scores on the experiences that were tested
-then. Rows may be partial, as those of a project are, or full, as those of a backtest are; the measures agree.
+A matrix has one row per update, in order, with the scores on the experiences tested then. Rows may be partial, as in a
+project, or full, as in a backtest; the metrics are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Matrix = Mapping[K, Mapping[K, float]]
 
 
 def by_index(rows: Sequence[Sequence[float]]) -> dict[int, dict[int, float]]:
-    """Return a full matrix, given as lists, with indices as names of its experiences."""
+    """Return a full matrix, given as lists, with indices as the names of experiences."""
     return {i: dict(enumerate(row)) for i, row in enumerate(rows)}
 
 
@@ -30,7 +30,7 @@ def backward_transfer(matrix: Matrix[K], newest: K | None = None) -> float | Non
 
     Args:
         matrix: R.
-        newest: whose row says how things stand; None: the last one.
+        newest: the row with the current scores; None: the last one.
     """
     newest = _newest(matrix) if newest is None else newest
     since = _since_learned(matrix, newest)
@@ -39,11 +39,10 @@ def backward_transfer(matrix: Matrix[K], newest: K | None = None) -> float | Non
 
 
 def forward_transfer(matrix: Matrix[K]) -> float | None:
-    """Return the mean zero-shot score: on each next experience, just before it is learned.
+    """Return the mean zero-shot score: on each experience, just before it is learned.
 
-    The paper's equation 4 subtracts the score of an untrained model, which we do not. Labels that are all new can
-    score nothing either way; of labels that were taught before, this says how far they carry, not what was gained
-    over chance.
+    Unlike the paper's equation 4, this does not subtract the score of an untrained model. An experience with only new
+    labels scores 0 either way; for known labels, this measures how well they transfer, not the gain over chance.
     """
     names = list(matrix)
     before = [matrix[last][name] for last, name in pairwise(names) if name in matrix[last]]
@@ -53,14 +52,13 @@ def forward_transfer(matrix: Matrix[K]) -> float | None:
 def forgetting(matrix: Matrix[K], newest: K | None = None, champion: Mapping[K, float] | None = None) -> dict[K, float]:
     """Return, for each past experience, its best score since it was learned minus its score now.
 
-    Chaudhry et al., 2018, equation 3, takes the best over all earlier updates; ours begins with the update that
-    learned the experience. A score from before is of labels that nobody had taught, and what was never learned is not
-    lost.
+    Chaudhry et al., 2018, equation 3, takes the best over all earlier updates; ours starts at the update that learned
+    the experience: what was never learned cannot be forgotten.
 
     Args:
         matrix: R.
-        newest: whose row says how things stand; None: the last one.
-        champion: the champion's own scores count among the past ones: it may know an experience that it was never
+        newest: the row with the current scores; None: the last one.
+        champion: the champion's scores, which count as past scores too: it may know an experience that it was never
             trained on.
     """
     newest = _newest(matrix) if newest is None else newest
@@ -75,8 +73,8 @@ def forgetting(matrix: Matrix[K], newest: K | None = None, champion: Mapping[K, 
 def intransigence(matrix: Matrix[K], joint: Matrix[K]) -> float:
     """Return how much worse each experience is learned than joint training learns it, on average.
 
-    Chaudhry et al., 2018, equation 5: joint's score on experience k after k, minus the model's. The paper's is of one
-    experience; this is the mean over all.
+    Chaudhry et al., 2018, equation 5: the score of joint training on experience k after k, minus the model's. The paper
+    defines it for one experience; this is the mean over all.
     """
     return statistics.fmean(joint[name][name] - matrix[name][name] for name in matrix)
 
@@ -91,14 +89,14 @@ def _newest(matrix: Matrix[K]) -> K:
 
 
 def _since_learned(matrix: Matrix[K], newest: K) -> dict[K, list[float]]:
-    """Return the earlier scores of each experience of the newest row, the update that learned it first.
+    """Return the earlier scores of each experience in the newest row, starting at the update that learned it.
 
-    An experience without a row of its own was learned along with a newer one: in the first row that scores it.
+    An experience without its own row was learned together with a newer one, in the first row that scores it.
     """
     earlier = [name for name in matrix if name != newest]
-    found = {}
+    scores = {}
     for name in matrix[newest]:
         if name != newest:
             rows = earlier[earlier.index(name) :] if name in earlier else earlier
-            found[name] = [matrix[row][name] for row in rows if name in matrix[row]]
-    return found
+            scores[name] = [matrix[row][name] for row in rows if name in matrix[row]]
+    return scores

@@ -22,7 +22,7 @@ from cl.stores.data.experiences import RowsOf
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is evaluated: the challenger's folder, the serving version's (None for a first model), the control arm."""
+    """What is evaluated: the folders of challenger and champion (None for a first model), and the control arm."""
 
     challenger: Path
     champion: Path | None = None
@@ -31,10 +31,10 @@ class Candidates:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What they are evaluated on.
+    """What the candidates are evaluated on.
 
-    ``experiences`` are the ids of all so far, the newest last, ``matrix`` is the accuracy matrix R up to the champion,
-    ``rows_of`` returns the rows of experiences (ids, split), and ``out_of_scope_texts`` are texts that no label fits.
+    ``experiences`` are the ids of all experiences so far, newest last; ``matrix`` is the accuracy matrix R up to the
+    champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``.
     """
 
     experiences: Sequence[str]
@@ -44,10 +44,10 @@ class HeldOut:
 
 
 def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folder: Path) -> Evaluation:
-    """Score both models on the same rows, measure what else is known of them, and store every row's prediction.
+    """Score both models on the same rows, take all other measurements, and store every row's prediction.
 
     Args:
-        config: names the seed, the task and what is measured.
+        config: the seed, the task and what to measure.
         candidates: the models.
         held_out: the rows.
         folder: where predictions.parquet is written.
@@ -56,18 +56,17 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
     folders = {CHALLENGER: candidates.challenger}
     if candidates.champion is not None:
         folders[CHAMPION] = candidates.champion
-    answers = {who: answer_tests(place, rows) for who, place in folders.items()}
+    answers = {who: answer_tests(path, rows) for who, path in folders.items()}
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
     grown = {**held_out.matrix, newest: {score.experience: score.value for score in now}}
-    table = add_best(
-        _table(rows, answers, config.columns_of_gates), load_best(candidates.champion) if candidates.champion else None
-    )
-    path = folder / "predictions.parquet"
-    table.to_parquet(path, index=False)
-    learners = {who: found.learner for who, found in answers.items()}
+    earlier_best = load_best(candidates.champion) if candidates.champion else None
+    table = add_best(_build_table(rows, answers, config.columns_of_gates), earlier_best)
+    predictions = folder / "predictions.parquet"
+    table.to_parquet(predictions, index=False)
+    learners = {who: model.learner for who, model in answers.items()}
     numbers = measure(config, learners, folders, rows, table, held_out.out_of_scope_texts)
-    control = _control(candidates.control, rows, now) if candidates.control is not None else None
+    control = _measure_control(candidates.control, rows, now) if candidates.control is not None else None
     return Evaluation(
         metric=answers[CHALLENGER].learner.task.metric,
         challenger=now,
@@ -85,13 +84,13 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         per_class=answers[CHALLENGER].per_class(rows),
         champion_per_class=answers[CHAMPION].per_class(rows) if CHAMPION in answers else {},
         control=control,
-        predictions=str(path),
+        predictions=str(predictions),
     )
 
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A learner, its answers to the test rows of each experience, and its scores where there are any."""
+    """A learner, its answers to the test rows of each experience, and its scores on experiences with test rows."""
 
     learner: Learner
     answers: dict[str, Answers]
@@ -99,34 +98,34 @@ class ModelAnswers:
 
     def per_class(self, tests: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
         """Return the scores of each class over all test rows."""
-        values = [value for one in tests for value in self.answers[one].values]
+        values = [value for experience in tests for value in self.answers[experience].values]
         return self.learner.task.per_class(pd.concat(tests.values(), ignore_index=True), values)
 
 
 def answer_tests(folder: Path, tests: dict[str, pd.DataFrame]) -> ModelAnswers:
-    """Load a learner and have it answer the test rows of each experience."""
+    """Load a learner, and let it answer and score the test rows of each experience."""
     learner = load_learner(folder)
-    answers = {one: answer(learner, rows) for one, rows in tests.items()}
-    metrics = {one: learner.task.score(rows, answers[one].values) for one, rows in tests.items()}
+    answers = {id: answer(learner, rows) for id, rows in tests.items()}
+    metrics = {id: learner.task.score(rows, answers[id].values) for id, rows in tests.items()}
     scores = [
-        Score(experience=one, rows=len(rows), value=metrics[one][learner.task.metric], metrics=metrics[one])
-        for one, rows in tests.items()
+        Score(experience=id, rows=len(rows), value=metrics[id][learner.task.metric], metrics=metrics[id])
+        for id, rows in tests.items()
         if len(rows)
     ]
     return ModelAnswers(learner, answers, scores)
 
 
-def _table(tests: dict[str, pd.DataFrame], asked: dict[str, ModelAnswers], columns: list[str]) -> pd.DataFrame:
-    """One row for each test row, as gates and reports read it: who said what, the columns gates ask for, no text."""
-    task = asked[CHALLENGER].learner.task
+def _build_table(tests: dict[str, pd.DataFrame], models: dict[str, ModelAnswers], columns: list[str]) -> pd.DataFrame:
+    """Return one row per test row for gates and reports: each model's answer and the gates' columns, but no text."""
+    task = models[CHALLENGER].learner.task
     parts = []
-    for one, rows in tests.items():
-        part = pd.DataFrame({"experience": one, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)})
+    for id, rows in tests.items():
+        part = pd.DataFrame({"experience": id, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)})
         part["chars"] = task.texts(rows).map(len).astype("int64")
-        for name in columns:  # rows that came before a column was kept have none
+        for name in columns:  # rows ingested before a column was kept lack it
             part[name] = rows[name].to_numpy() if name in rows else None
-        for who, found in asked.items():
-            answers = found.answers[one]
+        for who, model in models.items():
+            answers = model.answers[id]
             part[who] = [task.describe(value) for value in answers.values]
             part[f"{who}_score"] = task.row_scores(rows, answers.values)
             part[CONFIDENCE[who]] = [prediction.confidence for prediction in answers.predictions]
@@ -135,13 +134,13 @@ def _table(tests: dict[str, pd.DataFrame], asked: dict[str, ModelAnswers], colum
     return pd.concat(parts, ignore_index=True)
 
 
-def _control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger: list[Score]) -> Control:
+def _measure_control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger: list[Score]) -> Control:
     scores = answer_tests(Path(arm.folder), tests).scores
-    gained = [
-        (one.experience in arm.experiences, one.value - naive.value)
-        for one, naive in zip(challenger, scores, strict=True)
+    gains = [
+        (score.experience in arm.experiences, score.value - naive.value)
+        for score, naive in zip(challenger, scores, strict=True)
     ]
-    past, new = ([gain for is_new, gain in gained if is_new == wanted] for wanted in (False, True))
+    past, new = ([gain for is_new, gain in gains if is_new == wanted] for wanted in (False, True))
     return Control(
         scores=scores,
         rows=arm.rows,

@@ -1,4 +1,4 @@
-"""Every number that is measured of challenger and champion, on the same rows and in the same run."""
+"""Take every measurement of challenger and champion, on the same rows and in the same run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cl.models.learner import Learner
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 CONFIDENCE = {CHALLENGER: "confidence", CHAMPION: "champion_confidence"}
-"""The columns of the stored rows that hold how sure each of them was."""
+"""The columns of the stored rows with each model's confidence."""
 
 
 def measure(
@@ -28,12 +28,12 @@ def measure(
     table: pd.DataFrame,
     out_of_scope_texts: Sequence[str],
 ) -> dict[str, dict[str, float]]:
-    """Return for each model its numbers by name; what no row shows is left out.
+    """Return each model's measurements by name, without those that no row allows.
 
     Args:
-        config: what is measured, on how many rows, and the seed of the draw.
+        config: what to measure, on how many rows, and the seed for drawing them.
         learners: challenger and, if there is one, champion.
-        folders: where each of them lies.
+        folders: the folder of each model.
         tests: experience -> its test rows.
         table: the stored rows with both models' answers.
         out_of_scope_texts: out-of-scope texts.
@@ -41,16 +41,16 @@ def measure(
     settings, rows = config.evaluation, pd.concat(tests.values(), ignore_index=True)
     label = settings.out_of_scope.label
     times = measure_latency(learners, rows, calls=settings.latency_calls)
-    disturbed = draw_rows(rows, settings.robustness_rows, config.seed)
-    together = draw_rows(rows, settings.throughput_rows, config.seed)
+    robustness_rows = draw_rows(rows, settings.robustness_rows, config.seed)
+    throughput_rows = draw_rows(rows, settings.throughput_rows, config.seed)
     return {
         who: {
             **measure_calibration(table, who, CONFIDENCE[who]),
             **measure_out_of_scope(learner, table, who, CONFIDENCE[who], label=label, texts=list(out_of_scope_texts)),
-            **measure_robustness(learner, disturbed, settings, seed=config.seed),
+            **measure_robustness(learner, robustness_rows, settings, seed=config.seed),
             **times[who],
-            **measure_throughput(learner, together),
-            **measure_memory_mb(learner, together),
+            **measure_throughput(learner, throughput_rows),
+            **measure_memory_mb(learner, throughput_rows),
             **size_mb(folders[who]),
         }
         for who, learner in learners.items()
@@ -58,5 +58,5 @@ def measure(
 
 
 def draw_rows(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """Return at most so many rows, drawn at random: the same for every model."""
+    """Return at most ``most`` rows, drawn at random but the same for every model."""
     return rows if len(rows) <= most else rows.sample(most, random_state=seed).reset_index(drop=True)

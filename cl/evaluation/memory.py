@@ -1,4 +1,4 @@
-"""How much room a model takes: in memory when it answers, and on disk."""
+"""Measure a model's size: its memory during prediction, and its files on disk."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ SAVED_BY_TRAINING = ("learner.json", "head.safetensors", "encoder", "tokenizer",
 
 
 def measure_memory_mb(learner: Learner, rows: pd.DataFrame) -> dict[str, float]:
-    """Return ``measure_memory_mb``: the weights as they lie in memory, and the most that one batch needs beside them.
+    """Return ``memory_mb``: the weights in memory plus the peak of all other tensors during one batch.
 
-    Counted are the tensors' own bytes: parameters and buffers, and the peak of what lives at the same time while a
-    batch of 64 of the rows is answered. The libraries themselves, some hundred MB, are not counted: they are the same
-    for every version. What ONNX Runtime takes cannot be seen from here: torch stands for it, with the same weights.
+    Counts the bytes of tensors: parameters and buffers, and the peak of tensors alive at the same time while predicting
+    a batch of 64 rows. The libraries, a few hundred MB, are not counted: they are the same for every version. The
+    memory of ONNX Runtime cannot be measured from Python: torch is measured instead, with the same weights.
     """
-    tensors = chain(*((*one.parameters(), *one.buffers()) for one in (learner.encoder, learner.head)))
-    weights = sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}.values())
-    return {"memory_mb": (weights + _peak(learner, rows.head(BATCH_SIZE))) / 1e6}
+    tensors = chain(*((*module.parameters(), *module.buffers()) for module in (learner.encoder, learner.head)))
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    weights = sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    return {"memory_mb": (weights + _peak_bytes(learner, rows.head(BATCH_SIZE))) / 1e6}
 
 
 def size_mb(folder: Path) -> dict[str, float]:
-    """Return ``size_mb``: what training saved of a version, the strategies' state with it, but no reference rows."""
+    """Return ``size_mb``: the files that training saved, with the strategies' states but without reference rows."""
     paths = chain(*((folder / name, *(folder / name).rglob("*")) for name in SAVED_BY_TRAINING))
     return {"size_mb": sum(path.stat().st_size for path in paths if path.is_file()) / 1e6}
 
 
-def _peak(learner: Learner, rows: pd.DataFrame) -> int:
-    """Return the bytes of all tensors that live at once, at most, while a learner answers one batch."""
+def _peak_bytes(learner: Learner, rows: pd.DataFrame) -> int:
+    """Return the peak bytes of tensors alive at the same time while a learner predicts one batch."""
     if rows.empty:
         return 0
     learner = replace(learner, graph=None)
@@ -51,7 +52,7 @@ def _peak(learner: Learner, rows: pd.DataFrame) -> int:
 
 
 class Living(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations make within a block, as long as each of them lives."""
+    """Count the bytes of live tensors that operations create in a block, now and at their peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,12 +60,12 @@ class Living(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and count what is new in its answer."""
-        given = {_storage(one) for one in _tensors((args, kwargs or {}))}
+        """Run an operation and count the new tensors in its result."""
+        inputs = {_storage_key(tensor) for tensor in _find_tensors((args, kwargs or {}))}
         out = func(*args, **(kwargs or {}))
-        for one in _tensors(out):
-            storage = one.untyped_storage()
-            if storage._cdata not in self._known and storage._cdata not in given:
+        for tensor in _find_tensors(out):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self._known and storage._cdata not in inputs:
                 self._count(storage)
         return out
 
@@ -79,9 +80,9 @@ class Living(TorchDispatchMode):
         self.now -= size
 
 
-def _storage(one: torch.Tensor) -> int:
-    return one.untyped_storage()._cdata
+def _storage_key(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    return [one for one in torch.utils._pytree.tree_leaves(value) if isinstance(one, torch.Tensor)]
+def _find_tensors(value: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]

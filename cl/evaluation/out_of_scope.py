@@ -1,4 +1,4 @@
-"""Whether a model is less sure of what is out of its scope than of what it was made for."""
+"""Measure out-of-scope detection: whether a model is less confident on out-of-scope texts than on others."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from cl.models.learner import Learner
 from cl.tasks import Prediction, Task
 
 MOST_TEXTS = 1_000
-"""Lines of a file that are read: enough for an AUROC within a point or two."""
+"""Most texts read from the file: enough for an AUROC within a point or two."""
 
 
 def read_texts(settings: OutOfScope, root: Path) -> list[str]:
-    """Return the out-of-scope texts of the file that the configuration names; none where it names none.
+    """Return the texts of the configured out-of-scope file; an empty list if none is configured.
 
     Raises:
-        ConfigError: the file cannot be read, or lies outside the project.
+        ConfigError: the file cannot be read, or is outside the project.
     """
     if settings.file is None:
         return []
     path = (root / settings.file).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise ConfigError(f"evaluation.out_of_scope.file: '{settings.file}' lies outside the project {root}")
+        raise ConfigError(f"evaluation.out_of_scope.file: '{settings.file}' is outside the project {root}")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -38,35 +38,35 @@ def read_texts(settings: OutOfScope, root: Path) -> list[str]:
 def measure_out_of_scope(
     learner: Learner, table: pd.DataFrame, who: str, confidence: str, *, label: str | None, texts: list[str]
 ) -> dict[str, float]:
-    """Return ``oos_auroc``; nothing where no row is out of scope, or every one is.
+    """Return ``oos_auroc``; an empty dict unless there are rows both in and out of scope.
 
-    A row ranks by how unsure the model is, 1 minus the greatest probability (Hendrycks and Gimpel, 2017); one that the
-    model answers with the out-of-scope label itself ranks above all others, by its confidence.
+    A row is ranked by the model's uncertainty, 1 minus the greatest probability (Hendrycks and Gimpel, 2017); one that
+    the model answers with the out-of-scope label ranks above all others, by its confidence.
 
     Args:
-        learner: the model; it answers the texts.
-        table: one row a test row, with ``target``, the model's answer under its name, and its confidence.
+        learner: the model, which answers the texts.
+        table: one row per test row, with ``target``, the model's answer and its confidence.
         who: challenger or champion: the column with its answers.
-        confidence: the column with its confidence.
-        label: of test rows that are out of scope.
-        texts: more of them, from a file.
+        confidence: the column with the model's confidence.
+        label: the label of out-of-scope test rows.
+        texts: more out-of-scope texts, from a file.
     """
-    strange = table["target"] == label
+    out_of_scope = table["target"] == label
     scores = rank_scores(table[who], table[confidence], label)
-    answers = predict(learner, _rows(learner.task, texts)) if texts else []
-    more = rank_scores(*_columns(learner.task, answers), label)
-    found = auroc(np.concatenate([scores[strange], more]), scores[~strange])
-    return {} if found is None else {"oos_auroc": found}
+    answers = predict(learner, _rows_of_texts(learner.task, texts)) if texts else []
+    text_scores = rank_scores(*_answer_columns(learner.task, answers), label)
+    area = auroc(np.concatenate([scores[out_of_scope], text_scores]), scores[~out_of_scope])
+    return {} if area is None else {"oos_auroc": area}
 
 
 def rank_scores(answers: pd.Series, confidence: pd.Series, label: str | None) -> np.ndarray:
-    """Return how far out of scope each row looks, from 0 to 2; from 1 on the model says so by the label."""
-    sure = confidence.to_numpy(dtype=float)
-    return np.where((answers == label).to_numpy(), 1 + sure, 1 - sure)
+    """Return each row's out-of-scope score, from 0 to 2; at least 1 if the model answers with the label itself."""
+    probability = confidence.to_numpy(dtype=float)
+    return np.where((answers == label).to_numpy(), 1 + probability, 1 - probability)
 
 
 def auroc(strange: np.ndarray, known: np.ndarray) -> float | None:
-    """Return the chance that a strange row ranks above a known one, ties half; None without rows on both sides."""
+    """Return how often a ``strange`` score exceeds a ``known`` one, ties counting half; None if either is empty."""
     from scipy.stats import mannwhitneyu
 
     if not len(strange) or not len(known):
@@ -74,11 +74,11 @@ def auroc(strange: np.ndarray, known: np.ndarray) -> float | None:
     return float(mannwhitneyu(strange, known).statistic) / (len(strange) * len(known))
 
 
-def _rows(task: Task, texts: list[str]) -> pd.DataFrame:
+def _rows_of_texts(task: Task, texts: list[str]) -> pd.DataFrame:
     column = task.columns[0]
     return pd.DataFrame({column: [text.split() for text in texts] if column == "tokens" else texts})
 
 
-def _columns(task: Task, answers: list[Prediction]) -> tuple[pd.Series, pd.Series]:
-    values = pd.Series([task.describe(one.value) for one in answers], dtype=object)
-    return values, pd.Series([one.confidence for one in answers], dtype=float)
+def _answer_columns(task: Task, answers: list[Prediction]) -> tuple[pd.Series, pd.Series]:
+    values = pd.Series([task.describe(answer.value) for answer in answers], dtype=object)
+    return values, pd.Series([answer.confidence for answer in answers], dtype=float)

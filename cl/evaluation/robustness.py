@@ -1,4 +1,4 @@
-"""The main metric once more, on test rows that are disturbed a little: typing errors, casing, an adversary."""
+"""Measure robustness: the main metric on perturbed test rows (typing errors, casing, an adversary)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cl.evaluation.adversarial import measure_adversarial
 from cl.models.inference import predict
 from cl.models.learner import Learner
 
-SHORTEST = 4
-"""Letters of a word in which a slip does not make another word too easily."""
+MIN_LETTERS = 4
+"""Fewest letters of a word to put a typing error in: shorter words too easily become other words."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Change = Callable[[str, np.random.Generator], str]
 
@@ -24,65 +24,64 @@ Change = Callable[[str, np.random.Generator], str]
 def measure_robustness(
     learner: Learner, rows: pd.DataFrame, settings: EvaluationSettings, *, seed: int
 ) -> dict[str, float]:
-    """Return ``robustness_typos``, ``robustness_casing`` and ``robustness_adversarial``, as far as they are wanted.
+    """Return ``robustness_typos``, ``robustness_casing`` and ``robustness_adversarial``, as configured.
 
-    Each is the task's main metric, 0 to 1, over the disturbed rows: the same rows, disturbed in the same way, for
-    every model.
+    Each is the task's main metric, 0 to 1, on perturbed rows: the same rows, and except for the adversarial ones
+    perturbed in the same way, for every model.
 
     Args:
         learner: the model.
-        rows: test rows, a draw of them; without any there are no numbers.
-        settings: which, and how much.
-        seed: of the disturbance.
+        rows: a sample of test rows; without rows there are no numbers.
+        settings: which perturbations, and how strong.
+        seed: seed of the perturbations.
     """
     if rows.empty:
         return {}
     changes: dict[str, Change] = {"typos": partial(add_typos, share=settings.typos), "casing": change_case}
-    found = {}
+    scores = {}
     for kind in settings.robustness:
         if kind == "adversarial":
             values = measure_adversarial(learner, rows, epsilon=settings.epsilon)
         else:
             changed = disturb(rows, learner.task.columns[0], changes[kind], seed=seed)
-            values = [one.value for one in predict(learner, changed)]
-        found[f"robustness_{kind}"] = learner.task.score(rows, values)[learner.task.metric]
-    return found
+            values = [prediction.value for prediction in predict(learner, changed)]
+        scores[f"robustness_{kind}"] = learner.task.score(rows, values)[learner.task.metric]
+    return scores
 
 
 def disturb(rows: pd.DataFrame, column: str, change: Change, *, seed: int) -> pd.DataFrame:
-    """Return the rows with each text, or each of its tokens, changed; a row's id and the seed decide how."""
-    return rows.assign(
-        **{column: [_each(value, change, _rng(seed, id)) for id, value in zip(rows["id"], rows[column], strict=True)]}
-    )
+    """Return the rows with each text, or each of its tokens, changed as its id and the seed determine."""
+    pairs = zip(rows["id"], rows[column], strict=True)
+    return rows.assign(**{column: [_change_value(value, change, _rng(seed, id)) for id, value in pairs]})
 
 
 def add_typos(text: str, rng: np.random.Generator, *, share: float) -> str:
-    """Put one typing error into some words of four letters or more (Pruthi et al., 2019, section 3).
+    """Put one typing error into a share of the words of four letters or more (Pruthi et al., 2019, section 3).
 
-    Two inner letters are swapped, or one is left out, doubled or hit wrongly; the first and the last stay.
+    Two inner letters are swapped, or one is dropped, doubled or replaced; the first and last letters stay.
     """
-    return " ".join(_slip(word, rng) if rng.random() < share else word for word in text.split(" "))
+    return " ".join(_add_typo(word, rng) if rng.random() < share else word for word in text.split(" "))
 
 
 def change_case(text: str, rng: np.random.Generator) -> str:
-    """Write a text in capitals, in small letters, or each word with a capital."""
+    """Return the text in upper case, lower case or title case, chosen at random."""
     return [str.upper, str.lower, str.title][int(rng.integers(3))](text)
 
 
-def _slip(word: str, rng: np.random.Generator) -> str:
-    if len(word) < SHORTEST:
+def _add_typo(word: str, rng: np.random.Generator) -> str:
+    if len(word) < MIN_LETTERS:
         return word
-    at, kind = int(rng.integers(1, len(word) - 2)), int(rng.integers(4))
-    slips = [
-        word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-        word[:at] + word[at + 1 :],
-        word[:at] + word[at] + word[at:],
-        word[:at] + LETTERS[int(rng.integers(len(LETTERS)))] + word[at + 1 :],
+    index, kind = int(rng.integers(1, len(word) - 2)), int(rng.integers(4))
+    typos = [
+        word[:index] + word[index + 1] + word[index] + word[index + 2 :],
+        word[:index] + word[index + 1 :],
+        word[:index] + word[index] + word[index:],
+        word[:index] + LETTERS[int(rng.integers(len(LETTERS)))] + word[index + 1 :],
     ]
-    return slips[kind]
+    return typos[kind]
 
 
-def _each(value: Any, change: Change, rng: np.random.Generator) -> Any:
+def _change_value(value: Any, change: Change, rng: np.random.Generator) -> Any:
     return change(value, rng) if isinstance(value, str) else [change(str(token), rng) for token in value]
 
 

@@ -1,1 +1,1 @@
-"""Forgetting on request: rows are removed from the data and from the models that learned them."""
+"""Forgetting on request: remove rows from the data and from the models that learned them."""

@@ -1,7 +1,7 @@
-"""Rows are forgotten: by the data, by what the champion keeps, and by the model itself, or its next update.
+"""Forget rows: remove them from the data, from the champion's stored rows, and from the model or its next update.
 
-What is to be done is written down first (`.cl/forgetting/plan.json`); every step may be repeated, and whatever runs
-next on this project finishes what a killed process has begun.
+The plan is written first (`.cl/forgetting/plan.json`); every step may be repeated, and the next command on this project
+finishes what a killed process has begun.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from cl.tasks import Task
 
 
 class RemovalPlan(Record):
-    """What is to be removed; it lies on this machine alone, until it is done."""
+    """What to remove; it is stored only on this machine, until it is done."""
 
     removal: RemovalRecord
     rows: dict[str, dict[str, list[str]]] = Field(description="Experience -> split -> ids")
     quarantine: dict[str, list[str]] = Field(description="Experience -> hashes of raw rows")
     answers: list[str] = Field(description="Ids in the log of answers")
     data_before: str
-    everywhere: bool = Field(description="From the DVC remote and from older versions' files as well")
+    everywhere: bool = Field(description="Also from the DVC remote and from older versions' files")
 
     @property
     def ids(self) -> set[str]:
-        """All ids that stand in experiences."""
+        """The ids of all rows in experiences."""
         return {id for splits in self.rows.values() for ids in splits.values() for id in ids}
 
 
 class Forgotten(Unlearning):
-    """What a removal came to."""
+    """The result of a removal."""
 
     removal: RemovalRecord
     data_version: str
@@ -63,21 +63,23 @@ def plan_removal(config: Config, stores: Stores, condition: str, *, by: str, why
     """Return what a condition would remove; nothing is changed.
 
     Raises:
-        InputError: the condition cannot be read, or names no row.
+        InputError: the condition is invalid, or matches no row.
     """
     project, named = stores.project, set[str]()
     rows: dict[str, dict[str, list[str]]] = {}
     quarantine: dict[str, list[str]] = {}
-    for one in stores.experiences.all():
-        found = {split: _named(stores, one.id, split, condition) for split in SPLITS}
-        rows |= {one.id: {split: ids for split, ids in found.items() if ids}} if any(found.values()) else {}
-        if one.quarantined:
-            held = quarantined_rows(project, one.id, _columns(config))
+    for experience in stores.experiences.all():
+        matching = {split: _matching_ids(stores, experience.id, split, condition) for split in SPLITS}
+        rows |= (
+            {experience.id: {split: ids for split, ids in matching.items() if ids}} if any(matching.values()) else {}
+        )
+        if experience.quarantined:
+            held = quarantined_rows(project, experience.id, _source_columns(config))
             picked = held[select_rows(condition, held.drop(columns="hash"))]
-            quarantine |= {one.id: picked["hash"].tolist()} if len(picked) else {}
+            quarantine |= {experience.id: picked["hash"].tolist()} if len(picked) else {}
             named |= set(picked["id"].dropna())
-    answered = _like_rows(find_answered_rows(project), config)
-    ids = sorted({id for splits in rows.values() for found in splits.values() for id in found})
+    answered = _with_row_columns(find_answered_rows(project), config)
+    ids = sorted({id for splits in rows.values() for matching in splits.values() for id in matching})
     answers = answered[select_rows(condition, answered) | answered["id"].isin(ids).to_numpy()]["id"].tolist()
     if not rows and not quarantine and not answers:
         raise InputError(f"no row of '{config.name}' matches {condition!r}; nothing was removed")
@@ -88,7 +90,7 @@ def plan_removal(config: Config, stores: Stores, condition: str, *, by: str, why
         at=datetime.now(UTC),
         by=by,
         why=why,
-        rows={id: {split: len(found) for split, found in splits.items()} for id, splits in rows.items()},
+        rows={id: {split: len(matching) for split, matching in splits.items()} for id, splits in rows.items()},
         quarantined=sum(map(len, quarantine.values())),
         answers=len(answers),
         salt=salt,
@@ -105,74 +107,74 @@ def plan_removal(config: Config, stores: Stores, condition: str, *, by: str, why
 
 
 def begin_removal(project: ProjectFolder, wanted: RemovalPlan) -> None:
-    """Write the plan down: from here on it will be carried out, by this process or the next."""
-    shutil.rmtree(_folder(project), ignore_errors=True)
-    write_text(_file(project), wanted.model_dump_json())
+    """Write the plan: from here on it will be carried out, by this process or the next."""
+    shutil.rmtree(_plan_folder(project), ignore_errors=True)
+    write_text(_plan_file(project), wanted.model_dump_json())
 
 
 def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
-    """Carry out the plan that was begun, from wherever it was left; None where there is none.
+    """Carry out the written plan, resuming where it was left; None: there is no plan.
 
     Raises:
-        StoreError: a store is out of reach; run it again.
+        StoreError: a store is unreachable; run it again.
     """
     project = stores.project
-    if not _file(project).exists():
+    if not _plan_file(project).exists():
         return None
-    wanted = RemovalPlan.model_validate_json(_file(project).read_bytes())
+    wanted = RemovalPlan.model_validate_json(_plan_file(project).read_bytes())
     from cl.forgetting.unlearn import RemovalRequest, unlearn
 
-    version = _from_data(stores, wanted)
+    version = _remove_from_data(stores, wanted)
     remove_from_answers(project, {*wanted.answers, *wanted.ids})
     leaving = RemovalRequest(wanted.rows, wanted.removal, version)
-    done = unlearn(config, stores, leaving, scratch=_folder(project), everywhere=wanted.everywhere)
+    done = unlearn(config, stores, leaving, scratch=_plan_folder(project), everywhere=wanted.everywhere)
     remove_computed(project, list(wanted.rows))
-    for one in _folder(project).iterdir():  # the plan last: until it is gone, this is done again
-        if one.is_dir():
-            shutil.rmtree(one)
-    shutil.rmtree(_folder(project))
+    for path in _plan_folder(project).iterdir():  # the plan goes last: while it exists, all this is repeated
+        if path.is_dir():
+            shutil.rmtree(path)
+    shutil.rmtree(_plan_folder(project))
     return Forgotten(removal=wanted.removal, data_version=version, **done.model_dump())
 
 
-def _from_data(stores: Stores, wanted: RemovalPlan) -> str:
-    """Take the rows out of data/, make it a new version, and erase the objects that still hold them."""
-    project, scratch = stores.project, _folder(stores.project)
-    removed = [one.number for one in read_removals(project)]
+def _remove_from_data(stores: Stores, wanted: RemovalPlan) -> str:
+    """Remove the rows from data/, commit a new data version, and erase the objects that still contain them."""
+    project, scratch = stores.project, _plan_folder(stores.project)
+    removed = [record.number for record in read_removals(project)]
     if wanted.removal.number not in removed or not stores.data.is_clean():
         mark_pending(project, f"without the rows of removal {wanted.removal.number}")
         for id, splits in wanted.rows.items():
-            remove_from_experience(project, id, {one for ids in splits.values() for one in ids}, scratch)
+            remove_from_experience(project, id, {row_id for ids in splits.values() for row_id in ids}, scratch)
         for id, hashed in wanted.quarantine.items():
             remove_from_quarantine(project, id, set(hashed))
         write_removal(project, wanted.removal)
     version = stores.data.commit()
-    listed = scratch / "objects.json"  # written down, for the listing they are found in is erased as well
+    listed = scratch / "objects.json"  # saved, because the listing that names them is erased as well
     if not listed.exists():
         write_text(listed, json.dumps(stores.data.replaced(wanted.data_before, version)))
     stores.data.erase(json.loads(listed.read_text(encoding="utf-8")), remote=wanted.everywhere)
     return version
 
 
-def _named(stores: Stores, id: str, split: str, condition: str) -> list[str]:
+def _matching_ids(stores: Stores, id: str, split: str, condition: str) -> list[str]:
     rows = stores.experiences.rows(id, split).assign(experience=id, split=split)
     return rows[select_rows(condition, rows)]["id"].tolist()
 
 
-def _columns(config: Config) -> dict[str, str]:
-    """Return the columns of rows -> what the source calls them; those it does not have are empty."""
+def _source_columns(config: Config) -> dict[str, str]:
+    """Return column -> its name in the source, empty if the source does not have it."""
     text, answer = plugins.build(Task, config.task).columns
     return {name: getattr(config.data, name) or "" for name in (text, answer, "date")}
 
 
-def _like_rows(rows: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Return logged answers with all columns that rows have, empty where an answer has none."""
-    names = ["id", *_columns(config), "experience", "split"]
+def _with_row_columns(rows: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Return logged answers with all columns of rows, None where an answer has no value."""
+    names = ["id", *_source_columns(config), "experience", "split"]
     return rows.reindex(columns=names).astype(object).where(lambda frame: frame.notna(), None)
 
 
-def _folder(project: ProjectFolder) -> Path:
+def _plan_folder(project: ProjectFolder) -> Path:
     return project.work / "forgetting"
 
 
-def _file(project: ProjectFolder) -> Path:
-    return _folder(project) / "plan.json"
+def _plan_file(project: ProjectFolder) -> Path:
+    return _plan_folder(project) / "plan.json"

@@ -1,4 +1,4 @@
-"""The champion gives way to itself without some rows: a new version, and those that hold the rows are withdrawn."""
+"""Replace the champion by a version without the given rows, and withdraw every version that contains them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RemovalRequest:
-    """The rows that leave: experience -> split -> ids; the record of it, and DVC's hash of data/ without them."""
+    """The rows to remove (experience -> split -> ids), the record of it, and DVC's hash of data/ without them."""
 
     rows: dict[str, dict[str, list[str]]]
     removal: RemovalRecord
@@ -41,46 +41,50 @@ class RemovalRequest:
 
     @property
     def ids(self) -> set[str]:
-        """All of them."""
-        return {id for splits in self.rows.values() for found in splits.values() for id in found}
+        """The ids of all rows."""
+        return {id for splits in self.rows.values() for ids in splits.values() for id in ids}
 
     @property
     def name(self) -> str:
-        """What stands for this removal where a cycle's id does for a cycle."""
+        """The name of this removal, used like a cycle's id."""
         return f"forget-{self.removal.salt[:8]}-{self.removal.number:04d}"
 
 
 @dataclass(frozen=True)
 class RegisteredVersions:
-    """All versions, with where they come from as far as it is known."""
+    """All versions, and their histories as far as they are known."""
 
     infos: dict[str, VersionInfo]
     histories: dict[str, History]
 
 
 def unlearn(config: Config, stores: Stores, leaving: RemovalRequest, *, scratch: Path, everywhere: bool) -> Unlearning:
-    """Replace a champion that has learnt from the rows, and take them out of what the registry keeps; repeatable.
+    """Replace a champion that learned the rows, and remove them from what the registry keeps; may be repeated.
 
     Args:
-        config: as it is now; what the champion was learnt with goes first.
-        stores: the data are without the rows already.
+        config: the current one; the configuration recorded with the champion takes precedence.
+        stores: the data no longer contains the rows.
         leaving: the rows.
-        scratch: a folder of this machine.
-        everywhere: remove the files of older versions that hold the rows, not only their right to serve.
+        scratch: a local folder.
+        everywhere: also delete the files of older versions that contain the rows, instead of only withdrawing them.
     """
     registry = stores.registry
-    infos = {one.version: one for one in registry.versions()}
-    found = {version: read_history(registry, one) for version, one in infos.items()}
-    known = RegisteredVersions(infos, {version: one for version, one in found.items() if one is not None})
-    holding = [version for version, one in found.items() if one is None or set(one.learnt) & set(leaving.rows)]
-    ours = [version for version, one in infos.items() if one.tags.get(CYCLE_ID, "").startswith(leaving.name)]
+    infos = {info.version: info for info in registry.versions()}
+    histories = {version: read_history(registry, info) for version, info in infos.items()}
+    known = RegisteredVersions(
+        infos, {version: history for version, history in histories.items() if history is not None}
+    )
+    holding = [
+        version for version, history in histories.items() if history is None or set(history.learnt) & set(leaving.rows)
+    ]
+    ours = [version for version, info in infos.items() if info.tags.get(CYCLE_ID, "").startswith(leaving.name)]
     champion = stores.ledger.champion(registry.model)
     version = champion if champion in ours else None
     if champion in holding and champion not in ours:
         version = _replace(config, stores, leaving, champion, known, scratch)
     withdrawn = [holder for holder in holding if holder not in ours and holder != version]
     for holder in withdrawn:
-        why = f"it holds rows that were forgotten (removal {leaving.removal.number})"
+        why = f"it contains rows that were forgotten (removal {leaving.removal.number})"
         registry.tag_version(holder, WITHDRAWN, why)
         if everywhere:
             registry.delete_files(infos[holder])
@@ -94,7 +98,7 @@ def _replace(
 ) -> str:
     """Register the champion without the rows, promote it, and return its version.
 
-    What replaces a champion in int8 or ONNX is made of the version that learnt what it knows.
+    A compressed champion in int8 or ONNX is replaced by one made from the trained version behind it.
     """
     folder, registry, history = scratch / f"champion-{champion}", stores.registry, known.histories[champion]
     made_of = find_learning_version(stores, LocalVersion(champion, stores.champion_folder(champion), history))
@@ -103,15 +107,15 @@ def _replace(
     if learner != champion:
         known = RegisteredVersions(known.infos, {**known.histories, learner: made_of.history})
         log.warning(
-            "version %s is version %s in %s; what replaces it is in floats, and `cl distil` derives it again",
+            "version %s is version %s in %s; it is replaced by a float version: compress it again with `cl distil`",
             champion,
             learner,
             history.form,
         )
-    learnt_with = _recorded(config, made_of.history)
-    if not (folder / MANIFEST).exists():  # else it was judged and sealed before this process
-        traces = _learn_without(learnt_with, stores, leaving, learner, known, source, folder)
-        evaluation, report = _judged(learnt_with, stores, made_of.history, source, folder)
+    recorded = _recorded_or_current(config, made_of.history)
+    if not (folder / MANIFEST).exists():  # else an earlier process evaluated and sealed it
+        traces = _learn_without(recorded, stores, leaving, learner, known, source, folder)
+        evaluation, report = _evaluate_and_judge(recorded, stores, made_of.history, source, folder)
     else:
         traces = load_history(folder).residual_experiences
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
@@ -119,11 +123,9 @@ def _replace(
     number, why = leaving.removal.number, leaving.removal.why
     run = registry.start_run(f"{leaving.name}-{champion}", f"forget-{number:04d}", {"cl.champion_before": champion})
     registry.log_file(run, Path(evaluation.predictions), EVALUATION)
-    challenger = Challenger(
-        training=_nothing_trained(folder, made_of.history.rung), evaluation=evaluation, gates=report
-    )
+    challenger = Challenger(training=_no_training(folder, made_of.history.rung), evaluation=evaluation, gates=report)
     registration = register(
-        learnt_with,
+        recorded,
         stores,
         NewVersion(
             cycle=f"{leaving.name}-{champion}",
@@ -135,10 +137,14 @@ def _replace(
             residual_experiences=traces,
         ),
     )
-    report = smoke_test(learnt_with, stores, registration, challenger)
-    told = f"{leaving.removal.total} rows were forgotten (removal {number}){': ' + why if why else ''}"
+    report = smoke_test(recorded, stores, registration, challenger)
+    reason = f"{leaving.removal.total} rows were forgotten (removal {number}){': ' + why if why else ''}"
     promote(
-        registry, stores.ledger, registration.model_copy(update={"passed": report.passed}), expected=champion, why=told
+        registry,
+        stores.ledger,
+        registration.model_copy(update={"passed": report.passed}),
+        expected=champion,
+        why=reason,
     )
     registry.end_run(run)
     return registration.version
@@ -153,48 +159,48 @@ def _learn_without(
     source: Path,
     folder: Path,
 ) -> list[str]:
-    """Save the champion's learner without the rows; return the experiences whose rows its weights have learnt from."""
-    learnt, rows_of = known.histories[champion].learnt, stores.experiences.rows_of
+    """Save the champion's learner without the rows; return the experiences whose removed rows trained its weights."""
+    learned, rows_of = known.histories[champion].learnt, stores.experiences.rows_of
     made = unlearn_learner(
         config,
         source,
         leaving.ids,
-        past=lambda: rows_of(learnt, "train"),
+        past=lambda: rows_of(learned, "train"),
         validation=validation_rows(
-            rows_of, learnt, training_seed(config.seed, _last_lesson(champion, known.histories))
+            rows_of, learned, training_seed(config.seed, _last_update(champion, known.histories))
         ),
     )
     save_version(made.learner, made.states, folder)
     before = known.histories[champion].residual_experiences
-    line = [one for one in ancestry(champion, list(known.infos.values())) if one in known.histories]
-    trained = [one for one in line if not _solved(config, known.histories[one])]
+    line = [ancestor for ancestor in ancestry(champion, list(known.infos.values())) if ancestor in known.histories]
+    trained = [ancestor for ancestor in line if not _is_solved(config, known.histories[ancestor])]
     if made.exact and not trained:
         return before
-    seen = [id for id, splits in leaving.rows.items() if id in learnt and splits.keys() & {"train", "validation"}]
+    seen = [id for id, splits in leaving.rows.items() if id in learned and splits.keys() & {"train", "validation"}]
     return sorted({*before, *seen})
 
 
-def _solved(config: Config, history: History) -> bool:
-    """Tell whether a version's update has moved no weight of the encoder: its head was solved for."""
-    learnt_with = _recorded(config, history)
-    known = any(one.name == history.rung for one in learnt_with.ladder)
-    return all(how.closed for how in learnt_with.at_rung(history.rung if known else None).built)
+def _is_solved(config: Config, history: History) -> bool:
+    """Return whether a version's update trained no weight of the encoder, because its head is in closed form."""
+    recorded = _recorded_or_current(config, history)
+    known = any(rung.name == history.rung for rung in recorded.ladder)
+    return all(how.closed for how in recorded.at_rung(history.rung if known else None).built)
 
 
-def _judged(
+def _evaluate_and_judge(
     config: Config, stores: Stores, history: History, source: Path, folder: Path
 ) -> tuple[Evaluation, GateReport]:
-    """Evaluate the champion without the rows beside the champion with them.
+    """Compare the champion without the rows with the champion that has them.
 
-    Its gates are told and refuse nothing: a model that must forget cannot stay because it was better before.
+    The gates are reported but refuse nothing: a model that must forget cannot be kept because it was better.
     """
-    place = folder.with_name("evaluation")
-    place.mkdir(parents=True, exist_ok=True)
+    rows_folder = folder.with_name("evaluation")
+    rows_folder.mkdir(parents=True, exist_ok=True)
     evaluation = evaluate(
         config,
         Candidates(challenger=folder, champion=source),
         HeldOut(history.learnt, history.matrix, stores.experiences.rows_of),
-        folder=place,
+        folder=rows_folder,
     )
     policy = config.gate_policy.model_copy(update={"mode": "dry_run"})
     rows = pd.read_parquet(evaluation.predictions)
@@ -202,30 +208,30 @@ def _judged(
 
 
 def _clean_runs(stores: Stores, infos: dict[str, VersionInfo], ids: set[str]) -> None:
-    """Take rows out of the stored predictions of all evaluations, and out of the examples of past alarms."""
+    """Remove rows from the stored predictions of all evaluations, and from the examples of past alarms."""
     registry, cycles = stores.registry, stores.registry.cycles()
-    runs = {one.id: one.run for one in cycles if one.evaluation and one.run}
-    runs |= {one.tags[CYCLE_ID]: one.run_id for one in infos.values() if CYCLE_ID in one.tags}
-    for cycle, run in runs.items():
+    runs = {cycle.id: cycle.run for cycle in cycles if cycle.evaluation and cycle.run}
+    runs |= {info.tags[CYCLE_ID]: info.run_id for info in infos.values() if CYCLE_ID in info.tags}
+    for cycle_id, run in runs.items():
         with tempfile.TemporaryDirectory() as folder:
-            path = registry.evaluated(cycle, Path(folder))
+            path = registry.evaluated(cycle_id, Path(folder))
             if path is not None and run and remove_from_table(path, ids):
                 registry.log_file(run, path, EVALUATION)
-    for one in cycles:
-        if any(ids & set(finding.examples) for finding in one.drift.findings):
-            registry.correct_cycle(_without_examples(one, ids))
+    for cycle in cycles:
+        if any(ids & set(finding.examples) for finding in cycle.drift.findings):
+            registry.correct_cycle(_without_examples(cycle, ids))
 
 
 def _without_examples(cycle: Cycle, ids: set[str]) -> Cycle:
     findings = [
-        one.model_copy(update={"examples": [id for id in one.examples if id not in ids]})
-        for one in cycle.drift.findings
+        finding.model_copy(update={"examples": [id for id in finding.examples if id not in ids]})
+        for finding in cycle.drift.findings
     ]
     return cycle.model_copy(update={"drift": cycle.drift.model_copy(update={"findings": findings})})
 
 
-def _last_lesson(version: str, histories: dict[str, History]) -> list[str]:
-    """Return the experiences of the last update that a version comes from: what it drew validation rows by."""
+def _last_update(version: str, histories: dict[str, History]) -> list[str]:
+    """Return the experiences of a version's last update, which determine its validation rows."""
     history = histories[version]
     while history.parent in histories:
         parent = histories[history.parent]
@@ -235,15 +241,15 @@ def _last_lesson(version: str, histories: dict[str, History]) -> list[str]:
     return history.learnt
 
 
-def _recorded(config: Config, history: History) -> Config:
-    """Return the configuration that a version was learnt with; today's where that one cannot be read any more."""
+def _recorded_or_current(config: Config, history: History) -> Config:
+    """Return the configuration that a version was trained with; the current one if that is no longer valid."""
     try:
         return recorded_config(config, history)
     except ConfigError:
         return config
 
 
-def _nothing_trained(folder: Path, rung: str | None) -> Training:
+def _no_training(folder: Path, rung: str | None) -> Training:
     return Training(
         challenger=str(folder),
         rung=rung,

@@ -1,4 +1,4 @@
-"""A learner without some of its rows: exactly where its head was solved for, else without them in what it keeps."""
+"""Remove rows from a learner: exactly for a closed-form head, else only from the rows that it keeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cl.training.strategies._closed_form import ClosedForm
 
 @dataclass(frozen=True)
 class UnlearnedLearner:
-    """A learner and its strategies' states; ``exact`` when they are those of a learner that never saw the rows."""
+    """A learner and its strategies' states; ``exact``: they equal those of a learner that never saw the rows."""
 
     learner: Learner
     states: dict[str, State]
@@ -30,25 +30,24 @@ class UnlearnedLearner:
 def unlearn_learner(
     config: Config, folder: Path, ids: set[str], *, past: Callable[[], pd.DataFrame], validation: pd.DataFrame
 ) -> UnlearnedLearner:
-    """Return the learner in a version's folder without rows of these ids.
+    """Return the learner in a version's folder without the rows of these ids.
 
-    Buffers lose the rows. A head that was solved for on features that never moved is solved for again, from sums out
-    of which the rows were taken. Weights that were trained keep traces of what they were trained on: then it is not
-    exact, and only another training is.
+    The rows are removed from buffers. A closed-form head on frozen features is solved again from sums without the rows.
+    Trained weights keep traces of their training rows: then the result is not exact, and only retraining is.
 
     Args:
-        config: what the version was learnt with.
+        config: the configuration that the version was trained with.
         folder: the version.
         ids: of the rows.
-        past: returns all training rows that were learnt, without these.
-        validation: the validation rows of all that was learnt, without these.
+        past: returns all other past training rows.
+        validation: the other validation rows of all past experiences.
     """
     learner, states, exact = load_learner(folder), load_states(folder), False
     for name, state in states.items():
         kind = plugins.find("strategies", name)
         if kind.closed:
-            strategy = cast(ClosedForm, plugins.build(Strategy, _spec(config, name)))
-            states[name], learner = _solved_again(strategy, state, learner, ids, past, validation)
+            strategy = cast(ClosedForm, plugins.build(Strategy, _find_spec(config, name)))
+            states[name], learner = _solve_again(strategy, state, learner, ids, past, validation)
             exact = strategy.adapt == "never"
         elif state.rows is not None:
             rows = state.rows[~state.rows["id"].isin(ids)].reset_index(drop=True)
@@ -56,7 +55,7 @@ def unlearn_learner(
     return UnlearnedLearner(learner, states, exact)
 
 
-def _solved_again(
+def _solve_again(
     strategy: ClosedForm,
     state: State,
     learner: Learner,
@@ -64,7 +63,7 @@ def _solved_again(
     past: Callable[[], pd.DataFrame],
     validation: pd.DataFrame,
 ) -> tuple[State, Learner]:
-    """Take the rows out of the sums; where the features of single rows were not kept, sum up the others anew."""
+    """Subtract the rows from the sums; if their features were not kept, sum over the other rows again."""
     if state.rows is not None:
         return strategy.forget(state, learner, ids & set(state.rows["id"]), validation)
     rows = past()
@@ -74,7 +73,7 @@ def _solved_again(
     return strategy.remember(update), solved
 
 
-def _spec(config: Config, name: str) -> PluginSpec:
-    """Return a strategy as the configuration, or a rung of its ladder, describes it."""
+def _find_spec(config: Config, name: str) -> PluginSpec:
+    """Return a strategy's entry in the configuration or in a rung of its ladder."""
     every = config.every_strategy
-    return next((one for one in every if one == name or (isinstance(one, dict) and one.get("name") == name)), name)
+    return next((spec for spec in every if spec == name or (isinstance(spec, dict) and spec.get("name") == name)), name)

@@ -1,1 +1,1 @@
-"""What gates are made of: which rows they look at, which numbers, and what chance has to say of them."""
+"""Building blocks of gates: slices of test rows, the values measured on them, conditions and verdicts."""

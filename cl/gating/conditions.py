@@ -1,4 +1,4 @@
-"""What a rule asks of a number on groups of rows: a bound, no loss beside the champion, no long fall."""
+"""Conditions that a rule sets on a value: absolute bounds, no loss against the champion, no repeated falls."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from cl.gating.values import Value, relative_gain
 from cl.gating.verdicts import format_value, rows_needed
 from cl.records import Part
-from cl.statistics import TIE, loss_p, rows_to_decide, sign_p
-from cl.statistics import format_p_value as told_p
+from cl.statistics import TIE, format_p_value, loss_p, rows_to_decide, sign_p
 
 Matrix = Mapping[str, Mapping[str, float]]
 
 
 def absolute_bound(of: str, values: Sequence[Value], *, least: float | None, most: float | None) -> list[Part]:
-    """Return what bounds make of values, the worst first; a value that is no number is the worst."""
+    """Check values against absolute bounds; return one part per value, the worst first, NaN before all others."""
     parts = []
     for value in values:
         low = least is not None and not value.now >= least - TIE
         high = most is not None and not value.now <= most + TIE
         bound = least if least is not None and (low or most is None) else most
-        asked = (
-            f"at least {parse_figure(bound)} is asked"
+        requirement = (
+            f"at least {parse_figure(bound)} is required"
             if bound == least
             else f"at most {parse_figure(bound)} is accepted"
         )
@@ -38,72 +37,77 @@ def absolute_bound(of: str, values: Sequence[Value], *, least: float | None, mos
                 measured=value.now,
                 bound=bound,
                 rows=value.rows,
-                why=f"{format_bound(of, value)} is {parse_figure(value.now)}, {asked}",
+                why=f"{format_bound(of, value)} is {parse_figure(value.now)}, {requirement}",
             )
         )
-    return sorted(parts, key=lambda one: (one.verdict != "fail", _slack(one, least)))
+    return sorted(parts, key=lambda part: (part.verdict != "fail", _slack(part, least)))
 
 
 class Relative(BaseModel):
-    """Not worse than the champion by more than a margin; of forgetting, than the best version ever."""
+    """No worse than the champion by more than a margin; for forgetting, than the best version so far."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    margin: float = Field(0.0, ge=0, description="Loss that is accepted, in the number's own unit")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="With which single rows must show that there is a loss")
+    margin: float = Field(0.0, ge=0, description="Accepted loss, in the unit of the value")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence with which the rows must show a loss")
     test: Literal["bootstrap", "mcnemar"] = Field(
-        "bootstrap", description="Paired, over rows; mcnemar: the exact test of the signs (McNemar, 1947)"
+        "bootstrap", description="Paired test over rows; mcnemar: the exact sign test (McNemar, 1947)"
     )
-    resamples: int = Field(2_000, ge=100, description="Bootstrap samples")
+    resamples: int = Field(2_000, ge=100, description="Number of bootstrap samples")
 
     def parts(self, of: str, values: Sequence[Value], *, seed: int) -> list[Part]:
-        """Return what the margin makes of values, the worst first; of those with rows, together at the confidence."""
-        tested = [one for one in values if one.gains is not None and len(one.gains)]
-        p_values = [self._p_value(one.gains, seed) for one in tested if one.gains is not None]
+        """Check values against the margin; return one part per value, the worst first.
+
+        Values with per-row gains are tested together at the confidence (Holm).
+        """
+        tested = [value for value in values if value.gains is not None and len(value.gains)]
+        p_values = [self._p_value(value.gains, seed) for value in tested if value.gains is not None]
         losses = format_value([(p_value, self.alpha) for p_value in p_values])
-        found = [
-            self._tested(of, one, p_value, is_loss, among=len(tested))
-            for one, p_value, is_loss in zip(tested, p_values, losses, strict=True)
+        parts = [
+            self._judge_tested(of, value, p_value, is_loss, among=len(tested))
+            for value, p_value, is_loss in zip(tested, p_values, losses, strict=True)
         ]
-        found += [self._plain(of, one) for one in values if one not in tested]
-        return sorted(found, key=lambda one: (one.verdict == "pass", np.inf if one.measured is None else one.measured))
+        parts += [self._judge_untested(of, value) for value in values if value not in tested]
+        return sorted(
+            parts, key=lambda part: (part.verdict == "pass", np.inf if part.measured is None else part.measured)
+        )
 
     @property
     def alpha(self) -> float:
-        """The chance of a false refusal that is accepted."""
+        """The accepted probability of a false refusal."""
         return round(1 - self.confidence, 12)
 
     def _p_value(self, gains: np.ndarray, seed: int) -> float:
         return sign_p(gains) if self.test == "mcnemar" else loss_p(gains, resamples=self.resamples, seed=seed)
 
-    def _tested(self, of: str, value: Value, p_value: float, is_loss: bool, *, among: int) -> Part:
+    def _judge_tested(self, of: str, value: Value, p_value: float, is_loss: bool, *, among: int) -> Part:
         assert value.gains is not None
         measured = float(value.gains.mean())
-        beyond = measured < -self.margin - TIE
+        exceeded = measured < -self.margin - TIE
         why = self._why(of, value, measured)
-        if beyond:
+        if exceeded:
             why += (
-                f"; that is a loss ({told_p(p_value)})"
+                f"; that is a loss ({format_p_value(p_value)})"
                 if is_loss
-                else f"; too few rows to call it one ({told_p(p_value)})"
+                else f"; too few rows to call it a loss ({format_p_value(p_value)})"
             )
         rows = rows_needed(rows_to_decide(value.gains, self.alpha), alpha=self.alpha, among=among)
         return Part(
             group=value.group,
-            verdict="pass" if not beyond else "fail" if is_loss else "undecided",
+            verdict="pass" if not exceeded else "fail" if is_loss else "undecided",
             measured=measured,
             bound=-self.margin,
             p_value=p_value,
             alpha=self.alpha,
             rows=len(value.gains),
-            rows_needed=rows if beyond and not is_loss else None,
+            rows_needed=rows if exceeded and not is_loss else None,
             why=why,
         )
 
-    def _plain(self, of: str, value: Value) -> Part:
+    def _judge_untested(self, of: str, value: Value) -> Part:
         measured = relative_gain(of, value)
         if measured is None:
-            why = f"there is no champion to compare {format_bound(of, value)} with, {parse_figure(value.now)}"
+            why = f"{format_bound(of, value)} is {parse_figure(value.now)}; there is no champion to compare it with"
             return Part(group=value.group, verdict="pass", bound=-self.margin, rows=value.rows, why=why)
         return Part(
             group=value.group,
@@ -114,33 +118,33 @@ class Relative(BaseModel):
         )
 
     def _why(self, of: str, value: Value, measured: float) -> str:
-        beside = "the best version's" if of == "forgetting" else "the champion's"
-        was = "" if value.before is None or of == "forgetting" else f", {parse_figure(value.before)}"
+        baseline = "the best version's" if of == "forgetting" else "the champion's"
+        before = "" if value.before is None or of == "forgetting" else f", {parse_figure(value.before)}"
         rows = "" if value.gains is None else f" over {len(value.gains)} rows"
-        what = f"the score{_on(value)}" if of == "forgetting" else format_bound(of, value)
+        subject = f"the score{_on(value)}" if of == "forgetting" else format_bound(of, value)
         better = "better" if measured >= 0 else "worse"
         return (
-            f"{what} is {parse_figure(abs(measured))} {better} than {beside}{was}{rows}, "
+            f"{subject} is {parse_figure(abs(measured))} {better} than {baseline}{before}{rows}, "
             f"a loss of up to {parse_figure(self.margin)} is accepted"
         )
 
 
 class Trend(BaseModel):
-    """Not so many falls in a row, from version to version."""
+    """No run of consecutive falls from version to version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    over: int = Field(ge=1, description="So many falls in a row are too many")
+    over: int = Field(ge=1, description="Number of consecutive falls that fails the rule")
 
     def parts(self, matrix: Matrix, *, each: bool) -> list[Part]:
-        """Return the falls that the accuracy matrix ends with, the most first.
+        """Count the consecutive falls at the end of the accuracy matrix, the most first.
 
-        A row of the matrix is an update that came to serve, in their order, this challenger last. On each experience,
-        a fall is a lower score than in the row before that has this experience; on all, a lower mean over the
-        experiences that both rows have, so that a new and harder one is no fall.
+        Each row of the matrix is an update that was promoted, in order; the last is this challenger. On each
+        experience, a fall is a lower score than in the previous row with that experience. On all, it is a lower mean
+        over the experiences that both rows have, so a new and harder experience does not count as a fall.
         """
-        falls = _falls_of_each(matrix) if each else {"all": _falls(_steps(list(matrix.values())))}
-        ordered = sorted(falls.items(), key=lambda one: -one[1])
+        falls = _count_falls_of_each(matrix) if each else {"all": _count_falls(_mean_changes(list(matrix.values())))}
+        ordered = sorted(falls.items(), key=lambda item: -item[1])
         return [
             Part(
                 group=group,
@@ -155,12 +159,12 @@ class Trend(BaseModel):
 
 
 def parse_figure(value: float | None) -> str:
-    """Return a number as people read it: three digits after the point, one where it is large."""
+    """Format a number: three decimals, or one decimal from 10 upwards."""
     return "-" if value is None else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def format_bound(of: str, value: Value) -> str:
-    """Return a number's name with the group it is of."""
+    """Return the name of a value with the group that it was measured on."""
     return f"{of}{_on(value)}"
 
 
@@ -174,20 +178,21 @@ def _slack(part: Part, least: float | None) -> float:
     return part.measured - part.bound if part.bound == least else part.bound - part.measured
 
 
-def _falls_of_each(matrix: Matrix) -> dict[str, int]:
+def _count_falls_of_each(matrix: Matrix) -> dict[str, int]:
     newest = list(matrix.values())[-1] if matrix else {}
     return {
-        one: _falls([b - a for a, b in pairwise(row[one] for row in matrix.values() if one in row)]) for one in newest
+        name: _count_falls([b - a for a, b in pairwise(row[name] for row in matrix.values() if name in row)])
+        for name in newest
     }
 
 
-def _steps(rows: Sequence[Mapping[str, float]]) -> list[float]:
-    """Return the change of the mean from row to row, over what both have."""
-    shared = [(before, after, [one for one in after if one in before]) for before, after in pairwise(rows)]
-    return [fmean(after[one] - before[one] for one in both) if both else 0.0 for before, after, both in shared]
+def _mean_changes(rows: Sequence[Mapping[str, float]]) -> list[float]:
+    """Return the change of the mean from row to row, over the experiences that both rows have."""
+    shared = [(before, after, [name for name in after if name in before]) for before, after in pairwise(rows)]
+    return [fmean(after[name] - before[name] for name in both) if both else 0.0 for before, after, both in shared]
 
 
-def _falls(steps: Sequence[float]) -> int:
+def _count_falls(steps: Sequence[float]) -> int:
     count = 0
     for step in reversed(steps):
         if step >= -TIE:

@@ -1,4 +1,4 @@
-"""Hold the challenger against every gate; it may serve only when all of them pass."""
+"""Run every gate on the challenger; it may serve only if all of them pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def gate(config: Config, evaluation: Evaluation) -> GateReport:
     """Return the verdict of every configured gate, in the configuration's order, and whether the challenger may serve.
 
     Raises:
-        ConfigError: a gate asks for a metric that the task does not have.
+        ConfigError: a gate names a metric that the task does not have.
     """
     report = judge(config, evaluation, pd.read_parquet(evaluation.predictions))
     for verdict in report.verdicts:
@@ -28,15 +28,17 @@ def gate(config: Config, evaluation: Evaluation) -> GateReport:
 
 
 def judge(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) -> GateReport:
-    """Return what the gates make of an evaluation and its stored rows: the same for the same rows, now and later."""
+    """Return the gates' verdicts on an evaluation and its stored rows; deterministic, so it can be replayed later."""
     policy = config.gate_policy
     if policy.mode == "off":
         return GateReport(passed=True, verdicts=[], mode=policy.mode)
     gates: list[Gate] = [plugins.build(Gate, spec) for spec in config.gates]
-    verdicts = [one.judge(evaluation, predictions, seed=config.seed) for one in gates]
+    verdicts = [plugin.judge(evaluation, predictions, seed=config.seed) for plugin in gates]
     if policy.correction == "holm":
         verdicts = combine_parts(verdicts)
     if policy.undecided == "block":
-        verdicts = [one.model_copy(update={"passed": one.passed and not one.undecided}) for one in verdicts]
+        verdicts = [
+            verdict.model_copy(update={"passed": verdict.passed and not verdict.undecided}) for verdict in verdicts
+        ]
     passed = policy.mode == "dry_run" or all(verdict.passed for verdict in verdicts)
     return GateReport(passed=passed, verdicts=verdicts, mode=policy.mode)

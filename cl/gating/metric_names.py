@@ -1,4 +1,4 @@
-"""The numbers that gates may ask for, and which way is better."""
+"""The metrics that gates may use, and whether lower or higher is better."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ LOWER_IS_BETTER = {
     "forgetting": True,
     "score": False,
 }
-"""Every number that an evaluation may know by name; what is not here is one of the task's metrics: higher is better."""
+"""Every number that an evaluation may report; any other name is a metric of the task, where higher is better."""
 
 OF_ROWS = ("score", "brier", "forgetting")
-"""Those that each test row has for itself: they are known on every group of rows, and can be tested."""
+"""Metrics with one value per test row: available on every group of rows, and testable."""
 
 
 def is_lower_better(name: str) -> bool:
-    """Tell whether less of a number is better."""
+    """Tell whether lower values of a metric are better."""
     return LOWER_IS_BETTER.get(name, False)
 
 
 def check_known(name: str, there: set[str]) -> None:
-    """Check that a number's name is one that an evaluation may have.
+    """Check that an evaluation may report a metric of this name.
 
     Raises:
-        ConfigError: it is not; the message has the nearest right names.
+        ConfigError: it may not; the message suggests the closest names.
     """
     known = sorted({*LOWER_IS_BETTER, *there})
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise ConfigError(f"gates: rule: no number '{name}'; {hint}there are: {', '.join(known)}")
+        raise ConfigError(f"gates: rule: no metric '{name}'; {hint}there are: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""What a number is on each group of rows: of the challenger, and of what it is compared with."""
+"""Values of a metric on each group of rows, for the challenger and for its baseline."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ COLUMNS = {
     "brier": ("challenger_brier", "champion_brier"),
     "forgetting": ("challenger_score", "best_score"),
 }
-"""Of a number that single rows have: the challenger's column, and the one it is compared with."""
+"""Per-row metric -> the challenger's column and the baseline's."""
 
 
 class UnmeasuredError(Exception):
-    """A number is not known of these rows; the message says why."""
+    """A metric was not measured on these rows; the message says why."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number on one group of rows."""
+    """A metric on one group of rows."""
 
     group: str
     now: float
     before: float | None
-    """The champion's; of forgetting, the best version's, which is zero."""
+    """The champion's value; for forgetting the best version's, which is zero."""
     rows: int | None = None
     gains: np.ndarray | None = None
-    """Row by row, what the challenger is better by; over rows that both have answered."""
+    """The challenger's gain on each row that both models answered; positive is better."""
 
 
 def read_values(of: str, on: Whole | Slice, evaluation: Evaluation, predictions: pd.DataFrame) -> list[Value]:
-    """Return a number on each group.
+    """Return the values of a metric on each group.
 
     Raises:
-        UnmeasuredError: it was not measured, or a column by which rows are cut was not stored.
-        ConfigError: no evaluation has a number of that name, or a slice cannot be computed.
+        UnmeasuredError: it was not measured, or a column that defines the groups was not stored.
+        ConfigError: no evaluation reports a metric of that name, or a slice cannot be computed.
     """
     if of in OF_ROWS:
-        return [_of_rows(of, name, rows) for name, rows in _groups(of, on, evaluation, predictions).items()]
+        return [_row_value(of, name, rows) for name, rows in _groups(of, on, evaluation, predictions).items()]
     if on == "all":
-        return [_whole(of, evaluation)]
+        return [_overall_value(of, evaluation)]
     now, before = _scores(of, on, evaluation), _scores(of, on, evaluation, champion=True)
-    check_known(of, {*now, *evaluation.numbers, *_metrics(evaluation)})
+    check_known(of, {*now, *evaluation.numbers, *_metric_names(evaluation)})
     if of not in now:
         raise UnmeasuredError(f"{of} was not measured on {str(on).replace('_', ' ')}")
     return [Value(group, value, before.get(of, {}).get(group)) for group, value in now[of].items()]
@@ -72,52 +72,52 @@ def _groups(of: str, on: Whole | Slice, evaluation: Evaluation, table: pd.DataFr
     return slice_groups(on, table)
 
 
-def _of_rows(of: str, group: str, rows: pd.DataFrame) -> Value:
-    now, other = COLUMNS[of]
-    values = rows[now].astype(float).fillna(1.0 if of == "brier" else 0.0)
-    if other not in rows:
+def _row_value(of: str, group: str, rows: pd.DataFrame) -> Value:
+    challenger, baseline = COLUMNS[of]
+    values = rows[challenger].astype(float).fillna(1.0 if of == "brier" else 0.0)
+    if baseline not in rows:
         return Value(group, float(values.mean()), None, len(rows))
-    both = rows[other].notna()
-    before = rows[other][both].astype(float)
+    both = rows[baseline].notna()
+    before = rows[baseline][both].astype(float)
     gains = (values[both] - before).to_numpy() * (-1.0 if of == "brier" else 1.0)
     if of == "forgetting":
         return Value(group, -float(np.mean(gains)) if len(gains) else 0.0, 0.0, len(rows), gains)
     return Value(group, float(values.mean()), float(before.mean()) if len(before) else None, len(rows), gains)
 
 
-def _whole(of: str, evaluation: Evaluation) -> Value:
-    """Return a number that is measured once, or the mean of a metric over experiences."""
-    metrics = _metrics(evaluation)
+def _overall_value(of: str, evaluation: Evaluation) -> Value:
+    """Return a number measured on all rows, or the mean of a metric over experiences."""
+    metrics = _metric_names(evaluation)
     check_known(of, {*evaluation.numbers, *metrics})
     if of in evaluation.numbers:
         return Value("all", evaluation.numbers[of], evaluation.champion_numbers.get(of))
     if of not in metrics:
         raise UnmeasuredError(f"{of} was not measured")
     now, before = (
-        [one.metrics[of] for one in scores if of in one.metrics]
+        [score.metrics[of] for score in scores if of in score.metrics]
         for scores in (evaluation.challenger, evaluation.champion)
     )
     return Value("all", fmean(now), fmean(before) if before else None)
 
 
-def _metrics(evaluation: Evaluation) -> set[str]:
+def _metric_names(evaluation: Evaluation) -> set[str]:
     return {name for score in evaluation.challenger for name in score.metrics}
 
 
 def _scores(
     of: str, on: Whole | Slice, evaluation: Evaluation, *, champion: bool = False
 ) -> dict[str, dict[str, float]]:
-    """Return metric -> group -> value, as far as an evaluation has it."""
+    """Return metric -> group -> value, as far as the evaluation has them."""
     if on == "each_class":
         classes = evaluation.champion_per_class if champion else evaluation.per_class
-        return {of: {name: one[of] for name, one in classes.items()}} if of in OF_CLASSES and classes else {}
+        return {of: {name: metrics[of] for name, metrics in classes.items()}} if of in OF_CLASSES and classes else {}
     scores = evaluation.champion if champion else evaluation.challenger
-    found = {one.experience: one.metrics[of] for one in scores if of in one.metrics}
-    return {of: found} if found and on == "each_experience" else {}
+    values = {score.experience: score.metrics[of] for score in scores if of in score.metrics}
+    return {of: values} if values and on == "each_experience" else {}
 
 
 def relative_gain(of: str, value: Value) -> float | None:
-    """Return what the challenger is better by, in the number's unit; None where there is nothing to compare with."""
+    """Return the challenger's gain in the unit of the metric; positive is better, None: there is no baseline."""
     if value.gains is not None:
         return float(value.gains.mean()) if len(value.gains) else None
     if value.before is None:

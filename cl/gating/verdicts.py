@@ -1,4 +1,4 @@
-"""What gates found on single groups of rows becomes verdicts: a loss must be shown among all that were looked for."""
+"""Combine a gate's parts into verdicts, corrected for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ WORST_FIRST = ("fail", "undecided", "pass")
 
 
 def conclude(gate: str, parts: Sequence[Part], *, on: str = "all") -> Verdict:
-    """Return the verdict over all groups: the worst of them, and of equals the first."""
-    worst = min(parts, key=lambda one: WORST_FIRST.index(one.verdict))
+    """Return the verdict over all groups: the worst part, and the first of equals."""
+    worst = min(parts, key=lambda part: WORST_FIRST.index(part.verdict))
     return Verdict(
         gate=gate,
         passed=worst.verdict != "fail",
@@ -28,62 +28,69 @@ def conclude(gate: str, parts: Sequence[Part], *, on: str = "all") -> Verdict:
 
 
 def format_value(tests: Sequence[tuple[float, float]]) -> list[bool]:
-    """Tell which of several tests, (p-value, alpha) each, show something when all of them are taken together.
+    """Tell which of several tests, (p-value, alpha) each, are significant after correction.
 
-    Holm's method (1979) on p-values in units of their alpha: the chance that any of the tests is wrong is at most the
-    largest alpha among them.
+    Holm's method (1979) on p-values in units of their alpha: the probability of any false positive is at most the
+    largest alpha.
     """
     return holm([p_value / alpha for p_value, alpha in tests], alpha=1.0)
 
 
 def combine_parts(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts when the confidence must hold for all comparisons of all gates together.
+    """Return the verdicts corrected for all comparisons of all gates together.
 
-    What one gate refuses by itself and what is not shown among so many comparisons becomes undecided. Gates that test
-    nothing (an absolute bound, a number) stay as they are.
+    A failure that is not significant among that many comparisons becomes undecided. Gates without a test (absolute
+    bounds) are unchanged.
     """
     tests = [
-        (part.p_value, part.alpha) for one in verdicts for part in one.parts if part.p_value is not None and part.alpha
+        (part.p_value, part.alpha)
+        for verdict in verdicts
+        for part in verdict.parts
+        if part.p_value is not None and part.alpha
     ]
-    kept = iter(format_value(tests))
+    significant = iter(format_value(tests))
     return [
-        _held(one, [next(kept) if _is_tested(part) else True for part in one.parts], len(tests)) for one in verdicts
+        _correct(verdict, [next(significant) if _is_tested(part) else True for part in verdict.parts], len(tests))
+        for verdict in verdicts
     ]
 
 
 def rows_needed(rows: int | None, *, alpha: float, among: int, before: int = 1) -> int | None:
-    """Return how many rows would decide when a level is shared out among so many tests, instead of so many before."""
+    """Rescale the rows that would decide when alpha is divided among ``among`` tests instead of ``before``."""
     if rows is None or among == before:
         return rows
-    return _scaled(rows, alpha / among, alpha / before)
+    return _scale_rows(rows, alpha / among, alpha / before)
 
 
-def _held(verdict: Verdict, kept: Iterable[bool], among: int) -> Verdict:
+def _correct(verdict: Verdict, significant: Iterable[bool], among: int) -> Verdict:
     before = sum(map(_is_tested, verdict.parts))
-    parts = [_weighed(part, holds, before, among) for part, holds in zip(verdict.parts, kept, strict=True)]
+    parts = [
+        _correct_part(part, is_significant, before, among)
+        for part, is_significant in zip(verdict.parts, significant, strict=True)
+    ]
     if parts == verdict.parts:
         return verdict
     return conclude(verdict.gate, parts, on=verdict.on)
 
 
-def _weighed(part: Part, holds: bool, before: int, among: int) -> Part:
+def _correct_part(part: Part, is_significant: bool, before: int, among: int) -> Part:
     if part.p_value is None or not part.alpha or part.verdict == "pass":
         return part
     if part.verdict == "undecided":
         rows = rows_needed(part.rows_needed, alpha=part.alpha, among=among, before=before)
         return part.model_copy(update={"rows_needed": rows})
-    if holds:
+    if is_significant:
         return part
-    rows = _scaled(part.rows, part.alpha / among, part.p_value) if part.rows else None
-    told = f"{part.why}; among {among} comparisons that may be chance (Holm)"
-    return part.model_copy(update={"verdict": "undecided", "rows_needed": rows, "why": told})
+    rows = _scale_rows(part.rows, part.alpha / among, part.p_value) if part.rows else None
+    why = f"{part.why}; among {among} comparisons this may be chance (Holm)"
+    return part.model_copy(update={"verdict": "undecided", "rows_needed": rows, "why": why})
 
 
-def _scaled(rows: int, level: float, shown_at: float) -> int:
-    """Return how many rows would show at a level what so many rows show at another: errors shrink with their root."""
+def _scale_rows(rows: int, level: float, present_level: float) -> int:
+    """Return how many rows would be significant at another level: the standard error shrinks with their square root."""
     from scipy.stats import norm
 
-    return ceil(rows * float(norm.isf(level) / norm.isf(shown_at)) ** 2)
+    return ceil(rows * float(norm.isf(level) / norm.isf(present_level)) ** 2)
 
 
 def _is_tested(part: Part) -> bool:

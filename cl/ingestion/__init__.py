@@ -1,1 +1,1 @@
-"""Ingestion: rows are read, checked, deduplicated and split; where they come from is a plug-in."""
+"""Ingestion: read, check, deduplicate and split rows; sources are plug-ins."""

@@ -1,4 +1,4 @@
-"""Which rows are fit to learn from: a chunk of raw rows in, canonical rows and broken ones out."""
+"""Check raw rows: split a chunk into rows in canonical columns and broken rows with the reason."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ from cl.tasks import Task
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """A chunk's rows in canonical columns, with the chunk's index, and those set aside: id, reason, row."""
+    """Good rows in canonical columns and bad rows (id, reason, row), both with the chunk's index."""
 
     good: pd.DataFrame
     bad: pd.DataFrame
 
 
 def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str = "input") -> CheckedRows:
-    """Return a chunk's good rows in canonical columns, and its broken ones with the reason.
+    """Return a chunk's good rows in canonical columns, and its broken rows with the reason.
 
-    Reasons that need the other chunks (duplicate ids, contradicting labels) are found by `cl.ingestion.ingest`.
+    `cl.ingestion.ingest` checks what needs the other chunks: duplicate ids and contradicting labels.
 
     Raises:
-        SourceError: a column that the configuration names is not there.
+        SourceError: a column that the configuration names is missing.
     """
     if UNREADABLE in chunk:
         lines = chunk[UNREADABLE]
         unreadable = lines[lines.notna()]
-        nameless = pd.Series([None] * len(unreadable), index=unreadable.index, dtype=object)
-        lost = _aside(nameless, "unreadable line", map(to_json, unreadable))
+        no_ids = pd.Series([None] * len(unreadable), index=unreadable.index, dtype=object)
+        lost = _bad_rows(no_ids, "unreadable line", map(to_json, unreadable))
         chunk = chunk[lines.isna()].drop(columns=UNREADABLE)
     else:
-        lost = _aside(pd.Series(dtype=object), "", ())
+        lost = _bad_rows(pd.Series(dtype=object), "", ())
     if chunk.empty:
-        return CheckedRows(_no_rows(task, config.data.keep), lost)
+        return CheckedRows(_empty_rows(task, config.data.keep), lost)
     require_columns(chunk, config, task, origin=origin)
-    rows = _tokens(chunk, config) if _is_tokens(task) else _texts(chunk, config)
-    reasons = _reasons(rows, chunk, config)
+    rows = _token_rows(chunk, config) if _is_tokens(task) else _text_rows(chunk, config)
+    reasons = _find_reasons(rows, chunk, config)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]
     if config.data.id is None:
-        good = good.assign(id=_made_ids(good.drop(columns=config.data.keep)))
-    aside = _aside(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
-    return CheckedRows(good, pd.concat([lost, aside]).sort_index() if len(lost) else aside)
+        good = good.assign(id=_hash_ids(good.drop(columns=config.data.keep)))
+    bad = _bad_rows(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
+    return CheckedRows(good, pd.concat([lost, bad]).sort_index() if len(lost) else bad)
 
 
 def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str, labelled: bool = True) -> None:
-    """Check that every column that the configuration names is there; without labels, those of the input alone.
+    """Check that every column that the configuration names is present; unlabelled, only the input columns.
 
     Raises:
-        SourceError: one is not; the message names it, those there are, and the key to set.
+        SourceError: a column is missing; the message names it, the columns present, and the key to set.
     """
     data = config.data
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
@@ -69,36 +69,36 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
     for key, name in wanted:
         if name is not None and name not in chunk:
-            there = ", ".join(str(one) for one in chunk.columns) or "none"
-            remedy = "set data.id: null (made from the content), or data.id" if key == "id" else f"set data.{key}"
-            raise SourceError(f"{origin}: no column '{name}'; there are: {there}; {remedy} in cl.yaml")
+            present = ", ".join(str(column) for column in chunk.columns) or "none"
+            remedy = "set data.id: null (hash the content), or data.id" if key == "id" else f"set data.{key}"
+            raise SourceError(f"{origin}: no column '{name}'; there are: {present}; {remedy} in cl.yaml")
 
 
 def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str) -> None:
-    """Check that the labels of an input's first chunk are not all numbers, unless that is accepted.
+    """Check that the labels of an input's first chunk are not all numbers, unless the configuration accepts them.
 
     Raises:
-        SourceError: they are; the message says how to take them as names.
+        SourceError: all labels are numbers; the message names the key that accepts them.
     """
     if _is_tokens(task) or config.data.numeric_labels == "accept" or config.data.label not in chunk:
         return
     labels = {label for label in as_text(chunk[config.data.label]) if label is not None}
     if labels and pd.to_numeric(pd.Series(sorted(labels)), errors="coerce").notna().all():
-        some = ", ".join(sorted(labels)[:3])
+        examples = ", ".join(sorted(labels)[:3])
         raise SourceError(
-            f"{origin}: column '{config.data.label}' holds only numbers ({some}); "
+            f"{origin}: column '{config.data.label}' holds only numbers ({examples}); "
             "if they are labels, set data.numeric_labels: accept"
         )
 
 
 def raw_rows(chunk: pd.DataFrame) -> list[str]:
-    """Return each row as the JSON text of what the source gave."""
+    """Return each row as JSON text, as the source delivered it."""
     return raw_json(chunk.drop(columns=[UNREADABLE, SPLIT], errors="ignore"))
 
 
 def count_reasons(reasons: dict[str, int]) -> str:
-    """Return counts as words, largest first: ``missing label 30, too long 2``."""
-    ordered = sorted(reasons.items(), key=lambda one: -one[1])
+    """Return counts as text, largest first: ``missing label 30, too long 2``."""
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
     return ", ".join(f"{reason} {count}" for reason, count in ordered)
 
 
@@ -106,69 +106,71 @@ def _is_tokens(task: Task) -> bool:
     return task.name == "token_classification"
 
 
-def _no_rows(task: Task, kept: list[str]) -> pd.DataFrame:
+def _empty_rows(task: Task, kept: list[str]) -> pd.DataFrame:
     names = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
     return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, *kept, "date")})
 
 
-def _aside(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
-    told = {"id": list(map(to_readable, ids)), "reason": reasons, "row": list(map(to_readable, rows))}
-    return pd.DataFrame(told, dtype=object).set_index(ids.index)
+def _bad_rows(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
+    columns = {"id": list(map(to_readable, ids)), "reason": reasons, "row": list(map(to_readable, rows))}
+    return pd.DataFrame(columns, dtype=object).set_index(ids.index)
 
 
 def input_rows(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
-    """Return id, text or tokens, and date of rows that need no label: what a model is asked."""
+    """Return id, text or tokens, and date of rows that need no label, as input for a model."""
     if _is_tokens(task):
-        return _canonical(chunk, config, tokens=list(map(as_words, chunk[config.data.tokens].tolist())))
-    return _canonical(chunk, config, text=_joined(chunk, config))
+        return _canonical_frame(chunk, config, tokens=list(map(as_words, chunk[config.data.tokens].tolist())))
+    return _canonical_frame(chunk, config, text=_join_texts(chunk, config))
 
 
-def _texts(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
+def _text_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
     labels = as_text(chunk[config.data.label])
-    return _canonical(chunk, config, text=_joined(chunk, config), label=labels, **_kept(chunk, config))
+    return _canonical_frame(
+        chunk, config, text=_join_texts(chunk, config), label=labels, **_kept_columns(chunk, config)
+    )
 
 
-def _kept(chunk: pd.DataFrame, config: Config) -> dict[str, list[str | None]]:
+def _kept_columns(chunk: pd.DataFrame, config: Config) -> dict[str, list[str | None]]:
     return {name: list(map(to_readable, as_text(chunk[name]))) for name in config.data.keep}
 
 
-def _joined(chunk: pd.DataFrame, config: Config) -> list[str | None]:
+def _join_texts(chunk: pd.DataFrame, config: Config) -> list[str | None]:
     texts = as_text(chunk[config.data.text])
     for name in reversed(config.data.join):
-        before = as_text(chunk[name])
-        texts = [f"{one}. {text}" if one and text else text for one, text in zip(before, texts, strict=True)]
+        prefixes = as_text(chunk[name])
+        texts = [f"{prefix}. {text}" if prefix and text else text for prefix, text in zip(prefixes, texts, strict=True)]
     return texts
 
 
-def _tokens(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
+def _token_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
     tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
-    return _canonical(chunk, config, tokens=tokens, tags=tags, **_kept(chunk, config))
+    return _canonical_frame(chunk, config, tokens=tokens, tags=tags, **_kept_columns(chunk, config))
 
 
-def _canonical(chunk: pd.DataFrame, config: Config, **columns: list[Any]) -> pd.DataFrame:
-    nothing: list[str | None] = [None] * len(chunk)
-    every = {
-        "id": as_text(chunk[config.data.id]) if config.data.id else nothing,
+def _canonical_frame(chunk: pd.DataFrame, config: Config, **columns: list[Any]) -> pd.DataFrame:
+    empty: list[str | None] = [None] * len(chunk)
+    all_columns = {
+        "id": as_text(chunk[config.data.id]) if config.data.id else empty,
         **columns,
-        "date": as_text(chunk[config.data.date]) if config.data.date else nothing,
+        "date": as_text(chunk[config.data.date]) if config.data.date else empty,
     }
-    series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in every.items()}
+    series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in all_columns.items()}
     return pd.DataFrame(series)
 
 
-def _made_ids(rows: pd.DataFrame) -> list[str]:
-    """Return an id for each row that has none of its own: a hash of its input and its answer."""
+def _hash_ids(rows: pd.DataFrame) -> list[str]:
+    """Return an id for each row: a hash of its input and its label."""
     contents = rows.drop(columns=["id", "date"])
     columns = [contents[name].tolist() for name in contents.columns]
     texts = map(to_json, zip(*columns, strict=True))
     return [hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest() for text in texts]
 
 
-def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[str | None]:
-    """Return why each row is broken: the first reason that holds, in the order in which they stand here."""
+def _find_reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[str | None]:
+    """Return why each row is broken: the first reason that applies, in the order of the checks below."""
     data = config.data
-    texts = rows["text"] if "text" in rows else rows["tokens"].map(_spaced)
-    labels = rows["label"] if "label" in rows else rows["tags"].map(_spaced)
+    texts = rows["text"] if "text" in rows else rows["tokens"].map(_join_words)
+    labels = rows["label"] if "label" in rows else rows["tags"].map(_join_words)
     checks = {"not valid UTF-8": _undecodable([texts, labels, rows["id"], rows["date"]])}
     if data.id is not None:
         checks["missing id"] = rows["id"].isna().to_numpy()
@@ -176,13 +178,13 @@ def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[st
     checks["missing label"] = labels.isna().to_numpy()
     if data.period is not None:
         checks["missing or unreadable date"] = np.array(
-            [one is None for one in split_into_periods(rows["date"], data.period)]
+            [period is None for period in split_into_periods(rows["date"], data.period)]
         )
     if data.group_by is not None:
-        checks["missing group"] = np.array([one is None for one in as_text(chunk[data.group_by])])
+        checks["missing group"] = np.array([group is None for group in as_text(chunk[data.group_by])])
     split = split_column(chunk, config)
     if split is not None:
-        checks["unknown split"] = np.array([one is None for one in split_names(chunk[split])])
+        checks["unknown split"] = np.array([name is None for name in split_names(chunk[split])])
     if "tags" in rows:
         unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
         checks["tokens and tags differ in length"] = np.array(unequal)
@@ -190,20 +192,20 @@ def _reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[st
     lengths = np.array([len(text) if text else 0 for text in texts])
     checks["too short"] = lengths < data.min_chars
     checks["too long"] = lengths > data.max_chars
-    return [None if at < 0 else list(checks)[at] for at in _first_true(list(checks.values()))]
+    return [None if index < 0 else list(checks)[index] for index in _first_true(list(checks.values()))]
 
 
 def split_column(chunk: pd.DataFrame, config: Config) -> str | None:
-    """Return the column that says which split a row belongs to: the source's own, or the configured one."""
+    """Return the column that assigns each row to a split: the source's own, or the configured one."""
     return SPLIT if SPLIT in chunk else config.data.split_column
 
 
 def split_names(values: pd.Series) -> list[str | None]:
-    """Return train, validation or test for each value of a split column; None for any other word."""
+    """Return train, validation or test for each value of a split column; None for any other value."""
     return [SPLIT_NAMES.get((value or "").lower()) for value in as_text(values)]
 
 
-def _spaced(words: list[str] | None) -> str | None:
+def _join_words(words: list[str] | None) -> str | None:
     return " ".join(words) if words else None
 
 
@@ -222,23 +224,23 @@ def _undecodable(columns: list[pd.Series]) -> np.ndarray:
 
 
 def _is_bio2(tags: list[str]) -> bool:
-    """Tell whether every I-x follows a B-x or I-x of its own type."""
-    before = "O"
+    """Return whether every I-x follows a B-x or I-x of its own type."""
+    previous = "O"
     for tag in tags:
         if tag != "O" and (len(tag) < 3 or tag[:2] not in ("B-", "I-")):
             return False
-        if tag.startswith("I-") and before[2:] != tag[2:]:
+        if tag.startswith("I-") and previous[2:] != tag[2:]:
             return False
-        before = tag
+        previous = tag
     return True
 
 
 def canonical_columns(config: Config) -> Config:
-    """Return a configuration for rows that have been through the log: its names, nothing to cut, join or keep."""
+    """Return the configuration for logged rows: canonical column names, and nothing to group, join or keep."""
     raw = config.model_dump(mode="json", by_alias=True)
     names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
-    whole: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
-    whole |= {"keep": []}  # the log holds no further columns
+    unset: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
+    unset |= {"keep": []}  # the log has no other columns
     raw["gates"] = []
-    raw["data"] |= {**names, **whole, "date": config.data.date and "date"}
+    raw["data"] |= {**names, **unset, "date": config.data.date and "date"}
     return parse(raw, where="cl.yaml")

@@ -1,4 +1,4 @@
-"""Which rows are new: repeats and contradictions, in the batch and against the whole stream."""
+"""Find repeated and contradicting rows, within a batch and against the whole stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cl.stores.data.tombstones import are_forgotten
 
 
 class RowOutcome(IntEnum):
-    """What becomes of a good row when it is compared with all others."""
+    """Outcome of comparing a good row with all others."""
 
     KEPT = KEPT
     SEEN = 1
@@ -25,47 +25,47 @@ REASONS = {int(RowOutcome.DUPLICATE_ID): "duplicate id", int(RowOutcome.CONTRADI
 
 
 def deduplicate(prints: Fingerprints, known: KnownRows) -> np.ndarray:
-    """Return what becomes of each row of a coming experience.
+    """Return the `RowOutcome` of each row of a new experience.
 
-    Seen is what an earlier experience holds, or held until it was forgotten; of the rest, inputs with more than one
-    answer are all set aside, then later rows with the id of an earlier one, unless they only repeat it.
+    A row is seen if an earlier experience holds it, or held it until it was forgotten. Of the rest, all inputs with
+    more than one label are set aside, then later rows with the id of an earlier row, unless they repeat it exactly.
     """
-    fate = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
-    fate[_among(prints.ids, known.ids)] = RowOutcome.DUPLICATE_ID
-    seen = _among(prints.contents, known.contents) | are_forgotten(known.removed, prints.ids)
-    fate[seen] = RowOutcome.SEEN
+    outcomes = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
+    outcomes[_is_known(prints.ids, known.ids)] = RowOutcome.DUPLICATE_ID
+    seen = _is_known(prints.contents, known.contents) | are_forgotten(known.removed, prints.ids)
+    outcomes[seen] = RowOutcome.SEEN
     fresh = np.flatnonzero(~seen)
-    fate[fresh[_ambiguous(prints.inputs[fresh], prints.contents[fresh])]] = RowOutcome.CONTRADICTING
-    left = np.flatnonzero(fate == RowOutcome.KEPT)
-    fate[left] = _repeats(prints.ids[left], prints.contents[left])
-    return fate
+    outcomes[fresh[_is_contradicting(prints.inputs[fresh], prints.contents[fresh])]] = RowOutcome.CONTRADICTING
+    remaining = np.flatnonzero(outcomes == RowOutcome.KEPT)
+    outcomes[remaining] = _compare_within_batch(prints.ids[remaining], prints.contents[remaining])
+    return outcomes
 
 
-def _among(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
-    """Tell which values occur in any of the known arrays, one of which is in memory at a time."""
+def _is_known(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
+    """Return which values occur in any of the known arrays; only one of them is in memory at a time."""
     ordered = np.sort(values)
-    found = [np.empty(0, dtype=values.dtype)]
+    matches = [np.empty(0, dtype=values.dtype)]
     for past in known if len(ordered) else []:
-        place = np.minimum(np.searchsorted(ordered, past), len(ordered) - 1)
-        found.append(np.unique(past[ordered[place] == past]))
-    return np.isin(values, np.concatenate(found))
+        indices = np.minimum(np.searchsorted(ordered, past), len(ordered) - 1)
+        matches.append(np.unique(past[ordered[indices] == past]))
+    return np.isin(values, np.concatenate(matches))
 
 
-def _ambiguous(inputs: np.ndarray, contents: np.ndarray) -> np.ndarray:
-    """Tell which inputs have more than one answer."""
+def _is_contradicting(inputs: np.ndarray, contents: np.ndarray) -> np.ndarray:
+    """Return which inputs have more than one label."""
     order = np.lexsort((contents, inputs))
     same_input = inputs[order][1:] == inputs[order][:-1]
     differs = same_input & (contents[order][1:] != contents[order][:-1])
     return np.isin(inputs, inputs[order][1:][differs])
 
 
-def _repeats(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
-    """Return the fate of each row by the earlier rows with its id."""
+def _compare_within_batch(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
+    """Return the outcome of each row, given the earlier rows with its id."""
     order = np.argsort(ids, kind="stable")
     starts = np.ones(len(ids), dtype=bool)
     starts[1:] = ids[order][1:] != ids[order][:-1]
     first = order[np.maximum.accumulate(np.where(starts, np.arange(len(ids)), 0))]
-    fate = np.empty(len(ids), dtype=np.int8)
-    fate[order] = np.where(contents[order] == contents[first], RowOutcome.REPEATED, RowOutcome.DUPLICATE_ID)
-    fate[order[starts]] = RowOutcome.KEPT
-    return fate
+    outcomes = np.empty(len(ids), dtype=np.int8)
+    outcomes[order] = np.where(contents[order] == contents[first], RowOutcome.REPEATED, RowOutcome.DUPLICATE_ID)
+    outcomes[order[starts]] = RowOutcome.KEPT
+    return outcomes

@@ -1,4 +1,4 @@
-"""New rows become experiences: checked, compared with the whole stream, split, and written once."""
+"""Ingest new rows: check them, compare them with the whole stream, split them, and write them once as experiences."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MAX_GROUPS = 300
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of one staged experience."""
+    """Result of publishing one staged experience."""
 
     experience: Experience | None
     seen: int
@@ -53,176 +53,184 @@ class _Outcome:
 def ingest(
     config: Config, project: ProjectFolder, source: Source, *, on_progress: Callable[[int], None] = lambda rows: None
 ) -> list[Experience]:
-    """Return the experiences that a source's new rows became; none when every row was seen before.
+    """Ingest a source's new rows and return their experiences; none if every row was seen before.
 
-    Rows that cannot be learnt from are kept apart under data/quarantine. Killed at any moment and repeated
-    with the same input, it ends in the same state as undisturbed.
+    Broken rows go to data/quarantine. If the process is killed at any moment and repeated with the same input, it ends
+    in the same state as an undisturbed run.
 
     Args:
         config: the columns, the limits and the split.
         project: where the experiences go; the caller holds its lock.
         source: where the rows come from.
-        on_progress: told how many rows have been read so far.
+        on_progress: called with the number of rows read so far.
 
     Raises:
-        SourceError: an input cannot be read or holds no good row; it has changed nothing.
+        SourceError: an input cannot be read or has no good row; that input has changed nothing.
     """
     config = canonical_columns(config) if source.canonical else config
     source.check(project.root)
-    made: list[Experience] = []
-    with _reading(config, project, on_progress) as experiences_of:
+    experiences: list[Experience] = []
+    with _batch_ingester(config, project, on_progress) as ingest_batch:
         for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
-            made += experiences_of(batch)
-    return made
+            experiences += ingest_batch(batch)
+    return experiences
 
 
 def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, settle: float) -> list[Experience]:
-    """Ingest what nobody stands beside: only when it has changed since the last time, and nothing still writes to it.
+    """Ingest unattended: only if the source has changed since the last run and is no longer being written.
 
-    A batch that cannot be read must not keep the others waiting until somebody comes: it is left out, written down
-    (`cl.stores.data.rejected_batches`), and tried again when it or the configuration has changed.
+    An unreadable batch must not block the others: it is skipped, recorded (`cl.stores.data.rejected_batches`), and
+    retried once the batch or the configuration has changed.
 
     Args:
         config: the columns, the limits and the split.
         project: where the experiences go; the caller holds its lock.
-        source: where the rows come from; one that cannot be stamped is read every time.
-        settle: seconds for which the newest file must have lain still.
+        source: where the rows come from; a source without a stamp is read every time.
+        settle: seconds for which the newest file must have been unchanged.
 
     Raises:
-        SourceError: the source as a whole cannot be read, or a batch that has no stamp to be known again by.
+        SourceError: the source as a whole, or a batch without a stamp, cannot be read.
     """
     config = canonical_columns(config) if source.canonical else config
     stamp = source.stamp(project.root)
     if stamp is None:
         return ingest(config, project, source)
-    seen, now = project.work / "source.txt", f"{config.digest} {stamp.digest}"
-    unchanged = seen.exists() and seen.read_text(encoding="utf-8") == now
+    stamp_file, current = project.work / "source.txt", f"{config.digest} {stamp.digest}"
+    unchanged = stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == current
     if not stamp.digest or unchanged or not stamp.rested(settle, time.time()):
         return []
-    made = _ingest_readable(config, project, source)
-    write_text(seen, now)
-    return made
+    experiences = _ingest_readable(config, project, source)
+    write_text(stamp_file, current)
+    return experiences
 
 
 def assign_splits(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
-    """Return for each hashed id the place of its split in `SPLITS`: the same on every machine, for ever."""
-    place = ids / 2.0**64
+    """Return for each hashed id the index of its split in `SPLITS`: stable across machines and runs."""
+    fraction = ids / 2.0**64
     train, validation, test = range(len(SPLITS))
-    held_out = np.where(place < shares.test, test, validation)
-    return np.where(place < shares.test + shares.validation, held_out, train).astype(np.int8)
+    held_out = np.where(fraction < shares.test, test, validation)
+    return np.where(fraction < shares.test + shares.validation, held_out, train).astype(np.int8)
 
 
 def _ingest_readable(config: Config, project: ProjectFolder, source: Source) -> list[Experience]:
-    """Return what the batches became that can be read; the others are refused."""
-    before = {one.key: one for one in read_rejected(project)}
-    now: list[RejectedBatch] = []
-    made: list[Experience] = []
-    with _reading(config, project) as experiences_of:
+    """Ingest the readable batches and return their experiences; record the others as rejected."""
+    known_rejected = {rejected.key: rejected for rejected in read_rejected(project)}
+    still_rejected: list[RejectedBatch] = []
+    experiences: list[Experience] = []
+    with _batch_ingester(config, project) as ingest_batch:
         for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
             key = f"{config.digest} {batch.stamp}"
-            if batch.stamp and key in before:
-                now.append(before[key])
+            if batch.stamp and key in known_rejected:
+                still_rejected.append(known_rejected[key])
                 continue
             try:
-                made += experiences_of(batch)
+                experiences += ingest_batch(batch)
             except SourceError as error:
                 if not batch.stamp:
                     raise
-                log.warning("left out until it changes: %s", error)
-                now.append(RejectedBatch(key=key, origin=batch.origin, why=str(error)))
-    write_rejected(project, now)
-    return made
+                log.warning("skipped until it changes: %s", error)
+                still_rejected.append(RejectedBatch(key=key, origin=batch.origin, why=str(error)))
+    write_rejected(project, still_rejected)
+    return experiences
 
 
 @contextmanager
-def _reading(
-    config: Config, project: ProjectFolder, told: Callable[[int], None] = lambda rows: None
+def _batch_ingester(
+    config: Config, project: ProjectFolder, on_progress: Callable[[int], None] = lambda rows: None
 ) -> Iterator[Callable[[Batch], list[Experience]]]:
-    """Give what makes experiences of a batch; what an interrupted or refused one has left is swept away."""
+    """Yield a function that ingests one batch; remove the drafts of interrupted and refused batches."""
     task: Task = plugins.build(Task, config.task)
     remove_drafts(project)
     known = load_known(project)
     try:
-        yield lambda batch: _ingest_batch(batch, config, project, task, known, told)
+        yield lambda batch: _ingest_batch(batch, config, project, task, known, on_progress)
     finally:
         remove_drafts(project)
 
 
 def _ingest_batch(
-    batch: Batch, config: Config, project: ProjectFolder, task: Task, known: KnownRows, told: Callable[[int], None]
+    batch: Batch,
+    config: Config,
+    project: ProjectFolder,
+    task: Task,
+    known: KnownRows,
+    on_progress: Callable[[int], None],
 ) -> list[Experience]:
-    outcomes = {one.name: _settle(one, batch, project, known) for one in _stage(batch, config, project, task, told)}
-    made = [one.experience for one in outcomes.values() if one.experience]
-    seen = sum(one.seen for one in outcomes.values())
-    reasons = sum((one.reasons for one in outcomes.values()), Counter[str]())
-    if not made and not seen and reasons:
+    outcomes = {
+        staged.name: _publish_new(staged, batch, project, known)
+        for staged in _stage(batch, config, project, task, on_progress)
+    }
+    experiences = [outcome.experience for outcome in outcomes.values() if outcome.experience]
+    seen = sum(outcome.seen for outcome in outcomes.values())
+    reasons = sum((outcome.reasons for outcome in outcomes.values()), Counter[str]())
+    if not experiences and not seen and reasons:
         raise SourceError(f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}")
-    if not made:
+    if not experiences:
         log.info("%s: nothing new (%d rows seen before, %d set aside)", batch.origin, seen, reasons.total())
-    for name, one in outcomes.items():
-        if not one.experience and not one.seen:
-            log.warning("%s: '%s' has no good row; not kept: %s", batch.origin, name, count_reasons(one.reasons))
-    return made
+    for name, outcome in outcomes.items():
+        if not outcome.experience and not outcome.seen:
+            log.warning("%s: '%s' has no good row; not kept: %s", batch.origin, name, count_reasons(outcome.reasons))
+    return experiences
 
 
 def _stage(
-    batch: Batch, config: Config, project: ProjectFolder, task: Task, told: Callable[[int], None]
+    batch: Batch, config: Config, project: ProjectFolder, task: Task, on_progress: Callable[[int], None]
 ) -> list[Staged]:
-    """Check all rows and put them, group by group, on this machine's disk.
+    """Check all rows and stage them on the local disk, one folder per group.
 
-    Groups come in order of appearance, periods in order of time.
+    Groups are returned in order of appearance, periods in chronological order.
     """
     groups: dict[str, Staged] = {}
-    read = 0
-    current = None
+    rows_read = 0
+    last_name = None
     try:
         for chunk in batch.chunks:
             chunk = chunk.reset_index(drop=True)
-            if read == 0:
+            if rows_read == 0:
                 refuse_numeric_labels(chunk, config, task, origin=batch.origin)
             checked = check_rows(chunk, config, task, origin=batch.origin)
-            names = _group_names(chunk, config, current or batch.name)
-            current = names.iloc[-1]
+            names = _group_names(chunk, config, last_name or batch.name)
+            last_name = names.iloc[-1]
             for name in names.unique():
                 if name not in groups:
                     groups[name] = _new_group(name, len(groups), batch, config, project)
-                _add(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
+                _add_rows(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
                 groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
-            read += len(chunk)
-            told(read)
+            rows_read += len(chunk)
+            on_progress(rows_read)
     finally:
-        for one in groups.values():
-            one.close()
+        for staged in groups.values():
+            staged.close()
     return [groups[name] for name in (sorted(groups) if config.data.period else groups)]
 
 
-def _group_names(chunk: pd.DataFrame, config: Config, before: str) -> pd.Series:
-    """Return whose each row is; a row that does not say belongs where its neighbour before does."""
+def _group_names(chunk: pd.DataFrame, config: Config, default: str) -> pd.Series:
+    """Return the group of each row; a row without one belongs to the group of the row before it."""
     column = config.data.date if config.data.period else config.data.group_by
     if column is None or column not in chunk:
-        return pd.Series(before, index=chunk.index, dtype=object)
-    found = as_text(chunk[column])
-    told = (
-        split_into_periods(found, config.data.period) if config.data.period else [to_readable(name) for name in found]
-    )
-    names = pd.Series(told, index=chunk.index, dtype=object)
-    return names.ffill().bfill().fillna(before)
+        return pd.Series(default, index=chunk.index, dtype=object)
+    values = as_text(chunk[column])
+    if config.data.period:
+        groups = split_into_periods(values, config.data.period)
+    else:
+        groups = [to_readable(value) for value in values]
+    return pd.Series(groups, index=chunk.index, dtype=object).ffill().bfill().fillna(default)
 
 
 def _new_group(name: str, number: int, batch: Batch, config: Config, project: ProjectFolder) -> Staged:
     if number >= MAX_GROUPS:
         data = config.data
-        what = (
+        problem = (
             f"'{data.date}' has more than {MAX_GROUPS} {data.period}s"
             if data.period
             else (f"'{data.group_by}' has more than {MAX_GROUPS} values")
         )
         remedy = "set data.period to a longer one" if data.period else "set data.group_by to a column with fewer"
-        raise SourceError(f"{batch.origin}: column {what}, and each would become an experience; {remedy}")
+        raise SourceError(f"{batch.origin}: column {problem}, and each would become an experience; {remedy}")
     return Staged(name, staging_folder(project) / str(number))
 
 
-def _add(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config) -> None:
+def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config) -> None:
     if rows.empty:
         return
     prints = fingerprints(rows)
@@ -236,17 +244,17 @@ def _add(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config
     staged.add(rows, raw_rows(raw), prints, splits)
 
 
-def _settle(staged: Staged, batch: Batch, project: ProjectFolder, known: KnownRows) -> _Outcome:
-    """Decide every row's fate and publish those that are kept, if there are any."""
+def _publish_new(staged: Staged, batch: Batch, project: ProjectFolder, known: KnownRows) -> _Outcome:
+    """Deduplicate the staged rows and publish those that are kept, if there are any."""
     prints = staged.fingerprints()
-    fate = deduplicate(prints, known)
-    count = {one: int((fate == one).sum()) for one in RowOutcome}
-    if not count[RowOutcome.KEPT]:
-        across = Counter({reason: count[RowOutcome(number)] for number, reason in REASONS.items()})
-        return _Outcome(None, count[RowOutcome.SEEN], staged.reasons + across)
-    counts = {"duplicates": count[RowOutcome.REPEATED], "seen": count[RowOutcome.SEEN]}
-    experience = publish(project, staged, fate, REASONS, origin=batch.origin, counts=counts)
-    kept = fate == RowOutcome.KEPT
+    row_outcomes = deduplicate(prints, known)
+    totals = {outcome: int((row_outcomes == outcome).sum()) for outcome in RowOutcome}
+    if not totals[RowOutcome.KEPT]:
+        duplicates = Counter({reason: totals[RowOutcome(number)] for number, reason in REASONS.items()})
+        return _Outcome(None, totals[RowOutcome.SEEN], staged.reasons + duplicates)
+    counts = {"duplicates": totals[RowOutcome.REPEATED], "seen": totals[RowOutcome.SEEN]}
+    experience = publish(project, staged, row_outcomes, REASONS, origin=batch.origin, counts=counts)
+    kept = row_outcomes == RowOutcome.KEPT
     remember_fingerprints(project, experience, known, ids=prints.ids[kept], contents=prints.contents[kept])
     log.info("%s: %d rows from %s", experience.id, experience.total, batch.origin)
-    return _Outcome(experience, count[RowOutcome.SEEN], Counter(experience.quarantined))
+    return _Outcome(experience, totals[RowOutcome.SEEN], Counter(experience.quarantined))

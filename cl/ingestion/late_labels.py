@@ -1,4 +1,4 @@
-"""Labels that come after the answers: joined by id with what the champion was asked."""
+"""Join labels that arrive after the predictions with the logged inputs, by id."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ from cl.stores.project_folder import ProjectFolder
 
 
 class LateLabels(Source):
-    """Labels from files, completed with the input that was logged when `cl predict --from` answered it.
+    """Labels from files, joined with the inputs that `cl predict --from` logged.
 
-    A label may come late: the log is kept. It may come twice: a row that the stream holds already is dropped, and one
-    that says something else than before is set aside. It may never come: then the row stays in the log. A label
-    for a row that was never answered has no input, and is set aside for that.
+    A label may arrive late, since the log is kept. If it arrives twice, a row that the stream already holds is
+    dropped, and a row with a different label is set aside. If it never arrives, the row stays in the log. A label for
+    a row that was never predicted has no input and is set aside.
     """
 
     canonical: ClassVar[bool] = True
 
     path: str = Field(description="A file or a folder, inside the project unless it is absolute")
-    id: str = Field("id", description="Column with the id that was answered")
-    label: str = Field("label", description="Column with the right answer: a label, or a list of tags")
-    input: Literal["text", "tokens"] = Field("text", description="What was answered: texts, or lists of tokens")
+    id: str = Field("id", description="Column with the id of the prediction")
+    label: str = Field("label", description="Column with the correct answer: a label, or a list of tags")
+    input: Literal["text", "tokens"] = Field("text", description="Type of the input: texts, or lists of tokens")
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
-        """Yield one batch a file, its rows with id, date, input and label.
+        """Yield one batch per file; its rows have id, date, input and label.
 
         Raises:
-            SourceError: nothing can be read, or a column is not there.
+            SourceError: no file can be read, or a column is missing.
         """
         log = Predictions(ProjectFolder(root))
         for batch in Files(path=self.path).batches(root, chunk_rows=chunk_rows):
-            chunks = (self._completed(chunk, log, origin=batch.origin) for chunk in batch.chunks)
+            chunks = (self._join_inputs(chunk, log, origin=batch.origin) for chunk in batch.chunks)
             yield Batch(name=f"labels-{batch.name}", origin=batch.origin, chunks=chunks)
 
     def check(self, root: Path) -> None:
-        """Tell of empty files.
+        """Refuse missing, unreadable and empty files.
 
         Raises:
-            SourceError: nothing is there, nothing can be read, or a file is empty.
+            SourceError: the path does not exist, no file can be read, or a file is empty.
         """
         Files(path=self.path).check(root)
 
-    def _completed(self, chunk: pd.DataFrame, log: Predictions, *, origin: str) -> pd.DataFrame:
+    def _join_inputs(self, chunk: pd.DataFrame, log: Predictions, *, origin: str) -> pd.DataFrame:
         for name in (self.id, self.label):
             if name not in chunk:
-                there = ", ".join(str(one) for one in chunk.columns) or "none"
-                raise SourceError(f"{origin}: no column '{name}'; there are: {there}")
+                present = ", ".join(str(column) for column in chunk.columns) or "none"
+                raise SourceError(f"{origin}: no column '{name}'; there are: {present}")
         ids = pd.Series(as_text(chunk[self.id]), index=chunk.index, dtype=object)
-        answered = log.of([id for id in ids if id is not None]).set_index("id")
-        answer = "label" if self.input == "text" else "tags"
-        full = pd.DataFrame({"id": ids, answer: chunk[self.label]})
+        predictions = log.of([id for id in ids if id is not None]).set_index("id")
+        target = "label" if self.input == "text" else "tags"
+        rows = pd.DataFrame({"id": ids, target: chunk[self.label]})
         for name in (self.input, "date"):
-            full[name] = ids.map(answered[name]) if name in answered else None
-        return full.assign(**{UNREADABLE: chunk[UNREADABLE]}) if UNREADABLE in chunk else full
+            rows[name] = ids.map(predictions[name]) if name in predictions else None
+        return rows.assign(**{UNREADABLE: chunk[UNREADABLE]}) if UNREADABLE in chunk else rows

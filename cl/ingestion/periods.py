@@ -1,4 +1,4 @@
-"""The period that a date lies in: 2015-03-07 lies in 2015, 2015-Q1, 2015-03, 2015-W10 and 2015-03-07."""
+"""Assign dates to periods: 2015-03-07 lies in 2015, 2015-Q1, 2015-03, 2015-W10 and 2015-03-07."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "quarter": "%
 
 
 def split_into_periods(dates: Iterable[str | None], period: Period) -> list[str | None]:
-    """Return the period of each date, written so that periods sort as text; None for what is no date.
+    """Return the period of each date, formatted so that periods sort as text; None for a value that is not a date.
 
-    Dates are ISO 8601, a year or a month alone among them; those with a time zone are taken to UTC first.
+    Dates are ISO 8601, including a year or a month alone; dates with a time zone are converted to UTC first.
     """
     texts = pd.Series(list(dates), dtype=object)
     times = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
     names = times.dt.strftime(_FORMATS[period])
     if period == "quarter":
         names = names + times.dt.quarter.astype("Int64").astype("string")
-    return [None if known else str(name) for name, known in zip(names, times.isna(), strict=True)]
+    return [None if missing else str(name) for name, missing in zip(names, times.isna(), strict=True)]

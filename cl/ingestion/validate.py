@@ -1,4 +1,4 @@
-"""Validate a batch as a whole; `check_rows` has checked its single rows on the way in."""
+"""Validate a batch as a whole; `check_rows` has already checked its individual rows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from cl.records import Experience, Validation
 
 
 def validate(config: Config, experience: Experience) -> Validation:
-    """Decide whether a batch as a whole is fit to learn from; the problems say what is wrong.
+    """Decide whether a batch as a whole is fit to learn from, and list its problems.
 
-    A small batch is no broken one: whether the rows that wait are enough is the decision's to say.
+    A small batch is not a broken one: `cl.decision` decides whether enough rows are waiting.
     """
     rules = config.validate_
     problems = []
-    aside = experience.quarantined_rows
-    arrived = experience.total + aside
-    if aside > rules.max_quarantined * arrived:
+    quarantined = experience.quarantined_rows
+    arrived = experience.total + quarantined
+    if quarantined > rules.max_quarantined * arrived:
         problems.append(
-            f"{aside} of {arrived} rows ({aside / arrived:.0%}) are in quarantine "
+            f"{quarantined} of {arrived} rows ({quarantined / arrived:.0%}) are in quarantine "
             f"({count_reasons(experience.quarantined)}); "
             f"validate.max_quarantined allows {rules.max_quarantined:.0%}"
         )

@@ -1,4 +1,4 @@
-"""What a cell of a raw table holds, whatever its type and encoding: a text, a list of words, or nothing."""
+"""Convert raw cells of any type and encoding to a text, a list of words, or None."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ to_json = json.JSONEncoder(
 
 
 def as_text(values: pd.Series) -> list[str | None]:
-    """Return values as texts without blanks at the ends; None where nothing is left or it is a list."""
-    return [(value.strip() or None) if type(value) is str else _scalar(value) for value in values.tolist()]
+    """Return values as stripped texts; None for empty values and lists."""
+    return [(value.strip() or None) if type(value) is str else _scalar_text(value) for value in values.tolist()]
 
 
 def as_words(value: Any) -> list[str] | None:
-    """Return a list of words from a list, a JSON list, or words between blanks; None where there is none."""
+    """Return a list of words from a list, a JSON list, or whitespace-separated text; None if it has no words."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
@@ -37,19 +37,19 @@ def as_words(value: Any) -> list[str] | None:
 
 
 def raw_json(rows: pd.DataFrame) -> list[str]:
-    """Return each row as JSON text, readable whatever its encoding was."""
-    columns = [[f"{quoted(str(name))}: {_cell(value)}" for value in rows[name].tolist()] for name in rows.columns]
+    """Return each row as JSON text that can be encoded as UTF-8."""
+    columns = [[f"{quoted(str(name))}: {_cell_json(value)}" for value in rows[name].tolist()] for name in rows.columns]
     texts = ["{" + ", ".join(cells) + "}" for cells in zip(*columns, strict=True)]
     return texts if can_encode("".join(texts)) else [str(to_readable(text)) for text in texts]
 
 
 def to_readable(text: str | None) -> str | None:
-    """Return a text that can be stored as UTF-8: stray bytes are spelt out."""
+    """Return a text that can be stored as UTF-8; undecodable bytes become backslash escapes."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def can_encode(text: str) -> bool:
-    """Tell whether a text is UTF-8; one with bytes that could not be decoded is not."""
+    """Return whether a text can be encoded as UTF-8; a text with undecodable bytes cannot."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -57,14 +57,14 @@ def can_encode(text: str) -> bool:
     return True
 
 
-def _cell(value: Any) -> str:
+def _cell_json(value: Any) -> str:
     if type(value) is str:
         return quoted(value)
     missing = value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
     return "null" if missing else to_json(value)
 
 
-def _scalar(value: Any) -> str | None:
+def _scalar_text(value: Any) -> str | None:
     if value is None or isinstance(value, (list, tuple, dict, set, np.ndarray)):
         return None
     if isinstance(value, float):

@@ -1,1 +1,1 @@
-"""What a model is: encoder, head, inference, precision and persistence."""
+"""Models: encoder, head, inference, precision and persistence."""

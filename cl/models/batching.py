@@ -1,4 +1,4 @@
-"""Batches of rows of like length, padded only to the longest of their own."""
+"""Batch rows of similar length, padded only to the longest row of the batch."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ class Batch:
 
 
 def shuffle(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
-    """Return the indices of each batch of an epoch, in random order, rows of like length together.
+    """Return the indices of each batch of an epoch, in random order, rows of similar length together.
 
-    Rows are shuffled, sorted by length within pools of 32 batches, and the batches shuffled again: chance stays in,
-    and most of the padding goes.
+    Rows are shuffled, sorted by length within pools of 32 batches, and the batches are shuffled again: the order stays
+    random, and most of the padding goes.
     """
     order = rng.permutation(len(lengths))
     batches: list[list[int]] = []
     for start in range(0, len(order), batch_size * POOL):
         pool = sorted(order[start : start + batch_size * POOL], key=lambda row: lengths[row])
-        batches += [[int(row) for row in pool[at : at + batch_size]] for at in range(0, len(pool), batch_size)]
-    return [batches[place] for place in rng.permutation(len(batches))]
+        batches += [[int(row) for row in pool[first : first + batch_size]] for first in range(0, len(pool), batch_size)]
+    return [batches[index] for index in rng.permutation(len(batches))]
 
 
 def batch_by_length(lengths: list[int], batch_size: int) -> list[list[int]]:
-    """Return the indices of each batch, shortest rows first: for inference, where order has no meaning."""
+    """Return the indices of each batch, shortest rows first: for inference, where order does not matter."""
     order = [int(row) for row in np.argsort(lengths, kind="stable")]
-    return [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def collate(task: Task, encoded: list[Encoded], rows: list[int], pad_id: int, device: torch.device) -> Batch:
-    """Pad the chosen rows to their longest and move them to the device."""
+    """Pad the chosen rows to the longest of them and move them to the device."""
     chosen = [encoded[row] for row in rows]
-    length = max(len(one.input_ids) for one in chosen)
+    length = max(len(row.input_ids) for row in chosen)
     ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
     mask = torch.zeros((len(rows), length), dtype=torch.long)
-    for at, one in enumerate(chosen):
-        ids[at, : len(one.input_ids)] = torch.tensor(one.input_ids)
-        mask[at, : len(one.input_ids)] = 1
+    for index, row in enumerate(chosen):
+        ids[index, : len(row.input_ids)] = torch.tensor(row.input_ids)
+        mask[index, : len(row.input_ids)] = 1
     return Batch(ids.to(device), mask.to(device), task.targets(chosen, length).to(device), rows)

@@ -1,8 +1,8 @@
-"""A head that is solved for, not trained: whole numbers in, so that its statistics are exact.
+"""A head in closed form: solved, not trained, from integer features, so that its statistics are exact.
 
-Features of the encoder are rounded to whole numbers, projected by a matrix of whole numbers, cut at zero and
-rounded again. All sums stay below 2^24, where float32 still counts in ones: the same text has the same features
-in any batch, and what was added to a sum can be taken out of it without a trace.
+The encoder's features are rounded to integers, projected by an integer matrix, clipped at zero and rounded again. All
+sums stay below 2^24, up to which float32 represents every integer: a text has the same features in any batch, and
+what was added to a sum can be subtracted again exactly.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import torch
 from torch import nn
 
 STEPS = 127
-"""Features are whole numbers from -127 to 127."""
+"""Features are integers from -127 to 127."""
 SIGMAS = 5.0
-"""Where features are cut off, in standard deviations of a random unit vector's entries."""
+"""Where features are clipped, in standard deviations of a random unit vector's entries."""
 LOWEST = -1e4
-"""The logit of a class without rows, at most."""
+"""The highest logit of a class without rows."""
 PROJECTION = 32
-"""Standard deviation of the random projection's whole numbers; they are cut at three."""
+"""Standard deviation of the random projection's integers; they are clipped at three of them."""
 
 
-class _Rounded(torch.autograd.Function):
-    """Whole numbers, for which a gradient is that of what was rounded (Bengio et al., 2013): an adversary needs one."""
+class _StraightThroughRound(torch.autograd.Function):
+    """Rounding with a straight-through gradient (Bengio et al., 2013), which adversarial training needs."""
 
     @staticmethod
     def forward(ctx: Any, exact: torch.Tensor) -> torch.Tensor:
@@ -35,10 +35,10 @@ class _Rounded(torch.autograd.Function):
 
 
 class ClosedFormHead(nn.Module):
-    """Linear scores over rounded features of the last ``layers`` layers, expanded by a random projection or not.
+    """Linear scores over rounded features of the last ``layers`` layers, optionally expanded by a random projection.
 
-    The expansion is the one of RanPAC (McDonnell et al., 2023, section 3.2): ``max(0, W x)`` with a fixed random W.
-    Of its labels the first ``solved`` have weights, all unless told; the others have grown since.
+    The expansion is that of RanPAC (McDonnell et al., 2023, section 3.2): ``max(0, W x)`` with a fixed random W.
+    The first ``solved`` labels have weights (default: all); the others were added since.
     """
 
     projection: torch.Tensor
@@ -65,58 +65,58 @@ class ClosedFormHead(nn.Module):
 
     @property
     def described(self) -> dict[str, object]:
-        """What `load_learner` needs to make it again."""
+        """What `load_learner` needs to rebuild the head."""
         sizes = {"width": self.width, "layers": self.layers, "expansion": self.expansion, "seed": self.seed}
         return {**sizes, "labels": self.bias.numel(), "solved": self.weight.shape[1]}
 
     def reads_as(self, other: ClosedFormHead) -> bool:
-        """Tell whether both make the same whole numbers of the same text, whatever their labels."""
-        ours, theirs = ({**one.described, "labels": 0, "solved": 0} for one in (self, other))
+        """Return whether both turn a text into the same integer features, whatever their labels."""
+        ours, theirs = ({**head.described, "labels": 0, "solved": 0} for head in (self, other))
         return ours == theirs
 
     def combine(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Return whole numbers (..., layers * width) for the features of each layer, the last layer last."""
+        """Return integer features (..., layers * width) from the features of each layer, last layer last."""
         scale = STEPS / SIGMAS * self.width**0.5
-        unit = [nn.functional.normalize(one.float(), dim=-1) for one in features]
-        return _rounded(torch.cat(unit, dim=-1) * scale).clamp(-STEPS, STEPS)
+        unit = [nn.functional.normalize(layer.float(), dim=-1) for layer in features]
+        return _round(torch.cat(unit, dim=-1) * scale).clamp(-STEPS, STEPS)
 
     def expand(self, whole: torch.Tensor) -> torch.Tensor:
-        """Return the expanded features, whole numbers again; without an expansion those that were given."""
+        """Return the expanded integer features; without an expansion, the features as given."""
         if not self.expansion:
             return whole
-        # entries of a projected vector have about this standard deviation
+        # approximate standard deviation of a projected vector's entries
         deviation = STEPS / SIGMAS * PROJECTION * (self.width * self.layers) ** 0.5
-        return _rounded((whole @ self.projection).relu() * (STEPS / SIGMAS / deviation)).clamp(max=STEPS)
+        return _round((whole @ self.projection).relu() * (STEPS / SIGMAS / deviation)).clamp(max=STEPS)
 
     def solve(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """Take weights (features, labels) and biases that were solved for."""
+        """Set the solved weights (features, labels) and biases."""
         self.weight = nn.Parameter(weight.float().to(self.weight.device))
         self.bias = nn.Parameter(bias.float().to(self.bias.device))
 
     def grow(self, labels: int, generator: torch.Generator) -> None:
-        """Add labels that score as low as anything can until they are solved for.
+        """Add labels that never score above any solved label until they are solved for.
 
-        They get no weights yet: a wider product would round the old logits otherwise.
+        They get no weights yet: a wider product would round the old logits differently.
         """
         lowest = lowest_logit(self.weight, self.bias[: self.weight.shape[1]])
         self.solve(self.weight, torch.cat([self.bias, torch.full((labels,), lowest, device=self.bias.device)]))
 
     def forward(self, whole: torch.Tensor) -> torch.Tensor:
-        """Map whole numbers (..., layers * width) to (..., labels)."""
+        """Map integer features (..., layers * width) to logits (..., labels)."""
         scores = self.expand(whole) @ self.weight
         unsolved = self.bias.numel() - scores.shape[-1]
         return (nn.functional.pad(scores, (0, unsolved)) if unsolved else scores) + self.bias
 
 
-def _rounded(exact: torch.Tensor) -> torch.Tensor:
-    return _Rounded.apply(exact) if torch.is_grad_enabled() else exact.round()
+def _round(exact: torch.Tensor) -> torch.Tensor:
+    return _StraightThroughRound.apply(exact) if torch.is_grad_enabled() else exact.round()
 
 
 @torch.no_grad()
 def lowest_logit(weight: torch.Tensor, bias: torch.Tensor) -> float:
-    """Return a logit that no class with these weights (features, classes) and biases falls below, whatever is read.
+    """Return a lower bound on the logits of classes with these weights (features, classes) and biases.
 
-    Entries of what is read are at most `STEPS`: that bounds its length, and so each class's logit.
+    Features are at most `STEPS`, which bounds their norm and thus every class's logit.
     """
     furthest = STEPS * len(weight) ** 0.5 * weight.norm(dim=0)
     return float((bias - furthest).min().clamp(max=LOWEST)) if bias.numel() else LOWEST

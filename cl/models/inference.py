@@ -1,4 +1,4 @@
-"""What a learner answers on rows: probabilities, predictions and embeddings, in the rows' own order."""
+"""Run a learner over rows: predictions, embeddings, loss and Brier scores, in the rows' order."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from cl.tasks.text_classification import mean_pool
 
 BATCH_SIZE = 64
 _BLOCK = 1_024
-"""Rows whose expanded features are held at once."""
+"""Rows whose expanded features are in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Answers:
     """A learner's answers to rows, in their order.
 
-    ``embeddings`` are the mean-pooled states, float32 (rows, width), of a head in closed form those that it reads of
-    the last layer, rounded, at length one; ``loss`` is the mean cross-entropy over the
-    targets that the learner knows, NaN when it knows none. ``brier`` is each row's Brier score, 0 to 2; it means
-    something for rows that have a target.
+    ``embeddings`` are float32 (rows, width): the mean-pooled states, or for a head in closed form the mean of its
+    rounded last-layer features, scaled to unit length. ``loss`` is the mean cross-entropy over the targets that the
+    learner knows, NaN if there are none. ``brier`` is each row's Brier score, 0 to 2, meaningful only for rows that
+    have a target.
     """
 
     predictions: list[Prediction]
@@ -47,8 +47,7 @@ def answer(
 ) -> Answers:
     """Run a learner over rows, dropout off; a head in closed form always reads float32.
 
-    Before a head in closed form lies an encoder that does not move: inside `feature_cache.kept_in`, rows that it has
-    read before are not read again.
+    The encoder below a head in closed form is frozen: inside `feature_cache.cached_in`, it reads each row only once.
     """
     with torch.inference_mode():
         if isinstance(learner.head, ClosedFormHead):
@@ -60,12 +59,12 @@ def answer(
 def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     learner.eval_mode()
     encoded = learner.encode(rows)
-    words = _words(learner, rows)
+    words = _word_counts(learner, rows)
     predictions: list[Prediction | None] = [None] * len(rows)
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
-    for indices in batch_by_length([len(one.input_ids) for one in encoded], batch_size):
+    for indices in batch_by_length([len(row.input_ids) for row in encoded], batch_size):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.states(batch.input_ids, batch.mask)
         logits = learner.read(states, batch.mask)
@@ -75,32 +74,33 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
         if known:
             loss += float(token_loss(logits, batch.targets)) * known
             counted += known
-        for at, row in enumerate(indices):
-            predictions[row] = learner.task.decode(probabilities[at], encoded[row], words[row], learner.labels)
-            brier[row] = brier_score(probabilities[at], encoded[row])
-    return Answers([one for one in predictions if one], embeddings, loss / counted if counted else float("nan"), brier)
+        for position, row in enumerate(indices):
+            predictions[row] = learner.task.decode(probabilities[position], encoded[row], words[row], learner.labels)
+            brier[row] = brier_score(probabilities[position], encoded[row])
+    answered = [prediction for prediction in predictions if prediction]
+    return Answers(answered, embeddings, loss / counted if counted else float("nan"), brier)
 
 
 def _answer_closed(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Answers:
-    encoded, words, read = learner.encode(rows), _words(learner, rows), feature_reader(learner, head)
+    encoded, words, read = learner.encode(rows), _word_counts(learner, rows), feature_reader(learner, head)
     predictions: list[Prediction] = []
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
     for start in range(0, len(encoded), _BLOCK):
-        some = encoded[start : start + _BLOCK]
-        whole = read(some)
-        logits = head(torch.cat(whole).float().to(learner.device)).cpu()
-        targets = torch.tensor([target for one in some for target in one.targets])
+        block = encoded[start : start + _BLOCK]
+        features = read(block)
+        logits = head(torch.cat(features).float().to(learner.device)).cpu()
+        targets = torch.tensor([target for row in block for target in row.targets])
         known = int((targets >= 0).sum())
         if known:
             loss += float(token_loss(logits, targets)) * known
             counted += known
-        parts = logits.softmax(-1).split([len(one) for one in whole])
-        for at, (one, part) in enumerate(zip(some, parts, strict=True), start):
-            predictions.append(learner.task.decode(part.numpy(), one, words[at], learner.labels))
-            brier[at] = brier_score(part.numpy(), one)
-            embeddings[at] = whole[at - start][:, -learner.width :].float().mean(0).numpy()
+        parts = logits.softmax(-1).split([len(positions) for positions in features])
+        for index, (row, part) in enumerate(zip(block, parts, strict=True), start):
+            predictions.append(learner.task.decode(part.numpy(), row, words[index], learner.labels))
+            brier[index] = brier_score(part.numpy(), row)
+            embeddings[index] = features[index - start][:, -learner.width :].float().mean(0).numpy()
     lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"), brier)
 
@@ -108,14 +108,14 @@ def _answer_closed(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -
 def brier_score(probabilities: np.ndarray, encoded: Encoded) -> float:
     """Return the squared distance of probabilities (positions, labels) from the truth (Brier, 1950), 0 to 2.
 
-    The mean over the row's predictions: a text has one, a sentence one for each word that was read. A target that the
-    learner does not know was given the probability 0.
+    It is the mean over the row's predictions: one for a text, one for each word read for a sentence. A target that the
+    learner does not know counts as probability 0.
     """
     if not encoded.anchors:
         return 0.0
-    at, targets = probabilities[encoded.anchors], np.array(encoded.targets)[encoded.anchors]
-    right = np.where(targets >= 0, at[np.arange(len(at)), np.maximum(targets, 0)], 0.0)
-    return float(((at**2).sum(axis=-1) + 1 - 2 * right).mean())
+    anchored, targets = probabilities[encoded.anchors], np.array(encoded.targets)[encoded.anchors]
+    right = np.where(targets >= 0, anchored[np.arange(len(anchored)), np.maximum(targets, 0)], 0.0)
+    return float(((anchored**2).sum(axis=-1) + 1 - 2 * right).mean())
 
 
 def score_rows(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:
@@ -130,40 +130,40 @@ def predict(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "flo
 
 
 def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy over the targets that are not -100."""
+    """Return the mean cross-entropy over the targets other than -100."""
     return torch.nn.functional.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=-100)
 
 
-def _words(learner: Learner, rows: pd.DataFrame) -> list[int]:
+def _word_counts(learner: Learner, rows: pd.DataFrame) -> list[int]:
     column = learner.task.columns[0]
     return [len(value) for value in rows[column]]
 
 
 @torch.no_grad()
 def to_records(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
-    """Return each row's logits (predictions, labels) where it has targets: float32 on the CPU, dropout off."""
+    """Return each row's logits (predictions, labels) at its targets: float32 on the CPU, dropout off."""
     learner.eval_mode()
     encoded = learner.encode(rows)
-    found = [torch.empty(0)] * len(rows)
-    for indices in batch_by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    records = [torch.empty(0)] * len(rows)
+    for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         logits = learner.logits(batch.input_ids, batch.mask).float().cpu()
         for row, own in zip(indices, sum_by_row(logits, batch.targets.cpu()), strict=True):
-            found[row] = own
-    return found
+            records[row] = own
+    return records
 
 
 def sum_by_row(logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
-    """Cut a batch's logits into rows of (predictions, labels), without those that have no target."""
+    """Split a batch's logits into rows of (predictions, labels), dropping positions without a target."""
     if targets.ndim == 1:
         logits, targets = logits.unsqueeze(1), targets.unsqueeze(1)
     return [own[wanted != IGNORED] for own, wanted in zip(logits, targets, strict=True)]
 
 
 def pair_rows(now: torch.Tensor, then: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what one row's logits of two times have in common.
+    """Return the overlap of one row's logits from two points in time.
 
-    The labels known then come first; a text that has been cut elsewhere meanwhile still begins alike.
+    The labels known then come first; a text that has been truncated differently since still starts the same.
     """
     predictions = min(len(now), len(then))
     return now[:predictions, : then.shape[-1]].float(), then[:predictions].to(now.device)

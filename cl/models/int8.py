@@ -1,9 +1,9 @@
-"""Weights as whole numbers of eight bits: a quarter of the bytes, and products that a processor has instructions for.
+"""int8 quantisation: per-row weight scales, per-token activation scales, integer matmul.
 
-Each row of a matrix has a scale of its own, and so has each token's state when it is multiplied: no scale depends on
-the other texts in a batch, and sums of whole numbers are the same on every run. (Dynamic quantisation as torch.ao had
-it, which takes one scale for a whole batch, is deprecated there.) What lies between the products is in floats, whose
-last digit may depend on a batch's shape, and tip a rounding here and there.
+Weights take a quarter of the bytes, and processors have instructions for int8 products. No scale depends on the other
+texts in a batch, and integer sums are the same on every run. (torch.ao's dynamic quantisation, now deprecated, used one
+scale for a whole batch.) Between the products, states are floats, whose last digit may depend on the batch's shape and
+occasionally tip a rounding.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 INT8_MAX = 127
 MIN_SCALE = 1e-8
-"""The least scale: a row of zeros stays one."""
+"""The smallest scale: keeps a row of zeros from dividing by zero."""
 
 
 class Int8Linear(nn.Module):
-    """``x W^T + b`` with W in whole numbers, and x rounded to whole numbers as it comes; on a GPU, in floats."""
+    """``x W^T + b`` with W in int8 and x rounded to int8 on the fly; in floats on a GPU."""
 
     weight: torch.Tensor
     scale: torch.Tensor
@@ -38,20 +38,20 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", torch.zeros(outputs) if bias else None)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Map (..., inputs) to (..., outputs); where a gradient is wanted, in floats."""
+        """Map (..., inputs) to (..., outputs); in floats if gradients are enabled."""
         exact = states.float()
         if torch.is_grad_enabled() or states.is_cuda:
             return nn.functional.linear(exact, dequantise_rows(self.weight, self.scale), self.bias).to(states.dtype)
         rows = exact.reshape(-1, self.in_features)
         scale = rows.abs().amax(1, keepdim=True).clamp_(min=MIN_SCALE).mul_(1 / INT8_MAX)
-        whole = torch._int_mm((rows / scale).round_().to(torch.int8), self.weight.t())
-        out = whole.float().mul_(scale).mul_(self.scale)
+        product = torch._int_mm((rows / scale).round_().to(torch.int8), self.weight.t())
+        out = product.float().mul_(scale).mul_(self.scale)
         out = out if self.bias is None else out.add_(self.bias)
         return out.view(*states.shape[:-1], self.out_features).to(states.dtype)
 
 
 class Int8Embedding(nn.Module):
-    """A table of embeddings in whole numbers, read back as floats."""
+    """A table of embeddings in int8, returned as floats."""
 
     weight: torch.Tensor
     scale: torch.Tensor
@@ -68,38 +68,38 @@ class Int8Embedding(nn.Module):
 
 
 def quantise(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Return a copy of an encoder in float32, its matrices and its word embeddings in int8."""
-    small = with_int8_modules(copy.deepcopy(encoder))
+    """Return a copy of a float32 encoder with its matrices and word embeddings in int8."""
+    quantised = with_int8_modules(copy.deepcopy(encoder))
     floats = dict(encoder.named_modules())
     with torch.no_grad():
-        for name, module in small.named_modules():
+        for name, module in quantised.named_modules():
             if isinstance(module, Int8Linear | Int8Embedding):
                 whole, scale = round_rows(cast(torch.Tensor, floats[name].weight.detach()))
                 module.weight.copy_(whole)
                 module.scale.copy_(scale)
                 if isinstance(module, Int8Linear) and module.bias is not None:
                     module.bias.copy_(cast(torch.Tensor, floats[name].bias))
-    return small
+    return quantised
 
 
 def dequantise(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Return a copy of an encoder whose int8 matrices are floats again, so that it can be trained."""
-    large = copy.deepcopy(encoder)
-    for name, module in list(large.named_modules()):
+    """Return a trainable copy of an encoder, its int8 matrices converted back to floats."""
+    restored = copy.deepcopy(encoder)
+    for name, module in list(restored.named_modules()):
         if isinstance(module, Int8Linear):
             linear = nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
             state = {"weight": dequantise_rows(module.weight, module.scale)}
             linear.load_state_dict(state if module.bias is None else {**state, "bias": module.bias})
-            large.set_submodule(name, linear.to(module.weight.device))
+            restored.set_submodule(name, linear.to(module.weight.device))
         elif isinstance(module, Int8Embedding):
             table = nn.Embedding.from_pretrained(dequantise_rows(module.weight, module.scale), freeze=False)
             table.padding_idx = module.padding_idx
-            large.set_submodule(name, table)
-    return large
+            restored.set_submodule(name, table)
+    return restored
 
 
 def with_int8_modules(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Put empty modules of whole numbers in the place of an encoder's linear maps and of its word embeddings."""
+    """Replace an encoder's linear layers and word embeddings by empty int8 modules, in place."""
     words = encoder.get_input_embeddings()
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Linear):
@@ -112,16 +112,16 @@ def with_int8_modules(encoder: PreTrainedModel) -> PreTrainedModel:
 
 
 def is_int8(encoder: nn.Module) -> bool:
-    """Tell whether any of an encoder's weights are whole numbers."""
+    """Return whether any of an encoder's weights are in int8."""
     return any(isinstance(module, Int8Linear | Int8Embedding) for module in encoder.modules())
 
 
 def round_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a matrix as whole numbers, -127 to 127, and the scale of each row."""
+    """Return a matrix in int8, -127 to 127, and the scale of each row."""
     scale = weight.abs().amax(1).clamp(min=MIN_SCALE) / INT8_MAX
     return (weight / scale.unsqueeze(1)).round().to(torch.int8), scale
 
 
 def dequantise_rows(whole: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Return the matrix that whole numbers and the scale of each row stand for."""
+    """Return the float matrix for int8 values and the scale of each row."""
     return whole.float() * scale.unsqueeze(1)

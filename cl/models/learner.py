@@ -1,4 +1,4 @@
-"""The learner: a task, its labels, a tokenizer, an encoder and a head; made, grown, saved and loaded."""
+"""The learner: a task, its labels, a tokenizer, an encoder and a head."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Learner:
-    """A model that can be trained and asked; its modules change in training, the rest never does.
+    """A model that can be trained and run; only its modules change in training.
 
-    ``graph`` stands for the encoder where no gradient is wanted; it has the same weights.
+    ``graph`` has the encoder's weights and replaces it wherever gradients are disabled.
     """
 
     task: Task
@@ -41,32 +41,32 @@ class Learner:
 
     @property
     def is_closed(self) -> bool:
-        """Whether its head was solved for and not trained."""
+        """Whether the head was solved in closed form, not trained."""
         return isinstance(self.head, ClosedFormHead)
 
     @property
     def is_int8(self) -> bool:
-        """Whether its encoder has weights in whole numbers: it answers, and cannot be trained as it is."""
+        """Whether the encoder has int8 weights: it can predict, but not be trained."""
         return is_int8(self.encoder)
 
     @property
     def width(self) -> int:
-        """Numbers in one state of the encoder."""
+        """Size of the encoder's states."""
         return int(self.encoder.config.hidden_size)
 
     @property
     def depth(self) -> int:
-        """Layers of the encoder."""
+        """Number of layers in the encoder."""
         return int(self.encoder.config.num_hidden_layers)
 
     @property
     def device(self) -> torch.device:
-        """Where it computes; what serves through a graph has let go of its encoder's weights."""
+        """The device that it runs on; with a graph, that of the head, as the encoder's weights may be gone."""
         return self.encoder.device if self.graph is None else next(self.head.parameters()).device
 
     @property
     def tuning(self) -> Tuning:
-        """Which part of its encoder moves."""
+        """The tuning mode: which part of the encoder is trained."""
         return plugins.build(Tuning, self.settings.tuning)
 
     def parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
@@ -77,38 +77,38 @@ class Learner:
                     yield f"{part}.{name}", parameter
 
     def logits(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Run encoder and head on a batch (rows, length); the shape of the answer is the task's."""
+        """Run encoder and head on a batch (rows, length); the task decides the shape of the logits."""
         return self.read(self.states(input_ids, mask), mask)
 
     def read(self, states: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
         """Return the head's logits for the states of the layers that it reads."""
-        return self.head(self.head.combine([self.task.features(one, mask) for one in states]))
+        return self.head(self.head.combine([self.task.features(layer, mask) for layer in states]))
 
     def states(self, input_ids: torch.Tensor, mask: torch.Tensor, layers: int | None = None) -> list[torch.Tensor]:
-        """Run the encoder alone and return the states (rows, length, width) of its last layers, the last one last.
+        """Run the encoder and return the states (rows, length, width) of its last layers, last layer last.
 
-        The states of virtual tokens that a tuning puts before the text are cut off.
+        States of virtual tokens that a tuning puts before the text are dropped.
 
         Args:
             input_ids: tokens (rows, length).
             mask: 1 for real tokens, 0 for padding.
-            layers: how many layers; None: as many as the head reads.
+            layers: number of layers; None: as many as the head reads.
         """
         wanted, length = layers or self.head.layers, input_ids.shape[1]
         if self.graph is not None and not torch.is_grad_enabled():
             return self.graph.states(input_ids, mask, wanted)
         out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
-        found = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
-        return [states[:, -length:] for states in found]
+        hidden = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
+        return [states[:, -length:] for states in hidden]
 
     def encode(self, rows: object) -> list[Encoded]:
-        """Tokenise rows for this learner's labels and length; inside `kept_in`, known texts are only looked up."""
+        """Tokenise rows for the learner's labels and maximum length; inside `cached_in`, known texts are cached."""
         cache = CURRENT.get()
         tokenizer = cache.tokens.before(self.tokenizer) if cache else self.tokenizer
         return self.task.encode(rows, tokenizer, self.labels, max_length=self.settings.max_length)  # type: ignore[arg-type]
 
     def train_mode(self) -> None:
-        """Switch dropout on: the head's, and the encoder's own where the settings ask for it."""
+        """Switch dropout on in the head, and in the encoder if the settings ask for it."""
         self.encoder.train(self.settings.encoder_dropout)
         self.head.train()
 

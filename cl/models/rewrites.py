@@ -1,4 +1,4 @@
-"""The same learner in another number format."""
+"""Convert a learner to another number format."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from cl.models.learner import Learner
 
 
 def to_int8(learner: Learner) -> Learner:
-    """Return a copy whose encoder has its matrices and its word embeddings in int8; the head stays as it is.
+    """Return a copy with the encoder's matrices and word embeddings in int8; the head is unchanged.
 
     Args:
-        learner: in float32, nothing added to its encoder.
+        learner: in float32, with nothing added to its encoder.
     """
     return replace(learner, encoder=quantise(learner.encoder), head=copy.deepcopy(learner.head), graph=None)
 
 
 def to_float(learner: Learner) -> Learner:
-    """Return the learner as it can be trained: its weights in floats, and no ONNX graph."""
+    """Return a trainable learner: float weights and no ONNX graph."""
     if learner.graph is not None:
         learner = replace(learner, graph=None)
     return replace(learner, encoder=dequantise(learner.encoder)) if learner.is_int8 else learner

@@ -1,4 +1,4 @@
-"""Rows as a model sees them: what drift detection compares."""
+"""Snapshots: rows as a model sees them, which drift detection compares."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class Snapshot:
     """Rows as a model sees them.
 
-    ``frame`` has one row each: ``id``, ``text``, ``label`` (text classification: the label; tokens: the
-    sentence's entity types joined by a space), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: was
-    the prediction right). ``embeddings`` is float32, rows by width, in the same order. ``labels`` are those of all
-    rows, where the frame holds a sample of them; None where it holds them all. ``unknown_label_ids`` are then ids of some rows
-    whose labels the model does not know, whether the sample has them or not: the tests see the sample alone.
+    ``frame`` has one line for each row: ``id``, ``text``, ``label`` (text classification: the label; tokens: the
+    sentence's entity types joined by a space), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: how
+    right the prediction is). ``embeddings`` is float32, rows by width, in the same order. If the frame is a sample,
+    ``labels`` are those of all rows and ``unknown_label_ids`` the ids of example rows, in the sample or not, whose
+    labels the model does not know; detectors test the sample only. If the frame holds all rows, ``labels`` is None.
     """
 
     frame: pd.DataFrame
@@ -31,10 +31,10 @@ class Snapshot:
     labels: pd.Series | None = None
     unknown_label_ids: tuple[str, ...] = ()
 
-    def take(self, places: np.ndarray) -> Snapshot:
-        """Return the rows at some places."""
-        frame = self.frame.iloc[places].reset_index(drop=True)
-        return Snapshot(frame, self.embeddings[places], self.known_labels)
+    def take(self, indices: np.ndarray) -> Snapshot:
+        """Return the rows with the given indices."""
+        frame = self.frame.iloc[indices].reset_index(drop=True)
+        return Snapshot(frame, self.embeddings[indices], self.known_labels)
 
 
 def take_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
@@ -57,7 +57,7 @@ def take_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
 
 
 def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
-    """Return rows whose labels have not come, as the learner sees them: no label, and a score that is not known."""
+    """Return a snapshot of rows without labels: empty labels, and NaN scores."""
     from cl.models.inference import answer
 
     task, answers = learner.task, answer(learner, rows)
@@ -71,28 +71,28 @@ def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
             "score": float("nan"),
         }
     )
-    nothing = pd.Series([], dtype=object)
-    return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)), labels=nothing)
+    no_labels = pd.Series([], dtype=object)
+    return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)), labels=no_labels)
 
 
 def save_reference(snapshot: Snapshot, folder: Path) -> None:
-    """Write the drift reference below ``folder/reference``."""
+    """Write the drift reference to ``folder/reference``."""
     from safetensors.numpy import save_file
 
-    place = folder / "reference"
-    place.mkdir(parents=True, exist_ok=True)
-    snapshot.frame.to_parquet(place / "frame.parquet", index=False)
-    save_file({"embeddings": snapshot.embeddings}, place / "embeddings.safetensors")
-    (place / "known_labels.json").write_text(json.dumps(list(snapshot.known_labels)), encoding="utf-8")
+    target = folder / "reference"
+    target.mkdir(parents=True, exist_ok=True)
+    snapshot.frame.to_parquet(target / "frame.parquet", index=False)
+    save_file({"embeddings": snapshot.embeddings}, target / "embeddings.safetensors")
+    (target / "known_labels.json").write_text(json.dumps(list(snapshot.known_labels)), encoding="utf-8")
 
 
 def load_reference(folder: Path) -> Snapshot:
     """Read the drift reference of a version."""
     from safetensors.numpy import load_file
 
-    place = folder / "reference"
+    source = folder / "reference"
     return Snapshot(
-        frame=pd.read_parquet(place / "frame.parquet"),
-        embeddings=load_file(place / "embeddings.safetensors")["embeddings"],
-        known_labels=tuple(json.loads((place / "known_labels.json").read_text(encoding="utf-8"))),
+        frame=pd.read_parquet(source / "frame.parquet"),
+        embeddings=load_file(source / "embeddings.safetensors")["embeddings"],
+        known_labels=tuple(json.loads((source / "known_labels.json").read_text(encoding="utf-8"))),
     )

@@ -1,4 +1,4 @@
-"""How sure a head may be: one temperature for all logits."""
+"""Temperature scaling: one temperature for all logits."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ SMALLEST, LARGEST, HALVINGS = 1e-3, 1e3, 60
 
 @torch.no_grad()
 def fit_temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
-    """Return the number by which logits (rows, classes) are divided so that their likelihood is greatest.
+    """Return the temperature that maximises the likelihood of logits (rows, classes) divided by it.
 
-    Guo et al., 2017, section 4.2. The likelihood has one peak in 1/T, which golden section search on log T finds.
+    Guo et al., 2017, section 4.2. The likelihood has a single peak in 1/T; golden-section search on log T finds it.
     """
     if not len(targets):
         return 1.0

@@ -1,4 +1,4 @@
-"""A linear head to go on from, where the one before was solved for and cannot be trained on."""
+"""Replace a head in closed form, which cannot be trained further, by a fitted linear head."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from cl.tasks import IGNORED
 
 BATCH_SIZE = 64
 MOST_ROWS = 4_000
-"""Rows that the head is fitted on, at most: it is a start, not the end."""
+"""The most rows that the head is fitted on: training continues from there."""
 DECAY = 1e-3
-"""Weight of the squared length of the weights, for features whose root mean square is one."""
+"""L2 penalty on the weights, for features scaled to a root mean square of one."""
 ITERATIONS = 100
 
 
 def with_linear_head(learner: Learner) -> Learner:
-    """Return the learner with a linear head in place of the one that was solved for: its labels, no weights yet."""
+    """Return the learner with an unfitted linear head in place of its closed-form head, for the same labels."""
     head = LinearHead(learner.width, [len(learner.labels)], learner.settings.dropout)
     return replace(learner, head=head.to(learner.device))
 
 
 def warm_start_head(learner: Learner, rows: pd.DataFrame) -> None:
-    """Fit a linear head by logistic regression on features of rows, in place; the encoder does not move.
+    """Fit a linear head by logistic regression on features of rows, in place; the encoder is frozen.
 
-    A head at random would tear the encoder away from what it knows before it has learnt anything itself (Kumar et al.,
-    2022, "Fine-tuning can distort pretrained features", section 4: linear probing, then fine-tuning).
+    Training from a random head would distort the encoder's features before the head has learned anything (Kumar et
+    al., 2022, "Fine-tuning can distort pretrained features", section 4: linear probing, then fine-tuning).
     """
     assert isinstance(learner.head, LinearHead)
-    features, targets = _positions(learner, rows)
+    features, targets = _labelled_positions(learner, rows)
     if not len(targets):
         return
     scale = features.square().mean().sqrt().clamp(min=1e-6)
@@ -49,12 +49,12 @@ def warm_start_head(learner: Learner, rows: pd.DataFrame) -> None:
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    _take(learner.head, weight.detach() / scale, bias.detach())
+    _set_weights(learner.head, weight.detach() / scale, bias.detach())
 
 
 @torch.no_grad()
-def _take(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> None:
-    """Put weights (width, labels) and biases into the head's blocks."""
+def _set_weights(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    """Copy weights (width, labels) and biases into the head's blocks."""
     parts = zip(head.blocks, weight.split(head.sizes, dim=1), bias.split(head.sizes), strict=True)
     for block, own, shift in parts:
         block.weight.copy_(own.T)  # type: ignore[operator, union-attr]
@@ -62,21 +62,21 @@ def _take(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> None:
 
 
 @torch.inference_mode()
-def _states(learner: Learner, rows: pd.DataFrame) -> tuple[list[torch.Tensor], list[int]]:
+def _collect_features(learner: Learner, rows: pd.DataFrame) -> tuple[list[torch.Tensor], list[int]]:
     learner.eval_mode()
-    encoded, found, targets = learner.encode(rows), [], list[int]()
-    for indices in batch_by_length([len(one.input_ids) for one in encoded], BATCH_SIZE):
+    encoded, features, targets = learner.encode(rows), [], list[int]()
+    for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         states = learner.task.features(learner.states(batch.input_ids, batch.mask)[-1], batch.mask).float().cpu()
-        for at, row in enumerate(indices):
-            known = [place for place, target in enumerate(encoded[row].targets) if target != IGNORED]
-            found.append(states[at].reshape(-1, learner.width)[known])
-            targets += [encoded[row].targets[place] for place in known]
-    return found, targets
+        for index, row in enumerate(indices):
+            known = [position for position, target in enumerate(encoded[row].targets) if target != IGNORED]
+            features.append(states[index].reshape(-1, learner.width)[known])
+            targets += [encoded[row].targets[position] for position in known]
+    return features, targets
 
 
-def _positions(learner: Learner, rows: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features (positions, width) and targets of every position that has one."""
-    found, targets = _states(learner, rows)
+def _labelled_positions(learner: Learner, rows: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features (positions, width) and targets of all positions with a target."""
+    features, targets = _collect_features(learner, rows)
     empty = torch.zeros(0, learner.width)
-    return torch.cat([empty, *found]).clone(), torch.tensor(targets, dtype=torch.int64)
+    return torch.cat([empty, *features]).clone(), torch.tensor(targets, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What people are told when nobody stands beside: an alarm, a promotion, a refusal, a held batch, a failure."""
+"""Notices sent to people about unattended runs: alarms, promotions, refusals, held batches and failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_VERDICT: dict[str, Telling] = {
 
 
 class Notice(Record):
-    """One message: ``text`` is whole by itself, as chat webhooks show it; the rest is for programs."""
+    """One message. ``text`` is complete on its own, as chat webhooks show it; the other fields are for programs."""
 
     about: Telling
     model: str
@@ -32,60 +32,60 @@ class Notice(Record):
     text: str
 
 
-def alarm_notice(model: str, cycle: str, champion: str | None, seen: Drift) -> Notice | None:
-    """Return the notice of an alarm; None where nothing has drifted."""
-    loud = [f"{finding.detector}: {finding.summary}" for finding in seen.findings if finding.drifted]
-    if not loud:
+def alarm_notice(model: str, cycle: str, champion: str | None, drift: Drift) -> Notice | None:
+    """Return the notice of an alarm, or None if nothing has drifted."""
+    alarms = [f"{finding.detector}: {finding.summary}" for finding in drift.findings if finding.drifted]
+    if not alarms:
         return None
-    title = f"{model}: alarm on {seen.experience}"
+    title = f"{model}: alarm on {drift.experience}"
     return Notice(
         about="alarm",
         model=model,
-        experience=seen.experience,
+        experience=drift.experience,
         cycle=cycle,
         champion=champion,
         title=title,
-        text="\n".join([title, *loud]),
+        text="\n".join([title, *alarms]),
     )
 
 
-def traffic_notice(model: str, look: TrafficCheck) -> Notice | None:
-    """Return the notice of an alarm on answers that have no labels: which of them are worth a label; None: no alarm."""
-    loud = [finding for finding in look.drift.findings if finding.drifted]
-    if not loud:
+def traffic_notice(model: str, check: TrafficCheck) -> Notice | None:
+    """Return the notice of an alarm on unlabelled traffic, with the rows to label first, or None without an alarm."""
+    alarms = [finding for finding in check.drift.findings if finding.drifted]
+    if not alarms:
         return None
-    title = f"{model}: alarm on {look.rows} served rows, going by no labels; some labels are wanted"
-    wanted = list(dict.fromkeys(id for finding in loud for id in finding.examples))[:MOST_IDS]
+    title = f"{model}: alarm on {check.rows} served rows without labels; please label some of them"
+    wanted = list(dict.fromkeys(id for finding in alarms for id in finding.examples))[:MOST_IDS]
     remedy = f"label these first (POST /feedback, then cl ingest --from-serving): {', '.join(wanted)}"
-    reasons = [f"{finding.detector}: {finding.summary}" for finding in loud]
+    reasons = [f"{finding.detector}: {finding.summary}" for finding in alarms]
     return Notice(
         about="alarm",
         model=model,
-        experience=look.id,
-        champion=look.champion,
+        experience=check.id,
+        champion=check.champion,
         title=title,
         text="\n".join([title, *reasons, *([remedy] if wanted else [])]),
     )
 
 
 def cycle_notice(model: str, cycle: Cycle) -> Notice | None:
-    """Return the notice of how a cycle ended; None where it left the model alone."""
+    """Return the notice of how a cycle ended, or None if it left the model unchanged."""
     about = OF_VERDICT.get(cycle.verdict)
     if about is None:
         return None
     id, version = cycle.experience.id, cycle.promotion.version if cycle.promotion else None
     titles: dict[str, str] = {
-        "promoted": f"{model}: version {cycle.champion_after} serves, having learnt {id}",
-        "canary": f"{model}: version {version} is a canary, having learnt {id}",
-        "shadow": f"{model}: version {version} is a shadow, having learnt {id}",
-        "refused": f"{model}: the update by {id} was refused, version {cycle.champion_after} goes on serving",
-        "held": f"{model}: {id} is held; look at `cl history`, then cl run --again {id}",
-        "waiting": f"{model}: version {version}, having learnt {id}, waits for a person: "
+        "promoted": f"{model}: version {cycle.champion_after} is the new champion, trained on {id}",
+        "canary": f"{model}: version {version} is a canary, trained on {id}",
+        "shadow": f"{model}: version {version} is a shadow, trained on {id}",
+        "refused": f"{model}: the update on {id} was refused; the champion is still version {cycle.champion_after}",
+        "held": f"{model}: {id} is held; check `cl history`, then cl run --again {id}",
+        "waiting": f"{model}: version {version}, trained on {id}, awaits approval: "
         f"cl approve {version}, or cl reject {version} --why TEXT",
     }
     title = titles[cycle.verdict]
-    refused = [one for one in (cycle.gates.verdicts if cycle.gates else []) if not one.passed]
-    reasons = [*cycle.decision.reasons, *(f"refused by {one.gate}: {one.why}" for one in refused)]
+    refused = [verdict for verdict in (cycle.gates.verdicts if cycle.gates else []) if not verdict.passed]
+    reasons = [*cycle.decision.reasons, *(f"refused by {verdict.gate}: {verdict.why}" for verdict in refused)]
     return Notice(
         about=about,
         model=model,
@@ -98,10 +98,14 @@ def cycle_notice(model: str, cycle: Cycle) -> Notice | None:
 
 
 def answer_notice(model: str, entry: LedgerEntry) -> Notice:
-    """Return the notice of a person's answer about a version that waited."""
+    """Return the notice of a person's decision about a version that awaited approval."""
     yes = entry.action == "approve"
-    what = f"is the {entry.alias}" if yes else f"was rejected, version {entry.from_version or 'none'} serves on"
-    title = f"{model}: version {entry.to_version} {what}"
+    outcome = (
+        f"is the {entry.alias}"
+        if yes
+        else f"was rejected; the champion is still version {entry.from_version or 'none'}"
+    )
+    title = f"{model}: version {entry.to_version} {outcome}"
     return Notice(
         about="promotion" if yes else "refusal",
         model=model,
@@ -112,41 +116,43 @@ def answer_notice(model: str, entry: LedgerEntry) -> Notice:
 
 
 def alias_notice(model: str, entry: LedgerEntry) -> Notice:
-    """Return the notice of an alias that was found elsewhere than the ledger says."""
+    """Return the notice of an alias that does not point where the ledger says."""
     title = f"{model}: the alias {entry.alias} was moved by hand to version {entry.to_version or 'none'}"
-    put_back = f"it is on version {entry.from_version or 'none'} again" if entry.state == "committed" else entry.why
+    put_back = (
+        f"it was moved back to version {entry.from_version or 'none'}" if entry.state == "committed" else entry.why
+    )
     return Notice(
         about="alias",
         model=model,
         champion=entry.from_version if entry.alias == "champion" else None,
         title=title,
-        text=f"{title}\n{put_back}; entry {entry.sequence} of the ledger, found {entry.at:%Y-%m-%d %H:%M} UTC",
+        text=f"{title}\n{put_back}; ledger entry {entry.sequence}, detected {entry.at:%Y-%m-%d %H:%M} UTC",
     )
 
 
 def rejected_batches_notice(model: str, batches: Sequence[RejectedBatch]) -> Notice:
-    """Return the notice of batches of the source that were left out."""
-    names = ", ".join(one.origin for one in batches[:MAX_NAMES]) + (", ..." if len(batches) > MAX_NAMES else "")
-    title = f"{model}: cannot be read, and left out until it changes: {names}"
-    return Notice(about="failure", model=model, title=title, text="\n".join([title, *(one.why for one in batches)]))
+    """Return the notice of source batches that were skipped."""
+    names = ", ".join(batch.origin for batch in batches[:MAX_NAMES]) + (", ..." if len(batches) > MAX_NAMES else "")
+    title = f"{model}: cannot be read, skipped until changed: {names}"
+    return Notice(about="failure", model=model, title=title, text="\n".join([title, *(batch.why for batch in batches)]))
 
 
-def stopped_canary_notice(model: str, look: DriftCheck, attempts: int) -> Notice:
-    """Return the notice of a cycle that is not tried again by itself, which holds up all after it."""
-    title = f"{model}: {look.experience.id} has failed {attempts} times; nothing is learnt until somebody sees to it"
-    remedy = "the failed runs in Prefect say why; then `cl trigger` starts one more"
+def stopped_canary_notice(model: str, check: DriftCheck, attempts: int) -> Notice:
+    """Return the notice of a cycle that is no longer retried automatically and blocks all cycles after it."""
+    title = f"{model}: {check.experience.id} has failed {attempts} times; learning is blocked until somebody fixes it"
+    remedy = "see the failed runs in Prefect for the cause, then run `cl trigger` to retry"
     return Notice(
         about="failure",
         model=model,
-        experience=look.experience.id,
-        cycle=look.cycle,
-        champion=look.champion,
+        experience=check.experience.id,
+        cycle=check.cycle,
+        champion=check.champion,
         title=title,
         text=f"{title}\n{remedy}",
     )
 
 
 def failure_notice(model: str, run: str, message: str) -> Notice:
-    """Return the notice of a run that did not end well."""
+    """Return the notice of a failed run."""
     title = f"{model}: {run} failed"
     return Notice(about="failure", model=model, title=title, text=f"{title}\n{message}")

@@ -1,6 +1,6 @@
-"""What people have been told already: a look is repeated every few minutes, and what it finds is told once.
+"""Deduplicate notifications: the watcher runs every few minutes, but each finding is sent once.
 
-One file a key, so that two flows that tell at the same moment cannot lose each other's memory.
+Each key has its own file, so that two flows notifying at the same moment cannot overwrite each other's state.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ KEPT = 500
 
 
 def notify_once(project: ProjectFolder, key: str, tell: Callable[[], None], *, saying: str = "") -> None:
-    """Call ``tell`` unless the last thing told under this key said the same; killed in between, it is told again."""
+    """Call ``tell`` unless the last notice under this key said the same; after a kill in between, it is sent again."""
     if is_new(project, key, saying):
         tell()
         remember_notified(project, key, saying)
 
 
 def is_new(project: ProjectFolder, key: str, saying: str = "") -> bool:
-    """Tell whether nothing was told under a key yet, or the last thing told there said something else."""
+    """Return whether no notice was sent under a key yet, or the last one said something else."""
     try:
         return _file(project, key).read_text(encoding="utf-8") != _content(key, saying)
     except FileNotFoundError:
@@ -31,7 +31,7 @@ def is_new(project: ProjectFolder, key: str, saying: str = "") -> bool:
 
 
 def remember_notified(project: ProjectFolder, key: str, saying: str = "") -> None:
-    """Remember what was told last under a key; the oldest keys are forgotten."""
+    """Remember the last notice sent under a key; forget the oldest keys."""
     write_text(_file(project, key), _content(key, saying))
     ages = {path: _written_at(path) for path in _folder(project).glob("*.txt")}
     for path in sorted(ages, key=lambda path: ages[path])[:-KEPT]:
@@ -39,7 +39,7 @@ def remember_notified(project: ProjectFolder, key: str, saying: str = "") -> Non
 
 
 def forget_notified(project: ProjectFolder, key: str) -> None:
-    """Let what is told next under a key be news."""
+    """Forget a key, so that its next notice is new."""
     _file(project, key).unlink(missing_ok=True)
 
 
@@ -58,5 +58,5 @@ def _content(key: str, saying: str) -> str:
 def _written_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:  # another flow has just forgotten it
+    except FileNotFoundError:  # another flow has just deleted it
         return 0.0

@@ -1,4 +1,4 @@
-"""A look at what was served, before any label has come: has it drifted from what the champion was promoted on?"""
+"""Drift checks on served traffic before labels arrive, against the reference the champion was promoted on."""
 
 from __future__ import annotations
 
@@ -22,45 +22,46 @@ from cl.tasks import Task
 
 log = logging.getLogger(__name__)
 SETTLED = timedelta(seconds=10)
-"""Answers reach the log a moment after they were given: younger ones are left for the next look."""
+"""Answers reach the log with a delay: younger ones are left for the next drift check."""
 KEPT = 100
 
 
 def watch_traffic(project: ProjectFolder, *, now: datetime | None = None) -> TrafficCheck | None:
-    """Return the newest look at the answers of a project, made now if it is time for one; None: there was none yet.
+    """Return the newest traffic drift check of a project, run now if one is due, or None if there is none yet.
 
-    All answers since the last look are compared with the champion's reference, as the champion sees them now, whichever
-    version gave them, and whether their labels have come meanwhile or not: people label what is odd, and the rest
-    would be odd for lack of it. It waits until enough of them have no label, as those with one become an experience.
+    It compares all answers since the last check with the champion's reference, encoded by the current champion,
+    whichever version gave them and whether or not they have been labelled since: people label unusual rows first, so
+    the unlabelled rest alone would be biased. It waits until enough answers are unlabelled, as labelled ones become an
+    experience.
 
     Args:
-        project: its log, its registry.
-        now: the time; None: the clock's.
+        project: the project whose log and registry are read.
+        now: the current time; None: the clock's.
 
     Raises:
-        BusyError: a cycle works on this project.
+        BusyError: a cycle is running on this project.
         PerennialError: a store cannot be read.
     """
     config = configuration.load(project.config)
     with project.lock():
-        past = read_traffic_checks(project)
-        last = past[-1] if past else None
+        past_checks = read_traffic_checks(project)
+        last = past_checks[-1] if past_checks else None
         until = (now or datetime.now(UTC)) - SETTLED
-        wait = timedelta(hours=config.drift.traffic.every_hours)
-        if not config.drift.traffic.detectors or (last and until < datetime.fromisoformat(last.until) + wait):
+        interval = timedelta(hours=config.drift.traffic.every_hours)
+        if not config.drift.traffic.detectors or (last and until < datetime.fromisoformat(last.until) + interval):
             return last
         stores = open_stores(project, config)
-        return _look(config, stores, past, until.isoformat(timespec="microseconds")) or last
+        return _check_traffic(config, stores, past_checks, until.isoformat(timespec="microseconds")) or last
 
 
 def read_traffic_checks(project: ProjectFolder) -> list[TrafficCheck]:
-    """Return the looks that were made on this machine, oldest first; the newest hundred are kept."""
+    """Return the traffic drift checks run on this machine, oldest first; the newest hundred are kept."""
     return [TrafficCheck.model_validate_json(path.read_bytes()) for path in sorted(_folder(project).glob("*.json"))]
 
 
-def _look(config: Config, stores: Stores, past: list[TrafficCheck], until: str) -> TrafficCheck | None:
-    """Look at what was answered since the last look, if it is enough, and write down what was seen."""
-    since = past[-1].until if past else ""
+def _check_traffic(config: Config, stores: Stores, past_checks: list[TrafficCheck], until: str) -> TrafficCheck | None:
+    """Check the answers since the last drift check, if there are enough, and store the result."""
+    since = past_checks[-1].until if past_checks else ""
     task = plugins.build(Task, config.task)
     rows = Predictions(stores.project).sample(since, until, most=config.drift.max_rows)
     rows = rows.dropna(subset=[task.columns[0]]).reset_index(drop=True) if task.columns[0] in rows else rows.head(0)
@@ -77,29 +78,29 @@ def _look(config: Config, stores: Stores, past: list[TrafficCheck], until: str) 
     from cl.models.snapshot import load_reference, take_unlabelled_snapshot
     from cl.stores.version_folder import load_history
 
-    check = stores.next_check(count_checks(stores.registry.cycles()), f"traffic since {since}")
-    bounds = config.drift.model_copy(update={"detectors": config.drift.traffic.detectors, "report": "off"})
+    check_index = stores.next_check(count_checks(stores.registry.cycles()), f"traffic since {since}")
+    drift_settings = config.drift.model_copy(update={"detectors": config.drift.traffic.detectors, "report": "off"})
     drift = compare_snapshots(
-        config.model_copy(update={"drift": bounds}),
-        f"traffic-{check:04d}",
+        config.model_copy(update={"drift": drift_settings}),
+        f"traffic-{check_index:04d}",
         load_reference(champion),
         take_unlabelled_snapshot(load_learner(champion), rows),
         folder=_folder(stores.project),
-        check=check,
-        quiet=[one.drift for one in past if not one.drift.drifted],
+        check=check_index,
+        quiet=[check.drift for check in past_checks if not check.drift.drifted],
     )
-    drift = drift.model_copy(  # how good the champion is now, nobody knows yet
+    drift = drift.model_copy(  # the champion's current score is not known yet
         update={"promotion_score": load_history(champion).score, "champion_score": None}
     )
-    look = TrafficCheck(champion=version, since=since, until=until, rows=len(rows), drift=drift)
-    write_text(_folder(stores.project) / f"{check:08d}.json", look.model_dump_json(indent=1))
+    traffic_check = TrafficCheck(champion=version, since=since, until=until, rows=len(rows), drift=drift)
+    write_text(_folder(stores.project) / f"{check_index:08d}.json", traffic_check.model_dump_json(indent=1))
     for old in sorted(_folder(stores.project).glob("*.json"))[:-KEPT]:
         old.unlink()
-    return look
+    return traffic_check
 
 
 def unlabelled_rows(project: ProjectFolder, ids: list[str]) -> int:
-    """Return how many of the answers with these ids nobody has labelled yet."""
+    """Return how many of the answers with these ids are still unlabelled."""
     import numpy as np
 
     labelled = [hash_texts(Feedback(project).last()["id"]), *load_known(project).ids]

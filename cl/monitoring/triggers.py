@@ -1,4 +1,4 @@
-"""What a look has seen, whether it asks for a cycle, and whether a run must be started for it."""
+"""Results of drift checks, whether they ask for a cycle, and whether to start a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ EVENTS: dict[Asking, str] = {
     "drift": "cl.drift.detected",
     "arrival": "cl.data.arrived",
 }
-"""The name of the event that each of them is."""
+"""The event name of each trigger reason."""
 
 
 class DriftCheck(Record):
-    """What was seen of one experience that waits for its cycle."""
+    """The result of the drift check on one experience that waits for its cycle."""
 
     cycle: str
     experience: Experience
@@ -28,12 +28,12 @@ class DriftCheck(Record):
 
     @property
     def event(self) -> str:
-        """The name of the event that this look is."""
+        """The event name of this drift check."""
         return EVENTS[self.asks]
 
 
 class TrafficCheck(Record):
-    """What was seen of answers whose labels have not come, between two looks."""
+    """The result of the drift check on unlabelled answers since the previous check."""
 
     champion: str
     since: str
@@ -43,22 +43,22 @@ class TrafficCheck(Record):
 
     @property
     def id(self) -> str:
-        """What this look is called."""
+        """The id of this drift check."""
         return self.drift.experience
 
     @property
     def total(self) -> int:
-        """Rows that were looked at."""
+        """The number of rows checked."""
         return self.rows
 
     @property
     def event(self) -> str:
-        """The name of the event that an alarm is."""
+        """The event name of an alarm."""
         return EVENTS[trigger_reason(self.drift, ["performance", "drift"])]
 
 
 class RequestedRun(Record):
-    """A run of the learning flow that somebody has asked for."""
+    """A requested run of the learning flow."""
 
     id: str
     cycle: str | None
@@ -67,7 +67,7 @@ class RequestedRun(Record):
 
 
 def findings_of(cycle: Cycle, bounds: TriggerSettings) -> DriftCheck:
-    """Return the look that a finished cycle began with."""
+    """Return the drift check that a finished cycle began with."""
     return DriftCheck(
         cycle=cycle.id,
         experience=cycle.experience,
@@ -77,63 +77,63 @@ def findings_of(cycle: Cycle, bounds: TriggerSettings) -> DriftCheck:
     )
 
 
-def trigger_reason(seen: Drift, wanted: Sequence[Asking]) -> Asking:
-    """Return as what a look asks for a cycle: the gravest reason that starts one, or the gravest there is."""
-    alarms = {finding.kind for finding in seen.findings if finding.drifted}
+def trigger_reason(drift: Drift, wanted: Sequence[Asking]) -> Asking:
+    """Return why a drift check asks for a cycle: the gravest reason in ``wanted``, or else the gravest of all."""
+    alarms = {finding.kind for finding in drift.findings if finding.drifted}
     holds: dict[Asking, bool] = {
         "performance": "performance" in alarms,
         "drift": bool(alarms - {"performance"}),
         "arrival": True,
     }
-    there = [one for one in GRAVEST_FIRST if holds[one]]
-    return next((one for one in there if one in wanted), there[0])
+    reasons = [reason for reason in GRAVEST_FIRST if holds[reason]]
+    return next((reason for reason in reasons if reason in wanted), reasons[0])
 
 
 def next_trigger(
-    looks: Sequence[DriftCheck], asked: Sequence[RequestedRun], bounds: TriggerSettings
+    checks: Sequence[DriftCheck], runs: Sequence[RequestedRun], bounds: TriggerSettings
 ) -> DriftCheck | None:
-    """Return the look for which the learning flow must be started now, or None.
+    """Return the drift check for which the learning flow must start now, or None.
 
-    None while a run waits or works: it takes all that is due. A look is repeated until a cycle has ended, so nothing
-    is lost when an event is; where the oldest cycle has failed too often, all wait for a person.
+    Return None while a run waits or works, as it processes everything that is due. Drift checks repeat until a cycle
+    has ended, so a lost event loses nothing. If the oldest cycle has failed too often, all cycles wait for a person.
 
     Args:
-        looks: what waits, the oldest first.
-        asked: the recent runs.
+        checks: the drift checks of waiting experiences, oldest first.
+        runs: the recent runs.
         bounds: what may start the flow, and how often it may fail.
     """
-    busy = any(one.state in ("waiting", "working") for one in asked)
-    if busy or attempts_exhausted(looks, asked, bounds) is not None:
+    busy = any(run.state in ("waiting", "working") for run in runs)
+    if busy or attempts_exhausted(checks, runs, bounds) is not None:
         return None
-    able = [one for one in looks if one.asks in bounds.learn_on]
-    return min(able, key=lambda one: GRAVEST_FIRST.index(one.asks), default=None)
+    eligible = [check for check in checks if check.asks in bounds.learn_on]
+    return min(eligible, key=lambda check: GRAVEST_FIRST.index(check.asks), default=None)
 
 
 def attempts_exhausted(
-    looks: Sequence[DriftCheck], asked: Sequence[RequestedRun], bounds: TriggerSettings
+    checks: Sequence[DriftCheck], runs: Sequence[RequestedRun], bounds: TriggerSettings
 ) -> DriftCheck | None:
-    """Return the oldest look, if runs that began with its cycle have failed too often: a person must see to it.
+    """Return the oldest drift check if its cycle has failed too often and needs a person, or None.
 
-    A run takes the oldest first and stops where it fails, so while this one fails no other can be reached.
+    A run processes the oldest experience first and stops at a failure, so while this one fails no other is reached.
     """
-    failed = sum(bool(looks) and one.state == "failed" and one.cycle == looks[0].cycle for one in asked)
-    return looks[0] if looks and failed >= bounds.attempts else None
+    failed = sum(bool(checks) and run.state == "failed" and run.cycle == checks[0].cycle for run in runs)
+    return checks[0] if checks and failed >= bounds.attempts else None
 
 
 def absorbed_requests(queued: Sequence[RequestedRun], again: str | None) -> list[RequestedRun]:
-    """Return the queued runs that a run does beside what it was started for.
+    """Return the queued runs that a starting run makes redundant.
 
-    A run without ``again`` takes all that is due, so it does all but those that try one experience once more; a run
-    with ``again`` does that one experience and nothing else.
+    A run without ``again`` processes everything that is due, so it absorbs all queued runs except those that retry one
+    experience; a run with ``again`` retries that experience and absorbs nothing.
     """
-    return [] if again else [one for one in queued if not one.again]
+    return [] if again else [run for run in queued if not run.again]
 
 
-def request_key(asked: Sequence[RequestedRun], again: str | None) -> str:
-    """Return what makes a request by hand the same as another: what is to be tried again, and the run it comes after.
+def request_key(runs: Sequence[RequestedRun], again: str | None) -> str:
+    """Return the idempotency key of a manual request: the experience to retry and the last run that has begun.
 
-    A run that has not begun will see all there is, so whoever asks before that has asked for the same; asked after
-    that, it is another request. What arrives between two requests, or who is promoted, changes nothing in it.
+    A run that has not begun will see everything, so all requests before it begins are the same request; a later one is
+    a new request. New data or a promotion between two requests does not change the key.
     """
-    begun = next((one.id for one in asked if one.state != "waiting"), "")
-    return f"after {begun}" if again is None else f"{again} again, after {begun}"
+    last_begun = next((run.id for run in runs if run.state != "waiting"), "")
+    return f"after {last_begun}" if again is None else f"{again} again, after {last_begun}"

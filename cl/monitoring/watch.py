@@ -1,4 +1,4 @@
-"""A look at what waits, without training: what has arrived, and whether it has drifted."""
+"""Check waiting experiences for drift without training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from cl.stores.stores import Stores, open_stores
 
 
 def watch(project: ProjectFolder, *, executor: Executor = inline) -> list[DriftCheck]:
-    """Read the configured source, look at every experience that waits, oldest first, and return what was seen.
+    """Read the source, check every waiting experience for drift, oldest first, and return the results.
 
     Raises:
-        BusyError: a cycle works on this project; what waits goes on waiting.
+        BusyError: a cycle is running on this project; waiting experiences keep waiting.
         PerennialError: the source or a store cannot be read.
     """
     config = configuration.load(project.config)
@@ -31,20 +31,23 @@ def watch(project: ProjectFolder, *, executor: Executor = inline) -> list[DriftC
         forget.finish_removal(config, stores)
         stores.data.bring()
         read_source(config, stores, settle=config.triggers.settle_seconds)
-        with cached_in(project.work / "features.sqlite"):  # the cycle that follows need not ask the encoder again
-            return [check_experience(config, stores, one, executor=executor) for one in due_experiences(stores)]
+        with cached_in(project.work / "features.sqlite"):  # the following cycle can reuse the features
+            return [
+                check_experience(config, stores, experience, executor=executor)
+                for experience in due_experiences(stores)
+            ]
 
 
 def check_experience(
     config: Config, stores: Stores, experience: Experience, *, executor: Executor = inline
 ) -> DriftCheck:
-    """Look at one experience as its cycle will; the finding stays in the cycle's journal."""
+    """Check one experience for drift as its cycle will; the result stays in the cycle's journal."""
     start = resume_or_begin(config, stores, experience)
-    seen = check_drift(config, stores, start, stores.champion_folder(start.champion), executor=executor)
+    drift = check_drift(config, stores, start, stores.champion_folder(start.champion), executor=executor)
     return DriftCheck(
         cycle=start.id,
         experience=experience,
         champion=start.champion,
-        drift=seen,
-        asks=trigger_reason(seen, config.triggers.learn_on),
+        drift=drift,
+        asks=trigger_reason(drift, config.triggers.learn_on),
     )

@@ -1,4 +1,4 @@
-"""Notices through a plain webhook."""
+"""Deliver notices through a plain webhook."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cl.errors import ConfigError, StoreError
 from cl.monitoring.notices import Notice
 
 SECONDS = 10
-"""A cycle waits for its notice, so that notices come in order: not for long."""
+"""Timeout. A cycle waits for its notice, so that notices arrive in order."""
 
 
 def post(bounds: NotificationSettings, notice: Notice) -> None:
@@ -19,14 +19,14 @@ def post(bounds: NotificationSettings, notice: Notice) -> None:
 
     Raises:
         ConfigError: the environment variable of the webhook is not set.
-        StoreError: the receiver could not be reached or refused.
+        StoreError: the receiver could not be reached or refused the notice.
     """
     try:
-        answer = httpx.post(webhook_url(bounds), json=notice.model_dump(mode="json"), timeout=SECONDS)
+        response = httpx.post(webhook_url(bounds), json=notice.model_dump(mode="json"), timeout=SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StoreError(f"triggers.notify.webhook could not be reached: {type(error).__name__}") from None
-    if answer.is_error:
-        raise StoreError(f"triggers.notify.webhook answered {answer.status_code}")
+    if response.is_error:
+        raise StoreError(f"triggers.notify.webhook answered {response.status_code}")
 
 
 def webhook_url(bounds: NotificationSettings) -> str:

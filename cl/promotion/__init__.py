@@ -1,1 +1,1 @@
-"""Promotion: which version serves, and how that changes."""
+"""Promotion: alias moves, approval, rollback and repair."""

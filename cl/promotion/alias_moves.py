@@ -1,4 +1,4 @@
-"""One move of an alias: intent in the ledger, then the alias, then the commit; MLflow's aliases follow the ledger."""
+"""Move an alias: write the intent to the ledger, set the alias, commit. MLflow's aliases follow the ledger."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ log = logging.getLogger(__name__)
 
 
 def move_alias(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence[LedgerEntry]) -> LedgerEntry:
-    """Move an alias, and return the ledger's entry.
+    """Move an alias and return the ledger's entry.
 
-    All that is written to the registry is written while the intent is open: nobody else can move an alias then.
+    The registry is only written while the intent is open, when no other process can move an alias.
 
     Args:
-        registry: where the alias is.
-        ledger: where the move is written down before and after it is made.
-        move: what is to be.
-        seen: the ledger's entries that it rests on.
+        registry: the registry that holds the alias.
+        ledger: records the intent before the move and the commit after it.
+        move: the requested move.
+        seen: the ledger entries that it is based on.
 
     Raises:
-        ConflictError: the champion is no longer the expected one, or another process was first; nothing has moved.
-        StoreError: the registry refused; the ledger's entry is abandoned.
+        ConflictError: the champion is no longer the expected one, or another process moved first; nothing was moved.
+        StoreError: the registry refused; the ledger entry is abandoned.
     """
     model = registry.model
     entry = ledger.intend(model, move, seen=seen)
     try:
-        _point(registry, move.alias, move.to, move.share)
+        _set_alias(registry, move.alias, move.to, move.share)
     except Exception:
         ledger.abandon(model, entry)
         raise
-    _tidy(registry, entry)
+    _clean_up(registry, entry)
     try:
         settled = ledger.commit(model, entry)
     except ConflictError:
@@ -52,22 +52,26 @@ def move_alias(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence
 
 
 def follow_ledger(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
-    """Point every alias to the version that the ledger names; one that was deleted is told: a rollback can mend it."""
-    held, found = state.holders(entries), registry.aliases()
+    """Point every alias to the version in the ledger; log a warning if that version was deleted."""
+    held, aliases = state.holders(entries), registry.aliases()
     for alias in ALIASES:
         wanted = held[alias].to_version if alias in held else None
-        if found.get(alias) == wanted:
+        if aliases.get(alias) == wanted:
             continue
         if wanted is None or version_exists(registry, wanted):
-            _point(registry, alias, wanted, held[alias].share if alias in held else None)
+            _set_alias(registry, alias, wanted, held[alias].share if alias in held else None)
         else:
-            log.warning("version %s of '%s' was deleted; `cl rollback VERSION`", wanted, registry.model)
+            log.warning(
+                "version %s of '%s' was deleted from the registry; choose another with `cl rollback VERSION`",
+                wanted,
+                registry.model,
+            )
 
 
 def remember_head(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
-    """Let the registry keep the ledger's last entry in mind, unless what it remembers is not in the ledger.
+    """Store the ledger's last entry in the registry, unless the stored one is missing from the ledger.
 
-    What was remembered and is gone stays remembered: `cl audit` must find it.
+    A stored entry that is missing is kept, so that `cl audit` detects it.
     """
     if not entries:
         return
@@ -79,11 +83,11 @@ def remember_head(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
         if head is None or contains_entry(entries, head):
             registry.remember_head(last.sequence, last.hash)
     except PerennialError as error:
-        log.warning("entry %s of the ledger stands, but the registry was not told of it: %s", last.sequence, error)
+        log.warning("ledger entry %s was written, but not stored in the registry: %s", last.sequence, error)
 
 
 def current_actor() -> str:
-    """Return who works here, as user@machine."""
+    """Return the current user as user@machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -91,31 +95,34 @@ def current_actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _point(registry: Registry, alias: Alias, version: str | None, share: float | None) -> None:
+def _set_alias(registry: Registry, alias: Alias, version: str | None, share: float | None) -> None:
     if version is None:
         registry.delete_alias(alias)
         return
     if share is not None:
-        registry.set_share(version, share)  # first: whoever follows the alias finds its share
+        registry.set_share(version, share)  # first, so that readers of the alias find the share
     registry.set_alias(alias, version)
 
 
-def _tidy(registry: Registry, entry: LedgerEntry) -> None:
-    """Take away what a version was before, and the share of one that gets none any more; the move stands without."""
+def _clean_up(registry: Registry, entry: LedgerEntry) -> None:
+    """Remove the version's previous trial alias and obsolete shares; a failure does not undo the move."""
     try:
-        found = registry.aliases()
-        left = [
-            one
-            for one in TRIAL_ALIASES
-            if one != entry.alias and entry.to_version and found.get(one) == entry.to_version
+        aliases = registry.aliases()
+        obsolete = [
+            alias
+            for alias in TRIAL_ALIASES
+            if alias != entry.alias and entry.to_version and aliases.get(alias) == entry.to_version
         ]
-        for other in left:
-            registry.delete_alias(other)
+        for alias in obsolete:
+            registry.delete_alias(alias)
         if entry.alias in TRIAL_ALIASES and entry.from_version not in (None, entry.to_version):
             registry.set_share(entry.from_version, None)
-        if left and entry.to_version and entry.share is None:
+        if obsolete and entry.to_version and entry.share is None:
             registry.set_share(entry.to_version, None)
     except PerennialError as error:
         log.warning(
-            "%s of '%s' stands; what the version was before was not tidied up: %s", entry.action, registry.model, error
+            "%s of '%s' succeeded, but obsolete aliases and shares were not removed: %s",
+            entry.action,
+            registry.model,
+            error,
         )

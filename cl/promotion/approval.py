@@ -1,4 +1,4 @@
-"""A person's word between the gates and the promotion: a version waits for it, and one word decides."""
+"""Manual approval between gating and promotion."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from cl.stores.stores import open_stores
 
 
 def request_approval(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence[LedgerEntry]) -> bool:
-    """Let a version that passed its gates wait for a person; return whether the answer is still to come.
+    """Let a version that passed its gates wait for approval; return whether it is still waiting.
 
-    A version asks once, however often the step is repeated; it takes the place of one that waited before.
+    The request is recorded once, however often the step is repeated; it replaces an earlier pending request.
 
     Args:
-        registry: where the aliases are.
-        ledger: where it is written down that the version waits.
-        move: what a yes would do.
-        seen: the ledger's entries that it rests on.
+        registry: the registry that holds the aliases.
+        ledger: records the request.
+        move: the move to make on approval.
+        seen: the ledger entries that it is based on.
 
     Raises:
         ConflictError: the champion is no longer the one that the gates compared with.
     """
-    version, asked = move.to, state.pending_approval(seen)
+    version, pending = move.to, state.pending_approval(seen)
     assert version is not None
-    if asked is None or asked.to_version != version:
-        if state.approval_outcome(seen, version) is not None:  # it was decided while this cycle lay killed
+    if pending is None or pending.to_version != version:
+        if state.approval_outcome(seen, version) is not None:  # decided while this cycle was interrupted
             return False
         entry = ledger.note(registry.model, move.model_copy(update={"action": "wait"}), seen=seen)
         remember_head(registry, [*seen, entry])
@@ -45,29 +45,31 @@ def request_approval(registry: Registry, ledger: Ledger, move: Move, *, seen: Se
 def approve(
     registry: Registry, ledger: Ledger, version: str, *, why: str = "", actor: str | None = None
 ) -> LedgerEntry:
-    """Let the version that waits become what it was to become; the yes and the move are one entry.
+    """Approve the pending version and move the alias; approval and move are a single ledger entry.
 
     Raises:
-        InputError: this version has never waited.
-        ConflictError: it does not wait any more: decided by another, or compared with a former champion.
-        RefusedError: it has lost the tag of a version that passed its gates since it was asked for.
+        InputError: this version never waited for approval.
+        ConflictError: it no longer waits: already decided, or its gates compared it with a former champion.
+        RefusedError: it has lost the tag cl.gates=passed since approval was requested.
     """
     entries = ledger.entries(registry.model)
-    asked = _waiting(registry.model, entries, version)
+    pending = _pending_entry(registry.model, entries, version)
     if version not in passed_versions(registry.versions()):
-        raise RefusedError(f"version {version} of '{registry.model}' waits, but lacks the tag cl.gates=passed by now")
+        raise RefusedError(
+            f"version {version} of '{registry.model}' waits for approval, but lacks the tag cl.gates=passed"
+        )
     entry = move_alias(
         registry,
         ledger,
         Move(
             action="approve",
-            expected=asked.from_version,
+            expected=pending.from_version,
             to=version,
-            why=why or asked.why,
-            alias=asked.alias,
-            share=asked.share,
+            why=why or pending.why,
+            alias=pending.alias,
+            share=pending.share,
             actor=actor or current_actor(),
-            digest=asked.verdict_digest,
+            digest=pending.verdict_digest,
         ),
         seen=entries,
     )
@@ -76,26 +78,26 @@ def approve(
 
 
 def reject(registry: Registry, ledger: Ledger, version: str, *, why: str, actor: str | None = None) -> LedgerEntry:
-    """Say no to the version that waits; the champion serves on, and what the version learnt is not learnt by itself.
+    """Reject the pending version; the champion is unchanged, and the rejected data is not retrained automatically.
 
     Raises:
-        InputError: this version has never waited, or there is no reason.
-        ConflictError: it does not wait any more.
+        InputError: this version never waited for approval, or the reason is missing.
+        ConflictError: it no longer waits.
     """
     if not why.strip():
         raise InputError("a rejection needs a reason: --why TEXT; it is kept in the ledger")
     entries = ledger.entries(registry.model)
-    asked = _waiting(registry.model, entries, version)
+    pending = _pending_entry(registry.model, entries, version)
     entry = ledger.note(
         registry.model,
         Move(
             action="reject",
-            expected=asked.from_version,
+            expected=pending.from_version,
             to=version,
             why=why,
             actor=actor or current_actor(),
-            alias=asked.alias,
-            digest=asked.verdict_digest,
+            alias=pending.alias,
+            digest=pending.verdict_digest,
         ),
         seen=entries,
     )
@@ -103,32 +105,32 @@ def reject(registry: Registry, ledger: Ledger, version: str, *, why: str, actor:
     return entry
 
 
-def _waiting(model: str, entries: Sequence[LedgerEntry], version: str) -> LedgerEntry:
-    asked = state.pending_approval(entries)
-    if asked is not None and asked.to_version == version:
-        return asked
-    if (fate := state.approval_outcome(entries, version)) is not None:
-        raise ConflictError(f"version {version} of '{model}' does not wait any more: {fate}")
-    what = f"version {asked.to_version} does" if asked else "none does"
-    raise InputError(f"version {version} of '{model}' does not wait for approval; {what}")
+def _pending_entry(model: str, entries: Sequence[LedgerEntry], version: str) -> LedgerEntry:
+    pending = state.pending_approval(entries)
+    if pending is not None and pending.to_version == version:
+        return pending
+    if (outcome := state.approval_outcome(entries, version)) is not None:
+        raise ConflictError(f"version {version} of '{model}' no longer waits for approval: {outcome}")
+    waiting = f"version {pending.to_version} does" if pending else "none does"
+    raise InputError(f"version {version} of '{model}' does not wait for approval; {waiting}")
 
 
 def record_decision(
     project: ProjectFolder, version: str, *, yes: bool, why: str, actor: str | None = None, wait: float = 0.0
 ) -> LedgerEntry:
-    """Approve or reject the version that waits and return the ledger's entry.
+    """Approve or reject the pending version and return the ledger entry.
 
     Args:
-        project: the folder.
-        version: which one.
+        project: the project folder.
+        version: the version to decide on.
         yes: whether it may serve.
-        why: the reason; a no needs one.
-        actor: who says so; None is whoever runs this.
-        wait: seconds to wait for another process that works on this project.
+        why: the reason; required for a rejection.
+        actor: who decides; None is the current user.
+        wait: seconds to wait for another process to release the project.
 
     Raises:
-        InputError: it has never waited, or a no has no reason.
-        ConflictError: it does not wait any more.
+        InputError: it never waited for approval, or a rejection has no reason.
+        ConflictError: it no longer waits.
         BusyError: a cycle is running.
     """
     stores = open_stores(project, configuration.load(project.config))

@@ -1,4 +1,4 @@
-"""A person promotes a version, rolls back, or withdraws one."""
+"""Manual promotion, rollback and withdrawal of versions."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ def promote_by_hand(
     why: str,
     despite_gates: bool = False,
 ) -> LedgerEntry:
-    """Make a version champion, canary or shadow because a person says so.
+    """Make a version champion, canary or shadow by a manual decision.
 
     Args:
-        registry: where the aliases are.
-        ledger: where the move is written down.
-        version: which one.
-        alias: what it becomes.
-        share: of the requests, for a canary or shadow.
+        registry: the registry that holds the aliases.
+        ledger: records the move.
+        version: the version to promote.
+        alias: the alias that it gets.
+        share: share of the requests, for a canary or shadow.
         why: the reason.
-        despite_gates: also if it failed its gates, or was compared with another champion than the present one; never
-            if it does not load, or has been withdrawn.
+        despite_gates: promote it even if it failed its gates or was compared with a former champion; a version that
+            does not load or was withdrawn is always refused.
 
     Raises:
-        InputError: there is no such version, it is that already, it has been withdrawn, or a reason is missing.
-        RefusedError: it failed its gates; or its smoke test has failed or not ended, which no reason makes up for.
-        ConflictError: its gates compared it with a champion that does not serve any more.
+        InputError: there is no such version, it has the alias already, it was withdrawn, or the reason is missing.
+        RefusedError: it failed its gates, or its smoke test failed or has not ended; the latter cannot be overridden.
+        ConflictError: its gates compared it with a former champion.
     """
     check_reason(why)
     model, versions = registry.model, registry.versions()
     entries = ledger.entries(model)
-    info = _known(versions, version, model)
-    _check_new(entries, version, alias, share)
-    _check_able(info, model)
+    info = _find_version(versions, version, model)
+    _check_not_held(entries, version, alias, share)
+    _check_servable(info, model)
     champion = state.champion(entries)
     objection = _objection(info, champion)
     if objection and not despite_gates:
@@ -70,10 +70,10 @@ def promote_by_hand(
 
 
 def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> LedgerEntry:
-    """Let a canary or shadow be neither any more; what it learnt is not learnt by itself.
+    """Remove the canary or shadow alias; the data of that version is not retrained automatically.
 
     Raises:
-        InputError: there is none, or a reason is missing.
+        InputError: no version has the alias, or the reason is missing.
     """
     check_reason(why)
     entries = ledger.entries(registry.model)
@@ -89,7 +89,7 @@ def withdraw(registry: Registry, ledger: Ledger, alias: Alias, *, why: str) -> L
 
 
 def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: str) -> LedgerEntry:
-    """Make an older version the champion again; None is the champion before the present one.
+    """Make an earlier version the champion again; None selects the previous champion.
 
     Raises:
         InputError: there is no such version, it never passed its gates, or it is the champion already.
@@ -100,13 +100,15 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     wanted = version or state.previous_champion(entries)
     if wanted is None:
         raise InputError(f"'{model}' has no earlier champion to go back to")
-    good, by_hand = passed_versions(versions), state.was_overridden(entries)
-    able = [
-        one.version for one in versions if one.version in good or (one.version in by_hand and one.withdrawn is None)
+    passed, overridden = passed_versions(versions), state.was_overridden(entries)
+    eligible = [
+        info.version
+        for info in versions
+        if info.version in passed or (info.version in overridden and info.withdrawn is None)
     ]
-    if wanted not in able:
-        known = ", ".join(able) or "none"
-        if withdrawn := next((one.withdrawn for one in versions if one.version == wanted), None):
+    if wanted not in eligible:
+        known = ", ".join(eligible) or "none"
+        if withdrawn := next((info.withdrawn for info in versions if info.version == wanted), None):
             raise InputError(f"version {wanted} of '{model}' cannot serve again: {withdrawn}; there are: {known}")
         raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
     if wanted == champion:
@@ -121,24 +123,24 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
 
 
 def check_reason(why: str) -> None:
-    """Refuse a move by hand that says nothing of why.
+    """Check that a manual move has a reason.
 
     Raises:
-        InputError: there is no reason.
+        InputError: the reason is missing.
     """
     if not why.strip():
-        raise InputError("a move by hand needs a reason: --why TEXT; it is kept in the ledger")
+        raise InputError("a manual move needs a reason: --why TEXT; the ledger keeps it")
 
 
-def _known(versions: Sequence[VersionInfo], version: str, model: str) -> VersionInfo:
-    for one in versions:
-        if one.version == version:
-            return one
-    raise InputError(f"no version {version} of '{model}'; there are: {_listed(versions)}")
+def _find_version(versions: Sequence[VersionInfo], version: str, model: str) -> VersionInfo:
+    for info in versions:
+        if info.version == version:
+            return info
+    raise InputError(f"no version {version} of '{model}'; there are: {_join_versions(versions)}")
 
 
-def _check_new(entries: Sequence[LedgerEntry], version: str, alias: Alias, share: float | None) -> None:
-    """Refuse what is so already, and a champion that would stand beside itself."""
+def _check_not_held(entries: Sequence[LedgerEntry], version: str, alias: Alias, share: float | None) -> None:
+    """Refuse a move that changes nothing, and a trial alias for the champion."""
     held = state.holders(entries)
     if "champion" in held and held["champion"].to_version == version:
         raise InputError(f"version {version} is the champion already")
@@ -146,35 +148,35 @@ def _check_new(entries: Sequence[LedgerEntry], version: str, alias: Alias, share
         raise InputError(f"version {version} is the {alias} already, with this share")
 
 
-def _check_able(info: VersionInfo, model: str) -> None:
-    """Refuse what no reason makes serve: a version that was withdrawn, or that has not answered when it was loaded."""
+def _check_servable(info: VersionInfo, model: str) -> None:
+    """Refuse a version that was withdrawn or did not pass its smoke test; no reason overrides this."""
     if info.withdrawn is not None:
         raise InputError(f"version {info.version} of '{model}' cannot serve again: {info.withdrawn}")
     if info.tags.get(GATES) == "pending":
-        raise RefusedError(f"the smoke test of version {info.version} has not ended; `cl run` goes on with its cycle")
+        raise RefusedError(f"the smoke test of version {info.version} has not ended; `cl run` resumes its cycle")
     if info.tags.get(SMOKED) == "failed":
         raise RefusedError(
             f"version {info.version} of '{model}' failed its smoke test (`cl gates {info.version}`) and cannot serve, "
-            "whatever the reason; if its files were mended since, --despite-gates tests it again"
+            "whatever the reason; if its files were repaired since, --despite-gates repeats the test"
         )
 
 
 def _objection(info: VersionInfo, champion: str | None) -> RefusedError | ConflictError | None:
-    """Return what speaks against a version: it failed its gates, or they compared it with a former champion."""
+    """Return why a version should not be promoted: it failed its gates, or they used a former champion; or None."""
     version, compared = info.version, info.tags.get(COMPARED, info.tags.get(PARENT, "")) or None
     if info.version not in passed_versions([info]):
         return RefusedError(
-            f"version {version} did not pass its gates (`cl gates {version}`); --despite-gates --why TEXT promotes it "
-            "all the same, and the ledger says so"
+            f"version {version} did not pass its gates (`cl gates {version}`); --despite-gates --why TEXT overrides "
+            "them, and the ledger records it"
         )
     if compared != champion:
         return ConflictError(
             f"the gates compared version {version} with champion {compared or 'none'}, and version "
-            f"{champion or 'none'} serves now; learn it once more (`cl run --again EXPERIENCE`), go back to it if it "
-            f"has served (`cl rollback {version}`), or --despite-gates --why TEXT"
+            f"{champion or 'none'} serves now; retrain it (`cl run --again EXPERIENCE`), restore it if it served "
+            f"before (`cl rollback {version}`), or --despite-gates --why TEXT"
         )
     return None
 
 
-def _listed(versions: Sequence[VersionInfo]) -> str:
-    return ", ".join(one.version for one in versions) or "none"
+def _join_versions(versions: Sequence[VersionInfo]) -> str:
+    return ", ".join(info.version for info in versions) or "none"

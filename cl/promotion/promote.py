@@ -1,4 +1,4 @@
-"""Promote a challenger that passed its gates, by a cycle or by hand, and go back to an older version."""
+"""Promote a challenger that passed its gates at the end of a cycle."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def promote(
     why: str,
     wanted: PromotionSettings | None = None,
 ) -> Promotion:
-    """Make a version that passed its gates what it shall become; else leave it as the challenger that was refused.
+    """Give a version that passed its gates the configured alias; otherwise leave it as refused challenger.
 
     Args:
-        registry: where the aliases are.
-        ledger: where the move is written down before and after it is made.
-        registration: the version and whether it passed; the registry must say so too.
-        expected: the champion that the gates compared with.
-        why: for the ledger.
-        wanted: what it becomes, and whether a person is asked first; None makes it the champion.
+        registry: the registry that holds the aliases.
+        ledger: records the intent before the move and the commit after it.
+        registration: the version and whether it passed; the registry must confirm it.
+        expected: the champion that the gates compared it with.
+        why: the reason, for the ledger.
+        wanted: the alias, and whether approval is required; None makes it the champion.
 
     Raises:
-        ConflictError: the champion is no longer the expected one; nothing has moved.
+        ConflictError: the champion is no longer the expected one; nothing was moved.
     """
     wanted = wanted or PromotionSettings()
     version, model = registration.version, registry.model
@@ -59,7 +59,7 @@ def promote(
         share=share,
         digest=verdict_digest(versions, version),
     )
-    done = state.has_become(entries, version, alias)  # where this step was killed and is repeated
+    done = state.has_become(entries, version, alias)  # if this step was interrupted and is repeated
     if wanted.approval == "person" and not done:
         return outcome.model_copy(update={"waiting": request_approval(registry, ledger, move, seen=entries)})
     if not done:

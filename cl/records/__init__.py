@@ -1,4 +1,4 @@
-"""The records that pass between stages: frozen, small, JSON-able; paths and numbers, never tensors."""
+"""The records that pass between stages: immutable, small, serialisable to JSON; paths and numbers, never tensors."""
 
 from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, CompressionResult, Form
 from cl.records.cycle import Cycle

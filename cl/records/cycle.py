@@ -1,4 +1,4 @@
-"""One cycle as a whole."""
+"""The record of a cycle."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ CycleVerdict = Literal["promoted", "refused", "none", "held", "waiting", "canary
 
 
 class Cycle(Record):
-    """Everything that one cycle found and did: one line of `cl history`."""
+    """Everything that a cycle found and did: one line of `cl history`."""
 
     id: str
     experience: Experience
-    started_at: datetime = Field(description="When its look was made, which may be long before the cycle")
-    seconds: float = Field(description="Of work; where it was killed, since it went on")
-    ended_at: datetime | None = Field(default=None, description="None in cycles of older versions")
+    started_at: datetime = Field(description="When its drift check was made, possibly long before the cycle")
+    seconds: float = Field(description="Run time; if it was killed, since it was resumed")
+    ended_at: datetime | None = Field(default=None, description="None in cycles of older releases")
     data_version: str = Field(description="DVC's hash of data/")
     champion_before: str | None = None
     validation: Validation
     drift: Drift
     decision: Decision
-    climb: LadderResult | None = Field(
-        default=None, description="The rungs of the ladder that were tried, where there is one"
+    climb: LadderResult | None = Field(default=None, description="The rungs that were tried; None: there is no ladder")
+    training: Training | None = Field(
+        default=None, description="Training of the challenger, at the last rung that was evaluated"
     )
-    training: Training | None = Field(default=None, description="Of the challenger: of the last rung that was judged")
     evaluation: Evaluation | None = None
     gates: GateReport | None = None
     derived: list[CompressionResult] = Field(
         default_factory=list,
-        description="Cheaper versions of the challenger; evaluation and gates are of the one chosen",
+        description="Compressed versions of the challenger; evaluation and gates belong to the chosen one",
     )
     promotion: Promotion | None = None
     champion_after: str | None = None
@@ -50,23 +50,23 @@ class Cycle(Record):
 
     @property
     def rung(self) -> str | None:
-        """The rung of the ladder at which its challenger was learnt, where there was one."""
+        """The rung of the ladder at which its challenger was trained; None: there was no ladder."""
         return (self.training.rung if self.training else None) or self.decision.rung
 
     @property
     def training_seconds(self) -> float:
-        """Of all that was trained, rungs that were not enough included."""
+        """Seconds of all training, including rungs that failed their gates."""
         return self.climb.training_seconds if self.climb else self.training.seconds if self.training else 0.0
 
     @property
     def chosen(self) -> CompressionResult | None:
-        """The cheaper version that took the challenger's place."""
+        """The compressed version that replaced the challenger; None: none did."""
         version = self.promotion.version if self.promotion else None
-        return next((one for one in self.derived if one.version == version), None)
+        return next((result for result in self.derived if result.version == version), None)
 
     @property
     def verdict(self) -> CycleVerdict:
-        """How it ended, in one word."""
+        """The outcome in one word."""
         if self.decision.action == "hold":
             return "held"
         if self.promotion is None:

@@ -1,4 +1,4 @@
-"""What is done about an experience, and why."""
+"""The decision about an experience, and its reasons."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cl.records.record import Record
 
 
 class Decision(Record):
-    """What to do about an experience, and why, in words."""
+    """What to do about an experience, and the reasons in words."""
 
     action: Literal["none", "learn", "hold"]
     reasons: list[str]
-    rung: str | None = Field(default=None, description="Of the ladder, where there is one: the update begins there")
-    postponed: bool = Field(default=False, description="A bound puts it off, and later cycles ask for it again")
+    rung: str | None = Field(default=None, description="Rung at which the update begins; None: there is no ladder")
+    postponed: bool = Field(default=False, description="A limit postpones the update; later cycles consider it again")

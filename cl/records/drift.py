@@ -1,4 +1,4 @@
-"""What the detectors saw, and what is done about it."""
+"""The findings of the drift detectors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TYPE_OF_KIND: dict[str, DriftType] = {
     "new_labels": "new_classes",
     "performance": "concept",
 }
-"""What a finding's kind says about the change: other texts, other shares of the labels, labels that are new, or texts
-that mean something else than they did."""
+"""The type of drift behind each kind of finding: changed texts, changed label shares, new labels, or texts whose
+meaning has changed."""
 
 
 class ChangedGroup(Record):
-    """A class or a word whose share of the rows has changed; or a slice of the rows whose score has."""
+    """A class or word whose share of the rows has changed, or a slice of the rows whose score has changed."""
 
     name: str
     before: float = Field(description="Share in the reference, or score on it, 0 to 1")
@@ -32,12 +32,12 @@ class ChangedGroup(Record):
 
     @property
     def is_score(self) -> bool:
-        """Whether it is a score, which has an interval, and not a share."""
+        """Whether it is a score, which has an interval, rather than a share."""
         return self.low is not None and self.high is not None
 
 
 class Finding(Record):
-    """What one detector saw."""
+    """The finding of one detector."""
 
     detector: str
     kind: Literal["inputs", "labels", "new_labels", "predictions", "performance"]
@@ -45,20 +45,20 @@ class Finding(Record):
     p_value: float | None = Field(default=None, description="None where the detector is a rule, not a test")
     statistic: float | None = None
     spread: float = Field(
-        default=1.0, description="How much wider than its test says a detector's own quiet checks have scattered"
+        default=1.0, description="Dispersion of the detector's past checks without an alarm, relative to its test"
     )
     explained_by: str | None = Field(
-        default=None, description="Detector whose alarm is the cause: beside like labels, nothing is left of this one"
+        default=None, description="Detector that explains this alarm: with labels matched, it disappears"
     )
-    summary: str = Field(description="One sentence for people, with the numbers")
+    summary: str = Field(description="One readable sentence with the numbers")
     moved: list[ChangedGroup] = Field(
-        default_factory=list, description="Classes or words that moved most, the first most"
+        default_factory=list, description="Classes or words that changed most, largest change first"
     )
     examples: list[str] = Field(default_factory=list, description="Ids of rows that show it best")
 
 
 class Drift(Record):
-    """All findings on one experience, and whether any of them counts after correction."""
+    """All findings on one experience, and whether any is significant after correction."""
 
     experience: str
     drifted: bool
@@ -66,17 +66,15 @@ class Drift(Record):
     check: int | None = Field(default=None, description="Which check of this stream it was, from 1; None: no champion")
     level: float | None = Field(default=None, description="This check's share of drift.alpha")
     new_labels: list[str] = Field(default_factory=list)
-    champion_score: float | None = Field(default=None, description="The champion on the new rows")
+    champion_score: float | None = Field(default=None, description="The champion's score on the new rows")
     promotion_score: float | None = Field(default=None, description="The champion's test score at promotion")
     report: str | None = Field(
-        default=None, description="Folder with Evidently's drift.html and drift.json; in the end, of the MLflow run"
+        default=None,
+        description="Folder with Evidently's drift.html and drift.json; after the cycle, an artifact of its run",
     )
 
     @property
     def types(self) -> list[DriftType]:
-        """What kinds of change the alarms stand for; each asks for another answer.
-
-        An alarm that another one explains stands for nothing by itself.
-        """
-        loud = [finding for finding in self.findings if finding.drifted and finding.explained_by is None]
-        return sorted({TYPE_OF_KIND[finding.kind] for finding in loud})
+        """The types of drift behind the alarms; an alarm that another one explains does not count."""
+        alarms = [finding for finding in self.findings if finding.drifted and finding.explained_by is None]
+        return sorted({TYPE_OF_KIND[finding.kind] for finding in alarms})

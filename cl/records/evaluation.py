@@ -1,4 +1,4 @@
-"""What was trained, and how good it is."""
+"""The evaluation of a challenger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Score(Record):
-    """One model on one experience's test rows."""
+    """The score of one model on one experience's test rows."""
 
     experience: str
     rows: int
@@ -24,24 +24,24 @@ class Score(Record):
 
 
 class Control(Record):
-    """The naive control arm on the same test rows: what forgetting was avoided, and at what cost to the new."""
+    """The naive control arm on the same test rows: forgetting avoided, and its cost on the new experiences."""
 
     scores: list[Score]
-    rows: int = Field(description="New rows that it learnt")
+    rows: int = Field(description="New rows that it was trained on")
     epochs: int
-    seconds: float = Field(description="Of its training")
+    seconds: float = Field(description="Training time")
     forgetting_avoided: float | None = Field(
-        description="Challenger less control arm, mean over past experiences; None where none has test rows"
+        description="Challenger minus control arm, mean over past experiences; None: none has test rows"
     )
     learning_cost: float | None = Field(
-        description="Control arm less challenger, mean over the experiences learnt now; below zero, nothing was lost"
+        description="Control arm minus challenger, mean over the new experiences; negative: nothing was lost"
     )
 
     @property
     def numbers(self) -> dict[str, float]:
-        """What it showed, by name, as gates ask for it."""
-        found = {"forgetting_avoided": self.forgetting_avoided, "learning_cost": self.learning_cost}
-        return {name: value for name, value in found.items() if value is not None}
+        """Its measurements by name, as gates refer to them."""
+        numbers = {"forgetting_avoided": self.forgetting_avoided, "learning_cost": self.learning_cost}
+        return {name: value for name, value in numbers.items() if value is not None}
 
 
 class Evaluation(Record):
@@ -58,30 +58,30 @@ class Evaluation(Record):
     )
     matrix: dict[str, dict[str, float]] = Field(
         default_factory=dict,
-        description="R: experience learnt -> experience tested -> score, this row last",
+        description="R: experience learned -> experience tested -> score, this update last",
     )
     calibration_error: float = Field(description="Expected calibration error over all test rows, 0 to 1")
-    latency_ms: float = Field(description="Median time of one prediction of one row")
-    size_mb: float = Field(description="The learner's weights on disk")
+    latency_ms: float = Field(description="Median latency for one row")
+    size_mb: float = Field(description="Size of the learner's weights on disk")
     numbers: dict[str, float] = Field(
-        default_factory=dict, description="What was measured of the challenger, by name: brier, latency_p95_ms, ..."
+        default_factory=dict, description="Further measurements of the challenger, by name: brier, latency_p95_ms, ..."
     )
-    champion_numbers: dict[str, float] = Field(default_factory=dict, description="The same of the champion")
+    champion_numbers: dict[str, float] = Field(default_factory=dict, description="The same for the champion")
     per_class: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Challenger: class -> count, precision, recall, f1 over all test rows"
     )
     champion_per_class: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="The same of the champion"
+        default_factory=dict, description="The same for the champion"
     )
-    control: Control | None = Field(default=None, description="The naive control arm, where there was one")
+    control: Control | None = Field(default=None, description="The naive control arm; None: there was none")
     predictions: str = Field(
-        description="Parquet, one row a test row: experience, id, target, chars (the text's length); the challenger's "
-        "answer, score, confidence and Brier score; the same of the champion; best_score"
+        description="Parquet file, one row per test row: experience, id, target, chars (the text's length); the "
+        "challenger's answer, score, confidence and Brier score; the same for the champion; best_score"
     )
 
     @property
     def forgetting_max(self) -> float:
-        """The worst forgetting of any past experience; 0 when there is none."""
+        """The largest forgetting of any past experience; 0 when there is none."""
         return max(self.forgetting.values(), default=0.0)
 
 
@@ -90,4 +90,4 @@ STORED = frozenset(
     | {f"{who}{what}" for who in ("challenger", "champion") for what in ("", "_score", "_brier")}
     | {"confidence", "champion_confidence"}
 )
-"""The columns that an evaluation stores of every row; a column of the data is stored where a rule asks for it."""
+"""The columns that an evaluation stores for every row; a data column is stored only if a gate needs it."""

@@ -1,4 +1,4 @@
-"""What the gates say."""
+"""The verdicts of the gates."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ Word = Literal["pass", "fail", "undecided"]
 
 
 class Part(Record):
-    """What a gate found on one group of rows: one row of the table of verdicts."""
+    """A gate's verdict on one group of rows: one row of the table of verdicts."""
 
-    group: str = Field(default="all", description="Which rows: an experience, a class, a slice; all")
+    group: str = Field(default="all", description="The rows: an experience, a class, a slice, or all")
     verdict: Word
     measured: float | None = None
     bound: float | None = None
-    p_value: float | None = Field(default=None, description="Of the test that what is measured is chance, if one was")
-    alpha: float | None = Field(default=None, description="1 less the gate's confidence, where it has a p-value")
-    rows: int | None = Field(default=None, description="Test rows that were measured")
-    rows_needed: int | None = Field(default=None, description="Rows that would decide, if what was measured held")
+    p_value: float | None = Field(default=None, description="p-value, if the gate made a significance test")
+    alpha: float | None = Field(default=None, description="1 minus the gate's confidence, if there is a p-value")
+    rows: int | None = Field(default=None, description="Number of test rows in the group")
+    rows_needed: int | None = Field(default=None, description="Rows needed to decide, if the measured value holds")
     why: str
 
 
 class Verdict(Record):
-    """What one gate says: pass, fail, or that the rows are too few to decide."""
+    """The verdict of one gate: pass, fail, or undecided because there are too few rows."""
 
     gate: str
-    passed: bool = Field(description="Undecided: what gate_policy.undecided makes of it")
+    passed: bool = Field(description="If undecided, as gate_policy.undecided says")
     undecided: bool = False
-    rows_needed: int | None = Field(default=None, description="Rows that would decide, if what was measured held")
+    rows_needed: int | None = Field(default=None, description="Rows needed to decide, if the measured value holds")
     measured: float | None = None
     bound: float | None = None
     why: str
-    on: str = Field(default="all", description="What the rows are cut into; the worst of it decides")
-    parts: list[Part] = Field(default_factory=list, description="What was found on each group, the worst first")
+    on: str = Field(default="all", description="What the rows are grouped by; the worst group decides")
+    parts: list[Part] = Field(default_factory=list, description="Verdict on each group, worst first")
 
     @property
     def word(self) -> Word:
-        """The verdict in a word, before a policy makes anything of it."""
+        """The verdict in one word, before a policy is applied."""
         return "undecided" if self.undecided else "pass" if self.passed else "fail"
 
 
 class GateReport(Record):
-    """All verdicts; it passes when every one does, or when the gates are not enforced."""
+    """All verdicts; the report passes when every verdict does, or when the gates are not enforced."""
 
     passed: bool
     verdicts: list[Verdict]
@@ -53,11 +53,11 @@ class GateReport(Record):
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """All that was found, a row for each gate and group: gate, on, group, verdict, measured, bound, ..."""
+        """All verdicts, one row per gate and group: gate, on, group, verdict, measured, bound, ..."""
         return [
-            {"gate": one.gate, "on": one.on, **part.model_dump()}
-            for one in self.verdicts
-            for part in one.parts or [_whole(one)]
+            {"gate": verdict.gate, "on": verdict.on, **part.model_dump()}
+            for verdict in self.verdicts
+            for part in verdict.parts or [_whole(verdict)]
         ]
 
 

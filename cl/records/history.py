@@ -1,4 +1,4 @@
-"""Where a version comes from and what it knows."""
+"""The origin of a version, and what it has learned."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ from cl.records import Form, Record
 
 
 class History(Record):
-    """Where a version comes from and what it knows."""
+    """The origin of a version, and what it has learned."""
 
-    learnt: list[str] = Field(default_factory=list, description="Experiences that were trained on, oldest first")
-    matrix: dict[str, dict[str, float]] = Field(default_factory=dict, description="R, one row for each update")
+    learnt: list[str] = Field(default_factory=list, description="Experiences that it was trained on, oldest first")
+    matrix: dict[str, dict[str, float]] = Field(default_factory=dict, description="R, one row per update")
     score: float | None = Field(default=None, description="Mean row score over all test rows at promotion")
     cycle: str = ""
     parent: str | None = Field(default=None, description="The registry version it was trained from")
-    rung: str | None = Field(default=None, description="Of the ladder, where there was one, at which it was learnt")
+    rung: str | None = Field(
+        default=None, description="Rung of the ladder at which it was trained; None: there was no ladder"
+    )
     form: Form | None = Field(
-        default=None, description="How it was derived from its parent, its teacher; None: it was learnt"
+        default=None, description="How it was compressed from its parent, its teacher; None: it was trained"
     )
     base_model: str = ""
     data_version: str = Field(default="", description="DVC's hash of data/ when it was trained")
-    data_dvc: str = Field(default="", description="Text of data.dvc: with the DVC remote it brings the data back")
+    data_dvc: str = Field(default="", description="Text of data.dvc; with the DVC remote it restores the data")
     config: dict[str, object] = Field(default_factory=dict)
-    config_digest: str = Field(default="", description="Hash of all that decides the outcome of a cycle")
+    config_digest: str = Field(default="", description="Hash of all settings that decide the outcome of a cycle")
     residual_experiences: list[str] = Field(
-        default_factory=list, description="Experiences that lost rows which its weights have learnt from"
+        default_factory=list, description="Experiences that lost rows on which its weights were trained"
     )
     seed: int = 0
     git_commit: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)
-    machine: dict[str, str] = Field(default_factory=dict, description="What computed it: bits may depend on it")
+    machine: dict[str, str] = Field(
+        default_factory=dict, description="Hardware and platform; results may differ in the last bits elsewhere"
+    )

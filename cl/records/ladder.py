@@ -1,4 +1,4 @@
-"""An update's way up the ladder: what was tried at each rung, what it cost, and why it was not enough."""
+"""An update's climb up the ladder: what was tried at each rung, what it cost, and why it failed."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from cl.records.training import Training
 
 
 class Challenger(Record):
-    """A challenger that was trained at one rung, or without a ladder, and judged."""
+    """A challenger that was trained at one rung, or without a ladder, and evaluated."""
 
     training: Training
     evaluation: Evaluation
     gates: GateReport
     judged_seconds: float = Field(
-        default=0.0, description="Of the control arm, evaluation and gates; where it was killed, since it went on"
+        default=0.0, description="Time of control arm, evaluation and gates; if it was killed, since it was resumed"
     )
 
 
 class RungResult(Record):
-    """One rung of a climb: begun and judged, begun and given up as its training diverged, or not begun."""
+    """The result of one rung: trained and evaluated, diverged, or skipped."""
 
     rung: str
     passed: bool = False
     training_seconds: float = 0.0
-    judged_seconds: float = Field(default=0.0, description="Of the control arm, evaluation and gates")
-    rows: int = Field(default=0, description="Rows of all kinds, each as often as it was learnt")
+    judged_seconds: float = Field(default=0.0, description="Time of control arm, evaluation and gates")
+    rows: int = Field(default=0, description="Rows of all kinds that it was trained on, over all epochs")
     accuracy: float | None = Field(default=None, description="ACC of its challenger")
-    refused_by: dict[str, str] = Field(default_factory=dict, description="Gate that said no -> why")
-    skipped: str | None = Field(default=None, description="Why it was not begun; None: it was")
-    diverged: str | None = Field(default=None, description="What stopped its training; None: it has a challenger")
+    refused_by: dict[str, str] = Field(default_factory=dict, description="Failed gate -> reason")
+    skipped: str | None = Field(default=None, description="Why it was skipped; None: it was not")
+    diverged: str | None = Field(default=None, description="Why its training stopped; None: it did not diverge")
 
     @property
     def seconds(self) -> float:
-        """What it cost."""
+        """Seconds of training and evaluation."""
         return self.training_seconds + self.judged_seconds
 
 
 class LadderResult(Record):
-    """The rungs of one update, in the order in which they came up; the last that was judged is the challenger's."""
+    """The rungs of one update, in the order considered; the last one evaluated is the challenger's."""
 
-    types: list[DriftType] = Field(default_factory=list, description="What kinds of change it answers")
+    types: list[DriftType] = Field(default_factory=list, description="Types of drift that caused the update")
     attempts: list[RungResult]
 
     @property
     def begun(self) -> list[RungResult]:
         """The rungs that were trained."""
-        return [one for one in self.attempts if one.skipped is None]
+        return [rung for rung in self.attempts if rung.skipped is None]
 
     @property
     def judged(self) -> list[RungResult]:
-        """The rungs whose training has led to a challenger."""
-        return [one for one in self.begun if one.diverged is None]
+        """The rungs that led to a challenger."""
+        return [rung for rung in self.begun if rung.diverged is None]
 
     @property
     def passed(self) -> bool:
-        """Whether one of them was enough."""
-        return any(one.passed for one in self.begun)
+        """Whether a rung passed its gates."""
+        return any(rung.passed for rung in self.begun)
 
     @property
     def training_seconds(self) -> float:
-        """Of all rungs together."""
-        return sum(one.training_seconds for one in self.begun)
+        """Training time of all rungs."""
+        return sum(rung.training_seconds for rung in self.begun)

@@ -1,4 +1,4 @@
-"""What every record is made of."""
+"""Base class of records."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import html
 from pydantic import BaseModel, ConfigDict
 
 SHOWN = 300
-"""Characters of a value that a notebook shows, at most."""
+"""Maximum characters of a value that a notebook shows."""
 
 
 class Record(BaseModel):
-    """Base of all records: immutable, compared by value, saved as JSON; a notebook shows it as a table."""
+    """Base class of all records: immutable, compared by value, saved as JSON, shown as a table in notebooks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Versions of the model, and every move of the champion."""
+"""Registry versions, and promotions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from cl.records.record import Record
 
 WITHDRAWN = "cl.withdrawn"
-"""Tag of a version whose files were removed, or that holds rows which had to be forgotten."""
+"""Tag of a version whose files were removed, or that contains rows that had to be forgotten."""
 
 
 class Registration(Record):
@@ -21,13 +21,13 @@ class Registration(Record):
 
 
 class Promotion(Record):
-    """Which registry version came of a cycle, and whether it serves now."""
+    """The registry version that a cycle produced, and whether it serves now."""
 
     version: str
     promoted: bool
-    waiting: bool = Field(default=False, description="It passed, and a person decides: cl approve, cl reject")
-    beside: Literal["canary", "shadow"] | None = Field(default=None, description="It passed, and is this for now")
-    share: float | None = Field(default=None, description="Of the requests, 0 to 1, as a canary or shadow")
+    waiting: bool = Field(default=False, description="It passed and awaits approval: cl approve, cl reject")
+    beside: Literal["canary", "shadow"] | None = Field(default=None, description="It passed and got this alias")
+    share: float | None = Field(default=None, description="Share of requests as a canary or shadow, 0 to 1")
     champion_before: str | None = None
     champion_after: str | None = None
 
@@ -43,13 +43,17 @@ class VersionInfo(Record):
 
     @property
     def withdrawn(self) -> str | None:
-        """Why it can never serve again, though it may have passed its gates; None: it can."""
+        """Why it can no longer serve, even if it passed its gates; None: it can."""
         return self.tags.get(WITHDRAWN)
 
 
 class Unlearning(Record):
-    """What became of the model when rows were forgotten."""
+    """What happened to the model when rows were forgotten."""
 
-    version: str | None = Field(default=None, description="The new champion; None: it had learnt none of the rows")
-    exact: bool = Field(default=True, description="Whether no weight of the champion has learnt from the rows")
-    withdrawn: list[str] = Field(default_factory=list, description="Versions that hold the rows and cannot serve again")
+    version: str | None = Field(
+        default=None, description="The new champion; None: the old one had learned none of the rows"
+    )
+    exact: bool = Field(default=True, description="Whether no weight of the champion was trained on the rows")
+    withdrawn: list[str] = Field(
+        default_factory=list, description="Versions that contain the rows and can no longer serve"
+    )

@@ -1,4 +1,4 @@
-"""What a search for better settings has found."""
+"""The result of a search for better settings."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from cl.records.record import Record
 
 
 class Trial(Record):
-    """One setting that was tried."""
+    """One trial of the search."""
 
     number: int
     state: Literal["complete", "pruned", "failed"]
-    score: float | None = Field(default=None, description="Mean over the experiences that it came to, 0 to 1")
-    experiences: int = Field(default=0, description="How many it came to")
-    rows: int = Field(default=0, description="Rows learnt, each as often as it was")
+    score: float | None = Field(default=None, description="Mean over the experiences that it reached, 0 to 1")
+    experiences: int = Field(default=0, description="Number of experiences that it reached")
+    rows: int = Field(default=0, description="Rows trained on, over all epochs")
     seconds: float = 0.0
     settings: dict[str, Any]
     why: str = Field(default="", description="Why it failed")
 
 
 class Search(Record):
-    """All trials, oldest first, and the best of those that went to the end."""
+    """All trials, oldest first, and the best of those that were completed."""
 
     rung: str | None
     experiences: list[str]

@@ -1,1 +1,1 @@
-"""Versions in the registry: registering, smoke-testing, tracing, exporting, reproducing and removing them."""
+"""Versions in the registry: registration, smoke test, lineage, export, reproduction and garbage collection."""

@@ -1,4 +1,4 @@
-"""Where a version comes from: its parents, back to the pretrained weights."""
+"""Lineage: the ancestors of a version, back to the pretrained weights."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from cl.stores.version_folder import load_history
 
 @dataclass(frozen=True)
 class LocalVersion:
-    """A version, its checked folder on this machine, and where it comes from; None: there is none, and a model starts
-    from pretrained weights.
-    """
+    """A version, its verified local folder, and its history; version and folder are None for the pretrained weights."""
 
     version: str | None
     folder: Path | None
@@ -26,14 +24,14 @@ class LocalVersion:
 
 
 def local_version(stores: Stores, version: str | None) -> LocalVersion:
-    """Return a version with its folder, which is brought from the registry where it is not here yet."""
+    """Return a version with its folder, downloaded from the registry if needed."""
     folder = stores.champion_folder(version)
     return LocalVersion(version, folder, load_history(folder) if folder else History())
 
 
 def ancestry(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
-    """Return a version and its parents, youngest first; [] for None."""
-    parents: Mapping[str, str | None] = {one.version: one.tags.get(PARENT) for one in versions}
+    """Return a version and its ancestors, newest first; [] for None."""
+    parents: Mapping[str, str | None] = {info.version: info.tags.get(PARENT) for info in versions}
     line: list[str] = []
     while version and version not in line:
         line.append(version)
@@ -42,69 +40,71 @@ def ancestry(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
 
 
 def cycles_in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
-    """Return the cycles without those whose version served once and is no parent of the one that serves now.
+    """Return the cycles without those whose promoted version is not in the line of ancestors.
 
-    After a rollback a decision rests on what belongs to the restored version: neither the alarms that the bad version
-    answered, nor its training hours, nor its promotion count.
+    After a rollback, decisions rest on the history of the restored version only: the alarms that the bad version
+    resolved, its training time and its promotion do not count.
     """
     return [
-        one for one in cycles if one.promotion is None or not one.promotion.promoted or one.promotion.version in line
+        cycle
+        for cycle in cycles
+        if cycle.promotion is None or not cycle.promotion.promoted or cycle.promotion.version in line
     ]
 
 
 def with_compressed(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[str]:
-    """Return a line with the versions that were derived from its members: a student serves where its teacher learns."""
-    found = list(line)
-    for one in sorted(versions, key=lambda one: int(one.version)):
-        if one.tags.get(FORM) and one.tags.get(PARENT) in found and one.version not in found:
-            found.append(one.version)
-    return found
+    """Return a line extended by the versions derived from its members: a student may serve for its teacher."""
+    extended = list(line)
+    for info in sorted(versions, key=lambda info: int(info.version)):
+        if info.tags.get(FORM) and info.tags.get(PARENT) in extended and info.version not in extended:
+            extended.append(info.version)
+    return extended
 
 
 def teachers(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
-    """Return the versions that one was derived from, its own teacher first; [] where it was learnt."""
-    infos, found = {one.version: one for one in versions}, list[str]()
+    """Return the chain of teachers of a derived version, its own teacher first; [] if it was trained."""
+    infos, chain = {info.version: info for info in versions}, list[str]()
     while version in infos and infos[version].tags.get(FORM) and (parent := infos[version].tags.get(PARENT)):
-        found.append(parent)
+        chain.append(parent)
         version = parent
-    return found
+    return chain
 
 
 def read_history(registry: Registry, version: VersionInfo) -> History | None:
-    """Return where a version comes from, also when its files are gone; None where its run is gone, too."""
+    """Return the history of a version, even if its files were removed; None if its run was deleted, too."""
     text = registry.record(version, "history.json")
     return None if text is None else History.model_validate_json(text)
 
 
 def recorded_config(config: Config, history: History) -> Config:
-    """Return the configuration that a version was learnt with, over the stores of today's.
+    """Return the configuration that a version was trained with, with the stores of the given one.
 
     Raises:
-        ConfigError: this code cannot read it any more.
+        ConfigError: this code can no longer read it.
     """
     return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="its configuration")
 
 
 def find_base(stores: Stores, champion: LocalVersion, *, then: str = "student") -> LocalVersion:
-    """Return what the next update is trained from: the champion, unless it is derived, or its weights must forget.
+    """Return the version that the next update starts from: the champion, unless it is derived or retains deleted data.
 
-    Of a champion in int8 or ONNX it is the version that it was made of; of a student, with ``then: teacher``, its
-    teacher. One that is not there any more leaves what was derived from it.
+    For a champion in int8 or ONNX, this is the version that it was converted from; for a student with
+    ``then: teacher``, its teacher. If that version no longer exists, the derived one is used.
 
-    Weights that have learnt from rows which were forgotten keep traces of them, whatever is trained on top. Then it is
-    the last version that never learnt from those experiences, or the pretrained weights, and all that was learnt since
-    is learnt again, together.
+    Weights trained on rows that were deleted since retain traces of them, whatever is trained on top. Then the base is
+    the last version that never learned from those experiences, or the pretrained weights, and everything learned since
+    is learned again, jointly.
     """
     history = champion.history
     if not history.residual_experiences:
         return find_learning_version(stores, champion, then)
-    infos = {one.version: one for one in stores.registry.versions()}
+    infos = {info.version: info for info in stores.registry.versions()}
     for version in ancestry(champion.version, list(infos.values())):
-        found = read_history(stores.registry, infos[version]) if version in infos else None
+        ancestor = read_history(stores.registry, infos[version]) if version in infos else None
         clean = (
-            found is not None
-            and not found.residual_experiences
-            and not set(found.learnt) & set(history.residual_experiences)
+            ancestor is not None
+            and not ancestor.residual_experiences
+            and not set(ancestor.learnt) & set(history.residual_experiences)
         )
         if clean and infos[version].withdrawn is None:
             return local_version(stores, version)
@@ -112,8 +112,8 @@ def find_base(stores: Stores, champion: LocalVersion, *, then: str = "student") 
 
 
 def find_learning_version(stores: Stores, base: LocalVersion, then: str = "student") -> LocalVersion:
-    """Return the version of a line of teachers and students that learns."""
-    infos = {one.version: one for one in stores.registry.versions()} if base.history.form else {}
+    """Return the version that learns for a derived one: the version it was converted from, or its teacher."""
+    infos = {info.version: info for info in stores.registry.versions()} if base.history.form else {}
     while base.history.form in REWRITTEN or (base.history.form == "student" and then == "teacher"):
         parent = infos.get(base.history.parent or "")
         if parent is None or parent.withdrawn is not None:

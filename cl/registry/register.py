@@ -1,4 +1,4 @@
-"""Register a challenger: one registry version with everything that learning needs to go on."""
+"""Register a challenger as a version with everything that continual learning needs to go on."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from cl.stores.version_folder import save_history
 
 PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
 IF_THERE = ("onnxruntime",)
-"""Packages that compute some versions, and need not be installed."""
+"""Optional packages that some versions run on."""
 
 
 @dataclass(frozen=True)
 class NewVersion:
-    """What becomes a version: a challenger, with what made it.
+    """A challenger to register, with its provenance.
 
-    ``parent`` is what it was trained or derived from, ``compared`` the champion that it was compared with;
-    ``residual_experiences`` are those that lost rows which its weights have learnt from. ``run`` is its MLflow run.
+    ``parent`` is the version that it was trained or derived from, ``compared`` the champion that it was compared with.
+    ``residual_experiences`` are experiences with deleted rows that its weights were trained on. ``run`` is its MLflow
+    run.
     """
 
     cycle: str
@@ -50,23 +51,23 @@ class NewVersion:
 
 
 def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
-    """Complete the challenger's folder, seal it with its manifest, and log it as a version of the model.
+    """Complete the challenger's folder, write its manifest, and log it as a version of the model.
 
-    A version that this cycle has registered before is returned as it is, so the step may be repeated. Where a smoke
-    test follows, a version that passed its gates is ``pending`` until that is over, and cannot be promoted.
+    The step may be repeated: a version that this cycle registered before is returned unchanged. If a smoke test
+    follows, a version that passed its gates is ``pending`` until the test ends, and cannot be promoted.
     """
     challenger, past = new.challenger, new.parent.history
     training, evaluation, gates = challenger.training, challenger.evaluation, challenger.gates
     folder = Path(training.challenger)
-    learnt = [*past.learnt, *training.experiences]
+    learned = [*past.learnt, *training.experiences]
     if not (folder / MANIFEST).exists():
-        reference = drift_reference(config, stores.experiences.rows_of, folder, learnt)
+        reference = drift_reference(config, stores.experiences.rows_of, folder, learned)
         save_reference(reference, folder)
         score = float(reference.frame["score"].mean()) if len(reference.frame) else None
-        save_history(_history(config, stores, new, learnt=learnt, score=score), folder)
+        save_history(_history(config, stores, new, learned=learned, score=score), folder)
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
-        _table(gates).to_parquet(folder / "gates.parquet", index=False)
+        _gates_table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
     stores.registry.log_record(new.run, folder)
@@ -77,7 +78,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
             "cl.cycle_id": new.cycle,
             "cl.gates": _verdict_tag(config, gates),
             "cl.gates_digest": sha256(folder / "gates.json"),
-            "cl.experience": learnt[-1],
+            "cl.experience": learned[-1],
             PARENT: new.parent.version or "",
             COMPARED: new.compared or "",
             **({FORM: training.form} if training.form else {}),
@@ -88,10 +89,10 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
     return Registration(version=version, passed=gates.passed)
 
 
-def _history(config: Config, stores: Stores, new: NewVersion, *, learnt: list[str], score: float | None) -> History:
+def _history(config: Config, stores: Stores, new: NewVersion, *, learned: list[str], score: float | None) -> History:
     training = new.challenger.training
     return History(
-        learnt=learnt,
+        learnt=learned,
         matrix=new.challenger.evaluation.matrix,
         score=score,
         cycle=new.cycle,
@@ -111,8 +112,8 @@ def _history(config: Config, stores: Stores, new: NewVersion, *, learnt: list[st
     )
 
 
-def _table(gates: GateReport) -> pd.DataFrame:
-    """Return all that gates found, with the same columns and types whatever it was."""
+def _gates_table(gates: GateReport) -> pd.DataFrame:
+    """Return the gates' parts as a table with fixed columns and types."""
     numbers = dict.fromkeys(["measured", "bound", "p_value", "alpha"], "float64")
     return pd.DataFrame(gates.table, columns=TABLE).astype({**numbers, "rows": "Int64", "rows_needed": "Int64"})
 
@@ -124,7 +125,7 @@ def _verdict_tag(config: Config, gates: GateReport) -> str:
 
 
 def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Return the evaluation's numbers under the names that MLflow shows."""
+    """Return the evaluation's metrics by their names in MLflow."""
     return {
         evaluation.metric: evaluation.accuracy,
         "forgetting_max": evaluation.forgetting_max,
@@ -141,9 +142,9 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:
-    """Return held-out rows of the experiences learnt, as the version in a folder sees them.
+    """Return a snapshot of a version on held-out rows of the experiences learned, the reference for drift detection.
 
-    Later experiences are compared with them; at most ``drift.reference_rows`` are drawn.
+    At most ``drift.reference_rows`` rows are drawn.
     """
     held_out = pd.concat([rows_of(learnt, split) for split in ("validation", "test")])
     if len(held_out) > config.drift.reference_rows:
@@ -152,19 +153,19 @@ def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[
 
 
 def git_commit(root: Path) -> str | None:
-    """Return the commit of the repository that the project lies in, if it lies in one."""
-    found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    """Return the commit of the git repository that contains the project, or None."""
+    result = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of what computes here."""
-    there = [*PACKAGES, *(name for name in IF_THERE if find_spec(name) is not None)]
-    return {**{name: package_version(name) for name in there}, "python": platform.python_version()}
+    """Return the versions of Python and of the packages that affect results."""
+    installed = [*PACKAGES, *(name for name in IF_THERE if find_spec(name) is not None)]
+    return {**{name: package_version(name) for name in installed}, "python": platform.python_version()}
 
 
 def describe_machine() -> dict[str, str]:
-    """Return what kind of machine computes here, as far as the bits of a result may depend on it."""
+    """Describe this machine, as far as bit-exact results may depend on it."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
         "system": platform.system(),

@@ -1,4 +1,4 @@
-"""A version is trained again from its record, elsewhere, and compared with what was registered."""
+"""Retrain a version from its record in a scratch folder and compare the result with the registered version."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ Pairs = dict[str, list[str | None]]
 
 
 class Reproduction(Record):
-    """What came of training a version again."""
+    """The result of retraining a version."""
 
     version: str
-    identical: bool = Field(description="Weights and all that learning goes on from, to the bit")
-    compared: int = Field(description="Files that were compared")
+    identical: bool = Field(description="Whether weights and learning state are bit-identical")
+    compared: int = Field(description="Number of compared files")
     apart: dict[str, float | None] = Field(
-        default_factory=dict, description="File that differs -> largest difference of its numbers; None: no numbers"
+        default_factory=dict,
+        description="Differing file -> largest difference of its numbers; None: not numeric or not comparable",
     )
-    packages: Pairs = Field(default_factory=dict, description="Those whose versions differ: then, now")
-    machine: Pairs = Field(default_factory=dict, description="What differs of the machine: then, now")
-    git_commit: list[str | None] = Field(description="Of the code: then, now")
+    packages: Pairs = Field(default_factory=dict, description="Packages whose versions differ: then, now")
+    machine: Pairs = Field(default_factory=dict, description="Machine properties that differ: then, now")
+    git_commit: list[str | None] = Field(description="Commit of the code: then, now")
     remedies: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a version's weights follow from."""
+    """The complete inputs of a version's training."""
 
     history: History
     cycle: Cycle
@@ -49,26 +50,26 @@ class Recipe:
 
 
 def reproduce(config: Config, stores: Stores, version: str) -> Reproduction:
-    """Train a version again, from its parent, its data, configuration and seed, and compare.
+    """Retrain a version from its parent, data, configuration and seed, and compare.
 
-    Nothing of the project is touched: data and parent are brought into a folder that is removed in the end.
+    The project is not modified: data and parent are downloaded into a temporary folder.
 
     Raises:
-        InputError: there is no such version, or nothing was trained for it.
-        StoreError: its data, its parent or itself cannot be had any more.
+        InputError: there is no such version, or it was not trained.
+        StoreError: its data, its parent or its own files are no longer available.
     """
-    recipe = _recipe(stores, version)
-    recorded = _recorded(config, recipe.history)
+    recipe = _read_recipe(stores, version)
+    recorded = _read_config(config, recipe.history)
     stores.project.work.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=stores.project.work) as folder:
         scratch = ProjectFolder(Path(folder))
-        theirs = stores.registry.download(version, scratch.root / "registered")
+        registered = stores.registry.download(version, scratch.root / "registered")
         parent = None
         if recipe.parent is not None:
             parent = stores.registry.download(recipe.parent.version, scratch.root / "parent")
-        _bring(stores, scratch, recipe.history)
+        _restore_data(stores, scratch, recipe.history)
         assert recipe.cycle.training is not None
-        made = train(
+        retrained = train(
             recorded.at_rung(recipe.cycle.rung),
             champion=parent,
             new=recipe.cycle.training.experiences,
@@ -76,13 +77,13 @@ def reproduce(config: Config, stores: Stores, version: str) -> Reproduction:
             rows_of=Experiences(scratch).rows_of,
             folder=scratch.root / "again",
         )
-        apart, compared = _compared(theirs, Path(made.challenger))
-    return _told(stores, version, recipe.history, apart, compared)
+        apart, compared = _compare(registered, Path(retrained.challenger))
+    return _reproduction(stores, version, recipe.history, apart, compared)
 
 
-def _recipe(stores: Stores, version: str) -> Recipe:
+def _read_recipe(stores: Stores, version: str) -> Recipe:
     registry = stores.registry
-    infos = {one.version: one for one in registry.versions()}
+    infos = {info.version: info for info in registry.versions()}
     if version not in infos:
         raise InputError(f"no version {version} of '{registry.model}'; there are: {', '.join(infos) or 'none'}")
     history = read_history(registry, infos[version])
@@ -90,84 +91,85 @@ def _recipe(stores: Stores, version: str) -> Recipe:
         raise StoreError(f"version {version} of '{registry.model}' has no record; its run was removed")
     if history.form is not None:
         raise InputError(
-            f"version {version} was derived ({history.form}) from version {history.parent}, on questions that are not "
-            f"versioned: cl reproduce {history.parent}, then cl distil {history.parent}"
+            f"version {version} was derived ({history.form}) from version {history.parent} on inputs that are not "
+            f"versioned; run cl reproduce {history.parent}, then cl distil {history.parent}"
         )
-    cycle = next((one for one in registry.cycles() if one.id == history.cycle), None)
+    cycle = next((cycle for cycle in registry.cycles() if cycle.id == history.cycle), None)
     if cycle is None or cycle.training is None:
         raise InputError(
-            f"version {version} was made by `cl forget` from version {history.parent}: nothing was trained"
+            f"version {version} was created by `cl forget` from version {history.parent} without training: "
+            "nothing to reproduce"
         )
-    for one in filter(None, (version, history.parent)):
-        if one not in infos or (infos[one].withdrawn and not registry.bytes_of(infos[one])):
-            raise StoreError(f"version {one} has no files any more, and version {version} cannot be compared without")
+    for needed in filter(None, (version, history.parent)):
+        if needed not in infos or (infos[needed].withdrawn and not registry.bytes_of(infos[needed])):
+            raise StoreError(f"version {needed} no longer has files, so version {version} cannot be reproduced")
     parent = infos[history.parent] if history.parent else None
-    known = read_history(registry, parent) if parent else None
-    return Recipe(history, cycle, parent, known.learnt if known else [])
+    parent_history = read_history(registry, parent) if parent else None
+    return Recipe(history, cycle, parent, parent_history.learnt if parent_history else [])
 
 
-def _recorded(config: Config, history: History) -> Config:
+def _read_config(config: Config, history: History) -> Config:
     try:
         return recorded_config(config, history)
     except ConfigError as error:
         raise StoreError(f"{error}; this code cannot read it: check out commit {history.git_commit}") from None
 
 
-def _bring(stores: Stores, scratch: ProjectFolder, history: History) -> None:
-    """Check the version's data out into another folder."""
+def _restore_data(stores: Stores, scratch: ProjectFolder, history: History) -> None:
+    """Restore the version's data in the scratch folder."""
     try:
         DataVersions(scratch, stores.data.remote).restore(history.data_dvc)
     except StoreError as error:
         raise StoreError(
-            f"data version {history.data_version} cannot be had from {stores.data.remote}: {error}; `dvc push` where "
-            "it still is; rows that were forgotten everywhere have no way back"
+            f"data version {history.data_version} is not in {stores.data.remote}: {error}; `dvc push` it from a "
+            "machine that has it; rows deleted with `cl forget` cannot be restored"
         ) from None
 
 
-def _compared(theirs: Path, ours: Path) -> tuple[dict[str, float | None], int]:
-    """Return how far files of the learner are apart that differ, and how many were compared."""
+def _compare(registered: Path, retrained: Path) -> tuple[dict[str, float | None], int]:
+    """Return the differences of the learner's files, and how many files were compared."""
     names = {
         str(path.relative_to(folder))
-        for folder in (theirs, ours)
+        for folder in (registered, retrained)
         for path in [folder / "head.safetensors", folder / "learner.json", *folder.glob("strategies/*/*")]
-    } | {str(path.relative_to(theirs)) for path in theirs.glob("encoder/*.safetensors")}
+    } | {str(path.relative_to(registered)) for path in registered.glob("encoder/*.safetensors")}
     apart: dict[str, float | None] = {}
     for name in sorted(names):
-        one, other = theirs / name, ours / name
-        if not (one.exists() and other.exists()):
+        before, after = registered / name, retrained / name
+        if not (before.exists() and after.exists()):
             apart[name] = None
-        elif sha256(one) != sha256(other):
-            distance = _distance(one, other) if name.endswith(".safetensors") else None
+        elif sha256(before) != sha256(after):
+            distance = _distance(before, after) if name.endswith(".safetensors") else None
             apart |= {} if distance == 0 else {name: distance}
     return apart, len(names)
 
 
-def _distance(one: Path, other: Path) -> float | None:
-    """Return the largest difference of two files' numbers; None where their shapes differ."""
+def _distance(before: Path, after: Path) -> float | None:
+    """Return the largest difference between the tensors of two files; None if their shapes differ."""
     from safetensors.torch import load_file
 
-    first, second = load_file(one), load_file(other)
+    first, second = load_file(before), load_file(after)
     if {k: v.shape for k, v in first.items()} != {k: v.shape for k, v in second.items()}:
         return None
     return max((float((v.double() - second[k].double()).abs().max()) for k, v in first.items() if v.numel()), default=0)
 
 
-def _told(
+def _reproduction(
     stores: Stores, version: str, history: History, apart: dict[str, float | None], compared: int
 ) -> Reproduction:
-    packages = _pairs(history.packages, package_versions())
-    machine = _pairs(history.machine, describe_machine())
+    packages = _differences(history.packages, package_versions())
+    machine = _differences(history.machine, describe_machine())
     commits = [history.git_commit, git_commit(stores.project.root)]
     remedies = []
     if apart and packages:
         wanted = " ".join(f"{name}=={then}" for name, (then, _) in packages.items() if then and name != "python")
         remedies.append(f"packages differ: in a fresh environment, pip install {wanted}")
     if apart and machine:
-        remedies.append("the machine differs: bits are promised on the same kind of machine only")
+        remedies.append("the machine differs: bit-identical results are only guaranteed on the same kind of machine")
     if apart and commits[0] != commits[1]:
         remedies.append(f"the code differs: git checkout {commits[0]}")
     if apart and not remedies:
-        remedies.append("packages, machine and code are those of then: the difference is in this code's own randomness")
+        remedies.append("packages, machine and code are unchanged: the training itself is not deterministic")
     return Reproduction(
         version=version,
         identical=not apart,
@@ -180,5 +182,5 @@ def _told(
     )
 
 
-def _pairs(then: dict[str, str], now: dict[str, str]) -> Pairs:
+def _differences(then: dict[str, str], now: dict[str, str]) -> Pairs:
     return {key: [then.get(key), now.get(key)] for key in sorted({*then, *now}) if then.get(key) != now.get(key)}

@@ -1,4 +1,4 @@
-"""Smoke test: the registered version is loaded back in a fresh process, and must answer as it was evaluated."""
+"""Smoke test: load the registered version in a fresh process and compare its answers with the evaluation."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ SMOKE = "smoke test"
 
 
 def smoke_test(config: Config, stores: Stores, registration: Registration, challenger: Challenger) -> GateReport:
-    """Return the gates' verdicts with one more: whether the version in the registry answers as the evaluation stored.
+    """Return the gates' verdicts with one more: whether the registered version answers as during evaluation.
 
-    Only then does the version get the tag that promotion trusts, ``cl.gates``: passed. That holds whatever mode the
-    gates are in, for a version that cannot be loaded cannot serve. A version that a gate has refused is not tested.
-    Safe to repeat (an infra validator, as TFX has it: Baylor et al., 2017, section 6).
+    Only a version that passes gets the tag that promotion trusts, ``cl.gates``: passed. This holds in every gate mode,
+    since a version that cannot be loaded cannot serve. A version that a gate refused is not tested. The step may be
+    repeated (an infra validator as in TFX: Baylor et al., 2017, section 6).
 
     Raises:
-        StoreError: the registry is out of reach, so that nothing is shown about the version.
+        StoreError: the registry is unreachable, so that nothing is known about the version.
     """
     gates, evaluation = challenger.gates, challenger.evaluation
     if not gates.passed or not config.evaluation.smoke_rows:
         return gates
     form = stores.registry.tags(registration.version).get(FORM, "")
-    verdict = _tested(config, stores, registration.version, form, pd.read_parquet(evaluation.predictions))
+    verdict = _test_answers(config, stores, registration.version, form, pd.read_parquet(evaluation.predictions))
     log.info(
         "%s of version %s %s: %s", SMOKE, registration.version, "passes" if verdict.passed else "refuses", verdict.why
     )
@@ -48,80 +48,80 @@ def smoke_test(config: Config, stores: Stores, registration: Registration, chall
 
 
 def repeat_smoke_test(config: Config, stores: Stores, version: str) -> None:
-    """Test a version that a person wants to serve despite its gates: they may never have let it come to its test.
+    """Test a version that is to be promoted despite its gates: it may never have reached its smoke test.
 
     Raises:
-        RefusedError: it does not answer as it was evaluated, or nothing is left to compare its answers with.
-        StoreError: the registry is out of reach.
+        RefusedError: it does not answer as during evaluation, or its evaluation is no longer available.
+        StoreError: the registry is unreachable.
     """
-    info = next((one for one in stores.registry.versions() if one.version == version), None)
+    info = next((info for info in stores.registry.versions() if info.version == version), None)
     if not config.evaluation.smoke_rows or info is None or info.withdrawn or info.tags.get(GATES) == "pending":
         return
     refused = f"version {version} of '{stores.registry.model}' cannot serve, whatever the reason:"
     with tempfile.TemporaryDirectory() as scratch:
         stored = stores.registry.evaluated(info.tags.get(CYCLE_ID, ""), Path(scratch))
         if stored is None:
-            raise RefusedError(f"{refused} its evaluation is not in the registry, so that it cannot be tested")
-        verdict = _tested(config, stores, version, info.tags.get(FORM, ""), pd.read_parquet(stored))
+            raise RefusedError(f"{refused} its evaluation is not in the registry, so it cannot be tested")
+        verdict = _test_answers(config, stores, version, info.tags.get(FORM, ""), pd.read_parquet(stored))
     stores.registry.tag_version(version, SMOKED, "passed" if verdict.passed else "failed")
     if not verdict.passed:
         raise RefusedError(f"{refused} {verdict.why}")
 
 
-def _tested(config: Config, stores: Stores, version: str, form: str, stored: pd.DataFrame) -> Verdict:
+def _test_answers(config: Config, stores: Stores, version: str, form: str, stored: pd.DataFrame) -> Verdict:
     expected = spread_rows(stored, config.evaluation.smoke_rows)
     if expected.empty:
-        return Verdict(gate=SMOKE, passed=True, why="there is no test row to ask the registered version")
+        return Verdict(gate=SMOKE, passed=True, why="there are no test rows for the smoke test")
     task, registry = plugins.build(Task, config.task), stores.registry
     text, label = task.columns
     rows = matching_rows(expected, stores.experiences.rows_of)
     try:
         answers = answer_in_fresh_process(registry.tracking_uri, registry.model, version, rows[[text]])
-        found = [task.describe(value) for value in answers[label]]
+        described = [task.describe(value) for value in answers[label]]
         confidence = answers["confidence"].to_numpy(dtype=float)
     except (UnservableError, KeyError, TypeError, ValueError) as error:
-        registry.versions()  # raises where it is the registry that cannot be reached, and not the version's fault
-        return Verdict(gate=SMOKE, passed=False, why=f"loaded back in a fresh process it gives no answers: {error}")
-    return compare_answers(expected, found, confidence, tolerance=TOLERANCE_INT8 if "int8" in form else TOLERANCE)
+        registry.versions()  # raises if the cause is an unreachable registry rather than the version
+        return Verdict(gate=SMOKE, passed=False, why=f"loaded in a fresh process, it does not answer: {error}")
+    return compare_answers(expected, described, confidence, tolerance=TOLERANCE_INT8 if "int8" in form else TOLERANCE)
 
 
 def compare_answers(
     expected: pd.DataFrame, answers: list[str], confidence: np.ndarray, tolerance: float = TOLERANCE
 ) -> Verdict:
-    """Return whether a version's answers to rows are those that the evaluation stored, with the first that is not.
+    """Compare a version's answers with those that the evaluation stored; the verdict names the first mismatch.
 
-    Another answer is the same within the tolerance where both can have been equally likely.
+    A different answer is accepted if, within the tolerance, both may have been equally likely.
     """
     if len(answers) != len(expected):
-        why = f"loaded back it gives {len(answers)} answers to {len(expected)} rows"
+        why = f"loaded from the registry, it gives {len(answers)} answers to {len(expected)} rows"
         return Verdict(gate=SMOKE, passed=False, why=why)
     before = expected["confidence"].to_numpy(dtype=float)
     other = expected["challenger"].to_numpy() != np.array(answers, dtype=object)
     tied = (before <= 0.5 + tolerance / 2) & (tolerance > TOLERANCE)
     wrong = (other & ~tied) | ~(np.abs(confidence - before) <= tolerance)
-    said = f"loaded back in a fresh process it answers {len(expected) - int(wrong.sum())} of {len(expected)} test rows"
+    summary = f"loaded in a fresh process, it answers {len(expected) - int(wrong.sum())} of {len(expected)} test rows"
     if not wrong.any():
-        return Verdict(gate=SMOKE, passed=True, measured=0.0, bound=0.0, why=f"{said} as it was evaluated")
-    at = int(wrong.argmax())
-    row = expected.iloc[at]
+        return Verdict(gate=SMOKE, passed=True, measured=0.0, bound=0.0, why=f"{summary} as during evaluation")
+    index = int(wrong.argmax())
+    row = expected.iloc[index]
     why = (
-        f"{said} as it was evaluated; row {row['id']} of {row['experience']} was {row['challenger']} "
-        f"({row['confidence']:.3f}), is {answers[at]} ({confidence[at]:.3f})"
+        f"{summary} as during evaluation; row {row['id']} of {row['experience']} was {row['challenger']} "
+        f"({row['confidence']:.3f}), is {answers[index]} ({confidence[index]:.3f})"
     )
     return Verdict(gate=SMOKE, passed=False, measured=float(wrong.sum()), bound=0.0, why=why)
 
 
 def spread_rows(stored: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Return at most so many stored rows, evenly spread over all of them, the oldest and the newest among them."""
+    """Return at most ``most`` stored rows, evenly spread, including the oldest and the newest."""
     if len(stored) <= most:
         return stored
     return stored.iloc[np.linspace(0, len(stored) - 1, most).round().astype(int)]
 
 
 def matching_rows(stored: pd.DataFrame, rows_of: RowsOf) -> pd.DataFrame:
-    """Return the test rows that stored rows are of, in their order."""
+    """Return the test rows that belong to stored rows, in their order."""
     parts = [
-        rows_of([one], "test").set_index("id", drop=False).loc[part["id"]]
-        for one, part in stored.groupby("experience", sort=False)
+        rows_of([experience], "test").set_index("id", drop=False).loc[part["id"]]
+        for experience, part in stored.groupby("experience", sort=False)
     ]
     return pd.concat(parts, ignore_index=True)

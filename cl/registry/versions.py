@@ -1,4 +1,4 @@
-"""Versions of the registry: which there are, which may be promoted, and one of them loaded from its folder."""
+"""Versions of the registry: lookup, promotability, and loading from a folder."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 
 
 def version_exists(registry: Registry, version: str) -> bool:
-    """Tell whether the registry still has a version."""
-    return version in [one.version for one in registry.versions()]
+    """Tell whether a version exists in the registry."""
+    return version in [info.version for info in registry.versions()]
 
 
 def passed_versions(versions: Sequence[VersionInfo]) -> list[str]:
     """Return the versions that passed their gates and have not been withdrawn since."""
-    return [one.version for one in versions if one.tags.get(GATES) == "passed" and one.withdrawn is None]
+    return [info.version for info in versions if info.tags.get(GATES) == "passed" and info.withdrawn is None]
 
 
 def verdict_digest(versions: Sequence[VersionInfo], version: str | None) -> str | None:
-    """Return the digest of the verdict on a version; versions of older projects have none."""
-    return next((one.tags.get(DIGEST) for one in versions if one.version == version), None)
+    """Return the digest of a version's verdict; None for versions of older projects."""
+    return next((info.tags.get(DIGEST) for info in versions if info.version == version), None)
 
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version that was loaded from its folder, and answers."""
+    """A version loaded from its folder, ready for inference."""
 
     learner: Learner
 
     @property
     def labels(self) -> list[str]:
-        """The labels that it knows, in the order of its head's outputs."""
+        """Its labels, in the order of the head's outputs."""
         return list(self.learner.labels)
 
     def predict(self, rows: pd.DataFrame | Sequence[object]) -> pd.DataFrame:
-        """Return one answer a row, with the rows' index: the task's answer (label or tags), and confidence, 0 to 1.
+        """Return an answer per row, with the rows' index: the task's answer (label or tags) and the confidence, 0 to 1.
 
         Args:
-            rows: a frame with the task's input column (text or tokens), or its values alone.
+            rows: a frame with the task's input column (text or tokens), or just its values.
         """
         import pandas as pd
 
@@ -57,15 +57,18 @@ class LoadedVersion:
         frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame({column: list(rows)})
         answers = predict(self.learner, frame)
         return pd.DataFrame(
-            {answer: [one.value for one in answers], "confidence": [one.confidence for one in answers]},
+            {
+                answer: [prediction.value for prediction in answers],
+                "confidence": [prediction.confidence for prediction in answers],
+            },
             index=frame.index,
         )
 
 
 def load_version(folder: str | Path) -> LoadedVersion:
-    """Load a version from the folder that it was registered from, exported or downloaded to.
+    """Load a version from the folder that it was registered from, exported to or downloaded to.
 
-    The digests of its manifest are checked first, and nothing is loaded through pickle.
+    The digests in its manifest are checked first, and nothing is unpickled.
 
     Raises:
         IntegrityError: a file is missing, added or changed.

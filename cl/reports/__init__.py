@@ -1,1 +1,1 @@
-"""What people read: HTML, pictures, tables for a terminal, Evidently's drift report."""
+"""Reports for people: HTML, plots, drift alarms, and tables for a terminal."""

@@ -1,4 +1,4 @@
-"""The configuration reference, generated from the model that reads the configuration."""
+"""The configuration reference and JSON schema, generated from the configuration model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cl.config import Config
 
 
 def configuration_reference() -> str:
-    """Return Markdown tables of every key, and of every plug-in with its fields."""
+    """Return Markdown tables of every key and of every plug-in with its fields."""
     lines = ["| key | default | what it does |", "|---|---|---|", *_rows(Config, "")]
     for kind in plugins.KINDS:
         lines += ["", f"**{kind}**", "", "| name | fields (default) | what it is |", "|---|---|---|"]
@@ -24,7 +24,7 @@ def configuration_reference() -> str:
 
 
 def configuration_schema() -> dict[str, Any]:
-    """Return the JSON schema of cl.yaml; a plug-in's entry is its name, or its name with its fields."""
+    """Return the JSON schema of cl.yaml; a plug-in is given by its name, or by its name with its fields."""
     schema = Config.model_json_schema(by_alias=True)
     schema["title"] = "cl.yaml of Perennial"
     known = {kind: sorted(plugins.names(kind)) for kind in plugins.KINDS}

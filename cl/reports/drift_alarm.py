@@ -1,4 +1,4 @@
-"""An alarm that explains itself: which detector, how sure, what moved most, and the rows that show it."""
+"""Drift alarms: the detectors that fired, their p-values, the largest changes, and example rows."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SCORES = "class or slice | score on the reference | score on the new rows"
 
 
 class AlarmContext(Protocol):
-    """What was looked at: an experience, or what was served between two looks."""
+    """The checked rows: an experience, or the traffic between two drift checks."""
 
     @property
     def id(self) -> str:
-        """What it is called."""
+        """Its identifier."""
 
     @property
     def total(self) -> int:
-        """How many rows it has."""
+        """Its number of rows."""
 
 
 def alarm_text(
@@ -31,23 +31,23 @@ def alarm_text(
     """Return the alarm as Markdown.
 
     Args:
-        experience: whose rows they are.
-        seen: what was found; only findings that count are shown.
-        champion: the version whose reference they were compared with.
-        texts: returns the texts of rows (experience, ids).
+        experience: the checked rows.
+        seen: the result of the drift check; only findings that raised an alarm are shown.
+        champion: the version whose reference the rows were compared with.
+        texts: (experience, ids) -> id -> text.
     """
-    loud = [finding for finding in seen.findings if finding.drifted]
-    told = texts(experience.id, [one for finding in loud for one in finding.examples[:EXAMPLES]])
+    alarming = [finding for finding in seen.findings if finding.drifted]
+    examples = texts(experience.id, [id for finding in alarming for id in finding.examples[:EXAMPLES]])
     lines = [f"# Alarm on {experience.id}", "", f"{experience.total} rows, compared with version {champion}."]
     if seen.champion_score is not None and seen.promotion_score is not None:
         lines += ["", f"Champion: {_percent(seen.champion_score)} now, {_percent(seen.promotion_score)} at promotion."]
-    for finding in loud:
-        lines += ["", *_finding(finding, seen.level, told)]
+    for finding in alarming:
+        lines += ["", *_finding_lines(finding, seen.level, examples)]
     return "\n".join(lines)
 
 
 def findings_table(seen: Drift) -> list[dict[str, str]]:
-    """Return one row a detector: its verdict, how sure it is, and its sentence."""
+    """Return one row per detector: its verdict, its p-value and its summary."""
     return [
         {
             "detector": finding.detector,
@@ -60,36 +60,36 @@ def findings_table(seen: Drift) -> list[dict[str, str]]:
     ]
 
 
-def _finding(finding: Finding, level: float | None, told: dict[str, str]) -> Iterable[str]:
+def _finding_lines(finding: Finding, level: float | None, texts: dict[str, str]) -> Iterable[str]:
     yield f"## {finding.detector}: {finding.kind.replace('_', ' ')}"
     yield ""
     yield f"{finding.summary}. {format_p_value_cell(finding, level)}"
     if finding.moved:
         yield from ("", f"| {SCORES if finding.moved[0].is_score else SHARES} |", "|---|---:|---:|")
-        for one in finding.moved[:MOVED]:
-            yield f"| {_cell(one.name)} | {_percent(one.before)} | {_after(one)} |"
-    examples = [told[one] for one in finding.examples[:EXAMPLES] if one in told]
+        for group in finding.moved[:MOVED]:
+            yield f"| {_cell(group.name)} | {_percent(group.before)} | {_after(group)} |"
+    examples = [texts[id] for id in finding.examples[:EXAMPLES] if id in texts]
     if examples:
         yield from ("", "Rows that show it:", "")
         yield from (f"- {_cell(text)}" for text in examples)
 
 
-def _after(one: ChangedGroup) -> str:
+def _after(group: ChangedGroup) -> str:
     """Return the share in the new rows, or the score on them with its interval."""
-    if one.low is None or one.high is None:
-        return _percent(one.after)
-    return f"{_percent(one.after)} ({100 * one.low:.1f} to {_percent(one.high)})"
+    if group.low is None or group.high is None:
+        return _percent(group.after)
+    return f"{_percent(group.after)} ({100 * group.low:.1f} to {_percent(group.high)})"
 
 
 def format_p_value_cell(finding: Finding, level: float | None) -> str:
-    """Return how sure a finding is: its p-value beside the level that it was held against."""
+    """Format a finding's p-value and the alpha available to this check."""
     if finding.p_value is None or level is None:
-        return "A rule, not a test."
+        return "A deterministic rule, without a p-value."
     return f"{format_p_value(finding.p_value)}, and this check may spend {level:.2g} over all detectors."
 
 
 def _cell(text: str) -> str:
-    """Return a text that cannot break out of a line or a table, cut where it is long."""
+    """Escape a text so that it stays in one Markdown table cell, and truncate it."""
     line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
     return line if len(line) <= TEXT else f"{line[:TEXT]}..."
 

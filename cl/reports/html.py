@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained file about everything that happened to a model."""
+"""The HTML report: a self-contained file with the full history of a model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONGEST = 400
 
 
 class ServingVersion(Record):
-    """Which version serves, and the mean score that it had when it was last measured."""
+    """The serving version and its mean score when last measured."""
 
     version: str | None = None
     accuracy: float | None = None
@@ -36,7 +36,7 @@ class ServingVersion(Record):
 
 
 class ScorePair(Record):
-    """Challenger and champion on one experience's test rows, and where their axis starts."""
+    """Scores of challenger and champion on an experience's test rows, and where their axis starts."""
 
     challenger: Score
     champion: Score | None = None
@@ -44,12 +44,12 @@ class ScorePair(Record):
 
     @property
     def change(self) -> float | None:
-        """What the challenger gains on the champion, 0 to 1."""
+        """The challenger's gain over the champion, -1 to 1; None: there is no champion."""
         return self.challenger.value - self.champion.value if self.champion else None
 
 
 class QuarantinedRow(Record):
-    """What was set aside of one experience: how often for which reason, and some of the rows."""
+    """The quarantined rows of an experience: counts by reason, and examples."""
 
     total: int
     reasons: dict[str, int]
@@ -64,9 +64,8 @@ def _no_texts(experience: str, ids: list[str]) -> Mapping[str, str]:
 class ReportRows:
     """Rows that a report shows.
 
-    ``quarantine``: experience -> rows set aside, with columns id, reason and row; ``texts``: (experience, ids) -> id ->
-    text, of those rows that are still there; ``lost``: id of a cycle -> the test rows that its challenger lost, the
-    worst first.
+    ``quarantine``: experience -> quarantined rows, with columns id, reason and row; ``texts``: (experience, ids) -> id
+    -> text, for the rows that still exist; ``lost``: id of a cycle -> regressions of its challenger, the worst first.
     """
 
     quarantine: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -83,15 +82,15 @@ def write_report(
     rows: ReportRows | None = None,
     broken: IntegrityViolation | None = None,
 ) -> Path:
-    """Write the report and return its path; what people wrote is escaped, and nothing in it can run or load.
+    """Write the report and return its path; all content is escaped, and the page runs no script and loads no file.
 
     Args:
         cycles: all finished cycles, oldest first.
         entries: the promotion ledger, oldest first.
-        path: the HTML file; its folder is made.
+        path: the HTML file; its folder is created.
         name: the model's name.
-        rows: that are shown.
-        broken: the first entry of the ledger that cannot be trusted.
+        rows: the rows to show.
+        broken: the first ledger entry that fails the integrity check.
     """
     rows = rows or ReportRows()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -128,26 +127,26 @@ def write_report(
         cycles=cycles,
         entries=entries,
         broken=broken,
-        serving=ledger.holders(entries).get("champion"),
-        standing=serving_version(cycles, entries),
+        champion_entry=ledger.holders(entries).get("champion"),
+        serving=serving_version(cycles, entries),
         timeline=plots.timeline(cycles),
-        aside={one: quarantined_rows(frame) for one, frame in rows.quarantine.items() if len(frame)},
-        **_judged([cycle for cycle in cycles if cycle.evaluation]),
+        quarantined={name: quarantined_rows(frame) for name, frame in rows.quarantine.items() if len(frame)},
+        **_evaluation_context([cycle for cycle in cycles if cycle.evaluation]),
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
 def example_texts(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[str, str]]:
-    """Return id and text of the rows that show a finding best; a row that was forgotten has no text."""
-    found = texts(cycle.experience.id, finding.examples)
-    return [(id, found.get(id, "(no longer there)")[:LONGEST]) for id in finding.examples]
+    """Return id and text of the example rows of a finding; a deleted row has no text."""
+    available = texts(cycle.experience.id, finding.examples)
+    return [(id, available.get(id, "(no longer there)")[:LONGEST]) for id in finding.examples]
 
 
 def serving_version(cycles: list[Cycle], entries: list[LedgerEntry]) -> ServingVersion:
-    """Return what serves now: the ledger has the last word, for a version may have been rolled back by hand."""
-    serves = ledger.champion(entries)
-    version = serves or (cycles[-1].champion_after if cycles else None)
+    """Return the serving version; the ledger decides, since a person may have rolled back after the last cycle."""
+    champion = ledger.champion(entries)
+    version = champion or (cycles[-1].champion_after if cycles else None)
     for cycle in reversed(cycles):
         if cycle.evaluation is None or version is None:
             continue
@@ -161,27 +160,29 @@ def serving_version(cycles: list[Cycle], entries: list[LedgerEntry]) -> ServingV
 
 
 def score_pairs(evaluation: Evaluation) -> list[ScorePair]:
-    """Return the challenger's scores beside the champion's, the newest experience first."""
+    """Return the scores of challenger and champion on each experience, the newest first."""
     before = {score.experience: score for score in evaluation.champion}
     low = plots.axis_start(score.value for score in [*evaluation.challenger, *evaluation.champion])
     return [
-        ScorePair(challenger=one, champion=before.get(one.experience), low=low)
-        for one in reversed(evaluation.challenger)
+        ScorePair(challenger=score, champion=before.get(score.experience), low=low)
+        for score in reversed(evaluation.challenger)
     ]
 
 
 def quarantined_rows(frame: pd.DataFrame) -> QuarantinedRow:
-    """Return the reasons by frequency, and examples of each."""
+    """Return the reasons by frequency, with examples of each."""
     examples = frame.groupby("reason", sort=False).head(2).head(EXAMPLES)
     return QuarantinedRow(
         total=len(frame),
         reasons={str(reason): int(count) for reason, count in frame["reason"].value_counts(sort=True).items()},
-        examples=[{name: _cut(row[name]) for name in ("id", "reason", "row")} for row in examples.to_dict("records")],
+        examples=[
+            {name: _truncate(row[name]) for name in ("id", "reason", "row")} for row in examples.to_dict("records")
+        ],
     )
 
 
-def _judged(evaluated: list[Cycle]) -> dict[str, Any]:
-    """Return what the template shows of cycles with an evaluation: pictures of the last, gates of the last few."""
+def _evaluation_context(evaluated: list[Cycle]) -> dict[str, Any]:
+    """Return the template variables for evaluated cycles: plots of the last one, gates of the latest few."""
     last = evaluated[-1] if evaluated else None
     if last is None or last.evaluation is None:
         return {"judged": [], "last": None, "matrix": "", "forgetting": ""}
@@ -196,7 +197,7 @@ def _judged(evaluated: list[Cycle]) -> dict[str, Any]:
     }
 
 
-def _cut(value: object) -> str:
+def _truncate(value: object) -> str:
     text = "" if value is None or value is pd.NA or value != value else str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 
@@ -218,13 +219,13 @@ def _day(moment: datetime) -> str:
 
 
 def cycles_table(cycles: Sequence[Cycle]) -> str:
-    """Return cycles as an HTML table, one row each, for a notebook."""
+    """Return an HTML table with one row per cycle, for a notebook."""
     titles = ("experience", "rows", "quarantined", "drift", "decision", "accuracy", "forgotten", "verdict", "champion")
     head = "".join(f"<th>{title}</th>" for title in titles)
     rows = []
     for cycle in cycles:
-        scored = cycle.evaluation
-        accuracy = scored.accuracy if scored else cycle.drift.champion_score
+        evaluation = cycle.evaluation
+        accuracy = evaluation.accuracy if evaluation else cycle.drift.champion_score
         cells = (
             cycle.experience.id,
             cycle.experience.total,
@@ -232,7 +233,7 @@ def cycles_table(cycles: Sequence[Cycle]) -> str:
             "yes" if cycle.drift.drifted else "no",
             cycle.decision.action,
             _percent(accuracy),
-            f"{100 * scored.forgetting_max:.1f} pt" if scored else "-",
+            f"{100 * evaluation.forgetting_max:.1f} pt" if evaluation else "-",
             cycle.verdict,
             cycle.champion_after or "-",
         )

@@ -1,4 +1,4 @@
-"""What was measured beside scores, in words: for the HTML report and for `cl gates`."""
+"""Measurements other than scores, with descriptions, for the HTML report and `cl gates`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ WORDS = {
     "ece": "calibration error (ECE)",
     "brier": "Brier score",
     "oos_auroc": "out-of-scope AUROC",
-    "robustness_typos": "{metric} with typing errors",
+    "robustness_typos": "{metric} with typos",
     "robustness_casing": "{metric} in other casing",
-    "robustness_adversarial": "{metric} against an adversary",
+    "robustness_adversarial": "{metric} under adversarial attack",
     "latency_p50_ms": "latency p50, ms",
     "latency_p95_ms": "latency p95, ms",
-    "rows_per_second": "rows a second",
+    "rows_per_second": "rows per second",
     "memory_mb": "memory, MB",
     "size_mb": "size on disk, MB",
     "forgetting_avoided": "forgetting avoided (control arm)",
-    "learning_cost": "cost to the new (control arm)",
+    "learning_cost": "learning cost (control arm)",
 }
 
 
 class Measurement(Record):
-    """One number of challenger and champion."""
+    """A measurement of challenger and champion."""
 
     name: str
     words: str
@@ -31,7 +31,7 @@ class Measurement(Record):
 
 
 def list_measurements(evaluation: Evaluation) -> list[Measurement]:
-    """Return every number that was measured, the champion's beside the challenger's."""
+    """Return every measurement, with the values of challenger and champion."""
     now, before = evaluation.numbers, evaluation.champion_numbers
     names = [*now, *(name for name in before if name not in now)]
     return [
@@ -46,16 +46,16 @@ def list_measurements(evaluation: Evaluation) -> list[Measurement]:
 
 
 def describe_control(control: Control) -> str:
-    """Return what the control arm showed, as a sentence."""
-    learnt = f"A naive control arm ({control.rows} new rows, {control.epochs} epochs, {control.seconds:.1f} s)"
+    """Describe the result of the control arm in a sentence."""
+    arm = f"A naive control arm ({control.rows} new rows, {control.epochs} epochs, {control.seconds:.1f} s)"
     if control.forgetting_avoided is None:
         past = "has no past experience to forget"
     else:
         past = f"ends {_points(control.forgetting_avoided, 'below', 'above')} the challenger on past experiences"
     if control.learning_cost is None:
-        return f"{learnt} {past}."
-    return f"{learnt} {past}, and {_points(control.learning_cost, 'above', 'below')} it on the new."
+        return f"{arm} {past}."
+    return f"{arm} {past}, and {_points(control.learning_cost, 'above', 'below')} it on the new experience."
 
 
-def _points(share: float, gained: str, lost: str) -> str:
-    return f"{100 * abs(share):.1f} points {gained if share >= 0 else lost}"
+def _points(share: float, if_positive: str, if_negative: str) -> str:
+    return f"{100 * abs(share):.1f} points {if_positive if share >= 0 else if_negative}"

@@ -1,1 +1,1 @@
-"""Hyper-parameter search over backtests."""
+"""Hyperparameter search over the stream."""

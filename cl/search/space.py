@@ -1,4 +1,4 @@
-"""The space of a search: its axes, a configuration at one point of it, and the lines of cl.yaml for that point."""
+"""The search space: its axes, the configuration at a point of it, and the lines of cl.yaml for that point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cl.errors import ConfigError
 
 Point = dict[str, Any]
 ON_A_RUNG = ("epochs", "learning_rate", "head_learning_rate")
-"""What of `training` a rung can say for itself."""
+"""Keys of `training` that a rung can override."""
 TRAINED: dict[str, Axis] = {
     "training.epochs": Range(low=1, high=8),
     "training.learning_rate": Range(low=1e-5, high=1e-3, log=True),
@@ -20,29 +20,27 @@ TRAINED: dict[str, Axis] = {
 
 
 def search_axes(config: Config, rung: str | None) -> dict[str, Axis]:
-    """Return what is searched at a rung: ``tune.space``, or what every update of its kind has.
+    """Return the axes to search at a rung: ``tune.space``, or the default axes for this kind of update.
 
     Raises:
-        ConfigError: a key names nothing that this update has.
+        ConfigError: a key does not exist in this update.
     """
-    own = config.at_rung(rung)
-    found = config.tune.space or _usual(own)
-    for key in found:
+    rung_config = config.at_rung(rung)
+    axes = config.tune.space or _default_axes(rung_config)
+    for key in axes:
         if rung is not None and key.startswith("training.") and key.split(".")[1] not in ON_A_RUNG:
-            raise ConfigError(
-                f"tune.space: '{key}': a rung says {', '.join(ON_A_RUNG)} for itself, and no other key of training"
-            )
-    for key, axis in found.items():
+            raise ConfigError(f"tune.space: '{key}': of training, a rung can set only {', '.join(ON_A_RUNG)}")
+    for key, axis in axes.items():
         for value in axis if isinstance(axis, list) else (axis.low, axis.high):
-            config_at(own, {key: value})
-    return found
+            config_at(rung_config, {key: value})
+    return axes
 
 
 def config_at(config: Config, point: Point) -> Config:
-    """Return a configuration with the values of a point in their places.
+    """Return a configuration with the values of a point.
 
     Raises:
-        ConfigError: a key names nothing that it has, or a value is out of bounds.
+        ConfigError: a key does not exist in the configuration, or a value is out of bounds.
     """
     raw = config.model_dump(mode="json", by_alias=True)
     strategies = [_mapping(spec) for spec in config.strategies]
@@ -54,21 +52,22 @@ def config_at(config: Config, point: Point) -> Config:
             raw["model"]["tuning"] = _mapping(raw["model"]["tuning"]) | {rest: value}
         elif part == "strategy":
             name, _, field = rest.partition(".")
-            own = next((one for one in strategies if one["name"] == name), None)
-            if own is None:
-                there = ", ".join(one["name"] for one in strategies)
-                raise ConfigError(f"tune.space: '{key}': this update has no strategy '{name}'; it has: {there}")
-            own[field] = value
+            strategy = next((strategy for strategy in strategies if strategy["name"] == name), None)
+            if strategy is None:
+                present = ", ".join(strategy["name"] for strategy in strategies)
+                raise ConfigError(f"tune.space: '{key}': this update has no strategy '{name}'; it has: {present}")
+            strategy[field] = value
         else:
             raise ConfigError(
-                f"tune.space: '{key}': a key begins with training., tuning. or strategy.NAME., such as training.epochs"
+                f"tune.space: '{key}': a key must begin with training., tuning. or strategy.NAME., "
+                "such as training.epochs"
             )
     raw["strategy"] = strategies if len(strategies) > 1 else strategies[0]
     return parse(raw, where="tune.space")
 
 
 def current_values(config: Config, space: dict[str, Axis]) -> Point:
-    """Return the point that a configuration is at already, as far as it says so and lies in the space."""
+    """Return the current values of a configuration, as far as they are set and lie in the space."""
     raw = config.model_dump(mode="json", by_alias=True)
     known: Point = {f"training.{key}": value for key, value in raw["training"].items()}
     known |= {f"tuning.{key}": value for key, value in dict(config_fields(config.model.tuning, "tunings")).items()}
@@ -79,7 +78,7 @@ def current_values(config: Config, space: dict[str, Axis]) -> Point:
 
 
 def config_fields(spec: PluginSpec, folder: str) -> dict[str, Any]:
-    """Return every field of a plug-in, defaults included, and its name."""
+    """Return a plug-in's name and all its fields, including defaults."""
     from cl import plugins
 
     built = plugins.build(folder, spec)
@@ -87,8 +86,8 @@ def config_fields(spec: PluginSpec, folder: str) -> dict[str, Any]:
 
 
 def config_fragment(config: Config, rung: str | None, point: Point) -> str:
-    """Return the keys of cl.yaml that hold a point, whole, to be pasted over those that are there."""
-    own = config_at(config.at_rung(rung), point)
+    """Return the top-level keys of cl.yaml that hold a point, complete, to be pasted over the present ones."""
+    tuned = config_at(config.at_rung(rung), point)
     touched = {key.partition(".")[0] for key in point}
     lines: dict[str, Any] = {}
     if rung is None:
@@ -97,25 +96,25 @@ def config_fragment(config: Config, rung: str | None, point: Point) -> str:
             chosen = {key.partition(".")[2]: value for key, value in point.items() if key.startswith("training.")}
             lines["training"] = given.get("training", {}) | chosen
         if "strategy" in touched:
-            lines["strategy"] = own.strategy
+            lines["strategy"] = tuned.strategy
         if "tuning" in touched:
-            lines["model"] = given.get("model", {}) | {"tuning": own.model.tuning}
+            lines["model"] = given.get("model", {}) | {"tuning": tuned.model.tuning}
     else:
-        lines["ladder"] = [one.model_dump(mode="json", exclude_none=True) for one in config.ladder]
-        tuned = next(one for one in lines["ladder"] if one["name"] == rung)
-        tuned |= {key.partition(".")[2]: value for key, value in point.items() if key.startswith("training.")}
-        tuned |= {"strategy": own.strategy} if "strategy" in touched else {}
-        tuned |= {"tuning": own.model.tuning} if "tuning" in touched else {}
+        lines["ladder"] = [step.model_dump(mode="json", exclude_none=True) for step in config.ladder]
+        entry = next(entry for entry in lines["ladder"] if entry["name"] == rung)
+        entry |= {key.partition(".")[2]: value for key, value in point.items() if key.startswith("training.")}
+        entry |= {"strategy": tuned.strategy} if "strategy" in touched else {}
+        entry |= {"tuning": tuned.model.tuning} if "tuning" in touched else {}
     parse(config.model_dump(mode="json", by_alias=True) | lines, where="the best settings")
     return yaml.safe_dump(lines, sort_keys=False, default_flow_style=None, width=118)
 
 
-def _usual(config: Config) -> dict[str, Axis]:
-    closed = [one for one in config.built if one.closed]
+def _default_axes(config: Config) -> dict[str, Axis]:
+    closed = [strategy for strategy in config.built if strategy.closed]
     if closed:
         return {f"strategy.{closed[0].name}.layers": [1, 2, 3, 4]}
     space = dict(TRAINED)
-    if "learning_rate" in config_fields(config.model.tuning, "tunings"):  # a mode with a rate of its own
+    if "learning_rate" in config_fields(config.model.tuning, "tunings"):  # a tuning with its own learning rate
         del space["training.learning_rate"]
         space["tuning.learning_rate"] = Range(low=1e-4, high=1e-2, log=True)
     return space

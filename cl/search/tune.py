@@ -1,4 +1,4 @@
-"""Search the settings of a rung, or of the update as it stands: on validation rows, within a budget, with Optuna."""
+"""Search the settings of a rung or of the whole update: on validation rows, within a budget, with Optuna."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STARTUP, WARMUP = 5, 3
-"""Trials drawn at random before the search learns from them; finished trials before any is pruned."""
+"""Random trials before the sampler learns from them; finished trials before any is pruned."""
 OPTUNA = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What every trial does: the experiences that it learns one after the other, at a rung, in a folder."""
+    """What every trial does: learn the experiences in order, at a rung, in a folder."""
 
     config: Config
     rung: str | None
@@ -51,58 +51,61 @@ def tune(
 ) -> Search:
     """Try settings until the budget is spent, and return all trials and the best.
 
-    A trial learns the first experiences in order, and after each of them is scored on validation rows of all so far:
-    what counts is what the settings keep as well as what they learn. Below the median of the others at the same place
-    it is pruned (Golovin et al., 2017, section 3.2). Test rows are never read. The first trial is the settings as they
-    are, so that the best is never worse than those. Killed, a search goes on where it was: its trials are in a SQLite
-    file, and one that was killed is tried again.
+    A trial learns the first experiences in order, and after each it is scored on the validation rows of all experiences
+    so far: the score counts what the settings retain as well as what they learn. A trial below the median of the others
+    at the same step is pruned (Golovin et al., 2017, section 3.2). Test rows are never read. The first trial uses the
+    current settings, so that the best is never worse. A killed search resumes: its trials are in a SQLite file, and the
+    interrupted trial is repeated.
 
     Args:
         config: the ladder or the update, and ``tune``.
         experiences: the stream.
-        rung: of the ladder; None: strategy and model.tuning alone.
+        rung: rung of the ladder to tune; None: the top-level strategy and model.tuning.
         folder: where trials.db and the trials' drafts are kept.
-        on_trial: told of each trial when it ends.
+        on_trial: called with each trial when it ends.
 
     Raises:
-        ConfigError: the space names nothing that this update has.
-        InputError: an experience has no validation rows, or Optuna is not installed.
-        PerennialError: the budget is spent and no trial came to its end.
+        ConfigError: a key of the space does not exist in this update.
+        InputError: an experience has no training or validation rows, or Optuna is not installed.
+        PerennialError: the budget is spent and no trial completed.
     """
     axes = space.search_axes(config, rung)
-    job = TrialJob(config, rung, axes, _first(config, experiences), _without_tests(experiences), folder / "draft")
-    study = _study(job, folder)
-    while (number := _next(study, config)) is not None:
+    ids = _first_experiences(config, experiences)
+    job = TrialJob(config, rung, axes, ids, _without_test_rows(experiences), folder / "draft")
+    study = _open_study(job, folder)
+    while (number := _next_number(study, config)) is not None:
         trial = study.ask()
         log.info("trial %d of %d", number, config.tune.trials)
-        _try(job, study, trial)
-        on_trial(_told(study.trials[trial.number]))
+        _run_trial(job, study, trial)
+        on_trial(_to_record(study.trials[trial.number]))
     shutil.rmtree(job.folder, ignore_errors=True)
-    return _found(job, study)
+    return _to_search(job, study)
 
 
-def _first(config: Config, experiences: Experiences) -> list[str]:
-    found = experiences.all()[: config.tune.experiences]
-    if not found:
+def _first_experiences(config: Config, experiences: Experiences) -> list[str]:
+    selected = experiences.all()[: config.tune.experiences]
+    if not selected:
         raise InputError("there is no experience to learn: cl ingest PATH, or --data PATH")
-    if lacking := [one.id for one in found if not (one.rows["train"] and one.rows["validation"])]:
+    if lacking := [
+        experience.id for experience in selected if not (experience.rows["train"] and experience.rows["validation"])
+    ]:
         raise InputError(
-            f"experience {', '.join(lacking)} has no training rows or no validation rows to be judged by; raise "
+            f"experience {', '.join(lacking)} has no training rows or no validation rows; raise "
             "data.split.validation, or lower tune.experiences"
         )
-    return [one.id for one in found]
+    return [experience.id for experience in selected]
 
 
-def _without_tests(experiences: Experiences) -> RowsOf:
+def _without_test_rows(experiences: Experiences) -> RowsOf:
     def rows_of(ids: list[str], split: str) -> pd.DataFrame:
-        assert split != "test", "settings that were chosen on test rows would make every later score a lie"
+        assert split != "test", "settings chosen on test rows would bias every later score"
         return experiences.rows_of(ids, split)
 
     return rows_of
 
 
-def _study(job: TrialJob, folder: Path) -> optuna.Study:
-    """Open the search of this job, or begin it; what was killed in its midst is tried again."""
+def _open_study(job: TrialJob, folder: Path) -> optuna.Study:
+    """Open this job's study, or create it; interrupted trials are queued again."""
     try:
         import optuna
     except ImportError:
@@ -110,99 +113,99 @@ def _study(job: TrialJob, folder: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     axes = {key: axis if isinstance(axis, list) else axis.model_dump() for key, axis in job.axes.items()}
-    decisive = [job.config.digest, job.rung, axes, job.ids]
+    identity = [job.config.digest, job.rung, axes, job.ids]
     storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / 'trials.db').resolve()}")
     study = optuna.create_study(
-        study_name=hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16],
+        study_name=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16],
         storage=storage,
         direction="maximize",
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=WARMUP),
     )
-    before = study.trials
-    # another seed each time that the search is gone on with: the same would draw the same settings once more
-    study.sampler = optuna.samplers.TPESampler(seed=job.config.seed + len(before), n_startup_trials=STARTUP)
-    if not before:
+    earlier = study.trials
+    # a resumed search needs another seed: the same seed would draw the same settings again
+    study.sampler = optuna.samplers.TPESampler(seed=job.config.seed + len(earlier), n_startup_trials=STARTUP)
+    if not earlier:
         study.enqueue_trial(space.current_values(job.config.at_rung(job.rung), job.axes))
-    for one in before:
-        if one.state == optuna.trial.TrialState.RUNNING:
-            study.tell(one.number, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(one.params)
+    for trial in earlier:
+        if trial.state == optuna.trial.TrialState.RUNNING:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(trial.params)
     return study
 
 
-def _next(study: optuna.Study, config: Config) -> int | None:
-    """Return the number of the trial to come, from 1; None when the budget is spent."""
-    done = [_told(one) for one in study.trials if _counts(one)]
-    spent, bound = sum(one.seconds for one in done), config.tune.max_seconds
-    usual = statistics.fmean([one.seconds for one in done]) if done else 0.0
-    if len(done) >= config.tune.trials or (bound is not None and spent + usual > bound):
+def _next_number(study: optuna.Study, config: Config) -> int | None:
+    """Return the number of the next trial, from 1; None if the budget is spent."""
+    done = _finished_trials(study)
+    spent, bound = sum(trial.seconds for trial in done), config.tune.max_seconds
+    average = statistics.fmean([trial.seconds for trial in done]) if done else 0.0
+    if len(done) >= config.tune.trials or (bound is not None and spent + average > bound):
         return None
     return len(done) + 1
 
 
-def _counts(trial: optuna.trial.FrozenTrial) -> bool:
-    """Tell whether a trial has ended by itself: one that was killed has no seconds."""
-    return trial.state.is_finished() and "seconds" in trial.user_attrs
+def _finished_trials(study: optuna.Study) -> list[Trial]:
+    """Return the trials that ended by themselves; a killed trial has no seconds."""
+    return [_to_record(trial) for trial in study.trials if trial.state.is_finished() and "seconds" in trial.user_attrs]
 
 
-def _try(job: TrialJob, study: optuna.Study, trial: optuna.Trial) -> None:
-    """Take one trial as far as it is worth it."""
+def _run_trial(job: TrialJob, study: optuna.Study, trial: optuna.Trial) -> None:
+    """Run a trial until it completes, diverges or is pruned."""
     from optuna.trial import TrialState
 
     started, rows = time.monotonic(), 0
-    own = space.config_at(
-        job.config.at_rung(job.rung), {key: _suggested(trial, key, axis) for key, axis in job.axes.items()}
-    )
+    point = {key: _suggest(trial, key, axis) for key, axis in job.axes.items()}
+    config = space.config_at(job.config.at_rung(job.rung), point)
     state, value, why = TrialState.COMPLETE, None, ""
     try:
-        for step, (score, learnt) in enumerate(_scores(own, job)):
-            value, rows = score, rows + learnt
+        for step, (score, rows_learned) in enumerate(_scores(config, job)):
+            value, rows = score, rows + rows_learned
             trial.report(score, step)
             if step < len(job.ids) - 1 and trial.should_prune():
                 state = TrialState.PRUNED
                 break
     except DivergedError as error:
         state, value, why = TrialState.FAIL, None, str(error)
-    for key, told in (("rows", rows), ("why", why), ("seconds", round(time.monotonic() - started, 2))):
-        trial.set_user_attr(key, told)
+    for key, attribute in (("rows", rows), ("why", why), ("seconds", round(time.monotonic() - started, 2))):
+        trial.set_user_attr(key, attribute)
     study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
 
 
 def _scores(config: Config, job: TrialJob) -> Iterator[tuple[float, int]]:
-    """Learn one experience after the other; yield the mean score on all so far, and how many rows that took."""
+    """Learn the experiences in order; after each, yield the mean score on all so far and the rows it took."""
     from cl.models.inference import predict
     from cl.models.persistence import load_learner
     from cl.training.train import train
 
     champion: Path | None = None
-    for at, one in enumerate(job.ids):
-        folder = job.folder / str(at)
-        done = train(config, champion=champion, new=[one], past=job.ids[:at], rows_of=job.rows_of, folder=folder)
+    for index, experience in enumerate(job.ids):
+        folder, past = job.folder / str(index), job.ids[:index]
+        training = train(config, champion=champion, new=[experience], past=past, rows_of=job.rows_of, folder=folder)
         learner, scores = load_learner(folder), []
-        for past in job.ids[: at + 1]:
-            rows = job.rows_of([past], "validation")
-            values = [found.value for found in predict(learner, rows, precision=config.training.precision)]
+        for scored in [*past, experience]:
+            rows = job.rows_of([scored], "validation")
+            predictions = predict(learner, rows, precision=config.training.precision)
+            values = [prediction.value for prediction in predictions]
             scores.append(learner.task.score(rows, values)[learner.task.metric])
-        yield statistics.fmean(scores), done.rows_learnt
+        yield statistics.fmean(scores), training.rows_learnt
         champion = folder
 
 
-def _suggested(trial: optuna.Trial, key: str, axis: Axis) -> Any:
+def _suggest(trial: optuna.Trial, key: str, axis: Axis) -> Any:
     if isinstance(axis, list):
         return trial.suggest_categorical(key, axis)
     if isinstance(axis.low, int) and isinstance(axis.high, int):
         return trial.suggest_int(key, axis.low, axis.high, log=axis.log)
-    return float(f"{trial.suggest_float(key, axis.low, axis.high, log=axis.log):.4g}")  # more digits say nothing
+    return float(f"{trial.suggest_float(key, axis.low, axis.high, log=axis.log):.4g}")  # more digits are noise
 
 
-def _told(trial: optuna.trial.FrozenTrial) -> Trial:
-    reached = trial.intermediate_values
+def _to_record(trial: optuna.trial.FrozenTrial) -> Trial:
+    steps = trial.intermediate_values
     return Trial(
         number=trial.number + 1,
         state=OPTUNA[trial.state.name],  # type: ignore[arg-type]
-        score=reached[max(reached)] if reached else None,
-        experiences=len(reached),
+        score=steps[max(steps)] if steps else None,
+        experiences=len(steps),
         rows=trial.user_attrs.get("rows", 0),
         seconds=trial.user_attrs.get("seconds", 0.0),
         settings={
@@ -212,15 +215,15 @@ def _told(trial: optuna.trial.FrozenTrial) -> Trial:
     )
 
 
-def _found(job: TrialJob, study: optuna.Study) -> Search:
-    trials = [_told(one) for one in study.trials if _counts(one)]
-    whole = [one for one in trials if one.state == "complete"]
-    if not whole:
+def _to_search(job: TrialJob, study: optuna.Study) -> Search:
+    trials = _finished_trials(study)
+    completed = [trial for trial in trials if trial.state == "complete"]
+    if not completed:
         raise PerennialError(
-            f"none of {len(trials)} trials came to its end within tune.trials: {job.config.tune.trials} and "
-            f"tune.max_seconds: {job.config.tune.max_seconds}; raise them, or make tune.space narrower"
+            f"none of {len(trials)} trials completed within tune.trials: {job.config.tune.trials} and "
+            f"tune.max_seconds: {job.config.tune.max_seconds}; raise them, or narrow tune.space"
         )
-    best = max(whole, key=lambda one: (one.score or 0.0, -one.seconds))
+    best = max(completed, key=lambda trial: (trial.score or 0.0, -trial.seconds))
     return Search(
         rung=job.rung,
         experiences=job.ids,

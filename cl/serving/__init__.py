@@ -1,1 +1,1 @@
-"""Models as others load them."""
+"""Serving: the HTTP server, its canary and shadow traffic, and its prediction log."""

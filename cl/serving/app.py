@@ -1,8 +1,8 @@
-"""The application of one worker: the routes behind the guard, started and stopped with the process.
+"""The ASGI application of one worker: the routes behind the request guard, started and stopped with the process.
 
-FastAPI and uvicorn, and no inference server (TorchServe is archived; Triton, KServe and BentoML batch and scale, but
-take a model as it is deployed): none of them follows an alias of the registry, checks a manifest, routes a canary by
-key or joins labels that come later to what it answered, and all of that is the larger part of this folder.
+It is built on FastAPI and uvicorn rather than an inference server. TorchServe is archived; Triton, KServe and BentoML
+batch and scale, but none of them follows a registry alias, checks a manifest, routes a canary by key or joins delayed
+labels to predictions, which is most of this package.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from cl.serving.worker import ServingWorker
 
 
 def create_app(service: ServingWorker) -> FastAPI:
-    """Return the application: the routes of the API, and the page at /."""
+    """Return the application: the API routes and the page at /."""
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         try:
             yield
@@ -37,9 +37,9 @@ def create_app(service: ServingWorker) -> FastAPI:
 
     app = FastAPI(
         title=f"{service.config.name}, served by Perennial",
-        description="Answers by the version that the registry's alias `champion` points to.",
+        description="Predictions of the version that the registry alias `champion` points to.",
         version=__version__,
-        lifespan=life,
+        lifespan=lifespan,
         redoc_url=None,
     )
     app.state.service = service

@@ -1,4 +1,4 @@
-"""Who may ask: tokens from the environment, compared in constant time."""
+"""Client authentication: tokens from the environment, compared in constant time."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from cl.errors import ConfigError
 
 
 class TokenStore:
-    """The tokens of clients; only their digests are kept."""
+    """The accepted client tokens; only their digests are kept."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._digests = [_digest(token.encode()) for token in tokens]
 
     def known(self, authorization: bytes) -> str | None:
-        """Return a name for the client whose header this is, or None; all tokens are compared, each whole."""
+        """Return a name for the client with this header, or None; every token is compared in full."""
         scheme, _, given = authorization.partition(b" ")
-        digest, found = _digest(given.strip()), False
-        for known in self._digests:
-            found |= hmac.compare_digest(known, digest)
-        return digest.hex()[:16] if found and scheme.lower() == b"bearer" else None
+        digest, matches = _digest(given.strip()), False
+        for accepted in self._digests:
+            matches |= hmac.compare_digest(accepted, digest)
+        return digest.hex()[:16] if matches and scheme.lower() == b"bearer" else None
 
 
 def read_tokens(setting: str | None) -> TokenStore | None:
-    """Return the tokens that the environment holds, separated by commas; None where anybody may ask.
+    """Return the comma-separated tokens of the environment, or None if no token is required.
 
     Raises:
-        ConfigError: the variable that the configuration names is not set.
+        ConfigError: the configured environment variable is not set or holds no token.
     """
     if setting is None:
         return None

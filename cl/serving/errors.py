@@ -1,4 +1,4 @@
-"""What is refused, with which status: one line that says what was wrong, in MLflow's shape."""
+"""Error responses: a status and one line that says what was wrong, in MLflow's format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN = 5
 
 
 class RequestError(PerennialError):
-    """A request that is not answered; the status says whose fault it is."""
+    """A rejected request and its HTTP status."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -37,13 +37,13 @@ class RequestError(PerennialError):
 
 
 def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Return the response."""
+    """Return an error response."""
     content = to_json({"error_code": CODES.get(status, "ERROR"), "message": message})
     return Response(content, status, headers, media_type="application/json")
 
 
 async def on_refused(request: Request, error: Exception) -> Response:
-    """Answer an expected error."""
+    """Answer an expected error of this package."""
     if isinstance(error, RequestError):
         return refusal(error.status, str(error), error.headers)
     if isinstance(error, QueueFullError):
@@ -54,20 +54,20 @@ async def on_refused(request: Request, error: Exception) -> Response:
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
-    """Answer a body that does not fit, without repeating what it holds."""
+    """Answer a body that does not match the schema, without repeating its content."""
     assert isinstance(error, RequestValidationError)
-    told = [_line(one) for one in error.errors()]
-    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-    return refusal(422, "; ".join(told[:SHOWN]) + more)
+    lines = [_describe(detail) for detail in error.errors()]
+    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return refusal(422, "; ".join(lines[:SHOWN]) + more)
 
 
 async def on_http(request: Request, error: Exception) -> Response:
-    """Answer what the framework refuses by itself: no such path, no such method, no JSON."""
+    """Answer errors of the framework: unknown path, wrong method, invalid JSON."""
     assert isinstance(error, HTTPException)
     return refusal(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
-def _line(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part != "body")
+def _describe(error: Any) -> str:
+    location = ".".join(str(part) for part in error["loc"] if part != "body")
     text = str(error["msg"]).removeprefix("Value error, ")
-    return (f"{where}: {text}" if where else text).encode(errors="replace").decode()
+    return (f"{location}: {text}" if location else text).encode(errors="replace").decode()

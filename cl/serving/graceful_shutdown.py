@@ -1,4 +1,4 @@
-"""A stop without a dropped request: from SIGTERM the server is not ready, answers still, and then listens no more."""
+"""Graceful shutdown: on SIGTERM report not ready, keep serving, then stop accepting connections."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 class GracefulShutdown:
-    """What uvicorn does at once on SIGTERM, `seconds` later.
+    """Delays uvicorn's reaction to SIGTERM by ``seconds``.
 
-    In between, whoever routes traffic sees that the server is not ready, and each answer closes its connection, so
-    that no request is on its way over one when it is cut. Uvicorn then waits for the requests that it has begun.
+    Meanwhile load balancers see that the server is not ready, and each answer closes its connection, so that no request
+    is in transit when connections are cut. Uvicorn then waits for the requests in progress.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -21,11 +21,11 @@ class GracefulShutdown:
 
     @property
     def begun(self) -> bool:
-        """Whether the server has been told to stop."""
+        """Whether the server has received a stop signal."""
         return bool(self._begun)
 
     def arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the place of the signal handlers; a second signal of a kind stops at once."""
+        """Replace the signal handlers; the second signal of the same kind stops at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._arm(number, signal.getsignal(number), loop)
 

@@ -1,4 +1,4 @@
-"""What one worker is doing now, for people who watch: throughput, latency and the mix of its answers."""
+"""Live statistics of one worker: throughput, latency and label mix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LABELS = 12
 
 
 class LiveStats:
-    """Figures of the last minute, and of the last thousand rows; counted in the event loop."""
+    """Statistics of the last minute and of the last thousand rows; counted in the event loop."""
 
     def __init__(self) -> None:
         self.started = time.time()
@@ -23,7 +23,7 @@ class LiveStats:
         self._outside: deque[bool] = deque(maxlen=MIX)
 
     def answered(self, milliseconds: float, labels: list[str], confidences: list[float], outside: list[bool]) -> None:
-        """Count a request that was answered, its rows' classes, and the flags of those that have one."""
+        """Count an answered request with the labels, confidences and out-of-scope flags of its rows."""
         self.requests += 1
         self.rows += len(labels)
         self._recent.append((time.monotonic(), milliseconds, len(labels)))
@@ -32,14 +32,14 @@ class LiveStats:
         self._outside.extend(outside)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the figures, JSON-able; latencies in milliseconds, None where there were no requests."""
+        """Return the statistics as JSON; latencies are in milliseconds, or None without requests."""
         now = time.monotonic()
-        recent = [one for one in self._recent if one[0] > now - SECONDS]
-        took = sorted(milliseconds for _, milliseconds, _ in recent)
-        over = max(1.0, min(SECONDS, time.time() - self.started))
+        recent = [request for request in self._recent if request[0] > now - SECONDS]
+        latencies = sorted(milliseconds for _, milliseconds, _ in recent)
+        seconds = max(1.0, min(SECONDS, time.time() - self.started))
         per_second = [0] * SECONDS
-        for at, _, _ in recent:
-            per_second[min(SECONDS - 1, int(now - at))] += 1
+        for time_answered, _, _ in recent:
+            per_second[min(SECONDS - 1, int(now - time_answered))] += 1
         mix = Counter(self._labels).most_common(LABELS)
         return {
             "uptime_seconds": round(time.time() - self.started, 1),
@@ -47,11 +47,11 @@ class LiveStats:
             "rows": self.rows,
             "errors": self.errors,
             "refused": self.refused,
-            "requests_per_second": round(len(recent) / over, 2),
-            "rows_per_second": round(sum(rows for _, _, rows in recent) / over, 2),
+            "requests_per_second": round(len(recent) / seconds, 2),
+            "rows_per_second": round(sum(rows for _, _, rows in recent) / seconds, 2),
             "requests_by_second": per_second[::-1],
-            "p50_ms": _quantile(took, 0.5),
-            "p95_ms": _quantile(took, 0.95),
+            "p50_ms": _quantile(latencies, 0.5),
+            "p95_ms": _quantile(latencies, 0.95),
             "labels": [{"label": label, "share": round(count / len(self._labels), 4)} for label, count in mix],
             "confidence": _mean(self._confidence),
             "out_of_scope": _mean(self._outside),

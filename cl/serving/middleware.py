@@ -1,4 +1,4 @@
-"""What stands before every route: tokens, rates, and bodies that are read in time and up to a bound."""
+"""Middleware for all routes: tokens, rate limits, and bounds on the size and duration of bodies."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from cl.serving.prometheus import Metrics
 from cl.serving.rate_limit import RateLimit
 
 OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/docs", "/openapi.json"}
-"""Paths that tell nothing of texts and answers: asked without a token."""
+"""Paths that need no token, as they reveal nothing about texts and answers."""
 WRONG_TOKENS_PER_SECOND = 1.0
-"""Of one address; beyond it the answer is a 429. Right tokens from the same address are not concerned."""
+"""Limit per address, beyond which the answer is 429. It does not affect valid tokens from the same address."""
 LARGE = 65_536
-"""Bytes of a body that costs something to refuse."""
+"""Bytes from which a body is expensive to reject."""
 REFUSALS_PER_SECOND = 5.0
-"""Of large bodies of one address; beyond it refusals are held back."""
+"""Limit of rejected large bodies per address, beyond which error responses are delayed."""
 HELD_SECONDS = 0.1
-"""How long: who sends what is refused as fast as answers come would else take the time that others need."""
+"""The delay: otherwise a client that resends rejected bodies at once would take capacity from others."""
 
 
 class RequestGuard:
-    """An ASGI middleware."""
+    """An ASGI middleware that admits, rejects and counts requests."""
 
     def __init__(
         self,
@@ -48,19 +48,19 @@ class RequestGuard:
         self._wrong, self._costly = RateLimit(WRONG_TOKENS_PER_SECOND), RateLimit(REFUSALS_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it; count it in any case."""
+        """Admit or reject a request, and count it either way."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started, status, large = time.perf_counter(), 500, False
 
-        async def watched(message: Message) -> None:
+        async def send_observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if large and 400 <= status < 500 and self._costly.wait(_address(scope)):
                     await asyncio.sleep(HELD_SECONDS)
-                if self._draining.begun:  # so that a client's next request goes elsewhere, and none is cut off
+                if self._draining.begun:  # the client's next request goes elsewhere instead of being cut off
                     message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             await send(message)
 
@@ -68,10 +68,10 @@ class RequestGuard:
             await self._admit(scope)
             body = await self._body(scope, receive)
             large = len(body) > LARGE
-            await self._app(scope, _replayed(body, receive), watched)
+            await self._app(scope, _replay(body, receive), send_observed)
         except RequestError as error:
             large = error.status == 413
-            await refusal(error.status, str(error), error.headers)(scope, receive, watched)
+            await refusal(error.status, str(error), error.headers)(scope, receive, send_observed)
         finally:
             self._count(scope, status, time.perf_counter() - started)
 
@@ -83,23 +83,23 @@ class RequestGuard:
             if known is None:
                 await self._refuse_token(address)
             client = known or address
-        if self._rates is not None and scope["path"] not in OPEN and (wait := self._rates.wait(client)):
-            told = f"more than {self._limits.requests_per_second:g} requests a second"
-            raise RequestError(429, told, {"Retry-After": str(math.ceil(wait))})
+        if self._rates is not None and scope["path"] not in OPEN and (seconds := self._rates.wait(client)):
+            reason = f"more than {self._limits.requests_per_second:g} requests a second"
+            raise RequestError(429, reason, {"Retry-After": str(math.ceil(seconds))})
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limits.body_bytes:
             raise self._too_large()
 
     async def _refuse_token(self, address: str) -> None:
-        if wait := self._wrong.wait(address):
+        if seconds := self._wrong.wait(address):
             await asyncio.sleep(HELD_SECONDS)
-            raise RequestError(429, "too many wrong tokens", {"Retry-After": str(math.ceil(wait))})
+            raise RequestError(429, "too many wrong tokens", {"Retry-After": str(math.ceil(seconds))})
         raise RequestError(
-            401, "send a token that this server knows: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
+            401, "send a token that this server accepts: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
         )
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """Read the body, which may come in chunks of no declared length."""
+        """Read the body, which may arrive in chunks without a declared length."""
         if scope["method"] in ("GET", "HEAD") and not any(
             name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]
         ):
@@ -117,8 +117,8 @@ class RequestGuard:
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError:
-            told = f"the body did not come within {seconds:g} s"
-            raise RequestError(408, told, {"Connection": "close"}) from None
+            reason = f"the body did not arrive within {seconds:g} s"
+            raise RequestError(408, reason, {"Connection": "close"}) from None
 
     def _too_large(self) -> RequestError:
         return RequestError(413, f"the body is larger than {self._limits.body_bytes} bytes (serve.limits.body_bytes)")
@@ -137,15 +137,15 @@ def _address(scope: Scope) -> str:
     return str((scope.get("client") or ("unknown",))[0])
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a channel that gives the body that was read, and then what comes after it."""
-    given = False
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a receive channel that replays the body and then continues with the original."""
+    replayed = False
 
-    async def again() -> Message:
-        nonlocal given
-        if given:
+    async def receive_again() -> Message:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        given = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return receive_again

@@ -1,4 +1,4 @@
-"""Personal data is taken out of texts before anything of them touches the disk."""
+"""Redact personal data from texts before they are written to disk."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ INTERNATIONAL = r"(?:\+|\(0|0)\(?\d(?:[ ./()\-]{0,2}\d){7,14}"
 AMERICAN = r"\(?\d{3}\)?[ .\-]\d{3}[ .\-]\d{4}"
 PHONE = re.compile(rf"(?<![\w+])(?:{INTERNATIONAL}|{AMERICAN})(?!\w)")
 DIGITS = re.compile(r"(?<!\d)(?:\d{7,}|\d(?:[ \-]?\d){12,})(?!\d)")
-"""Seven digits in a row, or thirteen in groups, as card and account numbers are written; dates are shorter."""
+"""Seven digits in a row or thirteen in groups, like card and account numbers; dates are shorter."""
 
 
-def _email(text: str) -> str:
+def _redact_email(text: str) -> str:
     return EMAIL.sub("<EMAIL>", text) if "@" in text else text
 
 
-def _phone(text: str) -> str:
+def _redact_phone(text: str) -> str:
     return PHONE.sub("<PHONE>", text)
 
 
-def _digits(text: str) -> str:
+def _redact_digits(text: str) -> str:
     return DIGITS.sub("<DIGITS>", text)
 
 
-BUILT_IN: dict[str, Redaction] = {"email": _email, "phone": _phone, "digits": _digits}
+BUILT_IN: dict[str, Redaction] = {"email": _redact_email, "phone": _redact_phone, "digits": _redact_digits}
 
 
 def build_redactor(names: Sequence[str]) -> Redaction:
-    """Return a function that runs the redactions of these names in their order.
+    """Return a function that applies the named redactions in order.
 
     >>> build_redactor(["email", "digits"])("mail anna@example.org about order 1234567")
     'mail <EMAIL> about order <DIGITS>'
 
     Raises:
-        ConfigError: a module or its function is not there.
+        ConfigError: a module or its function does not exist.
     """
-    steps = [BUILT_IN[name] if name in BUILT_IN else _imported(name) for name in names]
+    steps = [BUILT_IN[name] if name in BUILT_IN else _import_redaction(name) for name in names]
 
     def redact(text: str) -> str:
         for step in steps:
@@ -52,12 +52,12 @@ def build_redactor(names: Sequence[str]) -> Redaction:
     return redact
 
 
-def _imported(name: str) -> Redaction:
+def _import_redaction(name: str) -> Redaction:
     module, _, function = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), function)
+        redaction = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"serve.log.redact: '{name}' cannot be imported: {error}; is it on the path?") from None
-    if not callable(found):
-        raise ConfigError(f"serve.log.redact: '{name}' is no function")
-    return found
+    if not callable(redaction):
+        raise ConfigError(f"serve.log.redact: '{name}' is not a function")
+    return redaction

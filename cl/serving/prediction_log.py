@@ -1,7 +1,7 @@
-"""What the server was asked and told is written ahead by one thread, so that no request ever waits for the disk.
+"""Log predictions and feedback to a write-ahead log in one thread, so that no request waits for the disk.
 
-Predictions wait in a queue with an end: where the disk cannot keep up, what finds no room is counted and not logged.
-Feedback is acknowledged when it is on the disk and not before; what comes meanwhile shares one sync with it.
+Predictions wait in a bounded queue: if the disk cannot keep up, predictions without room are counted but not logged.
+Feedback is acknowledged only when it is on the disk; concurrent feedback shares one sync.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from cl.stores.project_folder import ProjectFolder
 
 log = logging.getLogger(__name__)
 LINGER = 0.05
-"""Seconds for which predictions wait for company; a killed process loses what has waited no longer than that."""
+"""Seconds for which predictions are buffered; a killed process loses at most these."""
 SYNC = 1.0
-"""Seconds after which predictions survive a loss of power; a killed process they survive at once."""
+"""Seconds until written predictions survive a power loss; they survive a killed process at once."""
 MOST_TOLD = 10_000
-"""Feedback that may wait for the disk."""
+"""Most feedback that may wait for the disk."""
 UNREADABLE = "<REDACTED>"
 
 
 @dataclass
 class LogCounts:
-    """What has become of predictions and feedback since the start."""
+    """Counts of predictions and feedback since the start."""
 
     logged: int = 0
     dropped: int = 0
@@ -46,7 +46,7 @@ class LogCounts:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _PendingFeedback:
     entry: Entry
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
@@ -54,9 +54,9 @@ class _Told:
 
 @dataclass
 class PredictionLog:
-    """The log of one server process; several may write at once, each into files of its own.
+    """The log of one server process; several processes may write at once, each to its own files.
 
-    At its start, what dead processes have left becomes Parquet.
+    At startup it compacts the files of dead processes to Parquet.
 
     Raises:
         ConfigError: a redaction cannot be imported.
@@ -69,19 +69,19 @@ class PredictionLog:
     def __post_init__(self) -> None:
         self._redact = build_redactor(self.settings.redact)
         self._predictions: deque[Entry] = deque()
-        self._told: deque[_Told] = deque()
+        self._pending_feedback: deque[_PendingFeedback] = deque()
         self._files: dict[str, WriteAheadLog] = {}
         self._wake = threading.Event()
         self._closing = False
-        self._complained: set[str] = set()
+        self._reported: set[str] = set()
         self._synced = time.monotonic()
-        self._tidying = threading.Thread(target=self._tidy, name="log sealing", daemon=True)
-        self._tidying.start()
+        self._compactor = threading.Thread(target=self._compact, name="log sealing", daemon=True)
+        self._compactor.start()
         self._thread = threading.Thread(target=self._work, name="prediction log", daemon=True)
         self._thread.start()
 
     def record(self, entries: list[Entry]) -> None:
-        """Take the entries of answered rows and return at once.
+        """Queue the entries of answered rows and return at once.
 
         Args:
             entries: each with id, at (seconds since 1970), version, role (champion, canary or shadow), text or
@@ -94,142 +94,151 @@ class PredictionLog:
             self._predictions.extend(entries)
 
     async def feedback(self, prediction_id: str, label: str | list[str]) -> None:
-        """Return when the right label of a prediction is on the disk.
+        """Store the true label of a prediction and return when it is on the disk.
 
         Raises:
-            StoreError: it is not, and may be told again.
+            StoreError: it could not be stored; the client may send it again.
         """
-        if self._closing or len(self._told) >= MOST_TOLD:
+        if self._closing or len(self._pending_feedback) >= MOST_TOLD:
             self.counts.refused += 1
-            raise StoreError("feedback cannot be taken now; tell it again later")
+            raise StoreError("feedback cannot be stored now; send it again later")
         loop = asyncio.get_running_loop()
-        answer = {"label": label} if isinstance(label, str) else {"tags": label}
-        told = _Told({"id": prediction_id, **answer, "at": _written(time.time())}, loop, loop.create_future())
-        self._told.append(told)
+        content = {"label": label} if isinstance(label, str) else {"tags": label}
+        pending = _PendingFeedback(
+            {"id": prediction_id, **content, "at": _format_time(time.time())}, loop, loop.create_future()
+        )
+        self._pending_feedback.append(pending)
         self._wake.set()
         try:
-            await asyncio.wait_for(told.done, self.settings.feedback_seconds)
+            await asyncio.wait_for(pending.done, self.settings.feedback_seconds)
         except TimeoutError:
             self.counts.refused += 1
-            raise StoreError("the disk is too slow for feedback; tell it again later") from None
+            raise StoreError("the disk is too slow for feedback; send it again later") from None
 
     @property
     def waiting(self) -> int:
-        """Predictions that wait for the disk."""
+        """Number of predictions that wait for the disk."""
         return len(self._predictions)
 
     def close(self) -> None:
-        """Write what waits, and make Parquet of it all; what comes later is refused."""
+        """Write what waits and compact all files to Parquet; later entries are rejected."""
         self._closing = True
         self._wake.set()
         self._thread.join()
         for file in self._files.values():
             file.close()
         self._files.clear()
-        self._tidying.join()
-        self._tidy()
+        self._compactor.join()
+        self._compact()
 
     def _work(self) -> None:
-        while not (self._closing and not self._predictions and not self._told):
+        while not (self._closing and not self._predictions and not self._pending_feedback):
             self._wake.wait(LINGER)
             self._wake.clear()
-            told = [self._told.popleft() for _ in range(len(self._told))]  # before the predictions that they belong to
-            self._log([self._predictions.popleft() for _ in range(len(self._predictions))])
-            if told:
-                self._acknowledge(told)
-            self._roll()
+            # taken before the predictions, so that those it belongs to are written first
+            pending = [self._pending_feedback.popleft() for _ in range(len(self._pending_feedback))]
+            self._write_predictions([self._predictions.popleft() for _ in range(len(self._predictions))])
+            if pending:
+                self._acknowledge(pending)
+            self._rotate()
 
-    def _log(self, entries: list[Entry]) -> None:
-        """Write predictions; those that cannot be written are counted, and are not tried again."""
-        rows = [row for row in map(self._row, entries) if row is not None]
-        if rows and self._writes(PREDICTIONS, lambda file: file.append(rows)):
+    def _write_predictions(self, entries: list[Entry]) -> None:
+        """Write predictions; those that cannot be written are counted and not retried."""
+        rows = [row for row in map(self._to_row, entries) if row is not None]
+        if rows and self._try_write(PREDICTIONS, lambda file: file.append(rows)):
             self.counts.logged += len(rows)
             self.counts.dropped += len(entries) - len(rows)
         else:
             self.counts.dropped += len(entries)
         if PREDICTIONS.ending in self._files and time.monotonic() - self._synced > SYNC:
             self._synced = time.monotonic()
-            self._writes(PREDICTIONS, WriteAheadLog.sync)
+            self._try_write(PREDICTIONS, WriteAheadLog.sync)
 
-    def _acknowledge(self, told: list[_Told]) -> None:
-        """Write feedback, wait for the disk once, and tell everybody whether it is there."""
+    def _acknowledge(self, pending: list[_PendingFeedback]) -> None:
+        """Write feedback, sync once, and report the result to all callers."""
 
-        def durably(file: WriteAheadLog) -> None:
-            file.append([one.entry for one in told])
+        def append_durably(file: WriteAheadLog) -> None:
+            file.append([item.entry for item in pending])
             file.sync()
 
-        error = None if self._writes(FEEDBACK, durably) else StoreError("feedback could not be written to the disk")
-        self.counts.acknowledged += 0 if error else len(told)
-        self.counts.refused += len(told) if error else 0
-        for one in told:
+        error = (
+            None
+            if self._try_write(FEEDBACK, append_durably)
+            else StoreError("feedback could not be written to the disk")
+        )
+        self.counts.acknowledged += 0 if error else len(pending)
+        self.counts.refused += len(pending) if error else 0
+        for item in pending:
             try:
-                one.loop.call_soon_threadsafe(_settle, one.done, error)
+                item.loop.call_soon_threadsafe(_settle, item.done, error)
             except RuntimeError:
-                continue  # its server has stopped and waits no more
+                continue  # its server has stopped and no longer waits
 
-    def _writes(self, kind: LogKind, write: Callable[[WriteAheadLog], None]) -> bool:
-        """Tell whether something could be written to a kind's file, which is made where there is none."""
+    def _try_write(self, kind: LogKind, write: Callable[[WriteAheadLog], None]) -> bool:
+        """Write to the file of a kind, created if missing, and return whether it succeeded."""
         try:
             file = self._files.get(kind.ending)
             if file is None:
                 file = self._files[kind.ending] = WriteAheadLog(open_folder(self.project), kind.ending)
             write(file)
         except OSError as error:
-            if kind.ending not in self._complained:
+            if kind.ending not in self._reported:
                 log.error("%s: cannot be written: %s", open_folder(self.project), error)
-            self._complained.add(kind.ending)
+            self._reported.add(kind.ending)
             if kind.ending in self._files and self._files[kind.ending].broken:
                 self._files.pop(kind.ending).close()
             return False
-        self._complained.discard(kind.ending)
+        self._reported.discard(kind.ending)
         return True
 
-    def _roll(self) -> None:
-        """Leave files that are large, or of another day, to be made Parquet of."""
+    def _rotate(self) -> None:
+        """Close files that are full or of an earlier day, and compact them to Parquet."""
         today = int(time.time() // 86_400)
-        full = self.settings.roll_mb * 1e6
-        old = [end for end, one in self._files.items() if one.size > full or int(one.created // 86_400) < today]
-        for ending in old:
+        size_limit = self.settings.roll_mb * 1e6
+        finished = [
+            ending
+            for ending, file in self._files.items()
+            if file.size > size_limit or int(file.created // 86_400) < today
+        ]
+        for ending in finished:
             self._files.pop(ending).close()
-        if old and not self._tidying.is_alive():
-            self._tidying = threading.Thread(target=self._tidy, name="log sealing", daemon=True)
-            self._tidying.start()
+        if finished and not self._compactor.is_alive():
+            self._compactor = threading.Thread(target=self._compact, name="log sealing", daemon=True)
+            self._compactor.start()
 
-    def _tidy(self) -> None:
-        """Seal and forget; what fails is found again next time, and stops nothing."""
+    def _compact(self) -> None:
+        """Compact files and delete expired ones; failures are retried next time."""
         try:
             if compact(self.project):
                 release_memory()
             if self.settings.keep_days is not None:
                 forget_compacted(self.project, days=self.settings.keep_days)
         except Exception as error:
-            log.error("predictions/: could not be made Parquet of: %s: %s", type(error).__name__, error)
+            log.error("predictions/: compaction to Parquet failed: %s: %s", type(error).__name__, error)
 
-    def _row(self, entry: Entry) -> Entry | None:
-        """Return an entry as the store keeps it, without personal data; None where a redaction fails."""
+    def _to_row(self, entry: Entry) -> Entry | None:
+        """Return an entry as the store keeps it, without personal data, or None if a redaction fails."""
         try:
-            label, at = entry["label"], _written(entry["at"])
+            label, date = entry["label"], _format_time(entry["at"])
             text, tokens, key = entry.get("text"), entry.get("tokens"), entry.get("key")
             return {
                 "id": entry["id"],
                 "text": None if text is None else self._redact(text),
-                "tokens": None if tokens is None else [self._redact(one).strip() or UNREADABLE for one in tokens],
-                "date": at,
+                "tokens": None if tokens is None else [self._redact(token).strip() or UNREADABLE for token in tokens],
+                "date": date,
                 "prediction": label if isinstance(label, str) else " ".join(label),
                 "confidence": entry["confidence"],
                 "version": str(entry["version"]),
-                "at": at,
+                "at": date,
                 "role": entry["role"],
                 "out_of_scope": entry.get("out_of_scope"),
                 "latency_ms": entry.get("latency_ms"),
-                "key": None
-                if key is None
-                else hashlib.blake2b(key.encode(errors="replace"), digest_size=8).hexdigest(),
+                "key": None if key is None else _hash(key),
             }
         except Exception as error:
-            if "redact" not in self._complained:
+            if "redact" not in self._reported:
                 log.error("serve.log.redact failed, the row is not logged: %s", type(error).__name__)
-            self._complained.add("redact")
+            self._reported.add("redact")
             return None
 
 
@@ -237,7 +246,7 @@ def _hash(key: str) -> str:
     return hashlib.blake2b(key.encode(errors="replace"), digest_size=8).hexdigest()
 
 
-def _written(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 

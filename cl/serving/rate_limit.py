@@ -1,4 +1,4 @@
-"""How often one client may ask."""
+"""Rate limit per client."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ CLIENTS = 10_000
 
 
 class RateLimit:
-    """Bounds each client to a rate with bursts of twice as many; the longest quiet of many clients is forgotten.
+    """Limits each client to a rate, with bursts of twice as many; beyond `CLIENTS` the least recent one is forgotten.
 
-    The generic cell rate algorithm (ITU-T I.371): one number a client, the time at which its quota is whole again.
+    The generic cell rate algorithm (ITU-T I.371) keeps one number per client: when its quota is full again.
     """
 
     def __init__(self, per_second: float) -> None:
@@ -19,7 +19,7 @@ class RateLimit:
         self._whole_at: OrderedDict[str, float] = OrderedDict()
 
     def wait(self, client: str) -> float:
-        """Return 0 and count a request, or the seconds after which the client may ask again."""
+        """Count a request and return 0, or return the seconds until the client may send the next one."""
         now = time.monotonic()
         whole_at = max(now, self._whole_at.get(client, now)) + self._interval
         if whole_at - now > self._burst + 1e-9:

@@ -1,4 +1,4 @@
-"""The server's eye on the registry: which versions have a role now, loaded and warm before they answer."""
+"""Follow the registry's aliases, and load and warm up each version before it answers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cl.stores.mlflow.registry import SHARE, Registry
 
 log = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 15.0, 600.0
-"""Seconds until a version that could not be loaded is tried again: doubled each time, unless its role moves."""
+"""Seconds until a failed load is retried: doubled each time, and reset when the version loses its role."""
 
 
 @dataclass(frozen=True)
 class FailedLoad:
-    """A version that could not be loaded: how often, when it is tried again (monotonic seconds), and why."""
+    """A version that failed to load: how often, when it is retried (monotonic seconds), and why."""
 
     role: Role
     version: str
@@ -32,10 +32,10 @@ class FailedLoad:
 
 
 class RegistryWatcher:
-    """Follows the aliases champion, canary and shadow in a thread of its own; `roles` is what it has reached.
+    """Follows the aliases champion, canary and shadow in its own thread; `roles` holds the loaded versions.
 
-    ``load`` brings, checks, reads and warms a version; ``on_failure`` is told when a version cannot be loaded, once
-    until it can; ``on_look`` is called after each look.
+    ``load`` fetches, verifies, reads and warms up a version. ``on_failure`` is called on the first failure to load a
+    version, and again only after it was loaded in between. ``on_look`` is called after each poll.
     """
 
     def __init__(
@@ -50,31 +50,31 @@ class RegistryWatcher:
         on_look: Callable[[], None] = lambda: None,
     ) -> None:
         self.roles, self.swaps, self.failed = TrafficSplit(), 0, dict[str, FailedLoad]()
-        self.reachable: bool | None = None  # until the first look
+        self.reachable: bool | None = None  # until the first poll
         self._registry, self._load, self._given_up = registry, load, given_up
         self._seconds, self._keep, self._on_failure, self._on_look = seconds, keep, on_failure, on_look
         self._memory: OrderedDict[str, ServedModel] = OrderedDict()
         self._stop, self._woken = threading.Event(), threading.Event()
         self.looked = threading.Event()
-        """Set when the first look has ended, whatever it has found."""
+        """Set when the first poll has ended, whatever its result."""
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._initialised = False
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Follow no longer; a load under way is not waited for."""
+        """Stop polling, without waiting for a load in progress."""
         self._stop.set()
         self._woken.set()
 
     def wake(self) -> None:
-        """Look now, and not when it is time for it."""
+        """Poll now instead of at the next interval."""
         self._woken.set()
 
     def look(self) -> None:
-        """Compare the aliases with what is loaded, and load what is new.
+        """Poll the aliases and load new versions.
 
         Raises:
             PerennialError: the registry does not answer.
@@ -83,31 +83,31 @@ class RegistryWatcher:
             self._registry.initialise()
             self._initialised = True
         aliases = self._registry.aliases()
-        for gone in [version for version in self.failed if version not in aliases.values()]:
-            del self.failed[gone]
-        champion = self._loaded("champion", aliases.get("champion")) or self.roles.champion
+        for version in [version for version in self.failed if version not in aliases.values()]:
+            del self.failed[version]
+        champion = self._get_or_load("champion", aliases.get("champion")) or self.roles.champion
         if champion is not self.roles.champion:
-            log.warning("version %s answers now", champion.version if champion else "none")
+            log.warning("version %s is the champion now", champion.version if champion else "none")
             self.swaps += 1
-            # a challenger that has become the champion is one no longer, in the same moment
-            self.roles = replace(self._without(champion), champion=champion)
+            # in the same step, a promoted challenger stops being a challenger
+            self.roles = replace(self._without_challenger(champion), champion=champion)
         self._given_up.keep(aliases.get("canary"))
-        canary, canary_share = self._challenger("canary", aliases)
-        shadow, shadow_share = self._challenger("shadow", aliases)
+        canary, canary_share = self._find_challenger("canary", aliases)
+        shadow, shadow_share = self._find_challenger("shadow", aliases)
         attempt = self._given_up.attempt(canary.version) if canary else 1
         self.roles = TrafficSplit(champion, canary, canary_share, attempt, shadow, shadow_share)
-        self._forget()
+        self._evict_idle()
 
-    def _challenger(self, role: Role, aliases: dict[str, str]) -> tuple[ServedModel | None, float]:
+    def _find_challenger(self, role: Role, aliases: dict[str, str]) -> tuple[ServedModel | None, float]:
         version = aliases.get(role)
         if version is None or version == aliases.get("champion"):
             return None, 0.0
         if role == "canary" and version in self._given_up:
             return None, 0.0
         share = share_of_tags(self._registry.tags(version).get(SHARE))
-        return (self._loaded(role, version), share) if share else (None, 0.0)
+        return (self._get_or_load(role, version), share) if share else (None, 0.0)
 
-    def _without(self, champion: ServedModel | None) -> TrafficSplit:
+    def _without_challenger(self, champion: ServedModel | None) -> TrafficSplit:
         roles = self.roles
         return replace(
             roles,
@@ -115,58 +115,58 @@ class RegistryWatcher:
             shadow=None if roles.shadow is champion else roles.shadow,
         )
 
-    def _loaded(self, role: Role, version: str | None) -> ServedModel | None:
-        """Return a version from memory or load it; None where it cannot be loaded (now)."""
+    def _get_or_load(self, role: Role, version: str | None) -> ServedModel | None:
+        """Return a version from memory or load it; None if it cannot be loaded now."""
         if version is None:
             return None
         if version in self._memory:
             self._memory.move_to_end(version)
             return self._memory[version]
-        known = self.failed.get(version)
-        if known is not None and time.monotonic() < known.again_at:
+        failure = self.failed.get(version)
+        if failure is not None and time.monotonic() < failure.again_at:
             return None
         try:
             loaded = self._load(version)
-        except Exception as error:  # whatever is wrong with one version, the others go on answering
-            self._failure(role, version, error)
+        except Exception as error:  # whatever is wrong with one version, the others keep answering
+            self._record_failure(role, version, error)
             return None
         self.failed.pop(version, None)
         self._memory[version] = loaded
         return loaded
 
-    def _failure(self, role: Role, version: str, error: Exception) -> None:
+    def _record_failure(self, role: Role, version: str, error: Exception) -> None:
         times = self.failed[version].times + 1 if version in self.failed else 1
         wait = min(FIRST_RETRY * 2 ** (times - 1), LAST_RETRY)
         why = str(error) if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
-        failed = FailedLoad(role, version, times, time.monotonic() + wait, why)
+        failure = FailedLoad(role, version, times, time.monotonic() + wait, why)
         serving = self.roles.champion.version if self.roles.champion else None
-        log.error("version %s (%s) cannot be loaded: %s; version %s goes on answering", version, role, why, serving)
-        log.debug("the load that failed", exc_info=error)
-        self.failed[version] = failed
+        log.error("version %s (%s) cannot be loaded: %s; version %s keeps answering", version, role, why, serving)
+        log.debug("traceback of the failed load", exc_info=error)
+        self.failed[version] = failure
         if times == 1:
-            self._on_failure(failed, serving)
+            self._on_failure(failure, serving)
 
-    def _forget(self) -> None:
-        """Keep in memory what has a role, and of the others those that had one last."""
+    def _evict_idle(self) -> None:
+        """Evict versions without a role from memory, except the ``keep`` most recently used."""
         roles = self.roles
-        needed = {one.version for one in (roles.champion, roles.canary, roles.shadow) if one}
-        idle = [version for version in self._memory if version not in needed]
-        gone = idle[: max(0, len(idle) - self._keep)]
-        for version in gone:
+        in_use = {model.version for model in (roles.champion, roles.canary, roles.shadow) if model}
+        idle = [version for version in self._memory if version not in in_use]
+        evicted = idle[: max(0, len(idle) - self._keep)]
+        for version in evicted:
             del self._memory[version]
-        if gone:
+        if evicted:
             release_memory()
 
     def _run(self) -> None:
-        trouble = ""
+        last_error = ""
         while not self._stop.is_set():
             try:
                 self.look()
-                self.reachable, trouble = True, ""
-            except Exception as error:  # a registry that does not answer now may answer at the next look
-                if str(error) != trouble:
-                    log.error("the registry cannot be followed: %s", error)
-                self.reachable, trouble = False, str(error)
+                self.reachable, last_error = True, ""
+            except Exception as error:  # the registry may answer at the next poll
+                if str(error) != last_error:
+                    log.error("the registry cannot be polled: %s", error)
+                self.reachable, last_error = False, str(error)
             self.looked.set()
             self._on_look()
             self._woken.wait(self._seconds)
@@ -174,7 +174,7 @@ class RegistryWatcher:
 
 
 def share_of_tags(tag: str | None) -> float:
-    """Return the share (0 to 1) that a version's tag gives it; a tag that is none is no share."""
+    """Return the traffic share (0 to 1) of a version's tag; 0 if the tag is missing or invalid."""
     try:
         share = float(tag or 0)
     except ValueError:

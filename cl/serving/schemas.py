@@ -1,4 +1,4 @@
-"""What clients send and get, as the OpenAPI page shows it."""
+"""Request and response schemas, as shown on the OpenAPI page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 
-def _whole(text: str) -> str:
-    """Return a text that can be written as UTF-8: JSON can hold half a character, a lone surrogate."""
+def _check_encodable(text: str) -> str:
+    """Return the text if it can be encoded as UTF-8; JSON may contain lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -16,7 +16,7 @@ def _whole(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole)]
+Text = Annotated[str, AfterValidator(_check_encodable)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
 Sentence = Annotated[list[Token], Field(min_length=1)]
 Label = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
@@ -39,24 +39,29 @@ class PredictRequest(BaseModel):
     text: Text | None = Field(None, description="One text")
     texts: list[str] | None = Field(None, min_length=1, description="Several texts")
     tokens: list[Sentence] | None = Field(None, min_length=1, description="Sentences, each a list of tokens")
-    top_k: int | None = Field(None, ge=1, le=1000, description="So many labels with their probabilities, best first")
-    probabilities: bool = Field(False, description="The probabilities of all labels")
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Number of most probable labels to return, with their probabilities, best first",
+    )
+    probabilities: bool = Field(False, description="Whether to return the probabilities of all labels")
     key: Text | None = Field(
         None,
         max_length=256,
-        description="Whom the request is for; requests of one key are answered by one version while a canary lasts",
+        description="For whom the request is made; during a canary, requests with the same key go to the same version",
     )
 
     @model_validator(mode="after")
-    def _one_input(self) -> PredictRequest:
+    def _check_single_input(self) -> PredictRequest:
         if sum(value is not None for value in (self.text, self.texts, self.tokens)) != 1:
             raise ValueError("send exactly one of text, texts and tokens")
-        _whole("".join(self.texts or ()))  # at once: a hundred thousand calls of a validator would hold others up
+        _check_encodable("".join(self.texts or ()))  # joined: 100,000 validator calls would delay other requests
         return self
 
     @property
     def values(self) -> list[Any]:
-        """The texts, or the lists of tokens."""
+        """The texts or the lists of tokens."""
         return [self.text] if self.text is not None else list(self.texts or self.tokens or [])
 
 
@@ -68,18 +73,20 @@ class ScoreBody(BaseModel):
 
 
 class PredictionBody(BaseModel):
-    """The answer to one text; where tokens are classified, ``top`` and ``probabilities`` have one entry a token."""
+    """The answer to one text; in token tasks, ``top`` and ``probabilities`` have one entry per token."""
 
-    id: str = Field(description="For /feedback")
-    label: str | list[str] = Field(description="The label, or one tag a token")
+    id: str = Field(description="Id for /feedback")
+    label: str | list[str] = Field(description="The label, or one tag per token")
     confidence: float
-    out_of_scope: bool | None = Field(description="Unlike what the version knows; null: it has no threshold")
+    out_of_scope: bool | None = Field(
+        description="Whether the text differs from what the version knows; null if the version has no threshold"
+    )
     top: list[ScoreBody] | list[list[ScoreBody]] | None = None
     probabilities: dict[str, float] | list[dict[str, float]] | None = None
 
 
 class PredictResponse(BaseModel):
-    """Answers in the texts' order, and which version gave them."""
+    """Answers in the order of the texts, and the version that gave them."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -108,37 +115,37 @@ class PredictResponse(BaseModel):
 
 
 class FeedbackRequest(BaseModel):
-    """The right label of an answer, which may come at any time."""
+    """The true label of an answer; it may be sent at any time."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={"examples": [{"id": "0d0a3d1c-6e0c-4b53-a0b7-4f1f0f0f6f3a", "label": "parcel_lost"}]},
     )
 
-    id: str = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="Of the answer")
+    id: str = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="Id of the answer")
     label: Label | Annotated[list[Label], Field(min_length=1, max_length=10_000)] = Field(
-        description="The right label, or one tag a token"
+        description="The true label, or one tag per token"
     )
 
 
 class FeedbackResponse(BaseModel):
-    """The answer to a label: it is on the disk, and will be learnt from."""
+    """Confirms that the label is on the disk and will be used for training."""
 
     id: str
 
 
 class FailureResponse(BaseModel):
-    """What was wrong, in MLflow's shape."""
+    """An error in MLflow's format."""
 
     error_code: str
     message: str
 
 
 class ReadyResponse(BaseModel):
-    """Which versions answer."""
+    """Readiness, and which version has each role."""
 
     ready: bool
     champion: str | None
     canary: str | None
     shadow: str | None
-    why: str | None = Field(description="Why it is not ready; null where it is")
+    why: str | None = Field(description="Why the server is not ready; null if it is ready")

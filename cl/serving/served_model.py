@@ -1,4 +1,4 @@
-"""A version in memory, ready to answer: checked, in the precision that serves best, and warm."""
+"""A version in memory, ready to answer: verified, converted to the serving precision and warmed up."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 WARM_BATCHES = ((1, 1), (1, 12), (8, 12), (1, 400))
-"""Rows and words of what a version is warmed with: its weights are in memory then, and kernels have chosen their plans.
-Few, for while it is warmed requests that came after a promotion wait for it."""
+"""Rows and words of the warm-up batches, which load the weights into memory and let kernels choose their plans. They
+are few, because requests that arrive after a promotion wait for the warm-up."""
 
 
 @dataclass(frozen=True)
 class RowAnswer:
-    """One row's answer: ``probabilities`` are (predictions, labels), one prediction a text or a token.
+    """One row's answer; ``probabilities`` is (predictions, labels), with one prediction per text or token.
 
-    ``out_of_scope`` is None where the version has no threshold.
+    ``out_of_scope`` is None if the version has no threshold.
     """
 
     value: Any
@@ -48,7 +48,7 @@ class RowAnswer:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A version of the registry that can be asked; by one thread at a time, for its tokenizer has a state."""
+    """A loaded version of the registry; use it from one thread at a time, as its tokenizer is stateful."""
 
     version: str
     learner: Learner
@@ -56,53 +56,59 @@ class ServedModel:
 
     @property
     def labels(self) -> list[str]:
-        """What it can answer."""
+        """The labels that it can predict."""
         return self.learner.labels
 
     def encode(self, values: list[Any]) -> list[Encoded]:
-        """Tokenise texts, or lists of tokens."""
+        """Tokenise texts or lists of tokens."""
         return self.learner.encode(pd.DataFrame({self.learner.task.columns[0]: values}))
 
     @torch.inference_mode()
     def answer(self, values: list[Any], encoded: list[Encoded]) -> list[RowAnswer]:
-        """Return the answers to rows that are computed as one batch, in their order."""
+        """Compute rows as one batch and return their answers in order."""
         head = self.learner.head
-        found = self._solved(head, encoded) if isinstance(head, ClosedFormHead) else self._trained(encoded)
-        outside = self.scope.outside(found.embeddings).tolist() if self.scope else [None] * len(values)
+        outputs = (
+            self._run_closed_form(head, encoded) if isinstance(head, ClosedFormHead) else self._run_trained(encoded)
+        )
+        outside = self.scope.outside(outputs.embeddings).tolist() if self.scope else [None] * len(values)
         answers = []
-        for value, one, own, far in zip(values, encoded, found.probabilities, outside, strict=True):
-            told = self.learner.task.decode(own, one, len(value), self.labels)
-            answers.append(RowAnswer(told.value, told.confidence, own[one.anchors], far))
+        for value, encoding, probabilities, is_outside in zip(
+            values, encoded, outputs.probabilities, outside, strict=True
+        ):
+            decoded = self.learner.task.decode(probabilities, encoding, len(value), self.labels)
+            answers.append(RowAnswer(decoded.value, decoded.confidence, probabilities[encoding.anchors], is_outside))
         return answers
 
-    def _trained(self, encoded: list[Encoded]) -> _Read:
+    def _run_trained(self, encoded: list[Encoded]) -> _Outputs:
         learner, rows = self.learner, list(range(len(encoded)))
         batch = collate(learner.task, encoded, rows, learner.tokenizer.pad_token_id, learner.device)
-        states = [one.float() for one in learner.states(batch.input_ids, batch.mask)]
+        states = [layer.float() for layer in learner.states(batch.input_ids, batch.mask)]
         logits = learner.read(states, batch.mask)
         probabilities = logits.softmax(-1).cpu().numpy().reshape(len(rows), -1, logits.shape[-1])
-        return _Read(list(probabilities), mean_pool(states[-1], batch.mask).cpu().numpy())
+        return _Outputs(list(probabilities), mean_pool(states[-1], batch.mask).cpu().numpy())
 
-    def _solved(self, head: ClosedFormHead, encoded: list[Encoded]) -> _Read:
-        whole = feature_reader(self.learner, head)(encoded)
-        probabilities = head(torch.cat(whole).float().to(self.learner.device)).softmax(-1).cpu()
-        embeddings = [one[:, -self.learner.width :].float().mean(0).numpy() for one in whole]
-        return _Read([one.numpy() for one in probabilities.split([len(one) for one in whole])], np.stack(embeddings))
+    def _run_closed_form(self, head: ClosedFormHead, encoded: list[Encoded]) -> _Outputs:
+        features = feature_reader(self.learner, head)(encoded)
+        probabilities = head(torch.cat(features).float().to(self.learner.device)).softmax(-1).cpu()
+        embeddings = [row[:, -self.learner.width :].float().mean(0).numpy() for row in features]
+        return _Outputs(
+            [part.numpy() for part in probabilities.split([len(row) for row in features])], np.stack(embeddings)
+        )
 
 
 @dataclass(frozen=True)
-class _Read:
+class _Outputs:
     probabilities: list[np.ndarray]
     embeddings: np.ndarray
 
 
 def load_served_model(version: str, folder: Path, precision: ServedPrecision) -> ServedModel:
-    """Read a checked version and ask it a few texts, so that the first request is as fast as the next.
+    """Load a verified version and warm it up, so that its first request is as fast as later ones.
 
-    What a tuning has added is folded into the weights where that can be.
+    The weights that a tuning has added are merged into the encoder where possible.
 
     Raises:
-        StoreError: what it answers is no probability.
+        StoreError: its probabilities are not finite.
     """
     learner = load_learner(folder)
     merged = learner.tuning.merge(learner.encoder) or learner.encoder
@@ -110,29 +116,29 @@ def load_served_model(version: str, folder: Path, precision: ServedPrecision) ->
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
     loaded = ServedModel(version, prepare_for_serving(learner), build_scope(folder))
-    _warm(loaded)
+    _warm_up(loaded)
     return loaded
 
 
 def prepare_for_serving(learner: Learner) -> Learner:
-    """Return a learner that lets go of the weights its graph has as well: it can be asked, not taught or saved."""
+    """Free the weights that the learner's graph also holds: it can then predict, but not be trained or saved."""
     if learner.graph is not None:
         learner.encoder.to("meta")  # type: ignore[arg-type]
     return learner
 
 
-def _warm(loaded: ServedModel) -> None:
+def _warm_up(loaded: ServedModel) -> None:
     tokens = loaded.learner.task.columns[0] == "tokens"
     for rows, words in WARM_BATCHES:
         values: list[Any] = [["the"] * words if tokens else "the " * words] * rows
         for answer in loaded.answer(values, loaded.encode(values)):
             if not np.isfinite(answer.probabilities).all():
-                raise StoreError(f"version {loaded.version} answers with numbers that are not finite")
+                raise StoreError(f"version {loaded.version} returns probabilities that are not finite")
 
 
 def release_memory() -> None:
-    """Let the system have what is free: the allocators keep it else, Arrow's for the thread that calls this."""
+    """Return free memory to the system, which the allocators would keep; Arrow's only for the calling thread."""
     gc.collect()
     pa.default_memory_pool().release_unused()
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+    with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""The server's processes: uvicorn, its workers, and what each of them is made of."""
+"""The processes of the server: uvicorn and its workers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 
 
 MOST_WORKERS = 4
-"""Unless more are asked for: each holds the models in its own memory."""
+"""Default limit, as each worker holds the models in its own memory."""
 
 
 PROJECT = "CL_SERVE_PROJECT"
 
 
 WORKERS = "CL_SERVE_WORKERS"
-"""Where the workers, which are processes of their own, find the project and their number."""
+"""Environment variables that give the worker processes the project and the number of workers."""
 
 
 def end_with_the_parent() -> None:
-    """Let a worker stop when the process that looks after it has died: it would hold the port for ever."""
+    """Stop this worker when its parent process dies; otherwise it would hold the port forever."""
     parent = parent_process()
     if parent is not None:
 
@@ -45,38 +45,38 @@ def end_with_the_parent() -> None:
 
 
 def run(uvicorn_config: Any) -> None:
-    """Serve until interrupted, in one process or several.
+    """Serve until interrupted, in one or several processes.
 
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: the server cannot listen on the address.
     """
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    listening = _listening(uvicorn_config)
-    host, port = listening.getsockname()[:2]
+    listener = _bind(uvicorn_config)
+    host, port = listener.getsockname()[:2]
     scheme = "https" if uvicorn_config.is_ssl else "http"
-    print(f"{scheme}://{host}:{port}: serves with {uvicorn_config.workers} worker(s) until interrupted", flush=True)
+    print(f"{scheme}://{host}:{port}: serving with {uvicorn_config.workers} worker(s) until interrupted", flush=True)
     if uvicorn_config.workers > 1:
-        Multiprocess(uvicorn_config, sockets=[listening]).run()
+        Multiprocess(uvicorn_config, sockets=[listener]).run()
         return
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(uvicorn_config).run(sockets=[listening])
+        uvicorn.Server(uvicorn_config).run(sockets=[listener])
 
 
-def _listening(uvicorn_config: Any) -> Any:
+def _bind(uvicorn_config: Any) -> Any:
     try:
-        taken = uvicorn_config.bind_socket()
-        return share_port(taken) if uvicorn_config.workers > 1 else taken
+        bound = uvicorn_config.bind_socket()
+        return share_port(bound) if uvicorn_config.workers > 1 else bound
     except (SystemExit, OSError):
-        raise InputError(f"{uvicorn_config.host}:{uvicorn_config.port}: cannot be listened on") from None
+        raise InputError(f"{uvicorn_config.host}:{uvicorn_config.port}: cannot listen on this address") from None
 
 
-def share_metrics(at: OpenProject, workers: int) -> None:
-    """Give several workers a folder for their counts; it is read before prometheus_client is imported."""
+def share_metrics(opened: OpenProject, workers: int) -> None:
+    """Give several workers a shared folder for their metrics; call it before importing prometheus_client."""
     if workers == 1:
         return
-    folder = at.project.work / "serving" / "metrics"
+    folder = opened.project.work / "serving" / "metrics"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

@@ -1,6 +1,6 @@
-"""One port for several workers, each with a listening socket of its own among which the system shares connections.
+"""Share one port among workers that each have their own listening socket, so that the kernel balances connections.
 
-Of workers that accept from one socket, the one that wakes first takes all that wait: one works, the others idle.
+If workers accept from the same socket, the first to wake takes all waiting connections and the others idle.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ from typing import Any
 
 
 class OwnSocket(socket.socket):
-    """Holds a port without listening on it; what another process gets of it is a new socket on the same port."""
+    """Holds a port without listening on it; another process unpickles it as a new socket on the same port."""
 
     def __reduce__(self) -> Any:  # type: ignore[override]
         return bind_port, (self.family, self.getsockname())
 
 
-def share_port(taken: socket.socket) -> socket.socket:
-    """Return what to give to all workers in place of a bound socket, which is closed.
+def share_port(bound: socket.socket) -> socket.socket:
+    """Close a bound socket and return the socket to pass to all workers instead.
 
-    Only Linux shares connections fairly among sockets of one port; elsewhere the workers accept from the one given.
+    Only Linux balances connections among sockets of one port; elsewhere all workers accept from the bound socket.
     """
     if sys.platform != "linux":
-        return taken
-    family, address = taken.family, taken.getsockname()
-    taken.close()
-    held = OwnSocket(family, socket.SOCK_STREAM)
-    _bind(held, address)
-    # from here on nobody may bind the port but who asks for a share of it, whether or not a worker listens already
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-    return held
+        return bound
+    family, address = bound.family, bound.getsockname()
+    bound.close()
+    holder = OwnSocket(family, socket.SOCK_STREAM)
+    _bind(holder, address)
+    # from here on only sockets with SO_REUSEPORT can bind the port, whether or not a worker listens already
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return holder
 
 
 def bind_port(family: int, address: Any) -> socket.socket:
-    """Return a socket of one's own on a port that is shared."""
-    own = socket.socket(family, socket.SOCK_STREAM)
-    _bind(own, address)
-    return own
+    """Return a new socket on a shared port."""
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    _bind(listener, address)
+    return listener
 
 
-def _bind(one: socket.socket, address: Any) -> None:
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    one.bind(address)
+def _bind(unbound: socket.socket, address: Any) -> None:
+    unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    unbound.bind(address)

@@ -1,4 +1,4 @@
-"""Who answers a request: the champion, or for a share of the requests the canary; and who hears a copy."""
+"""Traffic routing: the champion or, for a share of requests, the canary answers; the shadow gets copies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Role = Literal["champion", "canary", "shadow"]
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """The versions that are in memory for each role at one moment, and the shares (0 to 1) of two of them.
+    """The loaded version of each role, and the traffic shares (0 to 1) of canary and shadow.
 
-    It is replaced as a whole, between two batches. ``canary_attempt`` counts how often the canary has been tried.
+    It is immutable and replaced between two batches. ``canary_attempt`` counts how often the canary has been tried.
     """
 
     champion: ServedModel | None = None
@@ -26,19 +26,19 @@ class TrafficSplit:
     shadow_share: float = 0.0
 
     def role_for(self, key: str) -> Role:
-        """Return who answers a request with this key; one key has one answerer while a canary lasts."""
+        """Return the role that answers a request with this key; it is the same for the life of a canary."""
         chosen = self.canary is not None and request_share(key, self.canary.version) < self.canary_share
         return "canary" if chosen else "champion"
 
     def copied(self, key: str) -> bool:
-        """Tell whether the shadow hears a copy of a request with this key."""
+        """Return whether the shadow gets a copy of a request with this key."""
         return self.shadow is not None and request_share(key, self.shadow.version) < self.shadow_share
 
 
 def request_share(key: str, version: str) -> float:
-    """Return a number from 0 to 1 that a key has with a version: the same in every process, even over the keys.
+    """Return a number in [0, 1) for a key and a version: the same in every process, uniform over the keys.
 
-    The version is part of it, so that not the same clients are a canary's every time.
+    It depends on the version, so that each canary gets different clients.
     """
-    told = f"{version}\0{key}".encode(errors="surrogatepass")
-    return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest()) / 2**64
+    content = f"{version}\0{key}".encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest()) / 2**64

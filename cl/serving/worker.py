@@ -1,4 +1,4 @@
-"""One worker's parts, put together: what follows, computes, compares and counts."""
+"""The parts of one worker, assembled: registry watcher, batcher, comparisons, log and metrics."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from cl.tasks import Task
 log = logging.getLogger(__name__)
 Tell = Callable[[Notice], None]
 FIRST_LOOK_SECONDS = 60.0
-"""A worker takes no request before it has looked for its versions, unless the registry takes longer than this."""
+"""Longest wait for the first poll of the registry before a worker takes requests."""
 
 
 class ServingWorker:
-    """Everything behind the routes of one worker; begins to work with `start`.
+    """Everything behind the routes of one worker; `start` starts it.
 
-    ``tell`` delivers a notice to people, ``withdraw`` takes the canary's alias away and is told why; both may take
-    their time: they are called outside the event loop.
+    ``tell`` delivers a notice; ``withdraw`` removes the canary's alias for the given reason. Both may be slow, as they
+    are called outside the event loop.
     """
 
     def __init__(
@@ -64,24 +64,24 @@ class ServingWorker:
             self.given_up,
             seconds=config.serve.poll_seconds,
             keep=config.serve.keep_versions,
-            on_failure=self._load_failed,
-            on_look=self._looked,
+            on_failure=self._report_failed_load,
+            on_look=self._after_poll,
         )
         self.answer_log = PredictionLog(stores.project, config.serve.log)
         self._pairs = PairedAnswers(folder)
 
     async def start(self) -> None:
-        """Begin to follow the registry and to work off the queue; what has a role is loaded when this returns."""
+        """Start to follow the registry and to process the queue; versions with a role are loaded on return."""
         import torch
 
         torch.set_num_threads(self._threads)
         registry = self._stores.registry
-        self._witness = AliasReader(
+        self._alias_reader = AliasReader(
             SqliteCachedRead(registry.tracking_uri, registry.champion), self.settings.confirm_seconds
         )
-        timely = FreshnessGuard(self._witness, self.follower)
+        freshness = FreshnessGuard(self._alias_reader, self.follower)
         self.batcher = Batcher(
-            lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe, timely.until
+            lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe, freshness.until
         )
         self.answering = RequestHandler(
             self.batcher,
@@ -98,9 +98,9 @@ class ServingWorker:
         self.draining.arm(asyncio.get_running_loop())
 
     async def stop(self) -> None:
-        """End after the last answer: what is known is written."""
+        """Stop after the last answer and write comparisons and the log."""
         self.follower.stop()
-        self._witness.close()
+        self._alias_reader.close()
         await self.answering.close()
         self._work.cancel()
         await asyncio.to_thread(self.batcher.close)
@@ -108,27 +108,27 @@ class ServingWorker:
         await asyncio.to_thread(self.answer_log.close)
 
     def _load(self, version: str) -> ServedModel:
-        """Bring a version from the registry, check it against its manifest, read and warm it."""
+        """Fetch a version from the registry, verify it against its manifest, load it and warm it up."""
         folder = self._stores.champion_folder(version)
         assert folder is not None
         loaded = load_served_model(version, folder, self.settings.precision)
-        forget_notified(self._stores.project, _told(version))
+        forget_notified(self._stores.project, _notice_key(version))
         return loaded
 
-    def _load_failed(self, failed: FailedLoad, serving: str | None) -> None:
-        went_on = f"version {serving} goes on answering" if serving else "nothing answers"
-        told = f"the {failed.role}, version {failed.version}, cannot be loaded; {went_on}\n{failed.why}"
-        notice = failure_notice(self.config.name, "cl serve", told)
-        notify_once(self._stores.project, _told(failed.version), lambda: self._tell(notice), saying=failed.why)
+    def _report_failed_load(self, failed: FailedLoad, serving: str | None) -> None:
+        consequence = f"version {serving} keeps answering" if serving else "no version answers"
+        message = f"the {failed.role}, version {failed.version}, cannot be loaded; {consequence}\n{failed.why}"
+        notice = failure_notice(self.config.name, "cl serve", message)
+        notify_once(self._stores.project, _notice_key(failed.version), lambda: self._tell(notice), saying=failed.why)
 
-    def _looked(self) -> None:
-        """Write and judge the comparisons, and set the gauges; in the follower's thread, after each look."""
+    def _after_poll(self) -> None:
+        """Write and judge the comparisons and set the gauges; runs in the registry watcher's thread after each poll."""
         try:
             if self.follower.reachable:
-                self._witness.answers_again()
+                self._alias_reader.answers_again()
             self.comparisons.write()
             self._judge_canary()
-            self._gauge()
+            self._set_gauges()
         except Exception:
             log.exception("the comparison of versions could not be written or judged")
 
@@ -137,24 +137,26 @@ class ServingWorker:
         if roles.canary is None or roles.champion is None:
             return
         key = ("canary", roles.canary.version, roles.champion.version, roles.canary_attempt)
-        seen = next((one for one in self.comparisons.summed() if one.key == key), None)
-        why = stop_reason(seen, self.settings.canary) if seen else None
+        comparison = next((summed for summed in self.comparisons.summed() if summed.key == key), None)
+        why = stop_reason(comparison, self.settings.canary) if comparison else None
         if why and self.given_up.add(roles.canary.version, why):
-            told = f"the canary, version {roles.canary.version}, is asked no more: {why}"
-            log.error("%s", told)
-            self._tell(failure_notice(self.config.name, "the canary", told))
+            message = f"the canary, version {roles.canary.version}, was stopped: {why}"
+            log.error("%s", message)
+            self._tell(failure_notice(self.config.name, "the canary", message))
             self._withdraw(why)
 
-    def _gauge(self) -> None:
+    def _set_gauges(self) -> None:
         metrics, roles = self.metrics, self.follower.roles
-        named = {"champion": roles.champion, "canary": roles.canary, "shadow": roles.shadow}
-        metrics.hold({role: one.version for role, one in named.items() if one is not None}, self.given_up.reasons())
+        models = {"champion": roles.champion, "canary": roles.canary, "shadow": roles.shadow}
+        metrics.hold(
+            {role: model.version for role, model in models.items() if model is not None}, self.given_up.reasons()
+        )
         metrics.swaps.set(self.follower.swaps)
         metrics.load_failures.set(len(self.follower.failed))
         metrics.registry_up.set(bool(self.follower.reachable))
         metrics.waiting.set(self.batcher.waiting)
 
 
-def _told(version: str) -> str:
-    """Return the key under which it is remembered that people know of a version that cannot be loaded."""
+def _notice_key(version: str) -> str:
+    """Return the notification key of a version that cannot be loaded."""
     return f"cl serve: version {version}"

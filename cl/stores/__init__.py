@@ -1,1 +1,1 @@
-"""The outside world: the project's folder, DVC, MLflow and the promotion ledger."""
+"""Storage: the project folder, DVC, MLflow and the promotion ledger."""

@@ -1,4 +1,4 @@
-"""Whether a store that may be far away answers: asked within seconds, told in one line, without passwords."""
+"""Check whether a possibly remote store answers: within seconds, with one-line errors that hide passwords."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LOCK_SECONDS = 30
 
 
 def check_reachable(uri: str, store: str) -> None:
-    """Return when the server or database at a URI answers; a URI of another kind is left to its library.
+    """Check that the server or database at a URI answers; leave other kinds of URI to their library.
 
     Raises:
-        StoreError: it does not, or its driver is not installed.
+        StoreError: it does not answer, or its driver is not installed.
     """
     if uri.startswith(("http://", "https://")):
         _reach_http(uri, store)
@@ -33,10 +33,10 @@ def check_reachable(uri: str, store: str) -> None:
 
 @contextmanager
 def first_use(uri: str, store: str) -> Iterator[None]:
-    """Enter when a store that makes its tables on first use may be opened.
+    """Guard the first use of a store, which creates its tables.
 
-    Processes that open a fresh SQLite store together crash in MLflow's migrations, so they go in one by one;
-    a store elsewhere must answer first, for MLflow itself would go on trying for minutes.
+    Processes that open a fresh SQLite store at the same time crash in MLflow's migrations, so they enter one at a
+    time. Any other store must answer first, because MLflow itself would keep retrying for minutes.
     """
     from filelock import FileLock
 
@@ -49,18 +49,18 @@ def first_use(uri: str, store: str) -> Iterator[None]:
 
 
 def open_database(uri: str, store: str) -> sa.Engine:
-    """Return an engine on a database that has answered once.
+    """Return an engine for a database after one successful connection.
 
     Raises:
-        StoreError: the URI is none, its driver is not installed, or nobody answers.
+        StoreError: the URI is invalid, its driver is not installed, or the database does not answer.
     """
     import sqlalchemy as sa
 
     with translate_store_errors(store):
         url = sa.make_url(uri)
-        engine = sa.create_engine(url, connect_args=_patience(url), poolclass=sa.NullPool)
-        if url.get_backend_name() == "postgresql" and not sa.event.contains(sa.Engine, "begin", _wait_no_longer):
-            sa.event.listen(sa.Engine, "begin", _wait_no_longer)
+        engine = sa.create_engine(url, connect_args=_connect_args(url), poolclass=sa.NullPool)
+        if url.get_backend_name() == "postgresql" and not sa.event.contains(sa.Engine, "begin", _set_lock_timeout):
+            sa.event.listen(sa.Engine, "begin", _set_lock_timeout)
         engine.connect().close()
         return engine
 
@@ -72,13 +72,15 @@ def _reach_http(uri: str, store: str) -> None:
         try:
             requests.get(uri, timeout=CONNECT_SECONDS, stream=True).close()
         except requests.exceptions.SSLError:
-            # somebody answered; whether the certificate counts is MLflow's own setting
+            # the server answered; whether to trust its certificate is MLflow's own setting
             return
         except requests.exceptions.RequestException as error:
-            raise StoreError(f"{without_password(store)}: no answer ({_reason(error)}); is it running?") from None
+            raise StoreError(
+                f"{without_password(store)}: no answer ({_failure_reason(error)}); is it running?"
+            ) from None
 
 
-def _reason(error: Exception) -> str:
+def _failure_reason(error: Exception) -> str:
     import requests
 
     if isinstance(error, requests.exceptions.Timeout):
@@ -86,18 +88,19 @@ def _reason(error: Exception) -> str:
     return "connection failed" if isinstance(error, requests.exceptions.ConnectionError) else first_line(error)
 
 
-def _wait_no_longer(connection: sa.Connection) -> None:
-    """Let a transaction give up a lock that another holds for too long; Postgres would wait for ever.
+def _set_lock_timeout(connection: sa.Connection) -> None:
+    """Limit how long a transaction waits for a lock; by default Postgres waits forever.
 
-    It is told of all engines, as MLflow makes its own; said in each transaction, it passes through any pooler.
+    The listener is registered for all engines, because MLflow creates its own. The limit is set in each transaction,
+    so that it works through any connection pooler.
     """
     if connection.dialect.name == "postgresql" and not connection.dialect.is_async:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
 
 
-def _patience(url: sa.URL) -> dict[str, int]:
-    """Return how long the driver waits: for SQLite on a lock, for a server on a connection."""
+def _connect_args(url: sa.URL) -> dict[str, int]:
+    """Return the driver's timeout: for a lock in SQLite, for the connection to a server."""
     if url.get_backend_name() == "sqlite":
         return {"timeout": LOCK_SECONDS}
-    waits = url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
-    return {"connect_timeout": CONNECT_SECONDS} if waits and "connect_timeout" not in url.query else {}
+    has_timeout = url.get_driver_name() in ("psycopg", "psycopg2", "pymysql", "mysqldb")
+    return {"connect_timeout": CONNECT_SECONDS} if has_timeout and "connect_timeout" not in url.query else {}

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file operations: a file or folder appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a reader sees the old text or the new one."""
+    """Write a file atomically: readers see the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     with draft.open("w", encoding="utf-8") as file:
@@ -21,7 +21,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_or_write_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:
-    """Return a text that never changes: made once and kept in a folder; without a folder it is made every time."""
+    """Return a text that never changes: made once and cached in a folder, or made every time without a folder."""
     if folder is None:
         return make()
     if not (folder / name).exists():
@@ -30,7 +30,7 @@ def read_or_write_text(folder: Path | None, name: str, make: Callable[[], str]) 
 
 
 def move_into_place(draft: Path, final: Path) -> None:
-    """Make a finished folder visible under its name by one rename; an older one there is replaced."""
+    """Move a finished folder to its final name with one rename; a folder already there is replaced."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():
         shutil.rmtree(final)
@@ -38,6 +38,6 @@ def move_into_place(draft: Path, final: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the hex digest of a file."""
+    """Return the hex SHA-256 digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

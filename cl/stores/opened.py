@@ -1,4 +1,4 @@
-"""A project, its configuration and its stores, as every command needs them."""
+"""An open project: its folder, its configuration and its stores."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cl.stores.stores import Stores, open_stores
 
 @dataclass(frozen=True)
 class OpenProject:
-    """An existing project."""
+    """A project with its configuration and stores."""
 
     project: ProjectFolder
     config: Config
     stores: Stores
 
     def champion(self) -> str:
-        """Return the version that serves.
+        """Return the champion's version.
 
         Raises:
-            PerennialError: there is none yet.
+            PerennialError: there is no champion yet.
         """
         version = self.stores.ledger.champion(self.config.name)
         if version is None:
@@ -33,10 +33,10 @@ class OpenProject:
 
 
 def open_project(folder: Path) -> OpenProject:
-    """Open the project at or above a folder.
+    """Open the project in a folder or in the nearest folder above it.
 
     Raises:
-        InputError: there is no project, or its configuration is wrong.
+        InputError: there is no project, or its configuration is invalid.
     """
     project = find_project(folder)
     config = configuration.load(project.config)

@@ -1,4 +1,4 @@
-"""The project's folder on this machine: its paths, its lock, and files that are written whole or not at all."""
+"""The project folder on this machine: its paths and its lock."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cl.errors import BusyError, InputError
 from cl.stores.files import write_text
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class ProjectFolder:
-    """A folder with a cl.yaml; everything else has its place beside it."""
+    """A folder with a cl.yaml and everything that belongs to the project."""
 
     root: Path
 
@@ -34,26 +30,26 @@ class ProjectFolder:
 
     @property
     def experiences(self) -> Path:
-        """One folder an experience, written once."""
+        """The folder with one subfolder per experience, each written once."""
         return self.data / "experiences"
 
     @property
     def quarantine(self) -> Path:
-        """One Parquet file an experience that had broken rows."""
+        """The folder with one Parquet file per experience that had invalid rows."""
         return self.data / "quarantine"
 
     @property
     def work(self) -> Path:
-        """Working state of this machine; nothing in it is needed elsewhere."""
+        """The working state of this machine; no other machine needs it."""
         return self.root / ".cl"
 
     @property
     def reports(self) -> Path:
-        """HTML reports."""
+        """The folder of the HTML reports."""
         return self.root / "reports"
 
     def resolve(self, uri: str) -> str:
-        """Make a relative path, or a relative SQLite URL, absolute inside the project."""
+        """Return a relative path or SQLite URL as an absolute one inside the project; others are unchanged."""
         if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
             path = self.root / uri.removeprefix("sqlite:///")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,13 +60,13 @@ class ProjectFolder:
 
     @contextlib.contextmanager
     def lock(self, wait: float = 0.0) -> Iterator[None]:
-        """Hold the project for one writer; the kernel frees it when the process dies.
+        """Lock the project for one writer; the kernel releases the lock when the process dies.
 
         Args:
-            wait: seconds to wait for another holder to end.
+            wait: seconds to wait for another process to release it.
 
         Raises:
-            BusyError: another process holds it; the message names the process.
+            BusyError: another process holds the lock; the message names the process.
         """
         from filelock import FileLock, Timeout
 
@@ -82,7 +78,7 @@ class ProjectFolder:
         except Timeout:
             pid = holder.read_text().strip() if holder.exists() else "unknown"
             raise BusyError(
-                f"{self.root}: another cycle is running here (process {pid}); try again when it ends"
+                f"{self.root}: another cycle is running here (process {pid}); try again when it has finished"
             ) from None
         try:
             holder.write_text(str(os.getpid()))
@@ -101,11 +97,11 @@ def find_project(folder: Path) -> ProjectFolder:
     for candidate in (folder, *folder.parents):
         if (candidate / "cl.yaml").is_file():
             return ProjectFolder(candidate)
-    raise InputError(f"{folder}: no cl.yaml here or above; `cl init DIR` makes a project")
+    raise InputError(f"{folder}: no cl.yaml here or in a parent folder; `cl init DIR` creates a project")
 
 
 def mark_pending(project: ProjectFolder, experience: str) -> None:
-    """Note, before an experience becomes visible, that data/ will hold more than its last version."""
+    """Record, before an experience becomes visible, that data/ will hold more than its last version."""
     write_text(_pending(project), f"{experience}\n")
 
 

@@ -1,4 +1,4 @@
-"""What was read from a SQLite database, kept until somebody has written to it: a look that costs microseconds."""
+"""Cache a read of a SQLite database until the database changes; the check takes microseconds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SQLITE = "sqlite:///"
 
 
 class SqliteCachedRead(Generic[T]):
-    """Calls `read`, and again whenever the database of a URI may have changed since; for one thread.
+    """Calls `read` once, and again whenever the database at a URI may have changed; for use by one thread.
 
-    SQLite tells through `PRAGMA data_version` whether another connection has committed anything. A database of another
-    kind, and one that cannot be asked, is read at each call.
+    SQLite's `PRAGMA data_version` shows whether another connection has committed anything. Any other database, and one
+    that cannot be queried, is read at each call.
     """
 
     def __init__(self, uri: str, read: Callable[[], T]) -> None:
@@ -23,32 +23,32 @@ class SqliteCachedRead(Generic[T]):
         self._read = read
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._kept: tuple[int, T] | None = None
+        self._cached: tuple[int, T] | None = None
 
     def __call__(self) -> T:
         """Return what `read` would return now."""
-        state = self._state()  # before it is read: what is written meanwhile shows at the next call
-        if state is not None and self._kept is not None and self._kept[0] == state:
-            return self._kept[1]
-        found = self._read()
-        self._kept = None if state is None else (state, found)
-        return found
+        state = self._state()  # before the read: a write during it shows at the next call
+        if state is not None and self._cached is not None and self._cached[0] == state:
+            return self._cached[1]
+        value = self._read()
+        self._cached = None if state is None else (state, value)
+        return value
 
     def _state(self) -> int | None:
         if self._path is None:
             return None
         try:
-            there = self._path.stat()
-            if self._connection is None or self._file != (there.st_dev, there.st_ino):
-                self._kept, self._file = None, (there.st_dev, there.st_ino)
-                self._connection = _opened(self._path)
+            stat = self._path.stat()
+            if self._connection is None or self._file != (stat.st_dev, stat.st_ino):
+                self._cached, self._file = None, (stat.st_dev, stat.st_ino)
+                self._connection = _connect(self._path)
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-        except (OSError, sqlite3.Error):  # whatever is wrong with it, the reader says it better
+        except (OSError, sqlite3.Error):  # `read` reports what is wrong
             self._connection = None
             return None
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Return a connection that only reads, and waits for nobody."""
+def _connect(path: Path) -> sqlite3.Connection:
+    """Return a read-only connection that never waits for a lock."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     return sqlite3.connect(uri, uri=True, timeout=0, check_same_thread=False)

@@ -25,7 +25,7 @@ from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Task
 
 AFTER_ALL = "9999"
-"""Later than any time that a log writes."""
+"""Sorts after every time in the log."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Stores:
     ledger: Ledger
 
     def champion_folder(self, version: str | None) -> Path | None:
-        """Return the whole, checked folder of a version, brought from the registry if it is not here yet."""
+        """Return the checked folder of a version; it is downloaded from the registry if it is not on this machine."""
         if version is None:
             return None
         folder = self.project.work / "versions" / version
@@ -48,45 +48,45 @@ class Stores:
         try:
             check_manifest(folder)
         except IntegrityError as error:
-            raise IntegrityError(f"{error}; remove {folder}, and it is brought from the registry again") from None
+            raise IntegrityError(f"{error}; remove {folder} to download it from the registry again") from None
         return folder
 
     def unlabelled(self, most: int) -> pd.DataFrame:
-        """Return logged questions that no experience holds, at most so many: id, text or tokens, and the answer."""
-        asked = Predictions(self.project).sample("", AFTER_ALL, most=most)
-        if asked.empty:
-            return asked
+        """Return at most ``most`` logged requests that are in no experience: id, text or tokens, and the prediction."""
+        logged = Predictions(self.project).sample("", AFTER_ALL, most=most)
+        if logged.empty:
+            return logged
         known = np.concatenate([*load_known(self.project).ids, np.array([], dtype=np.uint64)])
-        return asked[~np.isin(hash_texts(asked["id"].to_numpy()), known)].reset_index(drop=True)
+        return logged[~np.isin(hash_texts(logged["id"].to_numpy()), known)].reset_index(drop=True)
 
     def texts(self, task: PluginSpec, experience: str, ids: list[str]) -> dict[str, str]:
-        """Return the texts of an experience's rows by their ids, where they are still there."""
-        wanted = self.experiences.named(experience, ids)
-        return dict(zip(wanted["id"], plugins.build(Task, task).texts(wanted), strict=True))
+        """Return id -> text of an experience's rows; ids that are no longer there are left out."""
+        rows = self.experiences.named(experience, ids)
+        return dict(zip(rows["id"], plugins.build(Task, task).texts(rows), strict=True))
 
     @property
     def _finished_file(self) -> Path:
         return self.project.work / "finished.json"
 
     def finished(self) -> list[str]:
-        """Return the experiences whose cycle this machine knows to have ended; the registry knows them all."""
+        """Return the experiences whose cycle has ended, as far as this machine knows; the registry knows them all."""
         file = self._finished_file
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
 
     def remember_finished(self, experience: str) -> None:
-        """Note that an experience's cycle has ended, so that a look for new ones needs no registry."""
+        """Record that an experience's cycle has ended, so that a search for new ones needs no registry."""
         write_text(self._finished_file, json.dumps(sorted({*self.finished(), experience})))
 
     def next_check(self, made: int, cycle: str) -> int:
-        """Return the number of a drift check that is about to be made; no two cycles are given the same.
+        """Return the number of the next drift check; no two cycles get the same number.
 
         Args:
-            made: how many checks the registry knows of; this machine may know of more, whose cycles never ended.
-            cycle: whose check it is; killed before it had noted its number, it is given that again.
+            made: checks that the registry knows of; this machine may know more, whose cycles never ended.
+            cycle: the cycle that checks; if it was killed before it stored its number, it gets that number again.
         """
         file = self.project.work / "checks.json"
         kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else 0
-        last, holder = (kept, None) if isinstance(kept, int) else kept  # the number alone is of an older version
+        last, holder = (kept, None) if isinstance(kept, int) else kept  # older versions stored the number alone
         if holder == cycle and last > made:
             return last
         number = 1 + max(made, last)
@@ -95,10 +95,10 @@ class Stores:
 
 
 def open_stores(project: ProjectFolder, config: Config) -> Stores:
-    """Return the stores that the configuration names; nothing is opened before it is used.
+    """Return the stores that the configuration names; each is opened on first use.
 
     Raises:
-        ConfigError: an environment variable that shall say where a store is says nothing, or says what cannot be.
+        ConfigError: an environment variable that locates a store is not set, or the stores do not fit together.
     """
     settings = config.stores
     tracking_uri = project.resolve(from_environment("stores.tracking_uri", settings.tracking_uri))
@@ -122,10 +122,10 @@ def open_stores(project: ProjectFolder, config: Config) -> Stores:
 
 
 def from_environment(key: str, value: str) -> str:
-    """Return a value, or what the environment variable holds that ``env:NAME`` names.
+    """Return a value; for ``env:NAME``, return the value of that environment variable.
 
     Raises:
-        ConfigError: the variable is not set; ``key`` names who asked for it.
+        ConfigError: the variable is not set; the message names the configuration ``key``.
     """
     if not value.startswith("env:"):
         return value

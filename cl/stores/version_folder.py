@@ -1,12 +1,12 @@
-"""The folder that a registry version carries: the learner and all that learning needs to go on.
+"""The folder of a registered version: the learner and everything that later training needs.
 
 ::
 
-    learner.json  head.safetensors  encoder/  tokenizer/     the model; encoder/model.onnx: a graph that answers for it
+    learner.json  head.safetensors  encoder/  tokenizer/     the model; encoder/model.onnx: the graph that serves it
     strategies/NAME/                                         each strategy's state: rows.parquet, tensors.safetensors
     reference/                                               the drift reference: frame.parquet, embeddings.safetensors
     best.parquet                                             row scores of the best version so far on each experience
-    history.json                                             what it has learnt, its accuracy matrix, its lineage
+    history.json                                             its experiences, its accuracy matrix, its lineage
     manifest.json                                            SHA-256 of every file above
 """
 

@@ -1,4 +1,4 @@
-"""What is predicted: one file a task type, with its columns, targets, logits, decoding and scores."""
+"""Task types, one file each: columns, targets, features, decoding and scores."""
 
 from cl.tasks._base import IGNORED, Encoded, Prediction, Task, scores_by_class
 

@@ -1,4 +1,4 @@
-"""What is predicted: one file a task type, with its columns, targets, logits, decoding and scores."""
+"""Task types, one file each: columns, targets, features, decoding and scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IGNORED = -100
 class Encoded:
     """One tokenised row.
 
-    ``targets`` has one entry a prediction: the row's class, or the tag of each word piece (-100: ignored).
+    ``targets`` has one entry for each prediction: the row's class, or the tag of each word piece (-100: ignored).
     ``anchors`` are the positions whose predictions count: for tokens, the first piece of each word.
     """
 
@@ -32,7 +32,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One row's answer: a label, or a tag for each token, and the probability it was given."""
+    """One row's prediction: a label, or a tag for each token, and its probability."""
 
     value: Any
     confidence: float
@@ -44,7 +44,7 @@ class Task(Plugin):
     columns: ClassVar[tuple[str, str]]
     metric: ClassVar[str]
     distils: ClassVar[bool] = False
-    """Whether its answers are probabilities over labels, which a student can learn."""
+    """Whether the task predicts probabilities over labels, which a student can learn."""
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the labels that the rows use, sorted: classes, or BIO2 tags."""
@@ -53,11 +53,11 @@ class Task(Plugin):
     def encode(
         self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
     ) -> list[Encoded]:
-        """Tokenise rows; a target that is absent or not among ``labels`` is -100 and trains nothing."""
+        """Tokenise rows; a target that is missing or not among ``labels`` is -100 and ignored in training."""
         raise NotImplementedError
 
     def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Turn the encoder's states (rows, length, width) into what the head reads, one a prediction."""
+        """Turn the encoder's states (rows, length, width) into the head's input, one vector for each prediction."""
         raise NotImplementedError
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
@@ -65,19 +65,19 @@ class Task(Plugin):
         raise NotImplementedError
 
     def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
-        """Turn one row's probabilities (positions, labels) into an answer in the task's own words."""
+        """Turn one row's probabilities (positions, labels) into a prediction of the task."""
         raise NotImplementedError
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
-        """Return how right each row is, 0 to 1: what gates resample and detectors compare."""
+        """Return the score of each row, 0 to 1, which gates resample and detectors compare."""
         raise NotImplementedError
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return the task's metrics over rows, 0 to 1; the main one has the name ``metric``."""
+        """Return the task's metrics over rows, 0 to 1; the main metric is named ``metric``."""
         raise NotImplementedError
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return how well each class that occurs in the rows is answered, 0 to 1: for the worst of them."""
+        """Return the score of each class that occurs in the rows, 0 to 1; gates use the worst one."""
         raise NotImplementedError
 
     def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
@@ -89,32 +89,34 @@ class Task(Plugin):
         raise NotImplementedError
 
     def classes(self, rows: pd.DataFrame) -> pd.Series:
-        """Return one class name a row, for the label mix, balanced buffers and drift."""
+        """Return one class name for each row, for the label mix, balanced buffers and drift."""
         raise NotImplementedError
 
     def class_names(self, labels: list[str]) -> list[str]:
-        """Return the class names behind the head's labels, as `classes` writes them."""
+        """Return the class names behind the head's labels, as `classes` formats them."""
         raise NotImplementedError
 
     def describe(self, value: Any) -> str:
-        """Return a prediction or target as one string that can be stored in a table."""
+        """Return a prediction or target as one string for a table."""
         raise NotImplementedError
 
 
-def scores_by_class(truth: set[tuple[Any, ...]], found: set[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
+def scores_by_class(truth: set[tuple[Any, ...]], predicted: set[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
     """Return ``count``, ``precision``, ``recall`` and ``f1`` of each class in the truth, by name.
 
     Args:
-        truth: (row, class, ...): what there is.
-        found: the same of what was answered; equal entries are right.
+        truth: true entries (row, class, ...).
+        predicted: predicted entries in the same form; equal entries are right.
     """
-    there, told, right = (Counter(str(one[1]) for one in some) for some in (truth, found, truth & found))
+    actual, claimed, right = (
+        Counter(str(entry[1]) for entry in entries) for entries in (truth, predicted, truth & predicted)
+    )
     return {
         name: {
-            "count": float(there[name]),
-            "precision": right[name] / told[name] if told[name] else 0.0,
-            "recall": right[name] / there[name],
-            "f1": 2 * right[name] / (there[name] + told[name]),
+            "count": float(actual[name]),
+            "precision": right[name] / claimed[name] if claimed[name] else 0.0,
+            "recall": right[name] / actual[name],
+            "f1": 2 * right[name] / (actual[name] + claimed[name]),
         }
-        for name in sorted(there)
+        for name in sorted(actual)
     }

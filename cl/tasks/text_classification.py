@@ -1,4 +1,4 @@
-"""Text classification: one label a text, from the mean of the encoder's states."""
+"""Text classification: one label for each text, from the mean of the encoder's states."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class TextClassification(Task):
     """One label for each text.
 
-    The states of all real tokens are averaged (Reimers and Gurevych, 2019, section 3), which is what sentence
-    encoders were trained for; padding has no part in the mean.
+    The states of all real tokens are averaged (Reimers and Gurevych, 2019, section 3), as sentence encoders
+    are trained to; padding is left out of the mean.
     """
 
     columns: ClassVar[tuple[str, str]] = ("text", "label")
@@ -36,16 +36,18 @@ class TextClassification(Task):
         if rows.empty:
             return []
         ids = tokenizer(list(rows["text"]), truncation=True, max_length=max_length, padding=False)["input_ids"]
-        place = {label: index for index, label in enumerate(labels)}
+        index_of = {label: index for index, label in enumerate(labels)}
         wanted = rows["label"] if "label" in rows else [None] * len(rows)
-        return [Encoded(one, [place.get(label, IGNORED)], [0]) for one, label in zip(ids, wanted, strict=True)]
+        return [
+            Encoded(row_ids, [index_of.get(label, IGNORED)], [0]) for row_ids, label in zip(ids, wanted, strict=True)
+        ]
 
     def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return (rows, width): the mean of each text's states."""
         return mean_pool(hidden, mask)
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
-        """Return (rows,)."""
+        """Return the class indices (rows,)."""
         import torch
 
         return torch.tensor([row.targets[0] for row in batch])
@@ -56,11 +58,11 @@ class TextClassification(Task):
         return Prediction(labels[best], float(probabilities[0, best]))
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
-        """Return 1 for each right row, 0 for each wrong one."""
+        """Return 1 for each correct row, 0 for each wrong row."""
         return (rows["label"].to_numpy() == np.asarray(predictions, dtype=object)).astype(float)
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return accuracy, and F1 averaged over the classes that occur."""
+        """Return accuracy, and macro F1 over the classes that occur."""
         from sklearn.metrics import f1_score
 
         if rows.empty:
@@ -70,7 +72,7 @@ class TextClassification(Task):
         return {"accuracy": float(self.row_scores(rows, predictions).mean()), "macro_f1": float(macro)}
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return the share of each label's rows that are right."""
+        """Return the accuracy on each label's rows."""
         right = pd.Series(self.row_scores(rows, predictions)).groupby(rows["label"].to_numpy()).mean()
         return {str(name): float(value) for name, value in right.items()}
 

@@ -1,4 +1,4 @@
-"""Token classification: one BIO2 tag a token, from the state of its first word piece."""
+"""Token classification: one BIO2 tag for each token, from the state of its first word piece."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TokenClassification(Task):
     """One BIO2 tag for each token, scored by whole entities.
 
     Only the first piece of a word is trained and read (Devlin et al., 2019, section 5.3). Scores are the
-    entity-level ones of CoNLL-2003: a span counts when its borders and its type are both right.
+    entity-level ones of CoNLL-2003: a span counts if its boundaries and its type are right.
     """
 
     columns: ClassVar[tuple[str, str]] = ("tokens", "tags")
@@ -36,51 +36,51 @@ class TokenClassification(Task):
     ) -> list[Encoded]:
         """Tokenise pre-split sentences and put each word's tag on its first piece.
 
-        A word of which the tokenizer leaves nothing (a zero-width space) is read as the unknown word, so that each
-        word keeps its place.
+        A word that the tokenizer drops (a zero-width space) becomes the unknown token, so that each word keeps its
+        position.
         """
         if rows.empty:
             return []
-        sentences = _readable([list(tokens) for tokens in rows["tokens"]], tokenizer)
-        coded = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=max_length)
-        place = {label: index for index, label in enumerate(labels)}
+        sentences = _replace_empty_words([list(tokens) for tokens in rows["tokens"]], tokenizer)
+        encoding = tokenizer(sentences, is_split_into_words=True, truncation=True, max_length=max_length)
+        index_of = {label: index for index, label in enumerate(labels)}
         wanted = rows["tags"] if "tags" in rows else [None] * len(rows)
         return [
-            _align(ids, coded.word_ids(index), tags, place)
-            for index, (ids, tags) in enumerate(zip(coded["input_ids"], wanted, strict=True))
+            _align(ids, encoding.word_ids(index), tags, index_of)
+            for index, (ids, tags) in enumerate(zip(encoding["input_ids"], wanted, strict=True))
         ]
 
     def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the states as they are: (rows, length, width)."""
+        """Return the states unchanged: (rows, length, width)."""
         return hidden
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
-        """Return (rows, length)."""
+        """Return the tag indices (rows, length)."""
         import torch
 
         return torch.tensor([row.targets + [IGNORED] * (length - len(row.targets)) for row in batch])
 
     def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
         """Return a tag for every word; words beyond the model's length are O."""
-        at = probabilities[encoded.anchors]
-        tags = [labels[index] for index in at.argmax(axis=-1)] + ["O"] * (words - len(encoded.anchors))
-        return Prediction(tags, float(at.max(axis=-1).mean()) if len(at) else 0.0)
+        anchored = probabilities[encoded.anchors]
+        tags = [labels[index] for index in anchored.argmax(axis=-1)] + ["O"] * (words - len(encoded.anchors))
+        return Prediction(tags, float(anchored.max(axis=-1).mean()) if len(anchored) else 0.0)
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
-        """Return each sentence's entity F1; a sentence without entities is right when none is predicted."""
+        """Return each sentence's entity F1; a sentence without entities is right if none are predicted."""
         return np.array(
             [_sentence_f1(entity_spans(t), entity_spans(p)) for t, p in zip(rows["tags"], predictions, strict=True)]
         )
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return micro F1, precision and recall over entities, and ``f1/TYPE`` for every type."""
-        truth, found = _entities(rows["tags"]), _entities(predictions)
+        truth, predicted = _entities(rows["tags"]), _entities(predictions)
         types = sorted({span[1] for span in truth})
         return {
-            "f1": _f1(truth, found),
-            "precision": len(truth & found) / len(found) if found else 0.0,
-            "recall": len(truth & found) / len(truth) if truth else 0.0,
-            **{f"f1/{kind}": _f1(_only(truth, kind), _only(found, kind)) for kind in types},
+            "f1": _f1(truth, predicted),
+            "precision": len(truth & predicted) / len(predicted) if predicted else 0.0,
+            "recall": len(truth & predicted) / len(truth) if truth else 0.0,
+            **{f"f1/{kind}": _f1(_only(truth, kind), _only(predicted, kind)) for kind in types},
         }
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
@@ -112,52 +112,52 @@ class TokenClassification(Task):
 def entity_spans(tags: list[str]) -> set[tuple[str, int, int]]:
     """Return the entities of one sentence as (type, first token, token after the last).
 
-    An I that follows no tag of its own type opens an entity, as the CoNLL-2000 evaluation has it.
+    An I that does not follow a tag of its type opens an entity, as in the CoNLL-2000 evaluation.
     """
-    found, kind, start = set(), None, 0
+    spans, kind, start = set(), None, 0
     for index, tag in enumerate([*tags, "O"]):
         prefix, _, own = tag.partition("-")
         if kind is not None and (prefix != "I" or own != kind):
-            found.add((kind, start, index))
+            spans.add((kind, start, index))
             kind = None
         if kind is None and prefix in ("B", "I"):
             kind, start = own, index
-    return found
+    return spans
 
 
 def _entities(sentences: Iterable[list[str]]) -> set[tuple[int, str, int, int]]:
-    """Return the entities of all sentences, each with the number of its sentence before it."""
-    return {(at, *span) for at, tags in enumerate(sentences) for span in entity_spans(tags)}
+    """Return the entities of all sentences, each preceded by the index of its sentence."""
+    return {(index, *span) for index, tags in enumerate(sentences) for span in entity_spans(tags)}
 
 
-def _readable(sentences: list[list[str]], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
+def _replace_empty_words(sentences: list[list[str]], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
     words = sorted({word for sentence in sentences for word in sentence})
     pieces = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
-    lost = {word for word, ids in zip(words, pieces, strict=True) if not ids}
-    if not lost:
+    empty = {word for word, ids in zip(words, pieces, strict=True) if not ids}
+    if not empty:
         return sentences
     unknown = tokenizer.unk_token or tokenizer.eos_token
-    return [[unknown if word in lost else word for word in sentence] for sentence in sentences]
+    return [[unknown if word in empty else word for word in sentence] for sentence in sentences]
 
 
-def _align(ids: list[int], word_ids: list[int | None], tags: Any, place: dict[str, int]) -> Encoded:
+def _align(ids: list[int], word_ids: list[int | None], tags: Any, index_of: dict[str, int]) -> Encoded:
     targets, anchors = [IGNORED] * len(ids), []
     for position, word in enumerate(word_ids):
         if word is None or (position and word_ids[position - 1] == word):
             continue
         anchors.append(position)
         if tags is not None:
-            targets[position] = place.get(tags[word], IGNORED)
+            targets[position] = index_of.get(tags[word], IGNORED)
     return Encoded(ids, targets, anchors)
 
 
-def _f1(truth: set, found: set) -> float:
-    return 2 * len(truth & found) / (len(truth) + len(found)) if truth or found else 0.0
+def _f1(truth: set, predicted: set) -> float:
+    return 2 * len(truth & predicted) / (len(truth) + len(predicted)) if truth or predicted else 0.0
 
 
 def _only(entities: set, kind: str) -> set:
     return {entity for entity in entities if entity[1] == kind}
 
 
-def _sentence_f1(truth: set, found: set) -> float:
-    return _f1(truth, found) if truth or found else 1.0
+def _sentence_f1(truth: set, predicted: set) -> float:
+    return _f1(truth, predicted) if truth or predicted else 1.0

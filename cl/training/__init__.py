@@ -1,1 +1,1 @@
-"""What training needs below the stage: the learner, batches, precision, the loop, Fisher information."""
+"""Train challengers: the training loop, checkpoints, strategies and replay buffers."""

@@ -1,6 +1,6 @@
-"""An interrupted training run goes on where it was: weights, optimiser, schedule, chance and scratch, as safetensors.
+"""Checkpoint a training run and resume it: weights, optimiser, schedule, random state and scratch, as safetensors.
 
-Epochs are the grain: within one, the order of rows and the dropout follow from the random state at its start.
+A run resumes at the start of an epoch; the saved random state determines the order of rows and the dropout in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cl.models.learner import Learner
 from cl.training.strategies import Update
 
 SECONDS = 30.0
-"""A checkpoint is written at most so often: short runs cost less to repeat than to save."""
+"""Least time between two checkpoints: a short run costs less to repeat than to save."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class TrainingProgress:
 
 @dataclass
 class TrainingRun:
-    """All that changes while a learner is trained."""
+    """Everything that changes while a learner is trained."""
 
     learner: Learner
     optimiser: torch.optim.Optimizer
@@ -49,7 +49,7 @@ class TrainingRun:
 
 
 def save_checkpoint(run: TrainingRun, folder: Path) -> bool:
-    """Write a run's state, whole or not at all; return False when the last one is too young to be replaced."""
+    """Write a run's state atomically; return False if the last checkpoint is less than `SECONDS` old."""
     from safetensors.torch import save_file
 
     if time.monotonic() - run.saved_at < SECONDS:
@@ -57,15 +57,15 @@ def save_checkpoint(run: TrainingRun, folder: Path) -> bool:
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    save_file(_tensors(run), fresh / "tensors.safetensors")
-    described = {
+    save_file(_collect_tensors(run), fresh / "tensors.safetensors")
+    description = {
         "progress": vars(run.progress),
         "best": {key: getattr(run.best, key) for key in ("epoch", "score", "loss", "latest")},
         "schedule": {k: v for k, v in run.schedule.state_dict().items() if k != "lr_lambdas"},
         "rates": [group["lr"] for group in run.optimiser.param_groups],
         "rng": run.rng.bit_generator.state,
     }
-    (fresh / "run.json").write_text(json.dumps(described), encoding="utf-8")
+    (fresh / "run.json").write_text(json.dumps(description), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     run.saved_at = time.monotonic()
@@ -73,44 +73,44 @@ def save_checkpoint(run: TrainingRun, folder: Path) -> bool:
 
 
 def restore_checkpoint(run: TrainingRun, folder: Path) -> bool:
-    """Put a run back to where `save_checkpoint` saw it; return False when there is nothing to go on from."""
+    """Restore a run from what `save_checkpoint` wrote; return False if there is no checkpoint."""
     from safetensors.torch import load_file
 
     if not (folder / "run.json").exists():
         return False
-    described: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    description: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "tensors.safetensors")
     with torch.no_grad():
         for name, parameter in run.learner.parameters():
             parameter.copy_(tensors[f"weights/{name}"])
     run.best.weights = {name: tensors[f"best/{name}"].to(run.learner.device) for name, _ in run.learner.parameters()}
-    for key, value in described["best"].items():
+    for key, value in description["best"].items():
         setattr(run.best, key, value)
-    _restore_optimiser(run, tensors, described["rates"])
-    run.schedule.load_state_dict({**described["schedule"], "lr_lambdas": [None] * len(described["rates"])})
-    for key, value in described["progress"].items():
+    _restore_optimiser(run, tensors, description["rates"])
+    run.schedule.load_state_dict({**description["schedule"], "lr_lambdas": [None] * len(description["rates"])})
+    for key, value in description["progress"].items():
         setattr(run.progress, key, value)
-    for at, update in enumerate(run.updates):
-        prefix = f"scratch/{at}/"
+    for index, update in enumerate(run.updates):
+        prefix = f"scratch/{index}/"
         update.scratch.update({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    run.rng.bit_generator.state = described["rng"]
+    run.rng.bit_generator.state = description["rng"]
     torch.set_rng_state(tensors["chance/cpu"])
     if "chance/gpu" in tensors:
         torch.cuda.set_rng_state(tensors["chance/gpu"])
     return True
 
 
-def _tensors(run: TrainingRun) -> dict[str, torch.Tensor]:
-    found = {f"weights/{name}": p.detach() for name, p in run.learner.parameters()}
-    found |= {f"best/{name}": tensor for name, tensor in run.best.weights.items()}
+def _collect_tensors(run: TrainingRun) -> dict[str, torch.Tensor]:
+    tensors = {f"weights/{name}": p.detach() for name, p in run.learner.parameters()}
+    tensors |= {f"best/{name}": tensor for name, tensor in run.best.weights.items()}
     for index, state in run.optimiser.state_dict()["state"].items():
-        found |= {f"optimiser/{index}/{key}": value for key, value in state.items()}
-    for at, update in enumerate(run.updates):
-        found |= {f"scratch/{at}/{key}": value for key, value in update.scratch.items()}
-    found["chance/cpu"] = torch.get_rng_state()
+        tensors |= {f"optimiser/{index}/{key}": value for key, value in state.items()}
+    for index, update in enumerate(run.updates):
+        tensors |= {f"scratch/{index}/{key}": value for key, value in update.scratch.items()}
+    tensors["chance/cpu"] = torch.get_rng_state()
     if run.learner.device.type == "cuda":
-        found["chance/gpu"] = torch.cuda.get_rng_state()
-    return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in found.items()}
+        tensors["chance/gpu"] = torch.cuda.get_rng_state()
+    return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
 
 
 def _restore_optimiser(run: TrainingRun, tensors: dict[str, torch.Tensor], rates: list[float]) -> None:
@@ -126,7 +126,7 @@ def _restore_optimiser(run: TrainingRun, tensors: dict[str, torch.Tensor], rates
 
 
 class BestEpoch:
-    """Keeps a copy of the trainable weights at the best validation so far."""
+    """Keep a copy of the trainable weights with the best validation score so far."""
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
@@ -137,7 +137,7 @@ class BestEpoch:
         self.latest = 0.0
 
     def offer(self, epoch: int, score: float, loss: float) -> None:
-        """Take the weights if the loss is finite and the score is better, or as good with a lower loss."""
+        """Copy the weights if the loss is finite and the score is higher, or equal with a lower loss."""
         self.latest = score
         if math.isfinite(loss) and (score, -loss) > (self.score, -self.loss):
             self.epoch, self.score, self.loss = epoch, score, loss
@@ -145,7 +145,7 @@ class BestEpoch:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the best weights back."""
+        """Restore the best weights."""
         for name, parameter in self._learner.parameters():
             parameter.copy_(self.weights[name])
         self._learner.eval_mode()

@@ -1,4 +1,4 @@
-"""The naive control arm: the same start, the new rows alone, cheaply; it shows what the update's care is worth."""
+"""Train the naive control arm: same start, new rows only, few epochs; it shows what the update's strategy is worth."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cl.training.train import train
 
 
 def train_control_arm(config: Config, *, champion: Path, new: list[str], rows_of: RowsOf, folder: Path) -> ControlArm:
-    """Fine-tune the champion on new rows alone and save what comes of it; the update itself is not disturbed.
+    """Fine-tune the champion on new rows only and save the result, without affecting the update itself.
 
-    It sees nothing of the past, not even to choose its best epoch. Killed, it goes on from its last epoch.
+    It sees no past rows, not even to choose its best epoch. If it is killed, it resumes after its last epoch.
 
     Args:
-        config: of the update, with ``training.control``.
+        config: the update's configuration, with ``training.control``.
         champion: folder of the version that the update starts from.
         new: ids of the experiences that the update learns, oldest first.
         rows_of: returns the rows of experiences (ids, split).
-        folder: where the arm is saved; whatever lies there is replaced.
+        folder: where the arm is saved; existing content is replaced.
     """
     bounds = config.training.control
     assert bounds is not None
@@ -31,10 +31,10 @@ def train_control_arm(config: Config, *, champion: Path, new: list[str], rows_of
     training = config.training.model_copy(update={"epochs": epochs, "control": None})
     naive = config.model_copy(update={"strategy": "naive", "training": training})
 
-    def some(experiences: list[str], split: str) -> pd.DataFrame:
+    def sample_rows(experiences: list[str], split: str) -> pd.DataFrame:
         rows = rows_of(experiences, split)
         return rows if len(rows) <= bounds.rows else rows.sample(bounds.rows, random_state=config.seed)
 
-    with torch.random.fork_rng():  # what the cycle draws later does not depend on whether there is a control arm
-        done = train(naive, champion=champion, new=new, past=[], rows_of=some, folder=folder)
-    return ControlArm(folder=str(folder), experiences=new, rows=done.rows_new, epochs=done.epochs, seconds=done.seconds)
+    with torch.random.fork_rng():  # the control arm leaves the random state of the cycle as it was
+        arm = train(naive, champion=champion, new=new, past=[], rows_of=sample_rows, folder=folder)
+    return ControlArm(folder=str(folder), experiences=new, rows=arm.rows_new, epochs=arm.epochs, seconds=arm.seconds)

@@ -1,4 +1,4 @@
-"""The training loop: new and recalled rows together, penalties added, the best epoch kept."""
+"""The training loop: train on new and recalled rows, add the strategies' penalties, keep the best epoch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Strategies = list[tuple[Strategy, Update]]
 
 @dataclass(frozen=True)
 class Fit:
-    """What a run of the loop did."""
+    """The result of one run of the loop."""
 
     epochs: int
     steps: int
@@ -52,19 +52,19 @@ def run_update(
     *,
     checkpoint: Path | None = None,
 ) -> tuple[Learner, Fit, Strategies]:
-    """Take a learner through one experience: by gradient descent, unless a strategy has a way of its own.
+    """Train a learner on one update by gradient descent, unless a strategy solves for the weights itself.
 
-    The arguments and errors are those of `fit`. Returns the learner, whose head may be another one now, what
-    was done, and the strategies with their view of the learner as it is in the end.
+    Takes the arguments and raises the errors of `fit`. Returns the learner, whose head may have been replaced, the
+    result, and the strategies with their view of the final learner.
 
     Raises:
-        InputError: there is no new row to train on; a closed form, which only adds to its sums, needs one in all.
+        InputError: there is no new row to train on; for a closed form, which only adds to its sums, no row at all.
     """
     closed = all(strategy.closed for strategy, _ in strategies)
     if lesson.rows.empty and not (closed and len(lesson.past())):
         raise InputError(
             "there is no row to train on: all rows of the new experiences are held out for validation and test; "
-            "bring more rows, or lower data.split"
+            "add more rows, or lower data.split"
         )
     freeze_all_but_tuned(learner)
     for strategy, update in strategies:
@@ -77,11 +77,11 @@ def run_update(
     for strategy, update in strategies:
         learner = strategy.finish(replace(update, learner=learner))
     learner.eval_mode()
-    with _priced(started - result.seconds, lambda: result.rows_learnt):
+    with _report_cost(started - result.seconds, lambda: result.rows_learnt):
         score, _ = _validate(learner, lesson.validation, 0.0, settings)
     seconds = result.seconds + time.monotonic() - started
-    learnt = result.rows_learnt + sum(strategy.solved_rows(update) for strategy, update in strategies)
-    result = replace(result, validation_score=score, seconds=seconds, rows_learnt=learnt)
+    learned = result.rows_learnt + sum(strategy.solved_rows(update) for strategy, update in strategies)
+    result = replace(result, validation_score=score, seconds=seconds, rows_learnt=learned)
     return learner, result, [(strategy, replace(update, learner=learner)) for strategy, update in strategies]
 
 
@@ -93,17 +93,17 @@ def fit(
     *,
     checkpoint: Path | None = None,
 ) -> Fit:
-    """Train a learner in place and leave it with the weights of its best epoch.
+    """Train a learner in place and restore the weights of its best epoch.
 
     Args:
-        learner: knows all labels of the rows already, and which of its parameters may move.
-        lesson: the new rows, a way to the past, and the validation rows that decide which epoch is best.
+        learner: has all labels of the rows already, and marks its trainable parameters.
+        lesson: the new rows, access to past rows, and the validation rows that decide which epoch is best.
         strategies: each with its view of this update, in order; `begin` has been called.
-        settings: epochs, rates, precision.
-        checkpoint: folder with the state of an interrupted run of the same update, or where it will be kept.
+        settings: epochs, learning rates, precision.
+        checkpoint: folder for the state of this update; a run interrupted earlier resumes from it.
 
     Raises:
-        InputError: the strategies leave no row to learn.
+        InputError: the strategies choose no row to train on.
         DivergedError: a loss, a penalty or a weight was not finite.
     """
     started = time.monotonic()
@@ -112,16 +112,16 @@ def fit(
     rows, _ = _epoch_rows(strategies, lesson)
     if rows.empty:
         raise InputError("there is no row to train on: the strategy chooses none; give its buffer more rows or bytes")
-    expected = settings.epochs * _steps(len(rows), settings)
+    expected = settings.epochs * _count_steps(len(rows), settings)
     schedule = warm_up_then_decay(optimiser, expected, settings.warmup)
     run = TrainingRun(
         learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], BestEpoch(learner)
     )
     if checkpoint and restore_checkpoint(run, checkpoint):
-        log.info("going on after epoch %d of an interrupted run", run.progress.epochs)
+        log.info("resuming an interrupted run after epoch %d", run.progress.epochs)
     progress, best = run.progress, run.best
-    shown = tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False)
-    with _priced(started, lambda: progress.learnt), shown as bar:
+    progress_bar = tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False)
+    with _report_cost(started, lambda: progress.learnt), progress_bar as bar:
         while progress.epochs < settings.epochs and progress.epochs - best.epoch < settings.patience:
             rows, recalled = _epoch_rows(strategies, lesson)
             progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar))
@@ -147,12 +147,12 @@ def train_epoch(
     settings: TrainingSettings,
     bar: tqdm,
 ) -> float:
-    """Learn each of the rows once and return the mean loss."""
+    """Train on each row once and return the mean loss."""
     learner, encoded, ids, total = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0
     learner.train_mode()
-    for indices in shuffle([len(one.input_ids) for one in encoded], settings.batch_size, run.rng):
+    for indices in shuffle([len(row.input_ids) for row in encoded], settings.batch_size, run.rng):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        loss = train_step(learner, batch, [ids[at] for at in indices], strategies, run.optimiser, settings)
+        loss = train_step(learner, batch, [ids[index] for index in indices], strategies, run.optimiser, settings)
         run.schedule.step()
         run.progress.steps += 1
         run.progress.learnt += len(indices)
@@ -169,7 +169,7 @@ def train_step(
     optimiser: torch.optim.Optimizer,
     settings: TrainingSettings,
 ) -> float:
-    """Take one optimiser step on a batch, whose rows have these ids, and return the loss.
+    """Take one optimiser step on a batch of rows with these ids and return the loss.
 
     Raises:
         DivergedError: the loss or a penalty is not finite; no step is taken.
@@ -200,34 +200,34 @@ def train_step(
 
 
 @contextmanager
-def _priced(since: float, learnt: Callable[[], int]) -> Iterator[None]:
-    """Let the error of a run that diverges say what the run has cost."""
+def _report_cost(since: float, rows_learned: Callable[[], int]) -> Iterator[None]:
+    """Add the cost of the run, in rows and seconds, to a `DivergedError` raised in this block."""
     try:
         yield
     except DivergedError as error:
-        error.rows, error.seconds = learnt(), time.monotonic() - since
+        error.rows, error.seconds = rows_learned(), time.monotonic() - since
         raise
 
 
 def _epoch_rows(strategies: Strategies, lesson: TrainingData) -> tuple[pd.DataFrame, int]:
-    """Return the rows of the coming epoch, and how many of them are of the past."""
+    """Return the rows of the next epoch and how many of them are past rows."""
     chosen = lesson.rows
     for strategy, update in strategies:
         own = strategy.choose(update)
         chosen = own if chosen is lesson.rows else chosen[chosen["id"].isin(own["id"])]
-    recalled = [rows for strategy, update in strategies if (rows := strategy.recall(update)) is not None]
-    together = pd.concat([chosen, *recalled], ignore_index=True)
-    return together, len(together) - len(chosen)
+    recalled = [past for strategy, update in strategies if (past := strategy.recall(update)) is not None]
+    rows = pd.concat([chosen, *recalled], ignore_index=True)
+    return rows, len(rows) - len(chosen)
 
 
-def _steps(rows: int, settings: TrainingSettings) -> int:
+def _count_steps(rows: int, settings: TrainingSettings) -> int:
     return math.ceil(rows / settings.batch_size)
 
 
 def _validate(
     learner: Learner, rows: pd.DataFrame | None, training_loss: float, settings: TrainingSettings
 ) -> tuple[float, float]:
-    """Return score and loss on validation rows; without any whose label is known, the training loss decides.
+    """Return score and loss on validation rows; without a row of a known label, the loss is the training loss.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -237,28 +237,28 @@ def _validate(
     score, loss = score_rows(learner, rows, precision=settings.precision)
     if math.isfinite(loss):
         return score, loss
-    if any(target != IGNORED for one in learner.encode(rows) for target in one.targets):
-        raise DivergedError(f"training stopped: the validation loss is {loss}; {_rates(settings)}")
+    if any(target != IGNORED for row in learner.encode(rows) for target in row.targets):
+        raise DivergedError(f"training stopped: the validation loss is {loss}; {_suggest_rate(settings)}")
     return score, training_loss
 
 
 def _check_weights(learner: Learner, settings: TrainingSettings) -> None:
-    """Stop where the last step has left a weight that is not finite: its loss was the one before it."""
+    """Raise `DivergedError` if the last step left a weight that is not finite, which its loss cannot show."""
     for name, parameter in learner.parameters():
         if not torch.isfinite(parameter).all():
-            raise DivergedError(f"training stopped: {name} is not finite after a step; {_rates(settings)}")
+            raise DivergedError(f"training stopped: {name} is not finite after a step; {_suggest_rate(settings)}")
 
 
 def _first_diverged(terms: dict[str, torch.Tensor], settings: TrainingSettings) -> DivergedError:
-    """Return the error that names the first term of a loss that is not finite, and what to change."""
+    """Return the error that names the first non-finite term of the loss and what to change."""
     for name, term in terms.items():
         if not math.isfinite(value := float(term.detach())):
             cause = "" if name == "the loss" else "its strength is probably too high, or "
-            return DivergedError(f"training stopped: {name} is {value}; {cause}{_rates(settings)}")
-    return DivergedError(f"training stopped: loss and penalties add up to infinity; {_rates(settings)}")
+            return DivergedError(f"training stopped: {name} is {value}; {cause}{_suggest_rate(settings)}")
+    return DivergedError(f"training stopped: loss and penalties add up to infinity; {_suggest_rate(settings)}")
 
 
-def _rates(settings: TrainingSettings) -> str:
+def _suggest_rate(settings: TrainingSettings) -> str:
     return (
         f"training.learning_rate {settings.learning_rate:g} (head {settings.head_learning_rate:g}) is probably too high"
     )

@@ -1,4 +1,4 @@
-"""AdamW with a rate for the encoder and one for the head, and the schedule of both."""
+"""Build AdamW with separate learning rates for encoder and head, and their common schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cl.models.learner import Learner
 
 
 def make_optimiser(learner: Learner, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return fused AdamW over the trainable parameters: the head at its own rate, no decay on vectors."""
+    """Return fused AdamW over the trainable parameters: the head has its own rate, vectors have no weight decay."""
     groups: dict[tuple[str, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in learner.parameters():
         groups.setdefault((name.split(".")[0], parameter.ndim > 1), []).append(parameter)
@@ -30,7 +30,7 @@ def make_optimiser(learner: Learner, settings: TrainingSettings) -> torch.optim.
 def warm_up_then_decay(
     optimiser: torch.optim.Optimizer, steps: int, warmup: float
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return a schedule that rises linearly over the first share of steps and falls linearly to zero."""
+    """Return a schedule that rises linearly over the ``warmup`` share of steps, then falls linearly to zero."""
     rise = max(1, round(steps * warmup))
 
     def factor(step: int) -> float:

@@ -1,4 +1,4 @@
-"""Train a challenger: the champion, or a pretrained model, learns new experiences without losing the old."""
+"""Train a challenger: the champion, or a pretrained model, learns new experiences without forgetting the old."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ VALIDATION_ROWS = 2_000
 
 @dataclass(frozen=True)
 class TrainingStart:
-    """Where an update starts: the labels that the champion knows, and the parameters that have been merged since.
+    """Where an update starts: the learner, the champion's labels, and the champion's parameters that were merged.
 
-    ``anew``: its head takes the place of one that was solved for, and has to be fitted first.
+    ``head_reset``: a new head replaces one that was solved in closed form, and has to be fitted first.
     """
 
     learner: Learner
     known: list[str] = field(default_factory=list)
     merged: frozenset[str] = frozenset()
-    anew: bool = False
+    head_reset: bool = False
 
 
 def train(
@@ -47,20 +47,20 @@ def train(
 
     Args:
         config: task, model, training and strategy.
-        champion: folder of the version to start from; None starts from the pretrained weights.
+        champion: folder of the version to start from; None: start from the pretrained weights.
         new: ids of the experiences to learn, oldest first.
-        past: ids of the experiences that the champion has learnt.
+        past: ids of the experiences that the champion has learned.
         rows_of: returns the rows of experiences (ids, split).
-        folder: where the challenger is saved; whatever lies there is replaced.
+        folder: where the challenger is saved; existing content is replaced.
 
     Raises:
-        ConfigError: the pretrained model cannot be loaded.
-        DivergedError: the loss was not finite.
+        ConfigError: the pretrained model cannot be loaded, or the strategy cannot start from this champion.
+        DivergedError: a loss, a penalty or a weight was not finite.
     """
     seed = training_seed(config.seed, new)
     torch.manual_seed(seed)
     rows, strategies = rows_of(new, "train"), config.built
-    start = _start(config, champion, afresh=any(one.restarts() for one in strategies))
+    start = _prepare_start(config, champion, restart=any(strategy.restarts() for strategy in strategies))
     learner = grow_labels(
         start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed
     )
@@ -71,17 +71,21 @@ def train(
         validation=validation_rows(rows_of, past + new, seed),
         known=len(start.known),
     )
-    states = _without(load_states(champion) if champion else {}, start)
-    own = {one.name: _caught_up(one, states.get(one.name), lesson, learner, past, rows_of) for one in strategies}
-    if start.anew:
-        warm_start_head(learner, _at_hand(lesson, strategies, own))
-    updates = [(one, Update(own[one.name], lesson, learner)) for one in strategies]
+    states = _drop_removed_parameters(load_states(champion) if champion else {}, start)
+    own = {
+        strategy.name: _catch_up(strategy, states.get(strategy.name), lesson, learner, past, rows_of)
+        for strategy in strategies
+    }
+    if start.head_reset:
+        warm_start_head(learner, _warm_start_rows(lesson, strategies, own))
+    updates = [(strategy, Update(own[strategy.name], lesson, learner)) for strategy in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     learner, result, updates = run_update(learner, lesson, updates, config.training, checkpoint=checkpoint)
-    everything = (*past, *new)
-    after = {one.name: replace(one.remember(update), experiences=everything) for one, update in updates}
-    save_version(learner, _idle(states, strategies) | after, folder)
+    after = {
+        strategy.name: replace(strategy.remember(update), experiences=(*past, *new)) for strategy, update in updates
+    }
+    save_version(learner, _idle_states(states, strategies) | after, folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return Training(
         challenger=str(folder),
@@ -98,51 +102,52 @@ def train(
     )
 
 
-def _start(config: Config, champion: Path | None, *, afresh: bool) -> TrainingStart:
-    """Return the learner that this update starts from: pretrained, or the champion in the tuning asked for."""
+def _prepare_start(config: Config, champion: Path | None, *, restart: bool) -> TrainingStart:
+    """Return the learner to start from: the pretrained model, or the champion with the configured tuning."""
     if champion is None:
         return TrainingStart(new_learner(config))
     before = to_float(load_learner(champion))
-    if afresh:
+    if restart:
         return TrainingStart(grow_labels(new_learner(config), before.labels, seed=config.seed), before.labels)
-    anew = before.is_closed and not any(one.closed for one in config.built)
-    if anew and (holding := [one.name for one in config.built if one.holds == "answers"]):
+    head_reset = before.is_closed and not any(strategy.closed for strategy in config.built)
+    if head_reset and (holding := [strategy.name for strategy in config.built if strategy.holds == "answers"]):
         raise ConfigError(
-            f"strategy: '{holding[0]}' holds the champion's answers, whose head was solved in closed form and cannot "
-            "be trained on; leave it out, keep a closed form (ranpac, slda, ncm), or start again with {name: joint, "
-            "restart: true}"
+            f"strategy: '{holding[0]}' distils the champion's answers, but the champion's head was solved in closed "
+            f"form and cannot be trained further; remove '{holding[0]}', keep a closed form (ranpac, slda, ncm), or "
+            "start from the pretrained weights with {name: joint, restart: true}"
         )
     merged = added_parameters(before) if before.settings.tuning != config.model.tuning else frozenset()
     learner = change_tuning(before, config.model)
-    return TrainingStart(with_linear_head(learner) if anew else learner, before.labels, merged, anew)
+    return TrainingStart(with_linear_head(learner) if head_reset else learner, before.labels, merged, head_reset)
 
 
-def _without(states: dict[str, State], start: TrainingStart) -> dict[str, State]:
-    """Return the states without tensors of parameters that are no more: a later LoRA has others under their names.
+def _drop_removed_parameters(states: dict[str, State], start: TrainingStart) -> dict[str, State]:
+    """Return the states without tensors of removed parameters.
 
-    So has a head that takes the place of one that was solved for, which itself had taken the place of a trained one.
+    A later LoRA, or a head that replaces one solved in closed form, has other parameters under the same names.
     """
 
-    def gone(parameter: str) -> bool:
-        return parameter in start.merged or (start.anew and parameter.startswith("head."))
+    def is_removed(parameter: str) -> bool:
+        return parameter in start.merged or (start.head_reset and parameter.startswith("head."))
 
     return {
         name: replace(
-            state, tensors={key: one for key, one in state.tensors.items() if not gone(key.partition(".")[2])}
+            state,
+            tensors={key: tensor for key, tensor in state.tensors.items() if not is_removed(key.partition(".")[2])},
         )
         for name, state in states.items()
     }
 
 
-def _caught_up(
+def _catch_up(
     strategy: Strategy, state: State | None, lesson: TrainingData, learner: Learner, past: list[str], rows_of: RowsOf
 ) -> State:
-    """Return a strategy's state; a buffer is first offered the rows of experiences that were learnt without it.
+    """Return a strategy's state, after offering its buffer the rows of experiences that were learned without it.
 
-    Otherwise classes that a head was solved for, without replay, would be in no buffer when a later update trains.
+    Otherwise the buffer would lack the classes that a closed form learned without replay.
     """
     known = State(experiences=()) if state is None else state
-    missed = [] if known.experiences is None else [one for one in past if one not in known.experiences]
+    missed = [] if known.experiences is None else [name for name in past if name not in known.experiences]
     if not (strategy.keeps_rows and missed):
         return known
     rows = rows_of(missed, "train")
@@ -153,29 +158,29 @@ def _caught_up(
     return strategy.remember(update)
 
 
-def _at_hand(lesson: TrainingData, strategies: list[Strategy], states: dict[str, State]) -> pd.DataFrame:
-    """Return what a new head is fitted on: new rows, those in buffers, and the past where it is learnt again whole."""
-    kept = [state.rows for state in states.values() if state.rows is not None]
-    whole = [lesson.past()] if any(one.keeps_past for one in strategies) else []
-    rows = pd.concat([lesson.rows, *(one[lesson.rows.columns] for one in [*kept, *whole])], ignore_index=True)
+def _warm_start_rows(lesson: TrainingData, strategies: list[Strategy], states: dict[str, State]) -> pd.DataFrame:
+    """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if a strategy keeps them."""
+    buffers = [state.rows for state in states.values() if state.rows is not None]
+    past = [lesson.past()] if any(strategy.keeps_past for strategy in strategies) else []
+    rows = pd.concat([lesson.rows, *(part[lesson.rows.columns] for part in [*buffers, *past])], ignore_index=True)
     rows = rows.drop_duplicates("id", ignore_index=True)
     return rows if len(rows) <= MOST_ROWS else rows.iloc[sorted(lesson.rng.permutation(len(rows))[:MOST_ROWS])]
 
 
-def _idle(states: dict[str, State], strategies: list[Strategy]) -> dict[str, State]:
-    """Return the states of strategies that had no part in this update, for a later one that they have a part in.
+def _idle_states(states: dict[str, State], strategies: list[Strategy]) -> dict[str, State]:
+    """Return the states of strategies that took no part in this update, to keep them for a later one.
 
-    Left behind are sums of closed forms, which have to be over all rows, and after a start from pretrained weights
-    what held on to the champion.
+    Dropped are the sums of closed forms, which must cover all rows, and, after a restart from the pretrained weights,
+    the states of strategies that hold on to the champion.
     """
-    used, afresh = {one.name for one in strategies}, any(one.restarts() for one in strategies)
+    used, restarted = {strategy.name for strategy in strategies}, any(strategy.restarts() for strategy in strategies)
     idle = [name for name in plugins.names("strategies") if name in states and name not in used]
     kinds = {name: plugins.find("strategies", name) for name in idle}
-    return {name: states[name] for name, kind in kinds.items() if not (kind.closed or (afresh and kind.holds))}
+    return {name: states[name] for name, kind in kinds.items() if not (kind.closed or (restarted and kind.holds))}
 
 
 def save_version(learner: Learner, states: dict[str, State], folder: Path) -> None:
-    """Write a learner and the strategies' states into a fresh folder."""
+    """Write a learner and the strategies' states into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     save_learner(learner, folder)
@@ -183,12 +188,12 @@ def save_version(learner: Learner, states: dict[str, State], folder: Path) -> No
 
 
 def training_seed(seed: int, experiences: list[str]) -> int:
-    """Return the seed of one update: another for every experience, the same for every run of it."""
-    named = f"{seed}:{','.join(experiences)}"
-    return int.from_bytes(hashlib.sha256(named.encode()).digest()[:4], "big")
+    """Return the seed of one update: it depends on the experiences and is the same in every run."""
+    key = f"{seed}:{','.join(experiences)}"
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
 
 
 def validation_rows(rows_of: RowsOf, experiences: list[str], seed: int) -> pd.DataFrame:
-    """Return validation rows of everything learnt so far: the new alone would reward forgetting."""
+    """Return validation rows of all experiences so far: those of the new ones alone would reward forgetting."""
     rows = rows_of(experiences, "validation")
     return rows.sample(VALIDATION_ROWS, random_state=seed % 2**31) if len(rows) > VALIDATION_ROWS else rows

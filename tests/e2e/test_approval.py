@@ -39,7 +39,7 @@ def test_a_version_that_waits_holds_neither_the_slot_nor_the_lock_and_a_later_on
     status = shop.desk.json("status")
     assert status["champion"] is None and status["approval"]["to_version"] == "1"
     assert shop.told("approval") == [
-        "approval: version 1, having learnt 0001-month-1, waits for a person: cl approve 1, or cl reject 1 --why TEXT"
+        "approval: version 1, trained on 0001-month-1, awaits approval: cl approve 1, or cl reject 1 --why TEXT"
     ]
 
     shop.arrives(["loan", "fee"], seed=2)

@@ -122,7 +122,7 @@ def test_an_interrupt_ends_all_in_one_line_and_keeps_what_is_finished(config, st
         _, told = process.communicate(timeout=20)
         assert not workers(process.pid)
     assert process.returncode == 1
-    assert told == "cl: stopped; run it again, and it goes on after the last finished experience\n"
+    assert told == "cl: interrupted; run it again to resume after the last finished experience\n"
     assert finished_lines(out)[: len(done)] == done
 
 
@@ -197,7 +197,7 @@ def test_a_run_that_stops_is_told_and_the_others_go_on(config, stream, tmp_path)
     foreseen, unforeseen = sorted(done.stderr.splitlines())
     assert foreseen.startswith("cl: naive stopped: training stopped: the loss is")
     assert unforeseen.startswith("cl: ncm stopped: FileNotFoundError: ")
-    assert "slda: learnt, tested on      1     2\n1 0001-0" in done.stdout
+    assert "slda: learned, tested on      1     2\n1 0001-0" in done.stdout
     found = json.loads(file.read_text())["strategies"]
     assert found == json.loads((out / "results.json").read_text())["strategies"]
     assert [(one["acc"] is None, one["seeds"]) for one in found.values()] == [(True, []), (True, []), (False, [17])]

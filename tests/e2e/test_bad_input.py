@@ -78,7 +78,7 @@ def test_no_project_points_to_init(tmp_path) -> None:
 
 def test_init_refuses_a_folder_that_holds_a_project(empty) -> None:
     done = empty.cl("init", str(empty.project))
-    assert done.returncode == 2 and "holds a project already" in done.stderr
+    assert done.returncode == 2 and "already contains a project" in done.stderr
 
 
 def test_a_wrong_key_in_the_configuration(waiting) -> None:

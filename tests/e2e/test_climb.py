@@ -46,7 +46,7 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     assert quiet.verdict == "none", (
         "so that it is memory, and no alarm that has outlived an update, which begins higher"
     )
-    assert way(third)[0][0] == "full" and "rung 'weak' is passed over" in third.decision.reasons[-1]
+    assert way(third)[0][0] == "full" and "rung 'weak' is skipped" in third.decision.reasons[-1]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_where_every_rung_diverges_the_cycle_fails_and_a_later_run_tries_them_an
         return stage
 
     for _ in range(2):
-        with pytest.raises(DivergedError, match=r"rung 'wild': training .*; rung 'wilder': training .* serves on$"):
+        with pytest.raises(DivergedError, match=r"rung 'wild': training .*; rung 'wilder': training .* champion is unchanged$"):
             run_waiting(project, executor=noted)
     assert begun.count("train") == 4
     stores = open_stores(project, load(project.config))
@@ -142,7 +142,7 @@ def test_a_budget_too_small_for_any_rung_is_told_and_leaves_the_champion(shop) -
     arrives(project, "two", ["box", "loan"], seed=2)
     for bound, given in (("max_rows", 20), ("max_seconds", 0.001)):
         project.config.write_text(f"{text}\nclimb: {{{bound}: {given}}}\n")
-        with pytest.raises(ConfigError, match=f"climb.{bound}: {given}: too small for any rung .* 'weak', the cheap"):
+        with pytest.raises(ConfigError, match=f"climb.{bound}: {given}: too small for any rung .* the cheapest, 'weak'"):
             run_waiting(project)
     stores = open_stores(project, load(project.config))
     assert stores.ledger.champion("shop") == "1" and len(stores.registry.versions()) == 1

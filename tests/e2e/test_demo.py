@@ -120,7 +120,7 @@ def verdicts_of(cycle: dict[str, Any]) -> dict[str, bool]:
 def test_the_demo_refuses_a_folder_that_holds_a_project(bank) -> None:
     before = (bank.project / "cl.yaml").read_text()
     done = bank.cl("demo", "--dir", str(bank.project))
-    assert done.returncode == 2 and "holds a project already" in done.stderr
+    assert done.returncode == 2 and "already contains a project" in done.stderr
     assert (bank.project / "cl.yaml").read_text() == before
 
 

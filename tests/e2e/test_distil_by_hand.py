@@ -26,7 +26,7 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     predict_file(taught.root, str(asked), None)
     asked.unlink()
     done = CliRunner().invoke(cl, ["distil", "1", "-p", root], catch_exceptions=False)
-    assert done.exit_code == 0 and "it is the challenger: cl promote 2" in done.stdout
+    assert done.exit_code == 0 and "it is now the challenger; to promote it: cl promote 2" in done.stdout
     at = open_project(taught.root)
     info = at.stores.registry.versions()[-1]
     assert info.tags["cl.parent"] == "1" and info.tags["cl.form"] == "student" and info.aliases == ["challenger"]
@@ -64,4 +64,4 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
     at.stores.registry.tag_version("3", "cl.registry.smoke_test", "failed")
     by_hand, teacher = (read_verdicts(taught.root, one) for one in ("3", "4"))
     assert not by_hand["passed"] and by_hand["verdicts"][-1]["gate"] == "smoke test"
-    assert teacher["verdict"] == "gave way" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"
+    assert teacher["verdict"] == "superseded" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"

@@ -78,7 +78,7 @@ def test_a_gate_that_only_the_price_breaks_leads_to_a_student_that_serves(tmp_pa
         "student of version 1, because ceiling size_mb refuses" in history and "version 2 passes its gates" in history
     )
     line = trace_lineage(project.root, "2")["versions"]
-    assert [(one["version"], one["verdict"]) for one in line] == [("2", "promoted"), ("1", "gave way")]
+    assert [(one["version"], one["verdict"]) for one in line] == [("2", "promoted"), ("1", "superseded")]
 
     bounded(project, evaluation={"smoke_rows": 0})  # the student has been loaded in a fresh process already
     arrives(project, "second", ["loan", "lamp"])

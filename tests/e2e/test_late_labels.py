@@ -75,8 +75,8 @@ def test_bad_input_is_told_in_a_line(answered, tmp_path) -> None:
         (("label", str(tmp_path / "bare.csv")), "no column 'label'; there are: id"),
         (("label", str(tmp_path / "nothing.csv")), "no such file or folder"),
         (("predict", "--from", str(tmp_path / "bare.csv")), "no column 'text'"),
-        (("predict",), "name TEXT... or --from PATH"),
-        (("predict", "hello", "--from", "x.csv"), "name TEXT... or --from PATH"),
+        (("predict",), "give either TEXT... or --from PATH"),
+        (("predict", "hello", "--from", "x.csv"), "give either TEXT... or --from PATH"),
     ]:
         done = desk.cl(*command)
         assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr

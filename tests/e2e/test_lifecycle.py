@@ -92,7 +92,7 @@ def test_small_lots_wait_for_one_another_and_are_then_learnt_together(shop) -> N
     still, enough = run_waiting(shop)
     assert told([still, enough]) == [("lot-5", "none"), ("lot-6", "promoted")]
     assert not enough.drift.drifted, "it is learnt for what lot 4 has shown"
-    assert enough.decision.reasons == ["new_labels: its alarm of 0004-lot-4 was put off until now"]
+    assert enough.decision.reasons == ["new_labels: its alarm of 0004-lot-4 was postponed until now"]
     assert enough.training.labels_added == ["box"]
     assert enough.training.experiences == ["0004-lot-4", "0005-lot-5", "0006-lot-6"]
 

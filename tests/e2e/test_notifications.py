@@ -118,4 +118,4 @@ def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project) -> No
     assert told() == []
     write("alias_moved", "champion", None)
     assert told() == ["shop: the alias champion was moved by hand to version none"]
-    assert "it is on version 1 again; entry 4 of the ledger" in receiver.received[0]["text"]
+    assert "it was moved back to version 1; ledger entry 4" in receiver.received[0]["text"]

@@ -95,7 +95,7 @@ def test_labelled_predictions_are_ingested_once_and_learnt(project, acknowledged
     assert cycles[-1]["experience"]["id"] == made["id"] and cycles[-1]["drift"]["champion_score"] is not None
     for wrong in (("ingest",), ("ingest", "x.csv", "--from-serving")):
         done = desk.cl(*wrong)
-        assert done.returncode == 2 and "name PATH or --from-serving" in done.stderr
+        assert done.returncode == 2 and "give either PATH or --from-serving" in done.stderr
 
 
 def test_a_redaction_that_is_not_there_keeps_the_server_from_starting(desk) -> None:

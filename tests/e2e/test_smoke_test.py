@@ -66,7 +66,7 @@ def test_no_version_is_promoted_before_it_answers_from_the_registry_in_a_fresh_p
     (first,) = run_waiting(shop)
     assert first.verdict == "promoted" and tags(stores) == ["passed"]
     assert [(one.gate, one.passed) for one in first.gates.verdicts] == [("floor", True), ("smoke test", True)]
-    assert "answers 4 of 4 test rows as it was evaluated" in first.gates.verdicts[-1].why
+    assert "answers 4 of 4 test rows as during evaluation" in first.gates.verdicts[-1].why
     told = gate_lines(read_verdicts(shop.root, None))
     assert any(line.startswith("pass       smoke test") for line in told)
     assert any(line.startswith("latency p95, ms") for line in told)
@@ -89,7 +89,7 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
     assert second.champion_after == stores.ledger.champion("shop") == stores.registry.champion() == "1"
     told = read_verdicts(shop.root, None)
     assert [one["gate"] for one in told["verdicts"] if not one["passed"]] == ["smoke test"]
-    assert "head.safetensors is not the file that was saved" in told["verdicts"][-1]["why"]
+    assert "head.safetensors was changed after it was saved" in told["verdicts"][-1]["why"]
     (shop.root / "policy.yaml").write_text("gate_policy: {mode: 'off'}")
     now = replay_gates(shop.root, shop.root / "policy.yaml")
     assert [(one["then"], one["now"]) for one in now] == [(True, True), (False, False)], "no policy makes it serve"

@@ -49,7 +49,7 @@ def test_an_alarm_is_told_once_and_starts_the_learning_flow_only_where_that_is_a
     (event,) = until(lambda: events(server, resource), seconds=120, what="the event")
     assert event["event"] in ("cl.drift.detected", "cl.performance.decayed") and event["payload"]["alarms"]
     assert not events(server, "cl.stream.ask-labels" if answer == "labels" else "cl.traffic.ask-learn")
-    (told,) = [one for one in receiver.received if "going by no labels" in one["title"]]
+    (told,) = [one for one in receiver.received if "without labels" in one["title"]]
     assert "label these first" in told["text"]
     (shown,) = server.artifacts(f"ask-{answer}-traffic-alarm")
     assert "200 rows, compared with version 1." in shown and "Rows that show it" in shown

@@ -129,9 +129,9 @@ def test_asked_twice_during_a_cycle_is_one_run_that_finishes_what_a_dead_machine
     (cycle,) = shop.desk.json("history")
     assert cycle["id"] == dead["parameters"]["cycle"], "the cycle that was begun is the one that ended"
     assert len(shop.runs("COMPLETED", "CRASHED", "RUNNING", "SCHEDULED")) == 2
-    assert len(shop.told_by_block("version 1 serves")) == 1
-    assert [one for one in shop.told("failure") if "left out" in one] == [
-        "shop: cannot be read, and left out until it changes: inbox/empty.csv"
+    assert len(shop.told_by_block("version 1 is the new champion")) == 1
+    assert [one for one in shop.told("failure") if "skipped" in one] == [
+        "shop: cannot be read, skipped until changed: inbox/empty.csv"
     ]
     missed = [
         one for one in shop.server.runs("watch", shop.name) if switched_off < one["expected_start_time"] < switched_on

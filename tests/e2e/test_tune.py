@@ -26,7 +26,7 @@ def test_a_search_beats_the_settings_as_they_are_and_says_what_to_paste(searched
     lines = yaml.safe_load((searched.work / "tune" / "best.yaml").read_text())
     raw = yaml.safe_load(searched.config.read_text())
     best = parse({**raw, **lines}, where="pasted").at_rung("weak").training
-    assert best.head_learning_rate > 1e-9 and "to be pasted into cl.yaml" in done.output
+    assert best.head_learning_rate > 1e-9 and "Paste into cl.yaml" in done.output
     told = [line.split() for line in done.stdout.splitlines() if line.strip()[:1].isdigit()]
     assert len(told) == 6 and {line[1] for line in told} <= {"complete", "pruned"}
     first = next(line for line in told if line[0] == "1")

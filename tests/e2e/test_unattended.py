@@ -64,7 +64,7 @@ def test_a_version_that_passed_its_gates_waits_for_a_person(asking, waited) -> N
     status = asking.desk.json("status")
     assert status["champion"] is None and status["approval"]["to_version"] == "1"
     assert asking.told("approval") == [
-        "asking: version 1, having learnt 0001-month-1, waits for a person: cl approve 1, or cl reject 1 --why TEXT"
+        "asking: version 1, trained on 0001-month-1, awaits approval: cl approve 1, or cl reject 1 --why TEXT"
     ]
 
 
@@ -90,8 +90,8 @@ def test_the_next_run_finishes_what_a_dead_machine_began(shop) -> None:
     assert len(automations) == 2 and shop.automations() == automations, "they do not forget for which runs they wait"
     (cycle,) = shop.desk.json("history")
     assert cycle["id"] == dead["parameters"]["cycle"], "the cycle that was begun is the one that ended"
-    assert shop.told("promotion") == ["unattended: version 1 serves, having learnt 0001-month-1"]
-    assert len(shop.told_by_block("version 1 serves")) == 1
+    assert shop.told("promotion") == ["unattended: version 1 is the new champion, trained on 0001-month-1"]
+    assert len(shop.told_by_block("version 1 is the new champion")) == 1
     missed = [
         one for one in shop.server.runs("watch", shop.name) if switched_off < one["expected_start_time"] < switched_on
     ]

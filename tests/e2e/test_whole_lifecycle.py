@@ -38,7 +38,7 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert first["decision"]["rung"] == "quick" and first["training"]["epochs"] <= 24
 
     done = desk.cl("run", "--plain")
-    assert (done.returncode, done.stdout.strip()) == (0, "nothing to do: no new experience waits")
+    assert (done.returncode, done.stdout.strip()) == (0, "nothing to do: no experience is waiting")
 
     ingest(desk, sentences(["loan", "fee"], 80, seed=2), "two")
     (second,) = desk.json("run", "--plain")
@@ -81,7 +81,7 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert [one["now"] for one in again] == [True, True, False]
     (desk.project / "policy.yaml").write_text(rule % "{column: date}")
     refused = desk.cl("gates", "--replay", str(desk.project / "policy.yaml"))
-    assert refused.returncode == 2 and "stored without a column 'date'" in refused.stderr
+    assert refused.returncode == 2 and "stored rows have no column 'date'" in refused.stderr
     (desk.project / "policy.yaml").write_text("seed: 3")
     refused = desk.cl("gates", "--replay", str(desk.project / "policy.yaml"))
     assert refused.returncode == 2 and "must hold gates, gate_policy or both" in refused.stderr
@@ -167,7 +167,7 @@ def test_a_changed_byte_in_the_champion_is_refused_by_name(undisturbed, tmp_path
     head.write_bytes(content)
     done = desk.cl("predict", "loan")
     assert done.returncode == 1 and "head.safetensors" in done.stderr and "Traceback" not in done.stderr
-    assert f"remove {head.parent}, and it is brought from the registry again" in done.stderr
+    assert f"remove {head.parent} to download it from the registry again" in done.stderr
 
 
 def assert_ended_like(desk, undisturbed) -> None:

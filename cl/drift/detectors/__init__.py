@@ -1,4 +1,4 @@
-"""What may have changed since the champion was promoted: one file a detector, one finding each."""
+"""Drift detectors: one file per detector, one finding per detector and drift check."""
 
 from cl.drift.detectors._base import EXAMPLES, MOST_TEXTS, Detector, few_texts, top_terms, towards_new
 from cl.models.snapshot import Snapshot

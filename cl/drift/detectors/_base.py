@@ -1,7 +1,7 @@
-"""What may have changed since the champion was promoted: one file a detector, one finding each.
+"""Base class and helpers of drift detectors.
 
-A detector compares two snapshots of the world as the champion sees it: the reference that was stored at its
-promotion, and the new experience. It decides nothing by itself: `cl.drift.detect` corrects over all of them.
+A detector compares two snapshots, as the champion sees them: the reference stored at its promotion, and the new
+experience. It decides nothing by itself: `cl.drift.detect` corrects over all detectors.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 
 EXAMPLES = 20
 MOST_TEXTS = 20_000
-"""Texts of each side whose words are counted for an explanation."""
+"""Maximum number of texts per side whose words are counted for an explanation."""
 
 
 class Detector(Plugin):
-    """Base of all detectors; ``needs_labels`` says whether it has anything to say of rows without labels."""
+    """Base of all detectors; one with ``needs_labels`` cannot check unlabelled rows."""
 
     needs_labels: ClassVar[bool] = False
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
-        """Return the finding; ``drifted`` is its own opinion at level alpha, before correction.
+        """Return the finding; ``drifted`` is the detector's own verdict at level alpha, before correction.
 
-        Degenerate input (one row, one class, constant values) gives a finding that says that there is not enough
-        data and how much is needed, never an exception.
+        Degenerate input (one row, one class, constant values) never raises: the finding says that there is not enough
+        data, and how much is needed.
         """
         raise NotImplementedError
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray | None:
-        """Return how well each new row shows what this detector looks for, the best highest; None: it cannot say."""
+        """Return how well each new row shows what this detector detects, best highest; None if it cannot rank rows."""
         return None
 
     def explain(self, finding: Finding, reference: Snapshot, new: Snapshot) -> Finding:
-        """Return an alarm with what moved most and the rows that show it best, where it does not say so yet.
+        """Add to an alarm what moved most and the rows that show it best, unless it already has them.
 
-        As it stands: the words whose share moved most, and the rows that `shows` ranks first.
+        By default: the words whose share moved most, and the rows that `shows` ranks first.
         """
         from cl.drift.text_statistics import changed_words
 
-        texts = (one.frame["text"].astype(str).head(MOST_TEXTS) for one in (reference, new))
+        texts = (side.frame["text"].astype(str).head(MOST_TEXTS) for side in (reference, new))
         ranks = None if finding.examples else self.shows(reference, new)
         return finding.model_copy(
             update={
@@ -59,27 +59,27 @@ class Detector(Plugin):
 
 
 def top_terms(new: Snapshot, ranks: np.ndarray) -> list[str]:
-    """Return the ids of the rows that rank highest; rows that rank below zero show nothing."""
+    """Return the ids of the rows that rank highest; rows that rank below zero are excluded."""
     import numpy as np
 
     order = np.argsort(-ranks, kind="stable")[:EXAMPLES]
-    return [str(new.frame["id"].iloc[at]) for at in order if ranks[at] >= 0]
+    return [str(new.frame["id"].iloc[index]) for index in order if ranks[index] >= 0]
 
 
 def towards_new(reference: Snapshot, new: Snapshot) -> np.ndarray:
-    """Return how far each new row lies in the direction in which the mean of the embeddings moved."""
+    """Return how far each new row lies in the direction in which the mean embedding moved."""
     middle = (reference.embeddings.mean(axis=0) + new.embeddings.mean(axis=0)) / 2
     return (new.embeddings - middle) @ (new.embeddings.mean(axis=0) - reference.embeddings.mean(axis=0))
 
 
 def few_texts(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Return at most so many rows, drawn at random, in their order."""
+    """Return at most ``most`` rows, drawn at random, in their original order."""
     import numpy as np
 
     return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, replace=False))]
 
 
 def too_few_rows(detector: str, kind: Kind, *, needs: int, has: int, what: str = "rows") -> Finding:
-    """Return the finding of a detector that cannot tell: there is not enough data, and how much it needs."""
+    """Return the finding of a detector that does not have enough data; it says how much is needed."""
     summary = f"not enough data: needs {needs} {what}, has {has}"
     return Finding(detector=detector, kind=kind, drifted=False, summary=summary)

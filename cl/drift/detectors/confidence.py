@@ -1,4 +1,4 @@
-"""Whether the champion is as sure of itself as it was."""
+"""Test whether the champion's confidence has changed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 class Confidence(Detector):
     """The two-sample Kolmogorov-Smirnov test on the confidences of the predictions.
 
-    It needs no labels (Rabanser et al., 2019). The reference holds the confidences of held-out rows, so that
-    memorised rows do not make the new ones look unsure. Ties make the test cautious, not wrong.
+    It needs no labels (Rabanser et al., 2019). The reference holds confidences on held-out rows: memorised rows would
+    make the new ones seem uncertain. Ties make the test conservative, not wrong.
     """
 
-    min_rows: int = Field(20, ge=2, description="Rows that each side needs")
+    min_rows: int = Field(20, ge=2, description="Rows required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding."""
         from scipy.stats import ks_2samp
 
-        before, after = (one.frame["confidence"].to_numpy(dtype=float) for one in (reference, new))
+        before, after = (side.frame["confidence"].to_numpy(dtype=float) for side in (reference, new))
         has = min(len(before), len(after))
         if has < self.min_rows:
             return too_few_rows(self.name, "predictions", needs=self.min_rows, has=has)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # scipy says so when it takes the asymptotic p-value
+            warnings.simplefilter("ignore", RuntimeWarning)  # scipy warns when it uses the asymptotic p-value
             result = ks_2samp(before, after)
         p_value, statistic = float(result.pvalue), float(result.statistic)
         return Finding(
@@ -49,6 +49,6 @@ class Confidence(Detector):
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return how unsure the champion is of each row, or how sure where it became surer."""
-        before, after = (one.frame["confidence"].to_numpy(dtype=float) for one in (reference, new))
+        """Return how uncertain the champion is of each row, or how certain if its confidence rose."""
+        before, after = (side.frame["confidence"].to_numpy(dtype=float) for side in (reference, new))
         return after if after.mean() > before.mean() else 1 - after

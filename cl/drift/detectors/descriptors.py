@@ -1,4 +1,4 @@
-"""Whether the texts are longer, shorter, stranger or written in other words than they were."""
+"""Test whether the texts changed in length, non-letters or vocabulary."""
 
 from __future__ import annotations
 
@@ -18,60 +18,60 @@ SHOWN = 3
 
 
 class Descriptors(Detector):
-    """Kolmogorov and Smirnov's test on each descriptor of a text, corrected over them (Bonferroni).
+    """The two-sample Kolmogorov-Smirnov test on each text descriptor, with a Bonferroni correction.
 
-    Length, characters that are no letters, and words that the reference does not have: what typing errors, another
-    language or another kind of writer change first. Neither labels nor a model are needed.
+    The descriptors are length, the share of non-letters, and the share of words that the reference does not have: what
+    typing errors, another language or another kind of author change first. It needs neither labels nor a model.
     """
 
-    max_rows: int = Field(20_000, ge=20, description="Rows of each side that are compared, drawn at random")
-    min_rows: int = Field(20, ge=2, description="Rows that each side needs")
+    max_rows: int = Field(20_000, ge=20, description="Rows compared per side, at most; drawn at random")
+    min_rows: int = Field(20, ge=2, description="Rows required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with the words that became more frequent or rarer."""
         has = min(len(reference.frame), len(new.frame))
         if has < self.min_rows:
             return too_few_rows(self.name, "inputs", needs=self.min_rows, has=has)
-        before, after = (_texts(one, self.max_rows, seed) for one in (reference, new))
+        before, after = (_sample_texts(side, self.max_rows, seed) for side in (reference, new))
         known = vocabulary(before)
         described = describe(before, known, among=True), describe(after, known, among=False)
         if not any(pd.concat(described)[column].nunique() > 1 for column in described[0]):
             return too_few_rows(self.name, "inputs", needs=2, has=1, what="different texts")
-        distances = {column: _distance(described[0][column], described[1][column]) for column in described[0]}
+        distances = {column: _ks_test(described[0][column], described[1][column]) for column in described[0]}
         most = min(distances, key=lambda column: distances[column][1])
         p_value = min(1.0, len(distances) * distances[most][1])
-        moved = changed_words(before, after)
+        changed = changed_words(before, after)
         return Finding(
             detector=self.name,
             kind="inputs",
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=distances[most][0],
-            moved=moved,
-            examples=_examples(new, after, described[1]["unknown_word_share"]),
+            moved=changed,
+            examples=_find_examples(new, after, described[1]["unknown_word_share"]),
             summary=f"{most.replace('_', ' ')}: mean {described[0][most].mean():.3g} to "
-            f"{described[1][most].mean():.3g}; words that moved most: "
-            f"{', '.join(one.name for one in moved[:SHOWN])} ({format_p_value(p_value)})",
+            f"{described[1][most].mean():.3g}; most changed words: "
+            f"{', '.join(word.name for word in changed[:SHOWN])} ({format_p_value(p_value)})",
         )
 
 
-def _texts(side: Snapshot, most: int, seed: int) -> pd.Series:
+def _sample_texts(side: Snapshot, max_rows: int, seed: int) -> pd.Series:
     texts = side.frame["text"].astype(str)
-    return texts if len(texts) <= most else texts.sample(most, random_state=seed).sort_index()
+    return texts if len(texts) <= max_rows else texts.sample(max_rows, random_state=seed).sort_index()
 
 
-def _distance(before: pd.Series, after: pd.Series) -> tuple[float, float]:
-    """Return the statistic and its p-value."""
+def _ks_test(before: pd.Series, after: pd.Series) -> tuple[float, float]:
+    """Return the Kolmogorov-Smirnov statistic and its p-value."""
     from scipy.stats import ks_2samp
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # scipy says so when it takes the asymptotic p-value
+        warnings.simplefilter("ignore", RuntimeWarning)  # scipy warns when it uses the asymptotic p-value
         result = ks_2samp(before, after)
     return float(result.statistic), float(result.pvalue)
 
 
-def _examples(new: Snapshot, after: pd.Series, unknown: pd.Series) -> list[str]:
-    """Return the rows with the largest shares of unknown words; of equals, those with more words."""
+def _find_examples(new: Snapshot, after: pd.Series, unknown: pd.Series) -> list[str]:
+    """Return the ids of the rows with the largest shares of unknown words; among ties, those with more words."""
     lengths = after.map(lambda text: len(words_in(text)))
     order = pd.DataFrame({"unknown": unknown, "length": lengths}).sort_values(["unknown", "length"], ascending=False)
-    return [str(new.frame["id"][at]) for at in order.index[:EXAMPLES] if unknown[at] > 0]
+    return [str(new.frame["id"][index]) for index in order.index[:EXAMPLES] if unknown[index] > 0]

@@ -1,4 +1,4 @@
-"""Whether the texts lie elsewhere in the champion's space of embeddings."""
+"""Test whether the distribution of the champion's embeddings has changed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ AT_ONCE = 8_192
 class EmbeddingMmd(Detector):
     """Maximum mean discrepancy with a Gaussian kernel (Gretton et al., 2012), p by permutation.
 
-    The kernel is written as random Fourier features (Rahimi and Recht, 2007, section 3), so that the discrepancy is the
-    distance between two means and time grows with the rows, not with their square. The median of all distances is the
-    kernel's width. Other labels in the mix move the embeddings, too.
+    Random Fourier features (Rahimi and Recht, 2007, section 3) approximate the kernel, so that the discrepancy is the
+    distance between two means and the cost is linear in the rows, not quadratic. The median distance is the kernel's
+    width. A change of the label mix moves the embeddings, too.
     """
 
-    permutations: int = Field(999, ge=99, description="Permutations; further out, their distribution's curve is used")
-    features: int = Field(512, ge=16, description="Random frequencies that stand for the kernel")
-    max_rows: int = Field(10_000, ge=20, description="Rows of each side that are compared, drawn at random")
-    min_rows: int = Field(20, ge=2, description="Rows that each side needs")
+    permutations: int = Field(999, ge=99, description="Permutations; a fitted curve extends their tail")
+    features: int = Field(512, ge=16, description="Random frequencies that approximate the kernel")
+    max_rows: int = Field(10_000, ge=20, description="Rows compared per side, at most; drawn at random")
+    min_rows: int = Field(20, ge=2, description="Rows required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding."""
@@ -35,8 +35,8 @@ class EmbeddingMmd(Detector):
         if has < self.min_rows:
             return too_few_rows(self.name, "inputs", needs=self.min_rows, has=has)
         rng = np.random.default_rng(seed)
-        before, after = (few_texts(one.embeddings, self.max_rows, rng) for one in (reference, new))
-        width = _median_distance(_some(before, after, rng))
+        before, after = (few_texts(side.embeddings, self.max_rows, rng) for side in (reference, new))
+        width = _median_distance(_sample_pooled(before, after, rng))
         if not width:
             return too_few_rows(self.name, "inputs", needs=2, has=1, what="different rows")
         frequencies = (rng.normal(size=(before.shape[1], self.features)) / np.sqrt(width / 2)).astype(np.float32)
@@ -50,62 +50,63 @@ class EmbeddingMmd(Detector):
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=unbiased,
-            summary=f"embeddings of {len(after)} rows beside {len(before)} of the reference: "
+            summary=f"embeddings of {len(after)} new and {len(before)} reference rows: "
             f"MMD² {unbiased:.4f} ({format_p_value(p_value)})",
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return how far each new row lies where the embeddings went."""
+        """Return how far each new row lies in the direction in which the embeddings moved."""
         return towards_new(reference, new)
 
 
 def _discrepancies(
     before: np.ndarray, after: np.ndarray, frequencies: np.ndarray, rounds: int, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Return the squared distance between the means of both sides' features, and of both sides of permutations.
+    """Return the squared distance between the mean features of both sides, observed and for each permutation.
 
-    Rows are gone through once, a block at a time, so that memory does not grow with them: how many rows of a block
-    a permutation calls new is hypergeometric in those that are left, and which of them is chance.
+    One pass in blocks keeps memory constant: the number of rows of a block that a permutation assigns to the new side
+    is hypergeometric in the rows that remain, and which rows those are is drawn uniformly.
     """
     rows, new = len(before) + len(after), len(after)
-    centre = _features(few_texts(before, WIDTH_ROWS, rng), frequencies).mean(
-        axis=0
-    )  # near the mean: sums keep their digits
-    left, left_new = rows, np.full(rounds, new)
+    # centring near the mean keeps the sums precise
+    centre = _features(few_texts(before, WIDTH_ROWS, rng), frequencies).mean(axis=0)
+    remaining, remaining_new = rows, np.full(rounds, new)
     total, observed, sums = np.zeros(len(centre)), np.zeros(len(centre)), np.zeros((rounds, len(centre)))
-    places = [(side, at) for side, its in enumerate((before, after)) for at in range(0, len(its), AT_ONCE)]
-    for side, at in places:
-        block = _features((before, after)[side][at : at + AT_ONCE], frequencies) - centre
-        drawn = rng.hypergeometric(left_new, left - left_new, len(block))
+    blocks = [
+        (side, start) for side, embeddings in enumerate((before, after)) for start in range(0, len(embeddings), AT_ONCE)
+    ]
+    for side, start in blocks:
+        block = _features((before, after)[side][start : start + AT_ONCE], frequencies) - centre
+        drawn = rng.hypergeometric(remaining_new, remaining - remaining_new, len(block))
         sides = rng.permuted(np.arange(len(block)) < drawn[:, None], axis=1)
         sums += sides.astype(np.float32) @ block
-        own = block.sum(axis=0, dtype=np.float64)
-        total += own
-        observed += side * own
-        left, left_new = left - len(block), left_new - drawn
-    gap = 1 / new + 1 / (rows - new)  # all features are centred: the other side's sum is the opposite
-    distances = ((np.vstack([observed, sums]) - new * total / rows) ** 2).sum(axis=1) * gap**2 / frequencies.shape[1]
+        block_sum = block.sum(axis=0, dtype=np.float64)
+        total += block_sum
+        observed += side * block_sum
+        remaining, remaining_new = remaining - len(block), remaining_new - drawn
+    scale = 1 / new + 1 / (rows - new)  # all features are centred: the other side's sum is the opposite
+    distances = ((np.vstack([observed, sums]) - new * total / rows) ** 2).sum(axis=1) * scale**2 / frequencies.shape[1]
     return float(distances[0]), distances[1:]
 
 
-def _some(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a sample of both sides as one: what is taken from it must not know which side a row is on."""
+def _sample_pooled(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a sample of the pooled sides: the kernel's width must not depend on which side a row is on."""
     chosen = few_texts(np.arange(len(before) + len(after)), WIDTH_ROWS, rng)
     old, new = chosen[chosen < len(before)], chosen[chosen >= len(before)] - len(before)
     return np.concatenate([before[old], after[new]])
 
 
 def _features(rows: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
-    """Return the random Fourier features of rows, before they are scaled."""
-    turned = rows @ frequencies
-    return np.concatenate([np.cos(turned), np.sin(turned)], axis=1)
+    """Return the unscaled random Fourier features of rows."""
+    angles = rows @ frequencies
+    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _median_distance(rows: np.ndarray) -> float:
-    """Return the median of the squared distances between rows that differ; 0 where none do."""
+    """Return the median squared distance between distinct rows; 0 if all rows are equal."""
     rows = (rows - rows.mean(axis=0, dtype=np.float64)).astype(np.float32)
     squares = (rows**2).sum(axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * rows @ rows.T
-    above = distances[np.triu_indices(len(rows), k=1)]
-    apart = above[above > 1e-6 * max(float(squares.max()), 1e-30)]
-    return float(np.median(apart)) if apart.size else 0.0
+    pairs = distances[np.triu_indices(len(rows), k=1)]
+    distinct = pairs[pairs > 1e-6 * max(float(squares.max()), 1e-30)]
+    return float(np.median(distinct)) if distinct.size else 0.0

@@ -1,4 +1,4 @@
-"""Whether the champion's score has fallen, as far as its own confidence tells: before any label has come."""
+"""Test whether the champion's estimated score has fallen, before any label arrives."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from cl.statistics import format_p_value, mean_drop_p
 class EstimatedPerformance(Detector):
     """Confidence-based performance estimation: the mean of calibrated confidences (Guillory et al., 2021).
 
-    Isotonic regression on the reference says how often the champion is right at each confidence; its mean over the new
-    rows estimates their score. A permutation test asks whether it is lower than the reference's by more than the
-    tolerance. It holds while the champion's confidence means what it meant; a change of the labels' meaning shows in
-    ``performance`` alone.
+    Isotonic regression on the reference estimates how often the champion is right at each confidence; the mean over the
+    new rows estimates their score. A permutation test checks whether it is lower than the reference's by more than the
+    tolerance. The estimate is valid while the champion's calibration holds; only ``performance`` detects a change in
+    the meaning of the labels.
     """
 
     tolerance: float = Field(0.02, ge=0.0, lt=1.0, description="Drop in the estimated score that is no alarm")
-    min_rows: int = Field(50, ge=8, description="Rows that each side needs")
+    min_rows: int = Field(50, ge=8, description="Rows required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; the statistic is the estimated change of the score."""
         has = min(len(reference.frame), len(new.frame))
         if has < self.min_rows:
             return too_few_rows(self.name, "performance", needs=self.min_rows, has=has)
-        before, after = _estimates(reference, new)
+        before, after = _estimate_scores(reference, new)
         p_value = mean_drop_p(before - self.tolerance, after, seed)
         return Finding(
             detector=self.name,
@@ -42,20 +42,21 @@ class EstimatedPerformance(Detector):
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return the chance that each row is answered wrongly."""
-        return 1 - _estimates(reference, new)[1]
+        """Return the estimated probability that each row is predicted wrongly."""
+        return 1 - _estimate_scores(reference, new)[1]
 
 
-def _estimates(reference: Snapshot, new: Snapshot) -> tuple[np.ndarray, np.ndarray]:
-    """Return the chance of being right of each row: the reference's from the half that it is not in."""
+def _estimate_scores(reference: Snapshot, new: Snapshot) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's estimated probability of being right; reference rows are cross-fitted over two halves."""
     confidence, score = (reference.frame[name].to_numpy(dtype=float) for name in ("confidence", "score"))
-    inside = np.empty(len(score))
+    cross_fitted = np.empty(len(score))
     for half in (0, 1):
-        inside[half::2] = _calibrated(confidence[1 - half :: 2], score[1 - half :: 2], confidence[half::2])
-    return inside, _calibrated(confidence, score, new.frame["confidence"].to_numpy(dtype=float))
+        cross_fitted[half::2] = _calibrate(confidence[1 - half :: 2], score[1 - half :: 2], confidence[half::2])
+    return cross_fitted, _calibrate(confidence, score, new.frame["confidence"].to_numpy(dtype=float))
 
 
-def _calibrated(confidence: np.ndarray, score: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _calibrate(confidence: np.ndarray, score: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Fit scores to confidences by isotonic regression, and return the calibrated targets."""
     from sklearn.isotonic import IsotonicRegression
 
-    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, score).predict(asked)
+    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, score).predict(targets)

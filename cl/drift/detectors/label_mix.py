@@ -1,4 +1,4 @@
-"""Whether known labels come in other shares than they did."""
+"""Test whether the shares of the known labels have changed."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ from cl.statistics import Kind, format_p_value, is_unremarkable, simulated_p
 RARE = 1.0
 FIRST, ROUNDS = 499, 4_999
 SHOWN, KEPT = 3, 10
-WORDS = {"labels": "known labels"}
-"""What is counted, where the kind of finding has another word for it."""
+COUNTED = {"labels": "known labels"}
+"""What the summary says is counted, if that differs from the kind of finding."""
 
 
 class LabelMix(Detector):
     """Pearson's chi-squared over the counts of the labels that the champion knows, p by Monte Carlo.
 
-    Tables with the same margins are drawn at random (Hope, 1968), so the p-value holds with many labels and
-    few rows of each, where the chi-squared distribution does not. Labels of which less than one row is
-    expected are pooled. New labels are left to ``new_labels``.
+    Tables with the same margins are drawn at random (Hope, 1968), so the p-value is valid even with many labels and few
+    rows of each, where the chi-squared approximation fails. Labels with an expected count below one are pooled. New
+    labels are left to ``new_labels``.
     """
 
     needs_labels: ClassVar[bool] = True
 
-    min_rows: int = Field(20, ge=2, description="Rows with known labels that each side needs")
+    min_rows: int = Field(20, ge=2, description="Rows with known labels required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
-        """Return the finding, with the labels that moved most."""
-        known = [_known(one, new.known_labels) for one in (reference, new)]
+        """Return the finding, with the labels whose shares changed most."""
+        known = [_known_label_column(side, new.known_labels) for side in (reference, new)]
         return compare_labels(self, "labels", *known, alpha=alpha, seed=seed)
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return by how much the share of each row's label grew; labels never seen are another detector's to show."""
-        grown = label_growth(*(one.frame["label"] for one in (reference, new)))
-        return np.where(unseen_labels(new).map(bool), -1.0, grown)
+        """Return by how much the share of each row's label grew; rows with unknown labels are left to `NewLabels`."""
+        growth = label_growth(*(side.frame["label"] for side in (reference, new)))
+        return np.where(unseen_labels(new).map(bool), -1.0, growth)
 
 
 def label_growth(before: pd.Series, after: pd.Series) -> np.ndarray:
     """Return by how much the share of each new row's name grew."""
-    shares = [one.value_counts(normalize=True) for one in (before, after)]
+    shares = [names.value_counts(normalize=True) for names in (before, after)]
     return (after.map(shares[1]) - after.map(shares[0]).fillna(0.0)).to_numpy(dtype=float)
 
 
 class MixDetector(Protocol):
-    """A detector that compares shares of names; ``min_rows`` is how many rows each side needs."""
+    """A detector that compares shares of names."""
 
     @property
     def name(self) -> str:
-        """Its name in the configuration."""
+        """Name in the configuration."""
         ...
 
     @property
     def min_rows(self) -> int:
-        """Rows that each side needs."""
+        """Rows required on each side."""
         ...
 
 
 def compare_labels(
     detector: MixDetector, kind: Kind, before: pd.Series, after: pd.Series, *, alpha: float, seed: int
 ) -> Finding:
-    """Return the finding on two series of names: whether their shares differ, and which moved most."""
+    """Return the finding on two series of names: whether their shares differ, and which changed most."""
     has = min(len(before), len(after))
     if has < detector.min_rows:
         return too_few_rows(detector.name, kind, needs=detector.min_rows, has=has)
@@ -77,46 +77,46 @@ def compare_labels(
     pooled = _pool_rare(counts)
     if len(pooled) < 2:
         return too_few_rows(detector.name, kind, needs=2, has=len(pooled), what="labels")
-    p_value, moved = _p_value(pooled, seed), _moved(counts)
-    named = ", ".join(f"{one.name} {one.before:.1%} to {one.after:.1%}" for one in moved[:SHOWN])
+    p_value, changed = _simulate_p(pooled, seed), _most_changed(counts)
+    shown = ", ".join(f"{label.name} {label.before:.1%} to {label.after:.1%}" for label in changed[:SHOWN])
     return Finding(
         detector=detector.name,
         kind=kind,
         drifted=p_value <= alpha,
         p_value=p_value,
         statistic=chi_squared(pooled),
-        moved=moved,
-        summary=f"mix of {len(counts)} {WORDS.get(kind, kind)}, most moved: {named} ({format_p_value(p_value)})",
+        moved=changed,
+        summary=f"mix of {len(counts)} {COUNTED.get(kind, kind)}, most changed: {shown} ({format_p_value(p_value)})",
     )
 
 
 def match_labels(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapshot, Snapshot]:
-    """Return as many rows of each label on both sides as the side with fewer of it has, drawn at random.
+    """Return label-matched samples: equally many rows of each label on both sides, drawn at random.
 
-    What still differs between them is not the mix of the labels. Rows of labels that the champion does not know are
-    no part of that mix: the new side keeps them, in proportion.
+    Any difference that remains is not due to the label mix. Rows with labels that the champion does not know are not
+    part of that mix: the new side keeps a proportional share of them.
     """
     rng = np.random.default_rng(seed)
-    before, after = (one.frame["label"].reset_index(drop=True) for one in (reference, new))
+    before, after = (side.frame["label"].reset_index(drop=True) for side in (reference, new))
     unknown = unknown_label_rows(after, new.known_labels).map(bool).to_numpy(dtype=bool)
-    places = [one.groupby(one).indices for one in (before, after.mask(unknown))]
+    indices = [labels.groupby(labels).indices for labels in (before, after.mask(unknown))]
     kept = [np.empty(0, dtype=int), np.empty(0, dtype=int)]
-    for label in sorted(places[0].keys() & places[1].keys()):
-        rows = min(len(its[label]) for its in places)
-        drawn = [rng.choice(its[label], rows, replace=False) for its in places]
-        kept = [np.append(one, more) for one, more in zip(kept, drawn, strict=True)]
+    for label in sorted(indices[0].keys() & indices[1].keys()):
+        rows = min(len(by_label[label]) for by_label in indices)
+        drawn = [rng.choice(by_label[label], rows, replace=False) for by_label in indices]
+        kept = [np.append(chosen, more) for chosen, more in zip(kept, drawn, strict=True)]
     share = len(kept[1]) / max(1, int((~unknown).sum()))
     others = rng.choice(np.flatnonzero(unknown), round(share * int(unknown.sum())), replace=False)
     return reference.take(np.sort(kept[0])), new.take(np.sort(np.append(kept[1], others)))
 
 
 def chi_squared(counts: pd.DataFrame) -> float:
-    """Return Pearson's statistic of a table of labels by side."""
-    return float(_statistics(counts["new"].to_numpy()[None, :], counts)[0])
+    """Return Pearson's chi-squared statistic of a table of labels by side."""
+    return float(_chi_squared_rows(counts["new"].to_numpy()[None, :], counts)[0])
 
 
-def _known(side: Snapshot, known: tuple[str, ...]) -> pd.Series:
-    """Return the labels that the champion knows: chosen by their occurrence on one side they would bend the test."""
+def _known_label_column(side: Snapshot, known: tuple[str, ...]) -> pd.Series:
+    """Return a side's known labels; selecting by occurrence on one side instead would bias the test."""
     return side.frame["label"][~unseen_labels(Snapshot(side.frame, side.embeddings, known)).map(bool)]
 
 
@@ -129,27 +129,27 @@ def _pool_rare(counts: pd.DataFrame) -> pd.DataFrame:
     return pooled if rare.all() else pd.concat([counts[~rare], pooled])
 
 
-def _p_value(counts: pd.DataFrame, seed: int) -> float:
+def _simulate_p(counts: pd.DataFrame, seed: int) -> float:
     totals, rows = counts.sum(axis=1).to_numpy(), int(counts["new"].sum())
     rng = np.random.default_rng(seed)
     observed = chi_squared(counts)
 
     def simulated(rounds: int) -> np.ndarray:
-        return _statistics(rng.multivariate_hypergeometric(totals, rows, size=rounds, method="marginals"), counts)
+        return _chi_squared_rows(rng.multivariate_hypergeometric(totals, rows, size=rounds, method="marginals"), counts)
 
-    some = simulated(FIRST)
-    return simulated_p(observed, some if is_unremarkable(observed, some) else simulated(ROUNDS))
+    first = simulated(FIRST)
+    return simulated_p(observed, first if is_unremarkable(observed, first) else simulated(ROUNDS))
 
 
-def _statistics(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
-    """Return the statistic for each row of counts of the new side; the reference side is the rest."""
+def _chi_squared_rows(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
+    """Return the statistic for each row of new-side counts; the reference side is the rest."""
     totals, sides = counts.sum(axis=1).to_numpy(), counts.sum()
     share = sides["new"] / totals.sum()
     return ((drawn - totals * share) ** 2 / (totals * share * (1 - share))).sum(axis=1)
 
 
-def _moved(counts: pd.DataFrame) -> list[ChangedGroup]:
-    """Return the names whose shares moved most."""
+def _most_changed(counts: pd.DataFrame) -> list[ChangedGroup]:
+    """Return the names whose shares changed most."""
     shares = counts / counts.sum()
     most = (shares["new"] - shares["reference"]).abs().sort_values(ascending=False, kind="stable").index[:KEPT]
     return [

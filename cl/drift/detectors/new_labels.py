@@ -1,4 +1,4 @@
-"""Labels that the champion has never seen."""
+"""Detect labels that the champion has never seen."""
 
 from __future__ import annotations
 
@@ -19,40 +19,38 @@ SHOWN = 8
 class NewLabels(Detector):
     """Alarms when a label that the champion cannot predict has enough rows.
 
-    A rule, not a test: a label that is not in the head is wrong every time, and no share of ``drift.alpha`` is spent
-    on it. Slips of the pen are new labels, too, and there are the more of them the more rows there are; but they
-    rarely agree. So one label must have ``min_rows`` rows, and ``share`` of all rows, by itself.
+    This is a rule, not a test: the head cannot predict such a label, so every row with it is wrong, and the rule spends
+    no share of ``drift.alpha``. Typing errors are new labels, too, and more rows bring more of them, but they rarely
+    agree. So a single label must reach ``min_rows`` rows and the ``share`` of all rows.
     """
 
     needs_labels: ClassVar[bool] = True
 
-    min_rows: int = Field(3, ge=1, description="Rows of one new label that are no accident")
-    share: float = Field(0.001, ge=0.0, lt=1.0, description="Share of all rows that one new label must have as well")
+    min_rows: int = Field(3, ge=1, description="Rows that a single new label must have")
+    share: float = Field(0.001, ge=0.0, lt=1.0, description="Share of all rows that the new label must have as well")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""
-        unknown_label_ids = unknown_label_rows(
-            new.frame["label"] if new.labels is None else new.labels, new.known_labels
-        )
-        rows = int(unknown_label_ids.map(bool).sum())
-        counts = unknown_label_ids.explode().dropna().value_counts()
-        needed = max(self.min_rows, ceil(self.share * len(unknown_label_ids) - 1e-9))
+        labels = new.frame["label"] if new.labels is None else new.labels
+        unknown = unknown_label_rows(labels, new.known_labels)
+        rows = int(unknown.map(bool).sum())
+        counts = unknown.explode().dropna().value_counts()
+        needed = max(self.min_rows, ceil(self.share * len(unknown) - 1e-9))
         enough = bool((counts >= needed).any())
         return Finding(
             detector=self.name,
             kind="new_labels",
             drifted=enough,
             statistic=float(rows),
-            summary=_summary(counts, rows, len(unknown_label_ids), short=None if enough else needed),
+            summary=_summarise(counts, rows, len(unknown), needed=None if enough else needed),
             moved=[
-                ChangedGroup(name=str(one), before=0.0, after=count / len(unknown_label_ids))
-                for one, count in counts.items()
+                ChangedGroup(name=str(label), before=0.0, after=count / len(unknown)) for label, count in counts.items()
             ],
             examples=list(new.unknown_label_ids),
         )
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return 1 for rows with labels that the champion does not know; the rest show nothing."""
+        """Return 1 for rows with labels that the champion does not know, -1 for the rest."""
         return np.where(unseen_labels(new).map(bool), 1.0, -1.0)
 
 
@@ -62,24 +60,24 @@ def unseen_labels(snapshot: Snapshot) -> pd.Series:
 
 
 def unknown_label_rows(labels: pd.Series, known_labels: tuple[str, ...]) -> pd.Series:
-    """Return, for each row's label, the list of what the model does not know of it.
+    """Return, for each row's label, the list of names in it that the model does not know.
 
-    A model of tokens knows the label O, and its rows carry entity types joined by a space; every other
-    label is one name, spaces and all.
+    A token model knows the label O, and its rows carry entity types joined by a space; every other label is a single
+    name, spaces included.
     """
     known = set(known_labels)
     parts = str.split if "O" in known else lambda label: [label]
-    found = {label: [one for one in parts(label) if one not in known] for label in labels.unique()}
-    return labels.astype(object).map(found.__getitem__)  # rows of one label share one list
+    unknown = {label: [name for name in parts(label) if name not in known] for label in labels.unique()}
+    return labels.astype(object).map(unknown.__getitem__)  # rows with the same label share one list
 
 
-def _summary(counts: pd.Series, rows: int, among: int, short: int | None) -> str:
-    """Return the sentence; ``short``: how many rows of one label would have been enough, where none has them."""
+def _summarise(counts: pd.Series, rows: int, total: int, needed: int | None) -> str:
+    """Return the summary; ``needed`` is the number of rows that raises an alarm, if no label reaches it."""
     if not rows:
         return "every label is known to the champion"
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-    named = ", ".join(f"{label} ({count})" for label, count in ordered[:SHOWN])
+    shown = ", ".join(f"{label} ({count})" for label, count in ordered[:SHOWN])
     more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-    few = "" if short is None else f"; no one label has the {short} of {among} rows that are an alarm"
+    too_few = "" if needed is None else f"; no single label reaches {needed} of {total} rows, so there is no alarm"
     plural = "" if rows == 1 else "s"
-    return f"{rows} row{plural} with labels the champion has never seen: {named}{more}{few}"
+    return f"{rows} row{plural} with labels the champion has never seen: {shown}{more}{too_few}"

@@ -1,4 +1,4 @@
-"""Whether more rows than before lie far from everything that the champion was promoted on."""
+"""Test whether more rows than before lie far from everything in the reference."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ AT_ONCE = 2_048
 class Novelty(Detector):
     """The share of rows out of scope: far from their nearest neighbours in the reference (Sun et al., 2022).
 
-    Distances are those of normalised embeddings to the ``neighbours``-th nearest row of the reference; the threshold is
-    such that ``share`` of the reference's own rows, each without itself, lie beyond it. More rows beyond it than
-    chance allows (Fisher's exact test, one-sided) are an alarm: a few rows of a topic that nobody has seen change no
-    mean, and are found here first.
+    The distance is from a normalised embedding to its ``neighbours``-th nearest reference row. The threshold is such
+    that ``share`` of the reference's own rows, leaving each row itself out, lie beyond it. More new rows beyond it than
+    chance allows (Fisher's exact test, one-sided) raise an alarm: a few rows of a new topic do not move the mean, and
+    this detector finds them first.
     """
 
-    share: float = Field(0.02, gt=0, lt=0.5, description="Rows of the reference that count as far, by definition")
-    neighbours: int = Field(3, ge=1, description="Which nearest neighbour the distance is measured to")
-    max_rows: int = Field(10_000, ge=20, description="Rows of each side that are compared, drawn at random")
-    min_rows: int = Field(20, ge=8, description="Rows that each side needs")
+    share: float = Field(0.02, gt=0, lt=0.5, description="Share of the reference rows that count as far, by definition")
+    neighbours: int = Field(3, ge=1, description="Rank of the nearest neighbour to which the distance is measured")
+    max_rows: int = Field(10_000, ge=20, description="Rows compared per side, at most; drawn at random")
+    min_rows: int = Field(20, ge=8, description="Rows required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
-        """Return the finding, with the rows that are farthest."""
+        """Return the finding, with the farthest rows as examples."""
         from scipy.stats import hypergeom
 
         has = min(len(reference.embeddings), len(new.embeddings))
@@ -39,7 +39,7 @@ class Novelty(Detector):
         before = normalise(few_texts(reference.embeddings, self.max_rows, rng))
         rows = few_texts(np.arange(len(new.embeddings)), self.max_rows, rng)
         after = normalise(new.embeddings[rows])
-        inside = distances(before, before, self.neighbours + 1)  # the nearest of all is the row itself
+        inside = distances(before, before, self.neighbours + 1)  # the first neighbour is the row itself
         outside = distances(after, before, self.neighbours)
         if float(max(inside.max(), outside.max())) < 1e-6:
             return too_few_rows(self.name, "inputs", needs=2, has=1, what="different rows")
@@ -54,26 +54,26 @@ class Novelty(Detector):
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=far_after / len(after),
-            examples=[str(new.frame["id"].iloc[rows[at]]) for at in order if outside[at] > threshold],
+            examples=[str(new.frame["id"].iloc[rows[index]]) for index in order if outside[index] > threshold],
             summary=f"out of scope: {far_before / len(before):.1%} of {len(before)} reference rows, "
             f"{far_after / len(after):.1%} of {len(after)} new ones ({format_p_value(p_value)})",
         )
 
     def threshold(self, inside: np.ndarray) -> float:
-        """Return the distance beyond which a row is far, for the distances of the reference's own rows."""
+        """Return the distance beyond which a row counts as far, given the distances of the reference's own rows."""
         return float(np.quantile(inside, 1 - self.share, method="higher"))
 
 
 def normalise(rows: np.ndarray) -> np.ndarray:
-    """Return embeddings (rows, width) at length one."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
+    """Return embeddings (rows, width) scaled to unit length."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.maximum(norms, 1e-12)).astype(np.float32)
 
 
 def distances(rows: np.ndarray, among: np.ndarray, neighbour: int) -> np.ndarray:
-    """Return each row's cosine distance to its nearest neighbour of this number."""
-    found = np.empty(len(rows), dtype=np.float32)
+    """Return each row's cosine distance to its ``neighbour``-th nearest row of ``among``."""
+    result = np.empty(len(rows), dtype=np.float32)
     for start in range(0, len(rows), AT_ONCE):
-        near = rows[start : start + AT_ONCE] @ among.T
-        found[start : start + AT_ONCE] = 1 - np.partition(near, -neighbour, axis=1)[:, -neighbour]
-    return found
+        similarities = rows[start : start + AT_ONCE] @ among.T
+        result[start : start + AT_ONCE] = 1 - np.partition(similarities, -neighbour, axis=1)[:, -neighbour]
+    return result

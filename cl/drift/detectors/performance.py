@@ -1,4 +1,4 @@
-"""Whether the champion does worse on the new rows than on the reference."""
+"""Test whether the champion scores lower on the new rows than on the reference."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cl.statistics import format_p_value, mean_drop_p, wilson_interval
 
 KEPT = 10
 SLICE_ROWS = 3
-"""Rows of each side below which a slice could not show even that everything in it is wrong now."""
+"""Minimum rows per side of a slice: with fewer, even a slice that is entirely wrong could not show it."""
 THIRDS = ("short texts", "texts of middle length", "long texts")
 
 
 @dataclass(frozen=True)
 class _Slice:
-    """The scores of some rows on both sides, and the p-value of their fall."""
+    """The scores of a slice on both sides, and the p-value of their drop."""
 
     name: str
     before: np.ndarray
@@ -36,20 +36,19 @@ class _Slice:
 class Performance(Detector):
     """A one-sided test that the champion's score fell by more than the tolerance: over all rows, or on a slice of them.
 
-    Fisher's exact test (Fisher, 1935) for scores of 0 and 1, after the tolerated share of the reference's
-    rows is counted as wrong; a permutation test of the means (Pitman, 1937) for other scores, after the
-    tolerance is taken off the reference. Rows whose labels the champion has never seen are left to
-    ``new_labels``.
+    Scores of 0 and 1 use Fisher's exact test (Fisher, 1935), after the tolerated share of the reference rows is counted
+    as wrong; other scores use a permutation test of the means (Pitman, 1937), after the tolerance is subtracted from
+    the reference. Rows whose labels the champion has never seen are left to ``new_labels``.
 
-    One class of a hundred that is always wrong now hardly moves the mean. So each class, and each third of the texts
-    by length, is asked the same; half of the chance of a false alarm goes to all rows, the other half in equal parts
-    to the slices (Bonferroni, weighted). What fell most is told with its intervals, alarm or not.
+    A single class of a hundred that is now always wrong hardly moves the mean. So each class, and each third of the
+    texts by length, is tested as well: half of alpha goes to all rows, the other half in equal parts to the slices
+    (weighted Bonferroni). The slices that fell most are reported with their intervals, alarm or not.
     """
 
     needs_labels: ClassVar[bool] = True
 
     tolerance: float = Field(0.02, ge=0.0, lt=1.0, description="Drop in the mean row score that is no alarm")
-    min_rows: int = Field(20, ge=2, description="Rows with known labels that each side needs")
+    min_rows: int = Field(20, ge=2, description="Rows with known labels required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with Wilson's interval for the new score and for each slice that fell."""
@@ -59,75 +58,75 @@ class Performance(Detector):
             return too_few_rows(self.name, "performance", needs=self.min_rows, has=has)
         whole = self._slice("all rows", before, after, seed)
         slices = [self._slice(name, was, now, seed) for name, was, now in _slices(before, after)]
-        p_value = min(1.0, 2 * min([whole.p_value, *(len(slices) * one.p_value for one in slices)]))
-        moved, interval = declined_slices(slices), wilson_interval(float(whole.after.mean()), len(after))
-        most = f"; of {len(slices)} slices {_told(moved[0])}" if moved else ""
+        p_value = min(1.0, 2 * min([whole.p_value, *(len(slices) * part.p_value for part in slices)]))
+        declined, interval = declined_slices(slices), wilson_interval(float(whole.after.mean()), len(after))
+        worst = f"; of {len(slices)} slices {_describe_drop(declined[0])}" if declined else ""
         return Finding(
             detector=self.name,
             kind="performance",
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=float(whole.after.mean() - whole.before.mean()),
-            moved=moved,
+            moved=declined,
             summary=f"the champion's score: {whole.before.mean():.1%} on {len(before)} reference rows, "
             f"{whole.after.mean():.1%} on {len(after)} new ones with known labels "
-            f"(95 % interval {interval.low:.1%} to {interval.high:.1%}){most} ({format_p_value(p_value)})",
+            f"(95 % interval {interval.low:.1%} to {interval.high:.1%}){worst} ({format_p_value(p_value)})",
         )
 
     def _slice(self, name: str, before: pd.DataFrame, after: pd.DataFrame, seed: int) -> _Slice:
-        was, now = (one["score"].to_numpy(dtype=float) for one in (before, after))
-        return _Slice(name, was, now, _p_value(was, now, self.tolerance, seed))
+        was, now = (frame["score"].to_numpy(dtype=float) for frame in (before, after))
+        return _Slice(name, was, now, _drop_p(was, now, self.tolerance, seed))
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
-        """Return how sure the champion was of each answer that is wrong; right ones show nothing."""
+        """Return the champion's confidence in each wrong prediction, -1 for correct ones."""
         wrong = 1 - new.frame["score"].to_numpy(dtype=float)
         return np.where((wrong > 0) & ~unseen_labels(new).map(bool), wrong * new.frame["confidence"], -1.0)
 
 
 def declined_slices(slices: list[_Slice]) -> list[ChangedGroup]:
-    """Return the slices whose score fell, the surest falls first."""
-    lower = [one for one in slices if one.after.mean() < one.before.mean()]
-    most = sorted(lower, key=lambda one: (one.p_value, one.after.mean() - one.before.mean()))[:KEPT]
+    """Return the slices whose score fell, most significant first."""
+    lower = [part for part in slices if part.after.mean() < part.before.mean()]
+    declined = sorted(lower, key=lambda part: (part.p_value, part.after.mean() - part.before.mean()))[:KEPT]
     return [
         ChangedGroup(
-            name=one.name,
-            before=float(one.before.mean()),
-            after=float(one.after.mean()),
-            **wilson_interval(float(one.after.mean()), len(one.after)).model_dump(),
+            name=part.name,
+            before=float(part.before.mean()),
+            after=float(part.after.mean()),
+            **wilson_interval(float(part.after.mean()), len(part.after)).model_dump(),
         )
-        for one in most
+        for part in declined
     ]
 
 
 def _slices(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """Yield each class and each third of the texts by length, as rows of both sides; by size alone, not by score.
+    """Yield each class and each third of the texts by length, as rows of both sides; selected by size, not by score.
 
-    What is too small says nothing, and would take its part of alpha from the others.
+    A slice that is too small shows nothing, and would take its share of alpha from the others.
     """
     cuts = before["text"].str.len().quantile([1 / 3, 2 / 3]).tolist()
-    thirds = [np.array(THIRDS)[np.searchsorted(cuts, one["text"].str.len())] for one in (before, after)]
-    for ways in ([one["label"].to_numpy() for one in (before, after)], thirds):
-        groups = [dict(list(one.groupby(way))) for one, way in zip((before, after), ways, strict=True)]
+    thirds = [np.array(THIRDS)[np.searchsorted(cuts, frame["text"].str.len())] for frame in (before, after)]
+    for keys in ([frame["label"].to_numpy() for frame in (before, after)], thirds):
+        groups = [dict(list(frame.groupby(key))) for frame, key in zip((before, after), keys, strict=True)]
         for name in sorted(groups[0].keys() & groups[1].keys()):
             was, now = (group[name] for group in groups)
             if min(len(was), len(now)) >= SLICE_ROWS:
                 yield str(name), was, now
 
 
-def _told(moved: ChangedGroup) -> str:
-    return f"{moved.name} fell most: {moved.before:.1%} to {moved.after:.1%}"
+def _describe_drop(group: ChangedGroup) -> str:
+    return f"{group.name} fell most: {group.before:.1%} to {group.after:.1%}"
 
 
-def _p_value(before: np.ndarray, after: np.ndarray, tolerance: float, seed: int) -> float:
+def _drop_p(before: np.ndarray, after: np.ndarray, tolerance: float, seed: int) -> float:
     if np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all():
-        return _fisher(before, after, tolerance)
+        return _fisher_p(before, after, tolerance)
     return mean_drop_p(before - tolerance, after, seed)
 
 
-def _fisher(before: np.ndarray, after: np.ndarray, tolerance: float) -> float:
-    """Return the p-value; tolerated rows are seldom a whole number, and in between p-values are interpolated.
+def _fisher_p(before: np.ndarray, after: np.ndarray, tolerance: float) -> float:
+    """Return the p-value of Fisher's test, interpolated between integers if the tolerated rows are a fraction.
 
-    It is never smaller than without a tolerance. To round down would take a whole row from a slice of seven.
+    It is never smaller than without a tolerance. Rounding down would take an entire row from a slice of seven.
     """
     from scipy.stats import hypergeom
 
@@ -135,5 +134,5 @@ def _fisher(before: np.ndarray, after: np.ndarray, tolerance: float) -> float:
     whole = int(np.floor(right + 1e-9))
     rows, right_after = len(before) + len(after), int(after.sum())
     fewer, more = hypergeom.cdf(right_after, rows, np.array([whole, whole + 1]) + right_after, len(after))
-    part = max(0.0, right - whole)
-    return float(part * more + (1 - part) * fewer) if part else float(fewer)
+    fraction = max(0.0, right - whole)
+    return float(fraction * more + (1 - fraction) * fewer) if fraction else float(fewer)

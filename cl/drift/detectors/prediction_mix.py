@@ -1,4 +1,4 @@
-"""Whether the champion's answers come in other shares than they did."""
+"""Test whether the shares of the champion's predictions have changed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 class PredictionMix(Detector):
     """Pearson's chi-squared over the counts of the predictions, p by Monte Carlo as in ``label_mix``.
 
-    It needs no labels, and sees a shift of the labels through the champion's eyes (black-box shift detection: Lipton
-    et al., 2018, section 4; Rabanser et al., 2019).
+    It needs no labels, and detects label shift through the champion's predictions (black-box shift detection: Lipton et
+    al., 2018, section 4; Rabanser et al., 2019).
     """
 
-    min_rows: int = Field(20, ge=2, description="Rows that each side needs")
+    min_rows: int = Field(20, ge=2, description="Rows required on each side")
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
-        """Return the finding, with the predictions that moved most."""
-        answers = [one.frame["prediction"] for one in (reference, new)]
-        return compare_labels(self, "predictions", *answers, alpha=alpha, seed=seed)
+        """Return the finding, with the predictions whose shares changed most."""
+        predictions = [side.frame["prediction"] for side in (reference, new)]
+        return compare_labels(self, "predictions", *predictions, alpha=alpha, seed=seed)
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return by how much the share of each row's prediction grew."""
-        return label_growth(*(one.frame["prediction"] for one in (reference, new)))
+        return label_growth(*(side.frame["prediction"] for side in (reference, new)))

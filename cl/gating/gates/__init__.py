@@ -1,4 +1,4 @@
-"""Rules over an evaluation: one file a gate; every gate must pass before a challenger serves."""
+"""Rules over an evaluation, one file per gate; a challenger serves only if every gate passes."""
 
 from cl.gating.gates._base import Gate
 

@@ -1,7 +1,4 @@
-"""Rules over an evaluation: one file a gate; every gate must pass before a challenger serves.
-
-A gate is a pure function of the evaluation and of the stored per-row predictions.
-"""
+"""The base of all gates: a gate is a pure function of an evaluation and its stored per-row predictions."""
 
 from __future__ import annotations
 
@@ -17,28 +14,28 @@ if TYPE_CHECKING:
 class Gate(Plugin):
     """Base of all gates.
 
-    A gate that tests something tells so in its verdict's parts, each with its p-value and alpha: the confidence then
-    holds for all gates together (`cl.gating.verdicts`).
+    A gate that runs statistical tests reports each as a part of its verdict, with p-value and alpha, so that the
+    confidence can be corrected over all gates (`cl.gating.verdicts`).
     """
 
     @property
     def columns(self) -> set[str]:
-        """The columns of the data, beside those that every evaluation stores, that it needs of each row."""
+        """The data columns that it needs in addition to those that every evaluation stores."""
         return set()
 
     @property
     def function(self) -> str | None:
-        """A Python function of the project's owner that it calls; None: it calls none."""
+        """The user-defined Python function that it calls, or None."""
         return None
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
-        """Return the verdict with what was measured, the bound, and why in words.
+        """Return the verdict: the measured value, the bound, and the reason in words.
 
         Args:
-            evaluation: the numbers of challenger and champion.
-            predictions: one row for each test row: ``experience``, ``id``, ``target``, ``challenger``,
-                ``challenger_score``, ``champion``, ``champion_score`` (0 to 1 a row: right or wrong, or the
-                row's own score; champion columns are missing for a first version), and the `columns` it asked for.
+            evaluation: the metrics of challenger and champion.
+            predictions: one row per test row: ``experience``, ``id``, ``target``, ``challenger``,
+                ``challenger_score``, ``champion``, ``champion_score`` (0 to 1 per row: right or wrong, or
+                the row's own score; a first version has no champion columns), and the `columns` of this gate.
             seed: for gates that resample.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""An absolute bound above: for errors, times, sizes and forgetting."""
+"""An upper bound on errors, latency, size and forgetting."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SENTENCES = {
 
 
 class Ceiling(Gate):
-    """One number of the evaluation must not exceed a maximum."""
+    """A number of the evaluation must not exceed a maximum."""
 
     metric: Literal["calibration_error", "latency_ms", "size_mb", "forgetting_max"] = Field(
-        description="Which number is bounded"
+        description="The number that is bounded"
     )
-    max: float = Field(ge=0, description="The most that is accepted, in the number's own unit")
+    max: float = Field(ge=0, description="The accepted maximum, in the unit of the number")
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict."""

@@ -1,4 +1,4 @@
-"""An absolute bound below: no experience, or not the mean of them, may score less."""
+"""A lower bound on the score of every experience, of the newest, or of their mean."""
 
 from __future__ import annotations
 
@@ -17,49 +17,53 @@ if TYPE_CHECKING:
 
 
 class Floor(Gate):
-    """The challenger's score must reach a minimum: on the worst experience, the newest, or in the mean.
+    """The challenger's score must reach a minimum on the worst experience, on the newest, or on average.
 
-    An experience whose score cannot be computed counts as the worst; one that lacks the metric does not count.
+    An experience whose score is NaN counts as the worst; experiences without the metric are ignored.
     """
 
-    metric: str = Field("score", description="score (the task's main metric), another of its metrics, or accuracy")
-    min: float = Field(ge=0, le=1, description="The least that is accepted, 0 to 1")
-    over: Literal["each", "mean", "newest"] = Field("each", description="each: the worst experience counts")
+    metric: str = Field(
+        "score", description="score (the task's main metric), any other metric of the task, or accuracy"
+    )
+    min: float = Field(ge=0, le=1, description="The accepted minimum, 0 to 1")
+    over: Literal["each", "mean", "newest"] = Field(
+        "each", description="each: the worst experience decides; mean: the average; newest: the newest alone"
+    )
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict, with the experience that decided.
 
         Raises:
-            ConfigError: no experience has a metric of this name; the message lists those there are.
+            ConfigError: no experience has a metric of this name; the message lists the available ones.
         """
         values = self._values(evaluation)
         newest = next(reversed(evaluation.matrix or values), "no experience")
         if not values or (self.over == "newest" and newest not in values):
-            nothing = f"{newest} has no test rows that would show {self._what} of at least {self.min:.3f}"
-            return Verdict(gate=self.name, passed=False, bound=self.min, why=nothing)
+            why = f"{newest} has no test rows to show {self._metric_words} of at least {self.min:.3f}"
+            return Verdict(gate=self.name, passed=False, bound=self.min, why=why)
         if self.over == "mean":
             where, measured = f"the mean of {len(values)} experiences", sum(values.values()) / len(values)
         else:
-            where = newest if self.over == "newest" else min(values, key=lambda one: _badness(values[one]))
+            where = newest if self.over == "newest" else min(values, key=lambda name: _nan_as_worst(values[name]))
             measured = values[where]
         return Verdict(
             gate=self.name,
             passed=measured >= self.min - TIE,
             measured=measured,
             bound=self.min,
-            why=f"{where} scores {measured:.3f}{self._named}, at least {self.min:.3f} is asked",
+            why=f"{where} scores {measured:.3f}{self._metric_suffix}, at least {self.min:.3f} is required",
         )
 
     @property
-    def _what(self) -> str:
-        return "a score" if self.metric == "score" else f"{self.metric}"
+    def _metric_words(self) -> str:
+        return "a score" if self.metric == "score" else self.metric
 
     @property
-    def _named(self) -> str:
+    def _metric_suffix(self) -> str:
         return "" if self.metric == "score" else f" in {self.metric}"
 
     def _values(self, evaluation: Evaluation) -> dict[str, float]:
-        """Return experience -> value; `accuracy` is the main metric (ACC) where the task has no other of that name."""
+        """Return experience -> value; `accuracy` is the main metric (ACC) if the task has no other of that name."""
         scores = evaluation.challenger
         known = sorted({name for score in scores for name in score.metrics})
         if self.metric == "score" or (self.metric == "accuracy" and "accuracy" not in known):
@@ -69,5 +73,5 @@ class Floor(Gate):
         return {score.experience: score.metrics[self.metric] for score in scores if self.metric in score.metrics}
 
 
-def _badness(value: float) -> float:
+def _nan_as_worst(value: float) -> float:
     return -inf if isnan(value) else value

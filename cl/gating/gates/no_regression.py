@@ -1,4 +1,4 @@
-"""The challenger must not be worse than the champion on the test rows that both have answered."""
+"""The challenger must not be worse than the champion on the test rows that both answered."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ class NoRegression(Gate):
 
     ``burden`` says who must prove what:
 
-    - `regression`: refused when the mean loses more than the margin and the bootstrap says with ``confidence``
-      that there is a loss at all. A few unlucky rows of a small test set refuse nothing.
-    - `non_inferiority`: accepted only when the bootstrap's lower bound is within the margin. Safer, but it needs
-      rows: with a margin of 0.02, 150 if no answer changes for the worse, and 2,000 if 5% change each way.
+    - `regression`: fails if the mean loses more than the margin and the bootstrap shows with ``confidence`` that
+      there is a loss at all. A few unlucky rows of a small test set fail nothing.
+    - `non_inferiority`: passes only if the bootstrap's lower bound is within the margin. Safer, but it needs rows:
+      with a margin of 0.02, 150 if no answer changes for the worse, and 2,000 if 5% change each way.
 
-    Over `each`, every experience is judged by itself; a loss must then be shown among as many comparisons (Holm).
-    Rows with labels that the champion never knew count as wrong for it.
+    Over `each`, every experience is judged separately, and losses are corrected for the number of experiences (Holm).
+    Rows with labels that the champion never learned count as wrong for it.
     """
 
-    margin: float = Field(0.02, ge=0, lt=1, description="Loss in the mean row score that is accepted, 0 to 1")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the bootstrap's one-sided bound")
-    resamples: int = Field(2_000, ge=100, description="Bootstrap samples")
-    over: Literal["all", "each"] = Field("all", description="all: test rows together; each: every experience")
-    burden: Literal["regression", "non_inferiority"] = Field("regression", description="What has to be shown")
+    margin: float = Field(0.02, ge=0, lt=1, description="Accepted loss in the mean row score, 0 to 1")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the bootstrap's one-sided bound")
+    resamples: int = Field(2_000, ge=100, description="Number of bootstrap samples")
+    over: Literal["all", "each"] = Field(
+        "all", description="all: all test rows together; each: every experience separately"
+    )
+    burden: Literal["regression", "non_inferiority"] = Field(
+        "regression", description="What must be shown: a regression to fail, or non-inferiority to pass"
+    )
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict over all rows that both models answered, or on the worst experience."""
@@ -44,65 +48,75 @@ class NoRegression(Gate):
         rows = predictions.dropna(subset=["champion_score"])
         loss = rows["challenger_score"].fillna(0.0).astype(float) - rows["champion_score"].astype(float)
         groups = {"all": loss} if self.over == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
-        found = self._refuse_losses(groups, seed) if self.burden == "regression" else self._ask_for_proof(groups, seed)
-        parts = sorted(found, key=lambda one: (one.verdict, one.measured))
+        if self.burden == "regression":
+            parts = self._test_regression(groups, seed)
+        else:
+            parts = self._test_non_inferiority(groups, seed)
+        parts.sort(key=lambda part: (part.verdict, part.measured))
         return conclude(self.name, parts, on="all" if self.over == "all" else "each_experience")
 
-    def _refuse_losses(self, groups: dict[str, pd.Series], seed: int) -> list[Part]:
+    def _test_regression(self, groups: dict[str, pd.Series], seed: int) -> list[Part]:
         alpha = round(1 - self.confidence, 12)
-        rows = {name: one.to_numpy() for name, one in groups.items()}
-        p_values = {name: loss_p(one, resamples=self.resamples, seed=seed) for name, one in rows.items()}
-        losses = dict(zip(rows, format_value([(one, alpha) for one in p_values.values()]), strict=True))
+        differences = {name: group.to_numpy() for name, group in groups.items()}
+        p_values = {
+            name: loss_p(difference, resamples=self.resamples, seed=seed) for name, difference in differences.items()
+        }
+        results = format_value([(p_value, alpha) for p_value in p_values.values()])
+        losses = dict(zip(differences, results, strict=True))
         return [
-            self._compared(name, one, p_values[name], losses[name], alpha=alpha, among=len(rows), seed=seed)
-            for name, one in rows.items()
+            self._judge_regression(
+                name, difference, p_values[name], losses[name], alpha=alpha, among=len(differences), seed=seed
+            )
+            for name, difference in differences.items()
         ]
 
-    def _compared(
+    def _judge_regression(
         self, name: str, difference: np.ndarray, p_value: float, lost: bool, *, alpha: float, among: int, seed: int
     ) -> Part:
         mean = float(difference.mean())
-        beyond = mean < -self.margin - TIE
-        told = self._told(name, difference, bootstrap_means(difference, resamples=self.resamples, seed=seed))
-        if beyond:
-            sure = f"{_percent(1 - p_value)} confidence"
-            told += f"; that is a loss with {sure}" if lost else f"; too few rows to call it a loss ({sure})"
-        rows = rows_needed(rows_to_decide(difference, alpha), alpha=alpha, among=among) if beyond and not lost else None
+        exceeded = mean < -self.margin - TIE
+        why = self._describe(name, difference, bootstrap_means(difference, resamples=self.resamples, seed=seed))
+        if exceeded:
+            confidence = f"{_percent(1 - p_value)} confidence"
+            why += f"; that is a loss with {confidence}" if lost else f"; too few rows to call it a loss ({confidence})"
+        rows = (
+            rows_needed(rows_to_decide(difference, alpha), alpha=alpha, among=among) if exceeded and not lost else None
+        )
         return Part(
             group=name,
-            verdict="pass" if not beyond else "fail" if lost else "undecided",
+            verdict="pass" if not exceeded else "fail" if lost else "undecided",
             measured=mean,
             bound=-self.margin,
             p_value=p_value,
             alpha=alpha,
             rows=len(difference),
             rows_needed=rows,
-            why=told,
+            why=why,
         )
 
-    def _ask_for_proof(self, groups: dict[str, pd.Series], seed: int) -> list[Part]:
-        """Every group must prove itself, so that no correction is due (intersection-union: Berger, 1982)."""
-        return [self._proven(name, one.to_numpy(), seed=seed) for name, one in groups.items()]
+    def _test_non_inferiority(self, groups: dict[str, pd.Series], seed: int) -> list[Part]:
+        """Every group must pass, so no correction is needed (intersection-union test: Berger, 1982)."""
+        return [self._judge_non_inferiority(name, group.to_numpy(), seed=seed) for name, group in groups.items()]
 
-    def _proven(self, name: str, difference: np.ndarray, *, seed: int) -> Part:
-        # One lost row is added: where no row was lost, this gives the rule of three (95% bound: 3 in n).
+    def _judge_non_inferiority(self, name: str, difference: np.ndarray, *, seed: int) -> Part:
+        # Add one lost row: if no row was lost, this gives the rule of three (95% bound: 3 in n).
         means = bootstrap_means(np.append(difference, -1.0), resamples=self.resamples, seed=seed)
         low = float(np.quantile(means, 1 - self.confidence))
-        told = self._told(name, difference, means)
+        why = self._describe(name, difference, means)
         within = low >= -self.margin - TIE
-        slack = difference.mean() + self.margin  # what is measured may be within the margin: more rows would show it
-        needs = rows_to_decide(-difference - self.margin, 1 - self.confidence) if slack > 0 and not within else None
+        slack = difference.mean() + self.margin  # if the measured loss is within the margin, more rows would show it
+        needed = rows_to_decide(-difference - self.margin, 1 - self.confidence) if slack > 0 and not within else None
         return Part(
             group=name,
             verdict="pass" if within else "fail",
             measured=low,
             bound=-self.margin,
             rows=len(difference),
-            rows_needed=needs,
-            why=f"{told}; shown with {_percent(self.confidence)} confidence: no worse than {100 * low:+.1f}",
+            rows_needed=needed,
+            why=f"{why}; shown with {_percent(self.confidence)} confidence: no worse than {100 * low:+.1f}",
         )
 
-    def _told(self, name: str, difference: np.ndarray, means: np.ndarray) -> str:
+    def _describe(self, name: str, difference: np.ndarray, means: np.ndarray) -> str:
         low, high = np.quantile(means, [0.025, 0.975])
         return (
             f"{'the' if self.over == 'all' else f'on {name} the'} challenger is {100 * difference.mean():+.1f} points "

@@ -1,4 +1,4 @@
-"""Where labelled rows come from: one file a source, rows in chunks so that memory stays bounded."""
+"""Sources of labelled rows: one file per source; rows arrive in chunks so that memory stays bounded."""
 
 from cl.ingestion.sources._base import SPLIT, SPLIT_NAMES, Batch, Source, Stamp, stamp_of
 

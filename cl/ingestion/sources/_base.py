@@ -1,4 +1,4 @@
-"""Where labelled rows come from: one file a source, rows in chunks so that memory stays bounded."""
+"""Base classes of sources: a source yields batches, and each batch yields chunks of raw rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from cl.plugins import Plugin
 
 SPLIT = "__split__"
-"""Column of a chunk that says which split its rows belong to, where the source itself knows; else absent."""
+"""Column of a chunk that assigns its rows to a split; absent if the source does not know the split."""
 
 
 SPLIT_NAMES = {
@@ -21,14 +21,14 @@ SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""What people call the splits, and what they are."""
+"""Common names of the splits, mapped to ours."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One named input that becomes an experience, as chunks of raw rows.
+    """One named input, as chunks of raw rows.
 
-    ``stamp`` is what it looks like from outside, before it is read; empty where that cannot be told.
+    ``stamp`` identifies the input's state before it is read; empty if that is unknown.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What an input looks like from outside: another digest means that something has changed in it."""
+    """Digest and modification time of an input; a different digest means that the input has changed."""
 
     digest: str
     changed_at: float
 
     def rested(self, seconds: float, now: float) -> bool:
-        """Tell whether the input has lain still for so long; a time in the future counts as still.
+        """Return whether the input has been unchanged for so many seconds; a time in the future counts as unchanged.
 
         >>> Stamp(digest="", changed_at=95.0).rested(10.0, now=100.0)
         False
@@ -54,23 +54,23 @@ class Stamp:
 
 
 def stamp_of(files: Sequence[Path]) -> Stamp:
-    """Return names, sizes and times of files as one digest, which is empty where there are none."""
-    told = [(str(one), one.stat().st_size, one.stat().st_mtime) for one in files]
-    digest = hashlib.sha256(repr(told).encode()).hexdigest() if told else ""
-    return Stamp(digest, max((time for *_, time in told), default=0.0))
+    """Return one digest over names, sizes and times of files, and the latest time; the digest of no files is empty."""
+    entries = [(str(file), file.stat().st_size, file.stat().st_mtime) for file in files]
+    digest = hashlib.sha256(repr(entries).encode()).hexdigest() if entries else ""
+    return Stamp(digest, max((time for *_, time in entries), default=0.0))
 
 
 class Source(Plugin):
     """Base of all sources.
 
-    ``canonical`` says that its rows have been through the log: they come in the project's own columns (id, text and
-    label, or tokens and tags, and date), whatever the configuration calls those of its files.
+    ``canonical`` marks sources whose rows come from the log: they have the canonical columns (id, text and label, or
+    tokens and tags, and date), whatever column names the configuration gives.
     """
 
     canonical: ClassVar[bool] = False
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
-        """Yield the inputs there are, in order; relative paths are inside ``root``.
+        """Yield the inputs in order; relative paths are inside ``root``.
 
         Raises:
             SourceError: the path, table or query cannot be read.
@@ -78,12 +78,12 @@ class Source(Plugin):
         raise NotImplementedError
 
     def check(self, root: Path) -> None:
-        """Say what is wrong at a glance, so that whoever stands beside learns it before anything is read.
+        """Check cheaply for problems, so that the user learns of them before anything is read.
 
         Raises:
             SourceError: a part of the input cannot be read.
         """
 
     def stamp(self, root: Path) -> Stamp | None:
-        """Return a stamp of the input that costs no reading; None where there is none, and it must be read."""
+        """Return a stamp of the input without reading it; None if the source must be read every time."""
         return None

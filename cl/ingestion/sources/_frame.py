@@ -21,10 +21,10 @@ class Frame(Source):
     label: str = Field("frame", description="The name of the experience")
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
-        """Yield the one batch.
+        """Yield a single batch.
 
         Raises:
-            SourceError: it has no row.
+            SourceError: the frame has no rows.
         """
         self.check(root)
         rows = self.frame.reset_index(drop=True).astype(object).where(self.frame.notna().reset_index(drop=True), None)
@@ -35,7 +35,7 @@ class Frame(Source):
         """Refuse a frame without rows.
 
         Raises:
-            SourceError: it has no row.
+            SourceError: the frame has no rows.
         """
         if self.frame.empty:
-            raise SourceError("a data frame: it has no row")
+            raise SourceError("a data frame: it has no rows")

@@ -1,4 +1,4 @@
-"""Rows from the server's own log: what was predicted, with the labels that came for it."""
+"""Rows from the server's own log: predictions, joined with the labels that feedback gave them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ NAME = "serving"
 
 
 class Serving(Source):
-    """Predictions of `cl serve` for which feedback has come: the last word on each, as one batch, each row once.
+    """Predictions of `cl serve` with the latest feedback on each, as one batch, each row once.
 
-    A row that an experience holds already does not come again, nor does one that was set aside, until its label is
-    another one. A label that comes for a prediction which the log does not hold (any more) has no text and is left out.
+    A row that an experience already holds, or that was set aside, is not returned again unless its label changes. A
+    label for a prediction that is not, or no longer, in the log has no text and is ignored.
 
     >>> Serving(min_rows=200).min_rows
     200
@@ -38,7 +38,7 @@ class Serving(Source):
     min_rows: int = Field(50, ge=1, description="New labelled rows that make a batch; fewer wait for more")
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
-        """Yield the rows that have not been handed over yet, if there are enough of them.
+        """Yield the rows that have not been ingested yet, if there are enough of them.
 
         Raises:
             StoreError: a file of the log is damaged.
@@ -48,50 +48,54 @@ class Serving(Source):
         if len(rows) < self.min_rows:
             log.info("%d new labelled predictions; %d make a batch", len(rows), self.min_rows)
             return
-        chunks = (rows.iloc[at : at + chunk_rows] for at in range(0, len(rows), chunk_rows))
+        chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
         yield Batch(name=NAME, origin=NAME, chunks=chunks, stamp=stamp.digest)
 
     def stamp(self, root: Path) -> Stamp:
-        """Return a stamp of the feedback, which is never half written and need not lie still."""
+        """Return a stamp of the feedback, which is never partially written and need not settle."""
         present = [path for path in Feedback(ProjectFolder(root)).files() if path.exists()]
         return Stamp(stamp_of(present).digest, changed_at=0.0)
 
 
 def read_new_rows(project: ProjectFolder) -> pd.DataFrame:
-    """Return id, text and label (or tokens and tags) and date of labelled predictions that no experience holds.
+    """Return id, text and label (or tokens and tags), and date of labelled predictions that no experience holds.
 
     Raises:
         StoreError: a file of the log is damaged.
     """
-    told, known = Feedback(project).last(), load_known(project)
-    told = told[~_among(hash_texts(told["id"]), known.ids)]
-    answered = Predictions(project).of(told["id"].tolist())
-    rows = told.drop(columns="at").merge(answered, on="id")
-    if len(rows) < len(told):
-        log.info("%d labels belong to no logged prediction and are left out", len(told) - len(rows))
+    feedback, known = Feedback(project).last(), load_known(project)
+    feedback = feedback[~_is_known(hash_texts(feedback["id"]), known.ids)]
+    predictions = Predictions(project).of(feedback["id"].tolist())
+    rows = feedback.drop(columns="at").merge(predictions, on="id")
+    if len(rows) < len(feedback):
+        log.info("%d labels belong to no logged prediction and are ignored", len(feedback) - len(rows))
     if "tokens" in rows and rows["tokens"].notna().any():
         rows = rows.assign(tokens=list(map(as_words, rows["tokens"])), tags=list(map(as_words, rows["tags"])))
         rows = rows[["id", "tokens", "tags", "date"]].dropna(subset=["tokens"])
     else:
         rows = rows.assign(text=as_text(rows["text"]), label=as_text(rows["label"]))
         rows = rows[["id", "text", "label", "date"]].dropna(subset=["text"])
-    whole = rows.drop(columns="date").dropna().index
+    complete = rows.drop(columns="date").dropna().index
     seen = pd.Series(False, index=rows.index)
-    seen[whole] = _among(hash_texts(content_columns(rows.loc[whole])), known.contents)
-    return _not_set_aside(rows[~seen], project).reset_index(drop=True)
+    seen[complete] = _is_known(hash_texts(content_columns(rows.loc[complete])), known.contents)
+    return _drop_quarantined(rows[~seen], project).reset_index(drop=True)
 
 
-def _not_set_aside(rows: pd.DataFrame, project: ProjectFolder) -> pd.DataFrame:
-    """Return the rows without those that lie in quarantine just as they are now."""
+def _drop_quarantined(rows: pd.DataFrame, project: ProjectFolder) -> pd.DataFrame:
+    """Return the rows without those that are in quarantine unchanged."""
     stream = Experiences(project)
-    parts = [stream.quarantined(one.id) for one in stream.all() if one.source == NAME and one.quarantined]
-    aside = {(row.id, row.row) for part in parts for row in part.itertuples()}
-    fresh = [pair not in aside for pair in zip(rows["id"], raw_json(rows), strict=True)]
+    parts = [
+        stream.quarantined(experience.id)
+        for experience in stream.all()
+        if experience.source == NAME and experience.quarantined
+    ]
+    quarantined = {(row.id, row.row) for part in parts for row in part.itertuples()}
+    fresh = [pair not in quarantined for pair in zip(rows["id"], raw_json(rows), strict=True)]
     return rows[np.array(fresh, dtype=bool)]
 
 
-def _among(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
-    found = np.zeros(len(values), dtype=bool)
+def _is_known(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
+    is_known = np.zeros(len(values), dtype=bool)
     for past in known:
-        found |= np.isin(values, past)
-    return found
+        is_known |= np.isin(values, past)
+    return is_known

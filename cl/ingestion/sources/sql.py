@@ -1,4 +1,4 @@
-"""Rows from a database: what a query returns, streamed."""
+"""Rows from a database: stream the result of a query."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Sql(Source):
     'sql'
     """
 
-    url: str = Field(description="SQLAlchemy URL; `env:NAME` takes it from the environment, so that secrets stay there")
+    url: str = Field(description="SQLAlchemy URL; `env:NAME` reads it from the environment, so that secrets stay there")
     query: str = Field(description="The SELECT whose rows are read")
-    batch: str = Field("sql", description="Name of the experience that is made of the new rows")
+    batch: str = Field("sql", description="Name of the experience made from the new rows")
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
-        """Yield the one batch; the database is asked when its chunks are.
+        """Yield a single batch; the query runs when its chunks are read.
 
         Raises:
-            SourceError: the URL, the database or the query is wrong; no password is in the message.
+            SourceError: the URL, the database or the query is wrong; the message contains no password.
         """
-        url = _inside(self._parsed(), root)
+        url = _resolve_sqlite(self._parse_url(), root)
         yield Batch(name=self.batch, origin=format_url(url), chunks=self._chunks(url, chunk_rows))
 
-    def _parsed(self) -> URL:
+    def _parse_url(self) -> URL:
         from sqlalchemy import make_url
         from sqlalchemy.exc import ArgumentError
 
@@ -53,7 +53,7 @@ class Sql(Source):
         try:
             return make_url(text)
         except (ArgumentError, ValueError):
-            raise SourceError("url: no SQLAlchemy URL; such as postgresql://user:password@host/name") from None
+            raise SourceError("url: not a SQLAlchemy URL, such as postgresql://user:password@host/name") from None
 
     def _chunks(self, url: URL, chunk_rows: int) -> Iterator[pd.DataFrame]:
         from sqlalchemy import create_engine
@@ -65,35 +65,36 @@ class Sql(Source):
                 with engine.connect() as connection:
                     options = {"yield_per": chunk_rows, "stream_results": True, "no_parameters": True}
                     result = connection.exec_driver_sql(self.query, execution_options=options)
-                    yield from _frames(result, chunk_rows)
+                    yield from _to_frames(result, chunk_rows)
             finally:
                 engine.dispose()
         except ModuleNotFoundError as error:
             raise SourceError(f"{format_url(url)}: needs the Python package '{error.name}'; install it") from None
         except SQLAlchemyError as error:
-            raise SourceError(f"{format_url(url)}: {_told(error, url)}") from None
+            raise SourceError(f"{format_url(url)}: {_hide_secrets(error, url)}") from None
 
 
 def format_url(url: URL) -> str:
-    """Return a URL without user, password and options: what may be written down."""
+    """Return a URL without user, password and options, safe to log."""
     from sqlalchemy import URL
 
     return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
 
 
-def _frames(result: CursorResult, chunk_rows: int) -> Iterator[pd.DataFrame]:
+def _to_frames(result: CursorResult, chunk_rows: int) -> Iterator[pd.DataFrame]:
     if not result.returns_rows:
         raise SourceError("query: returns no rows; it must be a SELECT")
     names = list(result.keys())
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"query: names a column twice: {', '.join(twice)}; name them apart with AS")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SourceError(f"query: names a column twice: {', '.join(repeated)}; rename one with AS")
     for rows in result.partitions(chunk_rows):
         columns = zip(names, zip(*rows, strict=True), strict=True)
         yield pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in columns})
 
 
-def _inside(url: URL, root: Path) -> URL:
+def _resolve_sqlite(url: URL, root: Path) -> URL:
+    """Return the URL with a SQLite file's path resolved inside ``root``; other URLs unchanged."""
     file = url.database
     if url.get_backend_name() != "sqlite" or not file or file == ":memory:" or file.startswith("file:"):
         return url
@@ -102,10 +103,11 @@ def _inside(url: URL, root: Path) -> URL:
     return url.set(database=str(root / file))
 
 
-def _told(error: Exception, url: URL) -> str:
+def _hide_secrets(error: Exception, url: URL) -> str:
+    """Return an error's message in one line, with the URL's secrets masked."""
     text = " ".join(str(getattr(error, "orig", None) or error).split())
-    hidden = [url.password, *(value for key, value in url.query.items() if key.lower().endswith(SECRET_KEYS))]
-    for secret in hidden:
+    secrets = [url.password, *(value for key, value in url.query.items() if key.lower().endswith(SECRET_KEYS))]
+    for secret in secrets:
         if secret:
             text = text.replace(str(secret), "***")
     return text

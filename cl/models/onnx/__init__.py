@@ -1,1 +1,1 @@
-"""Encoders as ONNX graphs."""
+"""Encoders exported to ONNX."""

@@ -1,4 +1,4 @@
-"""How an encoder becomes an ONNX graph: torch writes it down, and its tensors are looked up in the safetensors."""
+"""Export an encoder to ONNX; the graph's initialisers refer to the tensors of the safetensors file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 OPSET = 20
 SHAPE = (3, 7)
-"""Rows and length that are traced; any other will do, but for one, which torch takes for a constant."""
+"""Rows and length of the traced example; any sizes but 1 work, which torch would treat as a constant."""
 
 
 class Reader(torch.nn.Module):
-    """The states of an encoder's last layers, as a graph gives them."""
+    """Wraps an encoder so that it returns the states of its last layers."""
 
     def __init__(self, encoder: PreTrainedModel, layers: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Reader(torch.nn.Module):
 
 
 class TensorPlace(NamedTuple):
-    """Where a tensor lies in a safetensors file, in bytes from its beginning, and of which kind it is there."""
+    """A tensor's data type and its byte range in a safetensors file, counted from the start of the file."""
 
     kind: str
     offset: int
@@ -51,11 +51,11 @@ class TensorPlace(NamedTuple):
 
 
 def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
-    """Write the graph of an encoder beside the safetensors that the encoder was saved in.
+    """Write an encoder's graph next to the safetensors file that the encoder was saved in.
 
     Args:
-        encoder: in floats or in int8, nothing added to it.
-        layers: how many layers are read, the last one last.
+        encoder: in floats or in int8, with nothing added to it.
+        layers: how many of the last layers the graph returns, last layer last.
         folder: of the encoder.
 
     Raises:
@@ -63,43 +63,44 @@ def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
     """
     check_installed()
     quantised = is_int8(encoder)
-    places = find_tensors(folder / WEIGHTS)
-    model = _exported(dequantise(encoder) if quantised else encoder, layers)
+    locations = find_tensors(folder / WEIGHTS)
+    model = _export(dequantise(encoder) if quantised else encoder, layers)
     if quantised:
-        quantise_graph(model, {name for name, one in places.items() if one.kind == "I8"})
-    _refer(model, places)
+        quantise_graph(model, {name for name, location in locations.items() if location.kind == "I8"})
+    _link_weights(model, locations)
     (folder / GRAPH).write_bytes(model.SerializeToString(deterministic=True))
 
 
 def rewrite_graph(model: bytes, folder: Path) -> None:
-    """Write a graph beside weights of the same names and shapes that were saved anew."""
+    """Write a graph next to newly saved weights of the same names and shapes."""
     check_installed("onnx")
     import onnx
 
     graph = onnx.load_model_from_string(model)
-    _refer(graph, find_tensors(folder / WEIGHTS))
+    _link_weights(graph, find_tensors(folder / WEIGHTS))
     (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def find_tensors(path: Path) -> dict[str, TensorPlace]:
-    """Return where the tensors of a safetensors file lie: its header is eight bytes of length, then JSON."""
+    """Return the location of each tensor in a safetensors file, whose header is eight bytes of length, then JSON."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    first = 8 + length
-    return {
-        name: TensorPlace(one["dtype"], first + one["data_offsets"][0], one["data_offsets"][1] - one["data_offsets"][0])
-        for name, one in header.items()
-        if name != "__metadata__"
-    }
+    data = 8 + length
+    locations: dict[str, TensorPlace] = {}
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            start, end = tensor["data_offsets"]
+            locations[name] = TensorPlace(tensor["dtype"], data + start, end - start)
+    return locations
 
 
-def _exported(encoder: PreTrainedModel, layers: int) -> ModelProto:
-    """Return an encoder's graph without anything that tells where it was made; its tensors have the encoder's names."""
+def _export(encoder: PreTrainedModel, layers: int) -> ModelProto:
+    """Return an encoder's graph without traces of this machine; its tensors have the encoder's names."""
     ids, sizes = torch.zeros(SHAPE, dtype=torch.int64, device=encoder.device), {0: "rows", 1: "length"}
     try:
-        with _in_silence():
-            made = torch.onnx.export(
+        with _silence_exporter():
+            program = torch.onnx.export(
                 Reader(encoder, layers).eval(),
                 (ids, torch.ones_like(ids)),
                 input_names=["input_ids", "attention_mask"],
@@ -107,62 +108,62 @@ def _exported(encoder: PreTrainedModel, layers: int) -> ModelProto:
                 dynamic_shapes=(sizes, sizes),
                 opset_version=OPSET,
                 dynamo=True,
-                optimize=False,  # folded weights would be other tensors than the safetensors'
+                optimize=False,  # folded weights would differ from the tensors in the safetensors file
                 verbose=False,
             )
     except (RuntimeError, ValueError) as error:  # the exporter's own errors are RuntimeErrors
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise InputError(f"torch cannot export the encoder {type(encoder).__name__} to ONNX: {reason}") from None
-    assert made is not None
-    model = made.model_proto
-    _without_traces(model)
-    _renamed(model, {one.name: one.name.removeprefix("encoder.") for one in model.graph.initializer})
+    assert program is not None
+    model = program.model_proto
+    _strip_traces(model)
+    _rename_tensors(model, {tensor.name: tensor.name.removeprefix("encoder.") for tensor in model.graph.initializer})
     return model
 
 
 @contextlib.contextmanager
-def _in_silence() -> Iterator[None]:
-    """Keep the exporter, and what it imports, from telling of each step."""
+def _silence_exporter() -> Iterator[None]:
+    """Suppress the progress output and warnings of the exporter and its imports."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    before = [one.level for one in loggers]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
-        for one in loggers:
-            one.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for one, level in zip(loggers, before, strict=True):
-                one.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
-def _without_traces(model: ModelProto) -> None:
-    """Remove stack traces, with paths of this machine in them, and shapes that are of the traced rows alone."""
+def _strip_traces(model: ModelProto) -> None:
+    """Remove stack traces, which hold paths of this machine, and shapes that apply only to the traced rows."""
     graph = model.graph
     del graph.value_info[:]
-    for one in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
-        del one.metadata_props[:]
-        one.doc_string = ""
+    for element in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del element.metadata_props[:]
+        element.doc_string = ""
 
 
-def _renamed(model: ModelProto, names: dict[str, str]) -> None:
-    for one in model.graph.initializer:
-        one.name = names[one.name]
+def _rename_tensors(model: ModelProto, names: dict[str, str]) -> None:
+    for tensor in model.graph.initializer:
+        tensor.name = names[tensor.name]
     for node in model.graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
 
 
-def _refer(model: ModelProto, places: dict[str, TensorPlace]) -> None:
-    """Have each initialiser that is a tensor of the safetensors refer to its place there."""
+def _link_weights(model: ModelProto, locations: dict[str, TensorPlace]) -> None:
+    """Make each initialiser that is in the safetensors file refer to its location there."""
     from onnx import TensorProto
 
     for tensor in model.graph.initializer:
-        place = places.get(tensor.name)
-        if place is None:
+        location = locations.get(tensor.name)
+        if location is None:
             continue
-        told: dict[str, Any] = {"location": WEIGHTS, "offset": place.offset, "length": place.length}
+        reference: dict[str, Any] = {"location": WEIGHTS, "offset": location.offset, "length": location.length}
         tensor.ClearField("raw_data")
         del tensor.external_data[:]
         tensor.data_location = TensorProto.EXTERNAL
-        for key, value in told.items():
+        for key, value in reference.items():
             tensor.external_data.add(key=key, value=str(value))

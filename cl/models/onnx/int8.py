@@ -1,7 +1,7 @@
-"""Products of whole numbers in an ONNX graph, the same as those of `Int8Linear`.
+"""int8 products in an ONNX graph, identical to those of `Int8Linear`.
 
-ONNX Runtime's own dynamic quantisation (``quantize_dynamic``) takes one scale for all tokens of a batch, so that a
-text's answer would depend on its company. Here each token has its own, and each row of a matrix, as in torch.
+ONNX Runtime's own dynamic quantisation (``quantize_dynamic``) uses one scale for all tokens of a batch, so that a
+text's answer would depend on the rest of the batch. Here each token and each matrix row has its own scale, as in torch.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 ZERO = 128
-"""Tokens are multiplied as whole numbers without a sign, for which processors have instructions: this is their zero."""
+"""Zero point of the states, which are multiplied as uint8 because processors have instructions for that."""
 
 
 def quantise_graph(model: ModelProto, matrices: set[str]) -> None:
-    """Replace the products with matrices, and what is looked up in them, by those of whole numbers; in place.
+    """Replace products with matrices and lookups in them by their int8 versions, in place.
 
     Args:
         model: an encoder's graph in floats.
-        matrices: names of its initialisers that are whole numbers; beside ``X.weight`` there is ``X.scale``.
+        matrices: names of the initialisers to store in int8; each ``X.weight`` gets an ``X.scale``.
 
     Raises:
-        InputError: a matrix is used in another way.
+        InputError: a matrix is used in another operation.
     """
-    whole, nodes = _Whole(), []
-    flipped: dict[str, str] = {}
+    builder, nodes = _Int8NodeBuilder(), []
+    transposed: dict[str, str] = {}
     for node in model.graph.node:
         if node.op_type == "Transpose" and node.input[0] in matrices:
-            flipped[node.output[0]] = node.input[0]
+            transposed[node.output[0]] = node.input[0]
             nodes.append(node)
-        elif node.op_type == "MatMul" and node.input[1] in flipped:
-            nodes += whole.product(node, scale=_scale(flipped[node.input[1]]))
+        elif node.op_type == "MatMul" and node.input[1] in transposed:
+            nodes += builder.product(node, scale=_scale(transposed[node.input[1]]))
         elif node.op_type == "Gather" and node.input[0] in matrices:
-            nodes += whole.looked_up(node, scale=_scale(node.input[0]))
-        elif used := [name for name in node.input if name in matrices or name in flipped]:
+            nodes += builder.gather(node, scale=_scale(node.input[0]))
+        elif used := [name for name in node.input if name in matrices or name in transposed]:
             raise InputError(
-                f"int8 in ONNX is for products and embeddings; {used[0]} is used by {node.op_type}: leave --int8 out"
+                f"int8 ONNX supports products and embeddings; {used[0]} is used by {node.op_type}: leave out --int8"
             )
         else:
             nodes.append(node)
@@ -55,27 +55,27 @@ def _scale(matrix: str) -> str:
     return f"{matrix.removesuffix('.weight')}.scale"
 
 
-class _Whole:
-    """Makes the nodes; states that several matrices read are rounded once."""
+class _Int8NodeBuilder:
+    """Builds the nodes; states that several matrices read are rounded once."""
 
     def __init__(self) -> None:
         self._rounded: set[str] = set()
 
     def product(self, node: NodeProto, *, scale: str) -> list[NodeProto]:
-        """Return ``x W^T`` with x (..., inputs) rounded token by token."""
-        states, flipped, out = node.input[0], node.input[1], node.output[0]
-        found = [] if states in self._rounded else self._round(states)
+        """Return nodes for ``x W^T`` with x (..., inputs) rounded token by token."""
+        states, transposed, out = node.input[0], node.input[1], node.output[0]
+        rounding = [] if states in self._rounded else self._round(states)
         self._rounded.add(states)
         return [
-            *found,
-            _node("MatMulInteger", [f"{states}.whole", flipped, "int8.zero"], f"{out}.whole"),
+            *rounding,
+            _node("MatMulInteger", [f"{states}.whole", transposed, "int8.zero"], f"{out}.whole"),
             _node("Cast", [f"{out}.whole"], f"{out}.sum", to=1),
             _node("Mul", [f"{out}.sum", f"{states}.scale"], f"{out}.scaled"),
             _node("Mul", [f"{out}.scaled", scale], out),
         ]
 
-    def looked_up(self, node: NodeProto, *, scale: str) -> list[NodeProto]:
-        """Return the rows of a table (..., width)."""
+    def gather(self, node: NodeProto, *, scale: str) -> list[NodeProto]:
+        """Return nodes that look up rows of a table (..., width)."""
         table, ids, out = node.input[0], node.input[1], node.output[0]
         return [
             _node("Gather", [table, ids], f"{out}.whole"),
@@ -105,11 +105,11 @@ def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> NodeP
 
 
 def _change_tensors(model: ModelProto, matrices: set[str]) -> None:
-    """Declare matrices as whole numbers with a scale for each row, and add the constants."""
+    """Declare matrices as int8 with a scale for each row, and add the constants."""
     from onnx import TensorProto, numpy_helper
 
     tensors = model.graph.initializer
-    for tensor in [one for one in tensors if one.name in matrices]:
+    for tensor in [matrix for matrix in tensors if matrix.name in matrices]:
         tensor.data_type = TensorProto.INT8
         tensor.ClearField("raw_data")
         tensors.add(name=_scale(tensor.name), data_type=TensorProto.FLOAT, dims=tensor.dims[:1])

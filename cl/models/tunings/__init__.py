@@ -1,4 +1,4 @@
-"""Which part of the encoder an update moves: all of it, some layers, or a small part that is added: one file a mode."""
+"""Tuning modes: which part of the encoder an update trains (all, some layers, or added parameters). One file a mode."""
 
 from cl.models.tunings._base import Tuning, encoder_layers, parameters_named
 

@@ -1,7 +1,7 @@
-"""Which part of the encoder an update moves: all of it, some layers, or a small part that is added: one file a mode.
+"""Tuning modes: which part of the encoder an update trains (all, some layers, or added parameters). One file a mode.
 
-The head always moves. A mode that adds parameters starts where the encoder was: until the first step its
-states are the same (prompts and prefixes excepted, which every token can see).
+The head is always trained. A mode that adds parameters starts as a no-op: until the first step the encoder's states
+are unchanged (except with prompts and prefixes, which every token attends to).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Tuning(Plugin):
-    """Base of all modes: what is added to a pretrained encoder, what moves, and at which rate.
+    """Base of all modes: what is added to a pretrained encoder, what is trained, and at which rate.
 
-    ``moves`` says whether anything in the encoder is trained; ``neutral``, whether what is added changes no state
-    until it is.
+    ``moves`` says whether anything in the encoder is trained; ``neutral``, whether the added parameters leave all
+    states unchanged until they are trained.
     """
 
     adds: ClassVar[bool] = False
@@ -29,23 +29,23 @@ class Tuning(Plugin):
 
     @property
     def virtual_tokens(self) -> int:
-        """Return how many positions it puts before those of a text."""
+        """Return how many positions the mode puts before those of a text."""
         return 0
 
     def rate(self, default: float) -> float:
-        """Return the peak learning rate of what moves in the encoder; the default is the configuration's."""
+        """Return the peak learning rate in the encoder; the default is the configuration's."""
         return default
 
     def attach(self, encoder: nn.Module) -> nn.Module:
-        """Return the encoder with the mode's own parameters added to it."""
+        """Return the encoder with the mode's parameters added."""
         return encoder
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
-        """Return the encoder's parameters that are trained."""
+        """Return the encoder parameters that are trained."""
         raise NotImplementedError
 
     def merge(self, encoder: nn.Module) -> nn.Module | None:
-        """Return an encoder of the original shape that gives the same states, or None where there is none."""
+        """Return an encoder of the original shape that gives the same states, or None if there is none."""
         return encoder
 
 

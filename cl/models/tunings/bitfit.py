@@ -1,4 +1,4 @@
-"""Only the biases move."""
+"""Train only the biases."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class BitFit(Tuning):
-    """Fine-tunes the bias vectors alone, about a thousandth of the parameters (Ben Zaken et al., 2022)."""
+    """Fine-tunes only the bias vectors, about a thousandth of the parameters (Ben Zaken et al., 2022)."""
 
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the biases")
 
     def rate(self, default: float) -> float:
-        """Return the mode's own rate: so few parameters have to move further."""
+        """Return the mode's own rate: so few parameters need larger steps."""
         return self.learning_rate
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
-        """Return all parameters called bias."""
+        """Return all bias parameters."""
         return [parameter for name, parameter in encoder.named_parameters() if name.endswith("bias")]

@@ -1,4 +1,4 @@
-"""A small network with a narrow middle after every layer."""
+"""Bottleneck adapters: a small network after every layer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Bottleneck(Tuning):
-    """Adapters (Houlsby et al., 2019), one behind each layer as Pfeiffer et al. (2021) found sufficient."""
+    """Adapters (Houlsby et al., 2019), one after each layer, as Pfeiffer et al. (2021) found sufficient."""
 
     adds: ClassVar[bool] = True
 
-    width: int = Field(48, ge=1, description="Numbers in the narrow middle")
+    width: int = Field(48, ge=1, description="Width of the bottleneck")
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the adapters")
 
     def rate(self, default: float) -> float:
@@ -26,10 +26,10 @@ class Bottleneck(Tuning):
         return self.learning_rate
 
     def attach(self, encoder: nn.Module) -> nn.Module:
-        """Hang an adapter on every layer; it adds nothing at first."""
+        """Attach an adapter to every layer; it adds nothing at first."""
         for layer in encoder_layers(encoder):
-            layer.adapter = _adapter(encoder.config.hidden_size, self.width)  # type: ignore[union-attr, arg-type]
-            layer.register_forward_hook(_adapted)
+            layer.adapter = _new_adapter(encoder.config.hidden_size, self.width)  # type: ignore[union-attr, arg-type]
+            layer.register_forward_hook(_add_adapter_output)
         return encoder
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
@@ -37,11 +37,11 @@ class Bottleneck(Tuning):
         return parameters_named(encoder, ".adapter.")
 
     def merge(self, encoder: nn.Module) -> None:
-        """Return None: the middle is not linear."""
+        """Return None: the bottleneck is not linear."""
         return None
 
 
-def _adapter(states: int, width: int) -> nn.Sequential:
+def _new_adapter(states: int, width: int) -> nn.Sequential:
     from torch import nn
 
     adapter = nn.Sequential(nn.Linear(states, width), nn.GELU(), nn.Linear(width, states))
@@ -50,8 +50,8 @@ def _adapter(states: int, width: int) -> nn.Sequential:
     return adapter
 
 
-def _adapted(layer: nn.Module, inputs: Any, output: Any) -> Any:
-    """Add the adapter's answer to the layer's states, which are its output or the first of several."""
+def _add_adapter_output(layer: nn.Module, inputs: Any, output: Any) -> Any:
+    """Add the adapter's output to the layer's states: its only output, or the first of several."""
 
     def add(states: torch.Tensor) -> torch.Tensor:
         return states + layer.adapter(states)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""The encoder stays as it is; only the head moves."""
+"""Freeze the encoder and train only the head."""
 
 from __future__ import annotations
 

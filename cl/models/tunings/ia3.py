@@ -1,4 +1,4 @@
-"""Learnt factors on keys, values and feed-forward activations."""
+"""IA3: learned factors on keys, values and feed-forward activations."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class IA3(Tuning):
-    """Rescales activations by learnt vectors (Liu et al., 2022), through the peft library."""
+    """Rescales activations by learned vectors (Liu et al., 2022), through the peft library."""
 
     adds: ClassVar[bool] = True
 
-    targets: list[str] | None = Field(None, description="Names of the layers that are rescaled; null: peft's choice")
-    feedforward: list[str] | None = Field(None, description="Those of them whose input is rescaled, not their output")
+    targets: list[str] | None = Field(None, description="Names of the layers to rescale; null: peft's choice")
+    feedforward: list[str] | None = Field(None, description="Those whose input is rescaled, not their output")
     learning_rate: float = Field(5e-3, gt=0, description="Peak rate of the vectors")
 
     def rate(self, default: float) -> float:
@@ -27,7 +27,7 @@ class IA3(Tuning):
         return self.learning_rate
 
     def attach(self, encoder: nn.Module) -> nn.Module:
-        """Add the vectors in place; they are one at first."""
+        """Add the vectors in place; they start at 1."""
         from peft import IA3Config, inject_adapter_in_model
 
         config = IA3Config(target_modules=self.targets, feedforward_modules=self.feedforward)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Low-rank updates beside the frozen weights."""
+"""LoRA: low-rank updates added to frozen weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LoRA(Tuning):
     rank: int = Field(8, ge=1, description="Rank of each update")
     alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank")
     targets: list[str] | None = Field(
-        None, description="Names of the layers that get one; null: peft's choice for the model, query and value"
+        None, description="Names of the layers to adapt; null: peft's choice for the model, query and value"
     )
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the added matrices")
 
@@ -33,54 +33,54 @@ class LoRA(Tuning):
         return self.learning_rate
 
     def attach(self, encoder: nn.Module) -> nn.Module:
-        """Add the matrices in place; B is zero at first."""
+        """Add the matrices in place; B starts at zero."""
         from peft import LoraConfig, inject_adapter_in_model
 
         config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.targets)  # type: ignore[arg-type]
         return inject_adapter_in_model(config, encoder)
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
-        """Return all A and B."""
+        """Return every A and B."""
         return parameters_named(encoder, "lora_")
 
     def merge(self, encoder: nn.Module) -> nn.Module:
-        """Add the updates into the weights, in place."""
+        """Merge the updates into the weights, in place."""
         return merged(encoder)
 
 
 def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
-    """Return every A (rank, width in), by the name of its layer."""
-    return {name: layer.lora_A[ADAPTER].weight for name, layer in _layers(encoder)}
+    """Return every A (rank, width in), by layer name."""
+    return {name: layer.lora_A[ADAPTER].weight for name, layer in _lora_layers(encoder)}
 
 
 def learned_directions(encoder: nn.Module) -> set[str]:
     """Return the names of the layers whose update is not zero."""
-    return {name for name, layer in _layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
+    return {name for name, layer in _lora_layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
 
 
 def fold(encoder: nn.Module) -> None:
-    """Add the updates into the weights beneath them and start new ones: A at random, B zero."""
+    """Merge the updates into their base weights and start new ones: A random, B zero."""
     import torch
 
-    for _, layer in _layers(encoder):
+    for _, layer in _lora_layers(encoder):
         with torch.no_grad():
             layer.get_base_layer().weight += layer.get_delta_weight(ADAPTER)
         layer.reset_lora_parameters(ADAPTER, True)
 
 
-def _layers(encoder: nn.Module) -> Iterator[tuple[str, Any]]:
+def _lora_layers(encoder: nn.Module) -> Iterator[tuple[str, Any]]:
     from peft.tuners.lora import LoraLayer
 
     return ((name, module) for name, module in encoder.named_modules() if isinstance(module, LoraLayer))
 
 
 def merged(encoder: nn.Module) -> nn.Module:
-    """Fold what peft has injected into the layers beneath it, in place."""
+    """Merge the layers that peft has injected into their base layers, in place."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     injected = [(name, module) for name, module in encoder.named_modules() if isinstance(module, BaseTunerLayer)]
     for name, module in injected:
         module.merge()
-        parent, _, own = name.rpartition(".")
-        setattr(encoder.get_submodule(parent), own, module.get_base_layer())
+        parent, _, child = name.rpartition(".")
+        setattr(encoder.get_submodule(parent), child, module.get_base_layer())
     return encoder

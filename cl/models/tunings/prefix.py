@@ -1,4 +1,4 @@
-"""Learnt keys and values before those of the text, in every layer."""
+"""Prefix tuning: learned keys and values before those of the text, in every layer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Prefix(Tuning):
 
     @property
     def virtual_tokens(self) -> int:
-        """Return the number of its own positions, the same in each layer."""
+        """Return the number of virtual positions, the same in each layer."""
         return self.tokens
 
     def rate(self, default: float) -> float:
@@ -45,5 +45,5 @@ class Prefix(Tuning):
         return parameters_named(encoder, "prompt_encoder")
 
     def merge(self, encoder: nn.Module) -> None:
-        """Return None: no weights of the encoder can stand for positions that no token has."""
+        """Return None: no encoder weights can replace positions without a token."""
         return None

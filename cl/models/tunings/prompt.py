@@ -1,4 +1,4 @@
-"""Learnt embeddings before the text."""
+"""Prompt tuning: learned embeddings before the text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Prompt(Tuning):
-    """Prompt tuning: virtual tokens whose embeddings are learnt (Lester et al., 2021), through the peft library."""
+    """Prompt tuning: virtual tokens whose embeddings are learned (Lester et al., 2021), through the peft library."""
 
     adds: ClassVar[bool] = True
 
@@ -24,7 +24,7 @@ class Prompt(Tuning):
 
     @property
     def virtual_tokens(self) -> int:
-        """Return how many there are."""
+        """Return the number of virtual tokens."""
         return self.tokens
 
     def rate(self, default: float) -> float:
@@ -32,7 +32,7 @@ class Prompt(Tuning):
         return self.learning_rate
 
     def attach(self, encoder: nn.Module) -> nn.Module:
-        """Wrap the encoder; its answer then has a state for each virtual token, before the others."""
+        """Wrap the encoder; its output then starts with a state for each virtual token."""
         from peft import PromptTuningConfig, get_peft_model
 
         return get_peft_model(
@@ -45,5 +45,5 @@ class Prompt(Tuning):
         return parameters_named(encoder, "prompt_encoder")
 
     def merge(self, encoder: nn.Module) -> None:
-        """Return None: no weights of the encoder can stand for a longer input."""
+        """Return None: no encoder weights can replace a longer input."""
         return None

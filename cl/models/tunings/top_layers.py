@@ -1,4 +1,4 @@
-"""Only the uppermost layers move."""
+"""Train only the top layers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class TopLayers(Tuning):
-    """Fine-tunes the last transformer layers; those below keep what pretraining gave them."""
+    """Fine-tunes the last transformer layers; those below stay frozen."""
 
-    layers: int = Field(2, ge=1, description="How many of the uppermost layers move")
+    layers: int = Field(2, ge=1, description="How many of the top layers are trained")
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return the parameters of the last layers."""

@@ -1,4 +1,4 @@
-"""The ledger as lines for a terminal."""
+"""Format the ledger for a terminal."""
 
 from __future__ import annotations
 
@@ -6,64 +6,65 @@ from datetime import datetime
 from typing import Any
 
 
-def ledger_lines(found: dict[str, Any]) -> list[str]:
-    """Return what `cl audit` shows: a line for each entry, oldest first, then whether the chain is whole."""
-    if not found["entries"]:
-        return [f"'{found['model']}': no entry yet", *_verdict(found)]
+def ledger_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl audit`: a line for each entry, oldest first, then the state of the chain."""
+    if not output["entries"]:
+        return [f"'{output['model']}': no entries yet", *_chain_lines(output)]
     move = f"{'action':<12}{'alias':<12}{'from':>5}{'to':>5}"
     head = f"{'#':>5}  {'when (UTC)':<20}{move}  {'state':<11}{'hash':<10}who: why"
-    return [head, *(_line(one) for one in found["entries"]), "", *_verdict(found)]
+    return [head, *(_entry_line(entry) for entry in output["entries"]), "", *_chain_lines(output)]
 
 
-def champion_lines(found: dict[str, Any]) -> list[str]:
-    """Return what `cl champion` shows."""
-    champion = found["champion"]
+def champion_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl champion`."""
+    champion = output["champion"]
     if champion is None:
-        since = f"; the ledger begins at {_time(found['first_entry'])} UTC" if found["first_entry"] else ""
-        return [f"'{found['model']}' has no champion at {_time(found['as_of'])} UTC{since}"]
-    lines = [f"version {champion['to_version']}, since {_said(champion)}"]
+        since = f"; the ledger begins at {_format_time(output['first_entry'])} UTC" if output["first_entry"] else ""
+        return [f"'{output['model']}' has no champion at {_format_time(output['as_of'])} UTC{since}"]
+    lines = [f"version {champion['to_version']}, since {_describe_entry(champion)}"]
     for alias in ("canary", "shadow"):
-        if (one := found[alias]) is not None:
+        if (entry := output[alias]) is not None:
             lines.append(
-                f"{alias}: version {one['to_version']}, {one['share']:.0%} of the requests, since {_said(one)}"
+                f"{alias}: version {entry['to_version']}, {entry['share']:.0%} of the requests, "
+                f"since {_describe_entry(entry)}"
             )
     return lines
 
 
 def waiting_line(entry: dict[str, Any]) -> str:
-    """Return what `cl status` says of a version that waits for a person."""
+    """Return the line of `cl status` about a version that waits for approval."""
     version = entry["to_version"]
     return (
-        f"approval    version {version} ({entry['why']}) waits since {_time(entry['at'])} UTC: "
+        f"approval    version {version} ({entry['why']}) waiting since {_format_time(entry['at'])} UTC: "
         f"cl approve {version}, or cl reject {version} --why TEXT"
     )
 
 
 def beside_line(status: dict[str, Any], alias: str) -> str:
-    """Return what `cl status` says of a canary or shadow."""
+    """Return the line of `cl status` about a canary or shadow."""
     entry = status[alias]
     return f"{alias:<12}version {entry['to_version']}, {entry['share']:.0%} of the requests"
 
 
-def _verdict(found: dict[str, Any]) -> list[str]:
-    if not found["whole"]:
+def _chain_lines(output: dict[str, Any]) -> list[str]:
+    if not output["whole"]:
         return []
-    return [f"whole: {len(found['entries'])} entries, each chained to the one before"]
+    return [f"intact: {len(output['entries'])} entries, each with the hash of the previous one"]
 
 
-def _line(one: dict[str, Any]) -> str:
-    share = f" {one['share']:.0%}" if one["share"] is not None else ""
+def _entry_line(entry: dict[str, Any]) -> str:
+    share = f" {entry['share']:.0%}" if entry["share"] is not None else ""
     return (
-        f"{one['sequence']:>5}  {_time(one['at']):<20}{one['action']:<12}{one['alias'] + share:<12}"
-        f"{one['from_version'] or '-':>5}{one['to_version'] or '-':>5}  {one['state']:<11}{one['hash'][:8]:<10}"
-        f"{one['actor']}: {' '.join(one['why'].split())}"  # a line break would look like an entry
+        f"{entry['sequence']:>5}  {_format_time(entry['at']):<20}{entry['action']:<12}{entry['alias'] + share:<12}"
+        f"{entry['from_version'] or '-':>5}{entry['to_version'] or '-':>5}  {entry['state']:<11}{entry['hash'][:8]:<10}"
+        f"{entry['actor']}: {' '.join(entry['why'].split())}"  # a line break could pass for another entry
     )
 
 
-def _said(one: dict[str, Any]) -> str:
-    why = f": {one['why']}" if one["why"] else ""
-    return f"{_time(one['at'])} UTC ({one['action']} by {one['actor']}, entry {one['sequence']}{why})"
+def _describe_entry(entry: dict[str, Any]) -> str:
+    why = f": {entry['why']}" if entry["why"] else ""
+    return f"{_format_time(entry['at'])} UTC ({entry['action']} by {entry['actor']}, entry {entry['sequence']}{why})"
 
 
-def _time(text: str) -> str:
+def _format_time(text: str) -> str:
     return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")

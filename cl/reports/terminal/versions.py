@@ -1,4 +1,4 @@
-"""Versions compared, and where they come from, as lines for a terminal."""
+"""Format comparisons, lineage and removal of versions for a terminal."""
 
 from __future__ import annotations
 
@@ -7,109 +7,110 @@ from typing import Any
 CLASSES = 20
 
 
-def diff_lines(found: dict[str, Any]) -> list[str]:
-    """Return what `cl diff` shows; of the classes those that moved most."""
-    one, other = found["from"], found["to"]
-    lines = [f"{found['score']:<28}{'rows':>6}{'version ' + one:>12}{'version ' + other:>12}{'change':>10}"]
-    lines += [_score_line(score) for score in found["experiences"]]
-    moved = sorted(found["classes"], key=lambda score: -abs(score["to"] - score["from"]))
+def diff_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl diff`, with the classes that changed most."""
+    before, after = output["from"], output["to"]
+    lines = [f"{output['score']:<28}{'rows':>6}{'version ' + before:>12}{'version ' + after:>12}{'change':>10}"]
+    lines += [_score_line(score) for score in output["experiences"]]
+    moved = sorted(output["classes"], key=lambda score: -abs(score["to"] - score["from"]))
     moved = [score for score in moved if score["to"] != score["from"]]
     if moved:
-        lines += ["", f"classes that moved ({len(moved)} of {len(found['classes'])}):"]
+        lines += ["", f"classes that changed ({len(moved)} of {len(output['classes'])}):"]
         lines += [_score_line(score) for score in moved[:CLASSES]]
-    if found["note"]:
-        lines += ["", f"note: {found['note']}"]
-    lines += ["", *_section("configuration", found["config"]), *_data_lines(found["data"])]
-    for name, labels in found["labels"].items():
+    if output["note"]:
+        lines += ["", f"note: {output['note']}"]
+    lines += ["", *_section("configuration", output["config"]), *_data_lines(output["data"])]
+    for name, labels in output["labels"].items():
         lines += [f"labels {name:<13}{', '.join(labels)}"] if labels else []
-    sizes = ["-" if size is None else f"{size:.1f} MB" for size in found["size_mb"]]
+    sizes = ["-" if size is None else f"{size:.1f} MB" for size in output["size_mb"]]
     lines.append(f"{'size':<20}{sizes[0]} -> {sizes[1]}")
-    lines += _section("packages", found["packages"])
-    if found["git_commit"][0] != found["git_commit"][1]:
-        lines.append(f"{'code':<20}{_arrow(found['git_commit'])}")
+    lines += _section("packages", output["packages"])
+    if output["git_commit"][0] != output["git_commit"][1]:
+        lines.append(f"{'code':<20}{_arrow(output['git_commit'])}")
     return lines
 
 
-def lineage_lines(found: dict[str, Any]) -> list[str]:
-    """Return what `cl lineage` shows: a tree from the version down to the pretrained weights."""
+def lineage_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl lineage`: a tree from the version down to the pretrained weights."""
     lines = []
-    for depth, one in enumerate(found["versions"]):
+    for depth, version in enumerate(output["versions"]):
         branch = "" if depth == 0 else "   " * (depth - 1) + "└─ "
         rest = "   " * depth
-        aliases = f" ({', '.join(one['aliases'])})" if one["aliases"] else ""
-        lines.append(f"{branch}version {one['version']}{aliases}: {one['verdict']}, {one['created'][:19]}")
+        aliases = f" ({', '.join(version['aliases'])})" if version["aliases"] else ""
+        lines.append(f"{branch}version {version['version']}{aliases}: {version['verdict']}, {version['created'][:19]}")
         lines += [
-            f"{rest}   learnt   {', '.join(one['learnt']) or 'nothing'}",
-            f"{rest}   cycle    {one['cycle']}, seed {one['seed']}, configuration {one['config_digest'][:12]}",
-            f"{rest}   data     {one['data_version']}",
-            f"{rest}   code     {one['git_commit'] or 'not in a git repository'}",
+            f"{rest}   learned  {', '.join(version['learnt']) or 'nothing'}",
+            f"{rest}   cycle    {version['cycle']}, seed {version['seed']}, "
+            f"configuration {version['config_digest'][:12]}",
+            f"{rest}   data     {version['data_version']}",
+            f"{rest}   code     {version['git_commit'] or 'not in a git repository'}",
         ]
         if depth == 0:
-            packages = ", ".join(f"{name} {version}" for name, version in one["packages"].items())
+            packages = ", ".join(f"{name} {release}" for name, release in version["packages"].items())
             lines.append(f"{rest}   packages {packages}")
-        if one["withdrawn"]:
-            lines.append(f"{rest}   {one['withdrawn']}")
-    depth = len(found["versions"])
-    for version in found["lost"]:
-        lines.append(f"{'   ' * (depth - 1)}└─ version {version}: not in the registry any more")
-    lines.append(f"{'   ' * (depth - 1)}└─ {found['base_model']} (pretrained)")
+        if version["withdrawn"]:
+            lines.append(f"{rest}   {version['withdrawn']}")
+    depth = len(output["versions"])
+    for lost in output["lost"]:
+        lines.append(f"{'   ' * (depth - 1)}└─ version {lost}: no longer in the registry")
+    lines.append(f"{'   ' * (depth - 1)}└─ {output['base_model']} (pretrained)")
     return lines
 
 
-def forget_lines(done: dict[str, Any]) -> list[str]:
-    """Return what `cl forget` shows."""
-    removal = done.get("would_remove") or done["removal"]
+def forget_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl forget`."""
+    removal = output.get("would_remove") or output["removal"]
     splits = [
-        f"{id} ({', '.join(f'{split} {n}' for split, n in found.items())})" for id, found in removal["rows"].items()
+        f"{id} ({', '.join(f'{split} {n}' for split, n in counts.items())})" for id, counts in removal["rows"].items()
     ]
-    total = sum(n for found in removal["rows"].values() for n in found.values())
-    told = f"{total} rows, {removal['quarantined']} in quarantine, {removal['answers']} logged answers"
-    if "would_remove" in done:
-        return [f"would remove {told}", *[f"  {one}" for one in splits]]
-    lines = [f"removed {told}", *[f"  {one}" for one in splits], f"data/ is at version {done['data_version']}"]
-    if done["version"]:
-        lines.append(f"champion is version {done['version']}, without the rows in anything that it keeps")
-    if not done["exact"]:
+    total = sum(n for counts in removal["rows"].values() for n in counts.values())
+    summary = f"{total} rows, {removal['quarantined']} in quarantine, {removal['answers']} logged answers"
+    if "would_remove" in output:
+        return [f"would remove {summary}", *[f"  {split}" for split in splits]]
+    lines = [f"removed {summary}", *[f"  {split}" for split in splits], f"data/ is at version {output['data_version']}"]
+    if output["version"]:
+        lines.append(f"champion is version {output['version']}, which stores none of the rows")
+    if not output["exact"]:
         lines.append(
-            "its weights were trained on them: the next update starts from a version that never saw them; "
-            "cl run --again EXPERIENCE does it now"
+            "its weights were trained on the rows: the next update starts from a version that never saw them; "
+            "to update now: cl run --again EXPERIENCE"
         )
-    if done["withdrawn"]:
-        lines.append(f"cannot serve again: version {', '.join(done['withdrawn'])}; cl gc removes their files")
+    if output["withdrawn"]:
+        lines.append(f"withdrawn: version {', '.join(output['withdrawn'])}; to remove their files: cl gc")
     return lines
 
 
-def reproduce_lines(found: dict[str, Any]) -> list[str]:
-    """Return what `cl reproduce` shows."""
-    version, files = found["version"], found["compared"]
-    if found["identical"]:
-        lines = [f"version {version}: trained again, and the same to the bit ({files} files)"]
+def reproduce_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl reproduce`."""
+    version, files = output["version"], output["compared"]
+    if output["identical"]:
+        lines = [f"version {version}: retrained, bit-identical ({files} files)"]
     else:
-        lines = [f"version {version}: trained again, and {len(found['apart'])} of {files} files differ"]
-        for name, distance in found["apart"].items():
-            lines.append(f"  {name}: {'not comparable' if distance is None else f'at most {distance:.3g} apart'}")
-    lines += _changed("packages", found["packages"]) + _changed("machine", found["machine"])
-    then, now = found["git_commit"]
+        lines = [f"version {version}: retrained, {len(output['apart'])} of {files} files differ"]
+        for name, distance in output["apart"].items():
+            lines.append(f"  {name}: {'not comparable' if distance is None else f'largest difference {distance:.3g}'}")
+    lines += _difference_lines("packages", output["packages"]) + _difference_lines("machine", output["machine"])
+    then, now = output["git_commit"]
     if then != now:
         lines.append(f"code: commit {then} then, {now} now")
-    return lines + found["remedies"]
+    return lines + output["remedies"]
 
 
-def export_lines(done: dict[str, Any]) -> list[str]:
-    """Return what `cl export` shows."""
-    return [f"{done['folder']}: version {done['version']}, {done['bytes'] / 1e6:.1f} MB", *done["loads"]]
+def export_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl export`."""
+    return [f"{output['folder']}: version {output['version']}, {output['bytes'] / 1e6:.1f} MB", *output["loads"]]
 
 
-def gc_lines(found: dict[str, Any]) -> list[str]:
-    """Return what `cl gc` shows."""
-    lines = [f"  version {version}: {size / 1e6:.1f} MB" for version, size in found["versions"].items()]
-    lines += [f"  .cl/{path}: {size / 1e6:.1f} MB" for path, size in found["local"].items()]
-    lines += [f"  kept: version {version}: {why}" for version, why in found["kept"].items()]
-    return [f"{'would free' if found['dry_run'] else 'freed'} {found['bytes'] / 1e6:.1f} MB", *lines]
+def gc_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl gc`."""
+    lines = [f"  version {version}: {size / 1e6:.1f} MB" for version, size in output["versions"].items()]
+    lines += [f"  .cl/{path}: {size / 1e6:.1f} MB" for path, size in output["local"].items()]
+    lines += [f"  kept: version {version}: {why}" for version, why in output["kept"].items()]
+    return [f"{'would free' if output['dry_run'] else 'freed'} {output['bytes'] / 1e6:.1f} MB", *lines]
 
 
-def _changed(name: str, pairs: dict[str, list[Any]]) -> list[str]:
-    """Return what differs between then and now, none if nothing does."""
+def _difference_lines(name: str, pairs: dict[str, list[Any]]) -> list[str]:
+    """Return a line with the differences between then and now, or none."""
     return [f"{name}: {', '.join(f'{key} {_arrow(pair)}' for key, pair in pairs.items())}"] if pairs else []
 
 
@@ -124,7 +125,7 @@ def _score_line(score: dict[str, Any]) -> str:
 
 def _section(name: str, changes: dict[str, list[Any]]) -> list[str]:
     if not changes:
-        return [f"{name:<20}the same"]
+        return [f"{name:<20}unchanged"]
     return [name, *(f"  {key}: {_arrow(pair)}" for key, pair in changes.items())]
 
 

@@ -1,1 +1,1 @@
-"""Requests that arrive together are computed together."""
+"""Micro-batching of requests."""

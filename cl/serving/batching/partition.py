@@ -1,37 +1,37 @@
-"""Which rows are computed together: those of like length, as many as the time of a batch allows."""
+"""Choose the rows of a batch: rows of similar length, as many as the time budget allows."""
 
 from __future__ import annotations
 
 import numpy as np
 
 BATCH_COST = 64
-"""What a batch costs beside its tokens, in tokens: calling the layers takes as long as computing so many."""
+"""Fixed cost of a batch, in tokens: calling the layers takes as long as computing this many."""
 
 
 def next_batch(lengths: list[int], budget: int) -> list[int]:
-    """Return the places of the rows of the next batch; the first row, which has waited longest, is among them.
+    """Return the indices of the rows of the next batch; it includes the first row, which has waited longest.
 
-    Rows are cut by length such that padded tokens and `BATCH_COST` for each batch are least in all; of the part that
-    holds the first row as many are taken, in their order, as ``budget`` padded tokens allow, and the first in any case.
+    Rows are partitioned by length to minimise padded tokens plus `BATCH_COST` for each batch. The batch takes rows in
+    order from the part that holds the first row, up to ``budget`` padded tokens, but at least the first row.
     """
     part = next(part for part in partition_by_length(lengths) if 0 in part)
     longest = max(lengths[row] for row in part)
     if longest * len(part) <= budget:
         return part
-    kept: list[int] = []
+    chosen: list[int] = []
     longest = 0
     for row in part:
         longest = max(longest, lengths[row])
-        if kept and longest * (len(kept) + 1) > budget:
+        if chosen and longest * (len(chosen) + 1) > budget:
             break
-        kept.append(row)
-    return kept
+        chosen.append(row)
+    return chosen
 
 
 def partition_by_length(lengths: list[int]) -> list[list[int]]:
     """Return the cheapest partition of rows by length, each part in the rows' order.
 
-    The cheapest one cuts the rows sorted by length into neighbours; dynamic programming finds where.
+    Each part is contiguous in the rows sorted by length; dynamic programming finds the cuts.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = np.asarray(lengths)[order]
@@ -43,8 +43,8 @@ def partition_by_length(lengths: list[int]) -> list[list[int]]:
         whole = cost[:end] + BATCH_COST + (end - starts) * ordered[end - 1]
         cut[end] = int(whole.argmin())
         cost[end] = whole[cut[end]]
-    found, end = [], len(order)
+    parts, end = [], len(order)
     while end:
-        found.append(sorted(order[cut[end] : end].tolist()))
+        parts.append(sorted(order[cut[end] : end].tolist()))
         end = int(cut[end])
-    return found
+    return parts

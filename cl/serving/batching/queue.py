@@ -1,4 +1,4 @@
-"""What waits to be computed: the rows of a request, and when each is due."""
+"""The queue of rows to compute, and when each is due."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from cl.serving.traffic_split import Role
 from cl.tasks import Encoded
 
 LETTERS, COUNTED = 4, 512
-"""Characters of a token, about, and those of a text that count, for a model cuts it: what a row will cost, roughly."""
+"""Approximate characters per token, and the characters that count towards a row's cost, as the model truncates it."""
 CHARACTERS = 65_536
-"""Characters that are tokenised in one go at most: the time of one batch, and no more."""
+"""Most characters tokenised at once, which bounds the time to about that of one batch."""
 
 
 @dataclass(eq=False)
 class PendingRequest:
-    """One request, or a copy of one. ``loaded`` is chosen with its first row and answers all of them."""
+    """One request or a copy of one. ``loaded`` is chosen with its first row and answers all of them."""
 
     values: list[Any]
     role: Role
     future: asyncio.Future[None]
     asked: float = field(default_factory=time.monotonic)
-    """When it came, in monotonic seconds."""
+    """When it arrived, in monotonic seconds."""
     loaded: ServedModel | None = None
     answers: dict[int, RowAnswer] = field(default_factory=dict)
     seconds: float = 0.0
-    """Of computing, the batches of its rows as a whole."""
+    """Compute time of all batches that held its rows."""
     failed: str | None = None
-    """The canary's version that could not answer, so that the champion did."""
+    """The canary version that failed, so that the champion answered instead."""
 
 
 @dataclass(eq=False)
 class PendingRow:
-    """One text of a job."""
+    """One row of a request."""
 
     job: PendingRequest
     place: int
@@ -47,35 +47,35 @@ class PendingRow:
 
     @property
     def value(self) -> Any:
-        """The text, or the list of tokens."""
+        """The text or the list of tokens."""
         return self.job.values[self.place]
 
     @property
     def characters(self) -> int:
-        """How much there is to tokenise still."""
+        """The number of characters still to tokenise."""
         return 0 if self.encoded else len(self.value) if isinstance(self.value, str) else sum(map(len, self.value))
 
 
 class RequestQueue:
-    """Rows that wait, the one that is due first in front.
+    """Waiting rows, ordered by due time.
 
-    Each row of a request is due when those before it could be done, by their length, so that a request with one text
-    does not wait for all the texts of another (fair queueing: Demers, Keshav and Shenker, 1989).
+    Each row of a request is due when the rows before it should be done, estimated from their length, so that a request
+    with one text does not wait for all the texts of another (fair queueing: Demers, Keshav and Shenker, 1989).
     """
 
     def __init__(self) -> None:
         self.rows: list[PendingRow] = []
 
     def add(self, job: PendingRequest, now: float, tokens_per_second: float) -> None:
-        """Let the rows of a job wait; the speed is that of these days."""
+        """Add the rows of a request, with due times at the current speed."""
         due = now
-        for place in range(len(job.values)):
-            row = PendingRow(job, place, due)
+        for index in range(len(job.values)):
+            row = PendingRow(job, index, due)
             bisect.insort(self.rows, row, key=lambda row: row.due)
             due += (2 + min(row.characters, COUNTED) / LETTERS) / tokens_per_second
 
     def head(self, most: int) -> list[PendingRow]:
-        """Return the rows that may be computed next, by one version, the one that is due first in front."""
+        """Return the rows to compute next, all by one version, ordered by due time."""
         first = self.rows[0]
         if first.alone:
             return [first]
@@ -92,10 +92,10 @@ class RequestQueue:
         return chosen
 
     def take(self, rows: list[PendingRow]) -> None:
-        """Take rows out."""
-        gone = set(map(id, rows))
-        self.rows = [row for row in self.rows if id(row) not in gone]
+        """Remove rows."""
+        taken = set(map(id, rows))
+        self.rows = [row for row in self.rows if id(row) not in taken]
 
     def drop(self, job: PendingRequest) -> None:
-        """Take all rows of a job out."""
+        """Remove all rows of a request."""
         self.rows = [row for row in self.rows if row.job is not job]

@@ -1,1 +1,1 @@
-"""The canary: comparing its answers with the champion's, and stopping it."""
+"""The canary: compare its answers with the champion's and stop it."""

@@ -1,4 +1,4 @@
-"""A challenger beside the champion on live traffic: agreement, latency, errors, and labels that came later."""
+"""Compare a challenger with the champion on live traffic: agreement, latency, errors and delayed labels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 EDGES = [round(10 ** (step / 10), 2) for step in range(51)]
-"""Borders of the latency classes: 1 ms to 100 s, ten to a decade."""
+"""Edges of the latency buckets: 1 ms to 100 s, ten per decade."""
 
 Key = tuple[str, str, str, int]
 
 
 @dataclass
 class SideCounts:
-    """One version's part: rows that it was asked and that failed, requests by latency class."""
+    """Counts of one version: rows, failed rows, and requests by latency bucket."""
 
     rows: int = 0
     errors: int = 0
@@ -22,7 +22,7 @@ class SideCounts:
 
     @property
     def requests(self) -> int:
-        """Requests that were timed."""
+        """Number of timed requests."""
         return sum(self.latency)
 
     def time(self, milliseconds: float) -> None:
@@ -30,7 +30,7 @@ class SideCounts:
         self.latency[bisect.bisect_left(EDGES, milliseconds)] += 1
 
     def quantile(self, share: float) -> float | None:
-        """Return the latency in milliseconds below which this share of the requests lies, to a class; None: no one."""
+        """Return a latency quantile in milliseconds, accurate to a bucket, or None without requests."""
         wanted, seen = share * self.requests, 0
         for count, edge in zip(self.latency, [*EDGES, EDGES[-1]], strict=True):
             seen += count
@@ -39,19 +39,19 @@ class SideCounts:
         return None
 
     def plus(self, other: SideCounts) -> SideCounts:
-        """Return the sum of both."""
-        latency = [one + two for one, two in zip(self.latency, other.latency, strict=True)]
+        """Return the sum of two counts."""
+        latency = [own + others for own, others in zip(self.latency, other.latency, strict=True)]
         return SideCounts(self.rows + other.rows, self.errors + other.errors, latency)
 
 
 @dataclass
 class Comparison:
-    """What is known of a challenger (``role`` canary or shadow) beside one champion.
+    """Counts of a challenger (``role`` canary or shadow, counts ``own``) and one champion (the other counts).
 
-    A canary's latencies, and the champion's beside them, are of whole requests; a shadow's are of computing alone, for
-    copies wait until nobody else does. ``compared`` and ``agreed`` count rows that both have answered. Of those whose
-    label came later, both were right in ``both_right``, one of them in ``won`` (the challenger) and ``lost``. A canary
-    that was given up and is tried again begins with nothing, at the next ``attempt``.
+    With a canary, the latencies of both are those of whole requests; with a shadow, of computation alone, as copies
+    wait until no request does. ``compared`` and ``agreed`` count rows answered by both. Of the rows labelled later,
+    ``both_right`` counts those that both got right, ``won`` and ``lost`` those that only the challenger or only the
+    champion got right. A stopped canary that is tried again starts from zero, at the next ``attempt``.
     """
 
     role: str
@@ -69,24 +69,24 @@ class Comparison:
 
     @property
     def key(self) -> Key:
-        """Whom it compares."""
+        """What it compares."""
         return self.role, self.version, self.champion, self.attempt
 
-    def label(self, own: Any, beside: Any, truth: Any) -> None:
-        """Count a row whose right label is known now."""
+    def label(self, own: Any, champion: Any, truth: Any) -> None:
+        """Count a row whose true label is now known."""
         outcome = {(True, True): "both_right", (True, False): "won", (False, True): "lost"}
-        name = outcome.get((own == truth, beside == truth), "both_wrong")
+        name = outcome.get((own == truth, champion == truth), "both_wrong")
         setattr(self, name, getattr(self, name) + 1)
 
     def plus(self, other: Comparison) -> Comparison:
-        """Return the sum of what two workers have seen."""
+        """Return the sum of the counts of two workers."""
         counts = ("compared", "agreed", "both_right", "both_wrong", "won", "lost")
         summed = {name: getattr(self, name) + getattr(other, name) for name in counts}
-        own, beside = self.own.plus(other.own), self.beside.plus(other.beside)
-        return Comparison(*self.key, own=own, beside=beside, **summed)
+        own, champion_side = self.own.plus(other.own), self.beside.plus(other.beside)
+        return Comparison(*self.key, own=own, beside=champion_side, **summed)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it with the figures that people and gates read; `from_json` needs the counts alone."""
+        """Return the counts with the figures that people and gates read; `from_json` needs only the counts."""
         labelled = self.both_right + self.both_wrong + self.won + self.lost
         figures = {
             "agreement": self.agreed / self.compared if self.compared else None,
@@ -100,7 +100,7 @@ class Comparison:
         return {**asdict(self), "figures": figures}
 
 
-def from_json(told: dict[str, Any]) -> Comparison:
-    """Return what `as_json` wrote."""
-    counts = {name: value for name, value in told.items() if name not in ("figures", "own", "beside")}
-    return Comparison(**counts, own=SideCounts(**told["own"]), beside=SideCounts(**told["beside"]))
+def from_json(content: dict[str, Any]) -> Comparison:
+    """Return the comparison that `as_json` wrote."""
+    counts = {name: value for name, value in content.items() if name not in ("figures", "own", "beside")}
+    return Comparison(**counts, own=SideCounts(**content["own"]), beside=SideCounts(**content["beside"]))

@@ -1,4 +1,4 @@
-"""All comparisons of a project's server, as JSON in .cl/serving/comparisons/: one file a worker, summed when read."""
+"""All comparisons of a project's server: JSON in .cl/serving/comparisons/, one file per worker, summed when read."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
 
 FILES_KEPT = 32
-"""Workers' files that stay: those of former workers hold what the present versions' comparison began with."""
+"""Most files kept: files of former workers hold earlier counts of the current comparison."""
 
 
 def serving_folder(project: ProjectFolder) -> Path:
-    """Return where the server keeps its state."""
+    """Return the folder of the server's state."""
     return project.work / "serving"
 
 
 def read_comparisons(project: ProjectFolder) -> list[Comparison]:
-    """Return each comparison of a challenger with a champion, summed over all workers: for a gate, or for people."""
-    return list(_summed(_read(serving_folder(project))).values())
+    """Return each comparison of a challenger with a champion, summed over all workers."""
+    return list(_sum_by_key(_read(serving_folder(project))).values())
 
 
 class ComparisonStore:
-    """One worker's comparisons; counted in the event loop, written and judged in the follower's thread."""
+    """One worker's comparisons: counted in the event loop, written and judged in the registry watcher's thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class ComparisonStore:
         self._written = ""
 
     def of(self, role: str, version: str, champion: str, attempt: int = 1) -> Comparison:
-        """Return the comparison of two versions, to be counted in."""
+        """Return the comparison of two versions to update."""
         with self._lock:
             key = (role, version, champion, attempt)
             if key not in self._own:
@@ -45,9 +45,9 @@ class ComparisonStore:
             return self._own[key]
 
     def write(self) -> None:
-        """Write what has changed; the oldest workers' files are forgotten."""
+        """Write the comparisons if they have changed, and delete the oldest workers' files."""
         with self._lock:
-            text = json.dumps([one.as_json() for one in self._own.values()], indent=1)
+            text = json.dumps([comparison.as_json() for comparison in self._own.values()], indent=1)
             empty = not self._own
         if empty or text == self._written:
             return
@@ -57,22 +57,22 @@ class ComparisonStore:
             path.unlink(missing_ok=True)
 
     def summed(self) -> list[Comparison]:
-        """Return what all workers have seen, as they wrote it last."""
-        return list(_summed(_read(self._folder)).values())
+        """Return the comparisons summed over all workers, as last written."""
+        return list(_sum_by_key(_read(self._folder)).values())
 
 
 def _read(folder: Path) -> list[Comparison]:
-    found = []
+    comparisons = []
     for path in sorted((folder / "comparisons").glob("*.json")):
         try:
-            found += [from_json(one) for one in json.loads(path.read_text(encoding="utf-8"))]
-        except (FileNotFoundError, ValueError, TypeError, KeyError):  # forgotten meanwhile, or of another release
+            comparisons += [from_json(content) for content in json.loads(path.read_text(encoding="utf-8"))]
+        except (FileNotFoundError, ValueError, TypeError, KeyError):  # deleted meanwhile, or written by another release
             continue
-    return found
+    return comparisons
 
 
-def _summed(every: list[Comparison]) -> dict[Key, Comparison]:
+def _sum_by_key(comparisons: list[Comparison]) -> dict[Key, Comparison]:
     summed: dict[Key, Comparison] = {}
-    for one in every:
-        summed[one.key] = summed[one.key].plus(one) if one.key in summed else one
+    for comparison in comparisons:
+        summed[comparison.key] = summed[comparison.key].plus(comparison) if comparison.key in summed else comparison
     return summed

@@ -1,7 +1,7 @@
-"""Rows that champion and challenger have both answered, until their label comes: shared by all workers.
+"""Rows answered by both champion and challenger, kept until their label arrives and shared by all workers.
 
-Feedback comes to any worker, and hours later: a small SQLite file holds what is needed to tell who was right. It is
-no log: it may be lost, and then the comparison knows fewer labels.
+Feedback may reach any worker hours later, so a small SQLite file keeps both answers. It is not a log: if it is lost,
+the comparison has fewer labels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROWS_KEPT = 200_000
 
 @dataclass(frozen=True)
 class AnswerPair:
-    """Two answers to one row; ``id`` is that of the answer the client got."""
+    """Two answers to one row; ``id`` is the id of the answer that the client got."""
 
     id: str
     role: str
@@ -32,13 +32,13 @@ class AnswerPair:
 
 @dataclass(frozen=True)
 class PairedAnswers:
-    """The file; each call opens it, so that any thread may call."""
+    """The SQLite file; each call opens it, so any thread may call."""
 
     folder: Path
 
     @property
     def exist(self) -> bool:
-        """Whether any were ever kept."""
+        """Whether any pairs were ever kept."""
         return self._file.exists()
 
     @property
@@ -46,33 +46,33 @@ class PairedAnswers:
         return self.folder / "pairs.sqlite"
 
     def keep(self, pairs: list[AnswerPair]) -> None:
-        """Keep pairs; the oldest are forgotten."""
+        """Keep pairs and delete the oldest."""
         rows = [
-            (one.id, one.role, one.version, one.champion, one.attempt, json.dumps([one.own, one.beside]))
-            for one in pairs
+            (pair.id, pair.role, pair.version, pair.champion, pair.attempt, json.dumps([pair.own, pair.beside]))
+            for pair in pairs
         ]
-        with self._open() as file:
-            file.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?, ?, ?)", rows)
-            file.execute("DELETE FROM pairs WHERE rowid <= (SELECT MAX(rowid) FROM pairs) - ?", (ROWS_KEPT,))
+        with self._open() as connection:
+            connection.executemany("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("DELETE FROM pairs WHERE rowid <= (SELECT MAX(rowid) FROM pairs) - ?", (ROWS_KEPT,))
 
     def take(self, id: str) -> list[AnswerPair]:
-        """Return the pairs of an answer, and forget them: a label counts once."""
-        with self._open() as file:
-            found = file.execute("DELETE FROM pairs WHERE id = ? RETURNING *", (id,)).fetchall()
-        return [AnswerPair(*row[:5], *json.loads(row[5])) for row in found]
+        """Return and delete the pairs of an answer, so that a label counts once."""
+        with self._open() as connection:
+            rows = connection.execute("DELETE FROM pairs WHERE id = ? RETURNING *", (id,)).fetchall()
+        return [AnswerPair(*row[:5], *json.loads(row[5])) for row in rows]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = sqlite3.connect(self._file, timeout=10)
+        connection = sqlite3.connect(self._file, timeout=10)
         try:
-            file.execute("PRAGMA journal_mode = WAL")
-            file.execute("PRAGMA synchronous = OFF")
-            file.execute(
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(
                 "CREATE TABLE IF NOT EXISTS pairs (id TEXT, role TEXT, version TEXT, champion TEXT, attempt INTEGER, "
                 "answers TEXT, UNIQUE (id, role))"
             )
-            with file:
-                yield file
+            with connection:
+                yield connection
         finally:
-            file.close()
+            connection.close()

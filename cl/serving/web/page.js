@@ -1,10 +1,10 @@
 "use strict";
-// Everything that came from somebody is put in as text, never as HTML.
+// Untrusted content is inserted as text, never as HTML.
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-const STALE = 15000; // milliseconds after which a worker that was not met again is left out
+const STALE = 15000; // milliseconds after which a worker that was not seen again is left out
 const workers = new Map();
-let token = null, asked = null, stopped = false;
+let token = null, predictionId = null, stopped = false;
 
 const percent = (share) => (share === null || share === undefined ? "–" : (100 * share).toFixed(1) + " %");
 const milliseconds = (value) => (value === null ? "–" : value.toFixed(value < 10 ? 1 : 0) + " ms");
@@ -12,121 +12,121 @@ const milliseconds = (value) => (value === null ? "–" : value.toFixed(value < 
 async function call(path, body) {
   const headers = token === null ? {} : { Authorization: "Bearer " + token };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, { method: body === undefined ? "GET" : "POST", headers, body: JSON.stringify(body) });
-  const told = await answer.json().catch(() => ({}));
-  if (answer.ok) return told;
-  if (answer.status === 401) { stopped = true; $("door").hidden = false; }
-  throw new Error(told.message || told.detail || "the server answered " + answer.status);
+  const response = await fetch(path, { method: body === undefined ? "GET" : "POST", headers, body: JSON.stringify(body) });
+  const content = await response.json().catch(() => ({}));
+  if (response.ok) return content;
+  if (response.status === 401) { stopped = true; $("door").hidden = false; }
+  throw new Error(content.message || content.detail || "the server answered " + response.status);
 }
 
-function trouble(error) {
+function showError(error) {
   $("trouble").hidden = error === null;
   $("trouble").textContent = error === null ? "" : error.message;
 }
 
-function drawn(name, attributes, text) {
-  const one = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
-  if (text !== undefined) one.textContent = text;
-  return one;
+function svgElement(name, attributes, text) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  return element;
 }
 
-function bars(place, rows, title) { // rows: [label, share]; as wide as their place, so that letters keep their size
-  const wide = Math.max(280, place.clientWidth), high = 26, from = Math.round(wide * 0.34), long = wide - from - 75, most = Math.floor(from / 8);
-  const picture = drawn("svg", { viewBox: `0 0 ${wide} ${Math.max(1, rows.length) * high}`, role: "img", "aria-label": title });
-  if (!rows.length) picture.append(drawn("text", { x: 0, y: 18, class: "soft" }, "nothing yet"));
-  rows.forEach(([label, share], at) => {
-    const y = at * high, name = label.length > most ? label.slice(0, most - 1) + "…" : label;
+function drawBars(container, rows, title) { // rows: [label, share]; as wide as the container, so that text keeps its size
+  const width = Math.max(280, container.clientWidth), rowHeight = 26, barStart = Math.round(width * 0.34), barWidth = width - barStart - 75, maxLetters = Math.floor(barStart / 8);
+  const picture = svgElement("svg", { viewBox: `0 0 ${width} ${Math.max(1, rows.length) * rowHeight}`, role: "img", "aria-label": title });
+  if (!rows.length) picture.append(svgElement("text", { x: 0, y: 18, class: "soft" }, "nothing yet"));
+  rows.forEach(([label, share], index) => {
+    const y = index * rowHeight, name = label.length > maxLetters ? label.slice(0, maxLetters - 1) + "…" : label;
     picture.append(
-      drawn("text", { x: 0, y: y + 17 }, name),
-      drawn("rect", { x: from, y: y + 6, width: long, height: 14, rx: 4, class: "rail" }),
-      drawn("rect", { x: from, y: y + 6, width: Math.max(2, long * share), height: 14, rx: 4, class: "bar" }),
-      drawn("text", { x: wide, y: y + 17, "text-anchor": "end" }, percent(share)));
+      svgElement("text", { x: 0, y: y + 17 }, name),
+      svgElement("rect", { x: barStart, y: y + 6, width: barWidth, height: 14, rx: 4, class: "rail" }),
+      svgElement("rect", { x: barStart, y: y + 6, width: Math.max(2, barWidth * share), height: 14, rx: 4, class: "bar" }),
+      svgElement("text", { x: width, y: y + 17, "text-anchor": "end" }, percent(share)));
   });
-  place.replaceChildren(picture);
+  container.replaceChildren(picture);
 }
 
-function columns(place, counts) {
-  const all = Math.max(280, place.clientWidth), most = Math.max(1, ...counts), wide = all / counts.length;
-  const picture = drawn("svg", { viewBox: `0 0 ${all} 150`, role: "img", "aria-label": "requests in each second of the last minute" });
-  picture.append(drawn("line", { x1: 0, x2: all, y1: 128.5, y2: 128.5, class: "axis" }));
-  counts.forEach((count, at) => {
-    const high = (108 * count) / most;
-    if (count) picture.append(drawn("rect", { x: at * wide + 1, y: 128 - high, width: wide - 2, height: high, rx: 2, class: "bar" }));
+function drawColumns(container, counts) {
+  const total = Math.max(280, container.clientWidth), largest = Math.max(1, ...counts), columnWidth = total / counts.length;
+  const picture = svgElement("svg", { viewBox: `0 0 ${total} 150`, role: "img", "aria-label": "requests in each second of the last minute" });
+  picture.append(svgElement("line", { x1: 0, x2: total, y1: 128.5, y2: 128.5, class: "axis" }));
+  counts.forEach((count, index) => {
+    const columnHeight = (108 * count) / largest;
+    if (count) picture.append(svgElement("rect", { x: index * columnWidth + 1, y: 128 - columnHeight, width: columnWidth - 2, height: columnHeight, rx: 2, class: "bar" }));
   });
   picture.append(
-    drawn("text", { x: 0, y: 14, class: "soft" }, "at most " + most),
-    drawn("text", { x: 0, y: 146, class: "soft" }, "a minute ago"),
-    drawn("text", { x: all, y: 146, "text-anchor": "end", class: "soft" }, "now"));
-  place.replaceChildren(picture);
+    svgElement("text", { x: 0, y: 14, class: "soft" }, "at most " + largest),
+    svgElement("text", { x: 0, y: 146, class: "soft" }, "a minute ago"),
+    svgElement("text", { x: total, y: 146, "text-anchor": "end", class: "soft" }, "now"));
+  container.replaceChildren(picture);
 }
 
-function summed() { // all workers that were met lately as one; a quantile is the mean of theirs, by their requests
-  const every = [...workers.values()].map((one) => one.told.live);
-  const total = (name) => every.reduce((sum, one) => sum + one[name], 0);
+function summarise() { // statistics over all recently seen workers; a quantile is their mean, weighted by requests
+  const all = [...workers.values()].map((worker) => worker.content.live);
+  const total = (name) => all.reduce((sum, worker) => sum + worker[name], 0);
   const typical = (name) => {
-    const known = every.filter((one) => one[name] !== null && one.requests_per_second > 0);
-    const requests = known.reduce((sum, one) => sum + one.requests_per_second, 0);
-    return requests ? known.reduce((sum, one) => sum + one[name] * one.requests_per_second, 0) / requests : null;
+    const known = all.filter((worker) => worker[name] !== null && worker.requests_per_second > 0);
+    const requests = known.reduce((sum, worker) => sum + worker.requests_per_second, 0);
+    return requests ? known.reduce((sum, worker) => sum + worker[name] * worker.requests_per_second, 0) / requests : null;
   };
-  const weight = (one) => Math.min(one.rows, 1000);
+  const weight = (worker) => Math.min(worker.rows, 1000);
   const mean = (name) => {
-    const known = every.filter((one) => one[name] !== null && weight(one));
-    const rows = known.reduce((sum, one) => sum + weight(one), 0);
-    return rows ? known.reduce((sum, one) => sum + one[name] * weight(one), 0) / rows : null;
+    const known = all.filter((worker) => worker[name] !== null && weight(worker));
+    const rows = known.reduce((sum, worker) => sum + weight(worker), 0);
+    return rows ? known.reduce((sum, worker) => sum + worker[name] * weight(worker), 0) / rows : null;
   };
-  const rows = every.reduce((sum, one) => sum + weight(one), 0), mix = new Map();
-  for (const one of every) for (const { label, share } of one.labels) mix.set(label, (mix.get(label) || 0) + (share * weight(one)) / rows);
-  const seconds = every.length ? every[0].requests_by_second.map((_, at) => every.reduce((sum, one) => sum + one.requests_by_second[at], 0)) : [];
+  const rows = all.reduce((sum, worker) => sum + weight(worker), 0), mix = new Map();
+  for (const worker of all) for (const { label, share } of worker.labels) mix.set(label, (mix.get(label) || 0) + (share * weight(worker)) / rows);
+  const seconds = all.length ? all[0].requests_by_second.map((_, second) => all.reduce((sum, worker) => sum + worker.requests_by_second[second], 0)) : [];
   return { total, typical, mean, seconds, mix: [...mix].sort((a, b) => b[1] - a[1]).slice(0, 12) };
 }
 
-function show(told) {
+function show(content) {
   const now = Date.now();
-  workers.set(told.worker, { told, at: now });
-  for (const [worker, one] of workers) if (now - one.at > STALE) workers.delete(worker);
-  const { champion, canary, shadow } = told.versions, all = summed();
-  const beside = [canary && `canary: version ${canary}`, shadow && `shadow: version ${shadow}`].filter(Boolean);
-  $("versions").textContent = [champion ? `champion: version ${champion}` : "no champion yet", ...beside].join(" · ");
+  workers.set(content.worker, { content, seenAt: now });
+  for (const [worker, entry] of workers) if (now - entry.seenAt > STALE) workers.delete(worker);
+  const { champion, canary, shadow } = content.versions, all = summarise();
+  const challengers = [canary && `canary: version ${canary}`, shadow && `shadow: version ${shadow}`].filter(Boolean);
+  $("versions").textContent = [champion ? `champion: version ${champion}` : "no champion yet", ...challengers].join(" · ");
   $("rate").textContent = all.total("requests_per_second").toFixed(1);
   $("p50").textContent = milliseconds(all.typical("p50_ms"));
   $("p95").textContent = milliseconds(all.typical("p95_ms"));
   $("sure").textContent = percent(all.mean("confidence"));
   $("outside").textContent = percent(all.mean("out_of_scope"));
   $("failed").textContent = `${all.total("errors")}, ${all.total("refused")}`;
-  columns($("throughput"), all.seconds);
-  bars($("mix"), all.mix, "shares of the labels");
-  const dropped = told.log && told.log.dropped ? ` · ${told.log.dropped} answers could not be logged` : "";
+  drawColumns($("throughput"), all.seconds);
+  drawBars($("mix"), all.mix, "shares of the labels");
+  const dropped = content.log && content.log.dropped ? ` · ${content.log.dropped} answers could not be logged` : "";
   $("about").textContent = `${all.total("requests")} requests since the start · ${workers.size} ${workers.size === 1 ? "worker" : "workers"} seen${dropped} · `;
-  if ($("labels").childElementCount !== told.labels.length)
-    $("labels").replaceChildren(...told.labels.map((label) => { const one = document.createElement("option"); one.value = label; return one; }));
+  if ($("labels").childElementCount !== content.labels.length)
+    $("labels").replaceChildren(...content.labels.map((label) => { const option = document.createElement("option"); option.value = label; return option; }));
 }
 
-async function look() {
+async function refresh() {
   if (stopped || document.hidden) return;
-  try { show(await call("live")); trouble(null); } catch (error) { trouble(error); }
+  try { show(await call("live")); showError(null); } catch (error) { showError(error); }
 }
 
 $("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("send").disabled = true;
-  $("told").textContent = "";
-  const begun = performance.now();
+  $("feedback-status").textContent = "";
+  const started = performance.now();
   try {
-    const told = await call("predict", document.body.dataset.input === "tokens" ? { texts: [$("text").value] } : { text: $("text").value, top_k: 3 });
-    const one = told.predictions[0];
-    asked = one.id;
-    $("label").textContent = Array.isArray(one.label) ? one.label.join(" ") : one.label;
-    $("confidence").textContent = percent(one.confidence);
-    $("scope").hidden = !one.out_of_scope;
-    $("version").textContent = told.version;
-    $("role").textContent = told.role;
-    $("took").textContent = `${Math.round(performance.now() - begun)} ms`;
+    const content = await call("predict", document.body.dataset.input === "tokens" ? { texts: [$("text").value] } : { text: $("text").value, top_k: 3 });
+    const prediction = content.predictions[0];
+    predictionId = prediction.id;
+    $("label").textContent = Array.isArray(prediction.label) ? prediction.label.join(" ") : prediction.label;
+    $("confidence").textContent = percent(prediction.confidence);
+    $("scope").hidden = !prediction.out_of_scope;
+    $("version").textContent = content.version;
+    $("role").textContent = content.role;
+    $("took").textContent = `${Math.round(performance.now() - started)} ms`;
     $("answer").hidden = false;
     $("top").replaceChildren();
-    if (one.top) bars($("top"), one.top.map((other) => [other.label, other.probability]), "the most probable labels");
-    trouble(null);
-  } catch (error) { trouble(error); }
+    if (prediction.top) drawBars($("top"), prediction.top.map((candidate) => [candidate.label, candidate.probability]), "the most probable labels");
+    showError(null);
+  } catch (error) { showError(error); }
   $("send").disabled = false;
 });
 
@@ -134,11 +134,11 @@ $("correct").addEventListener("submit", async (event) => {
   event.preventDefault();
   const value = $("right").value.trim();
   try {
-    const told = await call("feedback", { id: asked, label: document.body.dataset.input === "tokens" ? value.split(/\s+/) : value });
-    $("told").textContent = "thank you: it is on the disk";
+    await call("feedback", { id: predictionId, label: document.body.dataset.input === "tokens" ? value.split(/\s+/) : value });
+    $("feedback-status").textContent = "thank you, the label is on the disk";
     $("right").value = "";
-    trouble(null);
-  } catch (error) { trouble(error); }
+    showError(null);
+  } catch (error) { showError(error); }
 });
 
 $("door").addEventListener("submit", (event) => {
@@ -147,8 +147,8 @@ $("door").addEventListener("submit", (event) => {
   $("token").value = "";
   $("door").hidden = true;
   stopped = false;
-  look();
+  refresh();
 });
 
-setInterval(look, 1000);
-look();
+setInterval(refresh, 1000);
+refresh();

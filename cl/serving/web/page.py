@@ -1,4 +1,4 @@
-"""The page at / for people: try a text, and watch what the server does; nothing on it comes from elsewhere."""
+"""The page at /: try a text and watch the server; it loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POLICY = (
 
 @router.get("/", response_class=HTMLResponse)
 async def render_page(request: Request) -> HTMLResponse:
-    """Show the page; its script asks for everything else, with a token where one is needed."""
+    """Return the page; its script fetches everything else, with a token if one is required."""
     service, nonce = request.app.state.service, secrets.token_urlsafe(16)
     name = html.escape(service.config.name)
     text = (
@@ -38,24 +38,24 @@ async def render_page(request: Request) -> HTMLResponse:
 
 @router.get("/live")
 async def render_live(request: Request) -> Response:
-    """Tell what this worker does now; the connection is closed, so that the next request finds another worker."""
+    """Return live statistics of this worker; the connection closes, so the next request may reach another worker."""
     service = request.app.state.service
     roles = service.follower.roles
     versions = {role: getattr(roles, role) for role in ("champion", "canary", "shadow")}
     log = service.answer_log
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "worker": os.getpid(),
-        "versions": {role: one and one.version for role, one in versions.items()},
+        "versions": {role: model and model.version for role, model in versions.items()},
         "labels": sorted(roles.champion.labels) if roles.champion else [],
         "live": service.live.snapshot(),
         "log": {"waiting": log.waiting, **vars(log.counts)},
     }
-    return JSONResponse(told, headers={"Cache-Control": "no-store", "Connection": "close"})
+    return JSONResponse(content, headers={"Cache-Control": "no-store", "Connection": "close"})
 
 
 @cache
 def _template() -> str:
-    """Return the page with its style and its script put in."""
+    """Return the page with its style and script inlined."""
     folder = Path(__file__).parent
     style, script, body = ((folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
     return body.replace("{{style}}", style).replace("{{script}}", script)

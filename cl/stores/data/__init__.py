@@ -1,1 +1,1 @@
-"""Data on disk: experiences, DVC, and how rows come and go."""
+"""Data on disk: experiences, their versions in DVC, staging, publication and removal of rows."""

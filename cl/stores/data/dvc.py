@@ -1,4 +1,4 @@
-"""The versions of data/, kept with DVC: the only file that imports dvc."""
+"""The versions of data/, managed with DVC; no other file imports dvc."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import yaml
 
 from cl.errors import StoreError
 from cl.redaction import format_traceback, without_password
+from cl.stores.data.integrity import check_undamaged, version_matches
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, _pending
 
@@ -36,16 +37,16 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class DataVersions:
-    """DVC over a project's data/, with one remote."""
+    """The DVC versions of a project's data/, with one remote."""
 
     project: ProjectFolder
     remote: str
 
     def initialise(self) -> None:
-        """Set DVC up in the project's folder, as often as you like.
+        """Set up DVC in the project's folder; repeated calls are harmless.
 
         Raises:
-            StoreError: DVC refuses.
+            StoreError: DVC fails.
         """
         root = self.project.root
         if not (root / ".dvc" / "config").is_file():
@@ -61,10 +62,10 @@ class DataVersions:
             write_text(ignore, "\n".join([*lines, IGNORED, ""]))
 
     def commit(self) -> str:
-        """Version data/ as it is, push it, and return its hash; at once when nothing was added.
+        """Create a version of data/, push it and return its hash; return at once if nothing was added.
 
         Raises:
-            StoreError: DVC or its remote refuses, or rows that were versioned before are damaged.
+            StoreError: DVC or its remote fails, or rows of an earlier version are damaged.
         """
         known = self.current()
         if known is not None and self.is_clean():
@@ -73,18 +74,18 @@ class DataVersions:
         self.project.data.mkdir(exist_ok=True)
         before = self._file.read_text(encoding="utf-8") if known else None
         self._with_repo(lambda repo: repo.add(str(self.project.data)))
-        self._refuse_damaged(known, before)
+        self._reject_damaged(known, before)
         self._with_repo(lambda repo: repo.push(targets=[str(self._file)]))
         version = self.current()
         if version is None:
             raise StoreError(f"{self._file}: DVC did not write it")
-        self._note(version)
+        self._write_local_version(version)
         _pending(self.project).unlink(missing_ok=True)
         log.info("data/ is at version %s", version)
         return version
 
     def current(self) -> str | None:
-        """Return the hash of the last version, None before the first.
+        """Return the hash of the last version, or None before the first.
 
         Raises:
             StoreError: data.dvc is damaged.
@@ -94,52 +95,50 @@ class DataVersions:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, IndexError, TypeError):
-            raise StoreError(f"{self._file}: is damaged; remove it, and data/ is versioned anew") from None
+            raise StoreError(f"{self._file}: is damaged; remove it to version data/ from scratch") from None
 
     def is_here(self) -> bool:
-        """Tell whether data/ on this machine is the version that data.dvc names."""
+        """Return whether data/ on this machine is the version that data.dvc names."""
         wanted = self.current()
         if wanted is None:
             return True
-        if not self._here.exists():  # versioned here before this was noted down, or a fresh clone
+        if not self._version_file.exists():  # versioned by an older release, or a fresh clone
             return self.project.experiences.is_dir()
-        return self.project.data.is_dir() and self._here.read_text(encoding="utf-8") == wanted
+        return self.project.data.is_dir() and self._version_file.read_text(encoding="utf-8") == wanted
 
     def bring(self) -> None:
-        """Make data/ what data.dvc says, from the remote: after a clone, or when git has brought a newer data.dvc.
+        """Download the version of data/ that data.dvc names: after a clone, or after git pulled a newer data.dvc.
 
         Raises:
-            StoreError: data/ holds experiences that data.dvc does not know, or the version cannot be had.
+            StoreError: data/ holds experiences that data.dvc does not know, or the version is not available.
         """
         wanted = self.current()
         if wanted is None or self.is_here():
             return
         if _pending(self.project).exists():
-            from cl.stores.data.integrity import version_matches  # which needs drafts, and they this file
-
-            if version_matches(self.project, wanted):  # killed while it was versioned here: `commit` ends it
+            if version_matches(self.project, wanted):  # killed during `commit` on this machine, which will finish it
                 return
             raise StoreError(
                 f"{self._file}: names another version now, and {self.project.data} holds experiences that it does not "
-                "know; bring the old data.dvc back, `cl run`, and then ingest here what the other machine has not"
+                "know; restore the old data.dvc, `cl run`, then ingest here what the other machine has"
             )
         try:
             self.restore(self._file.read_text(encoding="utf-8"))
         except StoreError as error:
-            raise StoreError(f"{error}; `dvc push` on the machine that has version {wanted}") from None
+            raise StoreError(f"{error}; run `dvc push` on the machine that has version {wanted}") from None
 
     def is_clean(self) -> bool:
-        """Tell whether every experience under data/ is in the last version."""
+        """Return whether every experience under data/ is in the last version."""
         return not _pending(self.project).exists() and self._file.exists()
 
     def restore(self, version: str) -> None:
-        """Bring data/ back to a version, from the remote if need be: another machine goes on.
+        """Restore data/ to a version, from the remote if necessary.
 
         Args:
             version: the text of its data.dvc, or its hash.
 
         Raises:
-            StoreError: data/ holds experiences that no version has, or the version cannot be had.
+            StoreError: data/ holds experiences that are in no version, or the version is not available.
         """
         if _pending(self.project).exists():
             raise StoreError(f"{self.project.data}: holds experiences without a version; `cl run` first")
@@ -149,40 +148,38 @@ class DataVersions:
         try:
             self._with_repo(lambda repo: repo.pull(targets=[str(self._file)]))
         except StoreError:
-            self._go_back(before)
+            self._undo_restore(before)
             raise
-        self._note(str(self.current()))
+        self._write_local_version(str(self.current()))
 
     def replaced(self, before: str, after: str) -> list[str]:
-        """Return the objects of one version that another does not hold: the files that were changed, and its listing.
+        """Return the objects of one version that another lacks: the files that changed, and the listing.
 
         Raises:
-            StoreError: DVC's cache does not have a version.
+            StoreError: a version is not in DVC's cache.
         """
         old, new = self._with_repo(lambda repo: [_listing(repo, version) for version in (before, after)])
         return sorted({before, *old} - {after, *new})
 
     def erase(self, objects: list[str], *, remote: bool) -> None:
-        """Remove objects from DVC's cache on this machine, and from the remote as well: no version has them then.
+        """Delete objects from DVC's cache on this machine and, with ``remote``, from the remote.
 
-        A remote inside the project is on this machine, and counts as its cache does.
+        A remote inside the project is on this machine and is treated like the cache.
 
         Raises:
-            StoreError: the cache or the remote refuses.
+            StoreError: the cache or the remote fails.
         """
 
-        def erased(repo: Repo) -> None:
-            far = [repo.cloud.get_remote_odb(REMOTE)] if remote or self._is_inside else []
-            for store in [repo.cache.local, *far]:
-                for one in filter(store.exists, objects):
-                    store.delete(one)
+        def delete_objects(repo: Repo) -> None:
+            remotes = [repo.cloud.get_remote_odb(REMOTE)] if remote or self._is_inside else []
+            for store in [repo.cache.local, *remotes]:
+                for digest in filter(store.exists, objects):
+                    store.delete(digest)
 
-        self._with_repo(erased)
+        self._with_repo(delete_objects)
 
-    def _refuse_damaged(self, known: str | None, before: str | None) -> None:
-        """Undo a version that would hold damaged rows: the one before still has them whole."""
-        from cl.stores.data.integrity import check_undamaged  # which needs drafts, and they this file
-
+    def _reject_damaged(self, known: str | None, before: str | None) -> None:
+        """Undo a version that would contain damaged rows: the previous version still has them intact."""
         try:
             check_undamaged(self.project, known, self.current())
         except StoreError:
@@ -190,8 +187,8 @@ class DataVersions:
                 write_text(self._file, before)
             raise
 
-    def _go_back(self, before: str | None) -> None:
-        """Undo a restore that failed: DVC may have emptied data/ already, and its cache still has the rows."""
+    def _undo_restore(self, before: str | None) -> None:
+        """Undo a failed restore: DVC may have emptied data/ already, but its cache still has the rows."""
         if before is None:
             self._file.unlink()
             return
@@ -199,19 +196,19 @@ class DataVersions:
         self._with_repo(lambda repo: repo.checkout(targets=[str(self._file)], force=True))
 
     @property
-    def _here(self) -> Path:
+    def _version_file(self) -> Path:
         return self.project.work / "data-version"
 
-    def _note(self, version: str) -> None:
-        """Note which version data/ is at on this machine: data.dvc may come with git, data/ does not."""
-        write_text(self._here, version)
+    def _write_local_version(self, version: str) -> None:
+        """Record the version of data/ on this machine: git may update data.dvc, but not data/."""
+        write_text(self._version_file, version)
 
     @property
     def _file(self) -> Path:
         return self.project.root / "data.dvc"
 
     def _configure(self) -> None:
-        """Write the remote into DVC's configuration, relative to it where it lies inside the project."""
+        """Write the remote to DVC's configuration, as a relative path if it is inside the project."""
         path = self.project.root / ".dvc" / "config"
         config = configparser.ConfigParser(interpolation=None)
         try:
@@ -226,15 +223,15 @@ class DataVersions:
             config.write(text)
             write_text(path, text.getvalue())
 
-    def _url(self, beside: Path) -> str:
-        return os.path.relpath(self.remote, beside) if self._is_inside else self.remote
+    def _url(self, folder: Path) -> str:
+        return os.path.relpath(self.remote, folder) if self._is_inside else self.remote
 
     @property
     def _is_inside(self) -> bool:
         return "://" not in self.remote and Path(self.remote).is_relative_to(self.project.root)
 
-    def _with_repo(self, do: Callable[[Repo], T]) -> T:
-        """Call DVC, again and again while another DVC command holds its lock."""
+    def _with_repo(self, operation: Callable[[Repo], T]) -> T:
+        """Run an operation on the DVC repository; retry while another DVC command holds its lock."""
         from dvc.lock import LockError
 
         deadline = time.monotonic() + PATIENCE
@@ -244,16 +241,18 @@ class DataVersions:
                     from dvc.repo import Repo
 
                     with Repo(str(self.project.root)) as repo:
-                        return do(repo)
+                        return operation(repo)
             except LockError:
                 if time.monotonic() > deadline:
-                    raise StoreError(f"{self.project.root}: another DVC command holds .dvc/tmp/lock") from None
+                    raise StoreError(
+                        f"{self.project.root}: another DVC command holds .dvc/tmp/lock; try again when it has finished"
+                    ) from None
                 time.sleep(0.5)
 
 
 @contextlib.contextmanager
 def _quietly(root: Path) -> Iterator[None]:
-    """Keep DVC's hints, bars and warnings off the terminal, and turn its errors into ours."""
+    """Keep DVC's hints, progress bars and warnings off the terminal, and turn its errors into StoreErrors."""
     from dvc.lock import LockError
     from dvc.logger import set_loggers_level
 
@@ -269,14 +268,14 @@ def _quietly(root: Path) -> Iterator[None]:
         raise
     except Exception as error:
         log.info("DVC: %s", format_traceback(error))
-        told = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
-        raise StoreError(f"{root}: DVC: {without_password(told)}") from None
+        message = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
+        raise StoreError(f"{root}: DVC: {without_password(message)}") from None
 
 
 def _listing(repo: Repo, version: str) -> list[str]:
-    """Return the objects that a version of the folder is made of."""
+    """Return the objects of a version of data/."""
     entries = json.loads(Path(repo.cache.local.oid_to_path(version)).read_text(encoding="utf-8"))
-    return [one["md5"] for one in entries]
+    return [entry["md5"] for entry in entries]
 
 
 def _pointer(version: str) -> str:

@@ -1,4 +1,4 @@
-"""The experiences of the stream, as they lie under data/: read only."""
+"""Read the experiences of the stream stored under data/."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ PLACED = re.compile(r"(\d{4,})-.+")
 QUARANTINE_COLUMNS = ["id", "reason", "row"]
 
 RowsOf = Callable[[list[str], str], pd.DataFrame]
-"""Returns the rows of experiences: (ids, split)."""
+"""Takes (ids, split) and returns the rows of these experiences."""
 
 AT_ONCE = 50_000
-"""Rows of a file in memory at once where few of them are wanted."""
+"""Rows of a file read at a time when only a few of them are needed."""
 
 
 class StoredRows(Protocol):
-    """What finds rows of an experience without holding all of it; a place counts through the splits, in their order."""
+    """Reads parts of an experience without loading all of it; row indexes count through the splits in order."""
 
     def column(self, id: str, name: str) -> pd.DataFrame:
-        """Return one column of all rows."""
+        """Return one column for all rows."""
 
     def rows_at(self, id: str, places: np.ndarray) -> pd.DataFrame:
-        """Return all columns of the rows at some places, which ascend."""
+        """Return all columns of the rows at ascending indexes."""
 
 
 @dataclass(frozen=True)
 class Experiences:
-    """All that was ingested into a project."""
+    """All experiences of a project."""
 
     project: ProjectFolder
 
     def all(self) -> list[Experience]:
-        """Return every experience, in the order in which they came.
+        """Return all experiences in the order of ingestion.
 
         Raises:
-            StoreError: one of them is damaged.
+            StoreError: an experience is damaged.
         """
         return [self.get(name) for name in self._ids()]
 
@@ -60,7 +60,7 @@ class Experiences:
         """Return one experience.
 
         Raises:
-            StoreError: there is none of that id, or its record is damaged.
+            StoreError: there is no such experience, or its record is damaged.
         """
         path = self.project.experiences / id / "experience.json"
         if not PLACED.fullmatch(id) or not path.parent.is_dir():
@@ -74,7 +74,7 @@ class Experiences:
             raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy(path)}") from None
 
     def rows(self, id: str, split: str) -> pd.DataFrame:
-        """Return the rows of one split, in the order in which they came.
+        """Return the rows of one split in the order of ingestion.
 
         Raises:
             StoreError: there is no such experience, or its file is damaged.
@@ -84,77 +84,77 @@ class Experiences:
         return _frame(self.project.experiences / id / f"{split}.parquet")
 
     def size(self, id: str, split: str) -> int:
-        """Return the bytes of one split as they lie on disk."""
+        """Return the size of one split on disk, in bytes."""
         return (self.project.experiences / id / f"{split}.parquet").stat().st_size
 
     def rows_of(self, ids: Sequence[str], split: str) -> pd.DataFrame:
-        """Return the rows of one split of several experiences, one after the other.
+        """Return the rows of one split of several experiences, concatenated.
 
         Raises:
-            StoreError: one of them is not there or damaged.
+            StoreError: an experience is missing or damaged.
         """
         return self.past(ids, split).drop(columns="experience")
 
     def past(self, ids: Sequence[str], split: str) -> pd.DataFrame:
-        """Return the rows of several experiences with a column ``experience`` that says whose they are.
+        """Return the rows of one split of several experiences, with a column ``experience`` that holds its id.
 
         Raises:
-            StoreError: one of them is not there or damaged.
+            StoreError: an experience is missing or damaged.
         """
         if not ids:
             return self._no_rows().assign(experience=pd.Series(dtype=object))
-        return pd.concat([self.rows(one, split).assign(experience=one) for one in ids], ignore_index=True)
+        return pd.concat([self.rows(id, split).assign(experience=id) for id in ids], ignore_index=True)
 
     def column(self, id: str, name: str) -> pd.DataFrame:
-        """Return one column of all rows, split after split.
+        """Return one column for all rows, split by split.
 
         Raises:
-            StoreError: there is no such experience, or a file of it is damaged.
+            StoreError: there is no such experience, or one of its files is damaged.
         """
         return pd.concat([_read(path, lambda file: file.read([name])) for path in self._files(id)], ignore_index=True)
 
     def rows_at(self, id: str, places: np.ndarray) -> pd.DataFrame:
-        """Return the rows at some places, which ascend and count through the splits; the rest is not kept in memory.
+        """Return the rows at ascending indexes, which count through the splits, without keeping others in memory.
 
         Raises:
-            StoreError: there is no such experience, or a file of it is damaged.
+            StoreError: there is no such experience, or one of its files is damaged.
         """
         rows = self.get(id).rows
         starts = np.cumsum([0, *(rows[split] for split in SPLITS[:-1])])
         cuts = np.searchsorted(places, starts[1:])
-        its = [part - start for part, start in zip(np.split(places, cuts), starts, strict=True)]
-        parts = [_read(path, partial(_picked, places=one)) for path, one in zip(self._files(id), its, strict=True)]
-        return pd.concat(parts, ignore_index=True)
+        by_split = [part - start for part, start in zip(np.split(places, cuts), starts, strict=True)]
+        files = zip(self._files(id), by_split, strict=True)
+        return pd.concat([_read(path, partial(_take, indexes=indexes)) for path, indexes in files], ignore_index=True)
 
     def named(self, id: str, rows: Sequence[str]) -> pd.DataFrame:
-        """Return the rows of some ids, as far as they are there; the rest is not kept in memory.
+        """Return the rows with the given ids, as far as they exist, without keeping others in memory.
 
         Raises:
-            StoreError: there is no such experience, or a file of it is damaged.
+            StoreError: there is no such experience, or one of its files is damaged.
         """
         wanted = pa.array(rows, pa.string())
 
-        def filtered(file: pq.ParquetFile) -> pa.Table:
+        def filter_rows(file: pq.ParquetFile) -> pa.Table:
             batches = file.iter_batches(AT_ONCE)
             return pa.Table.from_batches(
-                [one.filter(pc.is_in(one["id"], wanted)) for one in batches], file.schema_arrow
+                [batch.filter(pc.is_in(batch["id"], wanted)) for batch in batches], file.schema_arrow
             )
 
-        return pd.concat([_read(path, filtered) for path in self._files(id)], ignore_index=True)
+        return pd.concat([_read(path, filter_rows) for path in self._files(id)], ignore_index=True)
 
     def quarantined(self, id: str) -> pd.DataFrame:
-        """Return the rows that were set aside: id, reason, and the raw row as JSON; none is an empty frame.
+        """Return the quarantined rows: id, reason, and the raw row as JSON; an empty frame if there are none.
 
         Raises:
-            StoreError: there is no such experience, or rows were set aside and their file is gone or damaged.
+            StoreError: there is no such experience, or its quarantine file is missing or damaged.
         """
         if not self.get(id).quarantined:
             return pd.DataFrame(columns=QUARANTINE_COLUMNS, dtype=object)
         return _frame(self.project.quarantine / f"{id}.parquet")
 
     def next_id(self, name: str) -> str:
-        """Return the id of an experience that comes after all others."""
-        last = max((_number(one) for one in self._ids()), default=0)
+        """Return the id for a new experience after all others."""
+        last = max((_number(id) for id in self._ids()), default=0)
         return f"{last + 1:04d}-{slug(name)}"
 
     def _files(self, id: str) -> list[Path]:
@@ -163,8 +163,8 @@ class Experiences:
 
     def _ids(self) -> list[str]:
         folder = self.project.experiences
-        names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
-        return sorted(filter(PLACED.fullmatch, names), key=lambda one: (_number(one), one))
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted(filter(PLACED.fullmatch, names), key=lambda name: (_number(name), name))
 
     def _no_rows(self) -> pd.DataFrame:
         ids = self._ids()
@@ -173,7 +173,7 @@ class Experiences:
 
 
 def slug(name: str) -> str:
-    """Return a name as a part of a file name: lower case, words joined by dashes.
+    """Return a name as part of a file name: lower case, words joined by hyphens.
 
     >>> slug("Month 3 (late)")
     'month-3-late'
@@ -185,12 +185,12 @@ def _number(id: str) -> int:
     return int(id.split("-", 1)[0])
 
 
-def _picked(file: pq.ParquetFile, places: np.ndarray) -> pa.Table:
-    """Return the rows of a file at some places, a batch after the other."""
+def _take(file: pq.ParquetFile, indexes: np.ndarray) -> pa.Table:
+    """Return the rows of a file at ascending indexes, read batch by batch."""
     passed, parts = 0, []
     for batch in file.iter_batches(AT_ONCE):
-        low, high = np.searchsorted(places, [passed, passed + len(batch)])
-        parts.append(batch.take(pa.array(places[low:high] - passed)))
+        low, high = np.searchsorted(indexes, [passed, passed + len(batch)])
+        parts.append(batch.take(pa.array(indexes[low:high] - passed)))
         passed += len(batch)
     return pa.Table.from_batches(parts, file.schema_arrow)
 
@@ -210,10 +210,10 @@ def _read(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pd.DataFram
 
 
 def _remedy(path: Path) -> str:
-    return f"`dvc checkout --force {path}`, in the project's folder, brings it back as it was versioned"
+    return f"run `dvc checkout --force {path}` in the project's folder to restore the versioned file"
 
 
 def digest_of(folder: Path) -> str:
-    """Return the digest of an experience's rows as they lie in its folder."""
+    """Return the digest of the row files in an experience's folder."""
     files = "".join(f"{split} {sha256(folder / f'{split}.parquet')}\n" for split in SPLITS)
     return hashlib.sha256(files.encode()).hexdigest()

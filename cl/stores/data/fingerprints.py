@@ -1,7 +1,7 @@
-"""What the stream already holds: eight bytes for each row's id, for its content, and for its input alone.
+"""Fingerprints of the rows in the stream: eight bytes each for a row's id, its content, and its input alone.
 
-Sixty-four bits of BLAKE2b: among a hundred million rows the chance of any mistaken row is about one in four
-thousand. The hashes are stable for ever: the same id falls into the same split on every machine.
+A fingerprint is 64 bits of BLAKE2b: among a hundred million rows the chance of any collision is about one in four
+thousand. The hashes never change: the same id falls into the same split on every machine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BETWEEN_COLUMNS = "\0"
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Hashes of rows, in their order; an input is the text, or the tokens, without the answer."""
+    """Hashes of rows, in row order; an input is the text or the tokens without the label."""
 
     ids: np.ndarray
     contents: np.ndarray
@@ -37,14 +37,14 @@ class Fingerprints:
 
 @dataclass
 class KnownRows:
-    """Hashes of the rows of all earlier experiences: one array an experience, read from disk as needed."""
+    """Hashes of the rows of all earlier experiences: one array per experience, read from disk as needed."""
 
     ids: list[np.ndarray] = field(default_factory=list)
     contents: list[np.ndarray] = field(default_factory=list)
     removed: list[RemovalRecord] = field(default_factory=list)
 
     def add(self, ids: np.ndarray, contents: np.ndarray) -> None:
-        """Count rows among the known ones from now on."""
+        """Add rows to the known ones."""
         self.ids.append(ids)
         self.contents.append(contents)
 
@@ -57,7 +57,7 @@ def fingerprints(rows: pd.DataFrame) -> Fingerprints:
 
 
 def join_columns(parts: Sequence[Fingerprints]) -> Fingerprints:
-    """Return the hashes of several chunks, one after the other."""
+    """Return the hashes of several chunks, concatenated."""
     empty = np.empty(0, dtype=np.uint64)
     return Fingerprints(
         ids=np.concatenate([empty, *(part.ids for part in parts)]),
@@ -67,16 +67,16 @@ def join_columns(parts: Sequence[Fingerprints]) -> Fingerprints:
 
 
 def input_columns(rows: pd.DataFrame) -> list[str]:
-    """Return what a model is given, as one string a row."""
+    """Return the model's input as one string per row."""
     if "text" in rows:
         return rows["text"].tolist()
     return [BETWEEN_WORDS.join(tokens) for tokens in rows["tokens"]]
 
 
 def content_columns(rows: pd.DataFrame) -> list[str]:
-    """Return input and answer, as one string a row."""
-    answers = rows["label"] if "label" in rows else [BETWEEN_WORDS.join(tags) for tags in rows["tags"]]
-    return [f"{one}{BETWEEN_COLUMNS}{answer}" for one, answer in zip(input_columns(rows), answers, strict=True)]
+    """Return input and label or tags as one string per row."""
+    labels = rows["label"] if "label" in rows else [BETWEEN_WORDS.join(tags) for tags in rows["tags"]]
+    return [f"{text}{BETWEEN_COLUMNS}{label}" for text, label in zip(input_columns(rows), labels, strict=True)]
 
 
 def hash_texts(texts: Iterable[str]) -> np.ndarray:
@@ -87,7 +87,7 @@ def hash_texts(texts: Iterable[str]) -> np.ndarray:
 
 
 def load_known(project: ProjectFolder) -> KnownRows:
-    """Return the hashes of all rows of the stream; what this machine lacks is computed from data/ alone."""
+    """Return the hashes of all rows of the stream; hashes not cached on this machine are computed from data/."""
     known = KnownRows(removed=read_removals(project))
     for experience in Experiences(project).all():
         remember_fingerprints(project, experience, known)
@@ -102,11 +102,11 @@ def remember_fingerprints(
     ids: np.ndarray | None = None,
     contents: np.ndarray | None = None,
 ) -> None:
-    """Add an experience's rows to the known ones, and keep their hashes on this machine for the next time."""
+    """Add an experience's rows to the known ones, and cache their hashes on this machine."""
     path = project.work / "known" / f"{experience.id}-{experience.digest[:16]}.npy"
     if not _is_whole(path, experience):
         if ids is None or contents is None:
-            computed = _computed(project, experience)
+            computed = _compute(project, experience)
             ids, contents = computed.ids, computed.contents
         _write(path, ids, contents)
     kept = np.load(path, mmap_mode="r")
@@ -129,7 +129,7 @@ def _write(path: Path, ids: np.ndarray, contents: np.ndarray) -> None:
     draft.replace(path)
 
 
-def _computed(project: ProjectFolder, experience: Experience) -> Fingerprints:
+def _compute(project: ProjectFolder, experience: Experience) -> Fingerprints:
     parts = []
     for split in SPLITS:
         path = project.experiences / experience.id / f"{split}.parquet"

@@ -1,4 +1,4 @@
-"""Whether the files of experiences are what they were: an experience is written once, and damage is not versioned."""
+"""Check that the files of experiences are unchanged: experiences are immutable, and damage must not be versioned."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from cl.stores.project_folder import ProjectFolder
 
 
 def check_undamaged(project: ProjectFolder, before: str | None, after: str | None) -> None:
-    """Compare two versions of data/; rows that differ must be those that their experience's record tells of.
+    """Compare two versions of data/; a row file that differs must match its experience's record.
 
     Args:
-        project: whose DVC cache lists what a version holds; one that it does not list is not compared.
-        before: hash of the version that was.
-        after: hash of the one that shall be.
+        project: the project, whose DVC cache lists the files of a version; versions not in it are not compared.
+        before: hash of the previous version.
+        after: hash of the new version.
 
     Raises:
-        StoreError: a file has changed or is gone; the message names it.
+        StoreError: a file was changed or is missing; the message names it.
     """
-    was, now = _listed(project, before), _listed(project, after)
-    for name in sorted(name for name in was if now and now.get(name) != was[name]):
+    old, new = _list_files(project, before), _list_files(project, after)
+    for name in sorted(name for name in old if new and new.get(name) != old[name]):
         path = project.data / name
-        if path.name in [f"{split}.parquet" for split in SPLITS] and path.parent.is_dir() and not _is_whole(path):
+        if path.name in [f"{split}.parquet" for split in SPLITS] and path.parent.is_dir() and not _matches_record(path):
             raise StoreError(
-                f"{path}: is not what was ingested; `dvc checkout --force {path}`, in the project's folder, "
-                "brings it back as it was versioned"
+                f"{path}: was changed after it was ingested; run `dvc checkout --force {path}` in the project's folder "
+                "to restore the versioned file"
             )
 
 
 def version_matches(project: ProjectFolder, version: str) -> bool:
-    """Tell whether data/ has every file that a version lists; of one that the cache does not know: no."""
-    listed = _listed(project, version)
-    return bool(listed) and all((project.data / name).is_file() for name in listed)
+    """Return whether data/ has every file of a version; False for a version that is not in the cache."""
+    files = _list_files(project, version)
+    return bool(files) and all((project.data / name).is_file() for name in files)
 
 
-def _is_whole(path: Path) -> bool:
+def _matches_record(path: Path) -> bool:
     project, id = ProjectFolder(path.parents[3]), path.parent.name
     try:
         return digest_of(path.parent) == Experiences(project).get(id).digest
@@ -46,11 +46,11 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _listed(project: ProjectFolder, version: str | None) -> dict[str, str]:
-    """Return the hash of each file that a version of data/ holds, as far as this machine knows it."""
+def _list_files(project: ProjectFolder, version: str | None) -> dict[str, str]:
+    """Return file -> hash for a version of data/; empty if the version is not in the cache."""
     if version is None:
         return {}
     listing = project.root / ".dvc" / "cache" / "files" / "md5" / version[:2] / version[2:]
     if not listing.is_file():
         return {}
-    return {one["relpath"]: one["md5"] for one in json.loads(listing.read_text(encoding="utf-8"))}
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}

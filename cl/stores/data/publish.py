@@ -1,4 +1,4 @@
-"""Staged rows become an experience: written whole, and made visible by one rename."""
+"""Publish staged rows as an experience: written completely, then made visible with one rename."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DRAFT = ".draft-"
 
 
 def remove_drafts(project: ProjectFolder) -> None:
-    """Remove what an interrupted ingest left: drafts, staged rows, quarantines without an experience."""
+    """Remove what an interrupted ingest left behind: drafts, staged rows, quarantine files without an experience."""
     shutil.rmtree(staging_folder(project), ignore_errors=True)
     for draft in [*project.experiences.glob(f"{DRAFT}*"), *project.quarantine.glob(f"{DRAFT}*")]:
         shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
@@ -40,21 +40,21 @@ def publish(
     origin: str,
     counts: dict[str, int],
 ) -> Experience:
-    """Write rows as an experience, the broken ones into quarantine, make both visible, and return it.
+    """Write rows to an experience and invalid ones to quarantine, make both visible, and return the experience.
 
     Args:
-        project: where.
+        project: the project.
         staged: the rows.
-        fates: one a good row; those that are ``KEPT`` make the experience.
-        reasons: the fates that lead to quarantine, and what to call them there.
-        origin: what it was read from.
+        fates: one outcome per good row; rows that are ``KEPT`` make up the experience.
+        reasons: outcome -> reason, for the outcomes that lead to quarantine.
+        origin: the source of the rows.
         counts: further fields of the record: ``duplicates``, ``seen``.
     """
     id = Experiences(project).next_id(staged.name)
     draft = project.experiences / f"{DRAFT}{id}"
-    aside = project.quarantine / f"{DRAFT}{id}.parquet"
+    quarantine = project.quarantine / f"{DRAFT}{id}.parquet"
     rows = _write_splits(staged, fates, draft)
-    quarantined = staged.reasons + _write_quarantine(staged, fates, reasons, aside)
+    quarantined = staged.reasons + _write_quarantine(staged, fates, reasons, quarantine)
     experience = Experience(
         id=id,
         name=staged.name,
@@ -69,49 +69,49 @@ def publish(
     write_text(draft / "experience.json", experience.model_dump_json(indent=1))
     mark_pending(project, id)
     if quarantined:
-        aside.replace(project.quarantine / f"{id}.parquet")
+        quarantine.replace(project.quarantine / f"{id}.parquet")
     move_into_place(draft, project.experiences / id)
     return experience
 
 
 def _write_splits(staged: Staged, fates: np.ndarray, draft: Path) -> dict[str, int]:
-    """Write the kept rows of each split into its file and return how many there are."""
-    numbers = np.where(fates == KEPT, np.concatenate(staged.splits), -1)
+    """Write the kept rows of each split to its file and return split -> rows."""
+    split_numbers = np.where(fates == KEPT, np.concatenate(staged.splits), -1)
     tables: list[StagedTable] = []
-    for piece, here in zip(staged.good(), staged.places(), strict=True):
-        rows = piece.drop_columns("row")
+    for chunk, positions in zip(staged.good(), staged.places(), strict=True):
+        rows = chunk.drop_columns("row")
         tables = tables or [StagedTable(draft / f"{split}.parquet", rows.schema) for split in SPLITS]
         for number, table in enumerate(tables):
-            table.add(rows.filter(pa.array(numbers[here] == number)))
+            table.add(rows.filter(pa.array(split_numbers[positions] == number)))
     for table in tables:
         table.close()
     return {split: table.rows for split, table in zip(SPLITS, tables, strict=True)}
 
 
 def _write_quarantine(staged: Staged, fates: np.ndarray, reasons: Mapping[int, str], path: Path) -> Counter[str]:
-    """Write all broken rows into one file and return how many were found by comparison, by reason."""
-    found: Counter[str] = Counter()
+    """Write all invalid rows to one file and return reason -> rows that were rejected by their outcome."""
+    rejected: Counter[str] = Counter()
     with StagedTable(path, QUARANTINE) as table:
-        for piece in staged.bad():
-            table.add(piece)
-        for piece, here in zip(staged.good(), staged.places(), strict=True):
+        for chunk in staged.bad():
+            table.add(chunk)
+        for chunk, positions in zip(staged.good(), staged.places(), strict=True):
             for fate, reason in reasons.items():
-                rows = piece.filter(pa.array(fates[here] == fate))
-                found[reason] += rows.num_rows
-                told = pa.array([reason] * rows.num_rows, pa.string())
-                table.add(pa.table([rows["id"], told, rows["row"]], schema=QUARANTINE))
-    return +found
+                rows = chunk.filter(pa.array(fates[positions] == fate))
+                rejected[reason] += rows.num_rows
+                reason_column = pa.array([reason] * rows.num_rows, pa.string())
+                table.add(pa.table([rows["id"], reason_column, rows["row"]], schema=QUARANTINE))
+    return +rejected
 
 
 def list_labels(draft: Path) -> dict[str, int]:
-    """Count the rows of each label, or the rows that hold each entity type."""
+    """Return label -> rows, or entity type -> rows that contain it."""
     count: Counter[str] = Counter()
     for split in SPLITS:
         with pq.ParquetFile(draft / f"{split}.parquet") as file:
-            answer = "label" if "label" in file.schema_arrow.names else "tags"
-            for batch in file.iter_batches(columns=[answer]):
-                if answer == "label":
-                    count.update({one["values"]: one["counts"] for one in batch["label"].value_counts().to_pylist()})
+            column = "label" if "label" in file.schema_arrow.names else "tags"
+            for batch in file.iter_batches(columns=[column]):
+                if column == "label":
+                    count.update({item["values"]: item["counts"] for item in batch["label"].value_counts().to_pylist()})
                 else:
                     count.update(kind for tags in batch["tags"].to_pylist() for kind in _entity_types(tags))
     return dict(sorted(count.items()))

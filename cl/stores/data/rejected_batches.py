@@ -1,4 +1,4 @@
-"""Batches of the source that could not be read when nobody stood beside: not tried again until they change."""
+"""Source batches that unattended ingestion rejected; they are not retried until they change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cl.stores.project_folder import ProjectFolder
 
 
 class RejectedBatch(Record):
-    """One batch that was left out; ``key`` is what its files and the configuration were then."""
+    """One rejected batch; ``key`` identifies the state of its files and the configuration."""
 
     key: str
     origin: str
@@ -24,13 +24,13 @@ LIST = TypeAdapter(list[RejectedBatch])
 
 
 def read_rejected(project: ProjectFolder) -> list[RejectedBatch]:
-    """Return the batches that were refused when the source was read last."""
+    """Return the batches rejected when the source was last read."""
     file = _file(project)
     return LIST.validate_json(file.read_bytes()) if file.exists() else []
 
 
 def write_rejected(project: ProjectFolder, batches: Sequence[RejectedBatch]) -> None:
-    """Write down which batches are refused now; those of before that are not among them are forgotten."""
+    """Store the batches rejected now, replacing the earlier list."""
     write_text(_file(project), LIST.dump_json(list(batches), indent=1).decode())
 
 

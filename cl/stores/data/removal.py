@@ -1,4 +1,4 @@
-"""Rows leave the files of a project: experiences, quarantine, the log of answers, and what was computed of them."""
+"""Remove rows from a project's files: experiences, quarantine, the prediction log, and everything derived from them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ CACHES = ("features.sqlite", "features.sqlite-wal", "features.sqlite-shm")
 
 
 def remove_from_experience(project: ProjectFolder, id: str, rows: set[str], scratch: Path) -> None:
-    """Give an experience new files without some rows; killed and repeated, it ends in the same state.
+    """Rewrite an experience without the given rows; after a kill, a repeated call ends in the same state.
 
-    The new folder is whole before the old one moves away, and both moves are renames.
+    The new folder is complete before the old one is moved away, and both moves are renames.
 
     Args:
-        project: where.
+        project: the project.
         id: the experience.
-        rows: ids of its rows.
-        scratch: a folder of this machine beside data/; what it holds when this ends is the old content.
+        rows: the ids of the rows.
+        scratch: a local folder on the file system of data/; at the end it holds the old content.
     """
     final, fresh, old = project.experiences / id, scratch / "new" / id, scratch / "old" / id
-    if not (old.exists() or fresh.exists()) and not _holds(final, rows):
+    if not (old.exists() or fresh.exists()) and not _contains_any(final, rows):
         return
     if not (fresh / "experience.json").exists() and final.exists() and not old.exists():
         _write_without(Experiences(project), id, rows, fresh)
@@ -47,66 +47,68 @@ def remove_from_experience(project: ProjectFolder, id: str, rows: set[str], scra
 
 
 def quarantined_rows(project: ProjectFolder, id: str, columns: dict[str, str]) -> pd.DataFrame:
-    """Return the rows of an experience's quarantine: id, the columns named, and the hash that each is known by.
+    """Return the quarantined rows of an experience: id, the given columns, and the hash that identifies each row.
 
     Args:
-        project: where.
+        project: the project.
         id: the experience.
-        columns: what a column is called here -> in the source.
+        columns: our column name -> the source's.
     """
     rows = Experiences(project).quarantined(id)
-    raw = [_mapping(text) for text in rows["row"]]
-    named = {ours: [one.get(theirs) for one in raw] for ours, theirs in columns.items() if ours != "id"}
+    raw = [_parse_mapping(text) for text in rows["row"]]
+    named = {ours: [row.get(theirs) for row in raw] for ours, theirs in columns.items() if ours != "id"}
     frame = pd.DataFrame({"id": rows["id"], **named}, dtype=object)
     return frame.assign(experience=id, split="quarantine", hash=[raw_hash(row) for row in rows["row"]])
 
 
 def remove_from_quarantine(project: ProjectFolder, id: str, rows: set[str]) -> None:
-    """Remove rows from an experience's quarantine, and count anew; repeated, it ends in the same state.
+    """Remove rows from an experience's quarantine and update its counts; a repeated call ends in the same state.
 
     Args:
-        project: where.
+        project: the project.
         id: the experience.
-        rows: hashes of the raw rows, as `raw_hash` makes them.
+        rows: the hashes of the raw rows (`raw_hash`).
     """
     path, experience = project.quarantine / f"{id}.parquet", Experiences(project).get(id)
-    held = pq.read_table(path)
-    left = held.filter(pa.array([raw_hash(row) not in rows for row in held["row"].to_pylist()], pa.bool_()))
+    quarantined = pq.read_table(path)
+    kept = quarantined.filter(
+        pa.array([raw_hash(row) not in rows for row in quarantined["row"].to_pylist()], pa.bool_())
+    )
     draft = path.with_name(f".draft-{path.name}")
     with StagedTable(draft, QUARANTINE) as table:
-        table.add(left)
-    counts = {one["values"]: one["counts"] for one in left["reason"].value_counts().to_pylist()}
+        table.add(kept)
+    counts = {entry["values"]: entry["counts"] for entry in kept["reason"].value_counts().to_pylist()}
     draft.replace(path)
     changed = experience.model_copy(update={"quarantined": dict(sorted(counts.items()))})
     write_text(project.experiences / id / "experience.json", changed.model_dump_json(indent=1))
 
 
 def raw_hash(row: str | None) -> str:
-    """Return what a raw row in quarantine is known by, as it may have no id."""
+    """Return the hash that identifies a raw row in quarantine, which may have no id."""
     return hashlib.sha256((row or "").encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def find_answered_rows(project: ProjectFolder) -> pd.DataFrame:
-    """Return the id, text or tokens, and date of every logged answer."""
+    """Return the id, text or tokens, and date of every logged prediction."""
     wanted = ["id", "text", "tokens", "date"]
     parts = [pq.read_table(path) for path in sorted(Predictions(project).folder.glob("*.parquet"))]
-    frames = [one.select([name for name in wanted if name in one.column_names]).to_pandas() for one in parts]
+    frames = [part.select([name for name in wanted if name in part.column_names]).to_pandas() for part in parts]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=wanted, dtype=object)
 
 
 def remove_from_answers(project: ProjectFolder, ids: set[str]) -> None:
-    """Remove all logged answers to some ids, a file at a time."""
+    """Remove the logged predictions with the given ids, one file at a time."""
     for path in sorted(Predictions(project).folder.glob("*.parquet")):
         rows = pq.read_table(path)
-        gone = pc.is_in(rows["id"], pa.array(sorted(ids), pa.string()))
-        if pc.any(gone).as_py():
+        removed = pc.is_in(rows["id"], pa.array(sorted(ids), pa.string()))
+        if pc.any(removed).as_py():
             draft = path.with_suffix(".draft")
-            pq.write_table(rows.filter(pc.invert(gone)), draft)
+            pq.write_table(rows.filter(pc.invert(removed)), draft)
             draft.replace(path)
 
 
 def remove_computed(project: ProjectFolder, experiences: list[str]) -> None:
-    """Remove what this machine has made of rows: features, hashes, journals, staged rows, reports, local versions."""
+    """Remove everything on this machine derived from rows: features, hashes, journals, reports, local versions."""
     for name in CACHES:
         (project.work / name).unlink(missing_ok=True)
     for id in experiences:
@@ -119,15 +121,15 @@ def remove_computed(project: ProjectFolder, experiences: list[str]) -> None:
 
 
 def remove_from_table(path: Path, ids: set[str]) -> bool:
-    """Remove rows of some ids from a Parquet file with a column ``id``; return whether there were any."""
+    """Remove the rows with the given ids from a Parquet file; return whether there were any."""
     rows = pd.read_parquet(path)
-    gone = rows["id"].isin(ids)
-    if gone.any():
-        rows[~gone].to_parquet(path, index=False)
-    return bool(gone.any())
+    removed = rows["id"].isin(ids)
+    if removed.any():
+        rows[~removed].to_parquet(path, index=False)
+    return bool(removed.any())
 
 
-def _holds(folder: Path, rows: set[str]) -> bool:
+def _contains_any(folder: Path, rows: set[str]) -> bool:
     wanted = pa.array(sorted(rows), pa.string())
     return any(
         pc.any(pc.is_in(pq.read_table(folder / f"{split}.parquet", columns=["id"])["id"], wanted)).as_py()
@@ -136,12 +138,12 @@ def _holds(folder: Path, rows: set[str]) -> bool:
 
 
 def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Path) -> None:
-    """Write the files of an experience anew; its record, written last, says that they are whole."""
+    """Write an experience without the given rows; its record is written last and marks the files as complete."""
     shutil.rmtree(fresh, ignore_errors=True)
     before, kept = experiences.get(id), {}
     for split in SPLITS:
         with pq.ParquetFile(experiences.project.experiences / id / f"{split}.parquet") as file:
-            kept[split] = _copied(file, fresh / f"{split}.parquet", pa.array(sorted(rows), pa.string()))
+            kept[split] = _copy_without(file, fresh / f"{split}.parquet", pa.array(sorted(rows), pa.string()))
     after = before.model_copy(
         update={
             "rows": kept,
@@ -153,17 +155,17 @@ def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Pat
     write_text(fresh / "experience.json", after.model_dump_json(indent=1))
 
 
-def _copied(file: pq.ParquetFile, path: Path, gone: pa.Array) -> int:
+def _copy_without(file: pq.ParquetFile, path: Path, removed: pa.Array) -> int:
     with StagedTable(path, file.schema_arrow) as table:
         for batch in file.iter_batches(AT_ONCE):
-            left = batch.filter(pc.invert(pc.is_in(batch["id"], gone)))
-            table.add(pa.Table.from_batches([left], file.schema_arrow))
+            kept = batch.filter(pc.invert(pc.is_in(batch["id"], removed)))
+            table.add(pa.Table.from_batches([kept], file.schema_arrow))
         return table.rows
 
 
-def _mapping(text: str) -> dict[str, object]:
+def _parse_mapping(text: str) -> dict[str, object]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

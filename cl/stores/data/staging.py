@@ -1,4 +1,4 @@
-"""Experiences in the making: staged on this machine, written whole, and made visible by one rename."""
+"""Stage the rows of a new experience on this machine before it is published."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TYPES = {"tokens": WORDS, "tags": WORDS}
 
 
 class StagedTable:
-    """A Parquet file that grows chunk by chunk, one row group each."""
+    """A Parquet file that grows chunk by chunk, with one row group per chunk."""
 
     def __init__(self, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ class StagedTable:
         self.close()
 
     def close(self) -> None:
-        """Finish the file and see it onto the disk."""
+        """Finish the file and flush it to the disk."""
         self._writer.close()
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
@@ -53,7 +53,7 @@ class StagedTable:
 
 @dataclass
 class Staged:
-    """The checked rows of one coming experience: rows on disk, hashes and splits in memory."""
+    """The checked rows of a new experience: rows on disk, hashes and splits in memory."""
 
     name: str
     folder: Path
@@ -64,7 +64,7 @@ class Staged:
     _bad: StagedTable | None = None
 
     def add(self, rows: pd.DataFrame, raw: list[str], prints: Fingerprints, splits: np.ndarray) -> None:
-        """Append good rows, each with its raw form in case it is set aside later."""
+        """Append good rows, each with its raw form in case it is quarantined later."""
         columns = {name: pa.array(rows[name].tolist(), TYPES.get(name, pa.string())) for name in rows.columns}
         table = pa.table({**columns, "row": pa.array(raw, pa.string())})
         self._good = self._good or StagedTable(self.folder / "good.parquet", table.schema, compression="lz4")
@@ -73,7 +73,7 @@ class Staged:
         self.splits.append(splits)
 
     def set_aside(self, bad: pd.DataFrame) -> None:
-        """Append broken rows: id, reason, row."""
+        """Append invalid rows: id, reason, row."""
         if bad.empty:
             return
         self._bad = self._bad or StagedTable(self.folder / "bad.parquet", QUARANTINE, compression="lz4")
@@ -88,7 +88,7 @@ class Staged:
 
     @property
     def good_rows(self) -> int:
-        """Rows that were not broken by themselves."""
+        """The number of rows that are valid on their own."""
         return self._good.rows if self._good else 0
 
     def fingerprints(self) -> Fingerprints:
@@ -96,27 +96,27 @@ class Staged:
         return join_columns(self.prints)
 
     def places(self) -> Iterator[slice]:
-        """Yield where the rows of each piece of `good` stand among all good rows."""
+        """Yield the positions among all good rows of each chunk of `good`."""
         start = 0
         for splits in self.splits:
             yield slice(start, start + len(splits))
             start += len(splits)
 
     def good(self) -> Iterator[pa.Table]:
-        """Yield the good rows again, in pieces, with their raw form in the column ``row``."""
-        return _pieces(self._good)
+        """Yield the good rows in chunks, with their raw form in the column ``row``."""
+        return _read_chunks(self._good)
 
     def bad(self) -> Iterator[pa.Table]:
-        """Yield the broken rows again, in pieces."""
-        return _pieces(self._bad)
+        """Yield the invalid rows in chunks."""
+        return _read_chunks(self._bad)
 
 
 def staging_folder(project: ProjectFolder) -> Path:
-    """Return the folder for rows whose experience is not written yet."""
+    """Return the folder for rows whose experience is not published yet."""
     return project.work / "staging"
 
 
-def _pieces(table: StagedTable | None) -> Iterator[pa.Table]:
+def _read_chunks(table: StagedTable | None) -> Iterator[pa.Table]:
     if table is None:
         return
     with pq.ParquetFile(table.path) as file:

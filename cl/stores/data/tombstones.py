@@ -1,6 +1,6 @@
-"""What was removed from the stream, without repeating it: counts, who, when, why, and salted hashes of the ids.
+"""Records of removed rows that do not repeat them: counts, who, when, why, and salted hashes of the ids.
 
-The hashes keep a row that was forgotten from coming back when its source is read again.
+The hashes keep a forgotten row from coming back when its source is read again.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from cl.stores.project_folder import ProjectFolder
 
 
 class RemovalRecord(Record):
-    """The record of one `cl forget`, kept in data/ and so in every later version of it."""
+    """The record of one `cl forget`, stored in data/ and so in every later version of it."""
 
     number: int
     at: datetime
     by: str
     why: str
-    rows: dict[str, dict[str, int]] = Field(description="Experience -> split -> rows that were removed")
-    quarantined: int = Field(description="Rows that were removed from quarantine")
-    answers: int = Field(description="Rows that were removed from the log of answers")
-    salt: str = Field(description="Of the hashes; hexadecimal")
+    rows: dict[str, dict[str, int]] = Field(description="Experience -> split -> rows removed")
+    quarantined: int = Field(description="Rows removed from quarantine")
+    answers: int = Field(description="Rows removed from the prediction log")
+    salt: str = Field(description="Salt of the hashes, in hexadecimal")
     ids: list[str] = Field(description="BLAKE2b, keyed with the salt, of each id's fingerprint")
 
     @property
     def total(self) -> int:
-        """Rows that were removed from experiences."""
+        """The number of rows removed from experiences."""
         return sum(count for splits in self.rows.values() for count in splits.values())
 
 
@@ -43,7 +43,7 @@ def read_removals(project: ProjectFolder) -> list[RemovalRecord]:
 
 
 def write_removal(project: ProjectFolder, removal: RemovalRecord) -> None:
-    """Write a record into data/."""
+    """Write a record to data/."""
     write_text(_folder(project) / f"{removal.number:04d}.json", removal.model_dump_json(indent=1))
 
 
@@ -51,17 +51,17 @@ def salt_ids(fingerprints: Iterable[int], salt: str) -> list[str]:
     """Return the salted hash of each fingerprint of an id (`cl.stores.data.fingerprints.hash_texts`)."""
     key = bytes.fromhex(salt)
     return [
-        hashlib.blake2b(int(one).to_bytes(8, "little"), key=key, digest_size=12).hexdigest() for one in fingerprints
+        hashlib.blake2b(int(value).to_bytes(8, "little"), key=key, digest_size=12).hexdigest() for value in fingerprints
     ]
 
 
 def are_forgotten(past: list[RemovalRecord], fingerprints: np.ndarray) -> np.ndarray:
-    """Tell which ids, by their fingerprints, were removed before."""
-    found = np.zeros(len(fingerprints), dtype=bool)
-    for salt in {one.salt for one in past}:
-        gone = {id for one in past if one.salt == salt for id in one.ids}
-        found |= np.array([one in gone for one in salt_ids(fingerprints, salt)], dtype=bool)
-    return found
+    """Return which ids, given as fingerprints, were removed before."""
+    forgotten = np.zeros(len(fingerprints), dtype=bool)
+    for salt in {removal.salt for removal in past}:
+        removed = {id for removal in past if removal.salt == salt for id in removal.ids}
+        forgotten |= np.array([id in removed for id in salt_ids(fingerprints, salt)], dtype=bool)
+    return forgotten
 
 
 def _folder(project: ProjectFolder) -> Path:

@@ -1,8 +1,7 @@
-"""The promotion ledger: every move of the champion, as intent and then commit, one after the other.
+"""The promotion ledger: every alias move in sequence, first as intent, then committed.
 
-MLflow's alias is last-writer-wins and has no history. Here a move is a row whose sequence number is unique
-for its model: of two processes that want the same place, the database lets one in, and no lock outlives a
-dead process.
+An MLflow alias is last-writer-wins and has no history. Here a move is a row whose sequence number is unique for its
+model: if two processes claim the same number, the database accepts one of them, and no lock outlives a dead process.
 """
 
 from __future__ import annotations
@@ -28,56 +27,58 @@ from cl.stores.ledger.table import TABLE, create_table, from_row, to_row
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of all models at one SQLAlchemy URL; with a key, each entry is signed, and none read that is not."""
+    """The ledger of all models at one SQLAlchemy URL; with a key, entries are signed and verified on reading."""
 
     uri: str
     key: bytes | None = field(default=None, repr=False)
 
     def intend(self, model: str, move: Move, *, seen: Sequence[LedgerEntry] | None = None) -> LedgerEntry:
-        """Write down the intent to move an alias, if the champion is still the expected one.
+        """Record the intent to move an alias, if the champion is still the expected version.
 
         Args:
-            model: whose alias.
-            move: what is to be.
-            seen: the entries that it rests on; None reads them now.
+            model: the model of the alias.
+            move: the move to make.
+            seen: the entries that the decision was based on; None reads them now.
 
         Raises:
-            ConflictError: the champion is another, a move is under way, or another process came first.
+            ConflictError: the champion has changed, a move is under way, or another process wrote first.
         """
         before = self.entries(model) if seen is None else seen
-        entry = _next(model, before, move, from_version=state.holder(before, move.alias), stage="intent")
+        entry = _next_entry(model, before, move, from_version=state.holder(before, move.alias), stage="intent")
         return self._insert(model, entry)
 
     def note(self, model: str, move: Move, *, seen: Sequence[LedgerEntry]) -> LedgerEntry:
-        """Write down what moves no alias, such as a person's no; the arguments are those of `intend`.
+        """Record an entry that moves no alias, such as a rejection; the arguments are those of `intend`.
 
         Raises:
-            ConflictError: the champion is another, a move is under way, or another process came first.
+            ConflictError: the champion has changed, a move is under way, or another process wrote first.
         """
-        entry = _next(model, seen, move, from_version=move.expected, stage="committed")
+        entry = _next_entry(model, seen, move, from_version=move.expected, stage="committed")
         return self._insert(model, entry)
 
     def commit(self, model: str, entry: LedgerEntry) -> LedgerEntry:
-        """Declare a move done."""
+        """Record that a move is done."""
         return self._settle(model, entry, "committed")
 
     def abandon(self, model: str, entry: LedgerEntry) -> LedgerEntry:
-        """Declare that a move will not be."""
+        """Record that a move was given up."""
         return self._settle(model, entry, "abandoned")
 
     def entries(self, model: str) -> list[LedgerEntry]:
         """Return all entries of a model, oldest first.
 
         Raises:
-            IntegrityError: there is a key, and an entry cannot be trusted.
+            IntegrityError: the ledger has a key, and an entry cannot be trusted.
         """
         entries = self.unverified(model)
-        if self.key and (found := first_violation(model, entries, key=self.key)):
-            raise IntegrityError(f"{self._name}: entry {found.sequence} of '{model}' cannot be trusted: {found.why}")
+        if self.key and (violation := first_violation(model, entries, key=self.key)):
+            raise IntegrityError(
+                f"{self._name}: entry {violation.sequence} of '{model}' cannot be trusted: {violation.why}"
+            )
         return entries
 
     def unverified(self, model: str) -> list[LedgerEntry]:
-        """Return all entries of a model, oldest first, as they stand."""
+        """Return all entries of a model, oldest first, without verifying them."""
         query = sa.select(TABLE).where(TABLE.c.model == model).order_by(TABLE.c.sequence)
         with self._begin() as connection:
             rows = connection.execute(query).mappings().all()
@@ -88,32 +89,32 @@ class Ledger:
         return state.champion(self.entries(model))
 
     def open_intent(self, model: str) -> LedgerEntry | None:
-        """Return a move that was begun and neither committed nor abandoned."""
+        """Return the move that was begun but neither committed nor abandoned, or None."""
         entries = self.entries(model)
         return entries[-1] if entries and entries[-1].state == "intent" else None
 
     def sign(self, model: str, entries: Sequence[LedgerEntry], key: bytes) -> None:
-        """Sign entries as they stand: whoever asks for it answers for them."""
+        """Sign entries without verifying them; the caller vouches for them."""
         with self._begin() as connection:
-            for one in entries:
-                mine = (TABLE.c.model == model) & (TABLE.c.sequence == one.sequence) & (TABLE.c.hash == one.hash)
-                connection.execute(TABLE.update().where(mine).values(signature=sign_hash(one.hash, key)))
+            for entry in entries:
+                row = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & (TABLE.c.hash == entry.hash)
+                connection.execute(TABLE.update().where(row).values(signature=sign_hash(entry.hash, key)))
 
     def _insert(self, model: str, entry: LedgerEntry) -> LedgerEntry:
         entry = seal_entry(model, entry, key=self.key)
         try:
             with self._begin() as connection:
                 connection.execute(TABLE.insert().values(**to_row(model, entry)))
-        except _PlaceTakenError:
+        except _SequenceTakenError:
             raise ConflictError(f"another process moved the champion of '{model}' first; try again") from None
         return entry
 
     def _settle(self, model: str, entry: LedgerEntry, stage: Literal["committed", "abandoned"]) -> LedgerEntry:
         settled = seal_entry(model, entry, key=self.key, state=stage)
-        mine = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & (TABLE.c.state == "intent")
+        row = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & (TABLE.c.state == "intent")
         with self._begin() as connection:
             changed = connection.execute(
-                TABLE.update().where(mine).values(state=settled.state, hash=settled.hash, signature=settled.signature)
+                TABLE.update().where(row).values(state=settled.state, hash=settled.hash, signature=settled.signature)
             ).rowcount
         if not changed:
             raise ConflictError(f"entry {entry.sequence} of the ledger of '{model}' was settled by another process")
@@ -126,7 +127,7 @@ class Ledger:
                 with self._engine.begin() as connection:
                     yield connection
             except sa.exc.IntegrityError as error:
-                raise _PlaceTakenError from error
+                raise _SequenceTakenError from error
 
     @property
     def _name(self) -> str:
@@ -139,11 +140,11 @@ class Ledger:
         return engine
 
 
-class _PlaceTakenError(ConflictError):
+class _SequenceTakenError(ConflictError):
     """Another process wrote the row with this sequence number first."""
 
 
-def _next(
+def _next_entry(
     model: str,
     before: Sequence[LedgerEntry],
     move: Move,
@@ -151,15 +152,15 @@ def _next(
     from_version: str | None,
     stage: Literal["intent", "committed"],
 ) -> LedgerEntry:
-    """Return the entry of a move that follows others: with its place, its time, and the hash before it.
+    """Return the next entry: a move with its sequence number, its time and the previous hash.
 
-    Clocks differ; the ledger's time does not go back, so that what held at a moment has one answer.
+    Clocks differ, so the ledger's time never goes back: the state at any time has one answer.
     """
     champion = state.champion(before)
     if champion != move.expected:
         raise ConflictError(
             f"the champion of '{model}' is version {champion or 'none'} now, not {move.expected or 'none'}; "
-            "compare the challenger with it and try again"
+            "compare the challenger with the new champion and try again"
         )
     last = before[-1] if before else None
     if last and last.state == "intent":

@@ -1,4 +1,4 @@
-"""What the ledger's entries come to: who serves, who stands beside, what waits for a person, and at any time before."""
+"""State derived from the ledger: champion, canary, shadow and pending approvals, now or at any past time."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from datetime import datetime
 from cl.records import Alias, LedgerEntry
 
 MOVES = {"promote", "override", "approve", "rollback", "adopt", "withdraw"}
-"""The actions that move an alias, once committed; all others only tell."""
+"""The actions that move an alias once committed; all others only record."""
 TRIAL_ALIASES: tuple[Alias, ...] = ("canary", "shadow")
 ALIASES: tuple[Alias, ...] = ("champion", *TRIAL_ALIASES)
 
 
 def moves(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     """Return the entries that moved an alias."""
-    return [one for one in entries if one.state == "committed" and one.action in MOVES]
+    return [entry for entry in entries if entry.state == "committed" and entry.action in MOVES]
 
 
 def holders(entries: Sequence[LedgerEntry]) -> dict[Alias, LedgerEntry]:
-    """Return for each alias that is on a version the move that put it there.
+    """Return alias -> the move that set it, for each alias that points to a version.
 
-    A version is one thing at a time: a canary that becomes the champion is no canary any more.
+    A version has one role at a time: a canary that becomes the champion is no longer a canary.
     """
     held: dict[Alias, LedgerEntry] = {}
     for move in moves(entries):
-        held = {alias: one for alias, one in held.items() if alias == "champion" or one.to_version != move.to_version}
+        held = {
+            alias: earlier
+            for alias, earlier in held.items()
+            if alias == "champion" or earlier.to_version != move.to_version
+        }
         if move.to_version is None:
             held.pop(move.alias, None)
         else:
@@ -34,23 +38,23 @@ def holders(entries: Sequence[LedgerEntry]) -> dict[Alias, LedgerEntry]:
 
 
 def holder(entries: Sequence[LedgerEntry], alias: Alias) -> str | None:
-    """Return the version that an alias is on."""
+    """Return the version that an alias points to."""
     move = holders(entries).get(alias)
     return move.to_version if move else None
 
 
 def champion(entries: Sequence[LedgerEntry]) -> str | None:
-    """Return the version that serves."""
+    """Return the champion's version."""
     return holder(entries, "champion")
 
 
 def entries_until(entries: Sequence[LedgerEntry], moment: datetime) -> list[LedgerEntry]:
-    """Return the entries that there were at a moment."""
-    return [one for one in entries if one.at <= moment]
+    """Return the entries that existed at a time."""
+    return [entry for entry in entries if entry.at <= moment]
 
 
 def previous_champion(entries: Sequence[LedgerEntry]) -> str | None:
-    """Return the champion before the present one; after a rollback, the one before that."""
+    """Return the champion before the current one; after a rollback, the one before the champion restored."""
     trail: list[str | None] = []
     for move in moves(entries):
         if move.alias != "champion":
@@ -63,63 +67,64 @@ def previous_champion(entries: Sequence[LedgerEntry]) -> str | None:
 
 
 def pending_approval(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
-    """Return the entry of the version that waits for a person: the newest that asked, unless the champion has moved."""
-    asked = None
-    for one in entries:
-        if one.state != "committed":
+    """Return the newest request for approval that is still open; a move of the champion closes it."""
+    request = None
+    for entry in entries:
+        if entry.state != "committed":
             continue
-        if one.action == "wait":
-            asked = one
-        elif asked and _answers(one, asked):
-            asked = None
-    return asked
+        if entry.action == "wait":
+            request = entry
+        elif request and _closes(entry, request):
+            request = None
+    return request
 
 
 def was_decided(entries: Sequence[LedgerEntry]) -> set[str | None]:
-    """Return the versions about which nothing is open any more.
+    """Return the versions that need no decision any more.
 
-    A person said no to them: rejected, or withdrawn from canary or shadow. Or they have served: what such a version
-    learnt and its successors do not know was undone by going back.
+    Either a person refused them (rejected, or withdrawn from canary or shadow), or they have been champion: what such a
+    version learned and its successors lack was undone by a rollback.
     """
-    said_no = {one.to_version for one in entries if one.action == "reject"}
-    withdrawn = {one.from_version for one in moves(entries) if one.action == "withdraw"}
-    return said_no | withdrawn | {one.to_version for one in moves(entries) if one.alias == "champion"}
+    rejected = {entry.to_version for entry in entries if entry.action == "reject"}
+    withdrawn = {move.from_version for move in moves(entries) if move.action == "withdraw"}
+    return rejected | withdrawn | {move.to_version for move in moves(entries) if move.alias == "champion"}
 
 
 def has_become(entries: Sequence[LedgerEntry], version: str, alias: Alias) -> bool:
-    """Tell whether a version has ever had an alias."""
-    return any(one.to_version == version and one.alias == alias for one in moves(entries))
+    """Return whether a version has ever had an alias."""
+    return any(move.to_version == version and move.alias == alias for move in moves(entries))
 
 
 def was_overridden(entries: Sequence[LedgerEntry]) -> set[str | None]:
-    """Return the versions that a person has made champion despite their gates."""
-    return {one.to_version for one in moves(entries) if (one.action, one.alias) == ("override", "champion")}
+    """Return the versions that a person made champion despite failed gates."""
+    return {move.to_version for move in moves(entries) if (move.action, move.alias) == ("override", "champion")}
 
 
 def approval_outcome(entries: Sequence[LedgerEntry], version: str) -> str | None:
-    """Return what became of a version that waited once and does not any more; None where it never did."""
-    places = [at for at, one in enumerate(entries) if one.action == "wait" and one.to_version == version]
-    if not places:
+    """Return the outcome of a version's last request for approval; None if it never asked."""
+    indexes = [i for i, entry in enumerate(entries) if entry.action == "wait" and entry.to_version == version]
+    if not indexes:
         return None
-    asked = entries[places[-1]]
-    for one in entries[places[-1] + 1 :]:
-        if one.state == "committed" and (one.action == "wait" or _answers(one, asked)):
-            return _told(one, asked)
+    request = entries[indexes[-1]]
+    for entry in entries[indexes[-1] + 1 :]:
+        if entry.state == "committed" and (entry.action == "wait" or _closes(entry, request)):
+            return _describe_outcome(entry, request)
     return "it waits"
 
 
-def _answers(one: LedgerEntry, asked: LedgerEntry) -> bool:
-    moved = one.action in MOVES and one.alias == "champion"
-    return moved or (one.action in ("approve", "reject") and one.to_version == asked.to_version)
+def _closes(entry: LedgerEntry, request: LedgerEntry) -> bool:
+    """Return whether an entry ends a request for approval."""
+    moved = entry.action in MOVES and entry.alias == "champion"
+    return moved or (entry.action in ("approve", "reject") and entry.to_version == request.to_version)
 
 
-def _told(one: LedgerEntry, asked: LedgerEntry) -> str:
-    by = f"{one.actor} at {one.at:%Y-%m-%d %H:%M} UTC (entry {one.sequence})"
-    if one.action == "wait":
-        return f"version {one.to_version} waits in its place (entry {one.sequence})"
-    if one.to_version == asked.to_version:
-        return f"decided by {by}: {one.action}"
+def _describe_outcome(entry: LedgerEntry, request: LedgerEntry) -> str:
+    by = f"{entry.actor} at {entry.at:%Y-%m-%d %H:%M} UTC (entry {entry.sequence})"
+    if entry.action == "wait":
+        return f"version {entry.to_version} waits in its place (entry {entry.sequence})"
+    if entry.to_version == request.to_version:
+        return f"decided by {by}: {entry.action}"
     return (
-        f"it was compared with champion {asked.from_version or 'none'}, and version {one.to_version} serves since: "
-        f"{one.action} by {by}"
+        f"it was compared with champion {request.from_version or 'none'}, but version {entry.to_version} "
+        f"has served since: {entry.action} by {by}"
     )

@@ -1,4 +1,4 @@
-"""The ledger's table: made at first use, and given what it lacks where an older version made it."""
+"""The ledger's table: created on first use, or upgraded if an older release created it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TABLE = sa.Table(
     sa.Column("to_version", sa.String(50), nullable=False),  # empty: no version; older tables forbid null
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
-    # what follows came later: an older table gets it at first use, empty
+    # later columns: an older table gets them, empty, on first use
     sa.Column("alias", sa.String(20)),
     sa.Column("share", sa.Double),
     sa.Column("verdict_digest", sa.String(64)),
@@ -35,21 +35,21 @@ FIRST_USE_TRIES = 5
 
 
 def create_table(engine: sa.Engine) -> None:
-    """Make the table, or add what it lacks and chain the entries that it holds."""
+    """Create the table, or add missing columns and chain the existing entries."""
     for attempt in range(FIRST_USE_TRIES):
         try:
             TABLE.metadata.create_all(engine)
             _complete(engine)
             return
         except sa.exc.SQLAlchemyError:
-            # processes that see no table, or an old one, at one moment all change it; all but one fail, and look again
+            # processes that create or alter the table at the same time all fail but one; the others try again
             if attempt == FIRST_USE_TRIES - 1:
                 raise
             time.sleep(0.1 * (attempt + 1))
 
 
 def to_row(model: str, entry: LedgerEntry) -> dict[str, Any]:
-    """Return an entry as its row."""
+    """Return the row of an entry."""
     return {
         **entry.model_dump(),
         "at": entry.at.isoformat(),
@@ -60,9 +60,9 @@ def to_row(model: str, entry: LedgerEntry) -> dict[str, Any]:
 
 def from_row(row: Any) -> LedgerEntry:
     """Return the entry of a row."""
-    kept = {key: value for key, value in row.items() if key != "model"}
+    fields = {key: value for key, value in row.items() if key != "model"}
     return LedgerEntry(
-        **kept
+        **fields
         | {
             "to_version": row["to_version"] or None,
             "alias": row["alias"] or "champion",
@@ -74,9 +74,9 @@ def from_row(row: Any) -> LedgerEntry:
 
 
 def _complete(engine: sa.Engine) -> None:
-    """Add the columns that an older table lacks, then chain its entries as they are.
+    """Add the columns that an older table lacks, then chain its entries unchanged.
 
-    Entries are chained only while none of them is: a single one without a hash was written by somebody else.
+    Entries are chained only if none has a hash yet: a single entry without a hash was written by another program.
     """
     known = {column["name"] for column in sa.inspect(engine).get_columns(TABLE.name)}
     for name in LATER:
@@ -84,14 +84,14 @@ def _complete(engine: sa.Engine) -> None:
             kind = TABLE.c[name].type.compile(engine.dialect)
             with engine.begin() as connection:
                 connection.execute(sa.text(f"ALTER TABLE {TABLE.name} ADD COLUMN {name} {kind}"))
-    rows = sa.select(TABLE).order_by(TABLE.c.model, TABLE.c.sequence)
+    query = sa.select(TABLE).order_by(TABLE.c.model, TABLE.c.sequence)
     with engine.begin() as connection:
         if connection.execute(sa.select(TABLE.c.hash).where(TABLE.c.hash.is_not(None)).limit(1)).first():
             return
         last: dict[str, str] = {}
-        for row in connection.execute(rows).mappings().all():
+        for row in connection.execute(query).mappings().all():
             model = row["model"]
             entry = seal_entry(model, from_row(row), previous=last.get(model, ""))
-            here = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & TABLE.c.hash.is_(None)
-            connection.execute(TABLE.update().where(here).values(**to_row(model, entry)))
+            unchained = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & TABLE.c.hash.is_(None)
+            connection.execute(TABLE.update().where(unchained).values(**to_row(model, entry)))
             last[model] = entry.hash

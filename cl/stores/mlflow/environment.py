@@ -1,4 +1,4 @@
-"""What MLflow reads around it: settings that keep it quiet, and the packages that a version needs."""
+"""MLflow's environment: settings that keep it quiet, and the packages that a version needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what it logs as an error it also raises, and that is told in one line
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # MLflow also raises what it logs as an error, and that is reported in one line
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 SERVING_PACKAGES = (
@@ -27,7 +27,7 @@ SERVING_PACKAGES = (
 
 
 def silence_mlflow() -> None:
-    """Set what MLflow reads when it is imported, unless the user has, and its loggers' level."""
+    """Set the variables that MLflow reads on import, unless the user has set them, and the level of its loggers."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
@@ -36,5 +36,5 @@ def silence_mlflow() -> None:
 
 
 def requirements(*more: str) -> list[str]:
-    """Return what serving needs, as installed here but as others can install it: no `+cpu`."""
+    """Return the pinned packages for serving, in the installed versions but without local suffixes such as `+cpu`."""
     return [f"{name}=={version(name).split('+')[0]}" for name in (*SERVING_PACKAGES, *more)]

@@ -1,4 +1,4 @@
-"""A version as stock MLflow loads it, asked in a process of its own: what whoever serves it would get."""
+"""Query a version in a fresh process, loaded by stock MLflow as a serving process would load it."""
 
 from __future__ import annotations
 
@@ -17,62 +17,62 @@ from cl.stores.connectivity import without_password
 from cl.stores.mlflow.environment import SETTINGS
 
 SECONDS = 600
-"""A version that has not answered after so long does not serve."""
+"""A version that has not answered within this time is unservable."""
 LAST = 300
-"""Characters of what the process complained of that are told."""
+"""Characters of the process's error message that are reported."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 def answer_in_fresh_process(tracking_uri: str, model: str, version: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what a version answers to rows when a fresh process loads it from the registry, offline.
+    """Return a version's predictions for rows, made by a fresh process that loads it from the registry, offline.
 
     Args:
-        tracking_uri: of the registry.
-        model: its name there.
-        version: of the model.
-        rows: with the task's input column alone.
+        tracking_uri: the URI of the registry.
+        model: the registered model's name.
+        version: the version to load.
+        rows: rows with the task's input column only.
 
     Raises:
-        UnservableError: the process failed, or took longer than ten minutes; the message is its last line.
+        UnservableError: the process failed (the message is its last line), or took longer than ten minutes.
     """
     with tempfile.TemporaryDirectory(prefix="perennial-smoke-") as scratch:
-        asked, said = Path(scratch) / "rows.json", Path(scratch) / "answers.json"
-        asked.write_text(json.dumps({name: rows[name].map(_plain).tolist() for name in rows}), encoding="utf-8")
-        # the address may hold a password: in the environment it is hidden from whoever lists processes
+        input_file, output_file = Path(scratch) / "rows.json", Path(scratch) / "answers.json"
+        input_file.write_text(json.dumps({name: rows[name].map(_to_json).tolist() for name in rows}), encoding="utf-8")
+        # the URI may hold a password, which the environment hides from process listings
         environment = {**SETTINGS, **os.environ, **OFFLINE, "MLFLOW_TRACKING_URI": tracking_uri}
         command = [sys.executable, "-m", __name__, f"models:/{model}/{version}", scratch]
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
+            process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            raise UnservableError(f"it has not answered after {SECONDS} seconds") from None
-        if done.returncode or not said.exists():
-            raise UnservableError(_complaint(done))
-        return pd.DataFrame(json.loads(said.read_text(encoding="utf-8")))
+            raise UnservableError(f"it did not answer within {SECONDS} seconds") from None
+        if process.returncode or not output_file.exists():
+            raise UnservableError(_describe_failure(process))
+        return pd.DataFrame(json.loads(output_file.read_text(encoding="utf-8")))
 
 
-def _complaint(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode < 0:
-        return f"its process was ended by signal {-done.returncode}"
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+def _describe_failure(process: subprocess.CompletedProcess[str]) -> str:
+    if process.returncode < 0:
+        return f"its process was killed by signal {-process.returncode}"
+    lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
     return (
         without_password(lines[-1])[:LAST]
         if lines
-        else f"its process ended with code {done.returncode}, and said nothing"
+        else f"its process ended with code {process.returncode} and no message"
     )
 
 
-def _plain(value: Any) -> Any:
-    """Return a cell as JSON has it: a text, or a list of tokens."""
+def _to_json(value: Any) -> Any:
+    """Return a cell as a JSON value: a text or a list of tokens."""
     return value if isinstance(value, str) else [str(token) for token in value]
 
 
 def _load_and_answer(uri: str, scratch: Path) -> None:
-    """Do what the fresh process is for."""
+    """Load the version and write its predictions; this runs in the fresh process."""
     import mlflow
 
-    loaded = mlflow.pyfunc.load_model(uri, dst_path=str(scratch))
+    model = mlflow.pyfunc.load_model(uri, dst_path=str(scratch))
     rows = pd.DataFrame(json.loads((scratch / "rows.json").read_text(encoding="utf-8")))
-    answers = loaded.predict(rows)
+    answers = model.predict(rows)
     draft = scratch / "answers.draft"
     draft.write_text(json.dumps({name: answers[name].tolist() for name in answers}), encoding="utf-8")
     draft.rename(scratch / "answers.json")

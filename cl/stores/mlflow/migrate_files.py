@@ -1,4 +1,4 @@
-"""The files of a model's runs and versions, brought from one place to another and compared byte for byte."""
+"""Copy the files of a model's runs and versions to another artifact store and compare them byte for byte."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ PROXY = "mlflow-artifacts:/"
 
 @dataclass(frozen=True)
 class ArtifactPlace:
-    """Where files lie, and under which address MLflow knows them.
+    """Where files are stored, and under which address MLflow knows them.
 
-    ``files`` is a folder or a URI; behind a server it is what `--artifacts-destination` names, each experiment has a
-    folder of its number in it, and the address is the proxy's.
+    ``files`` is a folder or a URI. Behind a server it is the value of `--artifacts-destination`: each experiment has a
+    folder named by its number in it, and the address is the proxy's.
     """
 
     files: str
     proxied: bool
 
     def address(self, experiment: int) -> str:
-        """Return what the addresses of an experiment's files begin with."""
+        """Return the prefix of the addresses of an experiment's files."""
         return f"{PROXY}{experiment}" if self.proxied else _uri(self.files)
 
     def bytes(self, experiment: int) -> str:
@@ -38,64 +38,64 @@ class ArtifactPlace:
 
 @dataclass(frozen=True)
 class CopiedFiles:
-    """What was brought, or found there as it is here."""
+    """The files copied, or already present in the target, and their size."""
 
     files: int
     megabytes: float
 
 
 def rewrite_address(address: str, old: str, new: str) -> str:
-    """Return an address of files in the new place; what MLflow finds by a model's id stays.
+    """Return the address of files in the new store; addresses that MLflow resolves by a model's id are unchanged.
 
     Raises:
-        StoreError: the files do not lie where the others do.
+        StoreError: the files are not in the same store as the others.
     """
     if address.startswith("models:/"):
         return address
     if address != old and not address.startswith(f"{old}/"):
-        raise StoreError(f"{address}: lies outside {old}, where the others are; it cannot be moved along")
+        raise StoreError(f"{address}: is outside {old}, where the other files are; it cannot be moved with them")
     return new + address.removeprefix(old)
 
 
 def copy_files(folders: Iterable[str], source: str, target: str) -> CopiedFiles:
-    """Bring folders from below one URI to the same names below another, and read each file back.
+    """Copy folders from below one URI to the same names below another, and read each file back.
 
-    Files that are there already, as they are here, are not written again; others beside them stay.
+    Files that are already there unchanged are not written again; other files there are kept.
 
     Raises:
-        IntegrityError: a version is not what its manifest says, or a file did not arrive as it left.
-        StoreError: a place is out of reach.
+        IntegrityError: a version does not match its manifest, or a file differs after the copy.
+        StoreError: a store is unreachable.
     """
     silence_mlflow()
     files = size = 0
     for folder in sorted(set(folders)):
         with tempfile.TemporaryDirectory() as scratch:
-            here = _brought(f"{source}/{folder}", Path(scratch) / "here")
-            digests = _digests(here)
+            local = _download(f"{source}/{folder}", Path(scratch) / "local")
+            digests = _digests(local)
             for name in digests:
                 if Path(name).name == MANIFEST:
-                    check_manifest((here / name).parent)
-            _arrive(here, digests, f"{target}/{folder}", Path(scratch))
+                    check_manifest((local / name).parent)
+            _upload(local, digests, f"{target}/{folder}", Path(scratch))
             files += len(digests)
-            size += sum((here / name).stat().st_size for name in digests)
+            size += sum((local / name).stat().st_size for name in digests)
     return CopiedFiles(files, round(size / 1e6, 1))
 
 
-def _arrive(here: Path, digests: dict[str, str], target: str, scratch: Path) -> None:
-    if not digests or digests.items() <= _digests(_brought(target, scratch / "before")).items():
+def _upload(local: Path, digests: dict[str, str], target: str, scratch: Path) -> None:
+    if not digests or digests.items() <= _digests(_download(target, scratch / "before")).items():
         return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with translate_mlflow_errors(target):
-        get_artifact_repository(target).log_artifacts(str(here))
-    there = _digests(_brought(target, scratch / "there"))
+        get_artifact_repository(target).log_artifacts(str(local))
+    uploaded = _digests(_download(target, scratch / "uploaded"))
     for name, digest in digests.items():
-        if there.get(name) != digest:
-            raise IntegrityError(f"{target}/{name}: did not arrive as it left; nothing was moved, try again")
+        if uploaded.get(name) != digest:
+            raise IntegrityError(f"{target}/{name}: differs after the copy; nothing was moved, try again")
 
 
-def _brought(uri: str, folder: Path) -> Path:
-    """Return a local folder with the files below a URI; an empty one where there are none."""
+def _download(uri: str, folder: Path) -> Path:
+    """Return a local folder with the files below a URI, empty if there are none."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     folder.mkdir()
@@ -108,5 +108,5 @@ def _digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def _uri(place: str) -> str:
-    return (place if "://" in place else Path(place).as_uri()).rstrip("/")
+def _uri(location: str) -> str:
+    return (location if "://" in location else Path(location).as_uri()).rstrip("/")

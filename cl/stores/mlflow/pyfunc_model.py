@@ -1,4 +1,4 @@
-"""The script that stock MLflow runs to load a version: models from code, no pickle."""
+"""The script that stock MLflow runs to load a version: a model from code, without pickle."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mlflow.pyfunc import PythonModel
 
 
 class LearnerModel(PythonModel):
-    """Answers a frame with the task's input column: label (or tags) and confidence, one row each."""
+    """Predicts label (or tags) and confidence for each row of a frame with the task's input column."""
 
     def load_context(self, context: Any) -> None:
-        """Load the learner's folder, which the version carries as an artifact, when its digests are right."""
+        """Load the learner's folder, an artifact of the version, after checking its digests."""
         import cl
 
         self.version = cl.load_version(Path(context.artifacts["learner"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Return one prediction a row, in the rows' order."""
+        """Return one prediction per row, in the order of the rows."""
         return self.version.predict(model_input)
 
 

@@ -1,4 +1,4 @@
-"""MLflow's registry: one version a challenger, aliases for champion and challenger."""
+"""MLflow's registry: one version per challenger, with aliases for champion, canary and shadow."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from cl.tasks import Task
 PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
 SHARE = "cl.share"  # tag of a version
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""MLflow's words for a model, an alias or an alias's version that does not exist."""
+"""MLflow's error codes for a model, an alias or an alias's version that does not exist."""
 HEAD = "cl.ledger_head"  # tag of the model
-SMOKED = "cl.smoke"  # tag of a version: whether it answered when it was last loaded back
+SMOKED = "cl.smoke"  # tag of a version: whether it passed its last smoke test
 GATES, DIGEST, PARENT, COMPARED, FORM = "cl.gates", "cl.gates_digest", "cl.parent", "cl.compared", "cl.form"
-"""Tags of a version: whether it passed, the digest of its gates.json, the version that it was made from, the champion
-that it was compared with where that is another one, and how it was derived."""
+"""Tags of a version: whether it passed its gates, the digest of its gates.json, the version that it was made from, the
+champion that it was compared with if that is another version, and how it was derived."""
 
 
 @dataclass(frozen=True)
 class Registry(VersionFiles):
-    """The versions of one model and their aliases, beside the runs that made them."""
+    """The versions of one model and their aliases, together with the runs that made them."""
 
     def champion(self) -> str | None:
-        """Return the version that the alias `champion` points to: a quarter of the time that all aliases take."""
+        """Return the version that the alias `champion` points to; four times as fast as reading all aliases."""
         from mlflow.exceptions import MlflowException
 
         with translate_mlflow_errors(self.tracking_uri):
@@ -54,14 +54,14 @@ class Registry(VersionFiles):
             self._client.set_registered_model_alias(self.model, alias, version)
 
     def delete_alias(self, alias: str, *, version: str | None = None) -> None:
-        """Take an alias away, if it is there, and on the version that is named, if one is."""
-        found = self.aliases().get(alias)
-        if found is not None and version in (None, found):
+        """Delete an alias if it exists and, if ``version`` is given, points to that version."""
+        current = self.aliases().get(alias)
+        if current is not None and version in (None, current):
             with translate_mlflow_errors(self.tracking_uri):
                 self._client.delete_registered_model_alias(self.model, alias)
 
     def set_share(self, version: str, share: float | None) -> None:
-        """Say beside a canary or shadow which share of the requests it gets; None: it gets none any more."""
+        """Tag a canary or shadow with its share of the requests; None removes the tag."""
         with translate_mlflow_errors(self.tracking_uri):
             if share is not None:
                 self._client.set_model_version_tag(self.model, version, SHARE, f"{share:g}")
@@ -69,34 +69,34 @@ class Registry(VersionFiles):
                 self._client.delete_model_version_tag(self.model, version, SHARE)
 
     def ledger_head(self) -> tuple[int, str] | None:
-        """Return sequence number and hash of the ledger's last entry that this registry was told of."""
+        """Return the sequence number and hash of the last ledger entry that this registry remembers."""
         kept = next((dict(model.tags).get(HEAD) for model in self._models()), None)
         sequence, _, hash = (kept or "").partition(":")
         return (int(sequence), hash) if sequence.isdigit() else None
 
     def remember_head(self, sequence: int, hash: str) -> None:
-        """Keep the ledger's last entry in mind, so that one that is cut off is missed."""
+        """Remember the ledger's last entry, so that its removal is noticed."""
         with translate_mlflow_errors(self.tracking_uri):
             self._client.set_registered_model_tag(self.model, HEAD, f"{sequence}:{hash}")
 
     def versions(self) -> list[VersionInfo]:
         """Return all versions, oldest first, with tags and aliases."""
-        of_version: dict[str, list[str]] = {}
-        for alias, version in self.aliases().items():
-            of_version.setdefault(version, []).append(alias)
+        aliases: dict[str, list[str]] = {}
+        for alias, number in self.aliases().items():
+            aliases.setdefault(number, []).append(alias)
         with translate_mlflow_errors(self.tracking_uri):
-            found = self._client.search_model_versions(f"name='{self.model}'")
+            registered = self._client.search_model_versions(f"name='{self.model}'")
         infos = [
             VersionInfo(
-                version=str(one.version),
-                created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
-                run_id=one.run_id or "",
-                tags=dict(one.tags),
-                aliases=sorted(of_version.get(str(one.version), [])),
+                version=str(version.version),
+                created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+                run_id=version.run_id or "",
+                tags=dict(version.tags),
+                aliases=sorted(aliases.get(str(version.version), [])),
             )
-            for one in found
+            for version in registered
         ]
-        return sorted(infos, key=lambda one: int(one.version))
+        return sorted(infos, key=lambda info: int(info.version))
 
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of one version."""
@@ -105,14 +105,14 @@ class Registry(VersionFiles):
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
-        return next((one.version for one in self.versions() if one.tags.get(CYCLE_ID) == cycle), None)
+        return next((info.version for info in self.versions() if info.tags.get(CYCLE_ID) == cycle), None)
 
     def download(self, version: str, folder: Path) -> Path:
-        """Bring a version's learner into a folder, whole and checked against its manifest.
+        """Download a version's learner to a folder, complete and checked against its manifest.
 
         Raises:
-            StoreError: it cannot be brought.
-            IntegrityError: a file is not the one that was registered.
+            StoreError: the version cannot be downloaded.
+            IntegrityError: a file differs from the one registered.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
         uri = f"models:/{self.model}/{version}"
@@ -123,23 +123,23 @@ class Registry(VersionFiles):
         ):
             import mlflow
 
-            got = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
-            found = list(got.glob("artifacts/*"))
-            if len(found) != 1:
+            downloaded = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
+            learners = list(downloaded.glob("artifacts/*"))
+            if len(learners) != 1:
                 raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
             try:
-                check_wrapping(got, found[0])
-                check_manifest(found[0])
+                check_wrapping(downloaded, learners[0])
+                check_manifest(learners[0])
             except IntegrityError as error:
-                what = str(error).removeprefix(f"{found[0]}: ")
-                raise IntegrityError(f"{uri}: {what}; bring it back from a backup, or `cl rollback`") from None
-            move_sealed_into_place(found[0], folder)
+                problem = str(error).removeprefix(f"{learners[0]}: ")
+                raise IntegrityError(f"{uri}: {problem}; restore it from a backup, or `cl rollback`") from None
+            move_sealed_into_place(learners[0], folder)
         return folder
 
     def log_version(self, run: str, learner: Path, *, tags: dict[str, str], metrics: dict[str, float]) -> str:
         """Log a sealed learner folder as an MLflow model and register it; return the version.
 
-        A version that the same cycle has registered is returned as it is.
+        If the same cycle has already registered a version, that version is returned.
         """
         known = self.version_for_cycle(tags[CYCLE_ID])
         if known is not None:
@@ -158,11 +158,11 @@ class Registry(VersionFiles):
             mlflow.log_metrics(metrics, model_id=logged.model_id)
             if not self._client.search_registered_models(f"name='{self.model}'"):
                 self._client.create_registered_model(self.model)
-            # the tags come with the version in one call: no moment at which it is there without its verdict
-            made = self._client.create_model_version(
+            # one call creates the version with its tags, so it never exists without its verdict
+            registered = self._client.create_model_version(
                 self.model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
             )
-        return str(made.version)
+        return str(registered.version)
 
     def _models(self) -> list[Any]:
         with translate_mlflow_errors(self.tracking_uri):
@@ -170,7 +170,7 @@ class Registry(VersionFiles):
 
 
 def _signature(learner: Path) -> Any:
-    """Return the columns that the task reads and writes, for the model's page and for serving."""
+    """Return the task's input and output columns, for MLflow's model page and for serving."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array

@@ -1,4 +1,4 @@
-"""MLflow's runs: one a cycle, with all that it found and did."""
+"""MLflow's runs: one per cycle, with everything that it measured and did."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "evaluation/predictions.parquet"
 CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
-BATCH = 100  # what MLflow takes in one call
-PAGE = 1_000  # runs that it gives in one
+BATCH = 100  # the most values that MLflow accepts in one call
+PAGE = 1_000  # runs per search request
 PLACES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
@@ -34,8 +34,8 @@ PLACES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 class Runs:
     """The runs of one model in one MLflow tracking store.
 
-    ``tracking_uri`` is absolute; ``artifacts`` is where a new experiment keeps its files: an absolute path,
-    a URI, or None for the server's own place; ``kept`` is a folder on this machine for what never changes.
+    ``tracking_uri`` is absolute. ``artifacts`` is where a new experiment stores its files: an absolute path, a URI, or
+    None for the server's default. ``kept`` is a local cache folder for records that never change.
     """
 
     tracking_uri: str
@@ -44,16 +44,16 @@ class Runs:
     kept: Path | None = None
 
     def initialise(self) -> None:
-        """Create or upgrade the database and make sure that the model's experiment exists.
+        """Create or upgrade the database, and create the model's experiment if it does not exist.
 
         Raises:
-            StoreError: the tracking store is out of reach.
+            StoreError: the tracking store is unreachable.
         """
         with translate_mlflow_errors(self.tracking_uri), first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"):
-            self._experiment  # noqa: B018  # asking for it creates it
+            self._experiment  # noqa: B018  # reading the property creates the experiment
 
     def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
-        """Return the id of the cycle's run; a cycle that was killed finds its own again."""
+        """Return the id of the cycle's run; a restarted cycle gets its existing run."""
         with translate_mlflow_errors(self.tracking_uri):
             if (known := self._run_of(cycle)) is not None:
                 return known
@@ -61,40 +61,40 @@ class Runs:
             return run.info.run_id
 
     def log_params(self, run: str, params: dict[str, Any]) -> None:
-        """Log parameters, once: MLflow refuses to change them."""
+        """Log parameters that are not logged yet; MLflow does not allow changes."""
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import Param
 
             known = self._client.get_run(run).data.params
             new = [Param(key, str(value)[:500]) for key, value in params.items() if key not in known]
-            for at in range(0, len(new), BATCH):
-                self._client.log_batch(run, params=new[at : at + BATCH])
+            for start in range(0, len(new), BATCH):
+                self._client.log_batch(run, params=new[start : start + BATCH])
 
     def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
-        """Log numbers under their names."""
-        self._log(run, [(key, value, 0) for key, value in metrics.items()])
+        """Log metrics by name."""
+        self._log_values(run, [(key, value, 0) for key, value in metrics.items()])
 
     def log_series(self, run: str, name: str, values: list[float]) -> None:
-        """Log a number for each epoch."""
-        self._log(run, [(name, value, step) for step, value in enumerate(values, start=1)])
+        """Log one value per epoch."""
+        self._log_values(run, [(name, value, step) for step, value in enumerate(values, start=1)])
 
-    def _log(self, run: str, numbers: list[tuple[str, float, int]]) -> None:
-        """Log numbers with their steps, many in a call: a server may be slow to see who asks."""
+    def _log_values(self, run: str, values: list[tuple[str, float, int]]) -> None:
+        """Log metrics with their steps in batches, because a server may authenticate each call slowly."""
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import Metric
 
             now = int(time.time() * 1000)
-            metrics = [Metric(key, value, now, step) for key, value, step in numbers]
-            for at in range(0, len(metrics), BATCH):
-                self._client.log_batch(run, metrics=metrics[at : at + BATCH])
+            metrics = [Metric(key, value, now, step) for key, value, step in values]
+            for start in range(0, len(metrics), BATCH):
+                self._client.log_batch(run, metrics=metrics[start : start + BATCH])
 
     def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
-        """Log which data a run learnt from; the digest is DVC's, its first 36 characters (MLflow's limit)."""
+        """Log the data that a run learned from, with the first 36 characters (MLflow's limit) of its DVC digest."""
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import Dataset, DatasetInput, InputTag
 
-            place, profile = json.dumps({"uri": source}), json.dumps({"num_rows": rows})
-            data = Dataset(name, digest[:36], "local", place, profile=profile)
+            location, profile = json.dumps({"uri": source}), json.dumps({"num_rows": rows})
+            data = Dataset(name, digest[:36], "local", location, profile=profile)
             self._client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
 
     def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
@@ -108,7 +108,7 @@ class Runs:
             self._client.log_artifact(run, str(file), artifact_path)
 
     def record_cycle(self, run: str, cycle: Cycle) -> None:
-        """Write the finished cycle into its run, and end the run; the verdict is written last and counts."""
+        """Write the finished cycle to its run and end the run; the verdict, written last, marks it complete."""
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import RunTag
 
@@ -125,45 +125,50 @@ class Runs:
             self._client.set_tag(run, VERDICT, cycle.verdict)
 
     def correct_cycle(self, cycle: Cycle) -> None:
-        """Write the record of a finished cycle anew."""
+        """Rewrite the record of a finished cycle."""
         assert cycle.run is not None
         with translate_mlflow_errors(self.tracking_uri):
             self._client.log_text(cycle.run, cycle.model_dump_json(indent=1), "cycle.json")
 
     def cycles(self) -> list[Cycle]:
-        """Return all finished cycles, oldest first; what a machine has brought once it does not ask for again."""
+        """Return all finished cycles, oldest first; each machine downloads a record only once."""
         with translate_mlflow_errors(self.tracking_uri):
-            texts = [read_or_write_text(self.kept, f"{run}.json", partial(self._cycle, run)) for run in self._ended()]
+            texts = [
+                read_or_write_text(self.kept, f"{run}.json", partial(self._download_cycle, run))
+                for run in self._finished_runs()
+            ]
         return [Cycle.model_validate_json(text) for text in texts]
 
-    def _cycle(self, run: str) -> str:
+    def _download_cycle(self, run: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             return Path(self._client.download_artifacts(run, "cycle.json", scratch)).read_text(encoding="utf-8")
 
-    def _ended(self) -> Iterator[str]:
-        ended, by, token = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"], None
+    def _finished_runs(self) -> Iterator[str]:
+        condition, order, token = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"], None
         while True:
-            runs = self._client.search_runs([self._experiment], ended, max_results=PAGE, order_by=by, page_token=token)
+            runs = self._client.search_runs(
+                [self._experiment], condition, max_results=PAGE, order_by=order, page_token=token
+            )
             yield from (run.info.run_id for run in runs)
             if not (token := runs.token):
                 return
 
     def evaluated(self, cycle: str, folder: Path) -> Path | None:
-        """Bring the stored rows of a cycle's evaluation into a folder; None where they are not there any more."""
+        """Download the evaluation rows of a cycle to a folder; None if they no longer exist."""
         with translate_mlflow_errors(self.tracking_uri):
             run = self._run_of(cycle)
-            if run and PREDICTIONS in [one.path for one in self._client.list_artifacts(run, "evaluation")]:
+            if run and PREDICTIONS in [file.path for file in self._client.list_artifacts(run, "evaluation")]:
                 return Path(self._client.download_artifacts(run, PREDICTIONS, str(folder)))
         return None
 
     def page(self, run: str) -> str | None:
-        """Return where the tracking server shows a run; None where there is no server."""
+        """Return the URL of a run's page on the tracking server; None if there is no server."""
         uri = without_password(self.tracking_uri)
         return f"{uri}/#/experiments/{self._experiment}/runs/{run}" if uri.startswith("http") else None
 
     def _run_of(self, cycle: str) -> str | None:
-        found = self._client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
-        return found[0].info.run_id if found else None
+        runs = self._client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
+        return runs[0].info.run_id if runs else None
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -174,9 +179,9 @@ class Runs:
 
     @cached_property
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self.model)
-        if found is not None:
-            return found.experiment_id
+        experiment = self._client.get_experiment_by_name(self.model)
+        if experiment is not None:
+            return experiment.experiment_id
         location = self.artifacts
         if location is not None and "://" not in location:
             location = Path(location).as_uri()
@@ -184,21 +189,21 @@ class Runs:
 
     @contextmanager
     def _tracking(self) -> Iterator[None]:
-        """Let MLflow's fluent functions use this store, as some things have no client call.
+        """Point MLflow's fluent functions at this store, for operations that the client lacks.
 
-        MLflow also tells the environment, for processes to come; afterwards that is as it was.
+        MLflow also sets environment variables for child processes; they are restored afterwards.
         """
         import mlflow
 
-        before, told = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in PLACES}
+        before, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in PLACES}
         mlflow.set_tracking_uri(self.tracking_uri)
         mlflow.set_registry_uri(self.tracking_uri)
         try:
             yield
         finally:
             mlflow.set_tracking_uri(before)
-            mlflow.set_registry_uri("")  # as if it had never been set: the tracking store's
-            for name, value in told.items():
+            mlflow.set_registry_uri("")  # unset: the same as the tracking store
+            for name, value in variables.items():
                 if value is None:
                     os.environ.pop(name, None)
                 else:
@@ -207,7 +212,7 @@ class Runs:
 
 @contextmanager
 def translate_mlflow_errors(tracking_uri: str) -> Iterator[None]:
-    """Turn what MLflow raises into one line that names the store."""
+    """Turn MLflow's errors into a one-line StoreError that names the store."""
     silence_mlflow()
     with translate_store_errors(f"MLflow at {without_password(tracking_uri)}"):
         yield

@@ -1,4 +1,4 @@
-"""What the registry keeps of a version beside its row: its record in the run, and its files in the artifact store."""
+"""A version's record in its run, and its files in the artifact store."""
 
 from __future__ import annotations
 
@@ -12,61 +12,65 @@ from cl.records import VersionInfo
 from cl.stores.mlflow.runs import Runs, translate_mlflow_errors
 
 RECORD = "version"
-"""Folder of a run with what a version's files say of it: a few kilobytes that outlive the files."""
+"""The folder of a run that holds a version's record: a few kilobytes that outlive the version's files."""
 RECORDS = ("history.json", "evaluation.json", "gates.json")
 EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)
 class VersionFiles(Runs):
-    """The files of one model's versions, read one by one, weighed and removed."""
+    """The files of one model's versions: read one at a time, measured and deleted."""
 
     def log_record(self, run: str, folder: Path) -> None:
-        """Keep a version's history, evaluation and verdicts in its run, where they stay when its files are removed."""
+        """Store a version's history, evaluation and verdicts in its run, where they outlive its files."""
         for name in RECORDS:
             self.log_file(run, folder / name, RECORD)
 
     def record(self, version: VersionInfo, name: str) -> str | None:
-        """Return one of the JSON files that describe a version, without bringing the rest; None: it is nowhere."""
-        if not version.run_id:  # registered by something else
+        """Return one of a version's JSON records without downloading its other files; None if there is none."""
+        if not version.run_id:  # registered by another program
             return None
         with translate_mlflow_errors(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
             path = f"{RECORD}/{name}"
-            if path in [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]:
+            if path in [file.path for file in self._client.list_artifacts(version.run_id, RECORD)]:
                 return Path(self._client.download_artifacts(version.run_id, path, scratch)).read_text(encoding="utf-8")
-            store = self._artifacts_of(version)  # of a version from before there were records
-            found = [one for one, _ in _files(store, "artifacts") if one.endswith(f"/{name}") and one.count("/") == 2]
-            return Path(store.download_artifacts(found[0], scratch)).read_text(encoding="utf-8") if found else None
+            store = self._artifacts_of(version)  # the version is older than records in runs
+            files = [
+                file
+                for file, _ in _walk_files(store, "artifacts")
+                if file.endswith(f"/{name}") and file.count("/") == 2
+            ]
+            return Path(store.download_artifacts(files[0], scratch)).read_text(encoding="utf-8") if files else None
 
     def keep_record(self, version: VersionInfo) -> None:
-        """Make sure that a version's record is in its run: one from before there were records has it in its files."""
+        """Copy a version's record into its run if it is missing there: older versions have it in their files only."""
         with translate_mlflow_errors(self.tracking_uri):
-            there = [one.path for one in self._client.list_artifacts(version.run_id, RECORD)]
+            stored = [file.path for file in self._client.list_artifacts(version.run_id, RECORD)]
         for name in RECORDS:
-            if f"{RECORD}/{name}" not in there and (text := self.record(version, name)) is not None:
+            if f"{RECORD}/{name}" not in stored and (text := self.record(version, name)) is not None:
                 with translate_mlflow_errors(self.tracking_uri):
                     self._client.log_text(version.run_id, text, f"{RECORD}/{name}")
 
     def bytes_of(self, version: VersionInfo) -> int:
-        """Return how many bytes a version's files take in the artifact store."""
+        """Return the size of a version's files in the artifact store, in bytes."""
         with translate_mlflow_errors(self.tracking_uri):
-            return sum(size for _, size in _files(self._artifacts_of(version)))
+            return sum(size for _, size in _walk_files(self._artifacts_of(version)))
 
     def delete_files(self, version: VersionInfo) -> None:
-        """Remove a version's files from the artifact store at once; its row, its tags and its run stay.
+        """Delete a version's files from the artifact store at once; its row, its tags and its run are kept.
 
-        MLflow's own ``delete_model_version`` frees nothing: it takes away the row, and the files stay for ever.
+        MLflow's own ``delete_model_version`` frees no space: it deletes the row and keeps the files forever.
         """
         with translate_mlflow_errors(self.tracking_uri):
             self._artifacts_of(version).delete_artifacts()
 
     def tag_version(self, version: str, key: str, value: str) -> None:
-        """Set one tag of a version."""
+        """Set a tag of a version."""
         with translate_mlflow_errors(self.tracking_uri):
             self._client.set_model_version_tag(self.model, version, key, value)
 
     def end_run(self, run: str) -> None:
-        """End a run that is no cycle."""
+        """End a run that belongs to no cycle."""
         with translate_mlflow_errors(self.tracking_uri):
             self._client.set_terminated(run, "FINISHED")
 
@@ -78,10 +82,10 @@ class VersionFiles(Runs):
         return get_artifact_repository(location, tracking_uri=self.tracking_uri)
 
 
-def _files(store: Any, path: str | None = None) -> Iterator[tuple[str, int]]:
-    """Yield the path and the bytes of every file below a path."""
-    for one in store.list_artifacts(path):
-        if one.is_dir:
-            yield from _files(store, one.path)
+def _walk_files(store: Any, path: str | None = None) -> Iterator[tuple[str, int]]:
+    """Yield the path and the size in bytes of every file below a path."""
+    for artifact in store.list_artifacts(path):
+        if artifact.is_dir:
+            yield from _walk_files(store, artifact.path)
         else:
-            yield one.path, one.file_size or 0
+            yield artifact.path, artifact.file_size or 0

@@ -1,1 +1,1 @@
-"""The predictions that were served, and the feedback on them."""
+"""The log of served predictions, and the feedback on them."""

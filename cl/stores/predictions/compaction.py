@@ -1,4 +1,4 @@
-"""What was written ahead becomes Parquet when its writer has left it; what is older than it is kept for goes away."""
+"""Compact write-ahead logs to Parquet once their writers are compacted, and delete files past their retention time."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from cl.stores.project_folder import ProjectFolder
 
 log = logging.getLogger(__name__)
 AT_ONCE, BATCHES = 500, 60
-"""Entries that are turned into columns in one go, which holds up the server's other threads; and such lots a group."""
+"""Entries converted to columns at a time, which blocks the server's other threads; and such batches per row group."""
 DAY = 86_400
 
 
 @dataclass(frozen=True)
 class LogKind:
-    """One kind of entries: where their Parquet lies inside predictions/, and its columns."""
+    """One kind of log entries: the folder of their Parquet files inside predictions/, and its columns."""
 
     ending: str
     folder: str
     schema: pa.Schema
 
     def sealed(self, project: ProjectFolder) -> list[Path]:
-        """Return the Parquet files, oldest first; those that `cl predict` wrote are among them."""
+        """Return the Parquet files, oldest first, including those that `cl predict` wrote."""
         return sorted((project.root / "predictions" / self.folder).glob("*.parquet"))
 
     def open(self, project: ProjectFolder) -> list[Path]:
-        """Return the files that are being written or wait to become Parquet, oldest first."""
+        """Return the files that are being written or wait for compaction, oldest first."""
         return sorted(open_folder(project).glob(f"*{self.ending}"))
 
 
@@ -67,40 +67,40 @@ FEEDBACK = LogKind(
 
 
 def open_folder(project: ProjectFolder) -> Path:
-    """Return the folder of what is being written ahead."""
+    """Return the folder of the write-ahead logs."""
     return project.root / "predictions" / "open"
 
 
 def compact(project: ProjectFolder) -> int:
-    """Make Parquet of every file whose writer has left it or has died; return how many there were.
+    """Convert every log whose writer has closed it or died to Parquet; return how many there were.
 
-    Killed between two steps and repeated, it writes the same Parquet file once more: no entry is there twice.
+    After a kill between two steps, the next call writes the same Parquet file again, so no entry is duplicated.
     """
-    done = 0
+    compacted = 0
     for kind in (FEEDBACK, PREDICTIONS):
         for path in kind.open(project):
-            with abandoned_file(path) as free:
-                if free:
+            with abandoned_file(path) as abandoned:
+                if abandoned:
                     _to_parquet(path, kind, project)
-                    done += 1
+                    compacted += 1
     for path in open_folder(project).glob(f"*{DRAFT}"):
-        with abandoned_file(path) as free:
-            if free:
+        with abandoned_file(path) as abandoned:
+            if abandoned:
                 path.unlink()
-    return done
+    return compacted
 
 
 def forget_compacted(project: ProjectFolder, *, days: float) -> int:
-    """Delete Parquet files whose newest entry is older than so many days; return how many there were.
+    """Delete Parquet files whose newest entry is older than ``days``; return how many there were.
 
-    Files that `cl predict --from` wrote are no traffic, and stay.
+    Files that `cl predict --from` wrote hold no traffic and are kept.
     """
     served = (path for path in PREDICTIONS.sealed(project) if "role" in pq.read_schema(path).names)
     old = [path for path in (*FEEDBACK.sealed(project), *served) if path.stat().st_mtime < time.time() - days * DAY]
     for path in old:
         path.unlink(missing_ok=True)
     if old:
-        log.info("%d files of the log are older than %g days and were deleted", len(old), days)
+        log.info("deleted %d log files older than %g days", len(old), days)
     return len(old)
 
 
@@ -113,11 +113,11 @@ def _to_parquet(path: Path, kind: LogKind, project: ProjectFolder) -> None:
     with pq.ParquetWriter(draft, kind.schema, write_page_checksum=True) as writer:
         entries = read_entries(path)
         while group := list(itertools.islice(_batches(entries, kind.schema), BATCHES)):
-            rows += sum(len(one) for one in group)
+            rows += sum(len(batch) for batch in group)
             writer.write_table(pa.Table.from_batches(group))
     if rows:
         newest = path.stat().st_mtime
-        os.utime(draft, (newest, newest))  # how old it is depends on when it was asked, not on when it was sealed
+        os.utime(draft, (newest, newest))  # its age counts from the last request, not from compaction
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(final)
@@ -128,5 +128,5 @@ def _to_parquet(path: Path, kind: LogKind, project: ProjectFolder) -> None:
 
 
 def _batches(entries: Iterator[Entry], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    while some := list(itertools.islice(entries, AT_ONCE)):
-        yield pa.RecordBatch.from_pylist(some, schema=schema)
+    while chunk := list(itertools.islice(entries, AT_ONCE)):
+        yield pa.RecordBatch.from_pylist(chunk, schema=schema)

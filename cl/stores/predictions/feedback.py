@@ -1,4 +1,4 @@
-"""The right labels that came for answers that were given: durable when acknowledged, the last word counts."""
+"""Feedback: the true labels of served predictions, durable once acknowledged; the last label of an id counts."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ COLUMNS = ("id", "label", "tags", "at")
 
 @dataclass(frozen=True)
 class Feedback:
-    """All labels that `cl serve` was told."""
+    """All labels that `cl serve` received."""
 
     project: ProjectFolder
 
     def last(self) -> pd.DataFrame:
-        """Return the last word on each id, in order of time: id, label or tags, at.
+        """Return the last feedback on each id, in order of time: id, label or tags, at.
 
         Raises:
             StoreError: a file is damaged.
         """
         parts = [*self._open(), *self._sealed()]
-        every = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=object)
-        return every.sort_values("at", kind="stable").drop_duplicates("id", keep="last").reset_index(drop=True)
+        rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=object)
+        return rows.sort_values("at", kind="stable").drop_duplicates("id", keep="last").reset_index(drop=True)
 
     def files(self) -> list[Path]:
-        """Return the files that hold it; where nothing in them has changed, nothing was said."""
+        """Return the files of the feedback; while none of them changes, there is no new feedback."""
         return [*FEEDBACK.open(self.project), *FEEDBACK.sealed(self.project)]
 
     def _open(self) -> Iterator[pd.DataFrame]:
-        """Yield what is being written; read before what is sealed, so that what is sealed meanwhile is there twice."""
+        """Yield the open logs; read before the Parquet files, so that a log compacted meanwhile is not missed."""
         for path in FEEDBACK.open(self.project):
             try:
                 entries = list(read_entries(path))

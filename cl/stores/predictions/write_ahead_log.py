@@ -1,7 +1,7 @@
-"""A file that is written ahead: one JSON line an entry, each with its checksum, so that a torn end is seen as one.
+"""A write-ahead log: one JSON line per entry, each with a checksum that reveals a torn line.
 
-A line stands by itself: what a full disk or a lost machine has torn costs that line and no other. Its writer holds a
-lock on the file that the kernel frees when the writer dies, so that others know a file that nobody writes any more.
+Lines are independent: a full disk or a crashed machine costs only the line that it tears. The writer locks the file,
+and the kernel releases the lock when the writer dies, so other processes recognise a file that nobody writes any more.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from typing import Any
 log = logging.getLogger(__name__)
 Entry = dict[str, Any]
 DRAFT = ".draft"
-"""Ending of a file that has no name yet; it is empty."""
+"""Suffix of a file that has no final name yet; it is empty."""
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class WriteAheadLog:
-    """A new file in a folder, open for this process alone."""
+    """A new log file in a folder, open for writing in this process only."""
 
     def __init__(self, folder: Path, ending: str) -> None:
         """Create the file and make its name durable; names sort by time.
 
-        It gets its name when it is locked, so that nobody ever sees it as one that nobody writes.
+        It gets its name only after it is locked, so that no process takes it for abandoned.
 
         Raises:
-            OSError: it cannot be created.
+            OSError: the file cannot be created.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.created = time.time()
@@ -47,38 +47,38 @@ class WriteAheadLog:
         sync_folder(folder)
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write entries; after a SIGKILL they are there, after a loss of power only once `sync` has returned.
+        """Write entries; they survive a SIGKILL at once, and a power failure once `sync` has returned.
 
         Raises:
-            OSError: the disk is full or fails; none of them is there, unless the file is `broken`.
+            OSError: the disk is full or fails; none of the entries was written, unless the file is `broken`.
         """
-        data = b"".join(map(_line, entries))
+        data = b"".join(map(_format_line, entries))
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError:
-            self._take_back()
+            self._undo_append()
             raise
         self.size += len(data)
 
     def sync(self) -> None:
-        """Return when everything written is on the disk.
+        """Flush everything written to the disk.
 
         Raises:
-            OSError: it is not, and what was written since the last time may be lost; the file is `broken`.
+            OSError: that failed, and entries since the last call may be lost; the file is `broken`.
         """
         try:
             os.fdatasync(self._file)
         except OSError:
-            self.broken = True  # the kernel may have dropped the pages: a second call would find nothing to complain of
+            self.broken = True  # the kernel may have dropped the pages, and a second call would succeed
             raise
 
     def close(self) -> None:
-        """Leave the file to whoever makes Parquet of it."""
+        """Close the file, which releases it for compaction."""
         os.close(self._file)
 
-    def _take_back(self) -> None:
+    def _undo_append(self) -> None:
         try:
             os.ftruncate(self._file, self.size)
         except OSError:
@@ -86,21 +86,21 @@ class WriteAheadLog:
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """Yield the whole entries of a file, even of one that is being written; torn lines are left out."""
+    """Yield the intact entries of a file, even while it is being written; torn lines are skipped."""
     torn = 0
     with path.open("rb") as file:
         for line in file:
-            entry = _entry(line)
+            entry = _parse_line(line)
             if entry is not None:
                 yield entry
             torn += entry is None
     if torn:
-        log.info("%s: %d torn lines left out", path, torn)
+        log.info("%s: skipped %d torn lines", path, torn)
 
 
 @contextmanager
 def abandoned_file(path: Path) -> Iterator[bool]:
-    """Hold a file that no process writes any more; False where one does, or where the file is gone."""
+    """Lock a file that no process writes any more; yield False if one does, or if the file is gone."""
     try:
         file = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def abandoned_file(path: Path) -> Iterator[bool]:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield path.exists()  # another may have taken it away between the two calls
+        yield path.exists()  # another process may have removed it between the two calls
     except BlockingIOError:
         yield False
     finally:
@@ -116,7 +116,7 @@ def abandoned_file(path: Path) -> Iterator[bool]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on the disk."""
+    """Flush the names in a folder to the disk."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)
@@ -124,19 +124,17 @@ def sync_folder(folder: Path) -> None:
         os.close(file)
 
 
-def _line(entry: Entry) -> bytes:
-    content = _encode(entry).encode(
-        "utf-8", "replace"
-    )  # half a surrogate pair, which JSON can spell and Parquet cannot
+def _format_line(entry: Entry) -> bytes:
+    content = _encode(entry).encode("utf-8", "replace")  # JSON allows a lone surrogate, Parquet does not
     return b"%08x %b\n" % (zlib.crc32(content), content)
 
 
-def _entry(line: bytes) -> Entry | None:
+def _parse_line(line: bytes) -> Entry | None:
     content = line[9:-1]
     if line[-1:] != b"\n" or line[:9] != b"%08x " % zlib.crc32(content):
         return None
     try:
-        found = json.loads(content)
+        entry = json.loads(content)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return entry if isinstance(entry, dict) else None

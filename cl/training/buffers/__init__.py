@@ -1,4 +1,4 @@
-"""Which rows of the past are kept when not all can be: one file a policy."""
+"""Replay buffers: policies that choose which past rows to keep, one file each."""
 
 from cl.training.buffers._base import Buffer, Offer, View
 

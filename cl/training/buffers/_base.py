@@ -1,4 +1,4 @@
-"""Which rows of the past are kept when not all can be: one file a policy."""
+"""The base of all replay buffers: policies that choose which past rows to keep."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """What the model that has just learnt sees in rows: computed only for the buffers that ask.
+    """What the newly trained model computes from rows, if a buffer calls it.
 
-    ``embeddings`` returns (rows, width); ``margins`` says how far each row's first answer is ahead of its second.
+    ``embeddings`` returns (rows, width); ``margins`` returns each row's lead of the first answer over the second.
     """
 
     embeddings: Callable[[pd.DataFrame], np.ndarray]
@@ -28,9 +28,9 @@ class View:
 class Offer:
     """What a buffer chooses from after an experience.
 
-    ``kept`` are its rows so far (None before the first experience), ``new`` the training rows just learnt; their
-    column ``class`` names their class. ``seen`` counts the rows of the stream before ``new``; ``rng`` is the only
-    source of chance.
+    ``kept`` are its rows so far (None before the first experience), ``new`` the training rows just learned; the column
+    ``class`` holds each row's class. ``seen`` counts the rows of the stream before ``new``; ``rng`` is the only source
+    of randomness.
     """
 
     kept: pd.DataFrame | None
@@ -42,14 +42,14 @@ class Offer:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """Old and new rows together, the old ones first."""
+        """Old and new rows, old first."""
         import pandas as pd
 
         return self.new if self.kept is None else pd.concat([self.kept, self.new], ignore_index=True)
 
 
 class Buffer(Plugin):
-    """Base of all buffers: a policy that turns what is kept and what is new into what is kept next."""
+    """Base of all buffers: a policy that chooses from the kept and the new rows those to keep."""
 
     CLASS: ClassVar[str] = "class"
 

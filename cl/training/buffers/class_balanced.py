@@ -1,4 +1,4 @@
-"""A buffer in which every class has the same share, as far as it has rows."""
+"""A buffer that gives every class the same share, as far as its rows go."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 class ClassBalanced(Buffer):
     """Equal shares for all classes (the greedy balance of GDumb; Prabhu et al., 2020, algorithm 1).
 
-    What a rare class cannot fill goes to the others. Within a class, rows are kept at random. With fewer places than
-    classes, a row each of some classes is kept, whichever chance picks of those still held and those that are new.
+    Slots that a rare class cannot fill go to the others. Within a class, rows are kept at random. With fewer slots than
+    classes, the buffer keeps one row each of randomly drawn classes, old or new.
     """
 
     def keep(self, offer: Offer) -> pd.DataFrame:
@@ -29,24 +29,24 @@ class ClassBalanced(Buffer):
 
 
 def equal_shares(counts: dict[str, int], budget: int, rng: np.random.Generator) -> dict[str, int]:
-    """Divide a budget among classes: small ones get all they have, the rest share equally.
+    """Divide a budget among classes: small classes keep all their rows, the rest share equally.
 
-    Where there are more classes than places, each place goes to one of them at random: a rule that served small or
-    new classes first would give all of a small buffer to the latest ones. ``rng`` is asked in that case only.
+    With more classes than slots, each slot goes to a random class: a rule that preferred small or new classes would
+    give a small buffer entirely to the latest ones. Only this case draws from ``rng``.
 
     >>> equal_shares({"a": 10, "b": 2, "c": 10}, 12, np.random.default_rng(0))
     {'b': 2, 'a': 5, 'c': 5}
     """
     if budget < len(counts):
         log.warning(
-            "a buffer with room for %d rows cannot hold one of each of %d classes: which of them it rehearses is left "
-            "to chance, and the others are forgotten; give it more rows or bytes",
+            "a buffer with room for %d rows cannot hold one of each of %d classes: it rehearses randomly drawn classes "
+            "and forgets the others; give it more rows or bytes",
             budget,
             len(counts),
         )
         drawn = set(rng.permutation(len(counts))[:budget].tolist())
-        return {name: int(place in drawn) for place, name in enumerate(sorted(counts))}
+        return {name: int(index in drawn) for index, name in enumerate(sorted(counts))}
     shares: dict[str, int] = {}
-    for place, (name, count) in enumerate(sorted(counts.items(), key=lambda item: (item[1], item[0]))):
-        shares[name] = min(count, (budget - sum(shares.values())) // (len(counts) - place))
+    for index, (name, count) in enumerate(sorted(counts.items(), key=lambda item: (item[1], item[0]))):
+        shares[name] = min(count, (budget - sum(shares.values())) // (len(counts) - index))
     return shares

@@ -1,4 +1,4 @@
-"""A buffer that keeps, for each class, the rows whose mean is nearest the mean of all of them."""
+"""A buffer that keeps, for each class, the rows whose mean embedding is nearest the class mean."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cl.training.buffers.class_balanced import equal_shares
 class Herding(Buffer):
     """Herding (Rebuffi et al., 2017, "iCaRL", algorithms 4 and 5) within equal class shares.
 
-    One row after the other is taken for which the mean embedding of those taken comes nearest the class's mean;
-    embeddings have length 1. The order is kept, so that a smaller share is the beginning of a larger one. The paper
-    has each class in one experience; where a class comes back, its old and its new rows take turns, old first,
-    each in their own order.
+    Rows are added one at a time, each time the row that brings the mean embedding of those chosen nearest the class
+    mean; embeddings have length 1. The order is kept, so a smaller share is a prefix of a larger one. In the paper
+    each class occurs in one experience; when a class recurs, its old and new rows alternate, old first, each in
+    their own order.
     """
 
     def keep(self, offer: Offer) -> pd.DataFrame:
-        """Put the new rows of each class in order, merge them into the old, and keep the beginning."""
+        """Order the new rows of each class, interleave them with the old, and keep the first rows."""
         rows = offer.rows
         shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget, offer.rng)
-        embeddings = _unit(offer.view.embeddings(offer.new)) if len(offer.new) else np.zeros((0, 1))
+        embeddings = _normalise(offer.view.embeddings(offer.new)) if len(offer.new) else np.zeros((0, 1))
         is_old = np.arange(len(rows)) < len(rows) - len(offer.new)
         chosen: list[int] = []
-        for name, places in rows.groupby(self.CLASS, sort=False).indices.items():
-            old, fresh = places[is_old[places]], places[~is_old[places]]
+        for name, positions in rows.groupby(self.CLASS, sort=False).indices.items():
+            old, fresh = positions[is_old[positions]], positions[~is_old[positions]]
             herd = fresh[choose_herd(embeddings[fresh - (len(rows) - len(offer.new))], shares[name])]
             turns = np.concatenate([2 * np.arange(len(old)), 2 * np.arange(len(herd)) + 1])
             chosen += np.concatenate([old, herd])[np.argsort(turns)][: shares[name]].tolist()
@@ -34,7 +34,7 @@ class Herding(Buffer):
 
 
 def choose_herd(embeddings: np.ndarray, wanted: int) -> list[int]:
-    """Return the first rows, in order, whose running mean stays nearest the mean of all.
+    """Return the rows, in order, whose running mean stays nearest the mean of all.
 
     >>> choose_herd(np.array([[0.0], [1.0], [5.0]]), 2)  # the mean is 2: 1 is nearest, then (1 + 5) / 2 = 3
     [1, 2]
@@ -51,5 +51,5 @@ def choose_herd(embeddings: np.ndarray, wanted: int) -> list[int]:
     return order
 
 
-def _unit(embeddings: np.ndarray) -> np.ndarray:
+def _normalise(embeddings: np.ndarray) -> np.ndarray:
     return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(min=1e-12)

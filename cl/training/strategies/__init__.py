@@ -1,4 +1,4 @@
-"""How a model learns a new experience without forgetting the old ones: one file a strategy."""
+"""Strategies: how a model learns a new experience without forgetting the old ones, one file each."""
 
 from cl.training.strategies._base import State, Step, Strategy, TrainingData, Update, load_states, save_states
 

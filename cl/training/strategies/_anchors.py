@@ -1,4 +1,4 @@
-"""Parameters that are held near where they were, each as firmly as the past needs it."""
+"""Quadratic penalties that hold parameters near an anchor, weighted by their importance for past experiences."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def begin_anchored(update: Update) -> None:
-    """Hold the weights that this update begins with, wherever there is an anchor.
+    """Move each existing anchor to the weights that this update starts from.
 
-    They are the ones last learnt, but that a tuning such as LoRA may have been merged into them since, or another
-    strategy have learnt without this one: to go back to the anchor would be to forget that.
+    They differ from the stored anchor if a tuning such as LoRA has been merged into them since, or if another strategy
+    has learned without this one: pulling them back to the stored anchor would forget that.
     """
     for name, parameter in update.learner.parameters():
         if f"anchor.{name}" in update.state.tensors:
@@ -22,22 +22,22 @@ def begin_anchored(update: Update) -> None:
 
 
 def anchored_penalty(update: Update, key: str) -> torch.Tensor:
-    """Return one of the state's tensors on the learner's device, where it is copied once for all steps."""
+    """Return a tensor of the state on the learner's device; it is copied once and cached for all steps."""
     if key not in update.cache:
         update.cache[key] = update.state.tensors[key].to(update.learner.device)
     return update.cache[key]
 
 
 def anchor_gradient(update: Update, *, importance: str, strength: float) -> torch.Tensor | None:
-    """Return ``strength / 2 * sum_i importance_i (theta_i - anchor_i)^2``, or None before there is an anchor."""
+    """Return ``strength / 2 * sum_i importance_i (theta_i - anchor_i)^2``, or None without an anchor."""
     import torch
 
-    found = anchor_distances(update, importance=importance)
-    return strength / 2 * torch.stack(list(found.values())).sum() if found else None
+    distances = anchor_distances(update, importance=importance)
+    return strength / 2 * torch.stack(list(distances.values())).sum() if distances else None
 
 
 def anchor_distances(update: Update, *, importance: str) -> dict[str, torch.Tensor]:
-    """Return ``sum_i importance_i (theta_i - anchor_i)^2`` of every parameter that moves and has an anchor.
+    """Return ``sum_i importance_i (theta_i - anchor_i)^2`` for each trainable parameter with an anchor.
 
     ``importance`` names the state's tensors ``IMPORTANCE.PARAMETER``; the anchors are ``anchor.PARAMETER``.
     """
@@ -54,9 +54,9 @@ def anchor_distances(update: Update, *, importance: str) -> dict[str, torch.Tens
 def drop_removed(
     update: Update, new: dict[str, torch.Tensor], *, importance: str, decay: float
 ) -> dict[str, torch.Tensor]:
-    """Return the tensors of the next state: the new importance added to ``decay`` of the old, anchors where we are.
+    """Return the tensors of the next state: importance ``decay * old + new``, anchors at the current weights.
 
-    What this update did not move keeps what it had: another tuning may move it again.
+    Parameters that this update did not train keep their tensors: another tuning may train them again.
     """
     tensors = dict(update.state.tensors)
     for name, parameter in update.learner.parameters():
@@ -67,10 +67,10 @@ def drop_removed(
 
 
 def move_anchor(old: torch.Tensor, now: torch.Tensor, *, importance: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
-    """Return where the sum of two quadratics is least: the mean of old and new anchor, weighted by importance.
+    """Return the minimum of the sum of two quadratics: the mean of both anchors, weighted by importance.
 
-    ``sum_k F_k (theta - theta_k)^2`` is ``(sum_k F_k) (theta - mean)^2`` and a constant, so that one anchor stands for
-    all. ``importance`` is that of the new one, ``total`` that of both; where nothing matters, it is the new one.
+    ``sum_k F_k (theta - theta_k)^2`` equals ``(sum_k F_k) (theta - mean)^2`` plus a constant, so one anchor represents
+    all. ``importance`` is that of the new anchor, ``total`` that of both; where ``total`` is 0, the new anchor is used.
     """
     import torch
 

@@ -1,8 +1,8 @@
-"""How a model learns a new experience without forgetting the old ones: one file a strategy.
+"""The base of all strategies, and the state that a strategy carries from one experience to the next.
 
-A strategy's fields are its hyper-parameters. What it must remember between experiences is a separate
-`State` that `remember` returns, so that it can be saved with the version, loaded and tested. Strategies
-compose: a configuration may list several, and every hook of each is called in that order.
+A strategy's fields are its hyperparameters. What it must remember between experiences is a separate `State` that
+`remember` returns, so that it can be saved with the version, loaded and tested. Strategies compose: a configuration
+may list several, and each hook is called for all of them in that order.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class State:
     """What a strategy carries from one experience to the next: rows, and named tensors.
 
-    It stays with the version through updates that the strategy has no part in. ``experiences`` are those that it has
-    taken in; None, in versions that do not say: all that the version has learnt.
+    It stays with the version through updates that the strategy takes no part in. ``experiences`` are those it covers;
+    None, in older versions that do not record it: all that the version has learned.
     """
 
     rows: pd.DataFrame | None = None
@@ -43,7 +43,7 @@ class State:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What an experience offers a strategy: its training rows, a way to the past, validation rows, chance.
+    """What a strategy learns from: training rows, access to past rows, validation rows, a random generator.
 
     ``known`` counts the labels of the champion, which come first in the head; 0: there is no champion yet.
     """
@@ -57,10 +57,10 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Update:
-    """One strategy's view of one experience that is being learnt.
+    """One strategy's view of one update.
 
-    ``scratch`` holds tensors for this update alone; a checkpoint saves them with the optimiser. ``cache`` holds what is
-    made once for all steps and can be made anew, such as copies on the learner's device.
+    ``scratch`` holds tensors for this update only; a checkpoint saves them with the optimiser. ``cache`` holds values
+    that are computed once for all steps and can be recomputed, such as copies on the learner's device.
     """
 
     state: State
@@ -72,9 +72,9 @@ class Update:
 
 @dataclass(frozen=True)
 class Step:
-    """One batch after its forward pass: the rows' ids, what went in, and the logits that came out.
+    """One batch after its forward pass: the rows' ids, the inputs and the logits.
 
-    ``states`` are those of the last layers (rows, length, width): as many as the head reads, or a strategy watches.
+    ``states`` are those of the last layers (rows, length, width): as many as the head reads or a strategy watches.
     """
 
     ids: list[str]
@@ -84,12 +84,12 @@ class Step:
 
 
 class Strategy(Plugin):
-    """Base of all strategies; as it stands it is fine-tuning on the new rows alone.
+    """Base of all strategies; by itself it fine-tunes on the new rows only.
 
-    ``holds`` says what of the champion a strategy holds on to: its weights, its answers, ... ``keeps_past`` says that
-    it asks for all training rows of the past, so that they must be kept as long as the model learns. ``keeps_rows``
-    says that its state is a buffer, which has to hold rows of every experience: those that were learnt without it are
-    offered to it before it takes part again.
+    ``holds`` names what a strategy preserves of the champion: its weights, its answers, ... ``keeps_past``: it needs
+    all past training rows, which must be kept for as long as the model learns. ``keeps_rows``: its state is a buffer
+    of rows of every experience; before it takes part again, it is offered those that were learned without it.
+    ``closed``: it solves for the head instead of training it.
     """
 
     holds: ClassVar[str | None] = None
@@ -102,87 +102,87 @@ class Strategy(Plugin):
 
     @property
     def watched(self) -> int:
-        """How many of the last layers' states its penalty looks at."""
+        """Return how many of the last layers' states its penalty needs."""
         return 0
 
     def restarts(self) -> bool:
-        """Tell whether every update starts from the pretrained weights instead of the champion."""
+        """Return whether every update starts from the pretrained weights instead of the champion."""
         return False
 
     def descends(self, update: Update) -> bool:
-        """Tell whether this update is learnt by gradient descent; if any strategy says no, `finish` must learn."""
+        """Return whether this update uses gradient descent; if any strategy says no, `finish` must do the learning."""
         return True
 
     def objection(self, config: Config) -> str | None:
-        """Return why a configuration and this strategy do not go together, or None.
+        """Return why this strategy cannot be used with a configuration, or None.
 
-        As it stands: who holds on to the champion cannot learn beside one that leaves it behind, and rows of the past
-        are recalled by one alone.
+        By default: a strategy that holds on to the champion cannot be combined with one that restarts from the
+        pretrained weights, and only one strategy may recall past rows.
         """
-        if self.holds and (afresh := [one.name for one in self.others(config) if one.restarts()]):
+        if self.holds and (restarting := [other.name for other in self.others(config) if other.restarts()]):
             return (
-                f"it holds on to the champion's {self.holds}, and '{afresh[0]}' starts every update from the "
+                f"it holds on to the champion's {self.holds}, but '{restarting[0]}' starts every update from the "
                 "pretrained weights; leave one of the two out"
             )
-        if self.recalls and (also := [one.name for one in self.others(config) if one.recalls]):
+        if self.recalls and (recalling := [other.name for other in self.others(config) if other.recalls]):
             return (
-                f"it recalls rows of the past, and '{also[0]}' does as well: they would be learnt twice; "
+                f"it recalls past rows, and so does '{recalling[0]}': they would be learned twice; "
                 "leave one of the two out"
             )
         return None
 
     @property
     def recalls(self) -> bool:
-        """Whether it has rows of the past learnt again."""
+        """Return whether it recalls past rows."""
         return type(self).recall is not Strategy.recall
 
     def others(self, config: Config) -> list[Strategy]:
-        """Return the strategies that a configuration lists beside this one."""
+        """Return the other strategies that a configuration lists."""
         built = [plugins.build(Strategy, spec) for spec in config.strategies]
-        return [one for one in built if one.name != self.name]
+        return [strategy for strategy in built if strategy.name != self.name]
 
     def begin(self, update: Update) -> None:
-        """Prepare, before the first step and with the weights as the champion left them."""
+        """Prepare before the first step, while the learner still has its starting weights."""
 
     def choose(self, update: Update) -> pd.DataFrame:
-        """Return those of the new rows that the coming epoch learns."""
+        """Return the new rows to train on in the next epoch."""
         return update.lesson.rows
 
     def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return rows of the past to be learnt again in the coming epoch, or None."""
+        """Return past rows to rehearse in the next epoch, or None."""
         return None
 
     def expects(self, new: int, past: int) -> int:
-        """Return how many rows an epoch is expected to hold beside so many new ones; below 0, of them fewer."""
+        """Return how many rows an epoch is expected to add to the ``new`` ones; negative if it leaves some out."""
         return 0
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
-        """Return a scalar that is added to the loss of this step, or None."""
+        """Return a scalar to add to the loss of this step, or None."""
         return None
 
     def adjust(self, update: Update, step: Step) -> None:
-        """Change the gradients after the backward pass and before they are clipped."""
+        """Change the gradients after the backward pass, before they are clipped."""
 
     def stepped(self, update: Update) -> None:
-        """Look at the weights after the optimiser has moved them."""
+        """Inspect the weights after the optimiser step."""
 
     def solved_rows(self, update: Update) -> int:
-        """Return how many rows `finish` has learnt by itself; 0: none, the loop has learnt them."""
+        """Return how many rows `finish` has learned itself; 0 if the loop learned them."""
         return 0
 
     def finish(self, update: Update) -> Learner:
-        """Return the learner as it shall be when the best epoch has been put back; its weights may change in place."""
+        """Return the final learner after the best epoch has been restored; its weights may be changed in place."""
         return update.learner
 
     def remember(self, update: Update) -> State:
-        """Return the state after the experience has been learnt."""
+        """Return the state after the update."""
         return update.state
 
     def pass_on(self, update: Update) -> State | None:
-        """Return the state for a student of a learner, whose state is given: rows stay, what is about weights goes.
+        """Return the state for a distilled student, given its teacher's: keep rows, drop tensors tied to weights.
 
-        The update's learner is the student, its lesson's rows those that the student has learnt on. None: sums of a
-        closed form are over other features, and the next update sums up all rows anew.
+        The update's learner is the student, its lesson's rows those that the student was trained on. None for a closed
+        form: its sums are over the teacher's features, so the next update recomputes them over all rows.
         """
         return None if self.closed else replace(update.state, tensors={})
 
@@ -192,28 +192,28 @@ def save_states(states: dict[str, State], folder: Path) -> None:
     from safetensors.torch import save_file
 
     for name, state in states.items():
-        place = folder / "strategies" / name
-        place.mkdir(parents=True)
-        told = {"seen": state.seen, **({} if state.experiences is None else {"experiences": state.experiences})}
-        (place / "state.json").write_text(json.dumps(told), encoding="utf-8")
+        path = folder / "strategies" / name
+        path.mkdir(parents=True)
+        metadata = {"seen": state.seen, **({} if state.experiences is None else {"experiences": state.experiences})}
+        (path / "state.json").write_text(json.dumps(metadata), encoding="utf-8")
         if state.rows is not None:
-            state.rows.to_parquet(place / "rows.parquet", index=False)
+            state.rows.to_parquet(path / "rows.parquet", index=False)
         if state.tensors:
-            save_file({k: v.contiguous() for k, v in state.tensors.items()}, place / "tensors.safetensors")
+            save_file({k: v.contiguous() for k, v in state.tensors.items()}, path / "tensors.safetensors")
 
 
 def load_states(folder: Path) -> dict[str, State]:
-    """Read all states that a version holds, by the strategy's name."""
+    """Read all strategy states of a version, by strategy name."""
     from safetensors.torch import load_file
 
     states = {}
-    for place in sorted((folder / "strategies").glob("*")):
-        rows, tensors = place / "rows.parquet", place / "tensors.safetensors"
-        told = json.loads((place / "state.json").read_text(encoding="utf-8"))
-        states[place.name] = State(
+    for path in sorted((folder / "strategies").glob("*")):
+        rows, tensors = path / "rows.parquet", path / "tensors.safetensors"
+        metadata = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        states[path.name] = State(
             rows=pd.read_parquet(rows) if rows.exists() else None,
             tensors=load_file(tensors) if tensors.exists() else {},
-            seen=told["seen"],
-            experiences=tuple(told["experiences"]) if "experiences" in told else None,
+            seen=metadata["seen"],
+            experiences=tuple(metadata["experiences"]) if "experiences" in metadata else None,
         )
     return states

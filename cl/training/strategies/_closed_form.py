@@ -1,4 +1,4 @@
-"""Strategies that solve for the head instead of training it: the base of all, from features to a solved learner."""
+"""The base of strategies that solve for the head in closed form instead of training it."""
 
 from __future__ import annotations
 
@@ -22,36 +22,34 @@ if TYPE_CHECKING:
     from cl.config import Config
     from cl.models.closed_form_head import ClosedFormHead
     from cl.models.learner import Learner
-    from cl.models.tunings import Tuning
     from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
 CHOOSING_ROWS = 600
-"""Validation rows that choose among candidates: one parameter on a grid of four needs no more."""
+"""Most validation rows used to choose a candidate: one hyperparameter on a grid of four needs no more."""
 
 
 class ClosedForm(Strategy):
-    """Base of the strategies whose head follows from sums over all rows, on features that do not move.
+    """Base of the strategies whose head is computed from sums over all rows of frozen features.
 
-    The sums are exact whole numbers: the order of the stream changes nothing, nothing is forgotten, and a row
-    that is taken out leaves no trace. What moves is the head alone, so that an update costs one pass of the encoder
-    over the new rows.
+    The sums are exact integers: the order of the stream does not matter, nothing is forgotten, and a removed row
+    leaves no trace. Only the head changes, so an update costs one pass of the encoder over the new rows.
     """
 
     closed: ClassVar[bool] = True
 
     remedy: ClassVar[str] = "learn from more rows"
 
-    layers: int = Field(3, ge=1, description="Last layers of the encoder that are read, side by side")
+    layers: int = Field(3, ge=1, description="Last layers of the encoder whose states are concatenated as features")
     adapt: Literal["never", "first"] = Field(
         "never", description="first: the encoder is fine-tuned on the first experience, then frozen"
     )
     removable: bool = Field(
-        True, description="Keep each row's rounded features (about 1 kB), so that it can be taken out again"
+        True, description="Keep each row's rounded features (about 1 kB), so that the row can be removed later"
     )
 
     def new_head(self, width: int, layers: int) -> ClosedFormHead:
-        """Return the head without labels; ``layers`` is what the encoder has of those asked for."""
+        """Return a head without labels that reads this many layers."""
         from cl.models.closed_form_head import ClosedFormHead
 
         return ClosedFormHead(width, 0, layers=layers)
@@ -63,28 +61,28 @@ class ClosedForm(Strategy):
         raise NotImplementedError
 
     def objection(self, config: Config) -> str | None:
-        """Refuse company that would have nothing to do, and a tuning that has nothing to read with or to adapt."""
+        """Reject other strategies, which would have no effect, and tunings that ``adapt`` does not fit."""
         if others := self.others(config):
             return (
-                "it solves for the head and trains at most on the first experience, where nothing is held or recalled "
-                f"yet: '{others[0].name}' would have nothing to do beside it; use it alone"
+                "it solves for the head and trains at most on the first experience, where there is nothing to hold or "
+                f"recall yet: '{others[0].name}' would have no effect; use it alone"
             )
         tuning: Tuning = plugins.build(Tuning, config.model.tuning)
         if self.adapt == "first" and not tuning.moves:
-            return f"adapt: first has nothing to adapt with model.tuning: {tuning.name}; choose another of the two"
+            return f"adapt: first has nothing to adapt with model.tuning: {tuning.name}; change one of the two"
         if self.adapt == "never" and not tuning.neutral:
             return (
-                f"with adapt: never nothing trains what model.tuning: {tuning.name} adds, and texts would be read "
-                "through its random start; set adapt: first, or choose another tuning"
+                f"with adapt: never, the parameters that model.tuning: {tuning.name} adds would keep their random "
+                "initial values; set adapt: first, or choose another tuning"
             )
         return None
 
     def descends(self, update: Update) -> bool:
-        """Tell whether this is the first experience and the encoder may adapt to it."""
+        """Return whether this is the first experience and the encoder adapts to it."""
         return self.adapt == "first" and not update.learner.is_closed and not len(update.lesson.past())
 
     def finish(self, update: Update) -> Learner:
-        """Add the new rows to the sums and solve; rows of the past come first when there are no sums yet."""
+        """Add the new rows to the sums and solve; without sums yet, past rows are added first."""
         from cl.models.frozen_features import frozen_features
         from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
@@ -96,17 +94,17 @@ class ClosedForm(Strategy):
             sums = SufficientStatistics.from_tensors(update.state.tensors).widened(len(learner.labels))
         else:
             sums = SufficientStatistics.empty(len(head.weight), len(learner.labels))
-        sums = _added(sums, head, new.whole, new.targets)
+        sums = _add_rows(sums, head, new.whole, new.targets)
         update.scratch.update({**sums.to_tensors(), "whole": new.whole, "targets": new.targets, "row": new.row})
         return self.solved(learner, head, sums, lesson.validation)
 
     def solved_rows(self, update: Update) -> int:
-        """Return how many rows were added to the sums: those of the past as well where the sums began anew."""
+        """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
         row = update.scratch["row"]
         return int(row.max()) + 1 if len(row) else 0
 
     def remember(self, update: Update) -> State:
-        """Return the sums, and each row's features where they are wanted."""
+        """Return the sums and, if rows are removable, each row's features."""
         scratch, state, lesson = update.scratch, update.state, update.lesson
         sums = {name: scratch[name] for name in ("counts", "sums", "gram")}
         added = int(scratch["row"].max()) + 1 if len(scratch["row"]) else 0
@@ -114,17 +112,17 @@ class ClosedForm(Strategy):
         kept = None
         if self.removable:
             old = state.rows if added <= len(lesson.rows) else None
-            kept = pd.concat([old, _rows(rows["id"].tolist(), scratch)], ignore_index=True)
+            kept = pd.concat([old, _features_of_rows(rows["id"].tolist(), scratch)], ignore_index=True)
         return State(rows=kept, tensors=sums, seen=int(sums["counts"].sum()))
 
     def forget(
         self, state: State, learner: Learner, ids: set[str], validation: pd.DataFrame | None
     ) -> tuple[State, Learner]:
-        """Return state and learner as if rows with these ids had never been seen.
+        """Return state and learner as if the rows with these ids had never been seen.
 
         Raises:
             ValueError: the rows' features were not kept.
-            InputError: no row was learnt under some of the ids; nothing has been taken out.
+            InputError: no row was learned under one of the ids; nothing is removed.
         """
         import torch
 
@@ -133,24 +131,24 @@ class ClosedForm(Strategy):
         if state.rows is None:
             raise ValueError("the features of single rows were not kept: set removable: true and learn again")
         if unknown := sorted(ids - set(state.rows["id"])):
-            raise InputError(f"no row was learnt under {', '.join(unknown)}; nothing has been taken out")
-        gone = state.rows[state.rows["id"].isin(ids)]
+            raise InputError(f"no row was learned with id {', '.join(unknown)}; nothing was removed")
+        removed = state.rows[state.rows["id"].isin(ids)]
         head, _ = self._head(learner)
         sums = SufficientStatistics.from_tensors(state.tensors)
-        for features, targets in zip(gone["features"], gone["targets"], strict=True):
-            whole = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
-            sums = _added(sums, head, whole, torch.as_tensor(list(targets)), sign=-1)
-        left = state.rows.drop(gone.index).reset_index(drop=True)
-        after = State(rows=left, tensors=sums.to_tensors(), seen=sums.rows)
+        for features, targets in zip(removed["features"], removed["targets"], strict=True):
+            rounded = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
+            sums = _add_rows(sums, head, rounded, torch.as_tensor(list(targets)), sign=-1)
+        remaining = state.rows.drop(removed.index).reset_index(drop=True)
+        after = State(rows=remaining, tensors=sums.to_tensors(), seen=sums.rows)
         return after, self.solved(learner, head, sums, validation)
 
     def solved(
         self, learner: Learner, head: ClosedFormHead, sums: SufficientStatistics, validation: pd.DataFrame | None
     ) -> Learner:
-        """Return the learner with the candidate head that is right most often on validation rows.
+        """Return the learner with the candidate head that has the highest accuracy on validation rows.
 
-        Rows of a class that has none in the sums have no say: no candidate can be right about them, and a temperature
-        that allowed for them would leave every answer in doubt.
+        Rows of a class that is not in the sums do not count: no candidate can be right about them, and fitting the
+        temperature on them would make every answer uncertain.
 
         Raises:
             ConfigError: the equations have no solution.
@@ -159,14 +157,14 @@ class ClosedForm(Strategy):
         from cl.models.frozen_features import frozen_features
 
         absent = sums.counts == 0
-        found = itertools.islice(self._solutions(sums, head), None if _some(validation) else 1)
-        options = [(weight.float(), bias.float().masked_fill(absent, -math.inf)) for weight, bias in found]
+        solutions = itertools.islice(self._solutions(sums, head), 1 if validation is None or validation.empty else None)
+        options = [(weight.float(), bias.float().masked_fill(absent, -math.inf)) for weight, bias in solutions]
         (weight, bias), scale = options[0], 1.0
         if validation is not None and len(validation):
-            shown = frozen_features(learner, head, _few(validation, learner.task.classes(validation)))
-            there = ~absent[shown.targets]
-            inputs = head.expand(shown.whole[there].float())
-            weight, bias, scale = _most_often_right(options, inputs, shown.targets[there])
+            features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
+            present = ~absent[features.targets]
+            inputs = head.expand(features.whole[present].float())
+            weight, bias, scale = _best_option(options, inputs, features.targets[present])
         weight, bias = weight / scale, bias / scale
         head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
         return replace(learner, head=head.to(learner.device))
@@ -174,7 +172,7 @@ class ClosedForm(Strategy):
     def _solutions(
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the candidates, or say which field makes them have none."""
+        """Yield the candidates, or raise `ConfigError` with the setting to change if there are none."""
         import torch
 
         unsolved = ConfigError(f"strategy: {self.name}: its equations have no solution for these rows; {self.remedy}")
@@ -187,25 +185,25 @@ class ClosedForm(Strategy):
             raise unsolved from None
 
     def _head(self, learner: Learner) -> tuple[ClosedFormHead, bool]:
-        """Return a head for this strategy, and whether it reads what the learner's own reads."""
+        """Return a head for this strategy, and whether it reads the same features as the learner's head."""
         from cl.models.closed_form_head import ClosedFormHead
 
         head = self.new_head(learner.width, min(self.layers, learner.depth))
         return head, isinstance(learner.head, ClosedFormHead) and head.reads_as(learner.head)
 
 
-def _added(
-    sums: SufficientStatistics, head: ClosedFormHead, whole: torch.Tensor, targets: torch.Tensor, *, sign: int = 1
+def _add_rows(
+    sums: SufficientStatistics, head: ClosedFormHead, rounded: torch.Tensor, targets: torch.Tensor, *, sign: int = 1
 ) -> SufficientStatistics:
-    """Expand rows a block at a time, so that memory stays bounded."""
-    for start in range(0, len(whole), 4_096):
+    """Return the sums with these rows, which are expanded in blocks to bound memory."""
+    for start in range(0, len(rounded), 4_096):
         block = slice(start, start + 4_096)
-        sums = sums.add(head.expand(whole[block].float()), targets[block], sign=sign)
+        sums = sums.add(head.expand(rounded[block].float()), targets[block], sign=sign)
     return sums
 
 
-def _few(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
-    """Return at most `CHOOSING_ROWS` rows, the same for the same rows in any order, every class in turn."""
+def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
+    """Return at most `CHOOSING_ROWS` rows, taking classes in turn; the order of the rows does not matter."""
     if len(rows) <= CHOOSING_ROWS:
         return rows
     by_id = rows.assign(class_=classes).sort_values("id")
@@ -213,32 +211,28 @@ def _few(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
     return by_id.assign(turn=turn).sort_values(["turn", "id"]).head(CHOOSING_ROWS).drop(columns=["class_", "turn"])
 
 
-def _some(rows: pd.DataFrame | None) -> bool:
-    return rows is not None and not rows.empty
-
-
-def _most_often_right(
+def _best_option(
     options: list[tuple[torch.Tensor, torch.Tensor]], inputs: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Return weight and bias of the best option, the first among equals, and the temperature of its logits."""
+    """Return weight and bias of the most accurate option, the first on a tie, and its logits' temperature."""
     from cl.models.temperature import fit_temperature
 
     logits = [inputs @ weight + bias for weight, bias in options]
-    right = [int((one.argmax(-1) == targets).sum()) for one in logits]
-    best = right.index(max(right))
+    correct = [int((scores.argmax(-1) == targets).sum()) for scores in logits]
+    best = correct.index(max(correct))
     return *options[best], fit_temperature(logits[best], targets)
 
 
-def _rows(ids: list[str], scratch: dict[str, torch.Tensor]) -> pd.DataFrame:
-    """Return one line a row: id, its features as bytes, and the targets of its positions."""
+def _features_of_rows(ids: list[str], scratch: dict[str, torch.Tensor]) -> pd.DataFrame:
+    """Return for each row its id, its features as bytes, and the targets of its positions."""
     counts = [0] * len(ids)
     for row in scratch["row"].tolist():
         counts[row] += 1
-    whole, targets = scratch["whole"].split(counts), scratch["targets"].split(counts)
+    features, targets = scratch["whole"].split(counts), scratch["targets"].split(counts)
     return pd.DataFrame(
         {
             "id": ids,
-            "features": [one.numpy().tobytes() for one in whole],
-            "targets": [one.tolist() for one in targets],
+            "features": [part.numpy().tobytes() for part in features],
+            "targets": [part.tolist() for part in targets],
         }
     )

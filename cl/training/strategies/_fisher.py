@@ -1,4 +1,4 @@
-"""The diagonal of the Fisher information: squared gradients of single rows."""
+"""Estimate the diagonal of the Fisher information from per-row squared gradients."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def diagonal_fisher(
 
     The gradient is that of one row's negative log-likelihood, summed over its predictions. Labels are those given
     (empirical Fisher) or drawn from the model (the Fisher information itself; Kunstner et al., 2019, section 2).
-    Padding has no part in it.
+    Padding is ignored.
     """
     generator = torch.Generator(device=learner.device).manual_seed(int(rng.integers(2**31)))
 
-    def surprise(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        wanted = targets if labels == "empirical" else _drawn(logits, targets, generator)
+    def negative_log_likelihood(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        labels_of_rows = targets if labels == "empirical" else _draw_labels(logits, targets, generator)
         return nn.functional.cross_entropy(
-            logits.flatten(0, -2), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+            logits.flatten(0, -2), labels_of_rows.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
-    return mean_over_rows(learner, rows, objective=surprise, add=add_square, rows_at_once=rows_at_once)
+    return mean_over_rows(learner, rows, objective=negative_log_likelihood, add=add_square, rows_at_once=rows_at_once)
 
 
-def _drawn(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _draw_labels(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     drawn = torch.multinomial(logits.detach().softmax(-1).flatten(0, -2), 1, generator=generator)
     return torch.where(targets == IGNORED, targets, drawn.view_as(targets))

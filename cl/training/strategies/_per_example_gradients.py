@@ -1,4 +1,4 @@
-"""Gradients of single rows, many rows at a time."""
+"""Compute per-row gradients for a batch of rows in one backward pass."""
 
 from __future__ import annotations
 
@@ -36,52 +36,52 @@ def mean_over_rows(
     add: Add,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> dict[str, torch.Tensor]:
-    """Return, for each trainable parameter, the mean over rows of a measure of its gradient, dropout off.
+    """Return, for each trainable parameter, the mean over rows of a measure of its gradient, without dropout.
 
-    A measure of the gradient of a batch's mean instead would shrink with the batch size. The gradients of single
-    rows come from the inputs and output gradients of the linear, norm and embedding layers in one backward pass
-    (Goodfellow, 2015, "Efficient per-example gradient computations"). Rows are processed one by one when another kind
-    of layer has trainable parameters, or when a layer sees something else than the rows, each by itself, as relative
-    positions do in MPNet and DeBERTa.
+    The measure of a batch's mean gradient would shrink with the batch size. Per-row gradients are computed in one
+    backward pass from the inputs and output gradients of the linear, norm and embedding layers (Goodfellow, 2015,
+    "Efficient per-example gradient computations"). Rows are processed individually when another kind of layer has
+    trainable parameters, or when a layer does not process each row separately, such as the relative positions of
+    MPNet and DeBERTa.
 
     Args:
-        learner: knows which of its parameters may move.
+        learner: marks its trainable parameters.
         rows: with the task's columns.
-        objective: takes a batch's logits and targets, returns a sum of one term for each row.
+        objective: takes a batch's logits and targets, returns a sum with one term per row.
         add: adds the measure of one row's gradient to a total: `add_square`, `add_absolute`.
         rows_at_once: rows in a batch.
     """
     learner.eval_mode()
     encoded = learner.encode(rows)
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
-    layers = _Layers(learner)
-    together = rows_at_once > 1 and len(rows) > 1 and layers.keep_rows_apart(encoded[0].input_ids)
-    for indices in batch_by_length([len(one.input_ids) for one in encoded], rows_at_once if together else 1):
+    layers = _TrainableLayers(learner)
+    batched = rows_at_once > 1 and len(rows) > 1 and layers.keep_rows_apart(encoded[0].input_ids)
+    for indices in batch_by_length([len(row.input_ids) for row in encoded], rows_at_once if batched else 1):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        watched = layers.watched(len(indices)) if together else contextlib.nullcontext()
-        with watched, attention(batch.input_ids.shape[1], learner.device):
+        recorded = layers.record(len(indices)) if batched else contextlib.nullcontext()
+        with recorded, attention(batch.input_ids.shape[1], learner.device):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
-        if together:
+        if batched:
             layers.add_rows(value, totals, add)
         else:
-            _add_one(learner, value, totals, add)
+            _add_single_row(learner, value, totals, add)
     return {name: total / max(1, len(rows)) for name, total in totals.items()}
 
 
-def _add_one(learner: Learner, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add) -> None:
-    """Add the gradient of a batch that is a single row."""
-    named = list(learner.parameters())
-    gradients = torch.autograd.grad(value, [parameter for _, parameter in named], allow_unused=True)
-    for (name, _), gradient in zip(named, gradients, strict=True):
+def _add_single_row(learner: Learner, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add) -> None:
+    """Add the gradient of a batch of one row."""
+    parameters = list(learner.parameters())
+    gradients = torch.autograd.grad(value, [parameter for _, parameter in parameters], allow_unused=True)
+    for (name, _), gradient in zip(parameters, gradients, strict=True):
         if gradient is not None:
             add(totals[name], gradient)
 
 
-KINDS = (nn.Linear, nn.LayerNorm, nn.Embedding)
+SUPPORTED_LAYERS = (nn.Linear, nn.LayerNorm, nn.Embedding)
 
 
-class _Layers:
-    """The layers with trainable parameters, and what passed through them in one forward pass."""
+class _TrainableLayers:
+    """The layers with trainable parameters, and their inputs and outputs in one forward pass."""
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
@@ -92,45 +92,49 @@ class _Layers:
             for name, module in root.named_modules()
             if any(id(parameter) in self._trainable for parameter in module.parameters(recurse=False))
         }
-        self._passed: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+        self._records: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     def keep_rows_apart(self, tokens: list[int]) -> bool:
-        """Tell whether each layer is one we have a rule for and works on each row by itself.
+        """Return whether every layer is of a supported kind and processes each row separately.
 
-        Batches of two and of three copies of a row are tried: of two sizes, no other axis can pass for the rows.
+        Tries batches of two and of three copies of a row, so that no other axis can be mistaken for the rows.
         """
-        owned = [id(one) for module in self._modules.values() for one in module.parameters(recurse=False)]
-        known = all(type(module) in KINDS for module in self._modules.values())  # a subclass may read its input anew
-        return known and len(set(owned)) == len(owned) and all(self._apart(tokens, rows) for rows in (2, 3))
+        owned = [id(weight) for module in self._modules.values() for weight in module.parameters(recurse=False)]
+        # exact types, because a subclass may change its input
+        supported = all(type(module) in SUPPORTED_LAYERS for module in self._modules.values())
+        return supported and len(set(owned)) == len(owned) and all(self._keeps_apart(tokens, n) for n in (2, 3))
 
-    def _apart(self, tokens: list[int], rows: int) -> bool:
+    def _keeps_apart(self, tokens: list[int], rows: int) -> bool:
         ids = torch.tensor([tokens] * rows, device=self._learner.device)
         try:
-            with self.watched(rows), attention(len(tokens), self._learner.device):
+            with self.record(rows), attention(len(tokens), self._learner.device):
                 logits = self._learner.logits(ids, torch.ones_like(ids))
-        except RuntimeError:  # the model repeats for each row what `watched` has repeated: peft's prompts
+        except RuntimeError:  # the model itself repeats for each row what `record` has repeated: peft's prompts
             return False
-        passed, self._passed = self._passed, []
-        seen = [states for _, inputs, outputs in passed for states in (inputs, outputs)]
-        return all(len(one) == rows for one in [logits, *seen]) and not self._bypassed(
-            {name for name, *_ in passed}, logits
+        records, self._records = self._records, []
+        tensors = [logits, *(states for _, inputs, outputs in records for states in (inputs, outputs))]
+        return all(len(tensor) == rows for tensor in tensors) and not self._is_bypassed(
+            {name for name, *_ in records}, logits
         )
 
-    def _bypassed(self, passed: set[str], logits: torch.Tensor) -> bool:
-        """Tell whether a layer that nothing passed through has a part in the logits: its weights are used elsewhere."""
-        idle = [module for name, module in self._modules.items() if name not in passed]
-        weights = [one for module in idle for one in module.parameters(recurse=False) if id(one) in self._trainable]
+    def _is_bypassed(self, called: set[str], logits: torch.Tensor) -> bool:
+        """Return whether the logits depend on a layer that was not called: its weights are used elsewhere."""
+        idle = [module for name, module in self._modules.items() if name not in called]
+        weights = [
+            weight for module in idle for weight in module.parameters(recurse=False) if id(weight) in self._trainable
+        ]
         if not weights:
             return False
-        return any(one is not None for one in torch.autograd.grad(logits.sum(), weights, allow_unused=True))
+        gradients = torch.autograd.grad(logits.sum(), weights, allow_unused=True)
+        return any(gradient is not None for gradient in gradients)
 
     @contextlib.contextmanager
-    def watched(self, rows: int) -> Iterator[None]:
-        """Note the inputs and outputs of one forward pass of so many rows.
+    def record(self, rows: int) -> Iterator[None]:
+        """Record each layer's inputs and outputs in one forward pass of this many rows.
 
-        An embedding that is asked once for all rows, such as that of positions, is asked by each row for itself.
+        The input of an embedding that is called once for all rows, such as that of positions, is repeated for each row.
         """
-        self._passed = []
+        self._records = []
         hooks = [
             module.register_forward_pre_hook(
                 lambda module, inputs: (inputs[0].expand(rows, -1), *inputs[1:]) if len(inputs[0]) == 1 else None
@@ -140,7 +144,7 @@ class _Layers:
         ]
         hooks += [
             module.register_forward_hook(
-                lambda module, inputs, output, name=name: self._passed.append((name, inputs[0].detach(), output))
+                lambda module, inputs, output, name=name: self._records.append((name, inputs[0].detach(), output))
             )
             for name, module in self._modules.items()
         ]
@@ -151,23 +155,24 @@ class _Layers:
                 hook.remove()
 
     def add_rows(self, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add) -> None:
-        """Add each row's gradient to the totals; weights' own gradients, summed over rows, are never computed."""
-        gradients = torch.autograd.grad(value, [output for _, _, output in self._passed], allow_unused=True)
-        seen: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        for (name, inputs, _), gradient in zip(self._passed, gradients, strict=True):
+        """Add each row's gradient to the totals without computing the weights' gradients, summed over rows."""
+        gradients = torch.autograd.grad(value, [output for _, _, output in self._records], allow_unused=True)
+        calls: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        for (name, inputs, _), gradient in zip(self._records, gradients, strict=True):
             if gradient is None:  # such as a pooler's, which no logit depends on
                 continue
-            ids = isinstance(self._modules[name], nn.Embedding)
-            seen.setdefault(name, []).append((inputs[..., None] if ids else _by_row(inputs), _by_row(gradient)))
-        for name, parts in seen.items():  # a layer that is passed twice has one gradient a row all the same
-            inputs, outputs = (torch.cat(one, dim=1) for one in zip(*parts, strict=True))
+            is_embedding = isinstance(self._modules[name], nn.Embedding)
+            rows = inputs[..., None] if is_embedding else _with_positions(inputs)
+            calls.setdefault(name, []).append((rows, _with_positions(gradient)))
+        for name, parts in calls.items():  # a layer that is called twice still has one gradient per row
+            inputs, outputs = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
             self._add_layer(name, inputs, outputs, totals, add)
-        self._passed = []
+        self._records = []
 
     def _add_layer(
         self, name: str, inputs: torch.Tensor, outputs: torch.Tensor, totals: dict[str, torch.Tensor], add: Add
     ) -> None:
-        """Add the rows of one layer: its inputs and output gradients are (rows, positions, width)."""
+        """Add the per-row gradients of one layer; inputs and output gradients are (rows, positions, width)."""
         module = self._modules[name]
         if isinstance(module, nn.Embedding):
             _add_embedding(module, inputs.squeeze(-1), outputs, totals[f"{name}.weight"], add)
@@ -177,10 +182,10 @@ class _Layers:
             if isinstance(module, nn.LayerNorm):
                 normed = nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
                 _add_vectors(total, (outputs * normed).sum(1), add)
-            else:  # one row's matrix stays in the cache while it is measured; a batch of them would not
-                space = torch.empty_like(total)
-                for seen, gradient in zip(inputs, outputs, strict=True):
-                    add(total, torch.mm(gradient.T, seen, out=space))
+            else:  # one row's matrix fits the processor's cache while it is measured, those of a batch would not
+                workspace = torch.empty_like(total)
+                for row, gradient in zip(inputs, outputs, strict=True):
+                    add(total, torch.mm(gradient.T, row, out=workspace))
         if module.bias is not None and id(module.bias) in self._trainable:
             _add_vectors(totals[f"{name}.bias"], outputs.sum(1), add)
 
@@ -188,25 +193,25 @@ class _Layers:
 def _add_embedding(
     module: nn.Embedding, ids: torch.Tensor, gradients: torch.Tensor, total: torch.Tensor, add: Add
 ) -> None:
-    """Add the rows of an embedding: what each row's positions with the same id add up to, and nothing for the rest."""
-    places = torch.arange(len(ids), device=ids.device)[:, None] * module.num_embeddings + ids
-    distinct, where = places.flatten().unique(return_inverse=True)
-    sums = gradients.new_zeros(len(distinct), gradients.shape[-1]).index_add_(0, where, gradients.flatten(0, 1))
+    """Add the per-row gradients of an embedding: for each id in a row, the sum over its positions."""
+    keys = torch.arange(len(ids), device=ids.device)[:, None] * module.num_embeddings + ids
+    distinct, inverse = keys.flatten().unique(return_inverse=True)
+    sums = gradients.new_zeros(len(distinct), gradients.shape[-1]).index_add_(0, inverse, gradients.flatten(0, 1))
     measured = torch.zeros_like(sums)
     add(measured, sums)
-    own = distinct % module.num_embeddings
-    if module.padding_idx is not None:  # torch never moves it
-        measured[own == module.padding_idx] = 0
-    total.index_add_(0, own, measured)
+    tokens = distinct % module.num_embeddings
+    if module.padding_idx is not None:  # torch never trains it
+        measured[tokens == module.padding_idx] = 0
+    total.index_add_(0, tokens, measured)
 
 
 def _add_vectors(total: torch.Tensor, rows: torch.Tensor, add: Add) -> None:
-    """Add vectors (rows, width), which are small enough to be measured together."""
+    """Add per-row gradients (rows, width) that are small enough to be measured together."""
     measured = torch.zeros_like(rows)
     add(measured, rows)
     total.add_(measured.sum(0))
 
 
-def _by_row(states: torch.Tensor) -> torch.Tensor:
-    """Return states as (rows, positions, width); a row of one position has lost that axis."""
+def _with_positions(states: torch.Tensor) -> torch.Tensor:
+    """Return states as (rows, positions, width); a layer with one position per row lacks that axis."""
     return states.flatten(1, -2) if states.ndim > 2 else states[:, None]

@@ -1,4 +1,4 @@
-"""Sums over rows that closed-form learners need: they add up in any order, and rows can be taken out again."""
+"""Sums over rows that closed forms need: independent of the order of rows, and rows can be removed again."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 
 BLOCK = 1_024
-"""Rows in one product: 1,024 * 127 * 127 is below 2^24, so that float32 adds whole numbers without loss."""
+"""Rows in one product: 1,024 * 127 * 127 is below 2^24, so float32 sums integers exactly."""
 
 
 @dataclass(frozen=True)
 class SufficientStatistics:
-    """Sums over features x (whole numbers, size F) and targets y < C, exact in int64.
+    """Sums over features x (integers, size F) and targets y < C, exact in int64.
 
     ``counts`` (C): rows of each class; ``sums`` (C, F): sum of x over them; ``gram`` (F, F): sum of x x^T over all.
     """
@@ -25,16 +25,16 @@ class SufficientStatistics:
     @classmethod
     def empty(cls, features: int, classes: int) -> SufficientStatistics:
         """Return the statistics of no rows."""
-        whole = torch.int64
+        dtype = torch.int64
         return cls(
-            torch.zeros(classes, dtype=whole),
-            torch.zeros(classes, features, dtype=whole),
-            torch.zeros(features, features, dtype=whole),
+            torch.zeros(classes, dtype=dtype),
+            torch.zeros(classes, features, dtype=dtype),
+            torch.zeros(features, features, dtype=dtype),
         )
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> SufficientStatistics:
-        """Read what `to_tensors` gave."""
+        """Return the statistics that `to_tensors` stored."""
         size = tensors["sums"].shape[1]
         upper = torch.triu_indices(size, size)
         gram = torch.zeros(size, size, dtype=torch.int64)
@@ -43,7 +43,7 @@ class SufficientStatistics:
         return cls(tensors["counts"].long(), tensors["sums"].long(), gram)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
-        """Return the sums for storage: the upper half of the gram matrix, in 32 bits where they are enough."""
+        """Return the sums for storage: the upper triangle of the Gram matrix, in int32 where it suffices."""
         upper = torch.triu_indices(*self.gram.shape)
         parts = {"counts": self.counts, "sums": self.sums, "gram": self.gram[upper[0], upper[1]]}
         return {name: _narrow(part) for name, part in parts.items()}
@@ -60,30 +60,30 @@ class SufficientStatistics:
         )
 
     def add(self, features: torch.Tensor, targets: torch.Tensor, *, sign: int = 1) -> SufficientStatistics:
-        """Return the sums with these rows in them, or with ``sign=-1`` without them.
+        """Return the sums with these rows added, or removed with ``sign=-1``.
 
         Args:
-            features: whole numbers (rows, F) in float32, none beyond 127.
+            features: integers (rows, F) in float32, at most 127 in absolute value.
             targets: classes (rows,).
         """
         counts, sums, gram = self.counts.clone(), self.sums.clone(), self.gram.clone()
         counts.index_add_(0, targets, torch.full_like(targets, sign))
-        for block, of in _blocks(features, targets):
-            sums.index_add_(0, of, sign * block.long())
+        for block, classes in _split_into_blocks(features, targets):
+            sums.index_add_(0, classes, sign * block.long())
             gram.add_((block.T @ block).long(), alpha=sign)
         return SufficientStatistics(counts, sums, gram)
 
     @property
     def rows(self) -> int:
-        """Rows that the sums are over."""
+        """Return how many rows the sums are over."""
         return int(self.counts.sum())
 
 
-def _blocks(features: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _split_into_blocks(features: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for start in range(0, len(features), BLOCK):
         yield features[start : start + BLOCK], targets[start : start + BLOCK]
 
 
-def _narrow(whole: torch.Tensor) -> torch.Tensor:
-    fits = not whole.numel() or int(whole.abs().max()) < 2**31
-    return whole.to(torch.int32) if fits else whole
+def _narrow(sums: torch.Tensor) -> torch.Tensor:
+    fits = not sums.numel() or int(sums.abs().max()) < 2**31
+    return sums.to(torch.int32) if fits else sums

@@ -1,4 +1,4 @@
-"""Averaged gradient episodic memory: no step may raise the loss on a sample of the past."""
+"""Averaged gradient episodic memory: project each gradient so that the loss on past rows does not rise."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 class AGEM(Strategy):
     """A-GEM (Chaudhry et al., 2019, "Efficient Lifelong Learning with A-GEM", equation 11).
 
-    Each step draws rows from a buffer and takes the gradient of their mean loss. Where the step's gradient points
-    against it, that part is projected away: ``g - (g . ref / ref . ref) ref``. The buffer is not replayed. Where we
-    differ: the gradient that is projected holds the other strategies' penalties, and AdamW, not SGD, turns it into
-    a step, so the promise that the past loss does not rise holds for the gradient, not for the step itself.
+    Each step draws rows from a buffer and computes the gradient of their mean loss. If the step's gradient points
+    against it, that component is projected out: ``g - (g . ref / ref . ref) ref``. The buffer is not replayed. Unlike
+    in the paper, the projected gradient includes other strategies' penalties, and AdamW, not SGD, takes the step, so
+    the guarantee that the past loss does not rise holds for the gradient, not for the step itself.
     """
 
     keeps_rows: ClassVar[bool] = True
 
-    rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most")
-    bytes: int | None = Field(
-        None, ge=1, description="Bytes of text that the buffer holds at most; null: only rows count"
+    rows: int = Field(2_000, ge=1, description="Most rows in the buffer")
+    bytes: int | None = Field(None, ge=1, description="Most bytes of text in the buffer; null: limit rows only")
+    drawn: int = Field(64, ge=1, description="Rows drawn from the buffer for the reference gradient of each step")
+    buffer: PluginSpec = Field(
+        "class_balanced", description="Policy that chooses the rows to keep: a file in cl/training/buffers"
     )
-    drawn: int = Field(64, ge=1, description="Rows of the buffer that each step is held against")
-    buffer: PluginSpec = Field("class_balanced", description="Which rows are kept: a file of cl/training/buffers")
 
     @field_validator("buffer")
     @classmethod
@@ -38,23 +38,23 @@ class AGEM(Strategy):
         return check_plugin("buffers", spec)
 
     def adjust(self, update: Update, step: Step) -> None:
-        """Project the gradient if it points against that of the past."""
+        """Project the gradient if it points against the gradient of past rows."""
         import torch
 
         if update.state.rows is None or update.state.rows.empty:
             return
         parameters = [parameter for _, parameter in update.learner.parameters()]
-        own = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+        own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in parameters]
         for parameter, gradient in zip(parameters, project_gradient(own, self._reference(update, step)), strict=True):
             parameter.grad = gradient
 
     def remember(self, update: Update) -> State:
-        """Let the buffer's policy choose among what it holds and what is new."""
+        """Choose the rows to keep from the buffer and the new rows."""
         rows = keep_rows(update, self.buffer, self.rows, self.bytes)
         return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))
 
     def _reference(self, update: Update, step: Step) -> list[torch.Tensor]:
-        """Return the gradient on rows drawn from the buffer; what the step has accumulated is not touched."""
+        """Return the gradient on rows drawn from the buffer; the step's own gradients are left alone."""
         import torch
 
         from cl.models.batching import collate
@@ -62,10 +62,10 @@ class AGEM(Strategy):
 
         learner, rows, rng = update.learner, update.state.rows, update.lesson.rng
         assert rows is not None
-        places = sorted(rng.choice(len(rows), size=min(self.drawn, len(rows)), replace=False))
-        encoded = learner.encode(rows.iloc[places])
-        batch = collate(learner.task, encoded, list(range(len(places))), learner.tokenizer.pad_token_id, learner.device)
-        # in the format that the step itself was computed in
+        drawn = sorted(rng.choice(len(rows), size=min(self.drawn, len(rows)), replace=False))
+        encoded = learner.encode(rows.iloc[drawn])
+        batch = collate(learner.task, encoded, list(range(len(drawn))), learner.tokenizer.pad_token_id, learner.device)
+        # in the same precision as the step itself
         with torch.autocast(learner.device.type, torch.bfloat16, enabled=step.logits.dtype == torch.bfloat16):
             loss = token_loss(learner.logits(batch.input_ids, batch.mask), batch.targets)
         return list(
@@ -74,11 +74,11 @@ class AGEM(Strategy):
 
 
 def project_gradient(own: list[torch.Tensor], reference: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Return a gradient, one tensor a parameter, without the part that points against the reference."""
+    """Return a gradient, one tensor per parameter, without the component that points against the reference."""
     import torch
 
-    along = torch.stack([(one * past).sum() for one, past in zip(own, reference, strict=True)]).sum()
-    if along >= 0:
+    product = torch.stack([(gradient * past).sum() for gradient, past in zip(own, reference, strict=True)]).sum()
+    if product >= 0:
         return own
-    factor = along / torch.stack([past.square().sum() for past in reference]).sum()
-    return [one - factor * past for one, past in zip(own, reference, strict=True)]
+    factor = product / torch.stack([past.square().sum() for past in reference]).sum()
+    return [gradient - factor * past for gradient, past in zip(own, reference, strict=True)]

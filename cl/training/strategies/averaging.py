@@ -1,4 +1,4 @@
-"""Weight averaging: between the champion's weights and the challenger's, the point that does best on validation."""
+"""Weight averaging: interpolate between champion and challenger, choosing the coefficient on validation rows."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ if TYPE_CHECKING:
 class Averaging(Strategy):
     """WiSE-FT (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models", section 3).
 
-    When the challenger has been trained, the line from the champion's weights to its own is walked in equal steps, and
-    the weights that do best on the validation rows of all experiences (score, then loss) are left. Where we differ:
-    the champion takes the place of the zero-shot model, and the coefficient is chosen, not fixed. Labels that are
-    new have no weights in the champion: theirs are the challenger's.
+    After training, the line from the champion's weights to the challenger's is searched in equal steps for the weights
+    that do best on the validation rows of all experiences (by score, then loss). Unlike in the paper, the champion
+    replaces the zero-shot model, and the coefficient is chosen, not fixed. The champion has no weights for new labels:
+    those of the challenger are used.
     """
 
     holds: ClassVar[str | None] = "weights"
 
-    steps: int = Field(10, ge=1, description="Steps between champion and challenger; each is one look at validation")
+    steps: int = Field(10, ge=1, description="Steps between champion and challenger; each is one validation pass")
 
     def begin(self, update: Update) -> None:
         """Keep the champion's weights."""
-        young = _blocks_since(update)
+        new_blocks = _new_head_blocks(update)
         if update.lesson.known:
             for name, parameter in update.learner.parameters():
-                if not name.startswith(young):
+                if not name.startswith(new_blocks):
                     update.scratch[name] = parameter.detach().clone()
 
     def finish(self, update: Update) -> Learner:
-        """Leave the best weights on the line; the challenger's where it is a draw."""
-
+        """Set the best weights on the line; on a tie, those nearest the challenger."""
         from cl.models.inference import score_rows
 
         rows, champion = update.lesson.validation, update.scratch
@@ -45,10 +44,10 @@ class Averaging(Strategy):
             return update.learner
         own = {name: parameter.detach().clone() for name, parameter in update.learner.parameters() if name in champion}
         best = (-float("inf"), -float("inf"), 0.0)
-        for taken in range(self.steps, -1, -1):
-            _interpolate(update, champion, own, taken / self.steps)
+        for step in range(self.steps, -1, -1):
+            _interpolate(update, champion, own, step / self.steps)
             score, loss = score_rows(update.learner, rows)
-            best = max(best, (score, -loss, taken / self.steps))
+            best = max(best, (score, -loss, step / self.steps))
         _interpolate(update, champion, own, best[2])
         return update.learner
 
@@ -56,7 +55,7 @@ class Averaging(Strategy):
 def _interpolate(
     update: Update, champion: dict[str, torch.Tensor], own: dict[str, torch.Tensor], coefficient: float
 ) -> None:
-    """Put weights in place: 0 gives the champion's, 1 the challenger's, both to the bit."""
+    """Set interpolated weights: 0 gives the champion's, 1 the challenger's, both bit for bit."""
     import torch
 
     with torch.no_grad():
@@ -65,14 +64,14 @@ def _interpolate(
                 parameter.copy_(torch.lerp(champion[name].to(parameter.device), own[name], coefficient))
 
 
-def _blocks_since(update: Update) -> tuple[str, ...]:
-    """Return how the names begin of those blocks of the head that the champion does not have."""
+def _new_head_blocks(update: Update) -> tuple[str, ...]:
+    """Return the name prefixes of the head's blocks that the champion does not have."""
     from cl.models.linear_head import LinearHead
 
     head, first, names = update.learner.head, 0, []
-    assert isinstance(head, LinearHead), "a head that was solved for is not trained"
-    for place, size in enumerate(head.sizes):
+    assert isinstance(head, LinearHead), "a head solved in closed form is not trained"
+    for index, size in enumerate(head.sizes):
         if first >= update.lesson.known:
-            names.append(f"head.blocks.{place}.")
+            names.append(f"head.blocks.{index}.")
         first += size
     return tuple(names)

@@ -1,4 +1,4 @@
-"""Dark experience replay: recalled rows also pull the logits back to what they were."""
+"""Dark experience replay: replay rows and pull their logits back to the stored ones."""
 
 from __future__ import annotations
 
@@ -15,67 +15,69 @@ if TYPE_CHECKING:
 
 
 class DER(Replay):
-    """DER++ (Buzzega et al., 2020, equation 6): replay, and recalled rows keep the logits they once had.
+    """DER++ (Buzzega et al., 2020, equation 6): replay that also keeps the logits of recalled rows.
 
     The loss is ``new + alpha * MSE(logits now, logits stored) + beta * cross-entropy`` of recalled rows, the error
-    a mean over logits as in the authors' code. Where we differ: logits are stored when the experience ends, by its
-    best weights, not while training; one draw from the buffer serves both terms; new and recalled rows share a batch
-    and its mean, so that with beta 1 a recalled row weighs what a new one does (the paper's balance is ratio 1).
-    Labels that came after a row was stored are left out of its error.
+    a mean over logits as in the authors' code. Unlike in the paper, logits are stored at the end of an experience, from
+    its best weights, not during training; both terms use the same draw from the buffer; and new and recalled rows
+    share a batch and its mean, so with beta 1 a recalled row has the weight of a new one (the paper's balance is
+    ratio 1). Labels added after a row was stored are excluded from its error.
     """
 
     bytes: int | None = Field(
         None,
         ge=1,
-        description="Bytes of text that the buffer holds at most, the logits come on top; null: only rows count",
+        description="Most bytes of text in the buffer, not counting the logits; null: limit rows only",
     )
-    alpha: float = Field(0.3, ge=0, description="Weight of the squared distance between logits now and as stored")
+    alpha: float = Field(0.3, ge=0, description="Weight of the squared distance between current and stored logits")
     beta: float = Field(1.0, ge=0, description="Weight of a recalled row's cross-entropy; a new row's is 1")
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
-        """Return both terms for the batch's recalled rows, as far as the loss does not hold them yet."""
+        """Return both terms for the batch's recalled rows, less what the loss contains already."""
         rows = update.state.rows
         recalled = {} if rows is None else rows[rows["id"].isin(step.ids)].set_index("id")["logits"].to_dict()
-        places = [at for at, row in enumerate(step.ids) if row in recalled]
-        if not places:
+        indices = [index for index, id in enumerate(step.ids) if id in recalled]
+        if not indices:
             return None
-        distance = self.alpha * _distance(step, {at: recalled[step.ids[at]] for at in places})
-        return distance if self.beta == 1 else distance + (self.beta - 1) * _share_of_loss(step, places)
+        distance = self.alpha * _logit_distance(step, {index: recalled[step.ids[index]] for index in indices})
+        return distance if self.beta == 1 else distance + (self.beta - 1) * _cross_entropy_share(step, indices)
 
     def remember(self, update: Update) -> State:
-        """Keep rows as replay does, those that are new to the buffer with their logits."""
+        """Choose the rows to keep as replay does, and store the logits of rows new to the buffer."""
         from cl.models.inference import to_records
 
         state = super().remember(update)
         assert state.rows is not None
         rows = state.rows.assign(logits=state.rows.get("logits", pd.Series(index=state.rows.index, dtype=object)))
         fresh = rows["logits"].isna()
-        recorded = [list(own.numpy()) for own in to_records(update.learner, rows[fresh])]
-        rows.loc[fresh, "logits"] = pd.Series(recorded, index=rows.index[fresh], dtype=object)
+        logits = [list(record.numpy()) for record in to_records(update.learner, rows[fresh])]
+        rows.loc[fresh, "logits"] = pd.Series(logits, index=rows.index[fresh], dtype=object)
         return State(rows=rows, seen=state.seen)
 
 
-def _distance(step: Step, stored: dict[int, list]) -> torch.Tensor:
-    """Return the mean squared difference of logits over the batch's rows that have some in store."""
+def _logit_distance(step: Step, stored: dict[int, list]) -> torch.Tensor:
+    """Return the mean squared difference between current and stored logits over the batch's recalled rows."""
     import numpy as np
     import torch
 
     from cl.models.inference import pair_rows, sum_by_row
 
-    now = sum_by_row(step.logits, step.batch.targets)
-    pairs = [pair_rows(now[at], torch.from_numpy(np.stack([*then]))) for at, then in stored.items() if len(then)]
-    squares = torch.cat([(one - other).square().flatten() for one, other in pairs] or [step.logits.new_zeros(1)])
+    current = sum_by_row(step.logits, step.batch.targets)
+    pairs = [
+        pair_rows(current[index], torch.from_numpy(np.stack([*past]))) for index, past in stored.items() if len(past)
+    ]
+    squares = torch.cat([(now - then).square().flatten() for now, then in pairs] or [step.logits.new_zeros(1)])
     return squares.mean()
 
 
-def _share_of_loss(step: Step, places: list[int]) -> torch.Tensor:
-    """Return what these rows of the batch contribute to its mean cross-entropy."""
+def _cross_entropy_share(step: Step, indices: list[int]) -> torch.Tensor:
+    """Return the contribution of these rows to the batch's mean cross-entropy."""
     import torch
 
     from cl.tasks import IGNORED
 
     targets = torch.full_like(step.batch.targets, IGNORED)
-    targets[places] = step.batch.targets[places]
+    targets[indices] = step.batch.targets[indices]
     entropies = torch.nn.functional.cross_entropy(
         step.logits.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
     )

@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: parameters that past experiences need are held near their old values."""
+"""Elastic weight consolidation: hold parameters that past experiences need near their old values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 PACE = 0.2
-"""How fast the strength follows: e-fold in five steps at most."""
-LEAST, MOST = 1e-2, 1e8
+"""How fast the strength adapts: at most by a factor of e in five steps."""
+MIN_STRENGTH, MAX_STRENGTH = 1e-2, 1e8
 
 
 class EWC(Strategy):
@@ -23,47 +23,46 @@ class EWC(Strategy):
 
     The penalty is ``strength / 2 * sum_i F_i (theta_i - anchor_i)^2``. F is the diagonal Fisher information, the mean
     over rows of squared per-row gradients; after each experience ``F <- decay * F + F_new`` and the anchor moves to
-    the weights just learnt, as Schwarz et al. have it. With ``anchor: each`` every experience is held where it was
-    learnt itself: the sum of Kirkpatrick et al. (with ``decay: 1``), exactly, and in the memory of one, for a sum of
-    quadratics is a quadratic around their weighted mean.
+    the current weights, as in Schwarz et al. With ``anchor: each`` every experience has its own anchor: with
+    ``decay: 1`` this is exactly the sum of Kirkpatrick et al., in the memory of one term, because a sum of quadratics
+    is a quadratic around their weighted mean.
 
-    For one experience half the sum over i is how many nats the loss of one of its rows is expected to rise by; for
-    several it is the sum of that over them, the older counting less: up to ``1 / (1 - decay)`` of them.
+    For one experience, half the sum over i is the expected rise in the loss of one of its rows, in nats; for several
+    it is the sum over them, with older ones weighted less: up to ``1 / (1 - decay)`` experiences in total.
 
-    The loss that it is added to is a mean over a batch, so ``strength`` is past rows for each new row, of every
-    experience: 2,000 beside 1,000 new rows holds as 2,000,000 past rows would. Where words are tagged, the loss is a
-    mean over words and F is of whole sentences: past sentences for each new word.
+    The training loss is a mean over a batch, so ``strength`` counts past rows of each experience per new row: 2,000
+    with 1,000 new rows has the effect of 2,000,000 past rows. For token tasks the loss is a mean over words, while F is
+    per sentence: ``strength`` counts past sentences per new word.
 
-    With a ``tolerance`` the strength is set from data instead of by guess: it is the multiplier of the constraint that
-    the loss of a past row, of a past sentence where words are tagged, is expected to rise by no more than this in the
-    mean over experiences (from their common mean, with ``anchor: each``); it grows while the rise is beyond it and
-    falls while it is not (Rezende and Viola, 2018, algorithm 1). EWC keeps what shared classes need; when every
-    experience brings classes of its own, no quadratic keeps the old ones from being outshouted, and replay is what
-    helps.
+    With a ``tolerance`` the strength is set from data: it is the multiplier of the constraint that the loss of a past
+    row (a past sentence, for token tasks) is expected to rise by no more than this, in the mean over experiences (from
+    their common mean, with ``anchor: each``). It grows while the rise exceeds the tolerance and falls otherwise
+    (Rezende and Viola, 2018, algorithm 1). EWC preserves what shared classes need; when every experience brings its
+    own classes, no quadratic penalty keeps new classes from dominating the old, and replay is needed.
     """
 
     holds: ClassVar[str | None] = "weights"
 
-    strength: float = Field(2_000.0, gt=0, description="Weight of the penalty: past rows for each new row (lambda)")
+    strength: float = Field(2_000.0, gt=0, description="Weight of the penalty: past rows per new row (lambda)")
     tolerance: float | None = Field(
         None,
         gt=0,
-        description="Nats by which a past row's loss may rise, in the mean over experiences; the search for the "
-        "strength then begins at the one given",
+        description="Nats by which a past row's loss may rise, in the mean over experiences; strength is then only "
+        "the initial value",
     )
     decay: float = Field(0.95, ge=0, le=1, description="How much of the older Fisher information stays (gamma)")
     anchor: Literal["last", "each"] = Field(
         "last",
-        description="What is held: the weights last learnt (online EWC), or each experience's own (EWC)",
+        description="Hold the latest weights (last: online EWC), or those of each experience (each: EWC)",
     )
-    fisher_rows: int = Field(512, ge=1, description="Rows that the Fisher information is estimated on, at most")
+    fisher_rows: int = Field(512, ge=1, description="Most rows to estimate the Fisher information on")
     fisher: Literal["empirical", "true"] = Field(
         "true",
-        description="Gradients for the labels given (empirical) or for labels drawn from the model (true)",
+        description="Use gradients of the given labels (empirical) or of labels drawn from the model (true)",
     )
 
     def begin(self, update: Update) -> None:
-        """Hold what the last experience left, or each one's own weights."""
+        """With ``anchor: last``, move the anchor to the weights that this update starts from."""
         if self.anchor == "last":
             _anchors.begin_anchored(update)
 
@@ -75,13 +74,13 @@ class EWC(Strategy):
         return None if rise is None else self._multiplier(update, rise.detach() / self.tolerance) * rise
 
     def _multiplier(self, update: Update, share: torch.Tensor) -> torch.Tensor:
-        """Return the strength for this step, and move it by what share of the tolerance is used up."""
+        """Return the strength for this step, then adapt it to the share of the tolerance that is used."""
         import torch
 
-        now = update.scratch.get("multiplier", torch.tensor(self.strength)).to(share.device)
-        beyond = (share - 1).clamp(-1, 1)
-        update.scratch["multiplier"] = (now * (PACE * beyond).exp()).clamp(LEAST, MOST)
-        return now
+        strength = update.scratch.get("multiplier", torch.tensor(self.strength)).to(share.device)
+        excess = (share - 1).clamp(-1, 1)
+        update.scratch["multiplier"] = (strength * (PACE * excess).exp()).clamp(MIN_STRENGTH, MAX_STRENGTH)
+        return strength
 
     def remember(self, update: Update) -> State:
         """Add this experience's Fisher information and move the anchor."""
@@ -101,18 +100,18 @@ class EWC(Strategy):
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 
     def pass_on(self, update: Update) -> State:
-        """Return Fisher information and anchor of the student, over all rows at once: it has weights of its own."""
+        """Recompute Fisher information and anchor for the student's weights, over all its rows."""
         return self.remember(replace(update, state=State()))
 
 
 def _mean_rise(update: Update) -> torch.Tensor | None:
-    """Return by how much a past row's loss is expected to rise, in the mean over experiences.
+    """Return the expected rise in a past row's loss, in the mean over experiences.
 
-    ``weight.PARAMETER``, the sum of ``decay^k``, is that of the experiences in its Fisher information: a part of the
-    head that came later is in fewer.
+    ``weight.PARAMETER`` is the sum of ``decay^k`` over the experiences in its Fisher information: a part of the head
+    that was added later has fewer.
     """
     import torch
 
-    weights, found = update.state.tensors, _anchors.anchor_distances(update, importance="fisher")
-    rises = [one / (2 * weights.get(f"weight.{name}", torch.ones(()))) for name, one in found.items()]
+    weights, distances = update.state.tensors, _anchors.anchor_distances(update, importance="fisher")
+    rises = [distance / (2 * weights.get(f"weight.{name}", torch.ones(()))) for name, distance in distances.items()]
     return torch.stack(rises).sum() if rises else None

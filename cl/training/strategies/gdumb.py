@@ -1,4 +1,4 @@
-"""GDumb: a balanced buffer, and a model that is learnt from it anew each time."""
+"""GDumb: keep a class-balanced buffer and train from the pretrained weights on it in every update."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from cl.training.strategies.replay import keep_rows
 class GDumb(Strategy):
     """Greedy sampler and dumb learner (Prabhu et al., 2020, section 3, algorithm 1).
 
-    New rows enter a buffer of equal class shares; every update then starts from the pretrained weights and learns the
-    buffer alone, old rows and new. It asks what the methods that go on from the champion are worth. Where we differ:
-    the pretrained encoder is the start, not random weights, and the loop's own schedule is used, without cutmix.
+    New rows enter a buffer with equal class shares; every update then starts from the pretrained weights and trains on
+    the buffer only. It is a baseline for methods that continue from the champion. Unlike in the paper, training starts
+    from the pretrained encoder, not from random weights, and uses the loop's schedule, without cutmix.
     """
 
     keeps_rows: ClassVar[bool] = True
 
-    rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most, and that an update learns")
-    bytes: int | None = Field(
-        None, ge=1, description="Bytes of text that the buffer holds at most; null: only rows count"
-    )
+    rows: int = Field(2_000, ge=1, description="Most rows in the buffer, which an update trains on")
+    bytes: int | None = Field(None, ge=1, description="Most bytes of text in the buffer; null: limit rows only")
 
     def restarts(self) -> bool:
-        """Every update starts from the pretrained weights."""
+        """Return True: every update starts from the pretrained weights."""
         return True
 
     def begin(self, update: Update) -> None:
-        """Choose the buffer before it is learnt: places among the new rows and among the old."""
+        """Choose the buffer before training on it, as indices into the new and the old rows."""
         import torch
 
         chosen = keep_rows(update, "class_balanced", self.rows, self.bytes)["id"]
@@ -41,16 +39,16 @@ class GDumb(Strategy):
                 update.scratch[name] = torch.from_numpy(rows["id"].isin(chosen).to_numpy().nonzero()[0])
 
     def choose(self, update: Update) -> pd.DataFrame:
-        """Return the new rows that have come into the buffer."""
+        """Return the new rows that entered the buffer."""
         return update.lesson.rows.iloc[update.scratch["new"].numpy()]
 
     def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return the old rows that have stayed in it."""
+        """Return the old rows that stayed in the buffer."""
         rows = update.state.rows
         return None if rows is None else rows.iloc[update.scratch["old"].numpy()]
 
     def expects(self, new: int, past: int) -> int:
-        """Return what is left to the old rows, or is not learnt of the new."""
+        """Return how many old rows fit in the buffer; negative if some of the new rows do not."""
         return min(self.rows, new + past) - new
 
     def remember(self, update: Update) -> State:

@@ -1,4 +1,4 @@
-"""Memory aware synapses: parameters that the answers are sensitive to are held near their old values."""
+"""Memory aware synapses: hold parameters that the model's outputs are sensitive to near their old values."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class MAS(Strategy):
 
     A parameter's importance is the mean over rows of the absolute gradient of the squared length of that row's
     logits; it needs no labels. The penalty is ``strength * sum_i importance_i (theta_i - anchor_i)^2``; importance
-    adds up over experiences, as in the paper, unless ``decay`` lets the older fade. It is no loss, so that ``strength``
-    has no unit such as EWC's rows: it is to be tried. Where we differ: a sentence's length is that over all its words
-    with a tag, and the rows are a sample of the new ones.
+    adds up over experiences, as in the paper, unless ``decay`` is below 1. Importance is not a loss, so ``strength``
+    has no unit such as EWC's rows and must be tuned. Unlike in the paper, a sentence's length is taken over all its
+    tagged words, and importance is estimated on a sample of the new rows.
     """
 
     holds: ClassVar[str | None] = "weights"
 
     strength: float = Field(10.0, gt=0, description="Weight of the penalty (lambda); the paper's is 1")
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older importance stays; the paper's sum is 1")
-    sampled: int = Field(512, ge=1, description="Rows that the importance is estimated on, at most")
+    sampled: int = Field(512, ge=1, description="Most rows to estimate the importance on")
 
     def begin(self, update: Update) -> None:
-        """Hold what the last experience left."""
+        """Move the anchor to the weights that this update starts from."""
         _anchors.begin_anchored(update)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
@@ -39,7 +39,6 @@ class MAS(Strategy):
 
     def remember(self, update: Update) -> State:
         """Add this experience's importance and move the anchor."""
-
         from cl.training.strategies._per_example_gradients import add_absolute, mean_over_rows
 
         lesson = update.lesson
@@ -49,12 +48,12 @@ class MAS(Strategy):
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 
     def pass_on(self, update: Update) -> State:
-        """Return importance and anchor of the student, over all rows at once: it has weights of its own."""
+        """Recompute importance and anchor for the student's weights, over all its rows."""
         return self.remember(replace(update, state=State()))
 
 
 def squared_length(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the sum of squared logits wherever a prediction counts."""
+    """Return the sum of squared logits over all predictions whose target counts."""
     from cl.tasks import IGNORED
 
     return logits[targets != IGNORED].square().sum()

@@ -1,7 +1,7 @@
-"""Fine-tuning on the new rows alone: the lower end that every other strategy must beat."""
+"""Fine-tuning on the new rows only: the baseline that every other strategy must beat."""
 
 from cl.training.strategies import Strategy
 
 
 class Naive(Strategy):
-    """Learns what is new and does nothing against forgetting."""
+    """Fine-tune on the new rows and do nothing against forgetting."""

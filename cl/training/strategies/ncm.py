@@ -1,4 +1,4 @@
-"""Nearest class mean: a text belongs to the class whose mean it is nearest to."""
+"""Nearest class mean: assign a text to the class with the nearest mean feature vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orthogonal LoRA: each experience is learnt in a low-rank subspace of its own."""
+"""Orthogonal LoRA: learn each experience in its own low-rank subspace."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class OLoRA(Strategy):
     """O-LoRA (Wang et al., 2023, section 3.2, equations 5 to 8): needs ``model.tuning: lora``.
 
-    An update begins by adding the LoRA of the last one into the weights and starting a new one. The penalty is
-    ``strength * sum |A_past A^T|^2``, entry by entry, over layers and past experiences: the rows of A span what an
-    experience reads, and new ones should read something else. Where we differ: the authors' code sums absolute
-    values, the paper squares, as we do; past updates are folded at once, since only their A is needed again; heads
-    are not kept apart. The state holds the subspace just learnt as well, which another tuning would merge away. A wide
-    rank is used up after width / rank experiences.
+    An update merges the previous LoRA into the weights and starts a new one. The penalty is
+    ``strength * sum |A_past A^T|^2``, elementwise, over layers and past experiences: the rows of A span the subspace
+    that an experience reads, and new experiences should read another. We sum squares, as the paper does; the authors'
+    code sums absolute values. Unlike theirs, past updates are merged at once, since only their A is needed again, and
+    heads are not separate. The state also holds the latest subspace, which another tuning would merge. The subspaces
+    are exhausted after width / rank experiences.
     """
 
     holds: ClassVar[str | None] = "subspaces"
@@ -31,29 +31,27 @@ class OLoRA(Strategy):
     strength: float = Field(0.5, gt=0, description="Weight of the penalty (lambda_1)")
 
     def objection(self, config: Config) -> str | None:
-        """Refuse any other tuning, and those that would hold the matrices that begin anew."""
+        """Reject any other tuning, and strategies that hold the matrices that every update resets."""
         tuning = config.model.tuning
         if (tuning if isinstance(tuning, str) else tuning["name"]) != "lora":
-            return "it keeps LoRA matrices apart and needs model.tuning: lora"
-        holding = [one.name for one in self.others(config) if one.holds == "weights"]
+            return "it keeps LoRA subspaces orthogonal and needs model.tuning: lora"
+        holding = [other.name for other in self.others(config) if other.holds == "weights"]
         if holding:
-            return (
-                f"its matrices begin anew with every update, and '{holding[0]}' holds the old; leave one of the two out"
-            )
+            return f"every update resets its matrices, but '{holding[0]}' holds the old ones; leave one of the two out"
         return super().objection(config)
 
     def begin(self, update: Update) -> None:
-        """Fold what the champion has learnt, and note in which subspaces it and its forebears were."""
+        """Merge the champion's LoRA into the weights, and record its subspaces and those of earlier updates."""
         from cl.models.tunings.lora import fold
 
         if not update.lesson.known:
             return
-        past = _with_learnt(update.state.tensors, update.learner)
+        past = _add_subspaces(update.state.tensors, update.learner)
         fold(update.learner.encoder)
-        update.scratch.update({name: one.to(update.learner.device) for name, one in past.items()})
+        update.scratch.update({name: matrix.to(update.learner.device) for name, matrix in past.items()})
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
-        """Return how much the layers read of what past experiences read."""
+        """Return the overlap of the layers' subspaces with those of past experiences."""
         import torch
 
         from cl.models.tunings.lora import down_projections
@@ -66,20 +64,20 @@ class OLoRA(Strategy):
         return self.strength * torch.stack(terms).sum() if terms else None
 
     def remember(self, update: Update) -> State:
-        """Keep the past subspaces and the one just learnt."""
-        tensors = _with_learnt({**update.state.tensors, **update.scratch}, update.learner)
+        """Keep the past subspaces and the latest one."""
+        tensors = _add_subspaces({**update.state.tensors, **update.scratch}, update.learner)
         return State(tensors=tensors, seen=update.state.seen + len(update.lesson.rows))
 
 
-def _with_learnt(past: dict[str, torch.Tensor], learner: Learner) -> dict[str, torch.Tensor]:
-    """Return the past subspaces, ``past.LAYER``, and those that the learner's LoRA uses where they are not in yet."""
+def _add_subspaces(past: dict[str, torch.Tensor], learner: Learner) -> dict[str, torch.Tensor]:
+    """Return the past subspaces, ``past.LAYER``, with those of the learner's LoRA unless already included."""
     import torch
 
     from cl.models.tunings.lora import down_projections, learned_directions
 
-    found, used = {name: one.cpu() for name, one in past.items()}, learned_directions(learner.encoder)
+    subspaces, used = {name: matrix.cpu() for name, matrix in past.items()}, learned_directions(learner.encoder)
     for name, matrix in down_projections(learner.encoder).items():
-        own, before = matrix.detach().cpu().clone(), found.get(f"past.{name}")
+        own, before = matrix.detach().cpu().clone(), subspaces.get(f"past.{name}")
         if name in used and (before is None or not torch.equal(before[-len(own) :], own)):
-            found[f"past.{name}"] = own if before is None else torch.cat([before, own])
-    return found
+            subspaces[f"past.{name}"] = own if before is None else torch.cat([before, own])
+    return subspaces

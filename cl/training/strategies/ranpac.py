@@ -1,4 +1,4 @@
-"""Random projection and ridge regression on frozen features: the strongest of the closed forms."""
+"""Random projection and ridge regression on frozen features: the most accurate of the closed forms."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 class RanPAC(ClosedForm):
     """RanPAC (McDonnell et al., 2023, equations 4 to 6): ridge regression on randomly expanded features.
 
-    It differs in what it reads (the mean states of the last layers side by side instead of the last one alone), and
-    in its whole numbers. Of the ridges given, validation rows choose; the paper holds out training rows for that.
+    Unlike in the paper, features are the concatenated mean states of the last layers, not of the last one only, and
+    are rounded to int8. The ridge is chosen on validation rows; the paper holds out training rows for that.
     """
 
     remedy: ClassVar[str] = "give larger values of ridge"
 
-    features: int = Field(5_000, ge=16, description="Random features; the sums grow with their square (2 bytes each)")
-    ridge: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        [1.0, 10.0, 100.0, 1000.0], min_length=1, description="Strengths to try"
+    features: int = Field(
+        5_000, ge=16, description="Number of random features; the sums grow with its square (2 bytes each)"
     )
-    seed: int = Field(0, ge=0, description="Of the random projection")
+    ridge: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        [1.0, 10.0, 100.0, 1000.0], min_length=1, description="Ridge strengths to try"
+    )
+    seed: int = Field(0, ge=0, description="Seed of the random projection")
 
     def new_head(self, width: int, layers: int) -> ClosedFormHead:
         """Return a head with the random expansion."""
@@ -40,12 +42,12 @@ class RanPAC(ClosedForm):
     def candidates(
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield ``(G + ridge I)^-1 C`` for each ridge, G the gram matrix and C the sums of each class."""
+        """Yield ``(G + ridge I)^-1 C`` for each ridge, with the Gram matrix G and the class sums C."""
         import torch
 
         from cl.models.closed_form_head import SIGMAS, STEPS
 
-        unit = STEPS / SIGMAS  # whole numbers in one standard deviation: ridges do not depend on the rounding
+        unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
         gram, sums_of = sums.gram.double() / unit**2, sums.sums.double().T / unit
         for ridge in self.ridge:
             ridged = gram.clone()

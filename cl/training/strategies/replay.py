@@ -1,4 +1,4 @@
-"""Experience replay: a bounded buffer of past rows is rehearsed along with the new ones."""
+"""Experience replay: rehearse past rows from a bounded buffer together with the new ones."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from cl.training.strategies import State, Strategy, Update
 
 
 class Replay(Strategy):
-    """Rehearses rows of the past in every epoch (ER; Chaudhry et al., 2019, "On Tiny Episodic Memories").
+    """Rehearse past rows in every epoch (ER; Chaudhry et al., 2019, "On Tiny Episodic Memories").
 
     Each epoch sees all new rows and a fresh sample of the buffer. The paper draws one replayed row for each new
-    one; ``ratio`` is that proportion, and a small buffer is then simply seen whole.
+    one; ``ratio`` is that proportion, and a buffer smaller than the sample is used whole.
     """
 
     keeps_rows: ClassVar[bool] = True
 
-    rows: int = Field(2_000, ge=1, description="Rows that the buffer holds at most")
-    bytes: int | None = Field(
-        None, ge=1, description="Bytes of text that the buffer holds at most; null: only rows count"
+    rows: int = Field(2_000, ge=1, description="Most rows in the buffer")
+    bytes: int | None = Field(None, ge=1, description="Most bytes of text in the buffer; null: limit rows only")
+    ratio: float = Field(3.0, gt=0, description="Most replayed rows per new row in each epoch")
+    buffer: PluginSpec = Field(
+        "class_balanced", description="Policy that chooses the rows to keep: a file in cl/training/buffers"
     )
-    ratio: float = Field(3.0, gt=0, description="Replayed rows for each new row, in each epoch, at most")
-    buffer: PluginSpec = Field("class_balanced", description="Which rows are kept: a file of cl/training/buffers")
 
     @field_validator("buffer")
     @classmethod
@@ -36,32 +36,32 @@ class Replay(Strategy):
         return check_plugin("buffers", spec)
 
     def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return a sample of the buffer, new in each epoch, or None while it is empty."""
+        """Return a fresh sample of the buffer, or None while it is empty."""
         return rehearse(update, self.ratio)
 
     def expects(self, new: int, past: int) -> int:
-        """Return the sample of a buffer that is as full as it can be."""
+        """Return the size of the sample from a buffer that is as full as possible."""
         return min(self.rows, past, round(self.ratio * new))
 
     def remember(self, update: Update) -> State:
-        """Let the buffer's policy choose among what it holds and what is new."""
+        """Choose the rows to keep from the buffer and the new rows."""
         rows = keep_rows(update, self.buffer, self.rows, self.bytes)
         return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))
 
 
 def rehearse(update: Update, ratio: float) -> pd.DataFrame | None:
-    """Return a random sample of a state's rows, at most ``ratio`` for each new row; None while there are none."""
+    """Return a random sample of a state's rows, at most ``ratio`` per new row, or None if it has no rows."""
     rows, lesson = update.state.rows, update.lesson
     if rows is None or rows.empty:
         return None
-    wanted = min(len(rows), round(ratio * len(lesson.rows)))
-    return rows.iloc[sorted(lesson.rng.choice(len(rows), size=wanted, replace=False))]
+    size = min(len(rows), round(ratio * len(lesson.rows)))
+    return rows.iloc[sorted(lesson.rng.choice(len(rows), size=size, replace=False))]
 
 
 def keep_rows(update: Update, buffer: PluginSpec, budget: int, limit: int | None = None) -> pd.DataFrame:
-    """Return what a buffer's policy keeps of a state's rows and of the new ones: ``limit`` bytes of text at most."""
+    """Return the rows that a buffer's policy keeps of the state's and the new ones, at most ``limit`` bytes of text."""
     policy: Buffer = plugins.build(Buffer, buffer)
-    lesson, task, old, view = update.lesson, update.learner.task, update.state.rows, _view(update)
+    lesson, task, old, view = update.lesson, update.learner.task, update.state.rows, _make_view(update)
     new = lesson.rows.assign(**{Buffer.CLASS: task.classes(lesson.rows)})
 
     def keep(old: pd.DataFrame | None, new: pd.DataFrame, budget: int, seen: int) -> pd.DataFrame:
@@ -72,16 +72,16 @@ def keep_rows(update: Update, buffer: PluginSpec, budget: int, limit: int | None
 
     if limit is None:
         return keep(old, new, budget, update.state.seen)
-    # A buffer that filled its rows and was cut afterwards would give its free places to what is new: the number of
-    # rows that usually fit stays the same from update to update.
+    # Aim at the number of rows that usually fit, which is stable across updates: filling the buffer and cutting it
+    # afterwards would give its free slots to new rows.
     both = new if old is None else pd.concat([old, new], ignore_index=True)
     rows = keep(old, new, min(budget, limit * len(both) // max(1, size(both))), update.state.seen)
-    while (taken := size(rows)) > limit:
-        rows = keep(rows, new.iloc[:0], min(len(rows) - 1, len(rows) * limit // taken), update.state.seen + len(new))
+    while (used := size(rows)) > limit:
+        rows = keep(rows, new.iloc[:0], min(len(rows) - 1, len(rows) * limit // used), update.state.seen + len(new))
     return rows
 
 
-def _view(update: Update) -> View:
+def _make_view(update: Update) -> View:
     def embeddings(rows: pd.DataFrame) -> np.ndarray:
         from cl.models.inference import answer
 
@@ -96,7 +96,7 @@ def _view(update: Update) -> View:
 
 
 def _margin(probabilities: np.ndarray) -> float:
-    """Return the smallest lead of a first answer over the second, over a row's predictions; 1 without a rival."""
+    """Return the smallest lead of the first answer over the second among a row's predictions; 1 with one label."""
     if probabilities.size == 0 or probabilities.shape[1] < 2:
         return 1.0
     best = np.sort(probabilities, axis=1)

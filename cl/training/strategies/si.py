@@ -1,4 +1,4 @@
-"""Synaptic intelligence: parameters that have lowered the loss are held near their old values."""
+"""Synaptic intelligence: hold parameters that have reduced the loss near their old values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 class SI(Strategy):
     """Synaptic intelligence (Zenke et al., 2017, equations 3 to 5).
 
-    While it learns, each parameter sums ``-gradient * move`` (omega): its share in the fall of the loss. Divided by
-    the square of its whole way, plus ``damping``, this is the curvature that such a fall would need (Omega); the
-    penalty is ``strength * sum_i Omega_i (theta_i - anchor_i)^2``. Where we differ: moves are those of clipped AdamW,
-    gradients those of the batch without SI's own penalty (others' are in them); the way ends at the best epoch's
-    weights though the sum goes on to the last; what is below zero counts as zero, as in the authors' code; and the
-    damping is small beside the paper's 0.001, because fine-tuning moves weights by less than its root.
+    During training, ``-gradient * step`` is summed for each parameter (omega): its share in the reduction of the loss.
+    Divided by the square of its total displacement, plus ``damping``, this is the curvature that explains the
+    reduction (Omega); the penalty is ``strength * sum_i Omega_i (theta_i - anchor_i)^2``. Unlike in the paper, steps
+    are those of clipped AdamW; gradients are those of the batch, without SI's own penalty but with those of other
+    strategies; the displacement ends at the best epoch's weights, although the sum continues to the last epoch;
+    negative values count as zero, as in the authors' code; and the damping is much smaller than the paper's 0.001,
+    because fine-tuning moves weights by less than its square root.
     """
 
     holds: ClassVar[str | None] = "weights"
@@ -30,7 +31,7 @@ class SI(Strategy):
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older Omega stays; the paper's sum is 1")
 
     def begin(self, update: Update) -> None:
-        """Note where the way begins, and hold it."""
+        """Record the starting weights and move the anchor there."""
         import torch
 
         _anchors.begin_anchored(update)
@@ -39,11 +40,11 @@ class SI(Strategy):
             update.scratch[f"omega.{name}"] = torch.zeros_like(parameter)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
-        """Return the quadratic that stands for the past loss."""
+        """Return the quadratic that approximates the loss on past experiences."""
         return _anchors.anchor_gradient(update, importance="importance", strength=2 * self.strength)
 
     def adjust(self, update: Update, step: Step) -> None:
-        """Note the gradient of the loss without this penalty, and the weights before the step."""
+        """Record the gradient of the loss without this penalty, and the weights before the step."""
         import torch
 
         for name, parameter in update.learner.parameters():
@@ -57,7 +58,7 @@ class SI(Strategy):
             update.scratch[f"before.{name}"] = parameter.detach().clone()
 
     def stepped(self, update: Update) -> None:
-        """Add this step's share to each parameter's sum."""
+        """Add this step's contribution to each parameter's sum."""
         scratch = update.scratch
         for name, parameter in update.learner.parameters():
             move = parameter.detach() - scratch.pop(f"before.{name}")
@@ -66,7 +67,7 @@ class SI(Strategy):
             )
 
     def remember(self, update: Update) -> State:
-        """Turn the sums into importance and move the anchor."""
+        """Compute importance from the sums and move the anchor."""
         new = {}
         for name, parameter in update.learner.parameters():
             start, omega = (update.scratch[f"{kind}.{name}"].to(parameter.device) for kind in ("start", "omega"))

@@ -1,4 +1,4 @@
-"""Streaming linear discriminant analysis: class means, and one covariance for all."""
+"""Streaming linear discriminant analysis: class means and a shared covariance."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class SLDA(ClosedForm):
     """Streaming LDA (Hayes and Kanan, 2020, equations 1 to 5), with the covariance of all rows so far.
 
-    The paper updates a running covariance row by row; here it follows from exact sums, so that it does not depend
-    on the order. Of the shrinkages given, validation rows choose.
+    The paper updates a running covariance row by row; here it is computed from exact sums, so it does not depend on
+    the order. The shrinkage is chosen on validation rows.
     """
 
     remedy: ClassVar[str] = "give larger values of shrinkage"
 
     shrinkage: list[Annotated[float, Field(gt=0, le=1)]] = Field(
-        [1e-3, 1e-2, 1e-1], min_length=1, description="Shares of the identity to try"
+        [1e-3, 1e-2, 1e-1], min_length=1, description="Weights of the identity to try"
     )
 
     def candidates(

@@ -345,10 +345,10 @@ def test_a_version_comes_back_whole_and_once_more(registry, learner, tmp_path) -
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("model.safetensors", b"weights", "is not the file that was saved"),
+        ("model.safetensors", b"weights", "was changed after it was saved"),
         ("model.safetensors", None, "is missing"),
         ("manifest.json", b"{", "is damaged"),
-        ("manifest.json", None, "not a whole version"),
+        ("manifest.json", None, "not a complete version"),
     ],
 )
 def test_a_damaged_version_is_refused_and_leaves_nothing(
@@ -539,7 +539,7 @@ def test_a_person_says_yes_to_one_version_and_no_to_another(kind, registry, ledg
         if version == "2":
             approve(registry, ledger, version, why="looks good", actor="ana@desk")
     reject(registry, ledger, "3", why="it misreads loans")
-    with pytest.raises(ConflictError, match="does not wait any more"):
+    with pytest.raises(ConflictError, match="no longer waits"):
         approve(registry, ledger, "3")
     assert registry.champion() == ledger.champion(registry.model) == "2"
     entries = ledger.entries(registry.model)

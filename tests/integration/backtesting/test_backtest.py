@@ -52,16 +52,16 @@ def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
     [
         (["--strategy", "replya"], "no strategy 'replya'; did you mean 'replay'?"),
         (["--strategy", "{name: replay"], "is no name and no YAML mapping"),
-        (["--strategy", "replay", "--strategy", "replay"], "'replay' comes twice"),
+        (["--strategy", "replay", "--strategy", "replay"], "'replay' is repeated"),
         (["--strategy", "{name: o_lora}"], "model.tuning"),
         (
             ["--strategy", "ladder"],
-            "--strategy ladder: the configuration has no such ladder or rung; there is no ladder",
+            "--strategy ladder: no such ladder or rung in the configuration; there is no ladder",
         ),
         (["--order", "0,9"], "--order: no experience '9'; there are 0, 1, 2"),
-        (["--order", "0,0"], "--order: '0' comes twice"),
+        (["--order", "0,0"], "--order: '0' is repeated"),
         (["--data", "/nowhere/at/all"], "no such file or folder"),
-        (["--json", "missing/out.json"], "--json missing/out.json: no folder 'missing'; make it first"),
+        (["--json", "missing/out.json"], "--json missing/out.json: no folder 'missing'; create it first"),
         (["--out", "/dev/null"], "--out /dev/null: is a file; name a folder"),
     ],
 )
@@ -77,7 +77,7 @@ def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
     sentences(["box", "lamp"], 90, seed=9, prefix="few-").head(3).to_csv(stream / "1.csv", index=False)
     done = warm.run(*arguments(config, stream, tmp_path / "out"))
     assert done.returncode == 2 and done.stderr == (
-        "cl: experience '1' (rows: 3) has no test rows; give it more rows, or another data.split, or leave it out: "
+        "cl: experience '1' (rows: 3) has no test rows; add rows, or change data.split, or leave it out: "
         "--order 0,2\n"
     )
     assert not (tmp_path / "out" / "runs").exists()
@@ -91,7 +91,7 @@ def test_a_stream_of_one_row_is_refused_in_a_line(config, tmp_path, sentences) -
     done = warm.run(*arguments(config, tmp_path / "same.csv", tmp_path / "out"))
     assert done.returncode == 2
     assert done.stderr == (
-        "cl: experience 'same' (rows: 1) has no train and no test rows; give it more rows, or another data.split\n"
+        "cl: experience 'same' (rows: 1) has no train and no test rows; add rows, or change data.split\n"
     )
 
 
@@ -101,7 +101,7 @@ def test_strategies_may_be_named_mapped_joined_and_labelled() -> None:
     assert choose_strategies(own, ["replay"]) == {"replay": [{"name": "replay", "rows": 7}]}
     assert choose_strategies(own, ["replay+ewc"]) == {"replay+ewc": [{"name": "replay", "rows": 7}, "ewc"]}
     assert choose_strategies(own, ["few={name: replay, rows: 3}"]) == {"few": [{"name": "replay", "rows": 3}]}
-    with pytest.raises(InputError, match="comes twice"):
+    with pytest.raises(InputError, match="is repeated"):
         choose_strategies(own, ["a=naive", "a=joint"])
     with pytest.raises(ConfigError):
         parse({"strategy": "nothing"}, where="test")

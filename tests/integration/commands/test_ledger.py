@@ -25,7 +25,7 @@ INSERT = (
 )
 
 
-NOT_SIGNED = "it is not signed; who answers for it may sign it: cl audit --sign"
+NOT_SIGNED = "it is not signed; to vouch for it: cl audit --sign"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def meddle(shop: Shop, *statements: str) -> None:
 
 def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three) -> None:
     said = three.cl("audit")
-    assert said.code == 0 and "whole: 3 entries, each chained to the one before" in said.out
+    assert said.code == 0 and "intact: 3 entries, each with the hash of the previous one" in said.out
     last = next(line for line in said.out.splitlines() if line.lstrip().startswith("3 "))
     entry = three.entries[-1]
     for word in (entry.actor, "two good days", "promote", "champion", entry.hash[:8], f"{entry.at:%Y-%m-%d %H:%M:%S}"):
@@ -59,8 +59,8 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
 @pytest.mark.parametrize(
     ("statements", "sequence", "why"),
     [
-        (["UPDATE cl_ledger SET actor = 'somebody' WHERE sequence = 2"], 2, "does not have its hash"),
-        (["UPDATE cl_ledger SET at = '2020-01-01T00:00:00+00:00' WHERE sequence = 1"], 1, "does not have its hash"),
+        (["UPDATE cl_ledger SET actor = 'somebody' WHERE sequence = 2"], 2, "its hash does not match"),
+        (["UPDATE cl_ledger SET at = '2020-01-01T00:00:00+00:00' WHERE sequence = 1"], 1, "its hash does not match"),
         (["DELETE FROM cl_ledger WHERE sequence = 2"], 2, "is missing"),
         (["DELETE FROM cl_ledger WHERE sequence = 3"], 3, "the registry remembers another"),
         (["DELETE FROM cl_ledger"], 1, "the registry remembers another"),
@@ -71,7 +71,7 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
                 "WHERE sequence = 2",
             ],
             3,
-            "does not have its hash",
+            "its hash does not match",
         ),
         (
             [
@@ -79,7 +79,7 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
                 "WHERE sequence = 3"
             ],
             4,
-            "does not have its hash",
+            "its hash does not match",
         ),
         (
             [
@@ -87,7 +87,7 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
                 "UPDATE cl_ledger SET previous = NULL, hash = NULL",
             ],
             3,
-            "was written anew with all that follows",
+            "it and all later entries were rewritten",
         ),
     ],
     ids=["edited", "edited-time", "removed", "cut-off", "emptied", "put-in", "put-at-the-end", "all-hashed-anew"],
@@ -107,7 +107,7 @@ def test_an_entry_that_cannot_be_trusted_is_named_with_exit_code_1(three, statem
 def test_a_verdict_that_the_registry_does_not_keep_any_more_is_named(three) -> None:
     three.stores.registry.tag_version("2", "cl.gates_digest", "0" * 64)
     said = three.cl("audit")
-    assert said.code == 1 and "entry 2 is broken: it rests on another verdict than the registry keeps" in said.err
+    assert said.code == 1 and "entry 2 is broken: its verdict digest differs from the verdict that the registry stores" in said.err
 
 
 def forge(shop: Shop) -> None:
@@ -131,7 +131,7 @@ def test_with_a_key_a_forged_entry_is_named_and_no_command_follows_the_ledger(th
     assert three.cl("audit").code == 2, "the variable is not set"
     monkeypatch.setenv("LEDGER_KEY", "a key that nobody knows")
     said = three.cl("audit")
-    assert said.code == 1 and "entry 1 is broken: it is not signed; who answers for it may sign it" in said.err
+    assert said.code == 1 and "entry 1 is broken: it is not signed; to vouch for it: cl audit --sign" in said.err
     assert three.cl("audit", "--sign").code == three.cl("audit").code == 0, "an older ledger is signed once"
     assert three.cl("rollback", "--why", "one more entry, signed as it is made").code == 0
     found = three.json("audit")["entries"]
@@ -244,9 +244,9 @@ def test_the_champion_now_is_known_when_another_machines_clock_is_ahead(shop, mo
 @pytest.mark.parametrize(
     ("moment", "why"),
     [
-        ("yesterday", "no ISO date or time"),
-        ("", "no ISO date"),
-        ("9000-01-01", "has not come"),
+        ("yesterday", "not an ISO date or time"),
+        ("", "not an ISO date"),
+        ("9000-01-01", "is in the future"),
         ("0001-01-01T00:00+14:00", "range"),
     ],
 )

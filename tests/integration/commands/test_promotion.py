@@ -18,7 +18,7 @@ def share_of(shop: Shop, version: str) -> str | None:
 
 def test_a_version_that_passed_is_promoted_by_hand_in_alias_and_ledger(shop) -> None:
     said = shop.cl("promote", "2", "--why", "better on complaints")
-    assert said.code == 0 and said.out == "version 2 is the champion (was 1); entry 2 of the ledger\n"
+    assert said.code == 0 and said.out == "version 2 is the champion (was 1); ledger entry 2\n"
     last = shop.entries[-1]
     assert (last.action, last.from_version, last.why, last.verdict_digest) == (
         "promote", "1", "better on complaints", "2" * 64,
@@ -94,7 +94,7 @@ def test_a_canary_is_withdrawn(shop) -> None:
     assert said.code == 2 and "has no canary to withdraw" in said.err
     shop.cl("promote", "2", "--as", "canary", "--why", "try it")
     said = shop.cl("promote", "--withdraw", "canary", "--why", "too slow")
-    assert said.code == 0 and said.out == "version 2 is no canary any more; entry 3 of the ledger\n"
+    assert said.code == 0 and said.out == "version 2 is no longer the canary; ledger entry 3\n"
     assert shop.aliases == {"champion": "1"} and share_of(shop, "2") is None
     assert shop.json("status")["canary"] is None and shop.cl("audit").code == 0
 
@@ -121,21 +121,21 @@ def test_a_version_that_waits_is_shown_and_serves_when_it_is_approved(shop) -> N
     assert done.waiting and not done.promoted and shop.aliases == {"champion": "1", "challenger": "2"}
     assert shop.passes("2", approval="person").waiting and len(shop.entries) == 2, "it asks once"
     line = next(one for one in shop.cl("status").out.splitlines() if one.startswith("approval"))
-    assert "version 2 (learnt month-2) waits since" in line and "cl approve 2, or cl reject 2 --why TEXT" in line
+    assert "version 2 (learnt month-2) waiting since" in line and "cl approve 2, or cl reject 2 --why TEXT" in line
     said = shop.cl("approve", "2", "--why", "read fifty answers")
     assert said.code == 0 and said.out.startswith("approved: version 2 is the champion (was 1)")
     assert moves(shop) == [("wait", "champion", "2"), ("approve", "champion", "2")]
     assert shop.aliases == {"champion": "2"} and shop.entries[-1].verdict_digest == "2" * 64
     assert shop.json("status")["approval"] is None and shop.passes("2", approval="person").promoted
     late = shop.cl("reject", "2", "--why", "too late")
-    assert late.code == 1 and "does not wait any more: decided by" in late.err and "approve" in late.err
+    assert late.code == 1 and "no longer waits for approval: decided by" in late.err and "approve" in late.err
 
 
 def test_a_rejection_needs_a_reason_and_the_champion_serves_on(shop) -> None:
     shop.passes("2", approval="person")
     assert shop.cl("reject", "2").code == 2 and shop.cl("reject", "2", "--why", " ").code == 2
     said = shop.cl("reject", "2", "--why", "rude to customers")
-    assert said.code == 0 and said.out.startswith("version 2 is rejected; version 1 serves on")
+    assert said.code == 0 and said.out.startswith("version 2 is rejected; the champion is unchanged (version 1)")
     assert shop.aliases["champion"] == "1" and shop.json("status")["approval"] is None
     late = shop.cl("approve", "2")
     assert late.code == 1 and "decided by" in late.err and "reject" in late.err
@@ -147,7 +147,7 @@ def test_an_approval_is_stale_when_another_version_serves_by_then(shop) -> None:
     shop.passes("2", approval="person")
     shop.cl("promote", "5", "--why", "better")
     said = shop.cl("approve", "2")
-    assert said.code == 1 and "it was compared with champion 1, and version 5 serves since" in said.err
+    assert said.code == 1 and "it was compared with champion 1, but version 5 has served since" in said.err
     assert shop.aliases["champion"] == "5" and shop.json("status")["approval"] is None
 
 
@@ -180,8 +180,8 @@ def test_an_alias_moved_by_hand_is_written_down_put_back_and_shown(shop, alias, 
     assert shop.aliases == {"champion": "1"} and moves(shop) == [("alias_moved", alias, to)]
     (entry,) = shop.entries[1:]
     assert entry.state == "committed" and entry.why == (
-        f"found by hand: {alias} is {to} by alias, {'1' if alias == 'champion' else None} by the ledger, which stands; "
-        "put back"
+        f"alias moved by hand: {alias} is {to} by alias, {'1' if alias == 'champion' else None} by the ledger, which prevails; "
+        "restored"
     )
     assert "alias_moved" in shop.cl("audit").out and shop.cl("audit").code == 0
     assert shop.cl("promote", "9", "--why", "once more").code == 2 and len(shop.entries) == 2, "it is written once"

@@ -38,7 +38,7 @@ def test_a_diff_tells_scores_configuration_data_and_labels(shop) -> None:
     found = json.loads(ask(shop, "diff", "1", "2", "--json").stdout)
     versions = read_versions(open_project(shop.root))
     tables = [
-        pd.read_parquet(versions.at.stores.registry.evaluated(versions.cycles[at].id, shop.work / str(at)))
+        pd.read_parquet(versions.project.stores.registry.evaluated(versions.cycles[at].id, shop.work / str(at)))
         for at in (0, 1)
         if not (shop.work / str(at)).mkdir(parents=True, exist_ok=True)
     ]
@@ -132,7 +132,7 @@ def test_data_that_the_remote_does_not_have_is_told(shop) -> None:
     remote.rename(shop.work / "away")
     done = ask(shop, "reproduce", "1")
     (shop.work / "away").rename(remote)
-    assert isinstance(done.exception, StoreError) and "`dvc push` where it still is" in str(done.exception)
+    assert isinstance(done.exception, StoreError) and "`dvc push` it from a machine" in str(done.exception)
 
 
 def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypatch) -> None:
@@ -142,11 +142,11 @@ def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypat
         pass
 
     versions = read_versions(open_project(shop.root))
-    registry = versions.at.stores.registry
+    registry = versions.project.stores.registry
     before, sizes = contents(shop.root), {one: registry.bytes_of(info) for one, info in versions.infos.items()}
     dry = json.loads(ask(shop, "gc", "--keep-last", "0", "--keep-days", "0", "--dry-run", "--json").stdout)
     assert dry["versions"] == {"1": sizes["1"]} and sizes["1"] > 10_000
-    assert dry["kept"] == {"2": "cl rollback goes to it", "3": "champion"} and "versions/1" in dry["local"]
+    assert dry["kept"] == {"2": "target of cl rollback", "3": "champion"} and "versions/1" in dry["local"]
     assert set(contents(shop.root)) == set(before)
     assert json.loads(ask(shop, "gc", "--dry-run", "--json").stdout)["versions"] == {}, "the defaults keep the young"
 
@@ -171,7 +171,7 @@ def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypat
     assert ask(shop, "report").exit_code == ask(shop, "status").exit_code == 0
     assert json.loads(ask(shop, "diff", "1", "3", "--json").stdout)["experiences"][0]["rows"] > 0
     assert "its files were removed by cl gc" in ask(shop, "lineage", "3").stdout
-    assert "version 1 has no files any more" in str(ask(shop, "reproduce", "2").exception)
+    assert "version 1 no longer has files" in str(ask(shop, "reproduce", "2").exception)
     assert "cannot be exported" in str(ask(shop, "export", "1", str(shop.root / "out")).exception)
     assert ask(shop, "export", "3", str(shop.root / "out")).exit_code == 0
     assert json.loads(ask(shop, "rollback", "--json").stdout)["to_version"] == "2"

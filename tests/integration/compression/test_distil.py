@@ -136,7 +136,7 @@ def test_a_teacher_that_knows_less_than_its_untrained_student_is_refused(taught,
     upside_down = load_learner(folder_of(taught, "1"))
     for parameter in upside_down.head.parameters():
         parameter.data.neg_()
-    with pytest.raises(InputError, match="the teacher is worse than its student before it has learnt anything"):
+    with pytest.raises(InputError, match="the teacher is worse than its untrained student"):
         stage._check_worth(upside_down, teacher, rows)
 
 

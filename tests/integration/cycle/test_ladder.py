@@ -87,8 +87,8 @@ def test_a_rung_that_does_not_fit_into_what_is_left_is_not_begun() -> None:
     tight = climbed(max_rows=1_000)
     assert tight[0] == ("weak", "refused")
     assert tight[1:] == [
-        ("full", "it would learn about 1,600 rows, and climb.max_rows leaves 900"),
-        ("joint", "it would learn about 4,400 rows, and climb.max_rows leaves 900"),
+        ("full", "it needs about 1,600 rows, climb.max_rows leaves 900"),
+        ("joint", "it needs about 4,400 rows, climb.max_rows leaves 900"),
     ]
     assert climbed(max_rows=6_100) == [("weak", "refused"), ("full", "refused"), ("joint", "refused")]
     assert climbed(max_rows=6_099)[2][1].endswith("climb.max_rows leaves 4,399")
@@ -96,7 +96,7 @@ def test_a_rung_that_does_not_fit_into_what_is_left_is_not_begun() -> None:
 
 def test_where_nothing_from_the_first_rung_on_fits_the_dearest_one_below_is_tried() -> None:
     assert climbed(begin="joint", max_rows=2_000, enough="full") == [
-        ("joint", "it would learn about 4,400 rows, and climb.max_rows leaves 2,000"),
+        ("joint", "it needs about 4,400 rows, climb.max_rows leaves 2,000"),
         ("full", "passed"),
     ]
 
@@ -107,8 +107,8 @@ def test_seconds_that_rungs_have_taken_before_bound_what_is_begun() -> None:
     )
     assert climbed(past=(before,), max_seconds=16.9) == [
         ("weak", "refused"),
-        ("full", "it would take about 16 s, and climb.max_seconds leaves 16"),
-        ("joint", "it would take about 44 s, and climb.max_seconds leaves 16"),
+        ("full", "it needs about 16 s, climb.max_seconds leaves 16"),
+        ("joint", "it needs about 44 s, climb.max_seconds leaves 16"),
     ]
 
 
@@ -120,7 +120,7 @@ def test_of_a_rung_that_diverged_the_cost_counts_and_its_pace_does_not() -> None
             raise DivergedError("the loss is nan", rows=41, seconds=1.0)
         raise AssertionError(rung)
 
-    with pytest.raises(DivergedError, match=r"rung 'weak': the loss is nan; rung 'full': not begun: .* leaves 1,599"):
+    with pytest.raises(DivergedError, match=r"rung 'weak': the loss is nan; rung 'full': skipped: .* leaves 1,599"):
         climb_ladder(config, Climb("weak", [], USUAL, ()), attempt)
     assert costs(RungResult(rung="full", rows=1_000, training_seconds=10.0, diverged="nan"), rung="full")[1] is None
 

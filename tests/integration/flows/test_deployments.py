@@ -110,7 +110,7 @@ def test_serving_ends_in_one_line_where_the_server_says_no(no_sayer) -> None:
 
 def test_a_wrong_cron_schedule_is_told_by_its_key() -> None:
     config = parse({"triggers": {"cron": "every monday"}}, where="test")
-    with pytest.raises(ConfigError, match=r"triggers\.cron: 'every monday' is no cron schedule"):
+    with pytest.raises(ConfigError, match=r"triggers\.cron: 'every monday' is not a cron schedule"):
         learning(Path("shop"), config)
 
 

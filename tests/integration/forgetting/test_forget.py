@@ -80,7 +80,7 @@ def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained)
     assert "ids" not in done["removal"] and "salt" not in done["removal"]
 
     assert done["version"] == "3" and not done["exact"] and done["withdrawn"] == ["2"]
-    with pytest.raises(InputError, match=r"version 2 of 'shop' cannot serve again: it holds rows .* there are: 1, 3"):
+    with pytest.raises(InputError, match=r"version 2 of 'shop' cannot serve again: it contains rows .* there are: 1, 3"):
         roll_back(trained.root, "2", why="")
     assert json.loads(CliRunner().invoke(cl, ["diff", "1", "2", "--json", "-p", str(trained.root)]).stdout)[
         "experiences"
@@ -91,7 +91,7 @@ def test_weights_that_were_trained_on_the_rows_are_trained_again_from_those_that
     settings, at = config.load(trained.config), open_project(trained.root)
     arrives(trained, "three", made_sentences(["loan", "fee"], 60, seed=3))
     (cycle,) = run_waiting(trained)
-    assert cycle.decision.reasons[0] == "rows were forgotten that the champion has learnt from (0002-two)"
+    assert cycle.decision.reasons[0] == "the champion has learned from rows that were since forgotten (0002-two)"
     assert cycle.training.experiences == ["0002-two", "0003-three"] and cycle.champion_after == "4"
     again = train(
         settings,

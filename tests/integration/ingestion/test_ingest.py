@@ -228,7 +228,7 @@ def test_a_file_that_breaks_off_changes_nothing(project) -> None:
 
     rows = pd.DataFrame(some(5000), columns=COLUMNS).to_csv(index=False)
     (project.root / "x.csv.gz").write_bytes(gzip.compress(rows.encode())[:-2000])
-    with pytest.raises(SourceError, match="not a whole gzip file"):
+    with pytest.raises(SourceError, match="not a complete gzip file"):
         ingest(configured(chunk_rows=100), project, Files(path="x.csv.gz"))
     assert state(project) == {}
     assert not list(project.work.rglob("*.parquet"))

@@ -38,7 +38,7 @@ def test_an_alarm_says_in_whose_answers_it_was_seen() -> None:
 
 
 def test_a_detector_that_needs_labels_cannot_watch_what_has_none() -> None:
-    with pytest.raises(ConfigError, match="'performance' needs labels, and unlabelled answers have none"):
+    with pytest.raises(ConfigError, match="'performance' needs labels, but served answers have none yet"):
         parse({"drift": {"traffic": {"detectors": ["novelty", "performance"]}}}, where="test")
 
 

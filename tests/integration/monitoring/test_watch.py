@@ -150,7 +150,7 @@ BROKEN = [
     ("april.csv", b"", "april.csv: is empty (0 bytes)"),
     ("april.csv", b"id,text,label\n", "a header but no rows"),
     ("april.parquet", b"PAR1 but no more", "cannot be read"),
-    ("april.jsonl.gz", b"\x1f\x8bnot gzip", "not a whole gzip file"),
+    ("april.jsonl.gz", b"\x1f\x8bnot gzip", "not a complete gzip file"),
     ("april.csv", b"id,text,label\n1,,a\n2,,b\n", "no good row among 2"),
     ("april.csv", b"id,text\n1,lost card\n", "label"),
 ]
@@ -253,7 +253,7 @@ def test_only_the_newest_keys_are_kept(tmp_path, monkeypatch) -> None:
     ("given", "message"),
     [
         ({"notify": {"webhook": "https://chat.example/secret"}}, "triggers.notify.webhook"),
-        ({"timezone": "Mars/Base"}, "triggers.timezone: no time zone 'Mars/Base'; such as UTC or Europe/Berlin"),
+        ({"timezone": "Mars/Base"}, "triggers.timezone: no time zone 'Mars/Base'; use a name such as UTC or Europe/Berlin"),
         ({"watch_minutes": 0}, "triggers.watch_minutes must be more than 0, got 0"),
         ({"learn_on": ["drifft"]}, "triggers.learn_on"),
     ],

@@ -70,7 +70,7 @@ def test_what_a_search_cannot_do_is_told(searched, tmp_path) -> None:
         },
         where="test",
     )
-    with pytest.raises(PerennialError, match=r"none of 2 trials came to its end within tune\.trials: 2"):
+    with pytest.raises(PerennialError, match=r"none of 2 trials completed within tune\.trials: 2"):
         tune(diverging, experiences, rung="full", folder=tmp_path / "diverged")
     for more, message in (
         (["--rung", "top"], "--rung top: no such rung; there are: weak, full"),

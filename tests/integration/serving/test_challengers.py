@@ -50,8 +50,8 @@ def test_labels_that_say_a_canary_is_worse_send_its_traffic_back(moving: Server,
     assert lost == len(texts), "version 2 never says what version 1 says"
     until(lambda: moving.ready()["canary"] is None, seconds=30, what="a return")
     assert client.post("/predict", json={"texts": texts}).json()["version"] == "1"
-    assert "labels say it is worse" in moving.log()
-    until(lambda: any("asked no more" in one["text"] for one in shop.notices.received), seconds=60, what="a notice")
+    assert "labels show that it is worse" in moving.log()
+    until(lambda: any("was stopped" in one["text"] for one in shop.notices.received), seconds=60, what="a notice")
     until(lambda: (seen := compared(moving, "canary")) and seen.lost == lost, seconds=10, what="a count of all labels")
     seen = compared(moving, "canary")
     assert seen is not None and seen.won == 0

@@ -81,7 +81,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_answering(moving: Se
     assert set(versions(answers)) == {"1"}
     assert moving.ready()["champion"] == "1" and moving.ready()["ready"] is True
     until(lambda: "cl_versions_not_loaded 1.0" in client.get("/metrics").text, seconds=10)
-    told = "version 4, cannot be loaded; version 1 goes on answering"
+    told = "version 4, cannot be loaded; version 1 keeps answering"
     until(lambda: any(told in one["text"] for one in shop.notices.received), seconds=60, what="a notice")
     assert moving.log().count("cannot be loaded") == 1, "not tried again at every look"
     shop.roll_back()

@@ -114,7 +114,7 @@ def test_feedback_is_refused_while_the_disk_is_too_slow(tmp_path, monkeypatch) -
         asyncio.run(log.feedback("a", "loss"))
     slow.set()
     log.close()
-    with pytest.raises(StoreError, match="cannot be taken now"):
+    with pytest.raises(StoreError, match="cannot be stored now"):
         asyncio.run(log.feedback("a", "loss"))
     assert log.counts.refused == 2
 

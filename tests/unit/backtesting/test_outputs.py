@@ -44,7 +44,7 @@ def test_a_seed_that_stopped_is_named_where_there_are_several(results) -> None:
 
 def test_the_matrix_is_shown_while_it_can_be_read(results) -> None:
     assert matrix_rows(results[1]) == [
-        ["own: learnt, tested on", "1", "2"], ["1 a", "80.0", "10.0"], ["2 b", "55.0", "75.0"],
+        ["own: learned, tested on", "1", "2"], ["1 a", "80.0", "10.0"], ["2 b", "55.0", "75.0"],
     ]  # fmt: skip
     wide = results[1].model_copy(update={"experiences": ["a"] * (MOST_COLUMNS + 1)})
     assert matrix_rows(wide) == [] == matrix_rows(results[3])

@@ -55,11 +55,11 @@ def test_gates_on_what_a_model_knows_are_not_about_cost(gate) -> None:
 
 
 def test_a_budget_in_the_configuration_asks_for_one() -> None:
-    assert asked(config(when={"max_latency_ms": 5}), report()) == ["distil.when.max_latency_ms is 5, measured are 9.0"]
+    assert asked(config(when={"max_latency_ms": 5}), report()) == ["distil.when.max_latency_ms is 5, measured 9.0"]
     assert asked(config(when={"max_size_mb": 100}), report()) == []
     assert exceeded_bounds(config(when={"max_memory_mb": 100, "max_size_mb": 10}), evaluation()) == [
-        "distil.when.max_size_mb is 10, measured are 90.0",
-        "distil.when.max_memory_mb is 100, measured are 120.0",
+        "distil.when.max_size_mb is 10, measured 90.0",
+        "distil.when.max_memory_mb is 100, measured 120.0",
     ]
 
 
@@ -87,6 +87,6 @@ def test_updates_are_counted_from_the_last_cheaper_version_of_the_line() -> None
 
 def test_forms_that_make_no_sense_are_refused() -> None:
     for forms in (["int8", "student"], ["onnx", "onnx"], ["onnx-int8", "onnx"]):
-        with pytest.raises(ConfigError, match="name student, int8, onnx, onnx-int8 once each, in this order"):
+        with pytest.raises(ConfigError, match="list each of student, int8, onnx, onnx-int8 at most once, in this order"):
             config(forms=forms)
     assert config(forms=["student", "onnx-int8"]).distil.forms == ["student", "onnx-int8"]

@@ -20,7 +20,7 @@ def test_the_same_weights_answer_the_same(plain, in_onnx, sentences) -> None:
 def test_other_weights_are_told_with_the_difference(plain, in_onnx, sentences, factor) -> None:
     with torch.no_grad():
         plain.encoder.embeddings.LayerNorm.weight[:8].mul_(factor)
-    with pytest.raises(InputError, match=r"graph of BertModel is not its encoder: on 30 rows .* 0\.001 is allowed"):
+    with pytest.raises(InputError, match=r"BertModel does not match its encoder: on 30 rows .* 0\.001 is allowed"):
         check_same(plain, load_learner(in_onnx), sentences(["loan", "fee"], 30))
 
 

@@ -43,7 +43,7 @@ def config(**bounds: object) -> Config:
             True,
             "none",
             [
-                "3 training rows are too few to learn from, decide.min_rows is 20: they wait for more",
+                "3 training rows are too few to learn from, decide.min_rows is 20: waiting for more",
                 "no champion yet: this is the first model",
             ],
         ),
@@ -56,7 +56,7 @@ def config(**bounds: object) -> Config:
             False,
             "none",
             [
-                "19 training rows are too few to learn from, decide.min_rows is 20: they wait for more",
+                "19 training rows are too few to learn from, decide.min_rows is 20: waiting for more",
                 "embedding_mmd: MMD² 0.02",
                 "new_labels: 9 rows: warranty (9)",
             ],
@@ -77,7 +77,7 @@ def config(**bounds: object) -> Config:
             600,
             False,
             "learn",
-            ["600 training rows wait, decide.max_waiting_rows is 600"],
+            ["600 training rows are waiting, decide.max_waiting_rows is 600"],
         ),
         (
             {"max_waiting_rows": 600},
@@ -108,7 +108,7 @@ def test_every_situation_has_one_decision(bounds, validation, drift, waiting, fi
 def test_new_labels_are_named_even_when_another_detector_raised_the_alarm() -> None:
     drift = Drift(experience="2", drifted=True, findings=[MMD_ALARM, NEW_FEW], new_labels=["laon"])
     reasons = decide(config(), FIT, drift, Situation(99)).reasons
-    assert reasons == ["embedding_mmd: MMD² 0.02", "labels never learnt: laon"]
+    assert reasons == ["embedding_mmd: MMD² 0.02", "labels never learned: laon"]
 
 
 def test_a_new_label_with_too_few_rows_is_told_when_nothing_is_done() -> None:
@@ -155,7 +155,7 @@ TWICE = (frozenset({"embedding_mmd", "label_mix"}), frozenset({"embedding_mmd"})
             drifted(MMD_ALARM),
             Situation(99, alarms=TWICE),
             "hold",
-            "2 updates in a row have not silenced embedding_mmd",
+            "2 consecutive updates did not resolve embedding_mmd: manual review required",
         ),
         ({}, drifted(MIX_ALARM), Situation(99, alarms=TWICE), "learn", "label_mix"),
         ({}, drifted(MMD_ALARM), Situation(99, alarms=TWICE[:1]), "learn", "embedding_mmd"),
@@ -291,10 +291,10 @@ PUT_OFF = cycle(2, MMD_ALARM, learnt=False, postponed=True)
 @pytest.mark.parametrize(
     ("past", "hours", "bounds", "action", "says"),
     [
-        ([PUT_OFF], 1, {}, "learn", "embedding_mmd: its alarm of 0002-x was put off until now"),
+        ([PUT_OFF], 1, {}, "learn", "embedding_mmd: its alarm of 0002-x was postponed until now"),
         ([PUT_OFF], 1, {"min_rows": 100}, "none", "99 training rows are too few"),
-        ([cycle(1), PUT_OFF], 30, {}, "learn", "embedding_mmd: its alarm of 0002-x was put off until now"),
-        ([cycle(1), PUT_OFF, cycle(3, learnt=False)], 30, {}, "learn", "its alarm of 0002-x was put off"),
+        ([cycle(1), PUT_OFF], 30, {}, "learn", "embedding_mmd: its alarm of 0002-x was postponed until now"),
+        ([cycle(1), PUT_OFF, cycle(3, learnt=False)], 30, {}, "learn", "its alarm of 0002-x was postponed"),
         ([cycle(1), PUT_OFF], 20, {}, "none", "decide.cool_down_hours is 24"),
         ([cycle(1), PUT_OFF], 30, {"budget_hours": 0.05}, "none", "decide.budget_hours is 0.05"),
         ([cycle(1), PUT_OFF, cycle(3)], 30, {}, "none", "nothing has changed"),

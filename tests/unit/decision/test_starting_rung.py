@@ -23,7 +23,7 @@ def begins(*climbs: LadderResult, wanted: str = "head", types: tuple[DriftType, 
 def test_what_was_too_little_for_this_type_of_drift_is_passed_over_and_the_reason_says_so() -> None:
     found = starting_rung(CONFIG, "head", ["inputs"], [climbed("head", "full", "inputs")])
     assert found.rung == "full"
-    assert found.reasons[0] == ("rung 'head' is passed over: refused 1 of 1 times in the last 1 updates like this one")
+    assert found.reasons[0] == ("rung 'head' is skipped: refused 1 of 1 times in the last 1 similar updates")
     assert begins(climbed("head", "full", "inputs"), types=("labels",)) == "head"
     assert begins(climbed("head", "lora", "inputs", "labels"), types=("labels", "concept")) == "lora"
 

@@ -158,7 +158,7 @@ def test_labels_in_other_shares_alone_are_drift_of_labels_and_need_not_be_learnt
     assert found.types == ["labels"] and decided(found) == "none"
     told = {one.detector: one for one in found.findings}["embedding_mmd"]
     assert told.drifted and told.explained_by == "label_mix"
-    assert "with like labels on both sides" in told.summary and "nothing is left of it" in told.summary
+    assert "on label-matched samples" in told.summary and "no drift remains" in told.summary
 
 
 # one more than the most: a chance of 0.5 % in 15 at 5 %, of 0.3 % in 40
@@ -226,7 +226,7 @@ class Held:
     def column(self, id: str, name: str) -> pd.DataFrame:
         return self.rows[[name]]
 
-    def at(self, id: str, places: np.ndarray) -> pd.DataFrame:
+    def rows_at(self, id: str, places: np.ndarray) -> pd.DataFrame:
         return self.rows.iloc[places].reset_index(drop=True)
 
 
@@ -249,7 +249,7 @@ def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentence
     few = tiny_config(drift={"report": "off", "max_rows": 20})
     sampled = detect_drift(few, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in sampled.findings}
-    assert any("embeddings of 20 rows" in one.summary for one in sampled.findings)
+    assert any("embeddings of 20 new and " in one.summary for one in sampled.findings)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in found.findings}
     lamps = set(rows.rows.loc[rows.rows["label"] == "lamp", "id"])
     for seen in (found, sampled):

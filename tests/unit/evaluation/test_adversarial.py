@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cl import plugins
-from cl.evaluation.adversarial import _against, measure_adversarial
+from cl.evaluation.adversarial import _perturbation, measure_adversarial
 from cl.models.batching import collate
 from cl.models.inference import predict
 from tests.support.measured import trained
@@ -22,7 +22,7 @@ def test_the_further_an_adversary_may_go_the_fewer_answers_stay_right(learner, u
 def test_each_word_moves_by_its_share_of_its_own_length(learner, unseen) -> None:
     encoded = learner.encode(unseen.head(4))
     batch = collate(learner.task, encoded, [0, 1, 2, 3], learner.tokenizer.pad_token_id, learner.device)
-    moved = _against(learner, batch, 0.25)
+    moved = _perturbation(learner, batch, 0.25)
     lengths = learner.encoder.get_input_embeddings()(batch.input_ids).norm(dim=-1)
     shares = (moved.norm(dim=-1) / lengths)[batch.mask.bool()]
     assert shares.tolist() == pytest.approx([0.25] * int(batch.mask.sum()), rel=1e-3)

@@ -45,6 +45,6 @@ def test_texts_of_a_file_are_answered_and_ranked_beside_the_rows(learner, tmp_pa
 def test_a_file_that_is_not_there_or_not_in_the_project_is_told_by_its_key(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"evaluation\.out_of_scope\.file: .*none\.txt cannot be read"):
         read_texts(OutOfScope(file="none.txt"), tmp_path)
-    with pytest.raises(ConfigError, match="lies outside the project"):
+    with pytest.raises(ConfigError, match="is outside the project"):
         read_texts(OutOfScope(file="../other.txt"), tmp_path)
     assert read_texts(OutOfScope(), tmp_path) == []

@@ -117,7 +117,7 @@ def test_what_many_comparisons_may_show_by_chance_is_undecided_and_a_clear_loss_
     report = judge(tiny_config(gates=[alone, *MANY[2:]]), evaluation, rows.assign(challenger_brier=1.0))
     verdict = report.verdicts[0]
     assert verdict.undecided and verdict.rows_needed > 300
-    assert verdict.why.endswith("among 12 comparisons that may be chance (Holm)")
+    assert verdict.why.endswith("among 12 comparisons this may be chance (Holm)")
     lost = rows.assign(challenger_score=[0.0] * 60 + [1.0] * 240, challenger_brier=1.0)
     assert not judge(tiny_config(gates=[alone, *MANY[2:]]), evaluation, lost).passed
 

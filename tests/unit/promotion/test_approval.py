@@ -55,7 +55,7 @@ def test_a_no_moves_nothing_and_needs_a_reason(registry, ledger) -> None:
     entry = reject(registry, ledger, "2", why="it misreads loans")
     assert (entry.action, entry.state, entry.to_version) == ("reject", "committed", "2")
     assert registry.champion() == ledger.champion(registry.model) == "1"
-    with pytest.raises(ConflictError, match="does not wait any more"):
+    with pytest.raises(ConflictError, match="no longer waits for approval"):
         approve(registry, ledger, "2")
     again = asks(registry, ledger, "2")
     assert not again.waiting and not again.promoted, "repeated, the step does not ask once more"
@@ -67,7 +67,7 @@ def test_a_yes_to_what_was_compared_with_a_former_champion_is_refused(registry, 
     serve(registry, ledger, "1")
     asks(registry, ledger, "2")
     promote_by_hand(registry, ledger, "4", why="first")
-    with pytest.raises(ConflictError, match="compared with champion 1, and version 4 serves since"):
+    with pytest.raises(ConflictError, match="compared with champion 1, but version 4 has served since"):
         approve(registry, ledger, "2")
     assert registry.champion() == "4"
 

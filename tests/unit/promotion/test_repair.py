@@ -57,7 +57,7 @@ def test_an_alias_moved_by_hand_goes_back_and_is_told(registry, ledger, caplog) 
     assert (entry.action, entry.alias, entry.from_version, entry.to_version, entry.state) == (
         "alias_moved", "champion", "1", "3", "committed",
     )  # fmt: skip
-    assert "put back" in entry.why and ledger.champion(registry.model) == "1"
+    assert "restored" in entry.why and ledger.champion(registry.model) == "1"
     repair_aliases(registry, ledger)
     assert len(ledger.entries(registry.model)) == 2, "it is told once"
 
@@ -151,7 +151,7 @@ def test_a_deleted_champion_is_told_once_however_often_it_is_looked_for(registry
         repair_aliases(registry, ledger)
     found = ledger.entries(registry.model)[2:]
     assert [(one.action, one.state) for one in found] == [("alias_moved", "abandoned")]
-    assert "cannot be put back" in found[0].why
+    assert "cannot be restored" in found[0].why
 
 
 def test_entries_that_vanished_stay_missed_though_the_chain_goes_on(registry, ledger, tmp_path) -> None:

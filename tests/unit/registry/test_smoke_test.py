@@ -19,7 +19,7 @@ STORED = pd.DataFrame(
 @pytest.mark.parametrize(
     ("answers", "confidence", "passed", "why"),
     [
-        (["loan", "fee", "loan"], [0.9, 0.5001, 0.7], True, "answers 3 of 3 test rows as it was evaluated"),
+        (["loan", "fee", "loan"], [0.9, 0.5001, 0.7], True, "answers 3 of 3 test rows as during evaluation"),
         (["loan", "loan", "loan"], [0.9, 0.5, 0.7], False, "row 2 of a was fee (0.500), is loan (0.500)"),
         (["loan", "fee", "loan"], [0.9, 0.5, 0.72], False, "row 3 of b was loan (0.700), is loan (0.720)"),
         (["loan", "fee", "loan"], [0.9, 0.5, np.nan], False, "answers 2 of 3"),

@@ -58,9 +58,9 @@ def experience(number: int, **changes: object) -> Experience:
 
 def drift(one: Experience, *drifted: str, score: float | None = 0.91, new_labels: list[str] | None = None) -> Drift:
     said = {
-        "label_mix": ("labels", 0.41, "mix of 6 known labels, most moved: card 17% to 21% (p = 0.41)"),
+        "label_mix": ("labels", 0.41, "mix of 6 known labels, most changed: card 17% to 21% (p = 0.41)"),
         "new_labels": ("new_labels", None, "no label that the champion does not know"),
-        "embedding_mmd": ("inputs", 0.0004, "embeddings of 260 rows beside 1000 of the reference: MMD 0.031"),
+        "embedding_mmd": ("inputs", 0.0004, "embeddings of 260 new and 1000 reference rows: MMD 0.031"),
         "confidence": ("predictions", 0.22, "the champion's confidence: mean 0.91 to 0.88, KS 0.07 (p = 0.22)"),
         "performance": ("performance", 0.0001, "the champion's score: 93.1% on 80 reference rows, 78.4% here"),
     }
@@ -112,7 +112,7 @@ def gates(scored: Evaluation, *, floor: float = 0.8) -> GateReport:
             passed=worst.value >= floor,
             measured=worst.value,
             bound=floor,
-            why=f"{worst.experience} scores {worst.value:.3f}, at least {floor:.3f} is asked",
+            why=f"{worst.experience} scores {worst.value:.3f}, at least {floor:.3f} is required",
         ),
         Verdict(gate="no_regression", passed=True, bound=-0.02, why="first version: there is no champion")
         if not scored.champion
@@ -308,7 +308,7 @@ def test_what_gates_found_on_groups_and_the_rows_that_were_lost_are_shown_as_tex
     text = path.read_text()
     assert "<script" not in text and "<img" not in text
     for told in (
-        "what each gate found on each group of rows",
+        "results of each gate by group of rows",
         "p &lt; 0.0001",
         "p = 0.03",
         "fee&lt;/code&gt;&lt;script",
@@ -375,7 +375,7 @@ def test_a_slice_that_fell_is_shown_with_its_score_and_interval(tmp_path) -> Non
         text = plain(written(tmp_path, [alarmed(fell, drifted=drifted)], []))
         assert "Class or slice score in the reference score in the new rows" in text
         assert "loan 92.0% 78.0% (70.3% to 80.9%)" in text
-        assert ("classes and slices that fell most" in text) is not drifted, "without an alarm it is there, folded up"
+        assert ("classes and slices with the largest drops" in text) is not drifted, "without an alarm it is there, folded up"
 
 
 def test_every_link_of_the_contents_leads_somewhere(tmp_path, six_months, ledger) -> None:
@@ -387,8 +387,8 @@ def test_six_months_are_told_in_words_and_numbers(tmp_path, six_months, ledger, 
     text = " ".join(Page(written(tmp_path, six_months, ledger, quarantine=set_aside)).text.split())
     assert "Version 3 serves at 87.2%." in text
     assert "a gate refused the challenger" in text
-    assert "0006-month-6 scores 0.744, at least 0.800 is asked" in text
-    assert "0005-month-5: 41 rows set aside" in text
+    assert "0006-month-6 scores 0.744, at least 0.800 is required" in text
+    assert "0005-month-5: 41 rows quarantined" in text
     assert "New labels: crypto, gift card." in text
     for verdict in ("promoted", "refused", "none", "held"):
         assert verdict in text
@@ -483,7 +483,7 @@ def test_an_alias_moved_by_hand_and_a_broken_chain_are_shown(tmp_path, six_month
     assert "alias movedchampion32committedput back" in words(written(tmp_path, six_months, [*ledger, moved]))
     for entries in (ledger, []):  # also where all entries are gone
         page = words(written(tmp_path, six_months, entries, broken=IntegrityViolation(sequence=1, why="it is missing")))
-        assert "Entry 1 cannot be trusted: it is missing." in page and "the chain is whole" not in page
+        assert "Entry 1 cannot be trusted: it is missing." in page and "the chain is intact" not in page
 
 
 def words(page: str) -> str:
@@ -530,11 +530,11 @@ def test_what_was_measured_beside_scores_stands_in_tables_with_the_champions(tmp
     for line in (
         "Brier score 0.300 0.212",
         "latency p95, ms – 12.3",
-        "accuracy with typing errors – 0.500",
+        "accuracy with typos – 0.500",
         "out-of-scope AUROC 0.750 –",
         "9 50.0% – 66.0%",
         "A naive control arm (200 new rows, 3 epochs, 4.2 s) ends 11.3 points below the challenger on past "
-        "experiences, and 2.0 points below it on the new.",
+        "experiences, and 2.0 points below it on the new experience.",
     ):
         assert line in words
     assert not {"script", "img"} & set(Page(text).tags)
@@ -556,12 +556,12 @@ def test_the_ledger_shows_canaries_a_persons_word_moved_aliases_and_an_entry_tha
     text = written(tmp_path, six_months, entries)
     shown = " ".join(Page(text).text.split())
     assert "canary 25.0%" in shown and "reject" in shown and "alias moved" in shown and "put back" in shown
-    assert "abcdef01" in shown and "01234567" in shown and "the chain is whole" in shown and HOSTILE not in text
+    assert "abcdef01" in shown and "01234567" in shown and "the chain is intact" in shown and HOSTILE not in text
     assert serving_version(six_months, entries).version == "3", "a canary does not serve"
 
     broken = IntegrityViolation(sequence=2, why="it is missing")
     shown = " ".join(Page(written(tmp_path, six_months, entries, broken=broken)).text.split())
-    assert "Entry 2 cannot be trusted: it is missing" in shown and "the chain is whole" not in shown
+    assert "Entry 2 cannot be trusted: it is missing" in shown and "the chain is intact" not in shown
 
 
 def test_every_verdict_of_a_cycle_has_a_shape_and_a_sentence(tmp_path, six_months, ledger) -> None:
@@ -574,7 +574,7 @@ def test_every_verdict_of_a_cycle_has_a_shape_and_a_sentence(tmp_path, six_month
         last = six_months[-1].model_copy(update={"promotion": promotion})
         assert last.verdict == verdict
         text = written(tmp_path / verdict, [*six_months[:-1], last], ledger)
-        assert f'class="stroke {verdict}"' in text and "it passed, and" in Page(text).text
+        assert f'class="stroke {verdict}"' in text and "passed, " in Page(text).text
         assert (notice := cycle_notice("m", last)) and notice.about == (
             "approval" if verdict == "waiting" else "promotion"
         )

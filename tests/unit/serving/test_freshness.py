@@ -131,7 +131,7 @@ def test_a_champion_that_comes_back_while_the_next_is_waited_for_answers() -> No
 
     async def ask(timely: FreshnessGuard) -> float:
         began = time.monotonic()
-        assert await timely.until("1", began) == math.inf and timely._witness.saw("1", began)
+        assert await timely.until("1", began) == math.inf and timely._alias_reader.saw("1", began)
         return time.monotonic() - began
 
     assert asked(registered, loads, ask, seconds=20) < 10
@@ -162,13 +162,13 @@ def test_a_registry_that_is_down_or_slow_is_not_waited_for_until_it_answers_agai
             assert await timely.until("1", time.monotonic()) == math.inf
         assert registered.looks == 1
         registered.trouble = None
-        timely._witness.answers_again()
+        timely._alias_reader.answers_again()
         registered.seconds = 0.5
         began = time.monotonic()
         assert await timely.until("1", began) == math.inf
-        assert time.monotonic() - began < 0.4 and timely._witness.lost
+        assert time.monotonic() - began < 0.4 and timely._alias_reader.lost
         await asyncio.sleep(0.5)
-        assert not timely._witness.lost, "the look that was too slow has ended well"
+        assert not timely._alias_reader.lost, "the look that was too slow has ended well"
 
     asked(registered, Loads(), ask, seconds=0.2)
 

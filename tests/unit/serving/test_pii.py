@@ -44,5 +44,5 @@ def test_a_function_that_is_not_there_is_told_at_the_start(name) -> None:
 
 
 def test_a_word_that_is_no_redaction_is_told_when_the_configuration_is_read() -> None:
-    with pytest.raises(ValueError, match="no redaction 'emial'; there are: email, phone, digits, or module:function"):
+    with pytest.raises(ValueError, match="no redaction 'emial'; use one of email, phone, digits, or module:function"):
         ServingLogSettings(redact=["emial"])

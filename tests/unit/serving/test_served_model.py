@@ -59,7 +59,7 @@ def test_what_a_tuning_added_is_folded_in_or_keeps_the_encoder_out_of_int8(saved
     folder = saved(tuning={"name": tuning}, max_length=32)
     exact, other = load_served_model("1", folder, "float32"), load_served_model("1", folder, "int8")
     assert np.abs(probabilities(exact) - probabilities(other)).max() < 0.03
-    assert other.learner.is_int8 == (tuning == "lora") and ("computes as auto" in caplog.text) == (tuning == "prefix")
+    assert other.learner.is_int8 == (tuning == "lora") and ("using auto" in caplog.text) == (tuning == "prefix")
 
 
 @dataclass

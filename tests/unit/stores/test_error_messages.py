@@ -20,7 +20,7 @@ from cl.stores.error_messages import translate_disk_errors
 )
 def test_a_full_disk_is_one_line_that_says_what_to_do(error) -> None:
     with (
-        pytest.raises(DiskError, match=r"the disk is full .* make room and run again") as told,
+        pytest.raises(DiskError, match=r"the disk is full .* free some space and run again") as told,
         translate_disk_errors(),
     ):
         raise error

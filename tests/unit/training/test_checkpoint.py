@@ -163,7 +163,7 @@ def test_a_killed_process_is_gone_on_with_in_another(config_of, rows_of, tmp_pat
     killed, on = (warm.python(SCRIPT, str(tmp_path), way) for way in ("killed", "on"))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert on.returncode == 0, on.stderr
-    assert "going on after epoch 3 of an interrupted run" in on.stdout and "epoch 3:" not in on.stdout
+    assert "resuming an interrupted run after epoch 3" in on.stdout and "epoch 3:" not in on.stdout
     assert_same_version(tmp_path / "whole", tmp_path / "cut")
     assert not (tmp_path / "cut.checkpoint").exists()
 

@@ -100,5 +100,5 @@ def test_what_was_held_of_a_head_that_is_no_more_does_not_hold_the_one_in_its_pl
 
 
 def test_the_champions_answers_cannot_be_held_where_its_head_was_solved_for(climb) -> None:
-    with pytest.raises(ConfigError, match="'lwf' holds the champion's answers, whose head was solved in closed form"):
+    with pytest.raises(ConfigError, match="'lwf' distils the champion's answers, but the champion's head was solved"):
         climb(("full", "ncm"), ("full", "lwf"))

@@ -110,9 +110,7 @@ def test_the_longest_text_has_positions_beside_virtual_tokens_or_the_model_is_re
     if learner.tuning.virtual_tokens == 0:
         assert change_tuning(learner, config.model) and new_learner(config)
         return
-    told = (
-        f"max_length 49 and the 16 virtual tokens of model.tuning '{mode}' are more than the 64 positions of .* to 48"
-    )
+    told = f"max_length 49 and the 16 virtual tokens of model.tuning '{mode}' exceed the 64 positions of .* to 48"
     for begun in (lambda: new_learner(config), lambda: change_tuning(learner, config.model)):
         with pytest.raises(ConfigError, match=told):
             begun()

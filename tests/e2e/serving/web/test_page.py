@@ -70,12 +70,12 @@ def test_a_person_tries_a_text_and_tells_the_right_label(server, page, project, 
         server.post("/predict", {"texts": ["fee fee fee"] * 20}, Authorization="Bearer secret")
     shown(page, "document.querySelector('#mix').textContent.includes('<img src=x')")
     shown(page, "document.querySelectorAll('#throughput rect').length")
-    assert page.run("document.images.length") == 0 and page.run("document.title") == "shop, served"
+    assert page.run("document.images.length") == 0 and page.run("document.title") == "shop: predictions"
 
     before = len(Feedback(project).last())
     page.type("#right", "loan")
     page.click("#correct button")
-    shown(page, "document.querySelector('#told').textContent.includes('on the disk')")
+    shown(page, "document.querySelector('#feedback-status').textContent.includes('on the disk')")
     assert len(Feedback(project).last()) == before + 1
 
     page.picture(tmp_path / "page.png")

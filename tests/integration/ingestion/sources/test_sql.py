@@ -74,8 +74,8 @@ def test_a_wrong_query_is_one_line_and_changes_nothing(database, query, says) ->
     ("url", "says"),
     [
         ("env:NOT_SET_ANYWHERE", "NOT_SET_ANYWHERE is not set"),
-        ("s3cret", "no SQLAlchemy URL"),
-        ("postgresql://anna:s3cret@host:port/rows", "no SQLAlchemy URL"),
+        ("s3cret", "not a SQLAlchemy URL"),
+        ("postgresql://anna:s3cret@host:port/rows", "not a SQLAlchemy URL"),
         ("nonsense://anna:s3cret@host/rows", "nonsense"),
         ("sqlite:///absent.db", "no such database"),
     ],

@@ -186,7 +186,7 @@ def test_a_damaged_file_is_refused_by_name_and_never_becomes_a_version(shop_with
     whole = data.current()
     path.write_bytes(path.read_bytes()[:1000])
     mark_pending(data.project, "0002-two")
-    with pytest.raises(StoreError, match=f"{path}: is not what was ingested; `dvc checkout --force {path}`"):
+    with pytest.raises(StoreError, match=f"{path}: was changed .*; run `dvc checkout --force {path}`"):
         data.commit()
     assert data.current() == whole and not data.is_clean()
 

@@ -44,9 +44,9 @@ def test_a_version_that_reads_tokens_answers_from_a_fresh_process_as_it_does_her
     [
         ("import sys; print('loading', file=sys.stderr); raise ValueError('no such file')", "ValueError: no such file"),
         ("raise OSError('https://anna:secret@host/x is away')", "OSError: https://host/x is away"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its process was ended by signal 9"),
-        ("import sys; sys.exit(4)", "its process ended with code 4, and said nothing"),
-        ("import time; time.sleep(60)", "it has not answered after 2 seconds"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its process was killed by signal 9"),
+        ("import sys; sys.exit(4)", "its process ended with code 4 and no message"),
+        ("import time; time.sleep(60)", "it did not answer within 2 seconds"),
     ],
 )
 def test_a_process_that_fails_is_told_in_one_line(monkeypatch, tmp_path, program, told) -> None:

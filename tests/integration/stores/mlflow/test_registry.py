@@ -113,7 +113,7 @@ def test_a_file_changed_in_the_artifact_store_is_refused_and_leaves_nothing(regi
     version = log(registry, learner)
     (stored,) = (tmp_path / "artifacts").rglob("head.safetensors")
     stored.write_bytes(stored.read_bytes()[:-1] + b"x")
-    with pytest.raises(IntegrityError, match=r"/1: head\.safetensors is not the file .* `cl rollback`"):
+    with pytest.raises(IntegrityError, match=r"/1: head\.safetensors was changed .* `cl rollback`"):
         registry.download(version, tmp_path / "versions" / version)
     assert not list((tmp_path / "versions").iterdir())
 
@@ -125,7 +125,7 @@ def test_stock_mlflow_refuses_a_changed_byte_too(registry, learner, tmp_path) ->
     (stored,) = (tmp_path / "artifacts").rglob("head.safetensors")
     stored.write_bytes(stored.read_bytes()[:-1] + b"x")
     mlflow.set_tracking_uri(registry.tracking_uri)
-    with pytest.raises(IntegrityError, match=r"head\.safetensors is not the file that was saved"):
+    with pytest.raises(IntegrityError, match=r"head\.safetensors was changed after it was saved"):
         mlflow.pyfunc.load_model(f"models:/tiny/{version}")
 
 
@@ -141,7 +141,7 @@ def test_a_pickle_in_the_artifact_store_is_refused_and_the_champion_stays(regist
     if inside:
         promised = json.loads(manifest.read_text())
         manifest.write_text(json.dumps({**promised, "extra.pkl": sha256(folder / "extra.pkl")}))
-    with pytest.raises(IntegrityError, match=r"extra\.pkl is (a pickle|of a kind)") as error:
+    with pytest.raises(IntegrityError, match=r"extra\.pkl (is a pickle|has a suffix)") as error:
         registry.download(second, tmp_path / "versions" / second)
     assert "\n" not in str(error.value) and not list((tmp_path / "versions").iterdir())
     assert registry.champion() == first and registry.download(first, tmp_path / "versions" / first).is_dir()

@@ -25,7 +25,7 @@ def test_three_rows_of_a_new_label_are_an_alarm_that_names_it() -> None:
 def test_one_slip_of_the_pen_is_no_alarm_but_is_told() -> None:
     finding = detect(labelled(["loan"] * 40 + ["laon"], ("loan",)))
     assert not finding.drifted
-    assert finding.summary.endswith("laon (1); no one label has the 3 of 41 rows that are an alarm")
+    assert finding.summary.endswith("laon (1); no single label reaches 3 of 41 rows, so there is no alarm")
 
 
 def test_three_different_slips_of_the_pen_are_no_alarm() -> None:
@@ -38,7 +38,7 @@ def test_the_more_rows_the_more_of_one_new_label_it_takes() -> None:
     assert detect(labelled([*many, *["lost card"] * 10], ("loan",))).drifted
     finding = detect(labelled([*many, *["laon"] * 9, "lona"], ("loan",)))
     assert not finding.drifted
-    assert finding.summary.endswith("laon (9), lona (1); no one label has the 10 of 10000 rows that are an alarm")
+    assert finding.summary.endswith("lona (1); no single label reaches 10 of 10000 rows, so there is no alarm")
     assert detect(labelled([*many, *["laon"] * 3], ("loan",)), share=0.0).drifted
 
 

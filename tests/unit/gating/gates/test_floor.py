@@ -24,7 +24,7 @@ def test_the_worst_the_newest_or_the_mean_decides(evaluation, over, passed, meas
 
 def test_the_reason_names_the_experience_and_both_numbers(evaluation) -> None:
     verdict = judged(Floor(min=0.7), evaluation({"a": 0.75, "b": 0.6}))
-    assert verdict.why == "b scores 0.600, at least 0.700 is asked"
+    assert verdict.why == "b scores 0.600, at least 0.700 is required"
 
 
 def test_a_score_at_the_bound_passes_whatever_rounding_does(evaluation) -> None:

@@ -45,7 +45,7 @@ def test_the_worst_group_counts_wherever_it_is_looked_for(judged, on, title, gro
     verdict = judged(on=on, min=0.7)
     assert not verdict.passed and verdict.gate == title and verdict.measured == pytest.approx(0.6)
     assert verdict.parts[0].group == group and verdict.parts[0].rows == 20
-    assert verdict.why == f"score on {group} is 0.600, at least 0.700 is asked"
+    assert verdict.why == f"score on {group} is 0.600, at least 0.700 is required"
     assert judged(on=on, min=0.6).passed
 
 
@@ -73,7 +73,7 @@ def test_mcnemar_is_exact(judged) -> None:
 def test_a_few_rows_are_undecided_with_the_number_that_would_decide(judged) -> None:
     rows = table(challenger_score=[0.0] * 3 + [1.0] * 37)
     verdict = judged(rows, relative={"margin": 0.02})
-    assert verdict.passed and verdict.undecided and "too few rows to call it one" in verdict.why
+    assert verdict.passed and verdict.undecided and "too few rows to call it a loss" in verdict.why
     assert verdict.rows_needed == 34, "the normal approximation would do with fewer than the exact test"
 
 
@@ -121,7 +121,7 @@ def test_both_bounds_hold(judged, evaluation) -> None:
     scored = evaluation({"a": 0.9}, numbers={"ece": 0.2})
     assert judged(scored=scored, of="ece", min=0.1, max=0.3).passed
     low, high = (judged(scored=scored, of="ece", min=least, max=most) for least, most in ((0.25, 0.3), (0.0, 0.1)))
-    assert low.why == "ece is 0.200, at least 0.250 is asked"
+    assert low.why == "ece is 0.200, at least 0.250 is required"
     assert high.why == "ece is 0.200, at most 0.100 is accepted"
     assert not low.passed and not high.passed
 
@@ -137,7 +137,7 @@ def test_a_column_that_was_not_stored_is_told_in_one_line(judged) -> None:
 
 
 def test_a_number_that_nobody_has_is_refused_with_the_nearest_names(judged) -> None:
-    with pytest.raises(ConfigError, match="no number 'latency_p90_ms'; did you mean latency_p95_ms or latency_p50_ms"):
+    with pytest.raises(ConfigError, match="no metric 'latency_p90_ms'; did you mean latency_p95_ms or latency_p50_ms"):
         judged(of="latency_p90_ms", max=50)
 
 
@@ -190,12 +190,12 @@ def test_a_trend_counts_the_falls_that_the_accuracy_matrix_ends_with(
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({}, "asks for nothing"),
+        ({}, "has no condition"),
         ({"min": 0.9, "max": 0.1}, "min 0.9 is more than max 0.1"),
         ({"on": "each_month", "min": 0.5}, "on"),
         ({"on": {"query": "chars >"}, "min": 0.5}, "does not parse"),
-        ({"of": "latency_p95_ms", "on": {"length": [50]}, "max": 5}, "not known of single rows"),
-        ({"of": "brier", "trend": {"over": 2}}, "trend is known of score"),
+        ({"of": "latency_p95_ms", "on": {"length": [50]}, "max": 5}, "has no per-row values"),
+        ({"of": "brier", "trend": {"over": 2}}, "trend is available for score"),
         ({"of": "brier", "relative": {"test": "mcnemar"}}, "mcnemar compares right and wrong"),
         ({"relative": {"margin": 0.1, "certainty": 0.9}}, "certainty"),
     ],

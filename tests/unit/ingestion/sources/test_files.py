@@ -151,7 +151,7 @@ def test_broken_encoding_leaves_the_rest_of_the_file_readable(tmp_path) -> None:
         ("x.jsonl", b"\n\n", "no line"),
         ("x.parquet", b"PAR1 but no more", "cannot be read"),
         ("x.docx", b"PK", ".csv, .csv.gz, .jsonl"),
-        ("x", b"PK", "known kinds"),
+        ("x", b"PK", "known formats"),
     ],
 )
 def test_a_file_that_holds_no_rows_is_refused_in_one_line(tmp_path, name, content, says) -> None:
@@ -171,13 +171,13 @@ def test_parquet_without_rows_is_refused(tmp_path) -> None:
 def test_a_cut_gzip_file_is_refused(tmp_path, cut) -> None:
     whole = gzip.compress((HEADER + "".join(f"{n},text {n},a\n" for n in range(500))).encode())
     (tmp_path / "x.csv.gz").write_bytes(whole[:cut])
-    with pytest.raises(SourceError, match="not a whole gzip file"):
+    with pytest.raises(SourceError, match="not a complete gzip file"):
         read(tmp_path)
 
 
 def test_what_is_no_gzip_at_all_is_refused(tmp_path) -> None:
     (tmp_path / "x.jsonl.gz").write_bytes(b"\x1f\x8bnot gzip")
-    with pytest.raises(SourceError, match="not a whole gzip file"):
+    with pytest.raises(SourceError, match="not a complete gzip file"):
         read(tmp_path)
 
 

@@ -42,5 +42,5 @@ def test_what_a_text_is_answered_through_onnx_does_not_depend_on_its_company(in_
 def test_a_matrix_that_is_used_otherwise_is_refused_by_name() -> None:
     node = onnx.helper.make_node("Einsum", ["x", "odd.weight"], ["y"], equation="ab,cb->ac")
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "odd", [], []))
-    with pytest.raises(InputError, match=r"odd\.weight is used by Einsum: leave --int8 out"):
+    with pytest.raises(InputError, match=r"odd\.weight is used by Einsum: leave out --int8"):
         quantise_graph(model, {"odd.weight"})

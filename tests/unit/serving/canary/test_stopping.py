@@ -33,7 +33,7 @@ def test_a_canary_that_fails_or_is_slow_is_objected_to_once_there_is_enough_to_s
 def test_labels_speak_against_a_canary_only_with_confidence() -> None:
     assert stop_reason(compared(both_right=900, won=20, lost=20), BOUNDS) is None
     assert stop_reason(compared(won=0, lost=6), BOUNDS) is None
-    assert "labels say it is worse" in (stop_reason(compared(won=1, lost=20), BOUNDS) or "")
+    assert "labels show that it is worse" in (stop_reason(compared(won=1, lost=20), BOUNDS) or "")
     assert stop_reason(compared(won=200, lost=0), BOUNDS) is None
 
 

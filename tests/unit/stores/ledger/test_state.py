@@ -75,6 +75,6 @@ def test_the_newest_that_asked_waits_until_it_is_answered_or_the_champion_moves(
         assert state.pending_approval(answered) is None and f": {answer}" in str(state.approval_outcome(answered, "3"))
     moved = told(*asks, {"to_version": "4"})
     assert state.pending_approval(moved) is None
-    assert "compared with champion 1, and version 4 serves since" in str(state.approval_outcome(moved, "3"))
+    assert "compared with champion 1, but version 4 has served since" in str(state.approval_outcome(moved, "3"))
     beside = told(*asks, {"to_version": "4", "alias": "canary", "share": 0.1})
     assert state.pending_approval(beside) is not None, "a canary beside the champion makes no answer stale"

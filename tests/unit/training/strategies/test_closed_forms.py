@@ -135,7 +135,7 @@ def test_a_class_that_is_taken_out_whole_is_never_answered_again(strategy, taugh
 
 def test_ids_that_were_never_learnt_are_named_and_nothing_is_taken_out(taught, rows_of) -> None:
     folder, known = taught("ncm", ["e0"], "x"), rows_of(["e0"], "train")["id"][0]
-    with pytest.raises(InputError, match="no row was learnt under a-stranger, b-stranger; nothing has been taken out"):
+    with pytest.raises(InputError, match="no row was learned with id a-stranger, b-stranger; nothing was removed"):
         plugins.build("strategies", "ncm").forget(
             load_states(folder)["ncm"], load_learner(folder), {known, "b-stranger", "a-stranger"}, None
         )
@@ -256,7 +256,7 @@ def test_tokens_are_classified_in_closed_form_too(tiny_config, tmp_path) -> None
 @pytest.mark.parametrize("other", ["replay", "averaging", "si", "gdumb", {"name": "joint", "restart": True}, "slda"])
 def test_a_strategy_beside_a_closed_form_is_refused(adapt, other, tiny_config) -> None:
     for strategies in ([other, {"name": "ncm", "adapt": adapt}], [{"name": "ncm", "adapt": adapt}, other]):
-        with pytest.raises(ConfigError, match="would have nothing to do beside it; use it alone"):
+        with pytest.raises(ConfigError, match="would have no effect; use it alone"):
             tiny_config(strategy=strategies)
 
 
@@ -267,7 +267,7 @@ def test_a_tuning_that_has_nothing_to_adapt_or_to_read_with_is_refused(tiny_conf
     with pytest.raises(ConfigError, match=r"nothing to adapt with model\.tuning: head"):
         tuned("head", "first")
     for tuning in ("prompt", "prefix"):
-        with pytest.raises(ConfigError, match=f"what model.tuning: {tuning} adds.*set adapt: first"):
+        with pytest.raises(ConfigError, match=f"that model.tuning: {tuning} adds.*set adapt: first"):
             tuned(tuning, "never")
         assert tuned(tuning, "first")
     assert tuned("head", "never") and tuned("lora", "never")

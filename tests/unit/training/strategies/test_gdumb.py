@@ -72,7 +72,7 @@ def test_who_needs_the_champion_is_refused(other, order) -> None:
 @pytest.mark.parametrize("other", ["joint", "replay", "der"])
 @pytest.mark.parametrize("order", [1, -1])
 def test_who_recalls_other_rows_is_refused(other, order) -> None:
-    with pytest.raises(ConfigError, match=r"it recalls rows of the past, and '.*' does as well"):
+    with pytest.raises(ConfigError, match=r"it recalls past rows, and so does '.*'"):
         parse({"strategy": ["gdumb", other][::order]}, where="x")
 
 

@@ -39,10 +39,10 @@ def test_the_distillation_loss_by_hand() -> None:
 def test_where_each_rows_logits_lie_is_found_once_for_all_steps() -> None:
     update = recorded(["a", "b"], [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], [1, 3])
     LwF().penalty(update, step(["a"], [[0.0, 1.0]], [0]))
-    places = update.cache["places"]
-    assert places == {"a": slice(0, 1), "b": slice(1, 3)}
+    slices = update.cache["slices"]
+    assert slices == {"a": slice(0, 1), "b": slice(1, 3)}
     LwF().penalty(update, step(["a"], [[0.0, 1.0]], [0]))
-    assert update.cache["places"] is places
+    assert update.cache["slices"] is slices
 
 
 def test_a_batch_of_recalled_rows_adds_nothing() -> None:

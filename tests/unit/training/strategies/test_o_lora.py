@@ -138,17 +138,17 @@ def test_three_experiences_and_the_penalty_does_turn_the_subspaces(config, sente
 
 @pytest.mark.parametrize("tuning", ["full", {"name": "ia3"}])
 def test_other_tunings_are_refused(tuning) -> None:
-    with pytest.raises(ConfigError, match="strategy: o_lora: it keeps LoRA matrices apart and needs"):
+    with pytest.raises(ConfigError, match="strategy: o_lora: it keeps LoRA subspaces orthogonal and needs"):
         parse({"strategy": "o_lora", "model": {"tuning": tuning}}, where="x")
 
 
 @pytest.mark.parametrize("other", ["ewc", "si", "mas", "averaging"])
 def test_who_holds_the_old_matrices_is_refused(other) -> None:
-    with pytest.raises(ConfigError, match=f"o_lora: its matrices begin anew with every update, and '{other}' holds"):
+    with pytest.raises(ConfigError, match=f"o_lora: every update resets its matrices, but '{other}' holds"):
         parse({"strategy": [other, "o_lora"], "model": {"tuning": "lora"}}, where="x")
 
 
 def test_a_restart_is_refused_and_replay_and_distillation_are_not() -> None:
-    with pytest.raises(ConfigError, match="o_lora: it holds on to the champion's subspaces, and 'gdumb' starts every"):
+    with pytest.raises(ConfigError, match="o_lora: it holds on to the champion's subspaces, but 'gdumb' starts every"):
         parse({"strategy": ["gdumb", "o_lora"], "model": {"tuning": "lora"}}, where="x")
     parse({"strategy": ["replay", "lwf", "o_lora"], "model": {"tuning": {"name": "lora", "rank": 4}}}, where="x")

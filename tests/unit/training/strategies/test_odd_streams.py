@@ -79,7 +79,7 @@ def test_an_experience_without_training_rows_is_refused_where_rows_are_trained_o
         learner, rows = learnt(name, stream)
         assert set(answer(learner, rows).values) <= {"loan", "fee"}
     else:
-        with pytest.raises(InputError, match=r"no row to train on: .* bring more rows, or lower data\.split"):
+        with pytest.raises(InputError, match=r"no row to train on: .* add more rows, or lower data\.split"):
             learnt(name, stream)
 
 

@@ -1,0 +1,32 @@
+"""A Griffe extension: what a pydantic field's ``description`` says becomes its documentation in the API reference."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import griffe
+
+
+class FieldDescriptions(griffe.Extension):
+    """Give each attribute that is ``Field(description="...")`` this text, and its default as the value."""
+
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
+        """Read the call to ``Field``; an attribute with a docstring of its own stays as it is."""
+        call = _field_call(attr)
+        if call is None:
+            return
+        named = {keyword.arg: keyword.value for keyword in call.keywords}
+        described = named.get("description")
+        if attr.docstring is None and described is not None:
+            attr.docstring = griffe.Docstring(str(ast.literal_eval(described)), parent=attr)
+        default, factory = call.args[0] if call.args else named.get("default"), named.get("default_factory")
+        attr.value = f"{ast.unparse(factory)}()" if factory else ast.unparse(default) if default else None
+
+
+def _field_call(attr: griffe.Attribute) -> ast.Call | None:
+    text = str(attr.value) if attr.value is not None else ""
+    if not text.startswith("Field("):
+        return None
+    call = ast.parse(text, mode="eval").body
+    return call if isinstance(call, ast.Call) else None

@@ -1,0 +1,61 @@
+"""The documentation: built strictly, its reference is generated, and its commands run or say that they are not run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cl.reports.config_reference import configuration_reference
+from tests.support.repository import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(r"^(?P<before>.*\n)?```(?P<kind>\w*)[^\n]*\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, *kinds: str) -> list[tuple[str, str]]:
+    """Return the line above each fenced block of some kinds, and the block."""
+    text = page.read_text(encoding="utf-8")
+    return [(block["before"] or "", block["body"]) for block in FENCE.finditer(text) if block["kind"] in kinds]
+
+
+def test_the_reference_is_the_one_that_is_generated() -> None:
+    page = (DOCS / "reference" / "configuration.md").read_text(encoding="utf-8")
+    assert configuration_reference() in page, "run `make docs-reference`"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.stem)
+def test_a_command_that_no_test_runs_says_so(page) -> None:
+    for before, body in [*blocks(page, "shell"), *blocks(page, "py")]:
+        if re.search(r"^\s*(cl|make) ", body, re.MULTILINE) or "import cl" in body:
+            assert "not run by a test" in before, f"{page.name}: {body.splitlines()[0]}"
+
+
+def test_every_command_has_help_and_every_option_in_the_docs_exists() -> None:
+    from cl.cli.main import cl
+
+    options = {name: {flag for one in command.params for flag in one.opts} for name, command in cl.commands.items()}
+    text = "\n".join(body for page in PAGES for _, body in blocks(page, "shell", "console"))
+    used = re.findall(r"^\s*(?:[A-Z_]+=\S+ )*cl ([a-z-]+)((?:[^\n\\#]|\\\n)*)", text, re.MULTILINE)
+    assert len(used) > 20
+    for name, rest in used:
+        assert name in options, f"cl {name}"
+        flags = set(re.findall(r"(?<=\s)(--[a-z-]+|-[a-z])(?=[\s=]|$)", rest))
+        assert flags <= options[name] | {"--help"}, f"cl {name}{rest}: {sorted(flags - options[name])}"
+    assert all(command.help for command in cl.commands.values())
+
+
+def test_every_link_leads_to_a_page() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in [*PAGES, ROOT / "CONTRIBUTING.md"]
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken, broken
