@@ -33,7 +33,7 @@ from serving_soak import soak
 
 from cl.commands.init import scaffold
 from cl.config import load
-from cl.ingestion.file_formats import chunks_of
+from cl.ingestion.file_formats import read_chunks
 from cl.lifecycle import run_waiting
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
@@ -53,7 +53,7 @@ def project_for(data: Path, folder: Path, rows: int) -> ProjectFolder:
     }
     project = scaffold(folder, yaml.safe_dump(config))
     (project.root / "inbox").mkdir()
-    known = pd.concat(chunks_of(file_of(data, "train"), 50_000)).sample(frac=1, random_state=0)
+    known = pd.concat(read_chunks(file_of(data, "train"), 50_000)).sample(frac=1, random_state=0)
     labels = sorted(known["label"].unique())
     for month, half in enumerate((labels[:75], labels[75:])):
         some = known[known["label"].isin(half)].head(rows)
@@ -62,7 +62,7 @@ def project_for(data: Path, folder: Path, rows: int) -> ProjectFolder:
         )
     verdicts = [cycle.verdict for cycle in run_waiting(project)]
     assert verdicts == ["promoted"] * 2, verdicts
-    asked = pd.concat(chunks_of(file_of(data, "test"), 50_000))["text"].head(2_000).tolist()
+    asked = pd.concat(read_chunks(file_of(data, "test"), 50_000))["text"].head(2_000).tolist()
     (project.root / "texts.json").write_text(json.dumps(asked))
     return project
 
@@ -130,8 +130,8 @@ def main() -> None:
             compare(project, texts, given.seconds, given.workers, given.repeats)
         elif given.what == "formats":
             folder = open_stores(project, load(project.config)).champion_folder("2")
-            known = pd.concat(chunks_of(file_of(given.data, "train"), 50_000)).groupby("label").head(15)
-            asked = pd.concat(chunks_of(file_of(given.data, "test"), 50_000)).sample(1_000, random_state=0)
+            known = pd.concat(read_chunks(file_of(given.data, "train"), 50_000)).groupby("label").head(15)
+            asked = pd.concat(read_chunks(file_of(given.data, "test"), 50_000)).sample(1_000, random_state=0)
             formats(folder, known, asked, given.repeats * 7)
         elif given.what == "hostile":
             hostile(project, texts, given.seconds, given.workers)

@@ -14,7 +14,7 @@ from cl.cycle.context import CycleContext, open_cycle
 from cl.cycle.identity import discard_stale
 from cl.cycle.ladder import climb_ladder
 from cl.cycle.look import check_drift
-from cl.cycle.record import Findings, Update, record_cycle
+from cl.cycle.record import CycleUpdate, Findings, record_cycle
 from cl.cycle.source import read_source
 from cl.decision.decide import decide
 from cl.forgetting import forget
@@ -64,7 +64,7 @@ def run_cycle(context: CycleContext) -> Cycle:
         why=f"learnt {context.experience.id}",
         wanted=config.promotion,
     )
-    return record_cycle(context, findings, Update(climbed, version, gates, compressed, promotion))
+    return record_cycle(context, findings, CycleUpdate(climbed, version, gates, compressed, promotion))
 
 
 def run_waiting(
@@ -82,7 +82,7 @@ def run_waiting(
         project: the folder.
         again: id of an experience that was held or refused and shall be tried once more.
         executor: how a stage is run: in this process, or as a Prefect task.
-        on_cycle: told of each cycle when it ends.
+        on_cycle: called with each cycle when it ends.
         wait: seconds to wait for another process that works on this project.
         settle: seconds for which the source must have lain still; None reads it as it is.
 

@@ -85,9 +85,9 @@ def origins(kind: str) -> list[Origin]:
         PluginError: two packages offer one name.
     """
     outside = {name: _only(kind, name) for name in _outside(kind)}
-    found = [Origin(kind, name, "built in") for name in _built_in(kind)]
-    found += [Origin(kind, name, _distribution(point)) for name, point in outside.items()]
-    return sorted(found, key=lambda origin: origin.name)
+    listed = [Origin(kind, name, "built in") for name in _built_in(kind)]
+    listed += [Origin(kind, name, _distribution(point)) for name, point in outside.items()]
+    return sorted(listed, key=lambda origin: origin.name)
 
 
 @overload
@@ -160,11 +160,11 @@ def _own_class(module_name: str) -> type[Plugin]:
 @functools.cache
 def _outside(kind: str) -> Mapping[str, tuple[EntryPoint, ...]]:
     """Return what other packages offer, by name; names of our own are ours."""
-    found: dict[str, tuple[EntryPoint, ...]] = {}
+    offered: dict[str, tuple[EntryPoint, ...]] = {}
     for point in entry_points(group=f"perennial.{kind}"):
         if point.name not in _built_in(kind):
-            found[point.name] = (*found.get(point.name, ()), point)
-    return found
+            offered[point.name] = (*offered.get(point.name, ()), point)
+    return offered
 
 
 def _only(kind: str, name: str) -> EntryPoint:

@@ -42,8 +42,8 @@ class Project:
         """
         from cl.commands.init import scaffold, template_with
 
-        place = Path(folder)
-        return cls(scaffold(place, template_with(place.resolve().name, {"task": task, **(settings or {})})).root)
+        path = Path(folder)
+        return cls(scaffold(path, template_with(path.resolve().name, {"task": task, **(settings or {})})).root)
 
     @classmethod
     def open(cls, folder: str | Path) -> Project:
@@ -219,13 +219,13 @@ def backtest(
     from cl.backtesting.outputs import write_outputs
     from cl.commands.backtest import as_files
 
-    place = Path(out)
+    path = Path(out)
     results = replay(
         config,
-        Path(data) if isinstance(data, str | Path) else as_files(data, place / "data"),
+        Path(data) if isinstance(data, str | Path) else as_files(data, path / "data"),
         BacktestPlan(strategies, policies, seeds),
-        out=place,
+        out=path,
         jobs=jobs,
     )
-    write_outputs(results, place, name=config.name)
+    write_outputs(results, path, name=config.name)
     return results

@@ -18,7 +18,7 @@ CELLS = 4_000_000
 ENOUGH_EXTREME = 10
 UNREMARKABLE = 0.1
 SMALLEST_P = 1e-12
-ENOUGH_QUIET = 8
+MIN_QUIET_CHECKS = 8
 SUM_OF_SHARES = 2.109742801236892
 """The sum of 1 / (n log² n) over all n from 2."""
 
@@ -70,7 +70,7 @@ def dispersion(quiet: Sequence[float]) -> float:
     """
     from scipy.stats import binom, chi2
 
-    if len(quiet) < ENOUGH_QUIET:
+    if len(quiet) < MIN_QUIET_CHECKS:
         return 1.0
     statistics = np.sort(chi2.isf(np.clip(quiet, SMALLEST_P, 1.0), 1))
     bound = statistics[max(0, int(binom.ppf(0.1, len(quiet), 0.5)) - 1)]

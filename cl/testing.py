@@ -149,8 +149,8 @@ class MemoryRegistry(Registry):
 
     def cycles(self) -> list[Cycle]:
         """Return all finished cycles, oldest first."""
-        ended = [one for one in self.memory.runs.values() if VERDICT in one.tags]
-        return [Cycle.model_validate_json(one.files["cycle.json"]) for one in ended]
+        ended = [run for run in self.memory.runs.values() if VERDICT in run.tags]
+        return [Cycle.model_validate_json(run.files["cycle.json"]) for run in ended]
 
     def evaluated(self, cycle: str, folder: Path) -> Path | None:
         """Write the stored rows of a cycle's evaluation into a folder; None where there are none."""
@@ -236,12 +236,12 @@ class MemoryRegistry(Registry):
         return [
             VersionInfo(
                 version=name,
-                created=one.created,
-                run_id=one.run,
-                tags=dict(one.tags),
+                created=kept.created,
+                run_id=kept.run,
+                tags=dict(kept.tags),
                 aliases=sorted(alias for alias, version in aliases.items() if version == name),
             )
-            for name, one in self.memory.versions.items()
+            for name, kept in self.memory.versions.items()
         ]
 
     def tags(self, version: str) -> dict[str, str]:
@@ -250,8 +250,8 @@ class MemoryRegistry(Registry):
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
-        found = self.memory.versions.items()
-        return next((version for version, one in found if one.tags.get(CYCLE_ID) == cycle), None)
+        versions = self.memory.versions.items()
+        return next((name for name, version in versions if version.tags.get(CYCLE_ID) == cycle), None)
 
     def delete_version(self, version: str) -> None:
         """Remove a version and the aliases on it, as somebody could by hand."""
@@ -293,7 +293,7 @@ class MemoryRegistry(Registry):
         return version
 
     def _run_of(self, cycle: str) -> str | None:
-        return next((one.id for one in self.memory.runs.values() if one.tags[CYCLE_ID] == cycle), None)
+        return next((run.id for run in self.memory.runs.values() if run.tags[CYCLE_ID] == cycle), None)
 
     def _run(self, run: str) -> MemoryRun:
         if run not in self.memory.runs:

@@ -35,7 +35,7 @@ from cl.stores.ledger import state
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
 from flows.artifacts import cycle_text
-from flows.notifications import tell
+from flows.notifications import notify
 
 KEY = "approval-"
 LONGEST_NAME = 80
@@ -84,7 +84,7 @@ def decide(project: ProjectFolder, config: Config, version: str, approval: Appro
     wait = config.triggers.wait_minutes * 60
     entry = record_decision(project, version, yes=approval.approve, why=why, actor=actor, wait=wait)
     get_run_logger().info("version %s: %s by %s", version, entry.action, actor)
-    tell(config.triggers.notify, answer_notice(config.name, entry))
+    notify(config.triggers.notify, answer_notice(config.name, entry))
     return entry.model_dump(mode="json")
 
 

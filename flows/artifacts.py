@@ -19,7 +19,7 @@ from cl.stores.predictions.predictions import Predictions
 from cl.stores.stores import Stores
 
 
-def show_look(config: Config, stores: Stores, check: DriftCheck) -> None:
+def show_drift_check(config: Config, stores: Stores, check: DriftCheck) -> None:
     """Show the drift check of an experience: the alarm, if any, and a table of all detectors."""
     if check.drift.drifted:
         texts = _texts(config, stores)

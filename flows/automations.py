@@ -31,7 +31,7 @@ ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelle
 OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.perennial"}
 
 
-def stream(model: str) -> str:
+def stream_resource(model: str) -> str:
     """Return the resource id of a model's events."""
     return f"cl.stream.{model}"
 
@@ -42,7 +42,7 @@ def learning_trigger(config: Config) -> DeploymentEventTrigger:
         name=learning_name(config.name),
         description="An event of the watch flow starts a run of the learning flow",
         expect={EVENTS[reason] for reason in config.triggers.learn_on},
-        match={"prefect.resource.id": stream(config.name)},  # type: ignore[arg-type]
+        match={"prefect.resource.id": stream_resource(config.name)},  # type: ignore[arg-type]
         parameters={"reason": "{{ event.event }}", "cycle": "{{ event.payload.cycle }}"},
     )
 
@@ -52,7 +52,7 @@ def learning_name(model: str) -> str:
     return f"perennial: {model} learns"
 
 
-def dead_runs() -> Automation:
+def dead_run_automation() -> Automation:
     """Return the automation that declares a run crashed when its heartbeats stop."""
     heartbeat = "prefect.flow-run.heartbeat"
     return Automation(
@@ -72,7 +72,7 @@ def dead_runs() -> Automation:
     )
 
 
-def told_failures(config: Config) -> Automation | None:
+def failure_automation(config: Config) -> Automation | None:
     """Return the automation that reports failed and crashed runs through the configured block, or None."""
     bounds = config.triggers.notify
     if bounds.block is None or "failure" not in bounds.about:
@@ -106,13 +106,13 @@ def failures_name(model: str) -> str:
     return f"perennial: {model} failures"
 
 
-def set_up(config: Config) -> None:
+def sync_automations(config: Config) -> None:
     """Synchronise the server's automations with the configuration, before this machine serves the flows.
 
     A served learning deployment brings its own trigger; one left over from a work pool would start a second run.
     """
-    replace(dead_runs().name, dead_runs())
-    replace(failures_name(config.name), told_failures(config))
+    replace(dead_run_automation().name, dead_run_automation())
+    replace(failures_name(config.name), failure_automation(config))
     replace(learning_name(config.name), None)
 
 
@@ -123,8 +123,8 @@ def set_up_for_pool(config: Config) -> None:
         InputError: the learning flow is not deployed yet.
     """
     wanted = pool_trigger(config) if config.triggers.learn_on else None
-    replace(dead_runs().name, dead_runs())
-    replace(failures_name(config.name), told_failures(config))
+    replace(dead_run_automation().name, dead_run_automation())
+    replace(failures_name(config.name), failure_automation(config))
     replace(learning_name(config.name), wanted)
 
 

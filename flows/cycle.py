@@ -11,13 +11,13 @@ from prefect.runtime import deployment, flow_run
 from cl import config as configuration
 from cl.monitoring.notices import alarm_notice, cycle_notice
 from cl.monitoring.notified import notify_once
-from cl.monitoring.triggers import findings_of
+from cl.monitoring.triggers import drift_check_of
 from cl.records import Cycle
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores
 from flows.approval import answered, await_person, decide
-from flows.artifacts import show_cycle, show_look
-from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
+from flows.artifacts import show_cycle, show_drift_check
+from flows.notifications import forget_failure, notify, notify_failure, notify_moved_aliases, notify_rejected
 from flows.run_requests import absorb
 from flows.stage_tasks import as_task
 
@@ -28,7 +28,13 @@ def _run_name() -> str:
     return f"learn {Path(parameters['project']).name} ({parameters.get('reason', 'by hand')})"
 
 
-@flow(name="learn", flow_run_name=_run_name, persist_result=False, on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(
+    name="learn",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
+)
 def learn(
     project: str, again: str | None = None, cycle: str | None = None, reason: str = "by hand"
 ) -> list[dict[str, Any]]:
@@ -55,20 +61,20 @@ def learn(
     from cl import lifecycle  # imports torch, which deploying this flow does not need
 
     def explain(finished: Cycle) -> None:
-        show_look(config, stores, findings_of(finished, bounds))
-        tell(bounds.notify, alarm_notice(config.name, finished.id, finished.champion_before, finished.drift))
+        show_drift_check(config, stores, drift_check_of(finished, bounds))
+        notify(bounds.notify, alarm_notice(config.name, finished.id, finished.champion_before, finished.drift))
 
     def report(finished: Cycle) -> None:
         get_run_logger().info("%s: %s", finished.experience.id, finished.verdict)
         notify_once(project_folder, f"look {finished.id}", lambda: explain(finished))
         show_cycle(config, stores, finished)
-        tell(bounds.notify, cycle_notice(config.name, finished))
+        notify(bounds.notify, cycle_notice(config.name, finished))
 
     cycles = lifecycle.run_waiting(project_folder, again=again, executor=as_task(bounds), on_cycle=report, **unattended)
-    tell_moved(project_folder, config, stores.ledger)
+    notify_moved_aliases(project_folder, config, stores.ledger)
     if unattended:
-        tell_refused(project_folder, config)
-    succeeded(project_folder, "learn")
+        notify_rejected(project_folder, config)
+    forget_failure(project_folder, "learn")
     if unattended:
         await_person(config, stores, cycles)
     return [finished.model_dump(mode="json") for finished in cycles]

@@ -16,9 +16,9 @@ from prefect.types.entrypoint import EntrypointType
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.monitoring.webhook import webhook_url
-from flows.automations import HEARTBEAT, learning_trigger, set_up
+from flows.automations import HEARTBEAT, learning_trigger, sync_automations
 from flows.cycle import learn
-from flows.server import await_server, away, refusal
+from flows.server import await_server, is_unreachable, to_store_error
 from flows.watch import watch
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ STARTING = 90
 """Seconds for which a run that has not begun keeps its slot; Prefect's default of 300 is too long for a dead run."""
 
 
-def learning(root: Path, config: Config) -> RunnerDeployment:
+def learning_deployment(root: Path, config: Config) -> RunnerDeployment:
     """Return the deployment of the learning flow: started by cron, by events or by hand, one run at a time.
 
     Raises:
@@ -49,7 +49,7 @@ def learning(root: Path, config: Config) -> RunnerDeployment:
     )
 
 
-def watching(root: Path, config: Config) -> RunnerDeployment:
+def watch_deployment(root: Path, config: Config) -> RunnerDeployment:
     """Return the deployment of the watch flow; a run that is due while another one works is skipped."""
     return _deployment(
         watch,
@@ -73,15 +73,15 @@ def serve(root: Path, config: Config) -> None:
     if config.triggers.notify.webhook:
         webhook_url(config.triggers.notify)
     while True:
-        deployments = [learning(root, config), watching(root, config)]
+        deployments = [learning_deployment(root, config), watch_deployment(root, config)]
         try:
-            set_up(config)
+            sync_automations(config)
             # a clean stop must not pause schedules: one run then makes up for the missed ones
             serve_runs(*deployments, pause_on_shutdown=False, print_starting_message=False, heartbeat_seconds=HEARTBEAT)
             return
         except Exception as error:
-            if not away(error):
-                raise refusal(error) or error from None
+            if not is_unreachable(error):
+                raise to_store_error(error) or error from None
             log.warning("the Prefect server is unreachable; serving resumes when it answers")
         await_server()
 

@@ -23,22 +23,22 @@ from cl.stores.ledger.ledger import Ledger
 from cl.stores.project_folder import ProjectFolder, find_project
 
 
-def tell(bounds: NotificationSettings, notice: Notice | None) -> None:
+def notify(bounds: NotificationSettings, notice: Notice | None) -> None:
     """Deliver a notice from within a flow, if its kind is wanted and a receiver is configured."""
     if notice is not None and notice.about in bounds.about and (bounds.webhook or bounds.block):
         deliver.with_options(task_run_name=f"notify of {notice.about}")(bounds, notice, return_state=True)
 
 
-def tell_refused(project: ProjectFolder, config: Config) -> None:
+def notify_rejected(project: ProjectFolder, config: Config) -> None:
     """Report from within a flow the batches skipped as unreadable, each of them once."""
     new_batches = [batch for batch in read_rejected(project) if is_new(project, f"refused {batch.key}")]
     if new_batches:
-        tell(config.triggers.notify, rejected_batches_notice(config.name, new_batches))
+        notify(config.triggers.notify, rejected_batches_notice(config.name, new_batches))
     for batch in new_batches:
         remember_notified(project, f"refused {batch.key}")
 
 
-def tell_moved(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
+def notify_moved_aliases(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
     """Report from within a flow the last manual move of each alias, once."""
     moves = [
         entry for entry in ledger.entries(config.name) if entry.action == "alias_moved" and entry.state != "intent"
@@ -46,7 +46,7 @@ def tell_moved(project: ProjectFolder, config: Config, ledger: Ledger) -> None:
     for alias, entry in {entry.alias: entry for entry in moves}.items():
         key, saying = f"alias {alias} moved", str(entry.sequence)
         if is_new(project, key, saying):
-            tell(config.triggers.notify, alias_notice(config.name, entry))
+            notify(config.triggers.notify, alias_notice(config.name, entry))
             remember_notified(project, key, saying)
 
 
@@ -103,7 +103,7 @@ def notification_block(slug: str) -> Any:
         raise ConfigError(f"triggers.notify.block: no block '{slug}' on this server ({reason})") from None
 
 
-def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def notify_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Report a failed or crashed run through the webhook, as a hook of the flow.
 
     The server's automation notifies the block. A lasting failure recurs at every drift check, so it is reported once,
@@ -121,7 +121,7 @@ def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
             get_logger("perennial").warning("the failure could not be reported: %s", error)
 
 
-def succeeded(project: ProjectFolder, flow: str) -> None:
+def forget_failure(project: ProjectFolder, flow: str) -> None:
     """Let the next failure of a flow be reported, even if it was reported before."""
     forget_notified(project, _failure_key(flow))
 

@@ -43,7 +43,7 @@ STATES: dict[StateType, Any] = {
 }
 
 
-def asked_for(model: str) -> list[RequestedRun]:
+def recent_runs(model: str) -> list[RequestedRun]:
     """Return the recent due runs of a model's learning flow, newest first."""
     return [_to_requested_run(run) for run in _due_runs("learn", model, FlowRunFilter())]
 
@@ -58,7 +58,7 @@ def request(folder: Path, again: str | None) -> FlowRun:
     reach_named()
     project = find_project(folder)
     config = configuration.load(project.config)
-    runs = asked_for(config.name)
+    runs = recent_runs(config.name)
     waiting = next((run for run in runs if run.state == "waiting" and run.again == again), None)
     if waiting is not None:
         with get_client(sync_client=True) as client:

@@ -15,7 +15,7 @@ from cl.errors import InputError, PerennialError, StoreError
 MEMORY = "prefect.server.concurrency.lease_storage.memory"
 
 
-def reach() -> None:
+def ensure_reachable() -> None:
     """Make sure that a server answers; start the temporary local one if none is configured.
 
     Raises:
@@ -48,7 +48,7 @@ def reach_named() -> str:
             "schedules and triggers need a permanent Prefect server: `prefect server start`, "
             "then PREFECT_API_URL=http://127.0.0.1:4200/api cl schedule"
         )
-    reach()
+    ensure_reachable()
     return url
 
 
@@ -64,14 +64,14 @@ def await_server(pause: float = 5.0) -> None:
         time.sleep(pause)
 
 
-def away(error: BaseException) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     """Return whether an error means that the server is unreachable, as opposed to a rejected request.
 
     Prefect wraps connection errors in its own, so the cause of an error counts as well.
     """
     match error:
         case BaseExceptionGroup():
-            return all(away(inner) for inner in error.exceptions)
+            return all(is_unreachable(inner) for inner in error.exceptions)
         case httpx.HTTPStatusError():
             return error.response.is_server_error
         case PerennialError():
@@ -81,23 +81,23 @@ def away(error: BaseException) -> bool:
         case httpx.TransportError():
             return True
     wrapped = _raised_from(error)
-    return wrapped is not None and away(wrapped)
+    return wrapped is not None and is_unreachable(wrapped)
 
 
-def refusal(error: BaseException) -> StoreError | None:
+def to_store_error(error: BaseException) -> StoreError | None:
     """Return the server's rejection of a request as a one-line error, or None for any other error."""
     if isinstance(error, BaseExceptionGroup):
-        return next((refused for inner in error.exceptions if (refused := refusal(inner))), None)
+        return next((refused for inner in error.exceptions if (refused := to_store_error(inner))), None)
     if isinstance(error, httpx.HTTPStatusError):
         answer = " ".join(error.response.text.split())[:300]
         request = f"{error.request.method} {error.request.url.path}"
         return StoreError(f"the Prefect server refuses {request} ({error.response.status_code}): {answer}")
     wrapped = None if isinstance(error, PerennialError) else _raised_from(error)
-    return refusal(wrapped) if wrapped else None
+    return to_store_error(wrapped) if wrapped else None
 
 
 @contextmanager
-def asked_in_a_line() -> Iterator[None]:
+def translate_server_errors() -> Iterator[None]:
     """Turn rejected requests and connection errors into one-line errors.
 
     Raises:
@@ -106,7 +106,7 @@ def asked_in_a_line() -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as error:
-        raise refusal(error) or error from None
+        raise to_store_error(error) or error from None
     except httpx.TransportError as error:
         raise StoreError(f"the Prefect server is unreachable ({type(error).__name__}); try again") from None
 
@@ -115,7 +115,7 @@ def _raised_from(error: BaseException) -> BaseException | None:
     return error.__cause__ or error.__context__  # a JSON decoder hides its context: a proxy's page instead of JSON
 
 
-def forgetful() -> bool:
+def loses_leases() -> bool:
     """Return whether the server forgets on restart which runs hold a slot (Prefect's default)."""
     try:
         with get_client(sync_client=True) as client:

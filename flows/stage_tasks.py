@@ -37,13 +37,13 @@ def as_task(bounds: TriggerSettings) -> Executor:
             timeout_seconds=seconds,
             retries=len(PAUSES) if repeatable else 0,
             retry_delay_seconds=PAUSES,
-            retry_condition_fn=may_pass,
+            retry_condition_fn=is_transient,
         )(stage)
 
     return to_task
 
 
-def may_pass(stage: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+def is_transient(stage: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Return whether a failure may be transient: an unreachable store, as opposed to a rejected request."""
     try:
         state.result()

@@ -12,17 +12,17 @@ from prefect.runtime import deployment, flow_run
 from cl import config as configuration
 from cl.config import Config
 from cl.errors import BusyError
-from cl.monitoring.notices import alarm_notice, stopped_canary_notice, traffic_notice
+from cl.monitoring.notices import alarm_notice, exhausted_attempts_notice, traffic_notice
 from cl.monitoring.notified import notify_once
 from cl.monitoring.triggers import DriftCheck, TrafficCheck, attempts_exhausted, next_trigger
 from cl.stores.ledger import state
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores
 from flows.approval import end_answered
-from flows.artifacts import show_look, show_traffic
-from flows.automations import stream
-from flows.notifications import succeeded, tell, tell_failure, tell_moved, tell_refused
-from flows.run_requests import absorb, asked_for
+from flows.artifacts import show_drift_check, show_traffic
+from flows.automations import stream_resource
+from flows.notifications import forget_failure, notify, notify_failure, notify_moved_aliases, notify_rejected
+from flows.run_requests import absorb, recent_runs
 from flows.stage_tasks import as_task
 
 
@@ -30,7 +30,13 @@ def _run_name() -> str:
     return f"watch {Path(flow_run.parameters['project']).name}"
 
 
-@flow(name="watch", flow_run_name=_run_name, persist_result=False, on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(
+    name="watch",
+    flow_run_name=_run_name,
+    persist_result=False,
+    on_failure=[notify_failure],
+    on_crashed=[notify_failure],
+)
 def watch(project: str) -> list[dict[str, Any]]:
     """Check waiting experiences for drift and return the checks as JSON; empty while a cycle is running.
 
@@ -51,25 +57,25 @@ def watch(project: str) -> list[dict[str, Any]]:
         get_run_logger().info("%s", busy)
         return []
     finally:
-        tell_refused(project_folder, config)  # whichever run detected them: a cycle may take hours
+        notify_rejected(project_folder, config)  # whichever run detected them: a cycle may take hours
     stores = open_stores(project_folder, config)
 
     def explain(check: DriftCheck) -> None:
         get_run_logger().info("%s: %s", check.experience.id, check.event)
-        show_look(config, stores, check)
-        tell(config.triggers.notify, alarm_notice(config.name, check.cycle, check.champion, check.drift))
+        show_drift_check(config, stores, check)
+        notify(config.triggers.notify, alarm_notice(config.name, check.cycle, check.champion, check.drift))
         if check.drift.drifted and check.asks not in config.triggers.learn_on:
             emit(config.name, check, first=check)
 
     def give_up(check: DriftCheck) -> None:
-        notice = stopped_canary_notice(config.name, check, config.triggers.attempts)
+        notice = exhausted_attempts_notice(config.name, check, config.triggers.attempts)
         get_run_logger().warning("%s", notice.title)
-        tell(config.triggers.notify, notice)
+        notify(config.triggers.notify, notice)
 
     def explain_traffic(check: TrafficCheck) -> None:
         get_run_logger().info("%s: %d rows, %s", check.id, check.rows, "alarm" if check.drift.drifted else "quiet")
         show_traffic(config, stores, check)
-        tell(config.triggers.notify, traffic_notice(config.name, check))
+        notify(config.triggers.notify, traffic_notice(config.name, check))
         if check.drift.drifted:
             emit_traffic(config, check)
 
@@ -77,15 +83,15 @@ def watch(project: str) -> list[dict[str, Any]]:
         notify_once(project_folder, traffic_check.id, lambda: explain_traffic(traffic_check))
     for check in checks:
         notify_once(project_folder, f"look {check.cycle}", lambda check=check: explain(check))  # type: ignore[misc]
-    runs = asked_for(config.name)
+    runs = recent_runs(config.name)
     if (stuck := attempts_exhausted(checks, runs, config.triggers)) is not None:
         notify_once(project_folder, f"given up {stuck.cycle}", lambda: give_up(stuck))
     if (trigger := next_trigger(checks, runs, config.triggers)) is not None:
         emit(config.name, trigger, first=checks[0])
-    tell_moved(project_folder, config, stores.ledger)
+    notify_moved_aliases(project_folder, config, stores.ledger)
     if deployment.id:
         end_answered(config.name, state.pending_approval(stores.ledger.entries(config.name)))
-    succeeded(project_folder, "watch")
+    forget_failure(project_folder, "watch")
     return [check.model_dump(mode="json") for check in checks]
 
 
@@ -100,7 +106,7 @@ def emit(model: str, check: DriftCheck, *, first: DriftCheck) -> None:
         "champion": check.champion,
         "alarms": [finding.detector for finding in check.drift.findings if finding.drifted],
     }
-    emit_event(check.event, resource={"prefect.resource.id": stream(model)}, payload=payload)
+    emit_event(check.event, resource={"prefect.resource.id": stream_resource(model)}, payload=payload)
     get_run_logger().info("%s: %s", check.event, check.experience.id)
 
 
@@ -117,6 +123,6 @@ def emit_traffic(config: Config, check: TrafficCheck) -> None:
         "champion": check.champion,
         "alarms": [finding.detector for finding in check.drift.findings if finding.drifted],
     }
-    resource = stream(config.name) if learns else f"cl.traffic.{config.name}"
+    resource = stream_resource(config.name) if learns else f"cl.traffic.{config.name}"
     emit_event(check.event, resource={"prefect.resource.id": resource}, payload=payload)
     get_run_logger().info("%s: %s", check.event, check.id)

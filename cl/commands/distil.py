@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.commands._version_catalogue import read_versions
-from cl.compression.distil import check_not_behind
+from cl.compression.distil import check_not_worse_than_champion
 from cl.cycle.compress import CompressionContext, compress_once, compression_result, load_judged
 from cl.errors import InputError
 from cl.evaluation.evaluate import HeldOut
@@ -38,7 +38,9 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         learned, rows_of = teacher.history.learnt, stores.experiences.rows_of
         assert teacher.folder is not None
         if champion.folder is not None and champion.version != version:
-            check_not_behind(teacher.folder, champion.folder, learnt=learned, rows_of=rows_of, seed=config.seed)
+            check_not_worse_than_champion(
+                teacher.folder, champion.folder, learnt=learned, rows_of=rows_of, seed=config.seed
+            )
         data_version = stores.data.commit()
         parts = "\n".join([config.digest, data_version, version, form, champion.version or ""])
         name = f"distil{hashlib.sha256(parts.encode()).hexdigest()[:16]}"

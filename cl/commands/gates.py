@@ -18,7 +18,7 @@ from cl.gating.gate import judge
 from cl.records import Cycle, Evaluation, GateReport, Verdict
 from cl.registry.smoke_test import SMOKE
 from cl.reports.measurements import describe_control, list_measurements
-from cl.stores.mlflow.registry import FORM, SMOKED
+from cl.stores.mlflow.registry import FORM, SMOKE_TAG
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.opened import OpenProject, open_project
 
@@ -141,7 +141,7 @@ def _with_kept_verdicts(versions: VersionCatalogue, version: str, kept: KeptVerd
         version,
         info.tags.get("cl.experience", ""),
         versions.verdict(version),
-        _add_smoke_test(kept.gates, info.tags.get(SMOKED)),
+        _add_smoke_test(kept.gates, info.tags.get(SMOKE_TAG)),
         kept.evaluation,
         None if made in others else made,  # a cycle stores only the rows of the version that it ended with
     )

@@ -10,7 +10,7 @@ from cl.promotion.repair import locked_and_repaired
 from cl.redaction import without_password
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.ledger.migrate import copy_ledger
-from cl.stores.mlflow.migrate_files import ArtifactPlace, CopiedFiles, copy_files, rewrite_address
+from cl.stores.mlflow.migrate_files import ArtifactStore, CopiedFiles, copy_files, rewrite_address
 from cl.stores.mlflow.migrate_rows import DatabaseRows, RowCopy
 from cl.stores.opened import OpenProject, open_project
 from cl.stores.stores import from_environment
@@ -46,17 +46,17 @@ def move_stores(
     source = _open_database(project, "--from-tracking", from_tracking or project.stores.registry.tracking_uri)
     target = _open_database(project, "--to-tracking", tracking)
     to = Ledger(project.project.resolve(from_environment("--to-ledger", ledger)))
-    old = ArtifactPlace(
+    old = ArtifactStore(
         _resolve_location(project, "--from-artifacts", from_artifacts or ""), proxied=from_artifacts is not None
     )
-    new = ArtifactPlace(
+    new = ArtifactStore(
         _resolve_location(project, "--to-artifacts", artifacts), proxied=not target.uri.startswith("sqlite")
     )
     with locked_and_repaired(project.stores):
         rows, files = _move(source, target, old, new)
         entries = copy_ledger(project.stores.ledger, to, project.config.name)
         with source.engine.connect() as connection:
-            left = source.beside(connection)
+            left = source.rows_not_moved(connection)
     return {
         "model": project.config.name,
         "runs": rows["runs"],
@@ -88,7 +88,7 @@ def describe_moved(done: dict[str, Any]) -> list[str]:
 
 
 def _move(
-    source: DatabaseRows, target: DatabaseRows, old: ArtifactPlace, new: ArtifactPlace
+    source: DatabaseRows, target: DatabaseRows, old: ArtifactStore, new: ArtifactStore
 ) -> tuple[dict[str, int], CopiedFiles]:
     source.prepare()
     with source.engine.connect() as connection:

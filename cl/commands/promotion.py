@@ -91,10 +91,10 @@ def _end_suspended(project: OpenProject) -> None:
     if not os.environ.get("PREFECT_API_URL"):
         return
     from flows.approval import end_answered
-    from flows.server import asked_in_a_line
+    from flows.server import translate_server_errors
 
     try:
-        with asked_in_a_line():
+        with translate_server_errors():
             end_answered(
                 project.config.name, state.pending_approval(project.stores.ledger.entries(project.config.name))
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from cl.commands._regressions import read_stored_rows, worst_regressions
 from cl.commands.ledger import verify_ledger
 from cl.records import Cycle, IntegrityViolation, Regression
-from cl.reports.html import LATEST, ReportRows, write_report
+from cl.reports.html import LATEST_CYCLES, ReportRows, write_report
 from cl.stores.opened import OpenProject, open_project
 
 
@@ -52,6 +52,6 @@ def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
 
 def _regressions_by_cycle(project: OpenProject, cycles: list[Cycle]) -> dict[str, list[Regression]]:
     """Return the worst regressions of the cycles whose verdicts the report shows."""
-    judged = [cycle for cycle in cycles if cycle.evaluation][-LATEST:]
+    judged = [cycle for cycle in cycles if cycle.evaluation][-LATEST_CYCLES:]
     rows = {cycle.id: read_stored_rows(project, cycle.id) for cycle in judged}
     return {id: worst_regressions(project, stored) for id, stored in rows.items() if stored is not None}

@@ -33,7 +33,7 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
 
         return run_waiting(project.project, again=again)
     from flows.cycle import learn as learn_flow
-    from flows.server import reach
+    from flows.server import ensure_reachable
 
-    reach()
+    ensure_reachable()
     return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]

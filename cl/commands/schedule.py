@@ -18,7 +18,7 @@ def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
         StoreError: the server does not answer.
     """
     project = open_project(folder)
-    from flows.server import forgetful, reach_named
+    from flows.server import loses_leases, reach_named
 
     server = reach_named()
     from flows.deployments import serve
@@ -27,7 +27,7 @@ def serve_schedule(folder: Path, *, tell: Callable[[str], None]) -> None:
     tell(f"{server}: serves learn/{project.config.name} and watch/{project.config.name} until interrupted")
     tell(f"checks every {bounds.watch_minutes:g} minutes; learns on {', '.join(bounds.learn_on) or 'no event'}")
     tell(f"schedule: {f'{bounds.cron} ({bounds.timezone})' if bounds.cron else 'none'}")
-    if forgetful():
+    if loses_leases():
         tell(
             "note: this server loses its concurrency slots on restart; start it with PREFECT_SERVER_CONCURRENCY_"
             "LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
@@ -43,12 +43,12 @@ def set_up_automations(folder: Path) -> None:
         StoreError: the server does not answer.
     """
     project = open_project(folder)
-    from flows.server import asked_in_a_line, reach_named
+    from flows.server import reach_named, translate_server_errors
 
     reach_named()
     from flows.automations import set_up_for_pool
 
-    with asked_in_a_line():
+    with translate_server_errors():
         set_up_for_pool(project.config)
 
 
@@ -64,8 +64,8 @@ def ask_for_cycle(folder: Path, again: str | None) -> dict[str, Any]:
     if again is not None and again not in known:
         raise InputError(f"no experience '{again}'; there are: {', '.join(known) or 'none'}")
     from flows.run_requests import request
-    from flows.server import asked_in_a_line
+    from flows.server import translate_server_errors
 
-    with asked_in_a_line():
+    with translate_server_errors():
         run = request(project.project.root, again)
     return {"id": str(run.id), "name": run.name, "state": run.state.name if run.state else "Scheduled"}

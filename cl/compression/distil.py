@@ -12,7 +12,7 @@ import torch
 
 from cl import plugins
 from cl.compression.imitation import Imitation
-from cl.compression.student import new_student, to_float_full
+from cl.compression.student import merge_to_float, new_student
 from cl.config import Config
 from cl.errors import InputError
 from cl.models.inference import answer, score_rows
@@ -53,7 +53,7 @@ def distil(
     """
     seed = training_seed(config.seed, [*learnt, "student"])
     torch.manual_seed(seed)
-    master, states = to_float_full(check_distillable(load_learner(teacher))), load_states(teacher)
+    master, states = merge_to_float(check_distillable(load_learner(teacher))), load_states(teacher)
     rows = teaching_rows(config, master, states, rows_of(learnt, "train"), unlabelled, seed)
     validation = validation_rows(rows_of, learnt, seed)
     student = new_student(master, config.distil.student, used=_used_tokens(master, rows), seed=seed)
@@ -131,7 +131,9 @@ def _check_worth(teacher: Learner, student: Learner, validation: pd.DataFrame) -
         )
 
 
-def check_not_behind(teacher: Path, champion: Path, *, learnt: list[str], rows_of: RowsOf, seed: int) -> None:
+def check_not_worse_than_champion(
+    teacher: Path, champion: Path, *, learnt: list[str], rows_of: RowsOf, seed: int
+) -> None:
     """Check that the champion is not better than the intended teacher.
 
     Raises:

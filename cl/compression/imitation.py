@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from cl.compression.student import check_same_tokens
+from cl.compression.student import share_vocabulary
 from cl.errors import ConfigError
 from cl.models.batching import Batch, batch_by_length, collate
-from cl.models.inference import BATCH_SIZE, pair_rows, sum_by_row
+from cl.models.inference import BATCH_SIZE, overlapping_logits, split_by_row
 from cl.training.strategies import Step, Strategy, Update
 
 if TYPE_CHECKING:
@@ -117,9 +117,11 @@ def teacher_output(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> l
     for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
         batch = collate(teacher.task, encoded, indices, teacher.tokenizer.pad_token_id, teacher.device)
         states = teacher.states(batch.input_ids, batch.mask, layers=teacher.depth if layers else None)
-        logits = sum_by_row(teacher.read(states[-teacher.head.layers :], batch.mask).float().cpu(), batch.targets.cpu())
+        logits = split_by_row(
+            teacher.read(states[-teacher.head.layers :], batch.mask).float().cpu(), batch.targets.cpu()
+        )
         features = [teacher.task.features(states[layer], batch.mask).to(torch.bfloat16).cpu() for layer in layers]
-        by_layer = [sum_by_row(layer, batch.targets.cpu()) for layer in features]
+        by_layer = [split_by_row(layer, batch.targets.cpu()) for layer in features]
         for index, row in enumerate(indices):
             outputs[row] = TeacherOutput(logits[index].clone(), [layer[index].clone() for layer in by_layer])
     return [outputs[row] for row in range(len(rows))]
@@ -127,14 +129,16 @@ def teacher_output(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> l
 
 def _align_outputs(now: torch.Tensor, batch: Batch, then: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the student's and the teacher's output for a batch, one line for each prediction."""
-    pairs = [pair_rows(ours, theirs) for ours, theirs in zip(sum_by_row(now, batch.targets), then, strict=True)]
+    pairs = [
+        overlapping_logits(ours, theirs) for ours, theirs in zip(split_by_row(now, batch.targets), then, strict=True)
+    ]
     ours, theirs = (torch.cat(part) for part in zip(*pairs, strict=True))
     return ours, theirs.float()
 
 
 def _attention_mismatch(student: Learner, teacher: Learner) -> str | None:
     """Return why the attention of two models cannot be compared, or None."""
-    if not check_same_tokens(student, teacher):
+    if not share_vocabulary(student, teacher):
         return "another vocabulary than its teacher, and attention is between tokens"
     ours, theirs = (model.encoder.config.num_attention_heads for model in (student, teacher))
     return None if ours == theirs else f"{ours} attention heads and its teacher {theirs}"

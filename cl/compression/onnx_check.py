@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 
 from cl.errors import InputError
-from cl.models.inference import to_records
+from cl.models.inference import row_logits
 from cl.models.learner import Learner
 from cl.records import TOLERANCE, TOLERANCE_INT8
 
 
-def check_same(ours: Learner, graph: Learner, rows: pd.DataFrame) -> None:
+def check_graph_matches(ours: Learner, graph: Learner, rows: pd.DataFrame) -> None:
     """Compare all probabilities for labelled rows, as one batch and for the first row alone.
 
     Args:
@@ -35,7 +35,7 @@ def check_same(ours: Learner, graph: Learner, rows: pd.DataFrame) -> None:
 
 def _max_difference(ours: Learner, graph: Learner, rows: pd.DataFrame) -> float:
     """Return the largest difference between probabilities; NaN counts as infinite."""
-    pairs = zip(to_records(ours, rows), to_records(graph, rows), strict=True)
+    pairs = zip(row_logits(ours, rows), row_logits(graph, rows), strict=True)
     differences = [
         float((expected.softmax(-1) - actual.softmax(-1)).abs().max()) for expected, actual in pairs if expected.numel()
     ]

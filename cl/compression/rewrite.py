@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from cl.compression.distil import check_distillable, training_record
-from cl.compression.onnx_check import check_same
-from cl.compression.student import to_float_full
+from cl.compression.onnx_check import check_graph_matches
+from cl.compression.student import merge_to_float
 from cl.errors import InputError
 from cl.models.learner import Learner
 from cl.models.onnx.export import write_graph
 from cl.models.onnx.graph import check_installed
 from cl.models.persistence import load_learner
-from cl.models.rewrites import to_int8
+from cl.models.rewrites import quantise_learner
 from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import Fit
@@ -35,8 +35,8 @@ def quantise(*, teacher: Path, folder: Path) -> Training:
     started = time.monotonic()
     master = check_distillable(load_learner(teacher))
     _check_floats(master)
-    save_version(to_int8(to_float_full(master)), load_states(teacher), folder)
-    return training_record(folder, "int8", replace(NOTHING, seconds=time.monotonic() - started), 0)
+    save_version(quantise_learner(merge_to_float(master)), load_states(teacher), folder)
+    return training_record(folder, "int8", replace(NO_TRAINING, seconds=time.monotonic() - started), 0)
 
 
 def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, folder: Path, seed: int) -> Training:
@@ -65,18 +65,20 @@ def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, fo
     rows = next((candidates for candidates in splits if len(candidates)), None)
     if rows is None:
         raise InputError("no validation or training rows to compare the ONNX graph on: ONNX needs at least one")
-    written = to_int8(to_float_full(master)) if form == "onnx-int8" else to_float_full(master)
+    written = quantise_learner(merge_to_float(master)) if form == "onnx-int8" else merge_to_float(master)
     save_version(written, load_states(teacher), folder)
     try:
         write_graph(written.encoder, written.head.layers, folder / "encoder")
-        check_same(written, load_learner(folder), rows.sample(min(len(rows), CHECKED_ROWS), random_state=seed % 2**31))
+        check_graph_matches(
+            written, load_learner(folder), rows.sample(min(len(rows), CHECKED_ROWS), random_state=seed % 2**31)
+        )
     except InputError:
         shutil.rmtree(folder)
         raise
-    return training_record(folder, form, replace(NOTHING, seconds=time.monotonic() - started), 0)
+    return training_record(folder, form, replace(NO_TRAINING, seconds=time.monotonic() - started), 0)
 
 
-NOTHING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
+NO_TRAINING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
 
 
 def _check_floats(teacher: Learner) -> None:

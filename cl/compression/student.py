@@ -17,11 +17,11 @@ from cl.models.build import change_tuning, grow_labels, to_best_device
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.pretrained import load_encoder, load_tokenizer
-from cl.models.rewrites import to_float
+from cl.models.rewrites import dequantise_learner
 from cl.models.tunings import encoder_layers
 
 
-def to_float_full(teacher: Learner) -> Learner:
+def merge_to_float(teacher: Learner) -> Learner:
     """Return a teacher in float32 with its tuning merged: a copy if anything had to change.
 
     Raises:
@@ -32,7 +32,7 @@ def to_float_full(teacher: Learner) -> Learner:
             f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder, so nothing can be "
             "derived from it: distil a version with another model.tuning"
         )
-    return change_tuning(to_float(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
+    return change_tuning(dequantise_learner(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
 
 
 def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], seed: int) -> Learner:
@@ -92,7 +92,7 @@ def is_smaller(wanted: StudentSettings, teacher: Path) -> bool:
     return (wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)) < current.num_hidden_layers
 
 
-def check_same_tokens(first: Learner, second: Learner) -> bool:
+def share_vocabulary(first: Learner, second: Learner) -> bool:
     """Return whether one learner's vocabulary contains the other's."""
     ours, theirs = first.tokenizer.get_vocab(), second.tokenizer.get_vocab()
     return ours.keys() <= theirs.keys() or theirs.keys() <= ours.keys()

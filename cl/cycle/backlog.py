@@ -5,7 +5,7 @@ from __future__ import annotations
 from cl.errors import InputError
 from cl.records import Experience
 from cl.records.history import History
-from cl.stores.ledger.state import was_decided
+from cl.stores.ledger.state import decided_versions
 from cl.stores.stores import Stores
 
 OPEN = ("none", "waiting", "canary", "shadow")
@@ -34,7 +34,7 @@ def waiting_experiences(stores: Stores, history: History) -> list[str]:
     experience whose version was rejected, or approved and then rolled back, is left out.
     """
     last = {cycle.experience.id: cycle for cycle in stores.registry.cycles()}
-    over = was_decided(stores.ledger.entries(stores.registry.model))
+    over = decided_versions(stores.ledger.entries(stores.registry.model))
     left = [cycle for _, cycle in sorted(last.items()) if cycle.verdict in OPEN]
     settled = [cycle.experience.id for cycle in left if cycle.promotion and cycle.promotion.version in over]
     return [cycle.experience.id for cycle in left if cycle.experience.id not in {*history.learnt, *settled}]

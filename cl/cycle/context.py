@@ -21,7 +21,7 @@ from cl.decision.situation import Situation, assess_situation
 from cl.evaluation.evaluate import HeldOut
 from cl.evaluation.out_of_scope import read_texts
 from cl.records import Challenger, Decision, Drift, Experience, Record, VersionInfo
-from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, find_base, local_version, with_compressed
+from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, extend_with_compressed, find_base, local_version
 from cl.registry.register import NewVersion
 from cl.stores.data.experiences import RowsOf
 from cl.stores.journal import Executor, Journal, inline
@@ -82,7 +82,7 @@ class CycleContext:
     def situation(self) -> Situation:
         """What the decision depends on in addition to drift."""
         waiting = [self.stores.experiences.get(id) for id in self.new]
-        line = with_compressed(ancestry(self.champion.version, self.versions), self.versions)
+        line = extend_with_compressed(ancestry(self.champion.version, self.versions), self.versions)
         history = self.champion.history
         return assess_situation(
             cycles_in_line(self.stores.registry.cycles(), line),

@@ -26,7 +26,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Update:
+class CycleUpdate:
     """The results of an update: its climb, the version to promote, the verdicts with the smoke test, the promotion."""
 
     climbed: Climbed
@@ -36,7 +36,7 @@ class Update:
     promotion: Promotion
 
 
-def record_cycle(context: CycleContext, findings: Findings, update: Update | None = None) -> Cycle:
+def record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate | None = None) -> Cycle:
     """Write the finished cycle to its MLflow run, close the journal, and return the cycle as recorded."""
     registry, run, journal = context.stores.registry, context.run, context.journal
     cycle = _build_cycle(context, findings, update)
@@ -73,7 +73,7 @@ def record_cycle(context: CycleContext, findings: Findings, update: Update | Non
     return cycle
 
 
-def _build_cycle(context: CycleContext, findings: Findings, update: Update | None) -> Cycle:
+def _build_cycle(context: CycleContext, findings: Findings, update: CycleUpdate | None) -> Cycle:
     start, champion = context.start, context.champion.version
     return Cycle(
         id=start.id,

@@ -38,7 +38,7 @@ def _add_spread(finding: Finding, spread: float) -> Finding:
     return finding.model_copy(update={"spread": spread, "summary": f"{finding.summary}; {note}"})
 
 
-def mark_explained(config: Config, finding: Finding, reference: Snapshot, new: Snapshot) -> Finding:
+def explain_alarm(config: Config, finding: Finding, reference: Snapshot, new: Snapshot) -> Finding:
     """Return an alarm with what moved and the rows that show it best; other findings unchanged."""
     if not finding.drifted:
         return finding

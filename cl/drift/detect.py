@@ -12,7 +12,7 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
-from cl.drift.correct import attribute, calibrate, correct_for_multiplicity, detector_seed, mark_explained
+from cl.drift.correct import attribute, calibrate, correct_for_multiplicity, detector_seed, explain_alarm
 from cl.drift.detectors import EXAMPLES, Detector
 from cl.drift.detectors.new_labels import unknown_label_rows
 from cl.models.snapshot import Snapshot
@@ -95,7 +95,7 @@ def compare_snapshots(
     level = alpha_spending(config.drift.alpha, check)
     calibrated = calibrate(run_detectors(config, experience, reference, new, level), quiet)
     attributed = attribute(config, experience, correct_for_multiplicity(calibrated, level), reference, new)
-    findings = [mark_explained(config, finding, reference, new) for finding in attributed]
+    findings = [explain_alarm(config, finding, reference, new) for finding in attributed]
     return Drift(
         experience=experience,
         drifted=any(finding.drifted for finding in findings),

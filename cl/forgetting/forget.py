@@ -22,11 +22,11 @@ from cl.records import SPLITS, Record, Unlearning
 from cl.row_filter import select_rows
 from cl.stores.data.fingerprints import hash_texts
 from cl.stores.data.removal import (
-    find_answered_rows,
+    logged_rows,
     quarantined_rows,
-    remove_computed,
-    remove_from_answers,
+    remove_derived,
     remove_from_experience,
+    remove_from_log,
     remove_from_quarantine,
 )
 from cl.stores.data.tombstones import RemovalRecord, read_removals, salt_ids, write_removal
@@ -78,7 +78,7 @@ def plan_removal(config: Config, stores: Stores, condition: str, *, by: str, why
             picked = held[select_rows(condition, held.drop(columns="hash"))]
             quarantine |= {experience.id: picked["hash"].tolist()} if len(picked) else {}
             named |= set(picked["id"].dropna())
-    answered = _with_row_columns(find_answered_rows(project), config)
+    answered = _with_row_columns(logged_rows(project), config)
     ids = sorted({id for splits in rows.values() for matching in splits.values() for id in matching})
     answers = answered[select_rows(condition, answered) | answered["id"].isin(ids).to_numpy()]["id"].tolist()
     if not rows and not quarantine and not answers:
@@ -125,10 +125,10 @@ def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
     from cl.forgetting.unlearn import RemovalRequest, unlearn
 
     version = _remove_from_data(stores, wanted)
-    remove_from_answers(project, {*wanted.answers, *wanted.ids})
+    remove_from_log(project, {*wanted.answers, *wanted.ids})
     leaving = RemovalRequest(wanted.rows, wanted.removal, version)
     done = unlearn(config, stores, leaving, scratch=_plan_folder(project), everywhere=wanted.everywhere)
-    remove_computed(project, list(wanted.rows))
+    remove_derived(project, list(wanted.rows))
     for path in _plan_folder(project).iterdir():  # the plan goes last: while it exists, all this is repeated
         if path.is_dir():
             shutil.rmtree(path)

@@ -11,14 +11,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from cl.gating.values import Value, relative_gain
-from cl.gating.verdicts import format_value, rows_needed
+from cl.gating.verdicts import rescale_rows_needed, significant_after_holm
 from cl.records import Part
 from cl.statistics import TIE, format_p_value, loss_p, rows_to_decide, sign_p
 
 Matrix = Mapping[str, Mapping[str, float]]
 
 
-def absolute_bound(of: str, values: Sequence[Value], *, least: float | None, most: float | None) -> list[Part]:
+def check_bounds(of: str, values: Sequence[Value], *, least: float | None, most: float | None) -> list[Part]:
     """Check values against absolute bounds; return one part per value, the worst first, NaN before all others."""
     parts = []
     for value in values:
@@ -26,9 +26,9 @@ def absolute_bound(of: str, values: Sequence[Value], *, least: float | None, mos
         high = most is not None and not value.now <= most + TIE
         bound = least if least is not None and (low or most is None) else most
         requirement = (
-            f"at least {parse_figure(bound)} is required"
+            f"at least {format_number(bound)} is required"
             if bound == least
-            else f"at most {parse_figure(bound)} is accepted"
+            else f"at most {format_number(bound)} is accepted"
         )
         parts.append(
             Part(
@@ -37,7 +37,7 @@ def absolute_bound(of: str, values: Sequence[Value], *, least: float | None, mos
                 measured=value.now,
                 bound=bound,
                 rows=value.rows,
-                why=f"{format_bound(of, value)} is {parse_figure(value.now)}, {requirement}",
+                why=f"{name_with_group(of, value)} is {format_number(value.now)}, {requirement}",
             )
         )
     return sorted(parts, key=lambda part: (part.verdict != "fail", _slack(part, least)))
@@ -62,7 +62,7 @@ class Relative(BaseModel):
         """
         tested = [value for value in values if value.gains is not None and len(value.gains)]
         p_values = [self._p_value(value.gains, seed) for value in tested if value.gains is not None]
-        losses = format_value([(p_value, self.alpha) for p_value in p_values])
+        losses = significant_after_holm([(p_value, self.alpha) for p_value in p_values])
         parts = [
             self._judge_tested(of, value, p_value, is_loss, among=len(tested))
             for value, p_value, is_loss in zip(tested, p_values, losses, strict=True)
@@ -91,7 +91,7 @@ class Relative(BaseModel):
                 if is_loss
                 else f"; too few rows to call it a loss ({format_p_value(p_value)})"
             )
-        rows = rows_needed(rows_to_decide(value.gains, self.alpha), alpha=self.alpha, among=among)
+        rows = rescale_rows_needed(rows_to_decide(value.gains, self.alpha), alpha=self.alpha, among=among)
         return Part(
             group=value.group,
             verdict="pass" if not exceeded else "fail" if is_loss else "undecided",
@@ -107,7 +107,7 @@ class Relative(BaseModel):
     def _judge_untested(self, of: str, value: Value) -> Part:
         measured = relative_gain(of, value)
         if measured is None:
-            why = f"{format_bound(of, value)} is {parse_figure(value.now)}; there is no champion to compare it with"
+            why = f"{name_with_group(of, value)} is {format_number(value.now)}; there is no champion to compare it with"
             return Part(group=value.group, verdict="pass", bound=-self.margin, rows=value.rows, why=why)
         return Part(
             group=value.group,
@@ -119,13 +119,13 @@ class Relative(BaseModel):
 
     def _why(self, of: str, value: Value, measured: float) -> str:
         baseline = "the best version's" if of == "forgetting" else "the champion's"
-        before = "" if value.before is None or of == "forgetting" else f", {parse_figure(value.before)}"
+        before = "" if value.before is None or of == "forgetting" else f", {format_number(value.before)}"
         rows = "" if value.gains is None else f" over {len(value.gains)} rows"
-        subject = f"the score{_on(value)}" if of == "forgetting" else format_bound(of, value)
+        subject = f"the score{_on(value)}" if of == "forgetting" else name_with_group(of, value)
         better = "better" if measured >= 0 else "worse"
         return (
-            f"{subject} is {parse_figure(abs(measured))} {better} than {baseline}{before}{rows}, "
-            f"a loss of up to {parse_figure(self.margin)} is accepted"
+            f"{subject} is {format_number(abs(measured))} {better} than {baseline}{before}{rows}, "
+            f"a loss of up to {format_number(self.margin)} is accepted"
         )
 
 
@@ -158,12 +158,12 @@ class Trend(BaseModel):
         ]
 
 
-def parse_figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Format a number: three decimals, or one decimal from 10 upwards."""
     return "-" if value is None else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def format_bound(of: str, value: Value) -> str:
+def name_with_group(of: str, value: Value) -> str:
     """Return the name of a value with the group that it was measured on."""
     return f"{of}{_on(value)}"
 

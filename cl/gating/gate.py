@@ -9,7 +9,7 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config
 from cl.gating.gates import Gate
-from cl.gating.verdicts import combine_parts
+from cl.gating.verdicts import correct_verdicts
 from cl.records import Evaluation, GateReport
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def judge(config: Config, evaluation: Evaluation, predictions: pd.DataFrame) -> 
     gates: list[Gate] = [plugins.build(Gate, spec) for spec in config.gates]
     verdicts = [plugin.judge(evaluation, predictions, seed=config.seed) for plugin in gates]
     if policy.correction == "holm":
-        verdicts = combine_parts(verdicts)
+        verdicts = correct_verdicts(verdicts)
     if policy.undecided == "block":
         verdicts = [
             verdict.model_copy(update={"passed": verdict.passed and not verdict.undecided}) for verdict in verdicts

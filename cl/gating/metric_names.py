@@ -25,7 +25,7 @@ LOWER_IS_BETTER = {
 }
 """Every number that an evaluation may report; any other name is a metric of the task, where higher is better."""
 
-OF_ROWS = ("score", "brier", "forgetting")
+PER_ROW_METRICS = ("score", "brier", "forgetting")
 """Metrics with one value per test row: available on every group of rows, and testable."""
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cl.errors import ConfigError
-from cl.gating.query import chosen, names_in
+from cl.errors import ConfigError, InputError
+from cl.records import NUMERIC_COLUMNS
+from cl.row_filter import columns_in, select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,10 @@ class Slice(BaseModel):
     @classmethod
     def _check_query(cls, query: str | None) -> str | None:
         if query is not None:
-            names_in(query)
+            try:
+                columns_in(query, numbers=NUMERIC_COLUMNS)
+            except InputError as error:
+                raise ValueError(str(error)) from None
         return query
 
     @field_validator("function")
@@ -62,7 +66,7 @@ class Slice(BaseModel):
     def columns(self) -> set[str]:
         """The stored columns that it reads, as far as they are known before it runs."""
         if self.query is not None:
-            return names_in(self.query)
+            return columns_in(self.query, numbers=NUMERIC_COLUMNS)
         return {"chars"} if self.length is not None else {self.column} if self.column is not None else set()
 
     def __str__(self) -> str:
@@ -79,12 +83,19 @@ class Slice(BaseModel):
             ConfigError: the expression or the function fails.
         """
         if self.query is not None:
-            return {self.query: chosen(table, self.query)}
+            return {self.query: _select(table, self.query)}
         if self.length is not None:
             return _length_bands(table, self.length)
         if self.column is not None:
             return _group_by(table, table[self.column])
         return _group_by_function(table, str(self.function))
+
+
+def _select(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    try:
+        return table[select_rows(query, table, numbers=NUMERIC_COLUMNS)]
+    except InputError as error:
+        raise ConfigError(f"gates: rule: {error}") from None
 
 
 def slice_columns(on: Whole | Slice) -> set[str]:

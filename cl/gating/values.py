@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cl.gating.metric_names import OF_ROWS, check_known, is_lower_better
+from cl.gating.metric_names import PER_ROW_METRICS, check_known, is_lower_better
 from cl.gating.slices import Slice, Whole, slice_columns, slice_groups
 from cl.records import Evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OF_CLASSES = ("precision", "recall", "f1")
+PER_CLASS_METRICS = ("precision", "recall", "f1")
 COLUMNS = {
     "score": ("challenger_score", "champion_score"),
     "brier": ("challenger_brier", "champion_brier"),
@@ -49,7 +49,7 @@ def read_values(of: str, on: Whole | Slice, evaluation: Evaluation, predictions:
         UnmeasuredError: it was not measured, or a column that defines the groups was not stored.
         ConfigError: no evaluation reports a metric of that name, or a slice cannot be computed.
     """
-    if of in OF_ROWS:
+    if of in PER_ROW_METRICS:
         return [_row_value(of, name, rows) for name, rows in _groups(of, on, evaluation, predictions).items()]
     if on == "all":
         return [_overall_value(of, evaluation)]
@@ -110,7 +110,11 @@ def _scores(
     """Return metric -> group -> value, as far as the evaluation has them."""
     if on == "each_class":
         classes = evaluation.champion_per_class if champion else evaluation.per_class
-        return {of: {name: metrics[of] for name, metrics in classes.items()}} if of in OF_CLASSES and classes else {}
+        return (
+            {of: {name: metrics[of] for name, metrics in classes.items()}}
+            if of in PER_CLASS_METRICS and classes
+            else {}
+        )
     scores = evaluation.champion if champion else evaluation.challenger
     values = {score.experience: score.metrics[of] for score in scores if of in score.metrics}
     return {of: values} if values and on == "each_experience" else {}

@@ -27,7 +27,7 @@ def conclude(gate: str, parts: Sequence[Part], *, on: str = "all") -> Verdict:
     )
 
 
-def format_value(tests: Sequence[tuple[float, float]]) -> list[bool]:
+def significant_after_holm(tests: Sequence[tuple[float, float]]) -> list[bool]:
     """Tell which of several tests, (p-value, alpha) each, are significant after correction.
 
     Holm's method (1979) on p-values in units of their alpha: the probability of any false positive is at most the
@@ -36,7 +36,7 @@ def format_value(tests: Sequence[tuple[float, float]]) -> list[bool]:
     return holm([p_value / alpha for p_value, alpha in tests], alpha=1.0)
 
 
-def combine_parts(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def correct_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts corrected for all comparisons of all gates together.
 
     A failure that is not significant among that many comparisons becomes undecided. Gates without a test (absolute
@@ -48,14 +48,14 @@ def combine_parts(verdicts: Sequence[Verdict]) -> list[Verdict]:
         for part in verdict.parts
         if part.p_value is not None and part.alpha
     ]
-    significant = iter(format_value(tests))
+    significant = iter(significant_after_holm(tests))
     return [
         _correct(verdict, [next(significant) if _is_tested(part) else True for part in verdict.parts], len(tests))
         for verdict in verdicts
     ]
 
 
-def rows_needed(rows: int | None, *, alpha: float, among: int, before: int = 1) -> int | None:
+def rescale_rows_needed(rows: int | None, *, alpha: float, among: int, before: int = 1) -> int | None:
     """Rescale the rows that would decide when alpha is divided among ``among`` tests instead of ``before``."""
     if rows is None or among == before:
         return rows
@@ -77,7 +77,7 @@ def _correct_part(part: Part, is_significant: bool, before: int, among: int) -> 
     if part.p_value is None or not part.alpha or part.verdict == "pass":
         return part
     if part.verdict == "undecided":
-        rows = rows_needed(part.rows_needed, alpha=part.alpha, among=among, before=before)
+        rows = rescale_rows_needed(part.rows_needed, alpha=part.alpha, among=among, before=before)
         return part.model_copy(update={"rows_needed": rows})
     if is_significant:
         return part

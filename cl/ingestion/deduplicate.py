@@ -8,7 +8,7 @@ import numpy as np
 
 from cl.stores.data.fingerprints import Fingerprints, KnownRows
 from cl.stores.data.staging import KEPT
-from cl.stores.data.tombstones import are_forgotten
+from cl.stores.data.tombstones import forgotten_mask
 
 
 class RowOutcome(IntEnum):
@@ -32,7 +32,7 @@ def deduplicate(prints: Fingerprints, known: KnownRows) -> np.ndarray:
     """
     outcomes = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
     outcomes[_is_known(prints.ids, known.ids)] = RowOutcome.DUPLICATE_ID
-    seen = _is_known(prints.contents, known.contents) | are_forgotten(known.removed, prints.ids)
+    seen = _is_known(prints.contents, known.contents) | forgotten_mask(known.removed, prints.ids)
     outcomes[seen] = RowOutcome.SEEN
     fresh = np.flatnonzero(~seen)
     outcomes[fresh[_is_contradicting(prints.inputs[fresh], prints.contents[fresh])]] = RowOutcome.CONTRADICTING

@@ -24,7 +24,7 @@ CHUNK_CHARS = 32_000_000
 UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
 
 
-def chunks_of(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
+def read_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
     """Yield the rows of a file of a known format in chunks of at most ``chunk_rows``.
 
     Raises:

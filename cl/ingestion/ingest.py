@@ -26,7 +26,7 @@ from cl.ingestion.check_rows import (
 )
 from cl.ingestion.deduplicate import REASONS, RowOutcome, deduplicate
 from cl.ingestion.periods import split_into_periods
-from cl.ingestion.sources import Batch, Source
+from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.values import as_text, to_readable
 from cl.records import SPLITS, Experience
 from cl.stores.data.fingerprints import KnownRows, fingerprints, load_known, remember_fingerprints
@@ -137,7 +137,7 @@ def _ingest_readable(config: Config, project: ProjectFolder, source: Source) -> 
 @contextmanager
 def _batch_ingester(
     config: Config, project: ProjectFolder, on_progress: Callable[[int], None] = lambda rows: None
-) -> Iterator[Callable[[Batch], list[Experience]]]:
+) -> Iterator[Callable[[InputBatch], list[Experience]]]:
     """Yield a function that ingests one batch; remove the drafts of interrupted and refused batches."""
     task: Task = plugins.build(Task, config.task)
     remove_drafts(project)
@@ -149,7 +149,7 @@ def _batch_ingester(
 
 
 def _ingest_batch(
-    batch: Batch,
+    batch: InputBatch,
     config: Config,
     project: ProjectFolder,
     task: Task,
@@ -174,7 +174,7 @@ def _ingest_batch(
 
 
 def _stage(
-    batch: Batch, config: Config, project: ProjectFolder, task: Task, on_progress: Callable[[int], None]
+    batch: InputBatch, config: Config, project: ProjectFolder, task: Task, on_progress: Callable[[int], None]
 ) -> list[Staged]:
     """Check all rows and stage them on the local disk, one folder per group.
 
@@ -217,7 +217,7 @@ def _group_names(chunk: pd.DataFrame, config: Config, default: str) -> pd.Series
     return pd.Series(groups, index=chunk.index, dtype=object).ffill().bfill().fillna(default)
 
 
-def _new_group(name: str, number: int, batch: Batch, config: Config, project: ProjectFolder) -> Staged:
+def _new_group(name: str, number: int, batch: InputBatch, config: Config, project: ProjectFolder) -> Staged:
     if number >= MAX_GROUPS:
         data = config.data
         problem = (
@@ -244,7 +244,7 @@ def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: C
     staged.add(rows, raw_rows(raw), prints, splits)
 
 
-def _publish_new(staged: Staged, batch: Batch, project: ProjectFolder, known: KnownRows) -> _Outcome:
+def _publish_new(staged: Staged, batch: InputBatch, project: ProjectFolder, known: KnownRows) -> _Outcome:
     """Deduplicate the staged rows and publish those that are kept, if there are any."""
     prints = staged.fingerprints()
     row_outcomes = deduplicate(prints, known)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cl.errors import SourceError
 from cl.ingestion.file_formats import UNREADABLE
-from cl.ingestion.sources import Batch, Source
+from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.sources.files import Files
 from cl.ingestion.values import as_text
 from cl.stores.predictions.predictions import Predictions
@@ -33,7 +33,7 @@ class LateLabels(Source):
     label: str = Field("label", description="Column with the correct answer: a label, or a list of tags")
     input: Literal["text", "tokens"] = Field("text", description="Type of the input: texts, or lists of tokens")
 
-    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield one batch per file; its rows have id, date, input and label.
 
         Raises:
@@ -42,7 +42,7 @@ class LateLabels(Source):
         log = Predictions(ProjectFolder(root))
         for batch in Files(path=self.path).batches(root, chunk_rows=chunk_rows):
             chunks = (self._join_inputs(chunk, log, origin=batch.origin) for chunk in batch.chunks)
-            yield Batch(name=f"labels-{batch.name}", origin=batch.origin, chunks=chunks)
+            yield InputBatch(name=f"labels-{batch.name}", origin=batch.origin, chunks=chunks)
 
     def check(self, root: Path) -> None:
         """Refuse missing, unreadable and empty files.

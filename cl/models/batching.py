@@ -22,7 +22,7 @@ class Batch:
     rows: list[int]
 
 
-def shuffle(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
+def shuffled_batches(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
     """Return the indices of each batch of an epoch, in random order, rows of similar length together.
 
     Rows are shuffled, sorted by length within pools of 32 batches, and the batches are shuffled again: the order stays

@@ -16,7 +16,7 @@ STEPS = 127
 """Features are integers from -127 to 127."""
 SIGMAS = 5.0
 """Where features are clipped, in standard deviations of a random unit vector's entries."""
-LOWEST = -1e4
+MAX_UNSOLVED_LOGIT = -1e4
 """The highest logit of a class without rows."""
 PROJECTION = 32
 """Standard deviation of the random projection's integers; they are clipped at three of them."""
@@ -119,4 +119,4 @@ def lowest_logit(weight: torch.Tensor, bias: torch.Tensor) -> float:
     Features are at most `STEPS`, which bounds their norm and thus every class's logit.
     """
     furthest = STEPS * len(weight) ** 0.5 * weight.norm(dim=0)
-    return float((bias - furthest).min().clamp(max=LOWEST)) if bias.numel() else LOWEST
+    return float((bias - furthest).min().clamp(max=MAX_UNSOLVED_LOGIT)) if bias.numel() else MAX_UNSOLVED_LOGIT

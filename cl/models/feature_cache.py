@@ -25,7 +25,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS features (
 _PAID = """CREATE TABLE IF NOT EXISTS paid (
     run TEXT, key BLOB, step INTEGER NOT NULL, PRIMARY KEY (run, key)) WITHOUT ROWID"""
 _CHUNK = 500
-MOST_BYTES = 2 * 2**30
+MAX_BYTES = 2 * 2**30
 """A cache file larger than this is deleted and started again: about a million and a half short texts."""
 
 
@@ -110,8 +110,8 @@ CURRENT: ContextVar[FeatureCache | None] = ContextVar("CURRENT", default=None)
 
 
 def prune_cache(path: Path) -> None:
-    """Delete a cache file larger than `MOST_BYTES`; no other process may have it open."""
-    if path.exists() and path.stat().st_size > MOST_BYTES:
+    """Delete a cache file larger than `MAX_BYTES`; no other process may have it open."""
+    if path.exists() and path.stat().st_size > MAX_BYTES:
         for file in (path, *(path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))):
             file.unlink(missing_ok=True)
 

@@ -140,7 +140,7 @@ def _word_counts(learner: Learner, rows: pd.DataFrame) -> list[int]:
 
 
 @torch.no_grad()
-def to_records(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
+def row_logits(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
     """Return each row's logits (predictions, labels) at its targets: float32 on the CPU, dropout off."""
     learner.eval_mode()
     encoded = learner.encode(rows)
@@ -148,19 +148,19 @@ def to_records(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
     for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         logits = learner.logits(batch.input_ids, batch.mask).float().cpu()
-        for row, own in zip(indices, sum_by_row(logits, batch.targets.cpu()), strict=True):
+        for row, own in zip(indices, split_by_row(logits, batch.targets.cpu()), strict=True):
             records[row] = own
     return records
 
 
-def sum_by_row(logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+def split_by_row(logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
     """Split a batch's logits into rows of (predictions, labels), dropping positions without a target."""
     if targets.ndim == 1:
         logits, targets = logits.unsqueeze(1), targets.unsqueeze(1)
     return [own[wanted != IGNORED] for own, wanted in zip(logits, targets, strict=True)]
 
 
-def pair_rows(now: torch.Tensor, then: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def overlapping_logits(now: torch.Tensor, then: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the overlap of one row's logits from two points in time.
 
     The labels known then come first; a text that has been truncated differently since still starts the same.

@@ -10,7 +10,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cl.models.learner import Learner
-from cl.models.rewrites import to_int8
+from cl.models.rewrites import quantise_learner
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def to_precision(learner: Learner, precision: ServedPrecision) -> Learner:
     if learner.is_closed or learner.is_int8 or learner.graph is not None:
         return learner
     if precision == "int8" and _is_plain(learner):
-        return to_int8(learner)
+        return quantise_learner(learner)
     if precision == "int8":
         log.warning("serve.precision int8 needs an encoder without adapters, and this one has some: using auto")
         precision = "auto"

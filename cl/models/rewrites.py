@@ -9,7 +9,7 @@ from cl.models.int8 import dequantise, quantise
 from cl.models.learner import Learner
 
 
-def to_int8(learner: Learner) -> Learner:
+def quantise_learner(learner: Learner) -> Learner:
     """Return a copy with the encoder's matrices and word embeddings in int8; the head is unchanged.
 
     Args:
@@ -18,7 +18,7 @@ def to_int8(learner: Learner) -> Learner:
     return replace(learner, encoder=quantise(learner.encoder), head=copy.deepcopy(learner.head), graph=None)
 
 
-def to_float(learner: Learner) -> Learner:
+def dequantise_learner(learner: Learner) -> Learner:
     """Return a trainable learner: float weights and no ONNX graph."""
     if learner.graph is not None:
         learner = replace(learner, graph=None)

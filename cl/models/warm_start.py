@@ -13,7 +13,7 @@ from cl.models.linear_head import LinearHead
 from cl.tasks import IGNORED
 
 BATCH_SIZE = 64
-MOST_ROWS = 4_000
+MAX_ROWS = 4_000
 """The most rows that the head is fitted on: training continues from there."""
 DECAY = 1e-3
 """L2 penalty on the weights, for features scaled to a root mean square of one."""

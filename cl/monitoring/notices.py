@@ -137,7 +137,7 @@ def rejected_batches_notice(model: str, batches: Sequence[RejectedBatch]) -> Not
     return Notice(about="failure", model=model, title=title, text="\n".join([title, *(batch.why for batch in batches)]))
 
 
-def stopped_canary_notice(model: str, check: DriftCheck, attempts: int) -> Notice:
+def exhausted_attempts_notice(model: str, check: DriftCheck, attempts: int) -> Notice:
     """Return the notice of a cycle that is no longer retried automatically and blocks all cycles after it."""
     title = f"{model}: {check.experience.id} has failed {attempts} times; learning is blocked until somebody fixes it"
     remedy = "see the failed runs in Prefect for the cause, then run `cl trigger` to retry"

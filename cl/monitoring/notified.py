@@ -44,7 +44,7 @@ def forget_notified(project: ProjectFolder, key: str) -> None:
 
 
 def _folder(project: ProjectFolder) -> Path:
-    return project.work / "told"
+    return project.work / "notified"
 
 
 def _file(project: ProjectFolder, key: str) -> Path:

@@ -66,7 +66,7 @@ class RequestedRun(Record):
     state: Literal["waiting", "working", "failed", "ended"]
 
 
-def findings_of(cycle: Cycle, bounds: TriggerSettings) -> DriftCheck:
+def drift_check_of(cycle: Cycle, bounds: TriggerSettings) -> DriftCheck:
     """Return the drift check that a finished cycle began with."""
     return DriftCheck(
         cycle=cycle.id,

@@ -10,7 +10,7 @@ from cl.records import Alias, LedgerEntry, Move, VersionInfo
 from cl.registry.versions import passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.mlflow.registry import COMPARED, GATES, PARENT, SMOKED, Registry
+from cl.stores.mlflow.registry import COMPARED, GATES, PARENT, SMOKE_TAG, Registry
 
 
 def promote_by_hand(
@@ -100,7 +100,7 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
     wanted = version or state.previous_champion(entries)
     if wanted is None:
         raise InputError(f"'{model}' has no earlier champion to go back to")
-    passed, overridden = passed_versions(versions), state.was_overridden(entries)
+    passed, overridden = passed_versions(versions), state.overridden_versions(entries)
     eligible = [
         info.version
         for info in versions
@@ -154,7 +154,7 @@ def _check_servable(info: VersionInfo, model: str) -> None:
         raise InputError(f"version {info.version} of '{model}' cannot serve again: {info.withdrawn}")
     if info.tags.get(GATES) == "pending":
         raise RefusedError(f"the smoke test of version {info.version} has not ended; `cl run` resumes its cycle")
-    if info.tags.get(SMOKED) == "failed":
+    if info.tags.get(SMOKE_TAG) == "failed":
         raise RefusedError(
             f"version {info.version} of '{model}' failed its smoke test (`cl gates {info.version}`) and cannot serve, "
             "whatever the reason; if its files were repaired since, --despite-gates repeats the test"

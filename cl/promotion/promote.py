@@ -59,12 +59,12 @@ def promote(
         share=share,
         digest=verdict_digest(versions, version),
     )
-    done = state.has_become(entries, version, alias)  # if this step was interrupted and is repeated
+    done = state.ever_had_alias(entries, version, alias)  # if this step was interrupted and is repeated
     if wanted.approval == "person" and not done:
         return outcome.model_copy(update={"waiting": request_approval(registry, ledger, move, seen=entries)})
     if not done:
         move_alias(registry, ledger, move, seen=entries)
     registry.delete_alias("challenger")
     if alias != "champion":
-        return outcome.model_copy(update={"beside": alias, "share": share})
+        return outcome.model_copy(update={"trial_alias": alias, "share": share})
     return outcome.model_copy(update={"promoted": True, "champion_after": version})

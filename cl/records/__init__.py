@@ -4,7 +4,7 @@ from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, 
 from cl.records.cycle import Cycle
 from cl.records.decision import Decision
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
-from cl.records.evaluation import Control, Evaluation, Score
+from cl.records.evaluation import NUMERIC_COLUMNS, Control, Evaluation, Score
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
 from cl.records.ladder import Challenger, LadderResult, RungResult
@@ -16,6 +16,7 @@ from cl.records.training import ControlArm, Training
 
 __all__ = [
     "FORMS",
+    "NUMERIC_COLUMNS",
     "REWRITTEN",
     "SPLITS",
     "TABLE",

@@ -73,4 +73,4 @@ class Cycle(Record):
             return "none"
         if self.promotion.waiting:
             return "waiting"
-        return self.promotion.beside or ("promoted" if self.promotion.promoted else "refused")
+        return self.promotion.trial_alias or ("promoted" if self.promotion.promoted else "refused")

@@ -91,3 +91,10 @@ STORED = frozenset(
     | {"confidence", "champion_confidence"}
 )
 """The columns that an evaluation stores for every row; a data column is stored only if a gate needs it."""
+
+
+NUMERIC_COLUMNS = frozenset(
+    {"chars", "best_score", "confidence", "champion_confidence"}
+    | {f"{model}_{number}" for model in ("challenger", "champion") for number in ("score", "brier")}
+)
+"""The stored columns that hold numbers; all others hold text."""

@@ -26,7 +26,7 @@ class Promotion(Record):
     version: str
     promoted: bool
     waiting: bool = Field(default=False, description="It passed and awaits approval: cl approve, cl reject")
-    beside: Literal["canary", "shadow"] | None = Field(default=None, description="It passed and got this alias")
+    trial_alias: Literal["canary", "shadow"] | None = Field(default=None, description="It passed and got this alias")
     share: float | None = Field(default=None, description="Share of requests as a canary or shadow, 0 to 1")
     champion_before: str | None = None
     champion_after: str | None = None

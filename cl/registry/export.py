@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cl.models.learner import Learner
 
-ANSWERING = ("learner.json", "head.safetensors", "encoder", "tokenizer", "history.json")
+INFERENCE_FILES = ("learner.json", "head.safetensors", "encoder", "tokenizer", "history.json")
 """The files needed for inference, and the version's record; files that contain rows are not exported."""
 
 WITH_PERENNIAL = """import cl
@@ -24,7 +24,7 @@ WITH_PERENNIAL = """import cl
 version = cl.load_version(".")
 print(version.predict({example}))
 """
-MEAN = """import json
+MEAN_CODE = """import json
 from pathlib import Path
 
 import torch
@@ -47,7 +47,7 @@ with torch.inference_mode():
 answers = [labels[int(index)] for index in probabilities.argmax(-1)]
 print(answers)
 """
-TOKENS = """from pathlib import Path
+TOKENS_CODE = """from pathlib import Path
 
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
@@ -71,7 +71,7 @@ def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for name in ANSWERING:
+    for name in INFERENCE_FILES:
         path = source / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, draft / name)
     learner = load_learner(draft)
@@ -104,9 +104,9 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     subfolder, learner = "encoder", replace(learner, graph=None)
     encoder: PreTrainedModel | None = learner.encoder
     if learner.is_int8:
-        from cl.models.rewrites import to_float
+        from cl.models.rewrites import dequantise_learner
 
-        subfolder, encoder = "transformers", to_float(learner).encoder
+        subfolder, encoder = "transformers", dequantise_learner(learner).encoder
     if learner.tuning.adds:
         subfolder, encoder = "transformers", cast("PreTrainedModel | None", learner.tuning.merge(learner.encoder))
     if encoder is None:
@@ -116,7 +116,7 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
         and not learner.is_closed
         and _export_token_classifier(learner, encoder, draft)
     ):
-        return "AutoModelForTokenClassification, the whole model, in transformers/", TOKENS
+        return "AutoModelForTokenClassification, the whole model, in transformers/", TOKENS_CODE
     if subfolder != "encoder":
         encoder.save_pretrained(draft / subfolder)
     if learner.is_closed:
@@ -126,7 +126,7 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     return (
         f"AutoModel, the encoder, in {subfolder}/, and a few lines for the head: a linear map of the mean state, "
         "which no AutoModelForSequenceClassification provides",
-        MEAN.format(encoder=subfolder, length=learner.settings.max_length),
+        MEAN_CODE.format(encoder=subfolder, length=learner.settings.max_length),
     )
 
 

@@ -19,11 +19,11 @@ from cl.stores.ledger import state
 from cl.stores.stores import Stores
 
 FILES = "cl.files"
-GOING, GONE = "removing", "removed"
+REMOVING, REMOVED = "removing", "removed"
 UNFINISHED = (".draft-", "reproduce-")
 """Prefixes of temporary folders: another process may still use them, but not after a day."""
 DAY = 86_400
-ASIDE = ".gone-"
+TRASH_PREFIX = ".gone-"
 """Prefix of a folder that is being removed: a half-removed folder must not be mistaken for a complete one."""
 
 
@@ -56,7 +56,7 @@ def collect_garbage(
     """
     registry, versions = stores.registry, stores.registry.versions()
     kept = reasons_to_keep(stores, versions, rules, now=datetime.now(UTC))
-    removable = [info for info in versions if info.version not in kept and info.tags.get(FILES) != GONE]
+    removable = [info for info in versions if info.version not in kept and info.tags.get(FILES) != REMOVED]
     garbage = CollectedGarbage(
         versions={info.version: registry.bytes_of(info) for info in removable},
         local={str(path.relative_to(stores.project.work)): _size(path) for path in _removable_paths(stores, unused)},
@@ -67,9 +67,9 @@ def collect_garbage(
     for info in removable:
         registry.keep_record(info)
         registry.tag_version(info.version, WITHDRAWN, info.withdrawn or "its files were removed by cl gc")
-        registry.tag_version(info.version, FILES, GOING)
+        registry.tag_version(info.version, FILES, REMOVING)
         registry.delete_files(info)
-        registry.tag_version(info.version, FILES, GONE)
+        registry.tag_version(info.version, FILES, REMOVED)
     for name in garbage.local:
         _remove(stores.project.work / name)
     return garbage
@@ -137,7 +137,7 @@ def _remove(path: Path) -> None:
     if path.is_file():
         path.unlink()
         return
-    aside = path if path.name.startswith(ASIDE) else path.with_name(f"{ASIDE}{path.name}")
+    aside = path if path.name.startswith(TRASH_PREFIX) else path.with_name(f"{TRASH_PREFIX}{path.name}")
     if aside != path:
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)

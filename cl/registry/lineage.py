@@ -52,7 +52,7 @@ def cycles_in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
     ]
 
 
-def with_compressed(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[str]:
+def extend_with_compressed(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[str]:
     """Return a line extended by the versions derived from its members: a student may serve for its teacher."""
     extended = list(line)
     for info in sorted(versions, key=lambda info: int(info.version)):

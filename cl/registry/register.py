@@ -28,7 +28,7 @@ from cl.stores.stores import Stores
 from cl.stores.version_folder import save_history
 
 PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
-IF_THERE = ("onnxruntime",)
+OPTIONAL_PACKAGES = ("onnxruntime",)
 """Optional packages that some versions run on."""
 
 
@@ -160,7 +160,7 @@ def git_commit(root: Path) -> str | None:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that affect results."""
-    installed = [*PACKAGES, *(name for name in IF_THERE if find_spec(name) is not None)]
+    installed = [*PACKAGES, *(name for name in OPTIONAL_PACKAGES if find_spec(name) is not None)]
     return {**{name: package_version(name) for name in installed}, "python": platform.python_version()}
 
 

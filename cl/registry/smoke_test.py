@@ -15,7 +15,7 @@ from cl.errors import RefusedError, UnservableError
 from cl.records import TOLERANCE, TOLERANCE_INT8, Challenger, GateReport, Registration, Verdict
 from cl.stores.data.experiences import RowsOf
 from cl.stores.mlflow.fresh_process import answer_in_fresh_process
-from cl.stores.mlflow.registry import FORM, GATES, SMOKED
+from cl.stores.mlflow.registry import FORM, GATES, SMOKE_TAG
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.stores import Stores
 from cl.tasks import Task
@@ -42,7 +42,7 @@ def smoke_test(config: Config, stores: Stores, registration: Registration, chall
     log.info(
         "%s of version %s %s: %s", SMOKE, registration.version, "passes" if verdict.passed else "refuses", verdict.why
     )
-    for tag in (SMOKED, GATES):
+    for tag in (SMOKE_TAG, GATES):
         stores.registry.tag_version(registration.version, tag, "passed" if verdict.passed else "failed")
     return gates.model_copy(update={"passed": verdict.passed, "verdicts": [*gates.verdicts, verdict]})
 
@@ -63,7 +63,7 @@ def repeat_smoke_test(config: Config, stores: Stores, version: str) -> None:
         if stored is None:
             raise RefusedError(f"{refused} its evaluation is not in the registry, so it cannot be tested")
         verdict = _test_answers(config, stores, version, info.tags.get(FORM, ""), pd.read_parquet(stored))
-    stores.registry.tag_version(version, SMOKED, "passed" if verdict.passed else "failed")
+    stores.registry.tag_version(version, SMOKE_TAG, "passed" if verdict.passed else "failed")
     if not verdict.passed:
         raise RefusedError(f"{refused} {verdict.why}")
 

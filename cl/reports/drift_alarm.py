@@ -8,7 +8,7 @@ from typing import Protocol
 from cl.records import ChangedGroup, Drift, Finding
 from cl.statistics import format_p_value
 
-MOVED, EXAMPLES, TEXT = 8, 20, 200
+MAX_GROUPS, MAX_EXAMPLES, MAX_TEXT = 8, 20, 200
 SHARES = "class or word | share in the reference | share in the new rows"
 SCORES = "class or slice | score on the reference | score on the new rows"
 
@@ -37,7 +37,7 @@ def alarm_text(
         texts: (experience, ids) -> id -> text.
     """
     alarming = [finding for finding in seen.findings if finding.drifted]
-    examples = texts(experience.id, [id for finding in alarming for id in finding.examples[:EXAMPLES]])
+    examples = texts(experience.id, [id for finding in alarming for id in finding.examples[:MAX_EXAMPLES]])
     lines = [f"# Alarm on {experience.id}", "", f"{experience.total} rows, compared with version {champion}."]
     if seen.champion_score is not None and seen.promotion_score is not None:
         lines += ["", f"Champion: {_percent(seen.champion_score)} now, {_percent(seen.promotion_score)} at promotion."]
@@ -66,9 +66,9 @@ def _finding_lines(finding: Finding, level: float | None, texts: dict[str, str])
     yield f"{finding.summary}. {format_p_value_cell(finding, level)}"
     if finding.moved:
         yield from ("", f"| {SCORES if finding.moved[0].is_score else SHARES} |", "|---|---:|---:|")
-        for group in finding.moved[:MOVED]:
+        for group in finding.moved[:MAX_GROUPS]:
             yield f"| {_cell(group.name)} | {_percent(group.before)} | {_after(group)} |"
-    examples = [texts[id] for id in finding.examples[:EXAMPLES] if id in texts]
+    examples = [texts[id] for id in finding.examples[:MAX_EXAMPLES] if id in texts]
     if examples:
         yield from ("", "Rows that show it:", "")
         yield from (f"- {_cell(text)}" for text in examples)
@@ -91,7 +91,7 @@ def format_p_value_cell(finding: Finding, level: float | None) -> str:
 def _cell(text: str) -> str:
     """Escape a text so that it stays in one Markdown table cell, and truncate it."""
     line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
-    return line if len(line) <= TEXT else f"{line[:TEXT]}..."
+    return line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]}..."
 
 
 def _percent(share: float) -> str:

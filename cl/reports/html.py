@@ -23,8 +23,8 @@ from cl.stores.ledger import state as ledger
 TextsOf = Callable[[str, list[str]], Mapping[str, str]]
 
 EXAMPLES = 10
-LATEST = 4
-LONGEST = 400
+LATEST_CYCLES = 4
+MAX_TEXT = 400
 
 
 class ServingVersion(Record):
@@ -48,7 +48,7 @@ class ScorePair(Record):
         return self.challenger.value - self.champion.value if self.champion else None
 
 
-class QuarantinedRow(Record):
+class QuarantineSummary(Record):
     """The quarantined rows of an experience: counts by reason, and examples."""
 
     total: int
@@ -110,7 +110,7 @@ def write_report(
         "pairs": score_pairs,
     }
     environment.globals |= {
-        "bars_of": plots.experience_bars,
+        "bars_of": plots.before_after_bars,
         "sure": format_p_value_cell,
         "examples_of": partial(example_texts, rows.texts),
     }
@@ -122,7 +122,7 @@ def write_report(
     page = environment.get_template("template.html").render(
         name=name,
         lost=rows.lost,
-        longest=LONGEST,
+        longest=MAX_TEXT,
         made=datetime.now(UTC),
         cycles=cycles,
         entries=entries,
@@ -130,7 +130,7 @@ def write_report(
         champion_entry=ledger.holders(entries).get("champion"),
         serving=serving_version(cycles, entries),
         timeline=plots.timeline(cycles),
-        quarantined={name: quarantined_rows(frame) for name, frame in rows.quarantine.items() if len(frame)},
+        quarantined={name: summarise_quarantine(frame) for name, frame in rows.quarantine.items() if len(frame)},
         **_evaluation_context([cycle for cycle in cycles if cycle.evaluation]),
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
@@ -140,7 +140,7 @@ def write_report(
 def example_texts(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[str, str]]:
     """Return id and text of the example rows of a finding; a deleted row has no text."""
     available = texts(cycle.experience.id, finding.examples)
-    return [(id, available.get(id, "(no longer there)")[:LONGEST]) for id in finding.examples]
+    return [(id, available.get(id, "(no longer there)")[:MAX_TEXT]) for id in finding.examples]
 
 
 def serving_version(cycles: list[Cycle], entries: list[LedgerEntry]) -> ServingVersion:
@@ -169,10 +169,10 @@ def score_pairs(evaluation: Evaluation) -> list[ScorePair]:
     ]
 
 
-def quarantined_rows(frame: pd.DataFrame) -> QuarantinedRow:
+def summarise_quarantine(frame: pd.DataFrame) -> QuarantineSummary:
     """Return the reasons by frequency, with examples of each."""
     examples = frame.groupby("reason", sort=False).head(2).head(EXAMPLES)
-    return QuarantinedRow(
+    return QuarantineSummary(
         total=len(frame),
         reasons={str(reason): int(count) for reason, count in frame["reason"].value_counts(sort=True).items()},
         examples=[
@@ -190,7 +190,7 @@ def _evaluation_context(evaluated: list[Cycle]) -> dict[str, Any]:
     bound = next((verdict.bound for verdict in verdicts if verdict.gate == "forgetting"), None)
     forgetting = last.evaluation.forgetting
     return {
-        "judged": evaluated[-LATEST:][::-1],
+        "judged": evaluated[-LATEST_CYCLES:][::-1],
         "last": last,
         "matrix": plots.heat_map(last.evaluation.matrix, refused=last.verdict == "refused"),
         "forgetting": plots.bars(forgetting, bound=bound) if forgetting else "",
@@ -199,7 +199,7 @@ def _evaluation_context(evaluated: list[Cycle]) -> dict[str, Any]:
 
 def _truncate(value: object) -> str:
     text = "" if value is None or value is pd.NA or value != value else str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text)} characters)"
 
 
 def _percent(value: float | None) -> str:

@@ -31,7 +31,7 @@ def icon(name: str) -> Markup:
     return Markup('<svg class="icon" viewBox="-1.25 -1.25 2.5 2.5" aria-hidden="true">{}</svg>').format(shape)
 
 
-def experience_bars(group: ChangedGroup, among: Sequence[ChangedGroup]) -> Markup:
+def before_after_bars(group: ChangedGroup, among: Sequence[ChangedGroup]) -> Markup:
     """Return two bars, the share or score before above the one after, on a common scale for all groups."""
     most = max((share for changed in among for share in (changed.before, changed.after)), default=1.0) or 1.0
     bars = [
@@ -49,7 +49,7 @@ def timeline(cycles: list[Cycle]) -> Markup:
     left, top, height = 50, 34, 220
     step = max(8.0, min(170.0, (WIDTH - left - 10) / max(1, len(cycles))))
     width = max(WIDTH, left + step * len(cycles) + 10)
-    serving = served_versions(cycles)
+    serving = serving_scores(cycles)
     scores = [
         score for cycle in cycles for score in (score_for(cycle), cycle.drift.champion_score) if score is not None
     ]
@@ -150,7 +150,7 @@ def score_for(cycle: Cycle) -> float | None:
     return cycle.evaluation.accuracy if cycle.evaluation else cycle.drift.champion_score
 
 
-def served_versions(cycles: list[Cycle]) -> list[float | None]:
+def serving_scores(cycles: list[Cycle]) -> list[float | None]:
     """Return the last measured ACC of the serving version after each cycle."""
     values: list[float | None] = []
     for cycle in cycles:

@@ -10,9 +10,9 @@ from cl.config import Axis, Config, PluginSpec, Range, parse
 from cl.errors import ConfigError
 
 Point = dict[str, Any]
-ON_A_RUNG = ("epochs", "learning_rate", "head_learning_rate")
+RUNG_TRAINING_KEYS = ("epochs", "learning_rate", "head_learning_rate")
 """Keys of `training` that a rung can override."""
-TRAINED: dict[str, Axis] = {
+DEFAULT_AXES: dict[str, Axis] = {
     "training.epochs": Range(low=1, high=8),
     "training.learning_rate": Range(low=1e-5, high=1e-3, log=True),
     "training.head_learning_rate": Range(low=3e-4, high=1e-2, log=True),
@@ -28,8 +28,8 @@ def search_axes(config: Config, rung: str | None) -> dict[str, Axis]:
     rung_config = config.at_rung(rung)
     axes = config.tune.space or _default_axes(rung_config)
     for key in axes:
-        if rung is not None and key.startswith("training.") and key.split(".")[1] not in ON_A_RUNG:
-            raise ConfigError(f"tune.space: '{key}': of training, a rung can set only {', '.join(ON_A_RUNG)}")
+        if rung is not None and key.startswith("training.") and key.split(".")[1] not in RUNG_TRAINING_KEYS:
+            raise ConfigError(f"tune.space: '{key}': of training, a rung can set only {', '.join(RUNG_TRAINING_KEYS)}")
     for key, axis in axes.items():
         for value in axis if isinstance(axis, list) else (axis.low, axis.high):
             config_at(rung_config, {key: value})
@@ -113,7 +113,7 @@ def _default_axes(config: Config) -> dict[str, Axis]:
     closed = [strategy for strategy in config.built if strategy.closed]
     if closed:
         return {f"strategy.{closed[0].name}.layers": [1, 2, 3, 4]}
-    space = dict(TRAINED)
+    space = dict(DEFAULT_AXES)
     if "learning_rate" in config_fields(config.model.tuning, "tunings"):  # a tuning with its own learning rate
         del space["training.learning_rate"]
         space["tuning.learning_rate"] = Range(low=1e-4, high=1e-2, log=True)

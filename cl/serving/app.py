@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from cl import __version__
 from cl.errors import PerennialError
-from cl.serving.errors import on_http, on_invalid, on_refused
+from cl.serving.errors import on_expected_error, on_http, on_invalid
 from cl.serving.middleware import RequestGuard
 from cl.serving.routes import router
 from cl.serving.web.page import router as page
@@ -45,7 +45,7 @@ def create_app(service: ServingWorker) -> FastAPI:
     app.state.service = service
     app.include_router(router)
     app.include_router(page)
-    app.add_exception_handler(PerennialError, on_refused)
+    app.add_exception_handler(PerennialError, on_expected_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_middleware(

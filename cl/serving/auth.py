@@ -9,7 +9,7 @@ import os
 from cl.errors import ConfigError
 
 
-class TokenStore:
+class BearerTokens:
     """The accepted client tokens; only their digests are kept."""
 
     def __init__(self, tokens: list[str]) -> None:
@@ -24,7 +24,7 @@ class TokenStore:
         return digest.hex()[:16] if matches and scheme.lower() == b"bearer" else None
 
 
-def read_tokens(setting: str | None) -> TokenStore | None:
+def read_tokens(setting: str | None) -> BearerTokens | None:
     """Return the comma-separated tokens of the environment, or None if no token is required.
 
     Raises:
@@ -36,7 +36,7 @@ def read_tokens(setting: str | None) -> TokenStore | None:
     tokens = [token.strip() for token in os.environ.get(name, "").split(",") if token.strip()]
     if not tokens:
         raise ConfigError(f"serve.tokens: the environment variable {name} holds no token")
-    return TokenStore(tokens)
+    return BearerTokens(tokens)
 
 
 def _digest(token: bytes) -> bytes:

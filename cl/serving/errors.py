@@ -42,7 +42,7 @@ def refusal(status: int, message: str, headers: dict[str, str] | None = None) ->
     return Response(content, status, headers, media_type="application/json")
 
 
-async def on_refused(request: Request, error: Exception) -> Response:
+async def on_expected_error(request: Request, error: Exception) -> Response:
     """Answer an expected error of this package."""
     if isinstance(error, RequestError):
         return refusal(error.status, str(error), error.headers)

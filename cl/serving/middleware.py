@@ -10,7 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cl.config.serving import Limits
-from cl.serving.auth import TokenStore
+from cl.serving.auth import BearerTokens
 from cl.serving.errors import RequestError, refusal
 from cl.serving.graceful_shutdown import GracefulShutdown
 from cl.serving.live_stats import LiveStats
@@ -37,7 +37,7 @@ class RequestGuard:
         app: ASGIApp,
         *,
         limits: Limits,
-        tokens: TokenStore | None,
+        tokens: BearerTokens | None,
         draining: GracefulShutdown,
         metrics: Metrics,
         live: LiveStats,

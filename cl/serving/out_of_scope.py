@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cl import plugins
-from cl.drift.detectors import Detector, few_texts
+from cl.drift.detectors import Detector, sample_rows
 from cl.drift.detectors.novelty import Novelty, distances, normalise
 from cl.errors import UnknownPluginError
 from cl.models.snapshot import load_reference
@@ -40,7 +40,7 @@ def build_scope(folder: Path) -> OutOfScopeCheck | None:
     embeddings = load_reference(folder).embeddings
     if len(embeddings) < max(novelty.min_rows, novelty.neighbours + 1):
         return None
-    reference = normalise(few_texts(embeddings, novelty.max_rows, np.random.default_rng(history.seed)))
+    reference = normalise(sample_rows(embeddings, novelty.max_rows, np.random.default_rng(history.seed)))
     typical_distances = distances(
         reference, reference, novelty.neighbours + 1
     )  # the nearest neighbour is the row itself

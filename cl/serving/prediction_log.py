@@ -21,7 +21,7 @@ from cl.config.serving import ServingLogSettings
 from cl.errors import StoreError
 from cl.serving.pii import build_redactor
 from cl.serving.served_model import release_memory
-from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, LogKind, compact, forget_compacted, open_folder
+from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, LogKind, compact, delete_expired, open_folder
 from cl.stores.predictions.write_ahead_log import Entry, WriteAheadLog
 from cl.stores.project_folder import ProjectFolder
 
@@ -212,7 +212,7 @@ class PredictionLog:
             if compact(self.project):
                 release_memory()
             if self.settings.keep_days is not None:
-                forget_compacted(self.project, days=self.settings.keep_days)
+                delete_expired(self.project, days=self.settings.keep_days)
         except Exception as error:
             log.error("predictions/: compaction to Parquet failed: %s: %s", type(error).__name__, error)
 

@@ -78,7 +78,7 @@ class RequestHandler:
         if self._pairs.exist:  # of a current or an earlier challenger
             for pair in await asyncio.to_thread(self._pairs.take, id):
                 comparison = self._comparisons.of(pair.role, pair.version, pair.champion, pair.attempt)
-                comparison.label(pair.own, pair.beside, label)
+                comparison.label(pair.own, pair.champion_answer, label)
 
     async def close(self) -> None:
         """Cancel the copies that still wait."""
@@ -103,7 +103,7 @@ class RequestHandler:
             comparison.own.errors += rows
         elif canary is not None and champion is not None:
             comparison = self._comparisons.of("canary", canary.version, champion.version, roles.canary_attempt)
-            side = comparison.own if answered.role == "canary" else comparison.beside
+            side = comparison.own if answered.role == "canary" else comparison.champion_side
             side.rows += rows
             side.time(milliseconds)
 
@@ -151,9 +151,9 @@ class RequestHandler:
             self._metrics.dropped.inc()
             return
         self._metrics.rows.labels(shadow.version, "shadow").inc(len(values))
-        comparison.beside.rows += len(values)
+        comparison.champion_side.rows += len(values)
         comparison.own.time(computed.seconds * 1000)
-        comparison.beside.time(asked.seconds * 1000)
+        comparison.champion_side.time(asked.seconds * 1000)
         ids = [str(uuid.uuid5(uuid.UUID(id), "shadow")) for id in answered.ids]
         copy = HandledRequest(shadow, "shadow", computed.answers, ids)
         self._log.record(_log_entries(copy, values, key, received_at, computed.seconds * 1000))

@@ -32,7 +32,7 @@ def check_reachable(uri: str, store: str) -> None:
 
 
 @contextmanager
-def first_use(uri: str, store: str) -> Iterator[None]:
+def guard_first_use(uri: str, store: str) -> Iterator[None]:
     """Guard the first use of a store, which creates its tables.
 
     Processes that open a fresh SQLite store at the same time crash in MLflow's migrations, so they enter one at a

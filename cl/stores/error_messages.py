@@ -14,8 +14,8 @@ from cl.redaction import format_traceback, without_password
 
 log = logging.getLogger(__name__)
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-WORDS = ("No space left on device", "database or disk is full", "File too large", "Disk quota exceeded")
+DISK_FULL_CODES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL_MESSAGES = ("No space left on device", "database or disk is full", "File too large", "Disk quota exceeded")
 
 
 @contextmanager
@@ -41,7 +41,9 @@ def translate_disk_errors() -> Iterator[None]:
 def is_full(error: BaseException | None) -> bool:
     """Return whether an error or its cause is a full disk; safetensors and torch only say so in the message."""
     while error is not None:
-        if (isinstance(error, OSError) and error.errno in FULL) or any(word in str(error) for word in WORDS):
+        if (isinstance(error, OSError) and error.errno in DISK_FULL_CODES) or any(
+            word in str(error) for word in DISK_FULL_MESSAGES
+        ):
             return True
         error = error.__cause__ or error.__context__
     return False

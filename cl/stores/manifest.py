@@ -11,8 +11,8 @@ from cl.stores.files import sha256, write_text
 
 # weights and tensors, ONNX graphs, settings, rows, text for people, and the plain and SentencePiece vocabularies of
 # tokenizers
-KINDS = (".safetensors", ".onnx", ".json", ".parquet", ".txt", ".md", ".model", ".jinja")
-CODE = ("auto_map", "custom_pipelines")
+ALLOWED_SUFFIXES = (".safetensors", ".onnx", ".json", ".parquet", ".txt", ".md", ".model", ".jinja")
+CODE_KEYS = ("auto_map", "custom_pipelines")
 """Keys that make transformers fetch and run code stored with a model."""
 
 
@@ -36,8 +36,8 @@ def check_admitted(folder: Path, names: Iterable[str]) -> None:
         parts = PurePosixPath(name)
         if parts.is_absolute() or ".." in parts.parts:
             raise IntegrityError(f"{folder}: {name} points outside the version")
-        if parts.suffix not in KINDS:
-            kinds = ", ".join(KINDS)
+        if parts.suffix not in ALLOWED_SUFFIXES:
+            kinds = ", ".join(ALLOWED_SUFFIXES)
             raise IntegrityError(f"{folder}: {name} has a suffix that no version may hold; allowed: {kinds}")
         if parts.suffix == ".json" and (folder / name).is_file():
             _reject_code(folder, name)
@@ -59,7 +59,7 @@ def _reject_code(folder: Path, name: str) -> None:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise IntegrityError(f"{folder}: {name} is not valid JSON") from None
-    if isinstance(content, dict) and (key := next((word for word in CODE if word in content), None)):
+    if isinstance(content, dict) and (key := next((word for word in CODE_KEYS if word in content), None)):
         raise IntegrityError(f"{folder}: {name} asks for custom code ({key}); only built-in models are loaded")
 
 

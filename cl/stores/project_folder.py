@@ -102,8 +102,9 @@ def find_project(folder: Path) -> ProjectFolder:
 
 def mark_pending(project: ProjectFolder, experience: str) -> None:
     """Record, before an experience becomes visible, that data/ will hold more than its last version."""
-    write_text(_pending(project), f"{experience}\n")
+    write_text(pending_file(project), f"{experience}\n")
 
 
-def _pending(project: ProjectFolder) -> Path:
+def pending_file(project: ProjectFolder) -> Path:
+    """Return the file that says that data/ holds more than its last version."""
     return project.work / "pending"

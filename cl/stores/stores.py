@@ -24,7 +24,7 @@ from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Task
 
-AFTER_ALL = "9999"
+END_OF_TIME = "9999"
 """Sorts after every time in the log."""
 
 
@@ -53,7 +53,7 @@ class Stores:
 
     def unlabelled(self, most: int) -> pd.DataFrame:
         """Return at most ``most`` logged requests that are in no experience: id, text or tokens, and the prediction."""
-        logged = Predictions(self.project).sample("", AFTER_ALL, most=most)
+        logged = Predictions(self.project).sample("", END_OF_TIME, most=most)
         if logged.empty:
             return logged
         known = np.concatenate([*load_known(self.project).ids, np.array([], dtype=np.uint64)])

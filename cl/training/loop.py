@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
-from cl.models.batching import Batch, collate, shuffle
+from cl.models.batching import Batch, collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
 from cl.models.inference import score_rows, token_loss
 from cl.models.learner import Learner
@@ -150,7 +150,7 @@ def train_epoch(
     """Train on each row once and return the mean loss."""
     learner, encoded, ids, total = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0
     learner.train_mode()
-    for indices in shuffle([len(row.input_ids) for row in encoded], settings.batch_size, run.rng):
+    for indices in shuffled_batches([len(row.input_ids) for row in encoded], settings.batch_size, run.rng):
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         loss = train_step(learner, batch, [ids[index] for index in indices], strategies, run.optimiser, settings)
         run.schedule.step()

@@ -17,8 +17,8 @@ from cl.errors import ConfigError
 from cl.models.build import added_parameters, change_tuning, grow_labels, new_learner
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner, save_learner
-from cl.models.rewrites import to_float
-from cl.models.warm_start import MOST_ROWS, warm_start_head, with_linear_head
+from cl.models.rewrites import dequantise_learner
+from cl.models.warm_start import MAX_ROWS, warm_start_head, with_linear_head
 from cl.records import Training
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import run_update
@@ -106,7 +106,7 @@ def _prepare_start(config: Config, champion: Path | None, *, restart: bool) -> T
     """Return the learner to start from: the pretrained model, or the champion with the configured tuning."""
     if champion is None:
         return TrainingStart(new_learner(config))
-    before = to_float(load_learner(champion))
+    before = dequantise_learner(load_learner(champion))
     if restart:
         return TrainingStart(grow_labels(new_learner(config), before.labels, seed=config.seed), before.labels)
     head_reset = before.is_closed and not any(strategy.closed for strategy in config.built)
@@ -164,7 +164,7 @@ def _warm_start_rows(lesson: TrainingData, strategies: list[Strategy], states: d
     past = [lesson.past()] if any(strategy.keeps_past for strategy in strategies) else []
     rows = pd.concat([lesson.rows, *(part[lesson.rows.columns] for part in [*buffers, *past])], ignore_index=True)
     rows = rows.drop_duplicates("id", ignore_index=True)
-    return rows if len(rows) <= MOST_ROWS else rows.iloc[sorted(lesson.rng.permutation(len(rows))[:MOST_ROWS])]
+    return rows if len(rows) <= MAX_ROWS else rows.iloc[sorted(lesson.rng.permutation(len(rows))[:MAX_ROWS])]
 
 
 def _idle_states(states: dict[str, State], strategies: list[Strategy]) -> dict[str, State]:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from cl.reports.config_reference import configuration_reference
+from tests.support.docs import DOCS, PAGES, blocks
 from tests.support.repository import ROOT
-
-DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-FENCE = re.compile(r"^(?P<before>.*\n)?```(?P<kind>\w*)[^\n]*\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path, *kinds: str) -> list[tuple[str, str]]:
-    """Return the line above each fenced block of some kinds, and the block."""
-    text = page.read_text(encoding="utf-8")
-    return [(block["before"] or "", block["body"]) for block in FENCE.finditer(text) if block["kind"] in kinds]
 
 
 def test_the_reference_is_the_one_that_is_generated() -> None:
@@ -32,7 +22,7 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.stem)
 def test_a_command_that_no_test_runs_says_so(page) -> None:
-    for before, body in [*blocks(page, "shell"), *blocks(page, "py")]:
+    for before, body in blocks(page, "shell", "py"):
         if re.search(r"^\s*(cl|make) ", body, re.MULTILINE) or "import cl" in body:
             assert "not run by a test" in before, f"{page.name}: {body.splitlines()[0]}"
 

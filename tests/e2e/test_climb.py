@@ -108,7 +108,9 @@ def test_where_every_rung_diverges_the_cycle_fails_and_a_later_run_tries_them_an
         return stage
 
     for _ in range(2):
-        with pytest.raises(DivergedError, match=r"rung 'wild': training .*; rung 'wilder': training .* champion is unchanged$"):
+        with pytest.raises(
+            DivergedError, match=r"rung 'wild': training .*; rung 'wilder': training .* champion is unchanged$"
+        ):
             run_waiting(project, executor=noted)
     assert begun.count("train") == 4
     stores = open_stores(project, load(project.config))
@@ -142,7 +144,9 @@ def test_a_budget_too_small_for_any_rung_is_told_and_leaves_the_champion(shop) -
     arrives(project, "two", ["box", "loan"], seed=2)
     for bound, given in (("max_rows", 20), ("max_seconds", 0.001)):
         project.config.write_text(f"{text}\nclimb: {{{bound}: {given}}}\n")
-        with pytest.raises(ConfigError, match=f"climb.{bound}: {given}: too small for any rung .* the cheapest, 'weak'"):
+        with pytest.raises(
+            ConfigError, match=f"climb.{bound}: {given}: too small for any rung .* the cheapest, 'weak'"
+        ):
             run_waiting(project)
     stores = open_stores(project, load(project.config))
     assert stores.ledger.champion("shop") == "1" and len(stores.registry.versions()) == 1

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.support.residual_experiences import traces_of
 
 from cl.commands.distil import distil_version
 from cl.commands.forget import forget_rows
@@ -20,6 +19,7 @@ from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
 from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version
 from tests.support.tiny import made_sentences
+from tests.support.traces import traces_of
 from tests.support.versions import assert_same_version
 
 
@@ -121,12 +121,12 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
         "cl.forgetting.forget.write_removal",
         "cl.stores.data.dvc.DataVersions.commit",
         "cl.stores.data.dvc.DataVersions.erase",
-        "cl.forgetting.forget.remove_from_answers",
+        "cl.forgetting.forget.remove_from_log",
         "cl.forgetting.unlearn.save_version",
         "cl.forgetting.unlearn.register",
         "cl.forgetting.unlearn.promote",
         "cl.stores.mlflow.version_files.VersionFiles.tag_version",
-        "cl.forgetting.forget.remove_computed",
+        "cl.forgetting.forget.remove_derived",
     ]
     for count, step in enumerate(steps, 1):
         row = at.stores.experiences.rows("0001-one", "train").iloc[0]

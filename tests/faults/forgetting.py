@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.residual_experiences import traces_of
-
 from tests.faults.deeds import KillItself, Trace
 from tests.faults.invariants import State
 from tests.faults.moments import WRITE, Moment
 from tests.faults.prepared import Prepared
 from tests.faults.trial import Attempt
+from tests.support.traces import traces_of
 from tests.support.warm import Ended
 
 KILLED = "SIGKILL while rows are forgotten"
@@ -28,7 +27,7 @@ STEPS = (
     "cl.forgetting.forget:write_removal",
     "cl.stores.data.dvc:DataVersions.commit",
     "cl.stores.data.dvc:DataVersions.erase",
-    "cl.forgetting.forget:remove_from_answers",
+    "cl.forgetting.forget:remove_from_log",
     "cl.forgetting.unlearn:save_version",
     "cl.forgetting.unlearn:register",
     "cl.stores.ledger.ledger:Ledger.intend",
@@ -37,7 +36,7 @@ STEPS = (
     "cl.stores.mlflow.version_files:VersionFiles.tag_version",
     "cl.stores.mlflow.version_files:VersionFiles.delete_files",
     "cl.forgetting.unlearn:_clean_runs",
-    "cl.forgetting.forget:remove_computed",
+    "cl.forgetting.forget:remove_derived",
 )
 
 

@@ -43,7 +43,7 @@ def test_rows_of_a_frame_are_learned_answered_and_rolled_back(project) -> None:
     assert project.promote("2", why="back").action == "promote" and project.champion == "2"
     html = project.history()._repr_html_()
     assert html.count("<tr>") == 3 and "0002-june" in html
-    assert "<th>verdict</th>" in html and "0001-may" in second._repr_html_() or "0002-june" in second._repr_html_()
+    assert ("<th>verdict</th>" in html and "0001-may" in second._repr_html_()) or "0002-june" in second._repr_html_()
     assert project.report().name == "index.html"
     opened = cl.Project.open(project.folder / "data")
     assert opened.folder == project.folder and opened.config.name == "shop"

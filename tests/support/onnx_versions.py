@@ -12,7 +12,7 @@ from cl.models.build import grow_labels, new_learner
 from cl.models.learner import Learner
 from cl.models.onnx.export import write_graph
 from cl.models.persistence import save_learner
-from cl.models.rewrites import to_int8
+from cl.models.rewrites import quantise_learner
 
 LABELS = ["loan", "fee", "box"]
 
@@ -51,4 +51,4 @@ def in_onnx(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def in_onnx_int8(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in int8; nobody changes it."""
-    return with_graph(to_int8(untaught(tiny_model)), tmp_path_factory.mktemp("onnx-int8"))
+    return with_graph(quantise_learner(untaught(tiny_model)), tmp_path_factory.mktemp("onnx-int8"))

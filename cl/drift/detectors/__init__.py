@@ -1,6 +1,6 @@
 """Drift detectors: one file per detector, one finding per detector and drift check."""
 
-from cl.drift.detectors._base import EXAMPLES, MOST_TEXTS, Detector, few_texts, top_terms, towards_new
+from cl.drift.detectors._base import EXAMPLES, MAX_TEXTS, Detector, highest_ranked_ids, project_on_shift, sample_rows
 from cl.models.snapshot import Snapshot
 
-__all__ = ["EXAMPLES", "MOST_TEXTS", "Detector", "Snapshot", "few_texts", "top_terms", "towards_new"]
+__all__ = ["EXAMPLES", "MAX_TEXTS", "Detector", "Snapshot", "highest_ranked_ids", "project_on_shift", "sample_rows"]

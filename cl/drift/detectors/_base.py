@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = 20
-MOST_TEXTS = 20_000
+MAX_TEXTS = 20_000
 """Maximum number of texts per side whose words are counted for an explanation."""
 
 
@@ -48,17 +48,17 @@ class Detector(Plugin):
         """
         from cl.drift.text_statistics import changed_words
 
-        texts = (side.frame["text"].astype(str).head(MOST_TEXTS) for side in (reference, new))
+        texts = (side.frame["text"].astype(str).head(MAX_TEXTS) for side in (reference, new))
         ranks = None if finding.examples else self.shows(reference, new)
         return finding.model_copy(
             update={
                 "moved": finding.moved or changed_words(*texts),
-                "examples": finding.examples if ranks is None else top_terms(new, ranks),
+                "examples": finding.examples if ranks is None else highest_ranked_ids(new, ranks),
             }
         )
 
 
-def top_terms(new: Snapshot, ranks: np.ndarray) -> list[str]:
+def highest_ranked_ids(new: Snapshot, ranks: np.ndarray) -> list[str]:
     """Return the ids of the rows that rank highest; rows that rank below zero are excluded."""
     import numpy as np
 
@@ -66,13 +66,13 @@ def top_terms(new: Snapshot, ranks: np.ndarray) -> list[str]:
     return [str(new.frame["id"].iloc[index]) for index in order if ranks[index] >= 0]
 
 
-def towards_new(reference: Snapshot, new: Snapshot) -> np.ndarray:
+def project_on_shift(reference: Snapshot, new: Snapshot) -> np.ndarray:
     """Return how far each new row lies in the direction in which the mean embedding moved."""
     middle = (reference.embeddings.mean(axis=0) + new.embeddings.mean(axis=0)) / 2
     return (new.embeddings - middle) @ (new.embeddings.mean(axis=0) - reference.embeddings.mean(axis=0))
 
 
-def few_texts(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+def sample_rows(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """Return at most ``most`` rows, drawn at random, in their original order."""
     import numpy as np
 

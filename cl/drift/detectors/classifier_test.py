@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.drift.detectors import Detector, towards_new
+from cl.drift.detectors import Detector, project_on_shift
 from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
@@ -48,7 +48,7 @@ class ClassifierTest(Detector):
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return how far each new row lies in the direction in which the embeddings moved."""
-        return towards_new(reference, new)
+        return project_on_shift(reference, new)
 
 
 def _separate(before: np.ndarray, after: np.ndarray, *, test: int, strength: float) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.drift.detectors import Detector, few_texts, towards_new
+from cl.drift.detectors import Detector, project_on_shift, sample_rows
 from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
@@ -35,7 +35,7 @@ class EmbeddingMmd(Detector):
         if has < self.min_rows:
             return too_few_rows(self.name, "inputs", needs=self.min_rows, has=has)
         rng = np.random.default_rng(seed)
-        before, after = (few_texts(side.embeddings, self.max_rows, rng) for side in (reference, new))
+        before, after = (sample_rows(side.embeddings, self.max_rows, rng) for side in (reference, new))
         width = _median_distance(_sample_pooled(before, after, rng))
         if not width:
             return too_few_rows(self.name, "inputs", needs=2, has=1, what="different rows")
@@ -56,7 +56,7 @@ class EmbeddingMmd(Detector):
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return how far each new row lies in the direction in which the embeddings moved."""
-        return towards_new(reference, new)
+        return project_on_shift(reference, new)
 
 
 def _discrepancies(
@@ -69,7 +69,7 @@ def _discrepancies(
     """
     rows, new = len(before) + len(after), len(after)
     # centring near the mean keeps the sums precise
-    centre = _features(few_texts(before, WIDTH_ROWS, rng), frequencies).mean(axis=0)
+    centre = _features(sample_rows(before, WIDTH_ROWS, rng), frequencies).mean(axis=0)
     remaining, remaining_new = rows, np.full(rounds, new)
     total, observed, sums = np.zeros(len(centre)), np.zeros(len(centre)), np.zeros((rounds, len(centre)))
     blocks = [
@@ -91,7 +91,7 @@ def _discrepancies(
 
 def _sample_pooled(before: np.ndarray, after: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a sample of the pooled sides: the kernel's width must not depend on which side a row is on."""
-    chosen = few_texts(np.arange(len(before) + len(after)), WIDTH_ROWS, rng)
+    chosen = sample_rows(np.arange(len(before) + len(after)), WIDTH_ROWS, rng)
     old, new = chosen[chosen < len(before)], chosen[chosen >= len(before)] - len(before)
     return np.concatenate([before[old], after[new]])
 

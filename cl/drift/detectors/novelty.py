@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cl.drift.detectors import EXAMPLES, Detector, few_texts
+from cl.drift.detectors import EXAMPLES, Detector, sample_rows
 from cl.drift.detectors._base import too_few_rows
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
@@ -36,8 +36,8 @@ class Novelty(Detector):
         if has < max(self.min_rows, self.neighbours + 1):
             return too_few_rows(self.name, "inputs", needs=max(self.min_rows, self.neighbours + 1), has=has)
         rng = np.random.default_rng(seed)
-        before = normalise(few_texts(reference.embeddings, self.max_rows, rng))
-        rows = few_texts(np.arange(len(new.embeddings)), self.max_rows, rng)
+        before = normalise(sample_rows(reference.embeddings, self.max_rows, rng))
+        rows = sample_rows(np.arange(len(new.embeddings)), self.max_rows, rng)
         after = normalise(new.embeddings[rows])
         inside = distances(before, before, self.neighbours + 1)  # the first neighbour is the row itself
         outside = distances(after, before, self.neighbours)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from cl.gating.gates import Gate
-from cl.gating.verdicts import conclude, format_value, rows_needed
+from cl.gating.verdicts import conclude, rescale_rows_needed, significant_after_holm
 from cl.records import Evaluation, Part, Verdict
 from cl.statistics import TIE, loss_p, rows_to_decide
 
@@ -45,7 +45,7 @@ class Forgetting(Gate):
         rows = {name: _differences(name, predictions) for name in worst_first}
         p_values = {name: self._p_value(rows[name], seed) for name in worst_first}
         tested = [name for name in worst_first if p_values[name] is not None]
-        results = format_value([(p_values[name] or 0.0, self._alpha) for name in tested])
+        results = significant_after_holm([(p_values[name] or 0.0, self._alpha) for name in tested])
         significant = dict(zip(tested, results, strict=True))
         parts = [
             self._part(
@@ -84,7 +84,7 @@ class Forgetting(Gate):
             p_value=p_value,
             alpha=None if p_value is None else self._alpha,
             rows=len(rows) or None,
-            rows_needed=rows_needed(more, alpha=self._alpha, among=among),
+            rows_needed=rescale_rows_needed(more, alpha=self._alpha, among=among),
             why=why,
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from cl.gating.gates import Gate
-from cl.gating.verdicts import conclude, format_value, rows_needed
+from cl.gating.verdicts import conclude, rescale_rows_needed, significant_after_holm
 from cl.records import Evaluation, Part, Verdict
 from cl.statistics import TIE, bootstrap_means, loss_p, rows_to_decide
 
@@ -61,7 +61,7 @@ class NoRegression(Gate):
         p_values = {
             name: loss_p(difference, resamples=self.resamples, seed=seed) for name, difference in differences.items()
         }
-        results = format_value([(p_value, alpha) for p_value in p_values.values()])
+        results = significant_after_holm([(p_value, alpha) for p_value in p_values.values()])
         losses = dict(zip(differences, results, strict=True))
         return [
             self._judge_regression(
@@ -80,7 +80,9 @@ class NoRegression(Gate):
             confidence = f"{_percent(1 - p_value)} confidence"
             why += f"; that is a loss with {confidence}" if lost else f"; too few rows to call it a loss ({confidence})"
         rows = (
-            rows_needed(rows_to_decide(difference, alpha), alpha=alpha, among=among) if exceeded and not lost else None
+            rescale_rows_needed(rows_to_decide(difference, alpha), alpha=alpha, among=among)
+            if exceeded and not lost
+            else None
         )
         return Part(
             group=name,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from cl.gating.conditions import Relative, Trend, absolute_bound
+from cl.gating.conditions import Relative, Trend, check_bounds
 from cl.gating.gates import Gate
-from cl.gating.metric_names import OF_ROWS
+from cl.gating.metric_names import PER_ROW_METRICS
 from cl.gating.slices import Slice, Whole
 from cl.gating.values import UnmeasuredError, Value, read_values
 from cl.gating.verdicts import conclude
@@ -50,8 +50,8 @@ class Rule(Gate):
             raise ValueError(f"min {self.min:g} is more than max {self.max:g}")
         if self.trend is not None and (self.of != "score" or self.on not in ("all", "each_experience")):
             raise ValueError("trend is available for score only, on all or each_experience")
-        if isinstance(self.on, Slice) and self.of not in OF_ROWS:
-            raise ValueError(f"'{self.of}' has no per-row values; on a slice there are: {', '.join(OF_ROWS)}")
+        if isinstance(self.on, Slice) and self.of not in PER_ROW_METRICS:
+            raise ValueError(f"'{self.of}' has no per-row values; on a slice there are: {', '.join(PER_ROW_METRICS)}")
         if self.relative is not None and self.relative.test == "mcnemar" and self.of not in ("score", "forgetting"):
             raise ValueError(f"mcnemar compares right and wrong answers, not '{self.of}'")
         return self
@@ -96,7 +96,7 @@ class Rule(Gate):
     def _parts(self, evaluation: Evaluation, values: list[Value], seed: int) -> list[Part]:
         parts: list[Part] = []
         if values and (self.min is not None or self.max is not None):
-            parts += absolute_bound(self.of, values, least=self.min, most=self.max)
+            parts += check_bounds(self.of, values, least=self.min, most=self.max)
         if values and self.relative is not None:
             parts += self.relative.parts(self.of, values, seed=seed)
         if self.trend is not None:

@@ -25,7 +25,7 @@ SPLIT_NAMES = {
 
 
 @dataclass(frozen=True)
-class Batch:
+class InputBatch:
     """One named input, as chunks of raw rows.
 
     ``stamp`` identifies the input's state before it is read; empty if that is unknown.
@@ -69,7 +69,7 @@ class Source(Plugin):
 
     canonical: ClassVar[bool] = False
 
-    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield the inputs in order; relative paths are inside ``root``.
 
         Raises:

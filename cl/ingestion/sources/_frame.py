@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 
 from cl.errors import SourceError
-from cl.ingestion.sources._base import Batch, Source
+from cl.ingestion.sources._base import InputBatch, Source
 
 
 class Frame(Source):
@@ -20,7 +20,7 @@ class Frame(Source):
     frame: pd.DataFrame = Field(description="The rows, in the columns that the configuration names")
     label: str = Field("frame", description="The name of the experience")
 
-    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield a single batch.
 
         Raises:
@@ -29,7 +29,9 @@ class Frame(Source):
         self.check(root)
         rows = self.frame.reset_index(drop=True).astype(object).where(self.frame.notna().reset_index(drop=True), None)
         chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
-        yield Batch(name=self.label, origin="a data frame", chunks=(chunk.reset_index(drop=True) for chunk in chunks))
+        yield InputBatch(
+            name=self.label, origin="a data frame", chunks=(chunk.reset_index(drop=True) for chunk in chunks)
+        )
 
     def check(self, root: Path) -> None:
         """Refuse a frame without rows.

@@ -10,8 +10,8 @@ import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
-from cl.ingestion.file_formats import READERS, chunks_of, format_of, refuse_empty
-from cl.ingestion.sources import SPLIT, SPLIT_NAMES, Batch, Source, Stamp, stamp_of
+from cl.ingestion.file_formats import READERS, format_of, read_chunks, refuse_empty
+from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source, Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Files(Source):
     path: str = Field(description="A file or a folder, inside the project unless it is absolute")
     only: str | None = Field(None, description="When a folder is read: a glob that file names must match")
 
-    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield one batch per file; rows are read lazily, chunk by chunk.
 
         Raises:
@@ -39,7 +39,7 @@ class Files(Source):
         for name, parts in group_splits(paths).items():
             path = parts[0] if len(parts) == 1 else parts[0].parent
             origin = path.relative_to(root) if path.is_relative_to(root) else path
-            yield Batch(name=name, origin=str(origin), chunks=_read(parts, chunk_rows), stamp=_digest(parts))
+            yield InputBatch(name=name, origin=str(origin), chunks=_read(parts, chunk_rows), stamp=_digest(parts))
 
     def check(self, root: Path) -> None:
         """Refuse missing, unreadable and empty files.
@@ -116,5 +116,5 @@ def _stem(path: Path) -> str:
 def _read(parts: list[Path], chunk_rows: int) -> Iterator[pd.DataFrame]:
     for path in parts:
         split = split_of(path) if len(parts) > 1 else None
-        for chunk in chunks_of(path, chunk_rows):
+        for chunk in read_chunks(path, chunk_rows):
             yield chunk if split is None else chunk.assign(**{SPLIT: split})

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cl.ingestion.sources import Batch, Source, Stamp, stamp_of
+from cl.ingestion.sources import InputBatch, Source, Stamp, stamp_of
 from cl.ingestion.values import as_text, as_words, raw_json
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import content_columns, hash_texts, load_known
@@ -37,7 +37,7 @@ class Serving(Source):
 
     min_rows: int = Field(50, ge=1, description="New labelled rows that make a batch; fewer wait for more")
 
-    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield the rows that have not been ingested yet, if there are enough of them.
 
         Raises:
@@ -49,7 +49,7 @@ class Serving(Source):
             log.info("%d new labelled predictions; %d make a batch", len(rows), self.min_rows)
             return
         chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
-        yield Batch(name=NAME, origin=NAME, chunks=chunks, stamp=stamp.digest)
+        yield InputBatch(name=NAME, origin=NAME, chunks=chunks, stamp=stamp.digest)
 
     def stamp(self, root: Path) -> Stamp:
         """Return a stamp of the feedback, which is never partially written and need not settle."""

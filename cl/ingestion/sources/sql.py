@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
-from cl.ingestion.sources import Batch, Source
+from cl.ingestion.sources import InputBatch, Source
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, CursorResult
@@ -32,14 +32,14 @@ class Sql(Source):
     query: str = Field(description="The SELECT whose rows are read")
     batch: str = Field("sql", description="Name of the experience made from the new rows")
 
-    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[Batch]:
+    def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield a single batch; the query runs when its chunks are read.
 
         Raises:
             SourceError: the URL, the database or the query is wrong; the message contains no password.
         """
         url = _resolve_sqlite(self._parse_url(), root)
-        yield Batch(name=self.batch, origin=format_url(url), chunks=self._chunks(url, chunk_rows))
+        yield InputBatch(name=self.batch, origin=format_url(url), chunks=self._chunks(url, chunk_rows))
 
     def _parse_url(self) -> URL:
         from sqlalchemy import make_url

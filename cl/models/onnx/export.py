@@ -28,7 +28,7 @@ SHAPE = (3, 7)
 """Rows and length of the traced example; any sizes but 1 work, which torch would treat as a constant."""
 
 
-class Reader(torch.nn.Module):
+class StatesExporter(torch.nn.Module):
     """Wraps an encoder so that it returns the states of its last layers."""
 
     def __init__(self, encoder: PreTrainedModel, layers: int) -> None:
@@ -42,7 +42,7 @@ class Reader(torch.nn.Module):
         return tuple(out.hidden_states[-self.layers :]) if more else (out.last_hidden_state,)
 
 
-class TensorPlace(NamedTuple):
+class TensorLocation(NamedTuple):
     """A tensor's data type and its byte range in a safetensors file, counted from the start of the file."""
 
     kind: str
@@ -81,17 +81,17 @@ def rewrite_graph(model: bytes, folder: Path) -> None:
     (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
 
 
-def find_tensors(path: Path) -> dict[str, TensorPlace]:
+def find_tensors(path: Path) -> dict[str, TensorLocation]:
     """Return the location of each tensor in a safetensors file, whose header is eight bytes of length, then JSON."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     data = 8 + length
-    locations: dict[str, TensorPlace] = {}
+    locations: dict[str, TensorLocation] = {}
     for name, tensor in header.items():
         if name != "__metadata__":
             start, end = tensor["data_offsets"]
-            locations[name] = TensorPlace(tensor["dtype"], data + start, end - start)
+            locations[name] = TensorLocation(tensor["dtype"], data + start, end - start)
     return locations
 
 
@@ -101,7 +101,7 @@ def _export(encoder: PreTrainedModel, layers: int) -> ModelProto:
     try:
         with _silence_exporter():
             program = torch.onnx.export(
-                Reader(encoder, layers).eval(),
+                StatesExporter(encoder, layers).eval(),
                 (ids, torch.ones_like(ids)),
                 input_names=["input_ids", "attention_mask"],
                 output_names=state_names(layers),
@@ -153,7 +153,7 @@ def _rename_tensors(model: ModelProto, names: dict[str, str]) -> None:
         node.input[:] = [names.get(name, name) for name in node.input]
 
 
-def _link_weights(model: ModelProto, locations: dict[str, TensorPlace]) -> None:
+def _link_weights(model: ModelProto, locations: dict[str, TensorLocation]) -> None:
     """Make each initialiser that is in the safetensors file refer to its location there."""
     from onnx import TensorProto
 

@@ -16,7 +16,7 @@ from cl.models.int8 import INT8_MAX, MIN_SCALE
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-ZERO = 128
+ZERO_POINT = 128
 """Zero point of the states, which are multiplied as uint8 because processors have instructions for that."""
 
 
@@ -114,8 +114,8 @@ def _change_tensors(model: ModelProto, matrices: set[str]) -> None:
         tensor.ClearField("raw_data")
         tensors.add(name=_scale(tensor.name), data_type=TensorProto.FLOAT, dims=tensor.dims[:1])
     constants: dict[str, np.ndarray] = {
-        "int8.zero": np.array(ZERO, np.uint8),
-        "int8.shift": np.array(ZERO, np.float32),
+        "int8.zero": np.array(ZERO_POINT, np.uint8),
+        "int8.shift": np.array(ZERO_POINT, np.float32),
         "int8.step": np.array(1 / INT8_MAX, np.float32),
         "int8.tiny": np.array(MIN_SCALE, np.float32),
         "int8.last": np.array([-1], np.int64),

@@ -57,6 +57,6 @@ def encoder_layers(encoder: nn.Module) -> nn.ModuleList:
     return max(stacks, key=len, default=nn.ModuleList())
 
 
-def parameters_named(encoder: nn.Module, *parts: str) -> list[nn.Parameter]:
+def find_parameters(encoder: nn.Module, *parts: str) -> list[nn.Parameter]:
     """Return the parameters whose name contains one of the parts."""
     return [parameter for name, parameter in encoder.named_parameters() if any(part in name for part in parts)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, encoder_layers, parameters_named
+from cl.models.tunings import Tuning, encoder_layers, find_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class Bottleneck(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return the adapters' parameters."""
-        return parameters_named(encoder, ".adapter.")
+        return find_parameters(encoder, ".adapter.")
 
     def merge(self, encoder: nn.Module) -> None:
         """Return None: the bottleneck is not linear."""

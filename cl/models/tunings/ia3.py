@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, parameters_named
-from cl.models.tunings.lora import merged
+from cl.models.tunings import Tuning, find_parameters
+from cl.models.tunings.lora import merge_adapters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,8 +35,8 @@ class IA3(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return all vectors."""
-        return parameters_named(encoder, "ia3_l")
+        return find_parameters(encoder, "ia3_l")
 
     def merge(self, encoder: nn.Module) -> nn.Module:
         """Multiply the vectors into the weights, in place."""
-        return merged(encoder)
+        return merge_adapters(encoder)

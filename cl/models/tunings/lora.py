@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, parameters_named
+from cl.models.tunings import Tuning, find_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -41,11 +41,11 @@ class LoRA(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return every A and B."""
-        return parameters_named(encoder, "lora_")
+        return find_parameters(encoder, "lora_")
 
     def merge(self, encoder: nn.Module) -> nn.Module:
         """Merge the updates into the weights, in place."""
-        return merged(encoder)
+        return merge_adapters(encoder)
 
 
 def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
@@ -53,7 +53,7 @@ def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
     return {name: layer.lora_A[ADAPTER].weight for name, layer in _lora_layers(encoder)}
 
 
-def learned_directions(encoder: nn.Module) -> set[str]:
+def trained_layers(encoder: nn.Module) -> set[str]:
     """Return the names of the layers whose update is not zero."""
     return {name for name, layer in _lora_layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
 
@@ -74,7 +74,7 @@ def _lora_layers(encoder: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, module) for name, module in encoder.named_modules() if isinstance(module, LoraLayer))
 
 
-def merged(encoder: nn.Module) -> nn.Module:
+def merge_adapters(encoder: nn.Module) -> nn.Module:
     """Merge the layers that peft has injected into their base layers, in place."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 

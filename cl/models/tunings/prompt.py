@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, parameters_named
+from cl.models.tunings import Tuning, find_parameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,7 @@ class Prompt(Tuning):
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return the virtual tokens' embeddings."""
-        return parameters_named(encoder, "prompt_encoder")
+        return find_parameters(encoder, "prompt_encoder")
 
     def merge(self, encoder: nn.Module) -> None:
         """Return None: no encoder weights can replace a longer input."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cl.records import CompressionResult, Cycle, LadderResult
-from cl.reports.terminal.ledger import beside_line, waiting_line
+from cl.reports.terminal.ledger import trial_line, waiting_line
 
 GROUPS = 20
 """The most refused groups of a gate that are shown."""
@@ -33,16 +33,16 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
     lines = []
     for cycle in cycles:
         lines.append(f"{cycle.experience.id}: {'; '.join(cycle.decision.reasons)}")
-        lines += [f"    {line}" for line in climb_lines(cycle.climb)]
+        lines += [f"    {line}" for line in ladder_lines(cycle.climb)]
         listed = cycle.climb.judged[-1].refused_by if cycle.climb else {}
         verdicts = cycle.gates.verdicts if cycle.gates else []
         refused = [verdict for verdict in verdicts if not verdict.passed and verdict.gate not in listed]
-        lines += [f"    {line}" for result in cycle.derived for line in derivation_lines(result)]
+        lines += [f"    {line}" for result in cycle.derived for line in compression_lines(result)]
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
     return lines
 
 
-def climb_lines(climb: LadderResult | None) -> list[str]:
+def ladder_lines(climb: LadderResult | None) -> list[str]:
     """Return a line for each rung of the ladder: its cost, and why it passed or failed."""
     lines = []
     for attempt in climb.attempts if climb else []:
@@ -56,7 +56,7 @@ def climb_lines(climb: LadderResult | None) -> list[str]:
     return lines
 
 
-def derivation_lines(result: CompressionResult) -> list[str]:
+def compression_lines(result: CompressionResult) -> list[str]:
     """Return what was derived from a version, why, and with which result."""
     head = f"{result.form} of version {result.teacher}, because {'; '.join(result.why)}"
     if result.failure is not None:
@@ -79,7 +79,7 @@ def distil_lines(output: dict[str, Any]) -> list[str]:
     result = CompressionResult.model_validate(
         {name: output[name] for name in CompressionResult.model_fields} | {"refused_by": refused}
     )
-    lines = [*derivation_lines(result), *(f"refused by {name}: {why}" for name, why in refused.items())]
+    lines = [*compression_lines(result), *(f"refused by {name}: {why}" for name, why in refused.items())]
     return lines + ([f"it is now the challenger; to promote it: cl promote {result.version}"] if result.passed else [])
 
 
@@ -95,7 +95,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     lines = [
         f"model       {status['model']}",
         f"champion    {'version ' + status['champion'] if status['champion'] else 'none yet'}",
-        *[beside_line(status, alias) for alias in ("canary", "shadow") if status[alias]],
+        *[trial_line(status, alias) for alias in ("canary", "shadow") if status[alias]],
         *([waiting_line(status["approval"])] if status["approval"] else []),
         f"last cycle  {last['experience'] + ': ' + last['verdict'] if last else 'none yet'}",
         f"waiting     {waiting}",

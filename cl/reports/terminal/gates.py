@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.gating.conditions import parse_figure
+from cl.gating.conditions import format_number
 from cl.statistics import format_p_value
 
 GROUPS = 10
@@ -26,7 +26,7 @@ def gate_lines(output: dict[str, Any]) -> list[str]:
     if output["measured"]:
         lines += ["", f"{'measured':<35}{'champion':>12}{'challenger':>12}"]
     for measurement in output["measured"]:
-        champion, challenger = parse_figure(measurement["champion"]), parse_figure(measurement["challenger"])
+        champion, challenger = format_number(measurement["champion"]), format_number(measurement["challenger"])
         lines.append(f"{measurement['words']:<35}{champion:>12}{challenger:>12}")
     if output["control"]:
         lines += ["", output["control"]]
@@ -48,7 +48,7 @@ def _group_lines(table: list[dict[str, Any]]) -> list[str]:
         lines.append(f"  {'':<11}{'group':<28}{'rows':>7}{'measured':>10}{'bound':>9}  {'p-value':<12}rows needed")
         for part in listed[:GROUPS]:
             p_value = "-" if part["p_value"] is None else format_p_value(part["p_value"])
-            measured, bound = parse_figure(part["measured"]), parse_figure(part["bound"])
+            measured, bound = format_number(part["measured"]), format_number(part["bound"])
             lines.append(
                 f"  {part['verdict']:<11}{part['group']:<28}{part['rows'] or '-':>7}{measured:>10}"
                 f"{bound:>9}  {p_value:<12}{part['rows_needed'] or ''}".rstrip()

@@ -40,7 +40,7 @@ def waiting_line(entry: dict[str, Any]) -> str:
     )
 
 
-def beside_line(status: dict[str, Any], alias: str) -> str:
+def trial_line(status: dict[str, Any], alias: str) -> str:
     """Return the line of `cl status` about a canary or shadow."""
     entry = status[alias]
     return f"{alias:<12}version {entry['to_version']}, {entry['share']:.0%} of the requests"

@@ -59,7 +59,7 @@ class BatchedAnswer:
     failed: str | None
 
 
-async def answer_regardless(version: str, asked: float) -> float:
+async def accept_always(version: str, asked: float) -> float:
     """Accept every answer of a version, without asking the registry who is champion."""
     return math.inf
 
@@ -76,7 +76,7 @@ class Batcher:
         roles: Callable[[], TrafficSplit],
         settings: Batching,
         on_batch: Callable[[int], None],
-        until: Callable[[str, float], Awaitable[float]] = answer_regardless,
+        until: Callable[[str, float], Awaitable[float]] = accept_always,
     ) -> None:
         self._roles, self._settings, self._on_batch, self._until = roles, settings, on_batch, until
         self._requests, self._copies = RequestQueue(), RequestQueue()
@@ -169,7 +169,7 @@ class Batcher:
         ]
         queue.take([row for row, _ in accepted])
         for row, answer in accepted:
-            row.job.answers[row.place] = answer
+            row.job.answers[row.index] = answer
         for job in {id(row.job): row.job for row in batch.rows}.values():
             job.seconds += batch.seconds
             if job.asked > until:

@@ -40,7 +40,7 @@ class PendingRow:
     """One row of a request."""
 
     job: PendingRequest
-    place: int
+    index: int
     due: float
     encoded: Encoded | None = None
     alone: bool = False
@@ -48,7 +48,7 @@ class PendingRow:
     @property
     def value(self) -> Any:
         """The text or the list of tokens."""
-        return self.job.values[self.place]
+        return self.job.values[self.index]
 
     @property
     def characters(self) -> int:

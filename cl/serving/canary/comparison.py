@@ -59,7 +59,7 @@ class Comparison:
     champion: str
     attempt: int = 1
     own: SideCounts = field(default_factory=SideCounts)
-    beside: SideCounts = field(default_factory=SideCounts)
+    champion_side: SideCounts = field(default_factory=SideCounts)
     compared: int = 0
     agreed: int = 0
     both_right: int = 0
@@ -82,8 +82,8 @@ class Comparison:
         """Return the sum of the counts of two workers."""
         counts = ("compared", "agreed", "both_right", "both_wrong", "won", "lost")
         summed = {name: getattr(self, name) + getattr(other, name) for name in counts}
-        own, champion_side = self.own.plus(other.own), self.beside.plus(other.beside)
-        return Comparison(*self.key, own=own, beside=champion_side, **summed)
+        own, champion_side = self.own.plus(other.own), self.champion_side.plus(other.champion_side)
+        return Comparison(*self.key, own=own, champion_side=champion_side, **summed)
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts with the figures that people and gates read; `from_json` needs only the counts."""
@@ -92,7 +92,7 @@ class Comparison:
             "agreement": self.agreed / self.compared if self.compared else None,
             "error_rate": self.own.errors / self.own.rows if self.own.rows else None,
             "p95_ms": self.own.quantile(0.95),
-            "champion_p95_ms": self.beside.quantile(0.95),
+            "champion_p95_ms": self.champion_side.quantile(0.95),
             "labelled": labelled,
             "accuracy": (self.both_right + self.won) / labelled if labelled else None,
             "champion_accuracy": (self.both_right + self.lost) / labelled if labelled else None,
@@ -102,5 +102,5 @@ class Comparison:
 
 def from_json(content: dict[str, Any]) -> Comparison:
     """Return the comparison that `as_json` wrote."""
-    counts = {name: value for name, value in content.items() if name not in ("figures", "own", "beside")}
-    return Comparison(**counts, own=SideCounts(**content["own"]), beside=SideCounts(**content["beside"]))
+    counts = {name: value for name, value in content.items() if name not in ("figures", "own", "champion_side")}
+    return Comparison(**counts, own=SideCounts(**content["own"]), champion_side=SideCounts(**content["champion_side"]))

@@ -27,7 +27,7 @@ class AnswerPair:
     champion: str
     attempt: int
     own: Any
-    beside: Any
+    champion_answer: Any
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,14 @@ class PairedAnswers:
     def keep(self, pairs: list[AnswerPair]) -> None:
         """Keep pairs and delete the oldest."""
         rows = [
-            (pair.id, pair.role, pair.version, pair.champion, pair.attempt, json.dumps([pair.own, pair.beside]))
+            (
+                pair.id,
+                pair.role,
+                pair.version,
+                pair.champion,
+                pair.attempt,
+                json.dumps([pair.own, pair.champion_answer]),
+            )
             for pair in pairs
         ]
         with self._open() as connection:

@@ -16,7 +16,7 @@ from cl.stores.files import write_text
 
 def stop_reason(comparison: Comparison, bounds: CanaryBounds) -> str | None:
     """Return why a canary should be stopped, or None to continue."""
-    own, champion = comparison.own, comparison.beside
+    own, champion = comparison.own, comparison.champion_side
     if own.rows >= bounds.min_requests and own.errors > bounds.max_errors * own.rows:
         return f"{own.errors} of {own.rows} rows failed (at most {bounds.max_errors:.1%})"
     if min(own.requests, champion.requests) >= bounds.min_requests:

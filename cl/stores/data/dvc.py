@@ -21,7 +21,7 @@ from cl.errors import StoreError
 from cl.redaction import format_traceback, without_password
 from cl.stores.data.integrity import check_undamaged, version_matches
 from cl.stores.files import write_text
-from cl.stores.project_folder import ProjectFolder, _pending
+from cl.stores.project_folder import ProjectFolder, pending_file
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -31,7 +31,7 @@ T = TypeVar("T")
 REMOTE = "perennial"
 SECTION = f"'remote \"{REMOTE}\"'"
 IGNORED = ".draft-*"
-PATIENCE = 60.0
+LOCK_TIMEOUT = 60.0
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -80,7 +80,7 @@ class DataVersions:
         if version is None:
             raise StoreError(f"{self._file}: DVC did not write it")
         self._write_local_version(version)
-        _pending(self.project).unlink(missing_ok=True)
+        pending_file(self.project).unlink(missing_ok=True)
         log.info("data/ is at version %s", version)
         return version
 
@@ -115,7 +115,7 @@ class DataVersions:
         wanted = self.current()
         if wanted is None or self.is_here():
             return
-        if _pending(self.project).exists():
+        if pending_file(self.project).exists():
             if version_matches(self.project, wanted):  # killed during `commit` on this machine, which will finish it
                 return
             raise StoreError(
@@ -129,7 +129,7 @@ class DataVersions:
 
     def is_clean(self) -> bool:
         """Return whether every experience under data/ is in the last version."""
-        return not _pending(self.project).exists() and self._file.exists()
+        return not pending_file(self.project).exists() and self._file.exists()
 
     def restore(self, version: str) -> None:
         """Restore data/ to a version, from the remote if necessary.
@@ -140,7 +140,7 @@ class DataVersions:
         Raises:
             StoreError: data/ holds experiences that are in no version, or the version is not available.
         """
-        if _pending(self.project).exists():
+        if pending_file(self.project).exists():
             raise StoreError(f"{self.project.data}: holds experiences without a version; `cl run` first")
         self.initialise()
         before = self._file.read_text(encoding="utf-8") if self._file.exists() else None
@@ -234,7 +234,7 @@ class DataVersions:
         """Run an operation on the DVC repository; retry while another DVC command holds its lock."""
         from dvc.lock import LockError
 
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
                 with _quietly(self.project.root):

@@ -22,13 +22,13 @@ from cl.records import SPLITS, Experience
 from cl.stores.files import sha256
 from cl.stores.project_folder import ProjectFolder
 
-PLACED = re.compile(r"(\d{4,})-.+")
+EXPERIENCE_ID = re.compile(r"(\d{4,})-.+")
 QUARANTINE_COLUMNS = ["id", "reason", "row"]
 
 RowsOf = Callable[[list[str], str], pd.DataFrame]
 """Takes (ids, split) and returns the rows of these experiences."""
 
-AT_ONCE = 50_000
+BATCH_ROWS = 50_000
 """Rows of a file read at a time when only a few of them are needed."""
 
 
@@ -63,7 +63,7 @@ class Experiences:
             StoreError: there is no such experience, or its record is damaged.
         """
         path = self.project.experiences / id / "experience.json"
-        if not PLACED.fullmatch(id) or not path.parent.is_dir():
+        if not EXPERIENCE_ID.fullmatch(id) or not path.parent.is_dir():
             raise StoreError(f"no experience '{id}'; there are: {', '.join(self._ids()) or 'none'}")
         try:
             return Experience.model_validate_json(path.read_bytes())
@@ -135,7 +135,7 @@ class Experiences:
         wanted = pa.array(rows, pa.string())
 
         def filter_rows(file: pq.ParquetFile) -> pa.Table:
-            batches = file.iter_batches(AT_ONCE)
+            batches = file.iter_batches(BATCH_ROWS)
             return pa.Table.from_batches(
                 [batch.filter(pc.is_in(batch["id"], wanted)) for batch in batches], file.schema_arrow
             )
@@ -164,7 +164,7 @@ class Experiences:
     def _ids(self) -> list[str]:
         folder = self.project.experiences
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        return sorted(filter(PLACED.fullmatch, names), key=lambda name: (_number(name), name))
+        return sorted(filter(EXPERIENCE_ID.fullmatch, names), key=lambda name: (_number(name), name))
 
     def _no_rows(self) -> pd.DataFrame:
         ids = self._ids()
@@ -188,7 +188,7 @@ def _number(id: str) -> int:
 def _take(file: pq.ParquetFile, indexes: np.ndarray) -> pa.Table:
     """Return the rows of a file at ascending indexes, read batch by batch."""
     passed, parts = 0, []
-    for batch in file.iter_batches(AT_ONCE):
+    for batch in file.iter_batches(BATCH_ROWS):
         low, high = np.searchsorted(indexes, [passed, passed + len(batch)])
         parts.append(batch.take(pa.array(indexes[low:high] - passed)))
         passed += len(batch)

@@ -56,7 +56,7 @@ def fingerprints(rows: pd.DataFrame) -> Fingerprints:
     )
 
 
-def join_columns(parts: Sequence[Fingerprints]) -> Fingerprints:
+def concatenate(parts: Sequence[Fingerprints]) -> Fingerprints:
     """Return the hashes of several chunks, concatenated."""
     empty = np.empty(0, dtype=np.uint64)
     return Fingerprints(
@@ -138,4 +138,4 @@ def _compute(project: ProjectFolder, experience: Experience) -> Fingerprints:
                 parts += [fingerprints(batch.to_pandas()) for batch in file.iter_batches(batch_size=50_000)]
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    return join_columns(parts)
+    return concatenate(parts)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cl.records import SPLITS
-from cl.stores.data.experiences import AT_ONCE, Experiences, digest_of
+from cl.stores.data.experiences import BATCH_ROWS, Experiences, digest_of
 from cl.stores.data.publish import list_labels
 from cl.stores.data.staging import QUARANTINE, StagedTable
 from cl.stores.files import write_text
@@ -58,7 +58,7 @@ def quarantined_rows(project: ProjectFolder, id: str, columns: dict[str, str]) -
     raw = [_parse_mapping(text) for text in rows["row"]]
     named = {ours: [row.get(theirs) for row in raw] for ours, theirs in columns.items() if ours != "id"}
     frame = pd.DataFrame({"id": rows["id"], **named}, dtype=object)
-    return frame.assign(experience=id, split="quarantine", hash=[raw_hash(row) for row in rows["row"]])
+    return frame.assign(experience=id, split="quarantine", hash=[hash_raw_row(row) for row in rows["row"]])
 
 
 def remove_from_quarantine(project: ProjectFolder, id: str, rows: set[str]) -> None:
@@ -67,12 +67,12 @@ def remove_from_quarantine(project: ProjectFolder, id: str, rows: set[str]) -> N
     Args:
         project: the project.
         id: the experience.
-        rows: the hashes of the raw rows (`raw_hash`).
+        rows: the hashes of the raw rows (`hash_raw_row`).
     """
     path, experience = project.quarantine / f"{id}.parquet", Experiences(project).get(id)
     quarantined = pq.read_table(path)
     kept = quarantined.filter(
-        pa.array([raw_hash(row) not in rows for row in quarantined["row"].to_pylist()], pa.bool_())
+        pa.array([hash_raw_row(row) not in rows for row in quarantined["row"].to_pylist()], pa.bool_())
     )
     draft = path.with_name(f".draft-{path.name}")
     with StagedTable(draft, QUARANTINE) as table:
@@ -83,12 +83,12 @@ def remove_from_quarantine(project: ProjectFolder, id: str, rows: set[str]) -> N
     write_text(project.experiences / id / "experience.json", changed.model_dump_json(indent=1))
 
 
-def raw_hash(row: str | None) -> str:
+def hash_raw_row(row: str | None) -> str:
     """Return the hash that identifies a raw row in quarantine, which may have no id."""
     return hashlib.sha256((row or "").encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def find_answered_rows(project: ProjectFolder) -> pd.DataFrame:
+def logged_rows(project: ProjectFolder) -> pd.DataFrame:
     """Return the id, text or tokens, and date of every logged prediction."""
     wanted = ["id", "text", "tokens", "date"]
     parts = [pq.read_table(path) for path in sorted(Predictions(project).folder.glob("*.parquet"))]
@@ -96,7 +96,7 @@ def find_answered_rows(project: ProjectFolder) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=wanted, dtype=object)
 
 
-def remove_from_answers(project: ProjectFolder, ids: set[str]) -> None:
+def remove_from_log(project: ProjectFolder, ids: set[str]) -> None:
     """Remove the logged predictions with the given ids, one file at a time."""
     for path in sorted(Predictions(project).folder.glob("*.parquet")):
         rows = pq.read_table(path)
@@ -107,7 +107,7 @@ def remove_from_answers(project: ProjectFolder, ids: set[str]) -> None:
             draft.replace(path)
 
 
-def remove_computed(project: ProjectFolder, experiences: list[str]) -> None:
+def remove_derived(project: ProjectFolder, experiences: list[str]) -> None:
     """Remove everything on this machine derived from rows: features, hashes, journals, reports, local versions."""
     for name in CACHES:
         (project.work / name).unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Pat
 
 def _copy_without(file: pq.ParquetFile, path: Path, removed: pa.Array) -> int:
     with StagedTable(path, file.schema_arrow) as table:
-        for batch in file.iter_batches(AT_ONCE):
+        for batch in file.iter_batches(BATCH_ROWS):
             kept = batch.filter(pc.invert(pc.is_in(batch["id"], removed)))
             table.add(pa.Table.from_batches([kept], file.schema_arrow))
         return table.rows

@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cl.stores.data.fingerprints import Fingerprints, join_columns
+from cl.stores.data.fingerprints import Fingerprints, concatenate
 from cl.stores.project_folder import ProjectFolder
 
 KEPT = 0
-WORDS = pa.list_(pa.string())
+STRING_LIST = pa.list_(pa.string())
 QUARANTINE = pa.schema([("id", pa.string()), ("reason", pa.string()), ("row", pa.string())])
-TYPES = {"tokens": WORDS, "tags": WORDS}
+TYPES = {"tokens": STRING_LIST, "tags": STRING_LIST}
 
 
 class StagedTable:
@@ -93,7 +93,7 @@ class Staged:
 
     def fingerprints(self) -> Fingerprints:
         """Return the hashes of all good rows."""
-        return join_columns(self.prints)
+        return concatenate(self.prints)
 
     def places(self) -> Iterator[slice]:
         """Yield the positions among all good rows of each chunk of `good`."""

@@ -55,7 +55,7 @@ def salt_ids(fingerprints: Iterable[int], salt: str) -> list[str]:
     ]
 
 
-def are_forgotten(past: list[RemovalRecord], fingerprints: np.ndarray) -> np.ndarray:
+def forgotten_mask(past: list[RemovalRecord], fingerprints: np.ndarray) -> np.ndarray:
     """Return which ids, given as fingerprints, were removed before."""
     forgotten = np.zeros(len(fingerprints), dtype=bool)
     for salt in {removal.salt for removal in past}:

@@ -79,7 +79,7 @@ def pending_approval(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
     return request
 
 
-def was_decided(entries: Sequence[LedgerEntry]) -> set[str | None]:
+def decided_versions(entries: Sequence[LedgerEntry]) -> set[str | None]:
     """Return the versions that need no decision any more.
 
     Either a person refused them (rejected, or withdrawn from canary or shadow), or they have been champion: what such a
@@ -90,12 +90,12 @@ def was_decided(entries: Sequence[LedgerEntry]) -> set[str | None]:
     return rejected | withdrawn | {move.to_version for move in moves(entries) if move.alias == "champion"}
 
 
-def has_become(entries: Sequence[LedgerEntry], version: str, alias: Alias) -> bool:
+def ever_had_alias(entries: Sequence[LedgerEntry], version: str, alias: Alias) -> bool:
     """Return whether a version has ever had an alias."""
     return any(move.to_version == version and move.alias == alias for move in moves(entries))
 
 
-def was_overridden(entries: Sequence[LedgerEntry]) -> set[str | None]:
+def overridden_versions(entries: Sequence[LedgerEntry]) -> set[str | None]:
     """Return the versions that a person made champion despite failed gates."""
     return {move.to_version for move in moves(entries) if (move.action, move.alias) == ("override", "champion")}
 

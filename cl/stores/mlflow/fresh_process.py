@@ -18,7 +18,7 @@ from cl.stores.mlflow.environment import SETTINGS
 
 SECONDS = 600
 """A version that has not answered within this time is unservable."""
-LAST = 300
+MAX_MESSAGE_LENGTH = 300
 """Characters of the process's error message that are reported."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
@@ -55,7 +55,7 @@ def _describe_failure(process: subprocess.CompletedProcess[str]) -> str:
         return f"its process was killed by signal {-process.returncode}"
     lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
     return (
-        without_password(lines[-1])[:LAST]
+        without_password(lines[-1])[:MAX_MESSAGE_LENGTH]
         if lines
         else f"its process ended with code {process.returncode} and no message"
     )

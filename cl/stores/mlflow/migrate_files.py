@@ -17,7 +17,7 @@ PROXY = "mlflow-artifacts:/"
 
 
 @dataclass(frozen=True)
-class ArtifactPlace:
+class ArtifactStore:
     """Where files are stored, and under which address MLflow knows them.
 
     ``files`` is a folder or a URI. Behind a server it is the value of `--artifacts-destination`: each experiment has a

@@ -16,18 +16,18 @@ import sqlalchemy as sa
 
 from cl.errors import InputError, StoreError
 from cl.redaction import without_password
-from cl.stores.connectivity import first_use, open_database
+from cl.stores.connectivity import guard_first_use, open_database
 from cl.stores.error_messages import translate_store_errors
 from cl.stores.mlflow.environment import silence_mlflow
 
-OF_EXPERIMENT = (
+EXPERIMENT_TABLES = (
     "experiment_tags", "runs", "metrics", "latest_metrics", "params", "tags", "datasets", "inputs", "input_tags",
     "logged_models", "logged_model_metrics", "logged_model_params", "logged_model_tags",
 )  # fmt: skip
-OF_MODEL = (
+MODEL_TABLES = (
     "registered_models", "registered_model_tags", "registered_model_aliases", "model_versions", "model_version_tags",
 )  # fmt: skip
-PLACES = {
+ADDRESS_COLUMNS = {
     "runs": ("artifact_uri",),
     "logged_models": ("artifact_location",),
     "model_versions": ("source", "storage_location"),
@@ -51,7 +51,7 @@ class DatabaseRows:
             StoreError: the database is unreachable, or belongs to another release of MLflow.
         """
         silence_mlflow()
-        with translate_store_errors(self.name), first_use(self.uri, self.name):
+        with translate_store_errors(self.name), guard_first_use(self.uri, self.name):
             from mlflow import MlflowClient
 
             MlflowClient(self.uri, self.uri).search_experiments(max_results=1)
@@ -94,12 +94,12 @@ class DatabaseRows:
         rows = connection.execute(sa.select(self.tables[table]).where(self._belongs_to_model(table))).mappings()
         return [dict(row) for row in rows]
 
-    def beside(self, connection: sa.Connection) -> dict[str, int]:
+    def rows_not_moved(self, connection: sa.Connection) -> dict[str, int]:
         """Return table -> rows of the experiment in tables that are not moved, such as traces of other programs."""
         others = [name for name, table in self.tables.items() if "experiment_id" in table.c]
         counts = {}
         for name in others:
-            if name != "experiments" and name not in OF_EXPERIMENT:
+            if name != "experiments" and name not in EXPERIMENT_TABLES:
                 query = sa.select(sa.func.count()).select_from(self.tables[name]).where(self._belongs_to_model(name))
                 counts[name] = int(connection.execute(query).scalar_one())
         return {name: rows for name, rows in counts.items() if rows}
@@ -110,7 +110,7 @@ class DatabaseRows:
         experiments = self.tables["experiments"]
         experiment = sa.select(experiments.c.experiment_id).where(experiments.c.name == self.model).scalar_subquery()
         of_runs = sa.select(runs.c.run_uuid).where(runs.c.experiment_id == experiment)
-        if name in OF_MODEL:
+        if name in MODEL_TABLES:
             return table.c.name == self.model
         if name == "inputs":  # a data set that a run read, or a model that it made
             return table.c.source_id.in_(of_runs) | table.c.destination_id.in_(of_runs)
@@ -202,13 +202,15 @@ class RowCopy:
         """Return the source's rows of a table as they must be in the target."""
         rows = self.source.of(name, old)
         for row in rows:
-            row |= {column: row[column] and self.address(row[column], number) for column in PLACES.get(name, ())}
+            row |= {
+                column: row[column] and self.address(row[column], number) for column in ADDRESS_COLUMNS.get(name, ())
+            }
             if "experiment_id" in row:
                 row["experiment_id"] = number
         return rows
 
     def _table_names(self) -> list[str]:
-        return [name for name in self.target.tables if name in OF_EXPERIMENT + OF_MODEL]
+        return [name for name in self.target.tables if name in EXPERIMENT_TABLES + MODEL_TABLES]
 
 
 def _sort_rows(rows: Iterable[Row]) -> list[str]:

@@ -22,7 +22,7 @@ SHARE = "cl.share"  # tag of a version
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """MLflow's error codes for a model, an alias or an alias's version that does not exist."""
 HEAD = "cl.ledger_head"  # tag of the model
-SMOKED = "cl.smoke"  # tag of a version: whether it passed its last smoke test
+SMOKE_TAG = "cl.smoke"  # tag of a version: whether it passed its last smoke test
 GATES, DIGEST, PARENT, COMPARED, FORM = "cl.gates", "cl.gates_digest", "cl.parent", "cl.compared", "cl.form"
 """Tags of a version: whether it passed its gates, the digest of its gates.json, the version that it was made from, the
 champion that it was compared with if that is another version, and how it was derived."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.records import Cycle
 from cl.redaction import without_password
-from cl.stores.connectivity import first_use
+from cl.stores.connectivity import guard_first_use
 from cl.stores.error_messages import translate_store_errors
 from cl.stores.files import read_or_write_text
 from cl.stores.mlflow.environment import silence_mlflow
@@ -27,7 +27,7 @@ PREDICTIONS = "evaluation/predictions.parquet"
 CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
 BATCH = 100  # the most values that MLflow accepts in one call
 PAGE = 1_000  # runs per search request
-PLACES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+TRACKING_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ class Runs:
         Raises:
             StoreError: the tracking store is unreachable.
         """
-        with translate_mlflow_errors(self.tracking_uri), first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"):
+        with (
+            translate_mlflow_errors(self.tracking_uri),
+            guard_first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"),
+        ):
             self._experiment  # noqa: B018  # reading the property creates the experiment
 
     def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
@@ -195,7 +198,7 @@ class Runs:
         """
         import mlflow
 
-        before, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in PLACES}
+        before, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in TRACKING_VARIABLES}
         mlflow.set_tracking_uri(self.tracking_uri)
         mlflow.set_registry_uri(self.tracking_uri)
         try:

@@ -17,7 +17,7 @@ from cl.stores.predictions.write_ahead_log import DRAFT, Entry, abandoned_file, 
 from cl.stores.project_folder import ProjectFolder
 
 log = logging.getLogger(__name__)
-AT_ONCE, BATCHES = 500, 60
+BATCH_SIZE, BATCHES_PER_GROUP = 500, 60
 """Entries converted to columns at a time, which blocks the server's other threads; and such batches per row group."""
 DAY = 86_400
 
@@ -90,7 +90,7 @@ def compact(project: ProjectFolder) -> int:
     return compacted
 
 
-def forget_compacted(project: ProjectFolder, *, days: float) -> int:
+def delete_expired(project: ProjectFolder, *, days: float) -> int:
     """Delete Parquet files whose newest entry is older than ``days``; return how many there were.
 
     Files that `cl predict --from` wrote hold no traffic and are kept.
@@ -112,7 +112,7 @@ def _to_parquet(path: Path, kind: LogKind, project: ProjectFolder) -> None:
     rows = 0
     with pq.ParquetWriter(draft, kind.schema, write_page_checksum=True) as writer:
         entries = read_entries(path)
-        while group := list(itertools.islice(_batches(entries, kind.schema), BATCHES)):
+        while group := list(itertools.islice(_batches(entries, kind.schema), BATCHES_PER_GROUP)):
             rows += sum(len(batch) for batch in group)
             writer.write_table(pa.Table.from_batches(group))
     if rows:
@@ -128,5 +128,5 @@ def _to_parquet(path: Path, kind: LogKind, project: ProjectFolder) -> None:
 
 
 def _batches(entries: Iterator[Entry], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    while chunk := list(itertools.islice(entries, AT_ONCE)):
+    while chunk := list(itertools.islice(entries, BATCH_SIZE)):
         yield pa.RecordBatch.from_pylist(chunk, schema=schema)

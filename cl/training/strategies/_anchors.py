@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def begin_anchored(update: Update) -> None:
+def move_anchors_to_start(update: Update) -> None:
     """Move each existing anchor to the weights that this update starts from.
 
     They differ from the stored anchor if a tuning such as LoRA has been merged into them since, or if another strategy
@@ -21,14 +21,14 @@ def begin_anchored(update: Update) -> None:
             update.cache[f"anchor.{name}"] = parameter.detach().clone()
 
 
-def anchored_penalty(update: Update, key: str) -> torch.Tensor:
+def cached_tensor(update: Update, key: str) -> torch.Tensor:
     """Return a tensor of the state on the learner's device; it is copied once and cached for all steps."""
     if key not in update.cache:
         update.cache[key] = update.state.tensors[key].to(update.learner.device)
     return update.cache[key]
 
 
-def anchor_gradient(update: Update, *, importance: str, strength: float) -> torch.Tensor | None:
+def anchor_penalty(update: Update, *, importance: str, strength: float) -> torch.Tensor | None:
     """Return ``strength / 2 * sum_i importance_i (theta_i - anchor_i)^2``, or None without an anchor."""
     import torch
 
@@ -43,15 +43,15 @@ def anchor_distances(update: Update, *, importance: str) -> dict[str, torch.Tens
     """
     return {
         name: (
-            anchored_penalty(update, f"{importance}.{name}")
-            * (parameter - anchored_penalty(update, f"anchor.{name}")).square()
+            cached_tensor(update, f"{importance}.{name}")
+            * (parameter - cached_tensor(update, f"anchor.{name}")).square()
         ).sum()
         for name, parameter in update.learner.parameters()
         if f"{importance}.{name}" in update.state.tensors
     }
 
 
-def drop_removed(
+def update_importance(
     update: Update, new: dict[str, torch.Tensor], *, importance: str, decay: float
 ) -> dict[str, torch.Tensor]:
     """Return the tensors of the next state: importance ``decay * old + new``, anchors at the current weights.
@@ -66,7 +66,9 @@ def drop_removed(
     return tensors
 
 
-def move_anchor(old: torch.Tensor, now: torch.Tensor, *, importance: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+def merge_anchors(
+    old: torch.Tensor, now: torch.Tensor, *, importance: torch.Tensor, total: torch.Tensor
+) -> torch.Tensor:
     """Return the minimum of the sum of two quadratics: the mean of both anchors, weighted by importance.
 
     ``sum_k F_k (theta - theta_k)^2`` equals ``(sum_k F_k) (theta - mean)^2`` plus a constant, so one anchor represents

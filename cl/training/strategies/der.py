@@ -44,13 +44,13 @@ class DER(Replay):
 
     def remember(self, update: Update) -> State:
         """Choose the rows to keep as replay does, and store the logits of rows new to the buffer."""
-        from cl.models.inference import to_records
+        from cl.models.inference import row_logits
 
         state = super().remember(update)
         assert state.rows is not None
         rows = state.rows.assign(logits=state.rows.get("logits", pd.Series(index=state.rows.index, dtype=object)))
         fresh = rows["logits"].isna()
-        logits = [list(record.numpy()) for record in to_records(update.learner, rows[fresh])]
+        logits = [list(record.numpy()) for record in row_logits(update.learner, rows[fresh])]
         rows.loc[fresh, "logits"] = pd.Series(logits, index=rows.index[fresh], dtype=object)
         return State(rows=rows, seen=state.seen)
 
@@ -60,11 +60,13 @@ def _logit_distance(step: Step, stored: dict[int, list]) -> torch.Tensor:
     import numpy as np
     import torch
 
-    from cl.models.inference import pair_rows, sum_by_row
+    from cl.models.inference import overlapping_logits, split_by_row
 
-    current = sum_by_row(step.logits, step.batch.targets)
+    current = split_by_row(step.logits, step.batch.targets)
     pairs = [
-        pair_rows(current[index], torch.from_numpy(np.stack([*past]))) for index, past in stored.items() if len(past)
+        overlapping_logits(current[index], torch.from_numpy(np.stack([*past])))
+        for index, past in stored.items()
+        if len(past)
     ]
     squares = torch.cat([(now - then).square().flatten() for now, then in pairs] or [step.logits.new_zeros(1)])
     return squares.mean()

@@ -64,12 +64,12 @@ class EWC(Strategy):
     def begin(self, update: Update) -> None:
         """With ``anchor: last``, move the anchor to the weights that this update starts from."""
         if self.anchor == "last":
-            _anchors.begin_anchored(update)
+            _anchors.move_anchors_to_start(update)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return half the strength times the Fisher-weighted squared distance from the anchor."""
         if self.tolerance is None:
-            return _anchors.anchor_gradient(update, importance="fisher", strength=self.strength)
+            return _anchors.anchor_penalty(update, importance="fisher", strength=self.strength)
         rise = _mean_rise(update)
         return None if rise is None else self._multiplier(update, rise.detach() / self.tolerance) * rise
 
@@ -91,12 +91,15 @@ class EWC(Strategy):
         lesson = update.lesson
         chosen = lesson.rng.permutation(len(lesson.rows))[: self.fisher_rows]
         new = diagonal_fisher(update.learner, lesson.rows.iloc[sorted(chosen)], labels=self.fisher, rng=lesson.rng)
-        old, tensors = update.state.tensors, _anchors.drop_removed(update, new, importance="fisher", decay=self.decay)
+        old, tensors = (
+            update.state.tensors,
+            _anchors.update_importance(update, new, importance="fisher", decay=self.decay),
+        )
         for name, fisher in new.items():
             tensors[f"weight.{name}"] = 1 + self.decay * old.get(f"weight.{name}", torch.zeros(()))
             if self.anchor == "each" and (before := old.get(f"anchor.{name}")) is not None:
                 own, total = tensors[f"anchor.{name}"], tensors[f"fisher.{name}"]
-                tensors[f"anchor.{name}"] = _anchors.move_anchor(before, own, importance=fisher.cpu(), total=total)
+                tensors[f"anchor.{name}"] = _anchors.merge_anchors(before, own, importance=fisher.cpu(), total=total)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 
     def pass_on(self, update: Update) -> State:

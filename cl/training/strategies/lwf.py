@@ -31,11 +31,11 @@ class LwF(Strategy):
         """Record the champion's logits on the new rows, concatenated, and where those of each row end."""
         import torch
 
-        from cl.models.inference import to_records
+        from cl.models.inference import row_logits
 
         known = update.lesson.known
         if known:
-            logits = [record[:, :known] for record in to_records(update.learner, update.lesson.rows)]
+            logits = [record[:, :known] for record in row_logits(update.learner, update.lesson.rows)]
             update.scratch["logits"] = torch.cat(logits).to(update.learner.device)
             update.scratch["ends"] = torch.tensor([len(record) for record in logits]).cumsum(0)
 
@@ -43,14 +43,14 @@ class LwF(Strategy):
         """Return the distillation loss, a mean over the predictions of the batch's new rows."""
         import torch
 
-        from cl.models.inference import pair_rows, sum_by_row
+        from cl.models.inference import overlapping_logits, split_by_row
 
         if "logits" not in update.scratch:
             return None
         logits, slices = update.scratch["logits"], _slices_by_id(update)
         pairs = [
-            pair_rows(now, logits[slices[id]])
-            for id, now in zip(step.ids, sum_by_row(step.logits, step.batch.targets), strict=True)
+            overlapping_logits(now, logits[slices[id]])
+            for id, now in zip(step.ids, split_by_row(step.logits, step.batch.targets), strict=True)
             if id in slices
         ]
         if not sum(len(now) for now, _ in pairs):

@@ -31,11 +31,11 @@ class MAS(Strategy):
 
     def begin(self, update: Update) -> None:
         """Move the anchor to the weights that this update starts from."""
-        _anchors.begin_anchored(update)
+        _anchors.move_anchors_to_start(update)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the strength times the squared distance from the anchor, weighted by importance."""
-        return _anchors.anchor_gradient(update, importance="importance", strength=2 * self.strength)
+        return _anchors.anchor_penalty(update, importance="importance", strength=2 * self.strength)
 
     def remember(self, update: Update) -> State:
         """Add this experience's importance and move the anchor."""
@@ -44,7 +44,7 @@ class MAS(Strategy):
         lesson = update.lesson
         chosen = lesson.rows.iloc[sorted(lesson.rng.permutation(len(lesson.rows))[: self.sampled])]
         new = mean_over_rows(update.learner, chosen, objective=squared_length, add=add_absolute)
-        tensors = _anchors.drop_removed(update, new, importance="importance", decay=self.decay)
+        tensors = _anchors.update_importance(update, new, importance="importance", decay=self.decay)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 
     def pass_on(self, update: Update) -> State:

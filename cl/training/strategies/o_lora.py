@@ -73,9 +73,9 @@ def _add_subspaces(past: dict[str, torch.Tensor], learner: Learner) -> dict[str,
     """Return the past subspaces, ``past.LAYER``, with those of the learner's LoRA unless already included."""
     import torch
 
-    from cl.models.tunings.lora import down_projections, learned_directions
+    from cl.models.tunings.lora import down_projections, trained_layers
 
-    subspaces, used = {name: matrix.cpu() for name, matrix in past.items()}, learned_directions(learner.encoder)
+    subspaces, used = {name: matrix.cpu() for name, matrix in past.items()}, trained_layers(learner.encoder)
     for name, matrix in down_projections(learner.encoder).items():
         own, before = matrix.detach().cpu().clone(), subspaces.get(f"past.{name}")
         if name in used and (before is None or not torch.equal(before[-len(own) :], own)):

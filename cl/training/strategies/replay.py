@@ -88,9 +88,9 @@ def _make_view(update: Update) -> View:
         return answer(update.learner, rows).embeddings
 
     def margins(rows: pd.DataFrame) -> np.ndarray:
-        from cl.models.inference import to_records
+        from cl.models.inference import row_logits
 
-        return np.array([_margin(logits.softmax(-1).numpy()) for logits in to_records(update.learner, rows)])
+        return np.array([_margin(logits.softmax(-1).numpy()) for logits in row_logits(update.learner, rows)])
 
     return View(embeddings, margins)
 

@@ -34,14 +34,14 @@ class SI(Strategy):
         """Record the starting weights and move the anchor there."""
         import torch
 
-        _anchors.begin_anchored(update)
+        _anchors.move_anchors_to_start(update)
         for name, parameter in update.learner.parameters():
             update.scratch[f"start.{name}"] = parameter.detach().clone()
             update.scratch[f"omega.{name}"] = torch.zeros_like(parameter)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the quadratic that approximates the loss on past experiences."""
-        return _anchors.anchor_gradient(update, importance="importance", strength=2 * self.strength)
+        return _anchors.anchor_penalty(update, importance="importance", strength=2 * self.strength)
 
     def adjust(self, update: Update, step: Step) -> None:
         """Record the gradient of the loss without this penalty, and the weights before the step."""
@@ -51,7 +51,7 @@ class SI(Strategy):
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone()
             if f"importance.{name}" in update.state.tensors:
                 importance, past = (
-                    _anchors.anchored_penalty(update, f"{kind}.{name}") for kind in ("importance", "anchor")
+                    _anchors.cached_tensor(update, f"{kind}.{name}") for kind in ("importance", "anchor")
                 )
                 gradient -= 2 * self.strength * importance * (parameter.detach() - past)
             update.scratch[f"gradient.{name}"] = gradient
@@ -72,5 +72,5 @@ class SI(Strategy):
         for name, parameter in update.learner.parameters():
             start, omega = (update.scratch[f"{kind}.{name}"].to(parameter.device) for kind in ("start", "omega"))
             new[name] = (omega / ((parameter.detach() - start).square() + self.damping)).clamp(min=0)
-        tensors = _anchors.drop_removed(update, new, importance="importance", decay=self.decay)
+        tensors = _anchors.update_importance(update, new, importance="importance", decay=self.decay)
         return State(tensors=tensors, seen=update.state.seen + len(update.lesson.rows))

@@ -58,7 +58,7 @@ def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
             ["--strategy", "ladder"],
             "--strategy ladder: no such ladder or rung in the configuration; there is no ladder",
         ),
-        (["--order", "0,9"], "--order: no experience '9'; there are 0, 1, 2"),
+        (["--order", "0,9"], "--order: no experience '9'; there are: 0, 1, 2"),
         (["--order", "0,0"], "--order: '0' is repeated"),
         (["--data", "/nowhere/at/all"], "no such file or folder"),
         (["--json", "missing/out.json"], "--json missing/out.json: no folder 'missing'; create it first"),
@@ -77,8 +77,7 @@ def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
     sentences(["box", "lamp"], 90, seed=9, prefix="few-").head(3).to_csv(stream / "1.csv", index=False)
     done = warm.run(*arguments(config, stream, tmp_path / "out"))
     assert done.returncode == 2 and done.stderr == (
-        "cl: experience '1' (rows: 3) has no test rows; add rows, or change data.split, or leave it out: "
-        "--order 0,2\n"
+        "cl: experience '1' (rows: 3) has no test rows; add rows, or change data.split, or leave it out: --order 0,2\n"
     )
     assert not (tmp_path / "out" / "runs").exists()
 

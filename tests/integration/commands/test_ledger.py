@@ -107,7 +107,10 @@ def test_an_entry_that_cannot_be_trusted_is_named_with_exit_code_1(three, statem
 def test_a_verdict_that_the_registry_does_not_keep_any_more_is_named(three) -> None:
     three.stores.registry.tag_version("2", "cl.gates_digest", "0" * 64)
     said = three.cl("audit")
-    assert said.code == 1 and "entry 2 is broken: its verdict digest differs from the verdict that the registry stores" in said.err
+    assert (
+        said.code == 1
+        and "entry 2 is broken: its verdict digest differs from the verdict that the registry stores" in said.err
+    )
 
 
 def forge(shop: Shop) -> None:

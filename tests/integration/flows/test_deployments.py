@@ -14,8 +14,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cl.config import parse
 from cl.errors import ConfigError, StoreError
-from flows.deployments import learning, serve, watching
-from flows.server import away, refusal
+from flows.deployments import learning_deployment, serve, watch_deployment
+from flows.server import is_unreachable, to_store_error
 
 
 def refused(status: int) -> httpx.HTTPStatusError:
@@ -67,15 +67,15 @@ def met_while_reading_an_answer(told: Exception) -> Exception:
     ],
 )
 def test_only_a_server_out_of_reach_is_waited_for(error, is_away) -> None:
-    assert away(error) is is_away
+    assert is_unreachable(error) is is_away
 
 
 def test_a_server_that_says_no_is_told_in_one_line() -> None:
     for error in (refused(422), wrapped(refused(422)), ExceptionGroup("all", [wrapped(refused(422))])):
-        said = refusal(error)
+        said = to_store_error(error)
         assert isinstance(said, StoreError)
         assert str(said) == "the Prefect server refuses GET /deployments (422): { no }"
-    assert refusal(ValueError("x")) is None
+    assert to_store_error(ValueError("x")) is None
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_serving_ends_in_one_line_where_the_server_says_no(no_sayer) -> None:
 def test_a_wrong_cron_schedule_is_told_by_its_key() -> None:
     config = parse({"triggers": {"cron": "every monday"}}, where="test")
     with pytest.raises(ConfigError, match=r"triggers\.cron: 'every monday' is not a cron schedule"):
-        learning(Path("shop"), config)
+        learning_deployment(Path("shop"), config)
 
 
 def test_the_deployments_are_what_the_configuration_says() -> None:
@@ -119,7 +119,7 @@ def test_the_deployments_are_what_the_configuration_says() -> None:
         {"name": "shop", "triggers": {"cron": "0 6 * * 1", "timezone": "Europe/Berlin", "learn_on": ["drift"]}},
         where="test",
     )
-    learn, watch = learning(Path("shop"), config), watching(Path("shop"), config)
+    learn, watch = learning_deployment(Path("shop"), config), watch_deployment(Path("shop"), config)
     assert learn.name == watch.name == "shop" and learn.concurrency_limit == watch.concurrency_limit == 1
     assert all(
         one.concurrency_options and one.concurrency_options.grace_period_seconds < 120 for one in (learn, watch)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from tests.support.residual_experiences import traces_of
 
 from cl import config
 from cl.cli.main import cl
@@ -23,6 +22,7 @@ from cl.stores.version_folder import load_history
 from cl.training.train import train
 from tests.support.forgetting import RANPAC, arrives, forgotten, ids_of, shop, version  # noqa: F401
 from tests.support.tiny import made_sentences
+from tests.support.traces import traces_of
 from tests.support.versions import assert_same_version
 
 
@@ -80,7 +80,9 @@ def test_nothing_that_is_kept_names_a_row_that_was_forgotten_everywhere(trained)
     assert "ids" not in done["removal"] and "salt" not in done["removal"]
 
     assert done["version"] == "3" and not done["exact"] and done["withdrawn"] == ["2"]
-    with pytest.raises(InputError, match=r"version 2 of 'shop' cannot serve again: it contains rows .* there are: 1, 3"):
+    with pytest.raises(
+        InputError, match=r"version 2 of 'shop' cannot serve again: it contains rows .* there are: 1, 3"
+    ):
         roll_back(trained.root, "2", why="")
     assert json.loads(CliRunner().invoke(cl, ["diff", "1", "2", "--json", "-p", str(trained.root)]).stdout)[
         "experiences"

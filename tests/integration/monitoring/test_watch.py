@@ -244,7 +244,7 @@ def test_only_the_newest_keys_are_kept(tmp_path, monkeypatch) -> None:
     project = ProjectFolder(tmp_path)
     for at, key in enumerate("abc"):
         remember_notified(project, key)
-        for file in (project.work / "told").glob("*.txt"):
+        for file in (project.work / "notified").glob("*.txt"):
             os.utime(file, (at, at)) if file.read_text() == f"{key}\n" else None
     assert [is_new(project, key) for key in "abc"] == [True, False, False]
 
@@ -253,7 +253,10 @@ def test_only_the_newest_keys_are_kept(tmp_path, monkeypatch) -> None:
     ("given", "message"),
     [
         ({"notify": {"webhook": "https://chat.example/secret"}}, "triggers.notify.webhook"),
-        ({"timezone": "Mars/Base"}, "triggers.timezone: no time zone 'Mars/Base'; use a name such as UTC or Europe/Berlin"),
+        (
+            {"timezone": "Mars/Base"},
+            "triggers.timezone: no time zone 'Mars/Base'; use a name such as UTC or Europe/Berlin",
+        ),
         ({"watch_minutes": 0}, "triggers.watch_minutes must be more than 0, got 0"),
         ({"learn_on": ["drifft"]}, "triggers.learn_on"),
     ],

@@ -87,6 +87,8 @@ def test_updates_are_counted_from_the_last_cheaper_version_of_the_line() -> None
 
 def test_forms_that_make_no_sense_are_refused() -> None:
     for forms in (["int8", "student"], ["onnx", "onnx"], ["onnx-int8", "onnx"]):
-        with pytest.raises(ConfigError, match="list each of student, int8, onnx, onnx-int8 at most once, in this order"):
+        with pytest.raises(
+            ConfigError, match="list each of student, int8, onnx, onnx-int8 at most once, in this order"
+        ):
             config(forms=forms)
     assert config(forms=["student", "onnx-int8"]).distil.forms == ["student", "onnx-int8"]

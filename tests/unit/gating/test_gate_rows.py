@@ -67,7 +67,7 @@ def test_a_function_that_fails_is_named(function, told) -> None:
         ({"column": "channel", "query": "chars > 1"}, "has column, query"),
         ({"length": [200, 50]}, "must ascend"),
         ({"length": []}, "must ascend"),
-        ({"query": "chars >"}, "does not parse"),
+        ({"query": "chars >"}, "cannot be read"),
         ({"function": "os.system"}, "must be module:function"),
         ({"function": "../os:system"}, "must be module:function"),
     ],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cl.models.build import grow_labels
-from cl.models.closed_form_head import LOWEST, STEPS, ClosedFormHead, lowest_logit
+from cl.models.closed_form_head import MAX_UNSOLVED_LOGIT, STEPS, ClosedFormHead, lowest_logit
 from cl.models.persistence import load_learner, save_learner
 from cl.training.train import train
 
@@ -51,6 +51,6 @@ def test_a_class_that_was_never_solved_for_is_never_the_answer(scale) -> None:
 
 
 def test_the_lowest_logit_is_as_it_was_until_something_falls_below_it() -> None:
-    assert lowest_logit(torch.zeros(5, 0), torch.zeros(0)) == LOWEST
-    assert lowest_logit(torch.full((5, 2), 1e-3), torch.zeros(2)) == LOWEST
+    assert lowest_logit(torch.zeros(5, 0), torch.zeros(0)) == MAX_UNSOLVED_LOGIT
+    assert lowest_logit(torch.full((5, 2), 1e-3), torch.zeros(2)) == MAX_UNSOLVED_LOGIT
     assert lowest_logit(torch.ones(4, 1), torch.tensor([-1e5])) == -1e5 - STEPS * 4

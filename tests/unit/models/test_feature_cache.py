@@ -97,6 +97,6 @@ def test_a_file_that_has_grown_too_large_is_begun_anew(tmp_path, monkeypatch) ->
         pass
     prune_cache(path)
     assert path.exists()
-    monkeypatch.setattr(feature_cache, "MOST_BYTES", 1)
+    monkeypatch.setattr(feature_cache, "MAX_BYTES", 1)
     prune_cache(path)
     assert not list(tmp_path.iterdir())

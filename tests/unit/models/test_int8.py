@@ -12,7 +12,7 @@ from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.int8 import Int8Linear, round_rows, with_int8_modules
 from cl.models.persistence import load_learner, save_learner
-from cl.models.rewrites import to_float, to_int8
+from cl.models.rewrites import dequantise_learner, quantise_learner
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_product_is_close_to_that_of_floats_and_a_row_of_zeros_gives_the_bias(
 
 
 def test_answers_do_not_depend_on_the_other_rows_of_a_batch(learner, sentences) -> None:
-    rows, small = sentences(["loan", "fee"], 12), to_int8(learner)
+    rows, small = sentences(["loan", "fee"], 12), quantise_learner(learner)
     together = answer(small, rows)
     alone = [answer(small, rows.iloc[[at]]).predictions[0] for at in range(len(rows))]
     for one, other in zip(together.predictions, alone, strict=True):
@@ -50,7 +50,7 @@ def test_answers_do_not_depend_on_the_other_rows_of_a_batch(learner, sentences) 
 
 
 def test_it_is_saved_in_whole_numbers_and_answers_the_same_to_the_bit_when_loaded(learner, sentences, tmp_path) -> None:
-    rows, small = sentences(["loan", "fee"], 12), to_int8(learner)
+    rows, small = sentences(["loan", "fee"], 12), quantise_learner(learner)
     (tmp_path / "float").mkdir()
     (tmp_path / "int8").mkdir()
     save_learner(learner, tmp_path / "float")
@@ -71,9 +71,9 @@ def test_it_is_saved_in_whole_numbers_and_answers_the_same_to_the_bit_when_loade
 
 
 def test_what_learns_again_has_floats_of_the_same_value(learner) -> None:
-    small = to_int8(learner)
-    again = to_float(small)
-    assert not again.is_int8 and to_float(again) is again
+    small = quantise_learner(learner)
+    again = dequantise_learner(small)
+    assert not again.is_int8 and dequantise_learner(again) is again
     ids = torch.tensor([[2, 5, 6, 3]])
     with torch.enable_grad():  # where gradients are wanted, whole numbers are read as floats
         assert torch.allclose(
@@ -85,7 +85,7 @@ def test_what_learns_again_has_floats_of_the_same_value(learner) -> None:
 
 
 def test_empty_modules_take_what_was_saved(learner) -> None:
-    state = to_int8(learner).encoder.state_dict()
+    state = quantise_learner(learner).encoder.state_dict()
     empty = with_int8_modules(new_like(learner))
     assert empty.load_state_dict(state).missing_keys == []
 

@@ -10,7 +10,7 @@ from cl.records import WITHDRAWN, Registration
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.mlflow.registry import SMOKED, Registry
+from cl.stores.mlflow.registry import SMOKE_TAG, Registry
 from cl.testing import MemoryRegistry
 from tests.support.tiny import serve
 
@@ -123,7 +123,12 @@ def test_a_version_that_failed_is_promoted_only_by_somebody_who_answers_for_it(r
 @pytest.mark.parametrize(
     ("tag", "value", "refusal", "says"),
     [
-        (SMOKED, "failed", RefusedError, r"version 2 of .* failed its smoke test .* cannot serve, whatever the reason"),
+        (
+            SMOKE_TAG,
+            "failed",
+            RefusedError,
+            r"version 2 of .* failed its smoke test .* cannot serve, whatever the reason",
+        ),
         (
             WITHDRAWN,
             "it holds rows that were forgotten",
@@ -193,7 +198,7 @@ def test_a_cycle_can_make_a_canary_of_what_passed_and_the_first_version_serves(r
     for version, expected in (("1", None), ("2", "1"), ("2", "1")):
         passed = Registration(version=version, passed=True)
         done = promote(registry, ledger, passed, expected=expected, why="", wanted=wanted)
-    assert (done.promoted, done.beside, done.share, done.champion_after) == (False, "canary", 0.2, "1")
+    assert (done.promoted, done.trial_alias, done.share, done.champion_after) == (False, "canary", 0.2, "1")
     assert registry.aliases() == {"champion": "1", "canary": "2"}
     assert len(ledger.entries(registry.model)) == 2, "repeated, it writes nothing twice"
 

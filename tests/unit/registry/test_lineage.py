@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cl.records import VersionInfo
-from cl.registry.lineage import ancestry, teachers, with_compressed
+from cl.registry.lineage import ancestry, extend_with_compressed, teachers
 
 
 def info(version: str, parent: str, form: str | None = None) -> VersionInfo:
@@ -30,8 +30,8 @@ def test_a_student_that_serves_while_its_teacher_learns_belongs_to_the_line() ->
         info("4", "1"),
         info("5", "4", "int8"),
     ]
-    assert with_compressed(ancestry("5", versions), versions) == ["5", "4", "1", "2", "3"]
-    assert with_compressed(ancestry("1", versions), versions) == ["1", "2", "3"], (
+    assert extend_with_compressed(ancestry("5", versions), versions) == ["5", "4", "1", "2", "3"]
+    assert extend_with_compressed(ancestry("1", versions), versions) == ["1", "2", "3"], (
         "the next update's are not of this line"
     )
 

@@ -33,8 +33,8 @@ from cl.records import (
     Validation,
     Verdict,
 )
-from cl.reports.html import ReportRows, quarantined_rows, serving_version, write_report
-from cl.reports.plots import bars, heat_map, served_versions, shorten, timeline
+from cl.reports.html import ReportRows, serving_version, summarise_quarantine, write_report
+from cl.reports.plots import bars, heat_map, serving_scores, shorten, timeline
 
 START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -375,7 +375,9 @@ def test_a_slice_that_fell_is_shown_with_its_score_and_interval(tmp_path) -> Non
         text = plain(written(tmp_path, [alarmed(fell, drifted=drifted)], []))
         assert "Class or slice score in the reference score in the new rows" in text
         assert "loan 92.0% 78.0% (70.3% to 80.9%)" in text
-        assert ("classes and slices with the largest drops" in text) is not drifted, "without an alarm it is there, folded up"
+        assert ("classes and slices with the largest drops" in text) is not drifted, (
+            "without an alarm it is there, folded up"
+        )
 
 
 def test_every_link_of_the_contents_leads_somewhere(tmp_path, six_months, ledger) -> None:
@@ -463,7 +465,7 @@ def test_only_the_most_forgotten_of_many_experiences_are_drawn() -> None:
 
 
 def test_the_line_of_the_timeline_follows_the_version_that_serves(six_months) -> None:
-    values = served_versions(six_months)
+    values = serving_scores(six_months)
     assert values[0] == values[1] == 0.931
     assert values[3] == values[4] == pytest.approx((0.922 + 0.917 + 0.893 + 0.887) / 4)
     assert values[5] == pytest.approx((0.922 + 0.917 + 0.893 + 0.887 + 0.741) / 5)
@@ -491,7 +493,7 @@ def words(page: str) -> str:
 
 
 def test_examples_show_two_rows_of_each_reason(set_aside) -> None:
-    found = quarantined_rows(set_aside["0005-month-5"])
+    found = summarise_quarantine(set_aside["0005-month-5"])
     assert list(found.reasons.items()) == [("empty text", 24), ("label missing", 11), ("same id, other content", 6)]
     assert [row["reason"] for row in found.examples].count("label missing") == 2
     assert found.examples[0]["id"] == ""
@@ -567,8 +569,8 @@ def test_the_ledger_shows_canaries_a_persons_word_moved_aliases_and_an_entry_tha
 def test_every_verdict_of_a_cycle_has_a_shape_and_a_sentence(tmp_path, six_months, ledger) -> None:
     for verdict, changes in {
         "waiting": {"waiting": True},
-        "canary": {"beside": "canary", "share": 0.1},
-        "shadow": {"beside": "shadow"},
+        "canary": {"trial_alias": "canary", "share": 0.1},
+        "shadow": {"trial_alias": "shadow"},
     }.items():
         promotion = six_months[-1].promotion.model_copy(update=changes)
         last = six_months[-1].model_copy(update={"promotion": promotion})

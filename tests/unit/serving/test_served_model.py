@@ -13,7 +13,7 @@ import torch
 from cl.config.serving import Batching
 from cl.models.int8 import Int8Linear
 from cl.models.persistence import load_learner, save_learner
-from cl.models.rewrites import to_int8
+from cl.models.rewrites import quantise_learner
 from cl.serving.batching.batcher import Batcher
 from cl.serving.canary.stopping import StoppedCanaries
 from cl.serving.registry_watcher import RegistryWatcher
@@ -37,7 +37,7 @@ def test_int8_is_what_linear_layers_keep(saved) -> None:
 
 
 def test_a_version_that_was_saved_in_int8_is_served_as_it_is(saved, tmp_path_factory) -> None:
-    own = to_int8(load_learner(saved()))
+    own = quantise_learner(load_learner(saved()))
     folder = tmp_path_factory.mktemp("int8")
     save_learner(own, folder)
     for precision in ("auto", "bfloat16", "int8"):

@@ -169,7 +169,7 @@ def test_a_lock_that_another_command_holds_is_waited_for_then_told(data, monkeyp
     assert len(calls) == 3
     grow(data, "0002-two")
     calls.clear()
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setattr(module, "LOCK_TIMEOUT", 0.0)
     with pytest.raises(StoreError, match="another DVC command holds"):
         data.commit()
 

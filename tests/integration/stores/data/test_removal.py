@@ -12,7 +12,7 @@ from cl.ingestion.sources.files import Files
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts
 from cl.stores.data.removal import quarantined_rows, remove_from_experience, remove_from_quarantine
-from cl.stores.data.tombstones import RemovalRecord, are_forgotten, salt_ids
+from cl.stores.data.tombstones import RemovalRecord, forgotten_mask, salt_ids
 from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import made_sentences
 
@@ -78,5 +78,5 @@ def test_a_forgotten_id_is_known_by_its_salted_hash_alone() -> None:
         )
 
     past = [removal("aa" * 16, "one"), removal("bb" * 16, "two")]
-    assert are_forgotten(past, hash_texts(["one", "two", "three"])).tolist() == [True, True, False]
-    assert are_forgotten([], hash_texts(["one"])).tolist() == [False]
+    assert forgotten_mask(past, hash_texts(["one", "two", "three"])).tolist() == [True, True, False]
+    assert forgotten_mask([], hash_texts(["one"])).tolist() == [False]

@@ -9,7 +9,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, compact, forget_compacted, open_folder
+from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, compact, delete_expired, open_folder
 from cl.stores.predictions.write_ahead_log import WriteAheadLog, abandoned_file, read_entries
 from cl.stores.project_folder import ProjectFolder
 
@@ -118,5 +118,5 @@ def test_what_is_too_old_is_deleted_and_what_was_predicted_by_hand_stays(tmp_pat
     for path in (*FEEDBACK.open(project)[:1], file.path, by_hand):
         os.utime(path, (0, 0))
     compact(project)
-    assert forget_compacted(project, days=90) == 2
+    assert delete_expired(project, days=90) == 2
     assert len(FEEDBACK.sealed(project)) == 1 and PREDICTIONS.sealed(project) == [by_hand]

@@ -193,7 +193,7 @@ def test_a_trend_counts_the_falls_that_the_accuracy_matrix_ends_with(
         ({}, "has no condition"),
         ({"min": 0.9, "max": 0.1}, "min 0.9 is more than max 0.1"),
         ({"on": "each_month", "min": 0.5}, "on"),
-        ({"on": {"query": "chars >"}, "min": 0.5}, "does not parse"),
+        ({"on": {"query": "chars >"}, "min": 0.5}, "cannot be read"),
         ({"of": "latency_p95_ms", "on": {"length": [50]}, "max": 5}, "has no per-row values"),
         ({"of": "brier", "trend": {"over": 2}}, "trend is available for score"),
         ({"of": "brier", "relative": {"test": "mcnemar"}}, "mcnemar compares right and wrong"),

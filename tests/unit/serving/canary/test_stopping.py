@@ -25,9 +25,9 @@ def test_a_canary_that_fails_or_is_slow_is_objected_to_once_there_is_enough_to_s
     assert stop_reason(compared(own=SideCounts(rows=49, errors=49)), BOUNDS) is None
     assert "1 of 50 rows failed" in (stop_reason(compared(own=SideCounts(rows=50, errors=1)), BOUNDS) or "")
     assert stop_reason(compared(own=SideCounts(rows=100, errors=1)), BOUNDS) is None
-    assert stop_reason(compared(own=timed(15), beside=timed(10)), BOUNDS) is None
-    assert "the champion's 10 ms" in (stop_reason(compared(own=timed(30), beside=timed(10)), BOUNDS) or "")
-    assert stop_reason(compared(own=timed(30, 49), beside=timed(10)), BOUNDS) is None
+    assert stop_reason(compared(own=timed(15), champion_side=timed(10)), BOUNDS) is None
+    assert "the champion's 10 ms" in (stop_reason(compared(own=timed(30), champion_side=timed(10)), BOUNDS) or "")
+    assert stop_reason(compared(own=timed(30, 49), champion_side=timed(10)), BOUNDS) is None
 
 
 def test_labels_speak_against_a_canary_only_with_confidence() -> None:

@@ -48,7 +48,7 @@ def test_rows_of_several_experiences_follow_each_other(store) -> None:
 
 
 def test_some_rows_are_found_without_reading_all_of_them(store, monkeypatch) -> None:
-    monkeypatch.setattr("cl.stores.data.experiences.AT_ONCE", 7)
+    monkeypatch.setattr("cl.stores.data.experiences.BATCH_ROWS", 7)
     whole = pd.concat([store.rows("0001-one", split) for split in ("train", "validation", "test")], ignore_index=True)
     assert store.column("0001-one", "label").equals(whole[["label"]])
     every = np.arange(40)

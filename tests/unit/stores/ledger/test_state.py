@@ -47,7 +47,7 @@ def test_a_version_is_one_thing_at_a_time() -> None:
     assert held([*entries, *told({"to_version": "2"})]) == {"champion": "2", "shadow": "3"}
     gone = told({"to_version": None, "from_version": "3", "action": "withdraw", "alias": "shadow"})
     assert held([*entries, *gone]) == {"champion": "1", "canary": "2"}
-    assert state.was_decided([*entries, *gone]) == {"1", "3"}, "version 1 has served, version 3 was withdrawn"
+    assert state.decided_versions([*entries, *gone]) == {"1", "3"}, "version 1 has served, version 3 was withdrawn"
 
 
 def test_who_served_at_a_time_is_whom_the_last_move_before_it_made_champion() -> None:

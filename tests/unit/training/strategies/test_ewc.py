@@ -150,7 +150,7 @@ def test_two_anchors_by_hand() -> None:
     """Of importance 3 and 1; none and 2; none at all; 2 and none."""
     old, now = torch.tensor([0.0, 0.0, 0.0, 5.0]), torch.tensor([4.0, 4.0, 4.0, 4.0])
     new, total = torch.tensor([1.0, 2.0, 0.0, 0.0]), torch.tensor([4.0, 2.0, 0.0, 2.0])
-    assert _anchors.move_anchor(old, now, importance=new, total=total).tolist() == [1.0, 4.0, 4.0, 5.0]
+    assert _anchors.merge_anchors(old, now, importance=new, total=total).tolist() == [1.0, 4.0, 4.0, 5.0]
 
 
 def test_online_the_anchor_is_where_we_are(learner, update_of, sentences) -> None:
@@ -189,7 +189,7 @@ def test_a_tolerance_finds_the_strength_that_keeps_to_it(strength, learner, upda
     rises = []
     for _ in range(600):
         penalty = ewc.penalty(update, None)
-        rises.append(float(_anchors.anchor_gradient(update, importance="fisher", strength=1.0)))
+        rises.append(float(_anchors.anchor_penalty(update, importance="fisher", strength=1.0)))
         towards = sum((one - goal).square().sum() for one, goal in zip(moving, away, strict=True))
         for one, gradient in zip(moving, torch.autograd.grad(towards + penalty, moving), strict=True):
             one.data -= 1e-3 * gradient.clamp(-1, 1)
