@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cl.backtesting.results import Result
     from cl.config import Config
     from cl.records import Alias, Cycle, Experience, LedgerEntry, VersionInfo
+    from cl.registry.versions import LoadedVersion
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,22 @@ class Project:
         registry = open_project(self.folder).stores.registry
         registry.initialise()
         return registry.versions()
+
+    def load(self, version: str | None = None) -> LoadedVersion:
+        """Load a registered version, by default the champion, from the registry or this machine's copy.
+
+        Raises:
+            PerennialError: there is no champion yet.
+            StoreError: there is no such version, or the registry is out of reach.
+            IntegrityError: a file is not the one that was registered.
+        """
+        from cl.registry.versions import load_version
+        from cl.stores.opened import open_project
+
+        here = open_project(self.folder)
+        folder = here.stores.champion_folder(version or here.champion())
+        assert folder is not None
+        return load_version(folder)
 
     def history(self) -> Cycles:
         """Return all finished cycles, oldest first."""

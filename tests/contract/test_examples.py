@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import re
 
 import pytest
 
@@ -29,10 +28,3 @@ def test_an_example_in_a_docstring_works(module) -> None:
 )
 def test_an_example_s_configuration_is_read(path) -> None:
     assert load(path).name.startswith(path.parent.name)
-
-
-def test_the_python_in_the_readme_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})

@@ -50,9 +50,16 @@ def test_plug_ins_are_listed_with_the_package_that_they_come_from(installed) -> 
 
 
 def test_a_gate_a_strategy_and_a_task_from_outside_are_used_by_name(installed, tiny_model, tmp_path) -> None:
-    project = tiny_project(tmp_path / "shop", tiny_model, task="case_blind", strategy=["halved"])
+    project = tiny_project(tmp_path / "shop", tiny_model, evaluation={"smoke_rows": 4})
+    split = {"split": {"validation": 0.1, "test": 0.3}}
+    used = {
+        "task": "case_blind",
+        "strategy": ["halved"],
+        "gates": [{"name": "polite", "max": 0.9}],
+        "data": split,
+    }
     config = yaml.safe_load(project.config.read_text())
-    project.config.write_text(yaml.safe_dump({**config, "gates": [{"name": "polite", "max": 0.9}]}))
+    project.config.write_text(yaml.safe_dump({**config, **used}))
     made_sentences(["loan", "fee"], 60).to_csv(tmp_path / "one.csv", index=False)
     done = cl(installed, "ingest", str(tmp_path / "one.csv"), "-p", str(project.root))
     assert done.returncode == 0, done.stderr

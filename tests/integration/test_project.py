@@ -47,7 +47,7 @@ def test_rows_of_a_frame_are_learned_answered_and_rolled_back(project) -> None:
     assert project.report().name == "index.html"
     opened = cl.Project.open(project.folder / "data")
     assert opened.folder == project.folder and opened.config.name == "shop"
-    loaded = cl.load_version(project.folder / ".cl" / "versions" / "2")
+    loaded = project.load("2")
     assert set(loaded.predict(["loan"]).columns) == {"label", "confidence"} and set(loaded.labels) == {
         "loan", "fee", "box",
     }  # fmt: skip

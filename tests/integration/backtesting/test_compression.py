@@ -72,7 +72,7 @@ def test_of_several_forms_the_last_serves_and_what_is_in_floats_learns(config, t
 
 def test_how_often_must_be_said_before_ways_are_compared(config, tmp_path) -> None:
     made_sentences(["loan"], 30).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(InputError, match=r"--then teacher: needs distil.when.updates"):
+    with pytest.raises(InputError, match=r"--then teacher: set distil.when.updates"):
         backtest(
             config(),
             tmp_path / "a.csv",

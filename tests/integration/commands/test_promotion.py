@@ -179,9 +179,9 @@ def test_an_alias_moved_by_hand_is_written_down_put_back_and_shown(shop, alias, 
     assert shop.cl("promote", "9", "--why", "a command that fails").code == 2
     assert shop.aliases == {"champion": "1"} and moves(shop) == [("alias_moved", alias, to)]
     (entry,) = shop.entries[1:]
+    wanted = "1" if alias == "champion" else None
     assert entry.state == "committed" and entry.why == (
-        f"alias moved by hand: {alias} is {to} by alias, {'1' if alias == 'champion' else None} by the ledger, which prevails; "
-        "restored"
+        f"alias moved by hand: {alias} is {to} by alias, {wanted} by the ledger, which prevails; restored"
     )
     assert "alias_moved" in shop.cl("audit").out and shop.cl("audit").code == 0
     assert shop.cl("promote", "9", "--why", "once more").code == 2 and len(shop.entries) == 2, "it is written once"

@@ -115,9 +115,9 @@ def test_a_version_that_is_trained_again_is_the_same_to_the_bit(shop) -> None:
 def test_a_version_that_comes_out_otherwise_is_told_with_what_else_differs(shop, monkeypatch) -> None:
     import cl.registry.reproduce as module
 
-    real = module._recorded
+    real = module._read_config
     monkeypatch.setattr(
-        module, "_recorded", lambda config, history: real(config, history).model_copy(update={"seed": 1})
+        module, "_read_config", lambda config, history: real(config, history).model_copy(update={"seed": 1})
     )
     monkeypatch.setattr(module, "package_versions", lambda: {"torch": "0.1"})
     done = ask(shop, "reproduce", "1", "--json")
