@@ -91,16 +91,16 @@ class _Reader:
         """Return the rows for which a condition, or a part of one, holds."""
         if isinstance(node, ast.BoolOp):
             parts = [self.mask(value) for value in node.values]
-            return np.logical_and.reduce(parts) if isinstance(node.op, ast.And) else np.logical_or.reduce(parts)
+            return _all(parts) if isinstance(node.op, ast.And) else _any(parts)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr):
             left, right = self.mask(node.left), self.mask(node.right)
-            return left & right if isinstance(node.op, ast.BitAnd) else left | right
+            return _all([left, right]) if isinstance(node.op, ast.BitAnd) else _any([left, right])
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
             return ~self.mask(node.operand)
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             pairs = zip(sides, node.ops, sides[1:], strict=False)
-            return np.logical_and.reduce([self.compared(*pair) for pair in pairs])
+            return _all([self.compared(*pair) for pair in pairs])
         raise self.refusal(node)
 
     def compared(self, left: ast.expr, comparison: ast.cmpop, right: ast.expr) -> np.ndarray:
@@ -109,7 +109,7 @@ class _Reader:
             if not isinstance(left, ast.Name) or not isinstance(right, ast.List | ast.Tuple | ast.Set):
                 raise self.refusal(right)
             equal = [self.against(left, ast.Eq, self.value(value)) for value in right.elts]
-            among = np.logical_or.reduce([np.zeros(len(self.rows), dtype=bool), *equal])
+            among = _any([np.zeros(len(self.rows), dtype=bool), *equal])
             return ~among if isinstance(comparison, ast.NotIn) else among
         kind = type(comparison)
         if kind not in MIRRORED:
@@ -136,7 +136,8 @@ class _Reader:
             if kind not in EQUAL:
                 raise self.wrong(f"orders '{name.id}' by None, which has no place in an order; {GRAMMAR}")
             missing = (column.isna() if numeric else column == "").to_numpy(dtype=bool)
-            return ~missing if kind is ast.NotEq else missing
+            result: np.ndarray = ~missing if kind is ast.NotEq else missing
+            return result
         if numeric and isinstance(value, str):
             raise self.wrong(f"compares '{name.id}', a number, with {value!r}")
         if not numeric and not isinstance(value, str):
@@ -151,7 +152,8 @@ class _Reader:
         known = column.notna() & (column.astype(object) != "")
         if isinstance(other, pd.Series):
             known &= other.notna() & (other.astype(object) != "")
-        return np.asarray(ORDER[kind](column, other), dtype=bool) & known.to_numpy(dtype=bool)
+        result: np.ndarray = np.asarray(ORDER[kind](column, other), dtype=bool) & known.to_numpy(dtype=bool)
+        return result
 
     def holds_numbers(self, name: ast.Name) -> bool:
         if self.numbers is not None:
@@ -188,6 +190,14 @@ class _Reader:
 
     def wrong(self, what: str) -> InputError:
         return InputError(f"condition {self.condition[:200]!r}: {what}")
+
+
+def _all(parts: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.logical_and.reduce(parts), dtype=bool)
+
+
+def _any(parts: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.logical_or.reduce(parts), dtype=bool)
 
 
 def _as_text(value: Any) -> str:

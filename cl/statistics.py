@@ -55,7 +55,8 @@ def alpha_spending(alpha: float, check: int) -> float:
     >>> bool(sum(alpha_spending(0.05, check) for check in range(1, 100_000)) < 0.05)
     True
     """
-    return alpha / (SUM_OF_SHARES * (check + 1) * np.log(check + 1) ** 2)
+    result: float = alpha / (SUM_OF_SHARES * (check + 1) * np.log(check + 1) ** 2)
+    return result
 
 
 def dispersion(quiet: Sequence[float]) -> float:

@@ -42,7 +42,7 @@ def learning_trigger(config: Config) -> DeploymentEventTrigger:
         name=learning_name(config.name),
         description="An event of the watch flow starts a run of the learning flow",
         expect={EVENTS[reason] for reason in config.triggers.learn_on},
-        match={"prefect.resource.id": stream_resource(config.name)},  # type: ignore[arg-type]
+        match={"prefect.resource.id": stream_resource(config.name)},
         parameters={"reason": "{{ event.event }}", "cycle": "{{ event.payload.cycle }}"},
     )
 
@@ -61,8 +61,8 @@ def dead_run_automation() -> Automation:
         trigger=EventTrigger(
             after={"prefect.flow-run.Pending", heartbeat},
             expect={heartbeat, *ENDS},
-            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
-            match_related=OURS,  # type: ignore[arg-type]
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=OURS,
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -84,8 +84,8 @@ def failure_automation(config: Config) -> Automation | None:
         description="Reports failed and crashed runs through a block, at most once an hour for runs of the same name",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
-            match={"prefect.resource.id": "prefect.flow-run.*"},  # type: ignore[arg-type]
-            match_related=model,  # type: ignore[arg-type]
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=model,
             for_each={"prefect.resource.name"},
             posture=Posture.Reactive,
             threshold=1,

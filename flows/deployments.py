@@ -87,10 +87,11 @@ def serve(root: Path, config: Config) -> None:
 
 
 def _deployment(flow: Any, root: Path, config: Config, **options: Any) -> RunnerDeployment:
-    return flow.to_deployment(
+    result: RunnerDeployment = flow.to_deployment(
         name=config.name,
         parameters={"project": str(root)},
         tags=["perennial", config.name],
         entrypoint_type=EntrypointType.MODULE_PATH,
         **options,
     )
+    return result

@@ -123,7 +123,7 @@ def _is_suspended_for_approval(run: FlowRun) -> bool:
 
 
 def _due_runs(flow: str, model: str, run_filter: FlowRunFilter) -> list[FlowRun]:
-    due = FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) + SOON)  # type: ignore[arg-type]
+    due = FlowRunFilterExpectedStartTime(before_=datetime.now(UTC) + SOON)
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),

@@ -120,6 +120,7 @@ def loses_leases() -> bool:
     try:
         with get_client(sync_client=True) as client:
             settings = client.request("GET", "/admin/settings").json()
-        return settings["server"]["concurrency"]["lease_storage"] == MEMORY
+        result: bool = settings["server"]["concurrency"]["lease_storage"] == MEMORY
+        return result
     except (httpx.HTTPError, KeyError, TypeError, ValueError):
         return False

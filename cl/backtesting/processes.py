@@ -85,7 +85,8 @@ def _end_with_parent() -> None:
 
 def _receive_outcome(spec: RunSpec, process: ForkServerProcess, receiver: Connection) -> Outcome:
     try:
-        return receiver.recv()
+        result: Outcome = receiver.recv()
+        return result
     except EOFError:
         process.join()
         why = (

@@ -7,7 +7,8 @@ from typing import Any
 
 from cl.errors import InputError, StoreError
 from cl.records import Cycle, Evaluation, VersionInfo
-from cl.registry.lineage import History, ancestry, read_history
+from cl.records.history import History
+from cl.registry.lineage import ancestry, read_history
 from cl.stores.opened import OpenProject
 
 

@@ -34,7 +34,10 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     column = champion.learner.task.columns[0]
     values = [text.split() for text in texts] if column == "tokens" else texts
     answers = champion.answer(pd.DataFrame({column: values}))
-    return answers.assign(text=texts)[["text", "prediction", "confidence", "version"]].to_dict("records")
+    result: list[dict[str, Any]] = answers.assign(text=texts)[["text", "prediction", "confidence", "version"]].to_dict(
+        "records"
+    )
+    return result
 
 
 def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from cl.config import Config
 from cl.records import REWRITTEN, Evaluation, GateReport, VersionInfo
-from cl.registry.lineage import History, ancestry
+from cl.records.history import History
+from cl.registry.lineage import ancestry
 from cl.stores.mlflow.registry import FORM
 
 COSTS = ("latency_ms", "latency_p50_ms", "latency_p95_ms", "rows_per_second", "size_mb", "memory_mb")

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -75,13 +76,14 @@ def narrow_embeddings(encoder: PreTrainedModel, kept: list[int]) -> None:
         encoder.config.pad_token_id = new.padding_idx
 
 
-def _tokenizer_rules(tokenizer: PreTrainedTokenizerBase) -> dict:
+def _tokenizer_rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError("distil.student.vocabulary: a slow tokenizer cannot be narrowed; set it to null")
-    return json.loads(tokenizer.backend_tokenizer.to_str())
+    result: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return result
 
 
-def _renumber(processor: dict | None, vocabulary: dict[str, int]) -> dict | None:
+def _renumber(processor: dict[str, Any] | None, vocabulary: dict[str, int]) -> dict[str, Any] | None:
     """Return the processor that adds special tokens around a text, with their new ids."""
     if processor is None:
         return None

@@ -86,10 +86,12 @@ def is_smaller(wanted: StudentSettings, teacher: Path) -> bool:
     """Return whether a student would be smaller than the version in a folder."""
     current = AutoConfig.from_pretrained(teacher / "encoder")
     if wanted.model is not None:
-        return json.loads((teacher / "learner.json").read_text(encoding="utf-8"))["model"]["name"] != wanted.model
+        described = json.loads((teacher / "learner.json").read_text(encoding="utf-8"))
+        return bool(described["model"]["name"] != wanted.model)
     if wanted.layers is None:
-        return wanted.vocabulary is not None and wanted.vocabulary < current.vocab_size
-    return (wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)) < current.num_hidden_layers
+        return wanted.vocabulary is not None and bool(wanted.vocabulary < current.vocab_size)
+    layers = wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)
+    return bool(layers < current.num_hidden_layers)
 
 
 def share_vocabulary(first: Learner, second: Learner) -> bool:

@@ -87,7 +87,8 @@ def _rows_to_learn(config: Config, sizes: UpdateSizes) -> int:
         once = sizes.new if sizes.summed else sizes.new + sizes.past
         return once + (config.training.epochs * sizes.new if adapts else 0)
     each = sizes.new + sum(strategy.expects(sizes.new, sizes.past) for strategy in strategies)
-    return config.training.epochs * each
+    result: int = config.training.epochs * each
+    return result
 
 
 def _passes_per_row(config: Config) -> int:

@@ -121,7 +121,10 @@ def run_detectors(config: Config, experience: str, reference: Snapshot, new: Sna
 def _sample_indices(rows: int, max_rows: int, seed: int) -> np.ndarray:
     """Return the sorted indices of at most ``max_rows`` rows, drawn at random."""
     indices = pd.Series(range(rows))
-    return (indices if rows <= max_rows else indices.sample(max_rows, random_state=seed).sort_values()).to_numpy()
+    result: np.ndarray = (
+        indices if rows <= max_rows else indices.sample(max_rows, random_state=seed).sort_values()
+    ).to_numpy()
+    return result
 
 
 def _write_report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:

@@ -59,7 +59,8 @@ def _perturbation(learner: Learner, batch: Batch, epsilon: float) -> torch.Tenso
         assert words.embeddings is not None
         (gradient,) = torch.autograd.grad(loss, words.embeddings)
     lengths = words.embeddings.detach().norm(dim=-1, keepdim=True)
-    return epsilon * lengths / learner.width**0.5 * gradient.sign()
+    result: torch.Tensor = epsilon * lengths / learner.width**0.5 * gradient.sign()
+    return result
 
 
 @contextmanager

@@ -48,14 +48,15 @@ def _peak_bytes(learner: Learner, rows: pd.DataFrame) -> int:
     batch = collate(learner.task, encoded, list(range(len(encoded))), learner.tokenizer.pad_token_id, learner.device)
     with torch.no_grad(), Living() as living:
         learner.logits(batch.input_ids, batch.mask)
-    return living.peak
+    result: int = living.peak
+    return result
 
 
 class Living(TorchDispatchMode):
     """Count the bytes of live tensors that operations create in a block, now and at their peak."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self._known: set[int] = set()
 
@@ -81,7 +82,8 @@ class Living(TorchDispatchMode):
 
 
 def _storage_key(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    result: int = tensor.untyped_storage()._cdata
+    return result
 
 
 def _find_tensors(value: Any) -> list[torch.Tensor]:

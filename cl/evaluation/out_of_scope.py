@@ -62,7 +62,8 @@ def measure_out_of_scope(
 def rank_scores(answers: pd.Series, confidence: pd.Series, label: str | None) -> np.ndarray:
     """Return each row's out-of-scope score, from 0 to 2; at least 1 if the model answers with the label itself."""
     probability = confidence.to_numpy(dtype=float)
-    return np.where((answers == label).to_numpy(), 1 + probability, 1 - probability)
+    result: np.ndarray = np.where((answers == label).to_numpy(), 1 + probability, 1 - probability)
+    return result
 
 
 def auroc(strange: np.ndarray, known: np.ndarray) -> float | None:

@@ -157,7 +157,8 @@ def _remove_from_data(stores: Stores, wanted: RemovalPlan) -> str:
 
 def _matching_ids(stores: Stores, id: str, split: str, condition: str) -> list[str]:
     rows = stores.experiences.rows(id, split).assign(experience=id, split=split)
-    return rows[select_rows(condition, rows)]["id"].tolist()
+    result: list[str] = rows[select_rows(condition, rows)]["id"].tolist()
+    return result
 
 
 def _source_columns(config: Config) -> dict[str, str]:

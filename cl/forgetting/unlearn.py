@@ -16,7 +16,8 @@ from cl.forgetting.unlearn_learner import unlearn_learner
 from cl.gating.gate import judge
 from cl.promotion.promote import promote
 from cl.records import WITHDRAWN, Challenger, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
-from cl.registry.lineage import History, LocalVersion, ancestry, find_learning_version, read_history, recorded_config
+from cl.records.history import History
+from cl.registry.lineage import LocalVersion, ancestry, find_learning_version, read_history, recorded_config
 from cl.registry.register import NewVersion, register
 from cl.registry.smoke_test import smoke_test
 from cl.stores.data.removal import remove_from_table

@@ -147,7 +147,8 @@ def _group_by_function(table: pd.DataFrame, function: str) -> Groups:
 
 def _import_function(function: str) -> Callable[[pd.DataFrame], Any]:
     module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)
+    result: Callable[[pd.DataFrame], Any] = getattr(importlib.import_module(module), name)
+    return result
 
 
 def _identifiers(function: str) -> list[str]:

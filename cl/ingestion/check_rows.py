@@ -211,7 +211,8 @@ def _join_words(words: list[str] | None) -> str | None:
 
 def _first_true(masks: list[np.ndarray]) -> list[int]:
     table = np.column_stack(masks)
-    return np.where(table.any(axis=1), table.argmax(axis=1), -1).tolist()
+    result: list[int] = np.where(table.any(axis=1), table.argmax(axis=1), -1).tolist()
+    return result
 
 
 def _undecodable(columns: list[pd.Series]) -> np.ndarray:

@@ -218,4 +218,4 @@ READERS: dict[str, Callable[[Path, int], Iterator[pd.DataFrame]]] = {
 
 def _open(path: Path) -> IO[str]:
     opener = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")  # type: ignore[operator]
+    return opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")

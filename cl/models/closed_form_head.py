@@ -109,7 +109,10 @@ class ClosedFormHead(nn.Module):
 
 
 def _round(exact: torch.Tensor) -> torch.Tensor:
-    return _StraightThroughRound.apply(exact) if torch.is_grad_enabled() else exact.round()
+    if not torch.is_grad_enabled():
+        return exact.round()
+    rounded: torch.Tensor = _StraightThroughRound.apply(exact)  # type: ignore[no-untyped-call]
+    return rounded
 
 
 @torch.no_grad()

@@ -82,7 +82,8 @@ class Learner:
 
     def read(self, states: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
         """Return the head's logits for the states of the layers that it reads."""
-        return self.head(self.head.combine([self.task.features(layer, mask) for layer in states]))
+        result: torch.Tensor = self.head(self.head.combine([self.task.features(layer, mask) for layer in states]))
+        return result
 
     def states(self, input_ids: torch.Tensor, mask: torch.Tensor, layers: int | None = None) -> list[torch.Tensor]:
         """Run the encoder and return the states (rows, length, width) of its last layers, last layer last.

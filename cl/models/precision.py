@@ -23,7 +23,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def native_bfloat16(device: torch.device) -> bool:
     """Return whether the device supports bfloat16 in hardware; emulated, it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        result: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return result
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False

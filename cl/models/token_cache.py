@@ -114,7 +114,8 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> bytes:
 
 
 def _to_ids(stored: bytes) -> list[int]:
-    return np.frombuffer(stored, dtype=np.int32).tolist()
+    result: list[int] = np.frombuffer(stored, dtype=np.int32).tolist()
+    return result
 
 
 def _to_bytes(numbers: list[int]) -> bytes:

@@ -48,7 +48,7 @@ def warm_start_head(learner: Learner, rows: pd.DataFrame) -> None:
         loss.backward()
         return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    optimiser.step(closure)
     _set_weights(learner.head, weight.detach() / scale, bias.detach())
 
 
@@ -57,8 +57,8 @@ def _set_weights(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> 
     """Copy weights (width, labels) and biases into the head's blocks."""
     parts = zip(head.blocks, weight.split(head.sizes, dim=1), bias.split(head.sizes), strict=True)
     for block, own, shift in parts:
-        block.weight.copy_(own.T)  # type: ignore[operator, union-attr]
-        block.bias.copy_(shift)  # type: ignore[operator, union-attr]
+        block.weight.copy_(own.T)  # type: ignore[operator]
+        block.bias.copy_(shift)  # type: ignore[operator]
 
 
 @torch.inference_mode()

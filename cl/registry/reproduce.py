@@ -11,7 +11,8 @@ from pydantic import Field
 from cl.config import Config
 from cl.errors import ConfigError, InputError, StoreError
 from cl.records import Cycle, Record, VersionInfo
-from cl.registry.lineage import History, read_history, recorded_config
+from cl.records.history import History
+from cl.registry.lineage import read_history, recorded_config
 from cl.registry.register import describe_machine, git_commit, package_versions
 from cl.stores.data.dvc import DataVersions
 from cl.stores.data.experiences import Experiences

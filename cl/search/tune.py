@@ -203,7 +203,7 @@ def _to_record(trial: optuna.trial.FrozenTrial) -> Trial:
     steps = trial.intermediate_values
     return Trial(
         number=trial.number + 1,
-        state=OPTUNA[trial.state.name],  # type: ignore[arg-type]
+        state=OPTUNA[trial.state.name],
         score=steps[max(steps)] if steps else None,
         experiences=len(steps),
         rows=trial.user_attrs.get("rows", 0),

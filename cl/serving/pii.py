@@ -60,4 +60,5 @@ def _import_redaction(name: str) -> Redaction:
         raise ConfigError(f"serve.log.redact: '{name}' cannot be imported: {error}; is it on the path?") from None
     if not callable(redaction):
         raise ConfigError(f"serve.log.redact: '{name}' is not a function")
-    return redaction
+    result: Redaction = redaction
+    return result

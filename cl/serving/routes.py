@@ -157,7 +157,8 @@ _NOT_READY = {None: "starting", True: "no champion yet", False: "the registry do
 
 
 def _service(request: Request) -> ServingWorker:
-    return request.app.state.service
+    result: ServingWorker = request.app.state.service
+    return result
 
 
 def _read_inputs(service: ServingWorker, body: PredictRequest) -> list[Any]:

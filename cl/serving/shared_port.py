@@ -13,7 +13,7 @@ from typing import Any
 class OwnSocket(socket.socket):
     """Holds a port without listening on it; another process unpickles it as a new socket on the same port."""
 
-    def __reduce__(self) -> Any:  # type: ignore[override]
+    def __reduce__(self) -> Any:
         return bind_port, (self.family, self.getsockname())
 
 

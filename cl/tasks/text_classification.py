@@ -59,7 +59,8 @@ class TextClassification(Task):
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return 1 for each correct row, 0 for each wrong row."""
-        return (rows["label"].to_numpy() == np.asarray(predictions, dtype=object)).astype(float)
+        result: np.ndarray = (rows["label"].to_numpy() == np.asarray(predictions, dtype=object)).astype(float)
+        return result
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return accuracy, and macro F1 over the classes that occur."""

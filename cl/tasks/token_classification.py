@@ -151,13 +151,13 @@ def _align(ids: list[int], word_ids: list[int | None], tags: Any, index_of: dict
     return Encoded(ids, targets, anchors)
 
 
-def _f1(truth: set, predicted: set) -> float:
+def _f1(truth: set[Any], predicted: set[Any]) -> float:
     return 2 * len(truth & predicted) / (len(truth) + len(predicted)) if truth or predicted else 0.0
 
 
-def _only(entities: set, kind: str) -> set:
+def _only(entities: set[Any], kind: str) -> set[Any]:
     return {entity for entity in entities if entity[1] == kind}
 
 
-def _sentence_f1(truth: set, predicted: set) -> float:
+def _sentence_f1(truth: set[Any], predicted: set[Any]) -> float:
     return _f1(truth, predicted) if truth or predicted else 1.0

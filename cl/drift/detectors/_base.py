@@ -69,7 +69,8 @@ def highest_ranked_ids(new: Snapshot, ranks: np.ndarray) -> list[str]:
 def project_on_shift(reference: Snapshot, new: Snapshot) -> np.ndarray:
     """Return how far each new row lies in the direction in which the mean embedding moved."""
     middle = (reference.embeddings.mean(axis=0) + new.embeddings.mean(axis=0)) / 2
-    return (new.embeddings - middle) @ (new.embeddings.mean(axis=0) - reference.embeddings.mean(axis=0))
+    result: np.ndarray = (new.embeddings - middle) @ (new.embeddings.mean(axis=0) - reference.embeddings.mean(axis=0))
+    return result
 
 
 def sample_rows(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:

@@ -51,4 +51,5 @@ class Confidence(Detector):
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
         """Return how uncertain the champion is of each row, or how certain if its confidence rose."""
         before, after = (side.frame["confidence"].to_numpy(dtype=float) for side in (reference, new))
-        return after if after.mean() > before.mean() else 1 - after
+        result: np.ndarray = after if after.mean() > before.mean() else 1 - after
+        return result

@@ -59,4 +59,7 @@ def _calibrate(confidence: np.ndarray, score: np.ndarray, targets: np.ndarray) -
     """Fit scores to confidences by isotonic regression, and return the calibrated targets."""
     from sklearn.isotonic import IsotonicRegression
 
-    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, score).predict(targets)
+    result: np.ndarray = (
+        IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, score).predict(targets)
+    )
+    return result

@@ -48,7 +48,8 @@ class LabelMix(Detector):
 def label_growth(before: pd.Series, after: pd.Series) -> np.ndarray:
     """Return by how much the share of each new row's name grew."""
     shares = [names.value_counts(normalize=True) for names in (before, after)]
-    return (after.map(shares[1]) - after.map(shares[0]).fillna(0.0)).to_numpy(dtype=float)
+    result: np.ndarray = (after.map(shares[1]) - after.map(shares[0]).fillna(0.0)).to_numpy(dtype=float)
+    return result
 
 
 class MixDetector(Protocol):
@@ -145,7 +146,8 @@ def _chi_squared_rows(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
     """Return the statistic for each row of new-side counts; the reference side is the rest."""
     totals, sides = counts.sum(axis=1).to_numpy(), counts.sum()
     share = sides["new"] / totals.sum()
-    return ((drawn - totals * share) ** 2 / (totals * share * (1 - share))).sum(axis=1)
+    result: np.ndarray = ((drawn - totals * share) ** 2 / (totals * share * (1 - share))).sum(axis=1)
+    return result
 
 
 def _most_changed(counts: pd.DataFrame) -> list[ChangedGroup]:

@@ -67,7 +67,8 @@ class Novelty(Detector):
 def normalise(rows: np.ndarray) -> np.ndarray:
     """Return embeddings (rows, width) scaled to unit length."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.maximum(norms, 1e-12)).astype(np.float32)
+    result: np.ndarray = (rows / np.maximum(norms, 1e-12)).astype(np.float32)
+    return result
 
 
 def distances(rows: np.ndarray, among: np.ndarray, neighbour: int) -> np.ndarray:

@@ -94,7 +94,8 @@ def _differences(experience: str, predictions: pd.DataFrame) -> np.ndarray:
     if "best_score" not in predictions:
         return np.empty(0)
     rows = predictions[predictions["experience"] == experience].dropna(subset=["best_score"])
-    return (rows["challenger_score"].fillna(0.0) - rows["best_score"]).to_numpy(dtype=float)
+    result: np.ndarray = (rows["challenger_score"].fillna(0.0) - rows["best_score"]).to_numpy(dtype=float)
+    return result
 
 
 def _describe_loss(worst: str, lost: float) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import Field
@@ -81,7 +81,7 @@ def format_url(url: URL) -> str:
     return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
 
 
-def _to_frames(result: CursorResult, chunk_rows: int) -> Iterator[pd.DataFrame]:
+def _to_frames(result: CursorResult[Any], chunk_rows: int) -> Iterator[pd.DataFrame]:
     if not result.returns_rows:
         raise SourceError("query: returns no rows; it must be a SELECT")
     names = list(result.keys())

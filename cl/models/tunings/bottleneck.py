@@ -54,6 +54,7 @@ def _add_adapter_output(layer: nn.Module, inputs: Any, output: Any) -> Any:
     """Add the adapter's output to the layer's states: its only output, or the first of several."""
 
     def add(states: torch.Tensor) -> torch.Tensor:
-        return states + layer.adapter(states)  # type: ignore[operator]
+        result: torch.Tensor = states + layer.adapter(states)  # type: ignore[operator]
+        return result
 
     return (add(output[0]), *output[1:]) if isinstance(output, tuple) else add(output)

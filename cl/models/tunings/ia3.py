@@ -30,7 +30,7 @@ class IA3(Tuning):
         """Add the vectors in place; they start at 1."""
         from peft import IA3Config, inject_adapter_in_model
 
-        config = IA3Config(target_modules=self.targets, feedforward_modules=self.feedforward)  # type: ignore[arg-type]
+        config = IA3Config(target_modules=self.targets, feedforward_modules=self.feedforward)
         return inject_adapter_in_model(config, encoder)
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:

@@ -36,7 +36,7 @@ class Prefix(Tuning):
         from peft import PrefixTuningConfig, get_peft_model
 
         return get_peft_model(
-            encoder,  # type: ignore[arg-type]
+            encoder,
             PrefixTuningConfig(num_virtual_tokens=self.tokens, task_type="FEATURE_EXTRACTION"),
         )
 

@@ -36,7 +36,7 @@ class Prompt(Tuning):
         from peft import PromptTuningConfig, get_peft_model
 
         return get_peft_model(
-            encoder,  # type: ignore[arg-type]
+            encoder,
             PromptTuningConfig(num_virtual_tokens=self.tokens, task_type="FEATURE_EXTRACTION"),
         )
 

@@ -93,7 +93,8 @@ def reproduce_lines(output: dict[str, Any]) -> list[str]:
     then, now = output["git_commit"]
     if then != now:
         lines.append(f"code: commit {then} then, {now} now")
-    return lines + output["remedies"]
+    result: list[str] = lines + output["remedies"]
+    return result
 
 
 def export_lines(output: dict[str, Any]) -> list[str]:

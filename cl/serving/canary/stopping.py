@@ -75,7 +75,8 @@ class StoppedCanaries:
 
     def attempt(self, version: str) -> int:
         """Return how many times a version has been tried as a canary, including the current attempt."""
-        return self._read()["attempts"].get(version, 1)
+        result: int = self._read()["attempts"].get(version, 1)
+        return result
 
     def add(self, version: str, why: str) -> bool:
         """Stop a version; return False if it was stopped already."""
@@ -98,7 +99,8 @@ class StoppedCanaries:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            return json.loads(self._file.read_text(encoding="utf-8"))
+            result: dict[str, dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8"))
+            return result
         except FileNotFoundError:
             return {"reasons": {}, "attempts": {}}
 

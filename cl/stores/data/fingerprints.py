@@ -69,7 +69,8 @@ def concatenate(parts: Sequence[Fingerprints]) -> Fingerprints:
 def input_columns(rows: pd.DataFrame) -> list[str]:
     """Return the model's input as one string per row."""
     if "text" in rows:
-        return rows["text"].tolist()
+        result: list[str] = rows["text"].tolist()
+        return result
     return [BETWEEN_WORDS.join(tokens) for tokens in rows["tokens"]]
 
 
@@ -118,7 +119,8 @@ def _is_whole(path: Path, experience: Experience) -> bool:
         kept = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return kept.shape == (2, experience.total) and kept.dtype == np.uint64
+    result: bool = kept.shape == (2, experience.total) and kept.dtype == np.uint64
+    return result
 
 
 def _write(path: Path, ids: np.ndarray, contents: np.ndarray) -> None:

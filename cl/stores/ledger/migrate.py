@@ -10,7 +10,8 @@ from cl.errors import InputError
 from cl.redaction import without_password
 from cl.stores.connectivity import open_database
 from cl.stores.error_messages import translate_store_errors
-from cl.stores.ledger.ledger import TABLE, Ledger
+from cl.stores.ledger.ledger import Ledger
+from cl.stores.ledger.table import TABLE
 
 
 def copy_ledger(source: Ledger, target: Ledger, model: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from cl.errors import UnservableError
-from cl.stores.connectivity import without_password
+from cl.redaction import without_password
 from cl.stores.mlflow.environment import SETTINGS
 
 SECONDS = 600

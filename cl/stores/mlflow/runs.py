@@ -61,7 +61,8 @@ class Runs:
             if (known := self._run_of(cycle)) is not None:
                 return known
             run = self._client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
-            return run.info.run_id
+            result: str = run.info.run_id
+            return result
 
     def log_params(self, run: str, params: dict[str, Any]) -> None:
         """Log parameters that are not logged yet; MLflow does not allow changes."""

@@ -52,4 +52,5 @@ def choose_herd(embeddings: np.ndarray, wanted: int) -> list[int]:
 
 
 def _normalise(embeddings: np.ndarray) -> np.ndarray:
-    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(min=1e-12)
+    result: np.ndarray = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(min=1e-12)
+    return result

@@ -25,7 +25,8 @@ def cached_tensor(update: Update, key: str) -> torch.Tensor:
     """Return a tensor of the state on the learner's device; it is copied once and cached for all steps."""
     if key not in update.cache:
         update.cache[key] = update.state.tensors[key].to(update.learner.device)
-    return update.cache[key]
+    result: torch.Tensor = update.cache[key]
+    return result
 
 
 def anchor_penalty(update: Update, *, importance: str, strength: float) -> torch.Tensor | None:

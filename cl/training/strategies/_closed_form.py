@@ -181,7 +181,7 @@ class ClosedForm(Strategy):
                 if not weight.isfinite().all():
                     raise unsolved
                 yield weight, bias
-        except torch.linalg.LinAlgError:
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise unsolved from None
 
     def _head(self, learner: Learner) -> tuple[ClosedFormHead, bool]:

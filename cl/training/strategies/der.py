@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import Field
@@ -55,7 +55,7 @@ class DER(Replay):
         return State(rows=rows, seen=state.seen)
 
 
-def _logit_distance(step: Step, stored: dict[int, list]) -> torch.Tensor:
+def _logit_distance(step: Step, stored: dict[int, list[Any]]) -> torch.Tensor:
     """Return the mean squared difference between current and stored logits over the batch's recalled rows."""
     import numpy as np
     import torch

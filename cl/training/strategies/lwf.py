@@ -65,4 +65,5 @@ def _slices_by_id(update: Update) -> dict[str, slice]:
         ends = update.scratch["ends"].tolist()
         slices = map(slice, [0, *ends], ends)
         update.cache["slices"] = dict(zip(update.lesson.rows["id"], slices, strict=True))
-    return update.cache["slices"]
+    result: dict[str, slice] = update.cache["slices"]
+    return result

@@ -158,7 +158,7 @@ def test_two_strategies_that_do_not_go_together_are_refused_with_the_reason_in_e
         if isinstance(config, str):
             refused += 1
             assert any(
-                reason in config for reason in ("leave one of the two out", "use it alone", "at most once")
+                reason in config for reason in ("leave one of the two out", "use it alone", "list each strategy once")
             )
     assert 0 < refused < 120
 
