@@ -41,3 +41,5 @@ from cl.training.buffers import Buffer as Buffer
 from cl.training.strategies import Strategy as Strategy
 
 __version__: str
+__all__: list[str]
+_MODULES: dict[str, tuple[str, ...]]

@@ -52,7 +52,7 @@ def refusing_block() -> Iterator[str]:
     block = CustomWebhookNotificationBlock(
         name="refusing", url=f"{receiver.url}hook?token=s3cret", json_data={"text": "{{body}}"}
     )
-    block.save("refusing", _sync=True)
+    block.save("refusing", _sync=True)  # type: ignore[call-arg]
     yield "custom-webhook/refusing"
     receiver.close()
 

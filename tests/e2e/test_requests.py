@@ -26,7 +26,7 @@ def shop(tmp_path) -> tuple[Path, UUID]:
     """A project whose learning flow is deployed under a name of its own."""
     config = parse({"name": tmp_path.name.replace("_", "-")}, where="test")
     (tmp_path / "cl.yaml").write_text(f"name: {config.name}\n")
-    return tmp_path, learning_deployment(tmp_path, config).apply(_sync=True)
+    return tmp_path, learning_deployment(tmp_path, config).apply(_sync=True)  # type: ignore[call-arg]
 
 
 def ends(run: UUID) -> None:

@@ -20,7 +20,7 @@ def evaluation() -> Callable[..., Evaluation]:
             **{
                 "metric": "accuracy",
                 "challenger": [
-                    Score(experience=one, rows=10, value=value, metrics=metrics.get(one, {}))
+                    Score(experience=one, rows=10, value=value, metrics=metrics.get(one, {}))  # type: ignore[attr-defined]
                     for one, value in scores.items()
                 ],
                 "accuracy": sum(scores.values()) / max(1, len(scores)),

@@ -34,7 +34,7 @@ class S3:
         }
 
     def client(self) -> Any:
-        import boto3
+        import boto3  # type: ignore[import-untyped]
 
         keys = {"aws_access_key_id": "me", "aws_secret_access_key": SECRET}
         return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **keys)

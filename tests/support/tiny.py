@@ -27,7 +27,7 @@ WORDS = [
 def made_tiny_model(folder: Path) -> Path:
     """Save a two-layer BERT with random weights, and its tokenizer, in a folder."""
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
     folder.mkdir(exist_ok=True)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ly"]

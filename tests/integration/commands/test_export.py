@@ -84,7 +84,7 @@ def test_a_token_classifier_is_a_whole_model_of_transformers(tmp_path, tiny_conf
     found = answers_of(snippets(tmp_path / "out")[1], tmp_path / "out", monkeypatch)
     rows = pd.DataFrame({"tokens": [np.array(["anna", "lives", "in", "paris"])]})
     (ours,) = predict(load_learner(folder), rows)
-    assert [one["entity"] for one in found] == [tag for tag in ours.value if tag != "O"]
+    assert [one["entity"] for one in found] == [tag for tag in ours.value if tag != "O"]  # type: ignore[attr-defined]
 
 
 def test_a_closed_form_says_that_its_head_needs_perennial(tmp_path, tiny_config) -> None:

@@ -32,6 +32,6 @@ class Halved(cl.Strategy):
 class CaseBlind(TextClassification):
     """Text classification that reads everything in lower case."""
 
-    def encode(self, rows: pd.DataFrame, *args: object, **how: object) -> list[object]:
+    def encode(self, rows: pd.DataFrame, *args: object, **how: object) -> list[object]:  # type: ignore[override]
         """Tokenise lower-case texts."""
         return super().encode(rows.assign(text=rows["text"].str.lower()), *args, **how)  # type: ignore[arg-type]

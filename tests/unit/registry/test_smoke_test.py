@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.registry.smoke_test import TOLERANCE_INT8, compare_answers, matching_rows, spread_rows
+from cl.registry.smoke_test import TOLERANCE_INT8, compare_answers, matching_rows, spread_rows  # type: ignore[attr-defined]
 
 STORED = pd.DataFrame(
     {

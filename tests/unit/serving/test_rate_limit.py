@@ -6,7 +6,7 @@ from cl.serving.rate_limit import RateLimit
 
 def test_a_client_may_burst_then_waits_and_no_other_does(monkeypatch) -> None:
     now = 100.0
-    monkeypatch.setattr(rate_limit.time, "monotonic", lambda: now)
+    monkeypatch.setattr(rate_limit.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
     bounds = RateLimit(10)
     assert [bounds.wait("a") for _ in range(20)] == [0] * 20
     assert 0 < bounds.wait("a") <= 0.11

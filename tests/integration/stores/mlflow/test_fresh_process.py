@@ -55,7 +55,7 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch, tmp_path, program
     def other(command, **given):
         return real([sys.executable, "-c", program], **given)
 
-    monkeypatch.setattr(fresh_process.subprocess, "run", other)
+    monkeypatch.setattr(fresh_process.subprocess, "run", other)  # type: ignore[attr-defined]
     monkeypatch.setattr(fresh_process, "SECONDS", 2)
     with pytest.raises(UnservableError, match=told):
         answer_in_fresh_process("sqlite://", "shop", "1", pd.DataFrame({"text": ["my loan"]}))

@@ -118,7 +118,7 @@ def test_rows_taken_out_of_every_experience_were_never_seen(strategy, taught, ro
     shown = rows_of(ids, "test")
     ours, theirs = answer(learner, shown), answer(load_learner(tmp_path / "never"), shown)
     assert ours.values == theirs.values
-    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-4)
+    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-4)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
@@ -293,7 +293,7 @@ def test_a_validation_row_of_a_class_without_training_rows_changes_no_answer(
     shown = rows_of(["e0", "e1"], "test")
     ours, theirs = answer(with_one, shown), answer(without, shown)
     assert ours.values == theirs.values
-    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-3)
+    np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-3)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

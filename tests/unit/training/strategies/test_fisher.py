@@ -109,7 +109,7 @@ def test_rows_go_together_where_each_layer_keeps_them_apart(tiny_config, rows, t
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 RELATIVE = {
     "mpnet": MPNetConfig(**SIZES, vocab_size=60, max_position_embeddings=64, initializer_range=0.2),
-    "deberta-v2": DebertaV2Config(
+    "deberta-v2": DebertaV2Config(  # type: ignore[call-arg]
         **SIZES,
         vocab_size=60,
         initializer_range=0.2,
