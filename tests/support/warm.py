@@ -170,7 +170,8 @@ def ask(said: Path, function: Callable[..., Any], *arguments: Any) -> Asked:
 def _command(said: str, address: str, before: Callable[[], Any], arguments: tuple[str, ...]) -> None:
     _redirect(Path(said))
     server = forkserver._forkserver  # type: ignore[attr-defined]
-    server._forkserver_address, server.ensure_running = address, nothing  # what it forks comes from the warm one, too  # type: ignore[attr-defined]
+    # what it forks comes from the warm one, too
+    server._forkserver_address, server.ensure_running = address, nothing  # type: ignore[attr-defined]
     sys.argv = ["cl", *arguments]
     from cl.cli.main import main
 
