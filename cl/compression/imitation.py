@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cl.compression.student import share_vocabulary
 from cl.errors import ConfigError
-from cl.models.batching import Batch, batch_by_length, collate
+from cl.models.batching import Batch
 from cl.models.inference import BATCH_SIZE, overlapping_logits, split_by_row
 from cl.training.strategies import Step, Strategy, Update
 
@@ -111,18 +111,15 @@ def match_layers(student: int, teacher: int) -> list[int]:
 @torch.inference_mode()
 def teacher_output(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> list[TeacherOutput]:
     """Return a teacher's output for rows, dropout off, on the CPU; states are in bfloat16 to save memory."""
-    teacher.eval_mode()
     encoded = teacher.encode(rows)
     outputs: dict[int, TeacherOutput] = {}
-    for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
-        batch = collate(teacher.task, encoded, indices, teacher.tokenizer.pad_token_id, teacher.device)
-        states = teacher.states(batch.input_ids, batch.mask, layers=teacher.depth if layers else None)
+    for batch, states in teacher.run(encoded, batch_size=BATCH_SIZE, layers=teacher.depth if layers else None):
         logits = split_by_row(
             teacher.read(states[-teacher.head.layers :], batch.mask).float().cpu(), batch.targets.cpu()
         )
         features = [teacher.task.features(states[layer], batch.mask).to(torch.bfloat16).cpu() for layer in layers]
         by_layer = [split_by_row(layer, batch.targets.cpu()) for layer in features]
-        for index, row in enumerate(indices):
+        for index, row in enumerate(batch.rows):
             outputs[row] = TeacherOutput(logits[index].clone(), [layer[index].clone() for layer in by_layer])
     return [outputs[row] for row in range(len(rows))]
 

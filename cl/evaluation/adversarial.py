@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from cl.models.batching import Batch, batch_by_length, collate
+from cl.models.batching import Batch
 from cl.models.learner import Learner
 from cl.tasks import IGNORED
 
@@ -32,12 +32,11 @@ def measure_adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float)
     encoded, column = learner.encode(rows), learner.task.columns[0]
     words = [len(value) for value in rows[column]]
     answers: list[Any] = [None] * len(rows)
-    for indices in batch_by_length([len(row.input_ids) for row in encoded], ROWS_AT_ONCE):
-        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
+    for batch in learner.batches(encoded, ROWS_AT_ONCE):
         with torch.no_grad(), _perturbed(learner, _perturbation(learner, batch, epsilon)):
             logits = learner.logits(batch.input_ids, batch.mask)
-        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(indices), -1, logits.shape[-1])
-        for position, row in enumerate(indices):
+        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
+        for position, row in enumerate(batch.rows):
             answers[row] = learner.task.decode(probabilities[position], encoded[row], words[row], learner.labels).value
     return answers
 

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cl.models.batching import collate
 from cl.models.inference import BATCH_SIZE
 from cl.models.learner import Learner
 
@@ -45,7 +44,7 @@ def _peak_bytes(learner: Learner, rows: pd.DataFrame) -> int:
     learner = replace(learner, graph=None)
     learner.eval_mode()
     encoded = learner.encode(rows)
-    batch = collate(learner.task, encoded, list(range(len(encoded))), learner.tokenizer.pad_token_id, learner.device)
+    (batch,) = learner.batches(encoded, len(encoded))
     with torch.no_grad(), Living() as living:
         learner.logits(batch.input_ids, batch.mask)
     result: int = living.peak

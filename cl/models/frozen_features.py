@@ -10,7 +10,6 @@ from functools import partial
 import pandas as pd
 import torch
 
-from cl.models.batching import batch_by_length, collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT, FeatureCache
 from cl.models.learner import Learner
@@ -75,12 +74,9 @@ def _read_cached(cache: FeatureCache, prefix: bytes, compute: Reader, encoded: l
 
 @torch.inference_mode()
 def _compute(learner: Learner, head: ClosedFormHead, encoded: list[Encoded]) -> list[torch.Tensor]:
-    learner.eval_mode()
     features: dict[int, torch.Tensor] = {}
-    for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
-        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        states = learner.states(batch.input_ids, batch.mask, layers=head.layers)
+    for batch, states in learner.run(encoded, batch_size=BATCH_SIZE, layers=head.layers):
         whole = head.combine([learner.task.features(layer, batch.mask) for layer in states]).to(torch.int8).cpu()
-        for index, row in enumerate(indices):
+        for index, row in enumerate(batch.rows):
             features[row] = whole[index].reshape(-1, whole.shape[-1])[: len(encoded[row].targets)]
     return [features[row] for row in range(len(encoded))]

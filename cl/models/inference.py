@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cl.models.batching import batch_by_length, collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
@@ -57,24 +56,21 @@ def answer(
 
 
 def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
-    learner.eval_mode()
     encoded = learner.encode(rows)
     words = _word_counts(learner, rows)
     predictions: list[Prediction | None] = [None] * len(rows)
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
-    for indices in batch_by_length([len(row.input_ids) for row in encoded], batch_size):
-        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        states = learner.states(batch.input_ids, batch.mask)
+    for batch, states in learner.run(encoded, batch_size=batch_size):
         logits = learner.read(states, batch.mask)
-        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(indices), -1, logits.shape[-1])
-        embeddings[indices] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
+        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
+        embeddings[batch.rows] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
         known = int((batch.targets >= 0).sum())
         if known:
             loss += float(token_loss(logits, batch.targets)) * known
             counted += known
-        for position, row in enumerate(indices):
+        for position, row in enumerate(batch.rows):
             predictions[row] = learner.task.decode(probabilities[position], encoded[row], words[row], learner.labels)
             brier[row] = brier_score(probabilities[position], encoded[row])
     answered = [prediction for prediction in predictions if prediction]
@@ -142,13 +138,11 @@ def _word_counts(learner: Learner, rows: pd.DataFrame) -> list[int]:
 @torch.no_grad()
 def row_logits(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
     """Return each row's logits (predictions, labels) at its targets: float32 on the CPU, dropout off."""
-    learner.eval_mode()
     encoded = learner.encode(rows)
     records = [torch.empty(0)] * len(rows)
-    for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
-        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        logits = learner.logits(batch.input_ids, batch.mask).float().cpu()
-        for row, own in zip(indices, split_by_row(logits, batch.targets.cpu()), strict=True):
+    for batch, states in learner.run(encoded, batch_size=BATCH_SIZE):
+        logits = learner.read(states, batch.mask).float().cpu()
+        for row, own in zip(batch.rows, split_by_row(logits, batch.targets.cpu()), strict=True):
             records[row] = own
     return records
 

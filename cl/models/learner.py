@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
 from cl.config import PluginSpec
+from cl.models.batching import Batch, batch_by_length, collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT
 from cl.models.int8 import is_int8
@@ -101,6 +102,30 @@ class Learner:
         out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
         hidden = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
         return [states[:, -length:] for states in hidden]
+
+    def batches(self, encoded: list[Encoded], batch_size: int) -> Iterator[Batch]:
+        """Yield rows of similar length as padded batches; ``rows`` of a batch are their indices."""
+        for indices in batch_by_length([len(row.input_ids) for row in encoded], batch_size):
+            yield collate(self.task, encoded, indices, self.tokenizer.pad_token_id, self.device)
+
+    def run(
+        self, encoded: list[Encoded], *, batch_size: int, layers: int | None = None
+    ) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
+        """Run the encoder over rows, dropout off: the one pass in batches that everything that predicts goes through.
+
+        Gradients and number formats are the caller's: it iterates inside its own context.
+
+        Args:
+            encoded: the rows.
+            batch_size: rows of a batch, at most.
+            layers: how many of the last layers' states; None: as many as the head reads.
+
+        Yields:
+            Each batch and its states (rows, length, width), the last layer's last.
+        """
+        self.eval_mode()
+        for batch in self.batches(encoded, batch_size):
+            yield batch, self.states(batch.input_ids, batch.mask, layers)
 
     def encode(self, rows: object) -> list[Encoded]:
         """Tokenise rows for the learner's labels and maximum length; inside `cached_in`, known texts are cached."""

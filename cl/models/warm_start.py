@@ -7,7 +7,6 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from cl.models.batching import batch_by_length, collate
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.tasks import IGNORED
@@ -63,14 +62,12 @@ def _set_weights(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> 
 
 @torch.inference_mode()
 def _collect_features(learner: Learner, rows: pd.DataFrame) -> tuple[list[torch.Tensor], list[int]]:
-    learner.eval_mode()
     encoded, features, targets = learner.encode(rows), [], list[int]()
-    for indices in batch_by_length([len(row.input_ids) for row in encoded], BATCH_SIZE):
-        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        states = learner.task.features(learner.states(batch.input_ids, batch.mask)[-1], batch.mask).float().cpu()
-        for index, row in enumerate(indices):
+    for batch, states in learner.run(encoded, batch_size=BATCH_SIZE):
+        last = learner.task.features(states[-1], batch.mask).float().cpu()
+        for index, row in enumerate(batch.rows):
             known = [position for position, target in enumerate(encoded[row].targets) if target != IGNORED]
-            features.append(states[index].reshape(-1, learner.width)[known])
+            features.append(last[index].reshape(-1, learner.width)[known])
             targets += [encoded[row].targets[position] for position in known]
     return features, targets
 

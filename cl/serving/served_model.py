@@ -15,7 +15,6 @@ import pyarrow as pa
 import torch
 
 from cl.errors import StoreError
-from cl.models.batching import collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
@@ -80,12 +79,13 @@ class ServedModel:
         return answers
 
     def _run_trained(self, encoded: list[Encoded]) -> _Outputs:
-        learner, rows = self.learner, list(range(len(encoded)))
-        batch = collate(learner.task, encoded, rows, learner.tokenizer.pad_token_id, learner.device)
-        states = [layer.float() for layer in learner.states(batch.input_ids, batch.mask)]
+        learner = self.learner
+        ((batch, states),) = learner.run(encoded, batch_size=len(encoded))
+        states = [layer.float() for layer in states]
         logits = learner.read(states, batch.mask)
-        probabilities = logits.softmax(-1).cpu().numpy().reshape(len(rows), -1, logits.shape[-1])
-        return _Outputs(list(probabilities), mean_pool(states[-1], batch.mask).cpu().numpy())
+        probabilities = logits.softmax(-1).cpu().numpy().reshape(len(encoded), -1, logits.shape[-1])
+        order = np.argsort(batch.rows)  # a batch has its shortest rows first
+        return _Outputs(list(probabilities[order]), mean_pool(states[-1], batch.mask).cpu().numpy()[order])
 
     def _run_closed_form(self, head: ClosedFormHead, encoded: list[Encoded]) -> _Outputs:
         features = feature_reader(self.learner, head)(encoded)

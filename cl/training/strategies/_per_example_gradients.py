@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from cl.models.batching import batch_by_length, collate
 from cl.models.learner import Learner
 from cl.models.precision import attention
 
@@ -56,9 +55,8 @@ def mean_over_rows(
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
     layers = _TrainableLayers(learner)
     batched = rows_at_once > 1 and len(rows) > 1 and layers.keep_rows_apart(encoded[0].input_ids)
-    for indices in batch_by_length([len(row.input_ids) for row in encoded], rows_at_once if batched else 1):
-        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
-        recorded = layers.record(len(indices)) if batched else contextlib.nullcontext()
+    for batch in learner.batches(encoded, rows_at_once if batched else 1):
+        recorded = layers.record(len(batch.rows)) if batched else contextlib.nullcontext()
         with recorded, attention(batch.input_ids.shape[1], learner.device):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
         if batched:
