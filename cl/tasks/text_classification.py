@@ -19,6 +19,10 @@ class TextClassification(Task):
 
     The states of all real tokens are averaged (Reimers and Gurevych, 2019, section 3), as sentence encoders
     are trained to; padding is left out of the mean.
+
+    >>> rows = pd.DataFrame({'label': ['fee', 'loan']})
+    >>> TextClassification().row_scores(rows, ['fee', 'fee']).tolist()
+    [1.0, 0.0]
     """
 
     columns: ClassVar[tuple[str, str]] = ("text", "label")

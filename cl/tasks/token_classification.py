@@ -20,6 +20,10 @@ class TokenClassification(Task):
 
     Only the first piece of a word is trained and read (Devlin et al., 2019, section 5.3). Scores are the
     entity-level ones of CoNLL-2003: a span counts if its boundaries and its type are right.
+
+    >>> rows = pd.DataFrame({'tokens': [['anna', 'sings']], 'tags': [['B-PER', 'O']]})
+    >>> TokenClassification().row_scores(rows, [['B-PER', 'O']]).tolist()
+    [1.0]
     """
 
     columns: ClassVar[tuple[str, str]] = ("tokens", "tags")

@@ -18,6 +18,11 @@ class ClassifierTest(Detector):
     Logistic regression learns to separate the sides on one half of the rows and ranks the other half, and vice versa.
     The Mann-Whitney test gives an exact p-value for each half; twice the mean of both is a valid p-value however the
     halves depend on each other (Vovk and Wang, 2020).
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1, shift=1.0)
+    >>> ClassifierTest().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     max_rows: int = Field(1_000, ge=20, description="Rows compared per side, at most; drawn at random")

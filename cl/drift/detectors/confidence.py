@@ -22,6 +22,11 @@ class Confidence(Detector):
 
     It needs no labels (Rabanser et al., 2019). The reference holds confidences on held-out rows: memorised rows would
     make the new ones seem uncertain. Ties make the test conservative, not wrong.
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1, confidence=2.0)
+    >>> Confidence().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     min_rows: int = Field(20, ge=2, description="Rows required on each side")

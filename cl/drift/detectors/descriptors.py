@@ -22,6 +22,13 @@ class Descriptors(Detector):
 
     The descriptors are length, the share of non-letters, and the share of words that the reference does not have: what
     typing errors, another language or another kind of author change first. It needs neither labels nor a model.
+
+    >>> from dataclasses import replace
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1)
+    >>> longer = replace(new, frame=new.frame.assign(text=new.frame['text'] * 3))
+    >>> Descriptors().detect(reference, longer, alpha=0.01, seed=0).drifted
+    True
     """
 
     max_rows: int = Field(20_000, ge=20, description="Rows compared per side, at most; drawn at random")

@@ -22,6 +22,11 @@ class EmbeddingMmd(Detector):
     Random Fourier features (Rahimi and Recht, 2007, section 3) approximate the kernel, so that the discrepancy is the
     distance between two means and the cost is linear in the rows, not quadratic. The median distance is the kernel's
     width. A change of the label mix moves the embeddings, too.
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1, shift=1.0)
+    >>> EmbeddingMmd().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     permutations: int = Field(999, ge=99, description="Permutations; a fitted curve extends their tail")

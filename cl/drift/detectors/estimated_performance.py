@@ -19,6 +19,11 @@ class EstimatedPerformance(Detector):
     new rows estimates their score. A permutation test checks whether it is lower than the reference's by more than the
     tolerance. The estimate is valid while the champion's calibration holds; only ``performance`` detects a change in
     the meaning of the labels.
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(500), sample_snapshot(500, seed=1, confidence=0.3)
+    >>> EstimatedPerformance().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     tolerance: float = Field(0.02, ge=0.0, lt=1.0, description="Drop in the estimated score that is no alarm")

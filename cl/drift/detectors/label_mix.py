@@ -28,6 +28,11 @@ class LabelMix(Detector):
     Tables with the same margins are drawn at random (Hope, 1968), so the p-value is valid even with many labels and few
     rows of each, where the chi-squared approximation fails. Labels with an expected count below one are pooled. New
     labels are left to ``new_labels``.
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1, labels=['fee', 'fee', 'loan', 'card'])
+    >>> LabelMix().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     needs_labels: ClassVar[bool] = True

@@ -22,6 +22,11 @@ class NewLabels(Detector):
     This is a rule, not a test: the head cannot predict such a label, so every row with it is wrong, and the rule spends
     no share of ``drift.alpha``. Typing errors are new labels, too, and more rows bring more of them, but they rarely
     agree. So a single label must reach ``min_rows`` rows and the ``share`` of all rows.
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1, labels=['fee', 'refund'])
+    >>> NewLabels().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     needs_labels: ClassVar[bool] = True

@@ -21,6 +21,11 @@ class Novelty(Detector):
     that ``share`` of the reference's own rows, leaving each row itself out, lie beyond it. More new rows beyond it than
     chance allows (Fisher's exact test, one-sided) raise an alarm: a few rows of a new topic do not move the mean, and
     this detector finds them first.
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200, shift=3.0), sample_snapshot(200, seed=1)
+    >>> Novelty().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     share: float = Field(0.02, gt=0, lt=0.5, description="Share of the reference rows that count as far, by definition")

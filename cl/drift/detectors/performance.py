@@ -43,6 +43,11 @@ class Performance(Detector):
     A single class of a hundred that is now always wrong hardly moves the mean. So each class, and each third of the
     texts by length, is tested as well: half of alpha goes to all rows, the other half in equal parts to the slices
     (weighted Bonferroni). The slices that fell most are reported with their intervals, alarm or not.
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1, accuracy=0.6)
+    >>> Performance().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     needs_labels: ClassVar[bool] = True

@@ -20,6 +20,11 @@ class PredictionMix(Detector):
 
     It needs no labels, and detects label shift through the champion's predictions (black-box shift detection: Lipton et
     al., 2018, section 4; Rabanser et al., 2019).
+
+    >>> from cl.testing import sample_snapshot
+    >>> reference, new = sample_snapshot(200), sample_snapshot(200, seed=1, labels=['fee', 'fee', 'loan', 'card'])
+    >>> PredictionMix().detect(reference, new, alpha=0.01, seed=0).drifted
+    True
     """
 
     min_rows: int = Field(20, ge=2, description="Rows required on each side")

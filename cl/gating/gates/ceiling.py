@@ -22,7 +22,13 @@ SENTENCES = {
 
 
 class Ceiling(Gate):
-    """A number of the evaluation must not exceed a maximum."""
+    """A number of the evaluation must not exceed a maximum.
+
+    >>> from cl.testing import sample_evaluation
+    >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
+    >>> Ceiling(metric='size_mb', max=100).judge(evaluation, rows, seed=0).passed
+    True
+    """
 
     metric: Literal["calibration_error", "latency_ms", "size_mb", "forgetting_max"] = Field(
         description="The number that is bounded"

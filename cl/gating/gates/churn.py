@@ -22,6 +22,11 @@ class Churn(Gate):
     A row counts with its score: 1 or 0 for a label, a share for a row of tokens. The gate fails if the lost share
     exceeds the maximum with ``confidence`` (exact binomial bound; Clopper and Pearson, 1934); if the rows are too few
     to show that, the verdict is undecided.
+
+    >>> from cl.testing import sample_evaluation
+    >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
+    >>> Churn(max=0.05).judge(evaluation, rows, seed=0).passed
+    False
     """
 
     max: float = Field(ge=0, le=1, description="The largest share of the champion's right answers that may be lost")

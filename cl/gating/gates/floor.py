@@ -20,6 +20,11 @@ class Floor(Gate):
     """The challenger's score must reach a minimum on the worst experience, on the newest, or on average.
 
     An experience whose score is NaN counts as the worst; experiences without the metric are ignored.
+
+    >>> from cl.testing import sample_evaluation
+    >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
+    >>> Floor(min=0.7).judge(evaluation, rows, seed=0).why
+    'may scores 0.750, at least 0.700 is required'
     """
 
     metric: str = Field(

@@ -25,6 +25,11 @@ class Forgetting(Gate):
     only if the rows, paired with the best version's, show with ``confidence`` that there is a loss at all (bootstrap,
     corrected over all past experiences with Holm's method). The baseline is the best version so far, not the champion,
     so that small losses cannot accumulate unseen from version to version.
+
+    >>> from cl.testing import sample_evaluation
+    >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
+    >>> Forgetting(max=0.05).judge(evaluation, rows, seed=0).passed
+    False
     """
 
     max: float = Field(ge=0, le=1, description="The accepted loss on any experience, 0 to 1")

@@ -28,6 +28,11 @@ class NoRegression(Gate):
 
     Over `each`, every experience is judged separately, and losses are corrected for the number of experiences (Holm).
     Rows with labels that the champion never learned count as wrong for it.
+
+    >>> from cl.testing import sample_evaluation
+    >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
+    >>> NoRegression(margin=0.02).judge(evaluation, rows, seed=0).passed
+    False
     """
 
     margin: float = Field(0.02, ge=0, lt=1, description="Accepted loss in the mean row score, 0 to 1")

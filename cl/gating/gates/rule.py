@@ -26,6 +26,11 @@ class Rule(Gate):
     that is right), and ``forgetting`` is the loss on rows of past experiences against the best version so far: these
     are available on any group. All other metrics are available on all rows, the task's metrics also on each
     experience, and precision, recall and f1 also on each class.
+
+    >>> from cl.testing import sample_evaluation
+    >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
+    >>> Rule(of='score', on='each_class', min=0.9).judge(evaluation, rows, seed=0).passed
+    False
     """
 
     of: str = Field("score", description="score, brier, forgetting, a metric of the task, or any other measurement")

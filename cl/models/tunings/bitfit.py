@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 class BitFit(Tuning):
-    """Fine-tunes only the bias vectors, about a thousandth of the parameters (Ben Zaken et al., 2022)."""
+    """Fine-tunes only the bias vectors, about a thousandth of the parameters (Ben Zaken et al., 2022).
+
+    >>> from cl.testing import tiny_encoder
+    >>> sum(parameter.numel() for parameter in BitFit().moving(tiny_encoder()))
+    152
+    """
 
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the biases")
 

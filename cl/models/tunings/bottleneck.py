@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class Bottleneck(Tuning):
-    """Adapters (Houlsby et al., 2019), one after each layer, as Pfeiffer et al. (2021) found sufficient."""
+    """Adapters (Houlsby et al., 2019), one after each layer, as Pfeiffer et al. (2021) found sufficient.
+
+    >>> from cl.testing import tiny_encoder
+    >>> tuning = Bottleneck(width=2)
+    >>> sum(parameter.numel() for parameter in tuning.moving(tuning.attach(tiny_encoder())))
+    84
+    """
 
     adds: ClassVar[bool] = True
 

@@ -17,6 +17,10 @@ class Full(Tuning):
 
     Word embeddings are half of a small encoder's parameters, and most belong to words that an update never sees:
     frozen, they cost neither time nor optimiser state.
+
+    >>> from cl.testing import tiny_encoder
+    >>> len(Full(frozen_layers=1).moving(tiny_encoder())) < len(Full().moving(tiny_encoder()))
+    True
     """
 
     embeddings: bool = Field(False, description="Whether the embeddings are trained as well")

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 class Head(Tuning):
-    """Linear probing: the encoder is a fixed feature extractor."""
+    """Linear probing: the encoder is a fixed feature extractor.
+
+    >>> from cl.testing import tiny_encoder
+    >>> Head().moving(tiny_encoder())
+    []
+    """
 
     moves: ClassVar[bool] = False
 

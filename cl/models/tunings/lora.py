@@ -17,7 +17,13 @@ ADAPTER = "default"
 
 
 class LoRA(Tuning):
-    """Adds ``scale * B A`` of low rank to weight matrices (Hu et al., 2022), through the peft library."""
+    """Adds ``scale * B A`` of low rank to weight matrices (Hu et al., 2022), through the peft library.
+
+    >>> from cl.testing import tiny_encoder
+    >>> tuning = LoRA(rank=2)
+    >>> sum(parameter.numel() for parameter in tuning.moving(tuning.attach(tiny_encoder())))
+    128
+    """
 
     adds: ClassVar[bool] = True
 

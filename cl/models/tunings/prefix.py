@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class Prefix(Tuning):
-    """Prefix tuning: keys and values that every layer attends to (Li and Liang, 2021), through the peft library."""
+    """Prefix tuning: keys and values that every layer attends to (Li and Liang, 2021), through the peft library.
+
+    >>> Prefix(tokens=8).virtual_tokens
+    8
+    """
 
     adds: ClassVar[bool] = True
 

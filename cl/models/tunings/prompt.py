@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class Prompt(Tuning):
-    """Prompt tuning: virtual tokens whose embeddings are learned (Lester et al., 2021), through the peft library."""
+    """Prompt tuning: virtual tokens whose embeddings are learned (Lester et al., 2021), through the peft library.
+
+    >>> Prompt(tokens=8).virtual_tokens
+    8
+    """
 
     adds: ClassVar[bool] = True
 

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 class TopLayers(Tuning):
-    """Fine-tunes the last transformer layers; those below stay frozen."""
+    """Fine-tunes the last transformer layers; those below stay frozen.
+
+    >>> from cl.testing import tiny_encoder
+    >>> len(TopLayers(layers=1).moving(tiny_encoder(layers=2)))
+    16
+    """
 
     layers: int = Field(2, ge=1, description="How many of the top layers are trained")
 

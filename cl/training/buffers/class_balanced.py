@@ -17,6 +17,10 @@ class ClassBalanced(Buffer):
 
     Slots that a rare class cannot fill go to the others. Within a class, rows are kept at random. With fewer slots than
     classes, the buffer keeps one row each of randomly drawn classes, old or new.
+
+    >>> from cl.testing import sample_offer
+    >>> ClassBalanced().keep(sample_offer(40, budget=10))['label'].value_counts().to_dict()
+    {'fee': 5, 'loan': 5}
     """
 
     def keep(self, offer: Offer) -> pd.DataFrame:

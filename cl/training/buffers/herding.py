@@ -16,6 +16,10 @@ class Herding(Buffer):
     mean; embeddings have length 1. The order is kept, so a smaller share is a prefix of a larger one. In the paper
     each class occurs in one experience; when a class recurs, its old and new rows alternate, old first, each in
     their own order.
+
+    >>> from cl.testing import sample_offer
+    >>> Herding().keep(sample_offer(40, budget=10))['label'].value_counts().to_dict()
+    {'fee': 5, 'loan': 5}
     """
 
     def keep(self, offer: Offer) -> pd.DataFrame:

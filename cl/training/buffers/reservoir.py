@@ -8,7 +8,12 @@ from cl.training.buffers import Buffer, Offer
 
 
 class Reservoir(Buffer):
-    """A uniform sample of the whole stream in one pass (Vitter, 1985, algorithm R)."""
+    """A uniform sample of the whole stream in one pass (Vitter, 1985, algorithm R).
+
+    >>> from cl.testing import sample_offer
+    >>> len(Reservoir().keep(sample_offer(40, budget=10)))
+    10
+    """
 
     def keep(self, offer: Offer) -> pd.DataFrame:
         """Put each new row in a free slot, or replace a random row with probability budget / rows seen."""

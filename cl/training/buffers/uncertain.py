@@ -14,6 +14,10 @@ class Uncertain(Buffer):
 
     Margins come from the newly trained model, for old rows as well. Rows near a decision boundary say most about it,
     but wrong labels are among them: choose another buffer for data with noisy labels.
+
+    >>> from cl.testing import sample_offer
+    >>> Uncertain().keep(sample_offer(8, budget=2))['id'].tolist()  # the least certain of each class
+    ['r0-0', 'r0-3']
     """
 
     def keep(self, offer: Offer) -> pd.DataFrame:

@@ -21,6 +21,9 @@ class AGEM(Strategy):
     against it, that component is projected out: ``g - (g . ref / ref . ref) ref``. The buffer is not replayed. Unlike
     in the paper, the projected gradient includes other strategies' penalties, and AdamW, not SGD, takes the step, so
     the guarantee that the past loss does not rise holds for the gradient, not for the step itself.
+
+    >>> AGEM(rows=100).keeps_rows
+    True
     """
 
     keeps_rows: ClassVar[bool] = True

@@ -21,6 +21,9 @@ class Averaging(Strategy):
     that do best on the validation rows of all experiences (by score, then loss). Unlike in the paper, the champion
     replaces the zero-shot model, and the coefficient is chosen, not fixed. The champion has no weights for new labels:
     those of the challenger are used.
+
+    >>> Averaging(steps=4).recalls
+    False
     """
 
     holds: ClassVar[str | None] = "weights"

@@ -22,6 +22,9 @@ class DER(Replay):
     its best weights, not during training; both terms use the same draw from the buffer; and new and recalled rows
     share a batch and its mean, so with beta 1 a recalled row has the weight of a new one (the paper's balance is
     ratio 1). Labels added after a row was stored are excluded from its error.
+
+    >>> DER(rows=100, ratio=2.0).expects(new=10, past=1000)  # rows of the buffer that an epoch adds
+    20
     """
 
     bytes: int | None = Field(

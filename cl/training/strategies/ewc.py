@@ -39,6 +39,9 @@ class EWC(Strategy):
     their common mean, with ``anchor: each``). It grows while the rise exceeds the tolerance and falls otherwise
     (Rezende and Viola, 2018, algorithm 1). EWC preserves what shared classes need; when every experience brings its
     own classes, no quadratic penalty keeps new classes from dominating the old, and replay is needed.
+
+    >>> EWC(strength=100.0).holds
+    'weights'
     """
 
     holds: ClassVar[str | None] = "weights"

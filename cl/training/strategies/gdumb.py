@@ -18,6 +18,9 @@ class GDumb(Strategy):
     New rows enter a buffer with equal class shares; every update then starts from the pretrained weights and trains on
     the buffer only. It is a baseline for methods that continue from the champion. Unlike in the paper, training starts
     from the pretrained encoder, not from random weights, and uses the loop's schedule, without cutmix.
+
+    >>> GDumb(rows=100).restarts()
+    True
     """
 
     keeps_rows: ClassVar[bool] = True

@@ -11,7 +11,11 @@ from cl.training.strategies import Strategy, Update
 
 
 class Joint(Strategy):
-    """Train on the new rows and all past training rows in every epoch."""
+    """Train on the new rows and all past training rows in every epoch.
+
+    >>> Joint().expects(new=10, past=90)  # every past row, in each epoch
+    90
+    """
 
     keeps_past: ClassVar[bool] = True
 

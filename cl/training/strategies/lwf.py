@@ -20,6 +20,9 @@ class LwF(Strategy):
     model, both at ``temperature``; no past rows are needed. Unlike in the paper, there is one head, so the old task is
     the set of labels known before, and the new head is not warmed up first. Rows that another strategy recalls are not
     distilled: they have their true labels.
+
+    >>> LwF(temperature=3.0).holds
+    'answers'
     """
 
     holds: ClassVar[str | None] = "answers"

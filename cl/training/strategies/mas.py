@@ -21,6 +21,9 @@ class MAS(Strategy):
     adds up over experiences, as in the paper, unless ``decay`` is below 1. Importance is not a loss, so ``strength``
     has no unit such as EWC's rows and must be tuned. Unlike in the paper, a sentence's length is taken over all its
     tagged words, and importance is estimated on a sample of the new rows.
+
+    >>> MAS().holds
+    'weights'
     """
 
     holds: ClassVar[str | None] = "weights"

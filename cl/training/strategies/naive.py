@@ -4,4 +4,8 @@ from cl.training.strategies import Strategy
 
 
 class Naive(Strategy):
-    """Fine-tune on the new rows and do nothing against forgetting."""
+    """Fine-tune on the new rows and do nothing against forgetting.
+
+    >>> Naive().expects(new=10, past=90)  # nothing of the past
+    0
+    """

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 class NCM(ClosedForm):
-    """Nearest class mean on frozen features (Mensink et al., 2013, equation 1), by Euclidean distance."""
+    """Nearest class mean on frozen features (Mensink et al., 2013, equation 1), by Euclidean distance.
+
+    >>> NCM().closed
+    True
+    """
 
     def candidates(
         self, sums: SufficientStatistics, head: ClosedFormHead

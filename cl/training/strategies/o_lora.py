@@ -24,6 +24,10 @@ class OLoRA(Strategy):
     code sums absolute values. Unlike theirs, past updates are merged at once, since only their A is needed again, and
     heads are not separate. The state also holds the latest subspace, which another tuning would merge. The subspaces
     are exhausted after width / rank experiences.
+
+    >>> from cl.config import Config
+    >>> OLoRA().objection(Config(strategy='o_lora', model={'tuning': 'lora'})) is None
+    True
     """
 
     holds: ClassVar[str | None] = "subspaces"

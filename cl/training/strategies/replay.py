@@ -19,6 +19,9 @@ class Replay(Strategy):
 
     Each epoch sees all new rows and a fresh sample of the buffer. The paper draws one replayed row for each new
     one; ``ratio`` is that proportion, and a buffer smaller than the sample is used whole.
+
+    >>> Replay(rows=100, ratio=3.0).expects(new=10, past=1000)  # rows of the buffer that an epoch adds
+    30
     """
 
     keeps_rows: ClassVar[bool] = True

@@ -22,6 +22,9 @@ class SI(Strategy):
     strategies; the displacement ends at the best epoch's weights, although the sum continues to the last epoch;
     negative values count as zero, as in the authors' code; and the damping is much smaller than the paper's 0.001,
     because fine-tuning moves weights by less than its square root.
+
+    >>> SI(strength=2.0).holds
+    'weights'
     """
 
     holds: ClassVar[str | None] = "weights"

@@ -21,6 +21,9 @@ class SLDA(ClosedForm):
 
     The paper updates a running covariance row by row; here it is computed from exact sums, so it does not depend on
     the order. The shrinkage is chosen on validation rows.
+
+    >>> SLDA(shrinkage=[0.01]).closed
+    True
     """
 
     remedy: ClassVar[str] = "give larger values of shrinkage"

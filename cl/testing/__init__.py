@@ -1,0 +1,23 @@
+"""What tests of your own need: a registry and a ledger in memory, and small made-up rows, evaluations and encoders."""
+
+from cl.testing.memory import Memory, MemoryLedger, MemoryRegistry, MemoryRun, MemoryVersion
+from cl.testing.samples import (
+    sample_evaluation,
+    sample_offer,
+    sample_rows,
+    sample_snapshot,
+    tiny_encoder,
+)
+
+__all__ = [
+    "Memory",
+    "MemoryLedger",
+    "MemoryRegistry",
+    "MemoryRun",
+    "MemoryVersion",
+    "sample_evaluation",
+    "sample_offer",
+    "sample_rows",
+    "sample_snapshot",
+    "tiny_encoder",
+]
