@@ -17,7 +17,8 @@ from tests.support import warm
 @pytest.mark.parametrize("kind", KILLS)
 def test_after_a_kill_nothing_is_lost_and_the_next_run_ends_as_if_undisturbed(bench, kind) -> None:
     trials = [one.made() for one in FAULTS[kind](bench)]
-    assert trials and not [str(one) for one in trials if one.wrong]
+    wrong = [str(one) for one in trials if one.wrong]
+    assert trials and not wrong, "\n".join(wrong)
     if kind == "kills":
         assert len(trials) >= bench.amount.kills
 
