@@ -56,7 +56,7 @@ def copied(project: ProjectFolder, stores: Stores, versions: int) -> None:
         of = str(2 - number % 2)
         folder, cycle = stores.champion_folder(of), f"copy-{number}"
         assert folder is not None
-        run = stores.registry.start_run(cycle, cycle, {})
+        run = stores.registry.runs.start_run(cycle, cycle, {})
         tags = {"cl.cycle_id": cycle, "cl.gates": "passed"}
         assert stores.registry.log_version(run, folder, tags=tags, metrics={}) == str(number)
 

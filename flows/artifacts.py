@@ -52,7 +52,7 @@ def show_cycle(config: Config, stores: Stores, cycle: Cycle) -> None:
     if cycle.gates:
         table = [verdict.model_dump(mode="json") for verdict in cycle.gates.verdicts]
         _create_artifact(create_table_artifact, table, key=_key(config, "gates"), description=id)
-    page = stores.registry.page(cycle.run) if cycle.run else None
+    page = stores.registry.runs.page(cycle.run) if cycle.run else None
     if page:
         _create_artifact(
             create_link_artifact, page, key=_key(config, "mlflow"), link_text=f"MLflow: {id}", description=id

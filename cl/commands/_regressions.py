@@ -16,7 +16,7 @@ WORST = 20
 def read_stored_rows(project: OpenProject, cycle: str) -> pd.DataFrame | None:
     """Return the evaluated rows of a cycle or compressed version, by its id; None: they are no longer stored."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = project.stores.registry.evaluated(cycle, Path(scratch))
+        path = project.stores.registry.runs.evaluated(cycle, Path(scratch))
         return None if path is None else pd.read_parquet(path)
 
 

@@ -44,7 +44,7 @@ class VersionCatalogue:
 
     def evaluation(self, version: str) -> Evaluation | None:
         """Return the evaluation of a version; None: the registry does not have it."""
-        text = self.project.stores.registry.record(self.infos[version], "evaluation.json")
+        text = self.project.stores.registry.files.record(self.infos[version], "evaluation.json")
         return None if text is None else Evaluation.model_validate_json(text)
 
     def cycle(self, version: str) -> Cycle | None:
@@ -80,7 +80,7 @@ def read_versions(project: OpenProject) -> VersionCatalogue:
     """Return the versions of an opened project."""
     project.stores.registry.initialise()
     infos = {info.version: info for info in project.stores.registry.versions()}
-    return VersionCatalogue(project, infos, project.stores.registry.cycles())
+    return VersionCatalogue(project, infos, project.stores.registry.runs.cycles())
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _read_rows(versions: VersionCatalogue, version: str) -> pd.DataFrame | None:
     """Return experience, id, target and row score of a version's test rows; None: they are not stored."""
     with tempfile.TemporaryDirectory() as scratch:
         cycle = versions.infos[version].tags.get("cl.cycle_id", "")
-        path = versions.project.stores.registry.evaluated(cycle, Path(scratch))
+        path = versions.project.stores.registry.runs.evaluated(cycle, Path(scratch))
         if path is None:
             return None
         return pd.read_parquet(path).rename(columns={"challenger_score": "score"})[[*KEY, "target", "score"]]

@@ -156,7 +156,7 @@ class KeptVerdicts:
 
 
 def _read_kept(versions: VersionCatalogue, version: str) -> KeptVerdicts | None:
-    text = versions.project.stores.registry.record(versions.infos[version], "gates.json")
+    text = versions.project.stores.registry.files.record(versions.infos[version], "gates.json")
     evaluation = versions.evaluation(version)
     return (
         None if text is None or evaluation is None else KeptVerdicts(GateReport.model_validate_json(text), evaluation)

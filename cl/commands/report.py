@@ -30,7 +30,7 @@ def report_on(folder: Path, out: Path | None = None) -> WrittenReport:
 
 def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
     """Write the report of an opened project; return its path and the ledger's first integrity violation."""
-    cycles = project.stores.registry.cycles()
+    cycles = project.stores.registry.runs.cycles()
     quarantined = {
         experience.id: project.stores.experiences.quarantined(experience.id)
         for experience in project.stores.experiences.all()

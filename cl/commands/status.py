@@ -15,14 +15,14 @@ def read_cycles(folder: Path) -> list[Cycle]:
     """Return all finished cycles, oldest first."""
     project = open_project(folder)
     project.stores.registry.initialise()
-    return project.stores.registry.cycles()
+    return project.stores.registry.runs.cycles()
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return champion, versions, last cycle and waiting experiences as plain values."""
     project = open_project(folder)
     project.stores.registry.initialise()
-    cycles = project.stores.registry.cycles()
+    cycles = project.stores.registry.runs.cycles()
     done = {cycle.experience.id for cycle in cycles}
     last = cycles[-1] if cycles else None
     entries = project.stores.ledger.entries(project.config.name)

@@ -104,7 +104,7 @@ def compress_once(context: CompressionContext, teacher: Judged, form: Form) -> J
     gates = journal.once(gate, context.executor)(config, evaluation)
     challenger = Challenger(training=training, evaluation=evaluation, gates=gates)
     name, registry, parent = f"{context.cycle}-{form}", stores.registry, teacher.registration.version
-    run = registry.start_run(name, f"{form} of version {parent}", {})
+    run = registry.runs.start_run(name, f"{form} of version {parent}", {})
     registration = journal.once(register, context.executor)(
         config,
         stores,
@@ -118,9 +118,9 @@ def compress_once(context: CompressionContext, teacher: Judged, form: Form) -> J
             residual_experiences=context.residual_experiences,
         ),
     )
-    registry.log_metrics(run, evaluation_metrics(evaluation))
-    registry.log_file(run, Path(evaluation.predictions), "evaluation")
-    registry.end_run(run)
+    registry.runs.log_metrics(run, evaluation_metrics(evaluation))
+    registry.runs.log_file(run, Path(evaluation.predictions), "evaluation")
+    registry.runs.end_run(run)
     return Judged(challenger, registration)
 
 

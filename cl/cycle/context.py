@@ -85,7 +85,7 @@ class CycleContext:
         line = extend_with_compressed(ancestry(self.champion.version, self.versions), self.versions)
         history = self.champion.history
         return assess_situation(
-            cycles_in_line(self.stores.registry.cycles(), line),
+            cycles_in_line(self.stores.registry.runs.cycles(), line),
             waiting,
             first=self.champion.version is None,
             now=datetime.now(UTC),
@@ -153,7 +153,7 @@ def open_cycle(
     """
     start = resume_or_begin(config, stores, experience)
     tags = {"cl.data_version": start.data_version, "cl.champion_before": start.champion or ""}
-    run = stores.registry.start_run(start.id, experience.id, tags)
+    run = stores.registry.runs.start_run(start.id, experience.id, tags)
     champion = local_version(stores, start.champion)
     base = find_base(stores, champion, then=config.distil.then)
     again = [id for id in champion.history.learnt if id not in base.history.learnt]

@@ -71,7 +71,7 @@ def resumable(config: Config, stores: Stores) -> dict[str, CycleStart]:
     champion, starts = stores.ledger.champion(stores.registry.model), {}
     made_by = {info.version: info.tags.get(CYCLE_ID, "") for info in stores.registry.versions()}
     folders = sorted(journal_folder(stores).glob("*"))
-    ended = {cycle.id for cycle in stores.registry.cycles()} if folders else set()
+    ended = {cycle.id for cycle in stores.registry.runs.cycles()} if folders else set()
     for folder in folders:
         start = Journal(folder).read("start", CycleStart)
         if start is None or start.config_digest != config.digest or start.id in ended:
@@ -86,7 +86,7 @@ def _new_start(
     config: Config, experience: Experience, champion: str | None, data_version: str, stores: Stores
 ) -> CycleStart:
     parts = [config.digest, data_version, champion or "", experience.id]
-    attempts = sum(cycle.experience.id == experience.id for cycle in stores.registry.cycles())
+    attempts = sum(cycle.experience.id == experience.id for cycle in stores.registry.runs.cycles())
     start = CycleStart(
         id=hashlib.sha256("\n".join([*parts, str(attempts)]).encode()).hexdigest()[:16],
         experience=experience.id,

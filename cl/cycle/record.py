@@ -40,8 +40,8 @@ def record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate 
     """Write the finished cycle to its MLflow run, close the journal, and return the cycle as recorded."""
     registry, run, journal = context.stores.registry, context.run, context.journal
     cycle = _build_cycle(context, findings, update)
-    registry.log_params(run, context.config.flat())
-    registry.log_dataset(
+    registry.runs.log_params(run, context.config.flat())
+    registry.runs.log_dataset(
         run,
         cycle.experience.id,
         digest=cycle.data_version,
@@ -53,21 +53,21 @@ def record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate 
     judged = journal.folder / cycle.chosen.form if cycle.chosen else judged
     for verdicts in judged / "gate.json", journal.folder / "smoke_test.json":
         if verdicts.exists():
-            registry.log_file(run, verdicts, "evaluation")
+            registry.runs.log_file(run, verdicts, "evaluation")
     for folder in rungs:
-        registry.log_file(run, folder / "gate.json", f"rungs/{folder.name}")
+        registry.runs.log_file(run, folder / "gate.json", f"rungs/{folder.name}")
     for rung in cycle.climb.begun if cycle.climb else []:
-        registry.log_metrics(run, {f"rung/{rung.rung}/seconds": rung.seconds, f"rung/{rung.rung}/rows": rung.rows})
+        registry.runs.log_metrics(run, {f"rung/{rung.rung}/seconds": rung.seconds, f"rung/{rung.rung}/rows": rung.rows})
     if cycle.drift.report:
-        registry.log_folder(run, Path(cycle.drift.report), DRIFT_ARTIFACT)
+        registry.runs.log_folder(run, Path(cycle.drift.report), DRIFT_ARTIFACT)
         kept = cycle.drift.model_copy(update={"report": DRIFT_ARTIFACT})  # the journal's own copy is deleted
         cycle = cycle.model_copy(update={"drift": kept})
     if cycle.evaluation:
-        registry.log_metrics(run, evaluation_metrics(cycle.evaluation))
-        registry.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
+        registry.runs.log_metrics(run, evaluation_metrics(cycle.evaluation))
+        registry.runs.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
     if cycle.training:
-        registry.log_series(run, "loss", cycle.training.losses)
-    registry.record_cycle(run, cycle)
+        registry.runs.log_series(run, "loss", cycle.training.losses)
+    registry.runs.record_cycle(run, cycle)
     context.stores.remember_finished(cycle.experience.id)
     journal.close()
     return cycle

@@ -88,7 +88,7 @@ def unlearn(config: Config, stores: Stores, leaving: RemovalRequest, *, scratch:
         why = f"it contains rows that were forgotten (removal {leaving.removal.number})"
         registry.tag_version(holder, WITHDRAWN, why)
         if everywhere:
-            registry.delete_files(infos[holder])
+            registry.files.delete_files(infos[holder])
     _clean_runs(stores, infos, leaving.ids)
     now = next((read_history(registry, info) for info in registry.versions() if info.version == version), None)
     return Unlearning(version=version, exact=not (now and now.residual_experiences), withdrawn=withdrawn)
@@ -122,8 +122,10 @@ def _replace(
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
         report = GateReport.model_validate_json((folder / "gates.json").read_bytes())
     number, why = leaving.removal.number, leaving.removal.why
-    run = registry.start_run(f"{leaving.name}-{champion}", f"forget-{number:04d}", {"cl.champion_before": champion})
-    registry.log_file(run, Path(evaluation.predictions), EVALUATION)
+    run = registry.runs.start_run(
+        f"{leaving.name}-{champion}", f"forget-{number:04d}", {"cl.champion_before": champion}
+    )
+    registry.runs.log_file(run, Path(evaluation.predictions), EVALUATION)
     challenger = Challenger(training=_no_training(folder, made_of.history.rung), evaluation=evaluation, gates=report)
     registration = register(
         recorded,
@@ -147,7 +149,7 @@ def _replace(
         expected=champion,
         why=reason,
     )
-    registry.end_run(run)
+    registry.runs.end_run(run)
     return registration.version
 
 
@@ -210,17 +212,17 @@ def _evaluate_and_judge(
 
 def _clean_runs(stores: Stores, infos: dict[str, VersionInfo], ids: set[str]) -> None:
     """Remove rows from the stored predictions of all evaluations, and from the examples of past alarms."""
-    registry, cycles = stores.registry, stores.registry.cycles()
+    registry, cycles = stores.registry, stores.registry.runs.cycles()
     runs = {cycle.id: cycle.run for cycle in cycles if cycle.evaluation and cycle.run}
     runs |= {info.tags[CYCLE_ID]: info.run_id for info in infos.values() if CYCLE_ID in info.tags}
     for cycle_id, run in runs.items():
         with tempfile.TemporaryDirectory() as folder:
-            path = registry.evaluated(cycle_id, Path(folder))
+            path = registry.runs.evaluated(cycle_id, Path(folder))
             if path is not None and run and remove_from_table(path, ids):
-                registry.log_file(run, path, EVALUATION)
+                registry.runs.log_file(run, path, EVALUATION)
     for cycle in cycles:
         if any(ids & set(finding.examples) for finding in cycle.drift.findings):
-            registry.correct_cycle(_without_examples(cycle, ids))
+            registry.runs.correct_cycle(_without_examples(cycle, ids))
 
 
 def _without_examples(cycle: Cycle, ids: set[str]) -> Cycle:

@@ -78,7 +78,7 @@ def _check_traffic(config: Config, stores: Stores, past_checks: list[TrafficChec
     from cl.models.snapshot import load_reference, take_unlabelled_snapshot
     from cl.stores.version_folder import load_history
 
-    check_index = stores.next_check(count_checks(stores.registry.cycles()), f"traffic since {since}")
+    check_index = stores.next_check(count_checks(stores.registry.runs.cycles()), f"traffic since {since}")
     drift_settings = config.drift.model_copy(update={"detectors": config.drift.traffic.detectors, "report": "off"})
     drift = compare_snapshots(
         config.model_copy(update={"drift": drift_settings}),

@@ -58,17 +58,17 @@ def collect_garbage(
     kept = reasons_to_keep(stores, versions, rules, now=datetime.now(UTC))
     removable = [info for info in versions if info.version not in kept and info.tags.get(FILES) != REMOVED]
     garbage = CollectedGarbage(
-        versions={info.version: registry.bytes_of(info) for info in removable},
+        versions={info.version: registry.files.bytes_of(info) for info in removable},
         local={str(path.relative_to(stores.project.work)): _size(path) for path in _removable_paths(stores, unused)},
         kept=kept,
     )
     if dry_run:
         return garbage
     for info in removable:
-        registry.keep_record(info)
+        registry.files.keep_record(info)
         registry.tag_version(info.version, WITHDRAWN, info.withdrawn or "its files were removed by cl gc")
         registry.tag_version(info.version, FILES, REMOVING)
-        registry.delete_files(info)
+        registry.files.delete_files(info)
         registry.tag_version(info.version, FILES, REMOVED)
     for name in garbage.local:
         _remove(stores.project.work / name)

@@ -72,7 +72,7 @@ def teachers(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
 
 def read_history(registry: Registry, version: VersionInfo) -> History | None:
     """Return the history of a version, even if its files were removed; None if its run was deleted, too."""
-    text = registry.record(version, "history.json")
+    text = registry.files.record(version, "history.json")
     return None if text is None else History.model_validate_json(text)
 
 

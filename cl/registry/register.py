@@ -70,7 +70,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
         _gates_table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
         write_manifest(folder)
-    stores.registry.log_record(new.run, folder)
+    stores.registry.files.log_record(new.run, folder)
     version = stores.registry.log_version(
         new.run,
         folder,

@@ -95,14 +95,14 @@ def _read_recipe(stores: Stores, version: str) -> Recipe:
             f"version {version} was derived ({history.form}) from version {history.parent} on inputs that are not "
             f"versioned; run cl reproduce {history.parent}, then cl distil {history.parent}"
         )
-    cycle = next((cycle for cycle in registry.cycles() if cycle.id == history.cycle), None)
+    cycle = next((cycle for cycle in registry.runs.cycles() if cycle.id == history.cycle), None)
     if cycle is None or cycle.training is None:
         raise InputError(
             f"version {version} was created by `cl forget` from version {history.parent} without training: "
             "nothing to reproduce"
         )
     for needed in filter(None, (version, history.parent)):
-        if needed not in infos or (infos[needed].withdrawn and not registry.bytes_of(infos[needed])):
+        if needed not in infos or (infos[needed].withdrawn and not registry.files.bytes_of(infos[needed])):
             raise StoreError(f"version {needed} no longer has files, so version {version} cannot be reproduced")
     parent = infos[history.parent] if history.parent else None
     parent_history = read_history(registry, parent) if parent else None

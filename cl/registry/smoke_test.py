@@ -59,7 +59,7 @@ def repeat_smoke_test(config: Config, stores: Stores, version: str) -> None:
         return
     refused = f"version {version} of '{stores.registry.model}' cannot serve, whatever the reason:"
     with tempfile.TemporaryDirectory() as scratch:
-        stored = stores.registry.evaluated(info.tags.get(CYCLE_ID, ""), Path(scratch))
+        stored = stores.registry.runs.evaluated(info.tags.get(CYCLE_ID, ""), Path(scratch))
         if stored is None:
             raise RefusedError(f"{refused} its evaluation is not in the registry, so it cannot be tested")
         verdict = _test_answers(config, stores, version, info.tags.get(FORM, ""), pd.read_parquet(stored))

@@ -20,6 +20,7 @@ import uuid
 import weakref
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from cl.records import Cycle, VersionInfo
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest, move_sealed_into_place
 from cl.stores.mlflow.registry import DIGEST, GATES, PARENT, SHARE, Registry
-from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT
-from cl.stores.mlflow.version_files import RECORD, RECORDS
+from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT, Runs
+from cl.stores.mlflow.version_files import RECORD, RECORDS, VersionFiles
 
 
 @dataclass
@@ -70,27 +71,33 @@ class Memory:
     head: tuple[int, str] | None = None
 
 
+def find_run(memory: Memory, run: str) -> MemoryRun:
+    """Return a run by its id.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if run not in memory.runs:
+        raise StoreError(f"the registry in memory: no run {run}")
+    return memory.runs[run]
+
+
+def find_version(memory: Memory, model: str, version: str) -> MemoryVersion:
+    """Return a version by its number.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if version not in memory.versions:
+        raise StoreError(f"the registry in memory: no version {version} of '{model}'")
+    return memory.versions[version]
+
+
 @dataclass(frozen=True)
-class MemoryRegistry(Registry):
-    """The registry of one model, in memory; ``memory`` is what it holds, for tests to look at."""
+class MemoryRuns(Runs):
+    """The runs of one model, in memory."""
 
-    tracking_uri: str = "memory:"
-    artifacts: str | None = None
-    model: str = "model"
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
-
-    def add_version(
-        self, *, gates: str = "passed", parent: str = "", digest: str = "", tags: dict[str, str] | None = None
-    ) -> str:
-        """Add a version without a file and return it.
-
-        Args:
-            gates: passed, failed or pending.
-            parent: the version that it was made from and compared with; empty for a first one.
-            digest: SHA-256 of its verdict.
-            tags: more of them.
-        """
-        return self._add("", {GATES: gates, PARENT: parent, DIGEST: digest, **(tags or {})}, None)
 
     def initialise(self) -> None:
         """Do nothing: memory is always there."""
@@ -162,22 +169,35 @@ class MemoryRegistry(Registry):
         """Return None: nobody shows it."""
         return None
 
+    def _run_of(self, cycle: str) -> str | None:
+        return next((run.id for run in self.memory.runs.values() if run.tags[CYCLE_ID] == cycle), None)
+
+    def _run(self, run: str) -> MemoryRun:
+        return find_run(self.memory, run)
+
+
+@dataclass(frozen=True)
+class MemoryFiles(VersionFiles):
+    """The files of one model's versions, in memory."""
+
+    runs: MemoryRuns
+
     def log_record(self, run: str, folder: Path) -> None:
         """Keep a version's history, evaluation and verdicts in its run."""
         for name in RECORDS:
-            self.log_file(run, folder / name, RECORD)
+            self.runs.log_file(run, folder / name, RECORD)
 
     def record(self, version: VersionInfo, name: str) -> str | None:
         """Return one of the JSON files that describe a version; None: it is nowhere."""
         if not version.run_id:
             return None
-        kept = self._run(version.run_id).files.get(f"{RECORD}/{name}")
+        kept = find_run(self.runs.memory, version.run_id).files.get(f"{RECORD}/{name}")
         content = kept if kept is not None else (self._version(version.version).files or {}).get(name)
         return None if content is None else content.decode()
 
     def keep_record(self, version: VersionInfo) -> None:
         """Make sure that a version's record is in its run, where it stays when its files are removed."""
-        files = self._run(version.run_id).files
+        files = find_run(self.runs.memory, version.run_id).files
         for name in RECORDS:
             if f"{RECORD}/{name}" not in files and (text := self.record(version, name)) is not None:
                 files[f"{RECORD}/{name}"] = text.encode()
@@ -189,6 +209,42 @@ class MemoryRegistry(Registry):
     def delete_files(self, version: VersionInfo) -> None:
         """Forget a version's files; its tags and its run stay."""
         self._version(version.version).files = None
+
+    def _version(self, version: str) -> MemoryVersion:
+        return find_version(self.runs.memory, self.runs.model, version)
+
+
+@dataclass(frozen=True)
+class MemoryRegistry(Registry):
+    """The registry of one model, in memory; ``memory`` is what it holds, for tests to look at."""
+
+    tracking_uri: str = "memory:"
+    artifacts: str | None = None
+    model: str = "model"
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
+
+    @cached_property
+    def runs(self) -> MemoryRuns:
+        """The runs that made the versions."""
+        return MemoryRuns(self.tracking_uri, self.artifacts, self.model, memory=self.memory)
+
+    @cached_property
+    def files(self) -> MemoryFiles:
+        """The files of the versions."""
+        return MemoryFiles(self.runs)
+
+    def add_version(
+        self, *, gates: str = "passed", parent: str = "", digest: str = "", tags: dict[str, str] | None = None
+    ) -> str:
+        """Add a version without a file and return it.
+
+        Args:
+            gates: passed, failed or pending.
+            parent: the version that it was made from and compared with; empty for a first one.
+            digest: SHA-256 of its verdict.
+            tags: more of them.
+        """
+        return self._add("", {GATES: gates, PARENT: parent, DIGEST: digest, **(tags or {})}, None)
 
     def tag_version(self, version: str, key: str, value: str) -> None:
         """Set one tag of a version."""
@@ -283,7 +339,7 @@ class MemoryRegistry(Registry):
         known = self.version_for_cycle(tags[CYCLE_ID])
         if known is not None:
             return known
-        self._run(run).metrics.update(metrics)
+        self.runs.log_metrics(run, metrics)
         return self._add(run, tags, _files(learner))
 
     def _add(self, run: str, tags: dict[str, str], files: dict[str, bytes] | None) -> str:
@@ -292,18 +348,8 @@ class MemoryRegistry(Registry):
         self.memory.versions[version] = MemoryVersion(run, datetime.now(UTC), dict(tags), files)
         return version
 
-    def _run_of(self, cycle: str) -> str | None:
-        return next((run.id for run in self.memory.runs.values() if run.tags[CYCLE_ID] == cycle), None)
-
-    def _run(self, run: str) -> MemoryRun:
-        if run not in self.memory.runs:
-            raise StoreError(f"the registry in memory: no run {run}")
-        return self.memory.runs[run]
-
     def _version(self, version: str) -> MemoryVersion:
-        if version not in self.memory.versions:
-            raise StoreError(f"the registry in memory: no version {version} of '{self.model}'")
-        return self.memory.versions[version]
+        return find_version(self.memory, self.model, version)
 
 
 def _place() -> str:

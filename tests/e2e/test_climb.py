@@ -34,7 +34,7 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     assert f"rung weak: {weak.rows} rows, " in told and "refused by floor: " in told and "s, passed" in told
     page = write_report([first], [], project.root / "r.html", name="shop").read_text()
     assert '<th scope="row">weak</th>' in page and '<span class="refused">floor</span>' in page
-    metrics = stores.registry._client.get_run(first.run).data.metrics
+    metrics = stores.registry.runs.client.get_run(first.run).data.metrics
     assert metrics["rung/weak/rows"] == weak.rows and metrics["rung/full/seconds"] == pytest.approx(full.seconds)
 
     arrives(project, "two", ["box", "loan"], seed=2)

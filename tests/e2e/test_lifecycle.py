@@ -101,7 +101,7 @@ def test_no_two_checks_spend_the_same_share_of_alpha_nor_does_a_look_that_is_res
     champion_shop,
 ) -> None:
     shop = champion_shop(training=QUICK)
-    (first,) = open_stores(shop, load(shop.config)).registry.cycles()
+    (first,) = open_stores(shop, load(shop.config)).registry.runs.cycles()
     assert first.drift.check is None and first.drift.level is None, "there was no champion to compare with"
 
     arrives(shop, "two", ["loan", "box"], 60, seed=2)
@@ -163,7 +163,7 @@ def test_a_control_arm_is_trained_beside_an_update_and_shown_and_only_the_challe
     assert [one.experience for one in told.scores] == ["0001-one", "0002-two"]
     registry = open_stores(shop, load(shop.config)).registry
     assert [one.version for one in registry.versions()] == ["1", "2"]
-    metrics = registry._client.get_run(second.run).data.metrics
+    metrics = registry.runs.client.get_run(second.run).data.metrics
     for name in ("forgetting_avoided", "learning_cost", "oos_auroc", "brier", "champion/latency_p95_ms"):
         assert name in metrics
     assert metrics["oos_auroc"] == second.evaluation.numbers["oos_auroc"]

@@ -10,7 +10,7 @@ from tests.faults.trial import Attempt
 
 BUSY = "database busy for 3 seconds"
 STUCK = "database busy for longer than anyone waits"
-BEFORE = {"mlflow.db": Moment("Registry.start_run"), "ledger.db": Moment("Ledger.intend")}
+BEFORE = {"mlflow.db": Moment("Runs.start_run"), "ledger.db": Moment("Ledger.intend")}
 HOLD = """
 import os, sqlite3, sys, time
 database, seconds, holding = sys.argv[1:]

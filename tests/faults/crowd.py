@@ -57,10 +57,10 @@ def copies_of_champion(folder: Path, times: int) -> list[str]:
 
     registry = open_project(folder).stores.registry
     (first,) = registry.versions()
-    source = registry._client.get_model_version(registry.model, first.version)
-    with registry._tracking():  # MLflow asks the store that is set for the logged model
+    source = registry.runs.client.get_model_version(registry.model, first.version)
+    with registry.runs.tracking():  # MLflow asks the store that is set for the logged model
         made = [
-            registry._client.create_model_version(
+            registry.runs.client.create_model_version(
                 registry.model, source.source, run_id=first.run_id, tags={**first.tags, "cl.cycle_id": f"copy-{at}"}
             )
             for at in range(times)

@@ -50,7 +50,7 @@ def state_of(folder: Path) -> State:
     made = [one for one in moves if one.state == "committed"]
     damaged: list[str] = []
     weights: dict[str, str] = {}
-    versions, cycles = registry.versions(), registry.cycles()
+    versions, cycles = registry.versions(), registry.runs.cycles()
     for one in (one for one in versions if one.withdrawn is None):
         with tempfile.TemporaryDirectory() as scratch:
             try:

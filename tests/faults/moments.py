@@ -28,7 +28,7 @@ BOUNDARIES = (
     "dvc.repo:Repo.add",
     "dvc.repo:Repo.push",
     "cl.registry.register:write_manifest",
-    "cl.stores.mlflow.registry:Registry.start_run",
+    "cl.stores.mlflow.runs:Runs.start_run",
     "cl.stores.mlflow.registry:Registry.log_version",
     "mlflow.pyfunc:log_model",
     "mlflow:MlflowClient.create_model_version",
@@ -36,10 +36,10 @@ BOUNDARIES = (
     "cl.stores.mlflow.registry:Registry.set_alias",
     "cl.stores.ledger.ledger:Ledger.commit",
     "cl.stores.mlflow.registry:Registry.delete_alias",
-    "cl.stores.mlflow.registry:Registry.log_params",
-    "cl.stores.mlflow.registry:Registry.log_dataset",
-    "cl.stores.mlflow.registry:Registry.log_metrics",
-    "cl.stores.mlflow.registry:Registry.record_cycle",
+    "cl.stores.mlflow.runs:Runs.log_params",
+    "cl.stores.mlflow.runs:Runs.log_dataset",
+    "cl.stores.mlflow.runs:Runs.log_metrics",
+    "cl.stores.mlflow.runs:Runs.record_cycle",
     "cl.stores.stores:Stores.remember_finished",
     f"mlflow.store.artifact.http_artifact_repo:{UPLOAD}",  # where a server keeps the files
 )

@@ -26,7 +26,7 @@ BACK = "Postgres ended in the middle of a run, back while it goes on"
 BUSY = "Postgres table locked for 3 seconds"
 STUCK = "Postgres table locked for longer than anyone waits"
 DATABASE, TEMPLATE = "faults", "faults_template"
-BEFORE = {"runs": Moment("Registry.start_run"), "cl_ledger": Moment("Ledger.intend")}
+BEFORE = {"runs": Moment("Runs.start_run"), "cl_ledger": Moment("Ledger.intend")}
 HOLD = """
 import os, sys, time
 import psycopg2

@@ -23,7 +23,7 @@ MOST_DELICATE = (
     Moment("Ledger.intend", when="after"),
     Moment("Registry.set_alias", when="after"),
     Moment("Ledger.commit", when="after"),
-    Moment("Registry.record_cycle", when="after"),
+    Moment("Runs.record_cycle", when="after"),
 )
 """The moments between two stores that must agree: a run is always killed at these."""
 
@@ -108,7 +108,7 @@ FEW = Amount(
 )
 """With every change: each kind of fault, where it does most harm; about a minute and a half of two processors."""
 ENDS = (
-    Moment("Registry.start_run", when="after"),
+    Moment("Runs.start_run", when="after"),
     Moment("MlflowClient.create_model_version"),
     Moment("Ledger.intend", when="after"),
     Moment("Ledger.commit"),

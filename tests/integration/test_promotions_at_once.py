@@ -39,7 +39,7 @@ while won < int(rounds):
 def race(registry: Registry, ledger: Ledger, rounds: int) -> list[str]:
     """Let each of four processes try until so many of its promotions have come through; return what they have done."""
     for _ in range(8):
-        registry._client.create_model_version(registry.model, "file:///nowhere", tags={"cl.gates": "passed"})
+        registry.runs.client.create_model_version(registry.model, "file:///nowhere", tags={"cl.gates": "passed"})
     at = [registry.tracking_uri, registry.artifacts, registry.model, ledger.uri, str(rounds)]
     racers = [
         subprocess.Popen(
@@ -82,7 +82,7 @@ def raced(request, tmp_path: Path) -> tuple[Registry, Ledger]:
         tracking = ledger = request.getfixturevalue("postgres").database("race")
     registry = Registry(tracking, str(tmp_path / "artifacts"), model)
     registry.initialise()
-    registry._client.create_registered_model(model)
+    registry.runs.client.create_registered_model(model)
     return registry, Ledger(ledger)
 
 

@@ -103,7 +103,7 @@ def five_versions(tmp_path_factory) -> Path:
     project = scaffold(tmp_path_factory.mktemp("five") / "shop", "name: shop\nevaluation: {smoke_rows: 0}\n")
     stores = open_stores(project, configuration.load(project.config))
     stores.registry.initialise()
-    client = stores.registry._client
+    client = stores.registry.runs.client
     client.create_registered_model("shop")
     for at, (gates, parent) in enumerate(VERSIONS, start=1):
         tags = {"cl.gates": gates, "cl.parent": parent, "cl.gates_digest": str(at) * 64}

@@ -55,7 +55,7 @@ class Shop:
     def give(self, alias: str, version: str, share: float) -> None:
         """Do what the registry's side does for a canary or a shadow."""
         registry = self.stores.registry
-        registry._client.set_model_version_tag("shop", version, "cl.share", str(share))
+        registry.runs.client.set_model_version_tag("shop", version, "cl.share", str(share))
         registry.set_alias(alias, version)
 
     def configure(self, **serve: Any) -> None:
@@ -158,7 +158,7 @@ def made_shop(
         save_reference(take_snapshot(load_learner(version), reference), version)
         save_history(History(learnt=["0001-a"], config=config.model_dump(mode="json", by_alias=True)), version)
         write_manifest(version)
-        run = registry.start_run(f"cycle-{number}", f"run-{number}", {})
+        run = registry.runs.start_run(f"cycle-{number}", f"run-{number}", {})
         tags = {"cl.cycle_id": f"cycle-{number}", "cl.gates": "passed"}
         assert registry.log_version(run, version, tags=tags, metrics={}) == str(number)
     return shop

@@ -6,6 +6,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cl.errors import IntegrityError
 from cl.records import VersionInfo
 from cl.stores.manifest import check_manifest, check_wrapping, move_sealed_into_place
 from cl.stores.mlflow.environment import requirements
-from cl.stores.mlflow.runs import CYCLE_ID, translate_mlflow_errors
+from cl.stores.mlflow.runs import CYCLE_ID, Runs, translate_mlflow_errors
 from cl.stores.mlflow.version_files import VersionFiles
 from cl.tasks import Task
 
@@ -29,8 +30,31 @@ champion that it was compared with if that is another version, and how it was de
 
 
 @dataclass(frozen=True)
-class Registry(VersionFiles):
+class Registry:
     """The versions of one model and their aliases, together with the runs that made them."""
+
+    tracking_uri: str
+    artifacts: str | None
+    model: str
+    kept: Path | None = None
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The runs that made the versions."""
+        return Runs(self.tracking_uri, self.artifacts, self.model, self.kept)
+
+    @cached_property
+    def files(self) -> VersionFiles:
+        """The files of the versions."""
+        return VersionFiles(self.runs)
+
+    def initialise(self) -> None:
+        """Create or upgrade the database, and create the model's experiment if it does not exist.
+
+        Raises:
+            StoreError: the tracking store is unreachable.
+        """
+        self.runs.initialise()
 
     def champion(self) -> str | None:
         """Return the version that the alias `champion` points to; four times as fast as reading all aliases."""
@@ -38,7 +62,7 @@ class Registry(VersionFiles):
 
         with translate_mlflow_errors(self.tracking_uri):
             try:
-                return str(self._client.get_model_version_by_alias(self.model, "champion").version)
+                return str(self.runs.client.get_model_version_by_alias(self.model, "champion").version)
             except MlflowException as error:
                 if error.error_code not in NOT_THERE:
                     raise
@@ -51,22 +75,22 @@ class Registry(VersionFiles):
     def set_alias(self, alias: str, version: str) -> None:
         """Point an alias to a version."""
         with translate_mlflow_errors(self.tracking_uri):
-            self._client.set_registered_model_alias(self.model, alias, version)
+            self.runs.client.set_registered_model_alias(self.model, alias, version)
 
     def delete_alias(self, alias: str, *, version: str | None = None) -> None:
         """Delete an alias if it exists and, if ``version`` is given, points to that version."""
         current = self.aliases().get(alias)
         if current is not None and version in (None, current):
             with translate_mlflow_errors(self.tracking_uri):
-                self._client.delete_registered_model_alias(self.model, alias)
+                self.runs.client.delete_registered_model_alias(self.model, alias)
 
     def set_share(self, version: str, share: float | None) -> None:
         """Tag a canary or shadow with its share of the requests; None removes the tag."""
         with translate_mlflow_errors(self.tracking_uri):
             if share is not None:
-                self._client.set_model_version_tag(self.model, version, SHARE, f"{share:g}")
-            elif SHARE in self._client.get_model_version(self.model, version).tags:
-                self._client.delete_model_version_tag(self.model, version, SHARE)
+                self.runs.client.set_model_version_tag(self.model, version, SHARE, f"{share:g}")
+            elif SHARE in self.runs.client.get_model_version(self.model, version).tags:
+                self.runs.client.delete_model_version_tag(self.model, version, SHARE)
 
     def ledger_head(self) -> tuple[int, str] | None:
         """Return the sequence number and hash of the last ledger entry that this registry remembers."""
@@ -77,7 +101,7 @@ class Registry(VersionFiles):
     def remember_head(self, sequence: int, hash: str) -> None:
         """Remember the ledger's last entry, so that its removal is noticed."""
         with translate_mlflow_errors(self.tracking_uri):
-            self._client.set_registered_model_tag(self.model, HEAD, f"{sequence}:{hash}")
+            self.runs.client.set_registered_model_tag(self.model, HEAD, f"{sequence}:{hash}")
 
     def versions(self) -> list[VersionInfo]:
         """Return all versions, oldest first, with tags and aliases."""
@@ -85,7 +109,7 @@ class Registry(VersionFiles):
         for alias, number in self.aliases().items():
             aliases.setdefault(number, []).append(alias)
         with translate_mlflow_errors(self.tracking_uri):
-            registered = self._client.search_model_versions(f"name='{self.model}'")
+            registered = self.runs.client.search_model_versions(f"name='{self.model}'")
         infos = [
             VersionInfo(
                 version=str(version.version),
@@ -101,7 +125,12 @@ class Registry(VersionFiles):
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of one version."""
         with translate_mlflow_errors(self.tracking_uri):
-            return dict(self._client.get_model_version(self.model, version).tags)
+            return dict(self.runs.client.get_model_version(self.model, version).tags)
+
+    def tag_version(self, version: str, key: str, value: str) -> None:
+        """Set a tag of a version."""
+        with translate_mlflow_errors(self.tracking_uri):
+            self.runs.client.set_model_version_tag(self.model, version, key, value)
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
@@ -118,7 +147,7 @@ class Registry(VersionFiles):
         uri = f"models:/{self.model}/{version}"
         with (
             translate_mlflow_errors(self.tracking_uri),
-            self._tracking(),
+            self.runs.tracking(),
             tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch,
         ):
             import mlflow
@@ -146,7 +175,7 @@ class Registry(VersionFiles):
             return known
         import mlflow
 
-        with translate_mlflow_errors(self.tracking_uri), self._tracking(), mlflow.start_run(run_id=run):
+        with translate_mlflow_errors(self.tracking_uri), self.runs.tracking(), mlflow.start_run(run_id=run):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(PYFUNC_MODEL),
@@ -156,17 +185,17 @@ class Registry(VersionFiles):
                 tags=tags,
             )
             mlflow.log_metrics(metrics, model_id=logged.model_id)
-            if not self._client.search_registered_models(f"name='{self.model}'"):
-                self._client.create_registered_model(self.model)
+            if not self.runs.client.search_registered_models(f"name='{self.model}'"):
+                self.runs.client.create_registered_model(self.model)
             # one call creates the version with its tags, so it never exists without its verdict
-            registered = self._client.create_model_version(
+            registered = self.runs.client.create_model_version(
                 self.model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
             )
         return str(registered.version)
 
     def _models(self) -> list[Any]:
         with translate_mlflow_errors(self.tracking_uri):
-            return list(self._client.search_registered_models(f"name='{self.model}'"))
+            return list(self.runs.client.search_registered_models(f"name='{self.model}'"))
 
 
 def _signature(learner: Path) -> Any:

@@ -60,7 +60,7 @@ class Runs:
         with translate_mlflow_errors(self.tracking_uri):
             if (known := self._run_of(cycle)) is not None:
                 return known
-            run = self._client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
+            run = self.client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
             result: str = run.info.run_id
             return result
 
@@ -69,10 +69,10 @@ class Runs:
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import Param
 
-            known = self._client.get_run(run).data.params
+            known = self.client.get_run(run).data.params
             new = [Param(key, str(value)[:500]) for key, value in params.items() if key not in known]
             for start in range(0, len(new), BATCH):
-                self._client.log_batch(run, params=new[start : start + BATCH])
+                self.client.log_batch(run, params=new[start : start + BATCH])
 
     def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
         """Log metrics by name."""
@@ -90,7 +90,7 @@ class Runs:
             now = int(time.time() * 1000)
             metrics = [Metric(key, value, now, step) for key, value, step in values]
             for start in range(0, len(metrics), BATCH):
-                self._client.log_batch(run, metrics=metrics[start : start + BATCH])
+                self.client.log_batch(run, metrics=metrics[start : start + BATCH])
 
     def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
         """Log the data that a run learned from, with the first 36 characters (MLflow's limit) of its DVC digest."""
@@ -99,24 +99,29 @@ class Runs:
 
             location, profile = json.dumps({"uri": source}), json.dumps({"num_rows": rows})
             data = Dataset(name, digest[:36], "local", location, profile=profile)
-            self._client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+            self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
 
     def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
         """Log all files of a folder as artifacts."""
         with translate_mlflow_errors(self.tracking_uri):
-            self._client.log_artifacts(run, str(folder), artifact_path)
+            self.client.log_artifacts(run, str(folder), artifact_path)
 
     def log_file(self, run: str, file: Path, artifact_path: str) -> None:
         """Log one file as an artifact."""
         with translate_mlflow_errors(self.tracking_uri):
-            self._client.log_artifact(run, str(file), artifact_path)
+            self.client.log_artifact(run, str(file), artifact_path)
+
+    def end_run(self, run: str) -> None:
+        """End a run that belongs to no cycle."""
+        with translate_mlflow_errors(self.tracking_uri):
+            self.client.set_terminated(run, "FINISHED")
 
     def record_cycle(self, run: str, cycle: Cycle) -> None:
         """Write the finished cycle to its run and end the run; the verdict, written last, marks it complete."""
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import RunTag
 
-            self._client.log_text(run, cycle.model_dump_json(indent=1), "cycle.json")
+            self.client.log_text(run, cycle.model_dump_json(indent=1), "cycle.json")
             tags = {
                 "cl.experience": cycle.experience.id,
                 "cl.decision": cycle.decision.action,
@@ -124,15 +129,15 @@ class Runs:
                 "cl.drifted": str(cycle.drift.drifted).lower(),
                 "mlflow.note.content": "\n\n".join(cycle.decision.reasons),
             }
-            self._client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
-            self._client.set_terminated(run, "FINISHED")
-            self._client.set_tag(run, VERDICT, cycle.verdict)
+            self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.set_terminated(run, "FINISHED")
+            self.client.set_tag(run, VERDICT, cycle.verdict)
 
     def correct_cycle(self, cycle: Cycle) -> None:
         """Rewrite the record of a finished cycle."""
         assert cycle.run is not None
         with translate_mlflow_errors(self.tracking_uri):
-            self._client.log_text(cycle.run, cycle.model_dump_json(indent=1), "cycle.json")
+            self.client.log_text(cycle.run, cycle.model_dump_json(indent=1), "cycle.json")
 
     def cycles(self) -> list[Cycle]:
         """Return all finished cycles, oldest first; each machine downloads a record only once."""
@@ -145,12 +150,12 @@ class Runs:
 
     def _download_cycle(self, run: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:
-            return Path(self._client.download_artifacts(run, "cycle.json", scratch)).read_text(encoding="utf-8")
+            return Path(self.client.download_artifacts(run, "cycle.json", scratch)).read_text(encoding="utf-8")
 
     def _finished_runs(self) -> Iterator[str]:
         condition, order, token = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"], None
         while True:
-            runs = self._client.search_runs(
+            runs = self.client.search_runs(
                 [self._experiment], condition, max_results=PAGE, order_by=order, page_token=token
             )
             yield from (run.info.run_id for run in runs)
@@ -161,8 +166,8 @@ class Runs:
         """Download the evaluation rows of a cycle to a folder; None if they no longer exist."""
         with translate_mlflow_errors(self.tracking_uri):
             run = self._run_of(cycle)
-            if run and PREDICTIONS in [file.path for file in self._client.list_artifacts(run, "evaluation")]:
-                return Path(self._client.download_artifacts(run, PREDICTIONS, str(folder)))
+            if run and PREDICTIONS in [file.path for file in self.client.list_artifacts(run, "evaluation")]:
+                return Path(self.client.download_artifacts(run, PREDICTIONS, str(folder)))
         return None
 
     def page(self, run: str) -> str | None:
@@ -171,11 +176,12 @@ class Runs:
         return f"{uri}/#/experiments/{self._experiment}/runs/{run}" if uri.startswith("http") else None
 
     def _run_of(self, cycle: str) -> str | None:
-        runs = self._client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
+        runs = self.client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
         return runs[0].info.run_id if runs else None
 
     @cached_property
-    def _client(self) -> MlflowClient:
+    def client(self) -> MlflowClient:
+        """MLflow's client of this store."""
         silence_mlflow()
         from mlflow import MlflowClient
 
@@ -183,16 +189,16 @@ class Runs:
 
     @cached_property
     def _experiment(self) -> str:
-        experiment = self._client.get_experiment_by_name(self.model)
+        experiment = self.client.get_experiment_by_name(self.model)
         if experiment is not None:
             return experiment.experiment_id
         location = self.artifacts
         if location is not None and "://" not in location:
             location = Path(location).as_uri()
-        return self._client.create_experiment(self.model, artifact_location=location)
+        return self.client.create_experiment(self.model, artifact_location=location)
 
     @contextmanager
-    def _tracking(self) -> Iterator[None]:
+    def tracking(self) -> Iterator[None]:
         """Point MLflow's fluent functions at this store, for operations that the client lacks.
 
         MLflow also sets environment variables for child processes; they are restored afterwards.

@@ -18,22 +18,26 @@ EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)
-class VersionFiles(Runs):
-    """The files of one model's versions: read one at a time, measured and deleted."""
+class VersionFiles:
+    """The files of one model's versions, and their records in its runs: read one at a time, measured and deleted."""
+
+    runs: Runs
 
     def log_record(self, run: str, folder: Path) -> None:
         """Store a version's history, evaluation and verdicts in its run, where they outlive its files."""
         for name in RECORDS:
-            self.log_file(run, folder / name, RECORD)
+            self.runs.log_file(run, folder / name, RECORD)
 
     def record(self, version: VersionInfo, name: str) -> str | None:
         """Return one of a version's JSON records without downloading its other files; None if there is none."""
         if not version.run_id:  # registered by another program
             return None
-        with translate_mlflow_errors(self.tracking_uri), tempfile.TemporaryDirectory() as scratch:
+        with translate_mlflow_errors(self.runs.tracking_uri), tempfile.TemporaryDirectory() as scratch:
             path = f"{RECORD}/{name}"
-            if path in [file.path for file in self._client.list_artifacts(version.run_id, RECORD)]:
-                return Path(self._client.download_artifacts(version.run_id, path, scratch)).read_text(encoding="utf-8")
+            if path in [file.path for file in self.runs.client.list_artifacts(version.run_id, RECORD)]:
+                return Path(self.runs.client.download_artifacts(version.run_id, path, scratch)).read_text(
+                    encoding="utf-8"
+                )
             store = self._artifacts_of(version)  # the version is older than records in runs
             files = [
                 file
@@ -44,16 +48,16 @@ class VersionFiles(Runs):
 
     def keep_record(self, version: VersionInfo) -> None:
         """Copy a version's record into its run if it is missing there: older versions have it in their files only."""
-        with translate_mlflow_errors(self.tracking_uri):
-            stored = [file.path for file in self._client.list_artifacts(version.run_id, RECORD)]
+        with translate_mlflow_errors(self.runs.tracking_uri):
+            stored = [file.path for file in self.runs.client.list_artifacts(version.run_id, RECORD)]
         for name in RECORDS:
             if f"{RECORD}/{name}" not in stored and (text := self.record(version, name)) is not None:
-                with translate_mlflow_errors(self.tracking_uri):
-                    self._client.log_text(version.run_id, text, f"{RECORD}/{name}")
+                with translate_mlflow_errors(self.runs.tracking_uri):
+                    self.runs.client.log_text(version.run_id, text, f"{RECORD}/{name}")
 
     def bytes_of(self, version: VersionInfo) -> int:
         """Return the size of a version's files in the artifact store, in bytes."""
-        with translate_mlflow_errors(self.tracking_uri):
+        with translate_mlflow_errors(self.runs.tracking_uri):
             return sum(size for _, size in _walk_files(self._artifacts_of(version)))
 
     def delete_files(self, version: VersionInfo) -> None:
@@ -61,25 +65,15 @@ class VersionFiles(Runs):
 
         MLflow's own ``delete_model_version`` frees no space: it deletes the row and keeps the files forever.
         """
-        with translate_mlflow_errors(self.tracking_uri):
+        with translate_mlflow_errors(self.runs.tracking_uri):
             self._artifacts_of(version).delete_artifacts()
-
-    def tag_version(self, version: str, key: str, value: str) -> None:
-        """Set a tag of a version."""
-        with translate_mlflow_errors(self.tracking_uri):
-            self._client.set_model_version_tag(self.model, version, key, value)
-
-    def end_run(self, run: str) -> None:
-        """End a run that belongs to no cycle."""
-        with translate_mlflow_errors(self.tracking_uri):
-            self._client.set_terminated(run, "FINISHED")
 
     def _artifacts_of(self, version: VersionInfo) -> Any:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        source = str(self._client.get_model_version(self.model, version.version).source)
-        location = self._client.get_logged_model(source.rsplit("/", 1)[-1]).artifact_location
-        return get_artifact_repository(location, tracking_uri=self.tracking_uri)
+        source = str(self.runs.client.get_model_version(self.runs.model, version.version).source)
+        location = self.runs.client.get_logged_model(source.rsplit("/", 1)[-1]).artifact_location
+        return get_artifact_repository(location, tracking_uri=self.runs.tracking_uri)
 
 
 def _walk_files(store: Any, path: str | None = None) -> Iterator[tuple[str, int]]:

@@ -22,7 +22,10 @@ from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest, write_manifest
 from cl.stores.mlflow.registry import Registry
+from cl.stores.mlflow.runs import Runs
+from cl.stores.mlflow.version_files import VersionFiles
 from cl.testing import MemoryLedger, MemoryRegistry
+from cl.testing.memory import MemoryFiles, MemoryRuns
 
 RECORDS = {"history.json": '{"losses": []}', "evaluation.json": '{"scores": {}}', "gates.json": '{"gates": []}'}
 BY_PERSON = PromotionSettings(approval="person")
@@ -182,7 +185,7 @@ def learner(tmp_path: Path) -> Path:
 
 
 def registered(registry: Registry, learner: Path, cycle: str = "c1") -> str:
-    run = registry.start_run(cycle, "0001-one", {})
+    run = registry.runs.start_run(cycle, "0001-one", {})
     tags = {"cl.cycle_id": cycle, "cl.gates": "passed"}
     return registry.log_version(run, learner, tags=tags, metrics={"accuracy": 0.5})
 
@@ -215,108 +218,108 @@ def refusal(ask: Callable[[], object]) -> str:
 def test_a_store_may_be_made_ready_again_and_holds_nothing_at_first(registry) -> None:
     registry.initialise()
     registry.initialise()
-    assert (registry.versions(), registry.cycles(), registry.aliases()) == ([], [], {})
+    assert (registry.versions(), registry.runs.cycles(), registry.aliases()) == ([], [], {})
     assert registry.champion() is None and registry.ledger_head() is None
 
 
 def test_a_cycle_has_one_run_however_often_it_is_begun(kind, registry) -> None:
-    run = registry.start_run("c1", "0001-one", {"cl.data_version": "0.dir"})
-    assert registry.start_run("c1", "0001-one", {}) == run != registry.start_run("c2", "0002-two", {})
+    run = registry.runs.start_run("c1", "0001-one", {"cl.data_version": "0.dir"})
+    assert registry.runs.start_run("c1", "0001-one", {}) == run != registry.runs.start_run("c2", "0002-two", {})
     found = kind.logged(run)
     assert (found.name, found.ended) == ("0001-one", False)
     assert (found.tags["cl.cycle_id"], found.tags["cl.data_version"]) == ("c1", "0.dir")
 
 
 def test_a_parameter_is_logged_once_and_a_long_one_is_cut(kind, registry) -> None:
-    run = registry.start_run("c1", "0001-one", {})
-    registry.log_params(run, {"seed": 1, "text": "x" * 9_000})
-    registry.log_params(run, {"seed": 2, **{f"p{at}": at for at in range(150)}})
+    run = registry.runs.start_run("c1", "0001-one", {})
+    registry.runs.log_params(run, {"seed": 1, "text": "x" * 9_000})
+    registry.runs.log_params(run, {"seed": 2, **{f"p{at}": at for at in range(150)}})
     params = kind.logged(run).params
     assert (params["seed"], params["text"], params["p149"]) == ("1", "x" * 500, "149")
 
 
 def test_numbers_and_series_are_logged_and_the_last_of_a_series_is_the_number(kind, registry) -> None:
-    run = registry.start_run("c1", "0001-one", {})
-    registry.log_metrics(run, {"accuracy": 0.5, "score/0001-one": 0.25})
-    registry.log_series(run, "loss", [2.0, 3.0, 1.0])
-    registry.log_series(run, "empty", [])
+    run = registry.runs.start_run("c1", "0001-one", {})
+    registry.runs.log_metrics(run, {"accuracy": 0.5, "score/0001-one": 0.25})
+    registry.runs.log_series(run, "loss", [2.0, 3.0, 1.0])
+    registry.runs.log_series(run, "empty", [])
     found = kind.logged(run)
     assert found.metrics == {"accuracy": 0.5, "score/0001-one": 0.25, "loss": 1.0}
     assert found.loss == [2.0, 3.0, 1.0]
 
 
 def test_a_run_says_which_rows_it_learnt_from(kind, registry) -> None:
-    run = registry.start_run("c1", "0001-one", {})
-    registry.log_dataset(run, "0001-one", digest=f"{'0' * 32}.dir-and-more", source="data", rows=5)
+    run = registry.runs.start_run("c1", "0001-one", {})
+    registry.runs.log_dataset(run, "0001-one", digest=f"{'0' * 32}.dir-and-more", source="data", rows=5)
     assert kind.logged(run).datasets == {"0001-one": (f"{'0' * 32}.dir", 5)}
 
 
 def test_files_and_folders_are_kept_as_they_are(kind, registry, learner, tmp_path) -> None:
-    run = registry.start_run("c1", "0001-one", {})
+    run = registry.runs.start_run("c1", "0001-one", {})
     (tmp_path / "report.html").write_bytes(b"<html>")
-    registry.log_file(run, tmp_path / "report.html", "reports")
-    registry.log_folder(run, learner, "learner")
+    registry.runs.log_file(run, tmp_path / "report.html", "reports")
+    registry.runs.log_folder(run, learner, "learner")
     assert kind.file(run, "reports/report.html") == b"<html>"
     assert kind.file(run, "learner/encoder/model.safetensors") == b"weights" * 100
 
 
 def test_a_file_that_is_not_there_is_one_line(registry, tmp_path) -> None:
-    run = registry.start_run("c1", "0001-one", {})
-    refusal(lambda: registry.log_file(run, tmp_path / "nowhere.json", "x"))
-    refusal(lambda: registry.log_record(run, tmp_path / "nowhere"))
+    run = registry.runs.start_run("c1", "0001-one", {})
+    refusal(lambda: registry.runs.log_file(run, tmp_path / "nowhere.json", "x"))
+    refusal(lambda: registry.files.log_record(run, tmp_path / "nowhere"))
 
 
 def test_a_run_that_is_not_there_is_one_line(registry, learner) -> None:
     registry.initialise()
     gone = uuid.uuid4().hex
     for ask in (
-        lambda: registry.log_params(gone, {"seed": 1}),
-        lambda: registry.log_metrics(gone, {"accuracy": 1.0}),
-        lambda: registry.log_series(gone, "loss", [1.0]),
-        lambda: registry.log_dataset(gone, "one", digest="0", source="data", rows=1),
-        lambda: registry.log_file(gone, learner / "gates.json", "x"),
-        lambda: registry.log_folder(gone, learner, "x"),
-        lambda: registry.log_record(gone, learner),
-        lambda: registry.record_cycle(gone, a_cycle("0001-one")),
-        lambda: registry.correct_cycle(a_cycle("0001-one", run=gone)),
+        lambda: registry.runs.log_params(gone, {"seed": 1}),
+        lambda: registry.runs.log_metrics(gone, {"accuracy": 1.0}),
+        lambda: registry.runs.log_series(gone, "loss", [1.0]),
+        lambda: registry.runs.log_dataset(gone, "one", digest="0", source="data", rows=1),
+        lambda: registry.runs.log_file(gone, learner / "gates.json", "x"),
+        lambda: registry.runs.log_folder(gone, learner, "x"),
+        lambda: registry.files.log_record(gone, learner),
+        lambda: registry.runs.record_cycle(gone, a_cycle("0001-one")),
+        lambda: registry.runs.correct_cycle(a_cycle("0001-one", run=gone)),
         lambda: registry.log_version(gone, learner, tags={"cl.cycle_id": "c1"}, metrics={}),
-        lambda: registry.end_run(gone),
+        lambda: registry.runs.end_run(gone),
     ):
         assert gone in refusal(ask)
-    assert registry.versions() == [] and registry.cycles() == []
+    assert registry.versions() == [] and registry.runs.cycles() == []
 
 
 def test_a_run_that_is_no_cycle_is_ended(kind, registry) -> None:
-    run = registry.start_run("tuning", "tuning", {})
-    registry.end_run(run)
-    assert kind.logged(run).ended and registry.cycles() == []
+    run = registry.runs.start_run("tuning", "tuning", {})
+    registry.runs.end_run(run)
+    assert kind.logged(run).ended and registry.runs.cycles() == []
 
 
 def test_finished_cycles_are_read_back_in_order_and_a_corrected_one_keeps_its_place(kind, registry) -> None:
     cycles = []
     for name in ("0001-one", "0002-two", "0003-three"):
-        run = registry.start_run(f"cycle-{name}", name, {})
+        run = registry.runs.start_run(f"cycle-{name}", name, {})
         cycles.append(a_cycle(name, run))
-        registry.record_cycle(run, cycles[-1])
-    registry.start_run("under way", "0004-four", {})
-    assert registry.cycles() == cycles and kind.logged(cycles[0].run).ended
+        registry.runs.record_cycle(run, cycles[-1])
+    registry.runs.start_run("under way", "0004-four", {})
+    assert registry.runs.cycles() == cycles and kind.logged(cycles[0].run).ended
     cycles[1] = cycles[1].model_copy(update={"seconds": 2.0})
-    registry.correct_cycle(cycles[1])
-    assert registry.cycles() == cycles
+    registry.runs.correct_cycle(cycles[1])
+    assert registry.runs.cycles() == cycles
 
 
 def test_evaluated_rows_are_brought_where_there_are_some(registry, tmp_path) -> None:
-    run = registry.start_run("c1", "0001-one", {})
+    run = registry.runs.start_run("c1", "0001-one", {})
     (folder := tmp_path / "got").mkdir()
-    assert registry.evaluated("c1", folder) is None and registry.evaluated("no such cycle", folder) is None
+    assert registry.runs.evaluated("c1", folder) is None and registry.runs.evaluated("no such cycle", folder) is None
     (tmp_path / "predictions.parquet").write_bytes(b"rows")
-    registry.log_file(run, tmp_path / "predictions.parquet", "evaluation")
-    got = registry.evaluated("c1", folder)
+    registry.runs.log_file(run, tmp_path / "predictions.parquet", "evaluation")
+    got = registry.runs.evaluated("c1", folder)
     assert got is not None and got.is_relative_to(folder) and got.read_bytes() == b"rows"
 
 
 def test_a_store_without_a_server_has_no_page(registry) -> None:
-    assert registry.page(registry.start_run("c1", "0001-one", {})) is None
+    assert registry.runs.page(registry.runs.start_run("c1", "0001-one", {})) is None
 
 
 def test_a_cycle_registers_one_version_however_often_it_is_repeated(registry, learner) -> None:
@@ -325,7 +328,10 @@ def test_a_cycle_registers_one_version_however_often_it_is_repeated(registry, le
     assert registered(registry, learner, "c2") == "2"
     first, second = registry.versions()
     assert (first.version, second.version) == ("1", "2")
-    assert (first.run_id, second.run_id) == (registry.start_run("c1", "", {}), registry.start_run("c2", "", {}))
+    assert (first.run_id, second.run_id) == (
+        registry.runs.start_run("c1", "", {}),
+        registry.runs.start_run("c2", "", {}),
+    )
     assert first.tags == registry.tags("1") == {"cl.cycle_id": "c1", "cl.gates": "passed"} and first.aliases == []
     assert abs((first.created - before).total_seconds()) < 60
     assert registry.version_for_cycle("c2") == "2" and registry.version_for_cycle("c3") is None
@@ -461,35 +467,35 @@ def test_a_deleted_version_takes_its_aliases_along_and_its_number_is_not_given_a
 def test_a_record_is_read_from_the_run_and_outlives_the_files(registry, learner) -> None:
     registered(registry, learner)
     (info,) = registry.versions()
-    registry.log_record(info.run_id, learner)
-    registry.delete_files(info)
-    assert {name: registry.record(info, name) for name in RECORDS} == RECORDS
-    assert registry.record(info, "no-such.json") is None
+    registry.files.log_record(info.run_id, learner)
+    registry.files.delete_files(info)
+    assert {name: registry.files.record(info, name) for name in RECORDS} == RECORDS
+    assert registry.files.record(info, "no-such.json") is None
 
 
 def test_a_record_that_only_the_files_have_is_kept_before_they_are_removed(registry, learner) -> None:
     registered(registry, learner)
     (info,) = registry.versions()
-    assert registry.record(info, "gates.json") == RECORDS["gates.json"]
+    assert registry.files.record(info, "gates.json") == RECORDS["gates.json"]
     for _ in range(2):
-        registry.keep_record(info)
-    registry.delete_files(info)
-    assert {name: registry.record(info, name) for name in RECORDS} == RECORDS
+        registry.files.keep_record(info)
+    registry.files.delete_files(info)
+    assert {name: registry.files.record(info, name) for name in RECORDS} == RECORDS
 
 
 def test_a_version_of_somebody_else_has_no_record(kind, registry) -> None:
     kind.add()
-    assert registry.record(registry.versions()[0], "gates.json") is None
+    assert registry.files.record(registry.versions()[0], "gates.json") is None
 
 
 def test_removed_files_take_no_bytes_and_the_version_stays(registry, learner, tmp_path) -> None:
     for cycle in ("c1", "c2"):
         registered(registry, learner, cycle)
     first, second = registry.versions()
-    assert registry.bytes_of(first) >= sum(path.stat().st_size for path in learner.rglob("*") if path.is_file())
+    assert registry.files.bytes_of(first) >= sum(path.stat().st_size for path in learner.rglob("*") if path.is_file())
     for _ in range(2):
-        registry.delete_files(first)
-    assert registry.bytes_of(first) == 0 < registry.bytes_of(second)
+        registry.files.delete_files(first)
+    assert registry.files.bytes_of(first) == 0 < registry.files.bytes_of(second)
     assert registry.versions() == [first, second] and registry.tags("1")["cl.gates"] == "passed"
     with pytest.raises((StoreError, IntegrityError)) as error:
         registry.download("1", tmp_path / "versions" / "1")
@@ -547,8 +553,14 @@ def test_a_person_says_yes_to_one_version_and_no_to_another(kind, registry, ledg
     assert first_violation(registry.model, entries, head=registry.ledger_head()) is None
 
 
-def test_nothing_of_the_registry_in_memory_falls_through_to_mlflow() -> None:
-    inherited = {name: one for base in Registry.__mro__ for name, one in vars(base).items()}
-    public = {name for name, one in inherited.items() if callable(one) and not name.startswith("_")}
-    assert {"download", "start_run", "bytes_of"} <= public, "of all classes that Registry is made of"
-    assert public - set(vars(MemoryRegistry)) == set()
+@pytest.mark.parametrize(
+    ("real", "memory", "also"),
+    [
+        (Registry, MemoryRegistry, "download"),
+        (Runs, MemoryRuns, "start_run"),
+        (VersionFiles, MemoryFiles, "bytes_of"),
+    ],
+)
+def test_nothing_of_the_registry_in_memory_falls_through_to_mlflow(real, memory, also) -> None:
+    public = {name for name, member in vars(real).items() if callable(member) and not name.startswith("_")}
+    assert also in public and public - {"initialise", "tracking"} <= set(vars(memory))

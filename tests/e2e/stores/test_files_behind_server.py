@@ -74,15 +74,16 @@ def test_a_version_s_files_go_from_the_server_s_store_and_the_rest_loads(kept, t
     registry, before = open_project(shop.root).stores.registry, kept.files()
     infos = {one.version: one for one in registry.versions()}
     of = {
-        one: of_version(before, registry._client.get_model_version(registry.model, one).source or "") for one in infos
+        one: of_version(before, registry.runs.client.get_model_version(registry.model, one).source or "")
+        for one in infos
     }
     assert all(any("head.safetensors" in file for file in of[one]) for one in ("1", "2", "3"))
-    size = registry.bytes_of(infos["1"])
+    size = registry.files.bytes_of(infos["1"])
 
     done = free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
     assert done.versions == {"1": size} and size > 10_000
     assert before - kept.files() == of["1"], "its files, and nothing else"
-    assert [registry.bytes_of(infos[one]) > 0 for one in ("1", "2", "3")] == [False, True, True]
+    assert [registry.files.bytes_of(infos[one]) > 0 for one in ("1", "2", "3")] == [False, True, True]
     assert free_space(shop.root, keep_last=0, keep_days=0, dry_run=False).versions == {}
 
     shutil.rmtree(shop.work / "versions", ignore_errors=True)

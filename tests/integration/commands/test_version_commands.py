@@ -38,7 +38,7 @@ def test_a_diff_tells_scores_configuration_data_and_labels(shop) -> None:
     found = json.loads(ask(shop, "diff", "1", "2", "--json").stdout)
     versions = read_versions(open_project(shop.root))
     tables = [
-        pd.read_parquet(versions.project.stores.registry.evaluated(versions.cycles[at].id, shop.work / str(at)))
+        pd.read_parquet(versions.project.stores.registry.runs.evaluated(versions.cycles[at].id, shop.work / str(at)))
         for at in (0, 1)
         if not (shop.work / str(at)).mkdir(parents=True, exist_ok=True)
     ]
@@ -143,7 +143,7 @@ def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypat
 
     versions = read_versions(open_project(shop.root))
     registry = versions.project.stores.registry
-    before, sizes = contents(shop.root), {one: registry.bytes_of(info) for one, info in versions.infos.items()}
+    before, sizes = contents(shop.root), {one: registry.files.bytes_of(info) for one, info in versions.infos.items()}
     dry = json.loads(ask(shop, "gc", "--keep-last", "0", "--keep-days", "0", "--dry-run", "--json").stdout)
     assert dry["versions"] == {"1": sizes["1"]} and sizes["1"] > 10_000
     assert dry["kept"] == {"2": "target of cl rollback", "3": "champion"} and "versions/1" in dry["local"]
@@ -162,8 +162,8 @@ def test_what_is_collected_frees_its_space_and_leaves_its_record(shop, monkeypat
             free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
     free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
     after = read_versions(open_project(shop.root))
-    assert after.infos["1"].tags["cl.files"] == "removed" and registry.bytes_of(after.infos["1"]) == 0
-    assert [registry.bytes_of(after.infos[one]) for one in ("2", "3")] == [sizes["2"], sizes["3"]]
+    assert after.infos["1"].tags["cl.files"] == "removed" and registry.files.bytes_of(after.infos["1"]) == 0
+    assert [registry.files.bytes_of(after.infos[one]) for one in ("2", "3")] == [sizes["2"], sizes["3"]]
     again = free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
     assert again.versions == {} and again.total == 0
 

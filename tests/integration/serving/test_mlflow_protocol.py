@@ -14,7 +14,7 @@ ROWS = made_sentences(LABELS, 12, seed=7)[["text"]]
 @pytest.fixture(scope="module")
 def expected(shop) -> list[dict[str, object]]:
     registry = shop.stores.registry
-    with registry._tracking():
+    with registry.runs.tracking():
         model = mlflow.pyfunc.load_model("models:/shop/1")
     return model.predict(ROWS).to_dict("records")
 

@@ -31,10 +31,10 @@ def made(tmp_path_factory, learner) -> Stores:
     stores.registry.initialise()
     other = Registry(stores.registry.tracking_uri, stores.registry.artifacts, "other")
     for registry, cycle in [(other, "x"), (stores.registry, "a"), (stores.registry, "b"), (stores.registry, "c")]:
-        run = registry.start_run(cycle, f"month {cycle}", {"cl.data_version": "0.dir"})
-        registry.log_params(run, {"seed": 1})
-        registry.log_series(run, "loss", [2.0, 0.1 + 0.2, float("nan")])
-        registry.log_dataset(run, "one", digest=f"{'0' * 32}.dir", source="data", rows=5)
+        run = registry.runs.start_run(cycle, f"month {cycle}", {"cl.data_version": "0.dir"})
+        registry.runs.log_params(run, {"seed": 1})
+        registry.runs.log_series(run, "loss", [2.0, 0.1 + 0.2, float("nan")])
+        registry.runs.log_dataset(run, "one", digest=f"{'0' * 32}.dir", source="data", rows=5)
         tags = {"cl.cycle_id": cycle, "cl.gates": "passed"}
         registry.log_version(run, learner, tags=tags, metrics={"accuracy": 1 / 3})
     for to, action in [("1", "promote"), ("2", "promote"), ("1", "rollback")]:
@@ -63,7 +63,7 @@ def empty(made, tmp_path) -> str:
 
 def all_of(registry: Registry) -> list[object]:
     """Return versions, and each run with what was logged, without the addresses of files."""
-    runs = [registry._client.get_run(one.run_id).to_dictionary() for one in registry.versions()]
+    runs = [registry.runs.client.get_run(one.run_id).to_dictionary() for one in registry.versions()]
     for run in runs:
         del run["info"]["artifact_uri"], run["info"]["experiment_id"]
     return [registry.versions(), repr(runs)]
@@ -90,17 +90,19 @@ def test_every_version_goes_to_postgres_and_back(shop, postgres, empty, tmp_path
         there.ledger_head() == (3, said[-1].hash)
         and first_violation("shop", entries(Ledger(uri)), head=(3, said[-1].hash)) is None
     )
-    (model,) = there._client.search_logged_models([there._experiment], f"source_run_id = '{before[0][0].run_id}'")
-    assert model.artifact_location.startswith(f"mlflow-artifacts:/{there._experiment}/")
+    (model,) = there.runs.client.search_logged_models(
+        [there.runs._experiment], f"source_run_id = '{before[0][0].run_id}'"
+    )
+    assert model.artifact_location.startswith(f"mlflow-artifacts:/{there.runs._experiment}/")
     with pytest.raises(Exception, match="other"):
-        there._client.get_registered_model("other")
+        there.runs.client.get_registered_model("other")
 
     assert move(shop, uri, tmp_path / "store") == done, "repeated, it compares"
-    run = there.start_run("d", "one more", {})
-    assert there._client.get_run(run).info.artifact_uri.startswith("mlflow-artifacts:/")
+    run = there.runs.start_run("d", "one more", {})
+    assert there.runs.client.get_run(run).info.artifact_uri.startswith("mlflow-artifacts:/")
 
     back = {"from_tracking": uri, "from_artifacts": str(tmp_path / "store"), "ledger": f"sqlite:///{tmp_path}/l.db"}
-    there._client.delete_run(run)
+    there.runs.client.delete_run(run)
     with pytest.raises(InputError, match=r"or later rows of it .*nothing was changed"):
         move(shop, uri, tmp_path / "store")
     move(shop, empty, tmp_path / "files", **back)
@@ -121,7 +123,7 @@ def test_a_damaged_version_is_named_and_nothing_is_moved(shop, empty, tmp_path) 
             move(shop, empty, tmp_path / "store", ledger=f"sqlite:///{tmp_path}/l.db")
     finally:
         victim.write_bytes(kept)
-    assert Registry(empty, None, "shop")._client.search_registered_models() == []
+    assert Registry(empty, None, "shop").runs.client.search_registered_models() == []
 
 
 def test_a_ledger_that_has_gone_on_is_left_alone(shop, empty, tmp_path) -> None:
@@ -142,7 +144,7 @@ def test_a_place_that_is_no_database_is_refused_without_its_password(shop, tmp_p
 def test_traces_of_others_are_told_and_stay(shop, empty, tmp_path) -> None:
     row = {
         "issue_id": "i",
-        "experiment_id": int(shop.registry._experiment),
+        "experiment_id": int(shop.registry.runs._experiment),
         "name": "n",
         "description": "d",
         "status": "open",

@@ -27,7 +27,7 @@ def test_a_version_that_reads_tokens_answers_from_a_fresh_process_as_it_does_her
     write_manifest(folder)
     registry = Registry(f"sqlite:///{tmp_path}/m.db", str(tmp_path / "artifacts"), "tokens")
     registry.initialise()
-    run = registry.start_run("c1", "0001-one", {})
+    run = registry.runs.start_run("c1", "0001-one", {})
     version = registry.log_version(run, folder, tags={"cl.cycle_id": "c1"}, metrics={})
 
     rows = pd.DataFrame({"tokens": [["anna", "visited", "york"], ["ben", "said"]]})

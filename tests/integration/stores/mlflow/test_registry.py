@@ -40,7 +40,7 @@ def registry(tmp_path, migrated) -> Registry:
 
 
 def log(registry: Registry, learner, cycle: str = "c1", gates: str = "passed") -> str:
-    run = registry.start_run(cycle, "0001-one", {})
+    run = registry.runs.start_run(cycle, "0001-one", {})
     tags = {"cl.cycle_id": cycle, "cl.gates": gates}
     return registry.log_version(run, learner, tags=tags, metrics={"accuracy": 0.5})
 
@@ -82,7 +82,7 @@ def test_a_version_comes_back_whole_and_answers_through_stock_mlflow(registry, l
 
 
 def test_a_cycle_that_is_repeated_makes_one_run_and_one_version(registry, learner) -> None:
-    assert registry.start_run("c1", "0001-one", {}) == registry.start_run("c1", "0001-one", {})
+    assert registry.runs.start_run("c1", "0001-one", {}) == registry.runs.start_run("c1", "0001-one", {})
     assert log(registry, learner) == log(registry, learner) == "1"
     assert registry.version_for_cycle("c1") == "1" and registry.version_for_cycle("c2") is None
 
@@ -156,45 +156,45 @@ def test_a_version_that_is_not_there_is_one_line(registry, tmp_path) -> None:
 def test_cycles_are_read_back_in_order_and_only_finished_ones(registry, tmp_path) -> None:
     cycles = [a_cycle("0001-one", promoted=True), a_cycle("0002-two"), a_cycle("0003-three", promoted=False)]
     for cycle in cycles:
-        registry.record_cycle(registry.start_run(cycle.id, cycle.experience.id, {}), cycle)
+        registry.runs.record_cycle(registry.runs.start_run(cycle.id, cycle.experience.id, {}), cycle)
         time.sleep(0.002)
-    registry.start_run("under way", "0004-four", {})
-    assert registry.cycles() == cycles
+    registry.runs.start_run("under way", "0004-four", {})
+    assert registry.runs.cycles() == cycles
     elsewhere = Registry(registry.tracking_uri, None, "tiny")
-    assert elsewhere.cycles() == cycles, "the registry alone is enough"
+    assert elsewhere.runs.cycles() == cycles, "the registry alone is enough"
 
 
 def test_more_cycles_than_a_page_holds_are_all_read_and_each_is_brought_once(registry, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("cl.stores.mlflow.runs.PAGE", 2)
     cycles = [a_cycle(f"000{at}-month") for at in range(1, 6)]
     for cycle in cycles:
-        registry.record_cycle(registry.start_run(cycle.id, cycle.experience.id, {}), cycle)
+        registry.runs.record_cycle(registry.runs.start_run(cycle.id, cycle.experience.id, {}), cycle)
         time.sleep(0.002)
     keeping = Registry(registry.tracking_uri, registry.artifacts, "tiny", kept=tmp_path / "kept")
-    assert registry.cycles() == keeping.cycles() == cycles
+    assert registry.runs.cycles() == keeping.runs.cycles() == cycles
     shutil.rmtree(tmp_path / "artifacts")
-    assert keeping.cycles() == cycles, "none of them is asked for again"
+    assert keeping.runs.cycles() == cycles, "none of them is asked for again"
 
 
 def test_a_run_looks_as_people_expect_in_the_ui(registry, tmp_path) -> None:
     cycle = a_cycle("0001-one", promoted=False)
-    run = registry.start_run(cycle.id, "0001-one", {"cl.data_version": "0.dir"})
-    registry.log_params(run, {"seed": 1, "text": "x" * 9_000})
-    registry.log_params(run, {"seed": 2, **{f"p{at}": at for at in range(150)}})
-    registry.log_metrics(run, {"accuracy": 0.5, "score/0001-one": 0.5})
-    registry.log_series(run, "loss", [2.0, 1.0])
-    registry.log_dataset(run, "0001-one", digest=f"{'0' * 32}.dir", source="data", rows=5)
+    run = registry.runs.start_run(cycle.id, "0001-one", {"cl.data_version": "0.dir"})
+    registry.runs.log_params(run, {"seed": 1, "text": "x" * 9_000})
+    registry.runs.log_params(run, {"seed": 2, **{f"p{at}": at for at in range(150)}})
+    registry.runs.log_metrics(run, {"accuracy": 0.5, "score/0001-one": 0.5})
+    registry.runs.log_series(run, "loss", [2.0, 1.0])
+    registry.runs.log_dataset(run, "0001-one", digest=f"{'0' * 32}.dir", source="data", rows=5)
     (tmp_path / "gates.json").write_text("{}")
-    registry.log_file(run, tmp_path / "gates.json", "evaluation")
-    registry.record_cycle(run, cycle)
+    registry.runs.log_file(run, tmp_path / "gates.json", "evaluation")
+    registry.runs.record_cycle(run, cycle)
 
-    found = registry._client.get_run(run)
+    found = registry.runs.client.get_run(run)
     assert (found.info.run_name, found.info.status) == ("0001-one", "FINISHED")
     assert (found.data.params["seed"], found.data.params["p149"]) == ("1", "149")
     assert found.data.metrics == {"accuracy": 0.5, "score/0001-one": 0.5, "loss": 1.0}
     assert (found.data.tags["cl.verdict"], found.data.tags["cl.version"]) == ("refused", "1")
     assert found.inputs.dataset_inputs[0].dataset.digest == f"{'0' * 32}.dir"
-    names = {one.path for one in registry._client.list_artifacts(run)}
+    names = {one.path for one in registry.runs.client.list_artifacts(run)}
     assert names == {"cycle.json", "evaluation"}
 
 
@@ -202,7 +202,7 @@ def test_an_object_store_may_hold_the_artifacts(migrated, tmp_path) -> None:
     shutil.copy(migrated, tmp_path / "m.db")
     registry = Registry(f"sqlite:///{tmp_path}/m.db", "s3://bucket/models", "tiny")
     registry.initialise()
-    assert registry._client.get_experiment(registry._experiment).artifact_location == "s3://bucket/models"
+    assert registry.runs.client.get_experiment(registry.runs._experiment).artifact_location == "s3://bucket/models"
 
 
 @pytest.mark.nightly
@@ -276,8 +276,8 @@ def test_a_registry_behind_a_server_is_the_same_registry(learner, tmp_path) -> N
         assert registry.champion() == "1" and registry.versions()[0].aliases == ["champion"]
         check_manifest(registry.download("1", tmp_path / "versions" / "1"))
         cycle = a_cycle("0001-one", promoted=True)
-        registry.record_cycle(registry.start_run("c1", "0001-one", {}), cycle)
-        assert registry.cycles() == [cycle]
+        registry.runs.record_cycle(registry.runs.start_run("c1", "0001-one", {}), cycle)
+        assert registry.runs.cycles() == [cycle]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
@@ -298,7 +298,7 @@ def wait_for(registry: Registry, *, seconds: float) -> None:
 def test_mlflows_own_settings_are_afterwards_what_they_were(registry, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
-    with registry._tracking():
+    with registry.runs.tracking():
         assert os.environ["MLFLOW_REGISTRY_URI"] == registry.tracking_uri
     assert "MLFLOW_REGISTRY_URI" not in os.environ
     assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:///elsewhere.db"
