@@ -33,7 +33,7 @@ STEPS = (
     "cl.stores.ledger.ledger:Ledger.intend",
     "cl.stores.mlflow.registry:Registry.set_alias",
     "cl.stores.ledger.ledger:Ledger.commit",
-    "cl.stores.mlflow.version_files:VersionFiles.tag_version",
+    "cl.stores.mlflow.registry:Registry.tag_version",
     "cl.stores.mlflow.version_files:VersionFiles.delete_files",
     "cl.forgetting.unlearn:_clean_runs",
     "cl.forgetting.forget:remove_derived",
