@@ -61,7 +61,7 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
         ("1", None),
     ], "what has learnt is the student in floats"
     assert load_learner(folder_of(taught, "5")).depth == 1
-    at.stores.registry.tag_version("3", "cl.registry.smoke_test", "failed")
+    at.stores.registry.tag_version("3", "cl.smoke", "failed")
     by_hand, teacher = (read_verdicts(taught.root, one) for one in ("3", "4"))
     assert not by_hand["passed"] and by_hand["verdicts"][-1]["gate"] == "smoke test"
     assert teacher["verdict"] == "superseded" and teacher["verdicts"] and not teacher["lost"], "its rows are not stored"

@@ -20,8 +20,8 @@ def test_the_notebook_runs_and_learns_what_arrives(tmp_path: Path) -> None:
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     said = "\n".join(_text(output) for cell in notebook.cells for output in cell.get("outputs", []))
-    assert "promoted - new_labels: 36 rows with labels the champion has never seen: change_address" in said
-    assert "rollback 2 -> 1 | champion: 1" in said
+    assert "promoted: new_labels: 36 rows with labels the champion has never seen: change_address" in said
+    assert "rollback from 2 to 1; champion: 1" in said
     assert "0001-may" in said and "0002-june" in said and "parcel_status" in said
 
 

@@ -31,7 +31,7 @@ class KilledError(Exception):
 
 
 def dying(stage: Callable[..., Any]) -> Callable[..., Any]:
-    if stage.__name__ == "smoke":
+    if stage.__name__ == "smoke_test":
         raise KilledError
     return stage
 
@@ -75,7 +75,7 @@ def test_no_version_is_promoted_before_it_answers_from_the_registry_in_a_fresh_p
 @pytest.mark.nightly
 def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_stays(shop) -> None:
     def damaging(stage: Callable[..., Any]) -> Callable[..., Any]:
-        if stage.__name__ == "smoke":
+        if stage.__name__ == "smoke_test":
             newest = max((shop.root / "mlflow").rglob("head.safetensors"), key=lambda path: path.stat().st_mtime)
             newest.write_bytes(newest.read_bytes()[:-40])
         return stage
@@ -107,7 +107,7 @@ def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_
     shop.config.write_text(yaml.safe_dump(yaml.safe_load(shop.config.read_text()) | impossible))
     arrives(shop, "two", ["loan", "box"], seed=2)
     (second,) = run_waiting(shop)
-    assert second.verdict == "refused" and "cl.registry.smoke_test" not in stores.registry.versions()[1].tags
+    assert second.verdict == "refused" and "cl.smoke" not in stores.registry.versions()[1].tags
     head = max((shop.root / "mlflow").rglob("head.safetensors"), key=lambda path: path.stat().st_mtime)
     whole = head.read_bytes()
     head.write_bytes(whole[:-40])

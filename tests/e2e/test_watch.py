@@ -35,15 +35,15 @@ def test_a_look_and_the_cycle_after_it_are_one_check_and_one_identity(tmp_path, 
     (first,) = watch(project, executor=counting)
     assert (first.asks, first.champion, first.event) == ("arrival", None, "cl.data.arrived")
     (cycle,) = run_waiting(project, executor=counting)
-    assert cycle.id == first.cycle and calls["drift"] == 1 and cycle.verdict == "promoted"
+    assert cycle.id == first.cycle and calls["detect_drift"] == 1 and cycle.verdict == "promoted"
     assert watch(project, executor=counting) == []
 
     made_sentences(["loan", "box"], 80, seed=2).to_csv(project.root / "inbox" / "two.csv", index=False)
     made_sentences(["loan", "fee"], 80, seed=3).to_csv(project.root / "inbox" / "two-b.csv", index=False)
     looks = watch(project, executor=counting)
-    assert {look.experience.name for look in looks} == {"two", "two-b"} and calls["drift"] == 3
+    assert {look.experience.name for look in looks} == {"two", "two-b"} and calls["detect_drift"] == 3
     assert [look.asks for look in looks if look.experience.name == "two"] == ["drift"]
-    assert watch(project, executor=counting) == looks and calls["drift"] == 3, (
+    assert watch(project, executor=counting) == looks and calls["detect_drift"] == 3, (
         "looked at again, nothing is computed again"
     )
     cycles = run_waiting(project, executor=counting)

@@ -84,7 +84,7 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert refused.returncode == 2 and "stored rows have no column 'date'" in refused.stderr
     (desk.project / "policy.yaml").write_text("seed: 3")
     refused = desk.cl("gates", "--replay", str(desk.project / "policy.yaml"))
-    assert refused.returncode == 2 and "must hold gates, gate_policy or both" in refused.stderr
+    assert refused.returncode == 2 and "must have the keys gates, gate_policy or both" in refused.stderr
 
     status = desk.json("status")
     assert status["champion"] == "2" and status["waiting"] == []
