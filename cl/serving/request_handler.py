@@ -7,29 +7,19 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from cl.serving.batching.batcher import BatchedAnswer, Batcher
+from cl.serving.batching.batcher import Batcher
 from cl.serving.canary.comparison_store import ComparisonStore
 from cl.serving.canary.paired_answers import AnswerPair, PairedAnswers
 from cl.serving.live_stats import LiveStats
 from cl.serving.prediction_log import PredictionLog
 from cl.serving.prometheus import Metrics
-from cl.serving.served_model import RowAnswer, ServedModel
-from cl.serving.traffic_split import Role, TrafficSplit
+from cl.serving.served_model import ServedModel
+from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class HandledRequest:
-    """The answers of one version to one request, and the ids for later feedback."""
-
-    loaded: ServedModel
-    role: Role
-    answers: list[RowAnswer]
-    ids: list[str]
 
 
 class RequestHandler:
@@ -49,7 +39,7 @@ class RequestHandler:
         self._metrics, self._live, self._log = metrics, live, answer_log
         self._copy_tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, values: list[Any], key: str | None) -> HandledRequest:
+    async def ask(self, values: list[Any], key: str | None) -> RequestAnswer:
         """Return the answers to texts or lists of tokens.
 
         Raises:
@@ -58,14 +48,11 @@ class RequestHandler:
         started, received_at = time.perf_counter(), time.time()
         routing_key = key if key is not None else "\n".join(map(_to_text, values))
         role = self._roles().role_for(routing_key)
-        computed = await self._batcher.answer(values, role)
+        answered = await self._batcher.answer(values, role)
         milliseconds = (time.perf_counter() - started) * 1000
-        answered = HandledRequest(
-            computed.loaded, computed.role, computed.answers, [str(uuid.uuid4()) for _ in computed.answers]
-        )
-        self._count(answered, computed, milliseconds)
+        self._count(answered, milliseconds)
         self._log.record(_log_entries(answered, values, key, received_at, milliseconds))
-        self._start_copy(answered, computed, values, routing_key, key)
+        self._start_copy(answered, values, routing_key, key)
         return answered
 
     async def feedback(self, id: str, label: str | list[str]) -> None:
@@ -86,7 +73,7 @@ class RequestHandler:
             task.cancel()
         await asyncio.gather(*self._copy_tasks, return_exceptions=True)
 
-    def _count(self, answered: HandledRequest, computed: BatchedAnswer, milliseconds: float) -> None:
+    def _count(self, answered: RequestAnswer, milliseconds: float) -> None:
         version, rows = answered.loaded.version, len(answered.answers)
         flags = [answer.out_of_scope for answer in answered.answers if answer.out_of_scope is not None]
         self._metrics.rows.labels(version, answered.role).inc(rows)
@@ -96,9 +83,9 @@ class RequestHandler:
         self._live.answered(milliseconds, labels, [answer.confidence for answer in answered.answers], flags)
         roles = self._roles()
         canary, champion = roles.canary, roles.champion
-        if computed.failed is not None:
-            self._metrics.failures.labels(computed.failed).inc(rows)
-            comparison = self._comparisons.of("canary", computed.failed, version, roles.canary_attempt)
+        if answered.failed is not None:
+            self._metrics.failures.labels(answered.failed).inc(rows)
+            comparison = self._comparisons.of("canary", answered.failed, version, roles.canary_attempt)
             comparison.own.rows += rows
             comparison.own.errors += rows
         elif canary is not None and champion is not None:
@@ -107,15 +94,13 @@ class RequestHandler:
             side.rows += rows
             side.time(milliseconds)
 
-    def _start_copy(
-        self, answered: HandledRequest, computed: BatchedAnswer, values: list[Any], routing_key: str, key: str | None
-    ) -> None:
+    def _start_copy(self, answered: RequestAnswer, values: list[Any], routing_key: str, key: str | None) -> None:
         """Copy the champion's requests to the shadow, and the canary's to the champion."""
         roles = self._roles()
         if answered.role == "canary" and roles.champion is not None:
             self._start_task(self._copy_to_champion(answered, values, roles.champion))
         elif answered.role == "champion" and roles.shadow is not None and roles.copied(routing_key):
-            self._start_task(self._copy_to_shadow(answered, computed, values, roles.shadow, key))
+            self._start_task(self._copy_to_shadow(answered, values, roles.shadow, key))
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -127,15 +112,15 @@ class RequestHandler:
         if not task.cancelled() and task.exception() is not None:
             log.error("a copy could not be compared: %s", task.exception())
 
-    async def _copy_to_champion(self, answered: HandledRequest, values: list[Any], champion: ServedModel) -> None:
+    async def _copy_to_champion(self, answered: RequestAnswer, values: list[Any], champion: ServedModel) -> None:
         computed = await self._batcher.copy(values, champion)
         if computed is None:
             self._metrics.dropped.inc()
             return
-        await self._compare("canary", answered, answered.answers, computed.answers, answered.loaded, champion)
+        await self._compare("canary", answered, answered, champion=replace(computed, loaded=champion))
 
     async def _copy_to_shadow(
-        self, answered: HandledRequest, asked: BatchedAnswer, values: list[Any], shadow: ServedModel, key: str | None
+        self, answered: RequestAnswer, values: list[Any], shadow: ServedModel, key: str | None
     ) -> None:
         comparison = self._comparisons.of("shadow", shadow.version, answered.loaded.version)
         received_at = time.time()
@@ -153,41 +138,38 @@ class RequestHandler:
         self._metrics.rows.labels(shadow.version, "shadow").inc(len(values))
         comparison.champion_side.rows += len(values)
         comparison.own.time(computed.seconds * 1000)
-        comparison.champion_side.time(asked.seconds * 1000)
-        ids = [str(uuid.uuid5(uuid.UUID(id), "shadow")) for id in answered.ids]
-        copy = HandledRequest(shadow, "shadow", computed.answers, ids)
-        self._log.record(_log_entries(copy, values, key, received_at, computed.seconds * 1000))
-        await self._compare("shadow", answered, computed.answers, asked.answers, shadow, answered.loaded)
+        comparison.champion_side.time(answered.seconds * 1000)
+        copies = [
+            replace(copy, id=str(uuid.uuid5(uuid.UUID(answer.id), "shadow")))
+            for copy, answer in zip(computed.answers, answered.answers, strict=True)
+        ]
+        copied = replace(computed, loaded=shadow, role="shadow", answers=copies)
+        self._log.record(_log_entries(copied, values, key, received_at, computed.seconds * 1000))
+        await self._compare("shadow", answered, copied, champion=answered)
 
     async def _compare(
-        self,
-        role: Role,
-        answered: HandledRequest,
-        of_challenger: list[RowAnswer],
-        of_champion: list[RowAnswer],
-        challenger: ServedModel,
-        champion: ServedModel,
+        self, role: Role, answered: RequestAnswer, challenger: RequestAnswer, *, champion: RequestAnswer
     ) -> None:
+        """Count how often both agree, and keep the pairs for later labels, by the ids that the client has."""
         attempt = self._roles().canary_attempt if role == "canary" else 1
-        comparison = self._comparisons.of(role, challenger.version, champion.version, attempt)
-        comparison.compared += len(of_challenger)
-        comparison.agreed += sum(
-            own.value == other.value for own, other in zip(of_challenger, of_champion, strict=True)
-        )
+        comparison = self._comparisons.of(role, challenger.loaded.version, champion.loaded.version, attempt)
+        both = list(zip(challenger.answers, champion.answers, strict=True))
+        comparison.compared += len(both)
+        comparison.agreed += sum(own.value == other.value for own, other in both)
         pairs = [
-            AnswerPair(id, *comparison.key, own.value, other.value)
-            for id, own, other in zip(answered.ids, of_challenger, of_champion, strict=True)
+            AnswerPair(answer.id, *comparison.key, own.value, other.value)
+            for answer, (own, other) in zip(answered.answers, both, strict=True)
         ]
         await asyncio.to_thread(self._pairs.keep, pairs)
 
 
 def _log_entries(
-    answered: HandledRequest, values: list[Any], key: str | None, received_at: float, milliseconds: float
+    answered: RequestAnswer, values: list[Any], key: str | None, received_at: float, milliseconds: float
 ) -> list[dict[str, Any]]:
     column = answered.loaded.learner.task.columns[0]
     return [
         {
-            "id": id,
+            "id": answer.id,
             "at": received_at,
             "version": answered.loaded.version,
             "role": answered.role,
@@ -198,7 +180,7 @@ def _log_entries(
             "latency_ms": round(milliseconds, 3),
             "key": key,
         }
-        for id, value, answer in zip(answered.ids, values, answered.answers, strict=True)
+        for value, answer in zip(values, answered.answers, strict=True)
     ]
 
 

@@ -11,7 +11,6 @@ from pydantic_core import to_json
 from cl.serving.batching.batcher import NotReadyError
 from cl.serving.errors import RequestError
 from cl.serving.mlflow_protocol import format_predictions, parse_invocation
-from cl.serving.request_handler import HandledRequest
 from cl.serving.schemas import (
     FailureResponse,
     FeedbackRequest,
@@ -21,6 +20,7 @@ from cl.serving.schemas import (
     ReadyResponse,
 )
 from cl.serving.served_model import RowAnswer
+from cl.serving.traffic_split import RequestAnswer
 from cl.serving.worker import ServingWorker
 
 router = APIRouter()
@@ -66,10 +66,7 @@ async def predict(
         "model": service.config.name,
         "version": answered.loaded.version,
         "role": answered.role,
-        "predictions": [
-            {"id": id, **_to_content(answer, body, labels)}
-            for id, answer in zip(answered.ids, answered.answers, strict=True)
-        ],
+        "predictions": [_to_content(answer, body, labels) for answer in answered.answers],
     }
     return _json_response(content, answered)
 
@@ -183,6 +180,7 @@ def _check_limits(service: ServingWorker, values: list[Any]) -> None:
 def _to_content(answer: RowAnswer, body: PredictRequest, labels: list[str]) -> dict[str, Any]:
     single = isinstance(answer.value, str)
     content: dict[str, Any] = {
+        "id": answer.id,
         "label": answer.value,
         "confidence": round(answer.confidence, 6),
         "out_of_scope": answer.out_of_scope,
@@ -203,6 +201,6 @@ def _top_labels(probabilities: np.ndarray, count: int, labels: list[str]) -> lis
     return [{"label": labels[index], "probability": round(float(probabilities[index]), 6)} for index in best]
 
 
-def _json_response(content: dict[str, Any], answered: HandledRequest | None) -> Response:
+def _json_response(content: dict[str, Any], answered: RequestAnswer | None) -> Response:
     headers = {VERSION_HEADER: answered.loaded.version, ROLE_HEADER: answered.role} if answered else {}
     return Response(to_json(content), headers=headers, media_type="application/json")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-from dataclasses import dataclass, replace
+import uuid
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +22,7 @@ from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.precision import ServedPrecision, to_precision
 from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
-from cl.tasks import Encoded
+from cl.tasks import Encoded, Prediction
 from cl.tasks.text_classification import mean_pool
 
 if TYPE_CHECKING:
@@ -33,16 +34,15 @@ are few, because requests that arrive after a promotion wait for the warm-up."""
 
 
 @dataclass(frozen=True)
-class RowAnswer:
-    """One row's answer; ``probabilities`` is (predictions, labels), with one prediction per text or token.
+class RowAnswer(Prediction):
+    """A prediction on its way to the client; ``probabilities`` is (predictions, labels), one per text or token.
 
-    ``out_of_scope`` is None if the version has no threshold.
+    ``out_of_scope`` is None if the version has no threshold; ``id`` is what feedback refers to.
     """
 
-    value: Any
-    confidence: float
     probabilities: np.ndarray
     out_of_scope: bool | None
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 @dataclass(frozen=True)

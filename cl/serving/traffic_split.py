@@ -6,9 +6,24 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from cl.serving.served_model import ServedModel
+from cl.serving.served_model import RowAnswer, ServedModel
 
 Role = Literal["champion", "canary", "shadow"]
+
+
+@dataclass(frozen=True)
+class RequestAnswer:
+    """One version's answers to the rows of a request, in their order.
+
+    ``seconds`` is the compute time of their batches, ``failed`` a canary that could not answer, so that the champion
+    did.
+    """
+
+    loaded: ServedModel
+    role: Role
+    answers: list[RowAnswer]
+    seconds: float
+    failed: str | None = None
 
 
 @dataclass(frozen=True)

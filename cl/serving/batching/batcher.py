@@ -20,7 +20,7 @@ from cl.errors import PerennialError
 from cl.serving.batching.partition import BATCH_COST, next_batch
 from cl.serving.batching.queue import PendingRequest, PendingRow, RequestQueue
 from cl.serving.served_model import RowAnswer, ServedModel
-from cl.serving.traffic_split import Role, TrafficSplit
+from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
 
 log = logging.getLogger(__name__)
 COPIED_ROWS = 8
@@ -46,17 +46,6 @@ class NotReadyError(PerennialError):
 
 class InferenceError(PerennialError):
     """A version failed on a row."""
-
-
-@dataclass(frozen=True)
-class BatchedAnswer:
-    """Answers to the rows of one request; ``seconds`` is the compute time of their batches."""
-
-    loaded: ServedModel
-    role: Role
-    answers: list[RowAnswer]
-    seconds: float
-    failed: str | None
 
 
 async def accept_always(version: str, asked: float) -> float:
@@ -89,7 +78,7 @@ class Batcher:
         """Number of request rows that wait or are being computed."""
         return len(self._requests.rows)
 
-    async def answer(self, values: list[Any], role: Role) -> BatchedAnswer:
+    async def answer(self, values: list[Any], role: Role) -> RequestAnswer:
         """Return the answers to the rows of one request.
 
         Raises:
@@ -105,7 +94,7 @@ class Batcher:
             self._requests, PendingRequest(values, role, asyncio.get_running_loop().create_future())
         )
 
-    async def copy(self, values: list[Any], loaded: ServedModel) -> BatchedAnswer | None:
+    async def copy(self, values: list[Any], loaded: ServedModel) -> RequestAnswer | None:
         """Return another version's answers, computed when no request waits, or None if too many copies wait."""
         if len(self._copies.rows) + len(values) > COPIES_WAITING:
             return None
@@ -127,7 +116,7 @@ class Batcher:
         """Stop the thread after its current batch."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    async def _submit(self, queue: RequestQueue, job: PendingRequest) -> BatchedAnswer:
+    async def _submit(self, queue: RequestQueue, job: PendingRequest) -> RequestAnswer:
         queue.add(job, time.monotonic(), self._tokens_per_second)
         self._wake.set()
         try:
@@ -137,7 +126,7 @@ class Batcher:
                 queue.drop(job)
         assert job.loaded is not None
         answers = [job.answers[index] for index in range(len(job.values))]
-        return BatchedAnswer(job.loaded, job.role, answers, job.seconds, job.failed)
+        return RequestAnswer(job.loaded, job.role, answers, job.seconds, job.failed)
 
     async def _run_batch(self, queue: RequestQueue, limit: int) -> None:
         """Compute one batch and hand out its answers; versions are assigned here, between two batches."""

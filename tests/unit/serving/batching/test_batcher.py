@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from cl.config.serving import Batching
-from cl.serving.batching.batcher import BatchedAnswer, Batcher, InferenceError, QueueFullError
+from cl.serving.batching.batcher import Batcher, InferenceError, QueueFullError
 from cl.serving.batching.queue import PendingRequest, RequestQueue
 from cl.serving.served_model import RowAnswer
-from cl.serving.traffic_split import TrafficSplit
+from cl.serving.traffic_split import RequestAnswer, TrafficSplit
 from cl.tasks import Encoded
 
 LONG = "long" * 200
@@ -74,7 +74,7 @@ async def let_go(champion: Counting) -> None:
     champion.held.set()
 
 
-def values(computed: BatchedAnswer) -> list[str]:
+def values(computed: RequestAnswer) -> list[str]:
     return [answer.value for answer in computed.answers]
 
 
@@ -82,7 +82,7 @@ def test_requests_that_come_while_a_batch_is_computed_go_together_by_length() ->
     champion = Counting("1", held=threading.Event())
     texts = [["a" * 5], ["b" * 6], ["c" * 300], ["d" * 5], ["e" * 310]]
 
-    async def ask(batcher: Batcher) -> list[BatchedAnswer]:
+    async def ask(batcher: Batcher) -> list[RequestAnswer]:
         first = asyncio.ensure_future(batcher.answer(["first"], "champion"))
         await begun(champion)
         rest = [asyncio.ensure_future(batcher.answer(text, "champion")) for text in texts]
@@ -121,7 +121,7 @@ def test_one_request_is_answered_by_one_version_though_the_champion_changes_mean
     before, after = Counting("1", held=threading.Event()), Counting("2")
     reached = [TrafficSplit(before)]
 
-    async def ask() -> tuple[BatchedAnswer, BatchedAnswer]:
+    async def ask() -> tuple[RequestAnswer, RequestAnswer]:
         batcher = Batcher(lambda: reached[0], Batching(rows=2), lambda rows: None)
         work = asyncio.ensure_future(batcher.run())
         long = asyncio.ensure_future(batcher.answer(list("abcdef"), "champion"))
@@ -143,7 +143,7 @@ def test_one_request_is_answered_by_one_version_though_the_champion_changes_mean
 def test_a_request_with_one_text_does_not_wait_for_all_texts_of_another() -> None:
     champion = Counting("1", held=threading.Event())
 
-    async def ask(batcher: Batcher) -> BatchedAnswer:
+    async def ask(batcher: Batcher) -> RequestAnswer:
         long = asyncio.ensure_future(batcher.answer([LONG] * 500, "champion"))
         await begun(champion)
         short = asyncio.ensure_future(batcher.answer(["short"], "champion"))
@@ -182,7 +182,7 @@ def test_copies_are_computed_when_nobody_waits_and_dropped_where_too_many_do(cop
     batches: list[list[str]] = []
     champion, shadow = Counting("1", seconds=0.02, batches=batches), Counting("2", batches=batches)
 
-    async def ask(batcher: Batcher) -> BatchedAnswer | None:
+    async def ask(batcher: Batcher) -> RequestAnswer | None:
         copy = asyncio.ensure_future(batcher.copy(["copy"] * copies, shadow))
         await asyncio.gather(*(batcher.answer([text], "champion") for text in "abc"))
         return await copy
@@ -203,7 +203,7 @@ def test_what_was_asked_after_a_move_is_computed_again_by_the_next_champion() ->
             return moved[0]
         return math.inf
 
-    async def main() -> list[BatchedAnswer]:
+    async def main() -> list[RequestAnswer]:
         batcher = Batcher(lambda: reached[0], Batching(), lambda rows: None, until)
         work = asyncio.ensure_future(batcher.run())
         early = asyncio.ensure_future(batcher.answer(["early"], "champion"))
