@@ -8,9 +8,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+DRAFTS = ".*.draft"
+"""The names of files that `write_text` has not finished."""
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file atomically: readers see the old text or the new one."""
+    """Write a file atomically: readers see the old text or the new one.
+
+    A process that is killed meanwhile leaves a draft; `remove_drafts` removes it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     with draft.open("w", encoding="utf-8") as file:
@@ -18,6 +24,12 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what killed processes have left half-written below a folder that nobody else writes to."""
+    for draft in folder.rglob(DRAFTS):
+        draft.unlink(missing_ok=True)
 
 
 def read_or_write_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:

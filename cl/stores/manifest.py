@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from cl.errors import IntegrityError
-from cl.stores.files import sha256, write_text
+from cl.stores.files import remove_drafts, sha256, write_text
 
 # weights and tensors, ONNX graphs, settings, rows, text for people, and the plain and SentencePiece vocabularies of
 # tokenizers
@@ -72,6 +72,7 @@ def write_manifest(folder: Path) -> None:
     Raises:
         IntegrityError: there is a file that `check_manifest` would reject.
     """
+    remove_drafts(folder)  # of a process that was killed as it wrote one of the files
     names = _list_files(folder)
     check_admitted(folder, names)
     digests = {name: sha256(folder / name) for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -20,7 +21,7 @@ import yaml
 from cl.errors import StoreError
 from cl.redaction import format_traceback, without_password
 from cl.stores.data.integrity import check_undamaged, version_matches
-from cl.stores.files import write_text
+from cl.stores.files import DRAFTS, write_text
 from cl.stores.project_folder import ProjectFolder, pending_file
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 REMOTE = "perennial"
 SECTION = f"'remote \"{REMOTE}\"'"
-IGNORED = ".draft-*"
+IGNORED = (".draft-*", DRAFTS)
+"""What lies in data/ and is no part of a version: experiences in the making, and files that were not finished."""
 LOCK_TIMEOUT = 60.0
+DAMAGED = re.compile(r"object (\w{32}(?:\.dir)?) is corrupted")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -58,8 +61,8 @@ class DataVersions:
         self._configure()
         ignore = root / ".dvcignore"
         lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
-        if IGNORED not in lines:
-            write_text(ignore, "\n".join([*lines, IGNORED, ""]))
+        if missing := [pattern for pattern in IGNORED if pattern not in lines]:
+            write_text(ignore, "\n".join([*lines, *missing, ""]))
 
     def commit(self) -> str:
         """Create a version of data/, push it and return its hash; return at once if nothing was added.
@@ -73,7 +76,7 @@ class DataVersions:
         self.initialise()
         self.project.data.mkdir(exist_ok=True)
         before = self._file.read_text(encoding="utf-8") if known else None
-        self._with_repo(lambda repo: repo.add(str(self.project.data)))
+        self._add()
         self._reject_damaged(known, before)
         self._with_repo(lambda repo: repo.push(targets=[str(self._file)]))
         version = self.current()
@@ -233,8 +236,9 @@ class DataVersions:
     def _with_repo(self, operation: Callable[[Repo], T]) -> T:
         """Run an operation on the DVC repository; retry while another DVC command holds its lock."""
         from dvc.lock import LockError
+        from dvc_objects.errors import ObjectFormatError
 
-        deadline = time.monotonic() + LOCK_TIMEOUT
+        deadline, damaged = time.monotonic() + LOCK_TIMEOUT, set[str]()
         while True:
             try:
                 with _quietly(self.project.root):
@@ -242,6 +246,11 @@ class DataVersions:
 
                     with Repo(str(self.project.root)) as repo:
                         return operation(repo)
+            except ObjectFormatError as error:  # a process was killed as it wrote this object to a cache
+                if str(error) in damaged:
+                    raise StoreError(f"{self.project.root}: DVC: {error}") from None
+                damaged.add(str(error))
+                self._remove_damaged(str(error))
             except LockError:
                 if time.monotonic() > deadline:
                     raise StoreError(
@@ -249,12 +258,34 @@ class DataVersions:
                     ) from None
                 time.sleep(0.5)
 
+    def _add(self) -> None:
+        """Add data/; a listing that a killed process left half-written in the cache is written again."""
+        self._with_repo(lambda repo: repo.add(str(self.project.data)))
+        version = self.current()
+        listing = self._cached(version) if version else None
+        if listing is not None and listing.is_file() and f"{_md5(listing)}.dir" != version:
+            log.warning("DVC: object %s is damaged; it is written again", version)
+            listing.unlink()
+            self._with_repo(lambda repo: repo.add(str(self.project.data)))
+
+    def _cached(self, name: str) -> Path:
+        """Return where the local cache keeps an object."""
+        return self.project.root / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
+
+    def _remove_damaged(self, message: str) -> None:
+        """Remove the object that DVC names as damaged from the local cache; it is written or fetched again."""
+        name = DAMAGED.search(message)
+        if name is not None:
+            log.warning("DVC: %s; it is written again", message)
+            self._cached(name[1]).unlink(missing_ok=True)
+
 
 @contextlib.contextmanager
 def _quietly(root: Path) -> Iterator[None]:
     """Keep DVC's hints, progress bars and warnings off the terminal, and turn its errors into StoreErrors."""
     from dvc.lock import LockError
     from dvc.logger import set_loggers_level
+    from dvc_objects.errors import ObjectFormatError
 
     silence = io.StringIO()
     try:
@@ -264,12 +295,17 @@ def _quietly(root: Path) -> Iterator[None]:
             contextlib.redirect_stderr(silence),
         ):
             yield
-    except LockError:
+    except (LockError, ObjectFormatError):
         raise
     except Exception as error:
         log.info("DVC: %s", format_traceback(error))
         message = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
         raise StoreError(f"{root}: DVC: {without_password(message)}") from None
+
+
+def _md5(path: Path) -> str:
+    """Return the digest that DVC names its objects by."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _listing(repo: Repo, version: str) -> list[str]:

@@ -86,3 +86,11 @@ def test_a_pickle_beside_the_learner_is_refused_and_the_learner_is_another_matte
     (tmp_path / "python_model.pkl").write_bytes(b"\x80\x04.")
     with pytest.raises(IntegrityError, match=r"python_model\.pkl is a pickle"):
         check_wrapping(tmp_path, version)
+
+
+def test_what_a_killed_process_has_left_half_written_is_no_part_of_a_version(version) -> None:
+    (version / f".{MANIFEST}.123.draft").write_text("{")
+    (version / "encoder" / ".config.json.123.draft").write_text("{")
+    write_manifest(version)
+    check_manifest(version)
+    assert not list(version.rglob("*.draft"))

@@ -71,6 +71,7 @@ def test_drafts_are_no_part_of_a_version(data) -> None:
     grow(data, "0001-one")
     before = data.commit()
     grow(data, ".draft-0002-two")
+    (data.project.experiences / "0001-one" / ".train.parquet.17.draft").write_text("of a process that was killed")
     assert data.commit() == before
 
 
@@ -216,3 +217,20 @@ def shop_with_rows(data, tmp_path, tiny_config, sentences) -> tuple[DataVersions
     (one,) = ingest(tiny_config(), data.project, source)
     data.commit()
     return data, data.project.experiences / one.id / "train.parquet"
+
+
+@pytest.mark.parametrize("content", ["", '[{"md5": "0', "{}"])
+@pytest.mark.parametrize("kind", ["listing", "file"])
+def test_an_object_that_a_killed_process_left_half_written_in_the_cache_is_written_again(data, kind, content) -> None:
+    grow(data, "0001-one")
+    version = data.commit()
+    cache = data.project.root / ".dvc" / "cache" / "files" / "md5"
+    (entry,) = json.loads((cache / version[:2] / version[2:]).read_text())
+    name = version if kind == "listing" else entry["md5"]
+    damaged = cache / name[:2] / name[2:]
+    damaged.unlink()
+    damaged.write_text(content)  # not yet protected from writing, as an object that is complete
+    (data.project.root / "data.dvc").unlink()
+    mark_pending(data.project, "0001-one")
+    assert data.commit() == version and data.is_clean()
+    assert damaged.read_text() != content
