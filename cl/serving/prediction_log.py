@@ -19,8 +19,8 @@ from typing import Any
 
 from cl.config.serving import ServingLogSettings
 from cl.errors import StoreError
+from cl.serving.memory import release_memory
 from cl.serving.pii import build_redactor
-from cl.serving.served_model import release_memory
 from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, LogKind, compact, delete_expired, open_folder
 from cl.stores.predictions.write_ahead_log import Entry, WriteAheadLog
 from cl.stores.project_folder import ProjectFolder

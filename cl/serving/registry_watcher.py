@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from cl.errors import PerennialError
 from cl.serving.canary.stopping import StoppedCanaries
-from cl.serving.served_model import ServedModel, release_memory
+from cl.serving.memory import release_memory
+from cl.serving.served_model import ServedModel
 from cl.serving.traffic_split import Role, TrafficSplit
 from cl.stores.mlflow.registry import SHARE, Registry
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 
 from cl.errors import StoreError
@@ -134,11 +130,3 @@ def _warm_up(loaded: ServedModel) -> None:
         for answer in loaded.answer(values, loaded.encode(values)):
             if not np.isfinite(answer.probabilities).all():
                 raise StoreError(f"version {loaded.version} returns probabilities that are not finite")
-
-
-def release_memory() -> None:
-    """Return free memory to the system, which the allocators would keep; Arrow's only for the calling thread."""
-    gc.collect()
-    pa.default_memory_pool().release_unused()
-    with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
-        ctypes.CDLL(None).malloc_trim(0)

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -21,13 +20,7 @@ from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS
 from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
-
-
-def entry(id: str, text: str | None = "lost card", **changes: Any) -> dict[str, Any]:
-    return {
-        "id": id, "at": 1_780_000_000.25, "version": 3, "role": "champion", "text": text, "label": "loss",
-        "confidence": 0.75, "out_of_scope": False, "latency_ms": 4.5, "key": "customer 7", **changes,
-    }  # fmt: skip
+from tests.support.prediction_entry import entry
 
 
 @pytest.fixture
@@ -164,7 +157,7 @@ import asyncio, pathlib, sys
 from cl.serving.prediction_log import PredictionLog
 from cl.config.serving import ServingLogSettings
 from cl.stores.project_folder import ProjectFolder
-from tests.integration.serving.test_prediction_log import entry
+from tests.support.prediction_entry import entry
 
 async def serve(name):
     log = PredictionLog(ProjectFolder(pathlib.Path(sys.argv[1])), ServingLogSettings(roll_mb=0.02))
