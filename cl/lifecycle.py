@@ -11,9 +11,9 @@ from cl.cycle.attempt import train_and_judge
 from cl.cycle.backlog import due_experiences
 from cl.cycle.compress import Judged, compress
 from cl.cycle.context import CycleContext, open_cycle
+from cl.cycle.drift_check import check_drift
 from cl.cycle.identity import discard_stale
 from cl.cycle.ladder import climb_ladder
-from cl.cycle.look import check_drift
 from cl.cycle.record import CycleUpdate, Findings, record_cycle
 from cl.cycle.source import read_source
 from cl.decision.decide import decide

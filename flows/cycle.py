@@ -66,7 +66,7 @@ def learn(
 
     def report(finished: Cycle) -> None:
         get_run_logger().info("%s: %s", finished.experience.id, finished.verdict)
-        notify_once(project_folder, f"look {finished.id}", lambda: explain(finished))
+        notify_once(project_folder, f"drift check {finished.id}", lambda: explain(finished))
         show_cycle(config, stores, finished)
         notify(bounds.notify, cycle_notice(config.name, finished))
 

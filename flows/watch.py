@@ -82,7 +82,7 @@ def watch(project: str) -> list[dict[str, Any]]:
     if traffic_check is not None:
         notify_once(project_folder, traffic_check.id, lambda: explain_traffic(traffic_check))
     for check in checks:
-        notify_once(project_folder, f"look {check.cycle}", lambda check=check: explain(check))  # type: ignore[misc]
+        notify_once(project_folder, f"drift check {check.cycle}", lambda check=check: explain(check))  # type: ignore[misc]
     runs = recent_runs(config.name)
     if (stuck := attempts_exhausted(checks, runs, config.triggers)) is not None:
         notify_once(project_folder, f"given up {stuck.cycle}", lambda: give_up(stuck))

@@ -162,7 +162,7 @@ def _run_step(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
 def _keeps_past(config: Config) -> bool:
     """Return whether all past rows must be kept because a rung trains on them."""
     rungs = [config.at_rung(rung.name) for rung in config.ladder] or [config]
-    return any(strategy.keeps_past for rung in rungs for strategy in rung.built)
+    return any(strategy.keeps_past for rung in rungs for strategy in rung.built_strategies)
 
 
 def _learn(

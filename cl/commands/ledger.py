@@ -83,7 +83,7 @@ def champion_at(folder: Path, as_of: str | None) -> dict[str, Any]:
     return {
         "model": project.config.name,
         "as_of": moment.isoformat(),
-        "first_entry": entries[0].at.isoformat() if entries else None,
+        "first_entry": entries[0].recorded_at.isoformat() if entries else None,
         **{alias: held[alias].model_dump(mode="json") if alias in held else None for alias in state.ALIASES},
     }
 

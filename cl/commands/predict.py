@@ -87,7 +87,7 @@ class _Champion:
             prediction=[self.learner.task.describe(answer.value) for answer in answers],
             confidence=[answer.confidence for answer in answers],
             version=self.version,
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
 

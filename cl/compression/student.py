@@ -27,7 +27,7 @@ def merge_to_float(teacher: Learner) -> Learner:
     Raises:
         ConfigError: the tuning cannot be merged into the encoder.
     """
-    if teacher.tuning.adds and teacher.tuning.merge(copy.deepcopy(teacher.encoder)) is None:
+    if teacher.tuning.adds_modules and teacher.tuning.merge(copy.deepcopy(teacher.encoder)) is None:
         raise ConfigError(
             f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder, so nothing can be "
             "derived from it: distil a version with another model.tuning"

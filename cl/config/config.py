@@ -150,17 +150,19 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _strategies_are_compatible(self) -> Config:
-        names = [strategy.name for strategy in self.built]
+        names = [strategy.name for strategy in self.built_strategies]
         if len(set(names)) < len(names):
             raise ValueError(f"strategy: {', '.join(names)}: list each strategy once")
-        for strategy in self.built:
+        for strategy in self.built_strategies:
             if objection := strategy.objection(self):
                 raise ValueError(f"strategy: {strategy.name}: {objection}")
         return self
 
     @model_validator(mode="after")
     def _control_arm_can_be_trained(self) -> Config:
-        if self.training.control and (closed := [strategy.name for strategy in self.built if strategy.closed]):
+        if self.training.control and (
+            closed := [strategy.name for strategy in self.built_strategies if strategy.is_closed_form]
+        ):
             raise ValueError(
                 f"training.control: a naive control arm cannot train from the closed-form head of '{closed[0]}'; "
                 "set it to null or choose a strategy that trains"
@@ -175,9 +177,13 @@ class Config(Section):
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
-        closed = [name for name in names if any(strategy.closed for strategy in self.at_rung(name).built)]
+        closed = [
+            name for name in names if any(strategy.is_closed_form for strategy in self.at_rung(name).built_strategies)
+        ]
         for name in names if closed else []:
-            if holding := [strategy.name for strategy in self.at_rung(name).built if strategy.holds == "answers"]:
+            if holding := [
+                strategy.name for strategy in self.at_rung(name).built_strategies if strategy.anchored_to == "answers"
+            ]:
                 raise ValueError(
                     f"ladder: '{name}': '{holding[0]}' stores the champion's answers, and '{closed[0]}' on another "
                     "rung replaces the head that gave them; remove one of the two"
@@ -213,7 +219,7 @@ class Config(Section):
         return sorted(wanted - STORED)
 
     @property
-    def built(self) -> list[Any]:
+    def built_strategies(self) -> list[Any]:
         """The strategy objects, in the order in which their hooks run."""
         return [plugins.build("strategies", spec) for spec in self.strategies]
 
@@ -233,7 +239,7 @@ class Config(Section):
         """The configuration as stored with a version: without addresses, which may hold passwords."""
         return self.model_dump(mode="json", by_alias=True, exclude=PLACES)
 
-    def flat(self) -> dict[str, str]:
+    def flatten(self) -> dict[str, str]:
         """Return the configuration under dotted keys, without addresses: the parameters of the MLflow run."""
         nested = self.recorded
         flat = {

@@ -81,15 +81,15 @@ def expected_cost(
 
 def _rows_to_learn(config: Config, sizes: UpdateSizes) -> int:
     """Return the rows of all epochs; a closed-form head takes each row once."""
-    strategies = config.built
-    if all(strategy.closed for strategy in strategies):
+    strategies = config.built_strategies
+    if all(strategy.is_closed_form for strategy in strategies):
         adapts = any(strategy.adapt == "first" for strategy in strategies) and not sizes.past
         once = sizes.new if sizes.summed else sizes.new + sizes.past
         return once + (config.training.epochs * sizes.new if adapts else 0)
-    each = sizes.new + sum(strategy.expects(sizes.new, sizes.past) for strategy in strategies)
+    each = sizes.new + sum(strategy.expected_rows(sizes.new, sizes.past) for strategy in strategies)
     result: int = config.training.epochs * each
     return result
 
 
 def _passes_per_row(config: Config) -> int:
-    return SOLVED if all(strategy.closed for strategy in config.built) else TRAINED
+    return SOLVED if all(strategy.is_closed_form for strategy in config.built_strategies) else TRAINED

@@ -40,7 +40,7 @@ def record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate 
     """Write the finished cycle to its MLflow run, close the journal, and return the cycle as recorded."""
     registry, run, journal = context.stores.registry, context.run, context.journal
     cycle = _build_cycle(context, findings, update)
-    registry.runs.log_params(run, context.config.flat())
+    registry.runs.log_params(run, context.config.flatten())
     registry.runs.log_dataset(
         run,
         cycle.experience.id,

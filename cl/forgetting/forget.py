@@ -87,7 +87,7 @@ def plan_removal(config: Config, stores: Stores, condition: str, *, by: str, why
     salt = past[0].salt if past else secrets.token_hex(16)
     removal = RemovalRecord(
         number=len(past) + 1,
-        at=datetime.now(UTC),
+        forgotten_at=datetime.now(UTC),
         by=by,
         why=why,
         rows={id: {split: len(matching) for split, matching in splits.items()} for id, splits in rows.items()},

@@ -45,7 +45,7 @@ def unlearn_learner(
     learner, states, exact = load_learner(folder), load_states(folder), False
     for name, state in states.items():
         kind = plugins.find("strategies", name)
-        if kind.closed:
+        if kind.is_closed_form:
             strategy = cast(ClosedForm, plugins.build(Strategy, _find_spec(config, name)))
             states[name], learner = _solve_again(strategy, state, learner, ids, past, validation)
             exact = strategy.adapt == "never"

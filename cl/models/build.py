@@ -62,7 +62,7 @@ def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
 
 def added_parameters(learner: Learner) -> frozenset[str]:
     """Return the names of the parameters that the learner's tuning has added to its encoder."""
-    if not learner.tuning.adds:
+    if not learner.tuning.adds_modules:
         return frozenset()
     moving = {id(parameter) for parameter in learner.tuning.moving(learner.encoder)}
     return frozenset(

@@ -74,7 +74,7 @@ def _build_head(fields: dict[str, Any], width: int, dropout: float) -> LinearHea
 
 def _save_encoder(learner: Learner, folder: Path) -> None:
     """Write the encoder as transformers does, or with its own tensor names if it is in int8 or a tuning added some."""
-    if not learner.tuning.adds and not learner.is_int8:
+    if not learner.tuning.adds_modules and not learner.is_int8:
         with without_warnings():
             learner.encoder.save_pretrained(folder)
         return
@@ -89,7 +89,7 @@ def _save_encoder(learner: Learner, folder: Path) -> None:
 
 def _load_encoder(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTrainedModel:
     tuning: Tuning = plugins.build(Tuning, settings.tuning)
-    if not tuning.adds and not int8:
+    if not tuning.adds_modules and not int8:
         return restore_encoder(folder)
     encoder = with_int8_modules(empty_encoder(folder)) if int8 else _attach_tuning(empty_encoder(folder), settings)
     encoder.load_state_dict(load_file(folder / "model.safetensors"))

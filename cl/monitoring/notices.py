@@ -126,7 +126,7 @@ def alias_notice(model: str, entry: LedgerEntry) -> Notice:
         model=model,
         champion=entry.from_version if entry.alias == "champion" else None,
         title=title,
-        text=f"{title}\n{put_back}; ledger entry {entry.sequence}, detected {entry.at:%Y-%m-%d %H:%M} UTC",
+        text=f"{title}\n{put_back}; ledger entry {entry.sequence}, detected {entry.recorded_at:%Y-%m-%d %H:%M} UTC",
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from cl import config as configuration
 from cl.config import Config
 from cl.cycle.backlog import due_experiences
+from cl.cycle.drift_check import check_drift
 from cl.cycle.identity import resume_or_begin
-from cl.cycle.look import check_drift
 from cl.cycle.source import read_source
 from cl.forgetting import forget
 from cl.models.feature_cache import cached_in

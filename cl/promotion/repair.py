@@ -74,7 +74,7 @@ def _settle_intent(registry: Registry, ledger: Ledger) -> None:
     if intent is None:
         return
     elsewhere = not intent.actor.endswith(f"@{socket.gethostname()}")
-    if elsewhere and datetime.now(UTC) - intent.at < GRACE:
+    if elsewhere and datetime.now(UTC) - intent.recorded_at < GRACE:
         raise ConflictError(f"{intent.actor} is moving '{model}' to version {intent.to_version}; try again in a minute")
     target = intent.from_version if intent.action == "alias_moved" else intent.to_version
     done = registry.aliases().get(intent.alias) == target

@@ -43,7 +43,7 @@ class LedgerEntry(Record):
     """One ledger entry: who, when, from, to, why, on which verdict, and the hash of the previous entry."""
 
     sequence: int
-    at: datetime
+    recorded_at: datetime
     actor: str
     action: Action
     alias: Alias = "champion"

@@ -107,7 +107,7 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
         from cl.models.rewrites import dequantise_learner
 
         subfolder, encoder = "transformers", dequantise_learner(learner).encoder
-    if learner.tuning.adds:
+    if learner.tuning.adds_modules:
         subfolder, encoder = "transformers", cast("PreTrainedModel | None", learner.tuning.merge(learner.encoder))
     if encoder is None:
         return f"nothing: model.tuning '{learner.tuning.name}' cannot be merged into the encoder", ""

@@ -110,7 +110,7 @@ def config_fragment(config: Config, rung: str | None, point: Point) -> str:
 
 
 def _default_axes(config: Config) -> dict[str, Axis]:
-    closed = [strategy for strategy in config.built if strategy.closed]
+    closed = [strategy for strategy in config.built_strategies if strategy.is_closed_form]
     if closed:
         return {f"strategy.{closed[0].name}.layers": [1, 2, 3, 4]}
     space = dict(DEFAULT_AXES)

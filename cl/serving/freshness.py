@@ -38,7 +38,7 @@ class AliasReader:
         """Return when the last read that saw a version as champion began, in monotonic seconds, or -1 if none did."""
         return self._seen.get(version, -1.0)
 
-    async def look_after(self, moment: float) -> bool:
+    async def read_after(self, moment: float) -> bool:
         """Wait for a read that began at ``moment`` or later; return False if none ends in time."""
         if self.lost or not self.seconds:
             return False
@@ -100,7 +100,7 @@ class FreshnessGuard:
             asked: when the last request of that batch arrived, in monotonic seconds.
         """
         deadline, moment = time.monotonic() + self._alias_reader.seconds, asked
-        while not self._alias_reader.saw(version, asked) and await self._alias_reader.look_after(moment):
+        while not self._alias_reader.saw(version, asked) and await self._alias_reader.read_after(moment):
             champion = self._alias_reader.champion
             if champion is None or champion in (version, self._timed_out) or champion in self._watcher.failed:
                 break

@@ -105,7 +105,7 @@ class PredictionLog:
         loop = asyncio.get_running_loop()
         content = {"label": label} if isinstance(label, str) else {"tags": label}
         pending = _PendingFeedback(
-            {"id": prediction_id, **content, "at": _format_time(time.time())}, loop, loop.create_future()
+            {"id": prediction_id, **content, "recorded_at": _format_time(time.time())}, loop, loop.create_future()
         )
         self._pending_feedback.append(pending)
         self._wake.set()
@@ -219,7 +219,7 @@ class PredictionLog:
     def _to_row(self, entry: Entry) -> Entry | None:
         """Return an entry as the store keeps it, without personal data, or None if a redaction fails."""
         try:
-            label, date = entry["label"], _format_time(entry["at"])
+            label, date = entry["label"], _format_time(entry["recorded_at"])
             text, tokens, key = entry.get("text"), entry.get("tokens"), entry.get("key")
             return {
                 "id": entry["id"],
@@ -229,7 +229,7 @@ class PredictionLog:
                 "prediction": label if isinstance(label, str) else " ".join(label),
                 "confidence": entry["confidence"],
                 "version": str(entry["version"]),
-                "at": date,
+                "recorded_at": date,
                 "role": entry["role"],
                 "out_of_scope": entry.get("out_of_scope"),
                 "latency_ms": entry.get("latency_ms"),

@@ -36,7 +36,7 @@ class RegistryWatcher:
     """Follows the aliases champion, canary and shadow in its own thread; `roles` holds the loaded versions.
 
     ``load`` fetches, verifies, reads and warms up a version. ``on_failure`` is called on the first failure to load a
-    version, and again only after it was loaded in between. ``on_look`` is called after each poll.
+    version, and again only after it was loaded in between. ``on_poll`` is called after each poll.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class RegistryWatcher:
         seconds: float,
         keep: int,
         on_failure: Callable[[FailedLoad, str | None], None],
-        on_look: Callable[[], None] = lambda: None,
+        on_poll: Callable[[], None] = lambda: None,
     ) -> None:
         self.roles, self.swaps, self.failed = TrafficSplit(), 0, dict[str, FailedLoad]()
         self.reachable: bool | None = None  # until the first poll
         self._registry, self._load, self._given_up = registry, load, given_up
-        self._seconds, self._keep, self._on_failure, self._on_look = seconds, keep, on_failure, on_look
+        self._seconds, self._keep, self._on_failure, self._on_poll = seconds, keep, on_failure, on_poll
         self._memory: OrderedDict[str, ServedModel] = OrderedDict()
         self._stop, self._woken = threading.Event(), threading.Event()
-        self.looked = threading.Event()
+        self.polled = threading.Event()
         """Set when the first poll has ended, whatever its result."""
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._initialised = False
@@ -74,7 +74,7 @@ class RegistryWatcher:
         """Poll now instead of at the next interval."""
         self._woken.set()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Poll the aliases and load new versions.
 
         Raises:
@@ -162,14 +162,14 @@ class RegistryWatcher:
         last_error = ""
         while not self._stop.is_set():
             try:
-                self.look()
+                self.poll()
                 self.reachable, last_error = True, ""
             except Exception as error:  # the registry may answer at the next poll
                 if str(error) != last_error:
                     log.error("the registry cannot be polled: %s", error)
                 self.reachable, last_error = False, str(error)
-            self.looked.set()
-            self._on_look()
+            self.polled.set()
+            self._on_poll()
             self._woken.wait(self._seconds)
             self._woken.clear()
 

@@ -170,7 +170,7 @@ def _log_entries(
     return [
         {
             "id": answer.id,
-            "at": received_at,
+            "recorded_at": received_at,
             "version": answered.loaded.version,
             "role": answered.role,
             column: value,

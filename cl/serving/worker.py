@@ -30,7 +30,7 @@ from cl.tasks import Task
 
 log = logging.getLogger(__name__)
 Tell = Callable[[Notice], None]
-FIRST_LOOK_SECONDS = 60.0
+FIRST_POLL_SECONDS = 60.0
 """Longest wait for the first poll of the registry before a worker takes requests."""
 
 
@@ -65,7 +65,7 @@ class ServingWorker:
             seconds=config.serve.poll_seconds,
             keep=config.serve.keep_versions,
             on_failure=self._report_failed_load,
-            on_look=self._after_poll,
+            on_poll=self._after_poll,
         )
         self.answer_log = PredictionLog(stores.project, config.serve.log)
         self._pairs = PairedAnswers(folder)
@@ -94,7 +94,7 @@ class ServingWorker:
         )
         self._work = asyncio.ensure_future(self.batcher.run())
         self.follower.start()
-        await asyncio.to_thread(self.follower.looked.wait, FIRST_LOOK_SECONDS)
+        await asyncio.to_thread(self.follower.polled.wait, FIRST_POLL_SECONDS)
         self.draining.arm(asyncio.get_running_loop())
 
     async def stop(self) -> None:

@@ -60,7 +60,7 @@ def run_update(
     Raises:
         InputError: there is no new row to train on; for a closed form, which only adds to its sums, no row at all.
     """
-    closed = all(strategy.closed for strategy, _ in strategies)
+    closed = all(strategy.is_closed_form for strategy, _ in strategies)
     if lesson.rows.empty and not (closed and len(lesson.past())):
         raise InputError(
             "there is no row to train on: all rows of the new experiences are held out for validation and test; "
@@ -69,7 +69,7 @@ def run_update(
     freeze_all_but_tuned(learner)
     for strategy, update in strategies:
         strategy.begin(update)
-    if all(strategy.descends(update) for strategy, update in strategies):
+    if all(strategy.uses_gradients(update) for strategy, update in strategies):
         result = fit(learner, lesson, strategies, settings, checkpoint=checkpoint)
     else:
         result = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])

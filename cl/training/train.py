@@ -59,7 +59,7 @@ def train(
     """
     seed = training_seed(config.seed, new)
     torch.manual_seed(seed)
-    rows, strategies = rows_of(new, "train"), config.built
+    rows, strategies = rows_of(new, "train"), config.built_strategies
     start = _prepare_start(config, champion, restart=any(strategy.restarts() for strategy in strategies))
     learner = grow_labels(
         start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed
@@ -109,8 +109,10 @@ def _prepare_start(config: Config, champion: Path | None, *, restart: bool) -> T
     before = dequantise_learner(load_learner(champion))
     if restart:
         return TrainingStart(grow_labels(new_learner(config), before.labels, seed=config.seed), before.labels)
-    head_reset = before.is_closed and not any(strategy.closed for strategy in config.built)
-    if head_reset and (holding := [strategy.name for strategy in config.built if strategy.holds == "answers"]):
+    head_reset = before.is_closed and not any(strategy.is_closed_form for strategy in config.built_strategies)
+    if head_reset and (
+        holding := [strategy.name for strategy in config.built_strategies if strategy.anchored_to == "answers"]
+    ):
         raise ConfigError(
             f"strategy: '{holding[0]}' distils the champion's answers, but the champion's head was solved in closed "
             f"form and cannot be trained further; remove '{holding[0]}', keep a closed form (ranpac, slda, ncm), or "
@@ -176,7 +178,11 @@ def _idle_states(states: dict[str, State], strategies: list[Strategy]) -> dict[s
     used, restarted = {strategy.name for strategy in strategies}, any(strategy.restarts() for strategy in strategies)
     idle = [name for name in plugins.names("strategies") if name in states and name not in used]
     kinds = {name: plugins.find("strategies", name) for name in idle}
-    return {name: states[name] for name, kind in kinds.items() if not (kind.closed or (restarted and kind.holds))}
+    return {
+        name: states[name]
+        for name, kind in kinds.items()
+        if not (kind.is_closed_form or (restarted and kind.anchored_to))
+    }
 
 
 def save_version(learner: Learner, states: dict[str, State], folder: Path) -> None:

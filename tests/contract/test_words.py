@@ -27,16 +27,9 @@ def texts() -> list[Path]:
 
 
 def bound_names(tree: ast.AST) -> list[tuple[int, str]]:
-    """Return the line and the name of each variable and parameter; the fields of a record are neither."""
-    fields = {
-        id(field.target)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        for field in node.body
-        if isinstance(field, ast.AnnAssign)
-    }
+    """Return the line and the name of each variable, field and parameter."""
     stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    names = [(node.lineno, node.id) for node in stored if id(node) not in fields]
+    names = [(node.lineno, node.id) for node in stored]
     return names + [(node.lineno, node.arg) for node in ast.walk(tree) if isinstance(node, ast.arg)]
 
 

@@ -27,7 +27,7 @@ def saved_version(tiny_config, tiny_model, tmp_path):
         freeze_all_but_tuned(learner)
         draw = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            added = learner.tuning.moving(learner.encoder) if learner.tuning.adds else []
+            added = learner.tuning.moving(learner.encoder) if learner.tuning.adds_modules else []
             for parameter in [*learner.head.parameters(), *added]:
                 parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.2)
         save_learner(learner, tmp_path)

@@ -14,7 +14,7 @@ from tests.support.tiny import made_sentences
 def serve(project: ProjectFolder, labels: list[str], rows: int, seed: int, at: datetime, *, labelled: int = 0) -> None:
     """Answer rows at a moment, and label the first of them."""
     log = PredictionLog(project, ServingLogSettings())
-    every = {"at": at.timestamp(), "version": "1", "label": "loan", "confidence": 0.5, "role": "champion"}
+    every = {"recorded_at": at.timestamp(), "version": "1", "label": "loan", "confidence": 0.5, "role": "champion"}
     asked = made_sentences(labels, rows, seed=seed)
     log.record([{"id": row.id, "text": row.text, **every} for row in asked.itertuples()])
     log.record([{"id": f"shadow {row.id}", "text": "box", **every, "role": "shadow"} for row in asked.itertuples()])

@@ -66,7 +66,7 @@ def read_new_rows(project: ProjectFolder) -> pd.DataFrame:
     feedback, known = Feedback(project).last(), load_known(project)
     feedback = feedback[~_is_known(hash_texts(feedback["id"]), known.ids)]
     predictions = Predictions(project).of(feedback["id"].tolist())
-    rows = feedback.drop(columns="at").merge(predictions, on="id")
+    rows = feedback.drop(columns="recorded_at").merge(predictions, on="id")
     if len(rows) < len(feedback):
         log.info("%d labels belong to no logged prediction and are ignored", len(feedback) - len(rows))
     if "tokens" in rows and rows["tokens"].notna().any():

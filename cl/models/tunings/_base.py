@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 class Tuning(Plugin):
     """Base of all modes: what is added to a pretrained encoder, what is trained, and at which rate.
 
-    ``moves`` says whether anything in the encoder is trained; ``neutral``, whether the added parameters leave all
-    states unchanged until they are trained.
+    ``adds_modules``: it adds parameters of its own to the encoder. ``trains_encoder``: something in the encoder is
+    trained. ``starts_neutral``: the added parameters leave all states unchanged until they are trained.
     """
 
-    adds: ClassVar[bool] = False
+    adds_modules: ClassVar[bool] = False
 
-    moves: ClassVar[bool] = True
+    trains_encoder: ClassVar[bool] = True
 
-    neutral: ClassVar[bool] = True
+    starts_neutral: ClassVar[bool] = True
 
     @property
     def virtual_tokens(self) -> int:

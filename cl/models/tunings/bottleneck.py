@@ -22,7 +22,7 @@ class Bottleneck(Tuning):
     84
     """
 
-    adds: ClassVar[bool] = True
+    adds_modules: ClassVar[bool] = True
 
     width: int = Field(48, ge=1, description="Width of the bottleneck")
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the adapters")

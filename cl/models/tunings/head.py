@@ -18,7 +18,7 @@ class Head(Tuning):
     []
     """
 
-    moves: ClassVar[bool] = False
+    trains_encoder: ClassVar[bool] = False
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
         """Return nothing."""

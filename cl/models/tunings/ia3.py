@@ -22,7 +22,7 @@ class IA3(Tuning):
     80
     """
 
-    adds: ClassVar[bool] = True
+    adds_modules: ClassVar[bool] = True
 
     targets: list[str] | None = Field(None, description="Names of the layers to rescale; null: peft's choice")
     feedforward: list[str] | None = Field(None, description="Those whose input is rescaled, not their output")

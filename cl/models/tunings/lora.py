@@ -25,7 +25,7 @@ class LoRA(Tuning):
     128
     """
 
-    adds: ClassVar[bool] = True
+    adds_modules: ClassVar[bool] = True
 
     rank: int = Field(8, ge=1, description="Rank of each update")
     alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank")

@@ -35,7 +35,7 @@ def waiting_line(entry: dict[str, Any]) -> str:
     """Return the line of `cl status` about a version that waits for approval."""
     version = entry["to_version"]
     return (
-        f"approval    version {version} ({entry['why']}) waiting since {_format_time(entry['at'])} UTC: "
+        f"approval    version {version} ({entry['why']}) waiting since {_format_time(entry['recorded_at'])} UTC: "
         f"cl approve {version}, or cl reject {version} --why TEXT"
     )
 
@@ -54,8 +54,9 @@ def _chain_lines(output: dict[str, Any]) -> list[str]:
 
 def _entry_line(entry: dict[str, Any]) -> str:
     share = f" {entry['share']:.0%}" if entry["share"] is not None else ""
+    time = _format_time(entry["recorded_at"])
     return (
-        f"{entry['sequence']:>5}  {_format_time(entry['at']):<20}{entry['action']:<12}{entry['alias'] + share:<12}"
+        f"{entry['sequence']:>5}  {time:<20}{entry['action']:<12}{entry['alias'] + share:<12}"
         f"{entry['from_version'] or '-':>5}{entry['to_version'] or '-':>5}  {entry['state']:<11}{entry['hash'][:8]:<10}"
         f"{entry['actor']}: {' '.join(entry['why'].split())}"  # a line break could pass for another entry
     )
@@ -63,7 +64,8 @@ def _entry_line(entry: dict[str, Any]) -> str:
 
 def _describe_entry(entry: dict[str, Any]) -> str:
     why = f": {entry['why']}" if entry["why"] else ""
-    return f"{_format_time(entry['at'])} UTC ({entry['action']} by {entry['actor']}, entry {entry['sequence']}{why})"
+    time = _format_time(entry["recorded_at"])
+    return f"{time} UTC ({entry['action']} by {entry['actor']}, entry {entry['sequence']}{why})"
 
 
 def _format_time(text: str) -> str:

@@ -70,7 +70,7 @@ class StoppedCanaries:
         return version in self.reasons()
 
     def reasons(self) -> dict[str, dict[str, str]]:
-        """Return the time (``at``) and reason (``why``) of each stopped version."""
+        """Return the time (``stopped_at``) and reason (``why``) of each stopped version."""
         return self._read()["reasons"]
 
     def attempt(self, version: str) -> int:
@@ -83,7 +83,7 @@ class StoppedCanaries:
         state = self._read()
         if version in state["reasons"]:
             return False
-        state["reasons"][version] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "why": why}
+        state["reasons"][version] = {"stopped_at": datetime.now(UTC).isoformat(timespec="seconds"), "why": why}
         self._write(state)
         return True
 

@@ -22,7 +22,7 @@ class RemovalRecord(Record):
     """The record of one `cl forget`, stored in data/ and so in every later version of it."""
 
     number: int
-    at: datetime
+    forgotten_at: datetime
     by: str
     why: str
     rows: dict[str, dict[str, int]] = Field(description="Experience -> split -> rows removed")

@@ -35,7 +35,7 @@ def fingerprint(model: str, entry: LedgerEntry) -> str:
     Fields without a value are left out, so that fields added to the record later do not change old hashes.
     """
     fields = entry.model_dump(exclude={"hash", "signature"}, exclude_none=True)
-    content = {**fields, "at": entry.at.isoformat(), "model": model}
+    content = {**fields, "recorded_at": entry.recorded_at.isoformat(), "model": model}
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

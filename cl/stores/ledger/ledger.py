@@ -168,7 +168,7 @@ def _next_entry(
     now = datetime.now(UTC)
     return LedgerEntry(
         sequence=last.sequence + 1 if last else 1,
-        at=max(now, last.at) if last else now,
+        recorded_at=max(now, last.recorded_at) if last else now,
         actor=move.actor,
         action=move.action,
         alias=move.alias,

@@ -50,7 +50,7 @@ def champion(entries: Sequence[LedgerEntry]) -> str | None:
 
 def entries_until(entries: Sequence[LedgerEntry], moment: datetime) -> list[LedgerEntry]:
     """Return the entries that existed at a time."""
-    return [entry for entry in entries if entry.at <= moment]
+    return [entry for entry in entries if entry.recorded_at <= moment]
 
 
 def previous_champion(entries: Sequence[LedgerEntry]) -> str | None:
@@ -119,7 +119,7 @@ def _closes(entry: LedgerEntry, request: LedgerEntry) -> bool:
 
 
 def _describe_outcome(entry: LedgerEntry, request: LedgerEntry) -> str:
-    by = f"{entry.actor} at {entry.at:%Y-%m-%d %H:%M} UTC (entry {entry.sequence})"
+    by = f"{entry.actor} at {entry.recorded_at:%Y-%m-%d %H:%M} UTC (entry {entry.sequence})"
     if entry.action == "wait":
         return f"version {entry.to_version} waits in its place (entry {entry.sequence})"
     if entry.to_version == request.to_version:

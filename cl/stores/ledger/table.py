@@ -15,7 +15,7 @@ TABLE = sa.Table(
     sa.MetaData(),
     sa.Column("model", sa.String(255), primary_key=True),
     sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("recorded_at", sa.String(40), nullable=False),
     sa.Column("actor", sa.String(255), nullable=False),
     sa.Column("action", sa.String(20), nullable=False),
     sa.Column("from_version", sa.String(50)),
@@ -52,7 +52,7 @@ def to_row(model: str, entry: LedgerEntry) -> dict[str, Any]:
     """Return the row of an entry."""
     return {
         **entry.model_dump(),
-        "at": entry.at.isoformat(),
+        "recorded_at": entry.recorded_at.isoformat(),
         "to_version": entry.to_version or "",
         "model": model,
     }

@@ -51,7 +51,7 @@ PREDICTIONS = LogKind(
             "prediction": pa.string(),
             "confidence": pa.float64(),
             "version": pa.string(),
-            "at": pa.string(),
+            "recorded_at": pa.string(),
             "role": pa.string(),
             "out_of_scope": pa.bool_(),
             "latency_ms": pa.float64(),
@@ -62,7 +62,9 @@ PREDICTIONS = LogKind(
 FEEDBACK = LogKind(
     ending=".feedback",
     folder="feedback",
-    schema=pa.schema({"id": pa.string(), "label": pa.string(), "tags": pa.list_(pa.string()), "at": pa.string()}),
+    schema=pa.schema(
+        {"id": pa.string(), "label": pa.string(), "tags": pa.list_(pa.string()), "recorded_at": pa.string()}
+    ),
 )
 
 

@@ -14,7 +14,7 @@ from cl.stores.predictions.predictions import damaged_log_error
 from cl.stores.predictions.write_ahead_log import read_entries
 from cl.stores.project_folder import ProjectFolder
 
-COLUMNS = ("id", "label", "tags", "at")
+COLUMNS = ("id", "label", "tags", "recorded_at")
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Feedback:
     project: ProjectFolder
 
     def last(self) -> pd.DataFrame:
-        """Return the last feedback on each id, in order of time: id, label or tags, at.
+        """Return the last feedback on each id, in order of time: id, label or tags, recorded_at.
 
         Raises:
             StoreError: a file is damaged.
         """
         parts = [*self._open(), *self._sealed()]
         rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=object)
-        return rows.sort_values("at", kind="stable").drop_duplicates("id", keep="last").reset_index(drop=True)
+        return rows.sort_values("recorded_at", kind="stable").drop_duplicates("id", keep="last").reset_index(drop=True)
 
     def files(self) -> list[Path]:
         """Return the files of the feedback; while none of them changes, there is no new feedback."""

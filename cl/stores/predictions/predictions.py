@@ -69,13 +69,15 @@ class Predictions:
         Raises:
             StoreError: a file is damaged.
         """
-        in_window = (ds.field("at") > since) & (ds.field("at") <= until)
+        in_window = (ds.field("recorded_at") > since) & (ds.field("recorded_at") <= until)
         kept: list[pa.Table] = []
         for table in self._tables(in_window):
             kept.append(table)
             if sum(part.num_rows for part in kept) > 2 * most:
                 kept = [_smallest(kept, most)]
-        return _frame([_smallest(kept, most)] if kept else []).sort_values("at", kind="stable", ignore_index=True)
+        return _frame([_smallest(kept, most)] if kept else []).sort_values(
+            "recorded_at", kind="stable", ignore_index=True
+        )
 
     def count(self) -> dict[str, int]:
         """Return how many different rows were predicted, and how many of them have a label by now."""

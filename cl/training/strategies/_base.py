@@ -86,19 +86,19 @@ class Step:
 class Strategy(Plugin):
     """Base of all strategies; by itself it fine-tunes on the new rows only.
 
-    ``holds`` names what a strategy preserves of the champion: its weights, its answers, ... ``keeps_past``: it needs
-    all past training rows, which must be kept for as long as the model learns. ``keeps_rows``: its state is a buffer
-    of rows of every experience; before it takes part again, it is offered those that were learned without it.
-    ``closed``: it solves for the head instead of training it.
+    ``anchored_to`` names what a strategy preserves of the champion: its weights, its answers, ... ``keeps_past``:
+    it needs all past training rows, which must be kept for as long as the model learns. ``keeps_rows``: its state is
+    a buffer of rows of every experience; before it takes part again, it is offered those that were learned without it.
+    ``is_closed_form``: it solves for the head instead of training it.
     """
 
-    holds: ClassVar[str | None] = None
+    anchored_to: ClassVar[str | None] = None
 
     keeps_past: ClassVar[bool] = False
 
     keeps_rows: ClassVar[bool] = False
 
-    closed: ClassVar[bool] = False
+    is_closed_form: ClassVar[bool] = False
 
     @property
     def watched(self) -> int:
@@ -109,7 +109,7 @@ class Strategy(Plugin):
         """Return whether every update starts from the pretrained weights instead of the champion."""
         return False
 
-    def descends(self, update: Update) -> bool:
+    def uses_gradients(self, update: Update) -> bool:
         """Return whether this update uses gradient descent; if any strategy says no, `finish` must do the learning."""
         return True
 
@@ -119,9 +119,9 @@ class Strategy(Plugin):
         By default: a strategy that holds on to the champion cannot be combined with one that restarts from the
         pretrained weights, and only one strategy may recall past rows.
         """
-        if self.holds and (restarting := [other.name for other in self.others(config) if other.restarts()]):
+        if self.anchored_to and (restarting := [other.name for other in self.others(config) if other.restarts()]):
             return (
-                f"it holds on to the champion's {self.holds}, but '{restarting[0]}' starts every update from the "
+                f"it holds on to the champion's {self.anchored_to}, but '{restarting[0]}' starts every update from the "
                 "pretrained weights; leave one of the two out"
             )
         if self.recalls and (recalling := [other.name for other in self.others(config) if other.recalls]):
@@ -152,7 +152,7 @@ class Strategy(Plugin):
         """Return past rows to rehearse in the next epoch, or None."""
         return None
 
-    def expects(self, new: int, past: int) -> int:
+    def expected_rows(self, new: int, past: int) -> int:
         """Return how many rows an epoch is expected to add to the ``new`` ones; negative if it leaves some out."""
         return 0
 
@@ -184,7 +184,7 @@ class Strategy(Plugin):
         The update's learner is the student, its lesson's rows those that the student was trained on. None for a closed
         form: its sums are over the teacher's features, so the next update recomputes them over all rows.
         """
-        return None if self.closed else replace(update.state, tensors={})
+        return None if self.is_closed_form else replace(update.state, tensors={})
 
 
 def save_states(states: dict[str, State], folder: Path) -> None:

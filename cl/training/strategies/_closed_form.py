@@ -36,7 +36,7 @@ class ClosedForm(Strategy):
     leaves no trace. Only the head changes, so an update costs one pass of the encoder over the new rows.
     """
 
-    closed: ClassVar[bool] = True
+    is_closed_form: ClassVar[bool] = True
 
     remedy: ClassVar[str] = "learn from more rows"
 
@@ -68,16 +68,16 @@ class ClosedForm(Strategy):
                 f"recall yet: '{others[0].name}' would have no effect; use it alone"
             )
         tuning: Tuning = plugins.build(Tuning, config.model.tuning)
-        if self.adapt == "first" and not tuning.moves:
+        if self.adapt == "first" and not tuning.trains_encoder:
             return f"adapt: first has nothing to adapt with model.tuning: {tuning.name}; change one of the two"
-        if self.adapt == "never" and not tuning.neutral:
+        if self.adapt == "never" and not tuning.starts_neutral:
             return (
                 f"with adapt: never, the parameters that model.tuning: {tuning.name} adds would keep their random "
                 "initial values; set adapt: first, or choose another tuning"
             )
         return None
 
-    def descends(self, update: Update) -> bool:
+    def uses_gradients(self, update: Update) -> bool:
         """Return whether this is the first experience and the encoder adapts to it."""
         return self.adapt == "first" and not update.learner.is_closed and not len(update.lesson.past())
 

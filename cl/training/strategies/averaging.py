@@ -26,7 +26,7 @@ class Averaging(Strategy):
     False
     """
 
-    holds: ClassVar[str | None] = "weights"
+    anchored_to: ClassVar[str | None] = "weights"
 
     steps: int = Field(10, ge=1, description="Steps between champion and challenger; each is one validation pass")
 

@@ -23,7 +23,7 @@ class DER(Replay):
     share a batch and its mean, so with beta 1 a recalled row has the weight of a new one (the paper's balance is
     ratio 1). Labels added after a row was stored are excluded from its error.
 
-    >>> DER(rows=100, ratio=2.0).expects(new=10, past=1000)  # rows of the buffer that an epoch adds
+    >>> DER(rows=100, ratio=2.0).expected_rows(new=10, past=1000)  # rows of the buffer that an epoch adds
     20
     """
 

@@ -40,11 +40,11 @@ class EWC(Strategy):
     (Rezende and Viola, 2018, algorithm 1). EWC preserves what shared classes need; when every experience brings its
     own classes, no quadratic penalty keeps new classes from dominating the old, and replay is needed.
 
-    >>> EWC(strength=100.0).holds
+    >>> EWC(strength=100.0).anchored_to
     'weights'
     """
 
-    holds: ClassVar[str | None] = "weights"
+    anchored_to: ClassVar[str | None] = "weights"
 
     strength: float = Field(2_000.0, gt=0, description="Weight of the penalty: past rows per new row (lambda)")
     tolerance: float | None = Field(

@@ -50,7 +50,7 @@ class GDumb(Strategy):
         rows = update.state.rows
         return None if rows is None else rows.iloc[update.scratch["old"].numpy()]
 
-    def expects(self, new: int, past: int) -> int:
+    def expected_rows(self, new: int, past: int) -> int:
         """Return how many old rows fit in the buffer; negative if some of the new rows do not."""
         return min(self.rows, new + past) - new
 

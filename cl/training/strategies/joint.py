@@ -13,7 +13,7 @@ from cl.training.strategies import Strategy, Update
 class Joint(Strategy):
     """Train on the new rows and all past training rows in every epoch.
 
-    >>> Joint().expects(new=10, past=90)  # every past row, in each epoch
+    >>> Joint().expected_rows(new=10, past=90)  # every past row, in each epoch
     90
     """
 
@@ -30,6 +30,6 @@ class Joint(Strategy):
         past = update.lesson.past()
         return past if len(past) else None
 
-    def expects(self, new: int, past: int) -> int:
+    def expected_rows(self, new: int, past: int) -> int:
         """Return the number of past rows."""
         return past

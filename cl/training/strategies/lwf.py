@@ -21,11 +21,11 @@ class LwF(Strategy):
     the set of labels known before, and the new head is not warmed up first. Rows that another strategy recalls are not
     distilled: they have their true labels.
 
-    >>> LwF(temperature=3.0).holds
+    >>> LwF(temperature=3.0).anchored_to
     'answers'
     """
 
-    holds: ClassVar[str | None] = "answers"
+    anchored_to: ClassVar[str | None] = "answers"
 
     strength: float = Field(1.0, gt=0, description="Weight of the distillation (lambda)")
     temperature: float = Field(2.0, gt=0, description="Divisor of the logits: above 1, small probabilities weigh more")

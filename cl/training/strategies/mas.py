@@ -22,11 +22,11 @@ class MAS(Strategy):
     has no unit such as EWC's rows and must be tuned. Unlike in the paper, a sentence's length is taken over all its
     tagged words, and importance is estimated on a sample of the new rows.
 
-    >>> MAS().holds
+    >>> MAS().anchored_to
     'weights'
     """
 
-    holds: ClassVar[str | None] = "weights"
+    anchored_to: ClassVar[str | None] = "weights"
 
     strength: float = Field(10.0, gt=0, description="Weight of the penalty (lambda); the paper's is 1")
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older importance stays; the paper's sum is 1")

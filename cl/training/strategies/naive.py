@@ -6,6 +6,6 @@ from cl.training.strategies import Strategy
 class Naive(Strategy):
     """Fine-tune on the new rows and do nothing against forgetting.
 
-    >>> Naive().expects(new=10, past=90)  # nothing of the past
+    >>> Naive().expected_rows(new=10, past=90)  # nothing of the past
     0
     """

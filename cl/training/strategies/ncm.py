@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class NCM(ClosedForm):
     """Nearest class mean on frozen features (Mensink et al., 2013, equation 1), by Euclidean distance.
 
-    >>> NCM().closed
+    >>> NCM().is_closed_form
     True
     """
 

@@ -30,7 +30,7 @@ class OLoRA(Strategy):
     True
     """
 
-    holds: ClassVar[str | None] = "subspaces"
+    anchored_to: ClassVar[str | None] = "subspaces"
 
     strength: float = Field(0.5, gt=0, description="Weight of the penalty (lambda_1)")
 
@@ -39,7 +39,7 @@ class OLoRA(Strategy):
         tuning = config.model.tuning
         if (tuning if isinstance(tuning, str) else tuning["name"]) != "lora":
             return "it keeps LoRA subspaces orthogonal and needs model.tuning: lora"
-        holding = [other.name for other in self.others(config) if other.holds == "weights"]
+        holding = [other.name for other in self.others(config) if other.anchored_to == "weights"]
         if holding:
             return f"every update resets its matrices, but '{holding[0]}' holds the old ones; leave one of the two out"
         return super().objection(config)

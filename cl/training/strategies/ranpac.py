@@ -22,7 +22,7 @@ class RanPAC(ClosedForm):
     Unlike in the paper, features are the concatenated mean states of the last layers, not of the last one only, and
     are rounded to int8. The ridge is chosen on validation rows; the paper holds out training rows for that.
 
-    >>> RanPAC(features=500, ridge=[1.0, 10.0]).closed
+    >>> RanPAC(features=500, ridge=[1.0, 10.0]).is_closed_form
     True
     """
 

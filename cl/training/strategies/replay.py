@@ -20,7 +20,7 @@ class Replay(Strategy):
     Each epoch sees all new rows and a fresh sample of the buffer. The paper draws one replayed row for each new
     one; ``ratio`` is that proportion, and a buffer smaller than the sample is used whole.
 
-    >>> Replay(rows=100, ratio=3.0).expects(new=10, past=1000)  # rows of the buffer that an epoch adds
+    >>> Replay(rows=100, ratio=3.0).expected_rows(new=10, past=1000)  # rows of the buffer that an epoch adds
     30
     """
 
@@ -42,7 +42,7 @@ class Replay(Strategy):
         """Return a fresh sample of the buffer, or None while it is empty."""
         return rehearse(update, self.ratio)
 
-    def expects(self, new: int, past: int) -> int:
+    def expected_rows(self, new: int, past: int) -> int:
         """Return the size of the sample from a buffer that is as full as possible."""
         return min(self.rows, past, round(self.ratio * new))
 

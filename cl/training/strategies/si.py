@@ -23,11 +23,11 @@ class SI(Strategy):
     negative values count as zero, as in the authors' code; and the damping is much smaller than the paper's 0.001,
     because fine-tuning moves weights by less than its square root.
 
-    >>> SI(strength=2.0).holds
+    >>> SI(strength=2.0).anchored_to
     'weights'
     """
 
-    holds: ClassVar[str | None] = "weights"
+    anchored_to: ClassVar[str | None] = "weights"
 
     strength: float = Field(1.0, gt=0, description="Weight of the penalty (c): 1 counts the past as much as the new")
     damping: float = Field(1e-6, gt=0, description="Bounds Omega where a parameter has hardly moved (xi)")

@@ -48,7 +48,14 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
     assert said.code == 0 and "intact: 3 entries, each with the hash of the previous one" in said.out
     last = next(line for line in said.out.splitlines() if line.lstrip().startswith("3 "))
     entry = three.entries[-1]
-    for word in (entry.actor, "two good days", "promote", "champion", entry.hash[:8], f"{entry.at:%Y-%m-%d %H:%M:%S}"):
+    for word in (
+        entry.actor,
+        "two good days",
+        "promote",
+        "champion",
+        entry.hash[:8],
+        f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}",
+    ):
         assert word in last
     found = three.json("audit")
     assert found["whole"] and found["broken"] is None and len(found["entries"]) == 3

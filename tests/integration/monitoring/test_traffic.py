@@ -23,7 +23,7 @@ def test_a_sample_is_the_same_every_time_and_holds_no_shadow(tmp_path) -> None:
     times = [(now + day * DAY).isoformat(timespec="microseconds") for day in range(4)]
     found = Predictions(project).sample(times[0], times[2], most=30)
     assert len(found) == 30 and found["id"].is_unique and set(found["role"]) == {"champion"}
-    assert set(found["at"]) == {times[1], times[2]}
+    assert set(found["recorded_at"]) == {times[1], times[2]}
     assert Predictions(project).sample(times[0], times[2], most=30).equals(found)
     assert len(Predictions(project).sample("", times[3], most=10_000)) == 200
 

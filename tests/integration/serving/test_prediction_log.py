@@ -36,7 +36,7 @@ def test_an_answer_and_its_label_are_found_by_its_id_while_the_server_writes_and
     found = Predictions(log.project).of(["a", "b", "s", "z"]).set_index("id")
     assert sorted(found.index) == ["a", "b"], "nobody was given the shadow's answer"
     assert found.loc["b", "text"] == "mail <EMAIL>" and found.loc["a", "prediction"] == "loss"
-    assert found.loc["a", "at"] == found.loc["a", "date"] == "2026-05-28T20:26:40.250000+00:00"
+    assert found.loc["a", "recorded_at"] == found.loc["a", "date"] == "2026-05-28T20:26:40.250000+00:00"
     assert found.loc["a", "version"] == "3" and found.loc["a", "key"] != "customer 7"
     log.close()
     assert PREDICTIONS.open(log.project) == FEEDBACK.open(log.project) == []

@@ -206,7 +206,7 @@ def ledger() -> list[LedgerEntry]:
     return [
         LedgerEntry(
             sequence=at + 1,
-            at=START + timedelta(days=30 * at, minutes=2),
+            recorded_at=START + timedelta(days=30 * at, minutes=2),
             actor="anna@laptop",
             action=action,
             from_version=before,

@@ -21,7 +21,9 @@ def searched(**space: object) -> Config:
 def test_a_point_puts_each_value_in_its_place() -> None:
     own = searched().at_rung("full")
     made = config_at(own, {"training.epochs": 5, "strategy.ewc.strength": 9, "tuning.embeddings": True})
-    assert made.training.epochs == 5 and made.built[1].strength == 9 and made.built[0].rows == 2_000
+    assert (
+        made.training.epochs == 5 and made.built_strategies[1].strength == 9 and made.built_strategies[0].rows == 2_000
+    )
     assert made.model.tuning == {"name": "full", "embeddings": True}
 
 
@@ -74,7 +76,7 @@ def test_the_fragment_of_a_rung_is_the_whole_ladder_and_of_an_update_the_keys_th
     lines = yaml.safe_load(config_fragment(config, "full", {"training.epochs": 5, "strategy.replay.rows": 10}))
     assert [one["name"] for one in lines["ladder"]] == ["head", "lora", "full"] and lines.keys() == {"ladder"}
     pasted = parse({**config.model_dump(mode="json", by_alias=True), **lines}, where="pasted")
-    assert (pasted.at_rung("full").training.epochs, pasted.at_rung("full").built[0].rows) == (5, 10)
+    assert (pasted.at_rung("full").training.epochs, pasted.at_rung("full").built_strategies[0].rows) == (5, 10)
     assert pasted.at_rung("head") == config.at_rung("head")
 
     plain = parse({"training": {"batch_size": 8}, "strategy": "replay"}, where="x")

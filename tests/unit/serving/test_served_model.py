@@ -92,12 +92,12 @@ def test_a_version_that_has_gone_leaves_nothing_in_memory(saved, tmp_path_factor
         work = asyncio.ensure_future(batcher.run())
         for version in ("1", "2", "3", "4"):
             registered.champion = version
-            await asyncio.to_thread(follower.look)
+            await asyncio.to_thread(follower.poll)
             computed = await batcher.answer(TEXTS, "champion")
             assert computed.loaded.version == version
             del computed
         registered.champion = "3"  # one that is kept needs no load
-        await asyncio.to_thread(follower.look)
+        await asyncio.to_thread(follower.poll)
         assert len(encoders) == 4
         assert [one() is not None for one in encoders] == [False, False, True, True]
         work.cancel()

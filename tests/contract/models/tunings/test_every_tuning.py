@@ -39,7 +39,7 @@ def logits(learner, rows):
 def test_an_encoder_answers_as_before_until_it_is_trained(mode, learner_with, sentences) -> None:
     rows = sentences(["loan", "fee"], 6)
     same = torch.equal(logits(learner_with("full"), rows), logits(learner_with(mode), rows))
-    assert same == learner_with(mode).tuning.neutral
+    assert same == learner_with(mode).tuning.starts_neutral
     assert same == (mode not in ("prompt", "prefix"))
 
 

@@ -172,4 +172,4 @@ def test_time_in_the_ledger_does_not_go_back_when_a_clock_does(ledger, monkeypat
     monkeypatch.setattr("cl.stores.ledger.ledger.datetime", Slow)
     move(ledger, "2")
     first, second = ledger.entries("m")
-    assert second.at == first.at
+    assert second.recorded_at == first.recorded_at

@@ -51,7 +51,10 @@ def test_a_ledger_of_an_older_project_is_chained_at_first_use_and_loses_nothing(
     of_an_older_project(any_uri)
     ledger = Ledger(any_uri)
     before = ledger.entries("m")
-    kept = [(one.at.isoformat(), one.actor, one.action, one.from_version, one.to_version, one.why) for one in before]
+    kept = [
+        (one.recorded_at.isoformat(), one.actor, one.action, one.from_version, one.to_version, one.why)
+        for one in before
+    ]
     assert kept == [row[2:8] for row in OLD_ROWS[:3]]
     assert first_violation("m", before) is None and first_violation("other", ledger.entries("other")) is None
     move(ledger, "4")

@@ -23,7 +23,7 @@ def answer(root: Path, texts: dict[str, object], labels: dict[str, object] | Non
     """Log answers by id, then say what was right; None: never asked."""
     log = PredictionLog(ProjectFolder(root), ServingLogSettings())
     inputs = {id: {"text": one} if isinstance(one, str) else {"tokens": one} for id, one in texts.items()}
-    every = {"at": 1_780_000_000.0, "version": "1", "role": "champion", "label": "a", "confidence": 0.5}
+    every = {"recorded_at": 1_780_000_000.0, "version": "1", "role": "champion", "label": "a", "confidence": 0.5}
     log.record([{"id": id, **every, **one} for id, one in inputs.items()])
     for id, label in (labels or {}).items():
         asyncio.run(log.feedback(id, label))  # type: ignore[arg-type]

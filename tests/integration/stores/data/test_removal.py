@@ -74,7 +74,15 @@ def test_a_forgotten_id_is_known_by_its_salted_hash_alone() -> None:
         kept = salt_ids(hash_texts(names), salt)
         assert kept != salt_ids(hash_texts(names), "ff" + salt[2:])
         return RemovalRecord(
-            number=1, at=datetime.now(UTC), by="", why="", rows={}, quarantined=0, answers=0, salt=salt, ids=kept
+            number=1,
+            forgotten_at=datetime.now(UTC),
+            by="",
+            why="",
+            rows={},
+            quarantined=0,
+            answers=0,
+            salt=salt,
+            ids=kept,
         )
 
     past = [removal("aa" * 16, "one"), removal("bb" * 16, "two")]

@@ -13,7 +13,9 @@ from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, compact, del
 from cl.stores.predictions.write_ahead_log import WriteAheadLog, abandoned_file, read_entries
 from cl.stores.project_folder import ProjectFolder
 
-SAID = [{"id": str(at), "label": f"lost\ncard ü {at}", "at": f"2026-01-01T00:00:0{at}+00:00"} for at in range(5)]
+SAID = [
+    {"id": str(at), "label": f"lost\ncard ü {at}", "recorded_at": f"2026-01-01T00:00:0{at}+00:00"} for at in range(5)
+]
 
 
 def written(project: ProjectFolder, entries=SAID) -> WriteAheadLog:
@@ -109,7 +111,7 @@ def test_what_is_too_old_is_deleted_and_what_was_predicted_by_hand_stays(tmp_pat
     from cl.stores.predictions.predictions import Predictions
 
     project = ProjectFolder(tmp_path)
-    by_hand = Predictions(project).append(pd.DataFrame({"id": ["a"], "text": ["b"], "at": ["2020-01-01"]}))
+    by_hand = Predictions(project).append(pd.DataFrame({"id": ["a"], "text": ["b"], "recorded_at": ["2020-01-01"]}))
     for _ in range(2):
         written(project).close()
     file = WriteAheadLog(open_folder(project), PREDICTIONS.ending)

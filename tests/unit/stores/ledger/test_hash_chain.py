@@ -14,7 +14,7 @@ def chain(length: int = 4) -> list[LedgerEntry]:
     entries: list[LedgerEntry] = []
     for at in range(1, length + 1):
         entry = LedgerEntry(
-            sequence=at, at=START + timedelta(days=at), actor="anna@desk", action="promote", alias="champion",
+            sequence=at, recorded_at=START + timedelta(days=at), actor="anna@desk", action="promote", alias="champion",
             from_version=str(at - 1) if at > 1 else None, to_version=str(at), why=f"learnt {at}", state="committed",
             previous=entries[-1].hash if entries else "",
         )  # fmt: skip
@@ -41,7 +41,7 @@ def test_a_chain_as_it_was_written_is_whole() -> None:
         {"alias": "canary"},
         {"share": 0.5},
         {"verdict_digest": "0" * 64},
-        {"at": START},
+        {"recorded_at": START},
         {"hash": "0" * 64},
         {"hash": ""},
     ],
@@ -96,7 +96,7 @@ def test_an_end_that_was_written_anew_is_found_by_what_the_registry_remembers() 
 def test_the_hash_of_an_entry_is_of_its_model_and_stays_what_it_was() -> None:
     entry = chain(1)[0]
     assert fingerprint("m", entry) != fingerprint("other", entry)
-    assert entry.hash == "5b0ad5960fde76b6c7337738e0e5bb6af6b1da76386eb135b65acf4ed4f4f106"
+    assert entry.hash == "52b7cd8f7d0709b568604fb1e26022b2b5db623e0d011e75d0c2007226d788c7"
 
 
 def test_an_entry_without_a_value_for_a_later_field_keeps_its_hash() -> None:

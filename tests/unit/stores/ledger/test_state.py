@@ -15,7 +15,7 @@ def told(*said: dict[str, Any]) -> list[LedgerEntry]:
         "actor": "anna@desk", "action": "promote", "from_version": None, "why": "", "state": "committed",
     }  # fmt: skip
     return [
-        LedgerEntry(**{**plain, "sequence": at, "at": START + timedelta(days=at), **one})
+        LedgerEntry(**{**plain, "sequence": at, "recorded_at": START + timedelta(days=at), **one})
         for at, one in enumerate(said, start=1)
     ]
 
