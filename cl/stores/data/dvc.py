@@ -273,11 +273,24 @@ class DataVersions:
         return self.project.root / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
 
     def _remove_damaged(self, message: str) -> None:
-        """Remove the object that DVC names as damaged from the local cache; it is written or fetched again."""
-        name = DAMAGED.search(message)
-        if name is not None:
-            log.warning("DVC: %s; it is written again", message)
-            self._cached(name[1]).unlink(missing_ok=True)
+        """Remove the object that DVC names from the cache and the remote where it is damaged; it is written again."""
+        from dvc_objects.errors import ObjectFormatError
+
+        found = DAMAGED.search(message)
+        if found is None:
+            return
+        log.warning("DVC: %s; it is written again", message)
+
+        def remove(repo: Repo) -> None:
+            for store in (repo.cache.local, repo.cloud.get_remote_odb(REMOTE)):
+                with contextlib.suppress(ObjectFormatError, FileNotFoundError):
+                    store.check(found[1])  # removes the object if its content does not have its name's digest
+
+        with _quietly(self.project.root):
+            from dvc.repo import Repo
+
+            with Repo(str(self.project.root)) as repo:
+                remove(repo)
 
 
 @contextlib.contextmanager

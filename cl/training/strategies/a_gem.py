@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from cl.config import PluginSpec, check_plugin
-from cl.training.strategies import State, Step, Strategy, Update
-from cl.training.strategies.replay import keep_rows
+from cl.training.strategies import Step, Update
+from cl.training.strategies._rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     import torch
 
 
-class AGEM(Strategy):
+class AGEM(Rehearsal):
     """A-GEM (Chaudhry et al., 2019, "Efficient Lifelong Learning with A-GEM", equation 11).
 
     Each step draws rows from a buffer and computes the gradient of their mean loss. If the step's gradient points
@@ -26,19 +25,7 @@ class AGEM(Strategy):
     True
     """
 
-    keeps_rows: ClassVar[bool] = True
-
-    rows: int = Field(2_000, ge=1, description="Most rows in the buffer")
-    bytes: int | None = Field(None, ge=1, description="Most bytes of text in the buffer; null: limit rows only")
     drawn: int = Field(64, ge=1, description="Rows drawn from the buffer for the reference gradient of each step")
-    buffer: PluginSpec = Field(
-        "class_balanced", description="Policy that chooses the rows to keep: a file in cl/training/buffers"
-    )
-
-    @field_validator("buffer")
-    @classmethod
-    def _buffer_exists(cls, spec: PluginSpec) -> PluginSpec:
-        return check_plugin("buffers", spec)
 
     def adjust(self, update: Update, step: Step) -> None:
         """Project the gradient if it points against the gradient of past rows."""
@@ -50,11 +37,6 @@ class AGEM(Strategy):
         own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in parameters]
         for parameter, gradient in zip(parameters, project_gradient(own, self._reference(update, step)), strict=True):
             parameter.grad = gradient
-
-    def remember(self, update: Update) -> State:
-        """Choose the rows to keep from the buffer and the new rows."""
-        rows = keep_rows(update, self.buffer, self.rows, self.bytes)
-        return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))
 
     def _reference(self, update: Update, step: Step) -> list[torch.Tensor]:
         """Return the gradient on rows drawn from the buffer; the step's own gradients are left alone."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cl.training.buffers import Buffer
 from cl.training.strategies import State, Strategy, Update
-from cl.training.strategies.replay import keep_rows
+from cl.training.strategies._rehearsal import keep_rows
 
 
 class GDumb(Strategy):

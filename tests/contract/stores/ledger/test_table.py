@@ -15,7 +15,7 @@ from cl.stores.ledger.ledger import Ledger
 on_databases = pytest.mark.parametrize("any_uri", ["sqlite", "postgres"], indirect=True)
 everywhere = pytest.mark.parametrize("any_uri", ["memory", "sqlite", "postgres"], indirect=True)
 OLD_TABLE = (
-    "CREATE TABLE cl_ledger (model VARCHAR(255) NOT NULL, sequence INTEGER NOT NULL, at VARCHAR(40) NOT NULL, "
+    "CREATE TABLE cl_ledger (model VARCHAR(255) NOT NULL, sequence INTEGER NOT NULL, recorded_at VARCHAR(40) NOT NULL, "
     "actor VARCHAR(255) NOT NULL, action VARCHAR(20) NOT NULL, from_version VARCHAR(50), "
     "to_version VARCHAR(50) NOT NULL, why TEXT NOT NULL, state VARCHAR(20) NOT NULL, PRIMARY KEY (model, sequence))"
 )
@@ -99,7 +99,7 @@ def test_four_processes_that_open_an_older_ledger_at_once_all_read_the_same_chai
         ("DELETE FROM cl_ledger WHERE sequence = 2", 2),
         ("DELETE FROM cl_ledger WHERE sequence = 1", 1),
         (
-            "INSERT INTO cl_ledger (model, sequence, at, actor, action, from_version, to_version, why, state) "
+            "INSERT INTO cl_ledger (model, sequence, recorded_at, actor, action, from_version, to_version, why, state) "
             "VALUES ('m', 4, '2026-05-01T00:00:00+00:00', 'eve@desk', 'promote', '3', '1', '', 'committed')",
             4,
         ),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -220,17 +221,22 @@ def shop_with_rows(data, tmp_path, tiny_config, sentences) -> tuple[DataVersions
 
 
 @pytest.mark.parametrize("content", ["", '[{"md5": "0', "{}"])
-@pytest.mark.parametrize("kind", ["listing", "file"])
-def test_an_object_that_a_killed_process_left_half_written_in_the_cache_is_written_again(data, kind, content) -> None:
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [("listing", ["cache"]), ("file", ["cache"]), ("listing", ["remote"]), ("listing", ["cache", "remote"])],
+)
+def test_an_object_that_a_killed_process_left_half_written_is_written_again(data, kind, where, content) -> None:
     grow(data, "0001-one")
     version = data.commit()
-    cache = data.project.root / ".dvc" / "cache" / "files" / "md5"
-    (entry,) = json.loads((cache / version[:2] / version[2:]).read_text())
+    stores = {"cache": data.project.root / ".dvc" / "cache", "remote": Path(data.remote)}
+    listing = stores["cache"] / "files" / "md5" / version[:2] / version[2:]
+    (entry,) = json.loads(listing.read_text())
     name = version if kind == "listing" else entry["md5"]
-    damaged = cache / name[:2] / name[2:]
-    damaged.unlink()
-    damaged.write_text(content)  # not yet protected from writing, as an object that is complete
+    damaged = [stores[store] / "files" / "md5" / name[:2] / name[2:] for store in where]
+    for path in damaged:
+        path.unlink()
+        path.write_text(content)  # not yet protected from writing, as an object that is complete
     (data.project.root / "data.dvc").unlink()
     mark_pending(data.project, "0001-one")
     assert data.commit() == version and data.is_clean()
-    assert damaged.read_text() != content
+    assert all(hashlib.md5(path.read_bytes()).hexdigest() == name.removesuffix(".dir") for path in damaged)

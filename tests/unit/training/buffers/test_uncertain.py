@@ -6,7 +6,7 @@ import pytest
 
 from cl.training.buffers import Offer, View
 from cl.training.buffers.uncertain import Uncertain
-from cl.training.strategies.replay import _margin
+from cl.training.strategies._rehearsal import _margin
 
 
 def test_the_smallest_margins_of_each_class_stay_whether_old_or_new() -> None:
