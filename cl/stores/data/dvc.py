@@ -276,15 +276,15 @@ class DataVersions:
         """Remove the object that DVC names from the cache and the remote where it is damaged; it is written again."""
         from dvc_objects.errors import ObjectFormatError
 
-        found = DAMAGED.search(message)
-        if found is None:
+        name = DAMAGED.search(message)
+        if name is None:
             return
         log.warning("DVC: %s; it is written again", message)
 
         def remove(repo: Repo) -> None:
             for store in (repo.cache.local, repo.cloud.get_remote_odb(REMOTE)):
                 with contextlib.suppress(ObjectFormatError, FileNotFoundError):
-                    store.check(found[1])  # removes the object if its content does not have its name's digest
+                    store.check(name[1])  # removes the object if its content does not have its name's digest
 
         with _quietly(self.project.root):
             from dvc.repo import Repo

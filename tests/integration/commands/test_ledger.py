@@ -20,9 +20,7 @@ from cl.stores.ledger.table import TABLE, to_row
 from cl.stores.opened import open_project
 from tests.support.five_versions import BEGAN, Shop, clock
 
-INSERT = (
-    "INSERT INTO cl_ledger (model, sequence, at, actor, action, from_version, to_version, why, state, previous, hash) "
-)
+INSERT = "INSERT INTO cl_ledger (model, sequence, recorded_at, actor, action, from_version, to_version, why, state, previous, hash) "
 
 
 NOT_SIGNED = "it is not signed; to vouch for it: cl audit --sign"
@@ -67,14 +65,19 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
     ("statements", "sequence", "why"),
     [
         (["UPDATE cl_ledger SET actor = 'somebody' WHERE sequence = 2"], 2, "its hash does not match"),
-        (["UPDATE cl_ledger SET at = '2020-01-01T00:00:00+00:00' WHERE sequence = 1"], 1, "its hash does not match"),
+        (
+            ["UPDATE cl_ledger SET recorded_at = '2020-01-01T00:00:00+00:00' WHERE sequence = 1"],
+            1,
+            "its hash does not match",
+        ),
         (["DELETE FROM cl_ledger WHERE sequence = 2"], 2, "is missing"),
         (["DELETE FROM cl_ledger WHERE sequence = 3"], 3, "the registry remembers another"),
         (["DELETE FROM cl_ledger"], 1, "the registry remembers another"),
         (
             [
                 "UPDATE cl_ledger SET sequence = 4 WHERE sequence = 3",
-                INSERT + "SELECT model, 3, at, actor, action, to_version, '5', why, state, hash, hash FROM cl_ledger "
+                INSERT
+                + "SELECT model, 3, recorded_at, actor, action, to_version, '5', why, state, hash, hash FROM cl_ledger "
                 "WHERE sequence = 2",
             ],
             3,
@@ -82,7 +85,8 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
         ),
         (
             [
-                INSERT + "SELECT model, 4, at, actor, action, to_version, '5', why, state, hash, 'abc' FROM cl_ledger "
+                INSERT
+                + "SELECT model, 4, recorded_at, actor, action, to_version, '5', why, state, hash, 'abc' FROM cl_ledger "
                 "WHERE sequence = 3"
             ],
             4,
