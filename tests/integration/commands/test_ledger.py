@@ -20,7 +20,10 @@ from cl.stores.ledger.table import TABLE, to_row
 from cl.stores.opened import open_project
 from tests.support.five_versions import BEGAN, Shop, clock
 
-INSERT = "INSERT INTO cl_ledger (model, sequence, recorded_at, actor, action, from_version, to_version, why, state, previous, hash) "
+INSERT = (
+    "INSERT INTO cl_ledger "
+    "(model, sequence, recorded_at, actor, action, from_version, to_version, why, state, previous, hash) "
+)
 
 
 NOT_SIGNED = "it is not signed; to vouch for it: cl audit --sign"
@@ -85,9 +88,8 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
         ),
         (
             [
-                INSERT
-                + "SELECT model, 4, recorded_at, actor, action, to_version, '5', why, state, hash, 'abc' FROM cl_ledger "
-                "WHERE sequence = 3"
+                INSERT + "SELECT model, 4, recorded_at, actor, action, to_version, '5', why, state, hash, 'abc' "
+                "FROM cl_ledger WHERE sequence = 3"
             ],
             4,
             "its hash does not match",
