@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pandas as pd
@@ -27,6 +27,22 @@ if TYPE_CHECKING:
 
 CHOOSING_ROWS = 600
 """Most validation rows used to choose a candidate: one hyperparameter on a grid of four needs no more."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The sums over all rows learned so far, and the features of each row (id, features, targets) if they are kept."""
+
+    sums: SufficientStatistics
+    rows: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Expanded integer features (rows, features) and classes (rows,) of rows, or of positions in rows."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
 
 
 class ClosedForm(Strategy):
@@ -96,7 +112,7 @@ class ClosedForm(Strategy):
             sums = SufficientStatistics.empty(len(head.weight), len(learner.labels))
         sums = _add_rows(sums, head, new.whole, new.targets)
         update.scratch.update({**sums.to_tensors(), "whole": new.whole, "targets": new.targets, "row": new.row})
-        return self.solved(learner, head, sums, lesson.validation)
+        return self.solved(learner, head, Learned(sums, self._rows_after(update)), lesson.validation)
 
     def solved_rows(self, update: Update) -> int:
         """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
@@ -105,15 +121,8 @@ class ClosedForm(Strategy):
 
     def remember(self, update: Update) -> State:
         """Return the sums and, if rows are removable, each row's features."""
-        scratch, state, lesson = update.scratch, update.state, update.lesson
-        sums = {name: scratch[name] for name in ("counts", "sums", "gram")}
-        added = int(scratch["row"].max()) + 1 if len(scratch["row"]) else 0
-        rows = lesson.rows if added <= len(lesson.rows) else pd.concat([lesson.past(), lesson.rows])
-        kept = None
-        if self.removable:
-            old = state.rows if added <= len(lesson.rows) else None
-            kept = pd.concat([old, _features_of_rows(rows["id"].tolist(), scratch)], ignore_index=True)
-        return State(rows=kept, tensors=sums, seen=int(sums["counts"].sum()))
+        sums = {name: update.scratch[name] for name in ("counts", "sums", "gram")}
+        return State(rows=self._rows_after(update), tensors=sums, seen=int(sums["counts"].sum()))
 
     def forget(
         self, state: State, learner: Learner, ids: set[str], validation: pd.DataFrame | None
@@ -140,15 +149,15 @@ class ClosedForm(Strategy):
             sums = _add_rows(sums, head, rounded, torch.as_tensor(list(targets)), sign=-1)
         remaining = state.rows.drop(removed.index).reset_index(drop=True)
         after = State(rows=remaining, tensors=sums.to_tensors(), seen=sums.rows)
-        return after, self.solved(learner, head, sums, validation)
+        return after, self.solved(learner, head, Learned(sums, remaining), validation)
 
     def solved(
-        self, learner: Learner, head: ClosedFormHead, sums: SufficientStatistics, validation: pd.DataFrame | None
+        self, learner: Learner, head: ClosedFormHead, learned: Learned, validation: pd.DataFrame | None
     ) -> Learner:
-        """Return the learner with the candidate head that has the highest accuracy on validation rows.
+        """Return the learner with the best candidate head, its logits scaled to be calibrated.
 
-        Rows of a class that is not in the sums do not count: no candidate can be right about them, and fitting the
-        temperature on them would make every answer uncertain.
+        Validation rows of a class that was never learned do not count: no candidate can be right about them, and
+        fitting the temperature on them would make every answer uncertain.
 
         Raises:
             ConfigError: the equations have no solution.
@@ -156,18 +165,30 @@ class ClosedForm(Strategy):
         from cl.models.closed_form_head import lowest_logit
         from cl.models.frozen_features import frozen_features
 
-        absent = sums.counts == 0
-        solutions = itertools.islice(self._solutions(sums, head), 1 if validation is None or validation.empty else None)
-        options = [(weight.float(), bias.float().masked_fill(absent, -math.inf)) for weight, bias in solutions]
-        (weight, bias), scale = options[0], 1.0
+        absent, held_out = learned.sums.counts == 0, None
         if validation is not None and len(validation):
             features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
             present = ~absent[features.targets]
-            inputs = head.expand(features.whole[present].float())
-            weight, bias, scale = _best_option(options, inputs, features.targets[present])
-        weight, bias = weight / scale, bias / scale
+            held_out = LabelledFeatures(head.expand(features.whole[present].float()), features.targets[present])
+        weight, bias, temperature = self.best(learned, head, held_out)
+        weight, bias = weight / temperature, bias / temperature
         head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
         return replace(learner, head=head.to(learner.device))
+
+    def best(
+        self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None
+    ) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Return weights (features, labels), biases, and the temperature of the logits.
+
+        By default the candidate with the highest accuracy on held-out rows; without such rows, the first.
+
+        Raises:
+            ConfigError: the equations have no solution.
+        """
+        absent = learned.sums.counts == 0
+        solutions = itertools.islice(self._solutions(learned.sums, head), 1 if held_out is None else None)
+        options = [(weight.float(), bias.float().masked_fill(absent, -math.inf)) for weight, bias in solutions]
+        return (*options[0], 1.0) if held_out is None else _best_option(options, held_out)
 
     def _solutions(
         self, sums: SufficientStatistics, head: ClosedFormHead
@@ -175,14 +196,28 @@ class ClosedForm(Strategy):
         """Yield the candidates, or raise `ConfigError` with the setting to change if there are none."""
         import torch
 
-        unsolved = ConfigError(f"strategy: {self.name}: its equations have no solution for these rows; {self.remedy}")
         try:
             for weight, bias in self.candidates(sums, head):
                 if not weight.isfinite().all():
-                    raise unsolved
+                    raise self.unsolved
                 yield weight, bias
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-            raise unsolved from None
+            raise self.unsolved from None
+
+    @property
+    def unsolved(self) -> ConfigError:
+        """The error that says which setting to change where the equations have no solution."""
+        return ConfigError(f"strategy: {self.name}: its equations have no solution for these rows; {self.remedy}")
+
+    def _rows_after(self, update: Update) -> pd.DataFrame | None:
+        """Return the features of each row in the sums after this update, or None if they are not kept."""
+        if not self.removable:
+            return None
+        lesson, added = update.lesson, self.solved_rows(update)
+        anew = added > len(lesson.rows)  # the sums were computed again, over past rows too
+        rows = pd.concat([lesson.past(), lesson.rows]) if anew else lesson.rows
+        old = None if anew else update.state.rows
+        return pd.concat([old, _features_of_rows(rows["id"].tolist(), update.scratch)], ignore_index=True)
 
     def _head(self, learner: Learner) -> tuple[ClosedFormHead, bool]:
         """Return a head for this strategy, and whether it reads the same features as the learner's head."""
@@ -212,15 +247,35 @@ def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
 
 
 def _best_option(
-    options: list[tuple[torch.Tensor, torch.Tensor]], inputs: torch.Tensor, targets: torch.Tensor
+    options: list[tuple[torch.Tensor, torch.Tensor]], held_out: LabelledFeatures
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Return weight and bias of the most accurate option, the first on a tie, and its logits' temperature."""
     from cl.models.temperature import fit_temperature
 
-    logits = [inputs @ weight + bias for weight, bias in options]
-    correct = [int((scores.argmax(-1) == targets).sum()) for scores in logits]
+    logits = [held_out.inputs @ weight + bias for weight, bias in options]
+    correct = [int((scores.argmax(-1) == held_out.targets).sum()) for scores in logits]
     best = correct.index(max(correct))
-    return *options[best], fit_temperature(logits[best], targets)
+    return *options[best], fit_temperature(logits[best], held_out.targets)
+
+
+def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | None = None) -> LabelledFeatures:
+    """Return the expanded features of kept rows, ordered by id, which is the same in any order of the stream.
+
+    Args:
+        rows: id, features, targets; None: no rows are kept.
+        head: expands the features.
+        most: positions to return, evenly spaced; None: all.
+    """
+    import torch
+
+    whole, targets = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int]()
+    for row in [] if rows is None else rows.sort_values("id").itertuples():
+        if len(row.targets):
+            whole.append(torch.frombuffer(bytearray(row.features), dtype=torch.int8).view(len(row.targets), -1))
+            targets += list(row.targets)
+    chosen = slice(None, None, None if most is None else max(1, math.ceil(len(targets) / most)))
+    inputs = head.expand(torch.cat(whole)[chosen].float())
+    return LabelledFeatures(inputs, torch.tensor(targets, dtype=torch.int64)[chosen])
 
 
 def _features_of_rows(ids: list[str], scratch: dict[str, torch.Tensor]) -> pd.DataFrame:

@@ -314,7 +314,7 @@ def test_values_without_a_solution_are_refused(strategy, says, tiny_config) -> N
 @pytest.mark.parametrize(
     "strategy",
     [
-        {"name": "ranpac", "features": 64, "ridge": [1e-300]},
+        {"name": "ranpac", "features": 64, "ridge": [1e-300], "removable": False},
         {"name": "slda", "shrinkage": [1e-300]},
     ],
     ids=name_of,
