@@ -44,6 +44,7 @@ def _print_ingested(as_json: bool, experiences: list[Experience], nothing: str =
     text = "\n".join(
         f"{experience.id}: {experience.total} rows ({experience.rows['train']} train), "
         f"{experience.quarantined_rows} quarantined, {experience.duplicates} duplicates, {experience.seen} seen before"
+        + (f"; {experience.leaks} given held-out rows are in training, too" if experience.leaks else "")
         for experience in experiences
     )
     show(

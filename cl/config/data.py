@@ -11,6 +11,9 @@ from cl.config.section import PluginSpec, Section
 CANONICAL = ("id", "text", "label", "tokens", "tags", "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
 
+ID = "id"
+"""Default name of the column with a row's id."""
+
 Period = Literal["day", "week", "month", "quarter", "year"]
 
 
@@ -28,7 +31,9 @@ class DataSettings(Section):
         None,
         description="Source that `cl run` reads first, e.g. {name: files, path: inbox}; null: none",
     )
-    id: str | None = Field("id", description="Column with a row's unique id; null: an id is made from the content")
+    id: str | None = Field(
+        ID, description="Column with a row's unique id; null, or no column of the default name: made from the content"
+    )
     text: str = Field("text", description="Column with the text (text classification)")
     label: str = Field("label", description="Column with the label (text classification)")
     tokens: str = Field("tokens", description="Column with the list of tokens (token classification)")

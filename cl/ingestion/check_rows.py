@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cl.config import Config, parse
+from cl.config.data import ID
 from cl.errors import SourceError
 from cl.ingestion.file_formats import UNREADABLE
 from cl.ingestion.periods import split_into_periods
@@ -45,6 +46,7 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
     if chunk.empty:
         return CheckedRows(_empty_rows(task, config.data.keep), lost)
     require_columns(chunk, config, task, origin=origin)
+    config = config if has_ids(chunk, config) else _without_id_column(config)
     rows = _token_rows(chunk, config) if _is_tokens(task) else _text_rows(chunk, config)
     reasons = _find_reasons(rows, chunk, config)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
@@ -64,7 +66,7 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     data = config.data
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
     keys = (*inputs, "id", "date", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
-    wanted = [(key, getattr(data, key)) for key in keys]
+    wanted = [(key, getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
     wanted += [("keep", name) for name in data.keep if labelled]
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
     for key, name in wanted:
@@ -72,6 +74,15 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
             present = ", ".join(str(column) for column in chunk.columns) or "none"
             remedy = "set data.id: null (hash the content), or data.id" if key == "id" else f"set data.{key}"
             raise SourceError(f"{origin}: no column '{name}'; there are: {present}; {remedy} in cl.yaml")
+
+
+def has_ids(chunk: pd.DataFrame, config: Config) -> bool:
+    """Return whether the rows bring ids; if not, these are made from the content."""
+    return config.data.id is not None and (config.data.id != ID or ID in chunk)
+
+
+def _without_id_column(config: Config) -> Config:
+    return config.model_copy(update={"data": config.data.model_copy(update={"id": None})})
 
 
 def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str) -> None:

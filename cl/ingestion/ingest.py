@@ -19,14 +19,15 @@ from cl.ingestion.check_rows import (
     canonical_columns,
     check_rows,
     count_reasons,
+    has_ids,
     raw_rows,
     refuse_numeric_labels,
     split_column,
     split_names,
 )
-from cl.ingestion.deduplicate import REASONS, RowOutcome, deduplicate
+from cl.ingestion.deduplicate import REASONS, RowOutcome, count_leaks, deduplicate
 from cl.ingestion.periods import split_into_periods
-from cl.ingestion.sources import InputBatch, Source
+from cl.ingestion.sources import SPLIT, InputBatch, Source
 from cl.ingestion.values import as_text, to_readable
 from cl.records import SPLITS, Experience
 from cl.stores.data.fingerprints import KnownRows, fingerprints, load_known, remember_fingerprints
@@ -233,26 +234,33 @@ def _new_group(name: str, number: int, batch: InputBatch, config: Config, projec
 def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config) -> None:
     if rows.empty:
         return
-    prints = fingerprints(rows)
     raw = chunk.loc[rows.index]
     column = split_column(chunk, config)
     if column is None:
-        splits = assign_splits(prints.ids, config.data.split)
-    else:
-        names = split_names(raw[column])
-        splits = np.array([SPLITS.index(name) for name in names if name], dtype=np.int8)
-    staged.add(rows, raw_rows(raw), prints, splits)
+        prints = fingerprints(rows)
+        staged.add(rows, raw_rows(raw), prints, assign_splits(prints.ids, config.data.split))
+        return
+    names = [name for name in split_names(raw[column]) if name]
+    if column == SPLIT or not has_ids(chunk, config):  # ids may then be unique in their split alone
+        rows = rows.assign(id=staged.held_out_ids(rows["id"], names))
+    staged.given = True
+    staged.add(rows, raw_rows(raw), fingerprints(rows), np.array([SPLITS.index(name) for name in names], np.int8))
 
 
 def _publish_new(staged: Staged, batch: InputBatch, project: ProjectFolder, known: KnownRows) -> _Outcome:
     """Deduplicate the staged rows and publish those that are kept, if there are any."""
     prints = staged.fingerprints()
-    row_outcomes = deduplicate(prints, known)
+    held_out = staged.given_held_out()
+    row_outcomes = deduplicate(prints, known, held_out)
     totals = {outcome: int((row_outcomes == outcome).sum()) for outcome in RowOutcome}
     if not totals[RowOutcome.KEPT]:
         duplicates = Counter({reason: totals[RowOutcome(number)] for number, reason in REASONS.items()})
         return _Outcome(None, totals[RowOutcome.SEEN], staged.reasons + duplicates)
-    counts = {"duplicates": totals[RowOutcome.REPEATED], "seen": totals[RowOutcome.SEEN]}
+    counts = {
+        "duplicates": totals[RowOutcome.REPEATED],
+        "seen": totals[RowOutcome.SEEN],
+        "leaks": count_leaks(prints, known, row_outcomes, held_out),
+    }
     experience = publish(project, staged, row_outcomes, REASONS, origin=batch.origin, counts=counts)
     kept = row_outcomes == RowOutcome.KEPT
     remember_fingerprints(project, experience, known, ids=prints.ids[kept], contents=prints.contents[kept])

@@ -23,6 +23,7 @@ class Experience(Record):
     quarantined: dict[str, int] = Field(default_factory=dict, description="Reason -> quarantined rows")
     duplicates: int = Field(default=0, description="Duplicate rows within this batch")
     seen: int = Field(default=0, description="Rows that an earlier experience already contained")
+    leaks: int = Field(default=0, description="Rows of a given validation or test split whose text is also in training")
     forgotten: int = Field(default=0, description="Rows that were removed later, by `cl forget`")
     digest: str = Field(description="SHA-256 over its Parquet files")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cl.records import SPLITS
 from cl.stores.data.fingerprints import Fingerprints, concatenate
 from cl.stores.project_folder import ProjectFolder
 
@@ -53,13 +54,18 @@ class StagedTable:
 
 @dataclass
 class Staged:
-    """The checked rows of a new experience: rows on disk, hashes and splits in memory."""
+    """The checked rows of a new experience: rows on disk, hashes and splits in memory.
+
+    ``given``: the input says which rows are for training, validation and test.
+    """
 
     name: str
     folder: Path
     prints: list[Fingerprints] = field(default_factory=list)
     splits: list[np.ndarray] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    given: bool = False
+    _repeats: Counter[str] = field(default_factory=Counter)
     _good: StagedTable | None = None
     _bad: StagedTable | None = None
 
@@ -71,6 +77,16 @@ class Staged:
         self._good.add(table)
         self.prints.append(prints)
         self.splits.append(splits)
+
+    def held_out_ids(self, ids: Iterable[str], splits: Iterable[str]) -> list[str]:
+        """Return ids that tell the rows of a given validation or test split from all others, and from their repeats."""
+        unique = []
+        for id, split in zip(ids, splits, strict=True):
+            name = id if split == SPLITS[0] else f"{split}-{id}"
+            if name != id:
+                self._repeats[name] += 1
+            unique.append(name if self._repeats[name] < 2 else f"{name}-{self._repeats[name]}")
+        return unique
 
     def set_aside(self, bad: pd.DataFrame) -> None:
         """Append invalid rows: id, reason, row."""
@@ -94,6 +110,12 @@ class Staged:
     def fingerprints(self) -> Fingerprints:
         """Return the hashes of all good rows."""
         return concatenate(self.prints)
+
+    def given_held_out(self) -> np.ndarray:
+        """Return which good rows belong to a given validation or test split."""
+        splits = np.concatenate([np.empty(0, dtype=np.int8), *self.splits])
+        mask: np.ndarray = self.given & (splits != SPLITS.index("train"))
+        return mask
 
     def places(self) -> Iterator[slice]:
         """Yield the positions among all good rows of each chunk of `good`."""

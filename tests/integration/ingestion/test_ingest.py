@@ -195,6 +195,58 @@ def test_a_column_may_say_the_split(project) -> None:
     assert made.rows == {"train": 1, "validation": 2, "test": 1}
 
 
+def given(project: ProjectFolder, name: str, **splits: list[tuple[str, str]]) -> Files:
+    """A folder with a file for each split, whose rows have no ids, or ids that are unique in their file alone."""
+    folder = project.root / name
+    folder.mkdir()
+    for split, rows in splits.items():
+        pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / f"{split}.csv", index=False)
+    return Files(path=str(folder))
+
+
+TRAINED = [("pay a loan", "loan"), ("pay a fee", "fee"), ("pay a fee", "fee"), ("which box", "box")]
+TESTED = [("pay a loan", "loan"), ("open a box", "box"), ("open a box", "box"), ("which box", "loan")]
+
+
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_a_given_test_split_stays_whole_and_its_leaks_are_counted(project, with_ids) -> None:
+    source = given(project, "official", train=TRAINED, test=TESTED)
+    if with_ids:
+        for path in (project.root / "official").iterdir():
+            pd.read_csv(path).rename_axis("id").to_csv(path)
+    (made,) = ingest(configured(), project, source)
+    tests = Experiences(project).rows(made.id, "test")
+    assert tests[["text", "label"]].to_numpy().tolist() == [list(row) for row in TESTED] and tests["id"].is_unique
+    assert made.leaks == 1, "the text of another is in training under another label, and that row was set aside"
+    assert made.quarantined == {"contradicting labels": 1}
+    assert made.rows["train"] == (3 if with_ids else 2), "a row that stands twice in training is learned once"
+    assert ingest(configured(), project, source) == [], "a split that was given is given once"
+
+
+def test_a_test_row_that_an_earlier_file_trained_on_stays_and_counts_as_a_leak(project) -> None:
+    ingest(configured(), project, given(project, "first", train=TRAINED[:2], test=[("open a box", "box")]))
+    (second,) = ingest(configured(), project, given(project, "second", train=[("a card", "card")], test=TRAINED[:1]))
+    assert (second.rows["test"], second.leaks, second.seen) == (1, 1, 0)
+
+
+def test_a_row_of_a_given_test_split_is_not_trained_on_later(project) -> None:
+    ingest(configured(), project, given(project, "first", train=TRAINED[:2], test=[("open a box", "box")]))
+    (second,) = ingest(
+        configured(),
+        project,
+        given(project, "second", train=[("open a box", "box"), ("a card", "card")], test=[("b c", "fee")]),
+    )
+    assert (second.rows["train"], second.seen, second.leaks) == (1, 1, 0)
+
+
+def test_rows_without_a_column_id_get_ids_from_their_content(project) -> None:
+    frame = pd.DataFrame(
+        [("pay a loan", "loan"), ("pay a fee", "fee"), ("pay a fee", "fee")], columns=["text", "label"]
+    )
+    (made,) = take(project, frame)
+    assert made.total == 2 and made.duplicates == 1
+
+
 def test_the_split_of_an_id_is_the_same_for_ever() -> None:
     ids = hash_texts([f"row-{n}" for n in range(10_000)])
     numbers = assign_splits(ids, SplitShares(validation=0.15, test=0.2))
