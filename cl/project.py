@@ -42,7 +42,9 @@ class Project:
             ConfigError: a key or value cannot be.
         """
         from cl.commands.init import scaffold, template_with
+        from cl.processors import wait_passively
 
+        wait_passively()
         path = Path(folder)
         return cls(scaffold(path, template_with(path.resolve().name, {"task": task, **(settings or {})})).root)
 
@@ -53,8 +55,10 @@ class Project:
         Raises:
             InputError: there is none, or its configuration is wrong.
         """
+        from cl.processors import wait_passively
         from cl.stores.opened import open_project
 
+        wait_passively()
         return cls(open_project(Path(folder)).project.root)
 
     @property

@@ -12,6 +12,7 @@ from cl import config as configuration
 from cl.monitoring.notices import alarm_notice, cycle_notice
 from cl.monitoring.notified import notify_once
 from cl.monitoring.triggers import drift_check_of
+from cl.processors import wait_passively
 from cl.records import Cycle
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores
@@ -58,6 +59,7 @@ def learn(
         unattended = {"wait": bounds.wait_minutes * 60, "settle": bounds.settle_seconds}
         # before the slow import of torch: this run has begun, so a later request is a new one
         absorb("learn", config.name, flow_run.id, again=again)
+    wait_passively()
     from cl import lifecycle  # imports torch, which deploying this flow does not need
 
     def explain(finished: Cycle) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from cl.backtesting.run import Outcome, Policy, RunSpec, computing_versions, run
 from cl.config import Config, PluginSpec, parse
 from cl.config.yaml import read_yaml
 from cl.errors import InputError
+from cl.processors import count_processors
 
 log = logging.getLogger(__name__)
 LADDER = "ladder"
@@ -94,7 +94,7 @@ def backtest(
     ids = [experience.id for experience in replayed]
     stream = store.project.root
     versions = computing_versions()
-    jobs = jobs or max(1, (os.cpu_count() or 1) // 2)
+    jobs = jobs or max(1, count_processors() // 2)
     specs = [
         RunSpec(
             label=label,
@@ -107,7 +107,7 @@ def backtest(
                 / "runs"
                 / f"{label}-{policy}-{seed}-{run_identity(own, policy, stream.name, ids, versions=versions)}"
             ),
-            threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None,
+            threads=max(1, count_processors() // jobs) if jobs > 1 else None,
         )
         for (label, seed), own in configs.items()
         for policy in plan.policies

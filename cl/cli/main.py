@@ -25,6 +25,7 @@ from cl.cli.stores import move_stores_command
 from cl.cli.tune import tune
 from cl.cli.versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
+from cl.processors import wait_passively
 from cl.redaction import Formatter, format_traceback
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
@@ -93,8 +94,6 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "TOKENIZERS_PARALLELISM": "false",
         "GIT_PYTHON_REFRESH": "quiet",
-        # spinning threads would slow down everything on a busy machine, including each other
-        "OMP_WAIT_POLICY": "PASSIVE",
         # torch caches oneDNN primitives for 1,000 batch shapes, most of which never recur: up to 0.9 GB; 64 take 0.1 GB
         # and no batch takes longer
         "LRU_CACHE_CAPACITY": "64",
@@ -105,6 +104,7 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         quiet |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
+    wait_passively()
     if not verbose:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns about each retry; the last failure is reported
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, and a webhook's contains a token

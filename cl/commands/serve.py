@@ -13,6 +13,7 @@ from cl.config import Config
 from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
+from cl.processors import count_processors
 from cl.serving.server import MOST_WORKERS, PROJECT, WORKERS, run, share_metrics
 from cl.stores.opened import OpenProject, open_project
 
@@ -33,7 +34,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
 
     project = open_project(folder)
     settings = project.config.serve
-    count = workers or settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
+    count = workers or settings.workers or min(MOST_WORKERS, count_processors())
     _check_settings(project)
     os.environ[PROJECT], os.environ[WORKERS] = str(project.project.root), str(count)
     share_metrics(project, count)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 
 from cl import plugins
 from cl.config import Config
 from cl.monitoring.notices import Notice, failure_notice
 from cl.monitoring.notified import forget_notified, notify_once
+from cl.processors import count_processors
 from cl.serving.auth import read_tokens
 from cl.serving.batching.batcher import Batcher
 from cl.serving.canary.comparison_store import ComparisonStore, serving_folder
@@ -54,7 +54,7 @@ class ServingWorker:
         self.tokens = read_tokens(config.serve.tokens)
         self.metrics, self.live, self.draining = Metrics(), LiveStats(), GracefulShutdown(config.serve.drain_seconds)
         self.task = plugins.build(Task, config.task)
-        self._threads = config.serve.threads or max(1, (os.cpu_count() or 1) // workers)
+        self._threads = config.serve.threads or max(1, count_processors() // workers)
         self._stores, self._tell, self._withdraw = stores, tell, withdraw
         folder = serving_folder(stores.project)
         self.given_up, self.comparisons = StoppedCanaries(folder), ComparisonStore(folder)

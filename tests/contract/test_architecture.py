@@ -23,7 +23,7 @@ registry, search
 training, drift, evaluation, ingestion, reports
 models, stores, decision, gating
 config, tasks
-plugins, statistics, row_filter
+plugins, statistics, row_filter, processors
 records, errors, redaction, sample
 """
 DEPTH = {name: depth for depth, line in enumerate(LAYERS.strip().splitlines()) for name in line.split(", ")}
