@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from cl import config as configuration
@@ -28,6 +29,7 @@ from cl.registry.smoke_test import smoke_test
 from cl.stores.journal import Executor, inline
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
+from cl.training.gain import estimate_gain
 
 
 def run_cycle(context: CycleContext) -> Cycle:
@@ -36,11 +38,12 @@ def run_cycle(context: CycleContext) -> Cycle:
     Raises:
         PerennialError: a stage failed; data, registry and champion are as they were, and the next run goes on.
     """
-    step, config, stores = context.step, context.config, context.stores
+    step, config, stores, champion = context.step, context.config, context.stores, context.champion
     validation = step(validate)(config, context.experience)
-    drift = check_drift(config, stores, context.start, context.champion.folder, executor=context.executor)
-    decision = step(decide)(config, validation, drift, context.situation)
-    findings = Findings(validation, drift, decision)
+    drift = check_drift(config, stores, context.start, champion.folder, executor=context.executor)
+    gain = step(estimate_gain)(config, champion.folder, champion.history.learnt, context.new, context.rows_of)
+    decision = step(decide)(config, validation, drift, replace(context.situation, gain=gain))
+    findings = Findings(validation, drift, gain, decision)
     if decision.action != "learn":
         return record_cycle(context, findings)
 
@@ -60,7 +63,7 @@ def run_cycle(context: CycleContext) -> Cycle:
         stores.registry,
         stores.ledger,
         version.registration.model_copy(update={"passed": gates.passed}),
-        expected=context.champion.version,
+        expected=champion.version,
         why=f"learnt {context.experience.id}",
         wanted=config.promotion,
     )

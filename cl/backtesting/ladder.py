@@ -23,6 +23,7 @@ from cl.records import Challenger, DriftType, Experience, LadderResult
 from cl.records.history import History
 from cl.stores.data.experiences import Experiences
 from cl.stores.version_folder import load_history, save_history
+from cl.training.left_out import left_out_answers
 from cl.training.train import train
 
 
@@ -42,9 +43,9 @@ def climb_stream(
 ) -> LadderResult:
     """Climb until a challenger passes all gates, and save it in a folder; if none does, keep the champion.
 
-    The backtest scores test rows, so the gates use validation rows instead. Training uses those too, to choose its best
-    epoch or ridge, so the gates are slightly more lenient than with test rows. A first model is kept whatever the gates
-    say, because there is nothing else to score.
+    The backtest scores test rows, so the gates use validation rows instead: a strategy that learns these answers each
+    as if it had not. Training chooses its best epoch by them, so the gates are slightly more lenient than with test
+    rows. A first model is kept whatever the gates say, because there is nothing else to score.
 
     Args:
         config: ladder, gates and ``climb``.
@@ -77,6 +78,7 @@ def climb_stream(
                 [*lesson.past, *lesson.new],
                 load_history(lesson.champion).matrix if lesson.champion else {},
                 lambda ids, split: stream.rows_of(ids, "validation" if split == "test" else split),
+                answering=left_out_answers,
             ),
             folder=rung_folder,
         )

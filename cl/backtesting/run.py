@@ -207,6 +207,7 @@ def _choose_experiences(
     from cl.decision.decide import decide
     from cl.decision.situation import Situation
     from cl.drift.detect import detect_drift
+    from cl.training.gain import estimate_gain
 
     step = len(lines)
     if spec.policy == "always" or step == 0:
@@ -218,7 +219,8 @@ def _choose_experiences(
         return (waiting if step == len(spec.experiences) - 1 else []), [], None
     drift = detect_drift(config, experience=waiting[-1], champion=champion, rows=stream, folder=champion, check=step)
     rows = sum(stream.get(experience).rows["train"] for experience in waiting)
-    situation = Situation(waiting_rows=rows, climbs=tuple(_climbs(lines)))
+    gain = estimate_gain(config, champion, past, waiting, stream.rows_of)
+    situation = Situation(waiting_rows=rows, climbs=tuple(_climbs(lines)), gain=gain)
     decision = decide(config, Validation(passed=True), drift, situation)
     return (waiting if decision.action == "learn" else []), drift.types, decision.rung
 

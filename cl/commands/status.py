@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cl.cycle.backlog import waiting_experiences
 from cl.records import Cycle
+from cl.records.history import History
+from cl.registry.lineage import read_history
 from cl.stores.ledger import state
 from cl.stores.opened import open_project
 from cl.stores.predictions.predictions import Predictions
+from cl.stores.stores import Stores
 
 
 def read_cycles(folder: Path) -> list[Cycle]:
@@ -26,10 +30,15 @@ def read_status(folder: Path) -> dict[str, Any]:
     done = {cycle.experience.id for cycle in cycles}
     last = cycles[-1] if cycles else None
     entries = project.stores.ledger.entries(project.config.name)
+    champion, experiences = (
+        state.champion(entries),
+        {experience.id: experience for experience in project.stores.experiences.all()},
+    )
+    waiting, later = [name for name in experiences if name not in done], _left_for_later(project.stores, champion)
     aliases, approval = state.holders(entries), state.pending_approval(entries)
     return {
         "model": project.config.name,
-        "champion": state.champion(entries),
+        "champion": champion,
         **{
             alias: aliases[alias].model_dump(mode="json") if alias in aliases else None for alias in state.TRIAL_ALIASES
         },
@@ -37,10 +46,19 @@ def read_status(folder: Path) -> dict[str, Any]:
         "versions": [version.model_dump(mode="json") for version in project.stores.registry.versions()],
         "last_cycle": last and {"experience": last.experience.id, "verdict": last.verdict, "seconds": last.seconds},
         "held": held_experiences(cycles),
-        "waiting": [experience.id for experience in project.stores.experiences.all() if experience.id not in done],
+        "waiting": waiting,
+        "left_for_later": later,
+        "waiting_rows": sum(experiences[name].rows["train"] for name in {*waiting, *later} & experiences.keys()),
         "data_version": project.stores.data.current(),
         "predictions": Predictions(project.project).count(),
     }
+
+
+def _left_for_later(stores: Stores, champion: str | None) -> list[str]:
+    """Return the experiences that have had their cycle, and that the next update will learn."""
+    infos = {info.version: info for info in stores.registry.versions()}
+    history = read_history(stores.registry, infos[champion]) if champion in infos else None
+    return waiting_experiences(stores, history or History())
 
 
 def held_experiences(cycles: list[Cycle]) -> list[str]:

@@ -44,6 +44,13 @@ class DecisionSettings(Section):
         "resolve: one up",
     )
     min_rows: int = Field(20, ge=1, description="Fewer training rows than this wait for more")
+    min_gain: float | None = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="Learn without drift if an update may answer this share more of all rows right, by the upper end "
+        "of a 90 % interval; null: wait for drift",
+    )
     max_waiting_rows: int | None = Field(
         None,
         ge=1,

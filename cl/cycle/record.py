@@ -10,7 +10,7 @@ from pathlib import Path
 from cl.cycle.compress import Judged
 from cl.cycle.context import CycleContext
 from cl.cycle.ladder import Climbed
-from cl.records import CompressionResult, Cycle, Decision, Drift, GateReport, Promotion, Validation
+from cl.records import CompressionResult, Cycle, Decision, Drift, Gain, GateReport, Promotion, Validation
 from cl.registry.register import evaluation_metrics
 
 DRIFT_ARTIFACT = "drift"
@@ -22,6 +22,7 @@ class Findings:
 
     validation: Validation
     drift: Drift
+    gain: Gain
     decision: Decision
 
 
@@ -85,6 +86,7 @@ def _build_cycle(context: CycleContext, findings: Findings, update: CycleUpdate 
         champion_before=champion,
         validation=findings.validation,
         drift=findings.drift,
+        gain=findings.gain,
         decision=findings.decision,
         climb=update.climbed.result if update else None,
         training=update.climbed.challenger.training if update else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cl.config import Config, DecisionSettings
 from cl.decision.situation import Situation, alarming_detectors
 from cl.decision.starting_rung import starting_rung
-from cl.records import Decision, Drift, DriftType, Validation
+from cl.records import Decision, Drift, DriftType, Gain, Validation
 from cl.statistics import format_p_value
 
 SHOWN = 8
@@ -46,7 +46,10 @@ def _decide(bounds: DecisionSettings, validation: Validation, drift: Drift, seen
     if bounds.max_waiting_rows is not None and seen.waiting_rows >= bounds.max_waiting_rows:
         why = f"{seen.waiting_rows} training rows are waiting, decide.max_waiting_rows is {bounds.max_waiting_rows}"
         return _learn_within_limits(bounds, seen, [why])
-    return Decision(action="none", reasons=[f"nothing has changed that matters: {_format_checks(drift)}"])
+    gain = [] if seen.gain is None or seen.gain.high is None else [_format_gain(seen.gain)]
+    if seen.gain is not None and seen.gain.may_reach(bounds.min_gain):
+        return _learn_within_limits(bounds, seen, gain)
+    return Decision(action="none", reasons=[f"nothing has changed that matters: {_format_checks(drift)}", *gain])
 
 
 def _lowest_rung(config: Config, drift: Drift, seen: Situation) -> str:
@@ -157,6 +160,15 @@ def _alarm_reasons(drift: Drift) -> list[str]:
 def _format_names(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}"
+
+
+def _format_gain(gain: Gain) -> str:
+    """Return in words what an update would gain."""
+    assert gain.expected is not None and gain.low is not None and gain.high is not None
+    return (
+        f"learning {gain.new_rows:,} rows would change the share of right answers by about {100 * gain.expected:+.1f} "
+        f"points (90 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    )
 
 
 def _format_checks(drift: Drift) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from cl.records import Cycle, Drift, Experience, LadderResult
+from cl.records import Cycle, Drift, Experience, Gain, LadderResult
 from cl.records.history import History
 
 
@@ -27,6 +27,7 @@ class Situation:
         testable: there are test rows to judge an update by.
         forgotten: experiences that lost rows from which the champion's weights have learned.
         climbs: the ladder results of the updates so far.
+        gain: what an update would gain, if it was estimated.
     """
 
     waiting_rows: int
@@ -40,6 +41,7 @@ class Situation:
     testable: bool = True
     forgotten: tuple[str, ...] = ()
     climbs: tuple[LadderResult, ...] = ()
+    gain: Gain | None = None
 
 
 def assess_situation(

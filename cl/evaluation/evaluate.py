@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from cl.config import Config
 from cl.evaluation.best_so_far import add_best, load_best
@@ -18,6 +19,9 @@ from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.records import Control, ControlArm, Evaluation, Score
 from cl.stores.data.experiences import RowsOf
+
+Answering = Callable[[str, pd.DataFrame], list[torch.Tensor] | None]
+"""Returns the logits of the rows of one experience (its id, the rows); None: the learner's own."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,15 @@ class HeldOut:
 
     ``experiences`` are the ids of all experiences so far, newest last; ``matrix`` is the accuracy matrix R up to the
     champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``.
+    ``answering`` returns, for a version's folder and learner, how it answers rows that it may have learned; None: it
+    has learned none of them.
     """
 
     experiences: Sequence[str]
     matrix: dict[str, dict[str, float]]
     rows_of: RowsOf
     out_of_scope_texts: Sequence[str] = ()
+    answering: Callable[[Path, Learner], Answering] | None = None
 
 
 def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folder: Path) -> Evaluation:
@@ -56,7 +63,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
     folders = {CHALLENGER: candidates.challenger}
     if candidates.champion is not None:
         folders[CHAMPION] = candidates.champion
-    answers = {who: answer_tests(path, rows) for who, path in folders.items()}
+    answers = {who: answer_tests(path, rows, held_out.answering) for who, path in folders.items()}
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
     grown = {**held_out.matrix, newest: {score.experience: score.value for score in now}}
@@ -102,10 +109,15 @@ class ModelAnswers:
         return self.learner.task.per_class(pd.concat(tests.values(), ignore_index=True), values)
 
 
-def answer_tests(folder: Path, tests: dict[str, pd.DataFrame]) -> ModelAnswers:
-    """Load a learner, and let it answer and score the test rows of each experience."""
+def answer_tests(
+    folder: Path,
+    tests: dict[str, pd.DataFrame],
+    answering: Callable[[Path, Learner], Answering] | None = None,
+) -> ModelAnswers:
+    """Load a learner, and let it answer and score the test rows of each experience; ``answering`` as in `HeldOut`."""
     learner = load_learner(folder)
-    answers = {id: answer(learner, rows) for id, rows in tests.items()}
+    logits_of = answering(folder, learner) if answering else lambda experience, rows: None
+    answers = {id: answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.items()}
     metrics = {id: learner.task.score(rows, answers[id].values) for id, rows in tests.items()}
     scores = [
         Score(experience=id, rows=len(rows), value=metrics[id][learner.task.metric], metrics=metrics[id])

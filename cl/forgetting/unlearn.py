@@ -168,7 +168,7 @@ def _learn_without(
         config,
         source,
         leaving.ids,
-        past=lambda: rows_of(learned, "train"),
+        past=lambda split: rows_of(learned, split),
         validation=validation_rows(
             rows_of, learned, training_seed(config.seed, _last_update(champion, known.histories))
         ),

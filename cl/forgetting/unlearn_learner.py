@@ -28,7 +28,7 @@ class UnlearnedLearner:
 
 
 def unlearn_learner(
-    config: Config, folder: Path, ids: set[str], *, past: Callable[[], pd.DataFrame], validation: pd.DataFrame
+    config: Config, folder: Path, ids: set[str], *, past: Callable[[str], pd.DataFrame], validation: pd.DataFrame
 ) -> UnlearnedLearner:
     """Return the learner in a version's folder without the rows of these ids.
 
@@ -39,8 +39,8 @@ def unlearn_learner(
         config: the configuration that the version was trained with.
         folder: the version.
         ids: of the rows.
-        past: returns all other past training rows.
-        validation: the other validation rows of all past experiences.
+        past: returns all other rows of a split, of all past experiences.
+        validation: those validation rows by which a solution is chosen.
     """
     learner, states, exact = load_learner(folder), load_states(folder), False
     for name, state in states.items():
@@ -60,14 +60,20 @@ def _solve_again(
     state: State,
     learner: Learner,
     ids: set[str],
-    past: Callable[[], pd.DataFrame],
+    past: Callable[[str], pd.DataFrame],
     validation: pd.DataFrame,
 ) -> tuple[State, Learner]:
     """Subtract the rows from the sums; if their features were not kept, sum over the other rows again."""
     if state.rows is not None:
         return strategy.forget(state, learner, ids & set(state.rows["id"]), validation)
-    rows = past()
-    lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(0), validation=validation)
+    rows = past("train")
+    lesson = TrainingData(
+        rows,
+        past=lambda: rows.iloc[:0],
+        rng=np.random.default_rng(0),
+        validation=validation,
+        held_out=lambda: past("validation"),
+    )
     update = Update(State(), lesson, learner)
     solved = strategy.finish(update)
     return strategy.remember(update), solved

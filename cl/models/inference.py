@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,15 +43,27 @@ class Answers:
 
 
 def answer(
-    learner: Learner, rows: pd.DataFrame, *, batch_size: int = BATCH_SIZE, precision: Precision = "float32"
+    learner: Learner,
+    rows: pd.DataFrame,
+    *,
+    batch_size: int = BATCH_SIZE,
+    precision: Precision = "float32",
+    logits: Sequence[torch.Tensor] | None = None,
 ) -> Answers:
     """Run a learner over rows, dropout off; a head in closed form always reads float32.
 
     The encoder below a head in closed form is frozen: inside `feature_cache.cached_in`, it reads each row only once.
+
+    Args:
+        learner: what answers.
+        rows: to be answered.
+        batch_size: rows that the encoder reads at a time.
+        precision: of a trained learner.
+        logits: of each row (positions, labels), for a head in closed form; None: the head's own.
     """
     with torch.inference_mode():
         if isinstance(learner.head, ClosedFormHead):
-            return _answer_closed(learner, learner.head, rows)
+            return _answer_closed(learner, learner.head, rows, logits)
         with autocast(precision, learner.device):
             return _answer(learner, rows, batch_size)
 
@@ -77,7 +90,9 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     return Answers(answered, embeddings, loss / counted if counted else float("nan"), brier)
 
 
-def _answer_closed(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Answers:
+def _answer_closed(
+    learner: Learner, head: ClosedFormHead, rows: pd.DataFrame, given: Sequence[torch.Tensor] | None
+) -> Answers:
     encoded, words, read = learner.encode(rows), _word_counts(learner, rows), feature_reader(learner, head)
     predictions: list[Prediction] = []
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
@@ -86,7 +101,10 @@ def _answer_closed(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -
     for start in range(0, len(encoded), _BLOCK):
         block = encoded[start : start + _BLOCK]
         features = read(block)
-        logits = head(torch.cat(features).float().to(learner.device)).cpu()
+        if given is None:
+            logits = head(torch.cat(features).float().to(learner.device)).cpu()
+        else:
+            logits = torch.cat(list(given[start : start + _BLOCK]))
         targets = torch.tensor([target for row in block for target in row.targets])
         known = int((targets >= 0).sum())
         if known:
@@ -114,9 +132,15 @@ def brier_score(probabilities: np.ndarray, encoded: Encoded) -> float:
     return float(((anchored**2).sum(axis=-1) + 1 - 2 * right).mean())
 
 
-def score_rows(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> tuple[float, float]:
-    """Return the task's main score and the loss on rows."""
-    answers = answer(learner, rows, precision=precision)
+def score_rows(
+    learner: Learner,
+    rows: pd.DataFrame,
+    *,
+    precision: Precision = "float32",
+    logits: Sequence[torch.Tensor] | None = None,
+) -> tuple[float, float]:
+    """Return the task's main score and the loss on rows; ``logits`` as for `answer`."""
+    answers = answer(learner, rows, precision=precision, logits=logits)
     return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    import torch
+
     from cl.models.learner import Learner
 
 
@@ -37,11 +39,17 @@ class Snapshot:
         return Snapshot(frame, self.embeddings[indices], self.known_labels)
 
 
-def take_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
-    """Return the rows with the learner's predictions, confidences, row scores and embeddings."""
+def take_snapshot(learner: Learner, rows: pd.DataFrame, *, logits: list[torch.Tensor] | None = None) -> Snapshot:
+    """Return the rows with the learner's predictions, confidences, row scores and embeddings.
+
+    Args:
+        learner: what answers.
+        rows: to be answered.
+        logits: as for `cl.models.inference.answer`.
+    """
     from cl.models.inference import answer
 
-    task, answers = learner.task, answer(learner, rows)
+    task, answers = learner.task, answer(learner, rows, logits=logits)
     predicted = rows.assign(**{task.columns[1]: answers.values})
     frame = pd.DataFrame(
         {
@@ -54,6 +62,12 @@ def take_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
         }
     )
     return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)))
+
+
+def join_snapshots(parts: list[Snapshot]) -> Snapshot:
+    """Return several snapshots by the same learner as one."""
+    frame = pd.concat([part.frame for part in parts], ignore_index=True)
+    return Snapshot(frame, np.concatenate([part.embeddings for part in parts]), parts[0].known_labels)
 
 
 def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:

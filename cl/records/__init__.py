@@ -2,7 +2,7 @@
 
 from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, CompressionResult, Form
 from cl.records.cycle import Cycle
-from cl.records.decision import Decision
+from cl.records.decision import Decision, Gain
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
 from cl.records.evaluation import NUMERIC_COLUMNS, Control, Evaluation, Score
 from cl.records.experience import SPLITS, Experience, Validation
@@ -39,6 +39,7 @@ __all__ = [
     "Experience",
     "Finding",
     "Form",
+    "Gain",
     "GateReport",
     "IntegrityViolation",
     "LadderResult",

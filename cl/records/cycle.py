@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from cl.records.compression import CompressionResult
-from cl.records.decision import Decision
+from cl.records.decision import Decision, Gain
 from cl.records.drift import Drift
 from cl.records.evaluation import Evaluation
 from cl.records.experience import Experience, Validation
@@ -33,6 +33,7 @@ class Cycle(Record):
     champion_before: str | None = None
     validation: Validation
     drift: Drift
+    gain: Gain = Field(default_factory=lambda: Gain(), description="What the update was expected to gain")
     decision: Decision
     climb: LadderResult | None = Field(default=None, description="The rungs that were tried; None: there is no ladder")
     training: Training | None = Field(

@@ -9,6 +9,24 @@ from pydantic import Field
 from cl.records.record import Record
 
 
+class Gain(Record):
+    """What an update would gain: how many more of all rows, past and new, it would answer right.
+
+    Shares from -1 to 1, with a 90 % interval; None and a reason if they could not be estimated.
+    """
+
+    expected: float | None = None
+    low: float | None = None
+    high: float | None = None
+    new_rows: int = Field(default=0, description="Rows that the update would learn")
+    past_rows: int = Field(default=0, description="Rows that the champion has learned")
+    unknown: str | None = Field(default=None, description="Why it could not be estimated")
+
+    def may_reach(self, least: float | None) -> bool:
+        """Return whether the gain may be at least this large; not if it could not be estimated, or for None."""
+        return self.high is not None and least is not None and self.high >= least
+
+
 class Decision(Record):
     """What to do about an experience, and the reasons in words."""
 

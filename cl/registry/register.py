@@ -16,7 +16,7 @@ import torch
 from cl.config import Config
 from cl.evaluation.best_so_far import best_rows, save_best
 from cl.models.persistence import load_learner
-from cl.models.snapshot import Snapshot, save_reference, take_snapshot
+from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
 from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion
@@ -26,8 +26,11 @@ from cl.stores.manifest import MANIFEST, write_manifest
 from cl.stores.mlflow.registry import COMPARED, FORM, PARENT
 from cl.stores.stores import Stores
 from cl.stores.version_folder import save_history
+from cl.training.left_out import left_out_answers
 
 PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
+SPLIT = "cl_split"
+"""The split that a row belongs to, in a column of its own."""
 OPTIONAL_PACKAGES = ("onnxruntime",)
 """Optional packages that some versions run on."""
 
@@ -144,12 +147,18 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
 def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:
     """Return a snapshot of a version on held-out rows of the experiences learned, the reference for drift detection.
 
-    At most ``drift.reference_rows`` rows are drawn.
+    At most ``drift.reference_rows`` rows are drawn. Validation rows that the version has learned are answered as if it
+    had not.
     """
-    held_out = pd.concat([rows_of(learnt, split) for split in ("validation", "test")])
+    held_out = pd.concat([rows_of(learnt, split).assign(**{SPLIT: split}) for split in ("validation", "test")])
     if len(held_out) > config.drift.reference_rows:
         held_out = held_out.sample(config.drift.reference_rows, random_state=config.seed)
-    return take_snapshot(load_learner(folder), held_out.reset_index(drop=True))
+    learner = load_learner(folder)
+    answering, snapshots = left_out_answers(folder, learner), list[Snapshot]()
+    for split, rows in held_out.groupby(SPLIT, sort=False):
+        logits = answering(learnt[-1], rows) if split == "validation" else None
+        snapshots.append(take_snapshot(learner, rows.reset_index(drop=True), logits=logits))
+    return join_snapshots(snapshots) if snapshots else take_snapshot(learner, held_out)
 
 
 def git_commit(root: Path) -> str | None:

@@ -78,7 +78,7 @@ def run_update(
         learner = strategy.finish(replace(update, learner=learner))
     learner.eval_mode()
     with _report_cost(started - result.seconds, lambda: result.rows_learnt):
-        score, _ = _validate(learner, lesson.validation, 0.0, settings)
+        score, _ = _validate(learner, lesson.validation, 0.0, settings, logits=_left_out_logits(learner, strategies))
     seconds = result.seconds + time.monotonic() - started
     learned = result.rows_learnt + sum(strategy.solved_rows(update) for strategy, update in strategies)
     result = replace(result, validation_score=score, seconds=seconds, rows_learnt=learned)
@@ -224,8 +224,22 @@ def _count_steps(rows: int, settings: TrainingSettings) -> int:
     return math.ceil(rows / settings.batch_size)
 
 
+def _left_out_logits(learner: Learner, strategies: Strategies) -> list[torch.Tensor] | None:
+    """Return the logits of validation rows as if they had not been learned; None: they have not been."""
+    for strategy, update in strategies:
+        rows = update.lesson.validation
+        if strategy.learns_validation and rows is not None and len(rows):
+            return strategy.left_out(learner, strategy.remember(update))(rows)
+    return None
+
+
 def _validate(
-    learner: Learner, rows: pd.DataFrame | None, training_loss: float, settings: TrainingSettings
+    learner: Learner,
+    rows: pd.DataFrame | None,
+    training_loss: float,
+    settings: TrainingSettings,
+    *,
+    logits: list[torch.Tensor] | None = None,
 ) -> tuple[float, float]:
     """Return score and loss on validation rows; without a row of a known label, the loss is the training loss.
 
@@ -234,7 +248,7 @@ def _validate(
     """
     if rows is None or rows.empty:
         return 0.0, training_loss
-    score, loss = score_rows(learner, rows, precision=settings.precision)
+    score, loss = score_rows(learner, rows, precision=settings.precision, logits=logits)
     if math.isfinite(loss):
         return score, loss
     if any(target != IGNORED for row in learner.encode(rows) for target in row.targets):

@@ -70,6 +70,8 @@ def train(
         rng=np.random.default_rng(seed),
         validation=validation_rows(rows_of, past + new, seed),
         known=len(start.known),
+        held_out=lambda: rows_of(new, "validation"),
+        past_held_out=lambda: rows_of(past, "validation"),
     )
     states = _drop_removed_parameters(load_states(champion) if champion else {}, start)
     own = {

@@ -92,6 +92,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     """Format the output of `cl status`."""
     last, answers = status["last_cycle"], status["predictions"]
     waiting = ", ".join(status["waiting"]) or "nothing"
+    later = ", ".join(status["left_for_later"]) or "nothing"
     lines = [
         f"model       {status['model']}",
         f"champion    {'version ' + status['champion'] if status['champion'] else 'none yet'}",
@@ -99,6 +100,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         *([waiting_line(status["approval"])] if status["approval"] else []),
         f"last cycle  {last['experience'] + ': ' + last['verdict'] if last else 'none yet'}",
         f"waiting     {waiting}",
+        f"for later   {later}; {status['waiting_rows']:,} training rows wait to be learned",
         *[f"held        {name}: check `cl history`, then cl run --again {name}" for name in status["held"]],
         f"data        {status['data_version'] or 'not versioned yet'}",
         f"answers     {answers['answered']} logged, {answers['labelled']} labelled so far",

@@ -1,5 +1,5 @@
 """Strategies: how a model learns a new experience without forgetting the old ones, one file each."""
 
-from cl.training.strategies._base import State, Step, Strategy, TrainingData, Update, load_states, save_states
+from cl.training.strategies._base import LeftOut, State, Step, Strategy, TrainingData, Update, load_states, save_states
 
-__all__ = ["State", "Step", "Strategy", "TrainingData", "Update", "load_states", "save_states"]
+__all__ = ["LeftOut", "State", "Step", "Strategy", "TrainingData", "Update", "load_states", "save_states"]

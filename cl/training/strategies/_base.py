@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from cl.models.batching import Batch
     from cl.models.learner import Learner
 
+LeftOut = Callable[[pd.DataFrame], "list[torch.Tensor]"]
+"""Returns the logits (positions, labels) of each learned row as if it had not been learned."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -45,6 +48,8 @@ class State:
 class TrainingData:
     """What a strategy learns from: training rows, access to past rows, validation rows, a random generator.
 
+    ``validation`` is a sample of the validation rows of all experiences, by which training is judged. ``held_out`` and
+    ``past_held_out`` return all of the new and of the past experiences, for a strategy that learns them in the end.
     ``known`` counts the labels of the champion, which come first in the head; 0: there is no champion yet.
     """
 
@@ -53,6 +58,8 @@ class TrainingData:
     rng: np.random.Generator
     validation: pd.DataFrame | None = None
     known: int = 0
+    held_out: Callable[[], pd.DataFrame] = pd.DataFrame
+    past_held_out: Callable[[], pd.DataFrame] = pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ class Strategy(Plugin):
     ``anchored_to`` names what a strategy preserves of the champion: its weights, its answers, ... ``keeps_past``:
     it needs all past training rows, which must be kept for as long as the model learns. ``keeps_rows``: its state is
     a buffer of rows of every experience; before it takes part again, it is offered those that were learned without it.
-    ``is_closed_form``: it solves for the head instead of training it.
+    ``is_closed_form``: it solves for the head instead of training it. ``learns_validation``: it learns validation rows
+    too, and says how it would have answered them otherwise.
     """
 
     anchored_to: ClassVar[str | None] = None
@@ -99,6 +107,8 @@ class Strategy(Plugin):
     keeps_rows: ClassVar[bool] = False
 
     is_closed_form: ClassVar[bool] = False
+
+    learns_validation: ClassVar[bool] = False
 
     @property
     def watched(self) -> int:
@@ -177,6 +187,13 @@ class Strategy(Plugin):
     def remember(self, update: Update) -> State:
         """Return the state after the update."""
         return update.state
+
+    def left_out(self, learner: Learner, state: State) -> LeftOut:
+        """Return the function that answers learned rows as if they had not been learned.
+
+        Only for a strategy that learns validation rows.
+        """
+        raise NotImplementedError
 
     def pass_on(self, update: Update) -> State | None:
         """Return the state for a distilled student, given its teacher's: keep rows, drop tensors tied to weights.

@@ -14,17 +14,23 @@ from pydantic import Field
 from cl import plugins
 from cl.errors import ConfigError, InputError
 from cl.models.tunings import Tuning
-from cl.training.strategies import State, Strategy, Update
+from cl.training.strategies._base import State, Strategy, TrainingData, Update
 
 if TYPE_CHECKING:
     import torch
 
     from cl.config import Config
     from cl.models.closed_form_head import ClosedFormHead
+    from cl.models.frozen_features import Features
     from cl.models.learner import Learner
     from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
+SUMS = ("counts", "sums", "gram")
+RIDGE, TEMPERATURE = "ridge", "temperature"
+"""Names of the tensors that a closed form keeps."""
+ADDED, KEPT = "added", "kept"
+"""Where an update keeps how many rows it has added to the sums, and the features of all rows in them."""
 CHOOSING_ROWS = 600
 """Most validation rows used to choose a candidate: one hyperparameter on a grid of four needs no more."""
 
@@ -35,6 +41,16 @@ class Learned:
 
     sums: SufficientStatistics
     rows: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solved head: weights (features, labels), biases (labels,), the temperature of its logits, and its ridge."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    temperature: float = 1.0
+    ridge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,30 +115,43 @@ class ClosedForm(Strategy):
 
     def finish(self, update: Update) -> Learner:
         """Add the new rows to the sums and solve; without sums yet, past rows are added first."""
+        import torch
+
         from cl.models.frozen_features import frozen_features
         from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
         learner, lesson = update.learner, update.lesson
         head, fits = self._head(learner)
-        rows = lesson.rows if fits and update.state.tensors else pd.concat([lesson.past(), lesson.rows])
-        new = frozen_features(learner, head, rows.reset_index(drop=True))
-        if fits and update.state.tensors:
-            sums = SufficientStatistics.from_tensors(update.state.tensors).widened(len(learner.labels))
-        else:
+        restart = not (fits and update.state.tensors)
+        rows = self._rows_to_add(lesson, restart=restart)
+        new = frozen_features(learner, head, rows)
+        if restart:
             sums = SufficientStatistics.empty(len(head.weight), len(learner.labels))
+        else:
+            sums = SufficientStatistics.from_tensors(update.state.tensors).widened(len(learner.labels))
         sums = _add_rows(sums, head, new.whole, new.targets)
-        update.scratch.update({**sums.to_tensors(), "whole": new.whole, "targets": new.targets, "row": new.row})
-        return self.solved(learner, head, Learned(sums, self._rows_after(update)), lesson.validation)
+        features = _features_of_rows(rows["id"].tolist(), new) if self.removable else None
+        kept = features if restart or features is None else pd.concat([update.state.rows, features], ignore_index=True)
+        learner, solution = self.solved(learner, head, Learned(sums, kept), lesson.validation)
+        update.scratch.update({**sums.to_tensors(), **_settings_of(solution), ADDED: torch.tensor(len(rows))})
+        update.cache[KEPT] = kept
+        return learner
 
     def solved_rows(self, update: Update) -> int:
         """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
-        row = update.scratch["row"]
-        return int(row.max()) + 1 if len(row) else 0
+        return int(update.scratch[ADDED])
 
     def remember(self, update: Update) -> State:
-        """Return the sums and, if rows are removable, each row's features."""
-        sums = {name: update.scratch[name] for name in ("counts", "sums", "gram")}
-        return State(rows=self._rows_after(update), tensors=sums, seen=int(sums["counts"].sum()))
+        """Return the sums, the solution's settings and, if rows are removable, each row's features."""
+        tensors = {name: update.scratch[name] for name in (*SUMS, RIDGE, TEMPERATURE)}
+        return State(rows=update.cache[KEPT], tensors=tensors, seen=int(tensors["counts"].sum()))
+
+    def _rows_to_add(self, lesson: TrainingData, *, restart: bool) -> pd.DataFrame:
+        """Return the new rows, after the past ones if the sums start empty; validation rows if it learns them."""
+        parts = [lesson.past(), lesson.rows] if restart else [lesson.rows]
+        if self.learns_validation:
+            parts += [lesson.past_held_out(), lesson.held_out()] if restart else [lesson.held_out()]
+        return pd.concat(parts, ignore_index=True)
 
     def forget(
         self, state: State, learner: Learner, ids: set[str], validation: pd.DataFrame | None
@@ -148,13 +177,13 @@ class ClosedForm(Strategy):
             rounded = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
             sums = _add_rows(sums, head, rounded, torch.as_tensor(list(targets)), sign=-1)
         remaining = state.rows.drop(removed.index).reset_index(drop=True)
-        after = State(rows=remaining, tensors=sums.to_tensors(), seen=sums.rows)
-        return after, self.solved(learner, head, Learned(sums, remaining), validation)
+        learner, solution = self.solved(learner, head, Learned(sums, remaining), validation)
+        return State(rows=remaining, tensors={**sums.to_tensors(), **_settings_of(solution)}, seen=sums.rows), learner
 
     def solved(
         self, learner: Learner, head: ClosedFormHead, learned: Learned, validation: pd.DataFrame | None
-    ) -> Learner:
-        """Return the learner with the best candidate head, its logits scaled to be calibrated.
+    ) -> tuple[Learner, Solution]:
+        """Return the learner with the best candidate head, its logits scaled to be calibrated, and the solution.
 
         Validation rows of a class that was never learned do not count: no candidate can be right about them, and
         fitting the temperature on them would make every answer uncertain.
@@ -170,15 +199,13 @@ class ClosedForm(Strategy):
             features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
             present = ~absent[features.targets]
             held_out = LabelledFeatures(head.expand(features.whole[present].float()), features.targets[present])
-        weight, bias, temperature = self.best(learned, head, held_out)
-        weight, bias = weight / temperature, bias / temperature
+        solution = self.best(learned, head, held_out)
+        weight, bias = solution.weight / solution.temperature, solution.bias / solution.temperature
         head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
-        return replace(learner, head=head.to(learner.device))
+        return replace(learner, head=head.to(learner.device)), solution
 
-    def best(
-        self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None
-    ) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Return weights (features, labels), biases, and the temperature of the logits.
+    def best(self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None) -> Solution:
+        """Return the solution that becomes the head.
 
         By default the candidate with the highest accuracy on held-out rows; without such rows, the first.
 
@@ -188,7 +215,7 @@ class ClosedForm(Strategy):
         absent = learned.sums.counts == 0
         solutions = itertools.islice(self._solutions(learned.sums, head), 1 if held_out is None else None)
         options = [(weight.float(), bias.float().masked_fill(absent, -math.inf)) for weight, bias in solutions]
-        return (*options[0], 1.0) if held_out is None else _best_option(options, held_out)
+        return Solution(*options[0]) if held_out is None else _best_option(options, held_out)
 
     def _solutions(
         self, sums: SufficientStatistics, head: ClosedFormHead
@@ -208,16 +235,6 @@ class ClosedForm(Strategy):
     def unsolved(self) -> ConfigError:
         """The error that says which setting to change where the equations have no solution."""
         return ConfigError(f"strategy: {self.name}: its equations have no solution for these rows; {self.remedy}")
-
-    def _rows_after(self, update: Update) -> pd.DataFrame | None:
-        """Return the features of each row in the sums after this update, or None if they are not kept."""
-        if not self.removable:
-            return None
-        lesson, added = update.lesson, self.solved_rows(update)
-        anew = added > len(lesson.rows)  # the sums were computed again, over past rows too
-        rows = pd.concat([lesson.past(), lesson.rows]) if anew else lesson.rows
-        old = None if anew else update.state.rows
-        return pd.concat([old, _features_of_rows(rows["id"].tolist(), update.scratch)], ignore_index=True)
 
     def _head(self, learner: Learner) -> tuple[ClosedFormHead, bool]:
         """Return a head for this strategy, and whether it reads the same features as the learner's head."""
@@ -246,16 +263,14 @@ def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
     return by_id.assign(turn=turn).sort_values(["turn", "id"]).head(CHOOSING_ROWS).drop(columns=["class_", "turn"])
 
 
-def _best_option(
-    options: list[tuple[torch.Tensor, torch.Tensor]], held_out: LabelledFeatures
-) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Return weight and bias of the most accurate option, the first on a tie, and its logits' temperature."""
+def _best_option(options: list[tuple[torch.Tensor, torch.Tensor]], held_out: LabelledFeatures) -> Solution:
+    """Return the most accurate option, the first on a tie, with the temperature of its logits."""
     from cl.models.temperature import fit_temperature
 
     logits = [held_out.inputs @ weight + bias for weight, bias in options]
     correct = [int((scores.argmax(-1) == held_out.targets).sum()) for scores in logits]
     best = correct.index(max(correct))
-    return *options[best], fit_temperature(logits[best], held_out.targets)
+    return Solution(*options[best], fit_temperature(logits[best], held_out.targets))
 
 
 def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | None = None) -> LabelledFeatures:
@@ -278,16 +293,24 @@ def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | 
     return LabelledFeatures(inputs, torch.tensor(targets, dtype=torch.int64)[chosen])
 
 
-def _features_of_rows(ids: list[str], scratch: dict[str, torch.Tensor]) -> pd.DataFrame:
+def _features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:
     """Return for each row its id, its features as bytes, and the targets of its positions."""
     counts = [0] * len(ids)
-    for row in scratch["row"].tolist():
+    for row in features.row.tolist():
         counts[row] += 1
-    features, targets = scratch["whole"].split(counts), scratch["targets"].split(counts)
+    whole, targets = features.whole.split(counts), features.targets.split(counts)
     return pd.DataFrame(
         {
             "id": ids,
-            "features": [part.numpy().tobytes() for part in features],
+            "features": [part.numpy().tobytes() for part in whole],
             "targets": [part.tolist() for part in targets],
         }
     )
+
+
+def _settings_of(solution: Solution) -> dict[str, torch.Tensor]:
+    """Return what a later update needs of a solution, as tensors."""
+    import torch
+
+    settings = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature}
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in settings.items()}

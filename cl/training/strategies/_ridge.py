@@ -6,13 +6,16 @@ rows than features.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
+
+Leverage = Callable[[torch.Tensor], torch.Tensor]
+"""Maps integer features of learned rows (rows, features) to their leverages (rows,), from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +57,16 @@ class FeatureForm:
         free = rows - len(factor) + ridge * float(inverse.square().sum())
         return RidgeSolution(ridge, solved / self.unit, _criterion(residual, free, rows))
 
-    def left_out(self, solution: RidgeSolution, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the logits (rows, classes) of rows in the sums, each as if it had not been learned.
+    def leverage(self, ridge: float) -> Leverage:
+        """Return the function that says how much each of some rows in the sums decides its own prediction."""
+        factor = self._factor(ridge)
 
-        Args:
-            solution: of these equations.
-            inputs: integer features of the rows (rows, features).
-            targets: their classes.
-        """
-        scaled = inputs.double() / self.unit
-        reduced = torch.linalg.solve_triangular(self._factor(solution.ridge), scaled.T, upper=False)
-        leverage = reduced.square().sum(0)[:, None]
-        fitted = inputs.double() @ solution.weight
-        logits: torch.Tensor = (fitted - leverage * _one_hot(targets, fitted.shape[1])) / (1 - leverage).clamp(min=1e-9)
-        return logits
+        def leverage(inputs: torch.Tensor) -> torch.Tensor:
+            scaled = inputs.double() / self.unit
+            reduced: torch.Tensor = torch.linalg.solve_triangular(factor, scaled.T, upper=False)
+            return reduced.square().sum(0)
+
+        return leverage
 
     def _factor(self, ridge: float) -> torch.Tensor:
         ridged = self._gram.clone()
@@ -104,18 +103,29 @@ class RowForm:
         residual, free = ridge**2 * float(dual.square().sum()), ridge * float(inverse.sum())
         return RidgeSolution(ridge, self._scaled.T @ dual / self.unit, _criterion(residual, free, rows))
 
-    def left_out(self, solution: RidgeSolution) -> torch.Tensor:
-        """Return the logits (rows, classes) of all rows, each as if it had not been learned."""
-        dual, inverse = self._solve_dual(solution.ridge)
-        return _one_hot(self.targets, self.classes) - dual / inverse[:, None]
+    def leverage(self, ridge: float) -> Leverage:
+        """Return the function that says how much each of some of these rows decides its own prediction."""
+        factor = self._factor(ridge)
+
+        def leverage(inputs: torch.Tensor) -> torch.Tensor:
+            exact = inputs.double()
+            products = self.inputs.double() @ exact.T / self.unit**2
+            reduced: torch.Tensor = torch.linalg.solve_triangular(factor, products, upper=False)
+            return ((exact / self.unit).square().sum(1) - reduced.square().sum(0)) / ridge
+
+        return leverage
 
     def _solve_dual(self, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the dual solution (rows, classes) and the diagonal of the inverse."""
-        ridged = self._kernel.clone()
-        ridged.diagonal().add_(ridge)
-        factor = torch.linalg.cholesky(ridged)
+        factor = self._factor(ridge)
         lower = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
         return torch.cholesky_solve(_one_hot(self.targets, self.classes), factor), lower.square().sum(0)
+
+    def _factor(self, ridge: float) -> torch.Tensor:
+        ridged = self._kernel.clone()
+        ridged.diagonal().add_(ridge)
+        factor: torch.Tensor = torch.linalg.cholesky(ridged)
+        return factor
 
     @cached_property
     def _scaled(self) -> torch.Tensor:
@@ -137,6 +147,19 @@ def best_solution(form: FeatureForm | RowForm, ridges: Iterable[float]) -> Ridge
     if not all(solution.is_finite for solution in solutions):
         raise torch.linalg.LinAlgError  # type: ignore[attr-defined]
     return min(solutions, key=lambda solution: solution.criterion)
+
+
+def left_out(fitted: torch.Tensor, leverage: torch.Tensor, targets: torch.Tensor, certain: float = 1.0) -> torch.Tensor:
+    """Return the logits (rows, classes) of rows as if each had not been learned, exactly.
+
+    Args:
+        fitted: their logits by the solution that has learned them.
+        leverage: of each row.
+        targets: their classes.
+        certain: the logit that stands for certainty; less than 1 if the logits were divided by a temperature.
+    """
+    share = leverage[:, None].to(fitted)
+    return (fitted - share * certain * _one_hot(targets, fitted.shape[1]).to(fitted)) / (1 - share).clamp(min=1e-6)
 
 
 def _criterion(residual: float, free: float, rows: int) -> float:

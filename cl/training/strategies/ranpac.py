@@ -7,13 +7,28 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from cl.training.strategies._closed_form import CHOOSING_ROWS, ClosedForm, LabelledFeatures, Learned, expand_rows
+from cl.training.strategies._base import LeftOut, State
+from cl.training.strategies._closed_form import (
+    CHOOSING_ROWS,
+    RIDGE,
+    TEMPERATURE,
+    ClosedForm,
+    LabelledFeatures,
+    Learned,
+    Solution,
+    expand_rows,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from cl.models.closed_form_head import ClosedFormHead
-    from cl.training.strategies._ridge import FeatureForm, RidgeSolution, RowForm
+    from cl.models.learner import Learner
+    from cl.training.strategies._ridge import FeatureForm, RowForm
+
+ROWS_AT_ONCE = 512
+"""Rows whose expanded features are in memory at a time."""
 
 
 class RanPAC(ClosedForm):
@@ -21,11 +36,14 @@ class RanPAC(ClosedForm):
 
     Unlike in the paper, features are the concatenated mean states of the last layers, not of the last one only, and
     are rounded to int8. The ridge is chosen by generalised cross-validation over all rows; the paper holds out
-    training rows for that.
+    training rows for that. Validation rows are learned too: what they would be answered without having been learned
+    follows exactly from the solution.
 
     >>> RanPAC(features=500, ridge=[1.0, 10.0]).is_closed_form
     True
     """
+
+    learns_validation: ClassVar[bool] = True
 
     remedy: ClassVar[str] = "give larger values of ridge"
 
@@ -43,17 +61,15 @@ class RanPAC(ClosedForm):
 
         return ClosedFormHead(width, 0, layers=layers, expansion=self.features, seed=self.seed)
 
-    def best(
-        self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None
-    ) -> tuple[torch.Tensor, torch.Tensor, float]:
+    def best(self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None) -> Solution:
         """Return the solution with the ridge that generalised cross-validation prefers; its bias is zero.
 
-        The temperature is fitted on held-out rows; without them, on learned rows as if each had been left out.
+        The temperature is fitted on the validation rows, or without them on others, as if each had not been learned.
         """
         import torch
 
         from cl.models.temperature import fit_temperature
-        from cl.training.strategies._ridge import best_solution
+        from cl.training.strategies._ridge import best_solution, left_out
 
         form = self._equations(learned, head)
         try:
@@ -61,12 +77,44 @@ class RanPAC(ClosedForm):
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise self.unsolved from None
         absent = learned.sums.counts == 0
-        weight, bias = solution.weight.float(), torch.zeros(len(absent)).masked_fill(absent, -math.inf)
-        if held_out is None:
-            logits, targets = self._left_out(form, solution, learned, head)
-        else:
-            logits, targets = held_out.inputs @ weight, held_out.targets
-        return weight, bias, fit_temperature(logits + bias, targets)
+        bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
+        rows = expand_rows(learned.rows, head, most=CHOOSING_ROWS) if held_out is None else held_out
+        fitted = rows.inputs.double() @ solution.weight
+        logits = left_out(fitted, form.leverage(solution.ridge)(rows.inputs), rows.targets).float()
+        return Solution(solution.weight.float(), bias, fit_temperature(logits + bias, rows.targets), solution.ridge)
+
+    def left_out(self, learner: Learner, state: State) -> LeftOut:
+        """Return the function that answers learned rows as if the position in question had not been learned."""
+        import torch
+
+        from cl.models.closed_form_head import ClosedFormHead
+        from cl.models.frozen_features import feature_reader
+        from cl.tasks import IGNORED
+        from cl.training.strategies._ridge import left_out
+        from cl.training.strategies._sufficient_statistics import SufficientStatistics
+
+        head = learner.head
+        assert isinstance(head, ClosedFormHead)
+        form = self._equations(Learned(SufficientStatistics.from_tensors(state.tensors), state.rows), head)
+        ridge, temperature = (float(state.tensors[name]) for name in (RIDGE, TEMPERATURE))
+        leverage = form.leverage(ridge)
+
+        @torch.inference_mode()
+        def logits_of(rows: pd.DataFrame) -> list[torch.Tensor]:
+            encoded, logits = learner.encode(rows), list[torch.Tensor]()
+            features = feature_reader(learner, head)(encoded)
+            for start in range(0, len(encoded), ROWS_AT_ONCE):
+                block = slice(start, start + ROWS_AT_ONCE)
+                inputs = head.expand(torch.cat(features[block]).float().to(learner.device)).cpu()
+                targets = torch.tensor([target for row in encoded[block] for target in row.targets], dtype=torch.int64)
+                fitted, known = inputs @ head.weight.cpu(), targets != IGNORED
+                fitted[known] = left_out(
+                    fitted[known], leverage(inputs[known]), targets[known], certain=1 / temperature
+                )
+                logits += (fitted + head.bias.cpu()).split([len(row) for row in features[block]])
+            return logits
+
+        return logits_of
 
     def _equations(self, learned: Learned, head: ClosedFormHead) -> FeatureForm | RowForm:
         """Return the equations over rows while these are fewer, else over features."""
@@ -74,19 +122,7 @@ class RanPAC(ClosedForm):
         from cl.training.strategies._ridge import FeatureForm, RowForm
 
         unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
-        if learned.rows is not None and learned.sums.rows <= self.features // 2:
+        if learned.rows is not None and learned.sums.rows <= len(head.weight) // 2:
             rows = expand_rows(learned.rows, head)
             return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit)
         return FeatureForm(learned.sums, unit)
-
-    @staticmethod
-    def _left_out(
-        form: FeatureForm | RowForm, solution: RidgeSolution, learned: Learned, head: ClosedFormHead
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits and classes of learned rows as if each had been left out; none if no rows are kept."""
-        from cl.training.strategies._ridge import FeatureForm
-
-        if not isinstance(form, FeatureForm):
-            return form.left_out(solution).float(), form.targets
-        rows = expand_rows(learned.rows, head, most=CHOOSING_ROWS)
-        return form.left_out(solution, rows.inputs, rows.targets).float(), rows.targets

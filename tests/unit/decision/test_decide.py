@@ -7,7 +7,7 @@ import pytest
 from cl.config import Config, parse
 from cl.decision.decide import decide
 from cl.decision.situation import Situation, assess_situation
-from cl.records import Cycle, Decision, Drift, Experience, Finding, Promotion, Training, Validation
+from cl.records import Cycle, Decision, Drift, Experience, Finding, Gain, Promotion, Training, Validation
 from cl.records.history import History
 
 FIT, BROKEN = Validation(passed=True), Validation(passed=False, problems=["41 % of the rows are broken"])
@@ -103,6 +103,32 @@ def test_every_situation_has_one_decision(bounds, validation, drift, waiting, fi
     decision = decide(config(**bounds), validation, drift, Situation(waiting, first))
     assert decision.action == action
     assert decision.reasons == reasons
+
+
+@pytest.mark.parametrize(
+    ("bounds", "gain", "action"),
+    [
+        ({}, Gain(expected=0.02, low=-0.01, high=0.05, new_rows=190, past_rows=190), "learn"),
+        ({}, Gain(expected=0.001, low=-0.002, high=0.004, new_rows=200, past_rows=5_000), "none"),
+        ({"min_gain": 0.06}, Gain(expected=0.02, low=-0.01, high=0.05, new_rows=190, past_rows=190), "none"),
+        ({"min_gain": None}, Gain(expected=0.3, low=0.2, high=0.4, new_rows=190, past_rows=190), "none"),
+        ({"cool_down_hours": 9}, Gain(expected=0.02, low=-0.01, high=0.05, new_rows=190, past_rows=190), "none"),
+        ({"min_rows": 100}, Gain(expected=0.02, low=-0.01, high=0.05, new_rows=190, past_rows=190), "none"),
+        ({}, Gain(unknown="the past experiences have no training rows"), "none"),
+    ],
+)
+def test_without_drift_it_learns_what_may_be_worth_it(bounds, gain, action) -> None:
+    decision = decide(config(**bounds), FIT, QUIET, Situation(99, gain=gain, hours=1.0))
+    assert decision.action == action
+    assert gain.high is None or any("points (90 % interval" in reason for reason in decision.reasons)
+    assert decision.postponed == ("cool_down_hours" in bounds or bounds.get("min_rows") == 100)
+
+
+def test_the_reason_of_a_gain_has_its_numbers() -> None:
+    gain = Gain(expected=0.021, low=-0.0104, high=0.05, new_rows=1_190, past_rows=190)
+    assert decide(config(), FIT, QUIET, Situation(99, gain=gain)).reasons == [
+        "learning 1,190 rows would change the share of right answers by about +2.1 points (90 % interval -1.0 to +5.0)"
+    ]
 
 
 def test_new_labels_are_named_even_when_another_detector_raised_the_alarm() -> None:

@@ -21,6 +21,7 @@ from cl.training.strategies import load_states
 from cl.training.train import train
 
 CLOSED = ["ncm", "slda", {"name": "ranpac", "features": 64}]
+LEARNED = {"ncm": ["train"], "slda": ["train"], "ranpac": ["train", "validation"]}
 STREAM = {f"e{at}": [label, f"{label}x"] for at, label in enumerate("abcdefghij")}
 
 
@@ -96,25 +97,25 @@ def test_ten_experiences_give_the_solution_of_all_at_once_in_any_order(strategy,
 @pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
 def test_rows_taken_out_of_every_experience_were_never_seen(strategy, taught, rows_of, tiny_config, tmp_path) -> None:
     ids = ["e0", "e1", "e2"]
-    gone = set(rows_of(ids, "train")["id"][::3])
-    whole = taught(strategy, ids, "whole")
-    state, learner = plugins.build("strategies", strategy).forget(
-        load_states(whole)[name_of(strategy)], load_learner(whole), gone, rows_of(ids, "validation")
-    )
+    gone = {id for split in LEARNED[name_of(strategy)] for id in rows_of(ids, split)["id"][::3]}
 
     def without(wanted: list[str], split: str) -> pd.DataFrame:
         rows = rows_of(wanted, split)
         return rows[~rows["id"].isin(gone)].reset_index(drop=True)
 
+    whole = taught(strategy, ids, "whole")
+    state, learner = plugins.build("strategies", strategy).forget(
+        load_states(whole)[name_of(strategy)], load_learner(whole), gone, without(ids, "validation")
+    )
     train(tiny_config(strategy=strategy), champion=None, new=ids, past=[], rows_of=without, folder=tmp_path / "never")
     never = load_states(tmp_path / "never")[name_of(strategy)]
-    assert 0 < len(gone) < len(rows_of(ids, "train")) and set(state.tensors) == {"counts", "sums", "gram"}
+    assert gone and set(state.tensors) == set(never.tensors)
     # the labels came in another order: all of them at once, not two by two
     order = [learner.labels.index(label) for label in load_learner(tmp_path / "never").labels]
     assert torch.equal(state.tensors["counts"][order], never.tensors["counts"])
     assert torch.equal(state.tensors["sums"][order], never.tensors["sums"])
     assert torch.equal(state.tensors["gram"], never.tensors["gram"])
-    assert state.rows["id"].tolist() == never.rows["id"].tolist() and state.seen == never.seen
+    assert sorted(state.rows["id"]) == sorted(never.rows["id"]) and state.seen == never.seen
     shown = rows_of(ids, "test")
     ours, theirs = answer(learner, shown), answer(load_learner(tmp_path / "never"), shown)
     assert ours.values == theirs.values
@@ -124,11 +125,13 @@ def test_rows_taken_out_of_every_experience_were_never_seen(strategy, taught, ro
 @pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
 def test_a_class_that_is_taken_out_whole_is_never_answered_again(strategy, taught, rows_of) -> None:
     whole = taught(strategy, ["e0", "e1"], "whole")
-    gone = set(rows_of(["e1"], "train")["id"])
+    gone = {id for split in LEARNED[name_of(strategy)] for id in rows_of(["e1"], split)["id"]}
     state = load_states(whole)[name_of(strategy)]
-    for validation in (rows_of(["e0", "e1"], "validation"), None):
+    kept = 8 if name_of(strategy) != "ranpac" else 11
+    others = rows_of(["e0"] if name_of(strategy) == "ranpac" else ["e0", "e1"], "validation")
+    for validation in (others, None):
         left, learner = plugins.build("strategies", strategy).forget(state, load_learner(whole), gone, validation)
-        assert left.tensors["counts"].tolist() == [8, 8, 0, 0]
+        assert left.tensors["counts"].tolist() == [kept, kept, 0, 0]
         answers = answer(learner, rows_of(["e0", "e1"], "test"))
         assert set(answers.values) <= set(STREAM["e0"]) and not math.isnan(answers.loss)
 
@@ -153,7 +156,8 @@ def test_forgetting_needs_the_features_of_single_rows(taught) -> None:
 def test_the_ridge_solution_against_numpy(taught, rows_of) -> None:
     strategy = {"name": "ranpac", "features": 64, "ridge": [10.0]}
     learner = load_learner(taught(strategy, ["e0", "e1"], "x"))
-    shown = frozen_features(learner, learner.head, rows_of(["e0", "e1"], "train"))
+    rows = pd.concat([rows_of(["e0", "e1"], split) for split in LEARNED["ranpac"]], ignore_index=True)
+    shown = frozen_features(learner, learner.head, rows)
     inputs = learner.head.expand(shown.whole.float()).numpy().astype(float) / 25.4
     wanted = np.eye(len(learner.labels))[shown.targets.numpy()]
     weight = np.linalg.solve(inputs.T @ inputs + 10.0 * np.eye(64), inputs.T @ wanted) / 25.4
@@ -205,8 +209,8 @@ def test_a_trained_champion_goes_on_in_closed_form_and_knows_the_past(taught, ti
     config = tiny_config(strategy={"name": "ranpac", "features": 64})
     train(config, champion=champion, new=["e2"], past=["e0", "e1"], rows_of=rows_of, folder=tmp_path / "closed")
     state = load_states(tmp_path / "closed")["ranpac"]
-    assert state.tensors["counts"].tolist() == [8] * 6
-    assert len(state.rows) == 48
+    assert state.tensors["counts"].tolist() == [11] * 6
+    assert len(state.rows) == 66
 
 
 def test_a_closed_champion_is_trained_on_from_a_linear_head_in_place_of_the_solved_one(
@@ -244,7 +248,7 @@ def test_tokens_are_classified_in_closed_form_too(tiny_config, tmp_path) -> None
     sentence = {"tokens": ["anna", "lives", "in", "paris"], "tags": ["B-per", "O", "O", "B-loc"], "date": None}
     other = {"tokens": ["ben", "works", "at", "york"], "tags": ["B-per", "O", "O", "B-loc"], "date": None}
     rows = pd.DataFrame([{**(sentence if at % 2 else other), "id": str(at)} for at in range(12)])
-    rows_if = lambda ids, split: rows.iloc[: len(rows) if ids else 0]  # noqa: E731
+    rows_if = lambda ids, split: rows.iloc[: len(rows) if ids and split == "train" else 0]  # noqa: E731
     config = tiny_config(task="token_classification", strategy={"name": "ranpac", "features": 64})
     train(config, champion=None, new=["a"], past=[], rows_of=rows_if, folder=tmp_path / "v")
     learner = load_learner(tmp_path / "v")
@@ -273,7 +277,7 @@ def test_a_tuning_that_has_nothing_to_adapt_or_to_read_with_is_refused(tiny_conf
     assert tuned("head", "never") and tuned("lora", "never")
 
 
-@pytest.mark.parametrize("strategy", CLOSED, ids=name_of)
+@pytest.mark.parametrize("strategy", CLOSED[:2], ids=name_of)
 def test_a_validation_row_of_a_class_without_training_rows_changes_no_answer(
     strategy, tiny_config, rows_of, sentences, tmp_path
 ) -> None:
@@ -294,6 +298,50 @@ def test_a_validation_row_of_a_class_without_training_rows_changes_no_answer(
     ours, theirs = answer(with_one, shown), answer(without, shown)
     assert ours.values == theirs.values
     np.testing.assert_allclose(*([one.confidence for one in both.predictions] for both in (ours, theirs)), rtol=1e-3)  # type: ignore[call-overload]
+
+
+def test_validation_rows_are_learned_and_scored_as_if_they_had_not_been(taught, tiny_config, rows_of, tmp_path) -> None:
+    """The score is that of 12 solutions, each without one validation row, whose labels say nothing about the texts."""
+    strategy, ids = {"name": "ranpac", "features": 64, "ridge": [10.0]}, ["e0", "e1"]
+
+    def shuffled(wanted: list[str], split: str) -> pd.DataFrame:
+        rows = rows_of(wanted, split)
+        return rows.assign(label=rows["label"].to_numpy()[np.random.default_rng(3).permutation(len(rows))])
+
+    done = train(
+        tiny_config(strategy=strategy), champion=None, new=ids, past=[], rows_of=shuffled, folder=tmp_path / "v"
+    )
+    state, learner, rows = (
+        load_states(tmp_path / "v")["ranpac"],
+        load_learner(tmp_path / "v"),
+        shuffled(ids, "validation"),
+    )
+    assert set(rows["id"]) <= set(state.rows["id"])
+    solver, right = plugins.build("strategies", strategy), []
+    for at, row in enumerate(rows["id"]):
+        _, without = solver.forget(state, learner, {row}, None)
+        right.append(answer(without, rows.iloc[[at]]).values[0] == rows["label"][at])
+    assert done.validation_score == pytest.approx(np.mean(right))
+    assert done.validation_score < (pd.Series(answer(learner, rows).values) == rows["label"]).mean()
+
+
+def test_left_out_logits_are_those_without_the_row_over_rows_and_over_features(taught, rows_of) -> None:
+    for features in (16, 400):
+        strategy = {"name": "ranpac", "features": features, "ridge": [10.0]}
+        folder = taught(strategy, ["e0", "e1"], f"with-{features}")
+        state, learner = load_states(folder)["ranpac"], load_learner(folder)
+        solver, rows = plugins.build("strategies", strategy), rows_of(["e0", "e1"], "validation").iloc[:3]
+        temperature = state.tensors["temperature"]
+        for at, logits in enumerate(solver.left_out(learner, state)(rows)):
+            after, without = solver.forget(state, learner, {rows["id"].iloc[at]}, None)
+            expected = answered(without, rows.iloc[[at]]) * after.tensors["temperature"]
+            torch.testing.assert_close(logits[0].double() * temperature, expected, atol=1e-3, rtol=1e-3)
+
+
+def answered(learner, rows: pd.DataFrame) -> torch.Tensor:
+    """The logits of one row."""
+    features = frozen_features(learner, learner.head, rows)
+    return learner.head(features.whole.float())[0].detach().double()
 
 
 @pytest.mark.parametrize(

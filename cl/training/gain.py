@@ -1,0 +1,118 @@
+"""Estimate what an update would gain before anything is trained: two closed-form heads, with and without the new rows.
+
+Both read the champion's frozen features and answer every row as if it had not been learned, so that all rows count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cl.config import Config
+from cl.models.build import grow_labels
+from cl.models.closed_form_head import SIGMAS, STEPS, ClosedFormHead
+from cl.models.frozen_features import Features, frozen_features
+from cl.models.persistence import load_learner
+from cl.records import Gain
+from cl.stores.data.experiences import RowsOf
+from cl.training.strategies._ridge import FeatureForm, best_solution, left_out
+from cl.training.strategies._sufficient_statistics import SufficientStatistics
+
+MOST_ROWS = 4_000
+"""Rows of the past, and of the new experiences, that are looked at."""
+LAYERS = 3
+RIDGES = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
+ROWS_AT_ONCE = 4_096
+Z_90 = 1.644854
+"""Half the width of a 90 % interval, in standard errors."""
+
+
+def estimate_gain(
+    config: Config, champion: Path | None, past: Sequence[str], new: Sequence[str], rows_of: RowsOf
+) -> Gain:
+    """Return how many more of all rows an update would answer right, and how far that is certain.
+
+    Every row counts once: past rows in the share that they have of all rows, new ones in theirs.
+
+    Args:
+        config: the seed.
+        champion: folder of the serving version; None: there is nothing to compare with.
+        past: ids of the experiences that it has learned.
+        new: ids of the experiences that an update would learn.
+        rows_of: returns the rows of experiences (ids, split).
+    """
+    if champion is None:
+        return Gain(unknown="there is no champion yet")
+    before, after = (_training_rows(rows_of, ids) for ids in (past, new))
+    if before.empty or after.empty:
+        return Gain(unknown=f"the {'past' if before.empty else 'new'} experiences have no training rows")
+    share = len(after) / (len(before) + len(after))
+    learner = load_learner(champion)
+    learner = grow_labels(learner, learner.task.labels(after), seed=config.seed)
+    head = ClosedFormHead(learner.width, 0, layers=min(LAYERS, learner.depth))
+    old, added = (frozen_features(learner, head, _sample(rows, config.seed)) for rows in (before, after))
+    if not (len(old.targets) and len(added.targets)):
+        return Gain(unknown="no position of a row has a label")
+    sums = SufficientStatistics.empty(head.width * head.layers, len(learner.labels)).add(old.whole.float(), old.targets)
+    probes = _Probe.solve(sums), _Probe.solve(sums.add(added.whole.float(), added.targets))
+    changes = [_change(*probes, features, learned=features is old) for features in (old, added)]
+    parts = [(1 - share, changes[0]), (share, changes[1])]
+    gain = sum(weight * float(change.mean()) for weight, change in parts)
+    error = sum(weight**2 * _variance(change) / len(change) for weight, change in parts) ** 0.5
+    return Gain(
+        expected=gain, low=gain - Z_90 * error, high=gain + Z_90 * error, new_rows=len(after), past_rows=len(before)
+    )
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A ridge regression, and what its answers without a row need."""
+
+    form: FeatureForm
+    ridge: float
+    weight: torch.Tensor
+    absent: torch.Tensor
+
+    @classmethod
+    def solve(cls, sums: SufficientStatistics) -> _Probe:
+        form = FeatureForm(sums, STEPS / SIGMAS)
+        solution = best_solution(form, RIDGES)
+        return cls(form, solution.ridge, solution.weight, sums.counts == 0)
+
+    def is_right(self, features: Features, *, learned: bool) -> torch.Tensor:
+        """Return for each position whether it is answered right, without having been learned."""
+        leverage, right = self.form.leverage(self.ridge), [torch.zeros(0)]
+        for start in range(0, len(features.targets), ROWS_AT_ONCE):
+            block = slice(start, start + ROWS_AT_ONCE)
+            inputs, targets = features.whole[block].double(), features.targets[block]
+            logits = inputs @ self.weight
+            if learned:
+                logits = left_out(logits, leverage(inputs), targets)
+            right.append((logits.masked_fill(self.absent, -torch.inf).argmax(1) == targets).float())
+        return torch.cat(right)
+
+
+def _change(before: _Probe, after: _Probe, features: Features, *, learned: bool) -> np.ndarray:
+    """Return how much better each row is answered afterwards, -1 to 1; ``learned``: the first probe knows the rows."""
+    change = after.is_right(features, learned=True) - before.is_right(features, learned=learned)
+    positions = torch.bincount(features.row)
+    means = torch.zeros(len(positions)).index_add_(0, features.row, change)[positions > 0] / positions[positions > 0]
+    return means.numpy()
+
+
+def _variance(changes: np.ndarray) -> float:
+    """Return the variance with one more row each way: a few rows that did not change are not certain not to."""
+    return float(np.var(np.concatenate([changes, [-1.0, 1.0]])))
+
+
+def _training_rows(rows_of: RowsOf, ids: Sequence[str]) -> pd.DataFrame:
+    return pd.concat([rows_of(list(ids), split) for split in ("train", "validation")], ignore_index=True)
+
+
+def _sample(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    return rows if len(rows) <= MOST_ROWS else rows.sample(MOST_ROWS, random_state=seed).reset_index(drop=True)

@@ -1,0 +1,33 @@
+"""Judge a version by rows that it has learned: answer each as if it had not been learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from cl import plugins
+from cl.models.learner import Learner
+from cl.training.strategies import LeftOut, Strategy, load_states
+
+Answering = Callable[[str, pd.DataFrame], "list[torch.Tensor] | None"]
+"""Returns the logits of validation rows of one experience (its id, the rows); None: the version's own are fair."""
+
+
+def left_out_answers(folder: Path, learner: Learner) -> Answering:
+    """Return the function by which a version answers validation rows, whether it has learned them or not.
+
+    Args:
+        folder: of the version.
+        learner: loaded from there.
+    """
+    if not learner.is_closed:
+        return lambda experience, rows: None
+    for name, state in load_states(folder).items():
+        if plugins.find("strategies", name).learns_validation:
+            left_out: LeftOut = plugins.build(Strategy, name).left_out(learner, state)
+            learned = state.experiences
+            return lambda experience, rows: left_out(rows) if learned is None or experience in learned else None
+    return lambda experience, rows: None
