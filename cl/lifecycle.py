@@ -8,13 +8,13 @@ from functools import partial
 
 from cl import config as configuration
 from cl.compression.budget import ends_climb
-from cl.cycle.attempt import train_and_judge
+from cl.cycle.attempt import judge_at_rung, train_at_rung
 from cl.cycle.backlog import due_experiences
 from cl.cycle.compress import Judged, compress
 from cl.cycle.context import CycleContext, open_cycle
 from cl.cycle.drift_check import check_drift
 from cl.cycle.identity import discard_stale
-from cl.cycle.ladder import climb_ladder
+from cl.cycle.ladder import Attempt, climb_ladder
 from cl.cycle.record import CycleUpdate, Findings, record_cycle
 from cl.cycle.source import read_source
 from cl.decision.decide import decide
@@ -50,7 +50,7 @@ def run_cycle(context: CycleContext) -> Cycle:
     climbed = climb_ladder(
         config,
         context.climb(drift, decision),
-        partial(train_and_judge, context),
+        Attempt(partial(train_at_rung, context), partial(judge_at_rung, context)),
         enough=partial(ends_climb, config),
         give_up=context.journal.part("rungs").close,
     )

@@ -13,13 +13,13 @@ import pandas as pd
 
 from cl.config import Config
 from cl.cycle.cost import update_sizes
-from cl.cycle.ladder import Climb, Climbed, climb_ladder
+from cl.cycle.ladder import Attempt, Climb, Climbed, climb_ladder
 from cl.decision.starting_rung import starting_rung
 from cl.errors import InputError
 from cl.evaluation.best_so_far import best_rows, save_best
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
-from cl.records import Challenger, DriftType, Experience, LadderResult
+from cl.records import Challenger, DriftType, Experience, LadderResult, Training
 from cl.records.history import History
 from cl.stores.data.experiences import Experiences
 from cl.stores.version_folder import load_history, save_history
@@ -60,34 +60,36 @@ def climb_stream(
     begin = lesson.begin or starting_rung(config, config.ladder[0].name, lesson.types, past).rung
     judging = _without_robustness(config)
 
-    def attempt(rung: str | None, own: Config) -> Challenger:
-        rung_folder = rungs / str(rung)
+    def train_at(rung: str | None, own: Config) -> Training:
         training = train(
             own,
             champion=lesson.champion,
             new=lesson.new,
             past=lesson.past,
             rows_of=stream.rows_of,
-            folder=rung_folder / "challenger",
+            folder=rungs / str(rung) / "challenger",
         )
+        return training.model_copy(update={"rung": rung})
+
+    def judge_at(rung: str | None, training: Training) -> Challenger:
         started = time.monotonic()
         evaluation = evaluate(
             judging,
-            Candidates(challenger=rung_folder / "challenger", champion=lesson.champion),
+            Candidates(challenger=Path(training.challenger), champion=lesson.champion),
             HeldOut(
                 [*lesson.past, *lesson.new],
                 load_history(lesson.champion).matrix if lesson.champion else {},
                 lambda ids, split: stream.rows_of(ids, "validation" if split == "test" else split),
                 answering=left_out_answers,
             ),
-            folder=rung_folder,
+            folder=rungs / str(rung),
         )
         gates = judge(config, evaluation, pd.read_parquet(evaluation.predictions))
         seconds = round(time.monotonic() - started, 2)
         return Challenger(training=training, evaluation=evaluation, gates=gates, judged_seconds=seconds)
 
     sizes = update_sizes(stream, lesson.champion, new=lesson.new, past=lesson.past)
-    climbed = climb_ladder(config, Climb(begin, lesson.types, sizes, past), attempt)
+    climbed = climb_ladder(config, Climb(begin, lesson.types, sizes, past), Attempt(train_at, judge_at))
     assert climbed.result is not None
     _save_version(climbed, lesson, folder)
     shutil.rmtree(rungs)

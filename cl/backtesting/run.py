@@ -22,6 +22,7 @@ from cl.errors import PerennialError
 from cl.records import DriftType, LadderResult, Record, Validation
 from cl.stores.data.experiences import Experiences, RowsOf
 from cl.stores.project_folder import ProjectFolder
+from cl.training.strategies import Strategy
 
 Policy = Literal["always", "first", "last", "drift"]
 
@@ -162,7 +163,11 @@ def _run_step(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
 def _keeps_past(config: Config) -> bool:
     """Return whether all past rows must be kept because a rung trains on them."""
     rungs = [config.at_rung(rung.name) for rung in config.ladder] or [config]
-    return any(strategy.keeps_past for rung in rungs for strategy in rung.built_strategies)
+    return any(_reads_past(strategy) for rung in rungs for strategy in rung.built_strategies)
+
+
+def _reads_past(strategy: Strategy) -> bool:
+    return strategy.keeps_past or (strategy.is_closed_form and strategy.trains_solved_head)
 
 
 def _learn(

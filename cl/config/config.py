@@ -174,6 +174,8 @@ class Config(Section):
         names = [rung.name for rung in self.ladder]
         if len(set(names)) < len(names):
             raise ValueError(f"ladder: {', '.join(names)}: rung names must be unique")
+        if self.ladder and self.ladder[0].growth > 1:
+            raise ValueError(f"ladder: '{names[0]}': the first rung must be tried in every update: set growth to 1")
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
@@ -205,7 +207,9 @@ class Config(Section):
             raw["strategy"] = wanted.strategy
         if wanted.tuning is not None:
             raw["model"] |= {"tuning": wanted.tuning}
-        training = wanted.model_dump(include={"epochs", "learning_rate", "head_learning_rate"}, exclude_none=True)
+        training = wanted.model_dump(
+            include={"epochs", "steps", "learning_rate", "head_learning_rate"}, exclude_none=True
+        )
         raw["training"] |= training
         try:
             return Config.model_validate(raw)

@@ -41,6 +41,11 @@ class TrainingSettings(Section):
     """How one update is trained."""
 
     epochs: int = Field(6, ge=1, description="Maximum epochs; early stopping may end sooner")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum optimiser steps of an update, over all epochs; null: as many as the epochs have",
+    )
     batch_size: int = Field(32, ge=1, description="Rows per step")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the encoder (AdamW)")
     head_learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of the head")

@@ -10,7 +10,7 @@ from cl.cycle.context import CycleContext
 from cl.errors import DivergedError
 from cl.evaluation.evaluate import Candidates, evaluate
 from cl.gating.gate import gate
-from cl.records import Challenger, RungResult
+from cl.records import Challenger, RungResult, Training
 from cl.stores.journal import Journal, inline
 from cl.training.control_arm import train_control_arm
 from cl.training.train import train
@@ -18,11 +18,11 @@ from cl.training.train import train
 DIVERGED = "diverged"
 
 
-def train_and_judge(context: CycleContext, rung: str | None, own: Config) -> Challenger:
-    """Return the challenger of one rung and its verdicts; a finished attempt is not repeated.
+def train_at_rung(context: CycleContext, rung: str | None, own: Config) -> Training:
+    """Train at a rung and return the result; a finished training is not repeated, nor is one that has diverged.
 
     Each rung has its own journal and files, so a killed cycle resumes within any of them. Of failed rungs only records
-    outlive the cycle: one version per cycle keeps the registry readable. Divergence is recorded too.
+    outlive the cycle: one version per cycle keeps the registry readable.
 
     Args:
         context: the cycle.
@@ -32,33 +32,46 @@ def train_and_judge(context: CycleContext, rung: str | None, own: Config) -> Cha
     Raises:
         DivergedError: training diverged, now or before the cycle was killed.
     """
-    journal = context.journal.part(f"rungs/{rung}") if rung else context.journal
-
-    def challenger() -> Challenger:
-        return _make_challenger(context, rung, own, journal)
-
-    if rung is None:
-        return journal.once(challenger, inline)()
+    journal = _journal(context, rung)
     if (before := journal.read(DIVERGED, RungResult)) is not None:
         raise DivergedError(str(before.diverged), rows=before.rows, seconds=before.training_seconds)
     try:
-        return journal.once(challenger, inline)()
+        training = journal.once(train, context.executor)(
+            own,
+            champion=context.base.folder,
+            new=list(context.new),
+            past=context.base.history.learnt,
+            rows_of=context.rows_of,
+            folder=journal.folder / "challenger",
+        )
     except DivergedError as error:
-        stopped = RungResult(rung=rung, diverged=str(error), rows=error.rows, training_seconds=error.seconds)
-        journal.write(DIVERGED, stopped)
+        if rung is not None:
+            stopped = RungResult(rung=rung, diverged=str(error), rows=error.rows, training_seconds=error.seconds)
+            journal.write(DIVERGED, stopped)
         raise
+    return training.model_copy(update={"rung": rung})
 
 
-def _make_challenger(context: CycleContext, rung: str | None, own: Config, journal: Journal) -> Challenger:
-    config, champion, rows_of = context.config, context.champion.folder, context.rows_of
-    folder, past, new = journal.folder, context.base.history.learnt, list(context.new)
-    training = journal.once(train, context.executor)(
-        own, champion=context.base.folder, new=new, past=past, rows_of=rows_of, folder=folder / "challenger"
-    )
+def judge_at_rung(context: CycleContext, rung: str | None, training: Training) -> Challenger:
+    """Evaluate what was trained at a rung, apply the gates, and return the challenger."""
+    journal = _journal(context, rung)
+
+    def challenger() -> Challenger:
+        return _judge(context, context.config.at_rung(rung), journal, training)
+
+    return journal.once(challenger, inline)()
+
+
+def _journal(context: CycleContext, rung: str | None) -> Journal:
+    return context.journal.part(f"rungs/{rung}") if rung else context.journal
+
+
+def _judge(context: CycleContext, own: Config, journal: Journal, training: Training) -> Challenger:
+    config, champion, folder = context.config, context.champion.folder, journal.folder
     clock, arm = time.monotonic(), None
     if config.training.control and champion:
         arm = journal.once(train_control_arm, context.executor)(
-            own, champion=champion, new=new, rows_of=rows_of, folder=folder / "control"
+            own, champion=champion, new=list(context.new), rows_of=context.rows_of, folder=folder / "control"
         )
     evaluation = journal.once(evaluate, context.executor)(
         config,
@@ -67,7 +80,7 @@ def _make_challenger(context: CycleContext, rung: str | None, own: Config, journ
         folder=folder,
     )
     return Challenger(
-        training=training.model_copy(update={"rung": rung}),
+        training=training,
         evaluation=evaluation,
         gates=journal.once(gate, context.executor)(config, evaluation),
         judged_seconds=round(time.monotonic() - clock, 2),

@@ -83,13 +83,25 @@ def _rows_to_learn(config: Config, sizes: UpdateSizes) -> int:
     """Return the rows of all epochs; a closed-form head takes each row once."""
     strategies = config.built_strategies
     if all(strategy.is_closed_form for strategy in strategies):
-        adapts = any(strategy.adapt == "first" for strategy in strategies) and not sizes.past
-        once = sizes.new if sizes.summed else sizes.new + sizes.past
-        return once + (config.training.epochs * sizes.new if adapts else 0)
+        adapts = any(
+            strategy.trains_solved_head or (strategy.trains_encoder and not sizes.past) for strategy in strategies
+        )
+        every = sizes.new + sizes.past
+        if not adapts:
+            return sizes.new if sizes.summed else every
+        return every + _trained_rows(config, every)
     each = sizes.new + sum(strategy.expected_rows(sizes.new, sizes.past) for strategy in strategies)
-    result: int = config.training.epochs * each
+    return _trained_rows(config, each)
+
+
+def _trained_rows(config: Config, each: int) -> int:
+    """Return the rows of all epochs of so many rows each, as far as the steps allow."""
+    bounds = config.training
+    result: int = (
+        bounds.epochs * each if bounds.steps is None else min(bounds.epochs * each, bounds.steps * bounds.batch_size)
+    )
     return result
 
 
 def _passes_per_row(config: Config) -> int:
-    return SOLVED if all(strategy.is_closed_form for strategy in config.built_strategies) else TRAINED
+    return TRAINED if any(strategy.trains_encoder for strategy in config.built_strategies) else SOLVED

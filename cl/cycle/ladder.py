@@ -1,4 +1,4 @@
-"""Climb the ladder: try rung after rung until a challenger passes all gates or the budget is spent."""
+"""Climb the ladder: train at its rungs, and take the best challenger that passes all gates."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from dataclasses import dataclass
 from cl.config import Config
 from cl.cycle.cost import Cost, UpdateSizes, expected_cost
 from cl.errors import ConfigError, DivergedError
-from cl.records import Challenger, DriftType, GateReport, LadderResult, RungResult
+from cl.records import Challenger, DriftType, GateReport, LadderResult, RungResult, Training
 
 log = logging.getLogger(__name__)
-Attempt = Callable[[str | None, Config], Challenger]
-"""Trains and evaluates at a rung, given its name and its configuration; None: there is no ladder."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How a rung is tried: ``train`` takes its name and configuration, ``judge`` its name and what was trained.
+
+    The name is None if there is no ladder. To judge is to evaluate and to apply the gates.
+    """
+
+    train: Callable[[str | None, Config], Training]
+    judge: Callable[[str | None, Training], Challenger]
 
 
 @dataclass(frozen=True)
@@ -47,16 +56,18 @@ def climb_ladder(
     enough: Callable[[GateReport], bool] = lambda gates: gates.passed,
     give_up: Callable[[], None] = lambda: None,
 ) -> Climbed:
-    """Try rungs upwards from the first one until a challenger passes all gates.
+    """Train at rungs upwards from the first one, and return the challenger that passes all gates.
 
-    Each rung starts from the champion, never from a refused challenger. A rung whose expected cost exceeds the rest of
-    the budget is skipped; if no rung from the first on fits, the most expensive rung below it that fits is tried
-    instead. A rung whose training diverges counts as failed, like one that a gate refuses.
+    With ``climb.pick: best``, all rungs are trained, and the one that does best on validation rows is judged first;
+    with ``first``, each rung is judged before the next is trained. Each starts from the champion, never from a refused
+    challenger. A rung whose expected cost exceeds the rest of the budget is skipped, as is one that is not due again;
+    if no rung from the first on is left, the most expensive rung below it that fits is tried instead. A rung whose
+    training diverges counts as failed, like one that a gate refuses.
 
     Args:
         config: the ladder and its budget, under ``climb``.
         climb: where it begins, and what rungs have cost before.
-        attempt: trains and evaluates at a rung.
+        attempt: trains and judges at a rung.
         enough: returns whether a challenger with these verdicts ends the climb.
         give_up: called when every attempted rung has diverged, so that a later run tries them again.
 
@@ -65,48 +76,93 @@ def climb_ladder(
         DivergedError: every attempted rung has diverged.
     """
     if climb.begin is None:
-        return Climbed(attempt(None, config), None)
+        return Climbed(attempt.judge(None, attempt.train(None, config)), None)
+    ascent = _Ascent(config, climb, attempt, enough)
     names = [rung.name for rung in config.ladder]
-    start, results = names.index(climb.begin), list[RungResult]()
-    last: Challenger | None = None
-
-    def try_rung(name: str) -> Challenger | None:
-        try:
-            challenger = attempt(name, config.at_rung(name))
-        except DivergedError as error:
-            results.append(_diverged_result(name, error))
-            return None
-        results.append(_judged_result(name, challenger, enough(challenger.gates)))
-        return challenger
-
+    start = names.index(climb.begin)
     for name in names[start:]:
-        if why := _exceeded_bound(config, name, climb, results):
-            results.append(RungResult(rung=name, skipped=why))
-            continue
-        last = try_rung(name) or last
-        if results[-1].passed:
+        ascent.train(name)
+        if config.climb.pick == "first" and ascent.judge_best():
             break
     for name in reversed(names[:start]):
-        if last is None and not _exceeded_bound(config, name, climb, results):
-            last = try_rung(name)
-    if last is None and any(result.diverged for result in results):
+        if not ascent.trained and ascent.challenger is None:
+            ascent.train(name)
+    while ascent.trained and not ascent.passed:
+        ascent.judge_best()
+    if ascent.challenger is None and any(result.diverged for result in ascent.results):
         give_up()
-        raise _all_failed(results)
-    if last is None:
+        raise _all_failed(ascent.results)
+    if ascent.challenger is None:
         raise _budget_too_small(config, climb)
-    return Climbed(last, LadderResult(types=list(climb.types), attempts=results))
+    outdone = [_outdone_result(name, training, ascent.challenger) for name, training in ascent.trained.items()]
+    rows = climb.sizes.new + climb.sizes.past
+    result = LadderResult(types=list(climb.types), total_rows=rows, attempts=[*outdone, *ascent.results])
+    return Climbed(ascent.challenger, result)
+
+
+class _Ascent:
+    """What an update has tried so far: the results, those that are trained but not judged, and the last challenger."""
+
+    def __init__(self, config: Config, climb: Climb, attempt: Attempt, enough: Callable[[GateReport], bool]) -> None:
+        self._config, self._climb, self._attempt, self._enough = config, climb, attempt, enough
+        self.results: list[RungResult] = []
+        self.trained: dict[str, Training] = {}
+        self.challenger: Challenger | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the last challenger is enough."""
+        return bool(self.results and self.results[-1].passed)
+
+    def train(self, name: str) -> None:
+        """Train at a rung, unless it is not due or does not fit into the budget."""
+        if why := _not_due(self._config, name, self._climb) or self._exceeded_bound(name):
+            self.results.append(RungResult(rung=name, skipped=why))
+            return
+        try:
+            self.trained[name] = self._attempt.train(name, self._config.at_rung(name))
+        except DivergedError as error:
+            self.results.append(_diverged_result(name, error))
+
+    def judge_best(self) -> bool:
+        """Judge the rung that does best on validation rows, the lowest on a tie; return whether it is enough."""
+        if not self.trained:
+            return False
+        name = max(self.trained, key=lambda rung: self.trained[rung].validation_score)
+        self.challenger = self._attempt.judge(name, self.trained.pop(name))
+        self.results.append(_judged_result(name, self.challenger, self._enough(self.challenger.gates)))
+        return self.passed
+
+    def _exceeded_bound(self, name: str) -> str | None:
+        waiting = [_trained_result(rung, training) for rung, training in self.trained.items()]
+        return _exceeded_bound(self._config, name, self._climb, [*self.results, *waiting])
+
+
+def _trained_result(name: str, training: Training) -> RungResult:
+    return RungResult(
+        rung=name,
+        training_seconds=training.seconds,
+        rows=training.rows_learnt,
+        validation_score=training.validation_score,
+    )
+
+
+def _outdone_result(name: str, training: Training, challenger: Challenger) -> RungResult:
+    """Return the result of a rung that was trained and never judged, because another did better."""
+    by, best = challenger.training.rung, challenger.training.validation_score
+    outdone = f"'{by}' does better on validation rows: {100 * best:.1f} %, not {100 * training.validation_score:.1f}"
+    return _trained_result(name, training).model_copy(update={"outdone": outdone})
 
 
 def _judged_result(name: str, challenger: Challenger, passed: bool) -> RungResult:
     refused = {verdict.gate: verdict.why for verdict in challenger.gates.verdicts if not verdict.passed}
-    result = RungResult(
-        rung=name,
-        passed=passed,
-        training_seconds=challenger.training.seconds,
-        judged_seconds=challenger.judged_seconds,
-        rows=challenger.training.rows_learnt,
-        accuracy=challenger.evaluation.accuracy,
-        refused_by={} if passed else refused,
+    result = _trained_result(name, challenger.training).model_copy(
+        update={
+            "passed": passed,
+            "judged_seconds": challenger.judged_seconds,
+            "accuracy": challenger.evaluation.accuracy,
+            "refused_by": {} if passed else refused,
+        }
     )
     log.info("rung %s: %d rows, %.1f s, %s", name, result.rows, result.seconds, "passed" if passed else "refused")
     return result
@@ -126,6 +182,16 @@ def _all_failed(results: Sequence[RungResult]) -> DivergedError:
         rows=sum(result.rows for result in results),
         seconds=sum(result.seconds for result in results),
     )
+
+
+def _not_due(config: Config, name: str, climb: Climb) -> str | None:
+    """Return why a rung is not tried again yet; None: it is due. The rung to begin with always is."""
+    growth = next(rung.growth for rung in config.ladder if rung.name == name)
+    last = [past.total_rows for past in climb.past if any(result.rung == name for result in past.begun)]
+    rows = climb.sizes.new + climb.sizes.past
+    if name == climb.begin or not last or rows >= growth * last[-1]:
+        return None
+    return f"it was last tried with {last[-1]:,} rows, there are {rows:,}; it is due at {growth:g} times as many"
 
 
 def _exceeded_bound(config: Config, name: str, climb: Climb, results: Sequence[RungResult]) -> str | None:

@@ -38,7 +38,7 @@ def starting_rung(
     similar = [climb for climb in climbs if climb.passed and _is_similar(climb, types)]
     recent = similar[-config.climb.memory :] if config.climb.memory else []
     results = [result for climb in recent for result in climb.begun]
-    refused = Counter(result.rung for result in results if not result.passed)
+    refused = Counter(result.rung for result in results if not result.passed and result.outdone is None)
     passed = Counter(result.rung for result in results if result.passed)
     index, reasons = names.index(wanted), []
     while index < len(names) - 1 and refused[names[index]] > passed[names[index]]:

@@ -187,7 +187,7 @@ def _is_solved(config: Config, history: History) -> bool:
     """Return whether a version's update trained no weight of the encoder, because its head is in closed form."""
     recorded = _recorded_or_current(config, history)
     known = any(rung.name == history.rung for rung in recorded.ladder)
-    return all(how.is_closed_form for how in recorded.at_rung(history.rung if known else None).built_strategies)
+    return not any(how.trains_encoder for how in recorded.at_rung(history.rung if known else None).built_strategies)
 
 
 def _evaluate_and_judge(

@@ -48,7 +48,7 @@ def unlearn_learner(
         if kind.is_closed_form:
             strategy = cast(ClosedForm, plugins.build(Strategy, _find_spec(config, name)))
             states[name], learner = _solve_again(strategy, state, learner, ids, past, validation)
-            exact = strategy.adapt == "never"
+            exact = not strategy.trains_encoder
         elif state.rows is not None:
             rows = state.rows[~state.rows["id"].isin(ids)].reset_index(drop=True)
             states[name] = replace(state, rows=rows)

@@ -30,10 +30,14 @@ class RungResult(Record):
     training_seconds: float = 0.0
     judged_seconds: float = Field(default=0.0, description="Time of control arm, evaluation and gates")
     rows: int = Field(default=0, description="Rows of all kinds that it was trained on, over all epochs")
+    validation_score: float | None = Field(default=None, description="Score on validation rows after training")
     accuracy: float | None = Field(default=None, description="ACC of its challenger")
     refused_by: dict[str, str] = Field(default_factory=dict, description="Failed gate -> reason")
     skipped: str | None = Field(default=None, description="Why it was skipped; None: it was not")
     diverged: str | None = Field(default=None, description="Why its training stopped; None: it did not diverge")
+    outdone: str | None = Field(
+        default=None, description="Why it was not judged: another rung did better; None: it was"
+    )
 
     @property
     def seconds(self) -> float:
@@ -42,9 +46,13 @@ class RungResult(Record):
 
 
 class LadderResult(Record):
-    """The rungs of one update, in the order considered; the last one evaluated is the challenger's."""
+    """The rungs of one update: those outdone, then the others in the order considered.
+
+    The last rung judged is the challenger's.
+    """
 
     types: list[DriftType] = Field(default_factory=list, description="Types of drift that caused the update")
+    total_rows: int = Field(default=0, description="Training rows, new and past, at this update")
     attempts: list[RungResult]
 
     @property
@@ -55,7 +63,7 @@ class LadderResult(Record):
     @property
     def judged(self) -> list[RungResult]:
         """The rungs that led to a challenger."""
-        return [rung for rung in self.begun if rung.diverged is None]
+        return [rung for rung in self.begun if rung.diverged is None and rung.outdone is None]
 
     @property
     def passed(self) -> bool:

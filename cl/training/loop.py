@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,7 +113,8 @@ def fit(
     rows, _ = _epoch_rows(strategies, lesson)
     if rows.empty:
         raise InputError("there is no row to train on: the strategy chooses none; give its buffer more rows or bytes")
-    expected = settings.epochs * _count_steps(len(rows), settings)
+    most_steps = settings.steps or sys.maxsize
+    expected = min(settings.epochs * _count_steps(len(rows), settings), most_steps)
     schedule = warm_up_then_decay(optimiser, expected, settings.warmup)
     run = TrainingRun(
         learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], BestEpoch(learner)
@@ -122,9 +124,13 @@ def fit(
     progress, best = run.progress, run.best
     progress_bar = tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False)
     with _report_cost(started, lambda: progress.learnt), progress_bar as bar:
-        while progress.epochs < settings.epochs and progress.epochs - best.epoch < settings.patience:
+        while (
+            progress.epochs < settings.epochs
+            and progress.steps < most_steps
+            and progress.epochs - best.epoch < settings.patience
+        ):
             rows, recalled = _epoch_rows(strategies, lesson)
-            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar))
+            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar, most_steps))
             progress.epochs += 1
             progress.recalled += recalled
             _check_weights(learner, settings)
@@ -146,19 +152,22 @@ def train_epoch(
     rows: pd.DataFrame,
     settings: TrainingSettings,
     bar: tqdm,
+    most_steps: int,
 ) -> float:
-    """Train on each row once and return the mean loss."""
-    learner, encoded, ids, total = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0
+    """Train on each row once, as far as the steps of the update allow, and return the mean loss."""
+    learner, encoded, ids, total, learned = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0, 0
     learner.train_mode()
-    for indices in shuffled_batches([len(row.input_ids) for row in encoded], settings.batch_size, run.rng):
+    batches = shuffled_batches([len(row.input_ids) for row in encoded], settings.batch_size, run.rng)
+    for indices in batches[: most_steps - run.progress.steps]:
         batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
         loss = train_step(learner, batch, [ids[index] for index in indices], strategies, run.optimiser, settings)
         run.schedule.step()
         run.progress.steps += 1
         run.progress.learnt += len(indices)
+        learned += len(indices)
         total += loss * len(indices)
         bar.update()
-    return total / len(rows)
+    return total / learned
 
 
 def train_step(

@@ -78,7 +78,8 @@ def train(
         strategy.name: _catch_up(strategy, states.get(strategy.name), lesson, learner, past, rows_of)
         for strategy in strategies
     }
-    if start.head_reset:
+    adapts = any(strategy.is_closed_form and strategy.trains_encoder for strategy in strategies)
+    if start.head_reset or (adapts and not learner.is_closed):
         warm_start_head(learner, _warm_start_rows(lesson, strategies, own))
     updates = [(strategy, Update(own[strategy.name], lesson, learner)) for strategy in strategies]
 
@@ -111,7 +112,7 @@ def _prepare_start(config: Config, champion: Path | None, *, restart: bool) -> T
     before = dequantise_learner(load_learner(champion))
     if restart:
         return TrainingStart(grow_labels(new_learner(config), before.labels, seed=config.seed), before.labels)
-    head_reset = before.is_closed and not any(strategy.is_closed_form for strategy in config.built_strategies)
+    head_reset = before.is_closed and all(strategy.trains_solved_head for strategy in config.built_strategies)
     if head_reset and (
         holding := [strategy.name for strategy in config.built_strategies if strategy.anchored_to == "answers"]
     ):
@@ -163,9 +164,12 @@ def _catch_up(
 
 
 def _warm_start_rows(lesson: TrainingData, strategies: list[Strategy], states: dict[str, State]) -> pd.DataFrame:
-    """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if a strategy keeps them."""
-    buffers = [state.rows for state in states.values() if state.rows is not None]
-    past = [lesson.past()] if any(strategy.keeps_past for strategy in strategies) else []
+    """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if a strategy reads them."""
+    buffers = [
+        rows for strategy in strategies if strategy.keeps_rows and (rows := states[strategy.name].rows) is not None
+    ]
+    keeps_past = any(strategy.keeps_past or strategy.is_closed_form for strategy in strategies)
+    past = [lesson.past()] if keeps_past else []
     rows = pd.concat([lesson.rows, *(part[lesson.rows.columns] for part in [*buffers, *past])], ignore_index=True)
     rows = rows.drop_duplicates("id", ignore_index=True)
     return rows if len(rows) <= MAX_ROWS else rows.iloc[sorted(lesson.rng.permutation(len(rows))[:MAX_ROWS])]

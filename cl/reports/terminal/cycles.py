@@ -49,6 +49,9 @@ def ladder_lines(climb: LadderResult | None) -> list[str]:
         if attempt.skipped is not None:
             lines.append(f"rung {attempt.rung}: not started: {attempt.skipped}")
             continue
+        if attempt.outdone is not None:
+            lines.append(f"rung {attempt.rung}: {attempt.rows:,} rows, {attempt.seconds:.1f} s, {attempt.outdone}")
+            continue
         refusals = "; ".join(f"{gate}: {why}" for gate, why in attempt.refused_by.items())
         failure = f"diverged: {attempt.diverged}" if attempt.diverged is not None else f"refused by {refusals}"
         outcome = "passed" if attempt.passed else failure

@@ -115,6 +115,16 @@ class Strategy(Plugin):
         """Return how many of the last layers' states its penalty needs."""
         return 0
 
+    @property
+    def trains_encoder(self) -> bool:
+        """Return whether updates may train the encoder's weights."""
+        return True
+
+    @property
+    def trains_solved_head(self) -> bool:
+        """Return whether it trains on from a head that was solved in closed form, which a linear one replaces first."""
+        return True
+
     def restarts(self) -> bool:
         """Return whether every update starts from the pretrained weights instead of the champion."""
         return False

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 SUMS = ("counts", "sums", "gram")
-RIDGE, TEMPERATURE = "ridge", "temperature"
+RIDGE, TEMPERATURE, ADAPTED = "ridge", "temperature", "adapted"
 """Names of the tensors that a closed form keeps."""
 ADDED, KEPT = "added", "kept"
 """Where an update keeps how many rows it has added to the sums, and the features of all rows in them."""
@@ -37,10 +37,14 @@ CHOOSING_ROWS = 600
 
 @dataclass(frozen=True)
 class Learned:
-    """The sums over all rows learned so far, and the features of each row (id, features, targets) if they are kept."""
+    """The sums over all rows learned so far, and the features of each row (id, features, targets) if they are kept.
+
+    ``adapted``: the encoder has been trained on the training rows, which it therefore reads better than any other row.
+    """
 
     sums: SufficientStatistics
     rows: pd.DataFrame | None = None
+    adapted: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class ClosedForm(Strategy):
     """Base of the strategies whose head is computed from sums over all rows of frozen features.
 
     The sums are exact integers: the order of the stream does not matter, nothing is forgotten, and a removed row
-    leaves no trace. Only the head changes, so an update costs one pass of the encoder over the new rows.
+    leaves no trace. Only the head changes, so an update costs one pass of the encoder over the new rows,
+    unless the encoder adapts: then it costs a fine-tuning and a pass over all rows.
     """
 
     is_closed_form: ClassVar[bool] = True
@@ -73,8 +78,10 @@ class ClosedForm(Strategy):
     remedy: ClassVar[str] = "learn from more rows"
 
     layers: int = Field(3, ge=1, description="Last layers of the encoder whose states are concatenated as features")
-    adapt: Literal["never", "first"] = Field(
-        "never", description="first: the encoder is fine-tuned on the first experience, then frozen"
+    adapt: Literal["never", "first", "always"] = Field(
+        "never",
+        description="When the encoder is fine-tuned before the head is solved. first: on the first experience; always: "
+        "in every update, on all rows so far",
     )
     removable: bool = Field(
         True, description="Keep each row's rounded features (about 1 kB), so that the row can be removed later"
@@ -96,12 +103,12 @@ class ClosedForm(Strategy):
         """Reject other strategies, which would have no effect, and tunings that ``adapt`` does not fit."""
         if others := self.others(config):
             return (
-                "it solves for the head and trains at most on the first experience, where there is nothing to hold or "
-                f"recall yet: '{others[0].name}' would have no effect; use it alone"
+                "it solves for the head over all rows, which forgets nothing: "
+                f"'{others[0].name}' would have no effect; use it alone"
             )
         tuning: Tuning = plugins.build(Tuning, config.model.tuning)
-        if self.adapt == "first" and not tuning.trains_encoder:
-            return f"adapt: first has nothing to adapt with model.tuning: {tuning.name}; change one of the two"
+        if self.adapt != "never" and not tuning.trains_encoder:
+            return f"adapt: {self.adapt} has nothing to adapt with model.tuning: {tuning.name}; change one of the two"
         if self.adapt == "never" and not tuning.starts_neutral:
             return (
                 f"with adapt: never, the parameters that model.tuning: {tuning.name} adds would keep their random "
@@ -109,9 +116,34 @@ class ClosedForm(Strategy):
             )
         return None
 
+    @property
+    def trains_encoder(self) -> bool:
+        """Return whether the encoder adapts."""
+        return self.adapt != "never"
+
+    @property
+    def trains_solved_head(self) -> bool:
+        """Return whether the encoder adapts again, for which it needs a head that can be trained."""
+        return self.adapt == "always"
+
     def uses_gradients(self, update: Update) -> bool:
-        """Return whether this is the first experience and the encoder adapts to it."""
-        return self.adapt == "first" and not update.learner.is_closed and not len(update.lesson.past())
+        """Return whether the encoder adapts in this update."""
+        first = not update.learner.is_closed and not len(update.lesson.past())
+        return self.adapt == "always" or (self.adapt == "first" and first)
+
+    @property
+    def recalls(self) -> bool:
+        """Return False: what the encoder adapts to is not rehearsed for the head's sake."""
+        return False
+
+    def recall(self, update: Update) -> pd.DataFrame | None:
+        """Return all past rows, which the encoder adapts to as well."""
+        past = update.lesson.past()
+        return past if len(past) else None
+
+    def expected_rows(self, new: int, past: int) -> int:
+        """Return the number of past rows."""
+        return past
 
     def finish(self, update: Update) -> Learner:
         """Add the new rows to the sums and solve; without sums yet, past rows are added first."""
@@ -132,8 +164,9 @@ class ClosedForm(Strategy):
         sums = _add_rows(sums, head, new.whole, new.targets)
         features = _features_of_rows(rows["id"].tolist(), new) if self.removable else None
         kept = features if restart or features is None else pd.concat([update.state.rows, features], ignore_index=True)
-        learner, solution = self.solved(learner, head, Learned(sums, kept), lesson.validation)
-        update.scratch.update({**sums.to_tensors(), **_settings_of(solution), ADDED: torch.tensor(len(rows))})
+        adapted = self._is_adapted(update)
+        learner, solution = self.solved(learner, head, Learned(sums, kept, adapted), lesson.validation)
+        update.scratch.update({**sums.to_tensors(), **_settings_of(solution, adapted), ADDED: torch.tensor(len(rows))})
         update.cache[KEPT] = kept
         return learner
 
@@ -143,7 +176,7 @@ class ClosedForm(Strategy):
 
     def remember(self, update: Update) -> State:
         """Return the sums, the solution's settings and, if rows are removable, each row's features."""
-        tensors = {name: update.scratch[name] for name in (*SUMS, RIDGE, TEMPERATURE)}
+        tensors = {name: update.scratch[name] for name in (*SUMS, RIDGE, TEMPERATURE, ADAPTED)}
         return State(rows=update.cache[KEPT], tensors=tensors, seen=int(tensors["counts"].sum()))
 
     def _rows_to_add(self, lesson: TrainingData, *, restart: bool) -> pd.DataFrame:
@@ -177,8 +210,10 @@ class ClosedForm(Strategy):
             rounded = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
             sums = _add_rows(sums, head, rounded, torch.as_tensor(list(targets)), sign=-1)
         remaining = state.rows.drop(removed.index).reset_index(drop=True)
-        learner, solution = self.solved(learner, head, Learned(sums, remaining), validation)
-        return State(rows=remaining, tensors={**sums.to_tensors(), **_settings_of(solution)}, seen=sums.rows), learner
+        adapted = bool(state.tensors[ADAPTED])
+        learner, solution = self.solved(learner, head, Learned(sums, remaining, adapted), validation)
+        tensors = {**sums.to_tensors(), **_settings_of(solution, adapted)}
+        return State(rows=remaining, tensors=tensors, seen=sums.rows), learner
 
     def solved(
         self, learner: Learner, head: ClosedFormHead, learned: Learned, validation: pd.DataFrame | None
@@ -235,6 +270,12 @@ class ClosedForm(Strategy):
     def unsolved(self) -> ConfigError:
         """The error that says which setting to change where the equations have no solution."""
         return ConfigError(f"strategy: {self.name}: its equations have no solution for these rows; {self.remedy}")
+
+    def _is_adapted(self, update: Update) -> bool:
+        """Return whether the encoder has been trained on the rows, in this update or before."""
+        if update.state.tensors:
+            return self.uses_gradients(update) or bool(update.state.tensors[ADAPTED])
+        return self.uses_gradients(update) or bool(update.lesson.known)
 
     def _head(self, learner: Learner) -> tuple[ClosedFormHead, bool]:
         """Return a head for this strategy, and whether it reads the same features as the learner's head."""
@@ -308,9 +349,9 @@ def _features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:
     )
 
 
-def _settings_of(solution: Solution) -> dict[str, torch.Tensor]:
-    """Return what a later update needs of a solution, as tensors."""
+def _settings_of(solution: Solution, adapted: bool) -> dict[str, torch.Tensor]:
+    """Return what a later update needs to know of a solution, as tensors."""
     import torch
 
-    settings = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature}
+    settings = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature, ADAPTED: float(adapted)}
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in settings.items()}

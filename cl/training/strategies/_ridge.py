@@ -1,4 +1,4 @@
-"""Ridge regression whose strength is chosen without held-out rows, by generalised cross-validation.
+"""Ridge regression, whose strength is chosen without held-out rows by generalised cross-validation.
 
 Both forms give the same solution: over features, from sums alone, or over rows, which is cheaper while there are fewer
 rows than features.
@@ -7,7 +7,7 @@ rows than features.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -17,24 +17,16 @@ from cl.training.strategies._sufficient_statistics import SufficientStatistics
 Leverage = Callable[[torch.Tensor], torch.Tensor]
 """Maps integer features of learned rows (rows, features) to their leverages (rows,), from 0 to 1."""
 
+ENOUGH_ROWS, SIGNS = 2, 100
+"""From this many rows per feature on, so many random signs estimate the trace to a thousandth of the rows."""
+
 
 @dataclass(frozen=True)
 class RidgeSolution:
-    """A ridge regression's weights, and how well it should do on new rows.
-
-    ``weight`` (features, classes) is float64. ``criterion`` is the generalised cross-validation score (Golub, Heath
-    and Wahba, 1979, equation 1.4): the mean squared residual over the squared share of free degrees of freedom; lower
-    is better.
-    """
+    """A ridge regression: its strength, and its weights (features, classes) in float64."""
 
     ridge: float
     weight: torch.Tensor
-    criterion: float
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the equations had a solution."""
-        return bool(self.weight.isfinite().all()) and self.criterion == self.criterion
 
 
 @dataclass(frozen=True)
@@ -43,6 +35,7 @@ class FeatureForm:
 
     sums: SufficientStatistics
     unit: float
+    _last: dict[float, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def solve(self, ridge: float) -> RidgeSolution:
         """Return ``(G + ridge I)^-1 C``, with the Gram matrix G and the class sums C.
@@ -50,12 +43,24 @@ class FeatureForm:
         Raises:
             torch.linalg.LinAlgError: the equations have no solution.
         """
-        factor, rows = self._factor(ridge), self.sums.rows
-        solved = torch.cholesky_solve(self._class_sums, factor)
-        inverse = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
-        residual = rows - float((solved * self._class_sums).sum()) - ridge * float(solved.square().sum())
-        free = rows - len(factor) + ridge * float(inverse.square().sum())
-        return RidgeSolution(ridge, solved / self.unit, _criterion(residual, free, rows))
+        return RidgeSolution(ridge, torch.cholesky_solve(self._class_sums, self._factor(ridge)) / self.unit)
+
+    def cross_validate(self, solution: RidgeSolution) -> float:
+        """Return the generalised cross-validation score of a solution, lower is better.
+
+        Golub, Heath and Wahba, 1979, equation 1.4: the mean squared residual over the squared share of free degrees of
+        freedom. With many rows, the trace in it is estimated from random signs (Hutchinson, 1990).
+        """
+        factor, rows, solved = self._factor(solution.ridge), self.sums.rows, solution.weight * self.unit
+        size = len(factor)
+        residual = rows - float((solved * self._class_sums).sum()) - solution.ridge * float(solved.square().sum())
+        if rows < ENOUGH_ROWS * size or size <= SIGNS:
+            probes, each = torch.eye(size, dtype=factor.dtype), 1
+        else:
+            signs = torch.randint(0, 2, (size, SIGNS), generator=torch.Generator().manual_seed(0))
+            probes, each = (2 * signs - 1).to(factor.dtype), SIGNS
+        trace = float(torch.linalg.solve_triangular(factor, probes, upper=False).square().sum()) / each
+        return _criterion(residual, rows - size + solution.ridge * trace, rows)
 
     def leverage(self, ridge: float) -> Leverage:
         """Return the function that says how much each of some rows in the sums decides its own prediction."""
@@ -69,10 +74,7 @@ class FeatureForm:
         return leverage
 
     def _factor(self, ridge: float) -> torch.Tensor:
-        ridged = self._gram.clone()
-        ridged.diagonal().add_(ridge)
-        factor: torch.Tensor = torch.linalg.cholesky(ridged)
-        return factor
+        return _factorise(self._gram, ridge, self._last)
 
     @cached_property
     def _gram(self) -> torch.Tensor:
@@ -91,6 +93,7 @@ class RowForm:
     targets: torch.Tensor
     classes: int
     unit: float
+    _last: dict[float, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def solve(self, ridge: float) -> RidgeSolution:
         """Return ``X^T (X X^T + ridge I)^-1 Y``, with the inputs X and one column of Y for each class.
@@ -98,10 +101,14 @@ class RowForm:
         Raises:
             torch.linalg.LinAlgError: the equations have no solution.
         """
-        dual, inverse = self._solve_dual(ridge)
-        rows = len(self.targets)
-        residual, free = ridge**2 * float(dual.square().sum()), ridge * float(inverse.sum())
-        return RidgeSolution(ridge, self._scaled.T @ dual / self.unit, _criterion(residual, free, rows))
+        return RidgeSolution(ridge, self._scaled.T @ self._solve_dual(ridge) / self.unit)
+
+    def cross_validate(self, solution: RidgeSolution) -> float:
+        """Return the generalised cross-validation score of a solution, lower is better, as `FeatureForm` does."""
+        factor, rows, ridge = self._factor(solution.ridge), len(self.targets), solution.ridge
+        inverse = torch.linalg.solve_triangular(factor, torch.eye(rows, dtype=factor.dtype), upper=False)
+        residual = ridge**2 * float(self._solve_dual(ridge).square().sum())
+        return _criterion(residual, ridge * float(inverse.square().sum()), rows)
 
     def leverage(self, ridge: float) -> Leverage:
         """Return the function that says how much each of some of these rows decides its own prediction."""
@@ -115,17 +122,11 @@ class RowForm:
 
         return leverage
 
-    def _solve_dual(self, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the dual solution (rows, classes) and the diagonal of the inverse."""
-        factor = self._factor(ridge)
-        lower = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
-        return torch.cholesky_solve(_one_hot(self.targets, self.classes), factor), lower.square().sum(0)
+    def _solve_dual(self, ridge: float) -> torch.Tensor:
+        return torch.cholesky_solve(_one_hot(self.targets, self.classes), self._factor(ridge))
 
     def _factor(self, ridge: float) -> torch.Tensor:
-        ridged = self._kernel.clone()
-        ridged.diagonal().add_(ridge)
-        factor: torch.Tensor = torch.linalg.cholesky(ridged)
-        return factor
+        return _factorise(self._kernel, ridge, self._last)
 
     @cached_property
     def _scaled(self) -> torch.Tensor:
@@ -137,16 +138,20 @@ class RowForm:
         return exact @ exact.T / self.unit**2
 
 
-def best_solution(form: FeatureForm | RowForm, ridges: Iterable[float]) -> RidgeSolution:
-    """Return the solution with the lowest criterion; on a tie the first.
+def best_solution(
+    form: FeatureForm | RowForm,
+    ridges: Iterable[float],
+    criterion: Callable[[RidgeSolution], float] | None = None,
+) -> RidgeSolution:
+    """Return the solution with the lowest criterion, generalised cross-validation by default; on a tie the first.
 
     Raises:
         torch.linalg.LinAlgError: the equations have no solution for one of the ridges.
     """
-    solutions = [form.solve(ridge) for ridge in ridges]
-    if not all(solution.is_finite for solution in solutions):
+    scored = [(solution, (criterion or form.cross_validate)(solution)) for solution in map(form.solve, ridges)]
+    if not all(solution.weight.isfinite().all() and score == score for solution, score in scored):
         raise torch.linalg.LinAlgError  # type: ignore[attr-defined]
-    return min(solutions, key=lambda solution: solution.criterion)
+    return min(scored, key=lambda entry: entry[1])[0]
 
 
 def left_out(fitted: torch.Tensor, leverage: torch.Tensor, targets: torch.Tensor, certain: float = 1.0) -> torch.Tensor:
@@ -160,6 +165,16 @@ def left_out(fitted: torch.Tensor, leverage: torch.Tensor, targets: torch.Tensor
     """
     share = leverage[:, None].to(fitted)
     return (fitted - share * certain * _one_hot(targets, fitted.shape[1]).to(fitted)) / (1 - share).clamp(min=1e-6)
+
+
+def _factorise(matrix: torch.Tensor, ridge: float, last: dict[float, torch.Tensor]) -> torch.Tensor:
+    """Return the Cholesky factor of a matrix with the ridge on its diagonal; ``last`` keeps the last one computed."""
+    if ridge not in last:
+        last.clear()
+        ridged = matrix.clone()
+        ridged.diagonal().add_(ridge)
+        last[ridge] = torch.linalg.cholesky(ridged)
+    return last[ridge]
 
 
 def _criterion(residual: float, free: float, rows: int) -> float:

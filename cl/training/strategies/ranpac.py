@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cl.models.closed_form_head import ClosedFormHead
     from cl.models.learner import Learner
-    from cl.training.strategies._ridge import FeatureForm, RowForm
+    from cl.training.strategies._ridge import FeatureForm, RidgeSolution, RowForm
 
 ROWS_AT_ONCE = 512
 """Rows whose expanded features are in memory at a time."""
@@ -62,26 +62,36 @@ class RanPAC(ClosedForm):
         return ClosedFormHead(width, 0, layers=layers, expansion=self.features, seed=self.seed)
 
     def best(self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None) -> Solution:
-        """Return the solution with the ridge that generalised cross-validation prefers; its bias is zero.
+        """Return the solution with the ridge that cross-validation prefers; its bias is zero.
 
-        The temperature is fitted on the validation rows, or without them on others, as if each had not been learned.
+        It is generalised cross-validation over all rows, unless the encoder has been trained on them: then validation
+        rows decide, each as if it had not been learned. The temperature is fitted on them too, or on others if there
+        are none.
         """
         import torch
 
         from cl.models.temperature import fit_temperature
         from cl.training.strategies._ridge import best_solution, left_out
 
-        form = self._equations(learned, head)
+        form, rows = self._equations(learned, head), held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)
+
+        def without_each(solution: RidgeSolution) -> torch.Tensor:
+            fitted = rows.inputs.double() @ solution.weight
+            return left_out(fitted, form.leverage(solution.ridge)(rows.inputs), rows.targets)
+
+        def squared_error(solution: RidgeSolution) -> float:
+            wanted = torch.nn.functional.one_hot(rows.targets, solution.weight.shape[1])
+            return float((without_each(solution) - wanted).square().mean())
+
         try:
-            solution = best_solution(form, self.ridge)
+            criterion = squared_error if learned.adapted and held_out else None
+            solution = best_solution(form, self.ridge, criterion)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise self.unsolved from None
         absent = learned.sums.counts == 0
         bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
-        rows = expand_rows(learned.rows, head, most=CHOOSING_ROWS) if held_out is None else held_out
-        fitted = rows.inputs.double() @ solution.weight
-        logits = left_out(fitted, form.leverage(solution.ridge)(rows.inputs), rows.targets).float()
-        return Solution(solution.weight.float(), bias, fit_temperature(logits + bias, rows.targets), solution.ridge)
+        temperature = fit_temperature(without_each(solution).float() + bias, rows.targets)
+        return Solution(solution.weight.float(), bias, temperature, solution.ridge)
 
     def left_out(self, learner: Learner, state: State) -> LeftOut:
         """Return the function that answers learned rows as if the position in question had not been learned."""
@@ -122,7 +132,7 @@ class RanPAC(ClosedForm):
         from cl.training.strategies._ridge import FeatureForm, RowForm
 
         unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
-        if learned.rows is not None and learned.sums.rows <= len(head.weight) // 2:
+        if learned.rows is not None and learned.sums.rows <= len(head.weight):
             rows = expand_rows(learned.rows, head)
             return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit)
         return FeatureForm(learned.sums, unit)

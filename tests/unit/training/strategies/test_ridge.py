@@ -41,7 +41,7 @@ def test_both_forms_have_one_solution_one_criterion_and_the_same_left_out_logits
     by_feature, by_row = forms(inputs, targets)
     first, second = by_feature.solve(ridge), by_row.solve(ridge)
     torch.testing.assert_close(first.weight, second.weight)
-    assert first.criterion == pytest.approx(second.criterion, rel=1e-6)
+    assert by_feature.cross_validate(first) == pytest.approx(by_row.cross_validate(second), rel=1e-6)
     torch.testing.assert_close(
         without_row(by_feature, first, inputs, targets), without_row(by_row, second, inputs, targets)
     )
@@ -62,7 +62,15 @@ def test_the_criterion_is_the_one_of_golub_heath_and_wahba() -> None:
     scaled, wanted = inputs.double() / UNIT, torch.nn.functional.one_hot(targets, 3).double()
     hat = scaled @ torch.linalg.inv(scaled.T @ scaled + 10.0 * torch.eye(12, dtype=torch.float64)) @ scaled.T
     residual, free = (wanted - hat @ wanted).square().sum() / 30, (30 - hat.trace()) / 30
-    assert forms(inputs, targets)[0].solve(10.0).criterion == pytest.approx(float(residual / free**2), rel=1e-9)
+    form = forms(inputs, targets)[0]
+    assert form.cross_validate(form.solve(10.0)) == pytest.approx(float(residual / free**2), rel=1e-9)
+
+
+def test_with_many_rows_the_criterion_is_estimated_closely() -> None:
+    for_features, for_rows = forms(*rows_of(600, 150, 3, noise=3.0))
+    scores = [[form.cross_validate(form.solve(ridge)) for ridge in RIDGES] for form in (for_features, for_rows)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-2)
+    assert scores[0] != scores[1], "over features it is an estimate"
 
 
 def test_clear_classes_get_a_weaker_ridge_than_noise_does() -> None:
