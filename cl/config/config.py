@@ -34,10 +34,16 @@ from cl.records.evaluation import STORED
 from cl.redaction import without_password
 
 DEFAULT_GATES: list[PluginSpec] = [
-    {"name": "floor", "min": 0.5},
+    {"name": "baseline", "margin": 0.02},
     {"name": "no_regression", "margin": 0.02},
     {"name": "forgetting", "max": 0.05},
 ]
+
+DEFAULT_LADDER: list[dict[str, Any]] = [
+    {"name": "solve", "strategy": "ranpac"},
+    {"name": "adapt", "strategy": {"name": "ranpac", "adapt": "always"}, "growth": 3.0, "epochs": 4, "steps": 400},
+]
+"""How an update learns where neither a strategy nor a ladder is configured."""
 
 
 # where things are and who is notified: no influence on results, but may hold addresses and secrets
@@ -64,12 +70,14 @@ class Config(Section):
     model: ModelSettings = Field(default_factory=lambda: ModelSettings(), description="The pretrained encoder")
     training: TrainingSettings = Field(default_factory=lambda: TrainingSettings(), description="Fine-tuning")
     strategy: PluginSpec | list[PluginSpec] = Field(
-        "replay", description="How it learns without forgetting: one or several of the files in cl/training/strategies"
+        "replay",
+        description="How it learns without forgetting: one or several of the files in cl/training/strategies; "
+        "used without a ladder, and at rungs that name none",
     )
     ladder: list[Rung] = Field(
         [],
-        description="Ways to learn, cheapest first: an update climbs until a challenger passes all gates; []: only "
-        "strategy and model.tuning",
+        description="Ways to learn, cheapest first, of which climb.pick takes one; []: only strategy and model.tuning. "
+        "Without a strategy of your own: solve the head (ranpac), and as rows grow, adapt the encoder first",
     )
     climb: LadderSettings = Field(
         default_factory=lambda: LadderSettings(), description="How an update climbs the ladder, and its budget"
@@ -102,6 +110,13 @@ class Config(Section):
     serve: ServingSettings = Field(
         default_factory=lambda: ServingSettings(), description="The server that follows the registry"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ladder_by_default(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and not {"strategy", "ladder"} & raw.keys():
+            return {**raw, "ladder": DEFAULT_LADDER}
+        return raw
 
     @field_validator("task")
     @classmethod

@@ -23,6 +23,11 @@ class OutOfScope(Section):
 class EvaluationSettings(Section):
     """What is measured in addition to scores, and on how many rows."""
 
+    baselines: bool = Field(
+        True,
+        description="Whether to score the majority class, the nearest class mean and logistic regression on frozen "
+        "features beside every challenger",
+    )
     robustness: list[Robustness] = Field(
         ["typos", "casing", "adversarial"], description="Perturbations of test texts to score; []: none"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from cl.cycle.compress import Judged
 from cl.cycle.context import CycleContext
 from cl.cycle.ladder import Climbed
+from cl.evaluation.evaluate import CLASSES
 from cl.records import CompressionResult, Cycle, Decision, Drift, Gain, GateReport, Promotion, Validation
 from cl.registry.register import evaluation_metrics
 
@@ -52,9 +53,9 @@ def record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate 
     rungs = [journal.folder / "rungs" / rung.rung for rung in (cycle.climb.judged if cycle.climb else [])]
     judged = rungs[-1] if rungs else journal.folder
     judged = journal.folder / cycle.chosen.form if cycle.chosen else judged
-    for verdicts in judged / "gate.json", journal.folder / "smoke_test.json":
-        if verdicts.exists():
-            registry.runs.log_file(run, verdicts, "evaluation")
+    for file in judged / "gate.json", judged / CLASSES, journal.folder / "smoke_test.json":
+        if file.exists():
+            registry.runs.log_file(run, file, "evaluation")
     for folder in rungs:
         registry.runs.log_file(run, folder / "gate.json", f"rungs/{folder.name}")
     for rung in cycle.climb.begun if cycle.climb else []:

@@ -104,6 +104,8 @@ def compare_snapshots(
         level=level,
         new_labels=new_labels,
         champion_score=float(new.frame["score"].mean()) if len(new.frame) else None,
+        rows=len(new.frame),
+        metric=plugins.build(Task, config.task).row_metric,
         report=_write_report(config, reference, new, folder),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,11 @@ from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
 from cl.models.inference import Answers, answer
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
-from cl.records import Control, ControlArm, Evaluation, Score
+from cl.records import Baselines, Control, ControlArm, Evaluation, Score
 from cl.stores.data.experiences import RowsOf
 
+CLASSES = "classes.csv"
+"""The file with the scores of each class."""
 Answering = Callable[[str, pd.DataFrame], list[torch.Tensor] | None]
 """Returns the logits of the rows of one experience (its id, the rows); None: the learner's own."""
 
@@ -40,7 +42,7 @@ class HeldOut:
     ``experiences`` are the ids of all experiences so far, newest last; ``matrix`` is the accuracy matrix R up to the
     champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``.
     ``answering`` returns, for a version's folder and learner, how it answers rows that it may have learned; None: it
-    has learned none of them.
+    has learned none of them. ``baselines`` are the scores of the simplest models on the same rows.
     """
 
     experiences: Sequence[str]
@@ -48,6 +50,7 @@ class HeldOut:
     rows_of: RowsOf
     out_of_scope_texts: Sequence[str] = ()
     answering: Callable[[Path, Learner], Answering] | None = None
+    baselines: Baselines = field(default_factory=Baselines)
 
 
 def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folder: Path) -> Evaluation:
@@ -69,8 +72,11 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
     grown = {**held_out.matrix, newest: {score.experience: score.value for score in now}}
     earlier_best = load_best(candidates.champion) if candidates.champion else None
     table = add_best(_build_table(rows, answers, config.columns_of_gates), earlier_best)
+    table = _add_baseline(table, held_out.baselines)
     predictions = folder / "predictions.parquet"
     table.to_parquet(predictions, index=False)
+    per_class = answers[CHALLENGER].per_class(rows)
+    pd.DataFrame.from_dict(per_class, orient="index").rename_axis("class").to_csv(folder / CLASSES)
     learners = {who: model.learner for who, model in answers.items()}
     numbers = measure(config, learners, folders, rows, table, held_out.out_of_scope_texts)
     control = _measure_control(candidates.control, rows, now) if candidates.control is not None else None
@@ -86,10 +92,15 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         calibration_error=numbers[CHALLENGER].get("ece", 0.0),
         latency_ms=numbers[CHALLENGER].get("latency_p50_ms", 0.0),
         size_mb=numbers[CHALLENGER]["size_mb"],
-        numbers={**numbers[CHALLENGER], **(control.numbers if control else {})},
+        numbers={
+            **numbers[CHALLENGER],
+            **(control.numbers if control else {}),
+            **_compare(_mean(now), held_out.baselines),
+        },
         champion_numbers=numbers.get(CHAMPION, {}),
-        per_class=answers[CHALLENGER].per_class(rows),
+        per_class=per_class,
         champion_per_class=answers[CHAMPION].per_class(rows) if CHAMPION in answers else {},
+        baselines=held_out.baselines,
         control=control,
         predictions=str(predictions),
     )
@@ -144,6 +155,23 @@ def _build_table(tests: dict[str, pd.DataFrame], models: dict[str, ModelAnswers]
             part[f"{who}_brier"] = answers.brier
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def _add_baseline(table: pd.DataFrame, baselines: Baselines) -> pd.DataFrame:
+    """Return the table with a column ``baseline_score``: each row's score from the strongest baseline."""
+    if baselines.strongest is None:
+        return table
+    scores = pd.read_parquet(baselines.rows)[["experience", "id", baselines.strongest]]
+    return table.merge(
+        scores.rename(columns={baselines.strongest: "baseline_score"}), on=["experience", "id"], how="left"
+    )
+
+
+def _compare(accuracy: float, baselines: Baselines) -> dict[str, float]:
+    """Return each baseline's ACC, and how far the challenger is above the strongest, as numbers for gates."""
+    numbers = {f"baseline_{name}": baseline.accuracy for name, baseline in baselines.of.items()}
+    strongest = baselines.strongest
+    return numbers if strongest is None else {**numbers, "over_baseline": accuracy - baselines.of[strongest].accuracy}
 
 
 def _measure_control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger: list[Score]) -> Control:

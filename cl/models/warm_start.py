@@ -9,6 +9,7 @@ import torch
 
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
+from cl.models.logistic_regression import fit_logistic
 from cl.tasks import IGNORED
 
 BATCH_SIZE = 64
@@ -16,7 +17,6 @@ MAX_ROWS = 4_000
 """The most rows that the head is fitted on: training continues from there."""
 DECAY = 1e-3
 """L2 penalty on the weights, for features scaled to a root mean square of one."""
-ITERATIONS = 100
 
 
 def with_linear_head(learner: Learner) -> Learner:
@@ -35,20 +35,8 @@ def warm_start_head(learner: Learner, rows: pd.DataFrame) -> None:
     features, targets = _labelled_positions(learner, rows)
     if not len(targets):
         return
-    scale = features.square().mean().sqrt().clamp(min=1e-6)
-    inputs = features / scale
-    weight = torch.zeros(features.shape[1], len(learner.labels), requires_grad=True)
-    bias = torch.zeros(len(learner.labels), requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(inputs @ weight + bias, targets) + DECAY / 2 * weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    _set_weights(learner.head, weight.detach() / scale, bias.detach())
+    weight, bias = fit_logistic(features, targets, len(learner.labels), decay=DECAY)
+    _set_weights(learner.head, weight, bias)
 
 
 @torch.no_grad()

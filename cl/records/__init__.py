@@ -4,7 +4,7 @@ from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, 
 from cl.records.cycle import Cycle
 from cl.records.decision import Decision, Gain
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
-from cl.records.evaluation import NUMERIC_COLUMNS, Control, Evaluation, Score
+from cl.records.evaluation import BASELINES, NUMERIC_COLUMNS, Baseline, Baselines, Control, Evaluation, Score
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
 from cl.records.ladder import Challenger, LadderResult, RungResult
@@ -15,6 +15,7 @@ from cl.records.search import Search, Trial
 from cl.records.training import ControlArm, Training
 
 __all__ = [
+    "BASELINES",
     "FORMS",
     "NUMERIC_COLUMNS",
     "REWRITTEN",
@@ -26,6 +27,8 @@ __all__ = [
     "WITHDRAWN",
     "Action",
     "Alias",
+    "Baseline",
+    "Baselines",
     "Challenger",
     "ChangedGroup",
     "CompressionResult",

@@ -67,6 +67,8 @@ class Drift(Record):
     level: float | None = Field(default=None, description="This check's share of drift.alpha")
     new_labels: list[str] = Field(default_factory=list)
     champion_score: float | None = Field(default=None, description="The champion's score on the new rows")
+    rows: int = Field(default=0, description="Rows that the champion answered")
+    metric: str = Field(default="row score", description="What champion_score is")
     promotion_score: float | None = Field(default=None, description="The champion's test score at promotion")
     report: str | None = Field(
         default=None,

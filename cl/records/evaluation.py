@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     Groups = dict[str, pd.DataFrame]
 
 
+FEW = 5
+"""Test rows of a class below which its score says little."""
+BASELINES = {
+    "majority": "the majority class",
+    "ncm": "the nearest class mean",
+    "regression": "logistic regression on frozen features",
+}
+"""The simplest things that could work: the strategies, and what each is called."""
+
+
 class Score(Record):
     """The score of one model on one experience's test rows."""
 
@@ -21,6 +31,25 @@ class Score(Record):
     rows: int
     value: float = Field(description="The task's main metric, 0 to 1")
     metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class Baseline(Record):
+    """The scores of one of the simplest things that could work."""
+
+    accuracy: float = Field(description="ACC: mean of its scores over experiences")
+    scores: list[Score]
+
+
+class Baselines(Record):
+    """The scores of the majority class, the nearest class mean and logistic regression on the same test rows."""
+
+    of: dict[str, Baseline] = Field(default_factory=dict, description="Strategy -> its scores")
+    rows: str = Field(default="", description="Parquet file: experience, id, and each baseline's score; empty: none")
+
+    @property
+    def strongest(self) -> str | None:
+        """The baseline with the highest ACC; None: none was measured."""
+        return max(self.of, key=lambda name: self.of[name].accuracy, default=None)
 
 
 class Control(Record):
@@ -73,11 +102,32 @@ class Evaluation(Record):
     champion_per_class: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="The same for the champion"
     )
+    baselines: Baselines = Field(
+        default_factory=lambda: Baselines(), description="The simplest things that could work, on the same rows"
+    )
     control: Control | None = Field(default=None, description="The naive control arm; None: there was none")
     predictions: str = Field(
         description="Parquet file, one row per test row: experience, id, target, chars (the text's length); the "
-        "challenger's answer, score, confidence and Brier score; the same for the champion; best_score"
+        "challenger's answer, score, confidence and Brier score; the same for the champion; best_score, "
+        "baseline_score"
     )
+
+    @property
+    def rows(self) -> int:
+        """The number of test rows."""
+        return sum(score.rows for score in self.challenger)
+
+    @property
+    def majority_share(self) -> float | None:
+        """The share of the most frequent class in the test rows; None: there is no class."""
+        counts = [metrics["count"] for metrics in self.per_class.values()]
+        return max(counts) / sum(counts) if counts else None
+
+    @property
+    def thin_classes(self) -> list[str]:
+        """The classes with fewer than `FEW` test rows, whose scores say little, the thinnest first."""
+        counts = {name: int(metrics["count"]) for name, metrics in self.per_class.items()}
+        return sorted((name for name in counts if counts[name] < FEW), key=lambda name: counts[name])
 
     @property
     def forgetting_max(self) -> float:
@@ -86,7 +136,7 @@ class Evaluation(Record):
 
 
 STORED = frozenset(
-    {"experience", "id", "target", "chars", "best_score"}
+    {"experience", "id", "target", "chars", "best_score", "baseline_score"}
     | {f"{who}{what}" for who in ("challenger", "champion") for what in ("", "_score", "_brier")}
     | {"confidence", "champion_confidence"}
 )
@@ -94,7 +144,7 @@ STORED = frozenset(
 
 
 NUMERIC_COLUMNS = frozenset(
-    {"chars", "best_score", "confidence", "champion_confidence"}
+    {"chars", "best_score", "baseline_score", "confidence", "champion_confidence"}
     | {f"{model}_{number}" for model in ("challenger", "champion") for number in ("score", "brier")}
 )
 """The stored columns that hold numbers; all others hold text."""

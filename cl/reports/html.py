@@ -15,7 +15,13 @@ import pandas as pd
 from cl.records import Cycle, Evaluation, Finding, IntegrityViolation, LedgerEntry, Record, Regression, Score
 from cl.reports import plots
 from cl.reports.drift_alarm import format_p_value_cell
-from cl.reports.measurements import describe_control, list_measurements
+from cl.reports.measurements import (
+    describe_balance,
+    describe_baselines,
+    describe_control,
+    describe_score,
+    list_measurements,
+)
 from cl.statistics import format_p_value
 from cl.stores.files import write_text
 from cl.stores.ledger import state as ledger
@@ -106,7 +112,6 @@ def write_report(
     environment.globals |= {
         "icon": plots.icon,
         "change": plots.change,
-        "score_of": plots.score_for,
         "pairs": score_pairs,
     }
     environment.globals |= {
@@ -117,6 +122,9 @@ def write_report(
     environment.globals |= {
         "numbers_of": list_measurements,
         "control_words": describe_control,
+        "score_words": describe_score,
+        "balance_words": describe_balance,
+        "baseline_words": describe_baselines,
         "shown_p": format_p_value,
     }
     page = environment.get_template("template.html").render(
@@ -220,19 +228,18 @@ def _day(moment: datetime) -> str:
 
 def cycles_table(cycles: Sequence[Cycle]) -> str:
     """Return an HTML table with one row per cycle, for a notebook."""
-    titles = ("experience", "rows", "quarantined", "drift", "decision", "accuracy", "forgotten", "verdict", "champion")
+    titles = ("experience", "rows", "quarantined", "drift", "decision", "score", "forgotten", "verdict", "champion")
     head = "".join(f"<th>{title}</th>" for title in titles)
     rows = []
     for cycle in cycles:
         evaluation = cycle.evaluation
-        accuracy = evaluation.accuracy if evaluation else cycle.drift.champion_score
         cells = (
             cycle.experience.id,
             cycle.experience.total,
             cycle.experience.quarantined_rows,
             "yes" if cycle.drift.drifted else "no",
             cycle.decision.action,
-            _percent(accuracy),
+            describe_score(cycle),
             f"{100 * evaluation.forgetting_max:.1f} pt" if evaluation else "-",
             cycle.verdict,
             cycle.champion_after or "-",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from cl.records import Control, Evaluation, Record
+from statistics import fmean
 
+from cl.records import BASELINES, Control, Cycle, Evaluation, Record
+
+SHOWN = 8
+"""The most names in a line."""
 WORDS = {
+    "over_baseline": "{metric} above the strongest baseline",
+    **{f"baseline_{name}": "{metric} of " + words for name, words in BASELINES.items()},
     "ece": "calibration error (ECE)",
     "brier": "Brier score",
     "oos_auroc": "out-of-scope AUROC",
@@ -19,6 +25,46 @@ WORDS = {
     "forgetting_avoided": "forgetting avoided (control arm)",
     "learning_cost": "learning cost (control arm)",
 }
+
+
+def describe_score(cycle: Cycle) -> str:
+    """Return the score of a cycle, and what it is of: test rows after an update, else the new rows."""
+    evaluation, drift = cycle.evaluation, cycle.drift
+    if evaluation is not None:
+        return f"{evaluation.metric} {100 * evaluation.accuracy:.1f} % of {evaluation.rows:,} test"
+    if drift.champion_score is None:
+        return "-"
+    return f"{drift.metric} {100 * drift.champion_score:.1f} % of {drift.rows:,} new"
+
+
+def describe_balance(evaluation: Evaluation) -> list[str]:
+    """Return what to know about the classes before a score is believed: how uneven they are, which are too thin."""
+    balanced = [
+        score.metrics["balanced_accuracy"] for score in evaluation.challenger if "balanced_accuracy" in score.metrics
+    ]
+    lines = []
+    if balanced and evaluation.majority_share is not None:
+        lines.append(
+            f"balanced accuracy {100 * fmean(balanced):.1f} %; the most frequent class has "
+            f"{100 * evaluation.majority_share:.1f} % of the test rows"
+        )
+    if thin := evaluation.thin_classes:
+        names = ", ".join(f"{name} ({int(evaluation.per_class[name]['count'])})" for name in thin[:SHOWN])
+        more = f" and {len(thin) - SHOWN} more" if len(thin) > SHOWN else ""
+        lines.append(f"too few test rows to judge {len(thin)} of {len(evaluation.per_class)} classes: {names}{more}")
+    return lines
+
+
+def describe_baselines(evaluation: Evaluation) -> list[str]:
+    """Return the scores of the baselines in one line, and a warning if the strongest beats the challenger."""
+    baselines, strongest = evaluation.baselines, evaluation.baselines.strongest
+    if strongest is None:
+        return []
+    scores = [f"{BASELINES[name]} {100 * baseline.accuracy:.1f} %" for name, baseline in baselines.of.items()]
+    lines = [f"on the same rows: {', '.join(scores)}"]
+    if (behind := baselines.of[strongest].accuracy - evaluation.accuracy) > 0:
+        lines.append(f"the challenger is {100 * behind:.1f} points below {BASELINES[strongest]}")
+    return lines
 
 
 class Measurement(Record):

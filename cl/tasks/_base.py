@@ -43,6 +43,8 @@ class Task(Plugin):
 
     columns: ClassVar[tuple[str, str]]
     metric: ClassVar[str]
+    row_metric: ClassVar[str] = "row score"
+    """What the mean of `row_scores` is called."""
     distils: ClassVar[bool] = False
     """Whether the task predicts probabilities over labels, which a student can learn."""
 

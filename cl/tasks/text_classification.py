@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ class TextClassification(Task):
 
     columns: ClassVar[tuple[str, str]] = ("text", "label")
     metric: ClassVar[str] = "accuracy"
+    row_metric: ClassVar[str] = "accuracy"
     distils: ClassVar[bool] = True
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
@@ -67,14 +69,18 @@ class TextClassification(Task):
         return result
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return accuracy, and macro F1 over the classes that occur."""
+        """Return accuracy; and over the classes that occur, macro F1 and balanced accuracy, their mean recall."""
         from sklearn.metrics import f1_score
 
         if rows.empty:
-            return {"accuracy": 0.0, "macro_f1": 0.0}
+            return {"accuracy": 0.0, "macro_f1": 0.0, "balanced_accuracy": 0.0}
         truth = rows["label"].tolist()
         macro = f1_score(truth, predictions, labels=sorted(set(truth)), average="macro", zero_division=0)
-        return {"accuracy": float(self.row_scores(rows, predictions).mean()), "macro_f1": float(macro)}
+        return {
+            "accuracy": float(self.row_scores(rows, predictions).mean()),
+            "macro_f1": float(macro),
+            "balanced_accuracy": fmean(self.class_scores(rows, predictions).values()),
+        }
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return the accuracy on each label's rows."""

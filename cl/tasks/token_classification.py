@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ class TokenClassification(Task):
 
     columns: ClassVar[tuple[str, str]] = ("tokens", "tags")
     metric: ClassVar[str] = "f1"
+    row_metric: ClassVar[str] = "mean F1 of a sentence"
     distils: ClassVar[bool] = True
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
@@ -77,14 +79,16 @@ class TokenClassification(Task):
         )
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return micro F1, precision and recall over entities, and ``f1/TYPE`` for every type."""
+        """Return micro F1, precision and recall over entities, macro F1 over types, and ``f1/TYPE`` for every type."""
         truth, predicted = _entities(rows["tags"]), _entities(predictions)
         types = sorted({span[1] for span in truth})
+        by_type = {kind: _f1(_only(truth, kind), _only(predicted, kind)) for kind in types}
         return {
             "f1": _f1(truth, predicted),
+            "macro_f1": fmean(by_type.values()) if by_type else 0.0,
             "precision": len(truth & predicted) / len(predicted) if predicted else 0.0,
             "recall": len(truth & predicted) / len(truth) if truth else 0.0,
-            **{f"f1/{kind}": _f1(_only(truth, kind), _only(predicted, kind)) for kind in types},
+            **{f"f1/{kind}": value for kind, value in by_type.items()},
         }
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +35,11 @@ class NoRegression(Gate):
     False
     """
 
+    other: ClassVar[str] = "champion"
+    """What the challenger is compared with: the stored rows have its scores."""
+
+    absent: ClassVar[str] = "first version: there is no champion to compare with"
+
     margin: float = Field(0.02, ge=0, lt=1, description="Accepted loss in the mean row score, 0 to 1")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the bootstrap's one-sided bound")
     resamples: int = Field(2_000, ge=100, description="Number of bootstrap samples")
@@ -47,11 +52,11 @@ class NoRegression(Gate):
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict over all rows that both models answered, or on the worst experience."""
-        if "champion_score" not in predictions or predictions["champion_score"].isna().all():
-            why = "first version: there is no champion to compare with"
-            return Verdict(gate=self.name, passed=True, bound=-self.margin, why=why)
-        rows = predictions.dropna(subset=["champion_score"])
-        loss = rows["challenger_score"].fillna(0.0).astype(float) - rows["champion_score"].astype(float)
+        column = f"{self.other}_score"
+        if column not in predictions or predictions[column].isna().all():
+            return Verdict(gate=self.name, passed=True, bound=-self.margin, why=self.absent)
+        rows = predictions.dropna(subset=[column])
+        loss = rows["challenger_score"].fillna(0.0).astype(float) - rows[column].astype(float)
         groups = {"all": loss} if self.over == "all" else dict(iter(loss.groupby(rows["experience"], sort=False)))
         if self.burden == "regression":
             parts = self._test_regression(groups, seed)
@@ -127,7 +132,7 @@ class NoRegression(Gate):
         low, high = np.quantile(means, [0.025, 0.975])
         return (
             f"{'the' if self.over == 'all' else f'on {name} the'} challenger is {100 * difference.mean():+.1f} points "
-            f"from the champion over {len(difference)} rows (95% interval {100 * low:+.1f} to {100 * high:+.1f}), "
+            f"from the {self.other} over {len(difference)} rows (95% interval {100 * low:+.1f} to {100 * high:+.1f}), "
             f"a loss of up to {100 * self.margin:.1f} is accepted"
         )
 

@@ -4,28 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.records import CompressionResult, Cycle, LadderResult
+from cl.records import CompressionResult, Cycle, Evaluation, LadderResult
+from cl.reports.measurements import describe_balance, describe_baselines, describe_score
 from cl.reports.terminal.ledger import trial_line, waiting_line
 
 GROUPS = 20
 """The most refused groups of a gate that are shown."""
+WORST = 10
+"""The classes with the lowest F1 that are shown."""
 HEADER = (
-    f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'accuracy':>9}{'forgotten':>11}"
+    f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'score':<32}{'forgotten':>10}"
     f"  {'verdict':<10}{'champion':>8}{'seconds':>9}"
 )
 
 
 def cycle_line(cycle: Cycle) -> str:
-    """Return a line of the table of cycles; accuracy is the challenger's ACC, or the champion's without an update."""
+    """Return a line of the table of cycles; the score names its metric and rows."""
     evaluation = cycle.evaluation
-    accuracy = evaluation.accuracy if evaluation else cycle.drift.champion_score
     forgotten = f"{100 * evaluation.forgetting_max:.1f} pt" if evaluation else "-"
     return (
         f"{cycle.experience.id:<22}{cycle.experience.total:>6}{cycle.experience.quarantined_rows:>13}  "
         f"{'yes' if cycle.drift.drifted else 'no':<7}{cycle.decision.action:<10}"
-        f"{'-' if accuracy is None else f'{100 * accuracy:.1f} %':>9}{forgotten:>11}  "
+        f"{describe_score(cycle):<32}{forgotten:>10}  "
         f"{cycle.verdict:<10}{cycle.champion_after or '-':>8}{cycle.seconds:>9.1f}"
     )
+
+
+def class_lines(evaluation: Evaluation, most: int = WORST) -> list[str]:
+    """Return a table of the classes with the lowest F1."""
+    worst = sorted(evaluation.per_class.items(), key=lambda entry: (entry[1]["f1"], entry[0]))[:most]
+    if not worst:
+        return []
+    head = f"{'class':<30}{'test rows':>10}{'precision':>12}{'recall':>10}{'F1':>10}"
+    count, widths = len(evaluation.per_class), {"precision": 10, "recall": 8, "f1": 8}
+    title = f"The {len(worst)} of {count} classes with the lowest F1:" if count > len(worst) else "Each class:"
+    return [
+        title,
+        head,
+        *(
+            f"{name[:29]:<30}{metrics['count']:>10.0f}"
+            + "".join(f"{100 * metrics[metric]:>{width}.1f} %" for metric, width in widths.items())
+            for name, metrics in worst
+        ),
+    ]
 
 
 def reason_lines(cycles: list[Cycle]) -> list[str]:
@@ -39,6 +60,10 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         refused = [verdict for verdict in verdicts if not verdict.passed and verdict.gate not in listed]
         lines += [f"    {line}" for result in cycle.derived for line in compression_lines(result)]
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
+        if cycle.evaluation:
+            lines += [
+                f"    {line}" for line in describe_baselines(cycle.evaluation) + describe_balance(cycle.evaluation)
+            ]
     return lines
 
 
@@ -87,8 +112,10 @@ def distil_lines(output: dict[str, Any]) -> list[str]:
 
 
 def cycle_lines(cycles: list[Cycle]) -> list[str]:
-    """Return the table of cycles, followed by the reasons."""
-    return [HEADER, *(cycle_line(cycle) for cycle in cycles), "", *reason_lines(cycles)]
+    """Return the table of cycles, followed by the reasons and the classes that the last challenger knows least."""
+    evaluated = [cycle.evaluation for cycle in cycles if cycle.evaluation]
+    classes = ["", *class_lines(evaluated[-1])] if evaluated else []
+    return [HEADER, *(cycle_line(cycle) for cycle in cycles), "", *reason_lines(cycles), *classes]
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:

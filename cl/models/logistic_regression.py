@@ -1,0 +1,35 @@
+"""Multinomial logistic regression with an L2 penalty, by L-BFGS."""
+
+from __future__ import annotations
+
+import torch
+
+ITERATIONS = 100
+
+
+def fit_logistic(
+    features: torch.Tensor, targets: torch.Tensor, classes: int, *, decay: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weights (features, classes) and biases (classes,) with the highest penalised likelihood.
+
+    Args:
+        features: of each row (rows, features), in any scale.
+        targets: the class of each row.
+        classes: their number.
+        decay: L2 penalty on the weights, for features scaled to a root mean square of one.
+    """
+    scale = features.square().mean().sqrt().clamp(min=1e-6)
+    inputs = features / scale
+    weight = torch.zeros(features.shape[1], classes, requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(inputs @ weight + bias, targets) + decay / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimiser.step(closure)
+    return weight.detach() / scale, bias.detach()

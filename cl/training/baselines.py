@@ -1,0 +1,69 @@
+"""Score the simplest things that could work, on the same rows as a challenger: it should do better than these."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cl import plugins
+from cl.config import Config
+from cl.models.build import grow_labels, new_learner
+from cl.models.inference import answer
+from cl.models.learner import Learner
+from cl.records import BASELINES, Baseline, Baselines, Score
+from cl.stores.data.experiences import RowsOf
+from cl.training.strategies import State, Strategy, TrainingData, Update
+
+log = logging.getLogger(__name__)
+MOST_ROWS = 20_000
+"""Rows that a baseline is fitted on."""
+
+
+def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, folder: Path) -> Baselines:
+    """Fit each baseline on frozen features of all rows, and score it on the test rows of each experience.
+
+    The features are those of the pretrained encoder, which reads each row once within `feature_cache.cached_in`.
+
+    Args:
+        config: the task, the model and the seed.
+        learned: ids of the experiences that a challenger will have learned.
+        rows_of: returns the rows of experiences (ids, split).
+        folder: each row's scores are written into it.
+    """
+    if not config.evaluation.baselines:
+        return Baselines()
+    tests = {id: rows_of([id], "test") for id in learned}
+    rows = pd.concat([rows_of(list(learned), split) for split in ("train", "validation")], ignore_index=True)
+    if len(rows) > MOST_ROWS:
+        rows = rows.sample(MOST_ROWS, random_state=config.seed).reset_index(drop=True)
+    learner = new_learner(config)
+    learner = grow_labels(learner, learner.task.labels(rows), seed=config.seed)
+    lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(config.seed))
+    table = pd.concat([part[["id"]].assign(experience=id) for id, part in tests.items()], ignore_index=True)
+    fitted = {}
+    for name in BASELINES:
+        started = time.monotonic()
+        solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
+        scores, values = _score(solved, tests)
+        table[name] = values
+        fitted[name] = Baseline(accuracy=float(np.mean([score.value for score in scores] or [0.0])), scores=scores)
+        log.info("baseline %s: %.4f, %.1f s", name, fitted[name].accuracy, time.monotonic() - started)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path := folder / "baselines.parquet", index=False)
+    return Baselines(of=fitted, rows=str(path))
+
+
+def _score(learner: Learner, tests: dict[str, pd.DataFrame]) -> tuple[list[Score], np.ndarray]:
+    """Return the scores on each experience that has test rows, and of each row."""
+    answers = {id: answer(learner, rows).values for id, rows in tests.items()}
+    metrics = {id: learner.task.score(rows, answers[id]) for id, rows in tests.items() if len(rows)}
+    scores = [
+        Score(experience=id, rows=len(tests[id]), value=numbers[learner.task.metric], metrics=numbers)
+        for id, numbers in metrics.items()
+    ]
+    return scores, np.concatenate([learner.task.row_scores(tests[id], answers[id]) for id in tests])
