@@ -215,6 +215,7 @@ def backtest(
     strategies: Sequence[str] = (),
     policies: Sequence[Literal["always", "first", "last", "drift"]] = ("always",),
     seeds: Sequence[int] = (),
+    baselines: bool = True,
     out: str | Path = "backtest",
     jobs: int | None = None,
 ) -> list[Result]:
@@ -226,9 +227,11 @@ def backtest(
         config: everything but strategy and seed, such as `Project.config`.
         data: a file or a folder of files; a data frame, cut by ``data.period`` where that is set; or one data frame an
             experience, by name, in order.
-        strategies: names, or as on the command line; none: the configuration's own.
+        strategies: names, or as on the command line; none: the configuration's own ladder or strategy.
         policies: when to learn.
         seeds: one run each; none: the configuration's.
+        baselines: whether to replay the simplest things that could work, too: majority class, nearest class mean,
+            logistic regression.
         out: folder for the stream, the runs and the report.
         jobs: runs at once; None: one for each two processors.
 
@@ -244,7 +247,7 @@ def backtest(
     results = replay(
         config,
         Path(data) if isinstance(data, str | Path) else as_files(data, path / "data"),
-        BacktestPlan(strategies, policies, seeds),
+        BacktestPlan(strategies, policies, seeds, baselines=baselines),
         out=path,
         jobs=jobs,
     )

@@ -102,6 +102,7 @@ def tiny_config(tiny_model: Path) -> Callable[..., Config]:
             "model": {"name": str(tiny_model), "dropout": 0.0},
             "training": {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "precision": "float32"},
             "drift": {"detectors": []},
+            "strategy": "replay",
             **changes,
         }
         return parse(raw, where="test")

@@ -118,6 +118,7 @@ def compare(config: Config, strategy: str, given: argparse.Namespace) -> None:
                 policies=["always"],
                 seeds=[config.seed],
                 first=given.first,
+                baselines=False,
             ),
             out=folder,
             jobs=1,

@@ -19,6 +19,7 @@ from cl.config import Config, PluginSpec, parse
 from cl.config.yaml import read_yaml
 from cl.errors import InputError
 from cl.processors import count_processors
+from cl.records import BASELINES
 
 log = logging.getLogger(__name__)
 LADDER = "ladder"
@@ -41,12 +42,13 @@ class BacktestPlan:
 
     Args:
         strategies: as on the command line: a name, a YAML mapping, several joined by `+`, `ladder`, `ladder:RUNG`, or
-            LABEL= and any of these; (): the configured one.
+            LABEL= and any of these; (): the configured ladder or strategy.
         policies: when to learn.
         seeds: one run each; (): the configured one.
         then: which version learns on after ``distil.when.updates``; never: no compression; (): as configured.
         first: number of experiences to replay; None: all.
         order: names of experiences in replay order, separated by commas; None: all, in the order read.
+        baselines: whether to replay the simplest things that could work, too.
     """
 
     strategies: Sequence[str] = ()
@@ -55,6 +57,7 @@ class BacktestPlan:
     then: Sequence[Then] = ()
     first: int | None = None
     order: str | None = None
+    baselines: bool = True
 
 
 def backtest(
@@ -79,13 +82,16 @@ def backtest(
     from cl.backtesting.ladder import check_validation
     from cl.backtesting.stream import check_splits, read_stream, reorder
 
-    chosen = choose_strategies(config, list(plan.strategies))
+    chosen, seeds = choose_strategies(config, list(plan.strategies)), plan.seeds or [config.seed]
     configs = {
         (f"{label}{'-' + then if then else ''}", seed): _with_strategy(_with_then(config, then), spec, seed)
         for label, spec in chosen.items()
         for then in plan.then or (None,)
-        for seed in plan.seeds or [config.seed]
+        for seed in seeds
     }
+    for name in BASELINES if plan.baselines else ():
+        if name not in chosen:
+            configs |= {(name, seed): _with_strategy(config.with_baseline(name), name, seed) for seed in seeds}
     store, experiences = read_stream(config, data, out / "streams")
     replayed = reorder(experiences, plan.order)[: plan.first]
     check_splits(replayed)
@@ -119,13 +125,15 @@ def backtest(
 
 
 def choose_strategies(config: Config, wanted: list[str]) -> Chosen:
-    """Return label -> strategy for the command-line options; without any, the configured strategy.
+    """Return label -> strategy for the command-line options; without any, the configured ladder or strategy.
 
     A bare name that matches a configured strategy takes its fields too.
 
     Raises:
         InputError: an option is not valid YAML, or a label is repeated.
     """
+    if not wanted and config.ladder:
+        return {LADDER: Rungs()}
     if not wanted:
         return {"+".join(_name(spec) for spec in config.strategies): config.strategies}
     own = {_name(spec): spec for spec in config.strategies}

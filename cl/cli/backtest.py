@@ -54,6 +54,11 @@ from cl.cli.options import show
     help="Number of experiences to replay, from the first. [default: all]",
 )
 @click.option("--order", metavar="NAME,NAME,...", help="Order of the experiences; those not named are left out.")
+@click.option(
+    "--baselines/--no-baselines",
+    default=True,
+    help="Also replay the majority class, the nearest class mean and logistic regression on frozen features.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [default: backtest/NAME]")
 @click.option("--json", "json_file", metavar="FILE", help="Also write the results to FILE; - prints them.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Parallel runs. [default: half the number of cores]")

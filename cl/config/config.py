@@ -18,7 +18,7 @@ from cl.config.decision import DecisionSettings
 from cl.config.drift import DriftSettings
 from cl.config.evaluation import EvaluationSettings
 from cl.config.gating import GatePolicy
-from cl.config.ladder import LadderSettings, Rung
+from cl.config.ladder import RUNG_TRAINING_KEYS, LadderSettings, Rung
 from cl.config.messages import explain
 from cl.config.monitoring import TriggerSettings
 from cl.config.promotion import PromotionSettings
@@ -41,7 +41,7 @@ DEFAULT_GATES: list[PluginSpec] = [
 
 DEFAULT_LADDER: list[dict[str, Any]] = [
     {"name": "solve", "strategy": "ranpac"},
-    {"name": "adapt", "strategy": {"name": "ranpac", "adapt": "always"}, "growth": 3.0, "epochs": 4, "steps": 400},
+    {"name": "adapt", "strategy": {"name": "ranpac", "adapt": "always"}, "growth": 3.0, "steps": 100, "batch_size": 16},
 ]
 """How an update learns where neither a strategy nor a ladder is configured."""
 
@@ -77,7 +77,8 @@ class Config(Section):
     ladder: list[Rung] = Field(
         [],
         description="Ways to learn, cheapest first, of which climb.pick takes one; []: only strategy and model.tuning. "
-        "Without a strategy of your own: solve the head (ranpac), and as rows grow, adapt the encoder first",
+        "Without a strategy, tuning or control arm of your own: solve the head (ranpac), and as rows grow, adapt the "
+        "encoder first",
     )
     climb: LadderSettings = Field(
         default_factory=lambda: LadderSettings(), description="How an update climbs the ladder, and its budget"
@@ -114,9 +115,13 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _ladder_by_default(cls, raw: Any) -> Any:
-        if isinstance(raw, dict) and not {"strategy", "ladder"} & raw.keys():
-            return {**raw, "ladder": DEFAULT_LADDER}
-        return raw
+        """Fill in the ladder, unless the configuration says how to learn, by a strategy, a tuning or a control arm."""
+        if not isinstance(raw, dict) or {"strategy", "ladder"} & raw.keys():
+            return raw
+        model, training = (raw.get(section) or {} for section in ("model", "training"))
+        tuning = model.get("tuning", "full") if isinstance(model, dict) else "full"
+        control = training.get("control") if isinstance(training, dict) else None
+        return {**raw, "ladder": DEFAULT_LADDER} if tuning == "full" and control is None else raw
 
     @field_validator("task")
     @classmethod
@@ -222,14 +227,20 @@ class Config(Section):
             raw["strategy"] = wanted.strategy
         if wanted.tuning is not None:
             raw["model"] |= {"tuning": wanted.tuning}
-        training = wanted.model_dump(
-            include={"epochs", "steps", "learning_rate", "head_learning_rate"}, exclude_none=True
-        )
+        training = wanted.model_dump(include={*RUNG_TRAINING_KEYS}, exclude_none=True)
         raw["training"] |= training
         try:
             return Config.model_validate(raw)
         except ValidationError as error:
             raise ValueError(f"ladder: '{rung}': {explain(error, Config)}") from None
+
+    def with_baseline(self, name: str) -> Config:
+        """Return the configuration with a baseline as its strategy: alone, on the encoder as it was pretrained."""
+        raw = self.model_dump(mode="json", by_alias=True) | {"strategy": name, "ladder": []}
+        raw["model"] |= {"tuning": "full"}
+        raw["training"] |= {"control": None}
+        raw["decide"] |= {"rung": {}}
+        return Config.model_validate(raw)
 
     @property
     def columns_of_gates(self) -> list[str]:

@@ -26,7 +26,7 @@ class EvaluationSettings(Section):
     baselines: bool = Field(
         True,
         description="Whether to score the majority class, the nearest class mean and logistic regression on frozen "
-        "features beside every challenger",
+        "features on the same rows as every challenger",
     )
     robustness: list[Robustness] = Field(
         ["typos", "casing", "adversarial"], description="Perturbations of test texts to score; []: none"

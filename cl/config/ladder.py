@@ -34,6 +34,10 @@ class LadderSettings(Section):
     )
 
 
+RUNG_TRAINING_KEYS = ("epochs", "steps", "batch_size", "learning_rate", "head_learning_rate")
+"""Keys of ``training`` that a rung can override."""
+
+
 class Rung(Section):
     """One way to learn: the settings that it overrides; null keeps the configuration's."""
 
@@ -47,5 +51,6 @@ class Rung(Section):
     tuning: PluginSpec | None = Field(None, description="Instead of model.tuning")
     epochs: int | None = Field(None, ge=1, description="Instead of training.epochs")
     steps: int | None = Field(None, ge=1, description="Instead of training.steps")
+    batch_size: int | None = Field(None, ge=1, description="Instead of training.batch_size")
     learning_rate: float | None = Field(None, gt=0, description="Instead of training.learning_rate")
     head_learning_rate: float | None = Field(None, gt=0, description="Instead of training.head_learning_rate")

@@ -4,7 +4,7 @@ from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, 
 from cl.records.cycle import Cycle
 from cl.records.decision import Decision, Gain
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
-from cl.records.evaluation import BASELINES, NUMERIC_COLUMNS, Baseline, Baselines, Control, Evaluation, Score
+from cl.records.evaluation import BASELINES, NUMERIC_COLUMNS, Baselines, BaselineScores, Control, Evaluation, Score
 from cl.records.experience import SPLITS, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
 from cl.records.ladder import Challenger, LadderResult, RungResult
@@ -27,7 +27,7 @@ __all__ = [
     "WITHDRAWN",
     "Action",
     "Alias",
-    "Baseline",
+    "BaselineScores",
     "Baselines",
     "Challenger",
     "ChangedGroup",

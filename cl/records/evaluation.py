@@ -33,7 +33,7 @@ class Score(Record):
     metrics: dict[str, float] = Field(default_factory=dict)
 
 
-class Baseline(Record):
+class BaselineScores(Record):
     """The scores of one of the simplest things that could work."""
 
     accuracy: float = Field(description="ACC: mean of its scores over experiences")
@@ -43,7 +43,7 @@ class Baseline(Record):
 class Baselines(Record):
     """The scores of the majority class, the nearest class mean and logistic regression on the same test rows."""
 
-    of: dict[str, Baseline] = Field(default_factory=dict, description="Strategy -> its scores")
+    of: dict[str, BaselineScores] = Field(default_factory=dict, description="Strategy -> its scores")
     rows: str = Field(default="", description="Parquet file: experience, id, and each baseline's score; empty: none")
 
     @property

@@ -39,15 +39,12 @@ def describe_score(cycle: Cycle) -> str:
 
 def describe_balance(evaluation: Evaluation) -> list[str]:
     """Return what to know about the classes before a score is believed: how uneven they are, which are too thin."""
-    balanced = [
-        score.metrics["balanced_accuracy"] for score in evaluation.challenger if "balanced_accuracy" in score.metrics
-    ]
     lines = []
-    if balanced and evaluation.majority_share is not None:
-        lines.append(
-            f"balanced accuracy {100 * fmean(balanced):.1f} %; the most frequent class has "
-            f"{100 * evaluation.majority_share:.1f} % of the test rows"
-        )
+    if evaluation.majority_share is not None:
+        recall = fmean(metrics["recall"] for metrics in evaluation.per_class.values())
+        name = "balanced accuracy" if evaluation.metric == "accuracy" else "mean recall of the classes"
+        share = 100 * evaluation.majority_share
+        lines.append(f"{name} {100 * recall:.1f} %; the most frequent class has {share:.1f} % of the test rows")
     if thin := evaluation.thin_classes:
         names = ", ".join(f"{name} ({int(evaluation.per_class[name]['count'])})" for name in thin[:SHOWN])
         more = f" and {len(thin) - SHOWN} more" if len(thin) > SHOWN else ""

@@ -7,11 +7,10 @@ from typing import Any
 import yaml
 
 from cl.config import Axis, Config, PluginSpec, Range, parse
+from cl.config.ladder import RUNG_TRAINING_KEYS
 from cl.errors import ConfigError
 
 Point = dict[str, Any]
-RUNG_TRAINING_KEYS = ("epochs", "learning_rate", "head_learning_rate")
-"""Keys of `training` that a rung can override."""
 DEFAULT_AXES: dict[str, Axis] = {
     "training.epochs": Range(low=1, high=8),
     "training.learning_rate": Range(low=1e-5, high=1e-3, log=True),

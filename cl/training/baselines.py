@@ -15,7 +15,7 @@ from cl.config import Config
 from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.learner import Learner
-from cl.records import BASELINES, Baseline, Baselines, Score
+from cl.records import BASELINES, Baselines, BaselineScores, Score
 from cl.stores.data.experiences import RowsOf
 from cl.training.strategies import State, Strategy, TrainingData, Update
 
@@ -41,7 +41,7 @@ def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, fol
     rows = pd.concat([rows_of(list(learned), split) for split in ("train", "validation")], ignore_index=True)
     if len(rows) > MOST_ROWS:
         rows = rows.sample(MOST_ROWS, random_state=config.seed).reset_index(drop=True)
-    learner = new_learner(config)
+    learner = new_learner(config.with_baseline(next(iter(BASELINES))))
     learner = grow_labels(learner, learner.task.labels(rows), seed=config.seed)
     lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(config.seed))
     table = pd.concat([part[["id"]].assign(experience=id) for id, part in tests.items()], ignore_index=True)
@@ -51,7 +51,8 @@ def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, fol
         solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
         scores, values = _score(solved, tests)
         table[name] = values
-        fitted[name] = Baseline(accuracy=float(np.mean([score.value for score in scores] or [0.0])), scores=scores)
+        accuracy = float(np.mean([score.value for score in scores] or [0.0]))
+        fitted[name] = BaselineScores(accuracy=accuracy, scores=scores)
         log.info("baseline %s: %.4f, %.1f s", name, fitted[name].accuracy, time.monotonic() - started)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path := folder / "baselines.parquet", index=False)

@@ -43,7 +43,9 @@ def test_the_template_keeps_its_comments_where_nothing_is_changed(tmp_path) -> N
 def test_frames_by_name_are_replayed_in_order(project, tmp_path) -> None:
     frames = {name: made_sentences(["loan", "fee"], 30, seed=n, prefix=name) for n, name in enumerate(("may", "june"))}
     config = project.config.model_copy(update={"seed": 3})
-    (result,) = cl.backtest(config, frames, strategies=["naive"], out=tmp_path / "out", jobs=1)
+    result, *baselines = cl.backtest(config, frames, strategies=["naive"], out=tmp_path / "out", jobs=1)
+    assert [other.name for other in baselines] == ["majority", "ncm", "regression"]
+    assert all(len(other.matrix) == 2 for other in baselines)
     assert len(result.matrix) == 2 and (tmp_path / "out" / "report.html").exists()
     with pytest.raises(cl.InputError, match="cannot name an experience"):
         cl.backtest(config, {"a/b": frames["may"]}, strategies=["naive"], out=tmp_path / "bad")

@@ -32,7 +32,7 @@ def small_config(tmp_path, tiny_model) -> Path:
 
 
 def arguments(config: Path, stream: Path, out: Path, *more: str) -> list[str]:
-    return ["backtest", str(config), "--data", str(stream), "--out", str(out), *more]
+    return ["backtest", str(config), "--data", str(stream), "--out", str(out), "--no-baselines", *more]
 
 
 def results(config: Path, stream: Path, out: Path, *more: str) -> dict:

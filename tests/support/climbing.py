@@ -21,6 +21,7 @@ TWO = [WEAK, FULL]
 CLIMBING = {
     "drift": {"report": "off", "detectors": ["new_labels"]},
     "ladder": TWO,
+    "climb": {"pick": "first"},
     "gates": [{"name": "floor", "min": 0.8}],
 }
 

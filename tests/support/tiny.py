@@ -79,9 +79,12 @@ def tiny_project(folder: Path, tiny_model: Path, **changes: object) -> ProjectFo
         "data": {"source": {"name": "files", "path": "inbox"}, "split": {"validation": 0.1, "test": 0.3}},
         "drift": {"report": "off"},
         "gates": [{"name": "floor", "min": 0.1}],
-        "evaluation": {"smoke_rows": 0},  # a fresh process for each version takes longer than all the rest
+        "evaluation": {"smoke_rows": 0, "baselines": False},  # a fresh process takes longer than all the rest
         "triggers": {"settle_seconds": 0},
+        **({} if "ladder" in changes else {"strategy": "replay"}),
         **changes,
+        # with a handful of rows, any might be worth learning: where nothing else is said, drift decides
+        "decide": {"min_gain": None, **changes.get("decide", {})},  # type: ignore[dict-item]
     }
     project = scaffold(folder, yaml.safe_dump(raw))
     (project.root / "inbox").mkdir()

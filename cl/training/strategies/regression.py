@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from cl.models.closed_form_head import ClosedFormHead
 
 
-class Regression(ClosedForm):
+class LogisticRegression(ClosedForm):
     """Logistic regression with an L2 penalty, fitted on the kept features of every row, in each update.
 
-    >>> Regression().is_closed_form
+    >>> LogisticRegression().is_closed_form
     True
     """
 

@@ -76,7 +76,7 @@ def test_how_often_must_be_said_before_ways_are_compared(config, tmp_path) -> No
         backtest(
             config(),
             tmp_path / "a.csv",
-            BacktestPlan(strategies=[], policies=["always"], seeds=[1], then=["teacher"]),
+            BacktestPlan(baselines=False, strategies=[], policies=["always"], seeds=[1], then=["teacher"]),
             out=tmp_path,
         )
 
@@ -91,7 +91,7 @@ def test_never_student_and_teacher_are_compared_in_one_backtest(config, tmp_path
     found = backtest(
         config(when={"updates": 1}, forms=["student"]),
         data,
-        BacktestPlan(strategies=[], policies=["always"], seeds=[1], then=ways),
+        BacktestPlan(baselines=False, strategies=[], policies=["always"], seeds=[1], then=ways),
         out=tmp_path / "out",
     )
     assert [one.name for one in found] == [f"replay-{way}" for way in ways] and not any(one.failures for one in found)

@@ -157,7 +157,7 @@ def test_a_closed_form_has_a_trained_student_and_sums_up_again_when_it_learns(ti
     assert score_rows(student, rows["validation"])[0] > 0.8
     train(config, champion=tmp_path / "s", new=["b"], past=["a"], rows_of=rows_of, folder=tmp_path / "next")
     after = load_learner(tmp_path / "next")
-    assert after.is_closed and after.depth == 1 and load_states(tmp_path / "next")["ranpac"].seen == 120
+    assert after.is_closed and after.depth == 1 and load_states(tmp_path / "next")["ranpac"].seen == 240
 
 
 def test_words_are_tagged_by_a_student_as_well(tiny_config, tmp_path) -> None:

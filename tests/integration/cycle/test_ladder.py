@@ -9,11 +9,11 @@ import pytest
 
 from cl.config import Config, load, parse
 from cl.cycle.cost import UpdateSizes, expected_cost
-from cl.cycle.ladder import Climb, climb_ladder
-from cl.errors import DivergedError
+from cl.cycle.ladder import Attempt, Climb, climb_ladder
+from cl.errors import ConfigError, DivergedError
 from cl.lifecycle import run_waiting
 from cl.records import Challenger, Evaluation, GateReport, LadderResult, RungResult, Training, Verdict
-from cl.reports.terminal.cycles import reason_lines
+from cl.reports.terminal.cycles import ladder_lines, reason_lines
 from cl.stores.stores import open_stores
 from tests.support.climbing import CLIMBING, FULL, JOINT, SOLVE, TWO, WEAK, WILD, arrives, climbing_shop, way  # noqa: F401
 
@@ -50,17 +50,20 @@ def test_an_update_that_no_rung_is_enough_for_is_refused_with_all_that_was_tried
     project = shop(gates=[{"name": "floor", "min": 1.0}, {"name": "ceiling", "metric": "size_mb", "max": 1e-6}])
     (only,) = run_waiting(project)
     assert only.verdict == "refused" and way(only) == [("weak", False), ("full", False)]
-    lines = reason_lines([only])
-    assert len(lines) == 3 and all("ceiling" in line for line in lines[1:]), "each refusal is told once"
+    refusals = [line for line in reason_lines([only]) if "refused by" in line]
+    assert len(refusals) == 2 and all("ceiling" in line for line in refusals), "each refusal is told once"
     (version,) = open_stores(project, load(project.config)).registry.versions()
     assert version.aliases == ["challenger"]
 
 
-def tried(rows: int, *, passed: bool) -> Challenger:
-    training = Training(
-        challenger="", experiences=["1"], epochs=1, steps=1, rows_new=rows, rows_learnt=rows, rows_recalled=0,
-        seconds=rows / 100, validation_score=0.5, losses=[],
+def trained(rows: int, *, score: float = 0.5, rung: str | None = None) -> Training:
+    return Training(
+        challenger="", rung=rung, experiences=["1"], epochs=1, steps=1, rows_new=rows, rows_learnt=rows,
+        rows_recalled=0, seconds=rows / 100, validation_score=score, losses=[],
     )  # fmt: skip
+
+
+def judged(training: Training, *, passed: bool) -> Challenger:
     evaluation = Evaluation(
         metric="accuracy", challenger=[], accuracy=0.5, calibration_error=0, latency_ms=1, size_mb=1, predictions=""
     )
@@ -72,15 +75,74 @@ def climbed(
     *, begin: str = "weak", enough: str = "", past: tuple[LadderResult, ...] = (), **bounds: float
 ) -> list[tuple[str, str]]:
     """Climb weak, full, joint with 100 new rows and 1,000 of the past; every rung learns what was expected of it."""
-    config = parse({"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": bounds}, where="test")
+    config = parse(
+        {"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": {"pick": "first", **bounds}}, where="test"
+    )
 
-    def attempt(rung: str | None, own: Config) -> Challenger:
-        cost = expected_cost(own, USUAL, (), rung=str(rung), ladder=config)
-        return tried(cost.rows, passed=rung == enough)
+    def train(rung: str | None, own: Config) -> Training:
+        return trained(expected_cost(own, USUAL, (), rung=str(rung), ladder=config).rows)
 
+    attempt = Attempt(train, lambda rung, training: judged(training, passed=rung == enough))
     found = climb_ladder(config, Climb(begin, [], USUAL, past), attempt).result
     assert found is not None
     return [(one.rung, one.skipped or ("passed" if one.passed else "refused")) for one in found.attempts]
+
+
+def picked(
+    scores: dict[str, float], *, refused: tuple[str, ...] = (), past: tuple[LadderResult, ...] = (), **bounds: Any
+) -> tuple[str | None, LadderResult]:
+    """Climb rungs that do so well on validation rows, and return which one's challenger it is, and the result."""
+    rungs = [{"name": name, "strategy": "naive", **({"growth": 3} if name == "dear" else {})} for name in scores]
+    config = parse({"ladder": rungs, "climb": bounds}, where="test")
+    attempt = Attempt(
+        lambda rung, own: trained(10, score=scores[str(rung)], rung=rung),
+        lambda rung, training: judged(training, passed=rung not in refused),
+    )
+    done = climb_ladder(config, Climb(next(iter(scores)), [], USUAL, past), attempt)
+    assert done.result is not None
+    return done.challenger.training.rung, done.result
+
+
+def test_the_best_on_validation_rows_is_judged_and_the_others_say_what_outdid_them() -> None:
+    rung, result = picked({"cheap": 0.71, "middle": 0.83, "dear": 0.8})
+    assert rung == "middle" and [one.rung for one in result.judged] == ["middle"] and result.passed
+    assert [one.rung for one in result.begun] == ["cheap", "dear", "middle"], "all were trained, and cost their time"
+    assert result.attempts[0].outdone == "'middle' does better on validation rows: 83.0 %, not 71.0"
+    assert (
+        ladder_lines(result)[0]
+        == "rung cheap: 10 rows, 0.1 s, 'middle' does better on validation rows: 83.0 %, not 71.0"
+    )
+
+
+def test_the_cheapest_of_equally_good_rungs_is_taken() -> None:
+    assert picked({"cheap": 0.8, "middle": 0.8})[0] == "cheap"
+
+
+def test_where_a_gate_refuses_the_best_the_next_best_is_judged() -> None:
+    rung, result = picked({"cheap": 0.7, "middle": 0.9, "dear": 0.8}, refused=("middle",))
+    assert rung == "dear" and [(one.rung, one.passed) for one in result.judged] == [("middle", False), ("dear", True)]
+    rung, result = picked({"cheap": 0.7, "middle": 0.9}, refused=("cheap", "middle"))
+    assert rung == "cheap" and not result.passed and len(result.judged) == 2
+
+
+def test_a_rung_is_due_again_only_when_its_rows_have_grown() -> None:
+    """There are 1,100 rows now."""
+    for before, due in ((366, True), (367, False)):
+        past = (
+            LadderResult(total_rows=before, attempts=[RungResult(rung="dear", outdone="another did better")]),
+            LadderResult(total_rows=before + 9, attempts=[RungResult(rung="dear", skipped="not due")]),
+        )
+        rung, result = picked({"cheap": 0.7, "dear": 0.8}, past=past)
+        assert rung == ("dear" if due else "cheap")
+    assert (
+        result.attempts[0].skipped == "it was last tried with 367 rows, there are 1,100; it is due at 3 times as many"
+    )
+    assert result.total_rows == 1_100
+
+
+def test_the_first_rung_is_tried_in_every_update() -> None:
+    with pytest.raises(ConfigError, match="'a': the first rung must be tried in every update: set growth to 1"):
+        parse({"ladder": [{"name": "a", "growth": 2}]}, where="test")
 
 
 def test_a_rung_that_does_not_fit_into_what_is_left_is_not_begun() -> None:
@@ -113,26 +175,32 @@ def test_seconds_that_rungs_have_taken_before_bound_what_is_begun() -> None:
 
 
 def test_of_a_rung_that_diverged_the_cost_counts_and_its_pace_does_not() -> None:
-    config = parse({"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": {"max_rows": 1_640}}, where="test")
+    config = parse(
+        {"ladder": [*TWO, JOINT], "training": {"epochs": 4}, "climb": {"pick": "first", "max_rows": 1_640}},
+        where="test",
+    )
 
-    def attempt(rung: str | None, own: Config) -> Challenger:
+    def train(rung: str | None, own: Config) -> Training:
         if rung == "weak":
             raise DivergedError("the loss is nan", rows=41, seconds=1.0)
         raise AssertionError(rung)
 
     with pytest.raises(DivergedError, match=r"rung 'weak': the loss is nan; rung 'full': skipped: .* leaves 1,599"):
-        climb_ladder(config, Climb("weak", [], USUAL, ()), attempt)
+        climb_ladder(
+            config, Climb("weak", [], USUAL, ()), Attempt(train, lambda rung, training: judged(training, passed=False))
+        )
     assert costs(RungResult(rung="full", rows=1_000, training_seconds=10.0, diverged="nan"), rung="full")[1] is None
 
 
 def test_a_rung_below_is_tried_where_all_from_the_first_on_diverge() -> None:
-    config = parse({"ladder": TWO}, where="test")
+    config = parse({"ladder": TWO, "climb": {"pick": "first"}}, where="test")
 
-    def attempt(rung: str | None, own: Config) -> Challenger:
+    def train(rung: str | None, own: Config) -> Training:
         if rung == "full":
             raise DivergedError("the loss is nan")
-        return tried(100, passed=True)
+        return trained(100)
 
+    attempt = Attempt(train, lambda rung, training: judged(training, passed=True))
     found = climb_ladder(config, Climb("full", [], USUAL, ()), attempt).result
     assert found is not None and [(one.rung, one.passed) for one in found.begun] == [("full", False), ("weak", True)]
 

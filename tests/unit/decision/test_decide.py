@@ -25,7 +25,7 @@ FIRST = Drift(experience="1", drifted=False, new_labels=["fee", "loan"])
 
 
 def config(**bounds: object) -> Config:
-    return parse({"decide": {"min_rows": 20, **bounds}}, where="test")
+    return parse({"strategy": "replay", "decide": {"min_rows": 20, **bounds}}, where="test")
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ STAYED = frozenset({"embedding_mmd"})
 def test_what_is_learnt_is_learnt_at_a_rung(rungs, drift, seen, rung) -> None:
     settings = parse({"ladder": LADDER, "decide": {"rung": rungs}}, where="test")
     assert decide(settings, FIT, drift, seen).rung == rung
-    assert decide(parse({}, where="test"), FIT, drift, seen).rung is None
+    assert decide(config(), FIT, drift, seen).rung is None
 
 
 def test_what_is_not_learnt_has_no_rung() -> None:

@@ -534,7 +534,7 @@ def test_what_was_measured_beside_scores_stands_in_tables_with_the_champions(tmp
         "latency p95, ms – 12.3",
         "accuracy with typos – 0.500",
         "out-of-scope AUROC 0.750 –",
-        "9 50.0% – 66.0%",
+        "9 100.0% 50.0% – 66.0%",
         "A naive control arm (200 new rows, 3 epochs, 4.2 s) ends 11.3 points below the challenger on past "
         "experiences, and 2.0 points below it on the new experience.",
     ):

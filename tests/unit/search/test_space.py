@@ -41,7 +41,10 @@ def test_without_a_space_each_kind_of_update_has_its_usual_axes() -> None:
         ({"strategy__si__c": [1]}, "this update has no strategy 'si'; it has: replay, ewc"),
         ({"strategy__ewc__strenth": [1]}, "strenth is not a known key; did you mean 'strength'"),
         ({"strategy__ewc__strength": {"low": -1, "high": 1}}, "strength must be more than 0, got -1"),
-        ({"training__epocs": [1]}, "of training, a rung can set only epochs, learning_rate, head_learning_rate"),
+        (
+            {"training__epocs": [1]},
+            "of training, a rung can set only epochs, steps, batch_size, learning_rate, head_learning_rate",
+        ),
         ({"epochs": [1]}, "a key must begin with training., tuning. or strategy.NAME., such as training.epochs"),
         ({"training__epochs": [1, 0]}, "training.epochs must be at least 1, got 0"),
     ],

@@ -24,6 +24,7 @@ def gate(request):
 def test_it_judges_a_challenger_beside_a_champion_and_tells_why_in_one_line(gate, evaluation, answers) -> None:
     scored = evaluation({"a": 0.8, "b": 0.7}, forgetting={"a": 0.01})
     rows = answers(a=([1.0] * 8 + [0.0] * 2, [1.0] * 8 + [0.0] * 2), b=([1.0] * 7 + [0.0] * 3, [1.0] * 7 + [0.0] * 3))
+    rows["baseline_score"] = rows["challenger_score"]
     verdict = gate.judge(scored, rows, seed=1)
     assert verdict.passed and verdict.gate.startswith(gate.name)
     assert "\n" not in verdict.why and any(sign.isdigit() for sign in verdict.why)
