@@ -58,6 +58,7 @@ class Result(Record):
     seconds: float | None = Field(default=None, description="Training time over the whole stream")
     seconds_std: float | None = None
     scoring_seconds: float | None = None
+    cpu_seconds: float | None = Field(default=None, description="Processor time of learning and scoring")
     updates: int | None = Field(default=None, description="Number of updates")
     rows_trained: int | None = None
     forward_rows: int | None = None
@@ -162,6 +163,7 @@ def _summarise_costs(runs: list[list[Line]]) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "seconds_std": round(seconds_std, 2),
         "scoring_seconds": round(statistics.fmean(total("scoring_seconds")), 1),
+        "cpu_seconds": round(statistics.fmean(total("cpu_seconds")), 1),
         **{name: round(statistics.fmean(total(name))) for name in ("rows_trained", "forward_rows", "backward_rows")},
         "updates": round(statistics.fmean(sum(bool(line.learnt) for line in lines) for lines in runs)),
         "peak_memory_mb": round(most("peak_memory_mb"), 1),

@@ -67,6 +67,7 @@ class Line(Record):
     learnt: list[str] = Field(description="Experiences learned now: none, this one, or also earlier ones that waited")
     seconds: float = Field(description="Training time only, as if no features were shared with other runs")
     scoring_seconds: float
+    cpu_seconds: float = Field(description="Processor time of learning and scoring, on all cores")
     rows_trained: int = Field(description="Rows trained on, over all epochs")
     forward_rows: int
     backward_rows: int
@@ -132,7 +133,7 @@ def _run_step(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
     from cl.backtesting.cost import count_passes, folder_bytes, peak_gpu_memory_mb, peak_memory_mb
     from cl.models.feature_cache import cached_in
 
-    step, started = len(lines), time.monotonic()
+    step, started, cpu = len(lines), time.monotonic(), time.process_time()
     folder = Path(spec.folder) / "versions" / str(step)
     stream = Experiences(ProjectFolder(Path(spec.stream)))
     with cached_in(Path(spec.stream) / "features.sqlite", run=Path(spec.folder).name, step=step) as cache:
@@ -149,6 +150,7 @@ def _run_step(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         learnt=new,
         seconds=trained_at - started + spared_seconds,
         scoring_seconds=time.monotonic() - trained_at,
+        cpu_seconds=time.process_time() - cpu,
         rows_trained=trained,
         forward_rows=passes.forward + spared_rows,
         backward_rows=passes.backward,

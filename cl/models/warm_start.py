@@ -15,8 +15,11 @@ from cl.tasks import IGNORED
 BATCH_SIZE = 64
 MAX_ROWS = 4_000
 """The most rows that the head is fitted on: training continues from there."""
-DECAY = 1e-3
-"""L2 penalty on the weights, for features scaled to a root mean square of one."""
+LEAST_DECAY, PULL = 1e-3, 1_000.0
+"""L2 penalty on the weights, for features scaled to a root mean square of one: at least, and divided by the rows.
+
+A head that answers a few hundred rows without an error would leave the encoder nothing to learn from.
+"""
 
 
 def with_linear_head(learner: Learner) -> Learner:
@@ -35,7 +38,8 @@ def warm_start_head(learner: Learner, rows: pd.DataFrame) -> None:
     features, targets = _labelled_positions(learner, rows)
     if not len(targets):
         return
-    weight, bias = fit_logistic(features, targets, len(learner.labels), decay=DECAY)
+    decay = max(LEAST_DECAY, PULL / len(targets))
+    weight, bias = fit_logistic(features, targets, len(learner.labels), decay=decay)
     _set_weights(learner.head, weight, bias)
 
 

@@ -122,6 +122,8 @@ def fit(
     if checkpoint and restore_checkpoint(run, checkpoint):
         log.info("resuming an interrupted run after epoch %d", run.progress.epochs)
     progress, best = run.progress, run.best
+    # a head that is solved afterwards says nothing about this one's best epoch, and few rows would choose by chance
+    validation = None if all(strategy.is_closed_form for strategy, _ in strategies) else lesson.validation
     progress_bar = tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False)
     with _report_cost(started, lambda: progress.learnt), progress_bar as bar:
         while (
@@ -134,7 +136,7 @@ def fit(
             progress.epochs += 1
             progress.recalled += recalled
             _check_weights(learner, settings)
-            best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1], settings))
+            best.offer(progress.epochs, *_validate(learner, validation, progress.losses[-1], settings))
             log.info("epoch %d: loss %.4f, validation %.4f", progress.epochs, progress.losses[-1], best.latest)
             if checkpoint:
                 save_checkpoint(run, checkpoint)
