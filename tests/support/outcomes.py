@@ -19,7 +19,8 @@ def ended(
     lines = [
         Line(
             experience=name, scores=scores, classes=classes or {}, learnt=[name], seconds=1.0 + seed, scoring_seconds=1,
-            cpu_seconds=2, rows_trained=10, forward_rows=20, backward_rows=10, peak_memory_mb=100, bytes_kept=5, version_bytes=9,
+            cpu_seconds=2, rows_trained=10, forward_rows=20, backward_rows=10, peak_memory_mb=100, bytes_kept=5,
+            version_bytes=9,
         )
         for name, scores in zip("ab", matrix, strict=False)
     ]  # fmt: skip
