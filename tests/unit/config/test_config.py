@@ -110,6 +110,27 @@ def test_a_ladder_that_cannot_be_climbed_is_refused(raw, told) -> None:
         parse(raw, where="cl.yaml")
 
 
+@pytest.mark.parametrize(
+    ("raw", "rungs"),
+    [
+        ({}, ["solve", "adapt"]),
+        ({"training": {"epochs": 2}, "model": {"tuning": "full"}}, ["solve", "adapt"]),
+        ({"ladder": []}, []),
+        ({"strategy": "replay"}, []),
+        ({"model": {"tuning": "prompt"}}, []),
+        ({"training": {"control": {}}}, []),
+        ({"ladder": [{"name": "mine"}]}, ["mine"]),
+    ],
+)
+def test_where_nothing_says_how_to_learn_there_is_a_ladder(raw, rungs) -> None:
+    assert [rung.name for rung in parse(raw, where="cl.yaml").ladder] == rungs
+
+
+def test_the_template_says_what_the_defaults_are(tmp_path) -> None:
+    written_out, nothing = load(written(tmp_path, template("x"))), parse({"name": "x"}, where="cl.yaml")
+    assert written_out.digest == nothing.digest
+
+
 def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
     from cl.sample import sample_configuration
 

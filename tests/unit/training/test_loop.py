@@ -39,6 +39,15 @@ def test_it_learns_what_the_words_tell(tiny_config, sentences) -> None:
     assert result.losses[-1] < result.losses[0]
 
 
+@pytest.mark.parametrize(("steps", "epochs"), [(3, 1), (5, 1), (7, 2), (15, 3), (99, 3)])
+def test_the_steps_of_an_update_are_bounded_over_all_epochs(steps, epochs, tiny_config, sentences) -> None:
+    rows = sentences(["loan", "fee"], 40)  # five steps an epoch
+    training = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "patience": 3, "steps": steps}
+    _, result = taught(tiny_config(training=training), rows, rows)
+    assert (result.steps, result.epochs) == (min(steps, 15), epochs)
+    assert result.rows_learnt == 8 * result.steps
+
+
 def test_one_seed_gives_the_same_weights_twice(tiny_config, sentences) -> None:
     rows = sentences(["loan", "fee"], 40)
     first, second = (taught(tiny_config(), rows, rows)[0] for _ in range(2))

@@ -204,6 +204,23 @@ def test_the_encoder_adapts_to_the_first_experience_only(taught) -> None:
     assert any(not torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
 
 
+def test_where_asked_the_encoder_adapts_to_all_rows_in_every_update(taught, rows_of) -> None:
+    strategy = {"name": "ranpac", "features": 64, "adapt": "always"}
+    training = {"epochs": 20, "batch_size": 8, "learning_rate": 1e-3, "patience": 20}
+    first, third = (taught(strategy, [f"e{n}" for n in range(many)], f"a{many}", training=training) for many in (1, 3))
+    frozen = taught({"name": "ranpac", "features": 64}, ["e0", "e1", "e2"], "frozen")
+    weights = [load_learner(folder).encoder.state_dict() for folder in (first, third)]
+    assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    state = load_states(third)["ranpac"]
+    assert state.tensors["adapted"] == 1 and load_states(frozen)["ranpac"].tensors["adapted"] == 0
+    assert state.seen == 66, "the sums are over all rows, as the adapted encoder reads them"
+    shown = rows_of(["e0", "e1", "e2"], "test")
+    score = [
+        float(np.mean(np.array(answer(load_learner(one), shown).values) == shown["label"])) for one in (third, frozen)
+    ]
+    assert score[0] >= score[1]
+
+
 def test_a_trained_champion_goes_on_in_closed_form_and_knows_the_past(taught, tiny_config, rows_of, tmp_path) -> None:
     champion = taught("naive", ["e0", "e1"], "trained")
     config = tiny_config(strategy={"name": "ranpac", "features": 64})
