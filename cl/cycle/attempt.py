@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from cl.config import Config
@@ -11,9 +10,8 @@ from cl.cycle.context import CycleContext
 from cl.errors import DivergedError
 from cl.evaluation.evaluate import Candidates, evaluate
 from cl.gating.gate import gate
-from cl.records import Baselines, Challenger, RungResult, Training
+from cl.records import Challenger, RungResult, Training
 from cl.stores.journal import Journal, inline
-from cl.training.baselines import score_baselines
 from cl.training.control_arm import train_control_arm
 from cl.training.train import train
 
@@ -64,14 +62,6 @@ def judge_at_rung(context: CycleContext, rung: str | None, training: Training) -
     return journal.once(challenger, inline)()
 
 
-def _score_baselines(context: CycleContext) -> Baselines:
-    """Return the baselines' scores, which are the same for every rung."""
-    journal = context.journal.part("baselines")
-    return journal.once(score_baselines, context.executor)(
-        context.config, context.learnt, context.rows_of, journal.folder
-    )
-
-
 def _journal(context: CycleContext, rung: str | None) -> Journal:
     return context.journal.part(f"rungs/{rung}") if rung else context.journal
 
@@ -86,7 +76,7 @@ def _judge(context: CycleContext, own: Config, journal: Journal, training: Train
     evaluation = journal.once(evaluate, context.executor)(
         config,
         Candidates(challenger=Path(training.challenger), champion=champion, control=arm),
-        replace(context.held_out, baselines=_score_baselines(context)),
+        context.held_out,
         folder=folder,
     )
     return Challenger(

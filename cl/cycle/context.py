@@ -26,6 +26,7 @@ from cl.registry.register import NewVersion
 from cl.stores.data.experiences import RowsOf
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.stores import Stores
+from cl.training.baselines import score_baselines
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
@@ -68,10 +69,14 @@ class CycleContext:
         """The experiences that the challenger will have learned, oldest first."""
         return [*self.base.history.learnt, *self.new]
 
-    @property
+    @cached_property
     def held_out(self) -> HeldOut:
-        """What a challenger is evaluated on."""
-        return HeldOut(self.learnt, self.champion.history.matrix, self.rows_of, self.out_of_scope_texts)
+        """What a challenger is evaluated on, with the baselines' scores, which are the same for every rung."""
+        journal = self.journal.part("baselines")
+        baselines = journal.once(score_baselines, self.executor)(self.config, self.learnt, self.rows_of, journal.folder)
+        return HeldOut(
+            self.learnt, self.champion.history.matrix, self.rows_of, self.out_of_scope_texts, baselines=baselines
+        )
 
     @cached_property
     def versions(self) -> list[VersionInfo]:
