@@ -15,11 +15,10 @@ from cl.tasks import IGNORED
 BATCH_SIZE = 64
 MAX_ROWS = 4_000
 """The most rows that the head is fitted on: training continues from there."""
-LEAST_DECAY, PULL = 1e-3, 1_000.0
-"""L2 penalty on the weights, for features scaled to a root mean square of one: at least, and divided by the rows.
-
-A head that answers a few hundred rows without an error would leave the encoder nothing to learn from.
-"""
+DECAY = 1e-3
+"""L2 penalty on the weights, for features scaled to a root mean square of one."""
+PULL = 1_000.0
+"""The same for a head from which the encoder shall learn, divided by the rows."""
 
 
 def with_linear_head(learner: Learner) -> Learner:
@@ -28,17 +27,23 @@ def with_linear_head(learner: Learner) -> Learner:
     return replace(learner, head=head.to(learner.device))
 
 
-def warm_start_head(learner: Learner, rows: pd.DataFrame) -> None:
+def warm_start_head(learner: Learner, rows: pd.DataFrame, *, undecided: bool = False) -> None:
     """Fit a linear head by logistic regression on features of rows, in place; the encoder is frozen.
 
     Training from a random head would distort the encoder's features before the head has learned anything (Kumar et
     al., 2022, "Fine-tuning can distort pretrained features", section 4: linear probing, then fine-tuning).
+
+    Args:
+        learner: has an unfitted linear head.
+        rows: to fit it on.
+        undecided: keep the head from answering a few hundred rows without an error, which would leave the encoder
+            nothing to learn from.
     """
     assert isinstance(learner.head, LinearHead)
     features, targets = _labelled_positions(learner, rows)
     if not len(targets):
         return
-    decay = max(LEAST_DECAY, PULL / len(targets))
+    decay = max(DECAY, PULL / len(targets)) if undecided else DECAY
     weight, bias = fit_logistic(features, targets, len(learner.labels), decay=decay)
     _set_weights(learner.head, weight, bias)
 

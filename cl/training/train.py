@@ -80,7 +80,7 @@ def train(
     }
     adapts = any(strategy.is_closed_form and strategy.trains_encoder for strategy in strategies)
     if start.head_reset or (adapts and not learner.is_closed):
-        warm_start_head(learner, _warm_start_rows(lesson, strategies, own))
+        warm_start_head(learner, _warm_start_rows(lesson, strategies, own), undecided=adapts)
     updates = [(strategy, Update(own[strategy.name], lesson, learner)) for strategy in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")

@@ -115,6 +115,7 @@ def test_with_nothing_to_do_the_answer_comes_without_prefect(empty) -> None:
 
 def test_a_champion_serves_on_after_an_update_that_diverges_in_its_last_step(waiting, tmp_path) -> None:
     desk = waiting
+    desk.configure(ladder=[], strategy="replay")
     assert desk.cl("run", "--plain").returncode == 0
     before, answer = desk.json("status"), desk.json("predict", "please help my loan")
     assert before["champion"] is not None
@@ -132,6 +133,7 @@ def test_a_champion_serves_on_after_an_update_that_diverges_in_its_last_step(wai
 
 
 def test_a_diverging_training_leaves_everything_as_it_was(waiting) -> None:
+    waiting.configure(ladder=[], strategy="replay")
     waiting.configure(training={"epochs": 3, "learning_rate": 1e30, "head_learning_rate": 1e30, "clip_norm": 1e9})
     done = waiting.cl("run", "--plain")
     assert done.returncode == 1 and "learning_rate" in done.stderr and "Traceback" not in done.stderr

@@ -125,7 +125,7 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
         "cl.forgetting.unlearn.save_version",
         "cl.forgetting.unlearn.register",
         "cl.forgetting.unlearn.promote",
-        "cl.stores.mlflow.version_files.VersionFiles.tag_version",
+        "cl.stores.mlflow.registry.Registry.tag_version",
         "cl.forgetting.forget.remove_derived",
     ]
     for count, step in enumerate(steps, 1):

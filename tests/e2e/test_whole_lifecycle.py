@@ -31,7 +31,10 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
         gates=[{"name": "floor", "min": 0.5}, {"name": "rule", "on": {"column": "channel"}, "min": 0.01}],
         data={"split": {"validation": 0.1, "test": 0.3}, "keep": ["channel"]},
     )
-    desk.configure(ladder=[{"name": "quick", "epochs": 24}, {"name": "full"}], decide={"rung": {"new_classes": "full"}})
+    desk.configure(
+        ladder=[{"name": "quick", "epochs": 24}, {"name": "full"}],
+        decide={"rung": {"new_classes": "full"}, "min_gain": None},
+    )
     ingest(desk, sentences(["loan", "fee"], 120, seed=1), "one")
     (first,) = desk.json("run", "--plain")
     assert first["promotion"]["promoted"] and first["champion_after"] == "1"
@@ -184,12 +187,25 @@ def assert_ended_like(desk, undisturbed) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    "finished", ["start", "validate", "drift", "decide", "train", "evaluate", "gate", "register", "smoke"]
+    "finished",
+    [
+        "start",
+        "validate",
+        "detect_drift",
+        "estimate_gain",
+        "decide",
+        "train",
+        "evaluate",
+        "gate",
+        "register",
+        "smoke_test",
+    ],
 )
 def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(desk, undisturbed, finished) -> None:
     one_arrives(desk)
     run = desk.start("run", "--plain")
-    while run.poll() is None and not list((desk.project / ".cl/cycles").glob(f"*/{finished}.json")):
+    while not list((desk.project / ".cl/cycles").rglob(f"{finished}.json")):
+        assert run.poll() is None, f"it ended without a record of '{finished}'"
         time.sleep(0.005)
     time.sleep(0.05)  # into the step that follows
     run.kill()
@@ -199,12 +215,12 @@ def test_killed_while_a_step_works_and_run_again_it_ends_as_if_undisturbed(desk,
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("stage", ["train", "register", "smoke", "promote", "record"])
+@pytest.mark.parametrize("stage", ["train", "register", "smoke_test", "promote", "record_cycle"])
 def test_killed_at_the_end_of_a_step_and_run_again_it_ends_as_if_undisturbed(desk, undisturbed, stage) -> None:
     one_arrives(desk)
     killer = (
         "import os, signal, sys\n"
-        f"import cl.{'attempt' if stage == 'train' else 'lifecycle'} as caller\n"
+        f"import cl.{'cycle.attempt' if stage == 'train' else 'lifecycle'} as caller\n"
         f"real = caller.{stage}\n"
         "def deadly(*args, **kwargs):\n"
         "    result = real(*args, **kwargs)\n"

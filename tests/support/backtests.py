@@ -27,6 +27,7 @@ def small_config(tmp_path, tiny_model) -> Path:
     training = {"epochs": 8, "patience": 8, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2}
     model = {"name": str(tiny_model), "dropout": 0.0, "max_length": 64}
     raw = {"name": "tiny", "model": model, "training": training, "strategy": {"name": "replay", "rows": 60}}
+    raw["decide"] = {"min_gain": None}  # with a handful of rows, any might be worth learning
     path.write_text(yaml.safe_dump(raw))
     return path
 
