@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from cl.config import Config
 from cl.evaluation.best_so_far import add_best, load_best
 from cl.evaluation.continual import backward_transfer, forgetting
 from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
-from cl.models.inference import Answers, answer
+from cl.models.inference import Answering, Answers, answer
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.records import Baselines, Control, ControlArm, Evaluation, Score
@@ -22,8 +21,6 @@ from cl.stores.data.experiences import RowsOf
 
 CLASSES = "classes.csv"
 """The file with the scores of each class."""
-Answering = Callable[[str, pd.DataFrame], list[torch.Tensor] | None]
-"""Returns the logits of the rows of one experience (its id, the rows); None: the learner's own."""
 
 
 @dataclass(frozen=True)

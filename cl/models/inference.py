@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from cl.tasks import IGNORED, Encoded, Prediction
 from cl.tasks.text_classification import mean_pool
 
 BATCH_SIZE = 64
+Answering = Callable[[str, pd.DataFrame], list[torch.Tensor] | None]
+"""Returns the logits of the rows of one experience (its id, the rows), for `answer`; None: the learner's own."""
 _BLOCK = 1_024
 """Rows whose expanded features are in memory at a time."""
 

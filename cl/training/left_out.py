@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-import torch
-
 from cl import plugins
+from cl.models.inference import Answering
 from cl.models.learner import Learner
 from cl.training.strategies import LeftOut, Strategy, load_states
-
-Answering = Callable[[str, pd.DataFrame], "list[torch.Tensor] | None"]
-"""Returns the logits of validation rows of one experience (its id, the rows); None: the version's own are fair."""
 
 
 def left_out_answers(folder: Path, learner: Learner) -> Answering:

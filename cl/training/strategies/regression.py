@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -20,8 +20,6 @@ class LogisticRegression(ClosedForm):
     >>> LogisticRegression().is_closed_form
     True
     """
-
-    learns_validation: ClassVar[bool] = False
 
     decay: float = Field(1e-3, gt=0, description="L2 penalty, for features scaled to a root mean square of one")
 

@@ -51,7 +51,7 @@ def test_an_update_that_no_rung_is_enough_for_is_refused_with_all_that_was_tried
     (only,) = run_waiting(project)
     assert only.verdict == "refused" and way(only) == [("weak", False), ("full", False)]
     refusals = [line for line in reason_lines([only]) if "refused by" in line]
-    assert len(refusals) == 2 and all("ceiling" in line for line in refusals), "each refusal is told once"
+    assert len(refusals) == 2 and all("ceiling" in line for line in refusals), "each refusal is named once"
     (version,) = open_stores(project, load(project.config)).registry.versions()
     assert version.aliases == ["challenger"]
 
@@ -92,7 +92,7 @@ def picked(
     scores: dict[str, float], *, refused: tuple[str, ...] = (), past: tuple[LadderResult, ...] = (), **bounds: Any
 ) -> tuple[str | None, LadderResult]:
     """Climb rungs that do so well on validation rows, and return which one's challenger it is, and the result."""
-    rungs = [{"name": name, "strategy": "naive", **({"growth": 3} if name == "dear" else {})} for name in scores]
+    rungs = [{"name": name, "strategy": "naive", **({"growth": 3} if name == "costly" else {})} for name in scores]
     config = parse({"ladder": rungs, "climb": bounds}, where="test")
     attempt = Attempt(
         lambda rung, own: trained(10, score=scores[str(rung)], rung=rung),
@@ -104,9 +104,11 @@ def picked(
 
 
 def test_the_best_on_validation_rows_is_judged_and_the_others_say_what_outdid_them() -> None:
-    rung, result = picked({"cheap": 0.71, "middle": 0.83, "dear": 0.8})
-    assert rung == "middle" and [one.rung for one in result.judged] == ["middle"] and result.passed
-    assert [one.rung for one in result.begun] == ["cheap", "dear", "middle"], "all were trained, and cost their time"
+    rung, result = picked({"cheap": 0.71, "middle": 0.83, "costly": 0.8})
+    assert rung == "middle" and [tried.rung for tried in result.judged] == ["middle"] and result.passed
+    assert [begun.rung for begun in result.begun] == ["cheap", "costly", "middle"], (
+        "all were trained, and cost their time"
+    )
     assert result.attempts[0].outdone == "'middle' does better on validation rows: 83.0 %, not 71.0"
     assert (
         ladder_lines(result)[0]
@@ -119,8 +121,11 @@ def test_the_cheapest_of_equally_good_rungs_is_taken() -> None:
 
 
 def test_where_a_gate_refuses_the_best_the_next_best_is_judged() -> None:
-    rung, result = picked({"cheap": 0.7, "middle": 0.9, "dear": 0.8}, refused=("middle",))
-    assert rung == "dear" and [(one.rung, one.passed) for one in result.judged] == [("middle", False), ("dear", True)]
+    rung, result = picked({"cheap": 0.7, "middle": 0.9, "costly": 0.8}, refused=("middle",))
+    assert rung == "costly" and [(tried.rung, tried.passed) for tried in result.judged] == [
+        ("middle", False),
+        ("costly", True),
+    ]
     rung, result = picked({"cheap": 0.7, "middle": 0.9}, refused=("cheap", "middle"))
     assert rung == "cheap" and not result.passed and len(result.judged) == 2
 
@@ -129,11 +134,11 @@ def test_a_rung_is_due_again_only_when_its_rows_have_grown() -> None:
     """There are 1,100 rows now."""
     for before, due in ((366, True), (367, False)):
         past = (
-            LadderResult(total_rows=before, attempts=[RungResult(rung="dear", outdone="another did better")]),
-            LadderResult(total_rows=before + 9, attempts=[RungResult(rung="dear", skipped="not due")]),
+            LadderResult(total_rows=before, attempts=[RungResult(rung="costly", outdone="another did better")]),
+            LadderResult(total_rows=before + 9, attempts=[RungResult(rung="costly", skipped="not due")]),
         )
-        rung, result = picked({"cheap": 0.7, "dear": 0.8}, past=past)
-        assert rung == ("dear" if due else "cheap")
+        rung, result = picked({"cheap": 0.7, "costly": 0.8}, past=past)
+        assert rung == ("costly" if due else "cheap")
     assert (
         result.attempts[0].skipped == "it was last tried with 367 rows, there are 1,100; it is due at 3 times as many"
     )
