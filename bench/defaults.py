@@ -36,6 +36,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "replay": {"strategy": "replay"},
     "joint": {"strategy": "joint"},
 }
+LINE = "{:<16}{:<14}{:>8.1f}{:>12.1f}{:>9.0f}"
 Row = dict[str, Any]
 Experiences = dict[str, list[Row]]
 """Experience -> its rows, each with its split."""
@@ -168,7 +169,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[17])
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    print(f"{'stream':<16}{'way':<12}{'ACC':>8}{'forgetting':>12}{'CPU, s':>9}")
+    print(f"{'stream':<16}{'way':<14}{'ACC':>8}{'forgetting':>12}{'CPU, s':>9}")
     for name in given.streams:
         measured: dict[str, list[tuple[float, float, float]]] = {way: [] for way in given.ways}
         for seed in given.seeds:
@@ -179,14 +180,17 @@ def main() -> None:
                     if result.acc is None or result.forgetting is None or result.cpu_seconds is None:
                         print(f"{name:<16}{way:<12} failed: {result.failures}")
                         continue
-                    measured[way].append((100 * result.acc, 100 * result.forgetting, result.cpu_seconds))
+                    row = 100 * result.acc, 100 * result.forgetting, result.cpu_seconds
+                    measured[way].append(row)
+                    print(LINE.format(name, f"{way} {seed}", *row), flush=True)
         means = {
             way: tuple(statistics.fmean(column) for column in zip(*rows, strict=True))
             for way, rows in measured.items()
             if rows
         }
-        for way, (acc, lost, cpu) in means.items():
-            print(f"{name:<16}{way:<12}{acc:>8.1f}{lost:>12.1f}{cpu:>9.0f}", flush=True)
+        if len(given.seeds) > 1:
+            for way, row in means.items():
+                print(LINE.format(name, way, *row), flush=True)
         if "default" in means and len(means) > 1:
             print(f"{name:<16}{verdict(means)}", flush=True)
 

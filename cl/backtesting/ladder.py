@@ -58,7 +58,7 @@ def climb_stream(
     rungs = folder.with_name(f"{folder.name}-rungs")
     shutil.rmtree(rungs, ignore_errors=True)
     begin = lesson.begin or starting_rung(config, config.ladder[0].name, lesson.types, past).rung
-    judging = _without_robustness(config)
+    judging = _measure_scores_only(config)
 
     def train_at(rung: str | None, own: Config) -> Training:
         training = train(
@@ -121,8 +121,11 @@ def _save_version(climbed: Climbed, lesson: RungLesson, folder: Path) -> None:
     save_history(History(learnt=[*lesson.past, *lesson.new], matrix=evaluation.matrix), folder)
 
 
-def _without_robustness(config: Config) -> Config:
-    """Return the configuration without robustness, the most expensive measurement, unless a gate needs it."""
-    if "robustness" in json.dumps(config.gates):
-        return config
-    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"robustness": []})})
+def _measure_scores_only(config: Config) -> Config:
+    """Return the configuration without robustness, latency and memory as far as no gate asks for them."""
+    asked, spared = json.dumps(config.gates), dict[str, object]()
+    if "robustness" not in asked:
+        spared["robustness"] = []
+    if not any(name in asked for name in ("latency", "rows_per_second", "memory")):
+        spared |= {"latency_calls": 1, "throughput_rows": 1}
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=spared)})
