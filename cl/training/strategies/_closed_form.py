@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
-SUMS = ("counts", "sums", "gram")
 RIDGE, TEMPERATURE, ADAPTED = "ridge", "temperature", "adapted"
-"""Names of the tensors that a closed form keeps."""
-ADDED, KEPT = "added", "kept"
-"""Where an update keeps how many rows it has added to the sums, and the features of all rows in them."""
+"""Names of the tensors that a closed form keeps beside its sums."""
+ADDED, LEARNED, SOLUTION = "added", "learned", "solution"
+"""Where an update keeps how many rows it has added, what is learned by now, and how that was solved."""
 CHOOSING_ROWS = 600
 """Most validation rows used to choose a candidate: one hyperparameter on a grid of four needs no more."""
 
@@ -93,6 +92,10 @@ class ClosedForm(Strategy):
 
         return ClosedFormHead(width, 0, layers=layers)
 
+    def needs_gram(self, rows: int, features: int) -> bool:
+        """Return whether the head is solved from the Gram matrix, with so many rows and (expanded) features."""
+        return False
+
     def candidates(
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
@@ -147,37 +150,54 @@ class ClosedForm(Strategy):
 
     def finish(self, update: Update) -> Learner:
         """Add the new rows to the sums and solve; without sums yet, past rows are added first."""
-        import torch
-
         from cl.models.frozen_features import frozen_features
         from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
-        learner, lesson = update.learner, update.lesson
+        learner, lesson, state = update.learner, update.lesson, update.state
         head, fits = self._head(learner)
-        restart = not (fits and update.state.tensors)
+        restart = not (fits and self._can_continue(state, len(head.weight)))
         rows = self._rows_to_add(lesson, restart=restart)
         new = frozen_features(learner, head, rows)
         if restart:
-            sums = SufficientStatistics.empty(len(head.weight), len(learner.labels))
+            gram = not self.removable and self.needs_gram(0, len(head.weight))
+            sums = SufficientStatistics.empty(len(head.weight), len(learner.labels), gram=gram)
         else:
-            sums = SufficientStatistics.from_tensors(update.state.tensors).widened(len(learner.labels))
-        sums = _add_rows(sums, head, new.whole, new.targets)
-        features = _features_of_rows(rows["id"].tolist(), new) if self.removable else None
-        kept = features if restart or features is None else pd.concat([update.state.rows, features], ignore_index=True)
-        adapted = self._is_adapted(update)
-        learner, solution = self.solved(learner, head, Learned(sums, kept, adapted), lesson.validation)
-        update.scratch.update({**sums.to_tensors(), **_settings_of(solution, adapted), ADDED: torch.tensor(len(rows))})
-        update.cache[KEPT] = kept
+            sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
+        sums, kept = _add_rows(sums, head, new.whole, new.targets), None
+        if self.removable:
+            features = _features_of_rows(rows["id"].tolist(), new)
+            kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
+        learned = self._with_gram(Learned(sums, kept, self._is_adapted(update)), head)
+        learner, solution = self.solved(learner, head, learned, lesson.validation)
+        update.cache.update({LEARNED: learned, SOLUTION: solution, ADDED: len(rows)})
         return learner
+
+    def _can_continue(self, state: State, features: int) -> bool:
+        """Return whether rows can be added to a state: it has what these settings keep."""
+        from cl.training.strategies._sufficient_statistics import GRAM
+
+        if not state.tensors:
+            return False
+        if self.removable:
+            return state.rows is not None
+        return GRAM in state.tensors or not self.needs_gram(0, features)
+
+    def _with_gram(self, learned: Learned, head: ClosedFormHead) -> Learned:
+        """Return what is learned with a Gram matrix if it is needed, else without one if rows are kept."""
+        sums, features = learned.sums, len(head.weight)
+        if not self.needs_gram(sums.rows, features):
+            return replace(learned, sums=replace(sums, gram=None))
+        if sums.gram is not None:
+            return learned
+        return replace(learned, sums=sums.with_gram(expand_rows(learned.rows, head).inputs))
 
     def solved_rows(self, update: Update) -> int:
         """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
-        return int(update.scratch[ADDED])
+        return int(update.cache[ADDED])
 
     def remember(self, update: Update) -> State:
         """Return the sums, the solution's settings and, if rows are removable, each row's features."""
-        tensors = {name: update.scratch[name] for name in (*SUMS, RIDGE, TEMPERATURE, ADAPTED)}
-        return State(rows=update.cache[KEPT], tensors=tensors, seen=int(tensors["counts"].sum()))
+        return _state_of(update.cache[LEARNED], update.cache[SOLUTION])
 
     def _rows_to_add(self, lesson: TrainingData, *, restart: bool) -> pd.DataFrame:
         """Return the new rows, after the past ones if the sums start empty; validation rows if it learns them."""
@@ -210,10 +230,9 @@ class ClosedForm(Strategy):
             rounded = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
             sums = _add_rows(sums, head, rounded, torch.as_tensor(list(targets)), sign=-1)
         remaining = state.rows.drop(removed.index).reset_index(drop=True)
-        adapted = bool(state.tensors[ADAPTED])
-        learner, solution = self.solved(learner, head, Learned(sums, remaining, adapted), validation)
-        tensors = {**sums.to_tensors(), **_settings_of(solution, adapted)}
-        return State(rows=remaining, tensors=tensors, seen=sums.rows), learner
+        learned = self._with_gram(Learned(sums, remaining, bool(state.tensors[ADAPTED])), head)
+        learner, solution = self.solved(learner, head, learned, validation)
+        return _state_of(learned, solution), learner
 
     def solved(
         self, learner: Learner, head: ClosedFormHead, learned: Learned, validation: pd.DataFrame | None
@@ -349,9 +368,10 @@ def _features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:
     )
 
 
-def _settings_of(solution: Solution, adapted: bool) -> dict[str, torch.Tensor]:
-    """Return what a later update needs to know of a solution, as tensors."""
+def _state_of(learned: Learned, solution: Solution) -> State:
+    """Return what a later update needs: the sums, what it must know of the solution, and the rows if they are kept."""
     import torch
 
-    settings = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature, ADAPTED: float(adapted)}
-    return {name: torch.tensor(value, dtype=torch.float64) for name, value in settings.items()}
+    values = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature, ADAPTED: float(learned.adapted)}
+    settings = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+    return State(rows=learned.rows, tensors={**learned.sums.to_tensors(), **settings}, seen=learned.sums.rows)

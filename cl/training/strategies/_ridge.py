@@ -78,7 +78,7 @@ class FeatureForm:
 
     @cached_property
     def _gram(self) -> torch.Tensor:
-        return self.sums.gram.double() / self.unit**2
+        return self.sums.products / self.unit**2
 
     @cached_property
     def _class_sums(self) -> torch.Tensor:

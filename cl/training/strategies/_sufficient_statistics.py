@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 BLOCK = 1_024
 """Rows in one product: 1,024 * 127 * 127 is below 2^24, so float32 sums integers exactly."""
+GRAM = "gram"
+"""Name of the stored Gram matrix."""
 
 
 @dataclass(frozen=True)
 class SufficientStatistics:
-    """Sums over features x (integers, size F) and targets y < C, exact in int64.
+    """Sums over features x (integers, size F) and targets y < C, all exact.
 
-    ``counts`` (C): rows of each class; ``sums`` (C, F): sum of x over them; ``gram`` (F, F): sum of x x^T over all.
+    ``counts`` (C) and ``sums`` (C, F), both int64: rows of each class, and the sum of x over them. ``gram`` (F, F):
+    the sum of x x^T over all rows, in float64, which holds integers below 2^53; None where nothing needs it.
     """
 
     counts: torch.Tensor
     sums: torch.Tensor
-    gram: torch.Tensor
+    gram: torch.Tensor | None = None
 
     @classmethod
-    def empty(cls, features: int, classes: int) -> SufficientStatistics:
-        """Return the statistics of no rows."""
-        dtype = torch.int64
+    def empty(cls, features: int, classes: int, *, gram: bool = True) -> SufficientStatistics:
+        """Return the statistics of no rows, with or without a Gram matrix."""
         return cls(
-            torch.zeros(classes, dtype=dtype),
-            torch.zeros(classes, features, dtype=dtype),
-            torch.zeros(features, features, dtype=dtype),
+            torch.zeros(classes, dtype=torch.int64),
+            torch.zeros(classes, features, dtype=torch.int64),
+            torch.zeros(features, features, dtype=torch.float64) if gram else None,
         )
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> SufficientStatistics:
         """Return the statistics that `to_tensors` stored."""
-        size = tensors["sums"].shape[1]
-        upper = torch.triu_indices(size, size)
-        gram = torch.zeros(size, size, dtype=torch.int64)
-        gram[upper[0], upper[1]] = tensors["gram"].long()
-        gram += gram.triu(1).T
+        gram = _unpack(tensors[GRAM], tensors["sums"].shape[1]) if GRAM in tensors else None
         return cls(tensors["counts"].long(), tensors["sums"].long(), gram)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
-        """Return the sums for storage: the upper triangle of the Gram matrix, in int32 where it suffices."""
-        upper = torch.triu_indices(*self.gram.shape)
-        parts = {"counts": self.counts, "sums": self.sums, "gram": self.gram[upper[0], upper[1]]}
+        """Return the sums for storage: the upper triangle of the Gram matrix, and int32 where it suffices."""
+        parts = {"counts": self.counts, "sums": self.sums}
+        if self.gram is not None:
+            parts[GRAM] = torch.cat([row[at:] for at, row in enumerate(self.gram)])
         return {name: _narrow(part) for name, part in parts.items()}
 
     def widened(self, classes: int) -> SufficientStatistics:
@@ -53,10 +51,10 @@ class SufficientStatistics:
         more = classes - len(self.counts)
         if more <= 0:
             return self
-        return SufficientStatistics(
-            torch.cat([self.counts, self.counts.new_zeros(more)]),
-            torch.cat([self.sums, self.sums.new_zeros(more, self.sums.shape[1])]),
-            self.gram,
+        return replace(
+            self,
+            counts=torch.cat([self.counts, self.counts.new_zeros(more)]),
+            sums=torch.cat([self.sums, self.sums.new_zeros(more, self.sums.shape[1])]),
         )
 
     def add(self, features: torch.Tensor, targets: torch.Tensor, *, sign: int = 1) -> SufficientStatistics:
@@ -66,24 +64,50 @@ class SufficientStatistics:
             features: integers (rows, F) in float32, at most 127 in absolute value.
             targets: classes (rows,).
         """
-        counts, sums, gram = self.counts.clone(), self.sums.clone(), self.gram.clone()
+        counts, sums = self.counts.clone(), self.sums.clone()
         counts.index_add_(0, targets, torch.full_like(targets, sign))
-        for block, classes in _split_into_blocks(features, targets):
-            sums.index_add_(0, classes, sign * block.long())
-            gram.add_((block.T @ block).long(), alpha=sign)
-        return SufficientStatistics(counts, sums, gram)
+        for start in range(0, len(features), BLOCK):
+            block = slice(start, start + BLOCK)
+            sums.index_add_(0, targets[block], sign * features[block].long())
+        return SufficientStatistics(
+            counts, sums, None if self.gram is None else _add_products(self.gram, features, sign)
+        )
+
+    def with_gram(self, features: torch.Tensor) -> SufficientStatistics:
+        """Return the sums with a Gram matrix: that of the features (rows, F) of all rows, as in `add`."""
+        size = self.sums.shape[1]
+        return replace(self, gram=_add_products(torch.zeros(size, size, dtype=torch.float64), features, 1))
 
     @property
     def rows(self) -> int:
         """Return how many rows the sums are over."""
         return int(self.counts.sum())
 
+    @property
+    def products(self) -> torch.Tensor:
+        """The Gram matrix, where it is known to be there."""
+        assert self.gram is not None
+        return self.gram
 
-def _split_into_blocks(features: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+
+def _add_products(gram: torch.Tensor, features: torch.Tensor, sign: int) -> torch.Tensor:
+    total = gram.clone()
     for start in range(0, len(features), BLOCK):
-        yield features[start : start + BLOCK], targets[start : start + BLOCK]
+        block = features[start : start + BLOCK]
+        total.add_(block.T @ block, alpha=sign)
+    return total
+
+
+def _unpack(triangle: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the symmetric matrix (size, size) with this upper triangle."""
+    gram, start = torch.zeros(size, size, dtype=torch.float64), 0
+    for at, row in enumerate(gram):
+        row[at:] = triangle[start : start + size - at]
+        start += size - at
+    gram += gram.triu(1).T
+    return gram
 
 
 def _narrow(sums: torch.Tensor) -> torch.Tensor:
     fits = not sums.numel() or int(sums.abs().max()) < 2**31
-    return sums.to(torch.int32) if fits else sums
+    return sums.to(torch.int32 if fits else torch.int64)

@@ -61,6 +61,10 @@ class RanPAC(ClosedForm):
 
         return ClosedFormHead(width, 0, layers=layers, expansion=self.features, seed=self.seed)
 
+    def needs_gram(self, rows: int, features: int) -> bool:
+        """Return whether the equations over features are smaller than those over the rows that are kept."""
+        return not self.removable or rows > features
+
     def best(self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None) -> Solution:
         """Return the solution with the ridge that cross-validation prefers; its bias is zero.
 
@@ -132,7 +136,7 @@ class RanPAC(ClosedForm):
         from cl.training.strategies._ridge import FeatureForm, RowForm
 
         unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
-        if learned.rows is not None and learned.sums.rows <= len(head.weight):
+        if learned.sums.gram is None:
             rows = expand_rows(learned.rows, head)
             return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit)
         return FeatureForm(learned.sums, unit)

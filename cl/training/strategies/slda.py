@@ -32,6 +32,10 @@ class SLDA(ClosedForm):
         [1e-3, 1e-2, 1e-1], min_length=1, description="Weights of the identity to try"
     )
 
+    def needs_gram(self, rows: int, features: int) -> bool:
+        """Return True: the covariance comes from it."""
+        return True
+
     def candidates(
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
@@ -40,7 +44,7 @@ class SLDA(ClosedForm):
 
         counts = sums.counts.double()
         means = sums.sums.double() / counts.clamp(min=1)[:, None]
-        within = (sums.gram.double() - (means.T * counts) @ means) / max(1, sums.rows)
+        within = (sums.products - (means.T * counts) @ means) / max(1, sums.rows)
         identity = torch.eye(len(within), dtype=torch.float64) * within.diagonal().mean().clamp(min=1e-9)
         for share in self.shrinkage:
             factor = torch.linalg.cholesky((1 - share) * within + share * identity)

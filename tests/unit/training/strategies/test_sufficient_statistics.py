@@ -57,6 +57,13 @@ def test_sums_survive_storage_also_beyond_32_bits(times) -> None:
     assert same(SufficientStatistics.from_tensors(stored), large)
 
 
+def test_a_gram_matrix_made_later_is_the_one_that_grew_with_the_rows() -> None:
+    whole, targets = drawn(3_000)
+    without = SufficientStatistics.empty(12, 4, gram=False).add(whole, targets)
+    assert without.gram is None and "gram" not in without.to_tensors()
+    assert same(without.with_gram(whole), SufficientStatistics.empty(12, 4).add(whole, targets))
+
+
 def test_more_classes_have_room() -> None:
     sums = SufficientStatistics.empty(12, 4).add(*drawn(50)).widened(6)
     assert sums.sums.shape == (6, 12) and sums.counts[4:].tolist() == [0, 0]
