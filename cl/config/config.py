@@ -29,7 +29,7 @@ from cl.config.serving import ServingSettings
 from cl.config.stores import StoreSettings
 from cl.config.training import ModelSettings, TrainingSettings
 from cl.config.yaml import read_yaml
-from cl.errors import ConfigError
+from cl.errors import ConfigError, PluginError, UnknownPluginError
 from cl.records.evaluation import STORED
 from cl.redaction import without_password
 
@@ -39,11 +39,14 @@ DEFAULT_GATES: list[PluginSpec] = [
     {"name": "forgetting", "max": 0.05},
 ]
 
-DEFAULT_LADDER: list[dict[str, Any]] = [
-    {"name": "solve", "strategy": "ranpac"},
-    {"name": "adapt", "strategy": {"name": "ranpac", "adapt": "always"}, "growth": 3.0, "steps": 100, "batch_size": 16},
-]
-"""How an update learns where neither a strategy nor a ladder is configured."""
+
+def default_ladder(solver: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return how an update learns where neither a strategy nor a ladder is configured.
+
+    The head is solved over frozen features; where these do not suffice, the encoder is tuned first.
+    """
+    adapt = {"strategy": {**solver, "adapt": "always"}, "steps": 60, "batch_size": 16}
+    return [{"name": "solve", "strategy": solver}, {"name": "adapt", "below": 0.6, "growth": 3.0, **adapt}]
 
 
 # where things are and who is notified: no influence on results, but may hold addresses and secrets
@@ -121,7 +124,13 @@ class Config(Section):
         model, training = (raw.get(section) or {} for section in ("model", "training"))
         tuning = model.get("tuning", "full") if isinstance(model, dict) else "full"
         control = training.get("control") if isinstance(training, dict) else None
-        return {**raw, "ladder": DEFAULT_LADDER} if tuning == "full" and control is None else raw
+        if tuning != "full" or control is not None:
+            return raw
+        try:
+            task = plugins.build("tasks", raw.get("task", "text_classification"))
+        except (UnknownPluginError, PluginError, ValidationError):
+            return raw  # the field says what is wrong
+        return {**raw, "ladder": default_ladder(task.solver)}
 
     @field_validator("task")
     @classmethod
@@ -194,8 +203,10 @@ class Config(Section):
         names = [rung.name for rung in self.ladder]
         if len(set(names)) < len(names):
             raise ValueError(f"ladder: {', '.join(names)}: rung names must be unique")
-        if self.ladder and self.ladder[0].growth > 1:
-            raise ValueError(f"ladder: '{names[0]}': the first rung must be tried in every update: set growth to 1")
+        if self.ladder and (self.ladder[0].growth > 1 or self.ladder[0].below is not None):
+            raise ValueError(
+                f"ladder: '{names[0]}': the first rung must be tried in every update: set growth to 1 and below to null"
+            )
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")

@@ -47,6 +47,12 @@ class Rung(Section):
         ge=1,
         description="Try it again only once there are this many times the rows of its last time; 1: in every update",
     )
+    below: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Try it only while no lower rung scores this much on validation rows; null: always",
+    )
     strategy: PluginSpec | list[PluginSpec] | None = Field(None, description="Instead of strategy")
     tuning: PluginSpec | None = Field(None, description="Instead of model.tuning")
     epochs: int | None = Field(None, ge=1, description="Instead of training.epochs")

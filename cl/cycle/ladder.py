@@ -60,9 +60,10 @@ def climb_ladder(
 
     With ``climb.pick: best``, all rungs are trained, and the one that does best on validation rows is judged first;
     with ``first``, each rung is judged before the next is trained. Each starts from the champion, never from a refused
-    challenger. A rung whose expected cost exceeds the rest of the budget is skipped, as is one that is not due again;
-    if no rung from the first on is left, the most expensive rung below it that fits is tried instead. A rung whose
-    training diverges counts as failed, like one that a gate refuses.
+    challenger. A rung whose expected cost exceeds the rest of the budget is skipped; if no rung from the first on is
+    left, the most expensive rung below it that fits is tried instead. A rung that is not due again, or not needed at
+    the score of a lower one, is skipped too, and tried after all where no other passes. A rung whose training diverges
+    counts as failed, like one that a gate refuses.
 
     Args:
         config: the ladder and its budget, under ``climb``.
@@ -87,8 +88,11 @@ def climb_ladder(
     for name in reversed(names[:start]):
         if not ascent.trained and ascent.challenger is None:
             ascent.train(name)
-    while ascent.trained and not ascent.passed:
-        ascent.judge_best()
+    ascent.judge_all()
+    for name in ascent.spared:
+        if not ascent.passed:
+            ascent.train(name, spare=False)
+            ascent.judge_all()
     if ascent.challenger is None and any(result.diverged for result in ascent.results):
         give_up()
         raise _all_failed(ascent.results)
@@ -101,12 +105,16 @@ def climb_ladder(
 
 
 class _Ascent:
-    """What an update has tried so far: the results, those that are trained but not judged, and the last challenger."""
+    """What an update has tried so far: the results, the last challenger, and the rungs still to judge or to try.
+
+    ``trained`` are the rungs that are trained and not judged, ``spared`` those that were not due or not needed.
+    """
 
     def __init__(self, config: Config, climb: Climb, attempt: Attempt, enough: Callable[[GateReport], bool]) -> None:
         self._config, self._climb, self._attempt, self._enough = config, climb, attempt, enough
         self.results: list[RungResult] = []
         self.trained: dict[str, Training] = {}
+        self.spared: list[str] = []
         self.challenger: Challenger | None = None
 
     @property
@@ -114,9 +122,13 @@ class _Ascent:
         """Whether the last challenger is enough."""
         return bool(self.results and self.results[-1].passed)
 
-    def train(self, name: str) -> None:
-        """Train at a rung, unless it is not due or does not fit into the budget."""
-        if why := _not_due(self._config, name, self._climb) or self._exceeded_bound(name):
+    def train(self, name: str, *, spare: bool = True) -> None:
+        """Train at a rung, unless it does not fit into the budget, or ``spare`` it if it is not due or not needed."""
+        self.results = [result for result in self.results if result.rung != name]
+        spared = self._spared(name) if spare else None
+        if spared:
+            self.spared.append(name)
+        if why := spared or self._exceeded_bound(name):
             self.results.append(RungResult(rung=name, skipped=why))
             return
         try:
@@ -132,6 +144,26 @@ class _Ascent:
         self.challenger = self._attempt.judge(name, self.trained.pop(name))
         self.results.append(_judged_result(name, self.challenger, self._enough(self.challenger.gates)))
         return self.passed
+
+    def judge_all(self) -> None:
+        """Judge what is trained, the best first, until one is enough."""
+        while self.trained and not self.passed:
+            self.judge_best()
+
+    def _spared(self, name: str) -> str | None:
+        """Return why a rung is not tried yet; None: it is. The rung to begin with always is."""
+        return (
+            None if name == self._climb.begin else _not_due(self._config, name, self._climb) or self._not_needed(name)
+        )
+
+    def _not_needed(self, name: str) -> str | None:
+        """Return why a rung cannot gain much."""
+        below = next(rung.below for rung in self._config.ladder if rung.name == name)
+        for rung, training in self.trained.items():
+            if below is not None and training.validation_score >= below:
+                score = f"{100 * training.validation_score:.1f} %"
+                return f"'{rung}' scores {score} on validation rows; it is tried below {100 * below:g} %"
+        return None
 
     def _exceeded_bound(self, name: str) -> str | None:
         waiting = [_trained_result(rung, training) for rung, training in self.trained.items()]
@@ -185,11 +217,11 @@ def _all_failed(results: Sequence[RungResult]) -> DivergedError:
 
 
 def _not_due(config: Config, name: str, climb: Climb) -> str | None:
-    """Return why a rung is not tried again yet; None: it is due. The rung to begin with always is."""
+    """Return why a rung is not tried again yet; None: it is due."""
     growth = next(rung.growth for rung in config.ladder if rung.name == name)
     last = [past.total_rows for past in climb.past if any(result.rung == name for result in past.begun)]
     rows = climb.sizes.new + climb.sizes.past
-    if name == climb.begin or not last or rows >= growth * last[-1]:
+    if not last or rows >= growth * last[-1]:
         return None
     return f"it was last tried with {last[-1]:,} rows, there are {rows:,}; it is due at {growth:g} times as many"
 

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class FeatureCache:
             self._database.execute("DELETE FROM paid WHERE run = ? AND step >= ?", [run, step])
         self._database.commit()
         self._run, self._step = run, step
+        self._digests: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], bytes]] = WeakKeyDictionary()
         self.tokens = TokenStore(self._database)
         self.saved_seconds = 0.0
         self.saved_rows = 0
@@ -56,9 +58,22 @@ class FeatureCache:
         """Return a hash of what decides a row's features besides its tokens, including every encoder weight."""
         digest = hashlib.sha256(json.dumps([layers, task]).encode())
         digest.update(graph)  # another kernel may round differently
-        for name, tensor in encoder.state_dict().items():
+        digest.update(self._digest_weights(encoder))
+        return digest.digest()
+
+    def _digest_weights(self, encoder: nn.Module) -> bytes:
+        """Return a hash of all weights, computed again only when one of them has been changed or replaced."""
+        weights = encoder.state_dict(keep_vars=True)
+        versions = [-1 if tensor.is_inference() else tensor._version for tensor in weights.values()]
+        state = tuple(zip(weights, (tensor.data_ptr() for tensor in weights.values()), versions, strict=True))
+        known = self._digests.get(encoder)
+        if known and known[0] == state and -1 not in versions:
+            return known[1]
+        digest = hashlib.sha256()
+        for name, tensor in weights.items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        self._digests[encoder] = state, digest.digest()
         return digest.digest()
 
     def keys(self, prefix: bytes, encoded: list[Encoded]) -> list[bytes]:

@@ -48,6 +48,9 @@ class Task(Plugin):
     distils: ClassVar[bool] = False
     """Whether the task predicts probabilities over labels, which a student can learn."""
 
+    solver: ClassVar[dict[str, Any]] = {"name": "ranpac"}
+    """The strategy that solves best for a head over frozen features, by default."""
+
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the labels that the rows use, sorted: classes, or BIO2 tags."""
         raise NotImplementedError

@@ -31,6 +31,7 @@ class TokenClassification(Task):
     metric: ClassVar[str] = "f1"
     row_metric: ClassVar[str] = "mean F1 of a sentence"
     distils: ClassVar[bool] = True
+    solver: ClassVar[dict[str, Any]] = {"name": "ranpac", "features": 0, "layers": 24}  # lower layers know words best
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the tags, O first, with both B and I of every entity type that occurs."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 RIDGE, TEMPERATURE, ADAPTED = "ridge", "temperature", "adapted"
-"""Names of the tensors that a closed form keeps beside its sums."""
+"""Names of the tensors that a closed form keeps, besides its sums."""
 ADDED, LEARNED, SOLUTION = "added", "learned", "solution"
 """Where an update keeps how many rows it has added, what is learned by now, and how that was solved."""
 CHOOSING_ROWS = 600

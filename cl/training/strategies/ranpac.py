@@ -48,7 +48,9 @@ class RanPAC(ClosedForm):
     remedy: ClassVar[str] = "give larger values of ridge"
 
     features: int = Field(
-        5_000, ge=16, description="Number of random features; the sums grow with its square (2 bytes each)"
+        5_000,
+        ge=0,
+        description="Number of random features; the sums grow with its square (2 bytes each); 0: the encoder's own",
     )
     ridge: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
         [10.0, 100.0, 1_000.0, 10_000.0], min_length=1, description="Ridge strengths to try"

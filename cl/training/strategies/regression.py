@@ -21,7 +21,7 @@ class LogisticRegression(ClosedForm):
     True
     """
 
-    decay: float = Field(1e-3, gt=0, description="L2 penalty, for features scaled to a root mean square of one")
+    decay: float = Field(0.1, gt=0, description="L2 penalty, for features scaled to a root mean square of one")
 
     def objection(self, config: Config) -> str | None:
         """Reject that features are not kept, in addition to what no closed form admits."""

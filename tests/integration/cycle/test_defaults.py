@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cl.config import load
-from cl.config.config import DEFAULT_LADDER
+from cl.config.config import default_ladder
 from cl.lifecycle import run_waiting
 from cl.records import BASELINES
 from cl.reports.terminal.cycles import reason_lines
@@ -13,10 +13,8 @@ from cl.stores.stores import open_stores
 from tests.support.climbing import arrives
 from tests.support.tiny import tiny_project
 
-SMALL = [
-    {**DEFAULT_LADDER[0], "strategy": {"name": "ranpac", "features": 128}},
-    {**DEFAULT_LADDER[1], "strategy": {"name": "ranpac", "features": 128, "adapt": "always"}},
-]
+SOLVE, ADAPT = default_ladder({"name": "ranpac", "features": 128})
+SMALL = [SOLVE, {**ADAPT, "below": None}]
 
 
 def test_the_default_ladder_is_climbed_and_its_challenger_stands_beside_the_baselines(tmp_path, tiny_model) -> None:

@@ -92,7 +92,8 @@ def picked(
     scores: dict[str, float], *, refused: tuple[str, ...] = (), past: tuple[LadderResult, ...] = (), **bounds: Any
 ) -> tuple[str | None, LadderResult]:
     """Climb rungs that do so well on validation rows, and return which one's challenger it is, and the result."""
-    rungs = [{"name": name, "strategy": "naive", **({"growth": 3} if name == "costly" else {})} for name in scores]
+    own = {"costly": {"growth": 3}, "extra": {"below": 0.9}}
+    rungs = [{"name": name, "strategy": "naive", **own.get(name, {})} for name in scores]
     config = parse({"ladder": rungs, "climb": bounds}, where="test")
     attempt = Attempt(
         lambda rung, own: trained(10, score=scores[str(rung)], rung=rung),
@@ -145,9 +146,37 @@ def test_a_rung_is_due_again_only_when_its_rows_have_grown() -> None:
     assert result.total_rows == 1_100
 
 
-def test_the_first_rung_is_tried_in_every_update() -> None:
+@pytest.mark.parametrize(("score", "tried"), [(0.89, True), (0.9, False)])
+def test_a_rung_is_not_needed_where_a_lower_one_scores_enough(score, tried) -> None:
+    rung, result = picked({"cheap": score, "extra": 0.95})
+    assert rung == ("extra" if tried else "cheap")
+    if not tried:
+        assert result.attempts[0].skipped == "'cheap' scores 90.0 % on validation rows; it is tried below 90 %"
+
+
+def test_rungs_that_are_not_due_or_not_needed_are_tried_after_all_where_no_other_passes() -> None:
+    past = (LadderResult(attempts=[RungResult(rung="costly", rows=1)], total_rows=1_000),)
+    rung, result = picked({"cheap": 0.95, "costly": 0.8, "extra": 0.7}, refused=("cheap", "costly"), past=past)
+    assert rung == "extra" and result.passed
+    assert [tried.rung for tried in result.attempts] == ["cheap", "costly", "extra"]
+    rung, result = picked({"cheap": 0.95, "costly": 0.8, "extra": 0.7}, refused=("cheap",), past=past)
+    assert rung == "costly" and [one.rung for one in result.attempts if one.skipped] == ["extra"]
+
+
+def test_a_rung_that_is_tried_after_all_still_has_to_fit_the_budget() -> None:
+    past = (LadderResult(attempts=[RungResult(rung="costly", rows=1)], total_rows=1_000),)
+    rung, result = picked({"cheap": 0.95, "costly": 0.8}, refused=("cheap",), past=past, max_rungs=1)
+    assert rung == "cheap" and not result.passed
+    assert [(one.rung, one.skipped) for one in result.attempts] == [
+        ("cheap", None),
+        ("costly", "climb.max_rungs is 1"),
+    ]
+
+
+@pytest.mark.parametrize("setting", [{"growth": 2}, {"below": 0.9}])
+def test_the_first_rung_is_tried_in_every_update(setting) -> None:
     with pytest.raises(ConfigError, match="'a': the first rung must be tried in every update: set growth to 1"):
-        parse({"ladder": [{"name": "a", "growth": 2}]}, where="test")
+        parse({"ladder": [{"name": "a", **setting}]}, where="test")
 
 
 def test_a_rung_that_does_not_fit_into_what_is_left_is_not_begun() -> None:
