@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from cl.models.token_cache import TokenStore
 from cl.tasks import Encoded
@@ -49,6 +50,8 @@ class FeatureCache:
             self._database.execute("DELETE FROM paid WHERE run = ? AND step >= ?", [run, step])
         self._database.commit()
         self._run, self._step = run, step
+        self._optimiser_steps = 0  # fused optimisers change weights without counting up their versions
+        self._hook = register_optimizer_step_post_hook(self._count_step)
         self._digests: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], bytes]] = WeakKeyDictionary()
         self.tokens = TokenStore(self._database)
         self.saved_seconds = 0.0
@@ -65,7 +68,7 @@ class FeatureCache:
         """Return a hash of all weights, computed again only when one of them has been changed or replaced."""
         weights = encoder.state_dict(keep_vars=True)
         versions = [-1 if tensor.is_inference() else tensor._version for tensor in weights.values()]
-        state = tuple(zip(weights, (tensor.data_ptr() for tensor in weights.values()), versions, strict=True))
+        state = self._optimiser_steps, *weights, *(tensor.data_ptr() for tensor in weights.values()), *versions
         known = self._digests.get(encoder)
         if known and known[0] == state and -1 not in versions:
             return known[1]
@@ -116,8 +119,12 @@ class FeatureCache:
             rows = [(self._run, key, self._step) for key in keys]
             self._database.executemany("INSERT OR IGNORE INTO paid VALUES (?, ?, ?)", rows)
 
+    def _count_step(self, *_: object) -> None:
+        self._optimiser_steps += 1
+
     def close(self) -> None:
         """Close the file."""
+        self._hook.remove()
         self._database.close()
 
 

@@ -55,6 +55,37 @@ def test_each_run_pays_once_for_a_row_whoever_has_computed_it(learner, sentences
     assert price("second", 0) == texts, "begun again, it pays again"
 
 
+def change_in_place(encoder: torch.nn.Module) -> None:
+    with torch.no_grad():
+        next(encoder.parameters()).add_(1.0)
+
+
+def take_a_step(encoder: torch.nn.Module) -> None:
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=0.1, fused=True)
+    sum(parameter.square().sum() for parameter in encoder.parameters()).backward()
+    optimiser.step()
+
+
+def load_others(encoder: torch.nn.Module) -> None:
+    encoder.load_state_dict({name: tensor + 1 for name, tensor in encoder.state_dict().items()})
+
+
+def replace_one(encoder: torch.nn.Module) -> None:
+    encoder.embeddings.word_embeddings.weight = torch.nn.Parameter(encoder.embeddings.word_embeddings.weight + 1)
+
+
+@pytest.mark.parametrize("change", [change_in_place, take_a_step, load_others, replace_one])
+def test_weights_are_hashed_once_and_again_whenever_they_have_changed(change, learner, tmp_path, monkeypatch) -> None:
+    with cached_in(tmp_path / "features.sqlite") as cache:
+        first = cache.prefix(learner.encoder, b"", layers=1, task="x")
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.Tensor, "numpy", lambda self: pytest.fail("hashed again"))
+            assert cache.prefix(learner.encoder, b"", layers=1, task="x") == first
+            assert cache.prefix(learner.encoder, b"", layers=2, task="x") != first
+        change(learner.encoder)
+        assert cache.prefix(learner.encoder, b"", layers=1, task="x") != first
+
+
 def test_another_encoder_or_other_layers_are_another_thing(learner, sentences, tmp_path) -> None:
     head, path, rows = ClosedFormHead(learner.width, 0), tmp_path / "features.sqlite", sentences(["loan"], 10)
     first = seen(learner, head, rows, path)[0]
