@@ -30,8 +30,9 @@ RIDGE, TEMPERATURE, ADAPTED = "ridge", "temperature", "adapted"
 """Names of the tensors that a closed form keeps, besides its sums."""
 ADDED, LEARNED, SOLUTION = "added", "learned", "solution"
 """Where an update keeps how many rows it has added, what is learned by now, and how that was solved."""
-CHOOSING_ROWS = 600
-"""Most validation rows used to choose a candidate: one hyperparameter on a grid of four needs no more."""
+CHOOSING_ROWS, CHOOSING_POSITIONS = 600, 3_000
+"""Most validation rows used to choose a candidate, and positions in them where each of these is costly: one
+hyperparameter on a grid of four needs no more."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class LabelledFeatures:
 
     inputs: torch.Tensor
     targets: torch.Tensor
+
+    def thinned(self, most: int) -> LabelledFeatures:
+        """Return at most so many of them, evenly spaced."""
+        step = max(1, math.ceil(len(self.targets) / most))
+        return LabelledFeatures(self.inputs[::step], self.targets[::step])
 
 
 class ClosedForm(Strategy):

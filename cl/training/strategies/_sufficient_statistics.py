@@ -43,7 +43,7 @@ class SufficientStatistics:
         """Return the sums for storage: the upper triangle of the Gram matrix, and int32 where it suffices."""
         parts = {"counts": self.counts, "sums": self.sums}
         if self.gram is not None:
-            parts[GRAM] = torch.cat([row[place:] for place, row in enumerate(self.gram)])
+            parts[GRAM] = torch.cat([row[index:] for index, row in enumerate(self.gram)])
         return {name: _narrow(part) for name, part in parts.items()}
 
     def widened(self, classes: int) -> SufficientStatistics:
@@ -101,9 +101,9 @@ def _add_products(gram: torch.Tensor, features: torch.Tensor, sign: int) -> torc
 def _unpack(triangle: torch.Tensor, size: int) -> torch.Tensor:
     """Return the symmetric matrix (size, size) with this upper triangle."""
     gram, start = torch.zeros(size, size, dtype=torch.float64), 0
-    for place, row in enumerate(gram):
-        row[place:] = triangle[start : start + size - place]
-        start += size - place
+    for index, row in enumerate(gram):
+        row[index:] = triangle[start : start + size - index]
+        start += size - index
     gram += gram.triu(1).T
     return gram
 

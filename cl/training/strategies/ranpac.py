@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cl.training.strategies._base import LeftOut, State
 from cl.training.strategies._closed_form import (
+    CHOOSING_POSITIONS,
     CHOOSING_ROWS,
     RIDGE,
     TEMPERATURE,
@@ -79,7 +80,8 @@ class RanPAC(ClosedForm):
         from cl.models.temperature import fit_temperature
         from cl.training.strategies._ridge import best_solution, left_out
 
-        form, rows = self._equations(learned, head), held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)
+        form = self._equations(learned, head)
+        rows = (held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)).thinned(CHOOSING_POSITIONS)
 
         def without_each(solution: RidgeSolution) -> torch.Tensor:
             fitted = rows.inputs.double() @ solution.weight
