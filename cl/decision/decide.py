@@ -9,6 +9,8 @@ from cl.records import Decision, Drift, DriftType, Gain, Validation
 from cl.statistics import format_p_value
 
 SHOWN = 8
+HARMLESS: frozenset[DriftType] = frozenset({"inputs", "labels"})
+"""Types of drift that are no reason to learn where it would gain nothing."""
 UNTESTABLE = (
     "no test rows in this batch or any before it, so no gate could judge an update: "
     "mark rows as test in data.split_column, or raise data.split.test where the split is a hash"
@@ -78,6 +80,9 @@ def _decide_on_drift(bounds: DecisionSettings, drift: Drift, seen: Situation) ->
         drift_names = ", ".join(kind.replace("_", " ") for kind in kinds)
         action = "hold" if "hold" in answers else "none"
         return Decision(action=action, reasons=[f"drift of {drift_names}: decide.answer says {action}", *changes])
+    if HARMLESS.issuperset(kinds) and seen.gain is not None and seen.gain.is_too_small(bounds.min_gain):
+        why = f"an update would not help: {_format_gain(seen.gain)}, decide.min_gain is {bounds.min_gain:g}"
+        return _postpone(why, changes)
     errors = _avoidable_errors(drift, seen.waiting_rows)
     if errors < bounds.min_avoidable_errors:
         why = f"an update could have avoided about {errors} errors, decide.min_avoidable_errors is"

@@ -18,6 +18,9 @@ class Gain(Record):
     expected: float | None = None
     low: float | None = None
     high: float | None = None
+    new_high: float | None = Field(
+        default=None, description="Upper end of the 90 % interval of the change on the new rows alone"
+    )
     new_rows: int = Field(default=0, description="Rows that the update would learn")
     past_rows: int = Field(default=0, description="Rows that the champion has learned")
     unknown: str | None = Field(default=None, description="Why it could not be estimated")
@@ -25,6 +28,12 @@ class Gain(Record):
     def may_reach(self, least: float | None) -> bool:
         """Return whether the gain may be at least this large; not if it could not be estimated, or for None."""
         return self.high is not None and least is not None and self.high >= least
+
+    def is_too_small(self, least: float | None) -> bool:
+        """Return whether the gain is below this on all rows and on the new ones; False if that is not known."""
+        if self.high is None or self.new_high is None or least is None:
+            return False
+        return max(self.high, self.new_high) < least
 
 
 class Decision(Record):

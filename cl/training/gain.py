@@ -63,9 +63,15 @@ def estimate_gain(
     changes = [_change(*probes, features, learned=features is old) for features in (old, added)]
     parts = [(1 - share, changes[0]), (share, changes[1])]
     gain = sum(weight * float(change.mean()) for weight, change in parts)
-    error = sum(weight**2 * _variance(change) / len(change) for weight, change in parts) ** 0.5
+    variances = [_variance(change) / len(change) for change in changes]
+    error = sum(weight**2 * own for (weight, _), own in zip(parts, variances, strict=True)) ** 0.5
     return Gain(
-        expected=gain, low=gain - Z_90 * error, high=gain + Z_90 * error, new_rows=len(after), past_rows=len(before)
+        expected=gain,
+        low=gain - Z_90 * error,
+        high=gain + Z_90 * error,
+        new_high=float(changes[1].mean()) + Z_90 * variances[1] ** 0.5,
+        new_rows=len(after),
+        past_rows=len(before),
     )
 
 

@@ -131,6 +131,32 @@ def test_the_reason_of_a_gain_has_its_numbers() -> None:
     ]
 
 
+SATURATED = Gain(expected=0.002, low=0.0, high=0.005, new_high=0.006, new_rows=500, past_rows=1_800)
+
+
+@pytest.mark.parametrize(
+    ("findings", "gain", "bounds", "action"),
+    [
+        ([MMD_ALARM], SATURATED, {}, "none"),
+        ([MMD_ALARM], SATURATED, {"min_gain": None}, "learn"),
+        ([MMD_ALARM], SATURATED, {"min_gain": 0.001}, "learn"),
+        ([MMD_ALARM], SATURATED, {"answer": {"inputs": "hold"}}, "hold"),
+        ([MMD_ALARM], SATURATED.model_copy(update={"new_high": 0.2}), {}, "learn"),
+        ([MMD_ALARM], Gain(unknown="the past experiences have no training rows"), {}, "learn"),
+        ([MMD_ALARM, WORSE], SATURATED, {}, "learn"),
+    ],
+)
+def test_other_texts_that_the_champion_masters_as_well_are_no_reason_to_learn(findings, gain, bounds, action) -> None:
+    decision = decide(config(**bounds), FIT, drifted(*findings), Situation(99, gain=gain))
+    assert decision.action == action
+    if action == "none":
+        assert decision.postponed and decision.reasons == [
+            "an update would not help: learning 500 rows would change the share of right answers by about +0.2 points "
+            "(90 % interval +0.0 to +0.5), decide.min_gain is 0.01",
+            "embedding_mmd: MMD² 0.02",
+        ]
+
+
 def test_new_labels_are_named_even_when_another_detector_raised_the_alarm() -> None:
     drift = Drift(experience="2", drifted=True, findings=[MMD_ALARM, NEW_FEW], new_labels=["laon"])
     reasons = decide(config(), FIT, drift, Situation(99)).reasons

@@ -53,6 +53,22 @@ def test_a_quiet_month_after_many_rows_gains_nothing(gain_of, sentences) -> None
     assert abs(gain.expected) < 0.005
 
 
+def test_a_small_month_that_the_champion_gets_wrong_counts_although_it_is_few_of_all_rows(gain_of, sentences) -> None:
+    stream = {
+        "1": sentences(["fee", "loan"], 3_000, prefix="a"),
+        "2": sentences(["card", "rate"], 24, seed=1, prefix="b").assign(label=["fee", "loan"] * 12),
+    }
+    gain = gain_of(stream)
+    assert gain.high < 0.01 < gain.new_high and not gain.is_too_small(0.01)
+
+
+def test_rows_that_come_again_on_a_saturated_model_are_too_small_a_gain(gain_of, sentences) -> None:
+    first = sentences(["fee", "loan"], 1_500, prefix="a")
+    again = first.sample(600, replace=True, random_state=0).reset_index(drop=True)
+    gain = gain_of({"1": first, "2": again.assign(id=[f"b{row}" for row in range(len(again))])})
+    assert gain.is_too_small(0.01) and not gain.is_too_small(0.0001) and not gain.is_too_small(None)
+
+
 def test_few_rows_leave_it_open_whether_they_help(gain_of, sentences) -> None:
     stream = {"1": sentences(["fee", "loan"], 20, prefix="a"), "2": sentences(["fee", "loan"], 20, seed=1, prefix="b")}
     assert gain_of(stream).high > 0.01
