@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import operator
 import sqlite3
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -29,6 +31,15 @@ _PAID = """CREATE TABLE IF NOT EXISTS paid (
 _CHUNK = 500
 MAX_BYTES = 2 * 2**30
 """A cache file larger than this is deleted and started again: about a million and a half short texts."""
+
+
+@dataclass(frozen=True)
+class _Digest:
+    """A hash of weights, and by what to know that they are still the same; held tensors keep their addresses."""
+
+    state: tuple[object, ...]
+    tensors: list[torch.Tensor]
+    digest: bytes
 
 
 class FeatureCache:
@@ -52,7 +63,7 @@ class FeatureCache:
         self._run, self._step = run, step
         self._optimiser_steps = 0  # fused optimisers change weights without counting up their versions
         self._hook = register_optimizer_step_post_hook(self._count_step)
-        self._digests: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], bytes]] = WeakKeyDictionary()
+        self._digests: WeakKeyDictionary[nn.Module, _Digest] = WeakKeyDictionary()
         self.tokens = TokenStore(self._database)
         self.saved_seconds = 0.0
         self.saved_rows = 0
@@ -67,16 +78,17 @@ class FeatureCache:
     def _digest_weights(self, encoder: nn.Module) -> bytes:
         """Return a hash of all weights, computed again only when one of them has been changed or replaced."""
         weights = encoder.state_dict(keep_vars=True)
-        versions = [-1 if tensor.is_inference() else tensor._version for tensor in weights.values()]
-        state = self._optimiser_steps, *weights, *(tensor.data_ptr() for tensor in weights.values()), *versions
+        tensors = list(weights.values())
+        versions = [-1 if tensor.is_inference() else tensor._version for tensor in tensors]
+        state = self._optimiser_steps, *weights, *(tensor.data_ptr() for tensor in tensors), *versions
         known = self._digests.get(encoder)
-        if known and known[0] == state and -1 not in versions:
-            return known[1]
+        if known and known.state == state and all(map(operator.is_, known.tensors, tensors)) and -1 not in versions:
+            return known.digest
         digest = hashlib.sha256()
         for name, tensor in weights.items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        self._digests[encoder] = state, digest.digest()
+        self._digests[encoder] = _Digest(state, tensors, digest.digest())
         return digest.digest()
 
     def keys(self, prefix: bytes, encoded: list[Encoded]) -> list[bytes]:
