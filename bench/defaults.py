@@ -178,7 +178,7 @@ def main() -> None:
                 for way in given.ways:
                     result = replay(STREAMS[name], made, way, seed)
                     if result.acc is None or result.forgetting is None or result.cpu_seconds is None:
-                        print(f"{name:<16}{way:<12} failed: {result.failures}")
+                        print(f"{name:<16}{way:<14} failed: {result.failures}")
                         continue
                     row = 100 * result.acc, 100 * result.forgetting, result.cpu_seconds
                     measured[way].append(row)

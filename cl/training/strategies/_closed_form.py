@@ -165,7 +165,7 @@ class ClosedForm(Strategy):
         rows = self._rows_to_add(lesson, restart=restart)
         new = frozen_features(learner, head, rows)
         if restart:
-            gram = not self.removable and self.needs_gram(0, len(head.weight))
+            gram = self.needs_gram(len(new.targets), len(head.weight))
             sums = SufficientStatistics.empty(len(head.weight), len(learner.labels), gram=gram)
         else:
             sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
@@ -189,13 +189,16 @@ class ClosedForm(Strategy):
         return GRAM in state.tensors or not self.needs_gram(0, features)
 
     def _with_gram(self, learned: Learned, head: ClosedFormHead) -> Learned:
-        """Return what is learned with a Gram matrix if it is needed, else without one if rows are kept."""
+        """Return what is learned with a Gram matrix if it is needed, summed over the kept rows, else without one."""
+        from cl.training.strategies._sufficient_statistics import SufficientStatistics
+
         sums, features = learned.sums, len(head.weight)
         if not self.needs_gram(sums.rows, features):
             return replace(learned, sums=replace(sums, gram=None))
         if sums.gram is not None:
             return learned
-        return replace(learned, sums=sums.with_gram(expand_rows(learned.rows, head).inputs))
+        empty = SufficientStatistics.empty(features, len(sums.counts))
+        return replace(learned, sums=_add_rows(empty, head, *_kept_positions(learned.rows, head)))
 
     def solved_rows(self, update: Update) -> int:
         """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
@@ -347,6 +350,13 @@ def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | 
         head: expands the features.
         most: positions to return, evenly spaced; None: all.
     """
+    whole, targets = _kept_positions(rows, head)
+    chosen = slice(None, None, None if most is None else max(1, math.ceil(len(targets) / most)))
+    return LabelledFeatures(head.expand(whole[chosen].float()), targets[chosen])
+
+
+def _kept_positions(rows: pd.DataFrame | None, head: ClosedFormHead) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the int8 features (positions, width) and the classes of kept rows, ordered by id."""
     import torch
 
     whole, targets = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int]()
@@ -354,9 +364,7 @@ def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | 
         if len(row.targets):
             whole.append(torch.frombuffer(bytearray(row.features), dtype=torch.int8).view(len(row.targets), -1))
             targets += list(row.targets)
-    chosen = slice(None, None, None if most is None else max(1, math.ceil(len(targets) / most)))
-    inputs = head.expand(torch.cat(whole)[chosen].float())
-    return LabelledFeatures(inputs, torch.tensor(targets, dtype=torch.int64)[chosen])
+    return torch.cat(whole), torch.tensor(targets, dtype=torch.int64)
 
 
 def _features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:

@@ -73,11 +73,6 @@ class SufficientStatistics:
             counts, sums, None if self.gram is None else _add_products(self.gram, features, sign)
         )
 
-    def with_gram(self, features: torch.Tensor) -> SufficientStatistics:
-        """Return the sums with a Gram matrix: that of the features (rows, F) of all rows, as in `add`."""
-        size = self.sums.shape[1]
-        return replace(self, gram=_add_products(torch.zeros(size, size, dtype=torch.float64), features, 1))
-
     @property
     def rows(self) -> int:
         """Return how many rows the sums are over."""
