@@ -127,5 +127,5 @@ def _measure_scores_only(config: Config) -> Config:
     if "robustness" not in asked:
         spared["robustness"] = []
     if not any(name in asked for name in ("latency", "rows_per_second", "memory")):
-        spared |= {"latency_calls": 1, "throughput_rows": 1}
+        spared |= {"latency_calls": 0, "throughput_rows": 0}
     return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=spared)})

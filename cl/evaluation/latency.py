@@ -18,14 +18,14 @@ def measure_latency(learners: dict[str, Learner], rows: pd.DataFrame, *, calls: 
     """Return ``latency_p50_ms`` and ``latency_p95_ms`` of single-row predictions, for each model.
 
     The models take turns, so that a busy moment of the machine affects all of them. The feature cache is off. Without
-    rows there are no numbers.
+    rows or calls there are no numbers.
 
     Args:
         learners: the models by name.
         rows: predicted one at a time, cycling through them.
         calls: how many predictions are timed, after a warm-up.
     """
-    if rows.empty:
+    if rows.empty or not calls:
         return {who: {} for who in learners}
     times: dict[str, list[float]] = {who: [] for who in learners}
     for call in range(calls + WARM_UP):

@@ -50,7 +50,7 @@ def measure(
             **measure_robustness(learner, robustness_rows, settings, seed=config.seed),
             **times[who],
             **measure_throughput(learner, throughput_rows),
-            **measure_memory_mb(learner, throughput_rows),
+            **(measure_memory_mb(learner, throughput_rows) if settings.throughput_rows else {}),
             **size_mb(folders[who]),
         }
         for who, learner in learners.items()

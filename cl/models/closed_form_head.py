@@ -7,6 +7,7 @@ what was added to a sum can be subtracted again exactly.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -59,9 +60,7 @@ class ClosedFormHead(nn.Module):
         self.weight = nn.Parameter(torch.zeros(size, labels if solved is None else solved))
         self.bias = nn.Parameter(torch.zeros(labels))
         if expansion:
-            drawn = torch.randn(width * layers, expansion, generator=torch.Generator().manual_seed(seed))
-            whole = (drawn * PROJECTION).round().clamp(-3 * PROJECTION, 3 * PROJECTION)
-            self.register_buffer("projection", whole, persistent=False)
+            self.register_buffer("projection", _draw_projection(width * layers, expansion, seed), persistent=False)
 
     @property
     def described(self) -> dict[str, object]:
@@ -86,7 +85,10 @@ class ClosedFormHead(nn.Module):
             return whole
         # approximate standard deviation of a projected vector's entries
         deviation = STEPS / SIGMAS * PROJECTION * (self.width * self.layers) ** 0.5
-        return _round((whole @ self.projection).relu() * (STEPS / SIGMAS / deviation)).clamp(max=STEPS)
+        projected, scale = whole @ self.projection, STEPS / SIGMAS / deviation
+        if torch.is_grad_enabled():
+            return _round(projected.relu() * scale).clamp(max=STEPS)
+        return projected.mul_(scale).round_().clamp_(0, STEPS)  # large: in place, no memory is asked for again
 
     def solve(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         """Set the solved weights (features, labels) and biases."""
@@ -106,6 +108,14 @@ class ClosedFormHead(nn.Module):
         scores = self.expand(whole) @ self.weight
         unsolved = self.bias.numel() - scores.shape[-1]
         return (nn.functional.pad(scores, (0, unsolved)) if unsolved else scores) + self.bias
+
+
+@functools.lru_cache(maxsize=2)
+def _draw_projection(inputs: int, outputs: int, seed: int) -> torch.Tensor:
+    """Return random integers (inputs, outputs), shared by all heads that read them: nothing changes them."""
+    with torch.inference_mode(False):  # a head that is made while predicting may be trained against later
+        drawn = torch.randn(inputs, outputs, generator=torch.Generator().manual_seed(seed))
+        return drawn.mul_(PROJECTION).round_().clamp_(-3 * PROJECTION, 3 * PROJECTION)
 
 
 def _round(exact: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 RIDGE, TEMPERATURE, ADAPTED = "ridge", "temperature", "adapted"
 """Names of the tensors that a closed form keeps, besides its sums."""
+HELD_OUT, LEVERAGES = "held_out", "leverages"
+"""Columns of the kept rows: whether it is a validation row, and if so, its leverages."""
 ADDED, LEARNED, SOLUTION = "added", "learned", "solution"
 """Where an update keeps how many rows it has added, what is learned by now, and how that was solved."""
 CHOOSING_ROWS, CHOOSING_POSITIONS = 600, 3_000
@@ -37,8 +40,9 @@ hyperparameter on a grid of four needs no more."""
 
 @dataclass(frozen=True)
 class Learned:
-    """The sums over all rows learned so far, and the features of each row (id, features, targets) if they are kept.
+    """The sums over all rows learned so far, and the features of each row if they are kept.
 
+    ``rows`` has their id, features and targets, and whether they are ``held_out``: validation rows, learned as well.
     ``adapted``: the encoder has been trained on the training rows, which it therefore reads better than any other row.
     """
 
@@ -49,12 +53,17 @@ class Learned:
 
 @dataclass(frozen=True)
 class Solution:
-    """A solved head: weights (features, labels), biases (labels,), the temperature of its logits, and its ridge."""
+    """A solved head: weights (features, labels), biases (labels,), the temperature of its logits, and its ridge.
+
+    ``leverages`` are those of each kept row's positions, computed for validation rows only: what is needed to answer
+    them as if they had not been learned.
+    """
 
     weight: torch.Tensor
     bias: torch.Tensor
     temperature: float = 1.0
     ridge: float = 0.0
+    leverages: list[list[float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,8 @@ class ClosedForm(Strategy):
         learner, lesson, state = update.learner, update.lesson, update.state
         head, fits = self._head(learner)
         restart = not (fits and self._can_continue(state, len(head.weight)))
-        rows = self._rows_to_add(lesson, restart=restart)
+        training, held_out = self._rows_to_add(lesson, restart=restart)
+        rows = pd.concat([training, held_out], ignore_index=True)
         new = frozen_features(learner, head, rows)
         if restart:
             gram = self.needs_gram(len(new.targets), len(head.weight))
@@ -171,7 +181,7 @@ class ClosedForm(Strategy):
             sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
         sums, kept = _add_rows(sums, head, new.whole, new.targets), None
         if self.removable:
-            features = _features_of_rows(rows["id"].tolist(), new)
+            features = _features_of_rows(rows["id"].tolist(), new).assign(**{HELD_OUT: rows.index >= len(training)})
             kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
         learned = self._with_gram(Learned(sums, kept, self._is_adapted(update)), head)
         learner, solution = self.solved(learner, head, learned, lesson.validation)
@@ -185,7 +195,7 @@ class ClosedForm(Strategy):
         if not state.tensors:
             return False
         if self.removable:
-            return state.rows is not None
+            return state.rows is not None and HELD_OUT in state.rows
         return GRAM in state.tensors or not self.needs_gram(0, features)
 
     def _with_gram(self, learned: Learned, head: ClosedFormHead) -> Learned:
@@ -208,12 +218,14 @@ class ClosedForm(Strategy):
         """Return the sums, the solution's settings and, if rows are removable, each row's features."""
         return _state_of(update.cache[LEARNED], update.cache[SOLUTION])
 
-    def _rows_to_add(self, lesson: TrainingData, *, restart: bool) -> pd.DataFrame:
-        """Return the new rows, after the past ones if the sums start empty; validation rows if it learns them."""
-        parts = [lesson.past(), lesson.rows] if restart else [lesson.rows]
+    def _rows_to_add(self, lesson: TrainingData, *, restart: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the training rows to add, and the validation rows if it learns them; with past ones if it restarts."""
+        training, held_out = [lesson.rows], [lesson.rows.iloc[:0]]
+        if restart:
+            training.insert(0, lesson.past())
         if self.learns_validation:
-            parts += [lesson.past_held_out(), lesson.held_out()] if restart else [lesson.held_out()]
-        return pd.concat(parts, ignore_index=True)
+            held_out += [lesson.past_held_out(), lesson.held_out()] if restart else [lesson.held_out()]
+        return pd.concat(training, ignore_index=True), pd.concat(held_out, ignore_index=True)
 
     def forget(
         self, state: State, learner: Learner, ids: set[str], validation: pd.DataFrame | None
@@ -236,8 +248,8 @@ class ClosedForm(Strategy):
         head, _ = self._head(learner)
         sums = SufficientStatistics.from_tensors(state.tensors)
         for features, targets in zip(removed["features"], removed["targets"], strict=True):
-            rounded = torch.frombuffer(bytearray(features), dtype=torch.int8).view(len(targets), -1)
-            sums = _add_rows(sums, head, rounded, torch.as_tensor(list(targets)), sign=-1)
+            classes = torch.tensor(list(targets), dtype=torch.int64)
+            sums = _add_rows(sums, head, stored_features(features, head), classes, sign=-1)
         remaining = state.rows.drop(removed.index).reset_index(drop=True)
         learned = self._with_gram(Learned(sums, remaining, bool(state.tensors[ADAPTED])), head)
         learner, solution = self.solved(learner, head, learned, validation)
@@ -361,10 +373,16 @@ def _kept_positions(rows: pd.DataFrame | None, head: ClosedFormHead) -> tuple[to
 
     whole, targets = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int]()
     for row in [] if rows is None else rows.sort_values("id").itertuples():
-        if len(row.targets):
-            whole.append(torch.frombuffer(bytearray(row.features), dtype=torch.int8).view(len(row.targets), -1))
-            targets += list(row.targets)
+        whole.append(stored_features(row.features, head))
+        targets += list(row.targets)
     return torch.cat(whole), torch.tensor(targets, dtype=torch.int64)
+
+
+def stored_features(features: bytes, head: ClosedFormHead) -> torch.Tensor:
+    """Return the int8 features (positions, width) of a kept row."""
+    import torch
+
+    return torch.from_numpy(np.frombuffer(features, dtype=np.int8).copy()).view(-1, head.width * head.layers)
 
 
 def _features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:
@@ -386,6 +404,9 @@ def _state_of(learned: Learned, solution: Solution) -> State:
     """Return what a later update needs: the sums, what it must know of the solution, and the rows if they are kept."""
     import torch
 
+    rows = None if learned.rows is None else learned.rows.drop(columns=LEVERAGES, errors="ignore")
+    if rows is not None and solution.leverages is not None:
+        rows[LEVERAGES] = solution.leverages
     values = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature, ADAPTED: float(learned.adapted)}
     settings = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
-    return State(rows=learned.rows, tensors={**learned.sums.to_tensors(), **settings}, seen=learned.sums.rows)
+    return State(rows=rows, tensors={**learned.sums.to_tensors(), **settings}, seen=learned.sums.rows)

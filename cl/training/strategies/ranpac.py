@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import pandas as pd
 from pydantic import Field
 
 from cl.training.strategies._base import LeftOut, State
 from cl.training.strategies._closed_form import (
     CHOOSING_POSITIONS,
     CHOOSING_ROWS,
+    HELD_OUT,
+    LEVERAGES,
     RIDGE,
     TEMPERATURE,
     ClosedForm,
@@ -18,15 +23,15 @@ from cl.training.strategies._closed_form import (
     Learned,
     Solution,
     expand_rows,
+    stored_features,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from cl.models.closed_form_head import ClosedFormHead
     from cl.models.learner import Learner
-    from cl.training.strategies._ridge import FeatureForm, RidgeSolution, RowForm
+    from cl.training.strategies._ridge import FeatureForm, Leverage, RidgeSolution, RowForm
 
 ROWS_AT_ONCE = 512
 """Rows whose expanded features are in memory at a time."""
@@ -99,7 +104,8 @@ class RanPAC(ClosedForm):
         absent = learned.sums.counts == 0
         bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
         temperature = fit_temperature(without_each(solution).float() + bias, rows.targets)
-        return Solution(solution.weight.float(), bias, temperature, solution.ridge)
+        leverages = _leverages(learned.rows, head, form.leverage(solution.ridge))
+        return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages)
 
     def left_out(self, learner: Learner, state: State) -> LeftOut:
         """Return the function that answers learned rows as if the position in question had not been learned."""
@@ -109,13 +115,10 @@ class RanPAC(ClosedForm):
         from cl.models.frozen_features import feature_reader
         from cl.tasks import IGNORED
         from cl.training.strategies._ridge import left_out
-        from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
         head = learner.head
         assert isinstance(head, ClosedFormHead)
-        form = self._equations(Learned(SufficientStatistics.from_tensors(state.tensors), state.rows), head)
-        ridge, temperature = (float(state.tensors[name]) for name in (RIDGE, TEMPERATURE))
-        leverage = form.leverage(ridge)
+        temperature, leverage = float(state.tensors[TEMPERATURE]), self._leverage(state, head)
 
         @torch.inference_mode()
         def logits_of(rows: pd.DataFrame) -> list[torch.Tensor]:
@@ -123,16 +126,41 @@ class RanPAC(ClosedForm):
             features = feature_reader(learner, head)(encoded)
             for start in range(0, len(encoded), ROWS_AT_ONCE):
                 block = slice(start, start + ROWS_AT_ONCE)
-                inputs = head.expand(torch.cat(features[block]).float().to(learner.device)).cpu()
-                targets = torch.tensor([target for row in encoded[block] for target in row.targets], dtype=torch.int64)
-                fitted, known = inputs @ head.weight.cpu(), targets != IGNORED
-                fitted[known] = left_out(
-                    fitted[known], leverage(inputs[known]), targets[known], certain=1 / temperature
+                whole, targets = features[block], [torch.tensor(row.targets) for row in encoded[block]]
+                known = [own != IGNORED for own in targets]
+                inputs = head.expand(torch.cat(whole).float().to(learner.device)).cpu()
+                learned = [own[is_known] for own, is_known in zip(whole, known, strict=True)]
+                fitted, is_known = inputs @ head.weight.cpu(), torch.cat(known)
+                fitted[is_known] = left_out(
+                    fitted[is_known], leverage(learned), torch.cat(targets)[is_known], certain=1 / temperature
                 )
-                logits += (fitted + head.bias.cpu()).split([len(row) for row in features[block]])
+                logits += (fitted + head.bias.cpu()).split([len(row) for row in whole])
             return logits
 
         return logits_of
+
+    def _leverage(self, state: State, head: ClosedFormHead) -> Callable[[list[torch.Tensor]], torch.Tensor]:
+        """Return the function from learned rows' features to their leverages: as kept, else computed."""
+        import torch
+
+        from cl.training.strategies._sufficient_statistics import SufficientStatistics
+
+        kept = pd.DataFrame() if state.rows is None else state.rows
+        known = dict(zip(kept["features"], kept[LEVERAGES], strict=True)) if LEVERAGES in kept else {}
+        known = {features: leverages for features, leverages in known.items() if len(leverages)}
+
+        @functools.cache
+        def computed() -> Leverage:
+            sums = SufficientStatistics.from_tensors(state.tensors)
+            return self._equations(Learned(sums, state.rows), head).leverage(float(state.tensors[RIDGE]))
+
+        def leverage(rows: list[torch.Tensor]) -> torch.Tensor:
+            found = [known.get(row.numpy().tobytes()) for row in rows]
+            if any(values is None and len(row) for values, row in zip(found, rows, strict=True)):
+                return computed()(head.expand(torch.cat(rows).float()))
+            return torch.tensor([value for values in found if values is not None for value in values])
+
+        return leverage
 
     def _equations(self, learned: Learned, head: ClosedFormHead) -> FeatureForm | RowForm:
         """Return the equations over rows while these are fewer, else over features."""
@@ -144,3 +172,19 @@ class RanPAC(ClosedForm):
             rows = expand_rows(learned.rows, head)
             return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit)
         return FeatureForm(learned.sums, unit)
+
+
+def _leverages(rows: pd.DataFrame | None, head: ClosedFormHead, leverage: Leverage) -> list[list[float]] | None:
+    """Return the leverages of the positions of kept validation rows; those of training rows are not needed."""
+    import torch
+
+    if rows is None or HELD_OUT not in rows:
+        return None
+    leverages, places = [list[float]() for _ in rows.index], rows[HELD_OUT].to_numpy().nonzero()[0]
+    for start in range(0, len(places), ROWS_AT_ONCE):
+        block = places[start : start + ROWS_AT_ONCE]
+        features = [stored_features(rows["features"].iloc[place], head) for place in block]
+        values = leverage(head.expand(torch.cat(features).float())).split([len(row) for row in features])
+        for place, own in zip(block, values, strict=True):
+            leverages[place] = own.tolist()
+    return leverages

@@ -54,3 +54,21 @@ def test_the_lowest_logit_is_as_it_was_until_something_falls_below_it() -> None:
     assert lowest_logit(torch.zeros(5, 0), torch.zeros(0)) == MAX_UNSOLVED_LOGIT
     assert lowest_logit(torch.full((5, 2), 1e-3), torch.zeros(2)) == MAX_UNSOLVED_LOGIT
     assert lowest_logit(torch.ones(4, 1), torch.tensor([-1e5])) == -1e5 - STEPS * 4
+
+
+def test_features_are_expanded_alike_with_and_without_gradients_and_stay_as_they_were() -> None:
+    head = ClosedFormHead(8, 2, layers=2, expansion=50)
+    whole = torch.randint(-127, 128, (20, 16)).float()
+    before = whole.clone()
+    with torch.inference_mode():
+        expanded = head.expand(whole)
+    assert torch.equal(expanded, head.expand(whole.requires_grad_()).detach()) and torch.equal(whole.detach(), before)
+    assert expanded.min() >= 0 and expanded.max() == 127
+
+
+def test_a_head_that_is_made_while_predicting_can_be_attacked_later() -> None:
+    with torch.inference_mode():
+        ClosedFormHead(8, 2, expansion=31, seed=5)
+    head, whole = ClosedFormHead(8, 2, expansion=31, seed=5), torch.ones(1, 8, requires_grad=True)
+    head.expand(whole).sum().backward()
+    assert whole.grad is not None

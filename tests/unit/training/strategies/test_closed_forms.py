@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -386,6 +387,33 @@ def test_left_out_logits_are_those_without_the_row_over_rows_and_over_features(t
             after, without = solver.forget(state, learner, {rows["id"].iloc[at]}, None)
             expected = answered(without, rows.iloc[[at]]) * after.tensors["temperature"]
             torch.testing.assert_close(logits[0].double() * temperature, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_leverages_are_kept_with_validation_rows_and_computed_for_others(taught, rows_of) -> None:
+    """A row that a version without them has kept, or a training row, is answered the same way."""
+    for features in (16, 400):
+        strategy = {"name": "ranpac", "features": features, "ridge": [10.0]}
+        folder = taught(strategy, ["e0", "e1"], f"kept-{features}")
+        state, learner = load_states(folder)["ranpac"], load_learner(folder)
+        assert state.rows is not None
+        held_out = rows_of(["e0", "e1"], "validation")
+        with_leverages = state.rows.loc[state.rows["leverages"].map(len) > 0, "id"]
+        assert set(with_leverages) == set(state.rows.loc[state.rows["held_out"], "id"]) == set(held_out["id"])
+        solver, rows = plugins.build("strategies", strategy), pd.concat([held_out, rows_of(["e0"], "train")])
+        without = replace(state, rows=state.rows.drop(columns="leverages"))
+        kept, computed = (torch.cat(solver.left_out(learner, own)(rows)) for own in (state, without))
+        torch.testing.assert_close(kept, computed)
+
+
+def test_kept_leverages_spare_the_equations(taught, rows_of, monkeypatch) -> None:
+    strategy = {"name": "ranpac", "features": 400, "ridge": [10.0]}
+    folder = taught(strategy, ["e0", "e1"], "kept")
+    state, learner = load_states(folder)["ranpac"], load_learner(folder)
+    monkeypatch.setattr("cl.training.strategies._ridge.RowForm", None)
+    solver = plugins.build("strategies", strategy)
+    solver.left_out(learner, state)(rows_of(["e0", "e1"], "validation"))
+    with pytest.raises(TypeError):
+        solver.left_out(learner, state)(rows_of(["e0"], "train"))
 
 
 def answered(learner, rows: pd.DataFrame) -> torch.Tensor:
