@@ -55,7 +55,10 @@ class DriftSettings(Section):
         description="Rows of an experience that the champion answers, drawn at random; label checks use all rows",
     )
     reference_rows: int = Field(1_000, ge=20, description="Rows that a version keeps as its drift reference")
-    report: Literal["evidently", "off"] = Field("evidently", description="Whether to write Evidently's report")
+    report: Literal["on_drift", "always", "off"] = Field(
+        "on_drift",
+        description="When to write Evidently's report, which takes seconds; on_drift: where a detector raises an alarm",
+    )
     traffic: TrafficSettings = Field(
         default_factory=lambda: TrafficSettings(), description="Drift checks of served answers without labels"
     )

@@ -77,10 +77,10 @@ def compare_snapshots(
     check: int = 1,
     quiet: Sequence[Drift] = (),
 ) -> Drift:
-    """Run the configured detectors, correct their findings for multiplicity, and write Evidently's report.
+    """Run the configured detectors, correct their findings for multiplicity, and write Evidently's report if wanted.
 
     Args:
-        config: detectors, alpha, and whether to write a report.
+        config: detectors, alpha, and when to write a report.
         experience: its id; together with the configuration's seed it determines all random draws.
         reference: held-out rows stored at the champion's promotion; None without a champion.
         new: the new rows; its known labels are the champion's.
@@ -96,9 +96,11 @@ def compare_snapshots(
     calibrated = calibrate(run_detectors(config, experience, reference, new, level), quiet)
     attributed = attribute(config, experience, correct_for_multiplicity(calibrated, level), reference, new)
     findings = [explain_alarm(config, finding, reference, new) for finding in attributed]
+    drifted = any(finding.drifted for finding in findings)
+    wants_report = config.drift.report == "always" or (config.drift.report == "on_drift" and drifted)
     return Drift(
         experience=experience,
-        drifted=any(finding.drifted for finding in findings),
+        drifted=drifted,
         findings=findings,
         check=check,
         level=level,
@@ -106,7 +108,7 @@ def compare_snapshots(
         champion_score=float(new.frame["score"].mean()) if len(new.frame) else None,
         rows=len(new.frame),
         metric=plugins.build(Task, config.task).row_metric,
-        report=_write_report(config, reference, new, folder),
+        report=_write_report(config, reference, new, folder) if wants_report else None,
     )
 
 
@@ -131,8 +133,6 @@ def _sample_indices(rows: int, max_rows: int, seed: int) -> np.ndarray:
 
 def _write_report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:
     """Write Evidently's report; it is for people to read, so a failure inside Evidently must not stop a cycle."""
-    if config.drift.report == "off":
-        return None
     from cl.drift.evidently_report import write_drift_report
 
     try:

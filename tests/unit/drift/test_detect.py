@@ -203,16 +203,28 @@ def test_without_a_reference_every_label_is_new_and_nothing_drifts() -> None:
 
 @pytest.mark.usefixtures("evidently_imported")
 def test_evidently_writes_its_report_where_it_is_told(tmp_path) -> None:
-    found = seen(world(60, 0), world(40, 1), report="evidently", detectors=[], folder=tmp_path / "drift")
+    found = seen(world(60, 0), world(40, 1), report="always", detectors=[], folder=tmp_path / "drift")
     assert found.report == str(tmp_path / "drift")
     assert (tmp_path / "drift" / "drift.html").stat().st_size > 100_000
+
+
+@pytest.mark.usefixtures("evidently_imported")
+@pytest.mark.parametrize(
+    ("shift", "when", "written"), [(0.5, "on_drift", True), (0.0, "on_drift", False), (0.5, "off", False)]
+)
+def test_the_report_is_written_when_it_is_wanted(shift, when, written, tmp_path) -> None:
+    found = seen(
+        world(60, 0), world(40, 1, shift=shift), report=when, detectors=["embedding_mmd"], folder=tmp_path / "drift"
+    )
+    assert found.drifted == (shift > 0)
+    assert (found.report is not None) == (tmp_path / "drift" / "drift.html").exists() == written
 
 
 @pytest.mark.usefixtures("evidently_imported")
 def test_a_report_that_fails_does_not_stop_the_cycle(tmp_path, caplog) -> None:
     (tmp_path / "drift").write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
-        found = seen(world(60, 0), world(40, 1), report="evidently", detectors=[], folder=tmp_path / "drift")
+        found = seen(world(60, 0), world(40, 1), report="always", detectors=[], folder=tmp_path / "drift")
     assert found.report is None
     assert "no drift report" in caplog.text
 
