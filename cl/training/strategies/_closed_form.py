@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -16,21 +15,26 @@ from cl import plugins
 from cl.errors import ConfigError, InputError
 from cl.models.tunings import Tuning
 from cl.training.strategies._base import State, Strategy, TrainingData, Update
+from cl.training.strategies._kept_rows import (
+    HELD_OUT,
+    LEVERAGES,
+    LabelledFeatures,
+    features_of_rows,
+    kept_positions,
+    stored_features,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from cl.config import Config
     from cl.models.closed_form_head import ClosedFormHead
-    from cl.models.frozen_features import Features
     from cl.models.learner import Learner
     from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
 RIDGE, TEMPERATURE, ADAPTED = "ridge", "temperature", "adapted"
 """Names of the tensors that a closed form keeps, besides its sums."""
-HELD_OUT, LEVERAGES = "held_out", "leverages"
-"""Columns of the kept rows: whether it is a validation row, and if so, its leverages."""
 ADDED, LEARNED, SOLUTION = "added", "learned", "solution"
 """Where an update keeps how many rows it has added, what is learned by now, and how that was solved."""
 CHOOSING_ROWS, CHOOSING_POSITIONS = 600, 3_000
@@ -64,19 +68,6 @@ class Solution:
     temperature: float = 1.0
     ridge: float = 0.0
     leverages: list[list[float]] | None = None
-
-
-@dataclass(frozen=True)
-class LabelledFeatures:
-    """Expanded integer features (rows, features) and classes (rows,) of rows, or of positions in rows."""
-
-    inputs: torch.Tensor
-    targets: torch.Tensor
-
-    def thinned(self, most: int) -> LabelledFeatures:
-        """Return at most so many of them, evenly spaced."""
-        step = max(1, math.ceil(len(self.targets) / most))
-        return LabelledFeatures(self.inputs[::step], self.targets[::step])
 
 
 class ClosedForm(Strategy):
@@ -181,7 +172,7 @@ class ClosedForm(Strategy):
             sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
         sums, kept = _add_rows(sums, head, new.whole, new.targets), None
         if self.removable:
-            features = _features_of_rows(rows["id"].tolist(), new).assign(**{HELD_OUT: rows.index >= len(training)})
+            features = features_of_rows(rows["id"].tolist(), new).assign(**{HELD_OUT: rows.index >= len(training)})
             kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
         learned = self._with_gram(Learned(sums, kept, self._is_adapted(update)), head)
         learner, solution = self.solved(learner, head, learned, lesson.validation)
@@ -208,7 +199,7 @@ class ClosedForm(Strategy):
         if sums.gram is not None:
             return learned
         empty = SufficientStatistics.empty(features, len(sums.counts))
-        return replace(learned, sums=_add_rows(empty, head, *_kept_positions(learned.rows, head)))
+        return replace(learned, sums=_add_rows(empty, head, *kept_positions(learned.rows, head)))
 
     def solved_rows(self, update: Update) -> int:
         """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
@@ -352,52 +343,6 @@ def _best_option(options: list[tuple[torch.Tensor, torch.Tensor]], held_out: Lab
     correct = [int((scores.argmax(-1) == held_out.targets).sum()) for scores in logits]
     best = correct.index(max(correct))
     return Solution(*options[best], fit_temperature(logits[best], held_out.targets))
-
-
-def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | None = None) -> LabelledFeatures:
-    """Return the expanded features of kept rows, ordered by id, which is the same in any order of the stream.
-
-    Args:
-        rows: id, features, targets; None: no rows are kept.
-        head: expands the features.
-        most: positions to return, evenly spaced; None: all.
-    """
-    whole, targets = _kept_positions(rows, head)
-    chosen = slice(None, None, None if most is None else max(1, math.ceil(len(targets) / most)))
-    return LabelledFeatures(head.expand(whole[chosen].float()), targets[chosen])
-
-
-def _kept_positions(rows: pd.DataFrame | None, head: ClosedFormHead) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the int8 features (positions, width) and the classes of kept rows, ordered by id."""
-    import torch
-
-    whole, targets = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int]()
-    for row in [] if rows is None else rows.sort_values("id").itertuples():
-        whole.append(stored_features(row.features, head))
-        targets += list(row.targets)
-    return torch.cat(whole), torch.tensor(targets, dtype=torch.int64)
-
-
-def stored_features(features: bytes, head: ClosedFormHead) -> torch.Tensor:
-    """Return the int8 features (positions, width) of a kept row."""
-    import torch
-
-    return torch.from_numpy(np.frombuffer(features, dtype=np.int8).copy()).view(-1, head.width * head.layers)
-
-
-def _features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:
-    """Return for each row its id, its features as bytes, and the targets of its positions."""
-    counts = [0] * len(ids)
-    for row in features.row.tolist():
-        counts[row] += 1
-    whole, targets = features.whole.split(counts), features.targets.split(counts)
-    return pd.DataFrame(
-        {
-            "id": ids,
-            "features": [part.numpy().tobytes() for part in whole],
-            "targets": [part.tolist() for part in targets],
-        }
-    )
 
 
 def _state_of(learned: Learned, solution: Solution) -> State:

@@ -14,17 +14,13 @@ from cl.training.strategies._base import LeftOut, State
 from cl.training.strategies._closed_form import (
     CHOOSING_POSITIONS,
     CHOOSING_ROWS,
-    HELD_OUT,
-    LEVERAGES,
     RIDGE,
     TEMPERATURE,
     ClosedForm,
-    LabelledFeatures,
     Learned,
     Solution,
-    expand_rows,
-    stored_features,
 )
+from cl.training.strategies._kept_rows import HELD_OUT, LEVERAGES, LabelledFeatures, expand_rows, stored_features
 
 if TYPE_CHECKING:
     import torch
@@ -155,10 +151,10 @@ class RanPAC(ClosedForm):
             return self._equations(Learned(sums, state.rows), head).leverage(float(state.tensors[RIDGE]))
 
         def leverage(rows: list[torch.Tensor]) -> torch.Tensor:
-            found = [known.get(row.numpy().tobytes()) for row in rows]
-            if any(values is None and len(row) for values, row in zip(found, rows, strict=True)):
+            kept_leverages = [known.get(row.numpy().tobytes(), ()) for row in rows]
+            if any(len(own) < len(row) for own, row in zip(kept_leverages, rows, strict=True)):
                 return computed()(head.expand(torch.cat(rows).float()))
-            return torch.tensor([value for values in found if values is not None for value in values])
+            return torch.tensor([value for own in kept_leverages for value in own])
 
         return leverage
 
@@ -180,11 +176,11 @@ def _leverages(rows: pd.DataFrame | None, head: ClosedFormHead, leverage: Levera
 
     if rows is None or HELD_OUT not in rows:
         return None
-    leverages, places = [list[float]() for _ in rows.index], rows[HELD_OUT].to_numpy().nonzero()[0]
-    for start in range(0, len(places), ROWS_AT_ONCE):
-        block = places[start : start + ROWS_AT_ONCE]
-        features = [stored_features(rows["features"].iloc[place], head) for place in block]
+    leverages, held_out = [list[float]() for _ in rows.index], rows[HELD_OUT].to_numpy().nonzero()[0]
+    for start in range(0, len(held_out), ROWS_AT_ONCE):
+        block = held_out[start : start + ROWS_AT_ONCE]
+        features = [stored_features(rows["features"].iloc[index], head) for index in block]
         values = leverage(head.expand(torch.cat(features).float())).split([len(row) for row in features])
-        for place, own in zip(block, values, strict=True):
-            leverages[place] = own.tolist()
+        for index, own in zip(block, values, strict=True):
+            leverages[index] = own.tolist()
     return leverages

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from cl.training.strategies._closed_form import ClosedForm, LabelledFeatures, Learned, Solution, expand_rows
+from cl.training.strategies._closed_form import ClosedForm, Learned, Solution
+from cl.training.strategies._kept_rows import LabelledFeatures, expand_rows
 
 if TYPE_CHECKING:
     from cl.config import Config

@@ -1,0 +1,78 @@
+"""The features of single rows that a closed form keeps, so that rows can be removed, and solved over, later."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import torch
+
+    from cl.models.closed_form_head import ClosedFormHead
+    from cl.models.frozen_features import Features
+
+HELD_OUT, LEVERAGES = "held_out", "leverages"
+"""Columns of the kept rows: whether it is a validation row, and if so, its leverages."""
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Expanded integer features (rows, features) and classes (rows,) of rows, or of positions in rows."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+
+    def thinned(self, most: int) -> LabelledFeatures:
+        """Return at most so many of them, evenly spaced."""
+        step = max(1, math.ceil(len(self.targets) / most))
+        return LabelledFeatures(self.inputs[::step], self.targets[::step])
+
+
+def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | None = None) -> LabelledFeatures:
+    """Return the expanded features of kept rows, ordered by id, which is the same in any order of the stream.
+
+    Args:
+        rows: id, features, targets; None: no rows are kept.
+        head: expands the features.
+        most: positions to return, evenly spaced; None: all.
+    """
+    whole, targets = kept_positions(rows, head)
+    chosen = slice(None, None, None if most is None else max(1, math.ceil(len(targets) / most)))
+    return LabelledFeatures(head.expand(whole[chosen].float()), targets[chosen])
+
+
+def kept_positions(rows: pd.DataFrame | None, head: ClosedFormHead) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the int8 features (positions, width) and the classes of kept rows, ordered by id."""
+    import torch
+
+    whole, targets = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int]()
+    for row in [] if rows is None else rows.sort_values("id").itertuples():
+        whole.append(stored_features(row.features, head))
+        targets += list(row.targets)
+    return torch.cat(whole), torch.tensor(targets, dtype=torch.int64)
+
+
+def stored_features(features: bytes, head: ClosedFormHead) -> torch.Tensor:
+    """Return the int8 features (positions, width) of a kept row."""
+    import torch
+
+    return torch.from_numpy(np.frombuffer(features, dtype=np.int8).copy()).view(-1, head.width * head.layers)
+
+
+def features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:
+    """Return for each row its id, its features as bytes, and the targets of its positions."""
+    counts = [0] * len(ids)
+    for row in features.row.tolist():
+        counts[row] += 1
+    whole, targets = features.whole.split(counts), features.targets.split(counts)
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "features": [part.numpy().tobytes() for part in whole],
+            "targets": [part.tolist() for part in targets],
+        }
+    )
