@@ -38,6 +38,8 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 LINE = "{:<16}{:<14}{:>8.1f}{:>12.1f}{:>9.0f}"
 Row = dict[str, Any]
+Numbers = tuple[float, float, float]
+"""ACC and forgetting in points, and CPU seconds."""
 Experiences = dict[str, list[Row]]
 """Experience -> its rows, each with its split."""
 
@@ -72,7 +74,7 @@ def intents(each: int, classes: int, steps: int) -> Callable[[Path, random.Rando
         rng.shuffle(names)
         stream = {}
         for step in range(steps):
-            rows = []
+            rows = list[Row]()
             for name in names[step * classes : (step + 1) * classes]:
                 own = [row for row in parts["train"] if row["label"] == name]
                 rows += held_out(rng.sample(own, each))
@@ -150,7 +152,13 @@ def replay(stream: Stream, folder: Path, way: str, seed: int) -> Result:
     return result
 
 
-def verdict(rows: dict[str, tuple[float, float, float]]) -> str:
+def mean(rows: list[Numbers]) -> Numbers:
+    """Return the means over seeds."""
+    acc, forgetting, cpu = (statistics.fmean(column) for column in zip(*rows, strict=True))
+    return acc, forgetting, cpu
+
+
+def verdict(rows: dict[str, Numbers]) -> str:
     """Return whether the default holds against the best of the other ways, and how far it is from it."""
     (acc, lost, cpu), others = rows["default"], {way: row for way, row in rows.items() if way != "default"}
     best = max(others, key=lambda way: others[way][0])
@@ -171,7 +179,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     print(f"{'stream':<16}{'way':<14}{'ACC':>8}{'forgetting':>12}{'CPU, s':>9}")
     for name in given.streams:
-        measured: dict[str, list[tuple[float, float, float]]] = {way: [] for way in given.ways}
+        measured: dict[str, list[Numbers]] = {way: [] for way in given.ways}
         for seed in given.seeds:
             with tempfile.TemporaryDirectory() as folder:
                 made = write_stream(STREAMS[name].make(given.data, random.Random(seed)), Path(folder) / "stream")
@@ -183,14 +191,10 @@ def main() -> None:
                     row = 100 * result.acc, 100 * result.forgetting, result.cpu_seconds
                     measured[way].append(row)
                     print(LINE.format(name, f"{way} {seed}", *row), flush=True)
-        means = {
-            way: tuple(statistics.fmean(column) for column in zip(*rows, strict=True))
-            for way, rows in measured.items()
-            if rows
-        }
+        means = {way: mean(rows) for way, rows in measured.items() if rows}
         if len(given.seeds) > 1:
-            for way, row in means.items():
-                print(LINE.format(name, way, *row), flush=True)
+            for way, numbers in means.items():
+                print(LINE.format(name, way, *numbers), flush=True)
         if "default" in means and len(means) > 1:
             print(f"{name:<16}{verdict(means)}", flush=True)
 
