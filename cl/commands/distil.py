@@ -44,7 +44,7 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         data_version = stores.data.commit()
         parts = "\n".join([config.digest, data_version, version, form, champion.version or ""])
         name = f"distil{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
-        journal = Journal(project.project.work / "derived" / name)
+        journal = Journal(project.project.work / "derived" / name, project.project.root)
         context = CompressionContext(
             config=config,
             stores=stores,

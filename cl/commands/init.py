@@ -12,7 +12,7 @@ from cl import config as configuration
 from cl.config.yaml import read_yaml
 from cl.errors import InputError
 from cl.stores.files import write_text
-from cl.stores.project_folder import ProjectFolder
+from cl.stores.project_folder import ProjectFolder, check_path
 from cl.stores.stores import open_stores
 
 HEAD = "# What this project learns, and how; `cl config-reference` prints all keys.\n\n"
@@ -27,8 +27,9 @@ def scaffold(folder: Path, text: str | None = None) -> ProjectFolder:
         text: the configuration; the commented template by default.
 
     Raises:
-        InputError: the folder already contains a project, or is a file.
+        InputError: the folder already contains a project, or is a file, or no project can work there.
     """
+    check_path(folder.resolve())
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a new folder")
     if (folder / "cl.yaml").exists():
@@ -50,7 +51,8 @@ def scaffold(folder: Path, text: str | None = None) -> ProjectFolder:
 def template(name: str) -> str:
     """Return the commented configuration for a model of that name."""
     safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-") or "model"
-    return (Path(__file__).parent / "templates" / "cl.yaml").read_text(encoding="utf-8").replace("NAME", safe)
+    written = safe if isinstance(read_yaml(f"name: {safe}")["name"], str) else f'"{safe}"'  # such as 2024 or null
+    return (Path(__file__).parent / "templates" / "cl.yaml").read_text(encoding="utf-8").replace("NAME", written)
 
 
 def template_with(name: str, settings: Mapping[str, Any]) -> str:

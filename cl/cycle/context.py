@@ -174,6 +174,6 @@ def open_cycle(
         new=(*before, experience.id),
         out_of_scope_texts=tuple(read_texts(config.evaluation.out_of_scope, stores.project.root)),
         asked=asked,
-        journal=Journal(journal_folder(stores) / start.id),
+        journal=Journal(journal_folder(stores) / start.id, stores.project.root),
         executor=executor,
     )

@@ -19,7 +19,7 @@ def check_drift(
 
     The result is recorded in the cycle's journal, so a check made before the cycle is not repeated within it.
     """
-    journal, past = Journal(journal_folder(stores) / start.id), stores.registry.runs.cycles()
+    journal, past = Journal(journal_folder(stores) / start.id, stores.project.root), stores.registry.runs.cycles()
     return journal.once(detect_drift, executor)(
         config,
         experience=start.experience,

@@ -53,7 +53,7 @@ def discard_stale(config: Config, stores: Stores) -> dict[str, CycleStart]:
     """Close the journals that no cycle will resume, and return the starts of the others as `resumable` does."""
     resumed = resumable(config, stores)
     for folder in _unused_folders(stores, resumed):
-        Journal(folder).close()
+        Journal(folder, stores.project.root).close()
     return resumed
 
 
@@ -73,7 +73,7 @@ def resumable(config: Config, stores: Stores) -> dict[str, CycleStart]:
     folders = sorted(journal_folder(stores).glob("*"))
     ended = {cycle.id for cycle in stores.registry.runs.cycles()} if folders else set()
     for folder in folders:
-        start = Journal(folder).read("start", CycleStart)
+        start = Journal(folder, stores.project.root).read("start", CycleStart)
         if start is None or start.config_digest != config.digest or start.id in ended:
             continue
         promoted = made_by.get(champion or "", "").partition("-")[0] == folder.name  # itself or a compressed version
@@ -95,7 +95,7 @@ def _new_start(
         config_digest=config.digest,
         started_at=datetime.now(UTC),
     )
-    Journal(journal_folder(stores) / start.id).write("start", start)
+    Journal(journal_folder(stores) / start.id, stores.project.root).write("start", start)
     return start
 
 

@@ -1,7 +1,12 @@
-"""The journal of one cycle: one record per finished step, so that a killed cycle resumes where it stopped."""
+"""The journal of one cycle: one record per finished step, so that a killed cycle resumes where it stopped.
+
+Records name files below the project's folder. They are stored relative to it: a project that was copied or moved goes
+on with its own files.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import typing
 from collections.abc import Callable
@@ -14,6 +19,8 @@ from cl.stores.files import write_text
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
+INSIDE = '"\\u0000project/'
+"""How a path inside the project begins in a stored record: no other text has a null character in it."""
 
 
 class Executor(Protocol):
@@ -26,25 +33,26 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Journal:
-    """A folder with one JSON file per finished step, next to the step's own files."""
+    """A folder with one JSON file per finished step, next to the step's own files, below the folder of a project."""
 
     folder: Path
+    project: Path
 
     def part(self, name: str) -> Journal:
         """Return the journal of one part of the cycle, in a subfolder."""
-        return Journal(self.folder / name)
+        return Journal(self.folder / name, self.project)
 
     def once(self, step: Callable[P, R], run: Executor) -> Callable[P, R]:
         """Return the step made repeatable: if it has finished before, its record is read instead of running it."""
         kind: type[Record] = typing.get_type_hints(step)["return"]
-        file = self.folder / f"{step.__name__}.json"
 
         def read_or_run(*args: P.args, **kwargs: P.kwargs) -> R:
-            if file.exists():
-                return typing.cast(R, kind.model_validate_json(file.read_text(encoding="utf-8")))
+            known = self.read(step.__name__, kind)
+            if known is not None:
+                return typing.cast(R, known)
             self.folder.mkdir(parents=True, exist_ok=True)
             record = run(step)(*args, **kwargs)
-            write_text(file, record.model_dump_json(indent=1))
+            self.write(step.__name__, record)
             return record
 
         return read_or_run
@@ -52,11 +60,20 @@ class Journal:
     def read(self, name: str, kind: type[R]) -> R | None:
         """Return the record of a finished step, or None."""
         file = self.folder / f"{name}.json"
-        return kind.model_validate_json(file.read_text(encoding="utf-8")) if file.exists() else None
+        if not file.exists():
+            return None
+        text = file.read_text(encoding="utf-8").replace(INSIDE, f'"{self._prefix}')
+        return kind.model_validate_json(text)
 
     def write(self, name: str, record: Record) -> None:
         """Store a record that belongs to no step."""
-        write_text(self.folder / f"{name}.json", record.model_dump_json(indent=1))
+        text = record.model_dump_json(indent=1).replace(f'"{self._prefix}', INSIDE)
+        write_text(self.folder / f"{name}.json", text)
+
+    @property
+    def _prefix(self) -> str:
+        """The project's folder as the beginning of a JSON string."""
+        return json.dumps(f"{self.project}/", ensure_ascii=False)[1:-1]
 
     def close(self) -> None:
         """Delete the journal: the cycle is in the registry now."""

@@ -11,6 +11,9 @@ from pathlib import Path
 from cl.errors import BusyError, InputError
 from cl.stores.files import write_text
 
+UNUSABLE = "?\\{}"
+"""In a SQLite URL, a question mark begins the options; DVC reads backslashes as slashes, and braces as templates."""
+
 
 @dataclass(frozen=True)
 class ProjectFolder:
@@ -91,13 +94,27 @@ def find_project(folder: Path) -> ProjectFolder:
     """Return the project in a folder or in the nearest folder above it.
 
     Raises:
-        InputError: there is no cl.yaml up to the root of the file system.
+        InputError: there is no cl.yaml up to the root of the file system, or no project can work in its folder.
     """
     folder = folder.resolve()
     for candidate in (folder, *folder.parents):
         if (candidate / "cl.yaml").is_file():
+            check_path(candidate)
             return ProjectFolder(candidate)
     raise InputError(f"{folder}: no cl.yaml here or in a parent folder; `cl init DIR` creates a project")
+
+
+def check_path(root: Path) -> None:
+    """Check that a project can work in a folder.
+
+    Raises:
+        InputError: its path has a character that SQLite's URLs or DVC give a meaning, and that cannot be quoted.
+    """
+    for character in UNUSABLE:
+        if character in str(root):
+            raise InputError(
+                f"{root}: SQLite's URLs and DVC cannot address a folder with '{character}' in its path; choose another"
+            )
 
 
 def mark_pending(project: ProjectFolder, experience: str) -> None:

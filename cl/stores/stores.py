@@ -20,6 +20,7 @@ from cl.stores.files import write_text
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest
 from cl.stores.mlflow.registry import Registry
+from cl.stores.mlflow.relocation import follow_folder
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Task
@@ -99,18 +100,21 @@ def open_stores(project: ProjectFolder, config: Config) -> Stores:
 
     Raises:
         ConfigError: an environment variable that locates a store is not set, or the stores do not fit together.
+        StoreError: the project was moved or copied without its files.
     """
     settings = config.stores
     tracking_uri = project.resolve(from_environment("stores.tracking_uri", settings.tracking_uri))
     if objection := settings.objection(tracking_uri):
         raise ConfigError(f"{project.config}: stores: {objection}")
+    artifacts = settings.artifacts and project.resolve(settings.artifacts)
+    follow_folder(tracking_uri, artifacts, config.name, project.root)
     return Stores(
         project=project,
         experiences=Experiences(project),
         data=DataVersions(project, project.resolve(settings.dvc_remote)),
         registry=Registry(
             tracking_uri,
-            settings.artifacts and project.resolve(settings.artifacts),
+            artifacts,
             config.name,
             kept=project.work / "finished",
         ),

@@ -179,7 +179,7 @@ class Registry:
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(PYFUNC_MODEL),
-                artifacts={"learner": str(learner)},
+                artifacts={"learner": learner.resolve().as_uri()},  # MLflow would unquote a path
                 signature=_signature(learner),
                 pip_requirements=requirements(*(["onnxruntime"] if any(learner.rglob("*.onnx")) else [])),
                 tags=tags,

@@ -220,9 +220,22 @@ class Runs:
                     os.environ[name] = value
 
 
+_LAST_STORE: list[str] = []
+"""The store that this process used last."""
+
+
 @contextmanager
 def translate_mlflow_errors(tracking_uri: str) -> Iterator[None]:
-    """Turn MLflow's errors into a one-line StoreError that names the store."""
+    """Turn MLflow's errors into a one-line StoreError that names the store.
+
+    MLflow caches where a run's files are by the run's id, which a copy of a project shares with the original: the cache
+    is emptied when a process turns from one store to another.
+    """
     silence_mlflow()
+    from mlflow.tracking._tracking_service import utils
+
+    if tracking_uri not in _LAST_STORE:
+        _LAST_STORE[:] = [tracking_uri]
+        utils._artifact_repos_cache.clear()
     with translate_store_errors(f"MLflow at {without_password(tracking_uri)}"):
         yield
