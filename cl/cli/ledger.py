@@ -8,23 +8,36 @@ from pathlib import Path
 import click
 
 from cl.cli.options import json_option, project_option, show
+from cl.cli.promotion import why_option
 
 
 @click.command()
 @click.option(
     "--sign", is_flag=True, help="First sign all entries with the key of stores.ledger_key; you vouch for them."
 )
+@click.option(
+    "--repair",
+    metavar="VERSION",
+    help="First set the entries aside that cannot be trusted, and make VERSION the champion on your word; needs --why.",
+)
+@why_option
 @project_option
 @json_option
-def audit(sign: bool, project: Path, as_json: bool) -> None:
+def audit(sign: bool, repair: str | None, why: str, project: Path, as_json: bool) -> None:
     """Print and verify the ledger; exit code 1 if an entry was edited, removed or inserted.
 
     Each entry's hash is recorded in the next one, and the last one's in the registry; the first mismatch is reported.
+    While there is one, nothing is moved: restore the ledger from a backup, or vouch for a version with --repair.
     """
-    from cl.commands.ledger import audit, sign_all
+    from cl.commands.ledger import audit, repair_ledger, sign_all
     from cl.reports.terminal.ledger import ledger_lines
 
-    result = sign_all(project) if sign else audit(project)
+    if sign and repair is not None:
+        raise click.UsageError("--sign and --repair exclude one another: repair first, then sign")
+    if repair is not None:
+        result = repair_ledger(project, repair, why=why)
+    else:
+        result = sign_all(project) if sign else audit(project)
     show(as_json, result, "\n".join(ledger_lines(result)))
     if not result["whole"]:
         if not as_json:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError, IntegrityError
+from cl.promotion.vouch import vouch_for
 from cl.records import IntegrityViolation, LedgerEntry, Record, VersionInfo
 from cl.registry.versions import verdict_digest
 from cl.stores.ledger import state
@@ -41,6 +42,21 @@ def sign_all(folder: Path) -> dict[str, Any]:
     if violation := first_violation(model, entries, head=head):
         raise IntegrityError(f"entry {violation.sequence} cannot be signed: {violation.why}; nothing was signed")
     ledger.sign(model, entries, key)
+    return _describe_ledger(project)
+
+
+def repair_ledger(folder: Path, version: str, *, why: str) -> dict[str, Any]:
+    """Set the entries aside that cannot be trusted, make a version champion on the caller's word, and return the rest.
+
+    Raises:
+        InputError: the ledger is whole, there is no such version, or the reason is missing.
+        RefusedError: the version must not serve.
+        BusyError: another process holds the project.
+    """
+    project = open_project(folder)
+    with project.project.lock():
+        project.stores.registry.initialise()
+        vouch_for(project.stores.registry, project.stores.ledger, version, why=why)
     return _describe_ledger(project)
 
 

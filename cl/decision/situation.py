@@ -88,7 +88,7 @@ def assess_situation(
         first=first,
         alarms=tuple(alarms),
         rungs=tuple(rungs),
-        hours=(now - max(promotions)) / timedelta(hours=1) if promotions else None,
+        hours=max(0.0, (now - max(promotions)) / timedelta(hours=1)) if promotions else None,  # a clock may step back
         spent=sum(cycle.training_seconds for cycle in in_budget) / 3_600,
         asked=asked,
         postponed=_postponed_alarms(past),

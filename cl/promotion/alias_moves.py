@@ -32,9 +32,11 @@ def move_alias(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence
 
     Raises:
         ConflictError: the champion is no longer the expected one, or another process moved first; nothing was moved.
+        IntegrityError: an entry of the ledger cannot be trusted, or is missing; nothing was moved.
         StoreError: the registry refused; the ledger entry is abandoned.
     """
     model = registry.model
+    ledger.check(model, registry.ledger_head())
     entry = ledger.intend(model, move, seen=seen)
     try:
         _set_alias(registry, move.alias, move.to, move.share)
@@ -69,13 +71,14 @@ def follow_ledger(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
 
 
 def remember_head(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
-    """Store the ledger's last entry in the registry, unless the stored one is missing from the ledger.
+    """Store the ledger's last settled entry in the registry, unless the stored one is missing from the ledger.
 
-    A stored entry that is missing is kept, so that `cl audit` detects it.
+    A stored entry that is missing is kept, so that it is noticed. An open intent gets another hash when it is settled.
     """
-    if not entries:
+    settled = [entry for entry in entries if entry.state != "intent"]
+    if not settled:
         return
-    last = entries[-1]
+    last = settled[-1]
     try:
         head = registry.ledger_head()
         if head == (last.sequence, last.hash):

@@ -70,6 +70,7 @@ def approve(
             share=pending.share,
             actor=actor or current_actor(),
             digest=pending.verdict_digest,
+            manifest=pending.manifest_digest,
         ),
         seen=entries,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cl.errors import ConflictError, InputError, RefusedError
 from cl.promotion.alias_moves import current_actor, move_alias
 from cl.records import Alias, LedgerEntry, Move, VersionInfo
-from cl.registry.versions import passed_versions, verdict_digest
+from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import COMPARED, GATES, PARENT, SMOKE_TAG, Registry
@@ -50,6 +50,7 @@ def promote_by_hand(
     objection = _objection(info, champion)
     if objection and not despite_gates:
         raise objection
+    check_verdict(registry, info, entries)
     entry = move_alias(
         registry,
         ledger,
@@ -61,6 +62,7 @@ def promote_by_hand(
             alias=alias,
             share=share,
             digest=verdict_digest(versions, version),
+            manifest=manifest_digest(versions, version),
             actor=current_actor(),
         ),
         seen=entries,
@@ -113,11 +115,19 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
         raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
     if wanted == champion:
         raise InputError(f"version {wanted} of '{model}' is the champion already")
-    digest = verdict_digest(versions, wanted)
+    check_verdict(registry, _find_version(versions, wanted, model), entries)
     return move_alias(
         registry,
         ledger,
-        Move(action="rollback", expected=champion, to=wanted, why=why, digest=digest, actor=current_actor()),
+        Move(
+            action="rollback",
+            expected=champion,
+            to=wanted,
+            why=why,
+            digest=verdict_digest(versions, wanted),
+            manifest=manifest_digest(versions, wanted),
+            actor=current_actor(),
+        ),
         seen=entries,
     )
 

@@ -8,7 +8,7 @@ from cl.config import PromotionSettings
 from cl.promotion.alias_moves import current_actor, move_alias
 from cl.promotion.approval import request_approval
 from cl.records import Alias, Move, Promotion, Registration
-from cl.registry.versions import passed_versions, verdict_digest
+from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
@@ -37,6 +37,8 @@ def promote(
 
     Raises:
         ConflictError: the champion is no longer the expected one; nothing was moved.
+        RefusedError: its tags contradict its verdict; nothing was moved.
+        IntegrityError: an entry of the ledger cannot be trusted; nothing was moved.
     """
     wanted = wanted or PromotionSettings()
     version, model = registration.version, registry.model
@@ -49,6 +51,7 @@ def promote(
             log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, model)
         registry.set_alias("challenger", version)
         return outcome
+    check_verdict(registry, next(info for info in versions if info.version == version), entries)
     move = Move(
         action="promote",
         to=version,
@@ -58,6 +61,7 @@ def promote(
         alias=alias,
         share=share,
         digest=verdict_digest(versions, version),
+        manifest=manifest_digest(versions, version),
     )
     done = state.ever_had_alias(entries, version, alias)  # if this step was interrupted and is repeated
     if wanted.approval == "person" and not done:

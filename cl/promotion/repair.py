@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from cl.errors import ConflictError, StoreError
 from cl.promotion.alias_moves import current_actor, follow_ledger, remember_head
 from cl.records import Alias, LedgerEntry, Move
-from cl.registry.versions import passed_versions, verdict_digest, version_exists
+from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest, version_exists
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.ledger.state import ALIASES, MOVES, TRIAL_ALIASES
@@ -47,13 +47,15 @@ def repair_aliases(registry: Registry, ledger: Ledger) -> None:
 
     An open intent is of a process that died: it is committed if the alias had moved, and abandoned otherwise. Then the
     aliases follow the ledger, which records every alias that was moved without it. An empty ledger adopts the champion
-    of an existing registry.
+    of an existing registry that remembers no entry.
 
     Raises:
         ConflictError: another machine is moving the champion right now.
+        IntegrityError: an entry of the ledger cannot be trusted, or is missing; nothing was moved.
         StoreError: the ledger is empty, and the registry's champion never passed its gates.
     """
     model = registry.model
+    ledger.check(model, registry.ledger_head())
     _settle_intent(registry, ledger)
     entries, aliases = ledger.entries(model), registry.aliases()
     if not entries and "champion" in aliases:
@@ -74,7 +76,7 @@ def _settle_intent(registry: Registry, ledger: Ledger) -> None:
     if intent is None:
         return
     elsewhere = not intent.actor.endswith(f"@{socket.gethostname()}")
-    if elsewhere and datetime.now(UTC) - intent.recorded_at < GRACE:
+    if elsewhere and abs(datetime.now(UTC) - intent.recorded_at) < GRACE:  # two clocks: either may be ahead
         raise ConflictError(f"{intent.actor} is moving '{model}' to version {intent.to_version}; try again in a minute")
     target = intent.from_version if intent.action == "alias_moved" else intent.to_version
     done = registry.aliases().get(intent.alias) == target
@@ -89,6 +91,7 @@ def _adopt_champion(registry: Registry, ledger: Ledger, entries: Sequence[Ledger
             f"version {version} of '{model}' has the alias champion but not the tag cl.gates=passed, and the "
             "ledger is empty; remove the alias, or set the tag if you vouch for this version"
         )
+    check_verdict(registry, next(info for info in versions if info.version == version), entries)
     intent = ledger.intend(
         model,
         Move(
@@ -98,6 +101,7 @@ def _adopt_champion(registry: Registry, ledger: Ledger, entries: Sequence[Ledger
             why="found in the registry",
             actor=current_actor(),
             digest=verdict_digest(versions, version),
+            manifest=manifest_digest(versions, version),
         ),
         seen=entries,
     )

@@ -23,6 +23,7 @@ Action = Literal[
     "wait",  # for manual approval
     "reject",  # a person rejected it
     "alias_moved",  # found on a different version than the ledger says
+    "repair",  # a person vouched for the champion after the ledger had been damaged
 ]
 
 
@@ -37,6 +38,7 @@ class Move(Record):
     alias: Alias = "champion"
     share: float | None = Field(default=None, description="Share of requests of a canary or shadow, 0 to 1")
     digest: str | None = Field(default=None, description="SHA-256 of the verdict that it is based on")
+    manifest: str | None = Field(default=None, description="SHA-256 of the version's manifest")
 
 
 class LedgerEntry(Record):
@@ -52,6 +54,7 @@ class LedgerEntry(Record):
     to_version: str | None = Field(description="None: no version has the alias any more")
     why: str
     verdict_digest: str | None = Field(default=None, description="SHA-256 of the version's gates.json")
+    manifest_digest: str | None = Field(default=None, description="SHA-256 of the version's manifest.json")
     state: Literal["intent", "committed", "abandoned"]
     previous: str = Field(default="", description="Hash of the previous entry; empty in the first")
     hash: str = Field(default="", description="SHA-256 of all other fields; recomputed when an intent is settled")

@@ -76,7 +76,7 @@ def _test_answers(config: Config, stores: Stores, version: str, form: str, store
     text, label = task.columns
     rows = matching_rows(expected, stores.experiences.rows_of)
     try:
-        answers = answer_in_fresh_process(registry.tracking_uri, registry.model, version, rows[[text]])
+        answers = answer_in_fresh_process(registry, version, rows[[text]])
         described = [task.describe(value) for value in answers[label]]
         confidence = answers["confidence"].to_numpy(dtype=float)
     except (UnservableError, KeyError, TypeError, ValueError) as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cl.records import VersionInfo
+from cl.errors import RefusedError
+from cl.records import GateReport, LedgerEntry, VersionInfo
+from cl.stores.ledger.state import cited_verdict
 from cl.stores.manifest import check_manifest
-from cl.stores.mlflow.registry import DIGEST, GATES, Registry
+from cl.stores.mlflow.registry import DIGEST, GATES, MANIFEST_DIGEST, Registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +33,33 @@ def passed_versions(versions: Sequence[VersionInfo]) -> list[str]:
 def verdict_digest(versions: Sequence[VersionInfo], version: str | None) -> str | None:
     """Return the digest of a version's verdict; None for versions of older projects."""
     return next((info.tags.get(DIGEST) for info in versions if info.version == version), None)
+
+
+def manifest_digest(versions: Sequence[VersionInfo], version: str | None) -> str | None:
+    """Return the digest of a version's manifest; None for versions of older projects."""
+    return next((info.tags.get(MANIFEST_DIGEST) for info in versions if info.version == version), None)
+
+
+def check_verdict(registry: Registry, info: VersionInfo, entries: Sequence[LedgerEntry]) -> None:
+    """Check that a version's tags say what its verdict says, which is stored with it, and cited by the ledger.
+
+    Raises:
+        RefusedError: a tag contradicts the verdict, or the verdict is not the one that was registered.
+    """
+    model, tag = f"version {info.version} of '{registry.model}'", info.tags.get(DIGEST)
+    remedy = "restore the registry from a backup, or learn again: cl run --again EXPERIENCE"
+    cited = cited_verdict(entries, info.version)
+    if cited and tag and cited != tag:
+        raise RefusedError(f"{model}: its tag {DIGEST} is not the verdict that the ledger cites; {remedy}")
+    text = registry.files.record(info, "gates.json") if tag else None
+    if text is None:  # older, or registered by another program
+        return
+    if hashlib.sha256(text.encode()).hexdigest() != tag:
+        raise RefusedError(f"{model}: gates.json was changed after it was registered (digest differs); {remedy}")
+    verdict = GateReport.model_validate_json(text)
+    if info.tags.get(GATES) == "passed" and not verdict.passed:
+        refused = ", ".join(gate.gate for gate in verdict.verdicts if not gate.passed)
+        raise RefusedError(f"{model}: its tag {GATES} says passed, but its verdict refuses it ({refused}); {remedy}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from cl.errors import IntegrityError
@@ -43,15 +43,38 @@ def check_admitted(folder: Path, names: Iterable[str]) -> None:
             _reject_code(folder, name)
 
 
-def check_wrapping(folder: Path, learner: Path) -> None:
-    """Check the files that MLflow adds around a learner: models from code hold no pickle.
+WRAPPING = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "pyfunc_model.py")
+"""The files that MLflow puts around a learner: its settings, and the code by which a stock client loads the version."""
+UNPINNED = "registered_model_meta"
+"""Written by MLflow when it downloads a version."""
+
+
+def wrapping_digests(folder: Path, learner: Path) -> dict[str, str]:
+    """Return name -> SHA-256 of the files that MLflow puts around a learner."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_relative_to(learner)]
+    names = {str(path.relative_to(folder)): path for path in paths}
+    return {name: sha256(path) for name, path in names.items() if name != UNPINNED}
+
+
+def check_wrapping(folder: Path, learner: Path, pinned: Mapping[str, str] | None) -> None:
+    """Check the files that MLflow puts around a learner, before any of them is used.
+
+    Args:
+        folder: the version as MLflow stores it.
+        learner: the learner's folder in it.
+        pinned: their digests when the version was registered; None: it is older than these, and only names are checked.
 
     Raises:
-        IntegrityError: there is a file that would have to be unpickled.
+        IntegrityError: a file was changed, added or removed since; the message names it.
     """
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_relative_to(learner) and path.suffix in (".pkl", ".pickle", ".bin", ".pt"):
-            raise IntegrityError(f"{folder.name}: {path.relative_to(folder)} is a pickle; no version may hold one")
+    present = wrapping_digests(folder, learner)
+    for name in sorted({*present, *(pinned or ())}):
+        if name not in (WRAPPING if pinned is None else pinned):
+            raise IntegrityError(f"{folder.name}: {name} was not registered with the version")
+        if name not in present:
+            raise IntegrityError(f"{folder.name}: {name} is missing")
+        if pinned is not None and present[name] != pinned[name]:
+            raise IntegrityError(f"{folder.name}: {name} was changed after it was registered (digest differs)")
 
 
 def _reject_code(folder: Path, name: str) -> None:
@@ -79,11 +102,16 @@ def write_manifest(folder: Path) -> None:
     write_text(folder / MANIFEST, json.dumps(digests, indent=1, sort_keys=True))
 
 
-def check_manifest(folder: Path) -> None:
+def check_manifest(folder: Path, pinned: str | None = None) -> None:
     """Compare a folder with its manifest.
 
+    Args:
+        folder: of the version.
+        pinned: SHA-256 of the manifest when the version was registered; None: it is not known.
+
     Raises:
-        IntegrityError: a file is missing, added, changed or of a kind that no version may hold; the message names it.
+        IntegrityError: a file is missing, added, changed or of a kind that no version may hold, or the manifest itself
+            is not the registered one; the message names it.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
@@ -97,6 +125,8 @@ def check_manifest(folder: Path) -> None:
             raise IntegrityError(f"{folder}: {name} is missing")
         if sha256(folder / name) != expected[name]:
             raise IntegrityError(f"{folder}: {name} was changed after it was saved (digest differs)")
+    if pinned and sha256(manifest) != pinned:
+        raise IntegrityError(f"{folder}: {MANIFEST} is not the one that was registered (digest differs)")
 
 
 def _read_manifest(manifest: Path) -> dict[str, str]:

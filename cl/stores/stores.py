@@ -17,6 +17,7 @@ from cl.stores.data.dvc import DataVersions
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts, load_known
 from cl.stores.files import write_text
+from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest
 from cl.stores.mlflow.registry import Registry
@@ -44,10 +45,11 @@ class Stores:
         if version is None:
             return None
         folder = self.project.work / "versions" / version
+        cited = state.cited_manifest(self.ledger.entries(self.registry.model), version)
         if not folder.exists():
-            return self.registry.download(version, folder)
+            self.registry.download(version, folder)
         try:
-            check_manifest(folder)
+            check_manifest(folder, cited)
         except IntegrityError as error:
             raise IntegrityError(f"{error}; remove {folder} to download it from the registry again") from None
         return folder

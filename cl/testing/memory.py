@@ -28,9 +28,10 @@ import sqlalchemy as sa
 
 from cl.errors import IntegrityError, StoreError
 from cl.records import Cycle, VersionInfo
+from cl.stores.files import sha256
 from cl.stores.ledger.ledger import Ledger
-from cl.stores.manifest import check_manifest, move_sealed_into_place
-from cl.stores.mlflow.registry import DIGEST, GATES, PARENT, SHARE, Registry
+from cl.stores.manifest import MANIFEST, check_manifest, move_sealed_into_place
+from cl.stores.mlflow.registry import DIGEST, GATES, MANIFEST_DIGEST, PARENT, SHARE, Registry
 from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT, Runs
 from cl.stores.mlflow.version_files import RECORD, RECORDS, VersionFiles
 
@@ -327,7 +328,7 @@ class MemoryRegistry(Registry):
         with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch:
             learner = _write(files, Path(scratch) / "learner")
             try:
-                check_manifest(learner)
+                check_manifest(learner, self._version(version).tags.get(MANIFEST_DIGEST))
             except IntegrityError as error:
                 what = str(error).removeprefix(f"{learner}: ")
                 raise IntegrityError(f"models:/{self.model}/{version}: {what}; `cl rollback`") from None
@@ -340,7 +341,8 @@ class MemoryRegistry(Registry):
         if known is not None:
             return known
         self.runs.log_metrics(run, metrics)
-        return self._add(run, tags, _files(learner))
+        pins = {MANIFEST_DIGEST: sha256(learner / MANIFEST)} if (learner / MANIFEST).exists() else {}
+        return self._add(run, {**tags, **pins}, _files(learner))
 
     def _add(self, run: str, tags: dict[str, str], files: dict[str, bytes] | None) -> str:
         self.memory.made += 1

@@ -98,6 +98,25 @@ def test_a_version_that_is_damaged_in_the_registry_is_refused_and_the_champion_s
     assert re.match("version 2 of 'shop' cannot serve, whatever the reason: .*head.safetensors", str(refused.exception))
 
 
+@pytest.mark.parametrize("name", ["pyfunc_model.py", "MLmodel", "sitecustomize.py"])
+def test_code_in_the_artifact_store_is_never_run(shop, name, tmp_path) -> None:
+    def planting(stage: Callable[..., Any]) -> Callable[..., Any]:
+        if stage.__name__ == "smoke_test":
+            (stored,) = (shop.root / "mlflow" / "artifacts").rglob("MLmodel")
+            with stored.with_name(name).open("a") as file:
+                file.write(f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
+        return stage
+
+    arrives(shop, "one", ["loan", "fee"], seed=1)
+    (cycle,) = run_waiting(shop, executor=planting)
+    assert cycle.verdict == "refused" and not (tmp_path / "ran").exists()
+    why = read_verdicts(shop.root, None)["verdicts"][-1]["why"]
+    assert re.search(rf"{re.escape(name)} was (changed after it was|not) registered", why)
+    with pytest.raises(RefusedError, match="cannot serve, whatever the reason"):
+        promote_version(shop.root, "1", alias="champion", share=None, despite_gates=True, why="a wish")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.nightly
 def test_a_version_that_a_gate_has_refused_is_tested_when_a_person_wants_it_all_the_same(shop) -> None:
     stores = open_stores(shop, configuration.load(shop.config))

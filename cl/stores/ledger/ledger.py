@@ -16,7 +16,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from cl.errors import ConflictError, IntegrityError
-from cl.records import LedgerEntry, Move
+from cl.records import IntegrityViolation, LedgerEntry, Move
 from cl.redaction import without_password
 from cl.stores.connectivity import open_database
 from cl.stores.error_messages import translate_store_errors
@@ -27,7 +27,7 @@ from cl.stores.ledger.table import TABLE, create_table, from_row, to_row
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of all models at one SQLAlchemy URL; with a key, entries are signed and verified on reading."""
+    """The ledger of all models at one SQLAlchemy URL, verified whenever it is read; with a key, entries are signed."""
 
     uri: str
     key: bytes | None = field(default=None, repr=False)
@@ -68,14 +68,44 @@ class Ledger:
         """Return all entries of a model, oldest first.
 
         Raises:
-            IntegrityError: the ledger has a key, and an entry cannot be trusted.
+            IntegrityError: an entry cannot be trusted.
         """
         entries = self.unverified(model)
-        if self.key and (violation := first_violation(model, entries, key=self.key)):
-            raise IntegrityError(
-                f"{self._name}: entry {violation.sequence} of '{model}' cannot be trusted: {violation.why}"
-            )
+        self._refuse_violation(model, first_violation(model, entries, key=self.key))
         return entries
+
+    def check(self, model: str, head: tuple[int, str] | None) -> list[LedgerEntry]:
+        """Return all entries of a model, after checking that the registry's last one is among them.
+
+        Args:
+            model: the model.
+            head: sequence number and hash that the registry remembers, read before this call: an entry that is written
+                meanwhile is not missing.
+
+        Raises:
+            IntegrityError: an entry cannot be trusted, or is missing.
+        """
+        entries = self.unverified(model)
+        self._refuse_violation(model, first_violation(model, entries, head=head, key=self.key))
+        return entries
+
+    def set_aside(self, model: str, *, keep: int) -> int:
+        """Move all entries but the first ones out of a model's ledger, under a name of their own; return how many."""
+        entries = self.unverified(model)
+        name = f"{model} until {datetime.now(UTC).isoformat(timespec='milliseconds')}"
+        with self._begin() as connection:
+            for entry in entries[keep:]:
+                row = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence)
+                connection.execute(TABLE.update().where(row).values(model=name[-255:]))
+        return len(entries[keep:])
+
+    def _refuse_violation(self, model: str, violation: IntegrityViolation | None) -> None:
+        if violation is not None:
+            raise IntegrityError(
+                f"{self._name}: entry {violation.sequence} of '{model}' cannot be trusted: {violation.why}; nothing "
+                "was moved; restore the ledger from a backup, or vouch for a version: "
+                "cl audit --repair VERSION --why TEXT"
+            )
 
     def unverified(self, model: str) -> list[LedgerEntry]:
         """Return all entries of a model, oldest first, without verifying them."""
@@ -177,6 +207,7 @@ def _next_entry(
         to_version=move.to,
         why=move.why,
         verdict_digest=move.digest,
+        manifest_digest=move.manifest,
         state=stage,
         previous=last.hash if last else "",
     )

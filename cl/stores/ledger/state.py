@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cl.records import Alias, LedgerEntry
 
-MOVES = {"promote", "override", "approve", "rollback", "adopt", "withdraw"}
+MOVES = {"promote", "override", "approve", "rollback", "adopt", "withdraw", "repair"}
 """The actions that move an alias once committed; all others only record."""
 TRIAL_ALIASES: tuple[Alias, ...] = ("canary", "shadow")
 ALIASES: tuple[Alias, ...] = ("champion", *TRIAL_ALIASES)
@@ -93,6 +93,16 @@ def decided_versions(entries: Sequence[LedgerEntry]) -> set[str | None]:
 def ever_had_alias(entries: Sequence[LedgerEntry], version: str, alias: Alias) -> bool:
     """Return whether a version has ever had an alias."""
     return any(move.to_version == version and move.alias == alias for move in moves(entries))
+
+
+def cited_manifest(entries: Sequence[LedgerEntry], version: str) -> str | None:
+    """Return the digest of a version's manifest that the last move to it cites; None: no move cites one."""
+    return next((move.manifest_digest for move in reversed(moves(entries)) if move.to_version == version), None)
+
+
+def cited_verdict(entries: Sequence[LedgerEntry], version: str) -> str | None:
+    """Return the digest of a version's verdict that the last move to it cites; None: no move cites one."""
+    return next((move.verdict_digest for move in reversed(moves(entries)) if move.to_version == version), None)
 
 
 def overridden_versions(entries: Sequence[LedgerEntry]) -> set[str | None]:

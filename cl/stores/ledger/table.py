@@ -29,8 +29,9 @@ TABLE = sa.Table(
     sa.Column("previous", sa.String(64)),
     sa.Column("hash", sa.String(64)),
     sa.Column("signature", sa.String(64)),
+    sa.Column("manifest_digest", sa.String(64)),
 )
-LATER = ("alias", "share", "verdict_digest", "previous", "hash", "signature")
+LATER = ("alias", "share", "verdict_digest", "previous", "hash", "signature", "manifest_digest")
 FIRST_USE_TRIES = 5
 
 

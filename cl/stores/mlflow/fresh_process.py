@@ -1,4 +1,7 @@
-"""Query a version in a fresh process, loaded by stock MLflow as a serving process would load it."""
+"""Query a version in a fresh process, downloaded and loaded as a serving process would load it.
+
+The code that is stored with a version, by which a stock MLflow client loads it, is checked and never run here.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cl.errors import UnservableError
+from cl.errors import IntegrityError, UnservableError
 from cl.redaction import without_password
-from cl.stores.mlflow.environment import SETTINGS
+
+if TYPE_CHECKING:
+    from cl.stores.mlflow.registry import Registry
 
 SECONDS = 600
 """A version that has not answered within this time is unservable."""
@@ -23,26 +28,31 @@ MAX_MESSAGE_LENGTH = 300
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def answer_in_fresh_process(tracking_uri: str, model: str, version: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a version's predictions for rows, made by a fresh process that loads it from the registry, offline.
+def answer_in_fresh_process(registry: Registry, version: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a version's predictions for rows, made by a fresh process from what the registry holds, offline.
 
     Args:
-        tracking_uri: the URI of the registry.
-        model: the registered model's name.
+        registry: holds the version.
         version: the version to load.
         rows: rows with the task's input column only.
 
     Raises:
-        UnservableError: the process failed (the message is its last line), or took longer than ten minutes.
+        UnservableError: a file is not as it was registered, or the process failed (the message is its last line), or
+            took longer than ten minutes.
+        StoreError: the registry is unreachable, or has no such version.
     """
     with tempfile.TemporaryDirectory(prefix="perennial-smoke-") as scratch:
+        try:
+            registry.download(version, Path(scratch) / "version")
+        except IntegrityError as error:
+            raise UnservableError(str(error)) from None
         input_file, output_file = Path(scratch) / "rows.json", Path(scratch) / "answers.json"
         input_file.write_text(json.dumps({name: rows[name].map(_to_json).tolist() for name in rows}), encoding="utf-8")
-        # the URI may hold a password, which the environment hides from process listings
-        environment = {**SETTINGS, **os.environ, **OFFLINE, "MLFLOW_TRACKING_URI": tracking_uri}
-        command = [sys.executable, "-m", __name__, f"models:/{model}/{version}", scratch]
+        command = [sys.executable, "-m", __name__, scratch]
         try:
-            process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
+            process = subprocess.run(
+                command, env={**os.environ, **OFFLINE}, capture_output=True, text=True, timeout=SECONDS
+            )
         except subprocess.TimeoutExpired:
             raise UnservableError(f"it did not answer within {SECONDS} seconds") from None
         if process.returncode or not output_file.exists():
@@ -66,17 +76,17 @@ def _to_json(value: Any) -> Any:
     return value if isinstance(value, str) else [str(token) for token in value]
 
 
-def _load_and_answer(uri: str, scratch: Path) -> None:
+def _load_and_answer(scratch: Path) -> None:
     """Load the version and write its predictions; this runs in the fresh process."""
-    import mlflow
+    import cl
 
-    model = mlflow.pyfunc.load_model(uri, dst_path=str(scratch))
+    version = cl.load_version(scratch / "version")
     rows = pd.DataFrame(json.loads((scratch / "rows.json").read_text(encoding="utf-8")))
-    answers = model.predict(rows)
+    answers = version.predict(rows)
     draft = scratch / "answers.draft"
     draft.write_text(json.dumps({name: answers[name].tolist() for name in answers}), encoding="utf-8")
     draft.rename(scratch / "answers.json")
 
 
 if __name__ == "__main__":
-    _load_and_answer(sys.argv[1], Path(sys.argv[2]))
+    _load_and_answer(Path(sys.argv[1]))

@@ -12,10 +12,17 @@ from typing import Any
 
 from cl.errors import IntegrityError
 from cl.records import VersionInfo
-from cl.stores.manifest import check_manifest, check_wrapping, move_sealed_into_place
+from cl.stores.files import sha256
+from cl.stores.manifest import (
+    MANIFEST,
+    check_manifest,
+    check_wrapping,
+    move_sealed_into_place,
+    wrapping_digests,
+)
 from cl.stores.mlflow.environment import requirements
 from cl.stores.mlflow.runs import CYCLE_ID, Runs, translate_mlflow_errors
-from cl.stores.mlflow.version_files import VersionFiles
+from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model
 from cl.tasks import Task
 
 PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
@@ -27,6 +34,8 @@ SMOKE_TAG = "cl.smoke"  # tag of a version: whether it passed its last smoke tes
 GATES, DIGEST, PARENT, COMPARED, FORM = "cl.gates", "cl.gates_digest", "cl.parent", "cl.compared", "cl.form"
 """Tags of a version: whether it passed its gates, the digest of its gates.json, the version that it was made from, the
 champion that it was compared with if that is another version, and how it was derived."""
+MANIFEST_DIGEST, WRAPPING_DIGESTS = "cl.manifest_digest", "cl.wrapping_digests"
+"""Tags of a version: the digest of its manifest, and those of the files that MLflow puts around it, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ class Registry:
             IntegrityError: a file differs from the one registered.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
-        uri = f"models:/{self.model}/{version}"
+        uri, tags = f"models:/{self.model}/{version}", self.tags(version)
         with (
             translate_mlflow_errors(self.tracking_uri),
             self.runs.tracking(),
@@ -157,10 +166,10 @@ class Registry:
             if len(learners) != 1:
                 raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
             try:
-                check_wrapping(downloaded, learners[0])
-                check_manifest(learners[0])
+                check_wrapping(downloaded, learners[0], _read_digests(tags.get(WRAPPING_DIGESTS)))
+                check_manifest(learners[0], tags.get(MANIFEST_DIGEST))
             except IntegrityError as error:
-                problem = str(error).removeprefix(f"{learners[0]}: ")
+                problem = str(error).removeprefix(f"{learners[0]}: ").removeprefix(f"{downloaded.name}: ")
                 raise IntegrityError(f"{uri}: {problem}; restore it from a backup, or `cl rollback`") from None
             move_sealed_into_place(learners[0], folder)
         return folder
@@ -187,15 +196,43 @@ class Registry:
             mlflow.log_metrics(metrics, model_id=logged.model_id)
             if not self.runs.client.search_registered_models(f"name='{self.model}'"):
                 self.runs.client.create_registered_model(self.model)
+            digests = self._stored_wrapping(logged.model_id)
+            pins = {MANIFEST_DIGEST: sha256(learner / MANIFEST), WRAPPING_DIGESTS: json.dumps(digests)}
             # one call creates the version with its tags, so it never exists without its verdict
             registered = self.runs.client.create_model_version(
-                self.model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
+                self.model, logged.model_uri, run_id=run, tags={**tags, **pins}, model_id=logged.model_id
             )
         return str(registered.version)
+
+    def _stored_wrapping(self, model_id: str) -> dict[str, str]:
+        """Return name -> SHA-256 of the files that MLflow has put around the learner of a logged model."""
+        with tempfile.TemporaryDirectory() as scratch:
+            store = artifacts_of_model(self.runs, model_id)
+            for artifact in store.list_artifacts():
+                if not artifact.is_dir:
+                    store.download_artifacts(artifact.path, scratch)
+            return wrapping_digests(Path(scratch), Path(scratch) / "artifacts")
 
     def _models(self) -> list[Any]:
         with translate_mlflow_errors(self.tracking_uri):
             return list(self.runs.client.search_registered_models(f"name='{self.model}'"))
+
+
+def _read_digests(tag: str | None) -> dict[str, str] | None:
+    """Return the digests in a tag; None for versions of older releases.
+
+    Raises:
+        IntegrityError: the tag does not hold any.
+    """
+    if tag is None:
+        return None
+    try:
+        digests = json.loads(tag)
+    except json.JSONDecodeError:
+        digests = None
+    if not isinstance(digests, dict):
+        raise IntegrityError(f"its tag {WRAPPING_DIGESTS} is damaged")
+    return digests
 
 
 def _signature(learner: Path) -> Any:

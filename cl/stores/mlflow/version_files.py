@@ -69,11 +69,16 @@ class VersionFiles:
             self._artifacts_of(version).delete_artifacts()
 
     def _artifacts_of(self, version: VersionInfo) -> Any:
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
         source = str(self.runs.client.get_model_version(self.runs.model, version.version).source)
-        location = self.runs.client.get_logged_model(source.rsplit("/", 1)[-1]).artifact_location
-        return get_artifact_repository(location, tracking_uri=self.runs.tracking_uri)
+        return artifacts_of_model(self.runs, source.rsplit("/", 1)[-1])
+
+
+def artifacts_of_model(runs: Runs, model_id: str) -> Any:
+    """Return MLflow's repository of the files of a logged model."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    location = runs.client.get_logged_model(model_id).artifact_location
+    return get_artifact_repository(location, tracking_uri=runs.tracking_uri)
 
 
 def _walk_files(store: Any, path: str | None = None) -> Iterator[tuple[str, int]]:

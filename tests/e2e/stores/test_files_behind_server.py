@@ -91,7 +91,7 @@ def test_a_version_s_files_go_from_the_server_s_store_and_the_rest_loads(kept, t
     assert answer["version"] == "3"
     assert roll_back(shop.root, None, why="a test").to_version == "2"
     (answer,) = predict_texts(shop.root, ["my loan"])
-    stock = answer_in_fresh_process(kept.server.url, "shop", "2", pd.DataFrame({"text": ["my loan"]}))
-    assert (answer["version"], answer["prediction"]) == ("2", stock["label"][0])
+    fresh = answer_in_fresh_process(registry, "2", pd.DataFrame({"text": ["my loan"]}))
+    assert (answer["version"], answer["prediction"]) == ("2", fresh["label"][0])
     written = [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert not written

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from cl.errors import IntegrityError
 from cl.stores.files import sha256
-from cl.stores.manifest import MANIFEST, check_manifest, check_wrapping, write_manifest
+from cl.stores.manifest import MANIFEST, check_manifest, check_wrapping, wrapping_digests, write_manifest
 
 
 @pytest.fixture
@@ -81,11 +81,46 @@ def test_a_sealed_version_that_was_changed_is_refused(version, meddle, told) -> 
     assert "\n" not in str(error.value)
 
 
-def test_a_pickle_beside_the_learner_is_refused_and_the_learner_is_another_matter(version, tmp_path) -> None:
-    check_wrapping(tmp_path, version)
+def test_a_file_beside_the_learner_is_only_what_mlflow_puts_there(version, tmp_path) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    check_wrapping(tmp_path, version, None)
     (tmp_path / "python_model.pkl").write_bytes(b"\x80\x04.")
-    with pytest.raises(IntegrityError, match=r"python_model\.pkl is a pickle"):
-        check_wrapping(tmp_path, version)
+    with pytest.raises(IntegrityError, match=r"python_model\.pkl was not registered with the version"):
+        check_wrapping(tmp_path, version, None)
+
+
+@pytest.mark.parametrize(
+    ("meddle", "told"),
+    [
+        (lambda folder: (folder / "pyfunc_model.py").write_text("import os"), r"pyfunc_model\.py was changed"),
+        (lambda folder: (folder / "MLmodel").write_text("python_model: x"), "MLmodel was changed"),
+        (lambda folder: (folder / "MLmodel").unlink(), "MLmodel is missing"),
+        (lambda folder: (folder / "code").mkdir() or (folder / "code" / "sitecustomize.py").touch(), "not registered"),
+        (lambda folder: (folder / "weights").write_bytes(b"\x80\x04."), "weights was not registered"),
+    ],
+)
+def test_what_mlflow_puts_around_a_learner_is_pinned(version, tmp_path, meddle, told) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    (tmp_path / "pyfunc_model.py").write_text("pass")
+    pinned = wrapping_digests(tmp_path, version)
+    (tmp_path / "registered_model_meta").write_text("model_name: shop")
+    check_wrapping(tmp_path, version, pinned)
+    meddle(tmp_path)
+    with pytest.raises(IntegrityError, match=told):
+        check_wrapping(tmp_path, version, pinned)
+
+
+def test_weights_and_manifest_that_were_changed_together_are_not_the_registered_ones(version) -> None:
+    write_manifest(version)
+    pinned = sha256(version / MANIFEST)
+    check_manifest(version, pinned)
+    weights = next(version.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes() + b"x")
+    (version / MANIFEST).unlink()
+    write_manifest(version)
+    check_manifest(version)
+    with pytest.raises(IntegrityError, match=r"manifest\.json is not the one that was registered"):
+        check_manifest(version, pinned)
 
 
 def test_what_a_killed_process_has_left_half_written_is_no_part_of_a_version(version) -> None:

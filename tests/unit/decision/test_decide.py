@@ -421,3 +421,12 @@ def test_what_is_learnt_is_learnt_at_a_rung(rungs, drift, seen, rung) -> None:
 
 def test_what_is_not_learnt_has_no_rung() -> None:
     assert decide(parse({"ladder": LADDER}, where="test"), FIT, QUIET, Situation(99)).rung is None
+
+
+@pytest.mark.parametrize("back", [timedelta(seconds=90), timedelta(days=400)])
+def test_a_clock_that_stepped_back_skips_no_update(back) -> None:
+    past = [cycle(1), cycle(2, MMD_ALARM)]
+    last = max(one.started_at for one in past)
+    seen = assess(past, waiting_rows=99, first=False, now=last - back)
+    assert seen.hours == 0.0
+    assert decide(config(), FIT, drifted(WORSE), seen).action == "learn"

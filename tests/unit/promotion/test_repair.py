@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from functools import partial
 
 import pytest
 
-from cl.errors import ConflictError, StoreError
+from cl.errors import ConflictError, InputError, IntegrityError, StoreError
 from cl.promotion.alias_moves import current_actor
 from cl.promotion.by_hand import promote_by_hand, rollback
 from cl.promotion.repair import repair_aliases
+from cl.promotion.vouch import vouch_for
 from cl.records import Move
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
@@ -154,14 +157,59 @@ def test_a_deleted_champion_is_told_once_however_often_it_is_looked_for(registry
     assert "cannot be restored" in found[0].why
 
 
-def test_entries_that_vanished_stay_missed_though_the_chain_goes_on(registry, ledger, tmp_path) -> None:
+def test_a_ledger_that_lost_entries_moves_nothing_until_somebody_vouches_for_a_version(
+    registry, ledger, tmp_path
+) -> None:
     serve(registry, ledger, "1", "2")
     head = registry.ledger_head()
     fresh = Ledger(f"sqlite:///{tmp_path}/restored.db")
+    for move in (partial(repair_aliases, registry, fresh), partial(serve, registry, fresh, "4")):
+        with pytest.raises(IntegrityError, match=r"entry 1 of .* cannot be trusted: it is missing.*cl audit --repair"):
+            move()
+    assert registry.champion() == "2" and registry.ledger_head() == head and not fresh.entries(registry.model)
+
+    with pytest.raises(InputError, match="needs a reason"):
+        vouch_for(registry, fresh, "4", why=" ")
+    with pytest.raises(InputError, match="no version 77"):
+        vouch_for(registry, fresh, "77", why="a disk died")
+    entry = vouch_for(registry, fresh, "4", why="a disk died")
+    assert (entry.action, entry.to_version, entry.state) == ("repair", "4", "committed")
+    assert entry.why.startswith("a disk died (entry 1 could not be trusted")
     repair_aliases(registry, fresh)
-    serve(registry, fresh, "4")
-    found = first_violation(registry.model, fresh.entries(registry.model), head=registry.ledger_head())
-    assert registry.ledger_head() == head and found is not None and "registry remembers" in found.why
+    assert registry.champion() == fresh.champion(registry.model) == "4"
+    with pytest.raises(InputError, match="is whole"):
+        vouch_for(registry, fresh, "4", why="once more")
+
+
+@pytest.mark.parametrize("key", [None, b"secret"])
+@pytest.mark.parametrize(
+    ("statement", "kept"),
+    [
+        ("DELETE FROM cl_ledger WHERE sequence = 3", 2),
+        ("UPDATE cl_ledger SET to_version = '3' WHERE sequence = 2", 1),
+        ("UPDATE cl_ledger SET why = 'other' WHERE sequence = 1", 0),
+        ("DELETE FROM cl_ledger", 0),
+    ],
+)
+def test_a_ledger_that_was_changed_is_not_followed(registry, tmp_path, statement, kept, key) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/changed.db", key)
+    serve(registry, ledger, "1", "2", "4")
+    with sqlite3.connect(tmp_path / "changed.db") as database:
+        database.execute(statement)
+    for move in (
+        partial(repair_aliases, registry, ledger),
+        partial(rollback, registry, ledger, "1", why="back"),
+        partial(promote_by_hand, registry, ledger, "3", why="up", despite_gates=True),
+    ):
+        with pytest.raises(IntegrityError, match="nothing was moved"):
+            move()
+    assert registry.champion() == "4"
+    vouch_for(registry, ledger, "4", why="I have seen it serve")
+    repair_aliases(registry, ledger)
+    assert len(ledger.entries(registry.model)) == kept + 1 and registry.champion() == "4"
+    with sqlite3.connect(tmp_path / "changed.db") as database:
+        aside = database.execute("SELECT count(*) FROM cl_ledger WHERE model != ?", [registry.model]).fetchone()
+    assert aside == (0 if "DELETE" in statement else 3 - kept,)
 
 
 def test_a_hand_that_moves_an_alias_again_and_again_is_told_each_time(registry, ledger) -> None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from cl.errors import IntegrityError
 from cl.records import Move
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
@@ -111,5 +112,7 @@ def test_a_row_that_was_edited_removed_or_put_in_behind_the_ledgers_back_is_name
         move(ledger, version)
     assert first_violation("m", ledger.entries("m")) is None
     run(any_uri, statement)
-    found = first_violation("m", Ledger(any_uri).entries("m"))
+    found = first_violation("m", Ledger(any_uri).unverified("m"))
     assert found is not None and found.sequence == sequence
+    with pytest.raises(IntegrityError, match=f"entry {sequence} of 'm' cannot be trusted.*cl audit --repair"):
+        Ledger(any_uri).entries("m")

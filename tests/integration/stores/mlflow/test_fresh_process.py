@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from cl.config import parse
-from cl.errors import UnservableError
+from cl.errors import StoreError, UnservableError
 from cl.stores.manifest import write_manifest
 from cl.stores.mlflow import fresh_process
 from cl.stores.mlflow.fresh_process import answer_in_fresh_process
@@ -31,12 +32,20 @@ def test_a_version_that_reads_tokens_answers_from_a_fresh_process_as_it_does_her
     version = registry.log_version(run, folder, tags={"cl.cycle_id": "c1"}, metrics={})
 
     rows = pd.DataFrame({"tokens": [["anna", "visited", "york"], ["ben", "said"]]})
-    found = answer_in_fresh_process(registry.tracking_uri, "tokens", version, rows)
+    found = answer_in_fresh_process(registry, version, rows)
     here = predict(learner, rows)
     assert found["tags"].tolist() == [one.value for one in here]
     assert found["confidence"].tolist() == pytest.approx([one.confidence for one in here], abs=1e-5)
-    with pytest.raises(UnservableError, match="not found"):
-        answer_in_fresh_process(registry.tracking_uri, "tokens", "7", rows)
+    with pytest.raises(StoreError, match="not found"):
+        answer_in_fresh_process(registry, "7", rows)
+
+
+class Downloaded(Registry):
+    """A registry whose versions are on this machine already."""
+
+    def download(self, version: str, folder: Path) -> Path:
+        folder.mkdir()
+        return folder
 
 
 @pytest.mark.parametrize(
@@ -58,4 +67,4 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch, tmp_path, program
     monkeypatch.setattr(fresh_process.subprocess, "run", other)  # type: ignore[attr-defined]
     monkeypatch.setattr(fresh_process, "SECONDS", 2)
     with pytest.raises(UnservableError, match=told):
-        answer_in_fresh_process("sqlite://", "shop", "1", pd.DataFrame({"text": ["my loan"]}))
+        answer_in_fresh_process(Downloaded("sqlite://", None, "shop"), "1", pd.DataFrame({"text": ["my loan"]}))
