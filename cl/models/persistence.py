@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
+from cl.errors import IntegrityError, PerennialError
 from cl.models.build import _attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
@@ -47,7 +49,27 @@ def save_learner(learner: Learner, folder: Path) -> None:
 
 
 def load_learner(folder: Path) -> Learner:
-    """Load a learner that `save_learner` wrote; nothing goes through pickle."""
+    """Load a learner that `save_learner` wrote; nothing goes through pickle.
+
+    Raises:
+        IntegrityError: its files do not make a learner: one is missing or unreadable, or tensors are missing or have
+            other shapes than its settings say.
+    """
+    try:
+        return _load(folder)
+    except MemoryError:
+        raise
+    except PerennialError as error:
+        raise IntegrityError(f"{folder}: cannot be used as a version: {error}") from error
+    except Exception as error:  # each library has exceptions of its own for files that make no sense to it
+        lines = str(error).strip().splitlines() or [""]
+        why = textwrap.shorten(f"{type(error).__name__}: {lines[0]}", 300, placeholder=" ...")
+        raise IntegrityError(
+            f"{folder}: cannot be used as a version: {why}; restore it from a backup, or `cl rollback`"
+        ) from error
+
+
+def _load(folder: Path) -> Learner:
     record = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**record["model"])
     encoder = _load_encoder(folder / "encoder", settings, int8=record.get("int8", False))

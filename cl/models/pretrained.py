@@ -62,10 +62,20 @@ def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
 
 
 def restore_encoder(folder: Path) -> PreTrainedModel:
-    """Load an encoder that `save_pretrained` wrote."""
+    """Load an encoder that `save_pretrained` wrote.
+
+    Raises:
+        ValueError: tensors are missing, which transformers would fill with random numbers.
+    """
     config = AutoConfig.from_pretrained(folder)
     with without_warnings():
-        return without_pooler(AutoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype="float32"))
+        encoder, found = AutoModel.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype="float32", output_loading_info=True
+        )
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
+    return without_pooler(encoder)
 
 
 def empty_encoder(folder: Path) -> PreTrainedModel:
