@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cl.errors import StoreError
@@ -36,7 +38,8 @@ def guard_first_use(uri: str, store: str) -> Iterator[None]:
     """Guard the first use of a store, which creates its tables.
 
     Processes that open a fresh SQLite store at the same time crash in MLflow's migrations, so they enter one at a
-    time. Any other store must answer first, because MLflow itself would keep retrying for minutes.
+    time; somebody who may only read it creates no tables and waits for nobody. Any other store must answer first,
+    because MLflow itself would keep retrying for minutes.
     """
     from filelock import FileLock
 
@@ -44,7 +47,11 @@ def guard_first_use(uri: str, store: str) -> Iterator[None]:
         check_reachable(uri, store)
         yield
         return
-    with FileLock(uri.removeprefix("sqlite:///") + ".lock", timeout=LOCK_SECONDS * 4):
+    database = Path(uri.removeprefix("sqlite:///"))
+    if database.is_file() and not os.access(database.parent, os.W_OK):
+        yield
+        return
+    with FileLock(f"{database}.lock", timeout=LOCK_SECONDS * 4):
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 DRAFTS = ".*.draft"
 """The names of files that `write_text` has not finished."""
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What writing fails with where somebody may only read."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -33,12 +36,21 @@ def remove_drafts(folder: Path) -> None:
 
 
 def read_or_write_text(folder: Path | None, name: str, make: Callable[[], str]) -> str:
-    """Return a text that never changes: made once and cached in a folder, or made every time without a folder."""
+    """Return a text that never changes: made once and cached in a folder, or made every time without a folder.
+
+    Somebody who may not write to the folder makes it every time.
+    """
     if folder is None:
         return make()
-    if not (folder / name).exists():
-        write_text(folder / name, make())
-    return (folder / name).read_text(encoding="utf-8")
+    if (folder / name).exists():
+        return (folder / name).read_text(encoding="utf-8")
+    text = make()
+    try:
+        write_text(folder / name, text)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+    return text
 
 
 def move_into_place(draft: Path, final: Path) -> None:
