@@ -18,7 +18,8 @@ from cl.cli.promotion import why_option
 @click.option(
     "--repair",
     metavar="VERSION",
-    help="First set the entries aside that cannot be trusted, and make VERSION the champion on your word; needs --why.",
+    help="First set the entries aside that cannot be trusted, and make VERSION the champion (none: no version) on your "
+    "word; needs --why.",
 )
 @why_option
 @project_option

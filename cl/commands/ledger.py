@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError, IntegrityError
-from cl.promotion.vouch import vouch_for
+from cl.promotion.vouch import NOBODY, examine, vouch_for
 from cl.records import IntegrityViolation, LedgerEntry, Record, VersionInfo
 from cl.registry.versions import verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.opened import OpenProject, open_project
+from cl.stores.project_folder import ProjectFolder
 
 
 class ReadLedger(Record):
@@ -57,7 +58,18 @@ def repair_ledger(folder: Path, version: str, *, why: str) -> dict[str, Any]:
     with project.project.lock():
         project.stores.registry.initialise()
         vouch_for(project.stores.registry, project.stores.ledger, version, why=why)
+        if version == NOBODY:
+            _set_aside(project.project)
     return _describe_ledger(project)
+
+
+def _set_aside(project: ProjectFolder) -> None:
+    """Move what this machine knows of the lost versions out of the way: their numbers will be given again."""
+    aside = project.work / f"before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    aside.mkdir()
+    for name in ("versions", "finished", "finished.json", "cycles", "checks.json"):
+        if (project.work / name).exists():
+            (project.work / name).rename(aside / name)
 
 
 def _describe_ledger(project: OpenProject) -> dict[str, Any]:
@@ -77,11 +89,7 @@ def verify_ledger(project: OpenProject) -> ReadLedger:
     Hashes, and signatures if there is a key, are recomputed. The last entry is compared with the head in the registry,
     and each verdict digest with the verdict stored with the version.
     """
-    head = (
-        project.stores.registry.ledger_head()
-    )  # read before the entries: one written meanwhile must not count as missing
-    entries = project.stores.ledger.unverified(project.config.name)
-    broken = first_violation(project.config.name, entries, head=head, key=project.stores.ledger.key)
+    entries, broken = examine(project.stores.registry, project.stores.ledger)
     return ReadLedger(entries=entries, broken=broken or _verdict_mismatch(entries, project.stores.registry.versions()))
 
 

@@ -69,10 +69,10 @@ def restore_encoder(folder: Path) -> PreTrainedModel:
     """
     config = AutoConfig.from_pretrained(folder)
     with without_warnings():
-        encoder, found = AutoModel.from_pretrained(
+        encoder, report = AutoModel.from_pretrained(
             folder, config=config, use_safetensors=True, dtype="float32", output_loading_info=True
         )
-    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
     return without_pooler(encoder)

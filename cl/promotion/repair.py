@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from cl.errors import ConflictError, StoreError
+from cl.errors import ConflictError, IntegrityError, StoreError
 from cl.promotion.alias_moves import current_actor, follow_ledger, remember_head
+from cl.promotion.vouch import NOBODY, lost_registry
 from cl.records import Alias, LedgerEntry, Move
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest, version_exists
 from cl.stores.ledger import state
@@ -55,7 +56,7 @@ def repair_aliases(registry: Registry, ledger: Ledger) -> None:
         StoreError: the ledger is empty, and the registry's champion never passed its gates.
     """
     model = registry.model
-    ledger.check(model, registry.ledger_head())
+    _refuse_lost(registry, ledger.check(model, registry.ledger_head()))
     _settle_intent(registry, ledger)
     entries, aliases = ledger.entries(model), registry.aliases()
     if not entries and "champion" in aliases:
@@ -68,6 +69,15 @@ def repair_aliases(registry: Registry, ledger: Ledger) -> None:
             entries = ledger.entries(model)
     _restore_shares(registry, entries)
     remember_head(registry, entries)
+
+
+def _refuse_lost(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
+    lost = lost_registry(registry, entries)
+    if lost is not None:
+        raise IntegrityError(
+            f"entry {lost.sequence} of the ledger of '{registry.model}': {lost.why}; restore it from a backup, or "
+            f"learn all data again: cl audit --repair {NOBODY} --why TEXT, then cl run"
+        )
 
 
 def _settle_intent(registry: Registry, ledger: Ledger) -> None:

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cl.errors import InputError, RefusedError
-from cl.promotion.alias_moves import current_actor, follow_ledger, remember_head
+from cl.promotion.alias_moves import current_actor, follow_ledger
 from cl.promotion.by_hand import check_reason
-from cl.records import LedgerEntry, Move
+from cl.records import IntegrityViolation, LedgerEntry, Move, VersionInfo
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
 
+NOBODY = "none"
+"""In place of a version: no version serves, and the next cycle makes a first model again."""
+
+
+def examine(registry: Registry, ledger: Ledger) -> tuple[list[LedgerEntry], IntegrityViolation | None]:
+    """Return all entries, and the first that cannot be trusted, or that made champion what a lost registry had."""
+    head = registry.ledger_head()  # read before the entries: one that is written meanwhile is not missing
+    entries = ledger.unverified(registry.model)
+    violation = first_violation(registry.model, entries, head=head, key=ledger.key)
+    return entries, violation or lost_registry(registry, entries)
+
+
+def lost_registry(registry: Registry, entries: Sequence[LedgerEntry]) -> IntegrityViolation | None:
+    """Return the entry of the champion if the registry holds no version at all; None: it does, or none served yet."""
+    held = state.holders(entries).get("champion")
+    if held is None or registry.versions():
+        return None
+    why = f"it made version {held.to_version} champion, and the registry holds no version: its database was lost"
+    return IntegrityViolation(sequence=held.sequence, why=why)
+
 
 def vouch_for(registry: Registry, ledger: Ledger, version: str, *, why: str) -> LedgerEntry:
     """Set the entries aside that cannot be trusted, and record who made which version champion after that, and why.
 
-    The entries before the first violation stay. The others are kept in the database under another name. A command that
-    is killed halfway leaves a ledger that still cannot be trusted, and is repeated.
+    The entries before the first violation stay, unless the registry was lost: its version numbers begin again. The
+    others are kept in the database under another name. A command that is killed halfway leaves a ledger that still
+    cannot be trusted, and is repeated.
 
     Args:
         registry: remembers the ledger's last entry, and has the versions.
         ledger: the damaged ledger.
-        version: the version that is to serve; it must have passed its gates.
+        version: the version that is to serve, which must have passed its gates; "none": no version serves.
         why: the person's reason.
 
     Raises:
@@ -30,34 +53,45 @@ def vouch_for(registry: Registry, ledger: Ledger, version: str, *, why: str) -> 
         RefusedError: the version did not pass its gates, was withdrawn, or its tags contradict its verdict.
     """
     check_reason(why)
-    model, head, versions = registry.model, registry.ledger_head(), registry.versions()
-    entries = ledger.unverified(model)
-    violation = first_violation(model, entries, head=head, key=ledger.key)
+    model, versions, (entries, violation) = registry.model, registry.versions(), examine(registry, ledger)
     if violation is None:
         raise InputError(f"the ledger of '{model}' is whole; there is nothing to repair: cl promote, cl rollback")
-    info = next((info for info in versions if info.version == version), None)
-    if info is None:
-        raise InputError(f"no version {version} of '{model}'; there are: {', '.join(i.version for i in versions)}")
-    if version not in passed_versions(versions):
-        raise RefusedError(f"version {version} of '{model}' did not pass its gates, or was withdrawn; name another")
-    trusted = entries[: violation.sequence - 1]
-    check_verdict(registry, info, trusted)
+    trusted = entries[: violation.sequence - 1] if versions else []
+    if version != NOBODY:
+        _check_version(registry, versions, version, trusted)
     removed = ledger.set_aside(model, keep=len(trusted))
     if trusted and trusted[-1].state == "intent":
         trusted = [*trusted[:-1], ledger.abandon(model, trusted[-1])]
     move = Move(
         action="repair",
         expected=state.champion(trusted),
-        to=version,
+        to=None if version == NOBODY else version,
         why=f"{why} (entry {violation.sequence} could not be trusted: {violation.why}; {removed} entries set aside)",
         actor=current_actor(),
         digest=verdict_digest(versions, version),
         manifest=manifest_digest(versions, version),
     )
     entry = ledger.intend(model, move, seen=trusted)
-    registry.set_alias("champion", version)
+    if version == NOBODY:
+        registry.delete_alias("champion")
+    else:
+        registry.set_alias("champion", version)
     entry = ledger.commit(model, entry)
-    registry.remember_head(entry.sequence, entry.hash)
-    follow_ledger(registry, [*trusted, entry])
-    remember_head(registry, [*trusted, entry])
+    if versions:
+        registry.remember_head(entry.sequence, entry.hash)
+        follow_ledger(registry, [*trusted, entry])
     return entry
+
+
+def _check_version(
+    registry: Registry, versions: Sequence[VersionInfo], version: str, entries: Sequence[LedgerEntry]
+) -> None:
+    info = next((info for info in versions if info.version == version), None)
+    if info is None:
+        there = ", ".join(info.version for info in versions) or NOBODY
+        raise InputError(f"no version {version} of '{registry.model}'; there are: {there}")
+    if version not in passed_versions(versions):
+        raise RefusedError(
+            f"version {version} of '{registry.model}' did not pass its gates, or was withdrawn; name another"
+        )
+    check_verdict(registry, info, entries)

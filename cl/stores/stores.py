@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from cl.errors import ConfigError, IntegrityError
 from cl.stores.data.dvc import DataVersions
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts, load_known
-from cl.stores.files import write_text
+from cl.stores.files import move_into_place, write_text
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest
@@ -26,6 +28,7 @@ from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Task
 
+log = logging.getLogger(__name__)
 END_OF_TIME = "9999"
 """Sorts after every time in the log."""
 
@@ -41,17 +44,27 @@ class Stores:
     ledger: Ledger
 
     def champion_folder(self, version: str | None) -> Path | None:
-        """Return the checked folder of a version; it is downloaded from the registry if it is not on this machine."""
+        """Return the checked folder of a version.
+
+        It is downloaded from the registry if it is not on this machine, or if this machine's copy was changed.
+
+        Raises:
+            IntegrityError: neither copy is as it was registered.
+        """
         if version is None:
             return None
         folder = self.project.work / "versions" / version
         cited = state.cited_manifest(self.ledger.entries(self.registry.model), version)
-        if not folder.exists():
-            self.registry.download(version, folder)
-        try:
-            check_manifest(folder, cited)
-        except IntegrityError as error:
-            raise IntegrityError(f"{error}; remove {folder} to download it from the registry again") from None
+        if folder.exists():
+            try:
+                check_manifest(folder, cited)
+                return folder
+            except IntegrityError as error:
+                log.warning("%s; it is downloaded from the registry again", error)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=_made(folder.parent)) as scratch:
+            fresh = self.registry.download(version, Path(scratch) / "fresh")
+            check_manifest(fresh, cited)
+            move_into_place(fresh, folder)
         return folder
 
     def unlabelled(self, most: int) -> pd.DataFrame:
@@ -95,6 +108,11 @@ class Stores:
         number = 1 + max(made, last)
         write_text(file, json.dumps([number, cycle]))
         return number
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def open_stores(project: ProjectFolder, config: Config) -> Stores:
