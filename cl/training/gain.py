@@ -54,7 +54,8 @@ def estimate_gain(
     share = len(after) / (len(before) + len(after))
     learner = load_learner(champion)
     learner = grow_labels(learner, learner.task.labels(after), seed=config.seed)
-    head = ClosedFormHead(learner.width, 0, layers=min(LAYERS, learner.depth))
+    layers = learner.graph.layers if learner.graph else learner.depth  # a graph gives what its head reads
+    head = ClosedFormHead(learner.width, 0, layers=min(LAYERS, layers))
     old, added = (frozen_features(learner, head, _sample(rows, config.seed)) for rows in (before, after))
     if not (len(old.targets) and len(added.targets)):
         return Gain(unknown="no position of a row has a label")

@@ -11,6 +11,7 @@ import pytest
 from cl.records import Gain
 from cl.training.gain import estimate_gain
 from cl.training.train import train
+from tests.support.onnx_versions import untaught, with_graph
 
 Stream = dict[str, pd.DataFrame]
 
@@ -98,6 +99,20 @@ def test_a_trained_champion_and_tagged_sentences_are_probed_as_well(gain_of, sen
     )
     gain = gain_of({"1": rows, "2": rows.assign(id=rows["id"] + "b")}, task="token_classification")
     assert gain.past_rows == 20 and gain.low <= gain.expected <= gain.high
+
+
+def test_a_champion_whose_graph_gives_one_layer_is_probed_with_that(
+    tiny_config, tiny_model, sentences, tmp_path
+) -> None:
+    stream = {"e0": sentences(["loan", "fee", "box"], 60, 0, prefix="a"), "e1": sentences(["loan", "fee"], 30, 1)}
+
+    def rows_of(ids: list[str], split: str) -> pd.DataFrame:
+        return pd.concat([stream[id] if split == "train" else stream[id].iloc[:0] for id in ids], ignore_index=True)
+
+    (tmp_path / "champion").mkdir()
+    folder = with_graph(untaught(tiny_model), tmp_path / "champion")
+    gain = estimate_gain(tiny_config(), folder, ["e0"], ["e1"], rows_of)
+    assert gain.expected is not None and (gain.past_rows, gain.new_rows) == (60, 30)
 
 
 def test_without_a_champion_or_rows_it_says_why(gain_of, sentences, tiny_config) -> None:
