@@ -8,13 +8,14 @@ import json
 from typing import Any
 
 from cl.serving.errors import RequestError
+from cl.serving.request_problems import kind_of
 from cl.serving.served_model import RowAnswer
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-def parse_invocation(body: bytes, content_type: str, column: str) -> list[Any]:
-    """Return the values of the task's input column, in row order; other columns are ignored, as in MLflow.
+def read_values(body: bytes, content_type: str, column: str) -> list[Any]:
+    """Return the values of the task's input column as they are, in row order; other columns are ignored, as in MLflow.
 
     Raises:
         RequestError: the body is in none of the protocol's formats, or lacks the column.
@@ -23,12 +24,19 @@ def parse_invocation(body: bytes, content_type: str, column: str) -> list[Any]:
     if any(item and item.replace('"', "") not in ("charset=utf-8", "charset=utf8") for item in parameters):
         raise RequestError(415, f"content type '{kind}' accepts only the parameter charset=utf-8")
     if kind == "text/csv":
-        values = _read_csv(_decode(body), column)
-    elif kind == "application/json":
-        values = _extract_values(_read_json(body), column)
-    else:
-        raise RequestError(415, f"content type '{kind[:100]}' cannot be read; send application/json or text/csv")
-    return [_check_value(value, column) for value in values]
+        return _read_csv(_decode(body), column)
+    if kind == "application/json":
+        return _extract_values(_read_json(body), column)
+    raise RequestError(415, f"content type '{kind[:100]}' cannot be read; send application/json or text/csv")
+
+
+def check_values(values: list[Any], column: str) -> list[Any]:
+    """Return the values as texts or lists of tokens.
+
+    Raises:
+        RequestError: a value is something else.
+    """
+    return [_check_value(value, column, row) for row, value in enumerate(values)]
 
 
 def format_predictions(answers: list[RowAnswer], label: str) -> dict[str, Any]:
@@ -63,7 +71,7 @@ def _extract_values(content: dict[str, Any], column: str) -> list[Any]:
     if isinstance(values, str):
         return [values]
     if not isinstance(values, list):
-        raise RequestError(400, f"{name} must be a list")
+        raise RequestError(400, f"{name}: expected a list, got {kind_of(values)}")
     if name == "dataframe_records" or any(isinstance(row, dict) for row in values):
         return [row[column] if isinstance(row, dict) and column in row else _raise_missing(column) for row in values]
     return values
@@ -84,11 +92,15 @@ def _extract_split(table: Any, column: str) -> list[Any]:
 def _read_csv(text: str, column: str) -> list[Any]:
     if column == "tokens":
         raise RequestError(415, "lists of tokens do not fit into CSV; send JSON")
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        names = next(rows, [])
+        if column not in names:
+            _raise_missing(column)
+        index = len(names) - 1 - names[::-1].index(column)  # of equal names the last one counts, as in MLflow
+        return [row[index] if index < len(row) else _raise_missing(column) for row in rows if row]
     except csv.Error as error:
         raise RequestError(400, f"the body is not CSV: {error}") from None
-    return [row[column] if row.get(column) is not None else _raise_missing(column) for row in rows]
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -99,16 +111,16 @@ def _raise_missing(column: str) -> Any:
     raise RequestError(400, f"the input lacks the column '{column}'")
 
 
-def _check_value(value: Any, column: str) -> Any:
+def _check_value(value: Any, column: str, row: int) -> Any:
     if column != "tokens":
         if isinstance(value, list) and len(value) == 1:  # inputs: [["text"], ...], a tensor of one column
             value = value[0]
         if not isinstance(value, str):
-            raise RequestError(400, f"each value of '{column}' must be a string")
+            raise RequestError(400, f"row {row}: '{column}': expected text, got {kind_of(value)}")
     elif not (isinstance(value, list) and value and all(isinstance(token, str) and token.strip() for token in value)):
-        raise RequestError(400, f"each value of '{column}' must be a list of tokens")
+        raise RequestError(400, f"row {row}: '{column}': expected a list of tokens, none of them blank")
     try:
         "".join(value).encode()
     except UnicodeEncodeError:
-        raise RequestError(400, f"a value of '{column}' holds half a character (a lone surrogate)") from None
+        raise RequestError(400, f"row {row}: '{column}' holds half a character (a lone surrogate)") from None
     return value

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from cl.serving.batching.batcher import NotReadyError
+from cl.serving.error_body import one_line
 from cl.serving.errors import RequestError
-from cl.serving.mlflow_protocol import format_predictions, parse_invocation
+from cl.serving.mlflow_protocol import check_values, format_predictions, read_values
 from cl.serving.schemas import (
+    KEY_CHARACTERS,
     FailureResponse,
     FeedbackRequest,
     FeedbackResponse,
@@ -34,8 +36,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         408: "The body did not arrive in time",
         413: "Too many bytes or texts, or too long a text",
         415: "Unsupported content type",
+        421: "A host that serve.allowed_hosts does not have",
         422: "JSON that does not match the schema",
         429: "Too many requests; Retry-After says when to try again",
+        431: "Too many headers",
+        500: "The version could not answer; nobody gets its answer",
         503: "No champion is loaded yet, or labels cannot be written to the disk",
     }.items()
 }
@@ -51,16 +56,28 @@ TABLES = {
     },
     "text/csv": {"schema": {"type": "string"}, "example": "text\nwhere is my parcel?\n"},
 }
+KEY_HEADER = {
+    "name": "X-Request-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": KEY_CHARACTERS},
+    "description": "For whom the request is made, where the body has no key",
+}
+"""Read by hand: to find one header, FastAPI compares each with all others."""
 
 
-@router.post("/predict", response_model=PredictResponse, response_model_exclude_none=True, responses=REFUSALS)
-async def predict(
-    request: Request, body: PredictRequest, x_request_key: str | None = Header(None, max_length=256)
-) -> Response:
+@router.post(
+    "/predict",
+    response_model=PredictResponse,
+    response_model_exclude_none=True,
+    responses=REFUSALS,
+    openapi_extra={"parameters": [KEY_HEADER]},
+)
+async def predict(request: Request, body: PredictRequest) -> Response:
     """Answer one text, several texts, or lists of tokens; one version answers the whole request."""
     service = _service(request)
-    values = _read_inputs(service, body)
-    answered = await service.answering.ask(values, x_request_key if body.key is None else body.key)
+    values, key = _read_inputs(service, body), _read_key(request)
+    answered = await service.answering.ask(values, key if body.key is None else body.key)
     labels = answered.loaded.labels
     content = {
         "model": service.config.name,
@@ -78,14 +95,20 @@ async def feedback(request: Request, body: FeedbackRequest) -> FeedbackResponse:
     return FeedbackResponse(id=body.id)
 
 
-@router.post("/invocations", responses=REFUSALS, openapi_extra={"requestBody": {"content": TABLES, "required": True}})
+@router.post(
+    "/invocations",
+    responses=REFUSALS,
+    openapi_extra={"parameters": [KEY_HEADER], "requestBody": {"content": TABLES, "required": True}},
+)
 async def invocations(request: Request) -> Response:
     """Answer as `mlflow models serve` does: JSON (dataframe_split, dataframe_records, instances, inputs) or CSV."""
     service = _service(request)
     column, label = service.task.columns
-    values = parse_invocation(await request.body(), request.headers.get("content-type", ""), column)
-    _check_limits(service, values)
-    key = request.headers.get("x-request-key")
+    values = read_values(await request.body(), request.headers.get("content-type", ""), column)
+    _check_number(service, values)
+    values = check_values(values, column)
+    _check_lengths(service, values)
+    key = _read_key(request)
     if not values:
         return _json_response({"predictions": []}, None)
     answered = await service.answering.ask(values, key)
@@ -139,7 +162,7 @@ async def readyz(request: Request) -> Response:
         "champion": roles.champion and roles.champion.version,
         "canary": roles.canary and roles.canary.version,
         "shadow": roles.shadow and roles.shadow.version,
-        "why": None if ready else why,
+        "why": None if ready else one_line(why),
     }
     return Response(to_json(content), 200 if ready else 503, media_type="application/json")
 
@@ -163,14 +186,26 @@ def _read_inputs(service: ServingWorker, body: PredictRequest) -> list[Any]:
     tokens, values = service.task.columns[0] == "tokens", body.values
     if body.tokens is not None and not tokens:
         raise RequestError(422, f"'{service.config.name}' reads texts; send text or texts, not tokens")
-    _check_limits(service, values)
+    _check_number(service, values)
+    _check_lengths(service, values)
     return [value.split() if tokens and isinstance(value, str) else value for value in values]
 
 
-def _check_limits(service: ServingWorker, values: list[Any]) -> None:
+def _read_key(request: Request) -> str | None:
+    key = request.headers.get("x-request-key")
+    if key is not None and len(key) > KEY_CHARACTERS:
+        raise RequestError(422, f"X-Request-Key: expected at most {KEY_CHARACTERS} characters, got {len(key)}")
+    return key
+
+
+def _check_number(service: ServingWorker, values: list[Any]) -> None:
+    most = service.settings.limits.texts
+    if len(values) > most:
+        raise RequestError(413, f"{len(values)} texts in one request; at most {most} (serve.limits.texts)")
+
+
+def _check_lengths(service: ServingWorker, values: list[Any]) -> None:
     limits = service.settings.limits
-    if len(values) > limits.texts:
-        raise RequestError(413, f"{len(values)} texts in one request; at most {limits.texts} (serve.limits.texts)")
     longest = max((len(value) if isinstance(value, str) else len(" ".join(value)) for value in values), default=0)
     if longest > limits.characters:
         reason = f"a text of {longest} characters; at most {limits.characters} (serve.limits.characters)"

@@ -1,10 +1,34 @@
-"""Request and response schemas, as shown on the OpenAPI page."""
+"""Request and response schemas, as /openapi.json shows them.
+
+A list is read up to its first wrong item, and unknown fields are reported together: to describe each of a million
+mistakes would hold the worker for many seconds.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
+
+KEY_CHARACTERS = 256
+"""Most characters of a request key."""
+EXPECTED = "expected"
+"""The type of errors whose message says what is expected, as in "text"."""
+ANSWER_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+NOT_BLANK = r"\S"
+PATTERNS = {ANSWER_ID: "the id of an answer, as /predict returned it", NOT_BLANK: "text that is not blank"}
+"""What each pattern means."""
+NAME_CHARACTERS = 40
+"""Most characters of an unknown field's name that are repeated."""
 
 
 def _check_encodable(text: str) -> str:
@@ -12,21 +36,41 @@ def _check_encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half a character (a lone surrogate)") from None
+        raise ValueError("a text holds half a character (a lone surrogate)") from None
     return text
 
 
 Text = Annotated[str, AfterValidator(_check_encodable)]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
-Sentence = Annotated[list[Token], Field(min_length=1)]
-Label = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=NOT_BLANK)]
+Sentence = Annotated[list[Token], Field(min_length=1, fail_fast=True)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_encodable)]
+Tags = Annotated[list[Label], Field(min_length=1, max_length=10_000, fail_fast=True)]
 
 
-class PredictRequest(BaseModel):
+def _label_or_tags(value: Any) -> str | None:
+    return "label" if isinstance(value, str) else "tags" if isinstance(value, list) else None
+
+
+class RequestBody(BaseModel):
+    """A JSON object that has no other fields than its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, content: Any) -> Any:
+        known = cls.model_fields.keys()
+        unknown = [name for name in content if name not in known] if isinstance(content, dict) else []
+        if unknown:
+            name, more = unknown[0][:NAME_CHARACTERS], f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            raise ValueError(f"there is no field {name!r}{more}; the fields are {', '.join(known)}")
+        return content
+
+
+class PredictRequest(RequestBody):
     """One text, several texts, or lists of tokens."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"text": "where is my parcel?"},
@@ -37,8 +81,10 @@ class PredictRequest(BaseModel):
     )
 
     text: Text | None = Field(None, description="One text")
-    texts: list[str] | None = Field(None, min_length=1, description="Several texts")
-    tokens: list[Sentence] | None = Field(None, min_length=1, description="Sentences, each a list of tokens")
+    texts: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = Field(None, description="Several texts")
+    tokens: Annotated[list[Sentence], Field(min_length=1, fail_fast=True)] | None = Field(
+        None, description="Sentences, each a list of tokens"
+    )
     top_k: int | None = Field(
         None,
         ge=1,
@@ -46,9 +92,8 @@ class PredictRequest(BaseModel):
         description="Number of most probable labels to return, with their probabilities, best first",
     )
     probabilities: bool = Field(False, description="Whether to return the probabilities of all labels")
-    key: Text | None = Field(
+    key: Annotated[str, StringConstraints(max_length=KEY_CHARACTERS), AfterValidator(_check_encodable)] | None = Field(
         None,
-        max_length=256,
         description="For whom the request is made; during a canary, requests with the same key go to the same version",
     )
 
@@ -114,18 +159,20 @@ class PredictResponse(BaseModel):
     predictions: list[PredictionBody]
 
 
-class FeedbackRequest(BaseModel):
+class FeedbackRequest(RequestBody):
     """The true label of an answer; it may be sent at any time."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"id": "0d0a3d1c-6e0c-4b53-a0b7-4f1f0f0f6f3a", "label": "parcel_lost"}]},
     )
 
-    id: str = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="Id of the answer")
-    label: Label | Annotated[list[Label], Field(min_length=1, max_length=10_000)] = Field(
-        description="The true label, or one tag per token"
-    )
+    id: str = Field(pattern=ANSWER_ID, description="Id of the answer")
+    label: Annotated[
+        Annotated[Label, Tag("label")] | Annotated[Tags, Tag("tags")],
+        Discriminator(
+            _label_or_tags, custom_error_type=EXPECTED, custom_error_message="text, or a list with a tag per token"
+        ),
+    ] = Field(description="The true label, or one tag per token")
 
 
 class FeedbackResponse(BaseModel):

@@ -41,10 +41,10 @@ def test_a_text_like_no_other_is_out_of_scope(client) -> None:
     [
         ({}, "send exactly one of text, texts and tokens"),
         ({"text": "a", "texts": ["b"]}, "send exactly one of text, texts and tokens"),
-        ({"texts": []}, "texts: List should have at least 1 item"),
-        ({"text": 3}, "text: Input should be a valid string"),
-        ({"text": "a", "topk": 3}, "topk: Extra inputs are not permitted"),
-        ({"text": "a", "top_k": 0}, "top_k: Input should be greater than or equal to 1"),
+        ({"texts": []}, "texts: expected a list of at least 1 item, got an empty list"),
+        ({"text": 3}, "text: expected text, got the number 3"),
+        ({"text": "a", "topk": 3}, "there is no field 'topk'; the fields are text, texts, tokens, top_k"),
+        ({"text": "a", "top_k": 0}, "top_k: expected at least 1, got the number 0"),
         ({"tokens": [["a", "b"]]}, "'shop' reads texts; send text or texts, not tokens"),
     ],
 )
