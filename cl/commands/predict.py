@@ -27,6 +27,7 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     Raises:
         PerennialError: there is no champion yet.
         IntegrityError: the champion's files differ from those that were promoted.
+        UnservableError: the champion's weights are damaged.
     """
     import pandas as pd
 
@@ -49,6 +50,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
         PerennialError: there is no champion yet.
         InputError: this project's rows have no ids.
         SourceError: the path cannot be read, or lacks a column.
+        UnservableError: the champion's weights are damaged.
     """
     project = open_project(folder)
     if project.config.data.id is None:
@@ -79,10 +81,15 @@ class _Champion:
     learner: Learner
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows with prediction, confidence, version and time."""
-        from cl.models.inference import predict
+        """Return the rows with prediction, confidence, version and time.
+
+        Raises:
+            UnservableError: a confidence is not finite.
+        """
+        from cl.models.inference import predict, require_finite
 
         answers = predict(self.learner, rows)
+        require_finite(self.version, [answer.confidence for answer in answers])
         return rows.assign(
             prediction=[self.learner.task.describe(answer.value) for answer in answers],
             confidence=[answer.confidence for answer in answers],

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cl.errors import UnservableError
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
@@ -149,6 +150,19 @@ def score_rows(
 def predict(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> list[Prediction]:
     """Return a learner's predictions for rows that have the task's input column."""
     return answer(learner, rows, precision=precision).predictions
+
+
+def require_finite(version: str, probabilities: np.ndarray | Sequence[float]) -> None:
+    """Do nothing if all probabilities of an answer are finite: what a version answers goes through here.
+
+    Raises:
+        UnservableError: one is not, so that the answer would mean nothing.
+    """
+    if not np.isfinite(probabilities).all():
+        raise UnservableError(
+            f"version {version} answers with probabilities that are not finite: its weights are damaged; "
+            "let another version serve (cl rollback)"
+        )
 
 
 def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

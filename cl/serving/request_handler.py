@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from cl.serving.batching.batcher import Batcher
+from cl.serving.batching.batcher import Batcher, InferenceError
 from cl.serving.canary.comparison_store import ComparisonStore
 from cl.serving.canary.paired_answers import AnswerPair, PairedAnswers
 from cl.serving.live_stats import LiveStats
@@ -48,7 +48,11 @@ class RequestHandler:
         started, received_at = time.perf_counter(), time.time()
         routing_key = key if key is not None else "\n".join(map(_to_text, values))
         role = self._roles().role_for(routing_key)
-        answered = await self._batcher.answer(values, role)
+        try:
+            answered = await self._batcher.answer(values, role)
+        except InferenceError as error:
+            self._metrics.failures.labels(error.version).inc(len(values))
+            raise
         milliseconds = (time.perf_counter() - started) * 1000
         self._count(answered, milliseconds)
         self._log.record(_log_entries(answered, values, key, received_at, milliseconds))

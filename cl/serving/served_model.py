@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cl.errors import StoreError
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
+from cl.models.inference import require_finite
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.precision import ServedPrecision, to_precision
@@ -60,7 +60,11 @@ class ServedModel:
 
     @torch.inference_mode()
     def answer(self, values: list[Any], encoded: list[Encoded]) -> list[RowAnswer]:
-        """Compute rows as one batch and return their answers in order."""
+        """Compute rows as one batch and return their answers in order.
+
+        Raises:
+            UnservableError: a probability is not finite.
+        """
         head = self.learner.head
         outputs = (
             self._run_closed_form(head, encoded) if isinstance(head, ClosedFormHead) else self._run_trained(encoded)
@@ -70,6 +74,7 @@ class ServedModel:
         for value, encoding, probabilities, is_outside in zip(
             values, encoded, outputs.probabilities, outside, strict=True
         ):
+            require_finite(self.version, probabilities[encoding.anchors])
             decoded = self.learner.task.decode(probabilities, encoding, len(value), self.labels)
             answers.append(RowAnswer(decoded.value, decoded.confidence, probabilities[encoding.anchors], is_outside))
         return answers
@@ -104,7 +109,7 @@ def load_served_model(version: str, folder: Path, precision: ServedPrecision) ->
     The weights that a tuning has added are merged into the encoder where possible.
 
     Raises:
-        StoreError: its probabilities are not finite.
+        UnservableError: its probabilities are not finite.
     """
     learner = load_learner(folder)
     merged = learner.tuning.merge(learner.encoder) or learner.encoder
@@ -127,6 +132,4 @@ def _warm_up(loaded: ServedModel) -> None:
     tokens = loaded.learner.task.columns[0] == "tokens"
     for rows, words in WARM_BATCHES:
         values: list[Any] = [["the"] * words if tokens else "the " * words] * rows
-        for answer in loaded.answer(values, loaded.encode(values)):
-            if not np.isfinite(answer.probabilities).all():
-                raise StoreError(f"version {loaded.version} returns probabilities that are not finite")
+        loaded.answer(values, loaded.encode(values))

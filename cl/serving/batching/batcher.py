@@ -47,6 +47,10 @@ class NotReadyError(PerennialError):
 class InferenceError(PerennialError):
     """A version failed on a row."""
 
+    def __init__(self, version: str, why: str) -> None:
+        super().__init__(why)
+        self.version = version
+
 
 async def accept_always(version: str, asked: float) -> float:
     """Accept every answer of a version, without asking the registry who is champion."""
@@ -178,13 +182,15 @@ class Batcher:
             return
         job = rows[0].job
         version = job.loaded.version if job.loaded else "?"
-        log.error("version %s could not answer a row: %s", version, error, exc_info=True)
+        expected = isinstance(error, PerennialError)
+        log.error("version %s could not answer a row: %s", version, error, exc_info=None if expected else error)
         queue.drop(job)
         if job.role == "canary" and roles.champion is not None:
             job.role, job.loaded, job.failed, job.answers = "champion", roles.champion, version, {}
             queue.add(job, time.monotonic(), self._tokens_per_second)
         elif not job.future.done():
-            job.future.set_exception(InferenceError(f"version {version} could not answer: {type(error).__name__}"))
+            why = str(error) if expected else f"version {version} could not answer; the server's log says why"
+            job.future.set_exception(InferenceError(version, why))
 
     def _update_speed(self, batch: _Batch) -> None:
         seconds = max(batch.seconds, 1e-6)
