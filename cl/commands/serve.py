@@ -14,12 +14,12 @@ from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
 from cl.processors import count_processors
-from cl.serving.server import MOST_WORKERS, PROJECT, WORKERS, run, share_metrics
+from cl.serving.server import HOST, MOST_WORKERS, PROJECT, WORKERS, run, share_metrics
+from cl.serving.supervisor import FINISH_SECONDS
 from cl.stores.opened import OpenProject, open_project
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-from cl.serving.server import end_with_the_parent
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
 
     Raises:
         InputError: the configuration is wrong, or the server cannot listen on the address.
+        PerennialError: no worker could start.
     """
     import uvicorn
 
@@ -36,12 +37,13 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     settings = project.config.serve
     count = workers or settings.workers or min(MOST_WORKERS, count_processors())
     _check_settings(project)
-    os.environ[PROJECT], os.environ[WORKERS] = str(project.project.root), str(count)
+    listens_on = host or settings.host
+    os.environ |= {PROJECT: str(project.project.root), WORKERS: str(count), HOST: listens_on}
     share_metrics(project, count)
     uvicorn_config = uvicorn.Config(
         "cl.commands.serve:application",
         factory=True,
-        host=host or settings.host,
+        host=listens_on,
         port=settings.port if port is None else port,
         workers=count,
         http="cl.serving.http_connection:HttpConnection",
@@ -49,13 +51,14 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         log_level="warning",
         access_log=False,
         server_header=False,
+        log_config=None,  # the workers' own, without passwords
         timeout_keep_alive=75,
-        timeout_worker_healthcheck=60,
+        timeout_graceful_shutdown=FINISH_SECONDS,
         backlog=1024,
         ssl_certfile=_resolve_path(project, settings.tls.certificate),
         ssl_keyfile=_resolve_path(project, settings.tls.key),
     )
-    run(uvicorn_config)
+    run(uvicorn_config, drain=settings.drain_seconds)
 
 
 def _check_settings(project: OpenProject) -> None:
@@ -81,12 +84,11 @@ def application() -> FastAPI:
     from cl.serving.worker import ServingWorker
 
     logging.getLogger("cl.serving").setLevel(logging.INFO)
-    end_with_the_parent()
     project = open_project(Path(os.environ[PROJECT]))
     deliver, withdraw = partial(_deliver, project.config), partial(_withdraw_canary, project)
-    return create_app(
-        ServingWorker(project.config, project.stores, workers=int(os.environ[WORKERS]), tell=deliver, withdraw=withdraw)
-    )
+    workers = int(os.environ[WORKERS])
+    worker = ServingWorker(project.config, project.stores, workers=workers, tell=deliver, withdraw=withdraw)
+    return create_app(worker, listens_on=os.environ[HOST])
 
 
 def _withdraw_canary(project: OpenProject, why: str) -> None:

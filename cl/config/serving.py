@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -70,6 +71,7 @@ REDACTIONS = ("email", "phone", "digits")
 
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+HOST_NAME = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9._-]{1,253}")
 
 
 class ServingLogSettings(Section):
@@ -104,10 +106,24 @@ class ServingLogSettings(Section):
         return names
 
 
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 class ServingSettings(Section):
     """`cl serve`, the server that follows the registry."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0: all interfaces")
+    allowed_hosts: list[str] = Field(
+        [],
+        description="Further names by which requests may call the server (their Host header): `models.example.com`, "
+        "`*.example.com`, or `*` for any. Always allowed are localhost and `host`; where that is all interfaces, also "
+        "IP addresses and this machine's name",
+    )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0: any free port")
     workers: int | None = Field(
         None,
@@ -147,6 +163,14 @@ class ServingSettings(Section):
         default_factory=lambda: ServingLogSettings(), description="The log of answers and labels"
     )
     tls: Tls = Field(default_factory=lambda: Tls(), description="HTTPS")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not HOST_NAME.fullmatch(name) and not _is_address(name):
+                raise ValueError(f"'{name[:80]}' is no host; write a name or an address without scheme, port and path")
+        return names
 
     @model_validator(mode="after")
     def _request_fits_queue(self) -> ServingSettings:

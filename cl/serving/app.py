@@ -18,14 +18,20 @@ from starlette.exceptions import HTTPException
 from cl import __version__
 from cl.errors import PerennialError
 from cl.serving.errors import on_expected_error, on_http, on_invalid
+from cl.serving.hosts import AllowedHosts, HostCheck
 from cl.serving.middleware import RequestGuard
 from cl.serving.routes import router
 from cl.serving.web.page import router as page
 from cl.serving.worker import ServingWorker
 
 
-def create_app(service: ServingWorker) -> FastAPI:
-    """Return the application: the API routes and the page at /."""
+def create_app(service: ServingWorker, *, listens_on: str) -> FastAPI:
+    """Return the application: the API routes and the page at /.
+
+    Args:
+        service: what answers.
+        listens_on: the address of the server, by which it may be called.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -40,6 +46,7 @@ def create_app(service: ServingWorker) -> FastAPI:
         description="Predictions of the version that the registry alias `champion` points to.",
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's page loads its scripts from another host
         redoc_url=None,
     )
     app.state.service = service
@@ -64,4 +71,6 @@ def create_app(service: ServingWorker) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-Request-Key"],
             expose_headers=["X-Model-Version", "X-Model-Role", "Retry-After"],
         )
+    hosts = AllowedHosts(listens_on, service.settings.allowed_hosts)
+    app.add_middleware(HostCheck, hosts=hosts, metrics=service.metrics)
     return app

@@ -17,7 +17,7 @@ from cl.serving.live_stats import LiveStats
 from cl.serving.prometheus import Metrics
 from cl.serving.rate_limit import RateLimit
 
-OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/docs", "/openapi.json"}
+OPEN = {"/", "/ping", "/health", "/healthz", "/readyz", "/version", "/openapi.json"}
 """Paths that need no token, as they reveal nothing about texts and answers."""
 WRONG_TOKENS_PER_SECOND = 1.0
 """Limit per address, beyond which the answer is 429. It does not affect valid tokens from the same address."""

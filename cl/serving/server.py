@@ -1,73 +1,44 @@
-"""The processes of the server: uvicorn and its workers."""
+"""The processes of the server: uvicorn's workers, and the parent that supervises them."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import shutil
-import signal
-import threading
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import InputError
 from cl.serving.shared_port import share_port
-from cl.stores.opened import OpenProject
+from cl.serving.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    pass
+    import uvicorn
 
-log = logging.getLogger(__name__)
-
+    from cl.stores.opened import OpenProject
 
 MOST_WORKERS = 4
 """Default limit, as each worker holds the models in its own memory."""
+PROJECT, WORKERS, HOST = "CL_SERVE_PROJECT", "CL_SERVE_WORKERS", "CL_SERVE_HOST"
+"""Environment variables that give the worker processes the project, the number of workers and the address."""
 
 
-PROJECT = "CL_SERVE_PROJECT"
-
-
-WORKERS = "CL_SERVE_WORKERS"
-"""Environment variables that give the worker processes the project and the number of workers."""
-
-
-def end_with_the_parent() -> None:
-    """Stop this worker when its parent process dies; otherwise it would hold the port forever."""
-    parent = parent_process()
-    if parent is not None:
-
-        def wait() -> None:
-            parent.join()
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=wait, name="parent", daemon=True).start()
-
-
-def run(uvicorn_config: Any) -> None:
-    """Serve until interrupted, in one or several processes.
+def run(uvicorn_config: uvicorn.Config, *, drain: float) -> None:
+    """Serve until interrupted; after a signal the workers answer for ``drain`` seconds more.
 
     Raises:
         InputError: the server cannot listen on the address.
+        PerennialError: no worker could start.
     """
-    import uvicorn
-    from uvicorn.supervisors import Multiprocess
-
-    listener = _bind(uvicorn_config)
-    host, port = listener.getsockname()[:2]
-    scheme = "https" if uvicorn_config.is_ssl else "http"
-    print(f"{scheme}://{host}:{port}: serving with {uvicorn_config.workers} worker(s) until interrupted", flush=True)
-    if uvicorn_config.workers > 1:
-        Multiprocess(uvicorn_config, sockets=[listener]).run()
-        return
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(uvicorn_config).run(sockets=[listener])
+    with _bind(uvicorn_config) as listener:
+        host, port = listener.getsockname()[:2]
+        scheme = "https" if uvicorn_config.is_ssl else "http"
+        workers = f"{uvicorn_config.workers} worker(s)"
+        print(f"{scheme}://{host}:{port}: serving with {workers} until interrupted", flush=True)
+        Supervisor(uvicorn_config, listener, drain=drain).run()
 
 
-def _bind(uvicorn_config: Any) -> Any:
+def _bind(uvicorn_config: uvicorn.Config) -> Any:
     try:
-        bound = uvicorn_config.bind_socket()
-        return share_port(bound) if uvicorn_config.workers > 1 else bound
+        return share_port(uvicorn_config.bind_socket())
     except (SystemExit, OSError):
         raise InputError(f"{uvicorn_config.host}:{uvicorn_config.port}: cannot listen on this address") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 
@@ -75,6 +76,8 @@ class ServingWorker:
         import torch
 
         torch.set_num_threads(self._threads)
+        gc.collect()
+        gc.freeze()  # what is imported stays: to look through it for garbage would hold requests up
         registry = self._stores.registry
         self._alias_reader = AliasReader(
             SqliteCachedRead(registry.tracking_uri, registry.champion), self.settings.confirm_seconds

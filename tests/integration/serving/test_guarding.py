@@ -24,7 +24,7 @@ def test_a_request_needs_a_token_that_the_environment_holds(server: Server, clie
             answer = httpx.post(f"{server.url}{path}", json={"text": "a"}, headers=wrong)
             assert answer.status_code in (401, 429), answer.text
     assert httpx.get(f"{server.url}/metrics").status_code in (401, 429)
-    for path in ("/healthz", "/readyz", "/ping", "/docs", "/openapi.json"):
+    for path in ("/healthz", "/readyz", "/ping", "/openapi.json"):
         assert httpx.get(f"{server.url}{path}").status_code == 200
 
 
@@ -103,7 +103,7 @@ def test_who_sends_large_bodies_again_and_again_is_held_up(client) -> None:
 
 
 def test_clients_that_are_slow_keep_nobody_waiting(server: Server, client) -> None:
-    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer another\r\nContent-Length: 100\r\n\r\n{"
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer another\r\nContent-Length: 100\r\n\r\n{"
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
     for connection in slow:
         connection.sendall(head)
