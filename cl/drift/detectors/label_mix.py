@@ -13,9 +13,8 @@ from cl.drift.detectors._base import too_few_rows
 from cl.drift.detectors.new_labels import unknown_label_rows, unseen_labels
 from cl.models.snapshot import Snapshot
 from cl.records import ChangedGroup, Finding
-from cl.statistics import Kind, format_p_value, is_unremarkable, simulated_p
+from cl.statistics import CELLS, Kind, format_p_value, is_unremarkable, simulated_p
 
-RARE = 1.0
 FIRST, ROUNDS = 499, 4_999
 SHOWN, KEPT = 3, 10
 COUNTED = {"labels": "known labels"}
@@ -23,10 +22,12 @@ COUNTED = {"labels": "known labels"}
 
 
 class LabelMix(Detector):
-    """Pearson's chi-squared over the counts of the labels that the champion knows, p by Monte Carlo.
+    """Excess chi-squared over the counts of the labels that the champion knows (Zelterman, 1987), p by Monte Carlo.
 
     Tables with the same margins are drawn at random (Hope, 1968), so the p-value is valid even with many labels and few
-    rows of each, where the chi-squared approximation fails. Labels with an expected count below one are pooled. New
+    rows of each, where the chi-squared approximation fails. Labels with few rows add next to no noise, so none are
+    pooled: which labels are rare depends on the rows that are compared. If a side is more even than chance would make
+    it (a batch with as many rows of each label), a pool takes up its rows, and what is left seems to have moved. New
     labels are left to ``new_labels``.
 
     >>> from cl.testing import sample_snapshot
@@ -80,17 +81,16 @@ def compare_labels(
         return too_few_rows(detector.name, kind, needs=detector.min_rows, has=has)
     counts = pd.DataFrame({"reference": before.value_counts(), "new": after.value_counts()})
     counts = counts.fillna(0).astype(int).sort_index()
-    pooled = _pool_rare(counts)
-    if len(pooled) < 2:
-        return too_few_rows(detector.name, kind, needs=2, has=len(pooled), what="labels")
-    p_value, changed = _simulate_p(pooled, seed), _most_changed(counts)
+    if len(counts) < 2:
+        return too_few_rows(detector.name, kind, needs=2, has=len(counts), what="labels")
+    p_value, changed = _simulate_p(counts, seed), _most_changed(counts)
     shown = ", ".join(f"{label.name} {label.before:.1%} to {label.after:.1%}" for label in changed[:SHOWN])
     return Finding(
         detector=detector.name,
         kind=kind,
         drifted=p_value <= alpha,
         p_value=p_value,
-        statistic=chi_squared(pooled),
+        statistic=excess_chi_squared(counts),
         moved=changed,
         summary=f"mix of {len(counts)} {COUNTED.get(kind, kind)}, most changed: {shown} ({format_p_value(p_value)})",
     )
@@ -116,9 +116,14 @@ def match_labels(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapsho
     return reference.take(np.sort(kept[0])), new.take(np.sort(np.append(kept[1], others)))
 
 
-def chi_squared(counts: pd.DataFrame) -> float:
-    """Return Pearson's chi-squared statistic of a table of labels by side."""
-    return float(_chi_squared_rows(counts["new"].to_numpy()[None, :], counts)[0])
+def excess_chi_squared(counts: pd.DataFrame) -> float:
+    """Return by how much chi-squared of a table of labels by side exceeds what chance leads to expect.
+
+    For labels with many rows it is Pearson's chi-squared less one for each label. The fewer rows a label has, the less
+    it counts; one with a single row does not count. The weight of a label depends on its total alone.
+    """
+    totals, share = counts.sum(axis=1).to_numpy(), counts["new"].sum() / counts.to_numpy().sum()
+    return float(_excess(counts["new"].to_numpy()[None, :], totals, share)[0])
 
 
 def _known_label_column(side: Snapshot, known: tuple[str, ...]) -> pd.Series:
@@ -126,32 +131,27 @@ def _known_label_column(side: Snapshot, known: tuple[str, ...]) -> pd.Series:
     return side.frame["label"][~unseen_labels(Snapshot(side.frame, side.embeddings, known)).map(bool)]
 
 
-def _pool_rare(counts: pd.DataFrame) -> pd.DataFrame:
-    expected = counts.sum(axis=1) * counts.sum().min() / counts.to_numpy().sum()
-    rare = expected < RARE
-    if rare.sum() < 2:
-        return counts
-    pooled = counts[rare].sum().to_frame().T
-    return pooled if rare.all() else pd.concat([counts[~rare], pooled])
-
-
 def _simulate_p(counts: pd.DataFrame, seed: int) -> float:
     totals, rows = counts.sum(axis=1).to_numpy(), int(counts["new"].sum())
-    rng = np.random.default_rng(seed)
-    observed = chi_squared(counts)
+    repeated, rng = totals[totals > 1], np.random.default_rng(seed)
+    margins = np.append(repeated, len(totals) - len(repeated))  # labels with one row add nothing: drawn as one group
+    observed, share = excess_chi_squared(counts), rows / totals.sum()
 
     def simulated(rounds: int) -> np.ndarray:
-        return _chi_squared_rows(rng.multivariate_hypergeometric(totals, rows, size=rounds, method="marginals"), counts)
+        at_once = max(1, CELLS // len(margins))
+        sizes = [min(at_once, rounds - start) for start in range(0, rounds, at_once)]
+        tables = (rng.multivariate_hypergeometric(margins, rows, size=size, method="marginals") for size in sizes)
+        return np.concatenate([_excess(drawn[:, :-1], repeated, share) for drawn in tables])
 
     first = simulated(FIRST)
     return simulated_p(observed, first if is_unremarkable(observed, first) else simulated(ROUNDS))
 
 
-def _chi_squared_rows(drawn: np.ndarray, counts: pd.DataFrame) -> np.ndarray:
+def _excess(drawn: np.ndarray, totals: np.ndarray, share: float) -> np.ndarray:
     """Return the statistic for each row of new-side counts; the reference side is the rest."""
-    totals, sides = counts.sum(axis=1).to_numpy(), counts.sum()
-    share = sides["new"] / totals.sum()
-    result: np.ndarray = ((drawn - totals * share) ** 2 / (totals * share * (1 - share))).sum(axis=1)
+    by_chance = drawn * (1 - share) ** 2 + (totals - drawn) * share**2
+    weights = totals * share * (1 - share) + max(share, 1 - share)
+    result: np.ndarray = (((drawn - totals * share) ** 2 - by_chance) / weights).sum(axis=1)
     return result
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PredictionMix(Detector):
-    """Pearson's chi-squared over the counts of the predictions, p by Monte Carlo as in ``label_mix``.
+    """Excess chi-squared over the counts of the predictions, p by Monte Carlo as in ``label_mix``.
 
     It needs no labels, and detects label shift through the champion's predictions (black-box shift detection: Lipton et
     al., 2018, section 4; Rabanser et al., 2019).

@@ -63,3 +63,17 @@ def test_an_alarm_explains_itself_with_words_or_names_and_rows(name) -> None:
 def test_a_detector_refuses_a_field_it_does_not_have(name) -> None:
     with pytest.raises(ValidationError):
         plugins.build("detectors", {"name": name, "nonsense": 1})
+
+
+@EVERY
+def test_a_batch_with_as_many_rows_of_each_of_many_labels_is_no_alarm(name) -> None:
+    """Such a batch is more even than chance, so whatever is chosen by its counts would seem to have moved."""
+    labels, alarms = np.array([f"label {at}" for at in range(400)]), 0
+    for seed in range(10):
+        reference, new = snapshot(200, 2 * seed), snapshot(len(labels), 2 * seed + 1)
+        drawn = np.random.default_rng(seed).choice(labels, len(reference.frame))
+        for side, chosen in ((reference, drawn), (new, labels)):
+            side.frame["label"] = side.frame["prediction"] = chosen
+        sides = [Snapshot(side.frame, side.embeddings, tuple(labels)) for side in (reference, new)]
+        alarms += plugins.build("detectors", name).detect(*sides, alpha=0.01, seed=seed).drifted
+    assert alarms <= 2  # 3 or more of 10 at 1 % have a chance of 0.01 %

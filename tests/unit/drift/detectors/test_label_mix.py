@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import chi2_contingency
+from scipy.stats import binom, chi2_contingency
 
-from cl.drift.detectors.label_mix import LabelMix, chi_squared, match_labels
+from cl.drift.detectors.label_mix import LabelMix, excess_chi_squared, match_labels
+from cl.drift.detectors.prediction_mix import PredictionMix
 from cl.models.snapshot import Snapshot
 
 
@@ -47,7 +48,7 @@ def test_the_p_value_is_close_to_the_chi_squared_tests_where_that_one_holds() ->
     table = pd.DataFrame({"reference": [300, 250, 180], "new": [120, 130, 110]}, index=["loan", "fee", "card"])
     textbook = chi2_contingency(table.to_numpy(), correction=False)
     finding = detect(labelled(table["reference"].to_dict()), labelled(table["new"].to_dict()))
-    assert chi_squared(table) == pytest.approx(textbook.statistic)
+    assert excess_chi_squared(table) == pytest.approx(textbook.statistic - len(table), abs=0.3)
     assert finding.p_value == pytest.approx(textbook.pvalue, abs=0.02)
 
 
@@ -60,11 +61,78 @@ def test_thinned_sides_have_as_many_rows_of_each_label_and_keep_the_share_of_new
     assert not match_labels(labelled({"loan": 3}), labelled({"gift": 3}), seed=0)[0].frame.size
 
 
-def test_many_labels_with_few_rows_each_raise_no_false_alarm() -> None:
-    labels = tuple(f"label {at}" for at in range(150))
-    rng, alarms = np.random.default_rng(0), 0
-    for seed in range(30):
-        sides = [pd.Series(rng.choice(labels, rows)).value_counts().to_dict() for rows in (400, 200)]
-        found = LabelMix().detect(*(labelled(side, labels) for side in sides), alpha=0.05, seed=seed)
-        alarms += found.drifted
-    assert alarms <= 5  # 6 or more of 30 at 5 % have a chance of 0.3 %
+def test_a_label_with_a_single_row_says_nothing_about_the_mix() -> None:
+    table = pd.DataFrame({"reference": [30, 25], "new": [12, 30]}, index=["loan", "fee"])
+    single = pd.DataFrame({"reference": [1, 0, 1], "new": [0, 1, 0]}, index=["card", "gift", "box"])
+    share = table["new"].sum() / table.to_numpy().sum()
+    even = pd.concat([table, single.assign(new=share, reference=1 - share)])
+    assert excess_chi_squared(even) == pytest.approx(
+        excess_chi_squared(table) - 3 * share * (1 - share) / (share * (1 - share) + max(share, 1 - share))
+    )
+
+
+KINDS = {
+    "drawn": lambda rng, labels, rows: rng.choice(labels, rows),
+    "even": lambda rng, labels, rows: np.resize(labels, rows),
+}
+"""A side of rows drawn at random, and one with as many rows of each label."""
+
+
+@pytest.mark.parametrize("detector", [LabelMix(), PredictionMix()], ids=lambda detector: detector.name)
+@pytest.mark.parametrize(
+    ("labels", "reference", "new"),
+    [
+        (2, ("drawn", 100), ("drawn", 60)),
+        (5, ("drawn", 200), ("even", 100)),
+        (5, ("even", 100), ("drawn", 200)),
+        (150, ("drawn", 400), ("drawn", 200)),
+        (150, ("drawn", 200), ("even", 1_500)),
+        (300, ("drawn", 200), ("even", 300)),
+        (1_000, ("even", 1_000), ("drawn", 400)),
+        (2_000, ("drawn", 1_000), ("even", 2_000)),
+        (2_000, ("drawn", 1_000), ("drawn", 500)),
+        (600, ("even", 600), ("even", 600)),
+    ],
+)
+def test_without_a_shift_alarms_are_as_rare_as_promised(detector, labels, reference, new) -> None:
+    names, rng = np.array([f"label {at}" for at in range(labels)]), np.random.default_rng(0)
+    seeds, alpha, alarms = 30, 0.05, 0
+    for seed in range(seeds):
+        sides = [KINDS[kind](rng, names, rows) for kind, rows in (reference, new)]
+        alarms += detector.detect(*(both(side, names) for side in sides), alpha=alpha, seed=seed).drifted
+    assert alarms <= binom.isf(1e-3, seeds, alpha)
+
+
+def zipf(labels: int) -> np.ndarray:
+    shares = 1 / np.arange(1, labels + 1)
+    return shares / shares.sum()
+
+
+@pytest.mark.parametrize(
+    ("before", "rows", "moved"),
+    [
+        (np.full(5, 0.2), (200, 200), {0: 0.5}),
+        (np.full(150, 1 / 150), (1_000, 400), {7: 0.1}),
+        (np.full(2_000, 1 / 2_000), (1_000, 2_000), dict.fromkeys(range(1_000), 0.003)),
+        (zipf(2_000), (1_000, 500), {2: 0.2}),
+        (zipf(2_000), (1_000, 500), {1_500: 0.08}),
+        (zipf(1_000), (300, 1_500), {0: 0.35}),
+    ],
+    ids=["few labels", "one of many", "half of many", "a frequent one", "a rare one", "small reference"],
+)
+def test_a_real_shift_is_found_however_many_labels_there_are(before, rows, moved) -> None:
+    names, rng = np.array([f"label {at}" for at in range(len(before))]), np.random.default_rng(0)
+    after = before.copy()
+    for label, by in moved.items():
+        after[label] += by
+    after /= after.sum()
+    found = 0
+    for seed in range(8):
+        sides = [rng.choice(names, size, p=shares) for size, shares in zip(rows, (before, after), strict=True)]
+        found += LabelMix().detect(*(both(side, names) for side in sides), alpha=0.01, seed=seed).drifted
+    assert found >= 7
+
+
+def both(names: np.ndarray, known: np.ndarray) -> Snapshot:
+    frame = pd.DataFrame({"label": names, "prediction": names})
+    return Snapshot(frame, np.zeros((len(names), 0), dtype=np.float32), tuple(known))
