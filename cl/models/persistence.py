@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
-from cl.errors import IntegrityError, PerennialError
+from cl.errors import ConfigError, IntegrityError, PerennialError, UnknownPluginError
 from cl.models.build import _attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
@@ -57,10 +57,10 @@ def load_learner(folder: Path) -> Learner:
     """
     try:
         return _load(folder)
-    except MemoryError:
-        raise
-    except PerennialError as error:
+    except (ConfigError, UnknownPluginError) as error:
         raise IntegrityError(f"{folder}: cannot be used as a version: {error}") from error
+    except (PerennialError, MemoryError):  # such as a package that is not installed here
+        raise
     except Exception as error:  # each library has exceptions of its own for files that make no sense to it
         lines = str(error).strip().splitlines() or [""]
         why = textwrap.shorten(f"{type(error).__name__}: {lines[0]}", 300, placeholder=" ...")

@@ -70,9 +70,12 @@ def test_a_promotion_and_a_rollback_arrive_under_load_without_a_failed_request(m
 
 def test_a_version_that_cannot_be_loaded_leaves_the_old_one_answering(moving: Server, client) -> None:
     shop = moving.shop
-    brought = shop.project.work / "versions" / "4"
-    shop.stores.champion_folder("4")
-    (brought / "head.safetensors").write_bytes(b"another file")
+    brought = shop.stores.champion_folder("4")
+    whole = (brought / "head.safetensors").read_bytes()
+    stored = [path for path in (shop.project.root / "mlflow").rglob("head.safetensors") if path.read_bytes() == whole]
+    for path in stored:
+        path.write_bytes(b"another file")
+    shutil.rmtree(brought)
     with asking(moving, clients=1) as answers:
         shop.promote("4")
         until(lambda: "version 4 (champion) cannot be loaded" in moving.log(), seconds=30, what="an alarm")
@@ -85,7 +88,8 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_answering(moving: Se
     until(lambda: any(told in one["text"] for one in shop.notices.received), seconds=60, what="a notice")
     assert moving.log().count("cannot be loaded") == 1, "not tried again at every look"
     shop.roll_back()
-    shutil.rmtree(brought)  # a move of the alias, and the next attempt is free: brought afresh, it is whole
+    for path in stored:  # a move of the alias, and the next attempt is free: it is whole again
+        path.write_bytes(whole)
     until(lambda: "cl_versions_not_loaded 0.0" in client.get("/metrics").text, seconds=10)
     shop.promote("4")
     moving.champion_is("4")
