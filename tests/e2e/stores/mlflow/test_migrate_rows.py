@@ -48,8 +48,8 @@ def made(tmp_path_factory, learner) -> Stores:
 
 @pytest.fixture
 def shop(made, tmp_path) -> Stores:
-    """A copy of the project; its files stay where the addresses in the database say."""
-    shutil.copytree(made.project.root, tmp_path / "shop", ignore=shutil.ignore_patterns("artifacts"))
+    """A copy of the project."""
+    shutil.copytree(made.project.root, tmp_path / "shop")
     project = type(made.project)(tmp_path / "shop")
     return open_stores(project, parse({"name": "shop"}, where="test"))
 
