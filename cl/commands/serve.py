@@ -14,7 +14,7 @@ from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
 from cl.processors import count_processors
-from cl.serving.server import HOST, MOST_WORKERS, PROJECT, WORKERS, run, share_metrics
+from cl.serving.server import HOST, MOST_WORKERS, PROJECT, WORKERS, run_workers, share_metrics
 from cl.serving.supervisor import FINISH_SECONDS
 from cl.stores.opened import OpenProject, open_project
 
@@ -58,7 +58,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         ssl_certfile=_resolve_path(project, settings.tls.certificate),
         ssl_keyfile=_resolve_path(project, settings.tls.key),
     )
-    run(uvicorn_config, drain=settings.drain_seconds)
+    run_workers(uvicorn_config, drain=settings.drain_seconds)
 
 
 def _check_settings(project: OpenProject) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.errors import InputError
 from cl.serving.shared_port import share_port
-from cl.serving.supervisor import Supervisor
+from cl.serving.supervisor import HUNG_SECONDS, STOP_SECONDS, Supervisor
 
 if TYPE_CHECKING:
     import uvicorn
@@ -21,8 +21,16 @@ PROJECT, WORKERS, HOST = "CL_SERVE_PROJECT", "CL_SERVE_WORKERS", "CL_SERVE_HOST"
 """Environment variables that give the worker processes the project, the number of workers and the address."""
 
 
-def run(uvicorn_config: uvicorn.Config, *, drain: float) -> None:
-    """Serve until interrupted; after a signal the workers answer for ``drain`` seconds more.
+def run_workers(
+    uvicorn_config: uvicorn.Config, *, drain: float, hung: float = HUNG_SECONDS, stop: float = STOP_SECONDS
+) -> None:
+    """Serve until interrupted.
+
+    Args:
+        uvicorn_config: of the server.
+        drain: seconds after a signal for which the workers still answer.
+        hung: seconds without an answer after which a worker is replaced.
+        stop: seconds after ``drain`` after which a worker that still runs is killed.
 
     Raises:
         InputError: the server cannot listen on the address.
@@ -33,7 +41,7 @@ def run(uvicorn_config: uvicorn.Config, *, drain: float) -> None:
         scheme = "https" if uvicorn_config.is_ssl else "http"
         workers = f"{uvicorn_config.workers} worker(s)"
         print(f"{scheme}://{host}:{port}: serving with {workers} until interrupted", flush=True)
-        Supervisor(uvicorn_config, listener, drain=drain).run()
+        Supervisor(uvicorn_config, listener, drain=drain, hung=hung, stop=stop).run()
 
 
 def _bind(uvicorn_config: uvicorn.Config) -> Any:

@@ -50,24 +50,15 @@ LAST_WORDS = 0.5
 
 
 class Supervisor:
-    """Runs the workers of a server until SIGTERM or SIGINT.
-
-    ``drain`` is for how many seconds a worker still answers after it has been asked to stop.
-    """
+    """Runs the workers of a server until SIGTERM or SIGINT; the seconds are those of `run_workers`."""
 
     def __init__(
-        self,
-        uvicorn_config: uvicorn.Config,
-        listener: Any,
-        *,
-        drain: float,
-        hung: float = HUNG_SECONDS,
-        stop: float = STOP_SECONDS,
+        self, uvicorn_config: uvicorn.Config, listener: Any, *, drain: float, hung: float, stop: float
     ) -> None:
         self._config, self._listener = uvicorn_config, listener
         self._drain, self._hung, self._stop = drain, hung, stop
         self._workers: list[_Worker] = []
-        self._signals = 0
+        self._signals, self._has_served = 0, False
 
     def run(self) -> None:
         """Start the workers, replace those that end or hang, and end all when a signal comes.
@@ -82,6 +73,7 @@ class Supervisor:
                 self._workers.append(self._started())
             while not self._signals:
                 time.sleep(TICK)
+                self._has_served |= any(worker.has_started for worker in self._workers)
                 self._workers = [self._tended(worker) for worker in self._workers]
         finally:
             self._end()
@@ -101,7 +93,7 @@ class Supervisor:
             log.error("worker %d did not answer for %g s and is replaced", worker.pid, limit)
             worker.kill()
         elif not worker.has_started:
-            if not any(other.has_started for other in self._workers):
+            if not self._has_served:
                 raise PerennialError("no worker could start; the lines above say why")
             if worker.silence() < RESTART_SECONDS:
                 return worker
@@ -110,7 +102,7 @@ class Supervisor:
         return self._started()
 
     def _end(self) -> None:
-        """Ask all workers to stop; kill those that still run after the drain time and `STOP_SECONDS`."""
+        """Ask all workers to stop; kill those that still run when their time is over."""
         deadline, asked = time.monotonic() + self._drain + self._stop, 0
         while any(worker.alive for worker in self._workers) and time.monotonic() < deadline:
             while asked < max(1, self._signals):  # the second signal ends the drain time, as it does for a worker
@@ -148,7 +140,7 @@ class _Worker:
 
     @property
     def has_started(self) -> bool:
-        """Whether it has ever taken requests."""
+        """Whether it takes requests, or did."""
         return self._beats.value > 0
 
     def silence(self) -> float:
@@ -209,15 +201,18 @@ def _log_as_the_parent(level: int) -> None:
 async def _serve(uvicorn_config: uvicorn.Config, listener: Any, beats: Any) -> None:
     import uvicorn
 
-    server = uvicorn.Server(uvicorn_config)
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[Any] | None = None) -> None:
+            await super().startup(sockets)
+            beats.value = 1  # before the first request, which may be the last
 
     async def beat() -> None:
         while True:
-            beats.value += server.started
+            beats.value += beats.value > 0
             await asyncio.sleep(BEAT)
 
     beating = asyncio.ensure_future(beat())
-    await server.serve(sockets=[listener])
+    await Server(uvicorn_config).serve(sockets=[listener])
     beating.cancel()
 
 
