@@ -3,6 +3,7 @@
     python bench/serving.py compare ../shared/data/clinc150 [--seconds 20] [--workers 1]
     python bench/serving.py soak ../shared/data/clinc150 [--minutes 30] [--promotions 20] [--rollbacks 5] [--versions 6]
     python bench/serving.py hostile ../shared/data/clinc150 [--seconds 10]
+    python bench/serving.py siege ../shared/data/clinc150 [--seconds 60] [--workers 2]
     python bench/serving.py formats ../shared/data/clinc150
 
 A project on MiniLM learns two small batches of the data, so that two versions have passed their gates. compare starts
@@ -10,8 +11,8 @@ both servers, each with as many workers (mlflow with --env-manager local), and a
 MLflow's protocol from another process (bench/load.py), 64 clients and then one; ours through /predict as well.
 soak moves the champion through several versions under load, and says which requests failed, whether each answer came
 from a version that was champion when it was asked or answered, how long answers took around a move, and the resident
-memory of the server and its children over time. hostile says what four clients notice of one that means ill, and
-formats what each number format costs and gives.
+memory of the server and its children over time. hostile says what four clients notice of one that means ill, siege what
+they notice of many kinds at once (bench/serving_siege.py), and formats what each number format costs and gives.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import yaml
 from serving_formats import formats
 from serving_hostile import hostile
 from serving_servers import BASE, THEIRS, measured, mlflows, ours, started
+from serving_siege import siege
 from serving_soak import soak
 
 from cl.commands.init import scaffold
@@ -110,11 +112,11 @@ def medians(runs: list[dict[str, float]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["compare", "soak", "hostile", "formats"])
+    parser.add_argument("what", choices=["compare", "soak", "hostile", "siege", "formats"])
     parser.add_argument("data", type=Path, help="folder with a train and a test file, columns text and label")
     parser.add_argument("--rows", type=int, default=600, help="that each of the two versions learns")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=20, help="of each measurement of compare and hostile")
+    parser.add_argument("--seconds", type=float, default=20, help="of each measurement of compare, hostile and siege")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--promotions", type=int, default=20)
@@ -135,6 +137,8 @@ def main() -> None:
             formats(folder, known, asked, given.repeats * 7)
         elif given.what == "hostile":
             hostile(project, texts, given.seconds, given.workers)
+        elif given.what == "siege":
+            siege(project, given.seconds, given.workers)
         else:
             moves = ["promotion"] * given.promotions
             for at in range(given.rollbacks):

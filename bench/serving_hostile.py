@@ -20,7 +20,7 @@ from cl.stores.project_folder import ProjectFolder
 
 TOKEN, VARIABLE = "the-token-of-the-bench", "BENCH_TOKENS"
 CLIENTS = 4
-HEAD = "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\n"
+HEAD = "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\n"
 
 
 def request(body: bytes, *, token: str = TOKEN, path: str = "/predict") -> bytes:

@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 PORT = int(os.environ.get("BENCH_PORT", 18_480))
 """Of ours; mlflow's is the next one."""
 BASE, THEIRS = f"http://127.0.0.1:{PORT}", f"http://127.0.0.1:{PORT + 1}"
+LOG = Path(tempfile.gettempdir(), f"bench-serving-{PORT}.log")
+"""What the servers say, of all benches on this port."""
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "HF_HUB_OFFLINE": "1"}
 
 
@@ -28,7 +30,7 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "HF_HUB_OFF
 def started(command: list[str], ready: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server, wait until it is ready, and stop it in the end."""
     assert not answers(ready), f"{ready} answers already: another bench runs; set BENCH_PORT to a free port"
-    with Path(tempfile.gettempdir(), f"bench-serving-{PORT}.log").open("ab") as log:
+    with LOG.open("ab") as log:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where mlflow looks for its uvicorn
         environment = {**os.environ, **QUIET, **environment, "PATH": path}
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -39,8 +41,9 @@ def started(command: list[str], ready: str, **environment: str) -> Iterator[subp
             time.sleep(0.5)
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
 
 
 def answers(url: str) -> bool:
