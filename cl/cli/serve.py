@@ -17,8 +17,8 @@ from cl.cli.options import project_option
 def serve(project: Path, host: str | None, port: int | None, workers: int | None) -> None:
     """Serve the champion over HTTP; a promotion or rollback takes effect within seconds.
 
-    POST /predict, /feedback and MLflow's /invocations; /readyz, /metrics; /docs documents them with examples. Runs
-    until interrupted; on SIGTERM it finishes requests in progress.
+    POST /predict, /feedback and MLflow's /invocations; /readyz, /metrics; /openapi.json describes them with examples.
+    Runs until interrupted; on SIGTERM it finishes requests in progress.
     """
     from cl.commands.serve import serve as run
 
