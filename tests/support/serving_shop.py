@@ -133,11 +133,13 @@ def made_shop(
     *,
     rows: Callable[[int], pd.DataFrame] = spoken,
     versions: tuple[int, ...] = (1, 2, 3, 4),
+    spoil: Callable[[int, Path], None] = lambda number, version: None,
     **changes: Any,
 ) -> Shop:
     """Make a project with registered versions, their heads drawn at random, and no champion.
 
-    ``rows`` makes those of the reference, whose labels are the versions'; it is given a seed.
+    ``rows`` makes those of the reference, whose labels are the versions'; it is given a seed. ``spoil`` may change the
+    files of a version before it is registered.
     """
     project = tiny_project(folder, tiny_model, **changes)
     config = configuration.load(project.config)
@@ -157,6 +159,7 @@ def made_shop(
         save_learner(learner, version)
         save_reference(take_snapshot(load_learner(version), reference), version)
         save_history(History(learnt=["0001-a"], config=config.model_dump(mode="json", by_alias=True)), version)
+        spoil(number, version)
         write_manifest(version)
         run = registry.runs.start_run(f"cycle-{number}", f"run-{number}", {})
         tags = {"cl.cycle_id": f"cycle-{number}", "cl.gates": "passed"}

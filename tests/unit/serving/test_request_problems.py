@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from typing import Any
 
 import pytest
@@ -12,12 +11,9 @@ from pydantic import ValidationError
 from cl.serving.error_body import CHARACTERS, one_line
 from cl.serving.request_problems import describe_problems
 from cl.serving.schemas import FeedbackRequest, PredictRequest, RequestBody
+from tests.support.raw_http import INTERNALS
 
 ID = "0d0a3d1c-6e0c-4b53-a0b7-4f1f0f0f6f3a"
-INTERNALS = re.compile(
-    r"pydantic|https?:|0x[0-9a-f]|<|>|functools|function|validator|validation|constrained|Annotated|union|tagged|_type"
-    r"|Request\b|Error\b|\bstr\b|\bint\b|\bbool\b|\bdict|Input should|Value error|\[0-9|another value"
-)
 SECRET = "sesame"
 
 
