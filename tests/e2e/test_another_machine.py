@@ -54,15 +54,16 @@ def assert_same_learner(one: Path, other: Path) -> None:
 
 
 def shared(folder: Path) -> dict[str, str]:
-    """Stores at absolute places; the ledger stays inside each project."""
+    """Stores at absolute places, which both machines share."""
     return {
         "tracking_uri": f"sqlite:///{folder}/mlflow.db",
+        "ledger_uri": f"sqlite:///{folder}/ledger.db",
         "artifacts": str(folder / "artifacts"),
         "dvc_remote": str(folder / "remote"),
     }
 
 
-def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path, tiny_model) -> None:
+def test_another_machine_goes_on_from_the_shared_stores_alone(tmp_path, tiny_model) -> None:
     ours = shop(tmp_path / "ours", tiny_model, stores=shared(tmp_path))
     arrives(ours, "one", ["loan", "fee"], seed=1)
     arrives(ours, "two", ["loan", "box"], seed=2)
@@ -72,14 +73,16 @@ def test_another_machine_goes_on_from_the_registry_and_the_remote_alone(tmp_path
     theirs.root.mkdir()
     for name in ("cl.yaml", "data.dvc"):
         shutil.copy(ours.root / name, theirs.root / name)
-    # the registry as the first machine leaves it: each of the two then makes its own third version
-    left = shutil.copy(tmp_path / "mlflow.db", tmp_path / "left.db")
+    # the stores as the first machine leaves them: each of the two then makes its own third version
+    (tmp_path / "left").mkdir()
+    left = [shutil.copy(tmp_path / name, tmp_path / "left" / name) for name in ("mlflow.db", "ledger.db")]
 
     for project in (ours, theirs):
         arrives(project, "three", ["loan", "shoe"], seed=3)
     (here,) = run_waiting(ours)
     third = version(ours, "3")
-    shutil.copy(left, tmp_path / "mlflow.db")
+    for file in left:
+        shutil.copy(file, tmp_path)
     (there,) = run_waiting(theirs)
     assert (here.champion_before, there.champion_before) == ("2", "2")
     assert (here.experience.id, there.experience.id) == ("0003-three", "0003-three")

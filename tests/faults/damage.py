@@ -35,15 +35,18 @@ def gone(file: Path) -> None:
 
 
 def here(prepared: Prepared, file: str, damage: Damage) -> Attempt:
-    """Damage the champion's copy on this machine; the remedy is to remove it."""
+    """Damage the champion's copy on this machine, which is named and downloaded again."""
     folder = prepared.place / ".cl" / "versions" / "1"
 
     def inject() -> list[str]:
         prepared.cl("predict", "my loan")  # brings the copy
         damage(folder / file)
-        return _refused(prepared, file, f"remove {folder}")
+        ended = prepared.cl("predict", "my loan")
+        wrong = [] if ended.code == 0 else [f"ended with {ended.code}, not 0: {ended.err}"]
+        parts = (file, "downloaded from the registry again")
+        return wrong + [f"does not name {part}: {ended.err}" for part in parts if part not in ended.err]
 
-    return Attempt(prepared, HERE, f"{file}: {damage.__name__}", inject, lambda: shutil.rmtree(folder))
+    return Attempt(prepared, HERE, f"{file}: {damage.__name__}", inject, lambda: None)
 
 
 def there(prepared: Prepared, file: str, damage: Damage) -> Attempt:

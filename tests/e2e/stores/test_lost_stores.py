@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from cl.commands.promotion import roll_back
 from cl.errors import IntegrityError
 from cl.lifecycle import run_waiting
 from cl.stores.opened import open_project
+from cl.stores.project_folder import ProjectFolder
 from tests.support.tiny import QUICK, made_sentences
 
 
@@ -23,8 +25,10 @@ def shop(champion_shop):
     return project
 
 
-def test_a_lost_registry_is_named_and_everything_is_learned_again_from_the_data(shop) -> None:
-    (shop.root / "mlflow" / "mlflow.db").unlink()
+def test_a_lost_registry_is_named_and_everything_is_learned_again_from_the_data(shop, tmp_path) -> None:
+    # elsewhere: this process has the lost file open
+    left = shutil.copytree(shop.root, tmp_path / "left", ignore=shutil.ignore_patterns("mlflow.db*"))
+    shop = ProjectFolder(Path(left))
     for move in (lambda: run_waiting(shop), lambda: roll_back(shop.root, None, why="a wish")):
         with pytest.raises(IntegrityError, match=r"its database was lost; restore .* cl audit --repair none"):
             move()
