@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import pandas as pd
@@ -10,13 +11,16 @@ from cl.config import Period
 
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "quarter": "%Y-Q", "year": "%Y"}
 
+_YEAR = re.compile(r"[0-9]{4}")
+
 
 def split_into_periods(dates: Iterable[str | None], period: Period) -> list[str | None]:
     """Return the period of each date, formatted so that periods sort as text; None for a value that is not a date.
 
-    Dates are ISO 8601, including a year or a month alone; dates with a time zone are converted to UTC first.
+    Dates are ISO 8601, including a year or a month alone; dates with a time zone are converted to UTC first. A date is
+    written out, year first: words that pandas reads as the present, such as ``today``, are no dates.
     """
-    texts = pd.Series(list(dates), dtype=object)
+    texts = pd.Series([text if text and _YEAR.match(text) else None for text in dates], dtype=object)
     times = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
     names = times.dt.strftime(_FORMATS[period])
     if period == "quarter":
