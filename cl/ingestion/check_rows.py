@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,19 +13,27 @@ import pandas as pd
 from cl.config import Config, parse
 from cl.config.data import ID
 from cl.errors import SourceError
-from cl.ingestion.file_formats import UNREADABLE
+from cl.ingestion.bounds import refuse_columns
+from cl.ingestion.internal_columns import SPLIT, UNREADABLE, InternalColumn
 from cl.ingestion.periods import split_into_periods
-from cl.ingestion.sources import SPLIT, SPLIT_NAMES
-from cl.ingestion.values import as_text, as_words, can_encode, raw_json, to_json, to_readable
+from cl.ingestion.sources import SPLIT_NAMES
+from cl.ingestion.values import as_label, as_text, as_words, can_encode, one_line, raw_json, to_json, to_readable
 from cl.tasks import Task
+
+MAX_NAME_CHARS = 500
+"""Maximum length of a label, a tag, an id, a date and a group; the server accepts no longer label either."""
 
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """Good rows in canonical columns and bad rows (id, reason, row), both with the chunk's index."""
+    """Good rows in canonical columns and bad rows (id, reason, row), both with the chunk's index.
+
+    ``composed``: labels and tags as they were written, where their letters had to be composed (Unicode's form NFC).
+    """
 
     good: pd.DataFrame
     bad: pd.DataFrame
+    composed: frozenset[str] = frozenset()
 
 
 def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str = "input") -> CheckedRows:
@@ -39,7 +48,7 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
         lines = chunk[UNREADABLE]
         unreadable = lines[lines.notna()]
         no_ids = pd.Series([None] * len(unreadable), index=unreadable.index, dtype=object)
-        lost = _bad_rows(no_ids, "unreadable line", map(to_json, unreadable))
+        lost = _bad_rows(no_ids, [row.reason for row in unreadable], [to_json(row.line) for row in unreadable])
         chunk = chunk[lines.isna()].drop(columns=UNREADABLE)
     else:
         lost = _bad_rows(pd.Series(dtype=object), "", ())
@@ -47,23 +56,25 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
         return CheckedRows(_empty_rows(task, config.data.keep), lost)
     require_columns(chunk, config, task, origin=origin)
     config = config if has_ids(chunk, config) else _without_id_column(config)
-    rows = _token_rows(chunk, config) if _is_tokens(task) else _text_rows(chunk, config)
+    rows, composed = _compose(_token_rows(chunk, config) if _is_tokens(task) else _text_rows(chunk, config))
     reasons = _find_reasons(rows, chunk, config)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]
     if config.data.id is None:
         good = good.assign(id=_hash_ids(good.drop(columns=config.data.keep)))
     bad = _bad_rows(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
-    return CheckedRows(good, pd.concat([lost, bad]).sort_index() if len(lost) else bad)
+    return CheckedRows(good, pd.concat([lost, bad]).sort_index() if len(lost) else bad, composed)
 
 
 def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str, labelled: bool = True) -> None:
     """Check that every column that the configuration names is present; unlabelled, only the input columns.
 
     Raises:
-        SourceError: a column is missing; the message names it, the columns present, and the key to set.
+        SourceError: a column is missing (the message names it, the columns present, and the key to set), or a name
+            occurs twice.
     """
     data = config.data
+    refuse_columns(origin, list(chunk.columns))
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
     keys = (*inputs, "id", "date", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
     wanted = [(key, getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
@@ -71,9 +82,14 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
     for key, name in wanted:
         if name is not None and name not in chunk:
-            present = ", ".join(str(column) for column in chunk.columns) or "none"
             remedy = "set data.id: null (hash the content), or data.id" if key == "id" else f"set data.{key}"
-            raise SourceError(f"{origin}: no column '{name}'; there are: {present}; {remedy} in cl.yaml")
+            raise SourceError(f"{origin}: no column '{name}'; there are: {list_columns(chunk)}; {remedy} in cl.yaml")
+
+
+def list_columns(chunk: pd.DataFrame) -> str:
+    """Return the names of an input's columns for a message, or ``none``."""
+    names = [str(column) for column in chunk.columns if not isinstance(column, InternalColumn)]
+    return one_line(", ".join(names)) or "none"
 
 
 def has_ids(chunk: pd.DataFrame, config: Config) -> bool:
@@ -95,7 +111,7 @@ def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, or
         return
     labels = {label for label in as_text(chunk[config.data.label]) if label is not None}
     if labels and pd.to_numeric(pd.Series(sorted(labels)), errors="coerce").notna().all():
-        examples = ", ".join(sorted(labels)[:3])
+        examples = one_line(", ".join(sorted(labels)[:3]))
         raise SourceError(
             f"{origin}: column '{config.data.label}' holds only numbers ({examples}); "
             "if they are labels, set data.numeric_labels: accept"
@@ -104,7 +120,7 @@ def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, or
 
 def raw_rows(chunk: pd.DataFrame) -> list[str]:
     """Return each row as JSON text, as the source delivered it."""
-    return raw_json(chunk.drop(columns=[UNREADABLE, SPLIT], errors="ignore"))
+    return raw_json(chunk.drop(columns=list(InternalColumn), errors="ignore"))
 
 
 def count_reasons(reasons: dict[str, int]) -> str:
@@ -130,15 +146,13 @@ def _bad_rows(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
 def input_rows(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
     """Return id, text or tokens, and date of rows that need no label, as input for a model."""
     if _is_tokens(task):
-        return _canonical_frame(chunk, config, tokens=list(map(as_words, chunk[config.data.tokens].tolist())))
-    return _canonical_frame(chunk, config, text=_join_texts(chunk, config))
+        return _canonical_frame(chunk, config, {"tokens": list(map(as_words, chunk[config.data.tokens].tolist()))})
+    return _canonical_frame(chunk, config, {"text": _join_texts(chunk, config)})
 
 
 def _text_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
-    labels = as_text(chunk[config.data.label])
-    return _canonical_frame(
-        chunk, config, text=_join_texts(chunk, config), label=labels, **_kept_columns(chunk, config)
-    )
+    columns = {"text": _join_texts(chunk, config), "label": as_text(chunk[config.data.label])}
+    return _canonical_frame(chunk, config, columns | _kept_columns(chunk, config))
 
 
 def _kept_columns(chunk: pd.DataFrame, config: Config) -> dict[str, list[str | None]]:
@@ -155,10 +169,23 @@ def _join_texts(chunk: pd.DataFrame, config: Config) -> list[str | None]:
 
 def _token_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
     tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
-    return _canonical_frame(chunk, config, tokens=tokens, tags=tags, **_kept_columns(chunk, config))
+    return _canonical_frame(chunk, config, {"tokens": tokens, "tags": tags} | _kept_columns(chunk, config))
 
 
-def _canonical_frame(chunk: pd.DataFrame, config: Config, **columns: list[Any]) -> pd.DataFrame:
+def _compose(rows: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
+    """Return the rows with their labels or tags composed, and those that had to be."""
+    name = "label" if "label" in rows else "tags"
+    written = rows[name].tolist()
+    cells = [[cell] if isinstance(cell, str) else cell or [] for cell in written]
+    changed = {label: as_label(label) for label in set().union(*cells) if as_label(label) != label}
+    if not changed:
+        return rows, frozenset()
+    composed = [[changed.get(label, label) for label in cell] or None for cell in cells]
+    values = [cell[0] if cell and name == "label" else cell for cell in composed]
+    return rows.assign(**{name: pd.Series(values, dtype=object, index=rows.index)}), frozenset(changed)
+
+
+def _canonical_frame(chunk: pd.DataFrame, config: Config, columns: Mapping[str, list[Any]]) -> pd.DataFrame:
     empty: list[str | None] = [None] * len(chunk)
     all_columns = {
         "id": as_text(chunk[config.data.id]) if config.data.id else empty,
@@ -200,13 +227,36 @@ def _find_reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> li
         unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
         checks["tokens and tags differ in length"] = np.array(unequal)
         checks["not BIO2"] = np.array([not _is_bio2(tags or []) for tags in rows["tags"]])
-    lengths = np.array([len(text) if text else 0 for text in texts])
+    lengths = _lengths(texts)
     checks["too short"] = lengths < data.min_chars
     checks["too long"] = lengths > data.max_chars
+    checks |= _long_names(rows, chunk, config)
     return [None if index < 0 else list(checks)[index] for index in _first_true(list(checks.values()))]
 
 
-def split_column(chunk: pd.DataFrame, config: Config) -> str | None:
+def _long_names(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> dict[str, np.ndarray]:
+    """Return the checks of what is stored with a text, by their reasons."""
+    if "label" in rows:
+        labels = _lengths(rows["label"])
+    else:
+        labels = np.array([max(map(len, tags or [""])) for tags in rows["tags"]], dtype=int)
+    checks = {
+        "label too long": labels > MAX_NAME_CHARS,
+        "id too long": _lengths(rows["id"]) > MAX_NAME_CHARS,
+        "date too long": _lengths(rows["date"]) > MAX_NAME_CHARS,
+    }
+    if config.data.group_by is not None:
+        checks["group too long"] = _lengths(as_text(chunk[config.data.group_by])) > MAX_NAME_CHARS
+    for name in config.data.keep:
+        checks[f"'{name}' too long"] = _lengths(rows[name]) > config.data.max_chars
+    return checks
+
+
+def _lengths(texts: Iterable[str | None]) -> np.ndarray:
+    return np.array([len(text) if text else 0 for text in texts], dtype=int)
+
+
+def split_column(chunk: pd.DataFrame, config: Config) -> Hashable | None:
     """Return the column that assigns each row to a split: the source's own, or the configured one."""
     return SPLIT if SPLIT in chunk else config.data.split_column
 

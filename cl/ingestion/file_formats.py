@@ -5,22 +5,33 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import logging
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cl.errors import SourceError
+from cl.errors import PerennialError, SourceError
+from cl.ingestion.bounds import (
+    CHUNK_CHARS,
+    CHUNK_VALUES,
+    ROW_CHARS,
+    TOO_LONG,
+    bounded_lines,
+    open_text,
+    refuse_columns,
+    too_long,
+)
+from cl.ingestion.internal_columns import UNREADABLE, UnreadableRow
+from cl.ingestion.parquet_file import parquet_chunks
+from cl.ingestion.values import describe_error, one_line, readable_path
 
-UNREADABLE = "__unreadable__"
-"""Column of a chunk that holds the raw line of each unreadable row; absent if every row could be read."""
+__all__ = ["READERS", "UNREADABLE", "format_of", "read_chunks", "refuse_empty"]
 
-CHUNK_CHARS = 32_000_000
+log = logging.getLogger(__name__)
 UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
 
 
@@ -28,17 +39,26 @@ def read_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
     """Yield the rows of a file of a known format in chunks of at most ``chunk_rows``.
 
     Raises:
-        SourceError: the file is empty or damaged; the message names it.
+        SourceError: the file is empty or damaged, or cannot be read for any other reason; the message names it.
     """
     suffix = format_of(path)
     assert suffix is not None
     refuse_empty(path)
+    rows_too_long = 0
     try:
-        yield from READERS[suffix.lower()](path, chunk_rows)
+        for chunk in READERS[suffix.lower()](path, chunk_rows):
+            if UNREADABLE in chunk:
+                rows_too_long += sum(row.reason == TOO_LONG for row in chunk[UNREADABLE].dropna())
+            yield chunk
+    except PerennialError:
+        raise
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: is not a complete gzip file: {error}") from None
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        raise SourceError(f"{readable_path(path)}: is not a complete gzip file: {one_line(str(error))}") from None
+    except Exception as error:  # of whatever type: an odd file must not look like a fault of the program
+        raise SourceError(f"{readable_path(path)}: cannot be read: {describe_error(error)}") from error
+    if rows_too_long:
+        name, rows = readable_path(path), f"{rows_too_long} row" + ("" if rows_too_long == 1 else "s")
+        log.warning("%s: quarantined %s longer than %s characters; shorten or split them", name, rows, f"{ROW_CHARS:,}")
 
 
 def refuse_empty(path: Path) -> None:
@@ -50,14 +70,18 @@ def refuse_empty(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error}") from None
+        raise SourceError(f"{readable_path(path)}: cannot be read: {describe_error(error)}") from None
     if size == 0:
-        raise SourceError(f"{path}: is empty (0 bytes)")
+        raise SourceError(f"{readable_path(path)}: is empty (0 bytes)")
 
 
 def format_of(path: Path) -> str | None:
     """Return the known suffix that a file's name ends with, or None."""
     return next((path.name[-len(suffix) :] for suffix in READERS if path.name.lower().endswith(suffix)), None)
+
+
+class _RowTooLongError(Exception):
+    """A record of a CSV file has become longer than a row may be."""
 
 
 class _PushbackLines:
@@ -66,46 +90,59 @@ class _PushbackLines:
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self._pushed_back: deque[str] = deque()
-        self.record: list[str] = []
+        self._record: list[str] = []
+        self.chars = 0
+        """Characters of the record that is being read."""
 
     def __iter__(self) -> _PushbackLines:
         return self
 
     def __next__(self) -> str:
         line = self._pushed_back.popleft() if self._pushed_back else next(self._lines)
-        self.record.append(line)
+        self._record.append(line)
+        self.chars += len(line)
+        if self.chars > ROW_CHARS:
+            raise _RowTooLongError
         return line
+
+    def begin_record(self) -> None:
+        """Start a new record with the next line."""
+        self._record.clear()
+        self.chars = 0
 
     def give_up_first(self) -> str:
         """Return the record's first line, and push the others back to be read as separate rows."""
-        self._pushed_back.extendleft(reversed(self.record[1:]))
-        return self.record[0].rstrip("\r\n")
+        self._pushed_back.extendleft(reversed(self._record[1:]))
+        return self._record[0].rstrip("\r\n")
 
 
 def _csv_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    with _open(path) as file:
-        lines = _PushbackLines(file)
+    with open_text(path) as file:
+        lines = _PushbackLines(bounded_lines(file))
         reader = csv.reader(lines, strict=True)
         names = _read_header(path, reader)
+        chunk_rows = min(chunk_rows, max(1, CHUNK_VALUES // len(names)))
         rows: list[list[str | None]] = []
-        unreadable: dict[int, str] = {}
+        unreadable: dict[int, UnreadableRow] = {}
         size = 0
         has_rows = False
         while True:
-            lines.record.clear()
+            lines.begin_record()
+            fields: list[Any] = []
             try:
-                fields: list[Any] = next(reader)
+                fields = next(reader)
             except StopIteration:
                 break
+            except _RowTooLongError:
+                unreadable[len(rows)] = too_long(lines.give_up_first())
             except csv.Error:
-                fields = []
-                unreadable[len(rows)] = lines.give_up_first()
+                unreadable[len(rows)] = UnreadableRow(lines.give_up_first())
             else:
                 if not fields:
                     continue
                 if len(fields) != len(names):
-                    unreadable[len(rows)] = lines.give_up_first()
-            size += sum(map(len, lines.record))
+                    unreadable[len(rows)] = UnreadableRow(lines.give_up_first())
+            size += lines.chars
             rows.append([None] * len(names) if len(rows) in unreadable else fields)
             if len(rows) >= chunk_rows or size > CHUNK_CHARS:
                 yield _to_frame(names, rows, unreadable)
@@ -113,26 +150,28 @@ def _csv_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
         if rows:
             yield _to_frame(names, rows, unreadable)
         elif not has_rows:
-            raise SourceError(f"{path}: is empty: it has a header but no rows")
+            raise SourceError(f"{readable_path(path)}: is empty: it has a header but no rows")
 
 
 def _read_header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     try:
         names = next(reader, [])
     except csv.Error as error:
-        raise SourceError(f"{path}: the header cannot be read: {error}") from None
+        raise SourceError(f"{readable_path(path)}: the header cannot be read: {error}") from None
+    except _RowTooLongError:
+        raise SourceError(
+            f"{readable_path(path)}: the header is longer than {ROW_CHARS:,} characters; is this a CSV file?"
+        ) from None
     if names and names[0].startswith(UTF_16):
-        raise SourceError(f"{path}: is UTF-16; save it as UTF-8")
+        raise SourceError(f"{readable_path(path)}: is UTF-16; save it as UTF-8")
     names = [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip() for name in names]
     if not names:
-        raise SourceError(f"{path}: is empty: its first line has no column names")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise SourceError(f"{path}: the header names a column twice: {', '.join(map(repr, repeated))}")
+        raise SourceError(f"{readable_path(path)}: is empty: its first line has no column names")
+    refuse_columns(readable_path(path), names)
     return names
 
 
-def _to_frame(names: list[str], rows: list[list[str | None]], unreadable: dict[int, str]) -> pd.DataFrame:
+def _to_frame(names: list[str], rows: list[list[str | None]], unreadable: dict[int, UnreadableRow]) -> pd.DataFrame:
     columns = {
         name: pd.Series([value or None for value in values], dtype=object)
         for name, values in zip(names, zip(*rows, strict=True), strict=True)
@@ -142,67 +181,55 @@ def _to_frame(names: list[str], rows: list[list[str | None]], unreadable: dict[i
 
 def _json_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
     names: dict[str, None] = {}
+    records: list[dict[str, Any]] = []
+    unreadable: dict[int, UnreadableRow] = {}
+    size = values = 0
     has_lines = False
-    with _open(path) as file:
-        for lines in _split_lines(file, chunk_rows):
-            records: list[dict[str, Any]] = []
-            unreadable: dict[int, str] = {}
-            for line in lines:
-                record = _parse_record(line)
-                if record is None:
-                    unreadable[len(records)] = line.rstrip("\r\n")
-                records.append(record or {})
-                names.update(dict.fromkeys(record or ()))
+    with open_text(path) as file:
+        for line in bounded_lines(file):
+            if line.isspace():
+                continue
             has_lines = True
-            columns = {name: pd.Series([row.get(name) for row in records], dtype=object) for name in names}
-            yield _add_unreadable(pd.DataFrame(columns, index=range(len(records))), unreadable)
-    if not has_lines:
-        raise SourceError(f"{path}: is empty: it has no lines")
-
-
-def _split_lines(lines: Iterator[str], chunk_rows: int) -> Iterator[list[str]]:
-    part: list[str] = []
-    size = 0
-    for line in lines:
-        if not line.isspace():
-            part.append(line)
+            record = _parse_record(line)
+            if isinstance(record, UnreadableRow):
+                unreadable[len(records)], record = record, {}
+            records.append(record)
+            if not record.keys() <= names.keys():
+                names.update(dict.fromkeys(record))
+                refuse_columns(readable_path(path), names)
             size += len(line)
-        if len(part) >= chunk_rows or size > CHUNK_CHARS:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+            values += line.count("[") + line.count("{") + line.count(",")
+            cells = len(records) * len(names)
+            if len(records) >= chunk_rows or size > CHUNK_CHARS or max(values, cells) > CHUNK_VALUES:
+                yield _records_to_frame(names, records, unreadable)
+                records, unreadable, size, values = [], {}, 0, 0
+    if records:
+        yield _records_to_frame(names, records, unreadable)
+    if not has_lines:
+        raise SourceError(f"{readable_path(path)}: is empty: it has no lines")
 
 
-def _parse_record(line: str) -> dict[str, Any] | None:
+def _parse_record(line: str) -> dict[str, Any] | UnreadableRow:
+    if len(line) > ROW_CHARS:
+        return too_long(line)
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
+        record = None
+    return record if isinstance(record, dict) else UnreadableRow(line.rstrip("\r\n"))
 
 
-def _add_unreadable(frame: pd.DataFrame, unreadable: dict[int, str]) -> pd.DataFrame:
+def _records_to_frame(
+    names: dict[str, None], records: list[dict[str, Any]], unreadable: dict[int, UnreadableRow]
+) -> pd.DataFrame:
+    columns = {name: pd.Series([row.get(name) for row in records], dtype=object) for name in names}
+    return _add_unreadable(pd.DataFrame(columns, index=range(len(records))), unreadable)
+
+
+def _add_unreadable(frame: pd.DataFrame, unreadable: dict[int, UnreadableRow]) -> pd.DataFrame:
     if unreadable:
         frame[UNREADABLE] = pd.Series([unreadable.get(index) for index in range(len(frame))], dtype=object)
     return frame
-
-
-def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    with pq.ParquetFile(path, memory_map=True) as file:
-        if file.metadata.num_rows == 0:
-            raise SourceError(f"{path}: is empty: it has columns but no rows")
-        for batch in file.iter_batches(batch_size=chunk_rows):
-            try:
-                yield batch.to_pandas(integer_object_nulls=True)
-            except (UnicodeDecodeError, pa.ArrowException):
-                yield _texts_to_bytes(batch).to_pandas(integer_object_nulls=True)
-
-
-def _texts_to_bytes(batch: pa.RecordBatch) -> pa.RecordBatch:
-    text_types = (pa.string(), pa.large_string())
-    columns = [column.cast(pa.binary()) if column.type in text_types else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 READERS: dict[str, Callable[[Path, int], Iterator[pd.DataFrame]]] = {
@@ -212,10 +239,5 @@ READERS: dict[str, Callable[[Path, int], Iterator[pd.DataFrame]]] = {
     ".jsonl.gz": _json_chunks,
     ".ndjson": _json_chunks,
     ".ndjson.gz": _json_chunks,
-    ".parquet": _parquet_chunks,
+    ".parquet": parquet_chunks,
 }
-
-
-def _open(path: Path) -> IO[str]:
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -14,8 +14,9 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config, SplitShares
-from cl.errors import SourceError
+from cl.errors import PerennialError, SourceError
 from cl.ingestion.check_rows import (
+    MAX_NAME_CHARS,
     canonical_columns,
     check_rows,
     count_reasons,
@@ -26,10 +27,13 @@ from cl.ingestion.check_rows import (
     split_names,
 )
 from cl.ingestion.deduplicate import REASONS, RowOutcome, count_leaks, deduplicate
+from cl.ingestion.internal_columns import SPLIT
+from cl.ingestion.label_variants import BatchLabels
 from cl.ingestion.periods import split_into_periods
-from cl.ingestion.sources import SPLIT, InputBatch, Source
-from cl.ingestion.values import as_text, to_readable
+from cl.ingestion.sources import InputBatch, Source
+from cl.ingestion.values import as_text, describe_error, one_line, to_readable
 from cl.records import SPLITS, Experience
+from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import KnownRows, fingerprints, load_known, remember_fingerprints
 from cl.stores.data.publish import publish, remove_drafts
 from cl.stores.data.rejected_batches import RejectedBatch, read_rejected, write_rejected
@@ -40,6 +44,7 @@ from cl.tasks import Task
 
 log = logging.getLogger(__name__)
 MAX_GROUPS = 300
+WHY_CHARS = 1_000
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,8 @@ def ingest(
 def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, settle: float) -> list[Experience]:
     """Ingest unattended: only if the source has changed since the last run and is no longer being written.
 
-    An unreadable batch must not block the others: it is skipped, recorded (`cl.stores.data.rejected_batches`), and
-    retried once the batch or the configuration has changed.
+    An unreadable batch must not block the others, whatever is wrong with it: it is skipped, recorded
+    (`cl.stores.data.rejected_batches`), and retried once the batch or the configuration has changed.
 
     Args:
         config: the columns, the limits and the split.
@@ -130,7 +135,7 @@ def _ingest_readable(config: Config, project: ProjectFolder, source: Source) -> 
                 if not batch.stamp:
                     raise
                 log.warning("skipped until it changes: %s", error)
-                still_rejected.append(RejectedBatch(key=key, origin=batch.origin, why=str(error)))
+                still_rejected.append(RejectedBatch(key=key, origin=batch.origin, why=one_line(str(error), WHY_CHARS)))
     write_rejected(project, still_rejected)
     return experiences
 
@@ -143,8 +148,9 @@ def _batch_ingester(
     task: Task = plugins.build(Task, config.task)
     remove_drafts(project)
     known = load_known(project)
+    labels = {label for experience in Experiences(project).all() for label in experience.labels}
     try:
-        yield lambda batch: _ingest_batch(batch, config, project, task, known, on_progress)
+        yield lambda batch: _ingest_batch(batch, config, project, task, known, labels, on_progress)
     finally:
         remove_drafts(project)
 
@@ -155,13 +161,16 @@ def _ingest_batch(
     project: ProjectFolder,
     task: Task,
     known: KnownRows,
+    known_labels: set[str],
     on_progress: Callable[[int], None],
 ) -> list[Experience]:
-    outcomes = {
-        staged.name: _publish_new(staged, batch, project, known)
-        for staged in _stage(batch, config, project, task, on_progress)
-    }
+    labels = BatchLabels()
+    staged_groups = _stage(batch, config, project, task, labels, on_progress)
+    for notice in labels.notices(known_labels):
+        log.warning("%s: %s", batch.origin, notice)
+    outcomes = {staged.name: _publish_new(staged, batch, project, known) for staged in staged_groups}
     experiences = [outcome.experience for outcome in outcomes.values() if outcome.experience]
+    known_labels.update(label for experience in experiences for label in experience.labels)
     seen = sum(outcome.seen for outcome in outcomes.values())
     reasons = sum((outcome.reasons for outcome in outcomes.values()), Counter[str]())
     if not experiences and not seen and reasons:
@@ -175,7 +184,12 @@ def _ingest_batch(
 
 
 def _stage(
-    batch: InputBatch, config: Config, project: ProjectFolder, task: Task, on_progress: Callable[[int], None]
+    batch: InputBatch,
+    config: Config,
+    project: ProjectFolder,
+    task: Task,
+    labels: BatchLabels,
+    on_progress: Callable[[int], None],
 ) -> list[Staged]:
     """Check all rows and stage them on the local disk, one folder per group.
 
@@ -185,24 +199,52 @@ def _stage(
     rows_read = 0
     last_name = None
     try:
-        for chunk in batch.chunks:
-            chunk = chunk.reset_index(drop=True)
-            if rows_read == 0:
-                refuse_numeric_labels(chunk, config, task, origin=batch.origin)
-            checked = check_rows(chunk, config, task, origin=batch.origin)
-            names = _group_names(chunk, config, last_name or batch.name)
-            last_name = names.iloc[-1]
-            for name in names.unique():
-                if name not in groups:
-                    groups[name] = _new_group(name, len(groups), batch, config, project)
-                _add_rows(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
-                groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
+        for chunk in _chunks(batch):
+            with _refusing(batch.origin, except_for=OSError):  # rows are written: a full disk is no fault of theirs
+                if rows_read == 0:
+                    refuse_numeric_labels(chunk, config, task, origin=batch.origin)
+                checked = check_rows(chunk, config, task, origin=batch.origin)
+                labels.add(checked)
+                names = _group_names(chunk, config, last_name or batch.name)
+                last_name = names.iloc[-1]
+                for name in names.unique():
+                    if name not in groups:
+                        groups[name] = _new_group(name, len(groups), batch, config, project)
+                    _add_rows(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
+                    groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
             rows_read += len(chunk)
             on_progress(rows_read)
     finally:
         for staged in groups.values():
             staged.close()
     return [groups[name] for name in (sorted(groups) if config.data.period else groups)]
+
+
+def _chunks(batch: InputBatch) -> Iterator[pd.DataFrame]:
+    """Yield the chunks of a batch that have rows.
+
+    Raises:
+        SourceError: reading fails, for whatever reason.
+    """
+    chunks = iter(batch.chunks)
+    while True:
+        with _refusing(batch.origin):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        if len(chunk):
+            yield chunk.reset_index(drop=True)
+
+
+@contextmanager
+def _refusing(origin: str, *, except_for: type[Exception] = PerennialError) -> Iterator[None]:
+    """Turn an error of any type into one that names the batch, so that it can be left out and the others read."""
+    try:
+        yield
+    except (PerennialError, except_for):
+        raise
+    except Exception as error:
+        raise SourceError(f"{origin}: cannot be read: {describe_error(error)}") from error
 
 
 def _group_names(chunk: pd.DataFrame, config: Config, default: str) -> pd.Series:
@@ -214,7 +256,7 @@ def _group_names(chunk: pd.DataFrame, config: Config, default: str) -> pd.Series
     if config.data.period:
         groups = split_into_periods(values, config.data.period)
     else:
-        groups = [to_readable(value) for value in values]
+        groups = [value and to_readable(value[:MAX_NAME_CHARS]) for value in values]
     return pd.Series(groups, index=chunk.index, dtype=object).ffill().bfill().fillna(default)
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
-from cl.ingestion.file_formats import UNREADABLE
+from cl.ingestion.check_rows import list_columns
+from cl.ingestion.internal_columns import UNREADABLE
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.sources.files import Files
 from cl.ingestion.values import as_text
@@ -55,12 +56,13 @@ class LateLabels(Source):
     def _join_inputs(self, chunk: pd.DataFrame, log: Predictions, *, origin: str) -> pd.DataFrame:
         for name in (self.id, self.label):
             if name not in chunk:
-                present = ", ".join(str(column) for column in chunk.columns) or "none"
-                raise SourceError(f"{origin}: no column '{name}'; there are: {present}")
+                raise SourceError(f"{origin}: no column '{name}'; there are: {list_columns(chunk)}")
         ids = pd.Series(as_text(chunk[self.id]), index=chunk.index, dtype=object)
         predictions = log.of([id for id in ids if id is not None]).set_index("id")
         target = "label" if self.input == "text" else "tags"
         rows = pd.DataFrame({"id": ids, target: chunk[self.label]})
         for name in (self.input, "date"):
             rows[name] = ids.map(predictions[name]) if name in predictions else None
-        return rows.assign(**{UNREADABLE: chunk[UNREADABLE]}) if UNREADABLE in chunk else rows
+        if UNREADABLE in chunk:
+            rows[UNREADABLE] = chunk[UNREADABLE]
+        return rows

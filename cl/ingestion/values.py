@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+MESSAGE_CHARS = 400
+PATH_CHARS = 300
+UNPRINTABLE = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+"""Unicode's categories of control characters, surrogates, and separators of lines."""
 
 quoted = json.encoder.encode_basestring
 to_json = json.JSONEncoder(
@@ -21,12 +28,17 @@ def as_text(values: pd.Series) -> list[str | None]:
     return [(value.strip() or None) if type(value) is str else _scalar_text(value) for value in values.tolist()]
 
 
+def as_label(text: str) -> str:
+    """Return a label with its letters composed (Unicode's form NFC): é is one class, however it is written."""
+    return unicodedata.normalize("NFC", text)
+
+
 def as_words(value: Any) -> list[str] | None:
     """Return a list of words from a list, a JSON list, or whitespace-separated text; None if it has no words."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = value.split()
     elif isinstance(value, str):
         value = value.split()
@@ -48,6 +60,38 @@ def to_readable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def one_line(text: str, limit: int = MESSAGE_CHARS) -> str:
+    """Return a text for a message: one line of at most ``limit`` characters.
+
+    >>> one_line("caf\\udce9.csv\\nis odd")
+    'caf\\\\udce9.csv is odd'
+    """
+    shown = printable(" ".join(text[: 4 * limit].split()))
+    return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Return a text with line breaks, other control characters and undecodable bytes as escapes."""
+    return "".join(
+        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in UNPRINTABLE else letter
+        for letter in text
+    )
+
+
+def readable_path(path: Path) -> str:
+    """Return a path for a message or a record, even if its name is not valid UTF-8; of a long one, the end."""
+    shown = printable(str(path))
+    return shown if len(shown) <= PATH_CHARS else f"...{shown[3 - PATH_CHARS :]}"
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error of a library as one line: what it says, and its type if that is not plain."""
+    text = str(error)
+    return one_line(
+        text if isinstance(error, OSError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+    )
+
+
 def can_encode(text: str) -> bool:
     """Return whether a text can be encoded as UTF-8; a text with undecodable bytes cannot."""
     try:
@@ -61,7 +105,10 @@ def _cell_json(value: Any) -> str:
     if type(value) is str:
         return quoted(value)
     missing = value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-    return "null" if missing else to_json(value)
+    try:
+        return "null" if missing else to_json(value)
+    except (RecursionError, TypeError, ValueError):  # deeply nested, or keys of another type
+        return quoted(f"{type(value).__name__} that cannot be written as JSON")
 
 
 def _scalar_text(value: Any) -> str | None:
@@ -71,6 +118,6 @@ def _scalar_text(value: Any) -> str | None:
         return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).decode("utf-8", "surrogateescape").strip() or None
-    if pd.isna(value):
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     return value.isoformat() if isinstance(value, (date, datetime)) else str(value).strip() or None

@@ -12,10 +12,6 @@ import pandas as pd
 
 from cl.plugins import Plugin
 
-SPLIT = "__split__"
-"""Column of a chunk that assigns its rows to a split; absent if the source does not know the split."""
-
-
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
@@ -55,9 +51,17 @@ class Stamp:
 
 def stamp_of(files: Sequence[Path]) -> Stamp:
     """Return one digest over names, sizes and times of files, and the latest time; the digest of no files is empty."""
-    entries = [(str(file), file.stat().st_size, file.stat().st_mtime) for file in files]
+    entries = [_state(file) for file in files]
     digest = hashlib.sha256(repr(entries).encode()).hexdigest() if entries else ""
     return Stamp(digest, max((time for *_, time in entries), default=0.0))
+
+
+def _state(file: Path) -> tuple[str, int | str, float]:
+    try:
+        stat = file.stat()
+    except OSError as error:
+        return str(file), str(error), 0.0  # reading the file will report it; the others must not wait for it
+    return str(file), stat.st_size, stat.st_mtime
 
 
 class Source(Plugin):

@@ -9,7 +9,10 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 
 from cl.errors import SourceError
+from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.sources._base import InputBatch, Source
+
+ORIGIN = "a data frame"
 
 
 class Frame(Source):
@@ -24,20 +27,19 @@ class Frame(Source):
         """Yield a single batch.
 
         Raises:
-            SourceError: the frame has no rows.
+            SourceError: the frame has no rows, or two columns of one name.
         """
         self.check(root)
         rows = self.frame.reset_index(drop=True).astype(object).where(self.frame.notna().reset_index(drop=True), None)
         chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
-        yield InputBatch(
-            name=self.label, origin="a data frame", chunks=(chunk.reset_index(drop=True) for chunk in chunks)
-        )
+        yield InputBatch(name=self.label, origin=ORIGIN, chunks=(chunk.reset_index(drop=True) for chunk in chunks))
 
     def check(self, root: Path) -> None:
-        """Refuse a frame without rows.
+        """Refuse a frame without rows, or with two columns of one name.
 
         Raises:
-            SourceError: the frame has no rows.
+            SourceError: the frame has no rows, or two columns of one name.
         """
         if self.frame.empty:
-            raise SourceError("a data frame: it has no rows")
+            raise SourceError(f"{ORIGIN}: it has no rows")
+        refuse_columns(ORIGIN, list(self.frame.columns))

@@ -12,6 +12,7 @@ from pydantic import Field
 from cl.errors import SourceError
 from cl.ingestion.file_formats import READERS, format_of, read_chunks, refuse_empty
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source, Stamp, stamp_of
+from cl.ingestion.values import describe_error, printable, readable_path
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,12 @@ class Files(Source):
         for name, parts in group_splits(paths).items():
             path = parts[0] if len(parts) == 1 else parts[0].parent
             origin = path.relative_to(root) if path.is_relative_to(root) else path
-            yield InputBatch(name=name, origin=str(origin), chunks=_read(parts, chunk_rows), stamp=_digest(parts))
+            yield InputBatch(
+                name=printable(name),
+                origin=readable_path(origin),
+                chunks=_read(parts, chunk_rows),
+                stamp=stamp_of(parts).digest,
+            )
 
     def check(self, root: Path) -> None:
         """Refuse missing, unreadable and empty files.
@@ -61,19 +67,21 @@ class Files(Source):
     def _list_files(self, path: Path) -> list[Path]:
         try:
             if not path.exists():
-                raise SourceError(f"{path}: no such file or folder")
+                raise SourceError(f"{readable_path(path)}: no such file or folder")
             files = self._list_folder(path) if path.is_dir() else [path]
         except (OSError, ValueError, NotImplementedError) as error:
-            raise SourceError(f"{path}: cannot be read: {error}") from None
+            raise SourceError(f"{readable_path(path)}: cannot be read: {describe_error(error)}") from None
         if format_of(files[0]) is None:
-            raise SourceError(f"{path}: unknown file format; known formats: {', '.join(READERS)}")
+            raise SourceError(f"{readable_path(path)}: unknown file format; known formats: {', '.join(READERS)}")
         return files
 
     def _list_folder(self, folder: Path) -> list[Path]:
         readable = self._readable_files(folder)
         if not readable:
             matching = f" matching '{self.only}'" if self.only else ""
-            raise SourceError(f"{folder}: no readable file{matching}; known formats: {', '.join(READERS)}")
+            raise SourceError(
+                f"{readable_path(folder)}: no readable file{matching}; known formats: {', '.join(READERS)}"
+            )
         return readable
 
     def _readable_files(self, folder: Path) -> list[Path]:
@@ -81,7 +89,7 @@ class Files(Source):
         files = [path for path in matches if path.is_file() and not path.name.startswith(".")]
         readable = [path for path in files if format_of(path) is not None]
         for path in set(files) - set(readable):
-            log.info("%s: skipped, not one of %s", path, ", ".join(READERS))
+            log.info("%s: skipped, not one of %s", readable_path(path), ", ".join(READERS))
         return readable
 
 
@@ -102,13 +110,6 @@ def split_of(path: Path) -> str | None:
     return SPLIT_NAMES.get(_stem(path).rpartition(".")[2].lower())
 
 
-def _digest(parts: list[Path]) -> str:
-    try:
-        return stamp_of(parts).digest
-    except OSError:
-        return ""  # reading the files will report what is wrong
-
-
 def _stem(path: Path) -> str:
     return path.name.removesuffix(format_of(path) or "")
 
@@ -117,4 +118,6 @@ def _read(parts: list[Path], chunk_rows: int) -> Iterator[pd.DataFrame]:
     for path in parts:
         split = split_of(path) if len(parts) > 1 else None
         for chunk in read_chunks(path, chunk_rows):
-            yield chunk if split is None else chunk.assign(**{SPLIT: split})
+            if split is not None:
+                chunk[SPLIT] = split
+            yield chunk

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.ingestion.sources import InputBatch, Source, Stamp, stamp_of
-from cl.ingestion.values import as_text, as_words, raw_json
+from cl.ingestion.values import as_label, as_text, as_words, raw_json
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import content_columns, hash_texts, load_known
 from cl.stores.predictions.feedback import Feedback
@@ -70,10 +70,12 @@ def read_new_rows(project: ProjectFolder) -> pd.DataFrame:
     if len(rows) < len(feedback):
         log.info("%d labels belong to no logged prediction and are ignored", len(feedback) - len(rows))
     if "tokens" in rows and rows["tokens"].notna().any():
-        rows = rows.assign(tokens=list(map(as_words, rows["tokens"])), tags=list(map(as_words, rows["tags"])))
+        tags = [words and list(map(as_label, words)) for words in map(as_words, rows["tags"])]
+        rows = rows.assign(tokens=list(map(as_words, rows["tokens"])), tags=tags)
         rows = rows[["id", "tokens", "tags", "date"]].dropna(subset=["tokens"])
     else:
-        rows = rows.assign(text=as_text(rows["text"]), label=as_text(rows["label"]))
+        labels = [label and as_label(label) for label in as_text(rows["label"])]
+        rows = rows.assign(text=as_text(rows["text"]), label=labels)
         rows = rows[["id", "text", "label", "date"]].dropna(subset=["text"])
     complete = rows.drop(columns="date").dropna().index
     seen = pd.Series(False, index=rows.index)

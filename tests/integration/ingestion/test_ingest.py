@@ -293,6 +293,51 @@ def test_odd_bytes_in_an_unused_column_harm_nothing(project) -> None:
     assert "\\udce9" in Experiences(project).quarantined(made.id)["row"][0]
 
 
+def test_labels_that_differ_only_in_form_case_or_space_are_noticed_when_one_of_them_is_new(project, caplog) -> None:
+    take(project, [*some(5, 0, "late fee"), *some(5, 5, "loan")])
+    assert caplog.messages == []
+    rows = [*some(5, 10, "Late  fee"), *some(5, 15, "late fee"), *some(5, 20, "caf\u00e9"), *some(5, 25, "cafe\u0301")]
+    (made,) = take(project, rows, "two")
+    assert made.labels == {"late fee": 5, "Late  fee": 5, "caf\u00e9": 10}
+    composed, similar = caplog.messages
+    assert "two.csv: " in composed and r"'cafe\u0301'" in composed
+    assert "two.csv: " in similar and "'late fee' and 'Late  fee'" in similar
+    caplog.clear()
+    take(project, some(5, 30, "Late  fee"), "three")
+    assert caplog.messages == [], "what was noticed once is known"
+
+
+def test_the_form_of_a_label_makes_no_row_new(project) -> None:
+    take(project, [("1", "a coffee", "caf\u00e9"), ("2", "a tea", "tea")])
+    assert take(project, [("1", "a coffee", "cafe\u0301"), ("2", "a tea", "tea")], "two") == []
+
+
+@pytest.mark.parametrize("name", ["__unreadable__", "__split__", "split", "index", "chunk", "config", "class"])
+def test_a_column_of_any_name_is_kept_and_harms_nothing(project, name) -> None:
+    frame = pd.DataFrame(some(20), columns=COLUMNS).assign(**{name: "train"})
+    (made,) = take(project, frame, keep=[name])
+    assert made.total == 20 and made.rows["test"] > 0 and made.quarantined == {}
+    assert set(held(project, made.id)[name]) == {"train"}
+
+
+def test_a_column_of_any_name_harms_no_given_split(project) -> None:
+    folder = project.root / "given"
+    folder.mkdir()
+    for split in SPLITS:
+        rows = pd.DataFrame(
+            [(f"{split} text {n}", "a", "test") for n in range(4)], columns=["text", "label", "__split__"]
+        )
+        rows.to_csv(folder / f"{split}.csv", index=False)
+    (made,) = ingest(configured(), project, Files(path=str(folder)))
+    assert made.rows == dict.fromkeys(SPLITS, 4)
+
+
+def test_words_for_the_present_are_no_dates(project) -> None:
+    frame = pd.DataFrame(some(4), columns=COLUMNS).assign(day=["2021-04-02", "now", "today", "12:30"])
+    (made,) = take(project, frame, date="day", period="month")
+    assert (made.name, made.quarantined) == ("2021-04", {"missing or unreadable date": 3})
+
+
 def test_progress_is_told_as_rows_are_read(project) -> None:
     told: list[int] = []
     pd.DataFrame(some(10), columns=COLUMNS).to_csv(project.root / "x.csv", index=False)

@@ -12,8 +12,7 @@ from cl import plugins
 from cl.config import Config, parse
 from cl.errors import SourceError
 from cl.ingestion.check_rows import CheckedRows, check_rows, refuse_numeric_labels
-from cl.ingestion.file_formats import UNREADABLE
-from cl.ingestion.sources import SPLIT
+from cl.ingestion.internal_columns import SPLIT, UNREADABLE, InternalColumn, UnreadableRow
 from cl.ingestion.validate import validate
 from cl.records import Experience
 
@@ -22,9 +21,13 @@ def configured(task: str = "text_classification", **data: Any) -> Config:
     return parse({"task": task, "data": data}, where="test")
 
 
-def check(rows: list[dict[str, Any]], config: Config | None = None, **columns: list[Any]) -> CheckedRows:
+def check(
+    rows: list[dict[str, Any]], config: Config | None = None, internal: dict[InternalColumn, list[Any]] | None = None
+) -> CheckedRows:
     config = config or configured()
-    chunk = pd.DataFrame(rows, dtype=object).assign(**columns)
+    chunk = pd.DataFrame(rows, dtype=object)
+    for name, values in (internal or {}).items():
+        chunk[name] = pd.Series(values, dtype=object)
     return check_rows(chunk, config, plugins.build("tasks", config.task), origin="rows.csv")
 
 
@@ -50,6 +53,9 @@ def test_good_rows_are_canonical_and_stripped_at_the_ends_only() -> None:
         ({"text": "caf\udce9"}, "not valid UTF-8"),
         ({"label": b"caf\xe9"}, "not valid UTF-8"),
         ({"text": "x" * 5001}, "too long"),
+        ({"label": "x" * 501}, "label too long"),
+        ({"label": "x" * 100_000}, "label too long"),
+        ({"id": "x" * 501}, "id too long"),
         ({"text": "x"}, "too short"),
     ],
 )
@@ -62,14 +68,77 @@ def test_each_broken_row_has_its_reason_and_its_raw_form(changes, reason) -> Non
     bad["row"].encode("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("data", "column", "reason"),
+    [
+        ({"date": "day"}, "day", "date too long"),
+        ({"group_by": "month"}, "month", "group too long"),
+        ({"keep": ["channel"]}, "channel", "'channel' too long"),
+    ],
+)
+def test_whatever_is_stored_with_a_text_has_a_bound(data, column, reason) -> None:
+    checked = check([row(**{column: "x"}), row(**{column: "x" * 100_000})], configured(**data))
+    assert len(checked.good) == 1 and checked.bad["reason"].tolist() == [reason]
+
+
+def test_a_label_of_500_characters_passes() -> None:
+    assert check([row(label="x" * 500)]).bad.empty
+
+
+FORMS = ["caf\u00e9", "cafe\u0301"]
+
+
+@pytest.mark.parametrize(
+    ("composed", "written"),
+    [FORMS, ("\u00c5", "\u212b"), ("\uac00", "\u1100\u1161"), ("\u1ebf", "e\u0302\u0301")],
+)
+def test_a_label_is_one_class_in_whatever_form_of_unicode_it_is_written(composed, written) -> None:
+    checked = check([row(id="1", label=composed), row(id="2", label=written), row(id="3", label="a")])
+    assert checked.good["label"].tolist() == [composed, composed, "a"] and checked.composed == {written}
+
+
+def test_texts_stay_as_they_were_written_and_so_do_labels_without_combining_characters() -> None:
+    rows = [row(text=FORMS[1], label="Late  Fee"), row(text="cafe", label="\u00df")]
+    checked = check(rows)
+    assert checked.good["text"].tolist() == [FORMS[1], "cafe"] and checked.composed == frozenset()
+    assert checked.good["label"].tolist() == ["Late  Fee", "\u00df"]
+
+
+def test_the_form_of_a_label_changes_no_id_that_its_content_makes() -> None:
+    first, second = check([{"text": "hello", "label": form} for form in FORMS], configured(id=None)).good["id"]
+    assert first == second
+
+
+MAGIC = ["__unreadable__", "__split__", "UNREADABLE", "SPLIT", "split", "class", "reason", "index", "chunk", "config"]
+MAGIC += ["self", "columns", "held_out", "target", "prediction", "score", "level_0", "__index_level_0__", "logits"]
+
+
+@pytest.mark.parametrize("name", MAGIC)
+@pytest.mark.parametrize("kept", [False, True])
+def test_no_column_of_an_input_is_mistaken_for_one_of_ours(name, kept) -> None:
+    config = configured(keep=[name] if kept else [])
+    checked = check([row(id="1", **{name: "train"}), row(id="2", text="", **{name: "x"})], config)
+    assert checked.good["id"].tolist() == ["1"] and checked.bad["reason"].tolist() == ["missing text"]
+    assert json.loads(checked.bad["row"].iloc[0])[name] == "x"
+    if kept:
+        assert checked.good[name].tolist() == ["train"]
+
+
+@pytest.mark.parametrize("name", MAGIC)
+@pytest.mark.parametrize("key", ["text", "label", "id"])
+def test_a_column_may_have_any_name_whatever_it_holds(name, key) -> None:
+    rows = [{name if column == key else column: value for column, value in row().items()}]
+    assert check(rows, configured(**{key: name})).good[key].tolist() == [row()[key]]
+
+
 def test_an_unreadable_line_is_kept_as_it_was() -> None:
-    checked = check([row(), {"id": None}], **{UNREADABLE: [None, "2,only"]})
+    checked = check([row(), {"id": None}], internal={UNREADABLE: [None, UnreadableRow("2,only")]})
     assert len(checked.good) == 1
     assert checked.bad.to_dict("records") == [{"id": None, "reason": "unreadable line", "row": '"2,only"'}]
 
 
 def test_a_chunk_of_nothing_but_unreadable_lines_asks_for_no_columns() -> None:
-    checked = check([{}, {}], **{UNREADABLE: ["{", "["]})
+    checked = check([{}, {}], internal={UNREADABLE: [UnreadableRow("{"), UnreadableRow("[")]})
     assert checked.good.empty and checked.bad["reason"].tolist() == ["unreadable line"] * 2
 
 
@@ -94,6 +163,19 @@ def test_without_an_id_column_the_content_makes_one() -> None:
     ]
     first, second, third = check(rows, configured(id=None)).good["id"]
     assert first == third != second
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    chunk = pd.DataFrame([["1", "hello there", "a", "x", "y"]], columns=["id", "text", "label", "note", "note"])
+    with pytest.raises(SourceError, match=r"rows\.csv: names a column twice: 'note'; rename one of them"):
+        check_rows(chunk, configured(), plugins.build("tasks", "text_classification"), origin="rows.csv")
+
+
+def test_the_columns_that_there_are_fit_into_one_line() -> None:
+    columns = {f"column\n{number}": "x" for number in range(900)} | {"x" * 100_000: "x"}
+    with pytest.raises(SourceError) as error:
+        check([columns], internal={SPLIT: ["train"]})
+    assert len(str(error.value)) < 600 and str(error.value).isprintable() and "SPLIT" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +223,8 @@ def test_rows_without_a_group_or_with_an_unknown_split_are_set_aside() -> None:
 
 
 def test_a_source_that_knows_the_split_needs_no_column() -> None:
-    checked = check([row(text="")], **{SPLIT: ["train"]})
-    assert SPLIT not in json.loads(checked.bad["row"][0])
+    checked = check([row(text="")], internal={SPLIT: ["train"]})
+    assert json.loads(checked.bad["row"][0]).keys() == {"id", "text", "label"}
 
 
 @pytest.mark.parametrize(
@@ -158,6 +240,7 @@ def test_a_source_that_knows_the_split_needs_no_column() -> None:
         (["Anna", "Lee"], None, "missing label"),
         (["x"], ["O"], "too short"),
         (["caf\udce9", "x"], ["O", "O"], "not valid UTF-8"),
+        (["Anna", "Lee"], ["B-" + "x" * 499, "O"], "label too long"),
     ],
 )
 def test_broken_token_rows_have_their_reason(tokens, tags, reason) -> None:
@@ -177,6 +260,12 @@ def test_tokens_may_be_lists_arrays_or_texts(tokens, tags) -> None:
     config = configured("token_classification")
     (good,) = check([{"id": "1", "tokens": tokens, "tags": tags}], config).good.to_dict("records")
     assert good["tokens"] == ["Anna", "Lee"] and good["tags"][0] == "B-PER"
+
+
+def test_tags_are_composed_too() -> None:
+    rows = [{"id": str(number), "tokens": ["Anna"], "tags": [f"B-{form}"]} for number, form in enumerate(FORMS)]
+    checked = check(rows, configured("token_classification"))
+    assert checked.good["tags"].tolist() == [["B-caf\u00e9"]] * 2 and checked.composed == {"B-cafe\u0301"}
 
 
 def experience(train: int, quarantined: dict[str, int]) -> Experience:

@@ -47,6 +47,13 @@ def test_labelled_predictions_become_an_experience_once(tmp_path) -> None:
     assert [one.id for one in Experiences(ProjectFolder(tmp_path)).all()] == ["0001-serving", "0002-serving"]
 
 
+def test_a_label_is_the_same_in_whatever_form_of_unicode_it_was_sent(tmp_path) -> None:
+    answer(tmp_path, {"a": "lost card", "b": "my card"}, {"a": "caf\u00e9", "b": "cafe\u0301"})
+    assert ingested(tmp_path) == [{"a": "caf\u00e9", "b": "caf\u00e9"}]
+    answer(tmp_path, {"c": "lost card"}, {"c": "cafe\u0301"})
+    assert ingested(tmp_path) == [], "the stream holds this text with this label"
+
+
 def test_the_last_word_counts_until_a_row_is_learnt_and_then_nothing_more_is_said_of_it(tmp_path) -> None:
     answer(tmp_path, {"a": "lost card", "b": "where is it"}, {"a": "parcel", "b": "parcel"})
     answer(tmp_path, {}, {"a": "loss"})
