@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from types import FrameType
 from typing import Any
+
+AGAIN_SECONDS = 1.0
+"""Seconds in which a signal counts once: a service manager sends it to the workers and to their parent, which passes it
+on."""
 
 
 class GracefulShutdown:
@@ -16,7 +21,7 @@ class GracefulShutdown:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._begun: set[int] = set()
+        self._begun: dict[int, float] = {}
         self._seconds = seconds
 
     @property
@@ -31,11 +36,11 @@ class GracefulShutdown:
 
     def _arm(self, number: signal.Signals, stop: Any, loop: asyncio.AbstractEventLoop) -> None:
         def begin(received: int, frame: FrameType | None) -> None:
-            if received in self._begun:
-                stop(received, frame)
-            else:
-                self._begun.add(received)
+            if received not in self._begun:
+                self._begun[received] = time.monotonic()
                 loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, received, None)
+            elif time.monotonic() - self._begun[received] > AGAIN_SECONDS:
+                stop(received, frame)
 
         if callable(stop):
             signal.signal(number, begin)

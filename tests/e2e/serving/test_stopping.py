@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
+import psutil
 import pytest
 
+from cl.serving.graceful_shutdown import AGAIN_SECONDS
 from cl.serving.routes import VERSION_HEADER
 from tests.support.servers import until
 from tests.support.serving_shop import Server, Shop, made_shop, serving
@@ -35,8 +38,16 @@ def stopping(readiness: httpx.Response) -> httpx.Response | None:
     return readiness if readiness.json()["why"] == "stopping" else None
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.nightly)])
-def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(shop: Shop, workers) -> None:
+def workers_of(server: Server) -> list[psutil.Process]:
+    family = psutil.Process(server.process.pid).children()
+    return [process for process in family if any("multiprocessing-fork" in word for word in process.cmdline())]
+
+
+@pytest.mark.parametrize(
+    ("workers", "to_all"), [(1, False), (1, True), pytest.param(2, False, marks=pytest.mark.nightly)]
+)
+def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(shop: Shop, workers, to_all) -> None:
+    """A service manager may send the signal to the parent alone, or to its workers as well."""
     with serving(shop, "--workers", str(workers)) as server:
         server.champion_is("1")
         assert server.ready()["champion"] == "1", "it takes no request before its champion is loaded"
@@ -58,6 +69,8 @@ def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(shop: Shop
         until(lambda: len(answers) > 20, seconds=60)
         with server.client() as watcher:
             watcher.get("/readyz")
+            for worker in workers_of(server) if to_all else []:
+                worker.terminate()
             server.process.send_signal(signal.SIGTERM)
             readiness = until(lambda: stopping(watcher.get("/readyz")), seconds=60, what="a server that is not ready")
         assert readiness.status_code == 503 and readiness.headers["Connection"] == "close"
@@ -67,6 +80,44 @@ def test_sigterm_drops_no_request_and_says_first_that_it_is_not_ready(shop: Shop
     assert not broken
     assert {answer.status_code for answer in answers} == {200}
     assert all(answer.headers[VERSION_HEADER] == "1" for answer in answers)
+
+
+def test_a_second_sigterm_ends_the_drain_time(shop: Shop) -> None:
+    before = shop.project.config.read_text()
+    shop.configure(poll_seconds=0.1, drain_seconds=3_600)
+    try:
+        with serving(shop, "--workers", "1") as server, server.client() as watcher:
+            watcher.get("/readyz")
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: stopping(watcher.get("/readyz")), seconds=60, what="a server that is not ready")
+            time.sleep(2 * AGAIN_SECONDS)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(60) == 0
+    finally:
+        shop.project.config.write_text(before)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("stuck", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_worker_that_is_stuck_or_killed_is_replaced_while_the_other_answers(shop: Shop, stuck) -> None:
+    with serving(shop, "--workers", "2") as server:
+        until(lambda: len(workers_of(server)) == 2, seconds=60, what="two workers")
+        server.champion_is("1")
+        first, second = workers_of(server)
+        first.send_signal(stuck)
+        until(lambda: not first.is_running(), seconds=120, what="the end of the worker")
+        until(lambda: len(workers_of(server)) == 2, seconds=120, what="another worker")
+        assert second.is_running() and f"worker {first.pid}" in server.log()
+        until(server.answers, seconds=60, what="an answer")
+
+
+def test_a_worker_that_is_stuck_does_not_keep_the_server_from_ending(shop: Shop) -> None:
+    with serving(shop, "--workers", "1") as server:
+        (worker,) = workers_of(server)
+        worker.suspend()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(120) == 0
+        assert not worker.is_running()
 
 
 def test_two_workers_share_the_port_and_both_follow(twins: Server) -> None:
