@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -33,6 +34,24 @@ class TooManyHeadersError(Exception):
     """Raised inside the parser, which stops there."""
 
 
+class OpenTransport:
+    """A transport that drops what is written after its connection was lost, where uvloop raises.
+
+    Uvicorn tells only the last of several requests on a connection that the client is gone.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def write(self, content: bytes) -> None:
+        """Write where the connection is still open."""
+        if not self._transport.is_closing():
+            self._transport.write(content)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class HttpConnection(HttpToolsProtocol):
     """Closes on missing headers, on endless requests, and after an answer once it has expired.
 
@@ -51,7 +70,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first headers."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", OpenTransport(transport)))
         self._expires = time.monotonic() + LIFETIME * random.uniform(2 / 3, 4 / 3)
         self._await_headers()
 

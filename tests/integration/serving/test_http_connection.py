@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +21,13 @@ from tests.support.servers import free_port, until
 
 
 class Echo:
-    """An application that answers with the headers and the size of the body; to /early before it has read the body."""
+    """An application that answers with the headers and the size of the body.
+
+    It answers requests to /early before it has read the body, and those to /late after a while.
+    """
 
     def __init__(self) -> None:
-        self.requests = 0
+        self.requests = self.answered = 0
 
     async def __call__(self, scope, receive, send) -> None:
         self.requests += 1
@@ -32,17 +37,22 @@ class Echo:
             if message["type"] == "http.disconnect":
                 return
             size, more = size + len(message["body"]), message["more_body"]
+        if scope["path"] == "/late":
+            await asyncio.sleep(0.5)
         named = [[name.decode(), value.decode("latin-1")] for name, value in scope["headers"]]
         content = json.dumps({"headers": named, "bytes": size}).encode()
         kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-        await send({"type": "http.response.start", "status": 200, "headers": kind})
-        await send({"type": "http.response.body", "body": content})
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": kind})
+            await send({"type": "http.response.body", "body": content})
+        finally:
+            self.answered += 1
 
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[tuple[Echo, int]]:
     echo, port = Echo(), free_port()
-    options = {"host": "127.0.0.1", "port": port, "lifespan": "off", "log_level": "error", "timeout_keep_alive": 1}
+    options = {"host": "127.0.0.1", "port": port, "lifespan": "off", "log_config": None, "timeout_keep_alive": 1}
     server = uvicorn.Server(uvicorn.Config(echo, http=HttpConnection, **options))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -54,7 +64,7 @@ def serving() -> Iterator[tuple[Echo, int]]:
 
 @pytest.fixture
 def echo(serving: tuple[Echo, int]) -> Echo:
-    serving[0].requests = 0
+    serving[0].requests = serving[0].answered = 0
     return serving[0]
 
 
@@ -200,6 +210,15 @@ def test_a_connection_whose_body_came_after_its_answer_is_closed_when_it_is_idle
         client.sendall(b"234567890")
         while client.recv(65_536):
             pass
+
+
+def test_the_answers_to_a_client_that_is_gone_are_dropped_without_a_traceback(port, echo, caplog) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it resets the connection
+        client.sendall(2 * request(b"", path=b"/late"))
+        until(lambda: echo.requests == 1, seconds=30, what="the first request")
+    until(lambda: echo.answered == 1, seconds=30, what="its answer")
+    assert not caplog.records
 
 
 def test_who_closes_one_direction_holds_nobody_up(port, address) -> None:
