@@ -97,6 +97,7 @@ class Supervisor:
                 raise PerennialError("no worker could start; the lines above say why")
             if worker.silence() < RESTART_SECONDS:
                 return worker
+            log.error("worker %d ended with %s while it started, and is replaced", worker.pid, worker.exit_code)
         else:
             log.error("worker %d ended with %s and is replaced", worker.pid, worker.exit_code)
         return self._started()

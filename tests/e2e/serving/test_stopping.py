@@ -101,8 +101,14 @@ def test_a_second_sigterm_ends_the_drain_time(shop: Shop) -> None:
 @pytest.mark.parametrize("stuck", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_worker_that_is_stuck_or_killed_is_replaced_while_the_other_answers(shop: Shop, stuck) -> None:
     with serving(shop, "--workers", "2") as server:
-        until(lambda: len(workers_of(server)) == 2, seconds=60, what="two workers")
-        server.champion_is("1")
+        answering = set[int]()
+
+        def both_answer() -> bool:
+            with server.client() as client:
+                answering.add(client.get("/live").json()["worker"])
+            return len(answering) == 2
+
+        until(both_answer, seconds=120, what="an answer of each worker")
         first, second = workers_of(server)
         first.send_signal(stuck)
         until(lambda: not first.is_running(), seconds=120, what="the end of the worker")
