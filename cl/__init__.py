@@ -26,6 +26,7 @@ _MODULES = {
         "DivergedError",
         "InputError",
         "IntegrityError",
+        "LedgerRowError",
         "PerennialError",
         "PluginError",
         "RefusedError",

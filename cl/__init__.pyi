@@ -10,6 +10,7 @@ from cl.errors import DiskError as DiskError
 from cl.errors import DivergedError as DivergedError
 from cl.errors import InputError as InputError
 from cl.errors import IntegrityError as IntegrityError
+from cl.errors import LedgerRowError as LedgerRowError
 from cl.errors import PerennialError as PerennialError
 from cl.errors import PluginError as PluginError
 from cl.errors import RefusedError as RefusedError

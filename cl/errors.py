@@ -13,6 +13,7 @@
     ├── DiskError                   the disk is full, or a file cannot be read or written
     ├── StoreError                  MLflow, DVC or the ledger did not do what it must
     │   ├── IntegrityError          a file's digest is not the one in its manifest
+    │   │   └── LedgerRowError      a row of the ledger that cannot be read
     │   └── ConflictError           the champion is no longer the one that was compared with
     ├── UnservableError             a registered version that does not load, or does not answer
     └── DivergedError               a loss or a weight that is not finite: training stopped
@@ -67,6 +68,19 @@ class StoreError(PerennialError):
 
 class IntegrityError(StoreError):
     """A file does not match the digest that its manifest promises."""
+
+
+class LedgerRowError(IntegrityError):
+    """A row of the ledger does not hold an entry: another program wrote it, or it was damaged.
+
+    Attributes:
+        row: its sequence number, or its position, from 1, where that is none.
+        why: what is wrong with it.
+    """
+
+    def __init__(self, message: str, *, row: int = 0, why: str = "") -> None:
+        super().__init__(message)
+        self.row, self.why = row, why
 
 
 class ConflictError(StoreError):

@@ -29,7 +29,7 @@ from cl.errors import PluginError, UnknownPluginError
 class Plugin(BaseModel):
     """Base of every plug-in: its fields are its configuration, checked and immutable."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     entry_point: ClassVar[str | None] = None
     """Its name, where another package offers it; `find` sets it."""
 
@@ -40,6 +40,8 @@ class Plugin(BaseModel):
 
 
 P = TypeVar("P", bound=Plugin)
+LONGEST_NAME = 60
+"""Characters of an unknown name that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def find(kind: str | type[Plugin], name: str) -> type[Any]:
     known = names(kind)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    raise UnknownPluginError(f"no {KINDS[kind].word} '{name}'; {hint}there are: {', '.join(known)}")
+    raise UnknownPluginError(f"no {KINDS[kind].word} '{name[:LONGEST_NAME]}'; {hint}there are: {', '.join(known)}")
 
 
 @overload

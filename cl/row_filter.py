@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Container
+import warnings
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from cl.errors import InputError
 
 GRAMMAR = "write comparisons of columns with values, joined by and, or, not: label == 'fee' and chars > 200"
 LONGEST = 1_000
+HUGE = 1e300
 EQUAL: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
 ORDER: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -40,7 +42,7 @@ MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {
 """The same comparison with its sides exchanged."""
 
 
-def columns_in(condition: str, *, numbers: Container[str] = ()) -> set[str]:
+def columns_in(condition: str, *, numbers: Collection[str] = ()) -> set[str]:
     """Return the columns that a condition names, and check it before there are rows.
 
     Args:
@@ -53,11 +55,11 @@ def columns_in(condition: str, *, numbers: Container[str] = ()) -> set[str]:
     tree = _parse(condition)
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
     empty = pd.DataFrame({name: pd.Series(dtype=float if name in numbers else object) for name in names})
-    select_rows(condition, empty)
+    select_rows(condition, empty, numbers=numbers)
     return set(names)
 
 
-def select_rows(condition: str, rows: pd.DataFrame, *, numbers: Container[str] | None = None) -> np.ndarray:
+def select_rows(condition: str, rows: pd.DataFrame, *, numbers: Collection[str] | None = None) -> np.ndarray:
     """Return for each row whether a condition chooses it.
 
     Args:
@@ -68,23 +70,31 @@ def select_rows(condition: str, rows: pd.DataFrame, *, numbers: Container[str] |
     Raises:
         InputError: it is no condition, names a column that is not there, or compares what cannot be compared.
     """
-    return _Reader(condition, rows, numbers).mask(_parse(condition))
+    try:
+        return _Reader(condition, rows, numbers).mask(_parse(condition))
+    except RecursionError:
+        raise _unreadable(condition) from None
 
 
 def _parse(condition: str) -> ast.expr:
     try:
         if len(condition) > LONGEST:
             raise ValueError
-        return ast.parse(condition.strip(), mode="eval").body
+        with warnings.catch_warnings(action="ignore"):  # Python warns of a backslash in a text
+            return ast.parse(condition.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        shown = condition if len(condition) <= 200 else f"{condition[:200]}..."
-        raise InputError(f"condition {shown!r}: cannot be read; {GRAMMAR}") from None
+        raise _unreadable(condition) from None
+
+
+def _unreadable(condition: str) -> InputError:
+    shown = condition if len(condition) <= 200 else f"{condition[:200]}..."
+    return InputError(f"condition {shown!r}: cannot be read; {GRAMMAR}")
 
 
 class _Reader:
     """Walks the tree of a condition; whatever is not listed here is refused, calls above all."""
 
-    def __init__(self, condition: str, rows: pd.DataFrame, numbers: Container[str] | None) -> None:
+    def __init__(self, condition: str, rows: pd.DataFrame, numbers: Collection[str] | None) -> None:
         self.condition, self.rows, self.numbers = condition.strip(), rows, numbers
 
     def mask(self, node: ast.expr) -> np.ndarray:
@@ -142,7 +152,8 @@ class _Reader:
             raise self.wrong(f"compares '{name.id}', a number, with {value!r}")
         if not numeric and not isinstance(value, str):
             if kind in ORDER:
-                raise self.wrong(f"orders '{name.id}', which is text, by the number {value:g}; quote it")
+                there = f", or use a column of numbers: {', '.join(sorted(self.numbers))}" if self.numbers else ""
+                raise self.wrong(f"orders '{name.id}', which is text, by the number {value:g}; quote it{there}")
             value = str(value)
         return self._apply(kind, column, value)
 
@@ -181,6 +192,8 @@ class _Reader:
                 return -number
         if isinstance(node, ast.Constant) and (node.value is None or type(node.value) in (str, int, float)):
             value: str | float | None = node.value  # type: ignore[assignment]
+            if isinstance(value, int | float) and not abs(value) < HUGE:
+                raise self.wrong("compares a column with a number that is too large")
             return value
         raise self.refusal(node)
 

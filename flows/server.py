@@ -22,6 +22,10 @@ def ensure_reachable() -> None:
         StoreError: no server answers.
     """
     url = get_current_settings().api.url
+    if not url:
+        from flows.temporary_server import isolate_temporary_server  # imports Prefect's whole server
+
+        isolate_temporary_server()
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from tqdm import tqdm
 
 from cl.backtesting.processes import run_all
@@ -17,7 +16,7 @@ from cl.backtesting.results import Result, summarise
 from cl.backtesting.run import Outcome, Policy, RunSpec, computing_versions, run_identity
 from cl.config import Config, PluginSpec, parse
 from cl.config.yaml import read_yaml
-from cl.errors import InputError
+from cl.errors import ConfigError, InputError
 from cl.processors import count_processors
 from cl.records import BASELINES
 
@@ -157,8 +156,10 @@ def _parse_strategy(text: str, own: dict[str, PluginSpec], rungs: list[str]) -> 
         return (label if body is rest else only or LADDER), Rungs(only or None)
     try:
         specs = [read_yaml(part) for part in body.split("+")]
-    except yaml.YAMLError:
-        raise InputError(f"--strategy {text}: is no name and no YAML mapping such as {{name: replay}}") from None
+    except ConfigError as error:
+        raise InputError(
+            f"--strategy {text}: is no name and no YAML mapping such as {{name: replay}}: {error}"
+        ) from None
     for spec in specs:
         if not isinstance(spec, str) and not (isinstance(spec, dict) and "name" in spec):
             raise InputError(f"--strategy {text}: is no name and no YAML mapping such as {{name: replay}}")

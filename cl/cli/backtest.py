@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cl.cli.options import show
+from cl.cli.options import show, show_error
 
 
 @click.command("backtest")
@@ -81,6 +81,6 @@ def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
         click.echo("\n\n".join(as_text(rows) for rows in [done["table"], *done["rungs"], *done["matrices"]]) + "\n")
         click.echo(f"Report: {done['report']}")
     for line in done["failures"]:
-        click.echo(f"cl: {line}", err=True)
+        show_error(line)
     if done["failures"]:
         sys.exit(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import json_option, project_option, show, show_error
 from cl.cli.promotion import why_option
 
 
@@ -31,7 +31,7 @@ def audit(sign: bool, repair: str | None, why: str, project: Path, as_json: bool
     While there is one, nothing is moved: restore the ledger from a backup, or vouch for a version with --repair.
     """
     from cl.commands.ledger import audit, repair_ledger, sign_all
-    from cl.reports.terminal.ledger import ledger_lines
+    from cl.reports.terminal.ledger import ledger_lines, violation_line
 
     if sign and repair is not None:
         raise click.UsageError("--sign and --repair exclude one another: repair first, then sign")
@@ -42,7 +42,7 @@ def audit(sign: bool, repair: str | None, why: str, project: Path, as_json: bool
     show(as_json, result, "\n".join(ledger_lines(result)))
     if not result["whole"]:
         if not as_json:
-            print(f"cl: entry {result['broken']['sequence']} is broken: {result['broken']['why']}", file=sys.stderr)
+            show_error(violation_line(result["broken"]["sequence"], result["broken"]["why"]))
         sys.exit(1)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
@@ -15,7 +15,9 @@ from cl.cli.backtest import backtest_command
 from cl.cli.config import config_reference, config_schema, plugins
 from cl.cli.data import ingest, label, predict
 from cl.cli.gates import gates
+from cl.cli.interrupts import SERVERS, StoppableGroup, end_stopped, stops_in_time, stops_when_asked, was_stopped
 from cl.cli.ledger import audit, champion
+from cl.cli.options import show_error
 from cl.cli.promotion import approve, promote, reject, rollback
 from cl.cli.run import demo, init, run
 from cl.cli.schedule import schedule, trigger
@@ -26,12 +28,16 @@ from cl.cli.tune import tune
 from cl.cli.versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
 from cl.processors import wait_passively
-from cl.redaction import Formatter, format_traceback
+from cl.redaction import Formatter, format_traceback, hide, secrets_in
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=StoppableGroup,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="perennial")
 @click.option("--verbose", "-v", is_flag=True, help="Show log messages and tracebacks.")
 def cl(verbose: bool) -> None:
@@ -44,8 +50,8 @@ def cl(verbose: bool) -> None:
                            cl run -p my-model
                            cl predict -p my-model "where is my parcel?"
     """
-    serves = click.get_current_context().invoked_subcommand == "schedule"  # its runs' logs are read in Prefect's UI
-    _quiet_dependencies(verbose=verbose or serves)
+    command = click.get_current_context().invoked_subcommand
+    _quiet_dependencies(verbose=verbose or command == "schedule")  # whose runs' logs are read in Prefect's UI
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
@@ -61,11 +67,14 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line; an expected error is reported as one line on standard error and an exit code."""
-    with _one_line_errors():
-        cl(prog_name="cl")
+    hide(*(secret for word in sys.argv[1:] if "://" in word for secret in secrets_in(word)))
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    in_time = contextlib.nullcontext() if command in SERVERS else stops_in_time()
+    with _one_line_errors(), in_time, stops_when_asked():
+        sys.exit(cl.main(prog_name="cl", standalone_mode=False) or 0)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
     from cl.stores.error_messages import translate_disk_errors
 
@@ -73,15 +82,25 @@ def _one_line_errors() -> Iterator[None]:
         with translate_disk_errors():
             yield
     except PerennialError as error:
+        if was_stopped(error):
+            end_stopped(error)
         if "-v" in sys.argv or "--verbose" in sys.argv:
             print(format_traceback(error), end="", file=sys.stderr)
-        print(f"cl: {error}", file=sys.stderr)
+        show_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("cl: stopped", file=sys.stderr)
-        sys.exit(1)
-    except Exception as error:  # a bug; Python's own traceback could show passwords
-        print(format_traceback(error), end="", file=sys.stderr)
+    except click.ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, in many lines
+            error.show()
+        else:
+            command = getattr(getattr(error, "ctx", None), "command_path", "cl")
+            show_error(f"{error.format_message()} See: {command} --help")
+        sys.exit(error.exit_code)
+    except BaseException as error:
+        if was_stopped(error):
+            end_stopped()
+        if isinstance(error, SystemExit):
+            raise
+        print(format_traceback(error), end="", file=sys.stderr)  # a bug; Python's own traceback could show passwords
         sys.exit(1)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import FiniteRange, json_option, project_option, show
 
 if TYPE_CHECKING:
     from cl.records import LedgerEntry
@@ -36,7 +36,7 @@ def rollback(version: str | None, project: Path, why: str, as_json: bool) -> Non
 )
 @click.option(
     "--share",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     help="Share of requests for a canary or shadow. [default: 0.1, shadow 1]",
 )
 @click.option("--withdraw", type=click.Choice(["canary", "shadow"]), help="Remove this alias from its version.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import json_option, project_option, show, show_error
 
 
 @click.command()
@@ -45,9 +45,10 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     Exit code 1: the report is written, but the ledger is damaged; the report shows the first bad entry.
     """
     from cl.commands.report import report_on
+    from cl.reports.terminal.ledger import violation_line
 
     written = report_on(project, out)
     show(as_json, {"report": str(written.path)}, str(written.path))
     if written.broken:
-        print(f"cl: entry {written.broken.sequence} of the ledger is broken: {written.broken.why}", file=sys.stderr)
+        show_error(violation_line(written.broken.sequence, written.broken.why))
         sys.exit(1)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli.options import json_option, show
+from cl.cli.options import FiniteRange, json_option, show
+
+if TYPE_CHECKING:
+    from cl.records.search import Trial
 
 
 @click.command()
@@ -21,7 +24,7 @@ from cl.cli.options import json_option, show
     help="File or folder of rows, as for `cl ingest`. [default: the project's]",
 )
 @click.option("--trials", type=click.IntRange(min=1), help="Number of settings to try, including earlier calls.")
-@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Time limit of all trials together.")
+@click.option("--max-seconds", type=FiniteRange(min=0, min_open=True), help="Time limit of all trials together.")
 @click.option(
     "--experiences", type=click.IntRange(min=1), help="Number of experiences that each trial learns, from the first."
 )
@@ -35,13 +38,18 @@ def tune(config: Path, as_json: bool, rung: str | None, data: Path | None, out: 
     """
     from cl.commands.tune import HEADER, run_tune, search_lines, trial_line
 
-    click.echo(HEADER, err=True)
+    header = iter([HEADER])
+
+    def show_trial(trial: Trial) -> None:
+        for line in (*header, trial_line(trial)):
+            click.echo(line, err=True)
+
     search, file = run_tune(
         config,
         rung=rung,
         data=data,
         out=out,
         given=given,
-        on_trial=lambda trial: click.echo(trial_line(trial), err=True),
+        on_trial=show_trial,
     )
     show(as_json, {**search.model_dump(mode="json"), "file": str(file)}, "\n".join(search_lines(search, file)))

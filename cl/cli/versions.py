@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import FiniteRange, json_option, project_option, show
 
 
 @click.command()
@@ -130,7 +130,7 @@ def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -
 
 @click.command()
 @click.option("--keep-last", type=click.IntRange(min=0), help="Instead of registry.keep_last.")
-@click.option("--keep-days", type=click.FloatRange(min=0), help="Instead of registry.keep_days.")
+@click.option("--keep-days", type=FiniteRange(min=0), help="Instead of registry.keep_days.")
 @click.option("--dry-run", is_flag=True, help="Only report what would be deleted.")
 @project_option
 @json_option

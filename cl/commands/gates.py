@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from cl.commands._regressions import read_stored_rows, worst_regressions
 from cl.commands._version_catalogue import VersionCatalogue, read_versions
 from cl.config import Config, parse
-from cl.config.yaml import read_yaml
+from cl.config.yaml import read_yaml_file
 from cl.errors import ConfigError, InputError
 from cl.gating.gate import judge
 from cl.records import Cycle, Evaluation, GateReport, Verdict
@@ -174,10 +173,7 @@ def _add_smoke_test(gates: GateReport, outcome: str | None) -> GateReport:
 
 
 def _apply_policy(config: Config, path: Path) -> Config:
-    try:
-        raw = read_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    raw = read_yaml_file(path).data
     if not isinstance(raw, dict) or not raw or set(raw) - {"gates", "gate_policy"}:
         raise ConfigError(f"{path}: must have the keys gates, gate_policy or both, and no others")
     wanted = raw.get("gate_policy")

@@ -15,7 +15,7 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
     """Run the cycles that are due and return them; with none due, no server is started.
 
     Raises:
-        IntegrityError: an entry of the ledger cannot be trusted.
+        IntegrityError: an entry of the ledger cannot be trusted, or read.
         BusyError: another process is working on this project.
         PerennialError: a stage failed.
     """

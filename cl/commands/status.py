@@ -16,9 +16,14 @@ from cl.stores.stores import Stores
 
 
 def read_cycles(folder: Path) -> list[Cycle]:
-    """Return all finished cycles, oldest first."""
+    """Return all finished cycles, oldest first.
+
+    Raises:
+        LedgerRowError: a row of the ledger cannot be read, so that what became of a cycle is not certain.
+    """
     project = open_project(folder)
     project.stores.registry.initialise()
+    project.stores.ledger.unverified(project.config.name)
     return project.stores.registry.runs.cycles()
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
@@ -17,24 +15,27 @@ from cl.config.data import DataSettings, ValidationSettings
 from cl.config.decision import DecisionSettings
 from cl.config.drift import DriftSettings
 from cl.config.evaluation import EvaluationSettings
+from cl.config.gate_checks import check_gates
 from cl.config.gating import GatePolicy
 from cl.config.ladder import RUNG_TRAINING_KEYS, LadderSettings, Rung
-from cl.config.messages import explain
+from cl.config.messages import explain, keys_of, most_telling
 from cl.config.monitoring import TriggerSettings
 from cl.config.promotion import PromotionSettings
 from cl.config.registry import RegistrySettings
 from cl.config.search import TuneSettings
+from cl.config.secrets import hide_secrets
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.config.serving import ServingSettings
 from cl.config.stores import StoreSettings
 from cl.config.training import ModelSettings, TrainingSettings
-from cl.config.yaml import read_yaml
+from cl.config.yaml import Document, read_yaml_file
 from cl.errors import ConfigError, PluginError, UnknownPluginError
 from cl.records.evaluation import STORED
 from cl.redaction import without_password
 
+BASELINE_GATE: PluginSpec = {"name": "baseline", "margin": 0.02}
 DEFAULT_GATES: list[PluginSpec] = [
-    {"name": "baseline", "margin": 0.02},
+    BASELINE_GATE,
     {"name": "no_regression", "margin": 0.02},
     {"name": "forgetting", "max": 0.05},
 ]
@@ -63,8 +64,10 @@ PLACES: Any = {
 class Config(Section):
     """All settings of a project."""
 
-    name: str = Field("model", pattern=r"^[A-Za-z0-9_-]+$", description="Name of the model in the registry")
-    seed: int = Field(17, ge=0, description="Random seed; the same seed gives the same result")
+    name: str = Field(
+        "model", pattern=r"^[A-Za-z0-9_-]+$", max_length=200, description="Name of the model in the registry"
+    )
+    seed: int = Field(17, ge=0, lt=2**32, description="Random seed; the same seed gives the same result")
     task: PluginSpec = Field("text_classification", description="What is predicted; a file in cl/tasks")
     data: DataSettings = Field(default_factory=lambda: DataSettings(), description="Rows and columns")
     validate_: ValidationSettings = Field(
@@ -149,22 +152,21 @@ class Config(Section):
             check_plugin("strategies", strategy)
         return spec
 
+    @model_validator(mode="before")
+    @classmethod
+    def _gates_by_default(cls, raw: Any) -> Any:
+        """Leave the gate `baseline` out of the default gates where no baseline is measured: it could not refuse."""
+        if not isinstance(raw, dict) or "gates" in raw or not isinstance(raw.get("evaluation"), dict):
+            return raw
+        if raw["evaluation"].get("baselines") is not False:
+            return raw
+        return {**raw, "gates": [gate for gate in DEFAULT_GATES if gate != BASELINE_GATE]}
+
     @model_validator(mode="after")
-    def _gate_columns_exist(self) -> Config:
-        kept = {*self.data.keep, *(["date"] if self.data.date else [])}
-        for gate in (plugins.build("gates", spec) for spec in self.gates):
-            if missing := sorted(gate.columns - STORED - kept):
-                close = difflib.get_close_matches(missing[0], [*STORED, *kept], n=1)
-                hint = f"did you mean '{close[0]}'? " if close else ""
-                raise ValueError(
-                    f"gates: {gate.name}: stored rows have no column '{missing[0]}'; {hint}"
-                    f"if your data has it, add it to data.keep; stored columns: {', '.join(sorted({*STORED, *kept}))}"
-                )
-            if gate.function and self.gate_policy.functions == "refuse":
-                raise ValueError(
-                    f"gates: {gate.name}: function '{gate.function}' would run code; "
-                    "if you trust it, set gate_policy.functions: allow"
-                )
+    def _gates_can_refuse(self) -> Config:
+        check_gates(
+            self.gates, data=self.data, policy=self.gate_policy, evaluation=self.evaluation, training=self.training
+        )
         return self
 
     @model_validator(mode="after")
@@ -249,6 +251,7 @@ class Config(Section):
         """Return the configuration with a baseline as its strategy: alone, on the encoder as it was pretrained."""
         raw = self.model_dump(mode="json", by_alias=True) | {"strategy": name, "ladder": []}
         raw["model"] |= {"tuning": "full"}
+        raw |= {"gates": []}  # a baseline is judged by none; some of them need the control arm
         raw["training"] |= {"control": None}
         raw["decide"] |= {"rung": {}}
         return Config.model_validate(raw)
@@ -299,30 +302,23 @@ class Config(Section):
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Read a configuration file.
+    """Read a configuration file. Its secrets are not shown in any message from now on.
 
     Args:
         path: a YAML file.
         overrides: dotted keys that override the file, such as ``{"training.epochs": 2}``.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or holds a wrong key or value; one line says which.
+        ConfigError: the file is missing, is not YAML, or holds a wrong key or value; one line says which, and where.
     """
-    try:
-        raw = read_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration; `cl init DIR` writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {without_password(' '.join(str(error).split()))}") from None
-    if raw is None:
-        raw = {}
+    document = read_yaml_file(path, missing="no such configuration; `cl init DIR` writes one")
+    raw = {} if document.data is None else document.data
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: must hold keys and values, got a {type(raw).__name__}")
+    hide_secrets(raw)
     for dotted, value in (overrides or {}).items():
         _override(raw, dotted.split("."), value)
-    return parse(raw, where=str(path))
+    return _validate(raw, str(path), None if overrides else document)
 
 
 def parse(raw: dict[str, Any], *, where: str) -> Config:
@@ -331,10 +327,18 @@ def parse(raw: dict[str, Any], *, where: str) -> Config:
     Raises:
         ConfigError: a key is unknown (the closest known key is suggested) or a value is out of bounds.
     """
+    return _validate(raw, where, None)
+
+
+def _validate(raw: dict[str, Any], where: str, document: Document | None) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {without_password(explain(error, Config))}") from None
+        message = explain(error, Config)
+        keys = keys_of(most_telling(error)) or message.partition(":")[0].split(".")  # a check of several sections
+        line = document and document.line_of(keys)
+        where = f"{where}: line {line}" if line else where
+        raise ConfigError(f"{where}: {without_password(message)}") from None
 
 
 def _override(raw: dict[str, Any], keys: list[str], value: Any) -> None:

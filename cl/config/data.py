@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cl.config.section import PluginSpec, Section
+from cl.config.section import PluginSpec, Section, check_plugin
 
 CANONICAL = ("id", "text", "label", "tokens", "tags", "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
@@ -64,6 +64,11 @@ class DataSettings(Section):
         description="A label column of numbers is usually a mistake; accept: use the numbers as label names",
     )
     chunk_rows: int = Field(50_000, ge=1, description="Rows in memory at once during ingestion")
+
+    @field_validator("source")
+    @classmethod
+    def _source_exists(cls, spec: PluginSpec | None) -> PluginSpec | None:
+        return spec if spec is None else check_plugin("sources", spec)
 
     @field_validator("keep")
     @classmethod

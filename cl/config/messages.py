@@ -3,46 +3,125 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from cl.redaction import may_hold_secret
+
+LONGEST_VALUE = 60
+UNION_BRANCHES = {"str", "int", "float", "bool", "none", "date"}
+"""What pydantic puts into a location for the branch of a union that it tried, besides classes and `list[...]`."""
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return pydantic's first error as one line: ``training.batch_size must be at least 1, got 0``."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if not _is_union_branch(part))
-    context = first.get("ctx", {})
-    match first["type"]:
+    """Return what is wrong as one line: ``training.batch_size must be at least 1, got 0``."""
+    wrong = most_telling(error)
+    key = ".".join(map(str, keys_of(wrong)))
+    context, got = wrong.get("ctx", {}), f"got {_describe(wrong)}"
+    match wrong["type"]:
         case "extra_forbidden":
-            return _unknown_key(first["loc"], key, model)
+            return _unknown_key(wrong["loc"], key, model)
         case "greater_than_equal":
-            return f"{key} must be at least {context['ge']:g}, got {first['input']!r}"
+            return f"{key} must be at least {context['ge']:g}, {got}"
         case "greater_than":
-            return f"{key} must be more than {context['gt']:g}, got {first['input']!r}"
+            return f"{key} must be more than {context['gt']:g}, {got}"
         case "less_than_equal":
-            return f"{key} must be at most {context['le']:g}, got {first['input']!r}"
+            return f"{key} must be at most {context['le']:g}, {got}{_as_share(wrong, context['le'])}"
         case "less_than":
-            return f"{key} must be less than {context['lt']:g}, got {first['input']!r}"
+            return f"{key} must be less than {context['lt']:g}, {got}{_as_share(wrong, context['lt'])}"
         case "literal_error":
-            return f"{key} must be {context['expected']}, got {first['input']!r}"
-        case "string_pattern_mismatch" if "://" in first["input"]:  # the address may hold a token
-            return f"{key}: should match {context['pattern']}, got an address"
+            return f"{key} must be {context['expected']}, {got}"
+        case "missing":
+            return f"{key}: is missing"
         case "value_error":
             return f"{key}: {context['error']}" if key else str(context["error"])
-    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+    return f"{key}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}, {got}"
 
 
-def _unknown_key(location: tuple[int | str, ...], key: str, section: type[BaseModel]) -> str:
+def most_telling(error: ValidationError) -> ErrorDetails:
+    """Return pydantic's first error; of the branches of a union, that of the one that was meant.
+
+    That is the branch which got furthest, and of equals one whose type the value has: in `on: {query: ...}`, the error
+    of the query, not that a mapping is none of the words that `on` also takes. A misspelt key comes before the key that
+    is missing for it.
+    """
+    errors = error.errors(include_url=False)
+    first = keys_of(errors[0])
+    branches = [other for other in errors if keys_of(other)[: len(first)] == first]
+    if errors[0]["type"] == "missing":
+        misspelt = [
+            other for other in errors if other["type"] == "extra_forbidden" and keys_of(other)[:-1] == first[:-1]
+        ]
+        branches = misspelt[:1] or branches
+    return min(branches, key=lambda other: (-len(keys_of(other)), _is_other_type(other)))
+
+
+def keys_of(error: ErrorDetails) -> list[int | str]:
+    """Return the keys of the configuration that lead to an error."""
+    *above, last = error["loc"] or ("",)
+    unknown = error["type"] == "extra_forbidden"
+    parts = [part for part in above if not _is_union_branch(part)]
+    return [*parts, last] if last != "" and (unknown or not _is_union_branch(last)) else parts
+
+
+def _is_other_type(error: ErrorDetails) -> bool:
+    wrong_word = error["type"] == "literal_error" and not isinstance(error["input"], str)
+    return wrong_word or error["type"].endswith("_type")
+
+
+def _is_union_branch(part: int | str) -> bool:
+    return isinstance(part, str) and (part in UNION_BRANCHES or "[" in part or part[:1].isupper())
+
+
+def _describe(error: ErrorDetails) -> str:
+    """Return the value that was given, unless it is long or may be a secret."""
+    value = error["input"]
+    if value is None:
+        return "nothing; without the key, its default counts"
+    if isinstance(value, dict | list | tuple | set):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if may_hold_secret(*error["loc"]) or (isinstance(value, str) and error["type"] in ("model_type", "dict_type")):
+        return "a value that is not shown, as it may be a secret"
+    if isinstance(value, date):
+        return f"the date {value.isoformat()}; quote it to make it text"
+    if isinstance(value, bool | int | float | str):
+        text = repr(value) if not isinstance(value, int) or abs(value) < 10**LONGEST_VALUE else "a huge number"
+        return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+    return f"a {type(value).__name__}"
+
+
+def _as_share(error: ErrorDetails, most: float) -> str:
+    """Return how to write a share that was given in percent."""
+    value = error["input"]
+    given = isinstance(value, int | float) and 1 <= value <= 100 and most <= 1
+    return f"; for {value:g} % write {value / 100:g}" if given else ""
+
+
+def _unknown_key(location: tuple[int | str, ...], key: str, model: type[BaseModel]) -> str:
+    sections = [model]
     for part in location[:-1]:
-        field = next((f for n, f in section.model_fields.items() if (f.alias or n) == part), None)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return f"{key} is not a known key"
-        section = field.annotation
-    known = [field.alias or name for name, field in section.model_fields.items()]
+        fields = [section.model_fields[name] for section in sections for name in _names_of(part, section)]
+        if fields:  # else an index, a branch of a union or a key that a person chose
+            sections = [inner for field in fields for inner in _sections_in(field.annotation)]
+    known = [field.alias or name for section in sections for name, field in section.model_fields.items()]
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if not known:
+        return f"{key} is not a known key"
     hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
     return f"{key} is not a known key; {hint}"
 
 
-def _is_union_branch(part: int | str) -> bool:
-    return isinstance(part, str) and ("[" in part or part == "str")
+def _names_of(key: int | str, section: type[BaseModel]) -> list[str]:
+    return [name for name, field in section.model_fields.items() if (field.alias or name) == key]
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the sections that a field holds, also in lists and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections_in(inner)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from cl.config.cron import check_cron
 from cl.config.section import Section
 
 Asking = Literal["performance", "drift", "arrival"]
@@ -48,13 +49,22 @@ class TriggerSettings(Section):
         description="Findings that start the learning flow; the most severe one names the event",
     )
     cron: str | None = Field(
-        None, description="Schedule on which the learning flow starts in any case, e.g. '0 6 * * 1'; null: never"
+        None,
+        description="Schedule in five fields on which the learning flow starts in any case, e.g. '0 6 * * 1'; "
+        "null: never",
     )
     timezone: str = Field("UTC", description="Time zone of the cron schedule")
     attempts: int = Field(3, ge=1, description="Failed runs of one cycle before it needs manual attention")
     wait_minutes: float = Field(60.0, ge=0, description="Minutes that a run waits for another running cycle")
     stage_hours: float | None = Field(24.0, gt=0, description="Time limit of a stage under Prefect; null: none")
     notify: NotificationSettings = Field(default_factory=lambda: NotificationSettings(), description="Who is notified")
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_fires(cls, schedule: str | None) -> str | None:
+        if schedule is not None:
+            check_cron(schedule)
+        return schedule
 
     @field_validator("timezone")
     @classmethod

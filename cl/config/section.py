@@ -14,9 +14,9 @@ PluginSpec = str | dict[str, Any]
 
 
 class Section(BaseModel):
-    """Base class of all configuration sections: immutable, unknown keys refused."""
+    """Base class of all configuration sections: immutable; unknown keys, NaN and infinity are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def check_plugin(kind: str, spec: PluginSpec) -> PluginSpec:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, field_validator, model_validator
 
+from cl.config.secrets import FROM_ENVIRONMENT
 from cl.config.section import Section
 from cl.redaction import holds_password
+
+VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
 
 class StoreSettings(Section):
@@ -45,9 +50,16 @@ class StoreSettings(Section):
     @field_validator("ledger_key")
     @classmethod
     def _key_stays_in_the_environment(cls, key: str | None) -> str | None:
-        if key is not None and not key.startswith("env:"):
+        if key is not None and not VARIABLE.fullmatch(key):
             raise ValueError("a key does not belong in a file; name the environment variable that holds it, env:NAME")
         return key
+
+    @field_validator("tracking_uri", "ledger_uri", "artifacts", "dvc_remote")
+    @classmethod
+    def _variable_has_a_name(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith(FROM_ENVIRONMENT) and not VARIABLE.fullmatch(value):
+            raise ValueError("env: takes the name of an environment variable, in letters, digits and underscores")
+        return value
 
     @model_validator(mode="after")
     def _artifacts_are_reachable(self) -> StoreSettings:

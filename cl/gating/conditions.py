@@ -46,7 +46,7 @@ def check_bounds(of: str, values: Sequence[Value], *, least: float | None, most:
 class Relative(BaseModel):
     """No worse than the champion by more than a margin; for forgetting, than the best version so far."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     margin: float = Field(0.0, ge=0, description="Accepted loss, in the unit of the value")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence with which the rows must show a loss")
@@ -132,7 +132,7 @@ class Relative(BaseModel):
 class Trend(BaseModel):
     """No run of consecutive falls from version to version."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     over: int = Field(ge=1, description="Number of consecutive falls that fails the rule")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from cl.errors import ConfigError
+from cl.records.evaluation import BASELINES
 
 LOWER_IS_BETTER = {
     "ece": True,
@@ -27,6 +28,39 @@ LOWER_IS_BETTER = {
 
 PER_ROW_METRICS = ("score", "brier", "forgetting")
 """Metrics with one value per test row: available on every group of rows, and testable."""
+
+
+NO_SHARES = {"brier", "latency_p50_ms", "latency_p95_ms", "rows_per_second", "memory_mb", "size_mb"}
+CEILINGS = {"calibration_error", "forgetting_max"}
+SHARES = (
+    {
+        *LOWER_IS_BETTER,
+        "calibration_error",
+        "forgetting_max",
+        "over_baseline",
+        *(f"baseline_{name}" for name in BASELINES),
+    }
+    | {"accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "f1"}
+) - NO_SHARES
+"""The numbers that lie between 0 and 1, or between -1 and 1 where they are differences."""
+
+
+def not_a_share(name: str, **bounds: float | None) -> str | None:
+    """Return what is wrong with bounds on a number that is a share, such as 2 for 2 %; None: nothing.
+
+    >>> not_a_share("score", margin=2)
+    "margin 2 is out of range, as 'score' lies between 0 and 1; for 2 % write 0.02"
+    """
+    for bound, value in bounds.items():
+        if value is None or not (name in SHARES or name.startswith("f1/")):
+            continue
+        never_fails = bound == "margin" or (bound == "max" and (is_lower_better(name) or name in CEILINGS))
+        if abs(value) > 1 or (value == 1 and never_fails):
+            return (
+                f"{bound} {value:g} is out of range, as '{name}' lies between 0 and 1; "
+                f"for {value:g} % write {value / 100:g}"
+            )
+    return None
 
 
 def is_lower_better(name: str) -> bool:

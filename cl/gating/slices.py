@@ -24,7 +24,7 @@ Whole = Literal["all", "each_experience", "each_class"]
 class Slice(BaseModel):
     """Groups of rows by the values of a column, by length, by an expression, or by a user-defined function."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     column: str | None = Field(None, description="Column whose values are the groups")
     length: list[int] | None = Field(None, description="Ascending bounds of length bands in characters: [50, 200]")

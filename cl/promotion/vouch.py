@@ -19,9 +19,17 @@ NOBODY = "none"
 
 
 def examine(registry: Registry, ledger: Ledger) -> tuple[list[LedgerEntry], IntegrityViolation | None]:
-    """Return all entries, and the first that cannot be trusted, or that made champion what a lost registry had."""
+    """Return the entries that can be read, and the first that cannot be, or trusted, or that refers to a lost registry.
+
+    A registry is lost if it holds no version at all and the ledger made one champion.
+    """
     head = registry.ledger_head()  # read before the entries: one that is written meanwhile is not missing
-    entries = ledger.unverified(registry.model)
+    entries, unreadable = ledger.readable(registry.model)
+    if unreadable:
+        chained = first_violation(registry.model, entries, key=ledger.key)
+        return entries, chained or IntegrityViolation(
+            sequence=len(entries) + 1, why=f"it cannot be read: {unreadable.why}"
+        )
     violation = first_violation(registry.model, entries, head=head, key=ledger.key)
     return entries, violation or lost_registry(registry, entries)
 

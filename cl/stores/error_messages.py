@@ -69,8 +69,8 @@ def translate_store_errors(store: str) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, without passwords."""
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return without_password(lines[0][:300]) if lines else type(error).__name__
+    lines = without_password(str(getattr(error, "orig", None) or error)).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def _describe_refusal(error: Exception) -> str | None:

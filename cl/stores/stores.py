@@ -14,6 +14,7 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config, PluginSpec
+from cl.config.secrets import FROM_ENVIRONMENT, hide_value
 from cl.errors import ConfigError, IntegrityError
 from cl.stores.data.dvc import DataVersions
 from cl.stores.data.experiences import Experiences
@@ -146,14 +147,15 @@ def open_stores(project: ProjectFolder, config: Config) -> Stores:
 
 
 def from_environment(key: str, value: str) -> str:
-    """Return a value; for ``env:NAME``, return the value of that environment variable.
+    """Return a value; for ``env:NAME``, the value of that environment variable. No message shows its secrets later.
 
     Raises:
         ConfigError: the variable is not set; the message names the configuration ``key``.
     """
-    if not value.startswith("env:"):
-        return value
-    name = value.removeprefix("env:")
-    if not os.environ.get(name):
+    name = value.removeprefix(FROM_ENVIRONMENT)
+    is_resolved = name != value
+    if is_resolved and not os.environ.get(name):
         raise ConfigError(f"{key}: the environment variable {name} is not set")
-    return os.environ[name]
+    resolved = os.environ[name] if is_resolved else value
+    hide_value(key, resolved, is_resolved=is_resolved)
+    return resolved

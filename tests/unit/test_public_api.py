@@ -13,9 +13,9 @@ from tests.support.repository import ROOT
 
 PUBLIC = """
 __version__ BusyError Buffer Config ConfigError ConflictError Cycle Decision Detector DiskError DivergedError Drift
-Evaluation Experience Gate GateReport InputError IntegrityError LedgerEntry LoadedVersion PerennialError PluginError
-Project Promotion RefusedError Source SourceError StoreError Strategy Task Training Tuning UnknownPluginError
-UnservableError Validation Verdict VersionInfo backtest load_config load_version
+Evaluation Experience Gate GateReport InputError IntegrityError LedgerEntry LedgerRowError LoadedVersion PerennialError
+PluginError Project Promotion RefusedError Source SourceError StoreError Strategy Task Training Tuning
+UnknownPluginError UnservableError Validation Verdict VersionInfo backtest load_config load_version
 """
 
 

@@ -24,6 +24,11 @@ class Gate(Plugin):
         return set()
 
     @property
+    def measurements(self) -> set[str]:
+        """The numbers of an evaluation that it judges, as far as settings may leave them out."""
+        return set()
+
+    @property
     def function(self) -> str | None:
         """The user-defined Python function that it calls, or None."""
         return None

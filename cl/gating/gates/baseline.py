@@ -11,7 +11,7 @@ class Baseline(NoRegression):
     """Paired bootstrap of challenger minus baseline over test rows, as `no_regression` compares it with the champion.
 
     The baseline is the best of the majority class, the nearest class mean, and logistic regression on frozen features
-    that is refitted on all rows. Without ``evaluation.baselines`` there is none, and every challenger passes.
+    that is refitted on all rows. It needs ``evaluation.baselines``.
 
     >>> from cl.testing import sample_evaluation
     >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
@@ -22,3 +22,8 @@ class Baseline(NoRegression):
     other: ClassVar[str] = "baseline"
 
     absent: ClassVar[str] = "no baseline was measured"
+
+    @property
+    def measurements(self) -> set[str]:
+        """The strongest baseline's score."""
+        return {"over_baseline"}

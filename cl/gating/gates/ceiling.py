@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cl.gating.gates import Gate
+from cl.gating.metric_names import not_a_share
 from cl.records import Evaluation, Verdict
 from cl.statistics import TIE
 
@@ -34,6 +35,12 @@ class Ceiling(Gate):
         description="The number that is bounded"
     )
     max: float = Field(ge=0, description="The accepted maximum, in the unit of the number")
+
+    @model_validator(mode="after")
+    def _check_max(self) -> Ceiling:
+        if wrong := not_a_share(self.metric, max=self.max):
+            raise ValueError(wrong)
+        return self
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict."""

@@ -29,7 +29,7 @@ class Churn(Gate):
     False
     """
 
-    max: float = Field(ge=0, le=1, description="The largest share of the champion's right answers that may be lost")
+    max: float = Field(ge=0, lt=1, description="The largest share of the champion's right answers that may be lost")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="Confidence with which an excess must be shown")
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:

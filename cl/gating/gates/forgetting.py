@@ -32,7 +32,7 @@ class Forgetting(Gate):
     False
     """
 
-    max: float = Field(ge=0, le=1, description="The accepted loss on any experience, 0 to 1")
+    max: float = Field(ge=0, lt=1, description="The accepted loss on any experience, 0 to 1")
     confidence: float = Field(
         0.95,
         ge=0,

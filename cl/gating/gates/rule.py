@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cl.gating.conditions import Relative, Trend, check_bounds
 from cl.gating.gates import Gate
-from cl.gating.metric_names import PER_ROW_METRICS
+from cl.gating.metric_names import PER_ROW_METRICS, not_a_share
 from cl.gating.slices import Slice, Whole
 from cl.gating.values import UnmeasuredError, Value, read_values
 from cl.gating.verdicts import conclude
@@ -53,6 +53,9 @@ class Rule(Gate):
             raise ValueError("has no condition; give min, max, relative or trend")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is more than max {self.max:g}")
+        margin = None if self.relative is None else self.relative.margin
+        if wrong := not_a_share(self.of, min=self.min, max=self.max, margin=margin):
+            raise ValueError(wrong)
         if self.trend is not None and (self.of != "score" or self.on not in ("all", "each_experience")):
             raise ValueError("trend is available for score only, on all or each_experience")
         if isinstance(self.on, Slice) and self.of not in PER_ROW_METRICS:
@@ -70,6 +73,11 @@ class Rule(Gate):
     def columns(self) -> set[str]:
         """The data columns that an evaluation must store for it."""
         return self.on.columns - STORED if isinstance(self.on, Slice) else set()
+
+    @property
+    def measurements(self) -> set[str]:
+        """The number that it judges."""
+        return {self.of}
 
     @property
     def function(self) -> str | None:

@@ -15,6 +15,14 @@ def ledger_lines(output: dict[str, Any]) -> list[str]:
     return [head, *(_entry_line(entry) for entry in output["entries"]), "", *_chain_lines(output)]
 
 
+def violation_line(sequence: int, why: str) -> str:
+    """Return the line that names the first entry that cannot be trusted, with the remedy."""
+    remedy = (
+        "" if "cl audit" in why else "; restore it from a backup, or vouch for a version: cl audit --repair VERSION"
+    )
+    return f"entry {sequence} of the ledger is broken: {why}" + ("" if "cl audit" in why else f"; {remedy}")
+
+
 def champion_lines(output: dict[str, Any]) -> list[str]:
     """Format the output of `cl champion`."""
     champion = output["champion"]

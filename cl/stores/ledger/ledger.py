@@ -15,7 +15,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from cl.errors import ConflictError, IntegrityError
+from cl.errors import ConflictError, IntegrityError, LedgerRowError
 from cl.records import IntegrityViolation, LedgerEntry, Move
 from cl.redaction import without_password
 from cl.stores.connectivity import open_database
@@ -69,6 +69,7 @@ class Ledger:
 
         Raises:
             IntegrityError: an entry cannot be trusted.
+            LedgerRowError: a row cannot be read as an entry.
         """
         entries = self.unverified(model)
         self._refuse_violation(model, first_violation(model, entries, key=self.key))
@@ -91,13 +92,13 @@ class Ledger:
 
     def set_aside(self, model: str, *, keep: int) -> int:
         """Move all entries but the first ones out of a model's ledger, under a name of their own; return how many."""
-        entries = self.unverified(model)
         name = f"{model} until {datetime.now(UTC).isoformat(timespec='milliseconds')}"
+        query = sa.select(TABLE.c.sequence).where(TABLE.c.model == model).order_by(TABLE.c.sequence)
         with self._begin() as connection:
-            for entry in entries[keep:]:
-                row = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence)
-                connection.execute(TABLE.update().where(row).values(model=name[-255:]))
-        return len(entries[keep:])
+            removed = connection.execute(query).scalars().all()[keep:]
+            row = (TABLE.c.model == model) & TABLE.c.sequence.in_(removed)
+            connection.execute(TABLE.update().where(row).values(model=name[-255:]))
+        return len(removed)
 
     def _refuse_violation(self, model: str, violation: IntegrityViolation | None) -> None:
         if violation is not None:
@@ -108,11 +109,28 @@ class Ledger:
             )
 
     def unverified(self, model: str) -> list[LedgerEntry]:
-        """Return all entries of a model, oldest first, without verifying them."""
+        """Return all entries of a model, oldest first, without verifying them.
+
+        Raises:
+            LedgerRowError: a row cannot be read as an entry.
+        """
+        entries, unreadable = self.readable(model)
+        if unreadable:
+            raise unreadable
+        return entries
+
+    def readable(self, model: str) -> tuple[list[LedgerEntry], LedgerRowError | None]:
+        """Return the entries of a model up to the first row that cannot be read as one, and what is wrong with that."""
         query = sa.select(TABLE).where(TABLE.c.model == model).order_by(TABLE.c.sequence)
         with self._begin() as connection:
             rows = connection.execute(query).mappings().all()
-        return [from_row(row) for row in rows]
+        entries: list[LedgerEntry] = []
+        for position, row in enumerate(rows, start=1):
+            try:
+                entries.append(from_row(row, position))
+            except LedgerRowError as error:
+                return entries, LedgerRowError(f"{self._name}: {error}", row=error.row, why=error.why)
+        return entries, None
 
     def champion(self, model: str) -> str | None:
         """Return the version that the last committed move made champion."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
+from cl.config.messages import explain
+from cl.errors import LedgerRowError
 from cl.records import LedgerEntry
 from cl.stores.ledger.hash_chain import seal_entry
 
@@ -59,18 +63,35 @@ def to_row(model: str, entry: LedgerEntry) -> dict[str, Any]:
     }
 
 
-def from_row(row: Any) -> LedgerEntry:
-    """Return the entry of a row."""
+def from_row(row: Any, position: int = 0) -> LedgerEntry:
+    """Return the entry of a row.
+
+    Args:
+        row: a mapping of the columns.
+        position: of the row in the ledger of its model, from 1, by which it is named if it has no sequence number.
+
+    Raises:
+        LedgerRowError: a column holds what no entry can; the message names row, column, value and remedy.
+    """
     fields = {key: value for key, value in row.items() if key != "model"}
-    return LedgerEntry(
-        **fields
-        | {
-            "to_version": row["to_version"] or None,
-            "alias": row["alias"] or "champion",
-            "previous": row["previous"] or "",
-            "hash": row["hash"] or "",
-            "signature": row["signature"] or "",
-        }
+    empty = {"alias": row["alias"] or "champion"} | {key: row[key] or "" for key in ("previous", "hash", "signature")}
+    try:
+        entry = LedgerEntry(**fields | empty | {"to_version": row["to_version"] or None})
+    except ValidationError as error:
+        raise _unreadable(row, position, explain(error, LedgerEntry)) from None
+    if entry.recorded_at.tzinfo is None:
+        raise _unreadable(row, position, f"recorded_at has no time zone, got {str(row['recorded_at'])[:40]!r}")
+    return entry
+
+
+def _unreadable(row: Any, position: int, why: str) -> LedgerRowError:
+    sequence = row["sequence"]
+    number = sequence if isinstance(sequence, int) else position
+    return LedgerRowError(
+        f"row {number} of the ledger of '{row['model']}' cannot be read: {why}; nothing was moved; restore it in the "
+        f"table {TABLE.name} from a backup, or vouch for a version: cl audit --repair VERSION --why TEXT",
+        row=number,
+        why=why,
     )
 
 
@@ -90,9 +111,11 @@ def _complete(engine: sa.Engine) -> None:
         if connection.execute(sa.select(TABLE.c.hash).where(TABLE.c.hash.is_not(None)).limit(1)).first():
             return
         last: dict[str, str] = {}
+        read: Counter[str] = Counter()
         for row in connection.execute(query).mappings().all():
             model = row["model"]
-            entry = seal_entry(model, from_row(row), previous=last.get(model, ""))
+            read[model] += 1
+            entry = seal_entry(model, from_row(row, read[model]), previous=last.get(model, ""))
             unchained = (TABLE.c.model == model) & (TABLE.c.sequence == entry.sequence) & TABLE.c.hash.is_(None)
             connection.execute(TABLE.update().where(unchained).values(**to_row(model, entry)))
             last[model] = entry.hash

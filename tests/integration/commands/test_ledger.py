@@ -108,7 +108,7 @@ def test_who_when_from_to_why_and_hash_are_printed_and_the_chain_is_whole(three)
 def test_an_entry_that_cannot_be_trusted_is_named_with_exit_code_1(three, statements, sequence, why) -> None:
     meddle(three, *statements)
     said = three.cl("audit")
-    assert said.code == 1 and f"entry {sequence} is broken: " in said.err and why in said.err
+    assert said.code == 1 and f"entry {sequence} of the ledger is broken: " in said.err and why in said.err
     assert "whole" not in said.out
     said = three.cl("audit", "--json")
     found = json.loads(said.out)
@@ -122,7 +122,8 @@ def test_a_verdict_that_the_registry_does_not_keep_any_more_is_named(three) -> N
     said = three.cl("audit")
     assert (
         said.code == 1
-        and "entry 2 is broken: its verdict digest differs from the verdict that the registry stores" in said.err
+        and "entry 2 of the ledger is broken: its verdict digest differs from the verdict that the registry stores"
+        in said.err
     )
 
 
@@ -147,7 +148,10 @@ def test_with_a_key_a_forged_entry_is_named_and_no_command_follows_the_ledger(th
     assert three.cl("audit").code == 2, "the variable is not set"
     monkeypatch.setenv("LEDGER_KEY", "a key that nobody knows")
     said = three.cl("audit")
-    assert said.code == 1 and "entry 1 is broken: it is not signed; to vouch for it: cl audit --sign" in said.err
+    assert (
+        said.code == 1
+        and "entry 1 of the ledger is broken: it is not signed; to vouch for it: cl audit --sign" in said.err
+    )
     assert three.cl("audit", "--sign").code == three.cl("audit").code == 0, "an older ledger is signed once"
     assert three.cl("rollback", "--why", "one more entry, signed as it is made").code == 0
     found = three.json("audit")["entries"]
@@ -156,7 +160,7 @@ def test_with_a_key_a_forged_entry_is_named_and_no_command_follows_the_ledger(th
     aliases = three.aliases
     forge(three)
     said = three.cl("audit")
-    assert said.code == 1 and "entry 5 is broken: it is not signed" in said.err
+    assert said.code == 1 and "entry 5 of the ledger is broken: it is not signed" in said.err
     unmoved = (["promote", "2", "--why", "go on"], ["rollback"], ["gc"], ["champion"], ["status"], ["run", "--plain"])
     for command in unmoved:
         said = three.cl(*command)
@@ -166,8 +170,8 @@ def test_with_a_key_a_forged_entry_is_named_and_no_command_follows_the_ledger(th
     assert Path(said.out.strip()).exists(), "it is written all the same"
     assert three.aliases == aliases, "nothing was moved, and nothing put back"
 
-    monkeypatch.setenv("LEDGER_KEY", "another key")
-    assert "entry 1 is broken: its signature was made with another key" in three.cl("audit").err
+    monkeypatch.setenv("LEDGER_KEY", "not the first one")
+    assert "entry 1 of the ledger is broken: its signature was made with another key" in three.cl("audit").err
     meddle(three, "UPDATE cl_ledger SET why = 'all is well' WHERE sequence = 2")
     said = three.cl("audit", "--sign")
     assert (
@@ -190,8 +194,8 @@ def test_a_reason_of_several_lines_cannot_look_like_an_entry(shop) -> None:
 
 def test_what_is_promoted_while_an_audit_reads_breaks_nothing(shop) -> None:
     class Overtaken(Ledger):
-        def unverified(self, model):
-            seen = super().unverified(model)
+        def readable(self, model):
+            seen = super().readable(model)
             promote_by_hand(at.stores.registry, shop.stores.ledger, "2", why="meanwhile")
             return seen
 
@@ -269,3 +273,38 @@ def test_the_champion_now_is_known_when_another_machines_clock_is_ahead(shop, mo
 def test_a_time_that_cannot_be_answered_for_is_bad_input(shop, moment, why) -> None:
     said = shop.cl("champion", "--as-of", moment)
     assert said.code == 2 and why in said.err and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["history"],
+        ["status"],
+        ["run"],
+        ["run", "--plain"],
+        ["champion"],
+        ["promote", "2", "--why", "better"],
+        ["rollback", "--why", "worse"],
+        ["reject", "2", "--why", "worse"],
+        ["gc"],
+    ],
+    ids=" ".join,
+)
+def test_a_row_that_cannot_be_read_is_one_line_with_its_number_and_the_remedy(three, command) -> None:
+    meddle(three, "UPDATE cl_ledger SET state = 'done' WHERE sequence = 2")
+    aliases = three.aliases
+    said = three.cl(*command)
+    assert said.code == 1 and said.err.count("\n") == 1
+    assert "row 2 of the ledger of 'shop' cannot be read: state must be" in said.err and "from a backup" in said.err
+    assert three.aliases == aliases
+
+
+@pytest.mark.parametrize("change", ["state = 'done'", "recorded_at = 'yesterday'", "actor = x'fe'"])
+def test_who_vouches_for_a_version_sets_a_row_aside_that_cannot_be_read(three, change) -> None:
+    meddle(three, f"UPDATE cl_ledger SET {change} WHERE sequence = 2")
+    said = three.cl("audit")
+    assert said.code == 1 and "it cannot be read: " in said.err and "cl audit --repair" in said.err
+    assert three.cl("report").err == said.err
+    assert three.cl("audit", "--repair", "1", "--why", "the disk died").code == 0
+    assert three.aliases["champion"] == "1" and three.cl("audit").code == 0
+    assert three.cl("history").code == 0

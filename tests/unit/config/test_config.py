@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf, nan
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from cl import plugins
 from cl.commands.init import template
@@ -67,9 +69,57 @@ def test_a_missing_file_points_to_init(tmp_path) -> None:
         load(tmp_path / "cl.yaml")
 
 
-def test_yaml_cannot_run_code(tmp_path) -> None:
-    with pytest.raises(ConfigError, match="is not YAML"):
-        load(written(tmp_path, "name: !!python/object/apply:os.system ['true']"))
+def test_a_wrong_value_is_named_with_its_line(tmp_path) -> None:
+    text = "seed: 1\ntraining:\n  epochs: 2\n  batch_size: 0\nladder:\n- name: a\n- name: b\n  epochs: none\n"
+    with pytest.raises(ConfigError, match=r"cl\.yaml: line 4: training\.batch_size must be at least 1, got 0"):
+        load(written(tmp_path, text))
+    with pytest.raises(ConfigError, match=r"cl\.yaml: line 8: ladder\.1\.epochs: .* got 'none'"):
+        load(written(tmp_path, text.replace("batch_size: 0", "batch_size: 8")))
+    with pytest.raises(ConfigError, match=r"cl\.yaml: line 2: gates: rule: stored rows have no column 'x'"):
+        load(written(tmp_path, "seed: 1\ngates: [{name: rule, min: 0.5, on: {column: x}}]"))
+
+
+def sections_of(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
+    """Return a section and all that it holds, in lists and unions as well."""
+    if model not in seen:
+        seen.add(model)
+        for field in model.model_fields.values():
+            for inner in _models_in(field.annotation):
+                sections_of(inner, seen)
+    return seen
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+PLUGINS = [plugins.find(kind, name) for kind in plugins.KINDS for name in plugins.names(kind)]
+
+
+def _holds_float(annotation: object) -> bool:
+    return annotation is float or any(_holds_float(inner) for inner in get_args(annotation))
+
+
+@pytest.mark.parametrize("number", [inf, -inf, nan, "inf", "nan", "-Infinity"])
+def test_no_field_of_any_section_or_plug_in_takes_nan_or_infinity(number) -> None:
+    seen: set[type[BaseModel]] = set()
+    for model in [Config, *PLUGINS]:
+        sections_of(model, seen)
+    fields = [
+        (section, field.alias or name)
+        for section in seen
+        for name, field in section.model_fields.items()
+        if _holds_float(field.annotation)
+    ]
+    assert len(fields) > 60
+    for section, key in fields:
+        for value in (number, [number]):
+            with pytest.raises(ValidationError) as refused:
+                section.model_validate({key: value})
+            assert any(key in error["loc"] for error in refused.value.errors()), f"{section.__name__}.{key}"
 
 
 def test_overrides_win_over_the_file(tmp_path) -> None:
@@ -175,9 +225,7 @@ def keys_of(section: type[BaseModel]) -> Iterator[str]:
             yield from keys_of(field.annotation)
 
 
-@pytest.mark.parametrize(
-    "section", [Config, Rung, *(plugins.find(f, n) for f in plugins.KINDS for n in plugins.names(f))]
-)
+@pytest.mark.parametrize("section", [Config, Rung, *PLUGINS])
 def test_every_key_means_itself_in_yaml(section) -> None:
     """To most readers of YAML a bare `on` is true, and `no` is false: such a key could be set by nobody."""
     for key in keys_of(section):

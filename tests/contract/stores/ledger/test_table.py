@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
 import pytest
 import sqlalchemy as sa
 
-from cl.errors import IntegrityError
+from cl.errors import IntegrityError, LedgerRowError
 from cl.records import Move
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
@@ -116,3 +117,56 @@ def test_a_row_that_was_edited_removed_or_put_in_behind_the_ledgers_back_is_name
     assert found is not None and found.sequence == sequence
     with pytest.raises(IntegrityError, match=f"entry {sequence} of 'm' cannot be trusted.*cl audit --repair"):
         Ledger(any_uri).entries("m")
+
+
+@on_databases
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("state", "done", "state must be 'intent', 'committed' or 'abandoned', got 'done'"),
+        ("action", "steal", "action must be .*, got 'steal'"),
+        ("alias", "king", "alias must be 'champion', 'canary' or 'shadow', got 'king'"),
+        ("recorded_at", "yesterday", "recorded_at: input should be a valid datetime"),
+        ("recorded_at", "", "recorded_at: input should be a valid datetime"),
+        ("recorded_at", "2026-02-30T00:00:00+00:00", "recorded_at: input should be a valid datetime"),
+        ("recorded_at", "2026-01-01T00:00:00", "recorded_at has no time zone, got '2026-01-01T00:00:00'"),
+    ],
+)
+def test_a_row_that_is_no_entry_is_named_with_what_is_wrong_and_what_to_do(any_uri, column, value, why) -> None:
+    ledger = Ledger(any_uri)
+    for version in "123":
+        move(ledger, version)
+    run(any_uri, f"UPDATE cl_ledger SET {column} = '{value}' WHERE sequence = 2")
+    for read in (Ledger(any_uri).entries, Ledger(any_uri).unverified, Ledger(any_uri).champion, ledger.open_intent):
+        with pytest.raises(
+            LedgerRowError, match=f"row 2 of the ledger of 'm' cannot be read: {why}.*backup"
+        ) as refused:
+            read("m")
+        assert refused.value.row == 2 and "\n" not in str(refused.value)
+    with pytest.raises(LedgerRowError):
+        move(ledger, "4")
+    assert Ledger(any_uri).entries("other") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["sequence = 'one'", "actor = x'00ff'", "share = 'half'", "why = x'fe'", f"state = '{'x' * 9_999}'"],
+)
+def test_a_row_of_sqlite_that_holds_another_type_is_named_by_its_number_or_position(tmp_path, change) -> None:
+    uri = f"sqlite:///{tmp_path}/ledger.db"
+    move(Ledger(uri), "1")
+    run(uri, f"UPDATE cl_ledger SET {change}")
+    with pytest.raises(LedgerRowError, match="row 1 of the ledger of 'm' cannot be read: ") as refused:
+        Ledger(uri).entries("m")
+    assert refused.value.row == 1 and len(str(refused.value)) < 500
+    assert pickle.loads(pickle.dumps(refused.value)).row == 1, "it comes through a flow as it is"
+
+
+@on_databases
+def test_a_row_of_an_older_ledger_that_is_no_entry_is_named_and_nothing_is_chained(any_uri) -> None:
+    of_an_older_project(any_uri)
+    run(any_uri, "UPDATE cl_ledger SET state = 'done' WHERE model = 'm' AND sequence = 3")
+    with pytest.raises(LedgerRowError, match="row 3 of the ledger of 'm'"):
+        Ledger(any_uri).entries("m")
+    run(any_uri, "UPDATE cl_ledger SET state = 'committed' WHERE model = 'm' AND sequence = 3")
+    assert len(Ledger(any_uri).entries("m")) == 3
