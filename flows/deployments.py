@@ -14,7 +14,6 @@ from prefect.schedules import Cron, Interval
 from prefect.types.entrypoint import EntrypointType
 
 from cl.config import Config
-from cl.errors import ConfigError
 from cl.monitoring.webhook import webhook_url
 from flows.automations import HEARTBEAT, learning_trigger, sync_automations
 from flows.cycle import learn
@@ -28,16 +27,9 @@ STARTING = 90
 
 
 def learning_deployment(root: Path, config: Config) -> RunnerDeployment:
-    """Return the deployment of the learning flow: started by cron, by events or by hand, one run at a time.
-
-    Raises:
-        ConfigError: triggers.cron is not a cron schedule.
-    """
+    """Return the deployment of the learning flow: started by cron, by events or by hand, one run at a time."""
     bounds = config.triggers
-    try:
-        cron = bounds.cron and Cron(bounds.cron, timezone=bounds.timezone, parameters={"reason": "schedule"})
-    except ValueError as error:
-        raise ConfigError(f"triggers.cron: '{bounds.cron}' is not a cron schedule: {error}") from None
+    cron = bounds.cron and Cron(bounds.cron, timezone=bounds.timezone, parameters={"reason": "schedule"})
     return _deployment(
         learn,
         root,
@@ -67,7 +59,7 @@ def serve(root: Path, config: Config) -> None:
     """Serve both deployments until interrupted; wait for a server that becomes unreachable.
 
     Raises:
-        ConfigError: the schedule, the webhook variable or the block is invalid.
+        ConfigError: the webhook variable or the block is invalid.
         StoreError: the server rejects the deployments.
     """
     if config.triggers.notify.webhook:

@@ -108,12 +108,6 @@ def test_serving_ends_in_one_line_where_the_server_says_no(no_sayer) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_wrong_cron_schedule_is_told_by_its_key() -> None:
-    config = parse({"triggers": {"cron": "every monday"}}, where="test")
-    with pytest.raises(ConfigError, match=r"triggers\.cron: 'every monday' is not a cron schedule"):
-        learning_deployment(Path("shop"), config)
-
-
 def test_the_deployments_are_what_the_configuration_says() -> None:
     config = parse(
         {"name": "shop", "triggers": {"cron": "0 6 * * 1", "timezone": "Europe/Berlin", "learn_on": ["drift"]}},
