@@ -143,7 +143,8 @@ def test_a_budget_too_small_for_any_rung_is_told_and_leaves_the_champion(shop) -
     text = project.config.read_text()
     arrives(project, "two", ["box", "loan"], seed=2)
     for bound, given in (("max_rows", 20), ("max_seconds", 0.001)):
-        project.config.write_text(f"{text}\nclimb: {{{bound}: {given}}}\n")
+        settings = yaml.safe_load(text)
+        project.config.write_text(yaml.safe_dump(settings | {"climb": settings.get("climb", {}) | {bound: given}}))
         with pytest.raises(
             ConfigError, match=f"climb.{bound}: {given}: too small for any rung .* the cheapest, 'weak'"
         ):

@@ -43,6 +43,11 @@ def busy(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Desk:
     return desk
 
 
+def hear_ctrl_c() -> None:
+    """Undo what a shell does to what it runs in the background, perhaps these tests: it lets it ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Started:
     """A command in a session of its own, as a terminal gives it one."""
 
@@ -55,6 +60,7 @@ class Started:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=hear_ctrl_c,
         )
 
     def others(self) -> list[psutil.Process]:
