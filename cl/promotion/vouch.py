@@ -19,7 +19,7 @@ NOBODY = "none"
 
 
 def examine(registry: Registry, ledger: Ledger) -> tuple[list[LedgerEntry], IntegrityViolation | None]:
-    """Return the entries that can be read, and the first that cannot be, or trusted, or that refers to a lost registry.
+    """Return the readable entries, and the first violation: an unreadable or untrusted entry, or a lost registry.
 
     A registry is lost if it holds no version at all and the ledger made one champion.
     """
