@@ -28,9 +28,9 @@ from pydantic import Field
 
 from cl.config import Config
 from cl.monitoring.notices import answer_notice
-from cl.promotion.alias_moves import current_actor
 from cl.promotion.approval import record_decision
 from cl.records import Cycle, LedgerEntry
+from cl.stores.actor import current_actor
 from cl.stores.ledger import state
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores

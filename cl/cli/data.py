@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from cl.cli.options import json_option, project_option, show
 if TYPE_CHECKING:
     from cl.records import Experience
 
-SEEN = "nothing new: every row was seen before"
+NOTHING = "nothing new"
 
 
 @click.command()
@@ -23,9 +24,14 @@ SEEN = "nothing new: every row was seen before"
     is_flag=True,
     help="Ingest the predictions of `cl serve` that have labels now, instead of PATH.",
 )
+@click.option(
+    "--corrections",
+    is_flag=True,
+    help="Rows with a known id, or a known text, and another text or label replace the earlier rows.",
+)
 @project_option
 @json_option
-def ingest(path: str | None, served: bool, project: Path, as_json: bool) -> None:
+def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_json: bool) -> None:
     """Read labelled rows from PATH into new experiences, and version them with DVC.
 
     PATH is a CSV, JSON lines (plain or .gz) or Parquet file, a folder of them, or `sql` for the source configured in
@@ -35,15 +41,22 @@ def ingest(path: str | None, served: bool, project: Path, as_json: bool) -> None
 
     if served == (path is not None):
         raise click.UsageError("give either PATH or --from-serving")
-    made = ingest_served(project) if path is None else ingest_path(project, path)
-    text = "nothing new: no prediction was labelled since the last time" if served else SEEN
-    _print_ingested(as_json, made, nothing=text)
+    if path is None:
+        text = "nothing new: no prediction was labelled since the last time"
+        _print_ingested(as_json, ingest_served(project, take_corrections=corrections), nothing=text)
+        return
+    skipped = Counter[str]()
+    made = ingest_path(project, path, take_corrections=corrections, skipped=skipped)
+    rows = ", ".join(f"{count} {why}" for why, count in skipped.items())
+    _print_ingested(as_json, made, nothing=f"nothing new: {rows}" if rows else NOTHING)
 
 
-def _print_ingested(as_json: bool, experiences: list[Experience], nothing: str = SEEN) -> None:
+def _print_ingested(as_json: bool, experiences: list[Experience], nothing: str = NOTHING) -> None:
     text = "\n".join(
         f"{experience.id}: {experience.total} rows ({experience.rows['train']} train), "
         f"{experience.quarantined_rows} quarantined, {experience.duplicates} duplicates, {experience.seen} seen before"
+        + (f", {experience.stayed_out} forgotten on purpose" if experience.stayed_out else "")
+        + (f", {experience.corrected} in place of earlier rows" if experience.corrected else "")
         + (f"; {experience.leaks} given held-out rows are in training, too" if experience.leaks else "")
         for experience in experiences
     )

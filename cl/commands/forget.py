@@ -7,8 +7,8 @@ from typing import Any
 
 from cl.errors import InputError
 from cl.forgetting import forget
-from cl.promotion.alias_moves import current_actor
 from cl.promotion.repair import locked_and_repaired
+from cl.stores.actor import current_actor
 from cl.stores.opened import open_project
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def ingest_path(folder: Path, path: str) -> list[Experience]:
+def ingest_path(
+    folder: Path, path: str, *, take_corrections: bool = False, skipped: Counter[str] | None = None
+) -> list[Experience]:
     """Ingest a file, a folder, or the configured source (`sql`), then version and push the data with DVC.
+
+    Args:
+        folder: the project.
+        path: what to read.
+        take_corrections: rows with a known id or text replace the earlier ones, whatever the configuration says.
+        skipped: rows that are left out without being set aside are counted here, by why.
 
     Raises:
         SourceError: the path cannot be read, or has no valid row; nothing has changed.
@@ -34,7 +43,7 @@ def ingest_path(folder: Path, path: str) -> list[Experience]:
         source = plugins.build(
             "sources", {"name": "files", "path": str(Path(path).absolute()), "only": project.config.data.only}
         )
-    return _ingest_and_commit(project, source)
+    return _ingest_and_commit(project, source, take_corrections=take_corrections, skipped=skipped)
 
 
 def ingest_frame(folder: Path, frame: pd.DataFrame, *, name: str) -> list[Experience]:
@@ -47,22 +56,33 @@ def ingest_frame(folder: Path, frame: pd.DataFrame, *, name: str) -> list[Experi
     return _ingest_and_commit(open_project(folder), Frame(frame=frame, label=name))
 
 
-def ingest_served(folder: Path) -> list[Experience]:
+def ingest_served(folder: Path, *, take_corrections: bool = False) -> list[Experience]:
     """Make an experience from the predictions of `cl serve` labelled since the last time, however few.
+
+    With ``take_corrections``, labels that contradict an earlier row replace it.
 
     Raises:
         StoreError: the server's log is damaged.
         SourceError: no labelled row is valid; nothing has changed.
         BusyError: a cycle is running.
     """
-    return _ingest_and_commit(open_project(folder), plugins.build(Source, {"name": "serving", "min_rows": 1}))
+    return _ingest_and_commit(
+        open_project(folder),
+        plugins.build(Source, {"name": "serving", "min_rows": 1}),
+        take_corrections=take_corrections,
+    )
 
 
-def _ingest_and_commit(project: OpenProject, source: Source) -> list[Experience]:
+def _ingest_and_commit(
+    project: OpenProject, source: Source, *, take_corrections: bool = False, skipped: Counter[str] | None = None
+) -> list[Experience]:
+    config = project.config
+    if take_corrections:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"corrections": "take"})})
     with project.project.lock():
         forget.finish_removal(project.config, project.stores)
         project.stores.data.initialise()
         project.stores.data.bring()
-        experiences = ingest(project.config, project.project, source)
+        experiences = ingest(config, project.project, source, skipped=skipped)
         project.stores.data.commit()
     return experiences

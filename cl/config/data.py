@@ -52,7 +52,7 @@ class DataSettings(Section):
     )
     only: str | None = Field(None, description="Glob that file names in a folder must match; null: all files")
     split: SplitShares = Field(
-        default_factory=lambda: SplitShares(), description="Held-out shares, assigned by a hash of the id"
+        default_factory=lambda: SplitShares(), description="Held-out shares, assigned by a hash of the text"
     )
     split_column: str | None = Field(
         None, description="Column that holds train, validation (or dev) or test; null: split by hash"
@@ -62,6 +62,11 @@ class DataSettings(Section):
     numeric_labels: Literal["refuse", "accept"] = Field(
         "refuse",
         description="A label column of numbers is usually a mistake; accept: use the numbers as label names",
+    )
+    corrections: Literal["set_aside", "take"] = Field(
+        "set_aside",
+        description="Rows with a known id, or a known text, and another text or label: quarantine them, or take them "
+        "in place of the earlier rows, as `cl ingest --corrections` does",
     )
     chunk_rows: int = Field(50_000, ge=1, description="Rows in memory at once during ingestion")
 

@@ -38,7 +38,7 @@ def train_at_rung(context: CycleContext, rung: str | None, own: Config) -> Train
     try:
         training = journal.once(train, context.executor)(
             own,
-            champion=context.base.folder,
+            champion=context.training_start,
             new=list(context.new),
             past=context.base.history.learnt,
             rows_of=context.rows_of,

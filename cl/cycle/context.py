@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from cl.compression.budget import compression_reasons, updates_since
@@ -21,12 +22,16 @@ from cl.decision.situation import Situation, assess_situation
 from cl.evaluation.evaluate import HeldOut
 from cl.evaluation.out_of_scope import read_texts
 from cl.records import Challenger, Decision, Drift, Experience, Record, VersionInfo
+from cl.records.history import History
 from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, extend_with_compressed, find_base, local_version
 from cl.registry.register import NewVersion
+from cl.stores.data.corrections import count_replaced, read_corrections
 from cl.stores.data.experiences import RowsOf
 from cl.stores.journal import Executor, Journal, inline
+from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
 from cl.training.baselines import score_baselines
+from cl.training.corrected_start import corrected_start
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
@@ -64,6 +69,22 @@ class CycleContext:
         """The function that returns the rows of experiences (ids, split)."""
         return self.stores.experiences.rows_of
 
+    @cached_property
+    def training_start(self) -> Path | None:
+        """The folder that an update is trained from: the base without rows that were corrected since; None: no base."""
+        if self.base.folder is None:
+            return None
+        folder = self.journal.folder / "corrected"
+        start = self.step(corrected_start)(
+            self.config,
+            self.base.folder,
+            learnt=self.base.history.learnt,
+            since=self.base.history.corrections,
+            project=self.stores.project,
+            folder=folder,
+        )
+        return Path(start.folder)
+
     @property
     def learnt(self) -> list[str]:
         """The experiences that the challenger will have learned, oldest first."""
@@ -97,6 +118,7 @@ class CycleContext:
             budget_days=self.config.decide.budget_days,
             asked=self.asked and self.experience.id not in history.learnt,
             champion=history,
+            corrected=count_corrected(self.stores.project, history),
         )
 
     def climb(self, drift: Drift, decision: Decision) -> Climb:
@@ -117,6 +139,7 @@ class CycleContext:
             compared=self.champion.version,
             data_version=self.start.data_version,
             challenger=challenger,
+            corrections=len(read_corrections(self.stores.project)),
         )
 
     def reasons_to_compress(self, version: Judged) -> list[str]:
@@ -177,3 +200,9 @@ def open_cycle(
         journal=Journal(journal_folder(stores) / start.id, stores.project.root),
         executor=executor,
     )
+
+
+def count_corrected(project: ProjectFolder, champion: History) -> int:
+    """Return how many rows that the champion has learned were corrected since."""
+    replaced = count_replaced(read_corrections(project)[champion.corrections :])
+    return sum(rows for experience, rows in replaced.items() if experience in champion.learnt)

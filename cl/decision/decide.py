@@ -41,6 +41,8 @@ def _decide(bounds: DecisionSettings, validation: Validation, drift: Drift, seen
     if seen.forgotten:
         why = f"the champion has learned from rows that were since forgotten ({_format_names(list(seen.forgotten))})"
         return _learn_if_enough_rows(bounds, seen, [why, *_change_reasons(drift, seen)])
+    if seen.corrected:
+        return _learn_corrections(seen, _change_reasons(drift, seen))
     if seen.asked:
         return _learn_if_enough_rows(bounds, seen, ["a person has asked for it", *_change_reasons(drift, seen)])
     if drift.drifted or seen.postponed:
@@ -99,6 +101,13 @@ def _learn_within_limits(bounds: DecisionSettings, seen: Situation, reasons: lis
         why = f"{seen.spent:.1f} hours of training in {bounds.budget_days} days, decide.budget_hours is"
         return _postpone(f"{why} {bounds.budget_hours:g}", reasons)
     return _learn_if_enough_rows(bounds, seen, reasons)
+
+
+def _learn_corrections(seen: Situation, changes: list[str]) -> Decision:
+    """Learn however few they are: what the champion has learned is known to be wrong."""
+    rows = "1 row that the champion has learned was" if seen.corrected == 1 else ""
+    why = rows or f"{seen.corrected} rows that the champion has learned were"
+    return Decision(action="learn" if seen.testable else "hold", reasons=[f"{why} corrected since", *changes])
 
 
 def _learn_if_enough_rows(bounds: DecisionSettings, seen: Situation, reasons: list[str]) -> Decision:

@@ -26,6 +26,7 @@ class Situation:
         postponed: alarms since the last update that a bound has postponed; their rows still wait to be learned.
         testable: there are test rows to judge an update by.
         forgotten: experiences that lost rows from which the champion's weights have learned.
+        corrected: rows that the champion has learned and that were corrected since.
         climbs: the ladder results of the updates so far.
         gain: what an update would gain, if it was estimated.
     """
@@ -40,6 +41,7 @@ class Situation:
     postponed: tuple[Drift, ...] = ()
     testable: bool = True
     forgotten: tuple[str, ...] = ()
+    corrected: int = 0
     climbs: tuple[LadderResult, ...] = ()
     gain: Gain | None = None
 
@@ -53,6 +55,7 @@ def assess_situation(
     now: datetime,
     budget_days: int = 30,
     asked: bool = False,
+    corrected: int = 0,
 ) -> Situation:
     """Summarise the past cycles and the waiting experiences for a decision.
 
@@ -67,6 +70,7 @@ def assess_situation(
         now: the time of the decision.
         budget_days: days over which training hours are summed.
         asked: a person has requested this experience.
+        corrected: rows that the champion has learned and that were corrected since.
     """
     alarms, rungs = [], []
     for cycle in reversed(past):
@@ -94,6 +98,7 @@ def assess_situation(
         postponed=_postponed_alarms(past),
         testable=bool(champion.learnt) or any(experience.rows["test"] for experience in waiting),
         forgotten=tuple(champion.residual_experiences),
+        corrected=corrected,
         climbs=tuple(cycle.climb for cycle in past if cycle.climb),
     )
 

@@ -20,6 +20,7 @@ from cl.config import Config
 from cl.errors import InputError
 from cl.records import SPLITS, Record, Unlearning
 from cl.row_filter import select_rows
+from cl.stores.data.corrections import finish_correction, forget_corrected
 from cl.stores.data.fingerprints import hash_texts
 from cl.stores.data.removal import (
     logged_rows,
@@ -115,10 +116,13 @@ def begin_removal(project: ProjectFolder, wanted: RemovalPlan) -> None:
 def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
     """Carry out the written plan, resuming where it was left; None: there is no plan.
 
+    Corrections that a killed process has begun are finished, too.
+
     Raises:
         StoreError: a store is unreachable; run it again.
     """
     project = stores.project
+    finish_correction(project)
     if not _plan_file(project).exists():
         return None
     wanted = RemovalPlan.model_validate_json(_plan_file(project).read_bytes())
@@ -143,9 +147,11 @@ def _remove_from_data(stores: Stores, wanted: RemovalPlan) -> str:
     if wanted.removal.number not in removed or not stores.data.is_clean():
         mark_pending(project, f"without the rows of removal {wanted.removal.number}")
         for id, splits in wanted.rows.items():
-            remove_from_experience(project, id, {row_id for ids in splits.values() for row_id in ids}, scratch)
+            rows = {row_id for ids in splits.values() for row_id in ids}
+            remove_from_experience(project, id, rows, scratch, field="forgotten")
         for id, hashed in wanted.quarantine.items():
             remove_from_quarantine(project, id, set(hashed))
+        forget_corrected(project, [*wanted.ids, *wanted.answers])
         write_removal(project, wanted.removal)
     version = stores.data.commit()
     listed = scratch / "objects.json"  # saved, because the listing that names them is erased as well

@@ -12,7 +12,6 @@ import pandas as pd
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
-from cl.forgetting.unlearn_learner import unlearn_learner
 from cl.gating.gate import judge
 from cl.promotion.promote import promote
 from cl.records import WITHDRAWN, Challenger, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
@@ -28,6 +27,7 @@ from cl.stores.mlflow.version_files import EVALUATION
 from cl.stores.stores import Stores
 from cl.stores.version_folder import load_history
 from cl.training.train import save_version, training_seed, validation_rows
+from cl.training.unlearn_learner import unlearn_learner
 
 log = logging.getLogger(__name__)
 

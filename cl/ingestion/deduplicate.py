@@ -1,7 +1,8 @@
-"""Find repeated and contradicting rows, within a batch and against the whole stream."""
+"""Find repeated, contradicting and corrected rows, within a batch and against the whole stream."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -17,45 +18,84 @@ class RowOutcome(IntEnum):
     KEPT = KEPT
     SEEN = 1
     REPEATED = 2
-    DUPLICATE_ID = 3
-    CONTRADICTING = 4
+    FORGOTTEN = 3
+    DUPLICATE_ID = 4
+    CONTRADICTING = 5
+    CHANGED = 6
+    RELABELLED = 7
 
 
-REASONS = {int(RowOutcome.DUPLICATE_ID): "duplicate id", int(RowOutcome.CONTRADICTING): "contradicting labels"}
+REASONS = {
+    int(RowOutcome.DUPLICATE_ID): "duplicate id",
+    int(RowOutcome.CONTRADICTING): "contradicting labels",
+    int(RowOutcome.CHANGED): "known id with another text or label",
+    int(RowOutcome.RELABELLED): "known text with another label",
+}
+SKIPPED = {RowOutcome.SEEN: "seen before", RowOutcome.FORGOTTEN: "forgotten on purpose"}
+"""Why rows are left out without being set aside."""
+CORRECTABLE = {REASONS[RowOutcome.CHANGED], REASONS[RowOutcome.RELABELLED]}
+"""Reasons of rows that `cl ingest --corrections` takes in place of the earlier ones."""
 
 
-def deduplicate(prints: Fingerprints, known: KnownRows, held_out: np.ndarray) -> np.ndarray:
-    """Return the `RowOutcome` of each row of a new experience.
+@dataclass(frozen=True)
+class Comparison:
+    """The `RowOutcome` of each row of a new experience, and which of the kept ones replace earlier rows."""
 
-    A row is seen if an earlier experience holds it, or held it until it was forgotten. Of the rest, all inputs with
-    more than one label are set aside, then later rows with the id of an earlier row, unless they repeat it exactly.
+    outcomes: np.ndarray
+    corrections: np.ndarray
+
+    def count(self, outcome: RowOutcome) -> int:
+        """Return the number of rows with an outcome."""
+        return int((self.outcomes == outcome).sum())
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Which rows are kept."""
+        mask: np.ndarray = self.outcomes == RowOutcome.KEPT
+        return mask
+
+
+def deduplicate(prints: Fingerprints, known: KnownRows, held_out: np.ndarray, *, take_corrections: bool) -> Comparison:
+    """Compare the rows of a new experience with each other and with the whole stream.
+
+    A row is the same as another if its input and its label are the same, whatever their ids. Of the rows that were
+    neither forgotten nor seen before, those that contradict an earlier row, by its id or its text, are set aside or
+    replace it; then all inputs of the batch with more than one label are set aside, then later rows with the id of an
+    earlier row.
 
     Args:
         prints: the rows.
         known: the rows of all earlier experiences.
         held_out: which rows belong to a given validation or test split. Such a split stays whole: its rows are dropped
             only if an earlier experience has them under the same id, and none is set aside for contradicting another.
+        take_corrections: rows with a known id, or a known text, and another label or text replace the earlier rows.
     """
     outcomes = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
     known_ids, known_contents = _is_known(prints.ids, known.ids), _is_known(prints.contents, known.contents)
-    outcomes[known_ids] = RowOutcome.DUPLICATE_ID
-    seen = np.where(held_out, _is_same_row(prints, known, known_ids & known_contents), known_contents)
-    seen |= forgotten_mask(known.removed, prints.ids)
-    outcomes[seen] = RowOutcome.SEEN
-    compared = np.flatnonzero(~seen | held_out)
+    same_rows = _is_same_row(prints, known, known_ids & known_contents)
+    changed = known_ids & ~same_rows
+    seen = np.where(held_out, same_rows, known_contents)
+    relabelled = _is_known(prints.inputs, known.inputs) & ~known_contents & ~held_out
+    outcomes[relabelled] = RowOutcome.RELABELLED
+    outcomes[changed] = RowOutcome.CHANGED
+    corrections = (changed | relabelled) & take_corrections
+    outcomes[corrections] = RowOutcome.KEPT
+    outcomes[seen & ~corrections] = RowOutcome.SEEN
+    outcomes[forgotten_mask(known.removed, prints.ids)] = RowOutcome.FORGOTTEN
+    compared = np.flatnonzero((outcomes != RowOutcome.SEEN) & (outcomes != RowOutcome.FORGOTTEN) | held_out)
     contradicting = compared[_is_contradicting(prints.inputs[compared], prints.contents[compared])]
-    outcomes[contradicting[~held_out[contradicting]]] = RowOutcome.CONTRADICTING
+    contradicting = contradicting[~held_out[contradicting] & (outcomes[contradicting] == RowOutcome.KEPT)]
+    outcomes[contradicting] = RowOutcome.CONTRADICTING
     remaining = np.flatnonzero(outcomes == RowOutcome.KEPT)
-    outcomes[remaining] = _compare_within_batch(prints.ids[remaining], prints.contents[remaining])
-    return outcomes
+    outcomes[remaining] = _compare_within_batch(prints.ids[remaining], prints.contents[remaining], held_out[remaining])
+    return Comparison(outcomes, corrections & (outcomes == RowOutcome.KEPT))
 
 
-def count_leaks(prints: Fingerprints, known: KnownRows, outcomes: np.ndarray, held_out: np.ndarray) -> int:
+def count_leaks(prints: Fingerprints, known: KnownRows, kept: np.ndarray, held_out: np.ndarray) -> int:
     """Return how many kept rows of a given validation or test split have a text that is also in training.
 
     Of earlier experiences, rows count that have the same text and label.
     """
-    kept = outcomes == RowOutcome.KEPT
     in_batch = np.isin(prints.inputs, prints.inputs[kept & ~held_out])
     return int(((in_batch | _is_known(prints.contents, known.contents)) & kept & held_out).sum())
 
@@ -93,13 +133,22 @@ def _is_contradicting(inputs: np.ndarray, contents: np.ndarray) -> np.ndarray:
     return np.isin(inputs, inputs[order][1:][differs])
 
 
-def _compare_within_batch(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
-    """Return the outcome of each row, given the earlier rows with its id."""
-    order = np.argsort(ids, kind="stable")
-    starts = np.ones(len(ids), dtype=bool)
-    starts[1:] = ids[order][1:] != ids[order][:-1]
-    first = order[np.maximum.accumulate(np.where(starts, np.arange(len(ids)), 0))]
-    outcomes = np.empty(len(ids), dtype=np.int8)
-    outcomes[order] = np.where(contents[order] == contents[first], RowOutcome.REPEATED, RowOutcome.DUPLICATE_ID)
-    outcomes[order[starts]] = RowOutcome.KEPT
+def _compare_within_batch(ids: np.ndarray, contents: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Return the outcome of each row, given the earlier rows with its id, and those with its content."""
+    first = _first_equal(ids)
+    outcomes = np.where(contents == contents[first], RowOutcome.REPEATED, RowOutcome.DUPLICATE_ID).astype(np.int8)
+    outcomes[first == np.arange(len(ids))] = RowOutcome.KEPT
+    candidates = np.flatnonzero((outcomes == RowOutcome.KEPT) & ~held_out)
+    copies = _first_equal(contents[candidates]) != np.arange(len(candidates))
+    outcomes[candidates[copies]] = RowOutcome.REPEATED
     return outcomes
+
+
+def _first_equal(values: np.ndarray) -> np.ndarray:
+    """Return for each value the index of the first one that equals it."""
+    order = np.argsort(values, kind="stable")
+    starts = np.ones(len(values), dtype=bool)
+    starts[1:] = values[order][1:] != values[order][:-1]
+    first = np.empty(len(values), dtype=np.int64)
+    first[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(values)), 0))]
+    return first

@@ -15,6 +15,7 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config, SplitShares
 from cl.errors import PerennialError, SourceError
+from cl.ingestion.apply_corrections import replacing_earlier
 from cl.ingestion.check_rows import (
     MAX_NAME_CHARS,
     canonical_columns,
@@ -26,13 +27,14 @@ from cl.ingestion.check_rows import (
     split_column,
     split_names,
 )
-from cl.ingestion.deduplicate import REASONS, RowOutcome, count_leaks, deduplicate
+from cl.ingestion.deduplicate import CORRECTABLE, REASONS, SKIPPED, RowOutcome, count_leaks, deduplicate
 from cl.ingestion.internal_columns import SPLIT
 from cl.ingestion.label_variants import BatchLabels
 from cl.ingestion.periods import split_into_periods
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.values import as_text, describe_error, one_line, to_readable
 from cl.records import SPLITS, Experience
+from cl.stores.data.corrections import finish_correction
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import KnownRows, fingerprints, load_known, remember_fingerprints
 from cl.stores.data.publish import publish, remove_drafts
@@ -49,15 +51,20 @@ WHY_CHARS = 1_000
 
 @dataclass(frozen=True)
 class _Outcome:
-    """Result of publishing one staged experience."""
+    """Result of publishing one staged experience; ``skipped``: rows that were left out without being set aside."""
 
     experience: Experience | None
-    seen: int
+    skipped: Counter[str]
     reasons: Counter[str]
 
 
 def ingest(
-    config: Config, project: ProjectFolder, source: Source, *, on_progress: Callable[[int], None] = lambda rows: None
+    config: Config,
+    project: ProjectFolder,
+    source: Source,
+    *,
+    on_progress: Callable[[int], None] = lambda rows: None,
+    skipped: Counter[str] | None = None,
 ) -> list[Experience]:
     """Ingest a source's new rows and return their experiences; none if every row was seen before.
 
@@ -69,6 +76,7 @@ def ingest(
         project: where the experiences go; the caller holds its lock.
         source: where the rows come from.
         on_progress: called with the number of rows read so far.
+        skipped: rows that are left out without being set aside are counted here, by why.
 
     Raises:
         SourceError: an input cannot be read or has no good row; that input has changed nothing.
@@ -76,7 +84,7 @@ def ingest(
     config = canonical_columns(config) if source.canonical else config
     source.check(project.root)
     experiences: list[Experience] = []
-    with _batch_ingester(config, project, on_progress) as ingest_batch:
+    with _batch_ingester(config, project, on_progress, skipped) as ingest_batch:
         for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
             experiences += ingest_batch(batch)
     return experiences
@@ -110,9 +118,9 @@ def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, se
     return experiences
 
 
-def assign_splits(ids: np.ndarray, shares: SplitShares) -> np.ndarray:
-    """Return for each hashed id the index of its split in `SPLITS`: stable across machines and runs."""
-    fraction = ids / 2.0**64
+def assign_splits(groups: np.ndarray, shares: SplitShares) -> np.ndarray:
+    """Return for each hash of a text's normal form the index of its split in `SPLITS`: the same on every machine."""
+    fraction = groups / 2.0**64
     train, validation, test = range(len(SPLITS))
     held_out = np.where(fraction < shares.test, test, validation)
     return np.where(fraction < shares.test + shares.validation, held_out, train).astype(np.int8)
@@ -142,15 +150,20 @@ def _ingest_readable(config: Config, project: ProjectFolder, source: Source) -> 
 
 @contextmanager
 def _batch_ingester(
-    config: Config, project: ProjectFolder, on_progress: Callable[[int], None] = lambda rows: None
+    config: Config,
+    project: ProjectFolder,
+    on_progress: Callable[[int], None] = lambda rows: None,
+    skipped: Counter[str] | None = None,
 ) -> Iterator[Callable[[InputBatch], list[Experience]]]:
     """Yield a function that ingests one batch; remove the drafts of interrupted and refused batches."""
     task: Task = plugins.build(Task, config.task)
+    skipped = Counter[str]() if skipped is None else skipped
     remove_drafts(project)
+    finish_correction(project)
     known = load_known(project)
     labels = {label for experience in Experiences(project).all() for label in experience.labels}
     try:
-        yield lambda batch: _ingest_batch(batch, config, project, task, known, labels, on_progress)
+        yield lambda batch: _ingest_batch(batch, config, project, task, known, labels, on_progress, skipped)
     finally:
         remove_drafts(project)
 
@@ -163,24 +176,35 @@ def _ingest_batch(
     known: KnownRows,
     known_labels: set[str],
     on_progress: Callable[[int], None],
+    skipped: Counter[str],
 ) -> list[Experience]:
     labels = BatchLabels()
     staged_groups = _stage(batch, config, project, task, labels, on_progress)
     for notice in labels.notices(known_labels):
         log.warning("%s: %s", batch.origin, notice)
-    outcomes = {staged.name: _publish_new(staged, batch, project, known) for staged in staged_groups}
+    outcomes = {staged.name: _publish_new(staged, batch, config, project, known) for staged in staged_groups}
     experiences = [outcome.experience for outcome in outcomes.values() if outcome.experience]
     known_labels.update(label for experience in experiences for label in experience.labels)
-    seen = sum(outcome.seen for outcome in outcomes.values())
+    left_out = sum((outcome.skipped for outcome in outcomes.values()), Counter[str]())
+    skipped.update(left_out)
     reasons = sum((outcome.reasons for outcome in outcomes.values()), Counter[str]())
-    if not experiences and not seen and reasons:
-        raise SourceError(f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}")
+    if not experiences and not left_out and reasons:
+        raise SourceError(
+            f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}{_remedy(reasons)}"
+        )
     if not experiences:
-        log.info("%s: nothing new (%d rows seen before, %d set aside)", batch.origin, seen, reasons.total())
+        log.info("%s: nothing new (%s)", batch.origin, count_reasons(left_out + reasons))
+    elif remedy := _remedy(reasons):
+        log.warning("%s: %s%s", batch.origin, count_reasons(reasons), remedy)
     for name, outcome in outcomes.items():
-        if not outcome.experience and not outcome.seen:
+        if not outcome.experience and not outcome.skipped:
             log.warning("%s: '%s' has no good row; not kept: %s", batch.origin, name, count_reasons(outcome.reasons))
     return experiences
+
+
+def _remedy(reasons: Counter[str]) -> str:
+    correctable = CORRECTABLE & reasons.keys()
+    return "; if they correct the earlier rows: cl ingest --corrections" if correctable else ""
 
 
 def _stage(
@@ -280,7 +304,7 @@ def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: C
     column = split_column(chunk, config)
     if column is None:
         prints = fingerprints(rows)
-        staged.add(rows, raw_rows(raw), prints, assign_splits(prints.ids, config.data.split))
+        staged.add(rows, raw_rows(raw), prints, assign_splits(prints.groups, config.data.split))
         return
     names = [name for name in split_names(raw[column]) if name]
     if column == SPLIT or not has_ids(chunk, config):  # ids may then be unique in their split alone
@@ -289,22 +313,25 @@ def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: C
     staged.add(rows, raw_rows(raw), fingerprints(rows), np.array([SPLITS.index(name) for name in names], np.int8))
 
 
-def _publish_new(staged: Staged, batch: InputBatch, project: ProjectFolder, known: KnownRows) -> _Outcome:
+def _publish_new(
+    staged: Staged, batch: InputBatch, config: Config, project: ProjectFolder, known: KnownRows
+) -> _Outcome:
     """Deduplicate the staged rows and publish those that are kept, if there are any."""
-    prints = staged.fingerprints()
-    held_out = staged.given_held_out()
-    row_outcomes = deduplicate(prints, known, held_out)
-    totals = {outcome: int((row_outcomes == outcome).sum()) for outcome in RowOutcome}
-    if not totals[RowOutcome.KEPT]:
-        duplicates = Counter({reason: totals[RowOutcome(number)] for number, reason in REASONS.items()})
-        return _Outcome(None, totals[RowOutcome.SEEN], staged.reasons + duplicates)
+    prints, held_out = staged.fingerprints(), staged.given_held_out()
+    compared = deduplicate(prints, known, held_out, take_corrections=config.data.corrections == "take")
+    skipped = +Counter({why: compared.count(outcome) for outcome, why in SKIPPED.items()})
+    if not compared.kept.any():
+        reasons = Counter({reason: compared.count(RowOutcome(number)) for number, reason in REASONS.items()})
+        return _Outcome(None, skipped, staged.reasons + reasons)
     counts = {
-        "duplicates": totals[RowOutcome.REPEATED],
-        "seen": totals[RowOutcome.SEEN],
-        "leaks": count_leaks(prints, known, row_outcomes, held_out),
+        "duplicates": compared.count(RowOutcome.REPEATED),
+        "seen": compared.count(RowOutcome.SEEN),
+        "stayed_out": compared.count(RowOutcome.FORGOTTEN),
+        "corrected": int(compared.corrections.sum()),
+        "leaks": count_leaks(prints, known, compared.kept, held_out),
     }
-    experience = publish(project, staged, row_outcomes, REASONS, origin=batch.origin, counts=counts)
-    kept = row_outcomes == RowOutcome.KEPT
-    remember_fingerprints(project, experience, known, ids=prints.ids[kept], contents=prints.contents[kept])
+    with replacing_earlier(project, staged, compared.corrections, known):
+        experience = publish(project, staged, compared.outcomes, REASONS, origin=batch.origin, counts=counts)
+    remember_fingerprints(project, experience, known, kept=prints.kept[:, compared.kept])
     log.info("%s: %d rows from %s", experience.id, experience.total, batch.origin)
-    return _Outcome(experience, totals[RowOutcome.SEEN], Counter(experience.quarantined))
+    return _Outcome(experience, skipped, Counter(experience.quarantined))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
-import socket
 from collections.abc import Sequence
 
 from cl.errors import ConflictError, PerennialError
@@ -87,15 +85,6 @@ def remember_head(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
             registry.remember_head(last.sequence, last.hash)
     except PerennialError as error:
         log.warning("ledger entry %s was written, but not stored in the registry: %s", last.sequence, error)
-
-
-def current_actor() -> str:
-    """Return the current user as user@machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _set_alias(registry: Registry, alias: Alias, version: str | None, share: float | None) -> None:

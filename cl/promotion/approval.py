@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from cl import config as configuration
 from cl.errors import ConflictError, InputError, RefusedError
-from cl.promotion.alias_moves import current_actor, move_alias, remember_head
+from cl.promotion.alias_moves import move_alias, remember_head
 from cl.promotion.repair import locked_and_repaired
 from cl.records import LedgerEntry, Move
 from cl.registry.versions import passed_versions
+from cl.stores.actor import current_actor
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry

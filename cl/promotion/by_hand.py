@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl.errors import ConflictError, InputError, RefusedError
-from cl.promotion.alias_moves import current_actor, move_alias
+from cl.promotion.alias_moves import move_alias
 from cl.records import Alias, LedgerEntry, Move, VersionInfo
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
+from cl.stores.actor import current_actor
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import COMPARED, GATES, PARENT, SMOKE_TAG, Registry

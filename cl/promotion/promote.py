@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 
 from cl.config import PromotionSettings
-from cl.promotion.alias_moves import current_actor, move_alias
+from cl.promotion.alias_moves import move_alias
 from cl.promotion.approval import request_approval
 from cl.records import Alias, Move, Promotion, Registration
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
+from cl.stores.actor import current_actor
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from cl.errors import ConflictError, IntegrityError, StoreError
-from cl.promotion.alias_moves import current_actor, follow_ledger, remember_head
+from cl.promotion.alias_moves import follow_ledger, remember_head
 from cl.promotion.vouch import NOBODY, lost_registry
 from cl.records import Alias, LedgerEntry, Move
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest, version_exists
+from cl.stores.actor import current_actor
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.ledger.state import ALIASES, MOVES, TRIAL_ALIASES

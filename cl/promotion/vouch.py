@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl.errors import InputError, RefusedError
-from cl.promotion.alias_moves import current_actor, follow_ledger
+from cl.promotion.alias_moves import follow_ledger
 from cl.promotion.by_hand import check_reason
 from cl.records import IntegrityViolation, LedgerEntry, Move, VersionInfo
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
+from cl.stores.actor import current_actor
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger

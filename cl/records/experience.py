@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class Experience(Record):
-    """One batch of the stream as it was written: immutable once ingested, except for rows that must be forgotten."""
+    """One batch of the stream as it was written: immutable once ingested but for forgotten and corrected rows."""
 
     id: str = Field(description="Position in the stream and name, such as 0003-month-3; sortable")
     name: str
@@ -24,6 +24,9 @@ class Experience(Record):
     duplicates: int = Field(default=0, description="Duplicate rows within this batch")
     seen: int = Field(default=0, description="Rows that an earlier experience already contained")
     leaks: int = Field(default=0, description="Rows of a given validation or test split whose text is also in training")
+    stayed_out: int = Field(default=0, description="Rows that were forgotten on purpose before, and came back")
+    corrected: int = Field(default=0, description="Rows that replace rows of earlier experiences")
+    replaced: int = Field(default=0, description="Rows that were replaced later, by corrected ones")
     forgotten: int = Field(default=0, description="Rows that were removed later, by `cl forget`")
     digest: str = Field(description="SHA-256 over its Parquet files")
 

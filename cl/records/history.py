@@ -29,6 +29,7 @@ class History(Record):
     residual_experiences: list[str] = Field(
         default_factory=list, description="Experiences that lost rows on which its weights were trained"
     )
+    corrections: int = Field(default=0, description="Corrections of data/ that it has learned from, or was made after")
     seed: int = 0
     git_commit: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)

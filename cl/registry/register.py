@@ -41,7 +41,7 @@ class NewVersion:
 
     ``parent`` is the version that it was trained or derived from, ``compared`` the champion that it was compared with.
     ``residual_experiences`` are experiences with deleted rows that its weights were trained on. ``run`` is its MLflow
-    run.
+    run. ``corrections`` is the number of corrections that it was trained after; None: those of its parent.
     """
 
     cycle: str
@@ -51,6 +51,7 @@ class NewVersion:
     data_version: str
     challenger: Challenger
     residual_experiences: Sequence[str] = ()
+    corrections: int | None = None
 
 
 def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
@@ -108,6 +109,7 @@ def _history(config: Config, stores: Stores, new: NewVersion, *, learned: list[s
         config=config.recorded,
         config_digest=config.digest,
         residual_experiences=list(new.residual_experiences),
+        corrections=new.parent.history.corrections if new.corrections is None else new.corrections,
         seed=config.seed,
         git_commit=git_commit(stores.project.root),
         packages=package_versions(),

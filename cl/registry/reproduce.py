@@ -19,6 +19,7 @@ from cl.stores.data.experiences import Experiences
 from cl.stores.files import sha256
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
+from cl.training.corrected_start import corrected_start
 from cl.training.train import train
 
 Pairs = dict[str, list[str | None]]
@@ -48,6 +49,8 @@ class Recipe:
     cycle: Cycle
     parent: VersionInfo | None
     past: list[str]
+    corrections: int
+    """Number of corrections that the parent was trained after."""
 
 
 def reproduce(config: Config, stores: Stores, version: str) -> Reproduction:
@@ -72,7 +75,7 @@ def reproduce(config: Config, stores: Stores, version: str) -> Reproduction:
         assert recipe.cycle.training is not None
         retrained = train(
             recorded.at_rung(recipe.cycle.rung),
-            champion=parent,
+            champion=_start(recorded, recipe, parent, scratch),
             new=recipe.cycle.training.experiences,
             past=recipe.past,
             rows_of=Experiences(scratch).rows_of,
@@ -106,7 +109,8 @@ def _read_recipe(stores: Stores, version: str) -> Recipe:
             raise StoreError(f"version {needed} no longer has files, so version {version} cannot be reproduced")
     parent = infos[history.parent] if history.parent else None
     parent_history = read_history(registry, parent) if parent else None
-    return Recipe(history, cycle, parent, parent_history.learnt if parent_history else [])
+    before = parent_history or History()
+    return Recipe(history, cycle, parent, before.learnt, before.corrections)
 
 
 def _read_config(config: Config, history: History) -> Config:
@@ -125,6 +129,21 @@ def _restore_data(stores: Stores, scratch: ProjectFolder, history: History) -> N
             f"data version {history.data_version} is not in {stores.data.remote}: {error}; `dvc push` it from a "
             "machine that has it; rows deleted with `cl forget` cannot be restored"
         ) from None
+
+
+def _start(config: Config, recipe: Recipe, parent: Path | None, scratch: ProjectFolder) -> Path | None:
+    """Return the folder that the version was trained from: its parent without rows that had been corrected since."""
+    if parent is None:
+        return None
+    start = corrected_start(
+        config,
+        parent,
+        learnt=recipe.past,
+        since=recipe.corrections,
+        project=scratch,
+        folder=scratch.root / "corrected",
+    )
+    return Path(start.folder)
 
 
 def _compare(registered: Path, retrained: Path) -> tuple[dict[str, float | None], int]:

@@ -1,12 +1,13 @@
-"""Fingerprints of the rows in the stream: eight bytes each for a row's id, its content, and its input alone.
+"""Fingerprints of the rows in the stream: eight bytes each for a row's id, its content, its input, and its normal form.
 
 A fingerprint is 64 bits of BLAKE2b: among a hundred million rows the chance of any collision is about one in four
-thousand. The hashes never change: the same id falls into the same split on every machine.
+thousand. The hashes never change: the same text falls into the same split on every machine.
 """
 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,15 +25,25 @@ from cl.stores.project_folder import ProjectFolder
 
 BETWEEN_WORDS = "\x1f"
 BETWEEN_COLUMNS = "\0"
+FINAL_PUNCTUATION = ".,;:!?…。．、，；：！？।؟؛۔ "
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Hashes of rows, in row order; an input is the text or the tokens without the label."""
+    """Hashes of rows, in row order; an input is the text or the tokens without the label.
+
+    ``groups`` are hashes of the inputs' normal form (`normal_form`): rows of one group lie in one split.
+    """
 
     ids: np.ndarray
     contents: np.ndarray
     inputs: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def kept(self) -> np.ndarray:
+        """What is remembered of rows in the stream: an array of three columns, one row for each kind of hash."""
+        return np.stack([self.ids, self.contents, self.inputs])
 
 
 @dataclass
@@ -41,18 +52,31 @@ class KnownRows:
 
     ids: list[np.ndarray] = field(default_factory=list)
     contents: list[np.ndarray] = field(default_factory=list)
+    inputs: list[np.ndarray] = field(default_factory=list)
+    experiences: list[str] = field(default_factory=list)
     removed: list[RemovalRecord] = field(default_factory=list)
 
-    def add(self, ids: np.ndarray, contents: np.ndarray) -> None:
-        """Add rows to the known ones."""
-        self.ids.append(ids)
-        self.contents.append(contents)
+    def add(self, experience: str, kept: np.ndarray) -> None:
+        """Add the rows of an experience to the known ones."""
+        self.experiences.append(experience)
+        for hashes, column in zip((self.ids, self.contents, self.inputs), kept, strict=True):
+            hashes.append(column)
+
+    def drop(self, experience: str) -> None:
+        """Remove the rows of an experience from the known ones."""
+        index = self.experiences.index(experience)
+        for values in (self.experiences, self.ids, self.contents, self.inputs):
+            del values[index]
 
 
 def fingerprints(rows: pd.DataFrame) -> Fingerprints:
     """Return the hashes of canonical rows."""
+    inputs = input_columns(rows)
     return Fingerprints(
-        ids=hash_texts(rows["id"]), contents=hash_texts(content_columns(rows)), inputs=hash_texts(input_columns(rows))
+        ids=hash_texts(rows["id"]),
+        contents=hash_texts(content_columns(rows)),
+        inputs=hash_texts(inputs),
+        groups=hash_texts(map(normal_form, inputs)),
     )
 
 
@@ -63,7 +87,20 @@ def concatenate(parts: Sequence[Fingerprints]) -> Fingerprints:
         ids=np.concatenate([empty, *(part.ids for part in parts)]),
         contents=np.concatenate([empty, *(part.contents for part in parts)]),
         inputs=np.concatenate([empty, *(part.inputs for part in parts)]),
+        groups=np.concatenate([empty, *(part.groups for part in parts)]),
     )
+
+
+def normal_form(text: str) -> str:
+    """Return a text without case, differences of Unicode form, superfluous blanks and final punctuation.
+
+    >>> normal_form("  Where is\tmy Parcel?! "), normal_form("?!")
+    ('where is my parcel', '?!')
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    folded = " ".join(text.casefold().split())
+    return folded.rstrip(FINAL_PUNCTUATION) or folded
 
 
 def input_columns(rows: pd.DataFrame) -> list[str]:
@@ -96,22 +133,20 @@ def load_known(project: ProjectFolder) -> KnownRows:
 
 
 def remember_fingerprints(
-    project: ProjectFolder,
-    experience: Experience,
-    known: KnownRows,
-    *,
-    ids: np.ndarray | None = None,
-    contents: np.ndarray | None = None,
+    project: ProjectFolder, experience: Experience, known: KnownRows, *, kept: np.ndarray | None = None
 ) -> None:
-    """Add an experience's rows to the known ones, and cache their hashes on this machine."""
+    """Add an experience's rows to the known ones, and cache their hashes on this machine.
+
+    Args:
+        project: where the experience lies.
+        experience: one that is published.
+        known: the rows so far.
+        kept: `Fingerprints.kept` of its rows; None: it is computed, unless it is cached.
+    """
     path = project.work / "known" / f"{experience.id}-{experience.digest[:16]}.npy"
     if not _is_whole(path, experience):
-        if ids is None or contents is None:
-            computed = _compute(project, experience)
-            ids, contents = computed.ids, computed.contents
-        _write(path, ids, contents)
-    kept = np.load(path, mmap_mode="r")
-    known.add(kept[0], kept[1])
+        _write(path, _compute(project, experience).kept if kept is None else kept)
+    known.add(experience.id, np.load(path, mmap_mode="r"))
 
 
 def _is_whole(path: Path, experience: Experience) -> bool:
@@ -119,15 +154,15 @@ def _is_whole(path: Path, experience: Experience) -> bool:
         kept = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    result: bool = kept.shape == (2, experience.total) and kept.dtype == np.uint64
+    result: bool = kept.shape == (3, experience.total) and kept.dtype == np.uint64
     return result
 
 
-def _write(path: Path, ids: np.ndarray, contents: np.ndarray) -> None:
+def _write(path: Path, kept: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
-        np.save(file, np.stack([ids, contents]))
+        np.save(file, kept)
     draft.replace(path)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -23,7 +24,9 @@ from cl.stores.project_folder import ProjectFolder
 CACHES = ("features.sqlite", "features.sqlite-wal", "features.sqlite-shm")
 
 
-def remove_from_experience(project: ProjectFolder, id: str, rows: set[str], scratch: Path) -> None:
+def remove_from_experience(
+    project: ProjectFolder, id: str, rows: set[str], scratch: Path, *, field: Literal["forgotten", "replaced"]
+) -> None:
     """Rewrite an experience without the given rows; after a kill, a repeated call ends in the same state.
 
     The new folder is complete before the old one is moved away, and both moves are renames.
@@ -33,12 +36,13 @@ def remove_from_experience(project: ProjectFolder, id: str, rows: set[str], scra
         id: the experience.
         rows: the ids of the rows.
         scratch: a local folder on the file system of data/; at the end it holds the old content.
+        field: of the experience's record, which counts the removed rows.
     """
     final, fresh, old = project.experiences / id, scratch / "new" / id, scratch / "old" / id
     if not (old.exists() or fresh.exists()) and not _contains_any(final, rows):
         return
     if not (fresh / "experience.json").exists() and final.exists() and not old.exists():
-        _write_without(Experiences(project), id, rows, fresh)
+        _write_without(Experiences(project), id, rows, fresh, field)
     if fresh.exists() and final.exists() and not old.exists():
         old.parent.mkdir(parents=True, exist_ok=True)
         final.rename(old)
@@ -137,7 +141,7 @@ def _contains_any(folder: Path, rows: set[str]) -> bool:
     )
 
 
-def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Path) -> None:
+def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Path, field: str) -> None:
     """Write an experience without the given rows; its record is written last and marks the files as complete."""
     shutil.rmtree(fresh, ignore_errors=True)
     before, kept = experiences.get(id), {}
@@ -149,7 +153,7 @@ def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Pat
             "rows": kept,
             "labels": list_labels(fresh),
             "digest": digest_of(fresh),
-            "forgotten": before.forgotten + before.total - sum(kept.values()),
+            field: getattr(before, field) + before.total - sum(kept.values()),
         }
     )
     write_text(fresh / "experience.json", after.model_dump_json(indent=1))

@@ -117,6 +117,12 @@ class Staged:
         mask: np.ndarray = self.given & (splits != SPLITS.index("train"))
         return mask
 
+    def move_to_splits(self, splits: np.ndarray) -> None:
+        """Move good rows to other splits, given as an index for each of them; -1: it stays."""
+        for own, places in zip(self.splits, self.places(), strict=True):
+            wanted = splits[places]
+            own[wanted >= 0] = wanted[wanted >= 0]
+
     def places(self) -> Iterator[slice]:
         """Yield the positions among all good rows of each chunk of `good`."""
         start = 0

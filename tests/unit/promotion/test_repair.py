@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 
 from cl.errors import ConflictError, InputError, IntegrityError, StoreError
-from cl.promotion.alias_moves import current_actor
 from cl.promotion.by_hand import promote_by_hand, rollback
 from cl.promotion.repair import repair_aliases
 from cl.promotion.vouch import vouch_for
 from cl.records import Move
+from cl.stores.actor import current_actor
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry

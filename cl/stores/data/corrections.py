@@ -1,0 +1,166 @@
+"""Replace rows by corrected ones: a new experience holds these, and the experiences before it lose the old ones.
+
+The plan is written before the corrected rows are published (`.cl/corrections/plan.json`). The next command on this
+project finishes what a killed process has begun; if the corrected rows were not published, nothing has happened.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from cl.records import SPLITS, Record
+from cl.stores.data.experiences import Experiences
+from cl.stores.data.fingerprints import Fingerprints, KnownRows, fingerprints, hash_texts
+from cl.stores.data.removal import remove_from_experience
+from cl.stores.files import write_text
+from cl.stores.project_folder import ProjectFolder, mark_pending
+
+
+class Correction(Record):
+    """The record of corrected rows, stored in data/ and so in every later version of it."""
+
+    number: int
+    corrected_at: datetime
+    by: str
+    experience: str = Field(description="The experience that holds the corrected rows")
+    rows: dict[str, dict[str, int]] = Field(description="Experience -> split -> rows that were replaced")
+    ids: list[str] = Field(description="Fingerprint of each replaced row's id, in hexadecimal")
+
+    @property
+    def total(self) -> int:
+        """The number of rows that were replaced."""
+        return sum(count for splits in self.rows.values() for count in splits.values())
+
+
+class ReplacedRows(Record):
+    """The rows that corrected ones replace."""
+
+    ids: dict[str, dict[str, list[str]]] = Field(default_factory=dict, description="Experience -> split -> ids")
+
+    def count(self) -> dict[str, dict[str, int]]:
+        """Return experience -> split -> rows."""
+        return {id: {split: len(rows) for split, rows in splits.items()} for id, splits in self.ids.items()}
+
+    def names(self) -> set[str]:
+        """Return all ids."""
+        return {id for splits in self.ids.values() for rows in splits.values() for id in rows}
+
+
+class CorrectionPlan(Record):
+    """What to replace; it is stored only on this machine, until it is done."""
+
+    correction: Correction
+    replaced: ReplacedRows
+
+
+def read_corrections(project: ProjectFolder) -> list[Correction]:
+    """Return all records, oldest first."""
+    return [Correction.model_validate_json(path.read_bytes()) for path in sorted(_folder(project).glob("*.json"))]
+
+
+def corrected_since(project: ProjectFolder, number: int) -> set[int]:
+    """Return the fingerprints of the ids that were corrected after a number of corrections."""
+    return {int(id, 16) for past in read_corrections(project)[number:] for id in past.ids}
+
+
+def find_replaced(
+    project: ProjectFolder, prints: Fingerprints, known: KnownRows, corrections: np.ndarray
+) -> tuple[ReplacedRows, np.ndarray]:
+    """Return the earlier rows that new rows replace, and the split of each new row's earlier one; -1: it has none.
+
+    A row replaces the one with its id. If its id is new, it replaces those with its text and another label.
+
+    Args:
+        project: the project.
+        prints: the new rows.
+        known: the rows of all earlier experiences.
+        corrections: which new rows are corrections.
+    """
+    splits, replaced = np.full(len(prints.ids), -1, dtype=np.int8), ReplacedRows()
+    with_known_id = corrections & np.isin(prints.ids, _intersection(prints.ids[corrections], known.ids))
+    by_id = {int(prints.ids[index]): [int(index)] for index in np.flatnonzero(with_known_id)}
+    by_input: dict[int, list[int]] = {}
+    for index in np.flatnonzero(corrections & ~with_known_id):
+        by_input.setdefault(int(prints.inputs[index]), []).append(int(index))
+    ids, inputs = np.array(sorted(by_id), np.uint64), np.array(sorted(by_input), np.uint64)
+    for experience, known_ids, known_inputs in zip(known.experiences, known.ids, known.inputs, strict=True):
+        if not (np.isin(ids, known_ids).any() or np.isin(inputs, known_inputs).any()):
+            continue
+        for number, split in enumerate(SPLITS):
+            rows = Experiences(project).rows(experience, split)
+            old = fingerprints(rows)
+            for row in np.flatnonzero(np.isin(old.ids, ids) | np.isin(old.inputs, inputs)):
+                candidates = by_id.get(int(old.ids[row])) or by_input.get(int(old.inputs[row]), [])
+                new = [index for index in candidates if prints.contents[index] != old.contents[row]]
+                if new:
+                    splits[new] = number
+                    replaced.ids.setdefault(experience, {}).setdefault(split, []).append(rows["id"].iloc[row])
+    return replaced, splits
+
+
+def begin_correction(project: ProjectFolder, plan: CorrectionPlan) -> None:
+    """Write the plan: it will be carried out once its experience is published, by this process or the next."""
+    shutil.rmtree(_plan_folder(project), ignore_errors=True)
+    write_text(_plan_folder(project) / "plan.json", plan.model_dump_json())
+
+
+def finish_correction(project: ProjectFolder) -> Correction | None:
+    """Carry out the written plan, resuming where it was left; None: there is none, or it was never begun."""
+    file = _plan_folder(project) / "plan.json"
+    if not file.exists():
+        return None
+    plan = CorrectionPlan.model_validate_json(file.read_bytes())
+    correction = plan.correction
+    done = (project.experiences / correction.experience).exists()
+    if done:
+        mark_pending(project, correction.experience)
+        for id, splits in plan.replaced.ids.items():
+            rows = {row for rows in splits.values() for row in rows}
+            remove_from_experience(project, id, rows, _plan_folder(project), field="replaced")
+        write_text(_folder(project) / f"{correction.number:04d}.json", correction.model_dump_json(indent=1))
+    file.unlink()
+    shutil.rmtree(_plan_folder(project))
+    return correction if done else None
+
+
+def forget_corrected(project: ProjectFolder, ids: Iterable[str]) -> None:
+    """Remove forgotten ids from the records of corrections, which know them as plain hashes."""
+    removed = {f"{int(value):016x}" for value in hash_texts(ids)}
+    for correction in read_corrections(project):
+        if removed.intersection(correction.ids):
+            kept = [id for id in correction.ids if id not in removed]
+            changed = correction.model_copy(update={"ids": kept})
+            write_text(_folder(project) / f"{correction.number:04d}.json", changed.model_dump_json(indent=1))
+
+
+def hashed_ids(ids: Iterable[str]) -> list[str]:
+    """Return the fingerprints of ids in hexadecimal, sorted."""
+    return [f"{int(value):016x}" for value in np.sort(hash_texts(ids))]
+
+
+def count_replaced(corrections: Iterable[Correction]) -> Mapping[str, int]:
+    """Return experience -> rows that were replaced."""
+    count: Counter[str] = Counter()
+    for correction in corrections:
+        count.update({id: sum(splits.values()) for id, splits in correction.rows.items()})
+    return count
+
+
+def _intersection(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
+    empty = np.empty(0, dtype=np.uint64)
+    return np.concatenate([empty, *(values[np.isin(values, past)] for past in known)])
+
+
+def _folder(project: ProjectFolder) -> Path:
+    return project.data / "corrections"
+
+
+def _plan_folder(project: ProjectFolder) -> Path:
+    return project.work / "corrections"
