@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cl.commands._version_catalogue import VersionCatalogue, read_versions
+from cl.records.history import History
+from cl.stores.data.corrections import count_replaced, read_corrections
 from cl.stores.opened import open_project
 
 
@@ -32,7 +34,8 @@ def trace_lineage(folder: Path, version: str) -> dict[str, Any]:
 def _describe(versions: VersionCatalogue, version: str) -> dict[str, Any]:
     info, history = versions.infos[version], versions.history(version)
     parent = history.parent
-    inherited = versions.history(parent).learnt if parent in versions.infos else []
+    before = versions.history(parent) if parent in versions.infos else History()
+    corrections = read_corrections(versions.project.project)[before.corrections : history.corrections]
     digest = history.config_digest or hashlib.sha256(json.dumps(history.config, sort_keys=True).encode()).hexdigest()
     return {
         "version": version,
@@ -42,7 +45,8 @@ def _describe(versions: VersionCatalogue, version: str) -> dict[str, Any]:
         "cycle": history.cycle,
         "verdict": versions.verdict(version),
         "form": history.form,
-        "learnt": [experience for experience in history.learnt if experience not in inherited],
+        "learnt": [experience for experience in history.learnt if experience not in before.learnt],
+        "corrected": dict(count_replaced(corrections)),
         "data_version": history.data_version,
         "git_commit": history.git_commit,
         "config_digest": digest,

@@ -8,8 +8,10 @@ from cl.config import Config
 from cl.cycle.identity import CheckNumber, CycleStart, count_checks, journal_folder
 from cl.drift.detect import detect_drift
 from cl.records import Cycle, Drift
+from cl.stores.data.corrections import corrected_since
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.stores import Stores
+from cl.stores.version_folder import load_history
 
 
 def check_drift(
@@ -27,6 +29,7 @@ def check_drift(
         rows=stores.experiences,
         folder=journal.folder,
         check=_check_number(stores, journal, past) if champion else 1,
+        replaced=corrected_since(stores.project, load_history(champion).corrections) if champion else (),
         quiet=[cycle.drift for cycle in past if cycle.decision.action == "none" and not cycle.drift.drifted],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cl.models.snapshot import Snapshot
 from cl.records import Drift, Finding
 from cl.statistics import alpha_spending
 from cl.stores.data.experiences import StoredRows
+from cl.stores.data.fingerprints import hash_texts
 from cl.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def detect_drift(
     folder: Path,
     check: int = 1,
     quiet: Sequence[Drift] = (),
+    replaced: Collection[int] = (),
 ) -> Drift:
     """Compare all rows of an experience, as the champion sees them, with the champion's reference.
 
@@ -44,6 +46,7 @@ def detect_drift(
         folder: Evidently's report is written into its subfolder ``drift``.
         check: number of this drift check in the stream, from 1; alpha is shared over all checks.
         quiet: earlier drift checks of this stream that raised no alarm.
+        replaced: fingerprints of the ids of rows that were corrected since: the reference goes without them.
     """
     task = plugins.build(Task, config.task)
     labels = task.classes(rows.column(experience, task.columns[1]))
@@ -62,9 +65,23 @@ def detect_drift(
         unknown_ids = rows.rows_at(experience, unknown)["id"].astype(str)
         new = replace(new, labels=labels, unknown_label_ids=tuple(unknown_ids))
     drift = compare_snapshots(
-        config, experience, load_reference(champion), new, folder=folder / "drift", check=check, quiet=quiet
+        config,
+        experience,
+        _without(load_reference(champion), replaced),
+        new,
+        folder=folder / "drift",
+        check=check,
+        quiet=quiet,
     )
     return drift.model_copy(update={"promotion_score": load_history(champion).score})
+
+
+def _without(reference: Snapshot, replaced: Collection[int]) -> Snapshot:
+    if not replaced:
+        return reference
+    return reference.take(
+        np.flatnonzero(~np.isin(hash_texts(reference.frame["id"]), np.array(sorted(replaced), np.uint64)))
+    )
 
 
 def compare_snapshots(

@@ -40,6 +40,7 @@ def lineage_lines(output: dict[str, Any]) -> list[str]:
         lines.append(f"{branch}version {version['version']}{aliases}: {version['verdict']}, {version['created'][:19]}")
         lines += [
             f"{rest}   learned  {', '.join(version['learnt']) or 'nothing'}",
+            *_corrected_lines(rest, version["corrected"]),
             f"{rest}   cycle    {version['cycle']}, seed {version['seed']}, "
             f"configuration {version['config_digest'][:12]}",
             f"{rest}   data     {version['data_version']}",
@@ -55,6 +56,11 @@ def lineage_lines(output: dict[str, Any]) -> list[str]:
         lines.append(f"{'   ' * (depth - 1)}└─ version {lost}: no longer in the registry")
     lines.append(f"{'   ' * (depth - 1)}└─ {output['base_model']} (pretrained)")
     return lines
+
+
+def _corrected_lines(indent: str, corrected: dict[str, int]) -> list[str]:
+    rows = ", ".join(f"{experience} ({count} rows)" for experience, count in corrected.items())
+    return [f"{indent}   corrected {rows}"] if rows else []
 
 
 def forget_lines(output: dict[str, Any]) -> list[str]:

@@ -93,9 +93,9 @@ def test_all_rows_of_a_text_with_two_labels_are_set_aside(project) -> None:
     assert made.quarantined == {"contradicting labels": 4} and made.labels == {"a": 10}
 
 
-def test_one_text_twice_with_one_label_is_no_contradiction(project) -> None:
-    (made,) = take(project, [("x1", "same", "a"), ("x2", "same", "a")])
-    assert made.total == 2
+def test_one_text_twice_with_one_label_is_a_repeat_whatever_its_ids(project) -> None:
+    (made,) = take(project, [("x1", "same", "a"), ("x2", "same", "a"), ("x1", "same", "a")])
+    assert (made.total, made.duplicates, made.quarantined) == (1, 2, {})
 
 
 def test_rows_of_earlier_experiences_are_counted_and_left_out(project) -> None:
@@ -103,13 +103,14 @@ def test_rows_of_earlier_experiences_are_counted_and_left_out(project) -> None:
     again = [*some(2), ("new-id", "text number 5", "a"), ("r7", "changed", "a"), *some(4, 10)]
     (made,) = take(project, again, "two")
     assert made.id == "0002-two" and made.seen == 3
-    assert made.quarantined == {"duplicate id": 1} and made.total == 4
+    assert made.quarantined == {"known id with another text or label": 1} and made.total == 4
 
 
-def test_a_label_may_change_between_experiences(project) -> None:
+def test_a_known_text_with_another_label_is_set_aside_by_name(project, caplog) -> None:
     take(project, some(10))
-    (made,) = take(project, [("n1", "text number 5", "b"), ("n2", "text number 5", "a")], "two")
-    assert (made.total, made.seen, made.quarantined) == (1, 1, {})
+    (made,) = take(project, [("n1", "text number 5", "b"), ("n2", "text number 5", "a"), ("n3", "new", "b")], "two")
+    assert (made.total, made.seen, made.quarantined) == (1, 1, {"known text with another label": 1})
+    assert "known text with another label 1; if they correct the earlier rows: cl ingest --corrections" in caplog.text
 
 
 def test_the_same_file_again_changes_nothing(project) -> None:
@@ -219,7 +220,7 @@ def test_a_given_test_split_stays_whole_and_its_leaks_are_counted(project, with_
     assert tests[["text", "label"]].to_numpy().tolist() == [list(row) for row in TESTED] and tests["id"].is_unique
     assert made.leaks == 1, "the text of another is in training under another label, and that row was set aside"
     assert made.quarantined == {"contradicting labels": 1}
-    assert made.rows["train"] == (3 if with_ids else 2), "a row that stands twice in training is learned once"
+    assert made.rows["train"] == 2, "a row that stands twice in training is learned once"
     assert ingest(configured(), project, source) == [], "a split that was given is given once"
 
 
@@ -270,7 +271,7 @@ def test_tokens_are_ingested_with_the_rows_of_each_entity_type(project) -> None:
 def test_an_input_without_a_good_row_is_refused_with_the_reasons_and_changes_nothing(project) -> None:
     take(project, some(5))
     before = state(project)
-    with pytest.raises(SourceError, match=r"two\.csv: no good row among 3: missing text 2, duplicate id 1"):
+    with pytest.raises(SourceError, match=r"two\.csv: no good row among 3: missing text 2, known id with another"):
         take(project, [("1", "", "a"), ("2", "", "b"), ("r0", "other", "a")], "two")
     assert state(project) == before
 
