@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from cl.config.data import ID
 from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.internal_columns import SPLIT, UNREADABLE, InternalColumn
+from cl.ingestion.label_cells import one_spelling, read_label_cells
 from cl.ingestion.periods import split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
 from cl.ingestion.values import as_label, as_text, as_words, can_encode, one_line, raw_json, to_json, to_readable
@@ -36,10 +38,24 @@ class CheckedRows:
     composed: frozenset[str] = frozenset()
 
 
-def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str = "input") -> CheckedRows:
+def check_rows(
+    chunk: pd.DataFrame,
+    config: Config,
+    task: Task,
+    *,
+    origin: str = "input",
+    spellings: Mapping[str, str] = MappingProxyType({}),
+) -> CheckedRows:
     """Return a chunk's good rows in canonical columns, and its broken rows with the reason.
 
     `cl.ingestion.ingest` checks what needs the other chunks: duplicate ids and contradicting labels.
+
+    Args:
+        chunk: the rows as they were read.
+        config: the columns and the limits.
+        task: which columns there are.
+        origin: names the rows in messages.
+        spellings: of labels of earlier experiences that are numbers or truth values (`known_spellings`).
 
     Raises:
         SourceError: a column that the configuration names is missing.
@@ -56,8 +72,13 @@ def check_rows(chunk: pd.DataFrame, config: Config, task: Task, *, origin: str =
         return CheckedRows(_empty_rows(task, config.data.keep), lost)
     require_columns(chunk, config, task, origin=origin)
     config = config if has_ids(chunk, config) else _without_id_column(config)
-    rows, composed = _compose(_token_rows(chunk, config) if _is_tokens(task) else _text_rows(chunk, config))
-    reasons = _find_reasons(rows, chunk, config)
+    other: dict[str, np.ndarray] = {}
+    if _is_tokens(task):
+        rows, composed = _compose(_token_rows(chunk, config))
+    else:
+        labels, other = read_label_cells(chunk[config.data.label])
+        rows, composed = _compose(_text_rows(chunk, config, one_spelling(labels, spellings)))
+    reasons = _find_reasons(rows, chunk, config, other)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]
     if config.data.id is None:
@@ -109,7 +130,7 @@ def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, or
     """
     if _is_tokens(task) or config.data.numeric_labels == "accept" or config.data.label not in chunk:
         return
-    labels = {label for label in as_text(chunk[config.data.label]) if label is not None}
+    labels = {label for label in read_label_cells(chunk[config.data.label])[0] if label is not None}
     if labels and pd.to_numeric(pd.Series(sorted(labels)), errors="coerce").notna().all():
         examples = one_line(", ".join(sorted(labels)[:3]))
         raise SourceError(
@@ -150,8 +171,8 @@ def input_rows(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
     return _canonical_frame(chunk, config, {"text": _join_texts(chunk, config)})
 
 
-def _text_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
-    columns = {"text": _join_texts(chunk, config), "label": as_text(chunk[config.data.label])}
+def _text_rows(chunk: pd.DataFrame, config: Config, labels: list[str | None]) -> pd.DataFrame:
+    columns = {"text": _join_texts(chunk, config), "label": labels}
     return _canonical_frame(chunk, config, columns | _kept_columns(chunk, config))
 
 
@@ -204,7 +225,9 @@ def _hash_ids(rows: pd.DataFrame) -> list[str]:
     return [hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest() for text in texts]
 
 
-def _find_reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> list[str | None]:
+def _find_reasons(
+    rows: pd.DataFrame, chunk: pd.DataFrame, config: Config, no_label: Mapping[str, np.ndarray]
+) -> list[str | None]:
     """Return why each row is broken: the first reason that applies, in the order of the checks below."""
     data = config.data
     texts = rows["text"] if "text" in rows else rows["tokens"].map(_join_words)
@@ -213,6 +236,7 @@ def _find_reasons(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> li
     if data.id is not None:
         checks["missing id"] = rows["id"].isna().to_numpy()
     checks["missing text"] = texts.isna().to_numpy()
+    checks |= no_label
     checks["missing label"] = labels.isna().to_numpy()
     if data.period is not None:
         checks["missing or unreadable date"] = np.array(

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from cl.ingestion.label_cells import SEVERAL
 from cl.stores.data.fingerprints import Fingerprints, KnownRows
 from cl.stores.data.staging import KEPT
 from cl.stores.data.tombstones import forgotten_mask
@@ -23,6 +24,7 @@ class RowOutcome(IntEnum):
     CONTRADICTING = 5
     CHANGED = 6
     RELABELLED = 7
+    SEVERAL_LABELS = 8
 
 
 REASONS = {
@@ -30,6 +32,7 @@ REASONS = {
     int(RowOutcome.CONTRADICTING): "contradicting labels",
     int(RowOutcome.CHANGED): "known id with another text or label",
     int(RowOutcome.RELABELLED): "known text with another label",
+    int(RowOutcome.SEVERAL_LABELS): SEVERAL,
 }
 SKIPPED = {RowOutcome.SEEN: "seen before", RowOutcome.FORGOTTEN: "forgotten on purpose"}
 """Why rows are left out without being set aside."""
@@ -55,7 +58,9 @@ class Comparison:
         return mask
 
 
-def deduplicate(prints: Fingerprints, known: KnownRows, held_out: np.ndarray, *, take_corrections: bool) -> Comparison:
+def deduplicate(
+    prints: Fingerprints, known: KnownRows, held_out: np.ndarray, *, take_corrections: bool, several: np.ndarray
+) -> Comparison:
     """Compare the rows of a new experience with each other and with the whole stream.
 
     A row is the same as another if its input and its label are the same, whatever their ids. Of the rows that were
@@ -69,6 +74,7 @@ def deduplicate(prints: Fingerprints, known: KnownRows, held_out: np.ndarray, *,
         held_out: which rows belong to a given validation or test split. Such a split stays whole: its rows are dropped
             only if an earlier experience has them under the same id, and none is set aside for contradicting another.
         take_corrections: rows with a known id, or a known text, and another label or text replace the earlier rows.
+        several: which rows have a label that lists several; they are set aside before anything else.
     """
     outcomes = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
     known_ids, known_contents = _is_known(prints.ids, known.ids), _is_known(prints.contents, known.contents)
@@ -82,7 +88,9 @@ def deduplicate(prints: Fingerprints, known: KnownRows, held_out: np.ndarray, *,
     outcomes[corrections] = RowOutcome.KEPT
     outcomes[seen & ~corrections] = RowOutcome.SEEN
     outcomes[forgotten_mask(known.removed, prints.ids)] = RowOutcome.FORGOTTEN
-    compared = np.flatnonzero((outcomes != RowOutcome.SEEN) & (outcomes != RowOutcome.FORGOTTEN) | held_out)
+    outcomes[several & (outcomes != RowOutcome.FORGOTTEN)] = RowOutcome.SEVERAL_LABELS
+    left_out = np.isin(outcomes, [RowOutcome.SEEN, RowOutcome.FORGOTTEN, RowOutcome.SEVERAL_LABELS])
+    compared = np.flatnonzero(~left_out | held_out & ~several)
     contradicting = compared[_is_contradicting(prints.inputs[compared], prints.contents[compared])]
     contradicting = contradicting[~held_out[contradicting] & (outcomes[contradicting] == RowOutcome.KEPT)]
     outcomes[contradicting] = RowOutcome.CONTRADICTING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -178,11 +178,12 @@ def _ingest_batch(
     on_progress: Callable[[int], None],
     skipped: Counter[str],
 ) -> list[Experience]:
-    labels = BatchLabels()
+    labels = BatchLabels(known_labels)
     staged_groups = _stage(batch, config, project, task, labels, on_progress)
-    for notice in labels.notices(known_labels):
+    for notice in labels.notices():
         log.warning("%s: %s", batch.origin, notice)
-    outcomes = {staged.name: _publish_new(staged, batch, config, project, known) for staged in staged_groups}
+    joined = labels.joined()
+    outcomes = {staged.name: _publish_new(staged, batch, config, project, known, joined) for staged in staged_groups}
     experiences = [outcome.experience for outcome in outcomes.values() if outcome.experience]
     known_labels.update(label for experience in experiences for label in experience.labels)
     left_out = sum((outcome.skipped for outcome in outcomes.values()), Counter[str]())
@@ -227,7 +228,7 @@ def _stage(
             with _refusing(batch.origin, except_for=OSError):  # rows are written: a full disk is no fault of theirs
                 if rows_read == 0:
                     refuse_numeric_labels(chunk, config, task, origin=batch.origin)
-                checked = check_rows(chunk, config, task, origin=batch.origin)
+                checked = check_rows(chunk, config, task, origin=batch.origin, spellings=labels.spellings)
                 labels.add(checked)
                 names = _group_names(chunk, config, last_name or batch.name)
                 last_name = names.iloc[-1]
@@ -314,11 +315,17 @@ def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: C
 
 
 def _publish_new(
-    staged: Staged, batch: InputBatch, config: Config, project: ProjectFolder, known: KnownRows
+    staged: Staged,
+    batch: InputBatch,
+    config: Config,
+    project: ProjectFolder,
+    known: KnownRows,
+    joined: Collection[str],
 ) -> _Outcome:
     """Deduplicate the staged rows and publish those that are kept, if there are any."""
     prints, held_out = staged.fingerprints(), staged.given_held_out()
-    compared = deduplicate(prints, known, held_out, take_corrections=config.data.corrections == "take")
+    several = staged.labelled(joined)
+    compared = deduplicate(prints, known, held_out, take_corrections=config.data.corrections == "take", several=several)
     skipped = +Counter({why: compared.count(outcome) for outcome, why in SKIPPED.items()})
     if not compared.kept.any():
         reasons = Counter({reason: compared.count(RowOutcome(number)) for number, reason in REASONS.items()})

@@ -1,43 +1,66 @@
-"""Notice labels that people take for the same: they differ only in Unicode form, case or white space."""
+"""Notice labels that people take for the same: they differ in Unicode form, case or white space, or by a slip."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from cl.ingestion.check_rows import CheckedRows
+from cl.ingestion.label_cells import joined_labels, known_spellings
 
 SHOWN = 3
+RARE = 3
+"""Rows of a label that may be a slip."""
+SHORTEST = 5
+MAX_LABELS = 500
+"""More are not compared with each other."""
 INVISIBLE = "Cf"
 """Unicode's category of characters that only format, such as the zero-width space."""
 
 
-@dataclass
 class BatchLabels:
-    """The labels or entity types of a batch's good rows, and those of all its rows that had to be composed."""
+    """The labels or entity types of a batch's good rows with their counts, and all that had to be composed."""
 
-    names: set[str] = field(default_factory=set)
-    composed: set[str] = field(default_factory=set)
+    def __init__(self, known: Collection[str]) -> None:
+        """Take the labels of earlier experiences."""
+        self._known = set(known)
+        self.spellings = known_spellings(self._known)
+        self.counts: Counter[str] = Counter()
+        self.composed: set[str] = set()
+        self._are_texts = False
 
     def add(self, checked: CheckedRows) -> None:
         """Add those of a chunk."""
         self.composed |= checked.composed
         if "label" in checked.good:
-            self.names.update(checked.good["label"])
+            self._are_texts = True
+            self.counts.update(checked.good["label"])
         else:
-            self.names.update(tag[2:] for tags in checked.good["tags"] for tag in tags if tag != "O")
+            self.counts.update(tag[2:] for tags in checked.good["tags"] for tag in tags if tag[:2] == "B-")
 
-    def notices(self, known: Collection[str]) -> list[str]:
-        """Return what a person should know of them, a line each; ``known`` are the labels of earlier experiences."""
+    def joined(self) -> list[str]:
+        """Return the labels that list several others of the batch or the stream."""
+        return list(joined_labels(self.counts, self._known)) if self._are_texts else []
+
+    def notices(self) -> list[str]:
+        """Return what a person should know of them, a line each."""
         notices = []
         if self.composed:
             shown = ", ".join(map(show_label, sorted(self.composed)[:SHOWN]))
             notices.append(f"labels with combining characters were composed (Unicode NFC), such as {shown}")
-        pairs = similar_labels(self.names, known)
+        pairs = similar_labels(self.counts, self._known)
         if pairs:
             differ = "labels that differ only in Unicode form, case or white space are separate classes"
-            notices.append(f"{differ}: {list_pairs(pairs)}")
+            notices.append(f"{differ}: {list_pairs(pairs, self.counts)}")
+        typos = misspelt_labels(self.counts, self._known)
+        if typos:
+            notices.append(f"new labels that are nearly another one: {list_pairs(typos, self.counts)}")
+        if joined := self.joined():
+            rows = sum(self.counts[label] for label in joined)
+            shown = ", ".join(map(show_label, joined[:SHOWN]))
+            notices.append(f"{rows} rows with more than one label are set aside, such as {shown}")
         return notices
 
 
@@ -58,9 +81,46 @@ def similar_labels(labels: Collection[str], known: Collection[str]) -> list[tupl
     return [(first[_fold(label)], label) for label in new if first[_fold(label)] != label]
 
 
-def list_pairs(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a few pairs of labels for a message, with what cannot be seen as escapes."""
-    shown = ", ".join(f"{show_label(label)} and {show_label(other)}" for label, other in pairs[:SHOWN])
+def misspelt_labels(counts: Mapping[str, int], known: Collection[str]) -> list[tuple[str, str]]:
+    """Return pairs of a frequent label and a rare new one that is a slip of the keyboard away from it.
+
+    A slip leaves out, adds, changes or swaps letters, one of them; digits are no slip.
+
+    >>> misspelt_labels({"refund": 40, "refnud": 1}, known=())
+    [('refund', 'refnud')]
+    """
+    rare = [label for label in sorted(set(counts) - set(known)) if counts[label] <= RARE and len(label) >= SHORTEST]
+    frequent = [label for label in sorted({*counts, *known}) if label in known or counts[label] > RARE]
+    if len(rare) > MAX_LABELS or len(frequent) > MAX_LABELS:
+        return []
+    pairs = ((next((other for other in frequent if _is_slip(label, other)), None), label) for label in rare)
+    return [(other, label) for other, label in pairs if other is not None]
+
+
+def _is_slip(label: str, other: str) -> bool:
+    if abs(len(label) - len(other)) > 1 or label == other:
+        return False
+    start = _common_start(label, other)
+    first, second = label[start:], other[start:]
+    end = _common_start(first[::-1], second[::-1])
+    first, second = first[: len(first) - end], second[: len(second) - end]
+    one_letter = len(first) <= 1 and len(second) <= 1
+    return (one_letter or (len(first) == 2 and first == second[::-1])) and (first + second).isalpha()
+
+
+def _common_start(text: str, other: str) -> int:
+    """Return how many characters two texts begin with in common."""
+    pairs = enumerate(zip(text, other, strict=False))
+    return next((index for index, (one, two) in pairs if one != two), min(len(text), len(other)))
+
+
+def list_pairs(pairs: Sequence[tuple[str, str]], counts: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Return a few pairs of labels for a message, with their rows, and with what cannot be seen as escapes."""
+
+    def show(label: str) -> str:
+        return show_label(label) + (f" ({counts[label]})" if label in counts else "")
+
+    shown = ", ".join(f"{show(label)} and {show(other)}" for label, other in pairs[:SHOWN])
     return shown + (f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else "")
 
 

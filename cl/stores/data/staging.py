@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cl.records import SPLITS
@@ -122,6 +123,15 @@ class Staged:
         for own, places in zip(self.splits, self.places(), strict=True):
             wanted = splits[places]
             own[wanted >= 0] = wanted[wanted >= 0]
+
+    def labelled(self, labels: Collection[str]) -> np.ndarray:
+        """Return which good rows have one of the labels."""
+        wanted, masks = pa.array(sorted(labels), pa.string()), [np.zeros(0, dtype=bool)]
+        if not labels:
+            return np.zeros(self.good_rows, dtype=bool)
+        for chunk in self.good():
+            masks.append(pc.is_in(chunk["label"], wanted).to_numpy())
+        return np.concatenate(masks)
 
     def places(self) -> Iterator[slice]:
         """Yield the positions among all good rows of each chunk of `good`."""

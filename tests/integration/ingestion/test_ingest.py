@@ -302,7 +302,7 @@ def test_labels_that_differ_only_in_form_case_or_space_are_noticed_when_one_of_t
     assert made.labels == {"late fee": 5, "Late  fee": 5, "caf\u00e9": 10}
     composed, similar = caplog.messages
     assert "two.csv: " in composed and r"'cafe\u0301'" in composed
-    assert "two.csv: " in similar and "'late fee' and 'Late  fee'" in similar
+    assert "two.csv: " in similar and "'late fee' (5) and 'Late  fee' (5)" in similar
     caplog.clear()
     take(project, some(5, 30, "Late  fee"), "three")
     assert caplog.messages == [], "what was noticed once is known"
