@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from collections.abc import Iterable
@@ -65,12 +66,13 @@ def narrow_embeddings(encoder: PreTrainedModel, kept: list[int]) -> None:
     """Reduce an encoder's embeddings to those of these tokens, in their order."""
     old = encoder.get_input_embeddings()
     assert isinstance(old, torch.nn.Embedding)
-    new = torch.nn.Embedding(len(kept), old.embedding_dim)
+    new = copy.deepcopy(old)  # of its class: some scale what they return
+    new.num_embeddings = len(kept)
     with torch.no_grad():
-        new.weight.copy_(old.weight[torch.tensor(kept)])
+        new.weight = torch.nn.Parameter(old.weight[torch.tensor(kept, device=old.weight.device)].clone())
     padding = old.padding_idx
     new.padding_idx = kept.index(padding) if padding is not None and padding in kept else None
-    encoder.set_input_embeddings(new.to(old.weight.device))
+    encoder.set_input_embeddings(new)
     encoder.config.vocab_size = len(kept)
     if new.padding_idx is not None:
         encoder.config.pad_token_id = new.padding_idx

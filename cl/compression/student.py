@@ -7,18 +7,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from transformers import AutoConfig
 
+from cl.compression.drop_layers import drop_layers, has_own_first_layer
 from cl.compression.prune_vocabulary import narrow_embeddings, narrow_tokenizer, tokens_to_keep
 from cl.config import StudentSettings
 from cl.errors import ConfigError
-from cl.models.build import change_tuning, grow_labels, to_best_device
+from cl.models.build import change_tuning, fit_max_length, grow_labels, to_best_device
+from cl.models.compatibility import check_states
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
-from cl.models.pretrained import load_encoder, load_tokenizer
+from cl.models.pretrained import load_pretrained
 from cl.models.rewrites import dequantise_learner
-from cl.models.tunings import encoder_layers
 
 
 def merge_to_float(teacher: Learner) -> Learner:
@@ -52,7 +52,7 @@ def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], se
     else:
         student = replace(teacher, encoder=copy.deepcopy(teacher.encoder), head=copy.deepcopy(teacher.head))
         if wanted.layers is not None:
-            _keep_layers(student, choose_layers(teacher, wanted.layers))
+            student = replace(student, encoder=drop_layers(teacher.encoder, choose_layers(teacher, wanted.layers)))
         if wanted.vocabulary is not None and wanted.vocabulary < len(teacher.tokenizer):
             kept = tokens_to_keep(teacher.tokenizer, used, wanted.vocabulary)
             narrow_embeddings(student.encoder, kept)
@@ -66,18 +66,26 @@ def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], se
 def choose_layers(teacher: Learner, wanted: int | list[int]) -> list[int]:
     """Return the layers to keep: those listed, or for a number, the middle layer of each equal part.
 
+    The first layer of some families holds what the others rely on (T5: where tokens are): it is then the first kept.
+
     Raises:
-        ConfigError: the teacher does not have these layers.
+        ConfigError: the teacher does not have these layers, or cannot do without its first.
     """
     if isinstance(wanted, int):
         if not 1 <= wanted <= teacher.depth:
             raise ConfigError(
                 f"distil.student.layers: {wanted}: the teacher has {teacher.depth}: choose 1 to {teacher.depth}"
             )
-        return [int((part + 0.5) * teacher.depth / wanted) for part in range(wanted)]
+        middle = [int((part + 0.5) * teacher.depth / wanted) for part in range(wanted)]
+        return [0, *middle[1:]] if has_own_first_layer(teacher.encoder) else middle
     if not wanted or len(set(wanted)) < len(wanted) or max(wanted) >= teacher.depth:
         raise ConfigError(
             f"distil.student.layers: {wanted}: name layers from 0 to {teacher.depth - 1}, each once, at least one"
+        )
+    if 0 not in wanted and has_own_first_layer(teacher.encoder):
+        raise ConfigError(
+            f"distil.student.layers: {wanted}: the first layer of {type(teacher.encoder).__name__} differs from the "
+            "others, and they rely on it: list 0 too"
         )
     return sorted(wanted)
 
@@ -100,28 +108,18 @@ def share_vocabulary(first: Learner, second: Learner) -> bool:
     return ours.keys() <= theirs.keys() or theirs.keys() <= ours.keys()
 
 
-def _keep_layers(student: Learner, kept: list[int]) -> None:
-    layers = encoder_layers(student.encoder)
-    name = next(name for name, module in student.encoder.named_modules() if module is layers)
-    student.encoder.set_submodule(name, torch.nn.ModuleList([layers[index] for index in kept]))
-    student.encoder.config.num_hidden_layers = len(kept)
-
-
 def _from_checkpoint(teacher: Learner, name: str) -> Learner:
     """Return a learner built on another pretrained model, with the teacher's task and labels.
 
     Raises:
         ConfigError: the model cannot be loaded, or lacks embeddings for tokens of its tokenizer.
     """
-    encoder, tokenizer = load_encoder(name), load_tokenizer(name)
-    if len(tokenizer) > encoder.config.vocab_size:
-        raise ConfigError(
-            f"distil.student.model '{name}': its tokenizer has {len(tokenizer)} tokens and its encoder only "
-            f"{encoder.config.vocab_size} embeddings: name a model with its own tokenizer"
-        )
-    positions = getattr(encoder.config, "max_position_embeddings", teacher.settings.max_length)
-    length = min(teacher.settings.max_length, positions, tokenizer.model_max_length)
-    settings = teacher.settings.model_copy(update={"name": name, "max_length": length})
-    head = LinearHead(encoder.config.hidden_size, [], settings.dropout)
-    student = replace(teacher, labels=[], settings=settings, tokenizer=tokenizer, encoder=encoder, head=head)
+    try:
+        encoder, tokenizer = load_pretrained(name, split_words=teacher.task.splits_words)
+        settings = fit_max_length(teacher.settings.model_copy(update={"name": name}), encoder, tokenizer)
+        head = LinearHead(encoder.config.hidden_size, [], settings.dropout)
+        student = replace(teacher, labels=[], settings=settings, tokenizer=tokenizer, encoder=encoder, head=head)
+        check_states(to_best_device(student))
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("model.name", "distil.student.model", 1)) from None
     return grow_labels(student, teacher.labels, seed=0)

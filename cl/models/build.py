@@ -13,9 +13,10 @@ from cl import plugins
 from cl.config import Config
 from cl.config import ModelSettings as ModelSettings
 from cl.errors import ConfigError
+from cl.models.compatibility import bounded, check_states, max_positions
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
-from cl.models.pretrained import load_encoder, load_tokenizer
+from cl.models.pretrained import load_pretrained
 from cl.models.tunings import Tuning
 from cl.tasks import Task
 
@@ -26,12 +27,13 @@ def new_learner(config: Config) -> Learner:
     """Build a learner from pretrained weights, without labels.
 
     Raises:
-        ConfigError: the model cannot be loaded.
+        ConfigError: the model cannot be loaded, or its states are not those of a text encoder.
     """
-    encoder, tokenizer = load_encoder(config.model.name), load_tokenizer(config.model.name)
-    settings = _fit_max_length(config.model, encoder, tokenizer)
+    task: Task = plugins.build(Task, config.task)
+    encoder, tokenizer = load_pretrained(config.model.name, split_words=task.splits_words)
+    settings = fit_max_length(config.model, encoder, tokenizer)
     learner = Learner(
-        task=plugins.build(Task, config.task),
+        task=task,
         task_spec=config.task,
         labels=[],
         settings=settings,
@@ -39,7 +41,8 @@ def new_learner(config: Config) -> Learner:
         encoder=_attach_tuning(encoder, settings),
         head=LinearHead(encoder.config.hidden_size, [], config.model.dropout),
     )
-    return to_best_device(learner)
+    check_states(to_best_device(learner))
+    return learner
 
 
 def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
@@ -48,7 +51,7 @@ def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
     Raises:
         ConfigError: the old tuning cannot be merged into the encoder.
     """
-    settings = _fit_max_length(settings, learner.encoder, learner.tokenizer)
+    settings = fit_max_length(settings, learner.encoder, learner.tokenizer)
     if settings.tuning == learner.settings.tuning:
         return replace(learner, settings=settings)
     plain = cast(PreTrainedModel | None, learner.tuning.merge(learner.encoder))
@@ -57,7 +60,9 @@ def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
             f"model.tuning: a champion tuned with '{learner.tuning.name}' cannot go on with another mode: "
             f"keep '{learner.tuning.name}', or start again with strategy {{name: joint, restart: true}}"
         )
-    return to_best_device(replace(learner, settings=settings, encoder=_attach_tuning(plain, settings)))
+    learner = to_best_device(replace(learner, settings=settings, encoder=_attach_tuning(plain, settings)))
+    check_states(learner)
+    return learner
 
 
 def added_parameters(learner: Learner) -> frozenset[str]:
@@ -96,7 +101,7 @@ def to_best_device(learner: Learner) -> Learner:
     return learner
 
 
-def _fit_max_length(
+def fit_max_length(
     settings: ModelSettings, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> ModelSettings:
     """Return the settings with ``max_length`` lowered to what the encoder can read.
@@ -104,7 +109,7 @@ def _fit_max_length(
     Raises:
         ConfigError: no positions are left for the tuning's virtual tokens.
     """
-    positions = getattr(encoder.config, "max_position_embeddings", None)
+    positions = max_positions(encoder)
     most = min(settings.max_length if positions is None else positions, tokenizer.model_max_length)
     if settings.max_length > most:
         log.warning("model.max_length: %s reads %d tokens at most, not %d", settings.name, most, settings.max_length)
@@ -120,5 +125,16 @@ def _fit_max_length(
 
 
 def _attach_tuning(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrainedModel:
-    """Attach the tuning to the encoder; initial values come from torch's random state."""
-    return cast(PreTrainedModel, plugins.build(Tuning, settings.tuning).attach(encoder))
+    """Attach the tuning to the encoder; initial values come from torch's random state.
+
+    Raises:
+        ConfigError: it cannot be attached to an encoder of this family.
+    """
+    tuning = plugins.build(Tuning, settings.tuning)
+    try:
+        return cast(PreTrainedModel, tuning.attach(encoder))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # peft's, for families that it does not know
+        raise ConfigError(
+            f"model.tuning '{tuning.name}' cannot be added to {type(encoder).__name__}: {bounded(error)}; name the "
+            "layers in its targets if it has them, or choose full, top_layers or lora"
+        ) from None

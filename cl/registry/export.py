@@ -29,11 +29,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import {kind}, AutoTokenizer
 
 folder = Path()
 labels = json.loads((folder / "labels.json").read_text())
-encoder = AutoModel.from_pretrained(folder / "{encoder}").eval()
+encoder = {kind}.from_pretrained(folder / "{encoder}").eval()
 tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
 head = load_file(folder / "head.safetensors")
 blocks = range(len(head) // 2)
@@ -41,7 +41,7 @@ weight = torch.cat([head[f"blocks.{{index}}.weight"] for index in blocks])
 bias = torch.cat([head[f"blocks.{{index}}.bias"] for index in blocks])
 batch = tokenizer(["my parcel is lost"], return_tensors="pt", padding=True, truncation=True, max_length={length})
 with torch.inference_mode():
-    states = encoder(**batch).last_hidden_state
+    states = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     mask = batch["attention_mask"].unsqueeze(-1)
     probabilities = ((states * mask).sum(1) / mask.sum(1) @ weight.T + bias).softmax(-1)
 answers = [labels[int(index)] for index in probabilities.argmax(-1)]
@@ -101,6 +101,8 @@ def check_empty(folder: Path) -> None:
 
 def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     """Write what plain transformers can load; return its description and the code that loads it."""
+    from cl.models.pretrained import encoder_class
+
     subfolder, learner = "encoder", replace(learner, graph=None)
     encoder: PreTrainedModel | None = learner.encoder
     if learner.is_int8:
@@ -119,14 +121,15 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
         return "AutoModelForTokenClassification, the whole model, in transformers/", TOKENS_CODE
     if subfolder != "encoder":
         encoder.save_pretrained(draft / subfolder)
+    kind = encoder_class(encoder.config).__name__
     if learner.is_closed:
-        return f"AutoModel, the encoder alone, in {subfolder}/; only Perennial can load a closed-form head", ""
+        return f"{kind}, the encoder alone, in {subfolder}/; only Perennial can load a closed-form head", ""
     if learner.task.name != "text_classification":
-        return f"AutoModel, the encoder alone, in {subfolder}/; its head is a linear map of each hidden state", ""
+        return f"{kind}, the encoder alone, in {subfolder}/; its head is a linear map of each hidden state", ""
     return (
-        f"AutoModel, the encoder, in {subfolder}/, and a few lines for the head: a linear map of the mean state, "
+        f"{kind}, the encoder, in {subfolder}/, and a few lines for the head: a linear map of the mean state, "
         "which no AutoModelForSequenceClassification provides",
-        MEAN_CODE.format(encoder=subfolder, length=learner.settings.max_length),
+        MEAN_CODE.format(kind=kind, encoder=subfolder, length=learner.settings.max_length),
     )
 
 

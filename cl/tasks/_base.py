@@ -48,6 +48,9 @@ class Task(Plugin):
     distils: ClassVar[bool] = False
     """Whether the task predicts probabilities over labels, which a student can learn."""
 
+    splits_words: ClassVar[bool] = False
+    """Whether rows come as words, each of which must be found among the tokenizer's pieces."""
+
     solver: ClassVar[dict[str, Any]] = {"name": "ranpac"}
     """The strategy that solves best for a head over frozen features, by default."""
 
@@ -104,6 +107,12 @@ class Task(Plugin):
     def describe(self, value: Any) -> str:
         """Return a prediction or target as one string for a table."""
         raise NotImplementedError
+
+
+def filler(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the token that stands for text of which the tokenizer leaves nothing."""
+    tokens = (getattr(tokenizer, f"{kind}_token", None) for kind in ("unk", "eos", "sep", "pad"))
+    return next(str(token) for token in tokens if token)
 
 
 def scores_by_class(truth: set[tuple[Any, ...]], predicted: set[tuple[Any, ...]]) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task, scores_by_class
+from cl.tasks import IGNORED, Encoded, Prediction, Task, filler, scores_by_class
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +38,13 @@ class TextClassification(Task):
     def encode(
         self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
     ) -> list[Encoded]:
-        """Tokenise texts."""
+        """Tokenise texts; one of which the tokenizer leaves nothing becomes the unknown token."""
         if rows.empty:
             return []
         ids = tokenizer(list(rows["text"]), truncation=True, max_length=max_length, padding=False)["input_ids"]
+        if not all(ids):
+            empty = [tokenizer.convert_tokens_to_ids(filler(tokenizer))]
+            ids = [row_ids or empty for row_ids in ids]
         index_of = {label: index for index, label in enumerate(labels)}
         wanted = rows["label"] if "label" in rows else [None] * len(rows)
         return [

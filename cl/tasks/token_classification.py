@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task, scores_by_class
+from cl.tasks import IGNORED, Encoded, Prediction, Task, filler, scores_by_class
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +31,7 @@ class TokenClassification(Task):
     metric: ClassVar[str] = "f1"
     row_metric: ClassVar[str] = "mean F1 of a sentence"
     distils: ClassVar[bool] = True
+    splits_words: ClassVar[bool] = True
     solver: ClassVar[dict[str, Any]] = {"name": "ranpac", "features": 0, "layers": 24}  # lower layers know words best
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
@@ -145,7 +146,7 @@ def _replace_empty_words(sentences: list[list[str]], tokenizer: PreTrainedTokeni
     empty = {word for word, ids in zip(words, pieces, strict=True) if not ids}
     if not empty:
         return sentences
-    unknown = tokenizer.unk_token or tokenizer.eos_token
+    unknown = filler(tokenizer)
     return [[unknown if word in empty else word for word in sentence] for sentence in sentences]
 
 

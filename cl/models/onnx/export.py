@@ -111,8 +111,11 @@ def _export(encoder: PreTrainedModel, layers: int) -> ModelProto:
                 optimize=False,  # folded weights would differ from the tensors in the safetensors file
                 verbose=False,
             )
-    except (RuntimeError, ValueError) as error:  # the exporter's own errors are RuntimeErrors
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # the exporter's own errors are RuntimeErrors; what it traces raises any other
+        cause = error.__cause__ or error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:300]
         raise InputError(f"torch cannot export the encoder {type(encoder).__name__} to ONNX: {reason}") from None
     assert program is not None
     model = program.model_proto

@@ -50,11 +50,16 @@ class Tuning(Plugin):
 
 
 def encoder_layers(encoder: nn.Module) -> nn.ModuleList:
-    """Return the encoder's stack of transformer layers: its longest list of modules."""
+    """Return the encoder's stack of transformer layers: the list with as many as it has, else its longest list.
+
+    Where layers share their weights (ALBERT), the list is shorter than the encoder is deep.
+    """
     from torch import nn
 
+    depth = getattr(getattr(encoder, "config", None), "num_hidden_layers", None)
     stacks = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
-    return max(stacks, key=len, default=nn.ModuleList())
+    whole = [stack for stack in stacks if len(stack) == depth]
+    return whole[0] if whole else max(stacks, key=len, default=nn.ModuleList())
 
 
 def find_parameters(encoder: nn.Module, *parts: str) -> list[nn.Parameter]:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from cl.models.tunings import Tuning, find_parameters
+from cl.models.tunings import Tuning, encoder_layers, find_parameters
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 ADAPTER = "default"
+QUERY_AND_VALUE = frozenset(
+    {"query", "value", "query_proj", "value_proj", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "Wqkv", "qkv_proj"}
+)
+"""What families call the layers that make queries and values."""
 
 
 class LoRA(Tuning):
@@ -30,7 +34,7 @@ class LoRA(Tuning):
     rank: int = Field(8, ge=1, description="Rank of each update")
     alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank")
     targets: list[str] | None = Field(
-        None, description="Names of the layers to adapt; null: peft's choice for the model, query and value"
+        None, description="Names of the layers to adapt; null: peft's choice for the model, else query and value"
     )
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the added matrices")
 
@@ -42,7 +46,8 @@ class LoRA(Tuning):
         """Add the matrices in place; B starts at zero."""
         from peft import LoraConfig, inject_adapter_in_model
 
-        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.targets)  # type: ignore[arg-type]
+        targets = self.targets or _default_targets(encoder)
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=targets)  # type: ignore[arg-type]
         return inject_adapter_in_model(config, encoder)
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
@@ -52,6 +57,21 @@ class LoRA(Tuning):
     def merge(self, encoder: nn.Module) -> nn.Module:
         """Merge the updates into the weights, in place."""
         return merge_adapters(encoder)
+
+
+def _default_targets(encoder: nn.Module) -> list[str] | None:
+    """Return the layers to adapt in a family for which peft has no choice: queries and values, else all layers."""
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    from torch import nn
+
+    if getattr(encoder.config, "model_type", None) in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING:
+        return None
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in encoder_layers(encoder).named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    return sorted(linear & QUERY_AND_VALUE) or sorted(linear)
 
 
 def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
