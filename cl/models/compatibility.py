@@ -18,6 +18,8 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from cl.errors import ConfigError
 from cl.models.learner import Learner
 
+SAMPLE = 100
+"""Of a tokenizer's own tokens, as a text that it must read something of."""
 PROBE = ([2, 3, 2, 3, 2], [3, 2, 3])
 """Two rows of tokens that every vocabulary has, of different lengths."""
 
@@ -118,8 +120,17 @@ def _run_probe(learner: Learner) -> str | None:
 
 def _check_vocabulary(name: str, encoder: PreTrainedModel, tokenizer: Tokenizer) -> None:
     """Set a token to pad with, unless there is one, and check that the encoder has an embedding for every token."""
-    size = int(getattr(encoder.get_input_embeddings(), "num_embeddings", encoder.config.vocab_size))
-    ids = tokenizer.get_vocab()
+    size, ids = getattr(encoder.get_input_embeddings(), "num_embeddings", None), tokenizer.get_vocab()
+    if not isinstance(size, int):
+        raise ConfigError(
+            f"model.name '{name}': {type(encoder).__name__} has no embeddings of tokens: name a text model"
+        )
+    sample = " ".join([token for token in ids if token not in tokenizer.all_special_tokens][:SAMPLE])
+    if not tokenizer(sample, add_special_tokens=False)["input_ids"]:  # transformers makes an empty one without a word
+        raise ConfigError(
+            f"model.name '{name}': its tokenizer leaves nothing of any text: put the tokenizer's files beside the "
+            "weights, such as tokenizer.json and tokenizer_config.json"
+        )
     if tokenizer.pad_token is None or ids.get(str(tokenizer.pad_token), size) >= size:
         unusable = tokenizer.pad_token
         tokenizer.pad_token = _choose_padding(name, encoder.config, tokenizer, size)

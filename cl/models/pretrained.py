@@ -89,9 +89,10 @@ def load_tokenizer(name: str, *, split_words: bool = False) -> PreTrainedTokeniz
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(locate_model(name), use_fast=True)
-        if split_words and getattr(tokenizer, "add_prefix_space", None) is False:
+        if split_words and _byte_levels(tokenizer):
             tokenizer = AutoTokenizer.from_pretrained(locate_model(name), use_fast=True, add_prefix_space=True)
-            _put_spaces_before_words(tokenizer)
+            for level in _byte_levels(tokenizer):  # where rules come from a file, the option leaves them as they are
+                level.add_prefix_space = True
         return tokenizer
     except MemoryError:
         raise
@@ -135,13 +136,13 @@ def encoder_class(config: Any) -> Any:
     return AutoModelForTextEncoding if kind and kind.__name__.endswith("EncoderModel") else AutoModel
 
 
-def _put_spaces_before_words(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Set what ``add_prefix_space`` asks for where the rules were read from a file, which leaves it out."""
-    from tokenizers.pre_tokenizers import ByteLevel
+def _byte_levels(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+    """Return the rules by which a tokenizer takes a space for the first letter of the word after it."""
+    from tokenizers.pre_tokenizers import ByteLevel, Sequence
 
-    rules = getattr(tokenizer, "backend_tokenizer", None)
-    if rules is not None and isinstance(rules.pre_tokenizer, ByteLevel):
-        rules.pre_tokenizer.add_prefix_space = True
+    rules = getattr(getattr(tokenizer, "backend_tokenizer", None), "pre_tokenizer", None)
+    steps = list(rules) if isinstance(rules, Sequence) else [rules]  # type: ignore[call-overload]
+    return [step for step in steps if isinstance(step, ByteLevel)]
 
 
 @contextlib.contextmanager

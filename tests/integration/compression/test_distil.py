@@ -115,7 +115,7 @@ def test_attention_is_learnt_token_by_token_and_refused_for_another_vocabulary(t
     [
         ({"layers": 3}, "distil.student.layers: 3: the teacher has 2"),
         ({"layers": [0, 5]}, r"distil.student.layers: \[0, 5\]: name layers from 0 to 1"),
-        ({"model": "nowhere/at-all"}, "model.name 'nowhere/at-all' cannot be loaded"),
+        ({"model": "nowhere/at-all"}, "distil.student.model 'nowhere/at-all' cannot be loaded"),
     ],
 )
 def test_a_student_that_cannot_be_made_is_told(taught, tmp_path, changes, why) -> None:
