@@ -128,7 +128,7 @@ def _check_vocabulary(name: str, encoder: PreTrainedModel, tokenizer: Tokenizer)
     sample = " ".join([token for token in ids if token not in tokenizer.all_special_tokens][:SAMPLE])
     if not tokenizer(sample, add_special_tokens=False)["input_ids"]:  # transformers makes an empty one without a word
         raise ConfigError(
-            f"model.name '{name}': its tokenizer leaves nothing of any text: put the tokenizer's files beside the "
+            f"model.name '{name}': its tokenizer leaves nothing of any text: put the tokenizer's files next to the "
             "weights, such as tokenizer.json and tokenizer_config.json"
         )
     if tokenizer.pad_token is None or ids.get(str(tokenizer.pad_token), size) >= size:

@@ -21,7 +21,17 @@ from cl.stores.manifest import check_manifest
 from cl.stores.version_folder import save_history
 from cl.training.train import save_version, train
 from tests.support import warm
+from tests.support.families import FAMILIES
 from tests.support.tiny import made_sentences
+
+
+@pytest.mark.parametrize("family", ["t5", "gpt2", "roberta"])
+def test_the_code_of_an_export_loads_an_encoder_of_any_family(family, tmp_path, tiny_config, monkeypatch) -> None:
+    model = {"name": str(FAMILIES[family].save(tmp_path / "model", pad=False)), "dropout": 0.0}
+    made(tiny_config(model=model), tmp_path / "v", ["fee", "loan"])
+    export(tmp_path / "v", tmp_path / "out", version="1", model="shop")
+    expected = predict(load_learner(tmp_path / "v"), pd.DataFrame({"text": ["my parcel is lost"]}))[0].value
+    assert answers_of(snippets(tmp_path / "out")[1], tmp_path / "out", monkeypatch) == [expected]
 
 
 def made(config: Config, folder: Path, labels: list[str]) -> Path:
