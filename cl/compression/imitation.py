@@ -67,6 +67,8 @@ class Imitation(Strategy):
         depths = match_layers(student.depth, teacher.depth) if self.layers else []
         update.cache["said"] = dict(zip(rows["id"], teacher_output(teacher, rows, depths), strict=True))
         if self.attention:
+            if student.windows or teacher.windows:
+                raise ConfigError("distil.attention: texts are read in windows (model.windows): set it to 0")
             if mismatch := _attention_mismatch(student, teacher):
                 raise ConfigError(f"distil.attention: the student has {mismatch}: set it to 0")
             update.cache["tokens"] = _teacher_token_ids(student, teacher)

@@ -16,7 +16,7 @@ from cl.config.search import Axis, Range, TuneSettings
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.config.serving import ServingSettings
 from cl.config.stores import StoreSettings
-from cl.config.training import ControlSettings, ModelSettings, TrainingSettings
+from cl.config.training import ControlSettings, ModelSettings, TrainingSettings, WindowSettings
 
 __all__ = [
     "Asking",
@@ -54,6 +54,7 @@ __all__ = [
     "TriggerSettings",
     "TuneSettings",
     "ValidationSettings",
+    "WindowSettings",
     "check_plugin",
     "load",
     "load_config",

@@ -9,6 +9,13 @@ from pydantic import Field, field_validator
 from cl.config.section import PluginSpec, Section, check_plugin
 
 
+class WindowSettings(Section):
+    """How texts longer than ``model.max_length`` are read: in windows of that length."""
+
+    overlap: int = Field(32, ge=0, description="Tokens that a window shares with the next")
+    at_most: int = Field(16, ge=2, le=512, description="Windows of a text; what comes after them is cut")
+
+
 class ModelSettings(Section):
     """The pretrained encoder, and which part of it is trained."""
 
@@ -17,6 +24,11 @@ class ModelSettings(Section):
         description="Hugging Face Hub id, local folder, or `minilm`: the packaged all-MiniLM-L6-v2",
     )
     max_length: int = Field(128, ge=4, le=8192, description="Maximum tokens of a row; longer rows are truncated")
+    windows: WindowSettings | None = Field(
+        None,
+        description="Read longer rows in overlapping windows, e.g. {overlap: 32, at_most: 16}, in place of truncating "
+        "them; null: truncate",
+    )
     tuning: PluginSpec = Field("full", description="Which part of the encoder is trained; a file in cl/models/tunings")
     dropout: float = Field(0.1, ge=0.0, lt=1.0, description="Dropout before the head")
     encoder_dropout: bool = Field(

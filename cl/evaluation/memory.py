@@ -44,7 +44,7 @@ def _peak_bytes(learner: Learner, rows: pd.DataFrame) -> int:
     learner = replace(learner, graph=None)
     learner.eval_mode()
     encoded = learner.encode(rows)
-    (batch,) = learner.batches(encoded, len(encoded))
+    (batch,) = learner.batches(encoded, None)
     with torch.no_grad(), Living() as living:
         learner.logits(batch.input_ids, batch.mask)
     result: int = living.peak

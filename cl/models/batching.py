@@ -42,6 +42,17 @@ def batch_by_length(lengths: list[int], batch_size: int) -> list[list[int]]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
+def batch_by_cost(lengths: list[int], costs: list[int], most: int) -> list[list[int]]:
+    """Return the indices of each batch as `batch_by_length` does: a batch costs ``most`` at most, or has one row."""
+    batches, total = [list[int]()], 0
+    for row in (int(row) for row in np.argsort(lengths, kind="stable")):
+        if batches[-1] and total + costs[row] > most:
+            batches, total = [*batches, []], 0
+        batches[-1].append(row)
+        total += costs[row]
+    return [batch for batch in batches if batch]
+
+
 def collate(task: Task, encoded: list[Encoded], rows: list[int], pad_id: int, device: torch.device) -> Batch:
     """Pad the chosen rows to the longest of them and move them to the device."""
     chosen = [encoded[row] for row in rows]

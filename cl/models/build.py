@@ -18,6 +18,7 @@ from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.pretrained import load_pretrained
 from cl.models.tunings import Tuning
+from cl.models.windows import windows_of
 from cl.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -107,13 +108,14 @@ def fit_max_length(
     """Return the settings with ``max_length`` lowered to what the encoder can read.
 
     Raises:
-        ConfigError: no positions are left for the tuning's virtual tokens.
+        ConfigError: no positions are left for the tuning's virtual tokens, or for the step from window to window.
     """
     positions = max_positions(encoder)
     most = min(settings.max_length if positions is None else positions, tokenizer.model_max_length)
     if settings.max_length > most:
         log.warning("model.max_length: %s reads %d tokens at most, not %d", settings.name, most, settings.max_length)
         settings = settings.model_copy(update={"max_length": most})
+    windows_of(settings, tokenizer)
     tuning = plugins.build(Tuning, settings.tuning)
     if positions is not None and settings.max_length + tuning.virtual_tokens > positions:
         raise ConfigError(

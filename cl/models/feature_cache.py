@@ -22,6 +22,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from cl.models.token_cache import TokenStore
+from cl.models.windows import Windows
 from cl.tasks import Encoded
 
 _TABLE = """CREATE TABLE IF NOT EXISTS features (
@@ -91,10 +92,16 @@ class FeatureCache:
         self._digests[encoder] = _Digest(state, tensors, digest.digest())
         return digest.digest()
 
-    def keys(self, prefix: bytes, encoded: list[Encoded]) -> list[bytes]:
-        """Return one key for each row."""
+    def keys(self, prefix: bytes, encoded: list[Encoded], windows: Windows | None = None) -> list[bytes]:
+        """Return one key for each row; that of a row which is read in windows depends on how."""
+        cuts = json.dumps([windows.size, windows.overlap]).encode() if windows else b""
         return [
-            hashlib.sha256(prefix + np.asarray(row.input_ids, dtype=np.int32).tobytes()).digest() for row in encoded
+            hashlib.sha256(
+                prefix
+                + (cuts if windows and len(row.input_ids) > windows.size else b"")
+                + np.asarray(row.input_ids, dtype=np.int32).tobytes()
+            ).digest()
+            for row in encoded
         ]
 
     def find(self, keys: list[bytes]) -> dict[bytes, torch.Tensor]:

@@ -58,11 +58,14 @@ def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:
         return partial(_compute, learner, head)
     graph = learner.graph.model if learner.graph else b""
     prefix = cache.prefix(learner.encoder, graph, layers=head.layers, task=learner.task.name)
-    return partial(_read_cached, cache, prefix, partial(_compute, learner, head))
+    keys_of = partial(cache.keys, prefix, windows=learner.windows)
+    return partial(_read_cached, cache, keys_of, partial(_compute, learner, head))
 
 
-def _read_cached(cache: FeatureCache, prefix: bytes, compute: Reader, encoded: list[Encoded]) -> list[torch.Tensor]:
-    keys = cache.keys(prefix, encoded)
+def _read_cached(
+    cache: FeatureCache, keys_of: Callable[[list[Encoded]], list[bytes]], compute: Reader, encoded: list[Encoded]
+) -> list[torch.Tensor]:
+    keys = keys_of(encoded)
     cached = cache.find(keys)
     missing = {key: row for key, row in zip(keys, encoded, strict=True) if key not in cached}  # each text once
     started = time.monotonic()

@@ -12,13 +12,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
 from cl.config import PluginSpec
-from cl.models.batching import Batch, batch_by_length, collate
+from cl.models.batching import Batch, batch_by_cost, batch_by_length, collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT
 from cl.models.int8 import is_int8
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.graph import Graph
 from cl.models.tunings import Tuning
+from cl.models.windows import Windows, windows_of
 from cl.tasks import Encoded, Task
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,17 @@ class Learner:
         """The tuning mode: which part of the encoder is trained."""
         return plugins.build(Tuning, self.settings.tuning)
 
+    @property
+    def windows(self) -> Windows | None:
+        """How rows longer than ``model.max_length`` are read; None: they are cut."""
+        return windows_of(self.settings, self.tokenizer)
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest row that is read whole."""
+        windows = self.windows
+        return windows.longest if windows else self.settings.max_length
+
     def parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """Yield the trainable parameters with their names: ``encoder....`` and ``head....``."""
         for part, module in (("encoder", self.encoder), ("head", self.head)):
@@ -89,27 +101,46 @@ class Learner:
     def states(self, input_ids: torch.Tensor, mask: torch.Tensor, layers: int | None = None) -> list[torch.Tensor]:
         """Run the encoder and return the states (rows, length, width) of its last layers, last layer last.
 
-        States of virtual tokens that a tuning puts before the text are dropped.
+        Rows longer than ``model.max_length`` are read in windows, if the settings have any. States of virtual tokens
+        that a tuning puts before the text are dropped.
 
         Args:
             input_ids: tokens (rows, length).
             mask: 1 for real tokens, 0 for padding.
             layers: number of layers; None: as many as the head reads.
         """
-        wanted, length = layers or self.head.layers, input_ids.shape[1]
+        wanted = layers or self.head.layers
+        windows = self.windows if input_ids.shape[1] > self.settings.max_length else None
+        if windows is None:
+            return self._run_encoder(input_ids, mask, wanted)
+        batch = windows.split(input_ids, mask, pad_id=self.tokenizer.pad_token_id)
+        return [batch.stitch(layer) for layer in self._run_encoder(batch.input_ids, batch.mask, wanted)]
+
+    def _run_encoder(self, input_ids: torch.Tensor, mask: torch.Tensor, wanted: int) -> list[torch.Tensor]:
+        length = input_ids.shape[1]
         if self.graph is not None and not torch.is_grad_enabled():
             return self.graph.states(input_ids, mask, wanted)
         out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
         hidden = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
         return [states[:, -length:] for states in hidden]
 
-    def batches(self, encoded: list[Encoded], batch_size: int) -> Iterator[Batch]:
-        """Yield rows of similar length as padded batches; ``rows`` of a batch are their indices."""
-        for indices in batch_by_length([len(row.input_ids) for row in encoded], batch_size):
+    def batches(self, encoded: list[Encoded], batch_size: int | None) -> Iterator[Batch]:
+        """Yield rows of similar length as padded batches; ``rows`` of a batch are their indices.
+
+        Args:
+            encoded: the rows.
+            batch_size: rows of a batch, at most; a long row counts as its windows. None: all rows are one batch.
+        """
+        lengths, windows = [len(row.input_ids) for row in encoded], self.windows
+        if batch_size is None or windows is None:
+            batches = batch_by_length(lengths, batch_size or max(1, len(encoded)))
+        else:
+            batches = batch_by_cost(lengths, [len(windows.starts(length)) for length in lengths], batch_size)
+        for indices in batches:
             yield collate(self.task, encoded, indices, self.tokenizer.pad_token_id, self.device)
 
     def run(
-        self, encoded: list[Encoded], *, batch_size: int, layers: int | None = None
+        self, encoded: list[Encoded], *, batch_size: int | None, layers: int | None = None
     ) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
         """Run the encoder over rows, dropout off: the one pass in batches that everything that predicts goes through.
 
@@ -117,7 +148,7 @@ class Learner:
 
         Args:
             encoded: the rows.
-            batch_size: rows of a batch, at most.
+            batch_size: as for `batches`.
             layers: how many of the last layers' states; None: as many as the head reads.
 
         Yields:
@@ -128,10 +159,10 @@ class Learner:
             yield batch, self.states(batch.input_ids, batch.mask, layers)
 
     def encode(self, rows: object) -> list[Encoded]:
-        """Tokenise rows for the learner's labels and maximum length; inside `cached_in`, known texts are cached."""
+        """Tokenise rows for the learner's labels and longest row; inside `cached_in`, known texts are cached."""
         cache = CURRENT.get()
         tokenizer = cache.tokens.before(self.tokenizer) if cache else self.tokenizer
-        return self.task.encode(rows, tokenizer, self.labels, max_length=self.settings.max_length)  # type: ignore[arg-type]
+        return self.task.encode(rows, tokenizer, self.labels, max_length=self.longest)  # type: ignore[arg-type]
 
     def train_mode(self) -> None:
         """Switch dropout on in the head, and in the encoder if the settings ask for it."""

@@ -77,6 +77,8 @@ def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]
     learner = load_learner(draft)
     (draft / "labels.json").write_text(json.dumps(learner.labels, indent=1, ensure_ascii=False), encoding="utf-8")
     description, code = _export_for_transformers(learner, draft)
+    if learner.windows:
+        description += f"; it cuts texts at {learner.settings.max_length} tokens: only Perennial reads them in windows"
     example = '["my parcel is lost"]' if learner.task.columns[0] == "text" else '["anna lives in paris".split()]'
     own_code = WITH_PERENNIAL.format(example=example)
     (draft / "README.md").write_text(_readme(model, version, own_code, description, code), encoding="utf-8")

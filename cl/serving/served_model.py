@@ -81,7 +81,7 @@ class ServedModel:
 
     def _run_trained(self, encoded: list[Encoded]) -> _Outputs:
         learner = self.learner
-        ((batch, states),) = learner.run(encoded, batch_size=len(encoded))
+        ((batch, states),) = learner.run(encoded, batch_size=None)
         states = [layer.float() for layer in states]
         logits = learner.read(states, batch.mask)
         probabilities = logits.softmax(-1).cpu().numpy().reshape(len(encoded), -1, logits.shape[-1])

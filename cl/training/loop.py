@@ -185,7 +185,8 @@ def train_step(
     Raises:
         DivergedError: the loss or a penalty is not finite; no step is taken.
     """
-    with autocast(settings.precision, learner.device), attention(batch.input_ids.shape[1], learner.device):
+    length = min(batch.input_ids.shape[1], learner.settings.max_length)
+    with autocast(settings.precision, learner.device), attention(length, learner.device):
         own, watched = learner.head.layers, max((strategy.watched for strategy, _ in strategies), default=0)
         states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
         step = Step(ids, batch, learner.read(states[-own:], batch.mask), states)

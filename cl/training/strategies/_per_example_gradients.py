@@ -41,7 +41,7 @@ def mean_over_rows(
     backward pass from the inputs and output gradients of the linear, norm and embedding layers (Goodfellow, 2015,
     "Efficient per-example gradient computations"). Rows are processed individually when another kind of layer has
     trainable parameters, or when a layer does not process each row separately, such as the relative positions of
-    MPNet and DeBERTa.
+    MPNet and DeBERTa, and where rows are read in windows.
 
     Args:
         learner: marks its trainable parameters.
@@ -54,7 +54,8 @@ def mean_over_rows(
     encoded = learner.encode(rows)
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
     layers = _TrainableLayers(learner)
-    batched = rows_at_once > 1 and len(rows) > 1 and layers.keep_rows_apart(encoded[0].input_ids)
+    whole = all(len(row.input_ids) <= learner.settings.max_length for row in encoded)  # others are several windows
+    batched = rows_at_once > 1 and len(rows) > 1 and whole and layers.keep_rows_apart(encoded[0].input_ids)
     for batch in learner.batches(encoded, rows_at_once if batched else 1):
         recorded = layers.record(len(batch.rows)) if batched else contextlib.nullcontext()
         with recorded, attention(batch.input_ids.shape[1], learner.device):

@@ -206,7 +206,7 @@ def foreign_configuration(folder):
     ("write", "why"),
     [
         (BART, "encoder of a bart without its decoder: name an encoder"),
-        (VIT, "ViTModel has no table of tokens"),
+        (VIT, "ViTModel has no embeddings of tokens"),
         (REFORMER, "ReformerModel gives no states that a head can read: .* of shape"),
         (few_embeddings, "its tokenizer has 44 tokens and its encoder only 12 embeddings: name a model"),
         (no_tokenizer, "its tokenizer leaves nothing of any text: put the"),
