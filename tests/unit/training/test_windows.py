@@ -93,5 +93,5 @@ def test_a_student_reads_as_its_teacher_does(config_of, tmp_path) -> None:
     assert load_learner(student).settings.windows is not None
     assert score(student, long_rows(40, seed=3)) > 0.9
     attentive = config.model_copy(update={"distil": config.distil.model_copy(update={"attention": 1.0})})
-    with pytest.raises(ConfigError, match="distil.attention: texts are read in windows"):
+    with pytest.raises(ConfigError, match=r"distil\.attention: texts are read in windows"):
         distil(attentive, teacher=teacher, learnt=["a"], rows_of=given, unlabelled=nothing, folder=tmp_path / "3")
