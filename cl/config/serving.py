@@ -155,6 +155,11 @@ class ServingSettings(Section):
         description="`env:NAME`: the environment variable with client tokens, separated by commas; null: no "
         "authentication",
     )
+    new_labels: Literal["accept", "confirm", "refuse"] = Field(
+        "accept",
+        description="Feedback with a label that the champion does not know: accept it, refuse it, or accept it only "
+        'with `"new_label": true` in the request',
+    )
     cors: list[str] = Field([], description="Origins whose pages may send requests from a browser; []: only its own")
     batch: Batching = Field(default_factory=lambda: Batching(), description="How rows are batched")
     limits: Limits = Field(default_factory=lambda: Limits(), description="Limits of a request and of a client")

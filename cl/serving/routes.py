@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from cl.serving.batching.batcher import NotReadyError
 from cl.serving.error_body import one_line
 from cl.serving.errors import RequestError
+from cl.serving.feedback_labels import check_feedback_label
 from cl.serving.mlflow_protocol import check_values, format_predictions, read_values
 from cl.serving.schemas import (
     KEY_CHARACTERS,
@@ -91,7 +92,11 @@ async def predict(request: Request, body: PredictRequest) -> Response:
 @router.post("/feedback", response_model=FeedbackResponse, responses=REFUSALS)
 async def feedback(request: Request, body: FeedbackRequest) -> FeedbackResponse:
     """Store the true label of an answer; it is on the disk before the response is sent."""
-    await _service(request).answering.feedback(body.id, body.label)
+    service = _service(request)
+    if (champion := service.follower.roles.champion) is not None:
+        new_labels = service.config.serve.new_labels
+        check_feedback_label(body.label, champion.labels, new_labels=new_labels, confirmed=body.new_label)
+    await service.answering.feedback(body.id, body.label)
     return FeedbackResponse(id=body.id)
 
 

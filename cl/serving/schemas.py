@@ -173,6 +173,7 @@ class FeedbackRequest(RequestBody):
             _label_or_tags, custom_error_type=EXPECTED, custom_error_message="text, or a list with a tag per token"
         ),
     ] = Field(description="The true label, or one tag per token")
+    new_label: bool = Field(False, description="The label is meant, though the model does not know it yet")
 
 
 class FeedbackResponse(BaseModel):

@@ -1,0 +1,40 @@
+"""What feedback may say: a label that the champion knows, or a new one, by the configuration."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Literal
+
+from cl.ingestion.values import as_label
+from cl.serving.errors import RequestError
+
+NewLabels = Literal["accept", "confirm", "refuse"]
+SHOWN = 5
+
+
+def check_feedback_label(
+    label: str | list[str], known: Sequence[str], *, new_labels: NewLabels, confirmed: bool
+) -> None:
+    """Refuse a label, or a tag of a list, that is new where the configuration does not take it.
+
+    Args:
+        label: the true label, or one tag for each token.
+        known: the labels or tags of the champion.
+        new_labels: the configuration's `serve.new_labels`.
+        confirmed: the client says that it means a new label.
+
+    Raises:
+        RequestError: 422, with the known label that comes closest.
+    """
+    if new_labels == "accept" or (new_labels == "confirm" and confirmed):
+        return
+    given = [label] if isinstance(label, str) else label
+    names = {as_label(name) for name in known} | (set() if isinstance(label, str) else {"O"})
+    unknown = next((name for name in given if as_label(name.strip()) not in names), None)
+    if unknown is None:
+        return
+    close = difflib.get_close_matches(unknown[:100], sorted(names), n=1)
+    hint = f"did you mean '{close[0]}'? " if close else f"known labels: {', '.join(sorted(names)[:SHOWN])}... "
+    remedy = 'to add it, send "new_label": true' if new_labels == "confirm" else "serve.new_labels: refuse says so"
+    raise RequestError(422, f"label: the model does not know '{unknown[:100]}'; {hint}{remedy}")
