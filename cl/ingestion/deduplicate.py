@@ -41,7 +41,7 @@ CORRECTABLE = {REASONS[RowOutcome.CHANGED], REASONS[RowOutcome.RELABELLED]}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparedRows:
     """The `RowOutcome` of each row of a new experience, and which of the kept ones replace earlier rows."""
 
     outcomes: np.ndarray
@@ -60,7 +60,7 @@ class Comparison:
 
 def deduplicate(
     prints: Fingerprints, known: KnownRows, held_out: np.ndarray, *, take_corrections: bool, several: np.ndarray
-) -> Comparison:
+) -> ComparedRows:
     """Compare the rows of a new experience with each other and with the whole stream.
 
     A row is the same as another if its input and its label are the same, whatever their ids. Of the rows that were
@@ -96,7 +96,7 @@ def deduplicate(
     outcomes[contradicting] = RowOutcome.CONTRADICTING
     remaining = np.flatnonzero(outcomes == RowOutcome.KEPT)
     outcomes[remaining] = _compare_within_batch(prints.ids[remaining], prints.contents[remaining], held_out[remaining])
-    return Comparison(outcomes, corrections & (outcomes == RowOutcome.KEPT))
+    return ComparedRows(outcomes, corrections & (outcomes == RowOutcome.KEPT))
 
 
 def count_leaks(prints: Fingerprints, known: KnownRows, kept: np.ndarray, held_out: np.ndarray) -> int:

@@ -110,8 +110,8 @@ def _is_slip(label: str, other: str) -> bool:
 
 def _common_start(text: str, other: str) -> int:
     """Return how many characters two texts begin with in common."""
-    pairs = enumerate(zip(text, other, strict=False))
-    return next((index for index, (one, two) in pairs if one != two), min(len(text), len(other)))
+    differing = (index for index, (left, right) in enumerate(zip(text, other, strict=False)) if left != right)
+    return next(differing, min(len(text), len(other)))
 
 
 def list_pairs(pairs: Sequence[tuple[str, str]], counts: Mapping[str, int] = MappingProxyType({})) -> str:
