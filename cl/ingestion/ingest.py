@@ -30,6 +30,7 @@ from cl.ingestion.check_rows import (
 from cl.ingestion.deduplicate import CORRECTABLE, REASONS, SKIPPED, RowOutcome, count_leaks, deduplicate
 from cl.ingestion.internal_columns import SPLIT
 from cl.ingestion.label_variants import BatchLabels
+from cl.ingestion.long_rows import LongRows, long_rows
 from cl.ingestion.periods import split_into_periods
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.values import as_text, describe_error, one_line, to_readable
@@ -178,13 +179,15 @@ def _ingest_batch(
     on_progress: Callable[[int], None],
     skipped: Counter[str],
 ) -> list[Experience]:
-    labels = BatchLabels(known_labels)
-    staged_groups = _stage(batch, config, project, task, labels, on_progress)
+    labels, long = BatchLabels(known_labels), long_rows(config, task)
+    staged_groups = _stage(batch, config, project, task, labels, long, on_progress)
     for notice in labels.notices():
         log.warning("%s: %s", batch.origin, notice)
     joined = labels.joined()
     outcomes = {staged.name: _publish_new(staged, batch, config, project, known, joined) for staged in staged_groups}
     experiences = [outcome.experience for outcome in outcomes.values() if outcome.experience]
+    for notice in long.notices() if long and experiences else []:
+        log.warning("%s: %s", batch.origin, notice)
     known_labels.update(label for experience in experiences for label in experience.labels)
     left_out = sum((outcome.skipped for outcome in outcomes.values()), Counter[str]())
     skipped.update(left_out)
@@ -214,6 +217,7 @@ def _stage(
     project: ProjectFolder,
     task: Task,
     labels: BatchLabels,
+    long: LongRows | None,
     on_progress: Callable[[int], None],
 ) -> list[Staged]:
     """Check all rows and stage them on the local disk, one folder per group.
@@ -230,6 +234,8 @@ def _stage(
                     refuse_numeric_labels(chunk, config, task, origin=batch.origin)
                 checked = check_rows(chunk, config, task, origin=batch.origin, spellings=labels.spellings)
                 labels.add(checked)
+                if long:
+                    long.add(checked.good)
                 names = _group_names(chunk, config, last_name or batch.name)
                 last_name = names.iloc[-1]
                 for name in names.unique():

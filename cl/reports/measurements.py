@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from cl.records import BASELINES, Control, Cycle, Evaluation, Record
+from cl.records import BASELINES, Control, Cycle, Evaluation, Record, Training
 
 SHOWN = 8
 """The most names in a line."""
@@ -98,6 +98,16 @@ def describe_control(control: Control) -> str:
     if control.learning_cost is None:
         return f"{arm} {past}."
     return f"{arm} {past}, and {_points(control.learning_cost, 'above', 'below')} it on the new experience."
+
+
+def describe_cut(training: Training) -> str | None:
+    """Describe how many new rows were learned without their ends, and what helps; None: none were."""
+    if not training.rows_cut:
+        return None
+    return (
+        f"{training.rows_cut:,} of {training.rows_new:,} new rows are longer than the {training.most_tokens:,} tokens "
+        "that the model reads, and were cut there: raise model.max_length, or set model.windows"
+    )
 
 
 def _points(share: float, if_positive: str, if_negative: str) -> str:

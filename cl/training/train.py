@@ -15,6 +15,7 @@ from cl import plugins
 from cl.config import Config
 from cl.errors import ConfigError
 from cl.models.build import added_parameters, change_tuning, grow_labels, new_learner
+from cl.models.inference import count_cut
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner, save_learner
 from cl.models.rewrites import dequantise_learner
@@ -97,6 +98,8 @@ def train(
         epochs=result.epochs,
         steps=result.steps,
         rows_new=len(rows),
+        rows_cut=count_cut(learner, rows),
+        most_tokens=learner.longest,
         rows_learnt=result.rows_learnt,
         rows_recalled=result.rows_recalled,
         seconds=round(result.seconds, 2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cl.records import CompressionResult, Cycle, Evaluation, LadderResult
-from cl.reports.measurements import describe_balance, describe_baselines, describe_score
+from cl.reports.measurements import describe_balance, describe_baselines, describe_cut, describe_score
 from cl.reports.terminal.ledger import trial_line, waiting_line
 
 GROUPS = 20
@@ -54,6 +54,8 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
     lines = []
     for cycle in cycles:
         lines.append(f"{cycle.experience.id}: {'; '.join(cycle.decision.reasons)}")
+        if cycle.training and (cut := describe_cut(cycle.training)):
+            lines.append(f"    {cut}")
         lines += [f"    {line}" for line in ladder_lines(cycle.climb)]
         listed = cycle.climb.judged[-1].refused_by if cycle.climb else {}
         verdicts = cycle.gates.verdicts if cycle.gates else []
