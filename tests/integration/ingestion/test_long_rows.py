@@ -72,7 +72,7 @@ def test_nothing_is_said_of_rows_that_are_read_whole(model, project_of) -> None:
 
 def test_windows_that_are_too_few_cut_too(project_of) -> None:
     project = project_of(windows={"overlap": 4, "at_most": 2})
-    assert "6 of 60 rows are longer than the 26 tokens" in ingest(project, mixed(60, 12))
+    assert "12 of 60 rows are longer than the 26 tokens" in ingest(project, mixed(60, 12))
 
 
 @pytest.mark.parametrize("task", ["text_classification", "token_classification"])
