@@ -66,10 +66,12 @@ def narrow_embeddings(encoder: PreTrainedModel, kept: list[int]) -> None:
     """Reduce an encoder's embeddings to those of these tokens, in their order."""
     old = encoder.get_input_embeddings()
     assert isinstance(old, torch.nn.Embedding)
-    new = copy.deepcopy(old)  # of its class: some scale what they return
-    new.num_embeddings = len(kept)
-    with torch.no_grad():
-        new.weight = torch.nn.Parameter(old.weight[torch.tensor(kept, device=old.weight.device)].clone())
+    if type(old) is torch.nn.Embedding:
+        new = torch.nn.Embedding(len(kept), old.embedding_dim, device=old.weight.device)
+    else:  # of a class of its own, which may scale what it returns
+        new = copy.deepcopy(old)
+        new.num_embeddings = len(kept)
+    new.weight = torch.nn.Parameter(old.weight.detach()[torch.tensor(kept, device=old.weight.device)].clone())
     padding = old.padding_idx
     new.padding_idx = kept.index(padding) if padding is not None and padding in kept else None
     encoder.set_input_embeddings(new)
