@@ -78,7 +78,7 @@ def as_markdown(results: list[Result]) -> str:
             lines += ["", f"## {result.name}", "", _markdown_row(["learnt", *result.experiences])]
             lines.append(_markdown_row(["---"] * (1 + len(result.experiences))))
             for learned, row in zip(result.experiences, result.matrix, strict=True):
-                lines.append(_markdown_row([learned, *(f"{100 * value:.1f}" for value in row)]))
+                lines.append(_markdown_row([learned, *(_format_points(value) for value in row)]))
             if rungs := rung_rows(result):
                 lines += [
                     "",
@@ -95,7 +95,7 @@ def matrix_rows(result: Result) -> list[list[str]]:
     if not result.seeds or len(names) > MOST_COLUMNS:
         return []
     rows = [
-        [f"{number} {learned}", *(f"{100 * value:.1f}" for value in row)]
+        [f"{number} {learned}", *(_format_points(value) for value in row)]
         for number, (learned, row) in enumerate(zip(names, result.matrix, strict=True), 1)
     ]
     return [[f"{result.name}: learned, tested on", *(str(number) for number in range(1, len(names) + 1))], *rows]
@@ -175,7 +175,9 @@ def _render_page(results: list[Result], picture: bytes, name: str) -> str:
     maps = {
         result.name: heat_map(
             {
-                learned: dict(zip(result.experiences, row, strict=True))
+                learned: {
+                    tested: value for tested, value in zip(result.experiences, row, strict=True) if value is not None
+                }
                 for learned, row in zip(result.experiences, result.matrix, strict=True)
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cl.backtesting.results import Result
@@ -20,8 +21,10 @@ def plot_comparison(results: list[Result]) -> bytes:
     for index, result in enumerate(results):
         colour = f"C{index % 10}"
         steps = range(1, len(result.accuracy_over_time) + 1)
-        over_time.plot(steps, [100 * v for v in result.accuracy_over_time], "o-", color=colour, label=result.name, ms=4)
-        point = max(result.seconds or 0.0, 0.1), 100 * (result.acc or 0.0)
+        over_time.plot(steps, _percents(result.accuracy_over_time), "o-", color=colour, label=result.name, ms=4)
+        if result.acc is None:
+            continue
+        point = max(result.seconds or 0.0, 0.1), 100 * result.acc
         cost.plot(*([value] for value in point), "o", color=colour, ms=8)
         cost.annotate(result.name, point, xytext=(7, 4), textcoords="offset points")
     over_time.set(xlabel="experiences learned", ylabel="mean score so far, %", title="Accuracy over time")
@@ -45,7 +48,7 @@ def plot_matrix(result: Result) -> bytes:
     side = min(14.0, 2.5 + 0.55 * count)
     figure = Figure(figsize=(side + 1.5, side), dpi=110, layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow([[100 * v for v in row] for row in result.matrix], cmap="Blues", vmin=0, vmax=100)
+    image = axes.imshow([_percents(row) for row in result.matrix], cmap="Blues", vmin=0, vmax=100)
     names = [experience.partition("-")[2][:18] or experience for experience in result.experiences]
     axes.set_xticks(range(count), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(count), names, fontsize=8)
@@ -53,10 +56,17 @@ def plot_matrix(result: Result) -> bytes:
     if count <= 15:
         for row, cells in enumerate(result.matrix):
             for column, value in enumerate(cells):
+                if value is None:
+                    continue
                 shade = "white" if value > 0.6 else "black"
                 axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=shade, fontsize=8)
     figure.colorbar(image, ax=axes, shrink=0.7)
     return _png(figure)
+
+
+def _percents(values: Sequence[float | None]) -> list[float]:
+    """Return scores in percent, NaN where one is undecided, which leaves a gap."""
+    return [float("nan") if value is None else 100 * value for value in values]
 
 
 def _png(figure: Figure) -> bytes:

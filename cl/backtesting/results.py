@@ -11,6 +11,8 @@ from cl.backtesting.run import Line, Outcome
 from cl.evaluation import continual
 from cl.records import Record
 
+Rows = list[list[float | None]]
+
 
 class RungUse(Record):
     """The use of one rung over the stream: means over runs."""
@@ -32,13 +34,13 @@ class Result(Record):
     experiences: list[str]
     seeds: list[int] = Field(description="Seeds of the finished runs, from which all numbers come")
     failures: dict[int, str] = Field(default={}, description="Seed -> why its run failed")
-    matrix: list[list[float]] = Field(
-        description="R: a row for each experience learned, a column for each tested; without a finished run, the rows "
-        "of the first run"
+    matrix: list[list[float | None]] = Field(
+        description="R: a row for each experience learned, a column for each tested, null where the test rows cannot "
+        "decide a score; without a finished run, the rows of the first run"
     )
     acc: float | None = None
     acc_std: float | None = None
-    forgetting: float | None = Field(default=None, description="Mean over past experiences; 0 if there is none")
+    forgetting: float | None = Field(default=None, description="Mean over past experiences; null if none is decided")
     forgetting_std: float | None = None
     forgetting_max: float | None = Field(
         default=None, description="Largest forgetting of an experience in the mean matrix"
@@ -68,7 +70,9 @@ class Result(Record):
     bytes_kept: int | None = None
     version_bytes: int | None = None
     rungs: dict[str, RungUse] = Field(default={}, description="Rung -> its use, if the ladder was climbed")
-    accuracy_over_time: list[float] = Field(default=[], description="Mean score on the experiences so far, after each")
+    accuracy_over_time: list[float | None] = Field(
+        default=[], description="Mean score on the experiences so far, after each"
+    )
 
 
 def summarise(outcomes: list[Outcome], *, names_with_policy: bool) -> list[Result]:
@@ -88,11 +92,11 @@ def _is_joint(run: Outcome) -> bool:
     return not run.spec.config.get("ladder") and run.spec.strategies == ["joint"] and run.spec.policy == "always"
 
 
-def _matrices_by_seed(runs: list[Outcome]) -> dict[int, list[list[float]]]:
+def _matrices_by_seed(runs: list[Outcome]) -> dict[int, Rows]:
     return {run.spec.seed: [line.scores for line in run.lines] for run in runs if not run.failure}
 
 
-def _summarise_runs(name: str, runs: list[Outcome], upper: dict[int, list[list[float]]]) -> Result:
+def _summarise_runs(name: str, runs: list[Outcome], upper: dict[int, Rows]) -> Result:
     named: dict[str, Any] = {
         "name": name,
         "experiences": runs[0].spec.experiences,
@@ -102,15 +106,15 @@ def _summarise_runs(name: str, runs: list[Outcome], upper: dict[int, list[list[f
     if not matrices:
         return Result(**named, seeds=[], matrix=[line.scores for line in runs[0].lines])
     mean = [
-        [statistics.fmean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices.values(), strict=True)
+        [continual.mean_of(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices.values(), strict=True)
     ]
     finished = [run.lines for run in runs if not run.failure]
     return Result(
         **named,
         seeds=list(matrices),
         matrix=mean,
-        forgetting_max=max(continual.forgetting(continual.by_index(mean)).values(), default=0.0),
-        accuracy_over_time=[statistics.fmean(row[: index + 1]) for index, row in enumerate(mean)],
+        forgetting_max=max(continual.forgetting(continual.by_index(mean)).values(), default=None),
+        accuracy_over_time=[continual.mean_of(row[: index + 1]) for index, row in enumerate(mean)],
         **_summarise_scores(matrices, upper),
         **_summarise_classes([lines[-1].classes for lines in finished]),
         **_summarise_costs(finished),
@@ -118,13 +122,13 @@ def _summarise_runs(name: str, runs: list[Outcome], upper: dict[int, list[list[f
     )
 
 
-def _summarise_scores(matrices: dict[int, list[list[float]]], upper: dict[int, list[list[float]]]) -> dict[str, float]:
+def _summarise_scores(matrices: dict[int, Rows], upper: dict[int, Rows]) -> dict[str, float]:
     """Return mean and standard deviation of each metric over the seeds that have it."""
     named = {seed: continual.by_index(matrix) for seed, matrix in matrices.items()}
     joint = {seed: continual.by_index(matrix) for seed, matrix in upper.items()}
-    measures: dict[str, list[float] | list[float | None]] = {
+    measures: dict[str, list[float | None]] = {
         "acc": [continual.accuracy(matrix) for matrix in named.values()],
-        "forgetting": [statistics.fmean(continual.forgetting(matrix).values() or [0.0]) for matrix in named.values()],
+        "forgetting": [continual.mean_of(continual.forgetting(matrix).values()) for matrix in named.values()],
         "bwt": [continual.backward_transfer(matrix) for matrix in named.values()],
         "fwt": [continual.forward_transfer(matrix) for matrix in named.values()],
         "intransigence": [

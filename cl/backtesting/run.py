@@ -62,7 +62,7 @@ class Line(Record):
     """The result of one experience: scores on every experience of the stream, and costs."""
 
     experience: str
-    scores: list[float]
+    scores: list[float | None]
     classes: dict[str, float] = Field(description="Score of each class, over all tests so far")
     learnt: list[str] = Field(description="Experiences learned now: none, this one, or also earlier ones that waited")
     seconds: float = Field(description="Training time only, as if no features were shared with other runs")
@@ -247,8 +247,11 @@ def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learned: list
 
 def _score_version(
     config: Config, folder: Path, rows_of: RowsOf, experiences: list[str], *, upto: int
-) -> tuple[list[float], dict[str, float]]:
-    """Return the score on every experience, including future ones, and of every class in the tests so far."""
+) -> tuple[list[float | None], dict[str, float]]:
+    """Return the score on every experience, including future ones, and of every class in the tests so far.
+
+    A score that the test rows cannot decide is None.
+    """
     from cl.models.inference import predict
     from cl.models.persistence import load_learner
 
@@ -256,7 +259,7 @@ def _score_version(
     tests = [rows_of([experience], "test") for experience in experiences]
     predictions = iter(predict(learner, pd.concat(tests, ignore_index=True), precision=config.training.precision))
     values = [[prediction.value for prediction in itertools.islice(predictions, len(test))] for test in tests]
-    scores = [learner.task.score(test, own)[learner.task.metric] for test, own in zip(tests, values, strict=True)]
+    scores = [learner.task.main_score(test, own) for test, own in zip(tests, values, strict=True)]
     so_far, answers = pd.concat(tests[: upto + 1], ignore_index=True), list(itertools.chain(*values[: upto + 1]))
     return scores, learner.task.class_scores(so_far, answers)
 

@@ -50,7 +50,7 @@ def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict
         shared = [
             {"name": name, "rows": score.rows, "from": score.value, "to": scores[1][name].value}
             for name, score in scores[0].items()
-            if name in scores[1]
+            if name in scores[1] and score.rows
         ]
         why = "the stored rows of a version are gone: each score is over the rows of its own evaluation"
         return {

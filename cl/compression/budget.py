@@ -66,7 +66,7 @@ def exceeded_bounds(config: Config, evaluation: Evaluation) -> list[str]:
     return [
         f"distil.when.{name} is {bound:g}, measured {value:.1f}"
         for name, value, bound in measured
-        if bound is not None and value > bound
+        if bound is not None and value is not None and value > bound
     ]
 
 

@@ -124,7 +124,7 @@ def _check_worth(teacher: Learner, student: Learner, validation: pd.DataFrame) -
     if validation.empty:
         return
     best, untrained = (score_rows(learner, validation)[0] for learner in (teacher, student))
-    if untrained > best + TOLERANCE:
+    if best is not None and untrained is not None and untrained > best + TOLERANCE:
         raise InputError(
             f"the teacher is worse than its untrained student ({teacher.task.metric} {best:.3f} and {untrained:.3f} on "
             "validation rows): distil another version"
@@ -144,7 +144,7 @@ def check_not_worse_than_champion(
     if rows.empty:
         return
     ours, theirs = (score_rows(load_learner(version), rows)[0] for version in (teacher, champion))
-    if theirs - ours > TOLERANCE:
+    if ours is not None and theirs is not None and theirs - ours > TOLERANCE:
         raise InputError(
             f"the teacher is worse than the champion ({ours:.3f} and {theirs:.3f} on validation rows): "
             "distil the champion instead"

@@ -78,7 +78,7 @@ def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, fo
     return training_record(folder, form, replace(NO_TRAINING, seconds=time.monotonic() - started), 0)
 
 
-NO_TRAINING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
+NO_TRAINING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=None, losses=[])
 
 
 def _check_floats(teacher: Learner) -> None:

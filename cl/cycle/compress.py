@@ -147,7 +147,7 @@ def load_judged(folder: Path, version: str) -> Judged:
     """Return a registered version with its evaluation and verdicts."""
     evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
     gates = GateReport.model_validate_json((folder / "gates.json").read_bytes())
-    nothing = {"epochs": 0, "steps": 0, "rows_new": 0, "rows_recalled": 0, "seconds": 0.0, "validation_score": 0.0}
+    nothing = {"epochs": 0, "steps": 0, "rows_new": 0, "rows_recalled": 0, "seconds": 0.0, "validation_score": None}
     training = Training(challenger=str(folder), experiences=[], losses=[], **nothing)
     challenger = Challenger(training=training, evaluation=evaluation, gates=gates)
     return Judged(challenger, Registration(version=version, passed=gates.passed))

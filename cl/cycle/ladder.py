@@ -10,6 +10,7 @@ from cl.config import Config
 from cl.cycle.cost import Cost, UpdateSizes, expected_cost
 from cl.errors import ConfigError, DivergedError
 from cl.records import Challenger, DriftType, GateReport, LadderResult, RungResult, Training
+from cl.records.training import validation_rank
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class _Ascent:
         """Judge the rung that does best on validation rows, the lowest on a tie; return whether it is enough."""
         if not self.trained:
             return False
-        name = max(self.trained, key=lambda rung: self.trained[rung].validation_score)
+        name = max(self.trained, key=lambda rung: validation_rank(self.trained[rung].validation_score))
         self.challenger = self._attempt.judge(name, self.trained.pop(name))
         self.results.append(_judged_result(name, self.challenger, self._enough(self.challenger.gates)))
         return self.passed
@@ -160,9 +161,9 @@ class _Ascent:
         """Return why a rung cannot gain much."""
         below = next(rung.below for rung in self._config.ladder if rung.name == name)
         for rung, training in self.trained.items():
-            if below is not None and training.validation_score >= below:
-                score = f"{100 * training.validation_score:.1f} %"
-                return f"'{rung}' scores {score} on validation rows; it is tried below {100 * below:g} %"
+            score = training.validation_score
+            if below is not None and score is not None and score >= below:
+                return f"'{rung}' scores {100 * score:.1f} % on validation rows; it is tried below {100 * below:g} %"
         return None
 
     def _exceeded_bound(self, name: str) -> str | None:
@@ -181,8 +182,9 @@ def _trained_result(name: str, training: Training) -> RungResult:
 
 def _outdone_result(name: str, training: Training, challenger: Challenger) -> RungResult:
     """Return the result of a rung that was trained and never judged, because another did better."""
-    by, best = challenger.training.rung, challenger.training.validation_score
-    outdone = f"'{by}' does better on validation rows: {100 * best:.1f} %, not {100 * training.validation_score:.1f}"
+    scores = (challenger.training.validation_score, training.validation_score)
+    best, own = ("undecided" if score is None else f"{100 * score:.1f} %" for score in scores)
+    outdone = f"'{challenger.training.rung}' does better on validation rows: {best}, not {own.removesuffix(' %')}"
     return _trained_result(name, training).model_copy(update={"outdone": outdone})
 
 

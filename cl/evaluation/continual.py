@@ -1,13 +1,13 @@
 """Continual-learning metrics of an accuracy matrix R: R[i][j] is the score on experience j after learning i.
 
 A matrix has one row per update, in order, with the scores on the experiences tested then. Rows may be partial, as in a
-project, or full, as in a backtest; the metrics are the same.
+project, or full, as in a backtest; the metrics are the same. A score that no row decides is not in the matrix.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -15,14 +15,20 @@ K = TypeVar("K", bound=Hashable)
 Matrix = Mapping[K, Mapping[K, float]]
 
 
-def by_index(rows: Sequence[Sequence[float]]) -> dict[int, dict[int, float]]:
-    """Return a full matrix, given as lists, with indices as the names of experiences."""
-    return {i: dict(enumerate(row)) for i, row in enumerate(rows)}
+def by_index(rows: Sequence[Sequence[float | None]]) -> dict[int, dict[int, float]]:
+    """Return a full matrix, given as lists, with indices as the names of experiences; undecided scores are left out."""
+    return {i: {j: value for j, value in enumerate(row) if value is not None} for i, row in enumerate(rows)}
 
 
-def accuracy(matrix: Matrix[K]) -> float:
+def accuracy(matrix: Matrix[K]) -> float | None:
     """Return ACC: the mean score over all experiences after the last update (Lopez-Paz and Ranzato, 2017, eq. 2)."""
-    return statistics.fmean(matrix[_newest(matrix)].values())
+    return mean_of(matrix[_newest(matrix)].values())
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the decided values; None: there is none."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def backward_transfer(matrix: Matrix[K], newest: K | None = None) -> float | None:
@@ -70,13 +76,14 @@ def forgetting(matrix: Matrix[K], newest: K | None = None, champion: Mapping[K, 
     return {name: max(scores) - matrix[newest][name] for name, scores in past.items() if scores}
 
 
-def intransigence(matrix: Matrix[K], joint: Matrix[K]) -> float:
+def intransigence(matrix: Matrix[K], joint: Matrix[K]) -> float | None:
     """Return how much worse each experience is learned than joint training learns it, on average.
 
     Chaudhry et al., 2018, equation 5: the score of joint training on experience k after k, minus the model's. The paper
     defines it for one experience; this is the mean over all.
     """
-    return statistics.fmean(joint[name][name] - matrix[name][name] for name in matrix)
+    decided = [name for name in matrix if name in matrix[name] and name in joint[name]]
+    return mean_of(joint[name][name] - matrix[name][name] for name in decided)
 
 
 def spread(values: list[float]) -> tuple[float, float]:
@@ -91,7 +98,8 @@ def _newest(matrix: Matrix[K]) -> K:
 def _since_learned(matrix: Matrix[K], newest: K) -> dict[K, list[float]]:
     """Return the earlier scores of each experience in the newest row, starting at the update that learned it.
 
-    An experience without its own row was learned together with a newer one, in the first row that scores it.
+    An experience without its own row was learned together with a newer one, in the first row that scores it. Scores
+    that its rows could not decide are not in the matrix.
     """
     earlier = [name for name in matrix if name != newest]
     scores = {}

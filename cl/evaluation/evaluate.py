@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from cl.models.inference import Answering, Answers, answer
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.records import Baselines, Control, ControlArm, Evaluation, Score
+from cl.records.evaluation import decided, mean_score
 from cl.stores.data.experiences import RowsOf
 
 CLASSES = "classes.csv"
@@ -66,7 +67,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
     answers = {who: answer_tests(path, rows, held_out.answering) for who, path in folders.items()}
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
-    grown = {**held_out.matrix, newest: {score.experience: score.value for score in now}}
+    grown = {**held_out.matrix, newest: decided(now)}
     earlier_best = load_best(candidates.champion) if candidates.champion else None
     table = add_best(_build_table(rows, answers, config.columns_of_gates), earlier_best)
     table = _add_baseline(table, held_out.baselines)
@@ -81,22 +82,23 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         metric=answers[CHALLENGER].learner.task.metric,
         challenger=now,
         champion=before,
-        accuracy=_mean(now),
-        champion_accuracy=_mean(before) if before else None,
+        accuracy=mean_score(now),
+        champion_accuracy=mean_score(before),
         backward_transfer=backward_transfer(grown, newest),
-        forgetting=forgetting(grown, newest, champion={score.experience: score.value for score in before}),
+        forgetting=forgetting(grown, newest, champion=decided(before)),
         matrix=grown,
-        calibration_error=numbers[CHALLENGER].get("ece", 0.0),
-        latency_ms=numbers[CHALLENGER].get("latency_p50_ms", 0.0),
+        calibration_error=numbers[CHALLENGER].get("ece"),
+        latency_ms=numbers[CHALLENGER].get("latency_p50_ms"),
         size_mb=numbers[CHALLENGER]["size_mb"],
         numbers={
             **numbers[CHALLENGER],
             **(control.numbers if control else {}),
-            **_compare(_mean(now), held_out.baselines),
+            **_compare(mean_score(now), held_out.baselines),
         },
         champion_numbers=numbers.get(CHAMPION, {}),
         per_class=per_class,
         champion_per_class=answers[CHAMPION].per_class(rows) if CHAMPION in answers else {},
+        untested_classes=answers[CHALLENGER].untested_classes(per_class),
         baselines=held_out.baselines,
         control=control,
         predictions=str(predictions),
@@ -105,7 +107,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A learner, its answers to the test rows of each experience, and its scores on experiences with test rows."""
+    """A learner, its answers to the test rows of each experience, and its scores on them."""
 
     learner: Learner
     answers: dict[str, Answers]
@@ -115,6 +117,11 @@ class ModelAnswers:
         """Return the scores of each class over all test rows."""
         values = [value for experience in tests for value in self.answers[experience].values]
         return self.learner.task.per_class(pd.concat(tests.values(), ignore_index=True), values)
+
+    def untested_classes(self, tested: Collection[str]) -> list[str]:
+        """Return the classes that the learner knows and that are not among the tested ones."""
+        task, labels = self.learner.task, self.learner.labels
+        return [name for name in task.scored_classes(labels) if name not in tested]
 
 
 def answer_tests(
@@ -126,12 +133,7 @@ def answer_tests(
     learner = load_learner(folder)
     logits_of = answering(folder, learner) if answering else lambda experience, rows: None
     answers = {id: answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.items()}
-    metrics = {id: learner.task.score(rows, answers[id].values) for id, rows in tests.items()}
-    scores = [
-        Score(experience=id, rows=len(rows), value=metrics[id][learner.task.metric], metrics=metrics[id])
-        for id, rows in tests.items()
-        if len(rows)
-    ]
+    scores = [learner.task.score_experience(id, rows, answers[id].values) for id, rows in tests.items()]
     return ModelAnswers(learner, answers, scores)
 
 
@@ -164,11 +166,14 @@ def _add_baseline(table: pd.DataFrame, baselines: Baselines) -> pd.DataFrame:
     )
 
 
-def _compare(accuracy: float, baselines: Baselines) -> dict[str, float]:
+def _compare(accuracy: float | None, baselines: Baselines) -> dict[str, float]:
     """Return each baseline's ACC, and how far the challenger is above the strongest, as numbers for gates."""
-    numbers = {f"baseline_{name}": baseline.accuracy for name, baseline in baselines.of.items()}
+    known = {name: scores.accuracy for name, scores in baselines.of.items() if scores.accuracy is not None}
+    numbers = {f"baseline_{name}": value for name, value in known.items()}
     strongest = baselines.strongest
-    return numbers if strongest is None else {**numbers, "over_baseline": accuracy - baselines.of[strongest].accuracy}
+    if strongest is None or accuracy is None:
+        return numbers
+    return {**numbers, "over_baseline": accuracy - known[strongest]}
 
 
 def _measure_control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger: list[Score]) -> Control:
@@ -176,6 +181,7 @@ def _measure_control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger
     gains = [
         (score.experience in arm.experiences, score.value - naive.value)
         for score, naive in zip(challenger, scores, strict=True)
+        if score.value is not None and naive.value is not None
     ]
     past, new = ([gain for is_new, gain in gains if is_new == wanted] for wanted in (False, True))
     return Control(
@@ -186,7 +192,3 @@ def _measure_control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger
         forgetting_avoided=float(np.mean(past)) if past else None,
         learning_cost=-float(np.mean(new)) if new else None,
     )
-
-
-def _mean(scores: list[Score]) -> float:
-    return float(np.mean([score.value for score in scores])) if scores else 0.0

@@ -31,7 +31,7 @@ def measure_robustness(
 
     Args:
         learner: the model.
-        rows: a sample of test rows; without rows there are no numbers.
+        rows: a sample of test rows; a number that they cannot decide is left out.
         settings: which perturbations, and how strong.
         seed: seed of the perturbations.
     """
@@ -45,7 +45,8 @@ def measure_robustness(
         else:
             changed = disturb(rows, learner.task.columns[0], changes[kind], seed=seed)
             values = [prediction.value for prediction in predict(learner, changed)]
-        scores[f"robustness_{kind}"] = learner.task.score(rows, values)[learner.task.metric]
+        if (score := learner.task.main_score(rows, values)) is not None:
+            scores[f"robustness_{kind}"] = score
     return scores
 
 

@@ -262,6 +262,6 @@ def _no_training(folder: Path, rung: str | None) -> Training:
         rows_new=0,
         rows_recalled=0,
         seconds=0.0,
-        validation_score=0.0,
+        validation_score=None,
         losses=[],
     )

@@ -26,6 +26,12 @@ LOWER_IS_BETTER = {
 }
 """Every number that an evaluation may report; any other name is a metric of the task, where higher is better."""
 
+MAY_BE_UNDECIDED = {
+    "accuracy": ("accuracy", "balanced_accuracy", "macro_f1"),
+    "f1": ("f1", "macro_f1", "precision", "recall"),
+}
+"""Main metric of a task -> the metrics that it reports where the test rows decide them."""
+
 PER_ROW_METRICS = ("score", "brier", "forgetting")
 """Metrics with one value per test row: available on every group of rows, and testable."""
 
@@ -61,6 +67,19 @@ def not_a_share(name: str, **bounds: float | None) -> str | None:
                 f"for {value:g} % write {value / 100:g}"
             )
     return None
+
+
+def may_be_undecided(name: str, main: str) -> bool:
+    """Tell whether a task reports this metric unless its test rows cannot decide it.
+
+    Args:
+        name: the metric.
+        main: the task's main metric.
+
+    >>> may_be_undecided("f1/PER", "f1"), may_be_undecided("f1/PER", "accuracy")
+    (True, False)
+    """
+    return name in MAY_BE_UNDECIDED.get(main, ()) or (main == "f1" and name.startswith("f1/"))
 
 
 def is_lower_better(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cl.gating.metric_names import PER_ROW_METRICS, check_known, is_lower_better
+from cl.gating.metric_names import PER_ROW_METRICS, check_known, is_lower_better, may_be_undecided
 from cl.gating.slices import Slice, Whole, slice_columns, slice_groups
 from cl.records import Evaluation
 
@@ -54,7 +54,7 @@ def read_values(of: str, on: Whole | Slice, evaluation: Evaluation, predictions:
     if on == "all":
         return [_overall_value(of, evaluation)]
     now, before = _scores(of, on, evaluation), _scores(of, on, evaluation, champion=True)
-    check_known(of, {*now, *evaluation.numbers, *_metric_names(evaluation)})
+    _check_known(of, evaluation, {*now})
     if of not in now:
         raise UnmeasuredError(f"{of} was not measured on {str(on).replace('_', ' ')}")
     return [Value(group, value, before.get(of, {}).get(group)) for group, value in now[of].items()]
@@ -88,7 +88,7 @@ def _row_value(of: str, group: str, rows: pd.DataFrame) -> Value:
 def _overall_value(of: str, evaluation: Evaluation) -> Value:
     """Return a number measured on all rows, or the mean of a metric over experiences."""
     metrics = _metric_names(evaluation)
-    check_known(of, {*evaluation.numbers, *metrics})
+    _check_known(of, evaluation, set())
     if of in evaluation.numbers:
         return Value("all", evaluation.numbers[of], evaluation.champion_numbers.get(of))
     if of not in metrics:
@@ -98,6 +98,12 @@ def _overall_value(of: str, evaluation: Evaluation) -> Value:
         for scores in (evaluation.challenger, evaluation.champion)
     )
     return Value("all", fmean(now), fmean(before) if before else None)
+
+
+def _check_known(of: str, evaluation: Evaluation, there: set[str]) -> None:
+    """Raise `ConfigError` if no evaluation reports such a metric, undecided or not."""
+    if not may_be_undecided(of, evaluation.metric):
+        check_known(of, {*there, *evaluation.numbers, *_metric_names(evaluation)})
 
 
 def _metric_names(evaluation: Evaluation) -> set[str]:

@@ -141,10 +141,10 @@ def score_rows(
     *,
     precision: Precision = "float32",
     logits: Sequence[torch.Tensor] | None = None,
-) -> tuple[float, float]:
-    """Return the task's main score and the loss on rows; ``logits`` as for `answer`."""
+) -> tuple[float | None, float]:
+    """Return the task's main score, None if undecided, and the loss on rows; ``logits`` as for `answer`."""
     answers = answer(learner, rows, precision=precision, logits=logits)
-    return learner.task.score(rows, answers.values)[learner.task.metric], answers.loss
+    return learner.task.main_score(rows, answers.values), answers.loss
 
 
 def predict(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> list[Prediction]:

@@ -29,10 +29,10 @@ class CompressionResult(Record):
     failure: str | None = Field(default=None, description="Why it could not be made")
     passed: bool = Field(default=False, description="Whether it passed all gates")
     refused_by: dict[str, str] = Field(default_factory=dict, description="Failed gate -> reason")
-    accuracy: float = Field(default=0.0, description="ACC: mean score over experiences")
-    teacher_accuracy: float
-    latency_ms: float = 0.0
-    teacher_latency_ms: float
+    accuracy: float | None = Field(default=None, description="ACC: mean score over experiences; None: undecided")
+    teacher_accuracy: float | None
+    latency_ms: float | None = None
+    teacher_latency_ms: float | None
     size_mb: float = 0.0
     teacher_size_mb: float
     seconds: float = Field(default=0.0, description="Time it took to make")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -29,14 +31,26 @@ class Score(Record):
 
     experience: str
     rows: int
-    value: float = Field(description="The task's main metric, 0 to 1")
-    metrics: dict[str, float] = Field(default_factory=dict)
+    value: float | None = Field(description="The task's main metric, 0 to 1; None: the rows cannot decide it")
+    metrics: dict[str, float] = Field(default_factory=dict, description="All metrics that the rows decide")
+    undecided: str = Field(default="", description="Why there is no value; empty: there is one")
+
+
+def decided(scores: Iterable[Score]) -> dict[str, float]:
+    """Return experience -> score, without the experiences whose rows cannot decide one."""
+    return {score.experience: score.value for score in scores if score.value is not None}
+
+
+def mean_score(scores: Iterable[Score]) -> float | None:
+    """Return the mean of the decided scores; None: there is none."""
+    values = decided(scores).values()
+    return fmean(values) if values else None
 
 
 class BaselineScores(Record):
     """The scores of one of the simplest things that could work."""
 
-    accuracy: float = Field(description="ACC: mean of its scores over experiences")
+    accuracy: float | None = Field(description="ACC: mean of its scores over experiences; None: none is decided")
     scores: list[Score]
 
 
@@ -49,7 +63,8 @@ class Baselines(Record):
     @property
     def strongest(self) -> str | None:
         """The baseline with the highest ACC; None: none was measured."""
-        return max(self.of, key=lambda name: self.of[name].accuracy, default=None)
+        measured = {name: scores.accuracy for name, scores in self.of.items() if scores.accuracy is not None}
+        return max(measured, key=lambda name: measured[name], default=None)
 
 
 class Control(Record):
@@ -79,7 +94,9 @@ class Evaluation(Record):
     metric: str = Field(description="Name of the main metric: accuracy, f1")
     challenger: list[Score]
     champion: list[Score] = Field(default_factory=list)
-    accuracy: float = Field(description="ACC: mean of the challenger's scores over experiences")
+    accuracy: float | None = Field(
+        description="ACC: mean of the challenger's scores over experiences; None: none is decided"
+    )
     champion_accuracy: float | None = None
     backward_transfer: float | None = Field(default=None, description="BWT; None before the second row of R")
     forgetting: dict[str, float] = Field(
@@ -87,10 +104,12 @@ class Evaluation(Record):
     )
     matrix: dict[str, dict[str, float]] = Field(
         default_factory=dict,
-        description="R: experience learned -> experience tested -> score, this update last",
+        description="R: experience learned -> experience tested -> score, this update last; undecided ones left out",
     )
-    calibration_error: float = Field(description="Expected calibration error over all test rows, 0 to 1")
-    latency_ms: float = Field(description="Median latency for one row")
+    calibration_error: float | None = Field(
+        description="Expected calibration error over all test rows, 0 to 1; None: there are none"
+    )
+    latency_ms: float | None = Field(description="Median latency for one row; None: not measured")
     size_mb: float = Field(description="Size of the learner's weights on disk")
     numbers: dict[str, float] = Field(
         default_factory=dict, description="Further measurements of the challenger, by name: brier, latency_p95_ms, ..."
@@ -101,6 +120,9 @@ class Evaluation(Record):
     )
     champion_per_class: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="The same for the champion"
+    )
+    untested_classes: list[str] = Field(
+        default_factory=list, description="Classes that the challenger knows and no test row has: undecided"
     )
     baselines: Baselines = Field(
         default_factory=lambda: Baselines(), description="The simplest things that could work, on the same rows"
@@ -130,9 +152,14 @@ class Evaluation(Record):
         return sorted((name for name in counts if counts[name] < FEW), key=lambda name: counts[name])
 
     @property
-    def forgetting_max(self) -> float:
-        """The largest forgetting of any past experience; 0 when there is none."""
-        return max(self.forgetting.values(), default=0.0)
+    def undecided(self) -> dict[str, str]:
+        """Experience -> why the challenger has no score on it."""
+        return {score.experience: score.undecided for score in self.challenger if score.value is None}
+
+    @property
+    def forgetting_max(self) -> float | None:
+        """The largest forgetting of any past experience; 0 before there is a past, None if no past score is decided."""
+        return max(self.forgetting.values(), default=None if len(self.matrix) > 1 else 0.0)
 
 
 STORED = frozenset(

@@ -24,7 +24,7 @@ class Training(Record):
     rows_learnt: int = Field(default=0, description="Rows of all kinds trained on, over all epochs")
     rows_recalled: int = Field(description="Past rows that were rehearsed, over all epochs")
     seconds: float
-    validation_score: float
+    validation_score: float | None = Field(description="None: the validation rows cannot decide one")
     losses: list[float] = Field(description="Mean training loss of each epoch")
 
 
@@ -36,3 +36,11 @@ class ControlArm(Record):
     rows: int = Field(description="New rows that it was trained on")
     epochs: int
     seconds: float
+
+
+def validation_rank(score: float | None) -> float:
+    """Return where a validation score stands among others on the same rows.
+
+    An undecided score found no fault: on the same rows, any other score comes from a false entity.
+    """
+    return 1.0 if score is None else score

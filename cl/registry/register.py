@@ -130,20 +130,21 @@ def _verdict_tag(config: Config, gates: GateReport) -> str:
 
 
 def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Return the evaluation's metrics by their names in MLflow."""
-    return {
+    """Return the evaluation's metrics by their names in MLflow, without the undecided ones."""
+    metrics = {
         evaluation.metric: evaluation.accuracy,
         "forgetting_max": evaluation.forgetting_max,
         "calibration_error": evaluation.calibration_error,
         "latency_ms": evaluation.latency_ms,
         "size_mb": evaluation.size_mb,
-        **({} if evaluation.backward_transfer is None else {"bwt": evaluation.backward_transfer}),
-        **({} if evaluation.champion_accuracy is None else {"champion": evaluation.champion_accuracy}),
+        "bwt": evaluation.backward_transfer,
+        "champion": evaluation.champion_accuracy,
         **evaluation.numbers,
         **{f"champion/{name}": value for name, value in evaluation.champion_numbers.items()},
         **{f"score/{score.experience}": score.value for score in evaluation.challenger},
         **{f"champion_score/{score.experience}": score.value for score in evaluation.champion},
     }
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:

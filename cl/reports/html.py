@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from cl.records import Cycle, Evaluation, Finding, IntegrityViolation, LedgerEntry, Record, Regression, Score
+from cl.records.evaluation import decided
 from cl.reports import plots
 from cl.reports.drift_alarm import format_p_value_cell
 from cl.reports.measurements import (
@@ -21,6 +22,7 @@ from cl.reports.measurements import (
     describe_control,
     describe_cut,
     describe_score,
+    format_forgotten,
     list_measurements,
 )
 from cl.statistics import format_p_value
@@ -51,8 +53,9 @@ class ScorePair(Record):
 
     @property
     def change(self) -> float | None:
-        """The challenger's gain over the champion, -1 to 1; None: there is no champion."""
-        return self.challenger.value - self.champion.value if self.champion else None
+        """The challenger's gain over the champion, -1 to 1; None: there is no champion, or a score is undecided."""
+        before = self.champion.value if self.champion else None
+        return None if before is None or self.challenger.value is None else self.challenger.value - before
 
 
 class QuarantineSummary(Record):
@@ -172,7 +175,7 @@ def serving_version(cycles: list[Cycle], entries: list[LedgerEntry]) -> ServingV
 def score_pairs(evaluation: Evaluation) -> list[ScorePair]:
     """Return the scores of challenger and champion on each experience, the newest first."""
     before = {score.experience: score for score in evaluation.champion}
-    low = plots.axis_start(score.value for score in [*evaluation.challenger, *evaluation.champion])
+    low = plots.axis_start([*decided(evaluation.challenger).values(), *decided(evaluation.champion).values()])
     return [
         ScorePair(challenger=score, champion=before.get(score.experience), low=low)
         for score in reversed(evaluation.challenger)
@@ -242,7 +245,7 @@ def cycles_table(cycles: Sequence[Cycle]) -> str:
             "yes" if cycle.drift.drifted else "no",
             cycle.decision.action,
             describe_score(cycle),
-            f"{100 * evaluation.forgetting_max:.1f} pt" if evaluation else "-",
+            format_forgotten(evaluation),
             cycle.verdict,
             cycle.champion_after or "-",
         )

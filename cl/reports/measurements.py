@@ -6,6 +6,8 @@ from statistics import fmean
 
 from cl.records import BASELINES, Control, Cycle, Evaluation, Record, Training
 
+UNDECIDED = "-"
+"""What is shown where there is no score, because no row decides one."""
 SHOWN = 8
 """The most names in a line."""
 WORDS = {
@@ -27,11 +29,22 @@ WORDS = {
 }
 
 
+def format_share(value: float | None, *, unit: str = " %") -> str:
+    """Return a share in percent, or a dash if it is undecided."""
+    return UNDECIDED if value is None else f"{100 * value:.1f}{unit}"
+
+
+def format_forgotten(evaluation: Evaluation | None) -> str:
+    """Return the worst forgetting in points, or a dash if no past experience decides it."""
+    worst = evaluation.forgetting_max if evaluation else None
+    return UNDECIDED if worst is None else f"{100 * worst:.1f} pt"
+
+
 def describe_score(cycle: Cycle) -> str:
     """Return the score of a cycle, and what it is of: test rows after an update, else the new rows."""
     evaluation, drift = cycle.evaluation, cycle.drift
     if evaluation is not None:
-        return f"{evaluation.metric} {100 * evaluation.accuracy:.1f} % of {evaluation.rows:,} test"
+        return f"{evaluation.metric} {format_share(evaluation.accuracy)} of {evaluation.rows:,} test"
     if drift.champion_score is None:
         return "-"
     return f"{drift.metric} {100 * drift.champion_score:.1f} % of {drift.rows:,} new"
@@ -49,6 +62,11 @@ def describe_balance(evaluation: Evaluation) -> list[str]:
         names = ", ".join(f"{name} ({int(evaluation.per_class[name]['count'])})" for name in thin[:SHOWN])
         more = f" and {len(thin) - SHOWN} more" if len(thin) > SHOWN else ""
         lines.append(f"too few test rows to judge {len(thin)} of {len(evaluation.per_class)} classes: {names}{more}")
+    if untested := evaluation.untested_classes:
+        more = f" and {len(untested) - SHOWN} more" if len(untested) > SHOWN else ""
+        listed = ", ".join(untested[:SHOWN])
+        lines.append(f"no test row for {len(untested)} of the known classes, so undecided: {listed}{more}")
+    lines += [f"{UNDECIDED} no score on {name}: {why}" for name, why in list(evaluation.undecided.items())[-SHOWN:]]
     return lines
 
 
@@ -57,9 +75,10 @@ def describe_baselines(evaluation: Evaluation) -> list[str]:
     baselines, strongest = evaluation.baselines, evaluation.baselines.strongest
     if strongest is None:
         return []
-    scores = [f"{BASELINES[name]} {100 * baseline.accuracy:.1f} %" for name, baseline in baselines.of.items()]
+    scores = [f"{BASELINES[name]} {format_share(baseline.accuracy)}" for name, baseline in baselines.of.items()]
     lines = [f"on the same rows: {', '.join(scores)}"]
-    if (behind := baselines.of[strongest].accuracy - evaluation.accuracy) > 0:
+    best, own = baselines.of[strongest].accuracy, evaluation.accuracy
+    if best is not None and own is not None and (behind := best - own) > 0:
         lines.append(f"the challenger is {100 * behind:.1f} points below {BASELINES[strongest]}")
     return lines
 

@@ -128,8 +128,10 @@ def bars(forgetting: dict[str, float], *, bound: float | None = None) -> Markup:
     return _svg(490, end + (20 if bound is not None else 2), parts, "Forgetting in points, by experience")
 
 
-def change(before: float | None, after: float, *, low: float) -> Markup:
-    """Plot champion (ring) and challenger (dot) on a line from `low` to 1."""
+def change(before: float | None, after: float | None, *, low: float) -> Markup:
+    """Plot champion (ring) and challenger (dot) on a line from `low` to 1; nothing if the challenger's is undecided."""
+    if after is None:
+        return Markup("")
     x = 5 + 210 * (after - low) / (1 - low)
     parts = [Markup('<path d="M5 9 H215" class="grid"/>')]
     if before is not None:

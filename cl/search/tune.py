@@ -160,19 +160,26 @@ def _run_trial(job: TrialJob, study: optuna.Study, trial: optuna.Trial) -> None:
     try:
         for step, (score, rows_learned) in enumerate(_scores(config, job)):
             value, rows = score, rows + rows_learned
+            if score is None:
+                continue
             trial.report(score, step)
             if step < len(job.ids) - 1 and trial.should_prune():
                 state = TrialState.PRUNED
                 break
     except DivergedError as error:
         state, value, why = TrialState.FAIL, None, str(error)
+    if state == TrialState.COMPLETE and value is None:
+        state, why = TrialState.FAIL, "no validation row decides a score; raise data.split.validation"
     for key, attribute in (("rows", rows), ("why", why), ("seconds", round(time.monotonic() - started, 2))):
         trial.set_user_attr(key, attribute)
     study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
 
 
-def _scores(config: Config, job: TrialJob) -> Iterator[tuple[float, int]]:
-    """Learn the experiences in order; after each, yield the mean score on all so far and the rows it took."""
+def _scores(config: Config, job: TrialJob) -> Iterator[tuple[float | None, int]]:
+    """Learn the experiences in order; after each, yield the mean of the decided scores so far and the rows it took.
+
+    The mean is None as long as no validation row decides a score.
+    """
     from cl.models.inference import predict
     from cl.models.persistence import load_learner
     from cl.training.train import train
@@ -186,8 +193,9 @@ def _scores(config: Config, job: TrialJob) -> Iterator[tuple[float, int]]:
             rows = job.rows_of([scored], "validation")
             predictions = predict(learner, rows, precision=config.training.precision)
             values = [prediction.value for prediction in predictions]
-            scores.append(learner.task.score(rows, values)[learner.task.metric])
-        yield statistics.fmean(scores), training.rows_learnt
+            scores.append(learner.task.main_score(rows, values))
+        known = [score for score in scores if score is not None]
+        yield statistics.fmean(known) if known else None, training.rows_learnt
         champion = folder
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cl.plugins import Plugin
+from cl.records import Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +46,8 @@ class Task(Plugin):
     metric: ClassVar[str]
     row_metric: ClassVar[str] = "row score"
     """What the mean of `row_scores` is called."""
+    undecided: ClassVar[str] = "none of its {rows} test rows decides a score"
+    """Why there may be no main score although there are rows; ``{rows}`` is how many."""
     distils: ClassVar[bool] = False
     """Whether the task predicts probabilities over labels, which a student can learn."""
 
@@ -81,8 +84,23 @@ class Task(Plugin):
         raise NotImplementedError
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return the task's metrics over rows, 0 to 1; the main metric is named ``metric``."""
+        """Return the task's metrics over rows, 0 to 1; the main metric is named ``metric``.
+
+        A metric that the rows cannot decide is left out: it is neither 0 nor 1.
+        """
         raise NotImplementedError
+
+    def main_score(self, rows: pd.DataFrame, predictions: list[Any]) -> float | None:
+        """Return the main metric over rows; None: the rows cannot decide it."""
+        return self.score(rows, predictions).get(self.metric)
+
+    def score_experience(self, experience: str, rows: pd.DataFrame, predictions: list[Any]) -> Score:
+        """Return the score on an experience's test rows; if they cannot decide it, why."""
+        metrics = self.score(rows, predictions)
+        value, why = metrics.get(self.metric), ""
+        if value is None:
+            why = self.undecided.format(rows=len(rows)) if len(rows) else "it has no test rows"
+        return Score(experience=experience, rows=len(rows), value=value, metrics=metrics, undecided=why)
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return the score of each class that occurs in the rows, 0 to 1; gates use the worst one."""
@@ -103,6 +121,10 @@ class Task(Plugin):
     def class_names(self, labels: list[str]) -> list[str]:
         """Return the class names behind the head's labels, as `classes` formats them."""
         raise NotImplementedError
+
+    def scored_classes(self, labels: list[str]) -> list[str]:
+        """Return the classes among `class_names` that `per_class` scores."""
+        return self.class_names(labels)
 
     def describe(self, value: Any) -> str:
         """Return a prediction or target as one string for a table."""

@@ -30,6 +30,7 @@ class TokenClassification(Task):
     columns: ClassVar[tuple[str, str]] = ("tokens", "tags")
     metric: ClassVar[str] = "f1"
     row_metric: ClassVar[str] = "mean F1 of a sentence"
+    undecided: ClassVar[str] = "no entity occurs or is predicted in its {rows} test rows"
     distils: ClassVar[bool] = True
     splits_words: ClassVar[bool] = True
     solver: ClassVar[dict[str, Any]] = {"name": "ranpac", "features": 0, "layers": 24}  # lower layers know words best
@@ -81,15 +82,22 @@ class TokenClassification(Task):
         )
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return micro F1, precision and recall over entities, macro F1 over types, and ``f1/TYPE`` for every type."""
+        """Return micro F1, precision and recall over entities, macro F1 over types, and ``f1/TYPE`` for every type.
+
+        Rows in which no entity occurs and none is predicted decide nothing. Where only predictions have entities, all
+        of them are false: F1 and precision are 0, and recall is undecided. Where only the truth has, precision counts
+        as 0, so that a model cannot pass by predicting nothing.
+        """
         truth, predicted = _entities(rows["tags"]), _entities(predictions)
+        if not truth and not predicted:
+            return {}
         types = sorted({span[1] for span in truth})
         by_type = {kind: _f1(_only(truth, kind), _only(predicted, kind)) for kind in types}
         return {
             "f1": _f1(truth, predicted),
             "macro_f1": fmean(by_type.values()) if by_type else 0.0,
             "precision": len(truth & predicted) / len(predicted) if predicted else 0.0,
-            "recall": len(truth & predicted) / len(truth) if truth else 0.0,
+            **({"recall": len(truth & predicted) / len(truth)} if truth else {}),
             **{f"f1/{kind}": value for kind, value in by_type.items()},
         }
 
@@ -113,6 +121,10 @@ class TokenClassification(Task):
     def class_names(self, labels: list[str]) -> list[str]:
         """Return the entity types, and O."""
         return ["O", *sorted({label[2:] for label in labels if label != "O"})]
+
+    def scored_classes(self, labels: list[str]) -> list[str]:
+        """Return the entity types: O is no entity."""
+        return self.class_names(labels)[1:]
 
     def describe(self, value: Any) -> str:
         """Return the tags joined by a space."""
@@ -162,7 +174,7 @@ def _align(ids: list[int], word_ids: list[int | None], tags: Any, index_of: dict
 
 
 def _f1(truth: set[Any], predicted: set[Any]) -> float:
-    return 2 * len(truth & predicted) / (len(truth) + len(predicted)) if truth or predicted else 0.0
+    return 2 * len(truth & predicted) / (len(truth) + len(predicted))
 
 
 def _only(entities: set[Any], kind: str) -> set[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cl.records import Evaluation, Score
+from cl.records.evaluation import decided
 
 if TYPE_CHECKING:
     from transformers import BertModel
@@ -95,8 +96,7 @@ def sample_evaluation(
         model: [Score(experience=name, rows=size, value=float(value)) for name, value in means[model].items()]
         for model in _MODELS
     }
-    now = {score.experience: score.value for score in scores["challenger"]}
-    before = {score.experience: score.value for score in scores["champion"]}
+    now, before = decided(scores["challenger"]), decided(scores["champion"])
     return (
         Evaluation(
             metric="accuracy",

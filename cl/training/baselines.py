@@ -16,6 +16,7 @@ from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.records import BASELINES, Baselines, BaselineScores, Score
+from cl.records.evaluation import mean_score
 from cl.stores.data.experiences import RowsOf
 from cl.training.strategies import State, Strategy, TrainingData, Update
 
@@ -51,20 +52,16 @@ def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, fol
         solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
         scores, values = _score(solved, tests)
         table[name] = values
-        accuracy = float(np.mean([score.value for score in scores] or [0.0]))
-        fitted[name] = BaselineScores(accuracy=accuracy, scores=scores)
-        log.info("baseline %s: %.4f, %.1f s", name, fitted[name].accuracy, time.monotonic() - started)
+        fitted[name] = BaselineScores(accuracy=(accuracy := mean_score(scores)), scores=scores)
+        shown = "undecided" if accuracy is None else f"{accuracy:.4f}"
+        log.info("baseline %s: %s, %.1f s", name, shown, time.monotonic() - started)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path := folder / "baselines.parquet", index=False)
     return Baselines(of=fitted, rows=str(path))
 
 
 def _score(learner: Learner, tests: dict[str, pd.DataFrame]) -> tuple[list[Score], np.ndarray]:
-    """Return the scores on each experience that has test rows, and of each row."""
+    """Return the scores on each experience, and of each row."""
     answers = {id: answer(learner, rows).values for id, rows in tests.items()}
-    metrics = {id: learner.task.score(rows, answers[id]) for id, rows in tests.items() if len(rows)}
-    scores = [
-        Score(experience=id, rows=len(tests[id]), value=numbers[learner.task.metric], metrics=numbers)
-        for id, numbers in metrics.items()
-    ]
+    scores = [learner.task.score_experience(id, rows, answers[id]) for id, rows in tests.items()]
     return scores, np.concatenate([learner.task.row_scores(tests[id], answers[id]) for id in tests])

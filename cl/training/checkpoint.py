@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from cl.models.learner import Learner
+from cl.records.training import validation_rank
 from cl.training.strategies import Update
 
 SECONDS = 30.0
@@ -132,14 +133,14 @@ class BestEpoch:
         self._learner = learner
         self.weights: dict[str, torch.Tensor] = {}
         self.epoch = 0
-        self.score = -math.inf
+        self.score: float | None = -math.inf
         self.loss = math.inf
-        self.latest = 0.0
+        self.latest: float | None = None
 
-    def offer(self, epoch: int, score: float, loss: float) -> None:
+    def offer(self, epoch: int, score: float | None, loss: float) -> None:
         """Copy the weights if the loss is finite and the score is higher, or equal with a lower loss."""
         self.latest = score
-        if math.isfinite(loss) and (score, -loss) > (self.score, -self.loss):
+        if math.isfinite(loss) and (validation_rank(score), -loss) > (validation_rank(self.score), -self.loss):
             self.epoch, self.score, self.loss = epoch, score, loss
             self.weights = {name: p.detach().clone() for name, p in self._learner.parameters()}
 

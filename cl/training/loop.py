@@ -41,7 +41,8 @@ class Fit:
     rows_learnt: int
     rows_recalled: int
     seconds: float
-    validation_score: float
+    validation_score: float | None
+    """None: the validation rows cannot decide one, or there are none."""
     losses: list[float]
 
 
@@ -73,7 +74,7 @@ def run_update(
     if all(strategy.uses_gradients(update) for strategy, update in strategies):
         result = fit(learner, lesson, strategies, settings, checkpoint=checkpoint)
     else:
-        result = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=0.0, losses=[])
+        result = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=None, losses=[])
     started = time.monotonic()
     for strategy, update in strategies:
         learner = strategy.finish(replace(update, learner=learner))
@@ -137,7 +138,8 @@ def fit(
             progress.recalled += recalled
             _check_weights(learner, settings)
             best.offer(progress.epochs, *_validate(learner, validation, progress.losses[-1], settings))
-            log.info("epoch %d: loss %.4f, validation %.4f", progress.epochs, progress.losses[-1], best.latest)
+            score = "undecided" if best.latest is None else f"{best.latest:.4f}"
+            log.info("epoch %d: loss %.4f, validation %s", progress.epochs, progress.losses[-1], score)
             if checkpoint:
                 save_checkpoint(run, checkpoint)
     best.restore()
@@ -252,14 +254,16 @@ def _validate(
     settings: TrainingSettings,
     *,
     logits: list[torch.Tensor] | None = None,
-) -> tuple[float, float]:
+) -> tuple[float | None, float]:
     """Return score and loss on validation rows; without a row of a known label, the loss is the training loss.
+
+    The score is None if the rows cannot decide one, or there are none.
 
     Raises:
         DivergedError: the loss is not finite.
     """
     if rows is None or rows.empty:
-        return 0.0, training_loss
+        return None, training_loss
     score, loss = score_rows(learner, rows, precision=settings.precision, logits=logits)
     if math.isfinite(loss):
         return score, loss

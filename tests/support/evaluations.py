@@ -14,16 +14,23 @@ from cl.records import Evaluation, Score
 def evaluation() -> Callable[..., Evaluation]:
     """An evaluation from experience -> score; the last one is the newest."""
 
-    def make(scores: dict[str, float], **changes: object) -> Evaluation:
+    def make(scores: dict[str, float | None], **changes: object) -> Evaluation:
         metrics = changes.pop("metrics", {})
+        known = [value for value in scores.values() if value is not None]
         return Evaluation(
             **{
                 "metric": "accuracy",
                 "challenger": [
-                    Score(experience=one, rows=10, value=value, metrics=metrics.get(one, {}))  # type: ignore[attr-defined]
+                    Score(
+                        experience=one,
+                        rows=10,
+                        value=value,
+                        metrics=metrics.get(one, {}),  # type: ignore[attr-defined]
+                        undecided="" if value is not None else "no entity occurs or is predicted in its 10 test rows",
+                    )
                     for one, value in scores.items()
                 ],
-                "accuracy": sum(scores.values()) / max(1, len(scores)),
+                "accuracy": sum(known) / max(1, len(known)),
                 "matrix": {one: {} for one in scores},
                 "calibration_error": 0.04,
                 "latency_ms": 6.0,

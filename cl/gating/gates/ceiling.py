@@ -44,9 +44,12 @@ class Ceiling(Gate):
 
     def judge(self, evaluation: Evaluation, predictions: pd.DataFrame, *, seed: int) -> Verdict:
         """Return the verdict."""
-        measured = float(getattr(evaluation, self.metric))
+        name, measured = f"{self.name} {self.metric}", getattr(evaluation, self.metric)
+        if measured is None:
+            why = f"{self.metric} is not measured: no test row decides it"
+            return Verdict(gate=name, passed=True, undecided=True, bound=self.max, why=why)
         return Verdict(
-            gate=f"{self.name} {self.metric}",
+            gate=name,
             passed=measured <= self.max + TIE,
             measured=measured,
             bound=self.max,

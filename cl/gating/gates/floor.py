@@ -9,7 +9,9 @@ from pydantic import Field
 
 from cl.errors import ConfigError
 from cl.gating.gates import Gate
+from cl.gating.metric_names import may_be_undecided
 from cl.records import Evaluation, Verdict
+from cl.records.evaluation import decided
 from cl.statistics import TIE
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 class Floor(Gate):
     """The challenger's score must reach a minimum on the worst experience, on the newest, or on average.
 
-    An experience whose score is NaN counts as the worst; experiences without the metric are ignored.
+    An experience whose score is NaN counts as the worst. One whose test rows cannot decide a score is left out; if none
+    is left, the verdict is undecided.
 
     >>> from cl.testing import sample_evaluation
     >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
@@ -44,19 +47,22 @@ class Floor(Gate):
         values = self._values(evaluation)
         newest = next(reversed(evaluation.matrix or values), "no experience")
         if not values or (self.over == "newest" and newest not in values):
-            why = f"{newest} has no test rows to show {self._metric_words} of at least {self.min:.3f}"
-            return Verdict(gate=self.name, passed=False, bound=self.min, why=why)
+            why = f"{newest} does not decide {self._metric_words} of at least {self.min:.3f}"
+            why += f": {evaluation.undecided[newest]}" if newest in evaluation.undecided else ""
+            return Verdict(gate=self.name, passed=True, undecided=True, bound=self.min, why=why)
         if self.over == "mean":
             where, measured = f"the mean of {len(values)} experiences", sum(values.values()) / len(values)
         else:
             where = newest if self.over == "newest" else min(values, key=lambda name: _nan_as_worst(values[name]))
             measured = values[where]
+        left_out = [] if self.over == "newest" else [name for name in evaluation.undecided if name not in values]
         return Verdict(
             gate=self.name,
             passed=measured >= self.min - TIE,
             measured=measured,
             bound=self.min,
-            why=f"{where} scores {measured:.3f}{self._metric_suffix}, at least {self.min:.3f} is required",
+            why=f"{where} scores {measured:.3f}{self._metric_suffix}, at least {self.min:.3f} is required"
+            + _describe_left_out(evaluation, left_out),
         )
 
     @property
@@ -72,10 +78,17 @@ class Floor(Gate):
         scores = evaluation.challenger
         known = sorted({name for score in scores for name in score.metrics})
         if self.metric == "score" or (self.metric == "accuracy" and "accuracy" not in known):
-            return {score.experience: score.value for score in scores}
-        if scores and self.metric not in known:
+            return decided(scores)
+        if scores and self.metric not in known and not may_be_undecided(self.metric, evaluation.metric):
             raise ConfigError(f"gates: floor: no metric '{self.metric}'; there are: score, {', '.join(known)}")
         return {score.experience: score.metrics[self.metric] for score in scores if self.metric in score.metrics}
+
+
+def _describe_left_out(evaluation: Evaluation, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f", and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"; {names[-1]} is left out: {evaluation.undecided[names[-1]]}{more}"
 
 
 def _nan_as_worst(value: float) -> float:

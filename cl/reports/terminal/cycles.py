@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from cl.records import CompressionResult, Cycle, Evaluation, LadderResult
-from cl.reports.measurements import describe_balance, describe_baselines, describe_cut, describe_score
+from cl.reports.measurements import (
+    UNDECIDED,
+    describe_balance,
+    describe_baselines,
+    describe_cut,
+    describe_score,
+    format_forgotten,
+    format_share,
+)
 from cl.reports.terminal.ledger import trial_line, waiting_line
 
 GROUPS = 20
@@ -21,7 +29,7 @@ HEADER = (
 def cycle_line(cycle: Cycle) -> str:
     """Return a line of the table of cycles; the score names its metric and rows."""
     evaluation = cycle.evaluation
-    forgotten = f"{100 * evaluation.forgetting_max:.1f} pt" if evaluation else "-"
+    forgotten = format_forgotten(evaluation)
     return (
         f"{cycle.experience.id:<22}{cycle.experience.total:>6}{cycle.experience.quarantined_rows:>13}  "
         f"{'yes' if cycle.drift.drifted else 'no':<7}{cycle.decision.action:<10}"
@@ -97,10 +105,14 @@ def compression_lines(result: CompressionResult) -> list[str]:
     return [
         head,
         f"version {result.version} {verdict}: "
-        f"{100 * result.accuracy:.1f} % (teacher: {100 * result.teacher_accuracy:.1f}), "
-        f"{result.latency_ms:.2f} ms ({result.teacher_latency_ms:.2f}), "
+        f"{format_share(result.accuracy)} (teacher: {format_share(result.teacher_accuracy, unit='')}), "
+        f"{_format_ms(result.latency_ms)} ms ({_format_ms(result.teacher_latency_ms)}), "
         f"{result.size_mb:.1f} MB ({result.teacher_size_mb:.1f})",
     ]
+
+
+def _format_ms(value: float | None) -> str:
+    return UNDECIDED if value is None else f"{value:.2f}"
 
 
 def distil_lines(output: dict[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cl.reports.measurements import UNDECIDED, format_share
+
 CLASSES = 20
 
 
@@ -122,11 +124,12 @@ def _difference_lines(name: str, pairs: dict[str, list[Any]]) -> list[str]:
 
 
 def _score_line(score: dict[str, Any]) -> str:
-    change = 100 * (score["to"] - score["from"])
+    before, after = score["from"], score["to"]
+    change = f"{UNDECIDED:>7}" if before is None or after is None else f"{100 * (after - before):>+7.1f} pt"
     moved = f"  {score['lost']} lost, {score['won']} won" if score.get("lost") or score.get("won") else ""
     return (
-        f"{score['name'][:27]:<28}{score['rows']:>6}{100 * score['from']:>10.1f} %{100 * score['to']:>10.1f} %"
-        f"{change:>+7.1f} pt{moved}"
+        f"{score['name'][:27]:<28}{score['rows']:>6}{format_share(before, unit=''):>10} %"
+        f"{format_share(after, unit=''):>10} %{change}{moved}"
     )
 
 

@@ -41,6 +41,7 @@ class Averaging(Strategy):
     def finish(self, update: Update) -> Learner:
         """Set the best weights on the line; on a tie, those nearest the challenger."""
         from cl.models.inference import score_rows
+        from cl.records.training import validation_rank
 
         rows, champion = update.lesson.validation, update.scratch
         if not champion or rows is None or rows.empty:
@@ -50,7 +51,7 @@ class Averaging(Strategy):
         for step in range(self.steps, -1, -1):
             _interpolate(update, champion, own, step / self.steps)
             score, loss = score_rows(update.learner, rows)
-            best = max(best, (score, -loss, step / self.steps))
+            best = max(best, (validation_rank(score), -loss, step / self.steps))
         _interpolate(update, champion, own, best[2])
         return update.learner
 

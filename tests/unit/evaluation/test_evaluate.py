@@ -91,9 +91,13 @@ def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_confi
             tiny_config(), Candidates(challenger=tmp_path / "1"), HeldOut(["a", "b"], {}, rows_of), folder=tmp_path
         )
 
-    assert [score.experience for score in evaluated().challenger] == ["a"]
+    first = evaluated()
+    assert [(score.experience, score.value is None) for score in first.challenger] == [("a", False), ("b", True)]
+    assert first.accuracy == first.challenger[0].value and first.undecided == {"b": "it has no test rows"}
     tested.clear()
-    assert evaluated().challenger == [] and evaluated().latency_ms == 0.0
+    nothing = evaluated()
+    assert nothing.accuracy is nothing.calibration_error is nothing.latency_ms is None
+    assert nothing.matrix == {"b": {}} and nothing.untested_classes == ["fee", "loan"]
 
 
 def test_what_is_measured_of_both_models_is_the_same_again_but_for_times(tiny_config, sentences, tmp_path) -> None:

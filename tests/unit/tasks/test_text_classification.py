@@ -43,3 +43,10 @@ def test_scores_against_a_hand_computed_case() -> None:
     assert scores["accuracy"] == 0.5
     assert scores["macro_f1"] == pytest.approx((0.5 + 2 / 3 + 0.0) / 3)
     assert TASK.row_scores(rows, ["a", "b", "b", "a"]).tolist() == [1, 0, 1, 0]
+
+
+def test_without_rows_nothing_is_scored() -> None:
+    nothing = pd.DataFrame({"text": [], "label": []}, dtype=object)
+    assert TextClassification().score(nothing, []) == {}
+    scored = TextClassification().score_experience("may", nothing, [])
+    assert scored.value is None and scored.undecided == "it has no test rows"

@@ -91,3 +91,34 @@ def test_every_token_gets_a_tag_from_a_model(tiny_config) -> None:
     answers = answer(learner, ROWS)
     assert [len(one.value) for one in answers.predictions] == [5, 2]
     assert answers.embeddings.shape == (2, 32)
+
+
+NOTHING = [["O", "O"], ["O", "O", "O"]]
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "expected"),
+    [
+        pytest.param([], [], {}, id="no rows"),
+        pytest.param(NOTHING, NOTHING, {}, id="no entity, none predicted"),
+        pytest.param(
+            NOTHING,
+            [["O", "O"], ["O", "B-PER", "O"]],
+            {"f1": 0.0, "macro_f1": 0.0, "precision": 0.0},
+            id="one false entity",
+        ),
+        pytest.param(
+            [["B-PER", "O"], ["O", "O", "O"]],
+            NOTHING,
+            {"f1": 0.0, "macro_f1": 0.0, "precision": 0.0, "recall": 0.0, "f1/PER": 0.0},
+            id="all missed",
+        ),
+    ],
+)
+def test_rows_that_decide_nothing_have_no_score_and_a_false_entity_has_zero(truth, predicted, expected) -> None:
+    rows = pd.DataFrame({"tags": pd.Series(truth, dtype=object)})
+    assert TASK.score(rows, predicted) == expected
+    assert TASK.main_score(rows, predicted) == expected.get("f1")
+    scored = TASK.score_experience("may", rows, predicted)
+    assert (scored.value, scored.rows) == (expected.get("f1"), len(truth))
+    assert bool(scored.undecided) is not bool(expected)

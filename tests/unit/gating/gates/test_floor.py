@@ -49,11 +49,26 @@ def test_a_score_that_is_no_number_is_the_worst(evaluation) -> None:
     assert not verdict.passed and verdict.why.startswith("a scores nan")
 
 
-def test_nothing_to_score_does_not_pass(evaluation) -> None:
+def test_nothing_to_score_is_undecided(evaluation) -> None:
     verdict = judged(Floor(min=0.1), evaluation({}))
-    assert not verdict.passed and "has no test rows" in verdict.why
+    assert verdict.word == "undecided" and verdict.measured is None and "does not decide" in verdict.why
 
 
-def test_the_newest_experience_without_test_rows_does_not_pass_on_newest(evaluation) -> None:
+def test_the_newest_experience_without_test_rows_is_undecided_on_newest(evaluation) -> None:
     scored = evaluation({"a": 0.9}, matrix={"a": {}, "b": {}})
-    assert not judged(Floor(min=0.1, over="newest"), scored).passed
+    assert judged(Floor(min=0.1, over="newest"), scored).word == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("over", "word", "measured"), [("each", "pass", 0.75), ("mean", "pass", 0.8), ("newest", "undecided", None)]
+)
+def test_an_undecided_experience_is_left_out_and_named(evaluation, over, word, measured) -> None:
+    verdict = judged(Floor(min=0.7, over=over), evaluation({"a": 0.75, "b": 0.85, "c": None}))
+    assert verdict.word == word and verdict.measured == pytest.approx(measured)
+    assert "c" in verdict.why and "no entity" in verdict.why
+
+
+@pytest.mark.parametrize("metric", ["recall", "precision", "macro_f1", "f1/PER"])
+def test_a_metric_of_the_task_that_no_row_decides_is_no_mistake_in_the_configuration(evaluation, metric) -> None:
+    scored = evaluation({"a": 0.0}, metrics={"a": {"f1": 0.0}}).model_copy(update={"metric": "f1"})
+    assert judged(Floor(metric=metric, min=0.5), scored).word == "undecided"
