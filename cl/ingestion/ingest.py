@@ -27,6 +27,7 @@ from cl.ingestion.check_rows import (
     split_column,
     split_names,
 )
+from cl.ingestion.class_support import support_classes
 from cl.ingestion.deduplicate import CORRECTABLE, REASONS, SKIPPED, RowOutcome, count_leaks, deduplicate
 from cl.ingestion.internal_columns import SPLIT
 from cl.ingestion.label_variants import BatchLabels
@@ -336,6 +337,8 @@ def _publish_new(
     if not compared.kept.any():
         reasons = Counter({reason: compared.count(RowOutcome(number)) for number, reason in REASONS.items()})
         return _Outcome(None, skipped, staged.reasons + reasons)
+    if not (staged.given or compared.corrections.any()):  # a corrected row stays in the split of the earlier one
+        support_classes(staged, prints.groups, compared.kept)
     counts = {
         "duplicates": compared.count(RowOutcome.REPEATED),
         "seen": compared.count(RowOutcome.SEEN),

@@ -20,6 +20,9 @@ class Experience(Record):
     ingested_at: datetime
     rows: dict[str, int] = Field(description="Split -> number of rows")
     labels: dict[str, int] = Field(description="Label (text) or entity type (tokens) -> number of rows")
+    untrained: list[str] = Field(
+        default_factory=list, description="Labels or entity types that only its held-out rows have"
+    )
     quarantined: dict[str, int] = Field(default_factory=dict, description="Reason -> quarantined rows")
     duplicates: int = Field(default=0, description="Duplicate rows within this batch")
     seen: int = Field(default=0, description="Rows that an earlier experience already contained")

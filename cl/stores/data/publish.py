@@ -62,6 +62,7 @@ def publish(
         ingested_at=datetime.now(UTC),
         rows=rows,
         labels=list_labels(draft),
+        untrained=list_untrained(draft),
         quarantined=dict(sorted(quarantined.items())),
         digest=digest_of(draft),
         **counts,
@@ -105,16 +106,24 @@ def _write_quarantine(staged: Staged, fates: np.ndarray, reasons: Mapping[int, s
 
 def list_labels(draft: Path) -> dict[str, int]:
     """Return label -> rows, or entity type -> rows that contain it."""
+    return dict(sorted(sum((_count_labels(draft, split) for split in SPLITS), Counter[str]()).items()))
+
+
+def list_untrained(draft: Path) -> list[str]:
+    """Return the labels, or entity types, of held-out rows that no training row has."""
+    return sorted(set(list_labels(draft)) - set(_count_labels(draft, "train")))
+
+
+def _count_labels(draft: Path, split: str) -> Counter[str]:
     count: Counter[str] = Counter()
-    for split in SPLITS:
-        with pq.ParquetFile(draft / f"{split}.parquet") as file:
-            column = "label" if "label" in file.schema_arrow.names else "tags"
-            for batch in file.iter_batches(columns=[column]):
-                if column == "label":
-                    count.update({item["values"]: item["counts"] for item in batch["label"].value_counts().to_pylist()})
-                else:
-                    count.update(kind for tags in batch["tags"].to_pylist() for kind in _entity_types(tags))
-    return dict(sorted(count.items()))
+    with pq.ParquetFile(draft / f"{split}.parquet") as file:
+        column = "label" if "label" in file.schema_arrow.names else "tags"
+        for batch in file.iter_batches(columns=[column]):
+            if column == "label":
+                count.update({item["values"]: item["counts"] for item in batch["label"].value_counts().to_pylist()})
+            else:
+                count.update(kind for tags in batch["tags"].to_pylist() for kind in _entity_types(tags))
+    return count
 
 
 def _entity_types(tags: list[str]) -> set[str]:

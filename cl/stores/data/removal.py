@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from cl.records import SPLITS
 from cl.stores.data.experiences import BATCH_ROWS, Experiences, digest_of
-from cl.stores.data.publish import list_labels
+from cl.stores.data.publish import list_labels, list_untrained
 from cl.stores.data.staging import QUARANTINE, StagedTable
 from cl.stores.files import write_text
 from cl.stores.predictions.predictions import Predictions
@@ -152,6 +152,7 @@ def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Pat
         update={
             "rows": kept,
             "labels": list_labels(fresh),
+            "untrained": list_untrained(fresh),
             "digest": digest_of(fresh),
             field: getattr(before, field) + before.total - sum(kept.values()),
         }

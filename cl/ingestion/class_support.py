@@ -1,0 +1,116 @@
+"""Keep at least one row of each class in training, where the split is not given: else the class cannot be learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from cl.records import SPLITS, Experience
+from cl.stores.data.staging import Staged
+
+TRAIN, VALIDATION, TEST = (SPLITS.index(split) for split in ("train", "validation", "test"))
+NO_ENTITY = "O"
+"""The class of a sentence without an entity."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Held-out rows with the same input, which can only move together, and the missing classes that they would bring.
+
+    Candidates are ordered: fewer rows first, then those from validation, then by the hash of their input.
+    """
+
+    cost: tuple[int, bool, int]
+    rows: tuple[int, ...]
+    classes: frozenset[str]
+
+
+def support_classes(staged: Staged, groups: np.ndarray, kept: np.ndarray) -> int:
+    """Move the fewest held-out rows to training so that each class has a training row; return how many moved.
+
+    Rows of one text stay in one split. The result depends on the rows alone, not on their order in the input.
+
+    Args:
+        staged: the rows of an experience whose split is not given; its splits are changed in place.
+        groups: the hash of each good row's text in normal form.
+        kept: which good rows become part of the experience.
+    """
+    splits = np.concatenate([np.empty(0, dtype=np.int8), *staged.splits])
+    trained: set[str] = set()
+    for rows, classes in _classes(staged, kept & (splits == TRAIN)):
+        trained.update(*(classes[row] for row in rows))
+    lacking: dict[int, frozenset[str]] = {}
+    for rows, classes in _classes(staged, kept & (splits != TRAIN)):
+        lacking |= {row: missing for row in rows if (missing := classes[row] - trained)}
+    moved = _fewest(_candidates(lacking, groups, splits, kept))
+    if moved:
+        splits[moved] = TRAIN
+        staged.splits = np.split(splits, np.cumsum([len(part) for part in staged.splits])[:-1])
+    return len(moved)
+
+
+def unbacked_classes(experiences: Sequence[Experience]) -> dict[str, list[str]]:
+    """Return experience -> the classes of its rows that no training row of it or of any other experience has."""
+    backed = {label for experience in experiences for label in experience.labels if label not in experience.untrained}
+    return {
+        experience.id: missing
+        for experience in experiences
+        if (missing := [label for label in experience.untrained if label not in backed])
+    }
+
+
+def _classes(staged: Staged, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], dict[int, frozenset[str]]]]:
+    """Yield, chunk by chunk, the positions of the wanted rows and the classes of each."""
+    for chunk, positions in zip(staged.good(), staged.places(), strict=True):
+        rows = np.flatnonzero(wanted[positions])
+        column = "label" if "label" in chunk.column_names else "tags"
+        values = chunk[column].take(pa.array(rows)).to_pylist()
+        numbers = [int(row) + positions.start for row in rows]
+        yield numbers, {number: _classes_of(value) for number, value in zip(numbers, values, strict=True)}
+
+
+def _classes_of(value: str | list[str]) -> frozenset[str]:
+    if isinstance(value, str):
+        return frozenset((value,))
+    return frozenset(tag[2:] for tag in value if tag != NO_ENTITY) or frozenset((NO_ENTITY,))
+
+
+def _candidates(
+    lacking: dict[int, frozenset[str]], inputs: np.ndarray, splits: np.ndarray, kept: np.ndarray
+) -> list[_Candidate]:
+    """Return the cheapest candidate for each set of missing classes, in a fixed order."""
+    if not lacking:
+        return []
+    members: dict[int, list[int]] = {int(inputs[row]): [] for row in lacking}
+    for row in np.flatnonzero(kept & np.isin(inputs, np.array(list(members), dtype=inputs.dtype))):
+        members[int(inputs[row])].append(int(row))
+    cheapest: dict[frozenset[str], _Candidate] = {}
+    for key, rows in members.items():
+        classes = frozenset[str]().union(*(lacking.get(row, frozenset()) for row in rows))
+        cost = (len(rows), bool((splits[rows] == TEST).any()), key)
+        if classes not in cheapest or cost < cheapest[classes].cost:
+            cheapest[classes] = _Candidate(cost, tuple(rows), classes)
+    return sorted(cheapest.values(), key=lambda candidate: candidate.cost)
+
+
+def _fewest(candidates: list[_Candidate]) -> list[int]:
+    """Return the rows of the candidates that bring all missing classes with the fewest rows."""
+    if all(len(candidate.classes) == 1 for candidate in candidates):
+        chosen: Iterable[_Candidate] = candidates  # each is the cheapest for its class
+    else:
+        chosen = _cover(candidates)
+    return [row for candidate in chosen for row in candidate.rows]
+
+
+def _cover(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Solve the set cover exactly, as an integer program: the fewest rows that together have every missing class."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    classes = sorted(frozenset[str]().union(*(candidate.classes for candidate in candidates)))
+    brings = np.array([[name in candidate.classes for candidate in candidates] for name in classes], dtype=float)
+    sizes = np.array([len(candidate.rows) for candidate in candidates], dtype=float)
+    solved = milp(sizes, integrality=1, bounds=Bounds(0, 1), constraints=LinearConstraint(brings, lb=1))
+    return [candidate for candidate, share in zip(candidates, solved.x, strict=True) if share > 0.5]
