@@ -35,7 +35,8 @@ def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_
     """Read labelled rows from PATH into new experiences, and version them with DVC.
 
     PATH is a CSV, JSON lines (plain or .gz) or Parquet file, a folder of them, or `sql` for the source configured in
-    cl.yaml. Invalid rows go to data/quarantine with the reason; rows seen before are dropped.
+    cl.yaml. Rows seen before are dropped. Invalid rows go to data/quarantine with the reason; to mend them: cl
+    quarantine export FILE, change it, cl ingest FILE.
     """
     from cl.commands.ingest import ingest_path, ingest_served
 
@@ -43,28 +44,20 @@ def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_
         raise click.UsageError("give either PATH or --from-serving")
     if path is None:
         text = "nothing new: no prediction was labelled since the last time"
-        _print_ingested(as_json, ingest_served(project, take_corrections=corrections), nothing=text)
+        _print_ingested(as_json, project, ingest_served(project, take_corrections=corrections), nothing=text)
         return
     skipped = Counter[str]()
     made = ingest_path(project, path, take_corrections=corrections, skipped=skipped)
     rows = ", ".join(f"{count} {why}" for why, count in skipped.items())
-    _print_ingested(as_json, made, nothing=f"nothing new: {rows}" if rows else NOTHING)
+    _print_ingested(as_json, project, made, nothing=f"nothing new: {rows}" if rows else NOTHING)
 
 
-def _print_ingested(as_json: bool, experiences: list[Experience], nothing: str = NOTHING) -> None:
-    text = "\n".join(
-        f"{experience.id}: {experience.total} rows ({experience.rows['train']} train), "
-        f"{experience.quarantined_rows} quarantined, {experience.duplicates} duplicates, {experience.seen} seen before"
-        + (f", {experience.stayed_out} forgotten on purpose" if experience.stayed_out else "")
-        + (f", {experience.corrected} in place of earlier rows" if experience.corrected else "")
-        + (f"; {experience.leaks} given held-out rows are in training, too" if experience.leaks else "")
-        for experience in experiences
-    )
-    show(
-        as_json,
-        [experience.model_dump(mode="json") for experience in experiences],
-        text or nothing,
-    )
+def _print_ingested(as_json: bool, project: Path, experiences: list[Experience], nothing: str = NOTHING) -> None:
+    from cl.commands.quarantine import describe_ingested
+    from cl.reports.terminal.quarantine import ingest_lines
+
+    ingested = describe_ingested(project, experiences)
+    show(as_json, ingested, "\n".join(ingest_lines(ingested)) or nothing)
 
 
 @click.command()
@@ -108,4 +101,4 @@ def label(path: str, project: Path, as_json: bool) -> None:
     """
     from cl.commands.label import label_path
 
-    _print_ingested(as_json, label_path(project, path))
+    _print_ingested(as_json, project, label_path(project, path))

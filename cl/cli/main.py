@@ -19,6 +19,7 @@ from cl.cli.interrupts import SERVERS, StoppableGroup, end_stopped, stops_in_tim
 from cl.cli.ledger import audit, champion
 from cl.cli.options import show_error
 from cl.cli.promotion import approve, promote, reject, rollback
+from cl.cli.quarantine import quarantine
 from cl.cli.run import demo, init, run
 from cl.cli.schedule import schedule, trigger
 from cl.cli.serve import serve
@@ -57,7 +58,7 @@ def cl(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-COMMANDS = [init, demo, run, status, history, report, ingest, predict, label]
+COMMANDS = [init, demo, run, status, history, report, ingest, quarantine, predict, label]
 COMMANDS += [promote, approve, reject, rollback, champion, audit, gates, diff, lineage, reproduce, export, distil]
 COMMANDS += [forget, gc, backtest_command, tune, serve, schedule, trigger, move_stores_command]
 COMMANDS += [plugins, config_reference, config_schema]

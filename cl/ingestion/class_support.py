@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from cl.records import SPLITS, Experience
+from cl.records import SPLITS
 from cl.stores.data.staging import Staged
 
 TRAIN, VALIDATION, TEST = (SPLITS.index(split) for split in ("train", "validation", "test"))
@@ -50,16 +50,6 @@ def support_classes(staged: Staged, groups: np.ndarray, kept: np.ndarray) -> int
         splits[moved] = TRAIN
         staged.splits = np.split(splits, np.cumsum([len(part) for part in staged.splits])[:-1])
     return len(moved)
-
-
-def unbacked_classes(experiences: Sequence[Experience]) -> dict[str, list[str]]:
-    """Return experience -> the classes of its rows that no training row of it or of any other experience has."""
-    backed = {label for experience in experiences for label in experience.labels if label not in experience.untrained}
-    return {
-        experience.id: missing
-        for experience in experiences
-        if (missing := [label for label in experience.untrained if label not in backed])
-    }
 
 
 def _classes(staged: Staged, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], dict[int, frozenset[str]]]]:

@@ -197,8 +197,11 @@ def _ingest_batch(
         raise SourceError(
             f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}{_remedy(reasons)}"
         )
-    if not experiences:
-        log.info("%s: nothing new (%s)", batch.origin, count_reasons(left_out + reasons))
+    if not experiences and reasons:  # without an experience, there is no quarantine that could hold them
+        counts = f"{count_reasons(left_out)}; {reasons.total()} broken ones are not kept"
+        log.warning("%s: nothing new: %s: %s%s", batch.origin, counts, count_reasons(reasons), _remedy(reasons))
+    elif not experiences:
+        log.info("%s: nothing new (%s)", batch.origin, count_reasons(left_out))
     elif remedy := _remedy(reasons):
         log.warning("%s: %s%s", batch.origin, count_reasons(reasons), remedy)
     for name, outcome in outcomes.items():
@@ -208,8 +211,9 @@ def _ingest_batch(
 
 
 def _remedy(reasons: Counter[str]) -> str:
-    correctable = CORRECTABLE & reasons.keys()
-    return "; if they correct the earlier rows: cl ingest --corrections" if correctable else ""
+    if CORRECTABLE & reasons.keys():
+        return "; if they correct the earlier rows: cl ingest --corrections"
+    return ""
 
 
 def _stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
@@ -42,6 +43,16 @@ class Experience(Record):
     def quarantined_rows(self) -> int:
         """Number of quarantined rows, for any reason."""
         return sum(self.quarantined.values())
+
+
+def unbacked_classes(experiences: Sequence[Experience]) -> dict[str, list[str]]:
+    """Return experience -> the classes of its rows that no training row of it or of any other experience has."""
+    backed = {label for experience in experiences for label in experience.labels if label not in experience.untrained}
+    return {
+        experience.id: missing
+        for experience in experiences
+        if (missing := [label for label in experience.untrained if label not in backed])
+    }
 
 
 class Validation(Record):

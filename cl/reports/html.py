@@ -14,6 +14,7 @@ import pandas as pd
 
 from cl.records import Cycle, Evaluation, Finding, IntegrityViolation, LedgerEntry, Record, Regression, Score
 from cl.records.evaluation import decided
+from cl.records.experience import unbacked_classes
 from cl.reports import plots
 from cl.reports.drift_alarm import format_p_value_cell
 from cl.reports.measurements import (
@@ -144,6 +145,7 @@ def write_report(
         serving=serving_version(cycles, entries),
         timeline=plots.timeline(cycles),
         quarantined={name: summarise_quarantine(frame) for name, frame in rows.quarantine.items() if len(frame)},
+        unbacked=unbacked_classes([cycle.experience for cycle in cycles]),
         **_evaluation_context([cycle for cycle in cycles if cycle.evaluation]),
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))

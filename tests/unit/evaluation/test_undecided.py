@@ -100,9 +100,14 @@ def test_the_strongest_baseline_is_a_decided_one() -> None:
 @pytest.mark.parametrize("scores", [MONTHS, [JUNE], [JUNE, JULY]])
 def test_reports_show_a_dash_and_why(scores, tmp_path) -> None:
     evaluation = scored(scores, untested_classes=["LOC"])
-    cycle = made_cycle(evaluation=evaluation)
+    experience = made_cycle().experience.model_copy(update={"labels": {"PER": 1}, "untrained": ["PER"]})
+    cycle = made_cycle(evaluation=evaluation, experience=experience)
     page = write_report([cycle], [], tmp_path / "page.html", name="shop").read_text()
-    assert WHY in page and [pair.change for pair in score_pairs(evaluation)][-2:].count(None) >= 1
+    assert (
+        "never learned: PER" in page
+        and WHY in page
+        and [pair.change for pair in score_pairs(evaluation)][-2:].count(None) >= 1
+    )
     shown = "0.8" if scores is MONTHS else None
     assert ("80.0 %" in describe_score(cycle)) is bool(shown) and ("f1 -" in describe_score(cycle)) is not bool(shown)
     assert cycle_line(cycle) and cycles_table([cycle])

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cl.ingestion.class_support import support_classes, unbacked_classes
+from cl.ingestion.class_support import support_classes
 from cl.records import SPLITS, Experience
+from cl.records.experience import unbacked_classes
 from cl.stores.data.fingerprints import fingerprints
 from cl.stores.data.staging import Staged
 from tests.support.cycles import made_cycle

@@ -1,0 +1,128 @@
+"""`cl quarantine`: list, show and export the rows that ingestion set aside."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cl.config import Config
+from cl.errors import InputError
+from cl.ingestion.quarantine import QuarantinedRow, read_quarantine, summarise
+from cl.records import Experience
+from cl.records.experience import unbacked_classes
+from cl.stores.files import write_text
+from cl.stores.opened import open_project
+
+
+def list_quarantine(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows set aside by experience and reason: their number, how many came back, and the file."""
+    project = open_project(folder)
+    rows = read_quarantine(project.config, project.project)
+    return [{**entry, "file": _file(entry["experience"])} for entry in summarise(rows)]
+
+
+def show_quarantine(folder: Path, experience: str, *, reason: str | None, limit: int) -> dict[str, Any]:
+    """Return rows of an experience that were set aside: id, reason, row, and the experience in which each came back.
+
+    Args:
+        folder: the project's folder.
+        experience: its id.
+        reason: only rows whose reason contains this text.
+        limit: the most rows.
+
+    Raises:
+        StoreError: there is no such experience, or its quarantine cannot be read.
+    """
+    project = open_project(folder)
+    rows = _chosen(read_quarantine(project.config, project.project, experience), reason)
+    shown = [{"id": row.id, "reason": row.reason, "returned": row.returned, "row": row.content} for row in rows[:limit]]
+    return {"experience": experience, "file": _file(experience), "total": len(rows), "rows": shown}
+
+
+def export_quarantine(
+    folder: Path, path: Path, *, experience: str | None = None, reason: str | None = None
+) -> dict[str, Any]:
+    """Write the rows that have not come back to a file, as they came, and return how many.
+
+    Args:
+        folder: the project's folder.
+        path: a new .csv or .jsonl file.
+        experience: only rows of this experience.
+        reason: only rows whose reason contains this text.
+
+    Raises:
+        InputError: the name says neither CSV nor JSON lines, the file exists, or there is no such row.
+        StoreError: there is no such experience, or its quarantine cannot be read.
+    """
+    writers = {".csv": _as_csv, ".jsonl": _as_json_lines, ".ndjson": _as_json_lines}
+    if path.suffix.lower() not in writers:
+        raise InputError(f"{path}: is neither CSV nor JSON lines; name a file that ends in .csv or .jsonl")
+    if path.exists():
+        raise InputError(f"{path}: already exists; name a new file")
+    project = open_project(folder)
+    rows = _chosen(read_quarantine(project.config, project.project, experience), reason)
+    waiting = [row for row in rows if row.returned is None]
+    if not waiting:
+        raise InputError(f"no row to export: {len(rows)} such rows were set aside, and all of them came back")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, writers[path.suffix.lower()](waiting, project.config))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    return {"file": str(path), "rows": len(waiting), "returned": len(rows) - len(waiting)}
+
+
+def describe_ingested(folder: Path, experiences: Sequence[Experience]) -> list[dict[str, Any]]:
+    """Return each ingested experience with its quarantine file and the classes that no training row has."""
+    if not experiences:
+        return []
+    unbacked = unbacked_classes(open_project(folder).stores.experiences.all())
+    return [
+        {
+            **experience.model_dump(mode="json"),
+            "quarantine_file": _file(experience.id) if experience.quarantined else None,
+            "unbacked_classes": unbacked.get(experience.id, []),
+        }
+        for experience in experiences
+    ]
+
+
+def _file(experience: str) -> str:
+    return f"data/quarantine/{experience}.parquet"
+
+
+def _chosen(rows: list[QuarantinedRow], reason: str | None) -> list[QuarantinedRow]:
+    return [row for row in rows if reason is None or reason in row.reason]
+
+
+def _as_json_lines(rows: Sequence[QuarantinedRow], config: Config) -> str:
+    lines = (row.content if isinstance(row.content, str) else row.raw for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _as_csv(rows: Sequence[QuarantinedRow], config: Config) -> str:
+    """Return the rows under all their columns; a line that could not be read stays as it was."""
+    contents = [row.content for row in rows]
+    names = list(dict.fromkeys(name for content in contents if isinstance(content, dict) for name in content))
+    data = config.data
+    inputs = (data.tokens, data.tags) if config.task == "token_classification" else (data.text, data.label)
+    columns = names or [name for name in (data.id, *inputs) if name]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for content in contents:
+        if isinstance(content, dict):
+            writer.writerow([_cell(content.get(name)) for name in columns])
+        else:
+            text.write(f"{content.rstrip()}\n")
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
