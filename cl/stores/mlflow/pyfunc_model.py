@@ -20,7 +20,7 @@ class LearnerModel(PythonModel):
         self.version = cl.load_version(Path(context.artifacts["learner"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Return one prediction per row, in the order of the rows."""
+        """Return one prediction per row, in the order of the rows; for a missing value None, and why in ``error``."""
         return self.version.predict(model_input)
 
 

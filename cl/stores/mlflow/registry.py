@@ -236,17 +236,26 @@ def _read_digests(tag: str | None) -> dict[str, str] | None:
 
 
 def _signature(learner: Path) -> Any:
-    """Return the task's input and output columns, for MLflow's model page and for serving."""
+    """Return the task's input and output columns, for MLflow's model page and for serving.
+
+    Tokens have no type: MLflow would refuse a whole frame for one missing list, and turn a missing token into a word.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
 
     from cl import plugins
 
     task = plugins.build(Task, json.loads((learner / "learner.json").read_text(encoding="utf-8"))["task"])
-    kind = Array(DataType.string) if task.columns[0] == "tokens" else DataType.string
     text, label = task.columns
+    given, kind = (AnyType(), Array(DataType.string)) if text == "tokens" else (DataType.string, DataType.string)
     return ModelSignature(
-        inputs=Schema([ColSpec(kind, text)]),
-        outputs=Schema([ColSpec(kind, label), ColSpec(DataType.double, "confidence")]),
+        inputs=Schema([ColSpec(given, text)]),
+        outputs=Schema(
+            [
+                ColSpec(kind, label, required=False),
+                ColSpec(DataType.double, "confidence", required=False),
+                ColSpec(DataType.string, "error", required=False),
+            ]
+        ),
     )
