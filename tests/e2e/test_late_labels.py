@@ -53,7 +53,7 @@ def test_labels_find_the_rows_that_were_answered_whenever_they_come(answered, tm
 
     changed = pd.concat([asked[:5].assign(label="box"), asked[25:30]])
     (mixed,) = desk.json("label", labels(changed, tmp_path / "april.csv"))
-    assert mixed["quarantined"] == {"duplicate id": 5} and sum(mixed["rows"].values()) == 5
+    assert mixed["quarantined"] == {"known id with another text or label": 5} and sum(mixed["rows"].values()) == 5
     assert desk.json("status")["predictions"] == {"answered": 40, "labelled": 30}
 
     (cycle, _) = desk.json("run", "--plain")

@@ -83,12 +83,12 @@ def test_small_lots_wait_for_one_another_and_are_then_learnt_together(shop) -> N
     assert first[-1].training.experiences == ["0001-lot-1", "0002-lot-2", "0003-lot-3"]
     assert "are too few to learn from" in first[0].decision.reasons[0]
 
-    arrives(shop, "lot-4", ["loan", "box"], 14, seed=4)
+    arrives(shop, "lot-4", ["loan", "box"], 12, seed=4)
     (alone,) = run_waiting(shop)
     assert alone.drift.drifted and alone.decision.postponed and told([alone]) == [("lot-4", "none")]
 
     for lot in (5, 6):
-        arrives(shop, f"lot-{lot}", ["loan", "fee"], 14, seed=lot)
+        arrives(shop, f"lot-{lot}", ["loan", "fee"], 12, seed=lot)
     still, enough = run_waiting(shop)
     assert told([still, enough]) == [("lot-5", "none"), ("lot-6", "promoted")]
     assert not enough.drift.drifted, "it is learnt for what lot 4 has shown"

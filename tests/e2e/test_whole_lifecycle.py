@@ -54,7 +54,7 @@ def test_a_project_learns_rests_learns_refuses_and_goes_back(desk, sentences) ->
     assert third["champion_after"] == "2"
     assert list(third["evaluation"]["matrix"]) == ["0001-one", "0003-three"]
 
-    wrong = sentences(["loan", "fee", "box"], 150, seed=4)
+    wrong = sentences(["loan", "fee", "box"], 300, seed=4)
     wrong["label"] = wrong["label"].sample(frac=1.0, random_state=0).to_numpy()
     ingest(desk, wrong, "four")
     done = desk.cl("run", "--plain")
