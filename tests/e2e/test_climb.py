@@ -37,10 +37,12 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     metrics = stores.registry.runs.client.get_run(first.run).data.metrics
     assert metrics["rung/weak/rows"] == weak.rows and metrics["rung/full/seconds"] == pytest.approx(full.seconds)
 
-    arrives(project, "two", ["box", "loan"], seed=2)
+    arrives(project, "two", ["box", "loan"], seed=2, rows=120)
     (second,) = run_waiting(project)
-    assert second.drift.new_labels == ["box"] and way(second)[0] == ("weak", False), "another type of drift"
-    arrives(project, "quiet", ["loan", "fee", "box"], seed=5)
+    assert second.verdict == "promoted" and second.drift.new_labels == ["box"] and way(second)[0] == ("weak", False), (
+        "another type of drift"
+    )
+    arrives(project, "quiet", ["loan", "fee", "box"], seed=3)
     arrives(project, "shoes", ["shoe", "loan"], seed=4)
     quiet, third = run_waiting(project)
     assert quiet.verdict == "none", (
