@@ -19,7 +19,7 @@ from cl.cli.promotion import why_option
     "--repair",
     metavar="VERSION",
     help="First set the entries aside that cannot be trusted, and make VERSION the champion (none: no version) on your "
-    "word; needs --why.",
+    "word; mlflow: undo what was changed in MLflow by hand. Needs --why.",
 )
 @why_option
 @project_option
@@ -28,7 +28,8 @@ def audit(sign: bool, repair: str | None, why: str, project: Path, as_json: bool
     """Print and verify the ledger; exit code 1 if an entry was edited, removed or inserted.
 
     Each entry's hash is recorded in the next one, and the last one's in the registry; the first mismatch is reported.
-    While there is one, nothing is moved: restore the ledger from a backup, or vouch for a version with --repair.
+    While there is one, nothing is moved: restore the ledger from a backup, or vouch for a version with --repair. What
+    was deleted, renamed or moved in MLflow by hand is named, too.
     """
     from cl.commands.ledger import audit, repair_ledger, sign_all
     from cl.reports.terminal.ledger import ledger_lines, violation_line

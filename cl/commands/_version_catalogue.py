@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cl.errors import InputError, StoreError
+from cl.promotion.outside import warn_of_changes
 from cl.records import Cycle, Evaluation, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import ancestry, read_history
@@ -80,7 +81,9 @@ def read_versions(project: OpenProject) -> VersionCatalogue:
     """Return the versions of an opened project."""
     project.stores.registry.initialise()
     infos = {info.version: info for info in project.stores.registry.versions()}
-    return VersionCatalogue(project, infos, project.stores.registry.runs.cycles())
+    catalogue = VersionCatalogue(project, infos, project.stores.registry.runs.cycles())
+    warn_of_changes(project.stores.registry, project.stores.ledger.readable(project.config.name)[0])
+    return catalogue
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

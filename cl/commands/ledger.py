@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError, IntegrityError
+from cl.promotion.outside import outside_changes, undo_changes
 from cl.promotion.vouch import NOBODY, examine, vouch_for
 from cl.records import IntegrityViolation, LedgerEntry, Record, VersionInfo
 from cl.registry.versions import verdict_digest
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation
+from cl.stores.mlflow.outside_changes import MLFLOW
 from cl.stores.opened import OpenProject, open_project
 from cl.stores.project_folder import ProjectFolder
 
@@ -49,16 +52,24 @@ def sign_all(folder: Path) -> dict[str, Any]:
 def repair_ledger(folder: Path, version: str, *, why: str) -> dict[str, Any]:
     """Set the entries aside that cannot be trusted, make a version champion on the caller's word, and return the rest.
 
+    ``mlflow`` in place of a version undoes what was changed in MLflow by hand, as far as possible.
+
     Raises:
-        InputError: the ledger is whole, there is no such version, or the reason is missing.
+        InputError: the ledger is whole, there is no such version, or the reason is missing; nothing was changed in
+            MLflow.
         RefusedError: the version must not serve.
         BusyError: another process holds the project.
     """
     project = open_project(folder)
     with project.project.lock():
         project.stores.registry.initialise()
-        vouch_for(project.stores.registry, project.stores.ledger, version, why=why)
+        if version == MLFLOW:
+            return _describe_ledger(project, done=undo_changes(project.stores, why=why))
+        registry = project.stores.registry
+        vouch_for(registry, project.stores.ledger, version, why=why)
         if version == NOBODY:
+            if not registry.versions() and registry.runs.problem() is None:
+                registry.runs.set_cycles_aside()  # what they learned is lost, and learned again
             _set_aside(project.project)
     return _describe_ledger(project)
 
@@ -72,10 +83,12 @@ def _set_aside(project: ProjectFolder) -> None:
             (project.work / name).rename(aside / name)
 
 
-def _describe_ledger(project: OpenProject) -> dict[str, Any]:
+def _describe_ledger(project: OpenProject, *, done: Sequence[str] = ()) -> dict[str, Any]:
     project.stores.registry.initialise()
     read = verify_ledger(project)
     return {
+        "done": list(done),
+        "outside": outside_changes(project.stores.registry, read.entries),
         "model": project.config.name,
         "entries": [entry.model_dump(mode="json") for entry in read.entries],
         "whole": read.broken is None,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cl.commands._regressions import read_stored_rows, worst_regressions
 from cl.commands.ledger import verify_ledger
+from cl.promotion.outside import warn_of_changes
 from cl.records import Cycle, IntegrityViolation, Regression
 from cl.reports.html import LATEST_CYCLES, ReportRows, write_report
 from cl.stores.opened import OpenProject, open_project
@@ -37,6 +38,8 @@ def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
         if experience.quarantined
     }
     ledger = verify_ledger(project)
+    if ledger.broken is None:
+        warn_of_changes(project.stores.registry, ledger.entries)
     path = write_report(
         cycles,
         ledger.entries,

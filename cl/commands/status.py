@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.cycle.backlog import waiting_experiences
+from cl.promotion.outside import outside_changes, warn_of_changes
 from cl.records import Cycle
 from cl.records.history import History
 from cl.registry.lineage import read_history
@@ -23,8 +24,10 @@ def read_cycles(folder: Path) -> list[Cycle]:
     """
     project = open_project(folder)
     project.stores.registry.initialise()
-    project.stores.ledger.unverified(project.config.name)
-    return project.stores.registry.runs.cycles()
+    entries = project.stores.ledger.unverified(project.config.name)
+    cycles = project.stores.registry.runs.cycles()
+    warn_of_changes(project.stores.registry, entries)
+    return cycles
 
 
 def read_status(folder: Path) -> dict[str, Any]:
@@ -43,6 +46,7 @@ def read_status(folder: Path) -> dict[str, Any]:
     aliases, approval = state.holders(entries), state.pending_approval(entries)
     return {
         "model": project.config.name,
+        "outside": outside_changes(project.stores.registry, entries),
         "champion": champion,
         **{
             alias: aliases[alias].model_dump(mode="json") if alias in aliases else None for alias in state.TRIAL_ALIASES

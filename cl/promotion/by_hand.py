@@ -113,6 +113,10 @@ def rollback(registry: Registry, ledger: Ledger, version: str | None, *, why: st
         known = ", ".join(eligible) or "none"
         if withdrawn := next((info.withdrawn for info in versions if info.version == wanted), None):
             raise InputError(f"version {wanted} of '{model}' cannot serve again: {withdrawn}; there are: {known}")
+        if wanted not in [info.version for info in versions] and version is None:
+            others = ", ".join(name for name in eligible if name != champion)
+            remedy = f"name another: cl rollback VERSION; there are: {others}" if others else "there is no other"
+            raise InputError(f"version {wanted} of '{model}', the champion before, was deleted from MLflow; {remedy}")
         raise InputError(f"no version {wanted} of '{model}' that passed its gates; there are: {known}")
     if wanted == champion:
         raise InputError(f"version {wanted} of '{model}' is the champion already")

@@ -75,10 +75,7 @@ def repair_aliases(registry: Registry, ledger: Ledger) -> None:
 def _refuse_lost(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
     lost = lost_registry(registry, entries)
     if lost is not None:
-        raise IntegrityError(
-            f"entry {lost.sequence} of the ledger of '{registry.model}': {lost.why}; restore it from a backup, or "
-            f"learn all data again: cl audit --repair {NOBODY} --why TEXT, then cl run"
-        )
+        raise IntegrityError(f"entry {lost.sequence} of the ledger of '{registry.model}': {lost.why}")
 
 
 def _settle_intent(registry: Registry, ledger: Ledger) -> None:

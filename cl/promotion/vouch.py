@@ -38,9 +38,10 @@ def examine(registry: Registry, ledger: Ledger) -> tuple[list[LedgerEntry], Inte
 def lost_registry(registry: Registry, entries: Sequence[LedgerEntry]) -> IntegrityViolation | None:
     """Return the entry of the champion if the registry holds no version at all; None: it does, or none served yet."""
     held = state.holders(entries).get("champion")
-    if held is None or registry.versions():
+    missing = None if held is None else registry.missing_model()
+    if held is None or missing is None:
         return None
-    why = f"it made version {held.to_version} champion, and the registry holds no version: its database was lost"
+    why = f"it made version {held.to_version} champion, and {missing}"
     return IntegrityViolation(sequence=held.sequence, why=why)
 
 

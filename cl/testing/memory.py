@@ -31,6 +31,7 @@ from cl.records import Cycle, VersionInfo
 from cl.stores.files import sha256
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import MANIFEST, check_manifest, move_sealed_into_place
+from cl.stores.mlflow.outside_changes import LEARN_AGAIN
 from cl.stores.mlflow.registry import DIGEST, GATES, MANIFEST_DIGEST, PARENT, SHARE, Registry
 from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT, Runs
 from cl.stores.mlflow.version_files import RECORD, RECORDS, VersionFiles
@@ -154,6 +155,24 @@ class MemoryRuns(Runs):
         """Keep another record of a finished cycle."""
         assert cycle.run is not None
         self._run(cycle.run).files["cycle.json"] = cycle.model_dump_json().encode()
+
+    def problem(self) -> str | None:
+        """Return None: nobody else changes memory."""
+        return None
+
+    def recorded(self) -> tuple[dict[str, str], set[str]]:
+        """Return the stage of each cycle's run, and the experiences with a finished cycle."""
+        runs = self.memory.runs.values()
+        return {run.tags[CYCLE_ID]: "active" for run in runs}, {cycle.experience.id for cycle in self.cycles()}
+
+    def put_back(self) -> list[str]:
+        """Do nothing: nobody else changes memory."""
+        return []
+
+    def set_cycles_aside(self) -> None:
+        """Take the finished cycles out of the history."""
+        for run in self.memory.runs.values():
+            run.tags.pop(VERDICT, None)
 
     def cycles(self) -> list[Cycle]:
         """Return all finished cycles, oldest first."""
@@ -304,6 +323,10 @@ class MemoryRegistry(Registry):
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of one version."""
         return dict(self._version(version).tags)
+
+    def missing_model(self) -> str | None:
+        """Return that there is no version, with the remedy; None: there is one."""
+        return None if self.memory.versions else f"it holds no version: its database was lost; {LEARN_AGAIN}"
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""

@@ -148,6 +148,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         *[f"held        {name}: check `cl history`, then cl run --again {name}" for name in status["held"]],
         f"data        {status['data_version'] or 'not versioned yet'}",
         f"answers     {answers['answered']} logged, {answers['labelled']} labelled so far",
+        *[f"outside     {line}" for line in status["outside"]],
         "",
         f"{'version':<9}{'gates':<9}{'experience':<24}{'aliases'}",
     ]

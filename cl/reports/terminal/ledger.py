@@ -9,18 +9,22 @@ from typing import Any
 def ledger_lines(output: dict[str, Any]) -> list[str]:
     """Format the output of `cl audit`: a line for each entry, oldest first, then the state of the chain."""
     if not output["entries"]:
-        return [f"'{output['model']}': no entries yet", *_chain_lines(output)]
+        return [f"'{output['model']}': no entries yet", *_chain_lines(output), *_outside_lines(output)]
     move = f"{'action':<12}{'alias':<12}{'from':>5}{'to':>5}"
     head = f"{'#':>5}  {'when (UTC)':<20}{move}  {'state':<11}{'hash':<10}who: why"
-    return [head, *(_entry_line(entry) for entry in output["entries"]), "", *_chain_lines(output)]
+    return [
+        head,
+        *(_entry_line(entry) for entry in output["entries"]),
+        "",
+        *_chain_lines(output),
+        *_outside_lines(output),
+    ]
 
 
 def violation_line(sequence: int, why: str) -> str:
     """Return the line that names the first entry that cannot be trusted, with the remedy."""
-    remedy = (
-        "" if "cl audit" in why else "; restore it from a backup, or vouch for a version: cl audit --repair VERSION"
-    )
-    return f"entry {sequence} of the ledger is broken: {why}" + ("" if "cl audit" in why else f"; {remedy}")
+    remedy = "; restore it from a backup, or vouch for a version: cl audit --repair VERSION"
+    return f"entry {sequence} of the ledger is broken: {why}" + ("" if "cl audit" in why else remedy)
 
 
 def champion_lines(output: dict[str, Any]) -> list[str]:
@@ -52,6 +56,11 @@ def trial_line(status: dict[str, Any], alias: str) -> str:
     """Return the line of `cl status` about a canary or shadow."""
     entry = status[alias]
     return f"{alias:<12}version {entry['to_version']}, {entry['share']:.0%} of the requests"
+
+
+def _outside_lines(output: dict[str, Any]) -> list[str]:
+    """Return what was put back in MLflow, and what was changed there by hand."""
+    return [*output.get("done", []), *(f"changed outside: {line}" for line in output.get("outside", []))]
 
 
 def _chain_lines(output: dict[str, Any]) -> list[str]:

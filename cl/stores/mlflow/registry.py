@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cl.errors import IntegrityError
+from cl.errors import IntegrityError, StoreError
 from cl.records import VersionInfo
 from cl.stores.files import sha256
 from cl.stores.manifest import (
@@ -21,15 +21,19 @@ from cl.stores.manifest import (
     wrapping_digests,
 )
 from cl.stores.mlflow.environment import requirements
+from cl.stores.mlflow.outside_changes import (
+    HEAD,
+    NOT_THERE,
+    describe_missing_model,
+    describe_missing_version,
+    is_missing,
+)
 from cl.stores.mlflow.runs import CYCLE_ID, Runs, translate_mlflow_errors
 from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model
 from cl.tasks import Task
 
 PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
 SHARE = "cl.share"  # tag of a version
-NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""MLflow's error codes for a model, an alias or an alias's version that does not exist."""
-HEAD = "cl.ledger_head"  # tag of the model
 SMOKE_TAG = "cl.smoke"  # tag of a version: whether it passed its last smoke test
 GATES, DIGEST, PARENT, COMPARED, FORM = "cl.gates", "cl.gates_digest", "cl.parent", "cl.compared", "cl.form"
 """Tags of a version: whether it passed its gates, the digest of its gates.json, the version that it was made from, the
@@ -132,9 +136,27 @@ class Registry:
         return sorted(infos, key=lambda info: int(info.version))
 
     def tags(self, version: str) -> dict[str, str]:
-        """Return the tags of one version."""
+        """Return the tags of one version.
+
+        Raises:
+            StoreError: there is no such version; the message says what became of it, and what to do.
+        """
+        from mlflow.exceptions import MlflowException
+
         with translate_mlflow_errors(self.tracking_uri):
-            return dict(self.runs.client.get_model_version(self.model, version).tags)
+            try:
+                return dict(self.runs.client.get_model_version(self.model, version).tags)
+            except MlflowException as error:
+                if not is_missing(error):
+                    raise
+                raise StoreError(describe_missing_version(self.runs.client, self.model, version)) from None
+
+    def missing_model(self) -> str | None:
+        """Return what became of the registered model if it has no version, with the remedy; None: it has one."""
+        if self.versions():
+            return None
+        with translate_mlflow_errors(self.tracking_uri):
+            return describe_missing_model(self.runs.client, self.model)
 
     def tag_version(self, version: str, key: str, value: str) -> None:
         """Set a tag of a version."""

@@ -19,12 +19,13 @@ from cl.stores.connectivity import guard_first_use
 from cl.stores.error_messages import translate_store_errors
 from cl.stores.files import read_or_write_text
 from cl.stores.mlflow.environment import silence_mlflow
+from cl.stores.mlflow.outside_changes import ExperimentState, find_experiment, put_back, refuse_changed, restore_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PREDICTIONS = "evaluation/predictions.parquet"
-CYCLE_ID, VERDICT = "cl.cycle_id", "cl.verdict"
+CYCLE_ID, VERDICT, SET_ASIDE = "cl.cycle_id", "cl.verdict", "cl.set_aside"
 BATCH = 100  # the most values that MLflow accepts in one call
 PAGE = 1_000  # runs per search request
 TRACKING_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
@@ -53,12 +54,14 @@ class Runs:
             translate_mlflow_errors(self.tracking_uri),
             guard_first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"),
         ):
-            self._experiment  # noqa: B018  # reading the property creates the experiment
+            self._experiment_state  # noqa: B018  # reading the property creates the experiment
 
     def start_run(self, cycle: str, name: str, tags: dict[str, str]) -> str:
         """Return the id of the cycle's run; a restarted cycle gets its existing run."""
         with translate_mlflow_errors(self.tracking_uri):
             if (known := self._run_of(cycle)) is not None:
+                if self.client.get_run(known).info.lifecycle_stage == "deleted":
+                    self.client.restore_run(known)
                 return known
             run = self.client.create_run(self._experiment, run_name=name, tags={**tags, CYCLE_ID: cycle})
             result: str = run.info.run_id
@@ -152,13 +155,72 @@ class Runs:
         with tempfile.TemporaryDirectory() as scratch:
             return Path(self.client.download_artifacts(run, "cycle.json", scratch)).read_text(encoding="utf-8")
 
+    def problem(self) -> str | None:
+        """Return what was done to the experiment outside Perennial, with the remedy; None: nothing."""
+        with translate_mlflow_errors(self.tracking_uri):
+            return find_experiment(self.client, self.model).describe(self.model)
+
+    def recorded(self) -> tuple[dict[str, str], set[str]]:
+        """Return the stage of each cycle's run, ``active`` or ``deleted``, and the experiences with a finished cycle.
+
+        A run that MLflow has removed for good is not there.
+        """
+        from mlflow.entities import ViewType
+
+        with translate_mlflow_errors(self.tracking_uri):
+            tagged = [(run.info.lifecycle_stage, run.data.tags) for run in self._search("", ViewType.ALL)]
+        stages = {tags[CYCLE_ID]: stage for stage, tags in tagged if CYCLE_ID in tags}
+        return stages, {tags["cl.experience"] for _, tags in tagged if VERDICT in tags and "cl.experience" in tags}
+
+    def put_back(self) -> list[str]:
+        """Undo what was done in MLflow to experiment, runs and model, as far as possible; return what was done.
+
+        Cycles whose runs were removed for good are recorded again if this machine knows them.
+        """
+        with translate_mlflow_errors(self.tracking_uri):
+            done = put_back(self.client, self.model)
+            self.__dict__.pop("_experiment_state", None)
+            if find_experiment(self.client, self.model).state == "removed":
+                self._create_experiment()
+                done.append(f"an experiment '{self.model}' was created in place of the one that was removed")
+            restored = restore_runs(self.client, self._experiment, f"tags.`{CYCLE_ID}` != ''")
+            done += [f"the run of {name} was restored" for name in restored]
+        return done + [f"the cycle of {name} was recorded again" for name in self._record_again()]
+
+    def _record_again(self) -> list[str]:
+        """Record the lost cycles again whose records this machine keeps, and return their experiences."""
+        names, known = list[str](), self.recorded()[0]
+        kept = sorted(self.kept.glob("*.json")) if self.kept and self.kept.is_dir() else []
+        cycles = [(path, Cycle.model_validate_json(path.read_bytes())) for path in kept]
+        for path, cycle in sorted(cycles, key=lambda pair: pair[1].started_at):
+            if cycle.id in known:
+                continue
+            run = self.start_run(cycle.id, cycle.experience.id, {"cl.data_version": cycle.data_version})
+            self.record_cycle(run, cycle.model_copy(update={"run": run}))
+            path.unlink()
+            names.append(cycle.experience.id)
+        return names
+
+    def set_cycles_aside(self) -> None:
+        """Take the finished cycles out of the history: their versions are lost, and their data is learned again."""
+        with translate_mlflow_errors(self.tracking_uri):
+            for run in list(self._finished_runs()):
+                self.client.set_tag(run, SET_ASIDE, "true")
+                self.client.delete_tag(run, VERDICT)
+
     def _finished_runs(self) -> Iterator[str]:
-        condition, order, token = f"tags.`{VERDICT}` != ''", ["attributes.start_time ASC"], None
+        """Yield the runs of finished cycles, oldest first; one that was deleted counts while MLflow keeps it."""
+        from mlflow.entities import ViewType
+
+        yield from (run.info.run_id for run in self._search(f"tags.`{VERDICT}` != ''", ViewType.ALL))
+
+    def _search(self, condition: str, view: int) -> Iterator[Any]:
+        order, token = ["attributes.start_time ASC"], None
         while True:
             runs = self.client.search_runs(
-                [self._experiment], condition, max_results=PAGE, order_by=order, page_token=token
+                [self._experiment], condition, run_view_type=view, max_results=PAGE, order_by=order, page_token=token
             )
-            yield from (run.info.run_id for run in runs)
+            yield from runs
             if not (token := runs.token):
                 return
 
@@ -176,7 +238,10 @@ class Runs:
         return f"{uri}/#/experiments/{self._experiment}/runs/{run}" if uri.startswith("http") else None
 
     def _run_of(self, cycle: str) -> str | None:
-        runs = self.client.search_runs([self._experiment], f"tags.`{CYCLE_ID}` = '{cycle}'", max_results=1)
+        from mlflow.entities import ViewType
+
+        condition = f"tags.`{CYCLE_ID}` = '{cycle}'"
+        runs = self.client.search_runs([self._experiment], condition, run_view_type=ViewType.ALL, max_results=1)
         return runs[0].info.run_id if runs else None
 
     @cached_property
@@ -187,11 +252,21 @@ class Runs:
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
 
-    @cached_property
+    @property
     def _experiment(self) -> str:
-        experiment = self.client.get_experiment_by_name(self.model)
-        if experiment is not None:
-            return experiment.experiment_id
+        """The experiment's id.
+
+        Raises:
+            StoreError: it was deleted or renamed in MLflow.
+        """
+        return refuse_changed(self._experiment_state, self.model)
+
+    @cached_property
+    def _experiment_state(self) -> ExperimentState:
+        state = find_experiment(self.client, self.model)
+        return ExperimentState("active", self._create_experiment(), self.model) if state.state == "new" else state
+
+    def _create_experiment(self) -> str:
         location = self.artifacts
         if location is not None and "://" not in location:
             location = Path(location).as_uri()

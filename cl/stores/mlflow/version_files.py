@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.records import VersionInfo
+from cl.stores.mlflow.outside_changes import is_missing
 from cl.stores.mlflow.runs import Runs, translate_mlflow_errors
 
 RECORD = "version"
@@ -34,7 +35,7 @@ class VersionFiles:
             return None
         with translate_mlflow_errors(self.runs.tracking_uri), tempfile.TemporaryDirectory() as scratch:
             path = f"{RECORD}/{name}"
-            if path in [file.path for file in self.runs.client.list_artifacts(version.run_id, RECORD)]:
+            if path in (self._stored(version) or []):
                 return Path(self.runs.client.download_artifacts(version.run_id, path, scratch)).read_text(
                     encoding="utf-8"
                 )
@@ -49,7 +50,9 @@ class VersionFiles:
     def keep_record(self, version: VersionInfo) -> None:
         """Copy a version's record into its run if it is missing there: older versions have it in their files only."""
         with translate_mlflow_errors(self.runs.tracking_uri):
-            stored = [file.path for file in self.runs.client.list_artifacts(version.run_id, RECORD)]
+            stored = self._stored(version)
+            if stored is None:  # its run was removed from MLflow
+                return
         for name in RECORDS:
             if f"{RECORD}/{name}" not in stored and (text := self.record(version, name)) is not None:
                 with translate_mlflow_errors(self.runs.tracking_uri):
@@ -68,9 +71,30 @@ class VersionFiles:
         with translate_mlflow_errors(self.runs.tracking_uri):
             self._artifacts_of(version).delete_artifacts()
 
+    def _stored(self, version: VersionInfo) -> list[str] | None:
+        """Return the paths of a version's record in its run; None: MLflow has removed the run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return [file.path for file in self.runs.client.list_artifacts(version.run_id, RECORD)]
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            return None
+
     def _artifacts_of(self, version: VersionInfo) -> Any:
+        from mlflow.exceptions import MlflowException
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
         source = str(self.runs.client.get_model_version(self.runs.model, version.version).source)
-        return artifacts_of_model(self.runs, source.rsplit("/", 1)[-1])
+        try:
+            return artifacts_of_model(self.runs, source.rsplit("/", 1)[-1])
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+        # the logged model was removed with its experiment; the version still knows where its files are
+        location = self.runs.client.get_model_version_download_uri(self.runs.model, version.version)
+        return get_artifact_repository(location, tracking_uri=self.runs.tracking_uri)
 
 
 def artifacts_of_model(runs: Runs, model_id: str) -> Any:
