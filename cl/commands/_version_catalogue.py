@@ -20,6 +20,8 @@ class VersionCatalogue:
     project: OpenProject
     infos: dict[str, VersionInfo]
     cycles: list[Cycle]
+    recorded: frozenset[str]
+    """The cycles, also unfinished ones and those of derived versions, whose runs MLflow still has."""
 
     def get(self, version: str) -> VersionInfo:
         """Return one version.
@@ -63,6 +65,8 @@ class VersionCatalogue:
         history = self.history(version)
         if history.form is not None:
             return "derived"
+        if history.cycle and history.cycle not in self.recorded:  # somebody removed its run from MLflow
+            return "not recorded"
         return "superseded" if any(past.id == history.cycle for past in self.cycles) else "forgot"
 
     def line(self, version: str) -> list[str]:
@@ -81,7 +85,8 @@ def read_versions(project: OpenProject) -> VersionCatalogue:
     """Return the versions of an opened project."""
     project.stores.registry.initialise()
     infos = {info.version: info for info in project.stores.registry.versions()}
-    catalogue = VersionCatalogue(project, infos, project.stores.registry.runs.cycles())
+    runs = project.stores.registry.runs
+    catalogue = VersionCatalogue(project, infos, runs.cycles(), frozenset(runs.recorded()[0]))
     warn_of_changes(project.stores.registry, project.stores.ledger.readable(project.config.name)[0])
     return catalogue
 

@@ -11,7 +11,7 @@ from cl.promotion.repair import repair_aliases
 from cl.records import LedgerEntry
 from cl.stores.ledger import state
 from cl.stores.ledger.state import ALIASES
-from cl.stores.mlflow.outside_changes import MLFLOW, REMEDY
+from cl.stores.mlflow.outside_changes import REMEDY, REPAIR
 from cl.stores.mlflow.registry import Registry
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.stores import Stores
@@ -54,11 +54,12 @@ def undo_changes(stores: Stores, *, why: str) -> list[str]:
     done = registry.runs.put_back()
     repair_aliases(registry, ledger)
     after = outside_changes(registry, ledger.entries(registry.model))
-    done += [f"undone: {_without_remedy(line)}" for line in before if line not in after and "alias" in line]
-    return done + [f"not undone: {line}" for line in after]
+    return done + [f"undone: {_without_remedy(line)}" for line in before if line not in after and "alias" in line]
 
 
 def _moved_aliases(registry: Registry, entries: Sequence[LedgerEntry]) -> list[str]:
+    if entries and entries[-1].state == "intent":  # a move is under way, or was interrupted; the next one settles it
+        return []
     aliases, lines = registry.aliases(), []
     there = {info.version for info in registry.versions()} if entries else set()
     for alias in ALIASES:
@@ -92,7 +93,7 @@ def _deleted_runs(registry: Registry) -> list[str]:
     if removed:
         lines.append(
             f"the MLflow run of version {_join(removed)} was removed for good, and its cycle with it; to record the "
-            f"cycle again from this machine's copy: cl audit --repair {MLFLOW} --why TEXT, or to run it again: cl run"
+            f"cycle again from this machine's copy: {REPAIR}, or to run it again: cl run"
         )
     return lines
 

@@ -72,11 +72,12 @@ def vouch_for(registry: Registry, ledger: Ledger, version: str, *, why: str) -> 
     removed = ledger.set_aside(model, keep=len(trusted))
     if trusted and trusted[-1].state == "intent":
         trusted = [*trusted[:-1], ledger.abandon(model, trusted[-1])]
+    trouble, _, _ = violation.why.partition("; ")  # without the remedy
     move = Move(
         action="repair",
         expected=state.champion(trusted),
         to=None if version == NOBODY else version,
-        why=f"{why} (entry {violation.sequence} could not be trusted: {violation.why}; {removed} entries set aside)",
+        why=f"{why} (entry {violation.sequence} could not be trusted: {trouble}; {removed} entries set aside)",
         actor=current_actor(),
         digest=verdict_digest(versions, version),
         manifest=manifest_digest(versions, version),

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cl.errors import PerennialError
@@ -36,7 +36,8 @@ class RegistryWatcher:
     """Follows the aliases champion, canary and shadow in its own thread; `roles` holds the loaded versions.
 
     ``load`` fetches, verifies, reads and warms up a version. ``on_failure`` is called on the first failure to load a
-    version, and again only after it was loaded in between. ``on_poll`` is called after each poll.
+    version, and again only after it was loaded in between. ``on_poll`` is called after each poll. ``explain`` returns
+    what was changed in MLflow by hand; it is asked whenever the champion's alias has moved.
     """
 
     def __init__(
@@ -49,11 +50,14 @@ class RegistryWatcher:
         keep: int,
         on_failure: Callable[[FailedLoad, str | None], None],
         on_poll: Callable[[], None] = lambda: None,
+        explain: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self.roles, self.swaps, self.failed = TrafficSplit(), 0, dict[str, FailedLoad]()
         self.reachable: bool | None = None  # until the first poll
         self._registry, self._load, self._given_up = registry, load, given_up
         self._seconds, self._keep, self._on_failure, self._on_poll = seconds, keep, on_failure, on_poll
+        self._explain = explain
+        self._alias: str | None = ""  # until the first poll
         self._memory: OrderedDict[str, ServedModel] = OrderedDict()
         self._stop, self._woken = threading.Event(), threading.Event()
         self.polled = threading.Event()
@@ -86,6 +90,7 @@ class RegistryWatcher:
         aliases = self._registry.aliases()
         for version in [version for version in self.failed if version not in aliases.values()]:
             del self.failed[version]
+        self._explain_change(aliases.get("champion"))
         champion = self._get_or_load("champion", aliases.get("champion")) or self.roles.champion
         if champion is not self.roles.champion:
             log.warning("version %s is the champion now", champion.version if champion else "none")
@@ -98,6 +103,14 @@ class RegistryWatcher:
         attempt = self._given_up.attempt(canary.version) if canary else 1
         self.roles = TrafficSplit(champion, canary, canary_share, attempt, shadow, shadow_share)
         self._evict_idle()
+
+    def _explain_change(self, version: str | None) -> None:
+        """Log what was changed in MLflow by hand, whenever the alias of the champion points elsewhere."""
+        if version == self._alias:
+            return
+        for line in self._explain():
+            log.warning("%s", line)
+        self._alias = version
 
     def _find_challenger(self, role: Role, aliases: dict[str, str]) -> tuple[ServedModel | None, float]:
         version = aliases.get(role)

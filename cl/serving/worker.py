@@ -6,12 +6,14 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from cl import plugins
 from cl.config import Config
 from cl.monitoring.notices import Notice, failure_notice
 from cl.monitoring.notified import forget_notified, notify_once
 from cl.processors import count_processors
+from cl.promotion.outside import outside_changes
 from cl.serving.auth import read_tokens
 from cl.serving.batching.batcher import Batcher
 from cl.serving.canary.comparison_store import ComparisonStore, serving_folder
@@ -67,6 +69,7 @@ class ServingWorker:
             keep=config.serve.keep_versions,
             on_failure=self._report_failed_load,
             on_poll=self._after_poll,
+            explain=partial(_explain, stores),
         )
         self.answer_log = PredictionLog(stores.project, config.serve.log)
         self._pairs = PairedAnswers(folder)
@@ -158,6 +161,11 @@ class ServingWorker:
         metrics.load_failures.set(len(self.follower.failed))
         metrics.registry_up.set(bool(self.follower.reachable))
         metrics.waiting.set(self.batcher.waiting)
+
+
+def _explain(stores: Stores) -> list[str]:
+    """Return what was changed in MLflow by hand."""
+    return outside_changes(stores.registry, stores.ledger.readable(stores.registry.model)[0])
 
 
 def _notice_key(version: str) -> str:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 MLFLOW = "mlflow"
 """In place of a version, for `cl audit --repair`: put MLflow back."""
-REMEDY = f"to put it back: cl audit --repair {MLFLOW} --why TEXT"
+REPAIR = f"cl audit --repair {MLFLOW} --why TEXT"
+REMEDY = f"to put it back: {REPAIR}"
 LEARN_AGAIN = "restore it from a backup, or learn all data again: cl audit --repair none --why TEXT, then cl run"
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """MLflow's error codes for a model, an alias or an alias's version that does not exist."""
@@ -37,8 +38,10 @@ class ExperimentState:
         if self.state in ("active", "new"):
             return None
         happened = f"was renamed to '{self.name}'" if self.state == "renamed" else f"was {self.state}"
-        forever = " for good, with the records of all cycles" if self.state == "removed" else ""
-        return f"MLflow's experiment '{model}' {happened}{forever}; {REMEDY}"
+        if self.state == "removed":
+            happened += " for good, with the records of all cycles"
+            return f"MLflow's experiment '{model}' {happened}; to begin another with what this machine holds: {REPAIR}"
+        return f"MLflow's experiment '{model}' {happened}; {REMEDY}"
 
 
 def find_experiment(client: MlflowClient, model: str) -> ExperimentState:
@@ -85,7 +88,7 @@ def describe_missing_version(client: MlflowClient, model: str, version: str) -> 
         return describe_missing_model(client, model)
     names = ", ".join(map(str, there))
     remedy = f"to let another serve: cl rollback VERSION; there are: {names}"
-    return f"MLflow holds no version {version} of '{model}', or it was deleted there; {remedy}"
+    return f"version {version} of '{model}' is not in MLflow's registry; {remedy}"
 
 
 def put_back(client: MlflowClient, model: str) -> list[str]:

@@ -17,7 +17,7 @@ from cl.records import Cycle
 from cl.redaction import without_password
 from cl.stores.connectivity import guard_first_use
 from cl.stores.error_messages import translate_store_errors
-from cl.stores.files import read_or_write_text
+from cl.stores.files import read_or_write_text, write_text
 from cl.stores.mlflow.environment import silence_mlflow
 from cl.stores.mlflow.outside_changes import ExperimentState, find_experiment, put_back, refuse_changed, restore_runs
 
@@ -124,7 +124,8 @@ class Runs:
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import RunTag
 
-            self.client.log_text(run, cycle.model_dump_json(indent=1), "cycle.json")
+            text = cycle.model_dump_json(indent=1)
+            self.client.log_text(run, text, "cycle.json")
             tags = {
                 "cl.experience": cycle.experience.id,
                 "cl.decision": cycle.decision.action,
@@ -135,6 +136,8 @@ class Runs:
             self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
             self.client.set_terminated(run, "FINISHED")
             self.client.set_tag(run, VERDICT, cycle.verdict)
+        if self.kept is not None:  # should MLflow lose the run
+            write_text(self.kept / f"{run}.json", text)
 
     def correct_cycle(self, cycle: Cycle) -> None:
         """Rewrite the record of a finished cycle."""
