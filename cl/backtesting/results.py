@@ -40,7 +40,9 @@ class Result(Record):
     )
     acc: float | None = None
     acc_std: float | None = None
-    forgetting: float | None = Field(default=None, description="Mean over past experiences; null if none is decided")
+    forgetting: float | None = Field(
+        default=None, description="Mean over past experiences; 0 before there is one, null if none is decided"
+    )
     forgetting_std: float | None = None
     forgetting_max: float | None = Field(
         default=None, description="Largest forgetting of an experience in the mean matrix"
@@ -113,7 +115,7 @@ def _summarise_runs(name: str, runs: list[Outcome], upper: dict[int, Rows]) -> R
         **named,
         seeds=list(matrices),
         matrix=mean,
-        forgetting_max=max(continual.forgetting(continual.by_index(mean)).values(), default=None),
+        forgetting_max=max(_forgotten(continual.by_index(mean)), default=None),
         accuracy_over_time=[continual.mean_of(row[: index + 1]) for index, row in enumerate(mean)],
         **_summarise_scores(matrices, upper),
         **_summarise_classes([lines[-1].classes for lines in finished]),
@@ -128,7 +130,7 @@ def _summarise_scores(matrices: dict[int, Rows], upper: dict[int, Rows]) -> dict
     joint = {seed: continual.by_index(matrix) for seed, matrix in upper.items()}
     measures: dict[str, list[float | None]] = {
         "acc": [continual.accuracy(matrix) for matrix in named.values()],
-        "forgetting": [continual.mean_of(continual.forgetting(matrix).values()) for matrix in named.values()],
+        "forgetting": [continual.mean_of(_forgotten(matrix)) for matrix in named.values()],
         "bwt": [continual.backward_transfer(matrix) for matrix in named.values()],
         "fwt": [continual.forward_transfer(matrix) for matrix in named.values()],
         "intransigence": [
@@ -140,6 +142,11 @@ def _summarise_scores(matrices: dict[int, Rows], upper: dict[int, Rows]) -> dict
         if known := [value for value in values if value is not None]:
             scores[name], scores[f"{name}_std"] = continual.spread(known)
     return scores
+
+
+def _forgotten(matrix: dict[int, dict[int, float]]) -> list[float]:
+    """Return the forgetting of each past experience that decides it; before there is a past, nothing is forgotten."""
+    return list(continual.forgetting(matrix).values()) if len(matrix) > 1 else [0.0]
 
 
 def _summarise_classes(runs: list[dict[str, float]]) -> dict[str, Any]:

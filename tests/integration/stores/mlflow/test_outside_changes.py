@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from cl import config as configuration
 from cl.project import Project
 from cl.promotion.outside import outside_changes
+from cl.serving.worker import ServingWorker
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
 from tests.support.five_versions import Said, Shop
@@ -170,6 +171,18 @@ def test_the_remedy_makes_the_project_whole_again(learned, tmp_path, change) -> 
     assert shop.cl("run", "--plain").code == 0
     assert shop.cl("predict", "my loan").code == 0
     assert [cycle["experience"]["id"] for cycle in shop.json("history")] == ["0001-m0", "0002-m1", "0003-m9"]
+
+
+@pytest.mark.parametrize("change", [name for name in CHANGES if "experiment" not in name and "run" not in name])
+def test_the_server_logs_what_happened_once(learned, tmp_path, caplog, change) -> None:
+    act, remedy, _ = CHANGES[change]
+    shop = changed(learned, tmp_path, act)
+    worker = ServingWorker(configuration.load(shop.root / "cl.yaml"), shop.stores, workers=1)
+    for _ in range(2):
+        worker.follower.poll()
+    assert [record.getMessage() for record in caplog.records if remedy in record.getMessage()] == outside_changes(
+        shop.stores.registry, shop.entries
+    )
 
 
 def test_where_nothing_was_changed_there_is_nothing_to_undo(learned, tmp_path) -> None:
