@@ -35,6 +35,7 @@ from cl.stores.mlflow.outside_changes import LEARN_AGAIN
 from cl.stores.mlflow.registry import DIGEST, GATES, MANIFEST_DIGEST, PARENT, SHARE, Registry
 from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT, Runs
 from cl.stores.mlflow.version_files import RECORD, RECORDS, VersionFiles
+from cl.testing._files_in_memory import read_files, write_files
 
 
 @dataclass
@@ -137,7 +138,9 @@ class MemoryRuns(Runs):
 
     def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
         """Keep all files of a folder."""
-        self._run(run).files.update({f"{artifact_path}/{name}": content for name, content in _files(folder).items()})
+        self._run(run).files.update(
+            {f"{artifact_path}/{name}": content for name, content in read_files(folder).items()}
+        )
 
     def log_file(self, run: str, file: Path, artifact_path: str) -> None:
         """Keep one file."""
@@ -183,7 +186,7 @@ class MemoryRuns(Runs):
         """Write the stored rows of a cycle's evaluation into a folder; None where there are none."""
         run = self._run_of(cycle)
         content = self._run(run).files.get(PREDICTIONS) if run else None
-        return None if content is None else _write({PREDICTIONS: content}, folder) / PREDICTIONS
+        return None if content is None else write_files({PREDICTIONS: content}, folder) / PREDICTIONS
 
     def page(self, run: str) -> str | None:
         """Return None: nobody shows it."""
@@ -349,7 +352,7 @@ class MemoryRegistry(Registry):
                 f"models:/{self.model}/{version}: holds no learner; it was not registered by Perennial"
             )
         with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch:
-            learner = _write(files, Path(scratch) / "learner")
+            learner = write_files(files, Path(scratch) / "learner")
             try:
                 check_manifest(learner, self._version(version).tags.get(MANIFEST_DIGEST))
             except IntegrityError as error:
@@ -365,7 +368,7 @@ class MemoryRegistry(Registry):
             return known
         self.runs.log_metrics(run, metrics)
         pins = {MANIFEST_DIGEST: sha256(learner / MANIFEST)} if (learner / MANIFEST).exists() else {}
-        return self._add(run, {**tags, **pins}, _files(learner))
+        return self._add(run, {**tags, **pins}, read_files(learner))
 
     def _add(self, run: str, tags: dict[str, str], files: dict[str, bytes] | None) -> str:
         self.memory.made += 1
@@ -396,15 +399,3 @@ class MemoryLedger(Ledger):
         engine = sa.create_engine(self.uri, poolclass=sa.StaticPool, connect_args=anywhere)
         engine.connect().close()
         weakref.finalize(self, engine.dispose)
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _write(files: dict[str, bytes], folder: Path) -> Path:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
