@@ -138,9 +138,8 @@ class MemoryRuns(Runs):
 
     def log_folder(self, run: str, folder: Path, artifact_path: str) -> None:
         """Keep all files of a folder."""
-        self._run(run).files.update(
-            {f"{artifact_path}/{name}": content for name, content in read_files(folder).items()}
-        )
+        content = {f"{artifact_path}/{name}": value for name, value in read_files(folder).items()}
+        self._run(run).files.update(content)
 
     def log_file(self, run: str, file: Path, artifact_path: str) -> None:
         """Keep one file."""
@@ -165,8 +164,8 @@ class MemoryRuns(Runs):
 
     def recorded(self) -> tuple[dict[str, str], set[str]]:
         """Return the stage of each cycle's run, and the experiences with a finished cycle."""
-        runs = self.memory.runs.values()
-        return {run.tags[CYCLE_ID]: "active" for run in runs}, {cycle.experience.id for cycle in self.cycles()}
+        stages = {run.tags[CYCLE_ID]: "active" for run in self.memory.runs.values()}
+        return stages, {cycle.experience.id for cycle in self.cycles()}
 
     def put_back(self) -> list[str]:
         """Do nothing: nobody else changes memory."""
@@ -394,8 +393,7 @@ class MemoryLedger(Ledger):
 
     def __post_init__(self) -> None:
         """Keep a connection open, for the memory is given back with the last one."""
-        # any thread may be the one that collects this ledger
-        anywhere = {"check_same_thread": False}
+        anywhere = {"check_same_thread": False}  # any thread may be the one that collects this ledger
         engine = sa.create_engine(self.uri, poolclass=sa.StaticPool, connect_args=anywhere)
         engine.connect().close()
         weakref.finalize(self, engine.dispose)
