@@ -45,7 +45,9 @@ class Forgetting(Gate):
         """Return the verdict on the experience that lost most, preferring those whose loss is significant."""
         losses = {name: inf if isnan(lost) else lost for name, lost in evaluation.forgetting.items()}
         if not losses:
-            return Verdict(gate=self.name, passed=True, bound=self.max, why="there is nothing to forget yet")
+            undecided = evaluation.forgetting_max is None
+            why = "no past experience decides a score" if undecided else "there is nothing to forget yet"
+            return Verdict(gate=self.name, passed=True, undecided=undecided, bound=self.max, why=why)
         worst_first = sorted(losses, key=lambda name: -losses[name])
         rows = {name: _differences(name, predictions) for name in worst_first}
         p_values = {name: self._p_value(rows[name], seed) for name in worst_first}

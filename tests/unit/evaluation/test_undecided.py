@@ -10,6 +10,7 @@ import pytest
 from cl.evaluation import continual
 from cl.gating.gates.ceiling import Ceiling
 from cl.gating.gates.floor import Floor
+from cl.gating.gates.forgetting import Forgetting
 from cl.gating.gates.rule import Rule
 from cl.records import Baselines, BaselineScores, Evaluation, Score
 from cl.records.evaluation import decided, mean_score
@@ -74,6 +75,11 @@ def test_a_gate_on_what_no_row_decides_is_undecided(gate) -> None:
 def test_a_gate_over_all_months_leaves_the_undecided_out(gate) -> None:
     verdict = gate.judge(scored(), pd.DataFrame(), seed=0)
     assert verdict.word == "pass" and verdict.measured == pytest.approx(0.8)
+
+
+def test_forgetting_that_no_past_month_decides_is_undecided() -> None:
+    assert Forgetting(max=0.05).judge(scored([JUNE, JULY]), pd.DataFrame(), seed=0).word == "undecided"
+    assert Forgetting(max=0.05).judge(scored([JUNE]), pd.DataFrame(), seed=0).word == "pass"
 
 
 def test_one_false_entity_in_such_a_month_counts() -> None:
