@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cl.errors import ConflictError, IntegrityError, StoreError
 from cl.promotion.alias_moves import follow_ledger, remember_head
-from cl.promotion.vouch import NOBODY, lost_registry
+from cl.promotion.vouch import lost_registry
 from cl.records import Alias, LedgerEntry, Move
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest, version_exists
 from cl.stores.actor import current_actor
