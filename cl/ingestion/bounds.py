@@ -31,6 +31,9 @@ SHOWN = 1_000
 """Characters of a row that is too long that are kept in quarantine."""
 SKIPPED = 1_000_000
 BUFFER = 1 << 17
+GZIP = b"\x1f\x8b"
+UTF_8 = "utf-8-sig"
+"""UTF-8, with or without a mark at the beginning."""
 
 TOO_LONG = f"row longer than {ROW_CHARS:,} characters"
 
@@ -49,10 +52,19 @@ def bounded_lines(file: IO[str]) -> Iterator[str]:
                 line = file.readline(SKIPPED)
 
 
-def open_text(path: Path) -> IO[str]:
-    """Open a text file, plain or gzipped; undecodable bytes become surrogates."""
-    raw = io.BufferedReader(_Unpacked(path), BUFFER) if path.name.lower().endswith(".gz") else path.open("rb")
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+def open_bytes(path: Path) -> io.BufferedReader:
+    """Open a file, plain or gzipped, whatever it is called."""
+    file = path.open("rb")
+    if file.peek(len(GZIP))[: len(GZIP)] != GZIP:
+        return file
+    file.close()
+    return io.BufferedReader(_Unpacked(path), BUFFER)
+
+
+def open_text(path: Path, encoding: str = UTF_8) -> IO[str]:
+    """Open a text file, plain or gzipped; bytes that are not UTF-8 become surrogates, in other encodings an error."""
+    errors = "surrogateescape" if encoding == UTF_8 else "strict"
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=errors, newline="")
 
 
 def refuse_columns(origin: str, names: Collection[Hashable], *, leaves: int = 0) -> None:

@@ -1,52 +1,80 @@
-"""Read one file by its format: CSV or JSON lines (plain or gzipped), or Parquet."""
+"""Read one file by its format, which its content shows; what cannot be read is refused by name, as a whole."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import json
 import logging
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from cl.errors import PerennialError, SourceError
-from cl.ingestion.bounds import (
-    CHUNK_CHARS,
-    CHUNK_VALUES,
-    ROW_CHARS,
-    TOO_LONG,
-    bounded_lines,
-    open_text,
-    refuse_columns,
-    too_long,
-)
-from cl.ingestion.internal_columns import UNREADABLE, UnreadableRow
-from cl.ingestion.parquet_file import parquet_chunks
+from cl.ingestion.bounds import ROW_CHARS, TOO_LONG
+from cl.ingestion.formats.arrow import FILE, OLD_FEATHER, arrow_chunks
+from cl.ingestion.formats.conll import conll_chunks, looks_like_conll
+from cl.ingestion.formats.delimited import csv_chunks
+from cl.ingestion.formats.dialect import Dialect, dialect_of, head_lines
+from cl.ingestion.formats.encoding import Encoding, encoding_of, encoding_of_head
+from cl.ingestion.formats.excel import excel_chunks, is_workbook
+from cl.ingestion.formats.json_records import holds_records, is_array, is_object, json_chunks
+from cl.ingestion.formats.parquet import parquet_chunks
+from cl.ingestion.formats.saved_dataset import is_saved_dataset, saved_chunks
+from cl.ingestion.internal_columns import UNREADABLE
 from cl.ingestion.values import describe_error, one_line, readable_path
 
-__all__ = ["READERS", "UNREADABLE", "format_of", "read_chunks", "refuse_empty"]
+__all__ = ["SUFFIXES", "UNREADABLE", "format_of", "holds_rows", "read_chunks", "refuse_empty"]
 
 log = logging.getLogger(__name__)
-UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
+CSV, JSON, CONLL = (".csv", ".tsv"), (".jsonl", ".ndjson", ".json"), (".conll", ".iob", ".bio")
+ARROW = (".arrow", ".feather")
+SUFFIXES: tuple[str, ...] = (
+    ".csv",
+    ".csv.gz",
+    ".jsonl",
+    ".jsonl.gz",
+    ".ndjson",
+    ".ndjson.gz",
+    ".parquet",
+    ".json",
+    ".json.gz",
+)
+SUFFIXES += (".tsv", ".tsv.gz", *CONLL, *(f"{suffix}.gz" for suffix in CONLL), *ARROW, ".xlsx")
+"""How the names of files end that are read."""
+
+READERS: dict[str, Callable[[Path, int], Iterator[pd.DataFrame]]] = {
+    "Parquet": parquet_chunks,
+    "Arrow": arrow_chunks,
+    "Excel": excel_chunks,
+    "data set": saved_chunks,
+}
+"""Readers of formats that are no text."""
+
+REFUSED = {
+    OLD_FEATHER: "is Feather of version 1; save it as Parquet, or as Feather of version 2",
+    b"PK\x03\x04": "is a ZIP archive and no Excel workbook; unpack it",
+    b"\xd0\xcf\x11\xe0": "is an Excel file of the old kind (.xls); save it as .xlsx or CSV",
+    b"BZh": "is packed with bzip2; unpack it, or pack it with gzip",
+    b"\xfd7zXZ": "is packed with xz; unpack it, or pack it with gzip",
+    b"\x28\xb5\x2f\xfd": "is packed with zstd; unpack it, or pack it with gzip",
+    b"SQLite format 3\0": "is a SQLite database; set data.source: {name: sql, ...} to read from it",
+    b"%PDF-": "is a PDF; give its rows as CSV or JSON lines",
+}
+"""How files begin that are refused by name, and why."""
 
 
 def read_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a file of a known format in chunks of at most ``chunk_rows``.
+    """Yield the rows of a file, or of a data set in a folder, in chunks of at most ``chunk_rows``.
 
     Raises:
-        SourceError: the file is empty or damaged, or cannot be read for any other reason; the message names it.
+        SourceError: the file is empty or damaged, of no known format, or cannot be read for any other reason; the
+            message names it.
     """
-    suffix = format_of(path)
-    assert suffix is not None
     refuse_empty(path)
     rows_too_long = 0
     try:
-        for chunk in READERS[suffix.lower()](path, chunk_rows):
+        for chunk in _read(path, chunk_rows):
             if UNREADABLE in chunk:
                 rows_too_long += sum(row.reason == TOO_LONG for row in chunk[UNREADABLE].dropna())
             yield chunk
@@ -54,6 +82,10 @@ def read_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
         raise
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(f"{readable_path(path)}: is not a complete gzip file: {one_line(str(error))}") from None
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{readable_path(path)}: is neither UTF-8 nor {Encoding(error.encoding)} throughout; save it as UTF-8"
+        ) from None
     except Exception as error:  # of whatever type: an odd file must not look like a fault of the program
         raise SourceError(f"{readable_path(path)}: cannot be read: {describe_error(error)}") from error
     if rows_too_long:
@@ -71,173 +103,83 @@ def refuse_empty(path: Path) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise SourceError(f"{readable_path(path)}: cannot be read: {describe_error(error)}") from None
-    if size == 0:
+    if size == 0 and not path.is_dir():
         raise SourceError(f"{readable_path(path)}: is empty (0 bytes)")
 
 
 def format_of(path: Path) -> str | None:
     """Return the known suffix that a file's name ends with, or None."""
-    return next((path.name[-len(suffix) :] for suffix in READERS if path.name.lower().endswith(suffix)), None)
+    return next((path.name[-len(suffix) :] for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
 
 
-class _RowTooLongError(Exception):
-    """A record of a CSV file has become longer than a row may be."""
-
-
-class _PushbackLines:
-    """Lines that can be pushed back: a stray quote must not swallow the rows after it."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._pushed_back: deque[str] = deque()
-        self._record: list[str] = []
-        self.chars = 0
-        """Characters of the record that is being read."""
-
-    def __iter__(self) -> _PushbackLines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._pushed_back.popleft() if self._pushed_back else next(self._lines)
-        self._record.append(line)
-        self.chars += len(line)
-        if self.chars > ROW_CHARS:
-            raise _RowTooLongError
-        return line
-
-    def begin_record(self) -> None:
-        """Start a new record with the next line."""
-        self._record.clear()
-        self.chars = 0
-
-    def give_up_first(self) -> str:
-        """Return the record's first line, and push the others back to be read as separate rows."""
-        self._pushed_back.extendleft(reversed(self._record[1:]))
-        return self._record[0].rstrip("\r\n")
-
-
-def _csv_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    with open_text(path) as file:
-        lines = _PushbackLines(bounded_lines(file))
-        reader = csv.reader(lines, strict=True)
-        names = _read_header(path, reader)
-        chunk_rows = min(chunk_rows, max(1, CHUNK_VALUES // len(names)))
-        rows: list[list[str | None]] = []
-        unreadable: dict[int, UnreadableRow] = {}
-        size = 0
-        has_rows = False
-        while True:
-            lines.begin_record()
-            fields: list[Any] = []
-            try:
-                fields = next(reader)
-            except StopIteration:
-                break
-            except _RowTooLongError:
-                unreadable[len(rows)] = too_long(lines.give_up_first())
-            except csv.Error:
-                unreadable[len(rows)] = UnreadableRow(lines.give_up_first())
-            else:
-                if not fields:
-                    continue
-                if len(fields) != len(names):
-                    unreadable[len(rows)] = UnreadableRow(lines.give_up_first())
-            size += lines.chars
-            rows.append([None] * len(names) if len(rows) in unreadable else fields)
-            if len(rows) >= chunk_rows or size > CHUNK_CHARS:
-                yield _to_frame(names, rows, unreadable)
-                rows, unreadable, size, has_rows = [], {}, 0, True
-        if rows:
-            yield _to_frame(names, rows, unreadable)
-        elif not has_rows:
-            raise SourceError(f"{readable_path(path)}: is empty: it has a header but no rows")
-
-
-def _read_header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+def holds_rows(path: Path) -> bool:
+    """Return whether a file of a known name is a table; a single JSON object, such as settings, is none."""
+    if _suffix(path) != ".json":
+        return True
     try:
-        names = next(reader, [])
-    except csv.Error as error:
-        raise SourceError(f"{readable_path(path)}: the header cannot be read: {error}") from None
-    except _RowTooLongError:
-        raise SourceError(
-            f"{readable_path(path)}: the header is longer than {ROW_CHARS:,} characters; is this a CSV file?"
-        ) from None
-    if names and names[0].startswith(UTF_16):
-        raise SourceError(f"{readable_path(path)}: is UTF-16; save it as UTF-8")
-    names = [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip() for name in names]
-    if not names:
-        raise SourceError(f"{readable_path(path)}: is empty: its first line has no column names")
-    refuse_columns(readable_path(path), names)
-    return names
+        return path.stat().st_size == 0 or holds_records(path, encoding_of_head(path))
+    except (OSError, ValueError, EOFError, zlib.error):
+        return True  # reading it will report what is wrong
 
 
-def _to_frame(names: list[str], rows: list[list[str | None]], unreadable: dict[int, UnreadableRow]) -> pd.DataFrame:
-    columns = {
-        name: pd.Series([value or None for value in values], dtype=object)
-        for name, values in zip(names, zip(*rows, strict=True), strict=True)
-    }
-    return _add_unreadable(pd.DataFrame(columns), unreadable)
+def _suffix(path: Path) -> str:
+    """Return the known suffix of a file without that of gzip."""
+    return (format_of(path) or "").lower().removesuffix(".gz")
 
 
-def _json_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    names: dict[str, None] = {}
-    records: list[dict[str, Any]] = []
-    unreadable: dict[int, UnreadableRow] = {}
-    size = values = 0
-    has_lines = False
-    with open_text(path) as file:
-        for line in bounded_lines(file):
-            if line.isspace():
-                continue
-            has_lines = True
-            record = _parse_record(line)
-            if isinstance(record, UnreadableRow):
-                unreadable[len(records)], record = record, {}
-            records.append(record)
-            if not record.keys() <= names.keys():
-                names.update(dict.fromkeys(record))
-                refuse_columns(readable_path(path), names)
-            size += len(line)
-            values += line.count("[") + line.count("{") + line.count(",")
-            cells = len(records) * len(names)
-            if len(records) >= chunk_rows or size > CHUNK_CHARS or max(values, cells) > CHUNK_VALUES:
-                yield _records_to_frame(names, records, unreadable)
-                records, unreadable, size, values = [], {}, 0, 0
-    if records:
-        yield _records_to_frame(names, records, unreadable)
-    if not has_lines:
-        raise SourceError(f"{readable_path(path)}: is empty: it has no lines")
+def _read(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
+    kind = "data set" if is_saved_dataset(path) else _binary_format(path)
+    if kind:
+        return READERS[kind](path, chunk_rows)
+    encoding, suffix = encoding_of(path), _suffix(path)
+    if suffix in JSON or (suffix not in CONLL and _is_json(path, encoding)):
+        if suffix == ".json" and not holds_records(path, encoding):
+            raise SourceError(
+                f"{readable_path(path)}: holds no rows but a single JSON value; give the array of objects in it, or "
+                "JSON lines"
+            )
+        _report(path, encoding, "" if suffix in JSON else "JSON")
+        return json_chunks(path, chunk_rows, encoding)
+    if suffix in CONLL or looks_like_conll(path, encoding):
+        _report(path, encoding, "" if suffix in CONLL else "columns of tokens and tags")
+        return conll_chunks(path, chunk_rows, encoding)
+    dialect = dialect_of(path, encoding)
+    usual = Dialect("\t" if suffix == ".tsv" else ",")
+    _report(path, encoding, str(dialect) if dialect != usual else "")
+    return csv_chunks(path, chunk_rows, encoding, dialect)
 
 
-def _parse_record(line: str) -> dict[str, Any] | UnreadableRow:
-    if len(line) > ROW_CHARS:
-        return too_long(line)
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = None
-    return record if isinstance(record, dict) else UnreadableRow(line.rstrip("\r\n"))
+def _binary_format(path: Path) -> str | None:
+    """Return the format of a file that is no text, by its first bytes; None for a text.
+
+    Raises:
+        SourceError: it is of a format that is refused.
+    """
+    with path.open("rb") as file:
+        head = file.read(max(map(len, REFUSED)))
+    suffix = _suffix(path)
+    if head.startswith(b"PAR1") or suffix == ".parquet":
+        return "Parquet"
+    if head.startswith(b"PK\x03\x04") and is_workbook(path):
+        return "Excel"
+    for beginning, why in REFUSED.items():
+        if head.startswith(beginning):
+            raise SourceError(f"{readable_path(path)}: {why}")
+    if head.startswith(FILE) or suffix in ARROW:
+        return "Arrow"
+    if suffix == ".xlsx":
+        raise SourceError(f"{readable_path(path)}: is no Excel workbook; save it as .xlsx, or as CSV")
+    return None
 
 
-def _records_to_frame(
-    names: dict[str, None], records: list[dict[str, Any]], unreadable: dict[int, UnreadableRow]
-) -> pd.DataFrame:
-    columns = {name: pd.Series([row.get(name) for row in records], dtype=object) for name in names}
-    return _add_unreadable(pd.DataFrame(columns, index=range(len(records))), unreadable)
+def _is_json(path: Path, encoding: Encoding) -> bool:
+    first = next(head_lines(path, encoding), "").lstrip()
+    return is_array(path, encoding) if first.startswith("[") else first.startswith("{") and is_object(first)
 
 
-def _add_unreadable(frame: pd.DataFrame, unreadable: dict[int, UnreadableRow]) -> pd.DataFrame:
-    if unreadable:
-        frame[UNREADABLE] = pd.Series([unreadable.get(index) for index in range(len(frame))], dtype=object)
-    return frame
-
-
-READERS: dict[str, Callable[[Path, int], Iterator[pd.DataFrame]]] = {
-    ".csv": _csv_chunks,
-    ".csv.gz": _csv_chunks,
-    ".jsonl": _json_chunks,
-    ".jsonl.gz": _json_chunks,
-    ".ndjson": _json_chunks,
-    ".ndjson.gz": _json_chunks,
-    ".parquet": parquet_chunks,
-}
+def _report(path: Path, encoding: Encoding, what: str) -> None:
+    """Say once how a file is read, unless that is how its name says."""
+    parts = [part for part in (what, "" if encoding == Encoding() else str(encoding)) if part]
+    if parts:
+        remedy = "; if that is wrong, save it as UTF-8" if encoding.example else ""
+        log.warning("%s: read as %s%s", readable_path(path), ", ".join(parts), remedy)

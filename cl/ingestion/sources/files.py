@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
-from cl.ingestion.file_formats import READERS, format_of, read_chunks, refuse_empty
+from cl.ingestion.file_formats import SUFFIXES, format_of, holds_rows, read_chunks, refuse_empty
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source, Stamp, stamp_of
 from cl.ingestion.values import describe_error, printable, readable_path
 
@@ -72,7 +72,7 @@ class Files(Source):
         except (OSError, ValueError, NotImplementedError) as error:
             raise SourceError(f"{readable_path(path)}: cannot be read: {describe_error(error)}") from None
         if format_of(files[0]) is None:
-            raise SourceError(f"{readable_path(path)}: unknown file format; known formats: {', '.join(READERS)}")
+            raise SourceError(f"{readable_path(path)}: unknown file format; known formats: {', '.join(SUFFIXES)}")
         return files
 
     def _list_folder(self, folder: Path) -> list[Path]:
@@ -80,16 +80,16 @@ class Files(Source):
         if not readable:
             matching = f" matching '{self.only}'" if self.only else ""
             raise SourceError(
-                f"{readable_path(folder)}: no readable file{matching}; known formats: {', '.join(READERS)}"
+                f"{readable_path(folder)}: no readable file{matching}; known formats: {', '.join(SUFFIXES)}"
             )
         return readable
 
     def _readable_files(self, folder: Path) -> list[Path]:
         matches = sorted(folder.glob(self.only or "*"))
         files = [path for path in matches if path.is_file() and not path.name.startswith(".")]
-        readable = [path for path in files if format_of(path) is not None]
+        readable = [path for path in files if format_of(path) is not None and holds_rows(path)]
         for path in set(files) - set(readable):
-            log.info("%s: skipped, not one of %s", readable_path(path), ", ".join(READERS))
+            log.info("%s: skipped, not one of %s", readable_path(path), ", ".join(SUFFIXES))
         return readable
 
 

@@ -288,9 +288,11 @@ def test_a_file_that_breaks_off_changes_nothing(project) -> None:
 
 
 def test_odd_bytes_in_an_unused_column_harm_nothing(project) -> None:
-    (project.root / "x.csv").write_bytes(b"id,text,label,note\n1,one one,a,caf\xe9\n2,caf\xe9,b,\n")
+    (project.root / "x.csv").write_bytes(
+        b"id,text,label,note\n1,one one,a,caf\xe9\n2,caf\xe9,b,\n3,caf\xc3\xa9,b,\n4,\xc3\xa9t\xc3\xa9,b,\n"
+    )
     (made,) = ingest(configured(), project, Files(path="x.csv"))
-    assert made.total == 1 and made.quarantined == {"not valid UTF-8": 1}
+    assert made.total == 3 and made.quarantined == {"not valid UTF-8": 1}
     assert "\\udce9" in Experiences(project).quarantined(made.id)["row"][0]
 
 

@@ -1,10 +1,9 @@
-"""Read a Parquet file in chunks whose decoded size is bounded, and convert cells that pandas cannot."""
+"""Rows of Arrow batches as tables whose decoded size is bounded; class names in the place of their numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from cl.errors import SourceError
-from cl.ingestion.bounds import CHUNK_CHARS, CHUNK_VALUES, ROW_CHARS, refuse_columns, refuse_unpacked, too_long
+from cl.ingestion.bounds import CHUNK_CHARS, ROW_CHARS, refuse_unpacked, too_long
+from cl.ingestion.formats.class_names import put_class_names
+from cl.ingestion.formats.exports import recognise_export
+from cl.ingestion.formats.rows import record_chunks
 from cl.ingestion.internal_columns import UNREADABLE, UnreadableRow
-from cl.ingestion.values import readable_path
+from cl.ingestion.values import to_json
 
-BUFFER = 1 << 20
 VALUE_BYTES = 16
 """What a value takes besides its text: its share of an index, and a pointer."""
-NULL_BYTES = 4
-"""What a value takes at least, however often it is repeated in the file."""
 TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
@@ -37,82 +34,73 @@ class _Rows:
     unreadable: dict[int, UnreadableRow]
 
 
-def parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a Parquet file in chunks. Metadata that pandas left in the file is ignored.
+def batch_chunks(
+    path: Path, batches: Iterator[pa.RecordBatch], chunk_rows: int, *, size: int, names: dict[str, list[str]]
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of batches as tables.
+
+    Args:
+        path: where they come from, for a message.
+        batches: of a bounded size each.
+        chunk_rows: rows of a table, at most.
+        size: bytes of the file.
+        names: of the classes in columns of numbers.
 
     Raises:
-        SourceError: it has no rows, too many columns or two of one name, or unpacks to far more than its size.
-        OSError, ArrowException: it is damaged.
+        SourceError: the batches unpack to far more than the file's size.
     """
+    frames = (put_class_names(_to_frame(parts), names) for parts in _joined(path, batches, chunk_rows, size))
+    first = next(frames)
+    records = (_record(row) for row in first.head(20).to_dict("records"))
+    export = recognise_export(records) if _could_be_export(list(first.columns)) else None
+    if export is None:
+        yield first
+        yield from frames
+        return
+    rows = (
+        _record(row)
+        for frame in (first, *frames)
+        for row in frame.drop(columns=UNREADABLE, errors="ignore").to_dict("records")
+    )
+    yield from record_chunks(path, export.rows_of((to_json(row), row) for row in rows), chunk_rows)
+    export.report(path)
+
+
+def _could_be_export(columns: list[Any]) -> bool:
+    names = {str(name) for name in columns}
+    return any(name.endswith(".responses") for name in names) or any(
+        pair <= names for pair in ({"annotation", "prediction"}, {"fields", "responses"})
+    )
+
+
+def _record(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as JSON has it: lists and dictionaries of plain values."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(part) for part in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return None if isinstance(value, float) and value != value else value
+
+
+def _joined(path: Path, batches: Iterator[pa.RecordBatch], chunk_rows: int, size: int) -> Iterator[list[_Rows]]:
+    """Yield parts that make a table each: as many as its bounds allow."""
     pending: list[_Rows] = []
-    for rows in _bounded(path, chunk_rows):
-        count, size = sum(part.batch.num_rows for part in pending), sum(part.size for part in pending)
-        if pending and (count + rows.batch.num_rows > chunk_rows or size + rows.size > CHUNK_CHARS):
-            frame, pending = _to_frame(pending), []
-            yield frame
-        pending.append(rows)
-    yield _to_frame(pending)
-
-
-def _bounded(path: Path, chunk_rows: int) -> Iterator[_Rows]:
-    """Yield the rows of a file, decoded, in parts of at most `CHUNK_CHARS`; rows that are too long are empty."""
-    with pq.ParquetFile(path) as file:
-        _refuse_odd(path, file)
-        flat, nested = _dictionaries(file)
-    with pq.ParquetFile(path, read_dictionary=flat) as file:
-        batch_rows = [_batch_rows(file, group, flat, chunk_rows) for group in range(file.num_row_groups)]
-    unpacked, size = 0, path.stat().st_size
-    with pq.ParquetFile(path, buffer_size=BUFFER, read_dictionary=nested) as file:
-        for group, most in enumerate(batch_rows):
-            for batch in map(_without_views, file.iter_batches(most, row_groups=[group])):
-                sizes = np.sum([_sizes(column) for column in batch.columns], axis=0)
-                unpacked += int(sizes.sum())
-                refuse_unpacked(path, unpacked, size)
-                yield from _split(batch, sizes)
-
-
-def _refuse_odd(path: Path, file: pq.ParquetFile) -> None:
-    if not file.metadata.num_rows or not len(file.schema):
-        raise SourceError(f"{readable_path(path)}: is empty: it has {len(file.schema)} columns but no rows")
-    refuse_columns(readable_path(path), file.schema_arrow.names, leaves=len(file.schema))
-    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
-    unpacked = sum(max(chunk.total_uncompressed_size, NULL_BYTES * chunk.num_values) for chunk in chunks)
-    refuse_unpacked(path, unpacked, path.stat().st_size)
-
-
-def _dictionaries(file: pq.ParquetFile) -> tuple[list[str], list[str]]:
-    """Return the columns of texts that Arrow can read as dictionaries: those of the schema itself, and nested ones."""
-    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    paths = [
-        column.path
-        for index, column in enumerate(map(file.schema.column, range(len(file.schema))))
-        if column.physical_type == "BYTE_ARRAY"
-        and column.logical_type.type != "DECIMAL"
-        and not any(_is_prefixed(group.column(index)) for group in groups)
-    ]
-    names = set(file.schema_arrow.names)
-    return [path for path in paths if path in names], [path for path in paths if path not in names]
-
-
-def _is_prefixed(chunk: Any) -> bool:
-    return any(encoding.startswith("DELTA") for encoding in chunk.encodings)
-
-
-def _batch_rows(file: pq.ParquetFile, group: int, flat: list[str], chunk_rows: int) -> int:
-    """Return how many rows of a row group to decode at once: fewer, the longer a value is that each row may repeat.
-
-    A value may repeat any of the column's dictionary, or, in some encodings, the beginning of the value before it.
-    Nested values stay dictionaries until it is known how long the rows are. Others do not: Arrow's dictionaries grow
-    from batch to batch until they hold all texts of a row group.
-    """
-    meta = file.metadata.row_group(group)
-    chunks = [meta.column(index) for index in range(meta.num_columns)]
-    longest: int = sum(chunk.total_uncompressed_size for chunk in chunks if _is_prefixed(chunk))
-    for batch in islice(file.iter_batches(1, row_groups=[group], columns=flat), 1):
-        texts = [column.dictionary for column in batch.columns if isinstance(column, pa.DictionaryArray)]
-        longest += sum(int(_sizes(text).max(initial=0)) for text in texts)
-    return max(1, min(chunk_rows, CHUNK_VALUES // len(chunks), CHUNK_CHARS // max(1, longest)))
+    unpacked = 0
+    for batch in map(_without_views, batches):
+        sizes = np.sum([sizes_of(column) for column in batch.columns], axis=0)
+        unpacked += int(sizes.sum())
+        refuse_unpacked(path, unpacked, size)
+        for rows in _split(batch, sizes):
+            count, total = sum(part.batch.num_rows for part in pending), sum(part.size for part in pending)
+            if pending and (count + rows.batch.num_rows > chunk_rows or total + rows.size > CHUNK_CHARS):
+                yield pending
+                pending = []
+            pending.append(rows)
+    yield pending
 
 
 def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -136,21 +124,21 @@ def _split(batch: pa.RecordBatch, sizes: np.ndarray) -> Iterator[_Rows]:
         start = end
 
 
-def _sizes(array: pa.Array) -> np.ndarray:
+def sizes_of(array: pa.Array) -> np.ndarray:
     """Return about how many bytes each value takes once it is decoded."""
     if isinstance(array, pa.DictionaryArray):
-        sizes = np.append(_sizes(array.dictionary), 0)
+        sizes = np.append(sizes_of(array.dictionary), 0)
         return np.asarray(sizes[_numbers(array.indices, missing=-1)])
     if isinstance(array, pa.ExtensionArray):
-        return _sizes(array.storage)
+        return sizes_of(array.storage)
     if isinstance(array, pa.StructArray):
-        return np.asarray(np.sum([np.full(len(array), VALUE_BYTES), *map(_sizes, array.flatten())], axis=0))
+        return np.asarray(np.sum([np.full(len(array), VALUE_BYTES), *map(sizes_of, array.flatten())], axis=0))
     if isinstance(array, pa.MapArray):
-        totals, ends = np.append(0, np.cumsum(_sizes(array.keys) + _sizes(array.items))), _numbers(array.offsets)
+        totals, ends = np.append(0, np.cumsum(sizes_of(array.keys) + sizes_of(array.items))), _numbers(array.offsets)
         return np.asarray(np.diff(totals[ends]) + VALUE_BYTES)
     if isinstance(array.type, LISTS):
         lengths = _numbers(pc.list_value_length(array))
-        totals, ends = np.append(0, np.cumsum(_sizes(array.flatten()))), np.cumsum(lengths)
+        totals, ends = np.append(0, np.cumsum(sizes_of(array.flatten()))), np.cumsum(lengths)
         return np.asarray(totals[ends] - totals[ends - lengths] + VALUE_BYTES)
     if any(is_text(array.type) for is_text in TEXTS):
         return _numbers(pc.binary_length(array)) + VALUE_BYTES
