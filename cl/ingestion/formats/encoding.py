@@ -135,7 +135,8 @@ def _guess(path: Path, sample: bytes) -> Encoding:
 
     best = from_bytes(sample, cp_isolation=CANDIDATES, enable_fallback=False).best()
     codec = best.encoding if best else WESTERN
-    codec = _latin_code_page(sample) if codec in LATIN else codec
+    if codec in LATIN or _mixes_alphabets(sample.decode(codec, "replace")):
+        codec = _latin_code_page(sample)
     text = sample.decode(codec, "replace")
     if re.search(r"[\x00-\x08\x0e-\x1f]", text) or "\ufffd" in text[:-2]:
         raise SourceError(
@@ -145,6 +146,12 @@ def _guess(path: Path, sample: bytes) -> Encoding:
     return Encoding(codec, words[0][:30] if words else "")
 
 
+def _mixes_alphabets(text: str) -> bool:
+    """Return whether most words with letters that are not ASCII have others next to them: accents in a Latin text."""
+    words = re.findall(r"[^\W\d]*[^\W\d\x00-\x7f][^\W\d]*", text)
+    return sum(any(letter < "\x7f" for letter in word) for word in words) > len(words) / 2
+
+
 def _latin_code_page(sample: bytes) -> str:
     """Return the code page in which the accented letters are those of one language; of equal ones, the first.
 
@@ -152,9 +159,10 @@ def _latin_code_page(sample: bytes) -> str:
     """
 
     def share(codec: str, letters: str) -> float:
-        words = re.findall(r"[^\W\d](?:\S*[^\W\d])?", sample.decode(codec, "replace").lower())
-        accented = [letter for word in words for letter in word if letter > "\x7f"]
-        return sum(letter in letters for letter in accented) / len(accented) if accented else 1.0
+        text = sample.decode(codec, "replace").lower()
+        accented = re.findall(r"[^\W\d\x00-\x7f]", text)
+        signs = re.findall(r"(?<=[^\W\d])[^\w\x00-\x7f’](?=[^\W\d])", text)
+        return sum(letter in letters for letter in accented) / len(accented + signs) if accented or signs else 1.0
 
     shares = {name: share(codec, letters) for name, (codec, letters) in LANGUAGES.items()}
     western = "".join(letters for codec, letters in LANGUAGES.values() if codec == WESTERN)

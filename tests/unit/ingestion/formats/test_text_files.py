@@ -1,4 +1,4 @@
-"""A text file is judged as a whole before its rows: its encoding, its separator, its quotes, and what it really holds."""
+"""A text file is judged as a whole before its rows: its encoding, separator and quotes, and what it really holds."""
 
 from __future__ import annotations
 
