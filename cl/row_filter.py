@@ -59,6 +59,32 @@ def columns_in(condition: str, *, numbers: Collection[str] = ()) -> set[str]:
     return set(names)
 
 
+def numbers_in(condition: str) -> set[str]:
+    """Return the columns that a condition orders by a number, and so takes to hold numbers.
+
+    >>> numbers_in("stars >= 4 and label == 3 and -1 < score < '2'")
+    {'stars', 'score'}
+
+    Raises:
+        InputError: it is no condition.
+    """
+    names = set()
+    for node in ast.walk(_parse(condition)):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            for left, comparison, right in zip(sides, node.ops, sides[1:], strict=False):
+                if type(comparison) in ORDER:
+                    pair = {type(side): side for side in (left, right)}
+                    if isinstance(pair.get(ast.Name), ast.Name) and any(map(_is_number, (left, right))):
+                        names.add(pair[ast.Name].id)  # type: ignore[attr-defined]
+    return names
+
+
+def _is_number(node: ast.expr) -> bool:
+    value = node.operand if isinstance(node, ast.UnaryOp) else node
+    return isinstance(value, ast.Constant) and type(value.value) in (int, float)
+
+
 def select_rows(condition: str, rows: pd.DataFrame, *, numbers: Collection[str] | None = None) -> np.ndarray:
     """Return for each row whether a condition chooses it.
 

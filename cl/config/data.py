@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from cl.config.section import PluginSpec, Section, check_plugin
+from cl.errors import InputError
 
 CANONICAL = ("id", "text", "label", "tokens", "tags", "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
@@ -39,6 +41,14 @@ class DataSettings(Section):
     tokens: str = Field("tokens", description="Column with the list of tokens (token classification)")
     tags: str = Field("tags", description="Column with the list of BIO2 tags (token classification)")
     date: str | None = Field(None, description="Column with the row's date, stored with it; null: none")
+    date_format: str | None = Field(
+        None, description="Form of the dates, as Python's strptime has it, e.g. '%d.%m.%Y'; null: ISO 8601, year first"
+    )
+    where: str | None = Field(
+        None,
+        description="Condition on the columns of the input that rows must meet to be ingested, "
+        "e.g. \"lang == 'en' and stars >= 4\"; null: all rows",
+    )
     join: list[str] = Field([], description="Further text columns to put before the text, e.g. [title]")
     keep: list[str] = Field(
         [], description="Further columns to store with each row, as text, so that gates can slice the test rows by them"
@@ -74,6 +84,31 @@ class DataSettings(Section):
     @classmethod
     def _source_exists(cls, spec: PluginSpec | None) -> PluginSpec | None:
         return spec if spec is None else check_plugin("sources", spec)
+
+    @field_validator("where")
+    @classmethod
+    def _condition_can_be_read(cls, condition: str | None) -> str | None:
+        from cl.row_filter import columns_in, numbers_in
+
+        if condition is not None:
+            try:
+                columns_in(condition, numbers=numbers_in(condition))
+            except InputError as error:
+                raise ValueError(str(error)) from None
+        return condition
+
+    @field_validator("date_format")
+    @classmethod
+    def _format_has_a_year(cls, date_format: str | None) -> str | None:
+        if date_format is not None:
+            days = [datetime(year, 11, 23) for year in (2001, 2024)]
+            try:
+                read = [datetime.strptime(day.strftime(date_format), date_format).year for day in days]
+            except ValueError:
+                raise ValueError(f"'{date_format}' is no form of dates; write it as '%d.%m.%Y'") from None
+            if read != [2001, 2024]:
+                raise ValueError(f"'{date_format}' has no year; write it as '%d.%m.%Y'")
+        return date_format
 
     @field_validator("keep")
     @classmethod

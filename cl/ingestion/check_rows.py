@@ -17,8 +17,9 @@ from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.internal_columns import SPLIT, UNREADABLE, InternalColumn
 from cl.ingestion.label_cells import one_spelling, read_label_cells
-from cl.ingestion.periods import split_into_periods
+from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
+from cl.ingestion.tag_schemes import is_bio2
 from cl.ingestion.values import as_label, as_text, as_words, can_encode, one_line, raw_json, to_json, to_readable
 from cl.tasks import Task
 
@@ -211,10 +212,16 @@ def _canonical_frame(chunk: pd.DataFrame, config: Config, columns: Mapping[str, 
     all_columns = {
         "id": as_text(chunk[config.data.id]) if config.data.id else empty,
         **columns,
-        "date": as_text(chunk[config.data.date]) if config.data.date else empty,
+        "date": _dates(chunk, config) if config.data.date else empty,
     }
     series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in all_columns.items()}
     return pd.DataFrame(series)
+
+
+def _dates(chunk: pd.DataFrame, config: Config) -> list[str | None]:
+    """Return dates in ISO 8601, and as they are where they are not in the stated format."""
+    dates = chunk[config.data.date]
+    return [iso or text for iso, text in zip(as_iso(dates, config.data.date_format), as_text(dates), strict=True)]
 
 
 def _hash_ids(rows: pd.DataFrame) -> list[str]:
@@ -238,6 +245,9 @@ def _find_reasons(
     checks["missing text"] = texts.isna().to_numpy()
     checks |= no_label
     checks["missing label"] = labels.isna().to_numpy()
+    if data.date is not None and data.date_format is not None:
+        pairs = zip(as_iso(chunk[data.date], data.date_format), rows["date"], strict=True)
+        checks[f"date not in the form {data.date_format}"] = np.array([not iso and bool(text) for iso, text in pairs])
     if data.period is not None:
         checks["missing or unreadable date"] = np.array(
             [period is None for period in split_into_periods(rows["date"], data.period)]
@@ -250,7 +260,7 @@ def _find_reasons(
     if "tags" in rows:
         unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
         checks["tokens and tags differ in length"] = np.array(unequal)
-        checks["not BIO2"] = np.array([not _is_bio2(tags or []) for tags in rows["tags"]])
+        checks["not BIO2"] = np.array([not is_bio2(tags or []) for tags in rows["tags"]])
     lengths = _lengths(texts)
     checks["too short"] = lengths < data.min_chars
     checks["too long"] = lengths > data.max_chars
@@ -309,24 +319,12 @@ def _undecodable(columns: list[pd.Series]) -> np.ndarray:
     return broken
 
 
-def _is_bio2(tags: list[str]) -> bool:
-    """Return whether every I-x follows a B-x or I-x of its own type."""
-    previous = "O"
-    for tag in tags:
-        if tag != "O" and (len(tag) < 3 or tag[:2] not in ("B-", "I-")):
-            return False
-        if tag.startswith("I-") and previous[2:] != tag[2:]:
-            return False
-        previous = tag
-    return True
-
-
 def canonical_columns(config: Config) -> Config:
     """Return the configuration for logged rows: canonical column names, and nothing to group, join or keep."""
     raw = config.model_dump(mode="json", by_alias=True)
     names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
     unset: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
-    unset |= {"keep": []}  # the log has no other columns
+    unset |= {"keep": [], "where": None, "date_format": None}  # the log has no other columns
     raw["gates"] = []
     raw["data"] |= {**names, **unset, "date": config.data.date and "date"}
     return parse(raw, where="cl.yaml")

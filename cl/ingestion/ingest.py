@@ -27,12 +27,13 @@ from cl.ingestion.check_rows import (
     split_column,
     split_names,
 )
+from cl.ingestion.choose_rows import prepare_chunks
 from cl.ingestion.class_support import support_classes
 from cl.ingestion.deduplicate import CORRECTABLE, REASONS, SKIPPED, RowOutcome, count_leaks, deduplicate
 from cl.ingestion.internal_columns import SPLIT
 from cl.ingestion.label_variants import BatchLabels
 from cl.ingestion.long_rows import LongRows, long_rows
-from cl.ingestion.periods import split_into_periods
+from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.values import as_text, describe_error, one_line, to_readable
 from cl.records import SPLITS, Experience
@@ -233,7 +234,7 @@ def _stage(
     rows_read = 0
     last_name = None
     try:
-        for chunk in _chunks(batch):
+        for chunk in prepare_chunks(batch.origin, _chunks(batch), config, task):
             with _refusing(batch.origin, except_for=OSError):  # rows are written: a full disk is no fault of theirs
                 if rows_read == 0:
                     refuse_numeric_labels(chunk, config, task, origin=batch.origin)
@@ -290,7 +291,7 @@ def _group_names(chunk: pd.DataFrame, config: Config, default: str) -> pd.Series
         return pd.Series(default, index=chunk.index, dtype=object)
     values = as_text(chunk[column])
     if config.data.period:
-        groups = split_into_periods(values, config.data.period)
+        groups = split_into_periods(as_iso(chunk[column], config.data.date_format), config.data.period)
     else:
         groups = [value and to_readable(value[:MAX_NAME_CHARS]) for value in values]
     return pd.Series(groups, index=chunk.index, dtype=object).ffill().bfill().fillna(default)

@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import date, datetime
+from functools import lru_cache
 
 import pandas as pd
 
 from cl.config import Period
+from cl.ingestion.values import as_text
 
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "quarter": "%Y-Q", "year": "%Y"}
 
 _YEAR = re.compile(r"[0-9]{4}")
+
+
+def as_iso(dates: pd.Series, date_format: str | None) -> list[str | None]:
+    """Return dates in ISO 8601; with a format, None for a text that is not written in it.
+
+    Args:
+        dates: the cells.
+        date_format: as of `datetime.strptime`; None: the texts as they are.
+    """
+    texts = as_text(dates)
+    if date_format is None:
+        return texts
+    return [
+        text if text is None or isinstance(value, date) else _parse(text, date_format)
+        for value, text in zip(dates.tolist(), texts, strict=True)
+    ]
+
+
+@lru_cache(maxsize=100_000)
+def _parse(text: str, date_format: str) -> str | None:
+    try:
+        time = datetime.strptime(text, date_format)
+    except ValueError:
+        return None
+    has_time = time.tzinfo is not None or time.time() != time.min.time()
+    return time.isoformat() if has_time else time.date().isoformat()
 
 
 def split_into_periods(dates: Iterable[str | None], period: Period) -> list[str | None]:
