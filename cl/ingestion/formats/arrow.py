@@ -77,10 +77,9 @@ def _unpacked(path: Path) -> int:
             source.seek(8)  # a file is a stream with a mark of 8 bytes before it
         else:
             source.seek(0)
-        with pa.ipc.MessageReader.open_stream(source) as messages:
-            for message in messages:
-                if message.type in ("record batch", "dictionary"):
-                    total += _unpacked_buffers(memoryview(message.metadata), memoryview(message.body))
+        for message in pa.ipc.MessageReader.open_stream(source):
+            if message.type in ("record batch", "dictionary"):
+                total += _unpacked_buffers(memoryview(message.metadata), memoryview(message.body))
     return total
 
 

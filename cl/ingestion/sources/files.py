@@ -1,4 +1,4 @@
-"""Rows from files: CSV or JSON lines (plain or gzipped), Parquet, or a folder of them."""
+"""Rows from files of any known format, a folder of them, or a Hugging Face data set saved on disk."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from cl.errors import SourceError
 from cl.ingestion.file_formats import SUFFIXES, format_of, holds_rows, read_chunks, refuse_empty
+from cl.ingestion.formats.saved_dataset import is_saved_dataset, saved_splits
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source, Stamp, stamp_of
 from cl.ingestion.values import describe_error, printable, readable_path
 
@@ -21,7 +22,8 @@ class Files(Source):
     """One file, or a folder whose files are one batch each, sorted by name.
 
     In a folder, files named train, validation (or dev) and test, alone or after a prefix and a dot, are the splits of
-    one batch: ``ai.train.jsonl.gz`` and ``ai.test.jsonl.gz`` form the batch `ai`.
+    one batch: ``ai.train.jsonl.gz`` and ``ai.test.jsonl.gz`` form the batch `ai`. A folder that `save_to_disk` has
+    written is one data set with its splits.
 
     >>> Files(path="inbox", only="month-*").only
     'month-*'
@@ -44,7 +46,7 @@ class Files(Source):
                 name=printable(name),
                 origin=readable_path(origin),
                 chunks=_read(parts, chunk_rows),
-                stamp=stamp_of(parts).digest,
+                stamp=stamp_of(_parts(parts)).digest,
             )
 
     def check(self, root: Path) -> None:
@@ -60,14 +62,18 @@ class Files(Source):
         """Return one digest over names, sizes and times of the files, and the time of the newest."""
         path = root / Path(self.path).expanduser()
         try:
+            if is_saved_dataset(path):
+                return stamp_of(_parts(saved_splits(path)))
             return stamp_of(self._readable_files(path) if path.is_dir() else [path])
-        except (OSError, ValueError, NotImplementedError):
+        except (SourceError, OSError, ValueError, NotImplementedError):
             return None  # reading the files will report what is wrong
 
     def _list_files(self, path: Path) -> list[Path]:
         try:
             if not path.exists():
                 raise SourceError(f"{readable_path(path)}: no such file or folder")
+            if is_saved_dataset(path):
+                return saved_splits(path)
             files = self._list_folder(path) if path.is_dir() else [path]
         except (OSError, ValueError, NotImplementedError) as error:
             raise SourceError(f"{readable_path(path)}: cannot be read: {describe_error(error)}") from None
@@ -108,6 +114,11 @@ def group_splits(paths: list[Path]) -> dict[str, list[Path]]:
 def split_of(path: Path) -> str | None:
     """Return train, validation or test if the file's name says so, else None."""
     return SPLIT_NAMES.get(_stem(path).rpartition(".")[2].lower())
+
+
+def _parts(paths: list[Path]) -> list[Path]:
+    """Return the files of a batch; of a data set in a folder, those in it."""
+    return [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
 
 
 def _stem(path: Path) -> str:
