@@ -35,7 +35,7 @@ class _Rows:
 
 
 def batch_chunks(
-    path: Path, batches: Iterator[pa.RecordBatch], chunk_rows: int, *, size: int, names: dict[str, list[str]]
+    path: Path, batches: Iterator[pa.RecordBatch], chunk_rows: int, *, size: int | None, names: dict[str, list[str]]
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows of batches as tables.
 
@@ -43,7 +43,7 @@ def batch_chunks(
         path: where they come from, for a message.
         batches: of a bounded size each.
         chunk_rows: rows of a table, at most.
-        size: bytes of the file.
+        size: bytes of the file, of which the rows may unpack to no more than some times as many; None: unbounded.
         names: of the classes in columns of numbers.
 
     Raises:
@@ -86,14 +86,15 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def _joined(path: Path, batches: Iterator[pa.RecordBatch], chunk_rows: int, size: int) -> Iterator[list[_Rows]]:
+def _joined(path: Path, batches: Iterator[pa.RecordBatch], chunk_rows: int, size: int | None) -> Iterator[list[_Rows]]:
     """Yield parts that make a table each: as many as its bounds allow."""
     pending: list[_Rows] = []
     unpacked = 0
     for batch in map(_without_views, batches):
         sizes = np.sum([sizes_of(column) for column in batch.columns], axis=0)
         unpacked += int(sizes.sum())
-        refuse_unpacked(path, unpacked, size)
+        if size is not None:
+            refuse_unpacked(path, unpacked, size)
         for rows in _split(batch, sizes):
             count, total = sum(part.batch.num_rows for part in pending), sum(part.size for part in pending)
             if pending and (count + rows.batch.num_rows > chunk_rows or total + rows.size > CHUNK_CHARS):
