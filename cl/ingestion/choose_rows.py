@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from cl.config import Config
@@ -26,40 +26,66 @@ def prepare_chunks(origin: str, chunks: Iterable[pd.DataFrame], config: Config, 
         SourceError: the condition does not fit the columns, or the tags mix schemes or are in none.
     """
     tags = BatchTags(origin, config.data.tags) if task.name == "token_classification" else None
-    left_out = total = 0
+    choice = None if config.data.where is None else _Choice(origin, config.data.where)
     for chunk in chunks:
-        total += len(chunk)
-        chosen = chunk if config.data.where is None else _chosen_rows(origin, chunk, config.data.where)
-        left_out += len(chunk) - len(chosen)
+        chosen = chunk if choice is None else choice.of(chunk)
         if len(chosen):
             yield chosen if tags is None else tags.to_bio2(chosen)
     if tags is not None:
         tags.finish()
-    if config.data.where is not None:
-        log.warning("%s: data.where left out %s of %s rows", origin, f"{left_out:,}", f"{total:,}")
+    if choice is not None:
+        choice.finish()
 
 
-def _chosen_rows(origin: str, chunk: pd.DataFrame, condition: str) -> pd.DataFrame:
-    """Return the rows that a condition chooses; those that could not be read stay, so that they are counted as such."""
-    rows = chunk.drop(columns=list(InternalColumn), errors="ignore")
-    numbers = numbers_in(condition)
-    for name in numbers & set(rows.columns):
-        rows[name] = _as_numbers(origin, name, rows[name])
-    try:
-        chosen = select_rows(condition, rows, numbers=numbers)
-    except InputError as error:
-        raise SourceError(one_line(f"{origin}: data.where: {error}", 1_000)) from None
-    if UNREADABLE in chunk:
-        chosen = chosen | chunk[UNREADABLE].notna().to_numpy()
-    return chunk if chosen.all() else chunk[chosen].reset_index(drop=True)
+@dataclass
+class _Choice:
+    """Which rows of a batch a condition chooses, chunk by chunk."""
 
+    origin: str
+    condition: str
+    left_out: int = 0
+    total: int = 0
+    texts: dict[str, str] = field(default_factory=dict)
+    """Of each column that is compared with a number: a cell that is none."""
+    numeric: set[str] = field(default_factory=set)
+    """Columns in which a number has been."""
 
-def _as_numbers(origin: str, name: str, column: pd.Series) -> pd.Series:
-    """Return a column as numbers; a cell that holds none is missing, and a column without any is refused."""
-    texts = column.map(lambda value: value.strip() or None if isinstance(value, str) else value)
-    values = pd.to_numeric(texts, errors="coerce").astype(float)
-    given = texts.notna().to_numpy()
-    if given.any() and np.isnan(values.to_numpy()[given]).all():
-        example = one_line(str(texts[given].iloc[0]), 100)
-        raise SourceError(f"{origin}: data.where compares column '{name}' with a number, but it holds '{example}'")
-    return values
+    def of(self, chunk: pd.DataFrame) -> pd.DataFrame:
+        """Return the chosen rows; those that could not be read stay, so that they are counted as such."""
+        rows = chunk.drop(columns=list(InternalColumn), errors="ignore")
+        numbers = numbers_in(self.condition)
+        for name in numbers & set(rows.columns):
+            rows[name] = self._as_numbers(name, rows[name])
+        try:
+            chosen = select_rows(self.condition, rows, numbers=numbers)
+        except InputError as error:
+            raise SourceError(one_line(f"{self.origin}: data.where: {error}", 1_000)) from None
+        if UNREADABLE in chunk:
+            chosen = chosen | chunk[UNREADABLE].notna().to_numpy()
+        self.total += len(chunk)
+        self.left_out += int((~chosen).sum())
+        return chunk if chosen.all() else chunk[chosen].reset_index(drop=True)
+
+    def _as_numbers(self, name: str, column: pd.Series) -> pd.Series:
+        """Return a column as numbers; a cell that holds none is missing."""
+        texts = column.map(lambda value: value.strip() or None if isinstance(value, str) else value)
+        values = pd.to_numeric(texts, errors="coerce").astype(float)
+        if values.notna().any():
+            self.numeric.add(name)
+        for text in texts[texts.notna() & values.isna()].head(1):
+            self.texts.setdefault(name, str(text))
+        return values
+
+    def finish(self) -> None:
+        """Say how many rows were left out.
+
+        Raises:
+            SourceError: a column that is compared with a number holds none in any row.
+        """
+        for name, text in self.texts.items():
+            if name not in self.numeric:
+                raise SourceError(
+                    f"{self.origin}: data.where compares column '{name}' with a number, but it holds "
+                    f"'{one_line(text, 100)}'"
+                )
+        log.warning("%s: data.where left out %s of %s rows", self.origin, f"{self.left_out:,}", f"{self.total:,}")

@@ -89,7 +89,7 @@ def _record(names: list[str], row: tuple[Any, ...]) -> tuple[str, Record]:
     if len(text) > ROW_CHARS:
         return text[:1], too_long(text)
     if any(value is not None for value in row[len(names) :]):
-        return text, UnreadableRow(text, "cells beside the header")
+        return text, UnreadableRow(text, "cells without a header")
     return text, {name: _cell(value) for name, value in zip(names, row, strict=False) if name}
 
 

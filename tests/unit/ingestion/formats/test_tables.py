@@ -109,7 +109,7 @@ def test_a_sheet_with_other_columns_refuses_the_workbook_by_name(workbook) -> No
 
 def test_cells_that_stand_next_to_the_header_set_their_row_aside(workbook) -> None:
     frame = read(workbook(one=[HEADER, [1, "a", None, "more"], [2, "b", None, None]]))
-    assert [row and row.reason for row in frame[UNREADABLE]] == ["cells beside the header", None]
+    assert [row and row.reason for row in frame[UNREADABLE]] == ["cells without a header", None]
 
 
 @pytest.mark.parametrize("rows", [[], [HEADER]])
