@@ -14,7 +14,7 @@ from cl.ingestion.values import readable_path
 
 BLOCK = 1 << 20
 SAMPLE = 1 << 16
-"""Bytes of lines that are not UTF-8 from which their encoding is guessed."""
+"""Bytes of texts that are not UTF-8 from which their encoding is guessed."""
 LINE = 1 << 20
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: UTF_8}
 MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -45,7 +45,7 @@ LANGUAGES = {
 NAMES = {"cp1252": "Windows-1252", "cp932": "Shift JIS", "gb18030": "GB 18030", "big5": "Big5", "koi8_r": "KOI8-R"}
 NAMES |= {"cp949": "Korean (CP949)", "euc_jp": "EUC-JP", "iso8859_2": "Latin-2", "utf-16": "UTF-16", "utf-32": "UTF-32"}
 STRAY = 0.05
-"""A file of another encoding may hold this share of lines that happen to be UTF-8 as well."""
+"""A file of another encoding may hold this share of texts that happen to be UTF-8 as well."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Encoding:
 def encoding_of(path: Path) -> Encoding:
     """Return the encoding of a text file; all of it is read, quickly if it is ASCII or UTF-8.
 
-    Lines that are not UTF-8 in a file that is UTF-8 elsewhere stay for quarantine, as long as they are fewer.
+    Texts that are not UTF-8 in a file that is UTF-8 elsewhere stay for quarantine, as long as they are fewer.
 
     Raises:
         SourceError: it mixes encodings, or is in none that is known.
@@ -74,7 +74,7 @@ def encoding_of(path: Path) -> Encoding:
     with open_bytes(path) as file:
         if _is_utf_8(file):
             return encoding
-    return _judge_lines(path)
+    return _judge_parts(path)
 
 
 def encoding_of_head(path: Path) -> Encoding:
@@ -105,27 +105,31 @@ def _is_utf_8(file: io.BufferedReader) -> bool:
     return True
 
 
-def _judge_lines(path: Path) -> Encoding:
+def _judge_parts(path: Path) -> Encoding:
+    """Judge the parts of lines between quotation marks: a line of JSON may hold the whole file."""
     valid = other = 0
     first, sample = 0, bytearray()
     with open_bytes(path) as file:
         for number, line in enumerate(iter(lambda: file.readline(LINE), b""), 1):
             if line.isascii():
                 continue
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                other, first = other + 1, first or number
-                if len(sample) < SAMPLE:
-                    sample += line[:SAMPLE]
-            else:
-                valid += 1
+            for part in line.split(b'"'):
+                if part.isascii():
+                    continue
+                try:
+                    part.decode("utf-8")
+                except UnicodeDecodeError:
+                    other, first = other + 1, first or number
+                    if len(sample) < SAMPLE:
+                        sample += part[:SAMPLE] + b"\n"
+                else:
+                    valid += 1
     if valid >= other:
         return Encoding()
     if valid > STRAY * (valid + other):
         raise SourceError(
-            f"{readable_path(path)}: mixes encodings: of {valid + other} lines that are not ASCII, {other} are not "
-            f"UTF-8, the first of them line {first}; save it as UTF-8"
+            f"{readable_path(path)}: mixes encodings: of {valid + other} texts that are not ASCII, {other} are not "
+            f"UTF-8, the first of them in line {first}; save it as UTF-8"
         )
     return _guess(path, bytes(sample))
 

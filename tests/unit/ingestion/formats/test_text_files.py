@@ -132,7 +132,7 @@ def test_rows_are_the_same_in_every_separator_and_encoding(tmp_path, separator, 
     ("encoding", "texts"),
     TEXTS[:3] + TEXTS[6:9],
 )
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "one line.json"])
 @pytest.mark.parametrize("plain_rows", [0, 5_000])
 def test_no_row_is_lost_for_its_accents_however_late_they_come(
     tmp_path, encoding, texts, kind, plain_rows, caplog
@@ -143,6 +143,7 @@ def test_no_row_is_lost_for_its_accents_however_late_they_come(
         "csv": pd.DataFrame(rows).to_csv(index=False),
         "jsonl": "\n".join(lines),
         "json": "[" + ",\n".join(lines) + "]",
+        "one line.json": json.dumps(rows, ensure_ascii=False),
     }[kind]
     (tmp_path / f"x.{kind}").write_bytes(content.encode(encoding))
     assert rows_of(tmp_path / f"x.{kind}") == rows
@@ -162,10 +163,16 @@ def test_a_utf_8_file_with_a_few_broken_lines_loses_those_alone(tmp_path, caplog
     assert read(tmp_path / "x.csv")["text"].tolist() == ["café"] * 9 + ["caf\udce9"] and caplog.messages == []
 
 
+def test_a_broken_text_in_a_single_line_of_utf_8_does_not_spoil_the_others(tmp_path) -> None:
+    content = json.dumps(with_texts(["café", "déjà", "été", "broken"]), ensure_ascii=False).encode()
+    (tmp_path / "x.json").write_bytes(content.replace(b"broken", b"br\xf6ken"))
+    assert read(tmp_path / "x.json")["text"].tolist() == ["café", "déjà", "été", "br\udcf6ken"]
+
+
 def test_a_file_that_mixes_encodings_is_refused_by_name(tmp_path) -> None:
     lines = [b"1,caf\xc3\xa9,a", *[b"%d,caf\xe9,a" % number for number in range(2, 9)]]
     (tmp_path / "x.csv").write_bytes(b"id,text,label\n" + b"\n".join(lines))
-    with pytest.raises(SourceError, match=r"x\.csv: mixes encodings: of 8 lines .* 7 are not UTF-8.*line 3; save it"):
+    with pytest.raises(SourceError, match=r"x\.csv: mixes encodings: of 8 texts .* 7 are not UTF-8.*line 3; save it"):
         read(tmp_path / "x.csv")
 
 
