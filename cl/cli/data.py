@@ -34,8 +34,8 @@ NOTHING = "nothing new"
 def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_json: bool) -> None:
     """Read labelled rows from PATH into new experiences, and version them with DVC.
 
-    PATH is a CSV, JSON lines (plain or .gz) or Parquet file, a folder of them, or `sql` for the source configured in
-    cl.yaml. Rows seen before are dropped. Invalid rows go to data/quarantine with the reason; to mend them: cl
+    PATH is a file (CSV, Excel, JSON, Parquet, an export of an annotation tool, ...), a folder, or `sql` for the source
+    in cl.yaml. Rows seen before are dropped. Invalid rows go to data/quarantine with the reason; to mend them: cl
     quarantine export FILE, change it, cl ingest FILE.
     """
     from cl.commands.ingest import ingest_path, ingest_served

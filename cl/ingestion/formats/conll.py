@@ -10,7 +10,7 @@ import pandas as pd
 
 from cl.errors import SourceError
 from cl.ingestion.bounds import ROW_CHARS, bounded_lines, open_text
-from cl.ingestion.formats.dialect import head_lines
+from cl.ingestion.formats.dialect import HEAD_LINES, head_lines
 from cl.ingestion.formats.encoding import Encoding
 from cl.ingestion.formats.rows import Record, record_chunks
 from cl.ingestion.internal_columns import UnreadableRow
@@ -21,18 +21,24 @@ DOCUMENT = "-DOCSTART-"
 
 
 def looks_like_conll(path: Path, encoding: Encoding) -> bool:
-    """Return whether the first lines of a file are tokens with tags, some of them blank, and there is no header."""
+    """Return whether the first lines of a file are tokens with tags, in sentences between blank lines.
+
+    A table with a header may have a column of tags too: with a header, there must be a blank line between two others.
+    """
     lines = list(head_lines(path, encoding))
     rows = [_fields(line) for line in lines if not _is_skipped(line)]
-    blank = any(line.isspace() for line in lines) or len(lines) < 30
-    return blank and len(rows) > 1 and all(len(row) > 1 for row in rows) and _tag_column(rows) is not None
+    column = _tag_column(rows)
+    if len(rows) < 2 or column is None or any(len(row) < 2 for row in rows):
+        return False
+    sentences = "".join("\n" if _is_skipped(line) else "x" for line in lines).split()
+    return len(sentences) > 1 or (len(lines) < HEAD_LINES and TAG.fullmatch(rows[0][column]) is not None)
 
 
 def conll_chunks(path: Path, chunk_rows: int, encoding: Encoding) -> Iterator[pd.DataFrame]:
     """Yield the sentences of a column file as rows with tokens and tags.
 
-    The tag is the last column; of two columns it may be the first. A sentence with a line of another number of columns
-    is unreadable.
+    The tag is the last column; of two columns it may be the first. A first line of names is skipped. A
+    sentence with a line of another number of columns is unreadable.
 
     Raises:
         SourceError: no column holds tags, or no blank line separates the sentences.
@@ -45,14 +51,20 @@ def conll_chunks(path: Path, chunk_rows: int, encoding: Encoding) -> Iterator[pd
             "tag, and a blank line after each sentence"
         )
     width = max({len(row) for row in rows}, key=[len(row) for row in rows].count)
-    yield from record_chunks(path, _sentences(path, encoding, column, width), chunk_rows)
+    header = None if TAG.fullmatch(rows[0][column]) else rows[0]
+    yield from record_chunks(path, _sentences(path, encoding, column, width, header), chunk_rows)
 
 
-def _sentences(path: Path, encoding: Encoding, column: int, width: int) -> Iterator[tuple[str, Record]]:
+def _sentences(
+    path: Path, encoding: Encoding, column: int, width: int, header: list[str] | None
+) -> Iterator[tuple[str, Record]]:
     with open_text(path, encoding.codec) as file:
         lines: list[str] = []
         size = 0
         for line in bounded_lines(file):
+            if header and _fields(line) == header:
+                header = None
+                continue
             size += len(line)
             if size > ROW_CHARS:
                 raise SourceError(
@@ -94,6 +106,7 @@ def _tag_column(rows: list[list[str]]) -> int | None:
         return None
     for column in (-1, 0):
         tags = [row[column] for row in complete]
-        if sum(bool(TAG.fullmatch(tag)) for tag in tags) >= 0.9 * len(tags):
+        has_header = len(tags) > 2 and not TAG.fullmatch(tags[0])
+        if sum(bool(TAG.fullmatch(tag)) for tag in tags) >= 0.9 * (len(tags) - has_header):
             return column if column or all(len(row) == 2 for row in complete) else None
     return None

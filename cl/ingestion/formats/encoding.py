@@ -43,7 +43,15 @@ LANGUAGES = {
 }
 """The accented letters of languages, and the Windows code page in which their files are."""
 NAMES = {"cp1252": "Windows-1252", "cp932": "Shift JIS", "gb18030": "GB 18030", "big5": "Big5", "koi8_r": "KOI8-R"}
-NAMES |= {"cp949": "Korean (CP949)", "euc_jp": "EUC-JP", "iso8859_2": "Latin-2", "utf-16": "UTF-16", "utf-32": "UTF-32"}
+NAMES |= {
+    "cp949": "Korean (CP949)",
+    "euc_jp": "EUC-JP",
+    "iso8859_2": "Latin-2",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+}
 STRAY = 0.05
 """A file of another encoding may hold this share of texts that happen to be UTF-8 as well."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from datetime import date, datetime
 from pathlib import Path
@@ -13,15 +14,18 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
+from cl import plugins
 from cl.config import parse
 from cl.errors import SourceError
 from cl.ingestion.file_formats import read_chunks
 from cl.ingestion.formats.arrow import _unpacked
 from cl.ingestion.ingest import ingest
 from cl.ingestion.internal_columns import UNREADABLE
+from cl.ingestion.sources import Source
 from cl.ingestion.sources.files import Files
 from cl.stores.data.experiences import Experiences
 from cl.stores.project_folder import ProjectFolder
+from tests.support.repository import ROOT
 
 
 def read(path: Path, chunk_rows: int = 100) -> pd.DataFrame:
@@ -31,6 +35,7 @@ def read(path: Path, chunk_rows: int = 100) -> pd.DataFrame:
 COLUMN_FILES = {
     "four columns": "-DOCSTART- -X- O O\n\nAnna NNP B-NP B-PER\nsings VB B-VP O\n\n. . O O\n",
     "two columns with tabs": "Anna\tB-PER\nsings\tO\n\n.\tO",
+    "a header": "word\tner\nAnna\tB-PER\nsings\tO\n\n.\tO\n",
     "the tag first": "B-PER\tAnna\nO\tsings\n\nO\t.\n",
     "comments": "# sent_id = 1\nAnna\tB-PER\nsings\tO\n\n# text = .\n.\tO\n",
     "lines of white space": "Anna B-PER\r\nsings O\r\n \r\n. O\r\n\r\n\r\n",
@@ -62,8 +67,9 @@ def test_a_column_file_without_tags_is_refused_by_name(tmp_path) -> None:
         read(tmp_path / "x.conll")
 
 
-def test_a_table_with_a_column_of_tags_is_no_column_file(tmp_path) -> None:
-    rows = [{"id": str(number), "tokens": "a b", "tags": "O B-X"} for number in range(3)]
+@pytest.mark.parametrize("tags", ["O B-X", "O"])
+def test_a_table_with_a_column_of_tags_is_no_column_file(tmp_path, tags) -> None:
+    rows = [{"id": str(number), "tokens": "a b", "tags": tags} for number in range(3)]
     pd.DataFrame(rows).to_csv(tmp_path / "x.tsv", sep="\t", index=False)
     assert read(tmp_path / "x.tsv").to_dict("records") == rows
 
@@ -110,6 +116,19 @@ def test_a_sheet_with_other_columns_refuses_the_workbook_by_name(workbook) -> No
 def test_cells_that_stand_next_to_the_header_set_their_row_aside(workbook) -> None:
     frame = read(workbook(one=[HEADER, [1, "a", None, "more"], [2, "b", None, None]]))
     assert [row and row.reason for row in frame[UNREADABLE]] == ["cells without a header", None]
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "source"),
+    [
+        ("openpyxl", "excel", Files(path=str(ROOT / "docs/examples/formats/workbook.xlsx"))),
+        ("datasets", "datasets", plugins.build(Source, {"name": "huggingface", "id": "my-org/tickets"})),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, package, extra, source) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SourceError, match=rf"pip install 'perennial\[{extra}\]'"):
+        [list(batch.chunks) for batch in source.batches(tmp_path, chunk_rows=5)]
 
 
 @pytest.mark.parametrize("rows", [[], [HEADER]])
