@@ -16,6 +16,7 @@ from cl.cli.config import config_reference, config_schema, plugins
 from cl.cli.data import ingest, label, predict
 from cl.cli.gates import gates
 from cl.cli.interrupts import SERVERS, StoppableGroup, end_stopped, stops_in_time, stops_when_asked, was_stopped
+from cl.cli.labels import labels
 from cl.cli.ledger import audit, champion
 from cl.cli.options import show_error
 from cl.cli.promotion import approve, promote, reject, rollback
@@ -58,7 +59,7 @@ def cl(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-COMMANDS = [init, demo, run, status, history, report, ingest, quarantine, predict, label]
+COMMANDS = [init, demo, run, status, history, report, ingest, quarantine, labels, predict, label]
 COMMANDS += [promote, approve, reject, rollback, champion, audit, gates, diff, lineage, reproduce, export, distil]
 COMMANDS += [forget, gc, backtest_command, tune, serve, schedule, trigger, move_stores_command]
 COMMANDS += [plugins, config_reference, config_schema]

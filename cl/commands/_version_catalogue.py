@@ -10,6 +10,7 @@ from cl.promotion.outside import warn_of_changes
 from cl.records import Cycle, Evaluation, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import ancestry, read_history
+from cl.stores.data.label_changes import LabelHistory, read_label_changes
 from cl.stores.opened import OpenProject
 
 
@@ -67,6 +68,8 @@ class VersionCatalogue:
             return "derived"
         if history.cycle and history.cycle not in self.recorded:  # somebody removed its run from MLflow
             return "not recorded"
+        if history.cycle.startswith("labels-"):
+            return "relabelled"
         return "superseded" if any(past.id == history.cycle for past in self.cycles) else "forgot"
 
     def line(self, version: str) -> list[str]:
@@ -74,11 +77,16 @@ class VersionCatalogue:
         return ancestry(version, list(self.infos.values()))
 
     def labels(self, version: str) -> set[str]:
-        """Return the labels that a version knows."""
+        """Return the labels that a version knows, under the names that they had when it was made."""
         trained = [
             cycle.training for ancestor in self.line(version) if (cycle := self.cycle(ancestor)) and cycle.training
         ]
-        return {label for training in trained for label in training.labels_added}
+        made_after = self.history(version).label_changes
+        changes = LabelHistory(read_label_changes(self.project.project).changes[:made_after])
+        names = {label for training in trained for label in training.labels_added}
+        names |= {label for change in changes.changes for label in change.into}
+        read = [changes.read(label) for label in names]
+        return {name for name, ended in read if ended is None}
 
 
 def read_versions(project: OpenProject) -> VersionCatalogue:

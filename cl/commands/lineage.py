@@ -10,6 +10,7 @@ from typing import Any
 from cl.commands._version_catalogue import VersionCatalogue, read_versions
 from cl.records.history import History
 from cl.stores.data.corrections import count_replaced, read_corrections
+from cl.stores.data.label_changes import read_label_changes
 from cl.stores.opened import open_project
 
 
@@ -35,6 +36,7 @@ def _describe(versions: VersionCatalogue, version: str) -> dict[str, Any]:
     info, history = versions.infos[version], versions.history(version)
     parent = history.parent
     before = versions.history(parent) if parent in versions.infos else History()
+    changes = read_label_changes(versions.project.project).changes[before.label_changes : history.label_changes]
     corrections = read_corrections(versions.project.project)[before.corrections : history.corrections]
     digest = history.config_digest or hashlib.sha256(json.dumps(history.config, sort_keys=True).encode()).hexdigest()
     return {
@@ -47,6 +49,7 @@ def _describe(versions: VersionCatalogue, version: str) -> dict[str, Any]:
         "form": history.form,
         "learnt": [experience for experience in history.learnt if experience not in before.learnt],
         "corrected": dict(count_replaced(corrections)),
+        "labels": [f"{change.describe()}{f': {change.why}' if change.why else ''}" for change in changes],
         "data_version": history.data_version,
         "git_commit": history.git_commit,
         "config_digest": digest,

@@ -18,6 +18,7 @@ from pydantic import Field
 from cl import plugins
 from cl.config import Config
 from cl.errors import InputError
+from cl.labels.change import finish_change
 from cl.records import SPLITS, Record, Unlearning
 from cl.row_filter import select_rows
 from cl.stores.data.corrections import finish_correction, forget_corrected
@@ -116,13 +117,14 @@ def begin_removal(project: ProjectFolder, wanted: RemovalPlan) -> None:
 def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
     """Carry out the written plan, resuming where it was left; None: there is no plan.
 
-    Corrections that a killed process has begun are finished, too.
+    Corrections and changes of labels that a killed process has begun are finished, too.
 
     Raises:
         StoreError: a store is unreachable; run it again.
     """
     project = stores.project
     finish_correction(project)
+    finish_change(config, stores)
     if not _plan_file(project).exists():
         return None
     wanted = RemovalPlan.model_validate_json(_plan_file(project).read_bytes())

@@ -13,12 +13,10 @@ from cl.config import Config
 from cl.errors import ConfigError
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
-from cl.promotion.promote import promote
-from cl.records import WITHDRAWN, Challenger, Cycle, Evaluation, GateReport, Training, Unlearning, VersionInfo
+from cl.promotion.replace_champion import Replacement, replace_champion
+from cl.records import WITHDRAWN, Cycle, Evaluation, GateReport, Unlearning, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, ancestry, find_learning_version, read_history, recorded_config
-from cl.registry.register import NewVersion, register
-from cl.registry.smoke_test import smoke_test
 from cl.stores.data.removal import remove_from_table
 from cl.stores.data.tombstones import RemovalRecord
 from cl.stores.manifest import MANIFEST
@@ -101,7 +99,7 @@ def _replace(
 
     A compressed champion in int8 or ONNX is replaced by one made from the trained version behind it.
     """
-    folder, registry, history = scratch / f"champion-{champion}", stores.registry, known.histories[champion]
+    folder, history = scratch / f"champion-{champion}", known.histories[champion]
     made_of = find_learning_version(stores, LocalVersion(champion, stores.champion_folder(champion), history))
     learner, source = made_of.version, made_of.folder
     assert learner is not None and source is not None
@@ -122,35 +120,22 @@ def _replace(
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
         report = GateReport.model_validate_json((folder / "gates.json").read_bytes())
     number, why = leaving.removal.number, leaving.removal.why
-    run = registry.runs.start_run(
-        f"{leaving.name}-{champion}", f"forget-{number:04d}", {"cl.champion_before": champion}
-    )
-    registry.runs.log_file(run, Path(evaluation.predictions), EVALUATION)
-    challenger = Challenger(training=_no_training(folder, made_of.history.rung), evaluation=evaluation, gates=report)
-    registration = register(
+    return replace_champion(
         recorded,
         stores,
-        NewVersion(
+        Replacement(
             cycle=f"{leaving.name}-{champion}",
-            run=run,
+            name=f"forget-{number:04d}",
+            folder=folder,
             parent=made_of,
-            compared=champion,
+            champion=champion,
             data_version=leaving.data_version,
-            challenger=challenger,
-            residual_experiences=traces,
+            evaluation=evaluation,
+            gates=report,
+            why=f"{leaving.removal.total} rows were forgotten (removal {number}){': ' + why if why else ''}",
+            residual_experiences=tuple(traces),
         ),
     )
-    report = smoke_test(recorded, stores, registration, challenger)
-    reason = f"{leaving.removal.total} rows were forgotten (removal {number}){': ' + why if why else ''}"
-    promote(
-        registry,
-        stores.ledger,
-        registration.model_copy(update={"passed": report.passed}),
-        expected=champion,
-        why=reason,
-    )
-    registry.runs.end_run(run)
-    return registration.version
 
 
 def _learn_without(
@@ -250,18 +235,3 @@ def _recorded_or_current(config: Config, history: History) -> Config:
         return recorded_config(config, history)
     except ConfigError:
         return config
-
-
-def _no_training(folder: Path, rung: str | None) -> Training:
-    return Training(
-        challenger=str(folder),
-        rung=rung,
-        experiences=[],
-        epochs=0,
-        steps=0,
-        rows_new=0,
-        rows_recalled=0,
-        seconds=0.0,
-        validation_score=None,
-        losses=[],
-    )

@@ -15,14 +15,17 @@ from cl.config import Config, parse
 from cl.config.data import ID
 from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
+from cl.ingestion.former_labels import under_todays_names
 from cl.ingestion.internal_columns import SPLIT, UNREADABLE, InternalColumn
 from cl.ingestion.label_cells import one_spelling, read_label_cells
 from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
 from cl.ingestion.tag_schemes import is_bio2
 from cl.ingestion.values import as_label, as_text, as_words, can_encode, one_line, raw_json, to_json, to_readable
+from cl.stores.data.label_changes import LabelHistory
 from cl.tasks import Task
 
+NO_CHANGES = LabelHistory()
 MAX_NAME_CHARS = 500
 """Maximum length of a label, a tag, an id, a date and a group; the server accepts no longer label either."""
 
@@ -46,6 +49,7 @@ def check_rows(
     *,
     origin: str = "input",
     spellings: Mapping[str, str] = MappingProxyType({}),
+    changed: LabelHistory = NO_CHANGES,
 ) -> CheckedRows:
     """Return a chunk's good rows in canonical columns, and its broken rows with the reason.
 
@@ -57,6 +61,7 @@ def check_rows(
         task: which columns there are.
         origin: names the rows in messages.
         spellings: of labels of earlier experiences that are numbers or truth values (`known_spellings`).
+        changed: the changes of the project's labels; rows with a former label are read under its name today.
 
     Raises:
         SourceError: a column that the configuration names is missing.
@@ -79,6 +84,8 @@ def check_rows(
     else:
         labels, other = read_label_cells(chunk[config.data.label])
         rows, composed = _compose(_text_rows(chunk, config, one_spelling(labels, spellings)))
+    rows, ended = under_todays_names(rows, changed)
+    other |= ended
     reasons = _find_reasons(rows, chunk, config, other)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]

@@ -40,6 +40,7 @@ from cl.records import SPLITS, Experience
 from cl.stores.data.corrections import finish_correction
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import KnownRows, fingerprints, load_known, remember_fingerprints
+from cl.stores.data.label_changes import read_label_changes
 from cl.stores.data.publish import publish, remove_drafts
 from cl.stores.data.rejected_batches import RejectedBatch, read_rejected, write_rejected
 from cl.stores.data.staging import Staged, staging_folder
@@ -231,6 +232,7 @@ def _stage(
     Groups are returned in order of appearance, periods in chronological order.
     """
     groups: dict[str, Staged] = {}
+    changed = read_label_changes(project)
     rows_read = 0
     last_name = None
     try:
@@ -238,7 +240,9 @@ def _stage(
             with _refusing(batch.origin, except_for=OSError):  # rows are written: a full disk is no fault of theirs
                 if rows_read == 0:
                     refuse_numeric_labels(chunk, config, task, origin=batch.origin)
-                checked = check_rows(chunk, config, task, origin=batch.origin, spellings=labels.spellings)
+                checked = check_rows(
+                    chunk, config, task, origin=batch.origin, spellings=labels.spellings, changed=changed
+                )
                 labels.add(checked)
                 if long:
                     long.add(checked.good)

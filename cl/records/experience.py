@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class Experience(Record):
-    """One batch of the stream as it was written: immutable once ingested but for forgotten and corrected rows."""
+    """One batch of the stream as it was written: immutable but for rows forgotten, corrected or relabelled."""
 
     id: str = Field(description="Position in the stream and name, such as 0003-month-3; sortable")
     name: str
@@ -32,6 +32,7 @@ class Experience(Record):
     corrected: int = Field(default=0, description="Rows that replace rows of earlier experiences")
     replaced: int = Field(default=0, description="Rows that were replaced later, by corrected ones")
     forgotten: int = Field(default=0, description="Rows that were removed later, by `cl forget`")
+    retired: int = Field(default=0, description="Rows whose label was retired later, by `cl labels retire`")
     digest: str = Field(description="SHA-256 over its Parquet files")
 
     @property

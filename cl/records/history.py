@@ -30,6 +30,10 @@ class History(Record):
         default_factory=list, description="Experiences that lost rows on which its weights were trained"
     )
     corrections: int = Field(default=0, description="Corrections of data/ that it has learned from, or was made after")
+    label_changes: int = Field(default=0, description="Changes of the labels that it was made after")
+    former_labels: dict[str, str | None] = Field(
+        default_factory=dict, description="Former label -> its name when this version was made; None: it had none"
+    )
     seed: int = 0
     git_commit: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)

@@ -21,6 +21,7 @@ from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion
 from cl.stores.data.experiences import RowsOf
+from cl.stores.data.label_changes import read_label_changes
 from cl.stores.files import sha256
 from cl.stores.manifest import MANIFEST, write_manifest
 from cl.stores.mlflow.registry import COMPARED, FORM, PARENT
@@ -94,7 +95,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
 
 
 def _history(config: Config, stores: Stores, new: NewVersion, *, learned: list[str], score: float | None) -> History:
-    training = new.challenger.training
+    training, labels = new.challenger.training, read_label_changes(stores.project)
     return History(
         learnt=learned,
         matrix=new.challenger.evaluation.matrix,
@@ -110,6 +111,8 @@ def _history(config: Config, stores: Stores, new: NewVersion, *, learned: list[s
         config_digest=config.digest,
         residual_experiences=list(new.residual_experiences),
         corrections=new.parent.history.corrections if new.corrections is None else new.corrections,
+        label_changes=len(labels.changes),
+        former_labels=labels.former(),
         seed=config.seed,
         git_commit=git_commit(stores.project.root),
         packages=package_versions(),

@@ -101,8 +101,8 @@ def _read_recipe(stores: Stores, version: str) -> Recipe:
     cycle = next((cycle for cycle in registry.runs.cycles() if cycle.id == history.cycle), None)
     if cycle is None or cycle.training is None:
         raise InputError(
-            f"version {version} was created by `cl forget` from version {history.parent} without training: "
-            "nothing to reproduce"
+            f"version {version} was created by `cl forget` or `cl labels` from version {history.parent} without "
+            "training: nothing to reproduce"
         )
     for needed in filter(None, (version, history.parent)):
         if needed not in infos or (infos[needed].withdrawn and not registry.files.bytes_of(infos[needed])):

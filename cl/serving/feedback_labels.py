@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from cl.ingestion.values import as_label
@@ -38,3 +38,17 @@ def check_feedback_label(
     hint = f"did you mean '{close[0]}'? " if close else f"known labels: {', '.join(sorted(names)[:SHOWN])}... "
     remedy = 'to add it, send "new_label": true' if new_labels == "confirm" else "serve.new_labels: refuse says so"
     raise RequestError(422, f"label: the model does not know '{unknown[:100]}'; {hint}{remedy}")
+
+
+def refuse_ended_label(label: str | list[str], former: Mapping[str, str | None]) -> None:
+    """Refuse a label that was retired or split; one that was renamed is read under its name today.
+
+    Args:
+        label: the true label, or one tag for each token, whose retired types become O when they are ingested.
+        former: as the champion has it.
+
+    Raises:
+        RequestError: 422.
+    """
+    if isinstance(label, str) and former.get(name := as_label(label.strip()), name) is None:
+        raise RequestError(422, f"label: '{name[:100]}' is no longer used; send one of the model's labels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,7 @@ from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.precision import ServedPrecision, to_precision
 from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
+from cl.stores.version_folder import load_history
 from cl.tasks import Encoded, Prediction
 from cl.tasks.text_classification import mean_pool
 
@@ -43,11 +45,15 @@ class RowAnswer(Prediction):
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded version of the registry; use it from one thread at a time, as its tokenizer is stateful."""
+    """A loaded version of the registry; use it from one thread at a time, as its tokenizer is stateful.
+
+    ``former_labels`` maps labels that have been renamed to their names today, and to None those that ended.
+    """
 
     version: str
     learner: Learner
     scope: OutOfScopeCheck | None
+    former_labels: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -116,7 +122,8 @@ def load_served_model(version: str, folder: Path, precision: ServedPrecision) ->
     learner = to_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
-    loaded = ServedModel(version, prepare_for_serving(learner), build_scope(folder))
+    former = load_history(folder).former_labels
+    loaded = ServedModel(version, prepare_for_serving(learner), build_scope(folder), former)
     _warm_up(loaded)
     return loaded
 

@@ -46,7 +46,7 @@ def unlearn_learner(
     for name, state in states.items():
         kind = plugins.find("strategies", name)
         if kind.is_closed_form:
-            strategy = cast(ClosedForm, plugins.build(Strategy, _find_spec(config, name)))
+            strategy = cast(ClosedForm, plugins.build(Strategy, find_spec(config, name)))
             states[name], learner = _solve_again(strategy, state, learner, ids, past, validation)
             exact = not strategy.trains_encoder
         elif state.rows is not None:
@@ -66,12 +66,25 @@ def _solve_again(
     """Subtract the rows from the sums; if their features were not kept, sum over the other rows again."""
     if state.rows is not None:
         return strategy.forget(state, learner, ids & set(state.rows["id"]), validation)
+    return solve_over(strategy, learner, past, validation)
+
+
+def solve_over(
+    strategy: ClosedForm,
+    learner: Learner,
+    past: Callable[[str], pd.DataFrame],
+    validation: pd.DataFrame,
+    *,
+    adapted: bool = False,
+) -> tuple[State, Learner]:
+    """Return state and learner with a head that is solved over all past rows; ``adapted``: as in `Learned`."""
     rows = past("train")
     lesson = TrainingData(
         rows,
         past=lambda: rows.iloc[:0],
         rng=np.random.default_rng(0),
         validation=validation,
+        known=int(adapted),
         held_out=lambda: past("validation"),
     )
     update = Update(State(), lesson, learner)
@@ -79,7 +92,7 @@ def _solve_again(
     return strategy.remember(update), solved
 
 
-def _find_spec(config: Config, name: str) -> PluginSpec:
-    """Return a strategy's entry in the configuration or in a rung of its ladder."""
+def find_spec(config: Config, name: str) -> PluginSpec:
+    """Return a strategy's entry in the configuration, or in a rung of its ladder."""
     every = config.every_strategy
     return next((spec for spec in every if spec == name or (isinstance(spec, dict) and spec.get("name") == name)), name)

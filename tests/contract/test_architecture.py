@@ -18,6 +18,7 @@ commands, testing
 flows, serving
 lifecycle, monitoring, backtesting
 cycle, forgetting
+labels
 promotion, compression
 registry, search
 training, drift, evaluation, ingestion, reports

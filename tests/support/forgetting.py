@@ -16,7 +16,7 @@ RANPAC = {"name": "ranpac", "features": 64}
 
 
 def shop(folder: Path, tiny_model: Path, **changes: object) -> ProjectFolder:
-    return tiny_project(folder, tiny_model, gates=LENIENT, **changes)
+    return tiny_project(folder, tiny_model, **{"gates": LENIENT, **changes})
 
 
 def arrives(project: ProjectFolder, name: str, rows: pd.DataFrame) -> None:

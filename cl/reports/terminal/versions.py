@@ -43,6 +43,7 @@ def lineage_lines(output: dict[str, Any]) -> list[str]:
         lines += [
             f"{rest}   learned  {', '.join(version['learnt']) or 'nothing'}",
             *_corrected_lines(rest, version["corrected"]),
+            *[f"{rest}   labels   {change}" for change in version["labels"]],
             f"{rest}   cycle    {version['cycle']}, seed {version['seed']}, "
             f"configuration {version['config_digest'][:12]}",
             f"{rest}   data     {version['data_version']}",

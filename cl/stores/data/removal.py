@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cl.records import SPLITS
-from cl.stores.data.experiences import BATCH_ROWS, Experiences, digest_of
-from cl.stores.data.publish import list_labels, list_untrained
+from cl.stores.data.experiences import Experiences
+from cl.stores.data.rewrite import is_begun, rewrite_experience
 from cl.stores.data.staging import QUARANTINE, StagedTable
 from cl.stores.files import write_text
 from cl.stores.predictions.predictions import Predictions
@@ -29,25 +29,21 @@ def remove_from_experience(
 ) -> None:
     """Rewrite an experience without the given rows; after a kill, a repeated call ends in the same state.
 
-    The new folder is complete before the old one is moved away, and both moves are renames.
-
     Args:
         project: the project.
         id: the experience.
         rows: the ids of the rows.
-        scratch: a local folder on the file system of data/; at the end it holds the old content.
+        scratch: as for `rewrite_experience`.
         field: of the experience's record, which counts the removed rows.
     """
-    final, fresh, old = project.experiences / id, scratch / "new" / id, scratch / "old" / id
-    if not (old.exists() or fresh.exists()) and not _contains_any(final, rows):
+    if not is_begun(id, scratch) and not _contains_any(project.experiences / id, rows):
         return
-    if not (fresh / "experience.json").exists() and final.exists() and not old.exists():
-        _write_without(Experiences(project), id, rows, fresh, field)
-    if fresh.exists() and final.exists() and not old.exists():
-        old.parent.mkdir(parents=True, exist_ok=True)
-        final.rename(old)
-    if fresh.exists() and not final.exists():
-        fresh.rename(final)
+    removed = pa.array(sorted(rows), pa.string())
+
+    def without(batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch.filter(pc.invert(pc.is_in(batch["id"], removed)))
+
+    rewrite_experience(project, id, without, scratch, removed=field)
 
 
 def quarantined_rows(project: ProjectFolder, id: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -139,33 +135,6 @@ def _contains_any(folder: Path, rows: set[str]) -> bool:
         pc.any(pc.is_in(pq.read_table(folder / f"{split}.parquet", columns=["id"])["id"], wanted)).as_py()
         for split in SPLITS
     )
-
-
-def _write_without(experiences: Experiences, id: str, rows: set[str], fresh: Path, field: str) -> None:
-    """Write an experience without the given rows; its record is written last and marks the files as complete."""
-    shutil.rmtree(fresh, ignore_errors=True)
-    before, kept = experiences.get(id), {}
-    for split in SPLITS:
-        with pq.ParquetFile(experiences.project.experiences / id / f"{split}.parquet") as file:
-            kept[split] = _copy_without(file, fresh / f"{split}.parquet", pa.array(sorted(rows), pa.string()))
-    after = before.model_copy(
-        update={
-            "rows": kept,
-            "labels": list_labels(fresh),
-            "untrained": list_untrained(fresh),
-            "digest": digest_of(fresh),
-            field: getattr(before, field) + before.total - sum(kept.values()),
-        }
-    )
-    write_text(fresh / "experience.json", after.model_dump_json(indent=1))
-
-
-def _copy_without(file: pq.ParquetFile, path: Path, removed: pa.Array) -> int:
-    with StagedTable(path, file.schema_arrow) as table:
-        for batch in file.iter_batches(BATCH_ROWS):
-            kept = batch.filter(pc.invert(pc.is_in(batch["id"], removed)))
-            table.add(pa.Table.from_batches([kept], file.schema_arrow))
-        return table.rows
 
 
 def _parse_mapping(text: str) -> dict[str, object]:

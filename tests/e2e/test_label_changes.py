@@ -1,0 +1,183 @@
+"""Labels are renamed, merged, split and retired: data, model, stored rows, reference and gates follow, and no one else."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from cl.cli.main import cl
+from cl.lifecycle import run_waiting
+from cl.models.persistence import load_learner
+from cl.models.snapshot import load_reference
+from cl.records import SPLITS
+from cl.stores.opened import open_project
+from cl.stores.project_folder import ProjectFolder
+from cl.stores.version_folder import load_history
+from cl.training.strategies import load_states
+from tests.support.forgetting import RANPAC, arrives, shop, version
+from tests.support.tiny import made_sentences
+
+STRATEGIES = {
+    "replay": ["replay"],
+    "ranpac": [RANPAC],
+    "der-ewc": [{"name": "der", "rows": 40}, {"name": "ewc"}],
+}
+
+
+def command(project: ProjectFolder, *words: str) -> Result:
+    return CliRunner().invoke(cl, [*words, "-p", str(project.root)])
+
+
+def change(project: ProjectFolder, *words: str) -> dict:
+    done = command(project, "labels", *words, "--why", "the catalogue changed", "--json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    return json.loads(done.stdout)
+
+
+def labels_of(project: ProjectFolder) -> dict[str, int]:
+    return json.loads(command(project, "labels", "--json").stdout)["labels"]
+
+
+def learned(folder, tiny_model, strategy, *, labels=("loan", "fee", "box")) -> ProjectFolder:
+    project = shop(folder / "shop", tiny_model, strategy=strategy)
+    arrives(project, "one", made_sentences(list(labels), 120, seed=1))
+    run_waiting(project)
+    return project
+
+
+def check_everything_says(project: ProjectFolder, champion: str, labels: set[str]) -> None:
+    """Check that rows, head, buffers, reference and stored scores know these labels and no other."""
+    at = open_project(project.root)
+    assert at.stores.ledger.champion("shop") == champion
+    assert set(labels_of(project)) == labels
+    for experience in at.stores.experiences.all():
+        for split in SPLITS:
+            assert set(at.stores.experiences.rows(experience.id, split)["label"]) <= labels
+    folder = version(project, champion)
+    assert set(load_learner(folder).labels) == labels
+    reference = load_reference(folder)
+    assert set(reference.frame["label"]) <= labels and set(reference.known_labels) == labels
+    for state in load_states(folder).values():
+        if state.rows is not None and "label" in state.rows:
+            assert set(state.rows["label"]) <= labels and len(state.rows)
+    assert at.stores.data.is_clean()
+
+
+def goes_on(project: ProjectFolder, labels: list[str], seed: int) -> None:
+    """Learn another experience, from which nothing may count as forgotten by the change."""
+    arrives(project, f"more-{seed}", made_sentences(labels, 90, seed=seed))
+    (cycle,) = run_waiting(project)
+    if cycle.training is None:  # nothing has changed that matters, which is right as well
+        (cycle,) = run_waiting(project, again=cycle.experience.id)
+    assert cycle.training is not None and cycle.training.labels_added == [] and cycle.promotion is not None
+    assert cycle.promotion.promoted and cycle.evaluation is not None
+    assert not [finding for finding in cycle.drift.findings if finding.kind == "new_labels" and finding.drifted]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_a_renamed_label_is_the_same_class_under_its_new_name(tmp_path, tiny_model, strategy) -> None:
+    project = learned(tmp_path, tiny_model, strategy)
+    before, history = load_learner(version(project, "1")), load_history(version(project, "1"))
+    done = change(project, "rename", "fee", "charge")
+    assert (done["version"], done["withdrawn"]) == ("2", ["1"])
+    check_everything_says(project, "2", {"loan", "charge", "box"})
+    after = load_learner(version(project, "2"))
+    assert after.labels == ["charge" if label == "fee" else label for label in before.labels]
+    for name, tensor in before.head.state_dict().items():
+        assert torch.equal(tensor, after.head.state_dict()[name])
+    assert load_history(version(project, "2")).matrix == history.matrix
+    assert "labels   'fee' renamed to 'charge': the catalogue changed" in command(project, "lineage", "2").output
+    refused = command(project, "rollback", "1", "--why", "as it was")
+    assert "'fee' renamed to 'charge'" in str(refused.exception)
+    goes_on(project, ["loan", "fee", "box"], seed=2)  # rows still come in under the former name
+    check_everything_says(project, "3", {"loan", "charge", "box"})
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_merged_labels_are_one_class(tmp_path, tiny_model, strategy) -> None:
+    project = learned(tmp_path, tiny_model, strategy)
+    rows = labels_of(project)
+    done = change(project, "merge", "fee", "box", "--into", "cost")
+    assert labels_of(project) == {"cost": rows["fee"] + rows["box"], "loan": rows["loan"]}
+    check_everything_says(project, done["version"], {"loan", "cost"})
+    assert done["change"]["rows"]["0001-one"].keys() <= set(SPLITS)
+    goes_on(project, ["loan", "fee", "cost", "box"], seed=2)
+    check_everything_says(project, "3", {"loan", "cost"})
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_a_split_label_is_several_classes_row_by_row(tmp_path, tiny_model, strategy) -> None:
+    project = learned(tmp_path, tiny_model, strategy)
+    at = open_project(project.root)
+    fees = pd.concat([at.stores.experiences.rows("0001-one", split) for split in SPLITS]).query("label == 'fee'")
+    named = fees.assign(label=["small fee" if index % 2 else "large fee" for index in range(len(fees))])
+    by = project.root / "by.csv"
+    named.iloc[1:][["id", "label"]].to_csv(by, index=False)
+    refused = command(project, "labels", "split", "fee", "--by", str(by), "--why", "two kinds")
+    assert f"1 of the {len(fees)} rows of 'fee' are not named there" in str(refused.exception)
+    assert set(labels_of(project)) == {"loan", "fee", "box"}
+    named[["id", "label"]].to_csv(by, index=False)
+    done = change(project, "split", "fee", "--by", str(by))
+    check_everything_says(project, done["version"], {"loan", "box", "small fee", "large fee"})
+    assert labels_of(project)["large fee"] == (len(fees) + 1) // 2
+    late = made_sentences(["fee", "loan"], 30, seed=5).to_csv(project.root / "late.csv", index=False)
+    late = command(project, "ingest", str(project.root / "late.csv"))
+    assert "former label: 'fee' split into 'large fee' and 'small fee'" in late.output, late.exception
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_a_retired_label_is_answered_no_more_and_its_rows_are_gone(tmp_path, tiny_model, strategy) -> None:
+    project = learned(tmp_path, tiny_model, strategy)
+    rows = labels_of(project)
+    done = change(project, "retire", "box")
+    check_everything_says(project, done["version"], {"loan", "fee"})
+    assert open_project(project.root).stores.experiences.get("0001-one").retired == rows["box"]
+    goes_on(project, ["loan", "fee"], seed=2)
+    boxes = made_sentences(["box"], 10, seed=7)
+    boxes.to_csv(project.root / "boxes.csv", index=False)
+    assert "former label: 'box' retired" in str(command(project, "ingest", str(project.root / "boxes.csv")).exception)
+    change(project, "restore", "box")
+    assert command(project, "ingest", str(project.root / "boxes.csv")).exit_code == 0
+    assert labels_of(project)["box"] == 10
+
+
+def test_what_cannot_be_changed_is_said_in_a_line_and_changes_nothing(tmp_path, tiny_model) -> None:
+    project = learned(tmp_path, tiny_model, [RANPAC])
+    before = open_project(project.root).stores.data.commit()
+    wrong = {
+        ("rename", "fees", "cost"): "no row has the label 'fees'; did you mean 'fee'?",
+        ("rename", "fee", "box"): "'box' is a label already: cl labels merge 'fee' 'box' --into 'box'",
+        ("rename", "fee", " "): "a label has 1 to 500 printable characters",
+        ("rename", "fee", "a\nb"): "a label has 1 to 500 printable characters",
+        ("merge", "fee", "--into", "cost"): "a merge takes two labels or more",
+        ("retire", "nothing"): "no row has the label 'nothing'; there are: 'box', 'fee', 'loan'",
+        ("restore", "fee"): "'fee' is no former label; there are: none",
+        ("split", "fee", "--by", "nowhere.csv"): "no such file or folder",
+    }
+    for words, says in wrong.items():
+        done = command(project, "labels", *words, "--why", "a try")
+        assert says in str(done.exception), (words, done.exception)
+    assert "would say 'fee' retired" in command(project, "labels", "retire", "fee", "--why", "x", "--dry-run").output
+    assert open_project(project.root).stores.data.commit() == before
+    check_everything_says(project, "1", {"loan", "fee", "box"})
+
+
+def test_names_can_be_swapped_and_the_settings_that_name_a_former_label_are_listed(tmp_path, tiny_model) -> None:
+    project = shop(
+        tmp_path / "shop",
+        tiny_model,
+        strategy=[RANPAC],
+        gates=[{"name": "rule", "of": "score", "on": {"query": "target == 'fee'"}, "min": 0.01}],
+    )
+    arrives(project, "one", made_sentences(["loan", "fee"], 120, seed=1))
+    run_waiting(project)
+    before = labels_of(project)
+    assert any("gates" in key for key in change(project, "rename", "fee", "other")["settings"]["fee"])
+    change(project, "rename", "loan", "fee")
+    change(project, "rename", "other", "loan")
+    assert labels_of(project) == {"fee": before["loan"], "loan": before["fee"]}
+    check_everything_says(project, "4", {"loan", "fee"})
