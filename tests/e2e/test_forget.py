@@ -123,8 +123,8 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
         "cl.stores.data.dvc.DataVersions.erase",
         "cl.forgetting.forget.remove_from_log",
         "cl.forgetting.unlearn.save_version",
-        "cl.forgetting.unlearn.register",
-        "cl.forgetting.unlearn.promote",
+        "cl.promotion.replace_champion.register",
+        "cl.promotion.replace_champion.promote",
         "cl.stores.mlflow.registry.Registry.tag_version",
         "cl.forgetting.forget.remove_derived",
     ]

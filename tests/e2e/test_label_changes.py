@@ -1,8 +1,10 @@
-"""Labels are renamed, merged, split and retired: data, model, stored rows, reference and gates follow, and no one else."""
+"""Labels are renamed, merged, split and retired: data, model, stored rows, reference and gates follow."""
 
 from __future__ import annotations
 
 import json
+import pkgutil
+import shlex
 
 import pandas as pd
 import pytest
@@ -10,16 +12,19 @@ import torch
 from click.testing import CliRunner, Result
 
 from cl.cli.main import cl
+from cl.commands.distil import distil_version
 from cl.lifecycle import run_waiting
 from cl.models.persistence import load_learner
 from cl.models.snapshot import load_reference
+from cl.promotion.by_hand import promote_by_hand
 from cl.records import SPLITS
+from cl.stores.data.label_changes import read_label_changes
 from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
 from cl.training.strategies import load_states
-from tests.support.forgetting import RANPAC, arrives, shop, version
-from tests.support.tiny import made_sentences
+from tests.support.forgetting import LENIENT, RANPAC, arrives, shop, version
+from tests.support.tiny import made_sentences, tiny_project
 
 STRATEGIES = {
     "replay": ["replay"],
@@ -181,3 +186,110 @@ def test_names_can_be_swapped_and_the_settings_that_name_a_former_label_are_list
     change(project, "rename", "other", "loan")
     assert labels_of(project) == {"fee": before["loan"], "loan": before["fee"]}
     check_everything_says(project, "4", {"loan", "fee"})
+
+
+def test_types_of_entity_are_renamed_merged_and_retired_tag_by_tag(tmp_path, tiny_model) -> None:
+    project = tiny_project(tmp_path / "tags", tiny_model, task="token_classification", gates=LENIENT, strategy=[RANPAC])
+    tagged = [
+        (["fee", "in", "Ulm"], ["B-FEE", "O", "B-CITY"]),
+        (["loan", "by", "Max", "Moor"], ["B-LOAN", "O", "B-NAME", "I-NAME"]),
+        (["my", "loan", "fee"], ["O", "B-LOAN", "B-FEE"]),
+    ]
+    rows = [
+        {"id": f"s{index}", "tokens": [*words, str(index)], "tags": [*tags, "O"]}
+        for index in range(90)
+        for words, tags in [tagged[index % 3]]
+    ]
+    pd.DataFrame(rows).to_json(project.root / "inbox" / "one.jsonl", orient="records", lines=True)
+    run_waiting(project)
+    change(project, "rename", "CITY", "PLACE")
+    change(project, "merge", "FEE", "LOAN", "--into", "PRODUCT")
+    change(project, "retire", "NAME")
+    assert set(labels_of(project)) == {"PLACE", "PRODUCT"}
+    tags = {"O", "B-PLACE", "I-PLACE", "B-PRODUCT", "I-PRODUCT"}
+    at = open_project(project.root)
+    stored = pd.concat([at.stores.experiences.rows("0001-one", split) for split in SPLITS])
+    assert len(stored) == 90 and {tag for row in stored["tags"] for tag in row} <= tags
+    learner = load_learner(version(project, "4"))
+    assert set(learner.labels) <= tags and {"B-PLACE", "B-PRODUCT", "O"} <= set(learner.labels)
+    late = [
+        {**row, "id": f"late-{row['id']}", "tokens": ["also", *row["tokens"]], "tags": ["O", *row["tags"]]}
+        for row in rows[:9]
+    ]
+    pd.DataFrame(late).to_json(project.root / "late.jsonl", orient="records", lines=True)
+    assert command(project, "ingest", str(project.root / "late.jsonl")).exit_code == 0
+    assert set(labels_of(project)) == {"PLACE", "PRODUCT"}
+    refused = command(project, "labels", "split", "PLACE", "--by", "by.csv", "--why", "two kinds")
+    assert "cl ingest FILE --corrections" in str(refused.exception)
+
+
+def test_what_replaces_a_champion_in_int8_is_made_of_the_version_that_learnt(tmp_path, tiny_model) -> None:
+    project = learned(tmp_path, tiny_model, ["replay"])
+    at = open_project(project.root)
+    assert distil_version(project.root, "1", form="int8")["version"] == "2"
+    promote_by_hand(at.stores.registry, at.stores.ledger, "2", why="small")
+    done = change(project, "rename", "fee", "charge")
+    assert (done["version"], done["withdrawn"]) == ("3", ["1", "2"])
+    history = load_history(version(project, "3"))
+    assert history.parent == "1" and history.form is None
+    check_everything_says(project, "3", {"loan", "charge", "box"})
+
+
+@pytest.mark.nightly
+def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp_path, tiny_model, monkeypatch) -> None:
+    class KilledError(Exception):
+        pass
+
+    project = learned(tmp_path, tiny_model, ["replay", "ewc"])
+    rows = labels_of(project)["fee"]
+    steps = [
+        "cl.labels.change.rewrite_experience",
+        "cl.labels.change.write_label_change",
+        "cl.stores.data.dvc.DataVersions.commit",
+        "cl.labels.relabel_champion.save_version",
+        "cl.promotion.replace_champion.register",
+        "cl.promotion.replace_champion.promote",
+        "cl.stores.mlflow.registry.Registry.tag_version",
+        "cl.labels.change.remove_derived",
+    ]
+    for count, step in enumerate(steps, 1):
+        old, new = "fee" if count == 1 else f"fee-{count - 1}", f"fee-{count}"
+        real = pkgutil.resolve_name(step)
+        with monkeypatch.context() as patch:
+
+            def deadly(*given, real=real, **named):
+                real(*given, **named)
+                raise KilledError
+
+            patch.setattr(step, deadly)
+            killed = command(project, "labels", "rename", old, new, "--why", "a try")
+            assert isinstance(killed.exception, KilledError), step
+        if count % 2:
+            run_waiting(project)
+        else:
+            change(project, "rename", old, new)
+        check_everything_says(project, str(count + 1), {"loan", "box", new})
+        assert labels_of(project)[new] == rows, step
+        assert len(read_label_changes(project).changes) == count and not (project.work / "labels").exists()
+
+
+def test_a_new_label_that_takes_the_rows_of_an_old_one_is_reported_with_the_command_that_says_so(
+    tmp_path, tiny_model
+) -> None:
+    project = shop(
+        tmp_path / "shop", tiny_model, strategy=[RANPAC], drift={"report": "off", "detectors": ["new_labels"]}
+    )
+    arrives(project, "one", made_sentences(["loan", "fee"], 120, seed=1))
+    run_waiting(project)
+    renamed = made_sentences(["loan", "fee"], 90, seed=2)
+    arrives(project, "two", renamed.assign(label=renamed["label"].replace("fee", "service charge")))
+    (cycle,) = run_waiting(project)
+    (finding,) = [finding for finding in cycle.drift.findings if finding.kind == "new_labels"]
+    says, _, proposed = finding.summary.partition("if it is the same: cl ")
+    assert "with 'service charge' are answered as 'fee', which no row has any longer" in says
+    done = command(project, *shlex.split(proposed), "--why", "it is the same")
+    assert done.exit_code == 0, done.exception
+    assert set(labels_of(project)) == {"loan", "service charge"}
+    report = project.root / "report.html"
+    assert command(project, "report", "--out", str(report)).exit_code == 0
+    assert "cl labels merge fee" in report.read_text()

@@ -29,7 +29,7 @@ STEPS = (
     "cl.stores.data.dvc:DataVersions.erase",
     "cl.forgetting.forget:remove_from_log",
     "cl.forgetting.unlearn:save_version",
-    "cl.forgetting.unlearn:register",
+    "cl.promotion.replace_champion:register",
     "cl.stores.ledger.ledger:Ledger.intend",
     "cl.stores.mlflow.registry:Registry.set_alias",
     "cl.stores.ledger.ledger:Ledger.commit",

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import Detector
+from cl.drift.label_takeover import describe_takeovers, find_takeovers
 from cl.models.snapshot import Snapshot
 from cl.records import ChangedGroup, Finding
 
@@ -42,12 +43,14 @@ class NewLabels(Detector):
         counts = unknown.explode().dropna().value_counts()
         needed = max(self.min_rows, ceil(self.share * len(unknown) - 1e-9))
         enough = bool((counts >= needed).any())
+        takeover = describe_takeovers(find_takeovers(reference, new)) if rows else ""
         return Finding(
             detector=self.name,
             kind="new_labels",
             drifted=enough,
             statistic=float(rows),
-            summary=_summarise(counts, rows, len(unknown), needed=None if enough else needed),
+            summary=_summarise(counts, rows, len(unknown), needed=None if enough else needed)
+            + (f"; {takeover}" if takeover else ""),
             moved=[
                 ChangedGroup(name=str(label), before=0.0, after=count / len(unknown)) for label, count in counts.items()
             ],
