@@ -18,7 +18,6 @@ from cl.cycle.ladder import Attempt, climb_ladder
 from cl.cycle.record import CycleUpdate, Findings, record_cycle
 from cl.cycle.source import read_source
 from cl.decision.decide import decide
-from cl.forgetting import forget
 from cl.ingestion.validate import validate
 from cl.models.feature_cache import cached_in, prune_cache
 from cl.promotion.promote import promote
@@ -26,6 +25,7 @@ from cl.promotion.repair import locked_and_repaired
 from cl.records import CompressionResult, Cycle
 from cl.registry.register import register
 from cl.registry.smoke_test import smoke_test
+from cl.revision import forget
 from cl.stores.journal import Executor, inline
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores

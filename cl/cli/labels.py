@@ -10,7 +10,7 @@ import click
 from cl.cli.options import json_option, project_option, show
 
 if TYPE_CHECKING:
-    from cl.labels.plan import WantedChange
+    from cl.revision.plan_labels import WantedChange
 
 why_option = click.option("--why", required=True, help="Reason, kept on record.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only report how many rows would change.")
@@ -45,7 +45,7 @@ def labels(context: click.Context, project: Path, as_json: bool) -> None:
 @json_option
 def rename(old: str, new: str, why: str, dry_run: bool, project: Path, as_json: bool) -> None:
     """Call OLD from now on NEW; the champion's answers stay the same but for the name."""
-    from cl.labels.plan import WantedChange
+    from cl.revision.plan_labels import WantedChange
 
     _change(WantedChange(kind="rename", labels=[old], into=[new], why=why), project, as_json, dry_run=dry_run)
 
@@ -59,7 +59,7 @@ def rename(old: str, new: str, why: str, dry_run: bool, project: Path, as_json: 
 @json_option
 def merge(merged: tuple[str, ...], into: str, why: str, dry_run: bool, project: Path, as_json: bool) -> None:
     """Make one label of several."""
-    from cl.labels.plan import WantedChange
+    from cl.revision.plan_labels import WantedChange
 
     _change(WantedChange(kind="merge", labels=list(merged), into=[into], why=why), project, as_json, dry_run=dry_run)
 
@@ -81,7 +81,7 @@ def merge(merged: tuple[str, ...], into: str, why: str, dry_run: bool, project: 
 @json_option
 def split(label: str, by_file: Path, rest: str | None, why: str, dry_run: bool, project: Path, as_json: bool) -> None:
     """Make several labels of LABEL, row by row."""
-    from cl.labels.plan import WantedChange
+    from cl.revision.plan_labels import WantedChange
 
     wanted = WantedChange(kind="split", labels=[label], by_file=by_file, rest=rest, why=why)
     _change(wanted, project, as_json, dry_run=dry_run)
@@ -95,7 +95,7 @@ def split(label: str, by_file: Path, rest: str | None, why: str, dry_run: bool, 
 @json_option
 def retire(label: str, why: str, dry_run: bool, project: Path, as_json: bool) -> None:
     """Answer LABEL no more, and leave out its rows; entities of a retired type are entities no longer."""
-    from cl.labels.plan import WantedChange
+    from cl.revision.plan_labels import WantedChange
 
     _change(WantedChange(kind="retire", labels=[label], why=why), project, as_json, dry_run=dry_run)
 
@@ -107,7 +107,7 @@ def retire(label: str, why: str, dry_run: bool, project: Path, as_json: bool) ->
 @json_option
 def restore(label: str, why: str, project: Path, as_json: bool) -> None:
     """Take rows of a LABEL that was retired or split again; its earlier rows have to be ingested once more."""
-    from cl.labels.plan import WantedChange
+    from cl.revision.plan_labels import WantedChange
 
     _change(WantedChange(kind="restore", labels=[], into=[label], why=why), project, as_json, dry_run=False)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError
-from cl.forgetting import forget
 from cl.promotion.repair import locked_and_repaired
+from cl.revision import forget
 from cl.stores.actor import current_actor
 from cl.stores.opened import open_project
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cl.config import RegistrySettings
 from cl.cycle.identity import unused_journals
-from cl.forgetting import forget
 from cl.promotion.repair import locked_and_repaired
 from cl.registry.garbage import CollectedGarbage, collect_garbage
+from cl.revision import forget
 from cl.stores.opened import open_project
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from cl import plugins
 from cl.errors import InputError
-from cl.forgetting import forget
 from cl.ingestion.ingest import ingest
 from cl.ingestion.sources import Source
 from cl.ingestion.sources._frame import Frame
 from cl.records import Experience
+from cl.revision import forget
 from cl.stores.opened import OpenProject, open_project
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from cl.errors import InputError
-from cl.forgetting import forget
 from cl.ingestion.ingest import ingest
 from cl.ingestion.late_labels import LateLabels
 from cl.records import Experience
+from cl.revision import forget
 from cl.stores.opened import open_project
 
 

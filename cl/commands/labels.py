@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cl.forgetting import forget
-from cl.labels.change import ChangedLabels, begin_change, finish_change
-from cl.labels.plan import WantedChange, known_labels, plan_change
 from cl.promotion.repair import locked_and_repaired
+from cl.revision import forget
+from cl.revision.change_labels import ChangedLabels, begin_change, finish_change
+from cl.revision.plan_labels import WantedChange, known_labels, plan_change
 from cl.stores.data.label_changes import LabelChange, read_label_changes
 from cl.stores.opened import OpenProject, open_project
 
@@ -72,9 +72,9 @@ def _settings_with(value: Any, label: str, key: str = "") -> list[str]:
     if isinstance(value, dict):
         inside = [(f"{key}.{name}" if key else str(name), part) for name, part in value.items()]
         own = [f"{key}.{name}" for name in value if name == label]
-        return [*own, *(found for name, part in inside for found in _settings_with(part, label, name))]
+        return [*own, *(key for name, part in inside for key in _settings_with(part, label, name))]
     if isinstance(value, list):
-        return [found for index, part in enumerate(value) for found in _settings_with(part, label, f"{key}.{index}")]
+        return [inner for index, part in enumerate(value) for inner in _settings_with(part, label, f"{key}.{index}")]
     names = isinstance(value, str) and (value == label or f"'{label}'" in value or f'"{label}"' in value)
     return [key] if names else []
 

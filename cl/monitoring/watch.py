@@ -8,11 +8,11 @@ from cl.cycle.backlog import due_experiences
 from cl.cycle.drift_check import check_drift
 from cl.cycle.identity import resume_or_begin
 from cl.cycle.source import read_source
-from cl.forgetting import forget
 from cl.models.feature_cache import cached_in
 from cl.monitoring.triggers import DriftCheck, trigger_reason
 from cl.promotion.repair import locked_and_repaired
 from cl.records import Experience
+from cl.revision import forget
 from cl.stores.journal import Executor, inline
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores, open_stores

@@ -41,7 +41,8 @@ class Replacement:
 def replace_champion(config: Config, stores: Stores, new: Replacement) -> str:
     """Register the version, test it in a fresh process, promote it, and return it; the step may be repeated.
 
-    Its gates are reported but refuse nothing: whoever asked for this version cannot keep the champion.
+    Its gates are reported but refuse nothing: a row that must go, or a label that has ended, cannot stay because the
+    champion was better.
     """
     registry = stores.registry
     run = registry.runs.start_run(new.cycle, new.name, {"cl.champion_before": new.champion})

@@ -17,8 +17,7 @@ cli, project
 commands, testing
 flows, serving
 lifecycle, monitoring, backtesting
-cycle, forgetting
-labels
+cycle, revision
 promotion, compression
 registry, search
 training, drift, evaluation, ingestion, reports

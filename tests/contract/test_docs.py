@@ -30,15 +30,20 @@ def test_a_command_that_no_test_runs_says_so(page) -> None:
 def test_every_command_has_help_and_every_option_in_the_docs_exists() -> None:
     from cl.cli.main import cl
 
-    options = {name: {flag for one in command.params for flag in one.opts} for name, command in cl.commands.items()}
+    commands = {**cl.commands}
+    for group, command in cl.commands.items():
+        commands |= {f"{group} {name}": part for name, part in getattr(command, "commands", {}).items()}
+    options = {name: {flag for one in command.params for flag in one.opts} for name, command in commands.items()}
     text = "\n".join(body for page in PAGES for _, body in blocks(page, "shell", "console"))
     used = re.findall(r"^\s*(?:[A-Z_]+=\S+ )*cl ([a-z-]+)((?:[^\n\\#]|\\\n)*)", text, re.MULTILINE)
     assert len(used) > 20
     for name, rest in used:
+        word = rest.split()[0] if rest.split() else ""
+        name = f"{name} {word}" if f"{name} {word}" in options else name
         assert name in options, f"cl {name}"
         flags = set(re.findall(r"(?<=\s)(--[a-z-]+|-[a-z])(?=[\s=]|$)", rest))
         assert flags <= options[name] | {"--help"}, f"cl {name}{rest}: {sorted(flags - options[name])}"
-    assert all(command.help for command in cl.commands.values())
+    assert all(command.help for command in commands.values())
 
 
 def test_every_link_leads_to_a_page() -> None:

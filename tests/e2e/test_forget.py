@@ -9,10 +9,10 @@ import pytest
 
 from cl.commands.distil import distil_version
 from cl.commands.forget import forget_rows
-from cl.forgetting import forget
 from cl.lifecycle import run_waiting
 from cl.models.snapshot import load_reference
 from cl.promotion.by_hand import promote_by_hand
+from cl.revision import forget
 from cl.stores.data.tombstones import read_removals
 from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
@@ -117,16 +117,16 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
     run_waiting(project)
     at = open_project(project.root)
     steps = [
-        "cl.forgetting.forget.remove_from_experience",
-        "cl.forgetting.forget.write_removal",
+        "cl.revision.forget.remove_from_experience",
+        "cl.revision.forget.write_removal",
         "cl.stores.data.dvc.DataVersions.commit",
         "cl.stores.data.dvc.DataVersions.erase",
-        "cl.forgetting.forget.remove_from_log",
-        "cl.forgetting.unlearn.save_version",
+        "cl.revision.forget.remove_from_log",
+        "cl.revision.unlearn.save_version",
         "cl.promotion.replace_champion.register",
         "cl.promotion.replace_champion.promote",
         "cl.stores.mlflow.registry.Registry.tag_version",
-        "cl.forgetting.forget.remove_derived",
+        "cl.revision.forget.remove_derived",
     ]
     for count, step in enumerate(steps, 1):
         row = at.stores.experiences.rows("0001-one", "train").iloc[0]

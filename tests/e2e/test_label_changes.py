@@ -243,14 +243,14 @@ def test_killed_at_any_step_and_run_again_or_followed_by_a_run_it_ends_whole(tmp
     project = learned(tmp_path, tiny_model, ["replay", "ewc"])
     rows = labels_of(project)["fee"]
     steps = [
-        "cl.labels.change.rewrite_experience",
-        "cl.labels.change.write_label_change",
+        "cl.revision.change_labels.rewrite_experience",
+        "cl.revision.change_labels.write_label_change",
         "cl.stores.data.dvc.DataVersions.commit",
-        "cl.labels.relabel_champion.save_version",
+        "cl.revision.relabel_champion.save_version",
         "cl.promotion.replace_champion.register",
         "cl.promotion.replace_champion.promote",
         "cl.stores.mlflow.registry.Registry.tag_version",
-        "cl.labels.change.remove_derived",
+        "cl.revision.change_labels.remove_derived",
     ]
     for count, step in enumerate(steps, 1):
         old, new = "fee" if count == 1 else f"fee-{count - 1}", f"fee-{count}"

@@ -20,23 +20,23 @@ IDS = ["r1-0", "r1-5", "r1-7", "x1-0"]
 """Rows to be forgotten: learnt from, validated with, tested with, and in quarantine."""
 COMMAND = ("forget", "--where", f"id in {IDS}", "--everywhere")
 STEPS = (
-    "cl.forgetting.forget:begin_removal",
-    "cl.forgetting.forget:mark_pending",
-    "cl.forgetting.forget:remove_from_experience",
-    "cl.forgetting.forget:remove_from_quarantine",
-    "cl.forgetting.forget:write_removal",
+    "cl.revision.forget:begin_removal",
+    "cl.revision.forget:mark_pending",
+    "cl.revision.forget:remove_from_experience",
+    "cl.revision.forget:remove_from_quarantine",
+    "cl.revision.forget:write_removal",
     "cl.stores.data.dvc:DataVersions.commit",
     "cl.stores.data.dvc:DataVersions.erase",
-    "cl.forgetting.forget:remove_from_log",
-    "cl.forgetting.unlearn:save_version",
+    "cl.revision.forget:remove_from_log",
+    "cl.revision.unlearn:save_version",
     "cl.promotion.replace_champion:register",
     "cl.stores.ledger.ledger:Ledger.intend",
     "cl.stores.mlflow.registry:Registry.set_alias",
     "cl.stores.ledger.ledger:Ledger.commit",
     "cl.stores.mlflow.registry:Registry.tag_version",
     "cl.stores.mlflow.version_files:VersionFiles.delete_files",
-    "cl.forgetting.unlearn:_clean_runs",
-    "cl.forgetting.forget:remove_derived",
+    "cl.revision.unlearn:_clean_runs",
+    "cl.revision.forget:remove_derived",
 )
 
 

@@ -57,4 +57,4 @@ def test_the_checks_see_what_a_kill_leaves_undone(project) -> None:
 def test_the_warm_process_has_imported_what_a_cycle_needs(tmp_path) -> None:
     """A module that is not there any more would end the imports without a word, and each process would pay for them."""
     imported = warm.call(tmp_path / "said", warm.modules)
-    assert {"tests.support.warm_imports", "dvc.repo", "mlflow.pyfunc.model", "cl.forgetting.unlearn"} <= imported
+    assert {"tests.support.warm_imports", "dvc.repo", "mlflow.pyfunc.model", "cl.revision.unlearn"} <= imported

@@ -17,7 +17,7 @@ for module in (
     "cl.commands.run",
     "cl.lifecycle",
     "cl.registry.smoke_test",
-    "cl.forgetting.unlearn",
+    "cl.revision.unlearn",
     "dvc.fs",
     "dvc.repo",
     "dvc.repo.add",

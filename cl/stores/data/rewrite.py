@@ -1,4 +1,4 @@
-"""Rewrite a published experience: complete beside it, then put in its place by two renames."""
+"""Rewrite a published experience: the new one is complete before two renames put it in place of the old one."""
 
 from __future__ import annotations
 

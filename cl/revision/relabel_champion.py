@@ -13,11 +13,11 @@ from cl.errors import ConfigError
 from cl.evaluation.best_so_far import load_best
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
-from cl.labels.plan import ChangePlan
 from cl.promotion.replace_champion import Replacement, replace_champion
 from cl.records import WITHDRAWN, Evaluation, GateReport
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, find_learning_version, recorded_config
+from cl.revision.plan_labels import ChangePlan
 from cl.stores.manifest import MANIFEST
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.stores import Stores

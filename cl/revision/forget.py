@@ -1,6 +1,6 @@
 """Forget rows: remove them from the data, from the champion's stored rows, and from the model or its next update.
 
-The plan is written first (`.cl/forgetting/plan.json`); every step may be repeated, and the next command on this project
+The plan is written first (`.cl/revision/plan.json`); every step may be repeated, and the next command on this project
 finishes what a killed process has begun.
 """
 
@@ -18,8 +18,8 @@ from pydantic import Field
 from cl import plugins
 from cl.config import Config
 from cl.errors import InputError
-from cl.labels.change import finish_change
 from cl.records import SPLITS, Record, Unlearning
+from cl.revision.change_labels import finish_change
 from cl.row_filter import select_rows
 from cl.stores.data.corrections import finish_correction, forget_corrected
 from cl.stores.data.fingerprints import hash_texts
@@ -128,7 +128,7 @@ def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
     if not _plan_file(project).exists():
         return None
     wanted = RemovalPlan.model_validate_json(_plan_file(project).read_bytes())
-    from cl.forgetting.unlearn import RemovalRequest, unlearn
+    from cl.revision.unlearn import RemovalRequest, unlearn
 
     version = _remove_from_data(stores, wanted)
     remove_from_log(project, {*wanted.answers, *wanted.ids})

@@ -13,8 +13,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from cl.config import Config
-from cl.labels.plan import ChangePlan
 from cl.records import Record
+from cl.revision.plan_labels import ChangePlan
 from cl.stores.data.label_changes import LabelChange, read_label_changes, write_label_change
 from cl.stores.data.removal import remove_derived
 from cl.stores.data.rewrite import rewrite_experience
@@ -50,7 +50,7 @@ def finish_change(config: Config, stores: Stores) -> ChangedLabels | None:
     plan = ChangePlan.model_validate_json(_plan_file(project).read_bytes())
     version = _change_data(stores, plan)
     if plan.change.ended or plan.of_rows:
-        from cl.labels.relabel_champion import relabel_champion
+        from cl.revision.relabel_champion import relabel_champion
 
         done = relabel_champion(config, stores, plan, data_version=version, scratch=_plan_folder(project))
         remove_derived(project, list(plan.change.rows))

@@ -1,0 +1,1 @@
+"""Revise what was taken in and learned: forget rows, and change labels."""
