@@ -40,15 +40,20 @@ def check_feedback_label(
     raise RequestError(422, f"label: the model does not know '{unknown[:100]}'; {hint}{remedy}")
 
 
-def refuse_ended_label(label: str | list[str], former: Mapping[str, str | None]) -> None:
-    """Refuse a label that was retired or split; one that was renamed is read under its name today.
+def known_labels(label: str | list[str], labels: Sequence[str], former: Mapping[str, str | None]) -> list[str]:
+    """Return what feedback may name without adding a label: the champion's labels, and those that were renamed.
 
     Args:
-        label: the true label, or one tag for each token, whose retired types become O when they are ingested.
-        former: as the champion has it.
+        label: the true label, or one tag for each token; tags of a retired type become O when they are ingested.
+        labels: the labels or tags of the champion.
+        former: its `ServedModel.former_labels`; for tags, types of entity.
 
     Raises:
-        RequestError: 422.
+        RequestError: 422, the label was retired or split.
     """
-    if isinstance(label, str) and former.get(name := as_label(label.strip()), name) is None:
+    if not isinstance(label, str):
+        return [*labels, *(f"{prefix}-{name}" for name in former for prefix in ("B", "I"))]
+    name = as_label(label.strip())
+    if former.get(name, name) is None:
         raise RequestError(422, f"label: '{name[:100]}' is no longer used; send one of the model's labels")
+    return [*labels, *former]

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from cl.serving.batching.batcher import NotReadyError
 from cl.serving.error_body import one_line
 from cl.serving.errors import RequestError
-from cl.serving.feedback_labels import check_feedback_label, refuse_ended_label
+from cl.serving.feedback_labels import check_feedback_label, known_labels
 from cl.serving.mlflow_protocol import check_values, format_predictions, read_values
 from cl.serving.schemas import (
     KEY_CHARACTERS,
@@ -95,8 +95,7 @@ async def feedback(request: Request, body: FeedbackRequest) -> FeedbackResponse:
     service = _service(request)
     if (champion := service.follower.roles.champion) is not None:
         new_labels = service.config.serve.new_labels
-        refuse_ended_label(body.label, champion.former_labels)
-        known = [*champion.labels, *champion.former_labels]
+        known = known_labels(body.label, champion.labels, champion.former_labels)
         check_feedback_label(body.label, known, new_labels=new_labels, confirmed=body.new_label)
     await service.answering.feedback(body.id, body.label)
     return FeedbackResponse(id=body.id)

@@ -6,6 +6,7 @@ import json
 import pkgutil
 import shlex
 
+import httpx
 import pandas as pd
 import pytest
 import torch
@@ -24,6 +25,8 @@ from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
 from cl.training.strategies import load_states
 from tests.support.forgetting import LENIENT, RANPAC, arrives, shop, version
+from tests.support.served import Server
+from tests.support.servers import until
 from tests.support.tiny import made_sentences, tiny_project
 
 STRATEGIES = {
@@ -47,9 +50,9 @@ def labels_of(project: ProjectFolder) -> dict[str, int]:
     return json.loads(command(project, "labels", "--json").stdout)["labels"]
 
 
-def learned(folder, tiny_model, strategy, *, labels=("loan", "fee", "box")) -> ProjectFolder:
-    project = shop(folder / "shop", tiny_model, strategy=strategy)
-    arrives(project, "one", made_sentences(list(labels), 120, seed=1))
+def learned(folder, tiny_model, strategy, **changes) -> ProjectFolder:
+    project = shop(folder / "shop", tiny_model, strategy=strategy, **changes)
+    arrives(project, "one", made_sentences(["loan", "fee", "box"], 120, seed=1))
     run_waiting(project)
     return project
 
@@ -293,3 +296,30 @@ def test_a_new_label_that_takes_the_rows_of_an_old_one_is_reported_with_the_comm
     report = project.root / "report.html"
     assert command(project, "report", "--out", str(report)).exit_code == 0
     assert "cl labels merge fee" in report.read_text()
+
+
+def test_a_server_follows_the_change_and_takes_feedback_under_a_former_name(tmp_path, tiny_model) -> None:
+    project = learned(tmp_path, tiny_model, [RANPAC], serve={"poll_seconds": 0.1, "new_labels": "refuse"})
+    server = Server(project.root, "--workers", "1")
+    try:
+        before = labels_of(project)["fee"]
+        change(project, "rename", "fee", "charge")
+        until(lambda: asked(server, "a fee")["version"] == "2", seconds=60, what="the version with the new name")
+        texts = made_sentences(["loan", "fee"], 40, seed=8)["text"].tolist()
+        answers = server.post("/predict", {"texts": texts})["predictions"]
+        assert {answer["label"] for answer in answers} <= {"loan", "charge", "box"}
+        server.post("/feedback", {"id": answers[0]["id"], "label": "fee"})
+        refused = httpx.post(f"{server.url}/feedback", json={"id": answers[1]["id"], "label": "fees"}, timeout=30)
+        assert refused.status_code == 422
+        change(project, "retire", "box")
+        until(lambda: asked(server, "a box")["version"] == "3", seconds=60, what="the version without the label")
+        refused = httpx.post(f"{server.url}/feedback", json={"id": answers[1]["id"], "label": "box"}, timeout=30)
+        assert refused.status_code == 422 and "'box' is no longer used" in refused.json()["message"]
+    finally:
+        server.stop()
+    assert command(project, "ingest", "--from-serving").exit_code == 0
+    assert labels_of(project)["charge"] == before + 1
+
+
+def asked(server: Server, text: str) -> dict:
+    return server.post("/predict", {"text": text})

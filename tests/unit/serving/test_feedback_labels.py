@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cl.serving.errors import RequestError
-from cl.serving.feedback_labels import check_feedback_label
+from cl.serving.feedback_labels import check_feedback_label, known_labels
 
 KNOWN = ["refund", "late fee", "caf\u00e9"]
 
@@ -53,3 +53,12 @@ def test_a_long_label_makes_no_long_message() -> None:
     with pytest.raises(RequestError) as refused:
         check_feedback_label("x" * 100_000, KNOWN, new_labels="refuse", confirmed=False)
     assert len(str(refused.value)) < 400
+
+
+def test_a_label_that_was_renamed_is_known_and_one_that_has_ended_is_refused() -> None:
+    former = {"charge": "late fee", "fax": None}
+    assert known_labels("charge", KNOWN, former) == [*KNOWN, "charge", "fax"]
+    with pytest.raises(RequestError, match="'fax' is no longer used") as refused:
+        known_labels(" fax ", KNOWN, former)
+    assert refused.value.status == 422
+    assert {"B-CITY", "I-CITY"} <= set(known_labels(["B-CITY"], ["B-PLACE", "I-PLACE"], {"CITY": "PLACE"}))
