@@ -14,7 +14,8 @@ from cl.evaluation.best_so_far import load_best
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
 from cl.promotion.replace_champion import Replacement, replace_champion
-from cl.records import WITHDRAWN, Evaluation, GateReport
+from cl.promotion.withdraw_versions import withdraw_versions
+from cl.records import Evaluation, GateReport
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, find_learning_version, recorded_config
 from cl.revision.plan_labels import ChangePlan
@@ -57,10 +58,8 @@ def relabel_champion(
         version = _replace(config, stores, plan, champion, data_version, scratch)
     before = [known for known in infos if known not in ours and known != version]
     withdrawn = [known for known in before if infos[known].withdrawn is None]
-    for known in withdrawn:
-        registry.tag_version(
-            known, WITHDRAWN, f"it answers labels of before change {change.number}: {change.describe()}"
-        )
+    why = f"it answers labels of before change {change.number}: {change.describe()}"
+    withdraw_versions(registry, stores.ledger, withdrawn, why=why)
     return ReplacedChampion(version, withdrawn)
 
 

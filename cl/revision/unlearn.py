@@ -14,7 +14,8 @@ from cl.errors import ConfigError
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
 from cl.promotion.replace_champion import Replacement, replace_champion
-from cl.records import WITHDRAWN, Cycle, Evaluation, GateReport, Unlearning, VersionInfo
+from cl.promotion.withdraw_versions import withdraw_versions
+from cl.records import Cycle, Evaluation, GateReport, Unlearning, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, ancestry, find_learning_version, read_history, recorded_config
 from cl.stores.data.removal import remove_from_table
@@ -82,11 +83,10 @@ def unlearn(config: Config, stores: Stores, leaving: RemovalRequest, *, scratch:
     if champion in holding and champion not in ours:
         version = _replace(config, stores, leaving, champion, known, scratch)
     withdrawn = [holder for holder in holding if holder not in ours and holder != version]
-    for holder in withdrawn:
-        why = f"it contains rows that were forgotten (removal {leaving.removal.number})"
-        registry.tag_version(holder, WITHDRAWN, why)
-        if everywhere:
-            registry.files.delete_files(infos[holder])
+    why = f"it contains rows that were forgotten (removal {leaving.removal.number})"
+    withdraw_versions(registry, stores.ledger, withdrawn, why=why)
+    for holder in withdrawn if everywhere else ():
+        registry.files.delete_files(infos[holder])
     _clean_runs(stores, infos, leaving.ids)
     now = next((read_history(registry, info) for info in registry.versions() if info.version == version), None)
     return Unlearning(version=version, exact=not (now and now.residual_experiences), withdrawn=withdrawn)

@@ -20,6 +20,7 @@ from cl.models.snapshot import load_reference
 from cl.promotion.by_hand import promote_by_hand
 from cl.records import SPLITS
 from cl.stores.data.label_changes import read_label_changes
+from cl.stores.ledger import state
 from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
@@ -69,9 +70,9 @@ def check_everything_says(project: ProjectFolder, champion: str, labels: set[str
     assert set(load_learner(folder).labels) == labels
     reference = load_reference(folder)
     assert set(reference.frame["label"]) <= labels and set(reference.known_labels) == labels
-    for state in load_states(folder).values():
-        if state.rows is not None and "label" in state.rows:
-            assert set(state.rows["label"]) <= labels and len(state.rows)
+    for kept in load_states(folder).values():
+        if kept.rows is not None and "label" in kept.rows:
+            assert set(kept.rows["label"]) <= labels and len(kept.rows)
     assert at.stores.data.is_clean()
 
 
@@ -323,3 +324,31 @@ def test_a_server_follows_the_change_and_takes_feedback_under_a_former_name(tmp_
 
 def asked(server: Server, text: str) -> dict:
     return server.post("/predict", {"text": text})
+
+
+@pytest.mark.parametrize("alias", ["canary", "shadow"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["labels", "rename", "fee", "charge", "--why", "a new name"],
+        ["labels", "retire", "box", "--why", "given up"],
+        ["forget", "--where", "label == 'fee' and experience == '0001-one'", "--why", "a wish"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_version_on_trial_that_knows_what_has_ended_is_withdrawn(tmp_path, tiny_model, words, alias) -> None:
+    project = learned(tmp_path, tiny_model, [RANPAC])
+    at = open_project(project.root)
+    arrives(project, "two", made_sentences(["loan", "fee", "box"], 90, seed=2))
+    (cycle,) = run_waiting(project)
+    if cycle.training is None:
+        run_waiting(project, again=cycle.experience.id)
+    assert at.stores.ledger.champion("shop") == "2"
+    promote_by_hand(
+        at.stores.registry, at.stores.ledger, "1", alias=alias, share=0.5, why="a trial", despite_gates=True
+    )
+    assert command(project, *words).exit_code == 0
+    aliases = at.stores.registry.aliases()
+    assert alias not in aliases and aliases["champion"] == "3"
+    assert state.holder(at.stores.ledger.entries("shop"), alias) is None
+    assert command(project, "audit").exit_code == 0
