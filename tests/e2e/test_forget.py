@@ -90,6 +90,7 @@ def test_a_solved_head_forgets_exactly_until_a_rung_has_trained_the_encoder_bene
         tmp_path / "shop",
         tiny_model,
         ladder=[{"name": "solve", "strategy": "ncm"}, {"name": "full", "epochs": 2}],
+        climb={"pick": "first"},
         decide={"rung": {"new_classes": "full"}},
         drift={"report": "off", "detectors": ["new_labels"]},
     )
