@@ -14,6 +14,7 @@ from cl import plugins
 from cl.config import Config, PluginSpec
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
+from cl.models.weights import learnable
 from cl.training.strategies import State, Strategy, TrainingData, Update, load_states
 from cl.training.strategies._closed_form import ClosedForm
 
@@ -66,13 +67,13 @@ def _solve_again(
     """Subtract the rows from the sums; if their features were not kept, sum over the other rows again."""
     if state.rows is not None:
         return strategy.forget(state, learner, ids & set(state.rows["id"]), validation)
-    rows = past("train")
+    rows = learnable(past("train"))
     lesson = TrainingData(
         rows,
         past=lambda: rows.iloc[:0],
         rng=np.random.default_rng(0),
         validation=validation,
-        held_out=lambda: past("validation"),
+        held_out=lambda: learnable(past("validation")),
     )
     update = Update(State(), lesson, learner)
     solved = strategy.finish(update)
