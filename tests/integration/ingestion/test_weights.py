@@ -124,7 +124,7 @@ def test_a_class_whose_training_rows_weigh_nothing_gets_a_row_that_counts(projec
 
 
 def stored_splits(project: ProjectFolder, task: str) -> list[tuple[str, str]]:
-    take(project, [made(task, number) for number in range(40)])
+    take(project, [made(task, number, importance=1) for number in range(40)])
     return list(stored(project)["split"].items())
 
 
