@@ -18,6 +18,7 @@ from cl.errors import InputError
 from cl.models.inference import answer, score_rows
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
+from cl.models.weights import columns_to_learn, learnable
 from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import Fit, run_update
@@ -54,7 +55,7 @@ def distil(
     seed = training_seed(config.seed, [*learnt, "student"])
     torch.manual_seed(seed)
     master, states = merge_to_float(check_distillable(load_learner(teacher))), load_states(teacher)
-    rows = teaching_rows(config, master, states, rows_of(learnt, "train"), unlabelled, seed)
+    rows = teaching_rows(config, master, states, learnable(rows_of(learnt, "train")), unlabelled, seed)
     validation = validation_rows(rows_of, learnt, seed)
     student = new_student(master, config.distil.student, used=_used_tokens(master, rows), seed=seed)
     _check_worth(master, student, validation)
@@ -80,11 +81,11 @@ def teaching_rows(
     Raises:
         InputError: there are no rows.
     """
-    wanted, columns = config.distil.rows, ["id", *teacher.task.columns]
-    parts = [labelled[columns]] if "labelled" in wanted else []
+    wanted, columns = config.distil.rows, teacher.task.columns
+    parts = [labelled[columns_to_learn(labelled, columns)]] if "labelled" in wanted else []
     if "replayed" in wanted:
         buffers = [state.rows for state in states.values() if state.rows is not None]
-        parts += [rows[columns] for rows in buffers if set(columns) <= set(rows.columns)]
+        parts += [rows[columns_to_learn(rows, columns)] for rows in buffers if {"id", *columns} <= set(rows.columns)]
     if "unlabelled" in wanted and len(unlabelled):
         requests = unlabelled[["id", teacher.task.columns[0]]].reset_index(drop=True)
         parts.append(requests.assign(**{teacher.task.columns[1]: answer(teacher, requests).values}))

@@ -77,14 +77,14 @@ class Imitation(Strategy):
                 model.encoder.set_attn_implementation("eager")  # no other kernel returns its attention
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
-        """Return the weighted terms, each a mean over the batch's predictions."""
+        """Return the weighted terms, each a mean over the batch's predictions, times the weights of their rows."""
         expected = [update.cache["said"][row] for row in step.ids]
-        now, then = _align_outputs(step.logits, step.batch, [output.logits for output in expected])
-        loss = self.soft * divergence(now, then, self.temperature)
+        now, then, weights = _align_outputs(step.logits, step.batch, [output.logits for output in expected])
+        loss = self.soft * divergence(now, then, self.temperature, weights)
         for index, states in enumerate(step.states[-self.layers :] if self.layers else []):
             features = update.learner.task.features(states, step.batch.mask)
-            now, then = _align_outputs(features, step.batch, [output.states[index] for output in expected])
-            distance = functional.mse_loss(now, then) / then.square().mean().clamp(min=1e-12)
+            now, then, weights = _align_outputs(features, step.batch, [output.states[index] for output in expected])
+            distance = _mean_square(now, then, weights) / then.square().mean().clamp(min=1e-12)
             loss = loss + self.hidden / self.layers * distance
         if self.attention:
             loss = loss + self.attention * _attention_divergence(update, step.batch)
@@ -99,10 +99,23 @@ class Imitation(Strategy):
         return update.learner
 
 
-def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return the mean divergence of probabilities at a temperature, times its square to keep the scale of gradients."""
+def divergence(
+    student: torch.Tensor, teacher: torch.Tensor, temperature: float, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the mean divergence of probabilities at a temperature, times its square to keep the scale of gradients.
+
+    The divergence of each line is multiplied by its weight; None: each counts once.
+    """
     ours, theirs = (student / temperature).log_softmax(-1), (teacher / temperature).softmax(-1)
-    return functional.kl_div(ours, theirs, reduction="batchmean") * temperature**2
+    if weights is None:
+        return functional.kl_div(ours, theirs, reduction="batchmean") * temperature**2
+    return (functional.kl_div(ours, theirs, reduction="none").sum(-1) * weights).mean() * temperature**2
+
+
+def _mean_square(now: torch.Tensor, then: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    if weights is None:
+        return functional.mse_loss(now, then)
+    return ((now - then).square().mean(-1) * weights).mean()
 
 
 def match_layers(student: int, teacher: int) -> list[int]:
@@ -126,13 +139,18 @@ def teacher_output(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> l
     return [outputs[row] for row in range(len(rows))]
 
 
-def _align_outputs(now: torch.Tensor, batch: Batch, then: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the student's and the teacher's output for a batch, one line for each prediction."""
+def _align_outputs(
+    now: torch.Tensor, batch: Batch, then: list[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return the student's and the teacher's output for a batch, and its weights: a line for each prediction."""
     pairs = [
         overlapping_logits(ours, theirs) for ours, theirs in zip(split_by_row(now, batch.targets), then, strict=True)
     ]
     ours, theirs = (torch.cat(part) for part in zip(*pairs, strict=True))
-    return ours, theirs.float()
+    if batch.weights is None:
+        return ours, theirs.float(), None
+    counts = torch.tensor([len(part) for part, _ in pairs], device=batch.weights.device)
+    return ours, theirs.float(), batch.weights.repeat_interleave(counts)
 
 
 def _attention_mismatch(student: Learner, teacher: Learner) -> str | None:
@@ -163,4 +181,6 @@ def _attention_divergence(update: Update, batch: Batch) -> torch.Tensor:
     with torch.no_grad():
         theirs = last(update.cache["teacher"], update.cache["tokens"][batch.input_ids])
     distances = (theirs * (theirs.clamp(min=1e-9).log() - ours.clamp(min=1e-9).log())).sum(-1).mean(1)
+    if batch.weights is not None:
+        distances = distances * batch.weights[:, None]
     return distances[batch.mask.bool()].mean()

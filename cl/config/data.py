@@ -9,8 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.errors import InputError
+from cl.records import WEIGHT
 
-CANONICAL = ("id", "text", "label", "tokens", "tags", "date", "experience", "row")
+CANONICAL = ("id", "text", "label", "tokens", "tags", WEIGHT, "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
 
 ID = "id"
@@ -43,6 +44,11 @@ class DataSettings(Section):
     date: str | None = Field(None, description="Column with the row's date, stored with it; null: none")
     date_format: str | None = Field(
         None, description="Form of the dates, as Python's strptime has it, e.g. '%d.%m.%Y'; null: ISO 8601, year first"
+    )
+    weight: str | None = Field(
+        None,
+        description="Column with what a row counts in training, a number of 0 or more, stored as "
+        f"'{WEIGHT}'; 0: it is not learned, empty: 1. Evaluation and gates count every row once; null: no weights",
     )
     where: str | None = Field(
         None,

@@ -21,7 +21,18 @@ from cl.ingestion.label_cells import one_spelling, read_label_cells
 from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
 from cl.ingestion.tag_schemes import is_bio2
-from cl.ingestion.values import as_label, as_text, as_words, can_encode, one_line, raw_json, to_json, to_readable
+from cl.ingestion.values import (
+    as_label,
+    as_text,
+    as_weights,
+    as_words,
+    can_encode,
+    one_line,
+    raw_json,
+    to_json,
+    to_readable,
+)
+from cl.records import WEIGHT
 from cl.stores.data.label_changes import LabelHistory
 from cl.tasks import Task
 
@@ -75,7 +86,7 @@ def check_rows(
     else:
         lost = _bad_rows(pd.Series(dtype=object), "", ())
     if chunk.empty:
-        return CheckedRows(_empty_rows(task, config.data.keep), lost)
+        return CheckedRows(_empty_rows(task, config), lost)
     require_columns(chunk, config, task, origin=origin)
     config = config if has_ids(chunk, config) else _without_id_column(config)
     other: dict[str, np.ndarray] = {}
@@ -90,7 +101,7 @@ def check_rows(
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]
     if config.data.id is None:
-        good = good.assign(id=_hash_ids(good.drop(columns=config.data.keep)))
+        good = good.assign(id=_hash_ids(good[list(task.columns)]))
     bad = _bad_rows(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
     return CheckedRows(good, pd.concat([lost, bad]).sort_index() if len(lost) else bad, composed)
 
@@ -105,7 +116,7 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     data = config.data
     refuse_columns(origin, list(chunk.columns))
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
-    keys = (*inputs, "id", "date", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
+    keys = (*inputs, "id", "date", "weight", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
     wanted = [(key, getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
     wanted += [("keep", name) for name in data.keep if labelled]
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
@@ -162,9 +173,10 @@ def _is_tokens(task: Task) -> bool:
     return task.name == "token_classification"
 
 
-def _empty_rows(task: Task, kept: list[str]) -> pd.DataFrame:
+def _empty_rows(task: Task, config: Config) -> pd.DataFrame:
     names = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, *kept, "date")})
+    further = (*config.data.keep, *([WEIGHT] if config.data.weight else []))
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, *further, "date")})
 
 
 def _bad_rows(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
@@ -181,11 +193,13 @@ def input_rows(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
 
 def _text_rows(chunk: pd.DataFrame, config: Config, labels: list[str | None]) -> pd.DataFrame:
     columns = {"text": _join_texts(chunk, config), "label": labels}
-    return _canonical_frame(chunk, config, columns | _kept_columns(chunk, config))
+    return _canonical_frame(chunk, config, columns | _further_columns(chunk, config))
 
 
-def _kept_columns(chunk: pd.DataFrame, config: Config) -> dict[str, list[str | None]]:
-    return {name: list(map(to_readable, as_text(chunk[name]))) for name in config.data.keep}
+def _further_columns(chunk: pd.DataFrame, config: Config) -> dict[str, list[Any]]:
+    """Return the columns that are kept as text, and the weights; NaN: it is none."""
+    kept: dict[str, list[Any]] = {name: list(map(to_readable, as_text(chunk[name]))) for name in config.data.keep}
+    return kept if config.data.weight is None else {**kept, WEIGHT: as_weights(chunk[config.data.weight])}
 
 
 def _join_texts(chunk: pd.DataFrame, config: Config) -> list[str | None]:
@@ -198,7 +212,7 @@ def _join_texts(chunk: pd.DataFrame, config: Config) -> list[str | None]:
 
 def _token_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
     tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
-    return _canonical_frame(chunk, config, {"tokens": tokens, "tags": tags} | _kept_columns(chunk, config))
+    return _canonical_frame(chunk, config, {"tokens": tokens, "tags": tags} | _further_columns(chunk, config))
 
 
 def _compose(rows: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
@@ -232,9 +246,8 @@ def _dates(chunk: pd.DataFrame, config: Config) -> list[str | None]:
 
 
 def _hash_ids(rows: pd.DataFrame) -> list[str]:
-    """Return an id for each row: a hash of its input and its label."""
-    contents = rows.drop(columns=["id", "date"])
-    columns = [contents[name].tolist() for name in contents.columns]
+    """Return an id for each row: a hash of its input and its label, its only columns."""
+    columns = [rows[name].tolist() for name in rows.columns]
     texts = map(to_json, zip(*columns, strict=True))
     return [hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest() for text in texts]
 
@@ -255,6 +268,8 @@ def _find_reasons(
     if data.date is not None and data.date_format is not None:
         pairs = zip(as_iso(chunk[data.date], data.date_format), rows["date"], strict=True)
         checks[f"date not in the form {data.date_format}"] = np.array([not iso and bool(text) for iso, text in pairs])
+    if data.weight is not None:
+        checks["weight is not a number of 0 or more"] = rows[WEIGHT].isna().to_numpy()
     if data.period is not None:
         checks["missing or unreadable date"] = np.array(
             [period is None for period in split_into_periods(rows["date"], data.period)]
@@ -331,7 +346,7 @@ def canonical_columns(config: Config) -> Config:
     raw = config.model_dump(mode="json", by_alias=True)
     names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
     unset: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
-    unset |= {"keep": [], "where": None, "date_format": None}  # the log has no other columns
+    unset |= {"keep": [], "where": None, "date_format": None, "weight": None}  # the log has no other columns
     raw["gates"] = []
     raw["data"] |= {**names, **unset, "date": config.data.date and "date"}
     return parse(raw, where="cl.yaml")

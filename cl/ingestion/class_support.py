@@ -1,4 +1,7 @@
-"""Keep at least one row of each class in training, where the split is not given: else the class cannot be learned."""
+"""Keep at least one row of each class in training, where the split is not given: else the class cannot be learned.
+
+Rows of weight 0 are not learned, so they support no class.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from cl.records import SPLITS
+from cl.records import SPLITS, WEIGHT
 from cl.stores.data.staging import Staged
 
 TRAIN, VALIDATION, TEST = (SPLITS.index(split) for split in ("train", "validation", "test"))
@@ -53,13 +56,20 @@ def support_classes(staged: Staged, groups: np.ndarray, kept: np.ndarray) -> int
 
 
 def _classes(staged: Staged, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], dict[int, frozenset[str]]]]:
-    """Yield, chunk by chunk, the positions of the wanted rows and the classes of each."""
+    """Yield, chunk by chunk, the positions of the wanted rows that are learned, and the classes of each."""
     for chunk, positions in zip(staged.good(), staged.places(), strict=True):
-        rows = np.flatnonzero(wanted[positions])
+        rows = np.flatnonzero(wanted[positions] & _is_learned(chunk))
         column = "label" if "label" in chunk.column_names else "tags"
         values = chunk[column].take(pa.array(rows)).to_pylist()
         numbers = [int(row) + positions.start for row in rows]
         yield numbers, {number: _classes_of(value) for number, value in zip(numbers, values, strict=True)}
+
+
+def _is_learned(chunk: pa.Table) -> np.ndarray:
+    if WEIGHT not in chunk.column_names:
+        return np.ones(chunk.num_rows, dtype=bool)
+    mask: np.ndarray = chunk[WEIGHT].to_numpy() > 0
+    return mask
 
 
 def _classes_of(value: str | list[str]) -> frozenset[str]:

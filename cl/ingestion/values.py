@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from datetime import date, datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ import pandas as pd
 
 MESSAGE_CHARS = 400
 PATH_CHARS = 300
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A number as programs write it: Python's `float` also reads words, and digits of other scripts."""
 UNPRINTABLE = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 """Unicode's categories of control characters, surrogates, and separators of lines."""
 
@@ -46,6 +49,16 @@ def as_words(value: Any) -> list[str] | None:
         return None
     words = as_text(pd.Series(list(value), dtype=object))
     return [word for word in words if word is not None] if len(words) and None not in words else None
+
+
+def as_weights(values: pd.Series) -> list[float]:
+    """Return values as weights: finite numbers of 0 or more, 1 for empty values, and NaN for all others.
+
+    >>> as_weights(pd.Series(["0.5", 3, "", None, "-1", "inf", "nan", "2,5", [1]], dtype=object))
+    [0.5, 3.0, 1.0, 1.0, nan, nan, nan, nan, nan]
+    """
+    nested = [isinstance(value, (list, tuple, dict, set, np.ndarray)) for value in values.tolist()]
+    return [math.nan if list_ else _weight(text) for list_, text in zip(nested, as_text(values), strict=True)]
 
 
 def raw_json(rows: pd.DataFrame) -> list[str]:
@@ -99,6 +112,13 @@ def can_encode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _weight(text: str | None) -> float:
+    if text is None:
+        return 1.0
+    weight = float(text) if NUMBER.fullmatch(text) else math.nan
+    return abs(weight) if weight >= 0 and math.isfinite(weight) else math.nan  # abs: of -0.0
 
 
 def _cell_json(value: Any) -> str:

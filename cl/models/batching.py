@@ -14,12 +14,16 @@ POOL = 32
 
 @dataclass(frozen=True)
 class Batch:
-    """One padded batch: ``input_ids`` and ``mask`` are (rows, length)."""
+    """One padded batch: ``input_ids`` and ``mask`` are (rows, length).
+
+    ``weights`` (rows,) multiply the loss of each row, in training; None: every row counts once.
+    """
 
     input_ids: torch.Tensor
     mask: torch.Tensor
     targets: torch.Tensor
     rows: list[int]
+    weights: torch.Tensor | None = None
 
 
 def shuffled_batches(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
@@ -53,8 +57,16 @@ def batch_by_cost(lengths: list[int], costs: list[int], most: int) -> list[list[
     return [batch for batch in batches if batch]
 
 
-def collate(task: Task, encoded: list[Encoded], rows: list[int], pad_id: int, device: torch.device) -> Batch:
-    """Pad the chosen rows to the longest of them and move them to the device."""
+def collate(
+    task: Task,
+    encoded: list[Encoded],
+    rows: list[int],
+    pad_id: int,
+    device: torch.device,
+    *,
+    weights: np.ndarray | None = None,
+) -> Batch:
+    """Pad the chosen rows to the longest of them and move them to the device; ``weights`` are those of all rows."""
     chosen = [encoded[row] for row in rows]
     length = max(len(row.input_ids) for row in chosen)
     ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
@@ -62,4 +74,5 @@ def collate(task: Task, encoded: list[Encoded], rows: list[int], pad_id: int, de
     for index, row in enumerate(chosen):
         ids[index, : len(row.input_ids)] = torch.tensor(row.input_ids)
         mask[index, : len(row.input_ids)] = 1
-    return Batch(ids.to(device), mask.to(device), task.targets(chosen, length).to(device), rows)
+    own = None if weights is None else torch.tensor(weights[rows], dtype=torch.float32, device=device)
+    return Batch(ids.to(device), mask.to(device), task.targets(chosen, length).to(device), rows, own)

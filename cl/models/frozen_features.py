@@ -13,6 +13,7 @@ import torch
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT, FeatureCache
 from cl.models.learner import Learner
+from cl.models.weights import weights_of_positions
 from cl.tasks import IGNORED, Encoded
 
 BATCH_SIZE = 64
@@ -23,12 +24,14 @@ Reader = Callable[[list[Encoded]], list[torch.Tensor]]
 class Features:
     """The head's input at every position with a target.
 
-    ``whole`` is int8 (positions, width), ``targets`` int64 (positions,), ``row`` the row of each position.
+    ``whole`` is int8 (positions, width), ``targets`` int64 (positions,), ``row`` the row of each position,
+    ``weights`` what each counts in training, float64 (positions,); None: once.
     """
 
     whole: torch.Tensor
     targets: torch.Tensor
     row: torch.Tensor
+    weights: torch.Tensor | None = None
 
 
 def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Features:
@@ -44,7 +47,8 @@ def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) 
         whole.append(features[known])
         targets.append(row_targets[known])
     sizes = torch.tensor([len(row_targets) for row_targets in targets[1:]], dtype=torch.int64)
-    return Features(torch.cat(whole), torch.cat(targets), torch.repeat_interleave(torch.arange(len(sizes)), sizes))
+    numbers = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+    return Features(torch.cat(whole), torch.cat(targets), numbers, weights_of_positions(rows, numbers))
 
 
 def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:

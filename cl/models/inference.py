@@ -165,9 +165,13 @@ def require_finite(version: str, probabilities: np.ndarray | Sequence[float]) ->
         )
 
 
-def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy over the targets other than -100."""
-    return torch.nn.functional.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=-100)
+def token_loss(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mean cross-entropy over the targets other than -100, that of each row times its weight (rows,)."""
+    flat, wanted = logits.flatten(0, -2).float(), targets.flatten()
+    if weights is None:
+        return torch.nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED)
+    terms = torch.nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="none")
+    return (terms.view(len(weights), -1).sum(1) * weights).sum() / (wanted != IGNORED).sum()
 
 
 def _word_counts(learner: Learner, rows: pd.DataFrame) -> list[int]:

@@ -8,7 +8,12 @@ ITERATIONS = 100
 
 
 def fit_logistic(
-    features: torch.Tensor, targets: torch.Tensor, classes: int, *, decay: float
+    features: torch.Tensor,
+    targets: torch.Tensor,
+    classes: int,
+    *,
+    decay: float,
+    weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return weights (features, classes) and biases (classes,) with the highest penalised likelihood.
 
@@ -17,8 +22,11 @@ def fit_logistic(
         targets: the class of each row.
         classes: their number.
         decay: L2 penalty on the weights, for features scaled to a root mean square of one.
+        weights: what each row counts; None: once.
     """
-    scale = features.square().mean().sqrt().clamp(min=1e-6)
+    shares = None if weights is None else (weights / weights.sum()).to(features)
+    squares = features.square().mean() if shares is None else shares @ features.square().mean(1)
+    scale = squares.sqrt().clamp(min=1e-6)
     inputs = features / scale
     weight = torch.zeros(features.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
@@ -26,10 +34,17 @@ def fit_logistic(
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(inputs @ weight + bias, targets) + decay / 2 * weight.square().sum()
+        loss = _likelihood_loss(inputs @ weight + bias, targets, shares) + decay / 2 * weight.square().sum()
         loss.backward()
         return loss
 
     with torch.enable_grad():
         optimiser.step(closure)
     return weight.detach() / scale, bias.detach()
+
+
+def _likelihood_loss(logits: torch.Tensor, targets: torch.Tensor, shares: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean cross-entropy of rows, each with its share in it; None: all have the same."""
+    if shares is None:
+        return torch.nn.functional.cross_entropy(logits, targets)
+    return shares @ torch.nn.functional.cross_entropy(logits, targets, reduction="none")

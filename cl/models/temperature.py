@@ -8,17 +8,22 @@ SMALLEST, LARGEST, HALVINGS = 1e-3, 1e3, 60
 
 
 @torch.no_grad()
-def fit_temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
+def fit_temperature(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None) -> float:
     """Return the temperature that maximises the likelihood of logits (rows, classes) divided by it.
 
     Guo et al., 2017, section 4.2. The likelihood has a single peak in 1/T; golden-section search on log T finds it.
+    Each row counts as its weight says; None: once.
     """
     if not len(targets):
         return 1.0
     logits = logits.double()
 
     def loss(log_t: torch.Tensor) -> float:
-        return float(torch.nn.functional.cross_entropy(logits / log_t.exp(), targets))
+        if weights is None:
+            return float(torch.nn.functional.cross_entropy(logits / log_t.exp(), targets))
+        return float(
+            weights.double() @ torch.nn.functional.cross_entropy(logits / log_t.exp(), targets, reduction="none")
+        )
 
     low, high = torch.tensor(SMALLEST).log().double(), torch.tensor(LARGEST).log().double()
     golden = (5**0.5 - 1) / 2

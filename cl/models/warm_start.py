@@ -10,6 +10,7 @@ import torch
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.logistic_regression import fit_logistic
+from cl.models.weights import weights_of_positions
 from cl.tasks import IGNORED
 
 BATCH_SIZE = 64
@@ -40,11 +41,11 @@ def warm_start_head(learner: Learner, rows: pd.DataFrame, *, undecided: bool = F
             nothing to learn from.
     """
     assert isinstance(learner.head, LinearHead)
-    features, targets = _labelled_positions(learner, rows)
+    features, targets, weights = _labelled_positions(learner, rows)
     if not len(targets):
         return
     decay = max(DECAY, PULL / len(targets)) if undecided else DECAY
-    weight, bias = fit_logistic(features, targets, len(learner.labels), decay=decay)
+    weight, bias = fit_logistic(features, targets, len(learner.labels), decay=decay, weights=weights)
     _set_weights(learner.head, weight, bias)
 
 
@@ -58,19 +59,22 @@ def _set_weights(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> 
 
 
 @torch.inference_mode()
-def _collect_features(learner: Learner, rows: pd.DataFrame) -> tuple[list[torch.Tensor], list[int]]:
-    encoded, features, targets = learner.encode(rows), [], list[int]()
+def _collect_features(
+    learner: Learner, rows: pd.DataFrame
+) -> tuple[list[torch.Tensor], list[int], torch.Tensor | None]:
+    encoded, features, targets, numbers = learner.encode(rows), [], list[int](), list[int]()
     for batch, states in learner.run(encoded, batch_size=BATCH_SIZE):
         last = learner.task.features(states[-1], batch.mask).float().cpu()
         for index, row in enumerate(batch.rows):
             known = [position for position, target in enumerate(encoded[row].targets) if target != IGNORED]
             features.append(last[index].reshape(-1, learner.width)[known])
             targets += [encoded[row].targets[position] for position in known]
-    return features, targets
+            numbers += [row] * len(known)
+    return features, targets, weights_of_positions(rows, torch.tensor(numbers, dtype=torch.int64))
 
 
-def _labelled_positions(learner: Learner, rows: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features (positions, width) and targets of all positions with a target."""
-    features, targets = _collect_features(learner, rows)
+def _labelled_positions(learner: Learner, rows: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return features (positions, width), targets and weights of all positions with a target."""
+    features, targets, weights = _collect_features(learner, rows)
     empty = torch.zeros(0, learner.width)
-    return torch.cat([empty, *features]).clone(), torch.tensor(targets, dtype=torch.int64)
+    return torch.cat([empty, *features]).clone(), torch.tensor(targets, dtype=torch.int64), weights

@@ -5,7 +5,7 @@ from cl.records.cycle import Cycle
 from cl.records.decision import Decision, Gain
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
 from cl.records.evaluation import BASELINES, NUMERIC_COLUMNS, Baselines, BaselineScores, Control, Evaluation, Score
-from cl.records.experience import SPLITS, Experience, Validation
+from cl.records.experience import SPLITS, WEIGHT, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
 from cl.records.ladder import Challenger, LadderResult, RungResult
 from cl.records.ledger import Action, Alias, IntegrityViolation, LedgerEntry, Move
@@ -24,6 +24,7 @@ __all__ = [
     "TOLERANCE",
     "TOLERANCE_INT8",
     "TYPE_OF_KIND",
+    "WEIGHT",
     "WITHDRAWN",
     "Action",
     "Alias",

@@ -10,6 +10,8 @@ from pydantic import Field
 from cl.records.record import Record
 
 SPLITS = ("train", "validation", "test")
+WEIGHT = "sample_weight"
+"""Column of stored rows with what each counts in training; where it is missing or empty, once."""
 
 
 class Experience(Record):
@@ -22,7 +24,7 @@ class Experience(Record):
     rows: dict[str, int] = Field(description="Split -> number of rows")
     labels: dict[str, int] = Field(description="Label (text) or entity type (tokens) -> number of rows")
     untrained: list[str] = Field(
-        default_factory=list, description="Labels or entity types that only its held-out rows have"
+        default_factory=list, description="Labels or entity types that no training row of a weight above 0 has"
     )
     quarantined: dict[str, int] = Field(default_factory=dict, description="Reason -> quarantined rows")
     duplicates: int = Field(default=0, description="Duplicate rows within this batch")

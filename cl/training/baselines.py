@@ -15,6 +15,7 @@ from cl.config import Config
 from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.learner import Learner
+from cl.models.weights import learnable
 from cl.records import BASELINES, Baselines, BaselineScores, Score
 from cl.records.evaluation import mean_score
 from cl.stores.data.experiences import RowsOf
@@ -39,7 +40,7 @@ def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, fol
     if not config.evaluation.baselines:
         return Baselines()
     tests = {id: rows_of([id], "test") for id in learned}
-    rows = pd.concat([rows_of(list(learned), split) for split in ("train", "validation")], ignore_index=True)
+    rows = learnable(pd.concat([rows_of(list(learned), split) for split in ("train", "validation")], ignore_index=True))
     if len(rows) > MOST_ROWS:
         rows = rows.sample(MOST_ROWS, random_state=config.seed).reset_index(drop=True)
     learner = new_learner(config.with_baseline(next(iter(BASELINES))))

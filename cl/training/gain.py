@@ -59,8 +59,10 @@ def estimate_gain(
     old, added = (frozen_features(learner, head, _sample(rows, config.seed)) for rows in (before, after))
     if not (len(old.targets) and len(added.targets)):
         return Gain(unknown="no position of a row has a label")
-    sums = SufficientStatistics.empty(head.width * head.layers, len(learner.labels)).add(old.whole.float(), old.targets)
-    probes = _Probe.solve(sums), _Probe.solve(sums.add(added.whole.float(), added.targets))
+    sums = SufficientStatistics.empty(head.width * head.layers, len(learner.labels)).add(
+        old.whole.float(), old.targets, old.weights
+    )
+    probes = _Probe.solve(sums), _Probe.solve(sums.add(added.whole.float(), added.targets, added.weights))
     changes = [_change(*probes, features, learned=features is old) for features in (old, added)]
     parts = [(1 - share, changes[0]), (share, changes[1])]
     gain = sum(weight * float(change.mean()) for weight, change in parts)
@@ -99,7 +101,10 @@ class _Probe:
             inputs, targets = features.whole[block].double(), features.targets[block]
             logits = inputs @ self.weight
             if learned:
-                logits = left_out(logits, leverage(inputs), targets)
+                share = leverage(inputs)
+                if features.weights is not None:  # a row of weight 0 has not been learned
+                    share = share * features.weights[block]
+                logits = left_out(logits, share, targets)
             right.append((logits.masked_fill(self.absent, -torch.inf).argmax(1) == targets).float())
         return torch.cat(right)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
@@ -23,7 +24,8 @@ from cl.models.inference import score_rows, token_loss
 from cl.models.learner import Learner
 from cl.models.precision import attention, autocast
 from cl.models.token_cache import TokenCache
-from cl.tasks import IGNORED
+from cl.models.weights import relative, row_weights
+from cl.tasks import IGNORED, Encoded
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
 from cl.training.strategies import Step, Strategy, TrainingData, Update
@@ -65,8 +67,8 @@ def run_update(
     closed = all(strategy.is_closed_form for strategy, _ in strategies)
     if lesson.rows.empty and not (closed and len(lesson.past())):
         raise InputError(
-            "there is no row to train on: all rows of the new experiences are held out for validation and test; "
-            "add more rows, or lower data.split"
+            "there is no row to train on: all rows of the new experiences are held out for validation and test, or "
+            "have weight 0; add more rows, or lower data.split"
         )
     freeze_all_but_tuned(learner)
     for strategy, update in strategies:
@@ -160,10 +162,12 @@ def train_epoch(
 ) -> float:
     """Train on each row once, as far as the steps of the update allow, and return the mean loss."""
     learner, encoded, ids, total, learned = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0, 0
+    weights = epoch_weights(rows, encoded)
     learner.train_mode()
     batches = shuffled_batches([len(row.input_ids) for row in encoded], settings.batch_size, run.rng)
     for indices in batches[: most_steps - run.progress.steps]:
-        batch = collate(learner.task, encoded, indices, learner.tokenizer.pad_token_id, learner.device)
+        padding = learner.tokenizer.pad_token_id
+        batch = collate(learner.task, encoded, indices, padding, learner.device, weights=weights)
         loss = train_step(learner, batch, [ids[index] for index in indices], strategies, run.optimiser, settings)
         run.schedule.step()
         run.progress.steps += 1
@@ -172,6 +176,18 @@ def train_epoch(
         total += loss * len(indices)
         bar.update()
     return total / learned
+
+
+def epoch_weights(rows: pd.DataFrame, encoded: list[Encoded]) -> np.ndarray | None:
+    """Return the factor of each row's loss in an epoch; None: every row counts once.
+
+    The weights are divided by their mean over the epoch, not over a batch: with any size of batches, the mean of the
+    losses is the weighted mean over the epoch's rows, and a row alone in its batch has its weight too.
+    """
+    weights = row_weights(rows)
+    if weights is None:
+        return None
+    return relative(weights, np.array([sum(target != IGNORED for target in row.targets) for row in encoded], float))
 
 
 def train_step(
@@ -192,7 +208,7 @@ def train_step(
         own, watched = learner.head.layers, max((strategy.watched for strategy, _ in strategies), default=0)
         states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
         step = Step(ids, batch, learner.read(states[-own:], batch.mask), states)
-        loss = token_loss(step.logits, batch.targets)
+        loss = token_loss(step.logits, batch.targets, batch.weights)
     terms = {"the loss": loss}
     for strategy, update in strategies:
         penalty = strategy.penalty(update, step)

@@ -20,6 +20,7 @@ from cl.models.learner import Learner
 from cl.models.persistence import load_learner, save_learner
 from cl.models.rewrites import dequantise_learner
 from cl.models.warm_start import MAX_ROWS, warm_start_head, with_linear_head
+from cl.models.weights import columns_to_learn, learnable
 from cl.records import Training
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import run_update
@@ -60,28 +61,32 @@ def train(
     """
     seed = training_seed(config.seed, new)
     torch.manual_seed(seed)
-    rows, strategies = rows_of(new, "train"), config.built_strategies
+
+    def learned_rows(ids: list[str], split: str) -> pd.DataFrame:
+        return learnable(rows_of(ids, split))
+
+    rows, strategies = learned_rows(new, "train"), config.built_strategies
     start = _prepare_start(config, champion, restart=any(strategy.restarts() for strategy in strategies))
     learner = grow_labels(
         start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed
     )
     lesson = TrainingData(
         rows=rows,
-        past=lambda: rows_of(past, "train"),
+        past=lambda: learned_rows(past, "train"),
         rng=np.random.default_rng(seed),
         validation=validation_rows(rows_of, past + new, seed),
         known=len(start.known),
-        held_out=lambda: rows_of(new, "validation"),
-        past_held_out=lambda: rows_of(past, "validation"),
+        held_out=lambda: learned_rows(new, "validation"),
+        past_held_out=lambda: learned_rows(past, "validation"),
     )
     states = _drop_removed_parameters(load_states(champion) if champion else {}, start)
     own = {
-        strategy.name: _catch_up(strategy, states.get(strategy.name), lesson, learner, past, rows_of)
+        strategy.name: _catch_up(strategy, states.get(strategy.name), lesson, learner, past, learned_rows)
         for strategy in strategies
     }
     adapts = any(strategy.is_closed_form and strategy.trains_encoder for strategy in strategies)
     if start.head_reset or (adapts and not learner.is_closed):
-        warm_start_head(learner, _warm_start_rows(lesson, strategies, own), undecided=adapts)
+        warm_start_head(learner, _warm_start_rows(lesson, strategies, own, learner.task.columns), undecided=adapts)
     updates = [(strategy, Update(own[strategy.name], lesson, learner)) for strategy in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
@@ -166,14 +171,17 @@ def _catch_up(
     return strategy.remember(update)
 
 
-def _warm_start_rows(lesson: TrainingData, strategies: list[Strategy], states: dict[str, State]) -> pd.DataFrame:
+def _warm_start_rows(
+    lesson: TrainingData, strategies: list[Strategy], states: dict[str, State], columns: tuple[str, str]
+) -> pd.DataFrame:
     """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if a strategy reads them."""
     buffers = [
         rows for strategy in strategies if strategy.keeps_rows and (rows := states[strategy.name].rows) is not None
     ]
     keeps_past = any(strategy.keeps_past or strategy.is_closed_form for strategy in strategies)
     past = [lesson.past()] if keeps_past else []
-    rows = pd.concat([lesson.rows, *(part[lesson.rows.columns] for part in [*buffers, *past])], ignore_index=True)
+    parts = [part[columns_to_learn(part, columns)] for part in [lesson.rows, *buffers, *past]]
+    rows = pd.concat(parts, ignore_index=True)
     rows = rows.drop_duplicates("id", ignore_index=True)
     return rows if len(rows) <= MAX_ROWS else rows.iloc[sorted(lesson.rng.permutation(len(rows))[:MAX_ROWS])]
 

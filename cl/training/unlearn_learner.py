@@ -14,6 +14,7 @@ from cl import plugins
 from cl.config import Config, PluginSpec
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
+from cl.models.weights import learnable
 from cl.training.strategies import State, Strategy, TrainingData, Update, load_states
 from cl.training.strategies._closed_form import ClosedForm
 
@@ -78,14 +79,14 @@ def solve_over(
     adapted: bool = False,
 ) -> tuple[State, Learner]:
     """Return state and learner with a head that is solved over all past rows; ``adapted``: as in `Learned`."""
-    rows = past("train")
+    rows = learnable(past("train"))
     lesson = TrainingData(
         rows,
         past=lambda: rows.iloc[:0],
         rng=np.random.default_rng(0),
         validation=validation,
         known=int(adapted),
-        held_out=lambda: past("validation"),
+        held_out=lambda: learnable(past("validation")),
     )
     update = Update(State(), lesson, learner)
     solved = strategy.finish(update)

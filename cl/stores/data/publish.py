@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cl.records import SPLITS, Experience
+from cl.records import SPLITS, WEIGHT, Experience
 from cl.stores.data.experiences import Experiences, digest_of
 from cl.stores.data.staging import KEPT, QUARANTINE, Staged, StagedTable, staging_folder
 from cl.stores.files import move_into_place, write_text
@@ -110,15 +111,19 @@ def list_labels(draft: Path) -> dict[str, int]:
 
 
 def list_untrained(draft: Path) -> list[str]:
-    """Return the labels, or entity types, of held-out rows that no training row has."""
-    return sorted(set(list_labels(draft)) - set(_count_labels(draft, "train")))
+    """Return the labels, or entity types, that no training row of a weight above 0 has."""
+    return sorted(set(list_labels(draft)) - set(_count_labels(draft, "train", learned=True)))
 
 
-def _count_labels(draft: Path, split: str) -> Counter[str]:
+def _count_labels(draft: Path, split: str, *, learned: bool = False) -> Counter[str]:
+    """Return label -> rows of a split; ``learned``: only of rows with a weight above 0."""
     count: Counter[str] = Counter()
     with pq.ParquetFile(draft / f"{split}.parquet") as file:
         column = "label" if "label" in file.schema_arrow.names else "tags"
-        for batch in file.iter_batches(columns=[column]):
+        weighted = learned and WEIGHT in file.schema_arrow.names
+        for batch in file.iter_batches(columns=[column, WEIGHT] if weighted else [column]):
+            if weighted:
+                batch = batch.filter(pc.greater(batch[WEIGHT], 0))
             if column == "label":
                 count.update({item["values"]: item["counts"] for item in batch["label"].value_counts().to_pylist()})
             else:

@@ -54,6 +54,11 @@ class Learned:
     rows: pd.DataFrame | None = None
     adapted: bool = False
 
+    @property
+    def positions(self) -> int:
+        """Return how many positions of rows were learned, whatever they weigh."""
+        return int(self.sums.rows) if self.rows is None else sum(map(len, self.rows["targets"]))
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -74,8 +79,9 @@ class ClosedForm(Strategy):
     """Base of the strategies whose head is computed from sums over all rows of frozen features.
 
     The sums are exact integers: the order of the stream does not matter, nothing is forgotten, and a removed row
-    leaves no trace. Only the head changes, so an update costs one pass of the encoder over the new rows,
-    unless the encoder adapts: then it costs a fine-tuning and a pass over all rows.
+    leaves no trace. Each row counts in them as often as its weight says. Only the head changes, so an update costs one
+    pass of the encoder over the new rows, unless the encoder adapts: then it costs a fine-tuning and a pass over all
+    rows.
     """
 
     is_closed_form: ClassVar[bool] = True
@@ -170,9 +176,9 @@ class ClosedForm(Strategy):
             sums = SufficientStatistics.empty(len(head.weight), len(learner.labels), gram=gram)
         else:
             sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
-        sums, kept = _add_rows(sums, head, new.whole, new.targets), None
+        sums, kept = _add_rows(sums, head, new.whole, new.targets, new.weights), None
         if self.removable:
-            features = features_of_rows(rows["id"].tolist(), new).assign(**{HELD_OUT: rows.index >= len(training)})
+            features = features_of_rows(rows, new).assign(**{HELD_OUT: rows.index >= len(training)})
             kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
         learned = self._with_gram(Learned(sums, kept, self._is_adapted(update)), head)
         learner, solution = self.solved(learner, head, learned, lesson.validation)
@@ -194,7 +200,7 @@ class ClosedForm(Strategy):
         from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
         sums, features = learned.sums, len(head.weight)
-        if not self.needs_gram(sums.rows, features):
+        if not self.needs_gram(learned.positions, features):
             return replace(learned, sums=replace(sums, gram=None))
         if sums.gram is not None:
             return learned
@@ -238,10 +244,14 @@ class ClosedForm(Strategy):
         removed = state.rows[state.rows["id"].isin(ids)]
         head, _ = self._head(learner)
         sums = SufficientStatistics.from_tensors(state.tensors)
-        for features, targets in zip(removed["features"], removed["targets"], strict=True):
-            classes = torch.tensor(list(targets), dtype=torch.int64)
-            sums = _add_rows(sums, head, stored_features(features, head), classes, sign=-1)
         remaining = state.rows.drop(removed.index).reset_index(drop=True)
+        if sums.is_weighted:  # what is subtracted from rounded sums would leave a trace
+            empty = SufficientStatistics.empty(len(head.weight), len(sums.counts), gram=sums.gram is not None)
+            sums = _add_rows(empty, head, *kept_positions(remaining, head))
+        else:
+            for features, targets in zip(removed["features"], removed["targets"], strict=True):
+                classes = torch.tensor(list(targets), dtype=torch.int64)
+                sums = _add_rows(sums, head, stored_features(features, head), classes, sign=-1)
         learned = self._with_gram(Learned(sums, remaining, bool(state.tensors[ADAPTED])), head)
         learner, solution = self.solved(learner, head, learned, validation)
         return _state_of(learned, solution), learner
@@ -264,7 +274,9 @@ class ClosedForm(Strategy):
         if validation is not None and len(validation):
             features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
             present = ~absent[features.targets]
-            held_out = LabelledFeatures(head.expand(features.whole[present].float()), features.targets[present])
+            weights = None if features.weights is None else features.weights[present]
+            inputs = head.expand(features.whole[present].float())
+            held_out = LabelledFeatures(inputs, features.targets[present], weights)
         solution = self.best(learned, head, held_out)
         weight, bias = solution.weight / solution.temperature, solution.bias / solution.temperature
         head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
@@ -317,12 +329,19 @@ class ClosedForm(Strategy):
 
 
 def _add_rows(
-    sums: SufficientStatistics, head: ClosedFormHead, rounded: torch.Tensor, targets: torch.Tensor, *, sign: int = 1
+    sums: SufficientStatistics,
+    head: ClosedFormHead,
+    rounded: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    *,
+    sign: int = 1,
 ) -> SufficientStatistics:
     """Return the sums with these rows, which are expanded in blocks to bound memory."""
     for start in range(0, len(rounded), 4_096):
         block = slice(start, start + 4_096)
-        sums = sums.add(head.expand(rounded[block].float()), targets[block], sign=sign)
+        own = None if weights is None else weights[block]
+        sums = sums.add(head.expand(rounded[block].float()), targets[block], own, sign=sign)
     return sums
 
 
@@ -354,4 +373,4 @@ def _state_of(learned: Learned, solution: Solution) -> State:
         rows[LEVERAGES] = solution.leverages
     values = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature, ADAPTED: float(learned.adapted)}
     settings = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
-    return State(rows=rows, tensors={**learned.sums.to_tensors(), **settings}, seen=learned.sums.rows)
+    return State(rows=rows, tensors={**learned.sums.to_tensors(), **settings}, seen=learned.positions)

@@ -22,7 +22,7 @@ def diagonal_fisher(
     rng: np.random.Generator,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> dict[str, torch.Tensor]:
-    """Return, for each trainable parameter, the mean over rows of its squared gradient.
+    """Return, for each trainable parameter, the mean over rows of its squared gradient, weighted if rows are.
 
     The gradient is that of one row's negative log-likelihood, summed over its predictions. Labels are those given
     (empirical Fisher) or drawn from the model (the Fisher information itself; Kunstner et al., 2019, section 2).
@@ -36,7 +36,9 @@ def diagonal_fisher(
             logits.flatten(0, -2), labels_of_rows.flatten(), ignore_index=IGNORED, reduction="sum"
         )
 
-    return mean_over_rows(learner, rows, objective=negative_log_likelihood, add=add_square, rows_at_once=rows_at_once)
+    return mean_over_rows(
+        learner, rows, objective=negative_log_likelihood, add=add_square, degree=2, rows_at_once=rows_at_once
+    )
 
 
 def _draw_labels(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

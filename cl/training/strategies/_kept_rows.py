@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from cl.records import WEIGHT
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,15 +23,23 @@ HELD_OUT, LEVERAGES = "held_out", "leverages"
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Expanded integer features (rows, features) and classes (rows,) of rows, or of positions in rows."""
+    """Expanded integer features (rows, features) and classes (rows,) of rows, or of positions in rows.
+
+    ``weights`` (rows,) say what each counts in training; None: once.
+    """
 
     inputs: torch.Tensor
     targets: torch.Tensor
+    weights: torch.Tensor | None = None
 
     def thinned(self, most: int) -> LabelledFeatures:
         """Return at most so many of them, evenly spaced."""
         step = max(1, math.ceil(len(self.targets) / most))
-        return LabelledFeatures(self.inputs[::step], self.targets[::step])
+        return LabelledFeatures(self.inputs[::step], self.targets[::step], _some(self.weights, slice(None, None, step)))
+
+    def weighted(self, values: torch.Tensor) -> torch.Tensor:
+        """Return a value of each row (rows,) times the row's weight."""
+        return values if self.weights is None else values * self.weights.to(values)
 
 
 def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | None = None) -> LabelledFeatures:
@@ -40,20 +50,27 @@ def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | 
         head: expands the features.
         most: positions to return, evenly spaced; None: all.
     """
-    whole, targets = kept_positions(rows, head)
+    whole, targets, weights = kept_positions(rows, head)
     chosen = slice(None, None, None if most is None else max(1, math.ceil(len(targets) / most)))
-    return LabelledFeatures(head.expand(whole[chosen].float()), targets[chosen])
+    return LabelledFeatures(head.expand(whole[chosen].float()), targets[chosen], _some(weights, chosen))
 
 
-def kept_positions(rows: pd.DataFrame | None, head: ClosedFormHead) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the int8 features (positions, width) and the classes of kept rows, ordered by id."""
+def kept_positions(
+    rows: pd.DataFrame | None, head: ClosedFormHead
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return the int8 features (positions, width), the classes and the weights of kept rows, ordered by id."""
     import torch
 
-    whole, targets = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int]()
-    for row in [] if rows is None else rows.sort_values("id").itertuples():
+    from cl.models.weights import weights_of_positions
+
+    whole, targets, numbers = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int](), list[int]()
+    ordered = pd.DataFrame() if rows is None else rows.sort_values("id")
+    for number, row in enumerate(ordered.itertuples()):
         whole.append(stored_features(row.features, head))
         targets += list(row.targets)
-    return torch.cat(whole), torch.tensor(targets, dtype=torch.int64)
+        numbers += [number] * len(row.targets)
+    weights = weights_of_positions(ordered, torch.tensor(numbers, dtype=torch.int64))
+    return torch.cat(whole), torch.tensor(targets, dtype=torch.int64), weights
 
 
 def stored_features(features: bytes, head: ClosedFormHead) -> torch.Tensor:
@@ -63,16 +80,24 @@ def stored_features(features: bytes, head: ClosedFormHead) -> torch.Tensor:
     return torch.from_numpy(np.frombuffer(features, dtype=np.int8).copy()).view(-1, head.width * head.layers)
 
 
-def features_of_rows(ids: list[str], features: Features) -> pd.DataFrame:
-    """Return for each row its id, its features as bytes, and the targets of its positions."""
-    counts = [0] * len(ids)
+def _some(weights: torch.Tensor | None, chosen: slice) -> torch.Tensor | None:
+    return None if weights is None else weights[chosen]
+
+
+def features_of_rows(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
+    """Return for each row its id, its features as bytes, the targets of its positions, and its weight if it has one."""
+    from cl.models.weights import row_weights
+
+    counts = [0] * len(rows)
     for row in features.row.tolist():
         counts[row] += 1
     whole, targets = features.whole.split(counts), features.targets.split(counts)
-    return pd.DataFrame(
+    kept = pd.DataFrame(
         {
-            "id": ids,
+            "id": rows["id"].tolist(),
             "features": [part.numpy().tobytes() for part in whole],
             "targets": [part.tolist() for part in targets],
         }
     )
+    weights = row_weights(rows)
+    return kept if weights is None else kept.assign(**{WEIGHT: weights})

@@ -11,6 +11,7 @@ from torch import nn
 
 from cl.models.learner import Learner
 from cl.models.precision import attention
+from cl.models.weights import relative, row_weights
 
 ROWS_AT_ONCE = 32
 Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -33,9 +34,12 @@ def mean_over_rows(
     *,
     objective: Objective,
     add: Add,
+    degree: int = 1,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> dict[str, torch.Tensor]:
     """Return, for each trainable parameter, the mean over rows of a measure of its gradient, without dropout.
+
+    Where rows have weights, it is the weighted mean.
 
     The measure of a batch's mean gradient would shrink with the batch size. Per-row gradients are computed in one
     backward pass from the inputs and output gradients of the linear, norm and embedding layers (Goodfellow, 2015,
@@ -48,10 +52,12 @@ def mean_over_rows(
         rows: with the task's columns.
         objective: takes a batch's logits and targets, returns a sum with one term per row.
         add: adds the measure of one row's gradient to a total: `add_square`, `add_absolute`.
+        degree: the power of the gradient that the measure is: 2 for squares.
         rows_at_once: rows in a batch.
     """
     learner.eval_mode()
-    encoded = learner.encode(rows)
+    encoded, weights = learner.encode(rows), relative(row_weights(rows))
+    factors = None if weights is None else weights ** (1 / degree)
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
     layers = _TrainableLayers(learner)
     whole = all(len(row.input_ids) <= learner.settings.max_length for row in encoded)  # others are several windows
@@ -60,10 +66,11 @@ def mean_over_rows(
         recorded = layers.record(len(batch.rows)) if batched else contextlib.nullcontext()
         with recorded, attention(batch.input_ids.shape[1], learner.device):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
+        own = None if factors is None else torch.tensor(factors[batch.rows], device=learner.device).float()
         if batched:
-            layers.add_rows(value, totals, add)
+            layers.add_rows(value, totals, add, own)
         else:
-            _add_single_row(learner, value, totals, add)
+            _add_single_row(learner, value if own is None else value * own[0], totals, add)
     return {name: total / max(1, len(rows)) for name, total in totals.items()}
 
 
@@ -153,8 +160,10 @@ class _TrainableLayers:
             for hook in hooks:
                 hook.remove()
 
-    def add_rows(self, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add) -> None:
-        """Add each row's gradient to the totals without computing the weights' gradients, summed over rows."""
+    def add_rows(
+        self, value: torch.Tensor, totals: dict[str, torch.Tensor], add: Add, factors: torch.Tensor | None
+    ) -> None:
+        """Add each row's gradient, times its factor, to the totals without computing their sum over rows."""
         gradients = torch.autograd.grad(value, [output for _, _, output in self._records], allow_unused=True)
         calls: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         for (name, inputs, _), gradient in zip(self._records, gradients, strict=True):
@@ -162,7 +171,8 @@ class _TrainableLayers:
                 continue
             is_embedding = isinstance(self._modules[name], nn.Embedding)
             rows = inputs[..., None] if is_embedding else _with_positions(inputs)
-            calls.setdefault(name, []).append((rows, _with_positions(gradient)))
+            scaled = gradient if factors is None else gradient * factors.view(-1, *[1] * (gradient.ndim - 1))
+            calls.setdefault(name, []).append((rows, _with_positions(scaled)))
         for name, parts in calls.items():  # a layer that is called twice still has one gradient per row
             inputs, outputs = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
             self._add_layer(name, inputs, outputs, totals, add)

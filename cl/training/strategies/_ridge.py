@@ -15,7 +15,7 @@ import torch
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 Leverage = Callable[[torch.Tensor], torch.Tensor]
-"""Maps integer features of learned rows (rows, features) to their leverages (rows,), from 0 to 1."""
+"""Maps integer features of learned rows (rows, features) to their leverages (rows,) at weight 1, from 0 to 1."""
 
 ENOUGH_ROWS, SIGNS = 2, 100
 """From this many rows per feature on, so many random signs estimate the trace to a thousandth of the rows."""
@@ -87,12 +87,16 @@ class FeatureForm:
 
 @dataclass(frozen=True)
 class RowForm:
-    """The same equations over rows: ``inputs`` (rows, features) are integers, ``targets`` their classes."""
+    """The same equations over rows: ``inputs`` (rows, features) are integers, ``targets`` their classes.
+
+    ``weights`` say how often each counts, None: once; inputs and targets are multiplied by their roots.
+    """
 
     inputs: torch.Tensor
     targets: torch.Tensor
     classes: int
     unit: float
+    weights: torch.Tensor | None = None
     _last: dict[float, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def solve(self, ridge: float) -> RidgeSolution:
@@ -105,10 +109,11 @@ class RowForm:
 
     def cross_validate(self, solution: RidgeSolution) -> float:
         """Return the generalised cross-validation score of a solution, lower is better, as `FeatureForm` does."""
-        factor, rows, ridge = self._factor(solution.ridge), len(self.targets), solution.ridge
-        inverse = torch.linalg.solve_triangular(factor, torch.eye(rows, dtype=factor.dtype), upper=False)
+        factor, size, ridge = self._factor(solution.ridge), len(self.targets), solution.ridge
+        rows = size if self.weights is None else float(self.weights.sum())
+        inverse = torch.linalg.solve_triangular(factor, torch.eye(size, dtype=factor.dtype), upper=False)
         residual = ridge**2 * float(self._solve_dual(ridge).square().sum())
-        return _criterion(residual, ridge * float(inverse.square().sum()), rows)
+        return _criterion(residual, rows - size + ridge * float(inverse.square().sum()), rows)
 
     def leverage(self, ridge: float) -> Leverage:
         """Return the function that says how much each of some of these rows decides its own prediction."""
@@ -116,25 +121,33 @@ class RowForm:
 
         def leverage(inputs: torch.Tensor) -> torch.Tensor:
             exact = inputs.double()
-            products = self.inputs.double() @ exact.T / self.unit**2
+            products = self._exact @ exact.T / self.unit**2
             reduced: torch.Tensor = torch.linalg.solve_triangular(factor, products, upper=False)
             return ((exact / self.unit).square().sum(1) - reduced.square().sum(0)) / ridge
 
         return leverage
 
     def _solve_dual(self, ridge: float) -> torch.Tensor:
-        return torch.cholesky_solve(_one_hot(self.targets, self.classes), self._factor(ridge))
+        return torch.cholesky_solve(self._rooted(_one_hot(self.targets, self.classes)), self._factor(ridge))
 
     def _factor(self, ridge: float) -> torch.Tensor:
         return _factorise(self._kernel, ridge, self._last)
 
     @cached_property
     def _scaled(self) -> torch.Tensor:
-        return self.inputs.double() / self.unit
+        return self._exact / self.unit
+
+    @cached_property
+    def _exact(self) -> torch.Tensor:
+        return self._rooted(self.inputs.double())
+
+    def _rooted(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values of the rows (rows, ...) times the roots of their weights."""
+        return values if self.weights is None else values * self.weights.sqrt()[:, None]
 
     @cached_property
     def _kernel(self) -> torch.Tensor:
-        exact = self.inputs.double()  # sums of integers below 2^53: the order of the features does not matter
+        exact = self._exact  # sums of integers below 2^53: the order of the features does not matter
         return exact @ exact.T / self.unit**2
 
 
@@ -177,7 +190,7 @@ def _factorise(matrix: torch.Tensor, ridge: float, last: dict[float, torch.Tenso
     return last[ridge]
 
 
-def _criterion(residual: float, free: float, rows: int) -> float:
+def _criterion(residual: float, free: float, rows: float) -> float:
     return (max(0.0, residual) / rows) / max(free / rows, 1e-9) ** 2
 
 

@@ -1,4 +1,7 @@
-"""Sums over rows that closed forms need: independent of the order of rows, and rows can be removed again."""
+"""Sums over rows that closed forms need: independent of the order of rows, and rows can be removed again.
+
+Sums over weighted rows are floating-point numbers: exact for integer weights, else up to rounding.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ class SufficientStatistics:
     """Sums over features x (integers, size F) and targets y < C, all exact.
 
     ``counts`` (C) and ``sums`` (C, F), both int64: rows of each class, and the sum of x over them. ``gram`` (F, F):
-    the sum of x x^T over all rows, in float64, which holds integers below 2^53; None where nothing needs it.
+    the sum of x x^T over all rows, in float64, which holds integers below 2^53; None where nothing needs it. Once a
+    weighted row has been added, all are float64 and each row counts as often as its weight says.
     """
 
     counts: torch.Tensor
@@ -37,14 +41,19 @@ class SufficientStatistics:
     def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> SufficientStatistics:
         """Return the statistics that `to_tensors` stored."""
         gram = _unpack(tensors[GRAM], tensors["sums"].shape[1]) if GRAM in tensors else None
-        return cls(tensors["counts"].long(), tensors["sums"].long(), gram)
+        counts, sums = tensors["counts"], tensors["sums"]
+        kind = torch.float64 if counts.is_floating_point() else torch.int64
+        return cls(counts.to(kind), sums.to(kind), gram)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
-        """Return the sums for storage: the upper triangle of the Gram matrix, and int32 where it suffices."""
+        """Return the sums for storage: the upper triangle of the Gram matrix, and int32 where it suffices.
+
+        Weighted sums stay in float64.
+        """
         parts = {"counts": self.counts, "sums": self.sums}
         if self.gram is not None:
             parts[GRAM] = torch.cat([row[index:] for index, row in enumerate(self.gram)])
-        return {name: _narrow(part) for name, part in parts.items()}
+        return parts if self.is_weighted else {name: _narrow(part) for name, part in parts.items()}
 
     def widened(self, classes: int) -> SufficientStatistics:
         """Return the same sums with room for more classes."""
@@ -57,13 +66,19 @@ class SufficientStatistics:
             sums=torch.cat([self.sums, self.sums.new_zeros(more, self.sums.shape[1])]),
         )
 
-    def add(self, features: torch.Tensor, targets: torch.Tensor, *, sign: int = 1) -> SufficientStatistics:
+    def add(
+        self, features: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None, *, sign: int = 1
+    ) -> SufficientStatistics:
         """Return the sums with these rows added, or removed with ``sign=-1``.
 
         Args:
             features: integers (rows, F) in float32, at most 127 in absolute value.
             targets: classes (rows,).
+            weights: how often each row counts (rows,); None: once.
         """
+        if self.is_weighted or weights is not None:
+            once = torch.ones(len(targets), dtype=torch.float64)
+            return self._add_weighted(features, targets, sign * (once if weights is None else weights.double()))
         counts, sums = self.counts.clone(), self.sums.clone()
         counts.index_add_(0, targets, torch.full_like(targets, sign))
         for start in range(0, len(features), BLOCK):
@@ -73,10 +88,36 @@ class SufficientStatistics:
             counts, sums, None if self.gram is None else _add_products(self.gram, features, sign)
         )
 
+    def _add_weighted(
+        self, features: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+    ) -> SufficientStatistics:
+        counts, sums = self.counts.double().clone(), self.sums.double().clone()
+        gram = None if self.gram is None else self.gram.clone()
+        counts.index_add_(0, targets, weights)
+        for start in range(0, len(features), BLOCK):
+            block = slice(start, start + BLOCK)
+            exact = features[block].double()
+            weighted = weights[block, None] * exact
+            sums.index_add_(0, targets[block], weighted)
+            if gram is not None:
+                gram += exact.T @ weighted
+        return SufficientStatistics(counts, sums, gram)
+
     @property
-    def rows(self) -> int:
-        """Return how many rows the sums are over."""
-        return int(self.counts.sum())
+    def is_weighted(self) -> bool:
+        """Return whether a row with a weight of its own has been added."""
+        return self.counts.is_floating_point()
+
+    @property
+    def rows(self) -> float:
+        """Return how many rows the sums are over: an integer, unless weights say how often each counts."""
+        total = self.counts.sum()
+        return float(total) if self.is_weighted else int(total)
+
+    @property
+    def means(self) -> torch.Tensor:
+        """The mean of x over the rows of each class (C, F), in float64; 0 for a class without rows."""
+        return self.sums.double() / torch.where(self.counts == 0, 1, self.counts).double()[:, None]
 
     @property
     def products(self) -> torch.Tensor:

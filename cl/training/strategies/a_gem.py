@@ -44,15 +44,17 @@ class AGEM(Rehearsal):
 
         from cl.models.batching import collate
         from cl.models.inference import token_loss
+        from cl.models.weights import relative, row_weights
 
         learner, rows, rng = update.learner, update.state.rows, update.lesson.rng
         assert rows is not None
         drawn = sorted(rng.choice(len(rows), size=min(self.drawn, len(rows)), replace=False))
         encoded = learner.encode(rows.iloc[drawn])
-        batch = collate(learner.task, encoded, list(range(len(drawn))), learner.tokenizer.pad_token_id, learner.device)
+        weights, pad = relative(row_weights(rows.iloc[drawn])), learner.tokenizer.pad_token_id
+        batch = collate(learner.task, encoded, list(range(len(drawn))), pad, learner.device, weights=weights)
         # in the same precision as the step itself
         with torch.autocast(learner.device.type, torch.bfloat16, enabled=step.logits.dtype == torch.bfloat16):
-            loss = token_loss(learner.logits(batch.input_ids, batch.mask), batch.targets)
+            loss = token_loss(learner.logits(batch.input_ids, batch.mask), batch.targets, batch.weights)
         return list(
             torch.autograd.grad(loss, [parameter for _, parameter in learner.parameters()], materialize_grads=True)
         )

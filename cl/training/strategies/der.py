@@ -59,31 +59,38 @@ class DER(Replay):
 
 
 def _logit_distance(step: Step, stored: dict[int, list[Any]]) -> torch.Tensor:
-    """Return the mean squared difference between current and stored logits over the batch's recalled rows."""
+    """Return the mean squared difference between current and stored logits over the batch's recalled rows.
+
+    The squares of a row are multiplied by its weight.
+    """
     import numpy as np
     import torch
 
     from cl.models.inference import overlapping_logits, split_by_row
 
-    current = split_by_row(step.logits, step.batch.targets)
-    pairs = [
-        overlapping_logits(current[index], torch.from_numpy(np.stack([*past])))
-        for index, past in stored.items()
-        if len(past)
-    ]
-    squares = torch.cat([(now - then).square().flatten() for now, then in pairs] or [step.logits.new_zeros(1)])
-    return squares.mean()
+    current, weights, squares = split_by_row(step.logits, step.batch.targets), step.batch.weights, []
+    for index, past in stored.items():
+        if len(past):
+            now, then = overlapping_logits(current[index], torch.from_numpy(np.stack([*past])))
+            own = (now - then).square().flatten()
+            squares.append(own if weights is None else own * weights[index])
+    return torch.cat(squares or [step.logits.new_zeros(1)]).mean()
 
 
 def _cross_entropy_share(step: Step, indices: list[int]) -> torch.Tensor:
     """Return the contribution of these rows to the batch's mean cross-entropy."""
     import torch
 
+    from cl.models.inference import token_loss
     from cl.tasks import IGNORED
 
     targets = torch.full_like(step.batch.targets, IGNORED)
     targets[indices] = step.batch.targets[indices]
+    total, weights = (step.batch.targets != IGNORED).sum(), step.batch.weights
+    if weights is not None:
+        share = (targets != IGNORED).sum() / total
+        return token_loss(step.logits, targets, weights) * share
     entropies = torch.nn.functional.cross_entropy(
         step.logits.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
     )
-    return entropies / (step.batch.targets != IGNORED).sum()
+    return entropies / total

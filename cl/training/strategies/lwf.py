@@ -43,7 +43,7 @@ class LwF(Strategy):
             update.scratch["ends"] = torch.tensor([len(record) for record in logits]).cumsum(0)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
-        """Return the distillation loss, a mean over the predictions of the batch's new rows."""
+        """Return the distillation loss, a mean over the predictions of the batch's new rows, times their weights."""
         import torch
 
         from cl.models.inference import overlapping_logits, split_by_row
@@ -51,15 +51,17 @@ class LwF(Strategy):
         if "logits" not in update.scratch:
             return None
         logits, slices = update.scratch["logits"], _slices_by_id(update)
-        pairs = [
-            overlapping_logits(now, logits[slices[id]])
-            for id, now in zip(step.ids, split_by_row(step.logits, step.batch.targets), strict=True)
-            if id in slices
-        ]
+        own = split_by_row(step.logits, step.batch.targets)
+        new = [index for index, id in enumerate(step.ids) if id in slices]
+        pairs = [overlapping_logits(own[index], logits[slices[step.ids[index]]]) for index in new]
         if not sum(len(now) for now, _ in pairs):
             return None
         now, then = (torch.cat(part) / self.temperature for part in zip(*pairs, strict=True))
-        return self.strength * torch.nn.functional.cross_entropy(now, then.softmax(-1))
+        if step.batch.weights is None:
+            return self.strength * torch.nn.functional.cross_entropy(now, then.softmax(-1))
+        counts = torch.tensor([len(part) for part, _ in pairs], device=now.device)
+        terms = torch.nn.functional.cross_entropy(now, then.softmax(-1), reduction="none")
+        return self.strength * (terms * step.batch.weights[new].repeat_interleave(counts)).mean()
 
 
 def _slices_by_id(update: Update) -> dict[str, slice]:

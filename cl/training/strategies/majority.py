@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Majority(ClosedForm):
-    """Answer with the class that has the most rows, and with its share of them as confidence.
+    """Answer with the class that has the most rows, as their weights count them, and with its share as confidence.
 
     >>> Majority().is_closed_form
     True
@@ -25,4 +25,4 @@ class Majority(ClosedForm):
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield weights of zero, and the logarithm of each class's share."""
-        yield sums.sums.double().T * 0, (sums.counts.double() / max(1, sums.rows)).log()
+        yield sums.sums.double().T * 0, (sums.counts.double() / (sums.rows or 1)).log()

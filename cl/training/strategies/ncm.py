@@ -25,5 +25,5 @@ class NCM(ClosedForm):
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the linear form of the distance: x . m - |m|^2 / 2 for each class mean m."""
-        means = sums.sums.double() / sums.counts.clamp(min=1).double()[:, None]
+        means = sums.means
         yield means.T, -means.square().sum(1) / 2

@@ -86,7 +86,7 @@ class RanPAC(ClosedForm):
 
         def without_each(solution: RidgeSolution) -> torch.Tensor:
             fitted = rows.inputs.double() @ solution.weight
-            return left_out(fitted, form.leverage(solution.ridge)(rows.inputs), rows.targets)
+            return left_out(fitted, rows.weighted(form.leverage(solution.ridge)(rows.inputs)), rows.targets)
 
         def squared_error(solution: RidgeSolution) -> float:
             wanted = torch.nn.functional.one_hot(rows.targets, solution.weight.shape[1])
@@ -99,7 +99,8 @@ class RanPAC(ClosedForm):
             raise self.unsolved from None
         absent = learned.sums.counts == 0
         bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
-        temperature = fit_temperature(without_each(solution).float() + bias, rows.targets)
+        counted = None if held_out else rows.weights  # what is measured counts once
+        temperature = fit_temperature(without_each(solution).float() + bias, rows.targets, counted)
         leverages = _leverages(learned.rows, head, form.leverage(solution.ridge))
         return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages)
 
@@ -109,6 +110,7 @@ class RanPAC(ClosedForm):
 
         from cl.models.closed_form_head import ClosedFormHead
         from cl.models.frozen_features import feature_reader
+        from cl.models.weights import row_weights
         from cl.tasks import IGNORED
         from cl.training.strategies._ridge import left_out
 
@@ -118,18 +120,19 @@ class RanPAC(ClosedForm):
 
         @torch.inference_mode()
         def logits_of(rows: pd.DataFrame) -> list[torch.Tensor]:
-            encoded, logits = learner.encode(rows), list[torch.Tensor]()
+            encoded, logits, weights = learner.encode(rows), list[torch.Tensor](), row_weights(rows)
+            counted = torch.ones(len(rows)) if weights is None else torch.from_numpy(weights).float()
             features = feature_reader(learner, head)(encoded)
             for start in range(0, len(encoded), ROWS_AT_ONCE):
                 block = slice(start, start + ROWS_AT_ONCE)
                 whole, targets = features[block], [torch.tensor(row.targets) for row in encoded[block]]
-                known = [own != IGNORED for own in targets]
+                counts = counted[block]
+                known = [(own != IGNORED) & bool(count > 0) for own, count in zip(targets, counts, strict=True)]
                 inputs = head.expand(torch.cat(whole).float().to(learner.device)).cpu()
                 learned = [own[is_known] for own, is_known in zip(whole, known, strict=True)]
                 fitted, is_known = inputs @ head.weight.cpu(), torch.cat(known)
-                fitted[is_known] = left_out(
-                    fitted[is_known], leverage(learned), torch.cat(targets)[is_known], certain=1 / temperature
-                )
+                share = leverage(learned) * counts.repeat_interleave(torch.tensor([len(own) for own in learned]))
+                fitted[is_known] = left_out(fitted[is_known], share, torch.cat(targets)[is_known], 1 / temperature)
                 logits += (fitted + head.bias.cpu()).split([len(row) for row in whole])
             return logits
 
@@ -166,7 +169,7 @@ class RanPAC(ClosedForm):
         unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
         if learned.sums.gram is None:
             rows = expand_rows(learned.rows, head)
-            return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit)
+            return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit, rows.weights)
         return FeatureForm(learned.sums, unit)
 
 

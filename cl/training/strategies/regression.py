@@ -38,7 +38,7 @@ class LogisticRegression(ClosedForm):
         from cl.models.temperature import fit_temperature
 
         rows, classes = expand_rows(learned.rows, head), len(learned.sums.counts)
-        weight, bias = fit_logistic(rows.inputs, rows.targets, classes, decay=self.decay)
+        weight, bias = fit_logistic(rows.inputs, rows.targets, classes, decay=self.decay, weights=rows.weights)
         if not weight.isfinite().all():
             raise self.unsolved
         bias = bias.masked_fill(learned.sums.counts == 0, -math.inf)

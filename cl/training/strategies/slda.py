@@ -42,9 +42,8 @@ class SLDA(ClosedForm):
         """Yield ``S^-1 m`` and ``-m S^-1 m / 2`` for each class mean m and each shrunk covariance S."""
         import torch
 
-        counts = sums.counts.double()
-        means = sums.sums.double() / counts.clamp(min=1)[:, None]
-        within = (sums.products - (means.T * counts) @ means) / max(1, sums.rows)
+        counts, means = sums.counts.double(), sums.means
+        within = (sums.products - (means.T * counts) @ means) / (sums.rows or 1)
         identity = torch.eye(len(within), dtype=torch.float64) * within.diagonal().mean().clamp(min=1e-9)
         for share in self.shrinkage:
             factor = torch.linalg.cholesky((1 - share) * within + share * identity)
