@@ -35,7 +35,7 @@ class Correction(Record):
     ids: list[str] = Field(description="Fingerprint of each replaced row's id, in hexadecimal")
     contents: list[str] = Field(
         default_factory=list,
-        description="Fingerprint of each replaced row's text and label, in the order of the ids; older records have none",
+        description="Fingerprint of each replaced row's text and label, in the order of the ids; older ones: none",
     )
 
     @property
@@ -53,7 +53,6 @@ class ReplacedRows(Record):
     def count(self) -> dict[str, dict[str, int]]:
         """Return experience -> split -> rows."""
         return {id: {split: len(rows) for split, rows in splits.items()} for id, splits in self.ids.items()}
-
 
 
 class CorrectionPlan(Record):

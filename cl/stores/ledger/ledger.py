@@ -104,8 +104,7 @@ class Ledger:
         if violation is not None:
             raise IntegrityError(
                 f"{self._name}: entry {violation.sequence} of '{model}' cannot be trusted: {violation.why}; nothing "
-                "was moved; restore the ledger from a backup, or vouch for a version: "
-                "cl audit --repair VERSION --why TEXT"
+                f"was moved; {violation.remedy}"
             )
 
     def unverified(self, model: str) -> list[LedgerEntry]:
