@@ -168,6 +168,7 @@ async def readyz(request: Request) -> Response:
         "canary": roles.canary and roles.canary.version,
         "shadow": roles.shadow and roles.shadow.version,
         "why": None if ready else one_line(why),
+        "warning": service.by_ledger.warning,
     }
     return Response(to_json(content), 200 if ready else 503, media_type="application/json")
 
