@@ -328,8 +328,7 @@ class MemoryRegistry(Registry):
 
     def missing_model(self) -> OutsideChange | None:
         """Return that there is no version, with the remedy; None: there is one."""
-        lost = OutsideChange("it holds no version: its database was lost", LEARN_AGAIN)
-        return None if self.memory.versions else lost
+        return None if self.memory.versions else OutsideChange("it has no version: its database was lost", LEARN_AGAIN)
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
