@@ -11,7 +11,9 @@ import pytest
 
 from cl.commands.ingest import ingest_served
 from cl.config import parse
+from cl.errors import SourceError
 from cl.ingestion.ingest import ingest, ingest_settled
+from cl.ingestion.late_labels import LateLabels
 from cl.ingestion.sources.files import Files
 from cl.ingestion.sources.serving import Serving
 from cl.records import SPLITS, Experience
@@ -172,6 +174,16 @@ def test_a_row_from_a_file_that_was_never_predicted_is_not_open_to_feedback(serv
     read_file(served, [("f1", "a row of a file", "loss")], "one")
     answer(served, {}, {"f1": "fee"})
     assert read(served) == [] and stream(served)["f1"][2] == "loss"
+
+
+def test_labels_from_a_file_name_the_command_that_takes_them(served) -> None:
+    pd.DataFrame([("p1", "fee"), ("p2", "loss")], columns=["id", "label"]).to_csv(served / "late.csv", index=False)
+    pd.DataFrame([("p1", "fee")], columns=["id", "label"]).to_csv(served / "wrong.csv", index=False)
+    aside, take = (parse({"data": {"corrections": what}}, where="test") for what in ("set_aside", "take"))
+    with pytest.raises(SourceError, match=r"if they correct the earlier rows: cl label --corrections$"):
+        ingest(aside, ProjectFolder(served), LateLabels(path="wrong.csv"))
+    (made,) = ingest(take, ProjectFolder(served), LateLabels(path="late.csv"))
+    assert (made.total, made.corrected, made.seen, stream(served)["p1"][2]) == (1, 1, 1, "fee")
 
 
 @pytest.mark.parametrize("when", ["before it is forgotten", "afterwards"])
