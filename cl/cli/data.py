@@ -43,7 +43,7 @@ def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_
     if served == (path is not None):
         raise click.UsageError("give either PATH or --from-serving")
     if path is None:
-        text = "nothing new: no prediction was labelled since the last time"
+        text = "nothing new: every label that can be used is in an experience or was set aside"
         _print_ingested(as_json, project, ingest_served(project, take_corrections=corrections), nothing=text)
         return
     skipped = Counter[str]()
@@ -92,13 +92,14 @@ def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project:
 
 @click.command()
 @click.argument("path")
+@click.option("--corrections", is_flag=True, help="Labels that contradict an earlier row replace it.")
 @project_option
 @json_option
-def label(path: str, project: Path, as_json: bool) -> None:
+def label(path: str, corrections: bool, project: Path, as_json: bool) -> None:
     """Join the labels in PATH to answers logged by `cl predict --from`; the rows become an experience.
 
     PATH has the columns id and label (or those configured in cl.yaml). Labels may come late, twice or never.
     """
     from cl.commands.label import label_path
 
-    _print_ingested(as_json, project, label_path(project, path))
+    _print_ingested(as_json, project, label_path(project, path, take_corrections=corrections))

@@ -32,7 +32,8 @@ def audit(sign: bool, repair: str | None, why: str, project: Path, as_json: bool
     was deleted, renamed or moved in MLflow by hand is named, too.
     """
     from cl.commands.ledger import audit, repair_ledger, sign_all
-    from cl.reports.terminal.ledger import ledger_lines, violation_line
+    from cl.records import IntegrityViolation
+    from cl.reports.terminal.ledger import ledger_lines
 
     if sign and repair is not None:
         raise click.UsageError("--sign and --repair exclude one another: repair first, then sign")
@@ -43,7 +44,7 @@ def audit(sign: bool, repair: str | None, why: str, project: Path, as_json: bool
     show(as_json, result, "\n".join(ledger_lines(result)))
     if not result["whole"]:
         if not as_json:
-            show_error(violation_line(result["broken"]["sequence"], result["broken"]["why"]))
+            show_error(IntegrityViolation(**result["broken"]).line)
         sys.exit(1)
 
 

@@ -45,10 +45,9 @@ def report(project: Path, out: Path | None, as_json: bool) -> None:
     Exit code 1: the report is written, but the ledger is damaged; the report shows the first bad entry.
     """
     from cl.commands.report import report_on
-    from cl.reports.terminal.ledger import violation_line
 
     written = report_on(project, out)
     show(as_json, {"report": str(written.path)}, str(written.path))
     if written.broken:
-        show_error(violation_line(written.broken.sequence, written.broken.why))
+        show_error(written.broken.line)
         sys.exit(1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cl import plugins
+from cl.config import Config
 from cl.errors import InputError
 from cl.ingestion.ingest import ingest
 from cl.ingestion.sources import Source
@@ -76,9 +77,7 @@ def ingest_served(folder: Path, *, take_corrections: bool = False) -> list[Exper
 def _ingest_and_commit(
     project: OpenProject, source: Source, *, take_corrections: bool = False, skipped: Counter[str] | None = None
 ) -> list[Experience]:
-    config = project.config
-    if take_corrections:
-        config = config.model_copy(update={"data": config.data.model_copy(update={"corrections": "take"})})
+    config = taking_corrections(project.config) if take_corrections else project.config
     with project.project.lock():
         forget.finish_removal(project.config, project.stores)
         project.stores.data.initialise()
@@ -86,3 +85,8 @@ def _ingest_and_commit(
         experiences = ingest(config, project.project, source, skipped=skipped)
         project.stores.data.commit()
     return experiences
+
+
+def taking_corrections(config: Config) -> Config:
+    """Return a configuration that takes rows with a known id or text in place of the earlier ones."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"corrections": "take"})})

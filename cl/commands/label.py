@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cl.commands.ingest import taking_corrections
 from cl.errors import InputError
 from cl.ingestion.ingest import ingest
 from cl.ingestion.late_labels import LateLabels
@@ -12,8 +13,10 @@ from cl.revision import forget
 from cl.stores.opened import open_project
 
 
-def label_path(folder: Path, path: str) -> list[Experience]:
+def label_path(folder: Path, path: str, *, take_corrections: bool = False) -> list[Experience]:
     """Join labels with the logged inputs by id, ingest them, and version the data.
+
+    With ``take_corrections``, labels that contradict an earlier row replace it.
 
     Raises:
         InputError: this project's rows have no ids, so nothing can be joined.
@@ -36,6 +39,7 @@ def label_path(folder: Path, path: str) -> list[Experience]:
         forget.finish_removal(project.config, project.stores)
         project.stores.data.initialise()
         project.stores.data.bring()
-        experiences = ingest(project.config, project.project, source)
+        config = taking_corrections(project.config) if take_corrections else project.config
+        experiences = ingest(config, project.project, source)
         project.stores.data.commit()
     return experiences

@@ -24,7 +24,7 @@ def read_cycles(folder: Path) -> list[Cycle]:
     """
     project = open_project(folder)
     project.stores.registry.initialise()
-    entries = project.stores.ledger.unverified(project.config.name)
+    entries = project.stores.ledger.unverified(project.config.name)  # first: without it, no cycle is shown for certain
     cycles = project.stores.registry.runs.cycles()
     warn_of_changes(project.stores.registry, entries)
     return cycles

@@ -15,7 +15,6 @@ from cl.stores.data.corrections import (
     begin_correction,
     find_replaced,
     finish_correction,
-    hashed_ids,
     read_corrections,
 )
 from cl.stores.data.experiences import Experiences
@@ -47,7 +46,8 @@ def replacing_earlier(
         by=current_actor(),
         experience=Experiences(project).next_id(staged.name),
         rows=replaced.count(),
-        ids=hashed_ids(replaced.names()),
+        ids=sorted(replaced.contents),
+        contents=[replaced.contents[id] for id in sorted(replaced.contents)],
     )
     begin_correction(project, CorrectionPlan(correction=correction, replaced=replaced))
     yield

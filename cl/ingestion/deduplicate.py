@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from cl.ingestion.label_cells import SEVERAL
-from cl.stores.data.fingerprints import Fingerprints, KnownRows
+from cl.stores.data.fingerprints import Fingerprints, KnownRows, is_known
 from cl.stores.data.staging import KEPT
 from cl.stores.data.tombstones import forgotten_mask
 
@@ -77,11 +77,11 @@ def deduplicate(
         several: which rows have a label that lists several; they are set aside before anything else.
     """
     outcomes = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
-    known_ids, known_contents = _is_known(prints.ids, known.ids), _is_known(prints.contents, known.contents)
+    known_ids, known_contents = is_known(prints.ids, known.ids), is_known(prints.contents, known.contents)
     same_rows = _is_same_row(prints, known, known_ids & known_contents)
     changed = known_ids & ~same_rows
     seen = np.where(held_out, same_rows, known_contents)
-    relabelled = _is_known(prints.inputs, known.inputs) & ~known_contents & ~held_out
+    relabelled = is_known(prints.inputs, known.inputs) & ~known_contents & ~held_out
     outcomes[relabelled] = RowOutcome.RELABELLED
     outcomes[changed] = RowOutcome.CHANGED
     corrections = (changed | relabelled) & take_corrections
@@ -105,7 +105,7 @@ def count_leaks(prints: Fingerprints, known: KnownRows, kept: np.ndarray, held_o
     Of earlier experiences, rows count that have the same text and label.
     """
     in_batch = np.isin(prints.inputs, prints.inputs[kept & ~held_out])
-    return int(((in_batch | _is_known(prints.contents, known.contents)) & kept & held_out).sum())
+    return int(((in_batch | is_known(prints.contents, known.contents)) & kept & held_out).sum())
 
 
 def _is_same_row(prints: Fingerprints, known: KnownRows, candidates: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ def _is_same_row(prints: Fingerprints, known: KnownRows, candidates: np.ndarray)
     if not candidates.any():
         return candidates
     pairs = [_pair(ids, contents) for ids, contents in zip(known.ids, known.contents, strict=True)]
-    same: np.ndarray = candidates & _is_known(_pair(prints.ids, prints.contents), pairs)
+    same: np.ndarray = candidates & is_known(_pair(prints.ids, prints.contents), pairs)
     return same
 
 
@@ -121,16 +121,6 @@ def _pair(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
     """Return one hash of two, which depends on their order; unsigned integers wrap around."""
     pairs: np.ndarray = ids * np.uint64(0x9E3779B97F4A7C15) + contents
     return pairs
-
-
-def _is_known(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
-    """Return which values occur in any of the known arrays; only one of them is in memory at a time."""
-    ordered = np.sort(values)
-    matches = [np.empty(0, dtype=values.dtype)]
-    for past in known if len(ordered) else []:
-        indices = np.minimum(np.searchsorted(ordered, past), len(ordered) - 1)
-        matches.append(np.unique(past[ordered[indices] == past]))
-    return np.isin(values, np.concatenate(matches))
 
 
 def _is_contradicting(inputs: np.ndarray, contents: np.ndarray) -> np.ndarray:

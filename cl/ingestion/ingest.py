@@ -86,6 +86,7 @@ def ingest(
         SourceError: an input cannot be read or has no good row; that input has changed nothing.
     """
     config = canonical_columns(config) if source.canonical else config
+    source = source.correcting(taken=config.data.corrections == "take")
     source.check(project.root)
     experiences: list[Experience] = []
     with _batch_ingester(config, project, on_progress, skipped) as ingest_batch:
@@ -117,6 +118,7 @@ def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, se
     unchanged = stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == current
     if not stamp.digest or unchanged or not stamp.rested(settle, time.time()):
         return []
+    source = source.correcting(taken=config.data.corrections == "take")
     experiences = _ingest_readable(config, project, source)
     write_text(stamp_file, current)
     return experiences
@@ -197,14 +199,14 @@ def _ingest_batch(
     reasons = sum((outcome.reasons for outcome in outcomes.values()), Counter[str]())
     if not experiences and not left_out and reasons:
         raise SourceError(
-            f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}{_remedy(reasons)}"
+            f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}{_remedy(reasons, batch)}"
         )
     if not experiences and reasons:  # without an experience, there is no quarantine that could hold them
         counts = f"{count_reasons(left_out)}; {reasons.total()} broken ones are not kept"
-        log.warning("%s: nothing new: %s: %s%s", batch.origin, counts, count_reasons(reasons), _remedy(reasons))
+        log.warning("%s: nothing new: %s: %s%s", batch.origin, counts, count_reasons(reasons), _remedy(reasons, batch))
     elif not experiences:
         log.info("%s: nothing new (%s)", batch.origin, count_reasons(left_out))
-    elif remedy := _remedy(reasons):
+    elif remedy := _remedy(reasons, batch):
         log.warning("%s: %s%s", batch.origin, count_reasons(reasons), remedy)
     for name, outcome in outcomes.items():
         if not outcome.experience and not outcome.skipped:
@@ -212,10 +214,8 @@ def _ingest_batch(
     return experiences
 
 
-def _remedy(reasons: Counter[str]) -> str:
-    if CORRECTABLE & reasons.keys():
-        return "; if they correct the earlier rows: cl ingest --corrections"
-    return ""
+def _remedy(reasons: Counter[str], batch: InputBatch) -> str:
+    return f"; if they correct the earlier rows: {batch.correct_with}" if CORRECTABLE & reasons.keys() else ""
 
 
 def _stage(

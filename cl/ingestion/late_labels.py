@@ -43,7 +43,8 @@ class LateLabels(Source):
         log = Predictions(ProjectFolder(root))
         for batch in Files(path=self.path).batches(root, chunk_rows=chunk_rows):
             chunks = (self._join_inputs(chunk, log, origin=batch.origin) for chunk in batch.chunks)
-            yield InputBatch(name=f"labels-{batch.name}", origin=batch.origin, chunks=chunks)
+            name = f"labels-{batch.name}"
+            yield InputBatch(name=name, origin=batch.origin, chunks=chunks, correct_with="cl label --corrections")
 
     def check(self, root: Path) -> None:
         """Refuse missing, unreadable and empty files.

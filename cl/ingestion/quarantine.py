@@ -90,7 +90,7 @@ def _rows_of(store: Experiences, id: str) -> list[QuarantinedRow]:
 
 def _held(store: Experiences, id: str) -> tuple[set[str], set[str]]:
     """Return the ids and the inputs of an experience's rows."""
-    column = "tokens" if "tokens" in store.rows(id, "train").columns else "text"
+    column = "tokens" if "tokens" in store.columns(id) else "text"
     return set(store.column(id, "id")["id"]), set(input_columns(store.column(id, column)))
 
 

@@ -25,7 +25,7 @@ def outside_changes(registry: Registry, entries: Sequence[LedgerEntry]) -> list[
     """Return a line for each change, with its remedy: of the experiment, the model, its aliases, and its runs."""
     experiment, held = registry.runs.problem(), state.holders(entries)
     missing = registry.missing_model() if "champion" in held else None
-    lines = [line for line in (experiment, missing) if line is not None]
+    lines = [line for line in (experiment, missing.line if missing else None) if line is not None]
     if missing is None:
         lines += _moved_aliases(registry, entries)
     return lines if experiment else [*lines, *_deleted_runs(registry)]

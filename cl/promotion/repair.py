@@ -75,7 +75,7 @@ def repair_aliases(registry: Registry, ledger: Ledger) -> None:
 def _refuse_lost(registry: Registry, entries: Sequence[LedgerEntry]) -> None:
     lost = lost_registry(registry, entries)
     if lost is not None:
-        raise IntegrityError(f"entry {lost.sequence} of the ledger of '{registry.model}': {lost.why}")
+        raise IntegrityError(f"entry {lost.sequence} of the ledger of '{registry.model}': {lost.why}; {lost.remedy}")
 
 
 def _settle_intent(registry: Registry, ledger: Ledger) -> None:

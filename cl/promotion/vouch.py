@@ -41,8 +41,8 @@ def lost_registry(registry: Registry, entries: Sequence[LedgerEntry]) -> Integri
     missing = None if held is None else registry.missing_model()
     if held is None or missing is None:
         return None
-    why = f"it made version {held.to_version} champion, and {missing}"
-    return IntegrityViolation(sequence=held.sequence, why=why)
+    why = f"it made version {held.to_version} champion, and {missing.what}"
+    return IntegrityViolation(sequence=held.sequence, why=why, remedy=missing.remedy)
 
 
 def vouch_for(registry: Registry, ledger: Ledger, version: str, *, why: str) -> LedgerEntry:

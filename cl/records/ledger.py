@@ -61,8 +61,17 @@ class LedgerEntry(Record):
     signature: str = Field(default="", description="HMAC-SHA256 of the hash, if `stores.ledger_key` is set")
 
 
+RESTORE_OR_VOUCH = "restore the ledger from a backup, or vouch for a version: cl audit --repair VERSION --why TEXT"
+
+
 class IntegrityViolation(Record):
     """The first entry of a ledger that cannot be trusted."""
 
     sequence: int
-    why: str
+    why: str = Field(description="What is wrong with it, without the remedy")
+    remedy: str = RESTORE_OR_VOUCH
+
+    @property
+    def line(self) -> str:
+        """What is wrong and what to do, in a line."""
+        return f"entry {self.sequence} of the ledger is broken: {self.why}; {self.remedy}"

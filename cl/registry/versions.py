@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cl.errors import InputError, RefusedError
 from cl.records import GateReport, LedgerEntry, VersionInfo
@@ -76,8 +76,8 @@ class LoadedVersion:
     def predict(self, rows: pd.DataFrame | Sequence[object]) -> pd.DataFrame:
         """Return an answer per row, with the rows' index: the task's answer (label or tags) and the confidence, 0 to 1.
 
-        A row whose input is missing (None, NaN) has the answer None, no confidence, and the reason in a further column
-        ``error``, which is there only if there is such a row.
+        A row whose input is missing (None, NaN) or is no text (no list) has the answer None, no confidence, and the
+        reason in a further column ``error``, which is there only if there is such a row.
 
         Args:
             rows: a frame with the task's input column (text or tokens), or just its values.
@@ -89,36 +89,20 @@ class LoadedVersion:
         import pandas as pd
 
         from cl.models.inference import predict
+        from cl.models.input_problems import input_problem
 
         column, answer = self.learner.task.columns
         frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame({column: pd.Series(list(rows), dtype=object)})
         if column not in frame:
             named = ", ".join(map(str, frame.columns))[:200] or "none"
             raise InputError(f"the input has no column '{column}'; its columns are: {named}")
-        problems = pd.Series([_problem(value, column) for value in frame[column].tolist()], dtype=object)
+        problems = pd.Series([input_problem(value, column) for value in frame[column].tolist()], dtype=object)
         whole = problems.isna().to_numpy(dtype=bool)
         values, confidence = np.full(len(frame), None, dtype=object), np.full(len(frame), np.nan)
         for position, prediction in zip(np.flatnonzero(whole), predict(self.learner, frame[whole]), strict=True):
             values[position], confidence[position] = prediction.value, prediction.confidence
         answers = pd.DataFrame({answer: values, "confidence": confidence}, index=frame.index)
         return answers if whole.all() else answers.assign(error=problems.to_numpy())
-
-
-def _problem(value: Any, column: str) -> str | None:
-    """Return why an input, a text or a list of tokens, cannot be answered; None: it can."""
-    if _is_missing(value):
-        return f"{column} is missing"
-    is_list = isinstance(value, Collection) and not isinstance(value, str | bytes)
-    if column == "tokens" and not is_list:
-        return "tokens is not a list"
-    missing = (index for index, token in enumerate(value) if _is_missing(token)) if is_list else iter(())
-    return next((f"token {index} is missing" for index in missing), None)
-
-
-def _is_missing(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def load_version(folder: str | Path) -> LoadedVersion:

@@ -7,6 +7,7 @@ import io
 import json
 from typing import Any
 
+from cl.models.input_problems import input_problem
 from cl.serving.errors import RequestError
 from cl.serving.request_problems import kind_of
 from cl.serving.served_model import RowAnswer
@@ -26,22 +27,40 @@ def read_values(body: bytes, content_type: str, column: str) -> list[Any]:
     if kind == "text/csv":
         return _read_csv(_decode(body), column)
     if kind == "application/json":
-        return _extract_values(_read_json(body), column)
+        values = _extract_values(_read_json(body), column)
+        return values if column == "tokens" else list(map(_without_dimension, values))
     raise RequestError(415, f"content type '{kind[:100]}' cannot be read; send application/json or text/csv")
 
 
-def check_values(values: list[Any], column: str) -> list[Any]:
-    """Return the values as texts or lists of tokens.
+def find_problems(values: list[Any], column: str) -> list[str | None]:
+    """Return for each value why it has no answer, as pyfunc says it; None: it has one.
 
     Raises:
-        RequestError: a value is something else.
+        RequestError: a text or a token cannot be answered by any version.
     """
-    return [_check_value(value, column, row) for row, value in enumerate(values)]
+    problems = [input_problem(value, column) for value in values]
+    for row, (value, problem) in enumerate(zip(values, problems, strict=True)):
+        if problem is None:
+            _check_value(value, column, row)
+    return problems
 
 
-def format_predictions(answers: list[RowAnswer], label: str) -> dict[str, Any]:
-    """Return the response of `mlflow models serve`; ``label`` is the task's output column."""
-    return {"predictions": [{label: answer.value, "confidence": answer.confidence} for answer in answers]}
+def format_predictions(answers: list[RowAnswer], problems: list[str | None], label: str) -> dict[str, Any]:
+    """Return the response of `mlflow models serve`.
+
+    Args:
+        answers: of the values without a problem.
+        problems: of all values; if there is one, each row says in ``error`` what it is, as in pyfunc.
+        label: the task's output column.
+    """
+    given = iter(answers)
+    rows: list[dict[str, Any]] = []
+    for problem in problems:
+        answer = next(given) if problem is None else None
+        rows.append({label: answer and answer.value, "confidence": answer and answer.confidence})
+    if any(problems):
+        rows = [{**row, "error": problem} for row, problem in zip(rows, problems, strict=True)]
+    return {"predictions": rows}
 
 
 def _decode(body: bytes) -> str:
@@ -98,9 +117,15 @@ def _read_csv(text: str, column: str) -> list[Any]:
         if column not in names:
             _raise_missing(column)
         index = len(names) - 1 - names[::-1].index(column)  # of equal names the last one counts, as in MLflow
-        return [row[index] if index < len(row) else _raise_missing(column) for row in rows if row]
+        # an empty cell is a missing value, as in MLflow
+        return [(row[index] or None) if index < len(row) else _raise_missing(column) for row in rows if row]
     except csv.Error as error:
         raise RequestError(400, f"the body is not CSV: {error}") from None
+
+
+def _without_dimension(value: Any) -> Any:
+    """Return the value of a row of a tensor of one column: inputs: [["text"], ...]."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -111,16 +136,10 @@ def _raise_missing(column: str) -> Any:
     raise RequestError(400, f"the input lacks the column '{column}'")
 
 
-def _check_value(value: Any, column: str, row: int) -> Any:
-    if column != "tokens":
-        if isinstance(value, list) and len(value) == 1:  # inputs: [["text"], ...], a tensor of one column
-            value = value[0]
-        if not isinstance(value, str):
-            raise RequestError(400, f"row {row}: '{column}': expected text, got {kind_of(value)}")
-    elif not (isinstance(value, list) and value and all(isinstance(token, str) and token.strip() for token in value)):
+def _check_value(value: str | list[Any], column: str, row: int) -> None:
+    if column == "tokens" and not (value and all(isinstance(token, str) and token.strip() for token in value)):
         raise RequestError(400, f"row {row}: '{column}': expected a list of tokens, none of them blank")
     try:
         "".join(value).encode()
     except UnicodeEncodeError:
         raise RequestError(400, f"row {row}: '{column}' holds half a character (a lone surrogate)") from None
-    return value

@@ -36,8 +36,9 @@ class RegistryWatcher:
     """Follows the aliases champion, canary and shadow in its own thread; `roles` holds the loaded versions.
 
     ``load`` fetches, verifies, reads and warms up a version. ``on_failure`` is called on the first failure to load a
-    version, and again only after it was loaded in between. ``on_poll`` is called after each poll. ``explain`` returns
-    what was changed in MLflow by hand; it is asked whenever the champion's alias has moved.
+    version, and again only after it was loaded in between. ``on_poll`` is called after each poll. ``champion_of``
+    returns the champion, given its alias: the ledger may name another one. ``explain`` returns what was changed in
+    MLflow by hand; it is asked whenever the champion's alias has moved.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class RegistryWatcher:
         keep: int,
         on_failure: Callable[[FailedLoad, str | None], None],
         on_poll: Callable[[], None] = lambda: None,
+        champion_of: Callable[[str | None], str | None] = lambda alias: alias,
         explain: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self.roles, self.swaps, self.failed = TrafficSplit(), 0, dict[str, FailedLoad]()
         self.reachable: bool | None = None  # until the first poll
         self._registry, self._load, self._given_up = registry, load, given_up
         self._seconds, self._keep, self._on_failure, self._on_poll = seconds, keep, on_failure, on_poll
-        self._explain = explain
+        self._champion_of, self._explain = champion_of, explain
         self._alias: str | None = ""  # until the first poll
         self._memory: OrderedDict[str, ServedModel] = OrderedDict()
         self._stop, self._woken = threading.Event(), threading.Event()
@@ -88,10 +90,13 @@ class RegistryWatcher:
             self._registry.initialise()
             self._initialised = True
         aliases = self._registry.aliases()
+        alias = aliases.pop("champion", None)
+        if (named := self._champion_of(alias)) is not None:
+            aliases["champion"] = named
         for version in [version for version in self.failed if version not in aliases.values()]:
             del self.failed[version]
-        self._explain_change(aliases.get("champion"))
-        champion = self._get_or_load("champion", aliases.get("champion")) or self.roles.champion
+        self._explain_change(alias)
+        champion = self._get_or_load("champion", named) or self.roles.champion
         if champion is not self.roles.champion:
             log.warning("version %s is the champion now", champion.version if champion else "none")
             self.swaps += 1

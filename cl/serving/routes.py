@@ -12,7 +12,7 @@ from cl.serving.batching.batcher import NotReadyError
 from cl.serving.error_body import one_line
 from cl.serving.errors import RequestError
 from cl.serving.feedback_labels import check_feedback_label, known_labels
-from cl.serving.mlflow_protocol import check_values, format_predictions, read_values
+from cl.serving.mlflow_protocol import find_problems, format_predictions, read_values
 from cl.serving.schemas import (
     KEY_CHARACTERS,
     FailureResponse,
@@ -107,18 +107,22 @@ async def feedback(request: Request, body: FeedbackRequest) -> FeedbackResponse:
     openapi_extra={"parameters": [KEY_HEADER], "requestBody": {"content": TABLES, "required": True}},
 )
 async def invocations(request: Request) -> Response:
-    """Answer as `mlflow models serve` does: JSON (dataframe_split, dataframe_records, instances, inputs) or CSV."""
+    """Answer as `mlflow models serve` does: JSON (dataframe_split, dataframe_records, instances, inputs) or CSV.
+
+    A value that is missing, or is no text, costs its row: its label is null, and `error` says why.
+    """
     service = _service(request)
     column, label = service.task.columns
     values = read_values(await request.body(), request.headers.get("content-type", ""), column)
     _check_number(service, values)
-    values = check_values(values, column)
+    problems = find_problems(values, column)
+    values = [value for value, problem in zip(values, problems, strict=True) if problem is None]
     _check_lengths(service, values)
     key = _read_key(request)
     if not values:
-        return _json_response({"predictions": []}, None)
+        return _json_response(format_predictions([], problems, label), None)
     answered = await service.answering.ask(values, key)
-    return _json_response(format_predictions(answered.answers, label), answered)
+    return _json_response(format_predictions(answered.answers, problems, label), answered)
 
 
 @router.get(
@@ -169,6 +173,7 @@ async def readyz(request: Request) -> Response:
         "canary": roles.canary and roles.canary.version,
         "shadow": roles.shadow and roles.shadow.version,
         "why": None if ready else one_line(why),
+        "warning": service.by_ledger.warning,
     }
     return Response(to_json(content), 200 if ready else 503, media_type="application/json")
 

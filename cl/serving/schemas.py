@@ -197,3 +197,4 @@ class ReadyResponse(BaseModel):
     canary: str | None
     shadow: str | None
     why: str | None = Field(description="Why the server is not ready; null if it is ready")
+    warning: str | None = Field(description="That MLflow's alias was moved by hand, with the remedy; null: it was not")

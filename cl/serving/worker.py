@@ -21,6 +21,7 @@ from cl.serving.canary.paired_answers import PairedAnswers
 from cl.serving.canary.stopping import StoppedCanaries, stop_reason
 from cl.serving.freshness import AliasReader, FreshnessGuard
 from cl.serving.graceful_shutdown import GracefulShutdown
+from cl.serving.ledger_champion import LedgerChampion
 from cl.serving.live_stats import LiveStats
 from cl.serving.prediction_log import PredictionLog
 from cl.serving.prometheus import Metrics
@@ -61,6 +62,7 @@ class ServingWorker:
         self._stores, self._tell, self._withdraw = stores, tell, withdraw
         folder = serving_folder(stores.project)
         self.given_up, self.comparisons = StoppedCanaries(folder), ComparisonStore(folder)
+        self.by_ledger = LedgerChampion(stores.registry, stores.ledger)
         self.follower = RegistryWatcher(
             stores.registry,
             self._load,
@@ -69,6 +71,7 @@ class ServingWorker:
             keep=config.serve.keep_versions,
             on_failure=self._report_failed_load,
             on_poll=self._after_poll,
+            champion_of=self.by_ledger.of,
             explain=partial(_explain, stores),
         )
         self.answer_log = PredictionLog(stores.project, config.serve.log)
@@ -82,9 +85,8 @@ class ServingWorker:
         gc.collect()
         gc.freeze()  # what is imported stays: to look through it for garbage would hold requests up
         registry = self._stores.registry
-        self._alias_reader = AliasReader(
-            SqliteCachedRead(registry.tracking_uri, registry.champion), self.settings.confirm_seconds
-        )
+        read_alias = SqliteCachedRead(registry.tracking_uri, registry.champion)
+        self._alias_reader = AliasReader(lambda: self.by_ledger.confirmed(read_alias()), self.settings.confirm_seconds)
         freshness = FreshnessGuard(self._alias_reader, self.follower)
         self.batcher = Batcher(
             lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe, freshness.until

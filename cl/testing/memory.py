@@ -31,7 +31,7 @@ from cl.records import Cycle, VersionInfo
 from cl.stores.files import sha256
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import MANIFEST, check_manifest, move_sealed_into_place
-from cl.stores.mlflow.outside_changes import LEARN_AGAIN
+from cl.stores.mlflow.outside_changes import LEARN_AGAIN, OutsideChange
 from cl.stores.mlflow.registry import DIGEST, GATES, MANIFEST_DIGEST, PARENT, SHARE, Registry
 from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT, Runs
 from cl.stores.mlflow.version_files import RECORD, RECORDS, VersionFiles
@@ -326,9 +326,9 @@ class MemoryRegistry(Registry):
         """Return the tags of one version."""
         return dict(self._version(version).tags)
 
-    def missing_model(self) -> str | None:
+    def missing_model(self) -> OutsideChange | None:
         """Return that there is no version, with the remedy; None: there is one."""
-        return None if self.memory.versions else f"it holds no version: its database was lost; {LEARN_AGAIN}"
+        return None if self.memory.versions else OutsideChange("it has no version: its database was lost", LEARN_AGAIN)
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""

@@ -101,7 +101,8 @@ def test_without_being_asked_a_correction_is_set_aside_with_the_remedy(tmp_path,
 
 
 def test_what_is_forgotten_after_it_was_corrected_leaves_no_trace_in_the_record(tmp_path, tiny_model) -> None:
-    from cl.stores.data.corrections import hashed_ids, read_corrections
+    from cl.stores.data.corrections import read_corrections
+    from cl.stores.data.fingerprints import hash_texts
 
     project: ProjectFolder = shop(Path(tmp_path / "shop"), tiny_model, strategy=RANPAC)
     arrives(project, "one", made_sentences(["loan", "fee"], 120, seed=1))
@@ -111,4 +112,5 @@ def test_what_is_forgotten_after_it_was_corrected_leaves_no_trace_in_the_record(
     gone = rows["id"].iloc[0]
     command(project, "forget", "--where", f"id == '{gone}'", "--why", "a wish")
     (correction,) = read_corrections(project)
-    assert not set(hashed_ids([gone])) & set(correction.ids) and len(correction.ids) == 2
+    assert f"{hash_texts([gone])[0]:016x}" not in correction.ids
+    assert len(correction.ids) == len(correction.contents) == 2

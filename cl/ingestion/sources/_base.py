@@ -24,13 +24,15 @@ SPLIT_NAMES = {
 class InputBatch:
     """One named input, as chunks of raw rows.
 
-    ``stamp`` identifies the input's state before it is read; empty if that is unknown.
+    ``stamp`` identifies the input's state before it is read; empty if that is unknown. ``correct_with`` is the command
+    that takes its rows in place of the earlier ones.
     """
 
     name: str
     origin: str
     chunks: Iterator[pd.DataFrame]
     stamp: str = ""
+    correct_with: str = "cl ingest --corrections"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ class Source(Plugin):
             SourceError: the path, table or query cannot be read.
         """
         raise NotImplementedError
+
+    def correcting(self, *, taken: bool) -> Source:
+        """Return this source for a run that takes corrections or sets them aside; most yield the same rows for both."""
+        return self
 
     def check(self, root: Path) -> None:
         """Check cheaply for problems, so that the user learns of them before anything is read.

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
+from cl.ingestion.deduplicate import CORRECTABLE
 from cl.ingestion.sources import InputBatch, Source, Stamp, stamp_of
 from cl.ingestion.values import as_label, as_text, as_words, raw_json
+from cl.stores.data.corrections import outdated
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import content_columns, hash_texts, load_known
+from cl.stores.data.fingerprints import KnownRows, content_columns, hash_texts, is_known, load_known
 from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 
 log = logging.getLogger(__name__)
 NAME = "serving"
+CORRECT_WITH = "cl ingest --from-serving --corrections"
 
 
 class Serving(Source):
@@ -36,20 +41,35 @@ class Serving(Source):
     canonical: ClassVar[bool] = True
 
     min_rows: int = Field(50, ge=1, description="New labelled rows that make a batch; fewer wait for more")
+    _corrections_taken: bool = PrivateAttr(default=False)
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield the rows that have not been ingested yet, if there are enough of them.
+
+        Labels that contradict an experience count as new rows only where they are taken as corrections.
 
         Raises:
             StoreError: a file of the log is damaged.
         """
         stamp = self.stamp(root)
-        rows = read_new_rows(ProjectFolder(root))
-        if len(rows) < self.min_rows:
-            log.info("%d new labelled predictions; %d make a batch", len(rows), self.min_rows)
+        labelled = read_labelled_rows(ProjectFolder(root), corrections_taken=self._corrections_taken)
+        rows, contradicting = labelled.rows, 0 if self._corrections_taken else len(labelled.relabelled)
+        if len(rows) - contradicting < self.min_rows:
+            log.info("%d new labelled predictions; %d make a batch", len(rows) - contradicting, self.min_rows)
+            if contradicting:
+                log.warning(
+                    "%s: %d labels contradict rows that experiences hold; if they correct them: %s",
+                    *(NAME, contradicting, CORRECT_WITH),
+                )
             return
         chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
-        yield InputBatch(name=NAME, origin=NAME, chunks=chunks, stamp=stamp.digest)
+        yield InputBatch(name=NAME, origin=NAME, chunks=chunks, stamp=stamp.digest, correct_with=CORRECT_WITH)
+
+    def correcting(self, *, taken: bool) -> Serving:
+        """Return this source for a run that takes corrections, also those that were set aside, or one that does not."""
+        source = self.model_copy()
+        source._corrections_taken = taken
+        return source
 
     def stamp(self, root: Path) -> Stamp:
         """Return a stamp of the feedback, which is never partially written and need not settle."""
@@ -57,47 +77,124 @@ class Serving(Source):
         return Stamp(stamp_of(present).digest, changed_at=0.0)
 
 
-def read_new_rows(project: ProjectFolder) -> pd.DataFrame:
-    """Return id, text and label (or tokens and tags), and date of labelled predictions that no experience holds.
+@dataclass(frozen=True)
+class LabelledRows:
+    """Predictions with their labels: id, text and label (or tokens and tags), and date.
+
+    ``new``: rows that no experience holds; ``relabelled``: rows that one holds, with another label.
+    """
+
+    new: pd.DataFrame
+    relabelled: pd.DataFrame
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """All of them."""
+        return pd.concat([self.new, self.relabelled], ignore_index=True) if len(self.relabelled) else self.new
+
+
+def read_labelled_rows(project: ProjectFolder, *, corrections_taken: bool) -> LabelledRows:
+    """Return the labelled predictions that no experience holds with this label, and that were not set aside with it.
+
+    Of the experiences that hold a labelled prediction, the columns with the ids and the labels are read; of the log,
+    nothing unless a prediction is new or its label has changed.
+
+    Args:
+        project: the project.
+        corrections_taken: rows that were set aside because they contradict an earlier one come again.
 
     Raises:
         StoreError: a file of the log is damaged.
     """
     feedback, known = Feedback(project).last(), load_known(project)
-    feedback = feedback[~_is_known(hash_texts(feedback["id"]), known.ids)]
-    predictions = Predictions(project).of(feedback["id"].tolist())
-    rows = feedback.drop(columns="recorded_at").merge(predictions, on="id")
-    if len(rows) < len(feedback):
-        log.info("%d labels belong to no logged prediction and are ignored", len(feedback) - len(rows))
+    held = is_known(hash_texts(feedback["id"]), known.ids)
+    unread, relabelled = feedback[~held], _find_relabelled(project, feedback[held], known)
+    predictions = Predictions(project).of([*unread["id"], *relabelled["id"]])
+    rows = unread.merge(predictions.drop(columns="recorded_at"), on="id")
+    relabelled = relabelled[relabelled["id"].isin(predictions["id"])]
+    if len(rows) < len(unread):
+        log.info("%d labels belong to no logged prediction and are ignored", len(unread) - len(rows))
+    new = _without_outdated(_canonical(rows), project)
+    complete = new.drop(columns="date").dropna().index
+    seen = pd.Series(False, index=new.index)
+    seen[complete] = is_known(hash_texts(content_columns(new.loc[complete])), known.contents)
+    past = _quarantined(project, except_for=CORRECTABLE if corrections_taken else frozenset())
+    return LabelledRows(new=_drop_quarantined(new[~seen], past), relabelled=_drop_quarantined(relabelled, past))
+
+
+def _canonical(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return labelled predictions that have an input in canonical columns, and when they were labelled."""
     if "tokens" in rows and rows["tokens"].notna().any():
-        tags = [words and list(map(as_label, words)) for words in map(as_words, rows["tags"])]
-        rows = rows.assign(tokens=list(map(as_words, rows["tokens"])), tags=tags)
-        rows = rows[["id", "tokens", "tags", "date"]].dropna(subset=["tokens"])
-    else:
-        labels = [label and as_label(label) for label in as_text(rows["label"])]
-        rows = rows.assign(text=as_text(rows["text"]), label=labels)
-        rows = rows[["id", "text", "label", "date"]].dropna(subset=["text"])
-    complete = rows.drop(columns="date").dropna().index
-    seen = pd.Series(False, index=rows.index)
-    seen[complete] = _is_known(hash_texts(content_columns(rows.loc[complete])), known.contents)
-    return _drop_quarantined(rows[~seen], project).reset_index(drop=True)
+        rows = rows.assign(tokens=list(map(as_words, rows["tokens"])), tags=_labels(rows, "tags"))
+        return rows[["id", "tokens", "tags", "date", "recorded_at"]].dropna(subset=["tokens"])
+    rows = rows.assign(text=as_text(rows["text"]), label=_labels(rows, "label"))
+    return rows[["id", "text", "label", "date", "recorded_at"]].dropna(subset=["text"])
 
 
-def _drop_quarantined(rows: pd.DataFrame, project: ProjectFolder) -> pd.DataFrame:
-    """Return the rows without those that are in quarantine unchanged."""
+def _labels(rows: pd.DataFrame, column: str) -> list[str | None] | list[list[str] | None]:
+    """Return labels, or lists of tags, as experiences hold them."""
+    if column == "tags":
+        return [words and list(map(as_label, words)) for words in map(as_words, rows["tags"])]
+    return [label and as_label(label) for label in as_text(rows["label"])]
+
+
+def _find_relabelled(project: ProjectFolder, feedback: pd.DataFrame, known: KnownRows) -> pd.DataFrame:
+    """Return rows that experiences hold, with the other label that feedback gives them now.
+
+    What an experience of this source holds was the last feedback then, so that other feedback is later. A row from
+    elsewhere may have been corrected since its feedback was given.
+    """
+    store, parts = Experiences(project), list[pd.DataFrame]()
+    hashes = hash_texts(feedback["id"])
+    for experience, ids in zip(known.experiences, known.ids, strict=True) if len(feedback) else ():
+        ours = feedback[np.isin(hashes, ids)]
+        changed = _with_other_labels(store, experience, ours) if len(ours) else ours
+        if len(changed):
+            from_here = store.get(experience).source == NAME
+            parts.append(changed.drop(columns="recorded_at") if from_here else _without_outdated(changed, project))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"id": pd.Series(dtype=object)})
+
+
+def _with_other_labels(store: Experiences, experience: str, feedback: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of an experience that feedback gives another label, with that label."""
+    column, content = ("tags", "tokens") if "tags" in store.columns(experience) else ("label", "text")
+    held = pd.concat([store.column(experience, name) for name in ("id", column)], axis=1).set_index("id")[column]
+    feedback = feedback.assign(**{column: pd.Series(_labels(feedback, column), index=feedback.index, dtype=object)})
+    feedback = feedback[feedback[column].notna()].set_index("id")
+    before = held.reindex(feedback.index)
+    differs = [_as_key(old) != _as_key(new) for old, new in zip(before, feedback[column], strict=True)]
+    given = feedback[np.array(differs, dtype=bool) & before.notna().to_numpy()]
+    rows = store.named(experience, given.index.tolist())
+    rows = rows.assign(**{name: given[name].reindex(rows["id"]).tolist() for name in (column, "recorded_at")})
+    return rows[["id", content, column, "date", "recorded_at"]]
+
+
+def _as_key(label: object) -> object:
+    return label if isinstance(label, str) or label is None else tuple(label)  # type: ignore[arg-type]
+
+
+def _without_outdated(rows: pd.DataFrame, project: ProjectFolder) -> pd.DataFrame:
+    """Return the rows without those that say what a later correction has replaced; ``recorded_at`` is dropped."""
+    complete = rows.drop(columns="date").dropna()
+    given = [datetime.fromisoformat(moment) for moment in complete["recorded_at"]]
+    old = complete.index[outdated(project, complete, given)]
+    if len(old):
+        log.info("%d labels are older than a correction of their row and are ignored", len(old))
+    return rows.drop(index=old, columns="recorded_at")
+
+
+def _quarantined(project: ProjectFolder, *, except_for: frozenset[str] | set[str]) -> set[tuple[str, str]]:
+    """Return id and content of the rows of this source that are in quarantine, but for those with certain reasons."""
     stream = Experiences(project)
     parts = [
         stream.quarantined(experience.id)
         for experience in stream.all()
         if experience.source == NAME and experience.quarantined
     ]
-    quarantined = {(row.id, row.row) for part in parts for row in part.itertuples()}
+    return {(row.id, row.row) for part in parts for row in part.itertuples() if row.reason not in except_for}
+
+
+def _drop_quarantined(rows: pd.DataFrame, quarantined: set[tuple[str, str]]) -> pd.DataFrame:
+    """Return the rows without those that are in quarantine unchanged."""
     fresh = [pair not in quarantined for pair in zip(rows["id"], raw_json(rows), strict=True)]
-    return rows[np.array(fresh, dtype=bool)]
-
-
-def _is_known(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
-    is_known = np.zeros(len(values), dtype=bool)
-    for past in known:
-        is_known |= np.isin(values, past)
-    return is_known
+    return rows[np.array(fresh, dtype=bool)].reset_index(drop=True)

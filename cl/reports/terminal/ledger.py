@@ -21,12 +21,6 @@ def ledger_lines(output: dict[str, Any]) -> list[str]:
     ]
 
 
-def violation_line(sequence: int, why: str) -> str:
-    """Return the line that names the first entry that cannot be trusted, with the remedy."""
-    remedy = "; restore it from a backup, or vouch for a version: cl audit --repair VERSION"
-    return f"entry {sequence} of the ledger is broken: {why}" + ("" if "cl audit" in why else remedy)
-
-
 def champion_lines(output: dict[str, Any]) -> list[str]:
     """Format the output of `cl champion`."""
     champion = output["champion"]

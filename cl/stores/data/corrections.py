@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from cl.records import SPLITS, Record
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import Fingerprints, KnownRows, fingerprints, hash_texts
+from cl.stores.data.fingerprints import Fingerprints, KnownRows, content_columns, fingerprints, hash_texts
 from cl.stores.data.removal import remove_from_experience
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
@@ -32,6 +33,10 @@ class Correction(Record):
     experience: str = Field(description="The experience that holds the corrected rows")
     rows: dict[str, dict[str, int]] = Field(description="Experience -> split -> rows that were replaced")
     ids: list[str] = Field(description="Fingerprint of each replaced row's id, in hexadecimal")
+    contents: list[str] = Field(
+        default_factory=list,
+        description="Fingerprint of each replaced row's text and label, in the order of the ids; older ones: none",
+    )
 
     @property
     def total(self) -> int:
@@ -43,14 +48,11 @@ class ReplacedRows(Record):
     """The rows that corrected ones replace."""
 
     ids: dict[str, dict[str, list[str]]] = Field(default_factory=dict, description="Experience -> split -> ids")
+    contents: dict[str, str] = Field(default_factory=dict, description="Fingerprint of an id -> that of its content")
 
     def count(self) -> dict[str, dict[str, int]]:
         """Return experience -> split -> rows."""
         return {id: {split: len(rows) for split, rows in splits.items()} for id, splits in self.ids.items()}
-
-    def names(self) -> set[str]:
-        """Return all ids."""
-        return {id for splits in self.ids.values() for rows in splits.values() for id in rows}
 
 
 class CorrectionPlan(Record):
@@ -102,6 +104,7 @@ def find_replaced(
                 if new:
                     splits[new] = number
                     replaced.ids.setdefault(experience, {}).setdefault(split, []).append(rows["id"].iloc[row])
+                    replaced.contents[_hexadecimal(old.ids[row])] = _hexadecimal(old.contents[row])
     return replaced, splits
 
 
@@ -132,17 +135,30 @@ def finish_correction(project: ProjectFolder) -> Correction | None:
 
 def forget_corrected(project: ProjectFolder, ids: Iterable[str]) -> None:
     """Remove forgotten ids from the records of corrections, which know them as plain hashes."""
-    removed = {f"{int(value):016x}" for value in hash_texts(ids)}
+    removed = set(map(_hexadecimal, hash_texts(ids)))
     for correction in read_corrections(project):
         if removed.intersection(correction.ids):
-            kept = [id for id in correction.ids if id not in removed]
-            changed = correction.model_copy(update={"ids": kept})
+            kept = [index for index, id in enumerate(correction.ids) if id not in removed]
+            fields = {name: getattr(correction, name) for name in ("ids", "contents")}
+            changed = correction.model_copy(
+                update={name: [values[index] for index in kept] for name, values in fields.items() if values}
+            )
             write_text(_folder(project) / f"{correction.number:04d}.json", changed.model_dump_json(indent=1))
 
 
-def hashed_ids(ids: Iterable[str]) -> list[str]:
-    """Return the fingerprints of ids in hexadecimal, sorted."""
-    return [f"{int(value):016x}" for value in np.sort(hash_texts(ids))]
+def outdated(project: ProjectFolder, rows: pd.DataFrame, given: Sequence[datetime]) -> np.ndarray:
+    """Return which rows say what a later correction has replaced: rows of its ids, or with the content of such rows.
+
+    Args:
+        project: the project.
+        rows: canonical rows, complete.
+        given: when each of them was given its label.
+    """
+    last: dict[int, datetime] = {}
+    for past in read_corrections(project):
+        last.update({int(print, 16): past.corrected_at for print in (*past.ids, *past.contents)})
+    prints = zip(hash_texts(rows["id"]).tolist(), hash_texts(content_columns(rows)).tolist(), given, strict=True)
+    return np.array([any(moment <= last[key] for key in keys if key in last) for *keys, moment in prints], dtype=bool)
 
 
 def count_replaced(corrections: Iterable[Correction]) -> Mapping[str, int]:
@@ -151,6 +167,10 @@ def count_replaced(corrections: Iterable[Correction]) -> Mapping[str, int]:
     for correction in corrections:
         count.update({id: sum(splits.values()) for id, splits in correction.rows.items()})
     return count
+
+
+def _hexadecimal(fingerprint: np.uint64) -> str:
+    return f"{int(fingerprint):016x}"
 
 
 def _intersection(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:

@@ -113,6 +113,14 @@ class Experiences:
         """
         return pd.concat([_read(path, lambda file: file.read([name])) for path in self._files(id)], ignore_index=True)
 
+    def columns(self, id: str) -> list[str]:
+        """Return the names of the columns of an experience's rows.
+
+        Raises:
+            StoreError: there is no such experience, or its file is damaged.
+        """
+        return list(_read(self._files(id)[0], lambda file: file.schema_arrow.empty_table()).columns)
+
     def rows_at(self, id: str, places: np.ndarray) -> pd.DataFrame:
         """Return the rows at ascending indexes, which count through the splits, without keeping others in memory.
 

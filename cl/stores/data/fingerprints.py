@@ -124,6 +124,20 @@ def hash_texts(texts: Iterable[str]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=np.dtype("<u8"))
 
 
+def is_known(values: np.ndarray, known: Sequence[np.ndarray]) -> np.ndarray:
+    """Return which values occur in any of the known arrays; only one of them is in memory at a time.
+
+    >>> is_known(np.array([3, 1, 2]), [np.array([1, 5]), np.array([2])]).tolist()
+    [False, True, True]
+    """
+    ordered = np.sort(values)
+    matches = [np.empty(0, dtype=values.dtype)]
+    for past in known if len(ordered) else []:
+        indices = np.minimum(np.searchsorted(ordered, past), len(ordered) - 1)
+        matches.append(np.unique(past[ordered[indices] == past]))
+    return np.isin(values, np.concatenate(matches))
+
+
 def load_known(project: ProjectFolder) -> KnownRows:
     """Return the hashes of all rows of the stream; hashes not cached on this machine are computed from data/."""
     known = KnownRows(removed=read_removals(project))

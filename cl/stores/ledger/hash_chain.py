@@ -62,7 +62,7 @@ def first_violation(
             )
         if key and not hmac.compare_digest(entry.signature, sign_hash(entry.hash, key)):
             problem = "its signature was made with another key" if entry.signature else "it is not signed"
-            return IntegrityViolation(sequence=position, why=f"{problem}; to vouch for it: cl audit --sign")
+            return IntegrityViolation(sequence=position, why=problem, remedy="to vouch for it: cl audit --sign")
         last = entry.hash
     if head is not None and not contains_entry(entries, head):
         sequence, _ = head

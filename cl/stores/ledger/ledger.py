@@ -104,8 +104,7 @@ class Ledger:
         if violation is not None:
             raise IntegrityError(
                 f"{self._name}: entry {violation.sequence} of '{model}' cannot be trusted: {violation.why}; nothing "
-                "was moved; restore the ledger from a backup, or vouch for a version: "
-                "cl audit --repair VERSION --why TEXT"
+                f"was moved; {violation.remedy}"
             )
 
     def unverified(self, model: str) -> list[LedgerEntry]:
@@ -131,6 +130,17 @@ class Ledger:
             except LedgerRowError as error:
                 return entries, LedgerRowError(f"{self._name}: {error}", row=error.row, why=error.why)
         return entries, None
+
+    def last(self, model: str) -> tuple[int, str] | None:
+        """Return the sequence number and hash of a model's last entry, unverified: they change with every entry.
+
+        Raises:
+            StoreError: the ledger does not answer.
+        """
+        query = sa.select(TABLE.c.sequence, TABLE.c.hash).where(TABLE.c.model == model)
+        with self._begin() as connection:
+            row = connection.execute(query.order_by(TABLE.c.sequence.desc()).limit(1)).first()
+        return None if row is None else (row[0], row[1] or "")
 
     def champion(self, model: str) -> str | None:
         """Return the version that the last committed move made champion."""

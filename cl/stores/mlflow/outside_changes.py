@@ -26,6 +26,19 @@ State = Literal["active", "deleted", "renamed", "removed", "new"]
 
 
 @dataclass(frozen=True)
+class OutsideChange:
+    """What was changed, and what to do."""
+
+    what: str
+    remedy: str
+
+    @property
+    def line(self) -> str:
+        """Both in one sentence."""
+        return f"{self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True)
 class ExperimentState:
     """What became of a model's experiment; ``name`` is what it is called now."""
 
@@ -70,14 +83,15 @@ def find_renamed_model(client: MlflowClient, model: str) -> str | None:
     return None
 
 
-def describe_missing_model(client: MlflowClient, model: str) -> str:
-    """Return what became of a registered model that has no version, with the remedy."""
+def describe_missing_model(client: MlflowClient, model: str) -> OutsideChange:
+    """Return what became of a registered model that has no version."""
     renamed = find_renamed_model(client, model)
     if renamed is not None:
-        return f"MLflow's registered model '{model}' was renamed to '{renamed}'; {REMEDY}"
-    return (
+        return OutsideChange(f"MLflow's registered model '{model}' was renamed to '{renamed}'", REMEDY)
+    return OutsideChange(
         f"the registry holds no version of '{model}': the registered model was deleted in MLflow, or its database was "
-        f"lost; {LEARN_AGAIN}"
+        "lost",
+        LEARN_AGAIN,
     )
 
 
@@ -85,7 +99,7 @@ def describe_missing_version(client: MlflowClient, model: str, version: str) -> 
     """Return that a version is not there, and what to do."""
     there = sorted(int(info.version) for info in client.search_model_versions(f"name='{model}'"))
     if not there:
-        return describe_missing_model(client, model)
+        return describe_missing_model(client, model).line
     names = ", ".join(map(str, there))
     remedy = f"to let another serve: cl rollback VERSION; there are: {names}"
     return f"version {version} of '{model}' is not in MLflow's registry; {remedy}"

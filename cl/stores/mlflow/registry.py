@@ -24,6 +24,7 @@ from cl.stores.mlflow.environment import requirements
 from cl.stores.mlflow.outside_changes import (
     HEAD,
     NOT_THERE,
+    OutsideChange,
     describe_missing_model,
     describe_missing_version,
     is_missing,
@@ -151,7 +152,7 @@ class Registry:
                     raise
                 raise StoreError(describe_missing_version(self.runs.client, self.model, version)) from None
 
-    def missing_model(self) -> str | None:
+    def missing_model(self) -> OutsideChange | None:
         """Return what became of the registered model if it has no version, with the remedy; None: it has one."""
         if self.versions():
             return None

@@ -53,6 +53,8 @@ class Predictions:
         Raises:
             StoreError: a file is damaged.
         """
+        if not ids:
+            return _frame([])
         values = pa.array(sorted(set(ids)), pa.string())
         return _frame(list(self._tables(ds.field("id").isin(values))))
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 
+from cl.promotion.outside import undo_changes
 from tests.support.servers import until
 from tests.support.serving_shop import Server
 
@@ -101,3 +102,20 @@ def test_without_a_champion_it_lives_and_waits_for_one(server: Server) -> None:
     assert server.young["/predict"].headers["Retry-After"]
     assert server.young["/readyz"].json()["why"] == "no champion yet"
     assert server.ready()["ready"] is True
+
+
+def test_an_alias_moved_by_hand_changes_no_answer_and_is_said_until_it_is_put_back(moving: Server, client) -> None:
+    stores = moving.shop.stores
+    assert moving.ready()["warning"] is None
+    stores.registry.set_alias("champion", "2")
+    assert [answered(client) for _ in range(3)] == ["1"] * 3
+    until(lambda: moving.ready()["warning"], seconds=30, what="a warning")
+    assert "cl audit --repair mlflow" in moving.ready()["warning"] and moving.ready()["ready"] is True
+    until(lambda: "alias champion points to version 2" in moving.log(), seconds=30, what="a line in the log")
+    assert [answered(client) for _ in range(3)] == ["1"] * 3 and moving.ready()["champion"] == "1"
+    assert moving.log().count("alias champion points to version 2") == 1
+    undo_changes(stores, why="nobody promoted it")
+    until(lambda: moving.ready()["warning"] is None, seconds=30, what="no warning")
+    assert answered(client) == "1"
+    moving.shop.promote("2")
+    assert answered(client) == "2", "what the ledger says is followed at once"

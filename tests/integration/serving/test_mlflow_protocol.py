@@ -55,8 +55,6 @@ def test_health_is_told_as_mlflow_tells_it(client) -> None:
         ('{"dataframe_split": 3}', "must be an object with columns and data"),
         ('{"inputs": ["a"], "instances": ["a"]}', "exactly one of"),
         ('["a"]', "exactly one of"),
-        ('{"inputs": ["a", 3]}', "row 1: 'text': expected text, got the number 3"),
-        ('{"instances": [{"text": null}]}', "row 0: 'text': expected text, got null"),
         ('{"instances": {"a": 1}}', "lacks the column 'text'"),
         ('{"dataframe_records": 3}', "dataframe_records: expected a list, got the number 3"),
         ('{"inputs": ["\\ud800"]}', "half a character"),
@@ -72,3 +70,32 @@ def test_a_body_that_is_not_in_the_protocol_is_told_in_a_line(client, body, told
 def test_other_content_types_are_refused(client) -> None:
     for kind in ("application/vnd.apache.parquet", "application/json; charset=latin-1", ""):
         assert client.post("/invocations", content=b"{}", headers={"Content-Type": kind}).status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "problems"),
+    [
+        ({"dataframe_split": {"columns": ["text"], "data": [["my card"], [None]]}}, [None, "text is missing"]),
+        ({"dataframe_records": [{"text": None}, {"text": "my card"}]}, ["text is missing", None]),
+        ({"instances": [{"text": None}]}, ["text is missing"]),
+        ({"inputs": {"text": ["my card", None, "my card"]}}, [None, "text is missing", None]),
+        ({"inputs": [["my card"], [None]]}, [None, "text is missing"]),
+        ({"inputs": ["my card", 3, True]}, [None, "text is not text", "text is not text"]),
+        ("note,text\na,my card\nb,\n", [None, "text is missing"]),
+    ],
+)
+def test_a_value_that_is_missing_or_no_text_costs_its_row_as_in_pyfunc(shop, client, body, problems) -> None:
+    if isinstance(body, str):
+        answer = client.post("/invocations", content=body, headers={"Content-Type": "text/csv"})
+    else:
+        answer = client.post("/invocations", json=body)
+    assert answer.status_code == 200, answer.text
+    rows = answer.json()["predictions"]
+    assert [row["error"] for row in rows] == problems
+    (whole,) = client.post("/invocations", json={"inputs": ["my card"]}).json()["predictions"]
+    assert set(whole) == {"label", "confidence"}
+    for row in rows:
+        if row["error"] is None:
+            assert row["label"] == whole["label"] and row["confidence"] == pytest.approx(whole["confidence"], abs=1e-4)
+        else:
+            assert row["label"] is None and row["confidence"] is None

@@ -49,6 +49,8 @@ def loaded(tiny_model, tmp_path_factory) -> Any:
         ("text", ["my loan", None], {1: "text is missing"}),
         ("text", ["my loan", np.nan, "the fee"], {1: "text is missing"}),
         ("text", pd.Series(["my loan", pd.NA], dtype="string"), {1: "text is missing"}),
+        ("text", ["my loan", 3, ["my loan"]], {1: "text is not text", 2: "text is not text"}),
+        ("text", pd.Series([np.nan, np.nan], dtype=object), {0: "text is missing", 1: "text is missing"}),
         ("text", [None, None], {0: "text is missing", 1: "text is missing"}),
         ("tokens", [["my", "loan"], None], {1: "tokens is missing"}),
         ("tokens", [np.nan, ["my", "loan"]], {0: "tokens is missing"}),
