@@ -16,7 +16,7 @@ from cl.reports.html import write_report
 from cl.reports.terminal.cycles import reason_lines
 from cl.stores.stores import open_stores
 from tests.support import warm
-from tests.support.climbing import CLIMBING, FULL, JOINT, SOLVE, TWO, WEAK, WILD, arrives, climbing_shop, way  # noqa: F401  # noqa: F401
+from tests.support.climbing import CLIMBING, FULL, JOINT, SOLVE, TWO, WEAK, WILD, arrives, climbing_shop, way  # noqa: F401
 
 
 def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_there(shop) -> None:
@@ -37,7 +37,7 @@ def test_an_update_stops_at_the_first_rung_that_passes_and_the_next_one_begins_t
     metrics = stores.registry.runs.client.get_run(first.run).data.metrics
     assert metrics["rung/weak/rows"] == weak.rows and metrics["rung/full/seconds"] == pytest.approx(full.seconds)
 
-    arrives(project, "two", ["box", "loan"], seed=2, rows=120)
+    arrives(project, "two", ["box", "loan"], seed=2)
     (second,) = run_waiting(project)
     assert second.verdict == "promoted" and second.drift.new_labels == ["box"] and way(second)[0] == ("weak", False), (
         "another type of drift"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
+import pytest
 from click.testing import CliRunner
 
 from cl.cli.main import cl
@@ -14,9 +16,41 @@ from cl.commands.predict import predict_file, predict_texts
 from cl.commands.promotion import promote_version
 from cl.lifecycle import run_waiting
 from cl.models.persistence import load_learner
+from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.opened import open_project
 from tests.support.taught import folder_of, taught_project  # noqa: F401
+from tests.support.templates import copied
 from tests.support.tiny import made_sentences
+
+
+@pytest.fixture
+def untrained(taught, tmp_path, tiny_model):
+    """A copy of the project whose students learn nothing: a new head on the model that the teacher began with."""
+    nothing = {"student": {"model": str(tiny_model)}, "epochs": 1, "learning_rate": 1e-9}
+    training = {"batch_size": 8, "learning_rate": 1e-9, "head_learning_rate": 1e-9, "precision": "float32"}
+    return copied(taught, tmp_path / "shop", distil=nothing, training=training)
+
+
+def test_the_rows_that_a_student_loses_are_shown_with_both_answers(untrained, tmp_path) -> None:
+    def answer(*arguments: str) -> str:
+        return CliRunner().invoke(cl, [*arguments, "-p", str(untrained.root)]).stdout
+
+    assert answer("distil", "1")
+    stores = open_project(untrained.root).stores
+    student = stores.registry.versions()[-1]
+    rows = pd.read_parquet(stores.registry.runs.evaluated(student.tags[CYCLE_ID], tmp_path))
+    lost = rows[rows["champion_score"] > rows["challenger_score"]]
+    assert len(rows) > len(lost) > 10, "a head that has learned nothing gives all rows one answer or two"
+
+    shown = answer("gates", student.version).split("\nRight before, wrong now:\n")[1].splitlines()
+    assert len(shown) == min(20, len(lost))
+    listed = {row["id"]: row for row in json.loads(answer("gates", student.version, "--json"))["lost"]}
+    assert len(listed) == len(shown) and set(listed) <= set(lost["id"])
+    assert all(row["champion"] == row["target"] != row["challenger"] for row in listed.values())
+    for line, row in zip(shown, listed.values(), strict=True):
+        assert line.startswith(f"  0001-one {row['id']}: {row['target']}; was {row['champion']} (")
+        assert f", now {row['challenger']} (" in line and line.endswith(row["text"])
+    assert "Right before" not in answer("gates", "1"), "no version came before it"
 
 
 def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learning(taught, tmp_path) -> None:
@@ -36,10 +70,12 @@ def test_by_hand_a_student_becomes_the_challenger_is_promoted_and_goes_on_learni
 
     told = CliRunner().invoke(cl, ["gates", "2", "-p", root], catch_exceptions=False).stdout
     assert told.startswith("0001-one: derived, version 2, gates: enforce") and "pass       floor" in told
-    assert "size on disk, MB" in told and "Right before, wrong now:" in told
-    (taught.root / "policy.yaml").write_text("gates: [{name: floor, min: 1.0}]")
+    (size,) = (row for row in read_verdicts(taught.root, "2")["measured"] if row["words"] == "size on disk, MB")
+    assert size["challenger"] < size["champion"] and size["words"] in told
+    between = (size["challenger"] + size["champion"]) / 2
+    (taught.root / "policy.yaml").write_text(f"gates: [{{name: ceiling, metric: size_mb, max: {between}}}]")
     now = replay_gates(taught.root, taught.root / "policy.yaml")
-    assert [(one["version"], one["then"], one["now"]) for one in now] == [("1", True, True), ("2", True, False)]
+    assert [(one["version"], one["then"], one["now"]) for one in now] == [("1", True, False), ("2", True, True)]
 
     promote_version(taught.root, "2", alias="champion", share=None, why="as agreed", despite_gates=False)
     small = CliRunner().invoke(cl, ["distil", "2", "--int8", "-p", root], catch_exceptions=False)

@@ -38,7 +38,8 @@ def climbing_shop(tmp_path: Path, tiny_model: Path) -> Callable[..., ProjectFold
     return made
 
 
-def arrives(project: ProjectFolder, name: str, labels: list[str], *, seed: int, rows: int = 60) -> None:
+def arrives(project: ProjectFolder, name: str, labels: list[str], *, seed: int, rows: int = 120) -> None:
+    """Lay rows into the inbox; of 60, half are held out, and what the full rung learns of the rest is chance."""
     made_sentences(labels, rows, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
 
 
