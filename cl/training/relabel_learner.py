@@ -15,6 +15,7 @@ from cl.models.inference import row_logits
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.warm_start import MAX_ROWS, warm_start_head, with_linear_head
+from cl.models.weights import learnable
 from cl.stores.data.label_changes import Relabelling
 from cl.training.strategies import State, Strategy, load_states
 from cl.training.strategies._closed_form import ADAPTED, ClosedForm
@@ -74,7 +75,7 @@ def relabel_learner(
             learner, states | {closed[0]: replace(state, experiences=states[closed[0]].experiences)}
         )
     learner = with_linear_head(learner)
-    rows = past("train")
+    rows = learnable(past("train"))
     warm_start_head(learner, rows if len(rows) <= MAX_ROWS else rows.sample(MAX_ROWS, random_state=config.seed))
     return RelabelledLearner(learner, {name: _for_head_of(learner, state) for name, state in states.items()})
 
