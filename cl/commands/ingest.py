@@ -82,7 +82,7 @@ def _ingest_and_commit(
         forget.finish_removal(project.config, project.stores)
         project.stores.data.initialise()
         project.stores.data.bring()
-        experiences = ingest(config, project.project, source, skipped=skipped)
+        experiences = ingest(config, project.project, source, skipped=skipped, later=take_corrections)
         project.stores.data.commit()
     return experiences
 

@@ -40,6 +40,6 @@ def label_path(folder: Path, path: str, *, take_corrections: bool = False) -> li
         project.stores.data.initialise()
         project.stores.data.bring()
         config = taking_corrections(project.config) if take_corrections else project.config
-        experiences = ingest(config, project.project, source)
+        experiences = ingest(config, project.project, source, later=take_corrections)
         project.stores.data.commit()
     return experiences

@@ -10,17 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.errors import InputError
 from cl.records import WEIGHT
-from cl.records.evaluation import STORED
 
 CANONICAL = ("id", "text", "label", "tokens", "tags", WEIGHT, "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
-
-RESERVED = {
-    **dict.fromkeys(STORED, "evaluations store a column of this name, which gates would read instead"),
-    "split": "conditions of cl forget know a row's split by this name",
-    "logits": "the strategy der stores its logits in a column of this name",
-}
-"""Why a further column cannot have a name that is not one of the canonical ones."""
 
 ID = "id"
 """Default name of the column with a row's id."""
@@ -129,8 +121,6 @@ class DataSettings(Section):
     def _names_are_unique(cls, names: list[str]) -> list[str]:
         if taken := [name for name in names if name in CANONICAL or names.count(name) > 1]:
             raise ValueError(f"'{taken[0]}' is taken; names must be unique and none of {', '.join(CANONICAL)}")
-        if reserved := [name for name in names if name in RESERVED]:
-            raise ValueError(f"'{reserved[0]}' is taken: {RESERVED[reserved[0]]}; rename the column in the input")
         return names
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 from cl.ingestion.label_cells import SEVERAL
-from cl.stores.data.fingerprints import Fingerprints, KnownRows, is_known
+from cl.stores.data.fingerprints import Fingerprints, KnownRows, is_known, pair_hashes
 from cl.stores.data.staging import KEPT
 from cl.stores.data.tombstones import forgotten_mask
 
@@ -25,6 +25,7 @@ class RowOutcome(IntEnum):
     CHANGED = 6
     RELABELLED = 7
     SEVERAL_LABELS = 8
+    OUTDATED = 9
 
 
 REASONS = {
@@ -34,10 +35,15 @@ REASONS = {
     int(RowOutcome.RELABELLED): "known text with another label",
     int(RowOutcome.SEVERAL_LABELS): SEVERAL,
 }
-SKIPPED = {RowOutcome.SEEN: "seen before", RowOutcome.FORGOTTEN: "forgotten on purpose"}
+SKIPPED = {
+    RowOutcome.SEEN: "seen before",
+    RowOutcome.FORGOTTEN: "forgotten on purpose",
+    RowOutcome.OUTDATED: "corrected since",
+}
 """Why rows are left out without being set aside."""
 CORRECTABLE = {REASONS[RowOutcome.CHANGED], REASONS[RowOutcome.RELABELLED]}
 """Reasons of rows that `cl ingest --corrections` takes in place of the earlier ones."""
+NONE = np.empty(0, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -59,14 +65,20 @@ class ComparedRows:
 
 
 def deduplicate(
-    prints: Fingerprints, known: KnownRows, held_out: np.ndarray, *, take_corrections: bool, several: np.ndarray
+    prints: Fingerprints,
+    known: KnownRows,
+    held_out: np.ndarray,
+    *,
+    take_corrections: bool,
+    several: np.ndarray,
+    replaced: np.ndarray = NONE,
 ) -> ComparedRows:
     """Compare the rows of a new experience with each other and with the whole stream.
 
     A row is the same as another if its input and its label are the same, whatever their ids. Of the rows that were
-    neither forgotten nor seen before, those that contradict an earlier row, by its id or its text, are set aside or
-    replace it; then all inputs of the batch with more than one label are set aside, then later rows with the id of an
-    earlier row.
+    neither forgotten nor seen before nor corrected since, those that contradict an earlier row, by its id or its text,
+    are set aside or replace it; then all inputs of the batch with more than one label are set aside, then later rows
+    with the id of an earlier row.
 
     Args:
         prints: the rows.
@@ -74,6 +86,7 @@ def deduplicate(
         held_out: which rows belong to a given validation or test split. Such a split stays whole: its rows are dropped
             only if an earlier experience has them under the same id, and none is set aside for contradicting another.
         take_corrections: rows with a known id, or a known text, and another label or text replace the earlier rows.
+        replaced: `pair_hashes` of rows that corrections have replaced: a source that is read again still has them.
         several: which rows have a label that lists several; they are set aside before anything else.
     """
     outcomes = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
@@ -84,12 +97,14 @@ def deduplicate(
     relabelled = is_known(prints.inputs, known.inputs) & ~known_contents & ~held_out
     outcomes[relabelled] = RowOutcome.RELABELLED
     outcomes[changed] = RowOutcome.CHANGED
-    corrections = (changed | relabelled) & take_corrections
+    outdated = (changed | relabelled) & np.isin(pair_hashes(prints.ids, prints.contents), replaced)
+    corrections = (changed | relabelled) & ~outdated & take_corrections
     outcomes[corrections] = RowOutcome.KEPT
     outcomes[seen & ~corrections] = RowOutcome.SEEN
+    outcomes[outdated] = RowOutcome.OUTDATED
     outcomes[forgotten_mask(known.removed, prints.ids)] = RowOutcome.FORGOTTEN
     outcomes[several & (outcomes != RowOutcome.FORGOTTEN)] = RowOutcome.SEVERAL_LABELS
-    left_out = np.isin(outcomes, [RowOutcome.SEEN, RowOutcome.FORGOTTEN, RowOutcome.SEVERAL_LABELS])
+    left_out = np.isin(outcomes, [*SKIPPED, RowOutcome.SEVERAL_LABELS])
     compared = np.flatnonzero(~left_out | held_out & ~several)
     contradicting = compared[_is_contradicting(prints.inputs[compared], prints.contents[compared])]
     contradicting = contradicting[~held_out[contradicting] & (outcomes[contradicting] == RowOutcome.KEPT)]
@@ -112,15 +127,9 @@ def _is_same_row(prints: Fingerprints, known: KnownRows, candidates: np.ndarray)
     """Return which of the candidates an earlier experience has with the same id and the same content."""
     if not candidates.any():
         return candidates
-    pairs = [_pair(ids, contents) for ids, contents in zip(known.ids, known.contents, strict=True)]
-    same: np.ndarray = candidates & is_known(_pair(prints.ids, prints.contents), pairs)
+    pairs = [pair_hashes(ids, contents) for ids, contents in zip(known.ids, known.contents, strict=True)]
+    same: np.ndarray = candidates & is_known(pair_hashes(prints.ids, prints.contents), pairs)
     return same
-
-
-def _pair(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
-    """Return one hash of two, which depends on their order; unsigned integers wrap around."""
-    pairs: np.ndarray = ids * np.uint64(0x9E3779B97F4A7C15) + contents
-    return pairs
 
 
 def _is_contradicting(inputs: np.ndarray, contents: np.ndarray) -> np.ndarray:

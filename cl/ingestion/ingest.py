@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from cl.ingestion.check_rows import (
 )
 from cl.ingestion.choose_rows import prepare_chunks
 from cl.ingestion.class_support import support_classes
-from cl.ingestion.deduplicate import CORRECTABLE, REASONS, SKIPPED, RowOutcome, count_leaks, deduplicate
+from cl.ingestion.deduplicate import CORRECTABLE, NONE, REASONS, SKIPPED, RowOutcome, count_leaks, deduplicate
 from cl.ingestion.internal_columns import SPLIT
 from cl.ingestion.label_variants import BatchLabels
 from cl.ingestion.long_rows import LongRows, long_rows
@@ -37,7 +37,7 @@ from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.values import as_text, describe_error, one_line, to_readable
 from cl.records import SPLITS, Experience
-from cl.stores.data.corrections import finish_correction
+from cl.stores.data.corrections import finish_correction, replaced_rows
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import KnownRows, fingerprints, load_known, remember_fingerprints
 from cl.stores.data.label_changes import read_label_changes
@@ -69,6 +69,7 @@ def ingest(
     *,
     on_progress: Callable[[int], None] = lambda rows: None,
     skipped: Counter[str] | None = None,
+    later: bool = False,
 ) -> list[Experience]:
     """Ingest a source's new rows and return their experiences; none if every row was seen before.
 
@@ -81,6 +82,7 @@ def ingest(
         source: where the rows come from.
         on_progress: called with the number of rows read so far.
         skipped: rows that are left out without being set aside are counted here, by why.
+        later: a person gives these rows now: they may say again what a correction has replaced.
 
     Raises:
         SourceError: an input cannot be read or has no good row; that input has changed nothing.
@@ -91,7 +93,7 @@ def ingest(
     experiences: list[Experience] = []
     with _batch_ingester(config, project, on_progress, skipped) as ingest_batch:
         for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
-            experiences += ingest_batch(batch)
+            experiences += ingest_batch(replace(batch, is_later=batch.is_later or later))
     return experiences
 
 
@@ -341,7 +343,14 @@ def _publish_new(
     """Deduplicate the staged rows and publish those that are kept, if there are any."""
     prints, held_out = staged.fingerprints(), staged.given_held_out()
     several = staged.labelled(joined)
-    compared = deduplicate(prints, known, held_out, take_corrections=config.data.corrections == "take", several=several)
+    compared = deduplicate(
+        prints,
+        known,
+        held_out,
+        take_corrections=config.data.corrections == "take",
+        several=several,
+        replaced=NONE if batch.is_later else replaced_rows(project),
+    )
     skipped = +Counter({why: compared.count(outcome) for outcome, why in SKIPPED.items()})
     if not compared.kept.any():
         reasons = Counter({reason: compared.count(RowOutcome(number)) for number, reason in REASONS.items()})

@@ -19,10 +19,8 @@ from cl.models.weights import learnable
 from cl.stores.data.label_changes import Relabelling
 from cl.training.strategies import State, Strategy, load_states
 from cl.training.strategies._closed_form import ADAPTED, ClosedForm
+from cl.training.strategies.der import LOGITS
 from cl.training.unlearn_learner import find_spec, solve_over
-
-LOGITS = "logits"
-"""The column of a buffer with stored answers."""
 
 
 @dataclass(frozen=True)

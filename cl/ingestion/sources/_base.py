@@ -25,7 +25,8 @@ class InputBatch:
     """One named input, as chunks of raw rows.
 
     ``stamp`` identifies the input's state before it is read; empty if that is unknown. ``correct_with`` is the command
-    that takes its rows in place of the earlier ones.
+    that takes its rows in place of the earlier ones. ``is_later``: its rows were given later than any correction of
+    them, so what one has replaced may come back.
     """
 
     name: str
@@ -33,6 +34,7 @@ class InputBatch:
     chunks: Iterator[pd.DataFrame]
     stamp: str = ""
     correct_with: str = "cl ingest --corrections"
+    is_later: bool = False
 
 
 @dataclass(frozen=True)

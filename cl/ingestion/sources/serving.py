@@ -63,7 +63,7 @@ class Serving(Source):
                 )
             return
         chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
-        yield InputBatch(name=NAME, origin=NAME, chunks=chunks, stamp=stamp.digest, correct_with=CORRECT_WITH)
+        yield InputBatch(NAME, NAME, chunks, stamp.digest, correct_with=CORRECT_WITH, is_later=True)
 
     def correcting(self, *, taken: bool) -> Serving:
         """Return this source for a run that takes corrections, also those that were set aside, or one that does not."""

@@ -18,7 +18,14 @@ from pydantic import Field
 
 from cl.records import SPLITS, Record
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import Fingerprints, KnownRows, content_columns, fingerprints, hash_texts
+from cl.stores.data.fingerprints import (
+    Fingerprints,
+    KnownRows,
+    content_columns,
+    fingerprints,
+    hash_texts,
+    pair_hashes,
+)
 from cl.stores.data.removal import remove_from_experience
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
@@ -159,6 +166,17 @@ def outdated(project: ProjectFolder, rows: pd.DataFrame, given: Sequence[datetim
         last.update({int(print, 16): past.corrected_at for print in (*past.ids, *past.contents)})
     prints = zip(hash_texts(rows["id"]).tolist(), hash_texts(content_columns(rows)).tolist(), given, strict=True)
     return np.array([any(moment <= last[key] for key in keys if key in last) for *keys, moment in prints], dtype=bool)
+
+
+def replaced_rows(project: ProjectFolder) -> np.ndarray:
+    """Return `pair_hashes` of all rows that were replaced, as far as their contents are on record."""
+    pairs = [
+        (int(id, 16), int(content, 16))
+        for past in read_corrections(project)
+        for id, content in zip(past.ids, past.contents, strict=False)
+    ]
+    ids, contents = np.array(pairs, dtype=np.uint64).reshape(-1, 2).T
+    return pair_hashes(ids, contents)
 
 
 def count_replaced(corrections: Iterable[Correction]) -> Mapping[str, int]:

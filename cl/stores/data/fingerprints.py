@@ -124,6 +124,12 @@ def hash_texts(texts: Iterable[str]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=np.dtype("<u8"))
 
 
+def pair_hashes(ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
+    """Return one hash of two, which depends on their order; unsigned integers wrap around."""
+    pairs: np.ndarray = ids * np.uint64(0x9E3779B97F4A7C15) + contents
+    return pairs
+
+
 def is_known(values: np.ndarray, known: Sequence[np.ndarray]) -> np.ndarray:
     """Return which values occur in any of the known arrays; only one of them is in memory at a time.
 

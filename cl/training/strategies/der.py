@@ -13,6 +13,9 @@ from cl.training.strategies.replay import Replay
 if TYPE_CHECKING:
     import torch
 
+LOGITS, EARLIER = "cl_logits", "logits"
+"""The column of a buffer with stored logits, and its name in versions of before."""
+
 
 class DER(Replay):
     """DER++ (Buzzega et al., 2020, equation 6): replay that also keeps the logits of recalled rows.
@@ -37,8 +40,8 @@ class DER(Replay):
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return both terms for the batch's recalled rows, less what the loss contains already."""
-        rows = update.state.rows
-        recalled = {} if rows is None else rows[rows["id"].isin(step.ids)].set_index("id")["logits"].to_dict()
+        rows = _named(update.state.rows)
+        recalled = {} if rows is None else rows[rows["id"].isin(step.ids)].set_index("id")[LOGITS].to_dict()
         indices = [index for index, id in enumerate(step.ids) if id in recalled]
         if not indices:
             return None
@@ -50,12 +53,21 @@ class DER(Replay):
         from cl.models.inference import row_logits
 
         state = super().remember(update)
-        assert state.rows is not None
-        rows = state.rows.assign(logits=state.rows.get("logits", pd.Series(index=state.rows.index, dtype=object)))
-        fresh = rows["logits"].isna()
+        rows = _named(state.rows)
+        assert rows is not None
+        rows = rows.assign(**{LOGITS: rows.get(LOGITS, pd.Series(index=rows.index, dtype=object))})
+        fresh = rows[LOGITS].isna()
         logits = [list(record.numpy()) for record in row_logits(update.learner, rows[fresh])]
-        rows.loc[fresh, "logits"] = pd.Series(logits, index=rows.index[fresh], dtype=object)
+        rows.loc[fresh, LOGITS] = pd.Series(logits, index=rows.index[fresh], dtype=object)
         return State(rows=rows, seen=state.seen)
+
+
+def _named(buffer: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return a buffer with its logits under today's name; a column of texts in the data may have the earlier one."""
+    if buffer is None or LOGITS in buffer or EARLIER not in buffer:
+        return buffer
+    texts = buffer[EARLIER].map(lambda value: isinstance(value, str)).any()
+    return buffer if texts else buffer.rename(columns={EARLIER: LOGITS})
 
 
 def _logit_distance(step: Step, stored: dict[int, list[Any]]) -> torch.Tensor:

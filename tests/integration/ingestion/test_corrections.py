@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,7 @@ import pandas as pd
 import pytest
 
 from cl.config import Config, parse
-from cl.errors import SourceError
-from cl.ingestion.ingest import ingest
+from cl.ingestion.ingest import ingest, ingest_settled
 from cl.ingestion.sources.files import Files
 from cl.records import SPLITS, Experience
 from cl.stores.data.corrections import finish_correction, read_corrections
@@ -95,17 +95,45 @@ def test_corrections_come_with_new_rows_and_rows_that_were_seen(project) -> None
     assert (made.total, made.corrected, made.seen) == (2, 1, 1)
 
 
+@pytest.mark.parametrize("corrections", ["take", "set_aside"])
 @pytest.mark.parametrize("again", ["the corrections", "the first file"])
-def test_what_was_corrected_and_comes_again_changes_nothing(project, again) -> None:
+def test_what_was_corrected_and_comes_again_changes_nothing(project, again, corrections) -> None:
     mended = [("r1", "text number 1", "b"), ("r2", "text number 2", "c")]
     take(project, mended, "mended")
-    before = stream(project)
-    if again == "the corrections":
-        assert take(project, mended, "again") == []
-    else:
-        with pytest.raises(SourceError, match=r"known id with another text or label 2; if they correct"):
-            take(project, [*ROWS[1:3]], "again", "set_aside")
+    before, skipped = stream(project), Counter[str]()
+    rows, why = (mended, "seen before") if again == "the corrections" else (ROWS[1:3], "corrected since")
+    assert take(project, rows, "again", corrections, skipped=skipped) == []
+    assert skipped == {why: 2}
     assert stream(project) == before and len(read_corrections(project)) == 1
+
+
+@pytest.mark.parametrize("ids", [True, False], ids=["with ids", "by content"])
+def test_a_folder_that_is_read_again_and_again_keeps_what_was_corrected(tmp_path, ids) -> None:
+    project, inbox = ProjectFolder(tmp_path), tmp_path / "inbox"
+    inbox.mkdir()
+    config = parse({"data": {"corrections": "take", "id": "id" if ids else None}}, where="test")
+    arrived = {
+        "1-may": ROWS,
+        "2-june": [("r1", "text number 1", "b"), ("r2", "text number 2", "c")],
+        "3-july": [("n", "new", "a")],
+    }
+    for name, rows in arrived.items():
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(inbox / f"{name}.csv", index=False)
+        made = ingest_settled(config, project, Files(path="inbox"), settle=0)
+        assert [experience.name for experience in made] == [name]
+    labels = {row[2]: row[3] for row in stream(project).values()}
+    assert (labels["text number 1"], labels["text number 2"], len(labels)) == ("b", "c", 61)
+
+
+def test_a_person_may_take_a_correction_back(project) -> None:
+    take(project, [("r1", "text number 1", "b")], "mended")
+    (made,) = take(project, [ROWS[1]], "back", later=True)
+    assert made.corrected == 1 and stream(project)["r1"][3] == "a"
+    skipped = Counter[str]()
+    assert (
+        take(project, [("r1", "text number 1", "b")], "again", skipped=skipped) == []
+        and skipped["corrected since"] == 1
+    )
 
 
 def test_a_row_may_be_corrected_twice(project) -> None:
@@ -137,7 +165,7 @@ KILLER = """
 import os, signal, sys
 import importlib
 from cl.config import parse
-from cl.ingestion.ingest import ingest
+from cl.ingestion.ingest import ingest, ingest_settled
 from cl.ingestion.sources.files import Files
 from cl.stores.project_folder import ProjectFolder
 from pathlib import Path

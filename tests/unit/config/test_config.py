@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from cl import plugins
 from cl.commands.init import template
 from cl.config import Config, Rung, load, parse
-from cl.config.data import RESERVED
 from cl.config.yaml import read_yaml
 from cl.errors import ConfigError
 from cl.reports.config_reference import configuration_reference
@@ -199,7 +198,6 @@ RULE = {"name": "rule", "min": 0.5}
         ({"query": "chars > 3 and date > '2026'"}, {}, "no column 'date'; .*add it to data.keep"),
         ("all", {"keep": ["text"]}, "data.keep: 'text' is taken"),
         ("all", {"keep": ["a", "a"]}, "data.keep: 'a' is taken"),
-        *(("all", {"keep": ["a", name]}, f"data.keep: '{name}' is taken") for name in sorted(RESERVED)),
         (
             {"function": "shop:returns"},
             {},
@@ -248,10 +246,3 @@ def test_every_key_is_described_in_the_reference() -> None:
     text = configuration_reference()
     assert "| `training.batch_size` | `32` | Rows per step |" in text
     assert all(row.split("|")[3].strip() for row in text.splitlines() if row.startswith("| `training."))
-
-
-@pytest.mark.parametrize(
-    "name", ["class", "cl_split", "turn", "class_", "recorded_at", "score", "prediction", "channel"]
-)
-def test_a_name_that_only_looks_internal_may_be_kept(name) -> None:
-    assert parse({"data": {"keep": [name]}}, where="x").data.keep == [name]

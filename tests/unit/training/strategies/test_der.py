@@ -11,7 +11,7 @@ from cl.models.batching import Batch
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import token_loss
 from cl.training.strategies import State, Step, load_states, save_states
-from cl.training.strategies.der import DER
+from cl.training.strategies.der import DER, LOGITS
 
 
 def step(ids: list[str], logits: list, targets: list) -> Step:
@@ -73,9 +73,9 @@ def test_rows_are_stored_with_the_logits_they_had_and_keep_them(learner, update_
         wider.head.blocks[1].bias += 7.0
     update = update_of(wider, update.lesson.rows, state)
     assert der.penalty(update, step_of(wider, rows)).item() == pytest.approx(der.alpha * 4.0, rel=1e-4)
-    later = der.remember(update).rows.set_index("id")["logits"]
+    later = der.remember(update).rows.set_index("id")[LOGITS]
     assert {row: len(one[0]) for row, one in later.items()} == {row: 3 if row[0] == "n" else 2 for row in later.index}
-    assert all(np.array_equal(one[0], later[row][0]) for row, one in state.rows.set_index("id")["logits"].items())
+    assert all(np.array_equal(one[0], later[row][0]) for row, one in state.rows.set_index("id")[LOGITS].items())
 
 
 def test_sentences_of_tokens_are_stored_without_padding_and_pieces(tiny_config, update_of, step_of, tmp_path) -> None:
@@ -86,5 +86,14 @@ def test_sentences_of_tokens_are_stored_without_padding_and_pieces(tiny_config, 
     freeze_all_but_tuned(learner)
     save_states({"der": DER().remember(update_of(learner, rows))}, tmp_path)
     state = load_states(tmp_path)["der"]
-    assert [np.stack([*one]).shape for one in state.rows["logits"]] == [(4, 5), (1, 5)]
+    assert [np.stack([*one]).shape for one in state.rows[LOGITS]] == [(4, 5), (1, 5)]
     assert DER().penalty(update_of(learner, rows, state), step_of(learner, rows)).item() == pytest.approx(0, abs=1e-10)
+
+
+def test_a_column_of_the_data_may_be_called_logits(learner, update_of, sentences, step_of) -> None:
+    learner.eval_mode()
+    rows = sentences(["loan", "fee"], 8).assign(logits="see the appendix")
+    state = DER(rows=100).remember(update_of(learner, rows))
+    assert set(state.rows["logits"]) == {"see the appendix"} and state.rows[LOGITS].notna().all()
+    penalty = DER(rows=100).penalty(update_of(learner, rows, state), step_of(learner, rows))
+    assert penalty.item() == pytest.approx(0.0, abs=1e-10)
