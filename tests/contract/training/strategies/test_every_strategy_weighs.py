@@ -94,6 +94,7 @@ def test_weights_change_what_is_learned_and_stay_with_the_rows_that_are_kept(nam
     assert ours.isfinite().logical_or(ours.isinf()).all() and not torch.allclose(ours, theirs, atol=1e-4)
     for state in load_states(heavy).values():
         if state.rows is not None:
-            expected = rows_of(["one", "two"], "train").set_index("id").pipe(lambda rows: rows.assign(w=weights(rows)))
+            given = rows_of(["one", "two"], "train")
+            expected = given.assign(w=weights(given)).set_index("id")
             kept = state.rows[state.rows["id"].isin(expected.index)]
             assert kept[WEIGHT].tolist() == expected.loc[kept["id"], "w"].tolist() and len(kept)
