@@ -159,7 +159,8 @@ class RegistryWatcher:
         why = str(error) if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
         failure = FailedLoad(role, version, times, time.monotonic() + wait, why)
         serving = self.roles.champion.version if self.roles.champion else None
-        log.error("version %s (%s) cannot be loaded: %s; version %s keeps answering", version, role, why, serving)
+        meanwhile = f"version {serving} keeps answering" if serving else "no version answers"
+        log.error("version %s (%s) cannot be loaded: %s; %s", version, role, why, meanwhile)
         log.debug("traceback of the failed load", exc_info=error)
         self.failed[version] = failure
         if times == 1:

@@ -19,7 +19,7 @@ from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.precision import ServedPrecision, to_precision
 from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
-from cl.stores.version_folder import load_history
+from cl.stores.version_folder import former_labels
 from cl.tasks import Encoded, Prediction
 from cl.tasks.text_classification import mean_pool
 
@@ -122,7 +122,7 @@ def load_served_model(version: str, folder: Path, precision: ServedPrecision) ->
     learner = to_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)
-    former = load_history(folder).former_labels
+    former = former_labels(folder)
     loaded = ServedModel(version, prepare_for_serving(learner), build_scope(folder), former)
     _warm_up(loaded)
     return loaded

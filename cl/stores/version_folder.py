@@ -26,3 +26,8 @@ def save_history(history: History, folder: Path) -> None:
 def load_history(folder: Path) -> History:
     """Read history.json."""
     return History.model_validate_json((folder / "history.json").read_text(encoding="utf-8"))
+
+
+def former_labels(folder: Path) -> dict[str, str | None]:
+    """Return `History.former_labels`; none for a version without a history, such as one that was never registered."""
+    return load_history(folder).former_labels if (folder / "history.json").exists() else {}

@@ -8,7 +8,8 @@ from cl.models.snapshot import Snapshot
 
 
 def labelled(labels: list[str], known: tuple[str, ...]) -> Snapshot:
-    return Snapshot(pd.DataFrame({"label": labels}), np.zeros((len(labels), 0), dtype=np.float32), known)
+    frame = pd.DataFrame({"label": labels, "prediction": known[0]})
+    return Snapshot(frame, np.zeros((len(labels), 0), dtype=np.float32), known)
 
 
 def detect(new: Snapshot, **fields: float):
