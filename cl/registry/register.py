@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,8 +168,11 @@ def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[
 
 
 def git_commit(root: Path) -> str | None:
-    """Return the commit of the git repository that contains the project, or None."""
-    result = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    """Return the commit of the git repository that contains the project; None without a repository, or without git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    result = subprocess.run([git, "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return result.stdout.strip() or None
 
 
