@@ -21,7 +21,7 @@ RUN /opt/perennial/bin/pip install --constraint constraints.txt '.[demo,postgres
 FROM python:3.11.13-slim-bookworm
 # the folders are those that compose.yaml mounts volumes on, which take over their owner
 RUN useradd --uid 1000 --create-home perennial \
-    && install --directory --owner perennial /srv/secrets /srv/project /srv/arrivals
+    && install --directory --owner perennial /srv/secrets /srv/project
 COPY --from=build /opt/perennial /opt/perennial
 COPY deploy/make_secrets.sh deploy/settings.yaml /srv/deploy/
 ENV PATH=/opt/perennial/bin:$PATH \

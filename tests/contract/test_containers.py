@@ -5,10 +5,11 @@ That the composition works is shown by `tests/e2e/test_composition.py`, which ru
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,41 +109,34 @@ def test_the_commands_of_both_servers_are_in_the_composition(words) -> None:
     assert any(words in commands(name) for name in SERVICES)
 
 
-def source_of(package: str) -> str:
-    """Return where a package's settings are written down."""
-    import importlib.util
-
+def sources_of(package: str, *patterns: str) -> Iterator[str]:
+    """Yield the text of files of an installed package, without importing it."""
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.origin is not None
-    return spec.origin
+    for pattern in patterns:
+        for path in sorted(Path(spec.origin).parent.glob(pattern)):
+            yield path.read_text(encoding="utf-8")
 
 
 def known_variables() -> set[str]:
     """Return the variables that MLflow and Prefect read, and those that our settings name."""
-    code = (
-        "import mlflow.environment_variables as e, json\n"
-        "from prefect.settings import get_current_settings\n"
-        "from prefect.settings.legacy import _get_settings_fields\n"
-        "import prefect.settings as s\n"
-        "names = [v.name for v in vars(e).values() if hasattr(v, 'name') and hasattr(v, 'get')]\n"
-        "names += list(_get_settings_fields(s.Settings))\n"
-        "print(json.dumps([str(n) for n in names]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    settings = re.findall(r"env:(\w+)", SETTINGS.read_text(encoding="utf-8"))
-    return {*yaml.safe_load(done.stdout.splitlines()[-1]), *settings}
+    mlflow = "\n".join(sources_of("mlflow", "environment_variables.py", "cli/__init__.py", "utils/cli_args.py"))
+    known = {"PREFECT_API_URL", *re.findall(r"\bMLFLOW_\w+", mlflow)}
+    for text in sources_of("prefect", "settings/models/server/*.py"):
+        sections = re.findall(r"build_settings_config\(\s*\(([^)]*)\)", text)
+        fields = re.findall(r"^    (\w+): ", text, re.MULTILINE)
+        for section in sections:
+            prefix = "_".join(["PREFECT", *re.findall(r"\w+", section)]).upper()
+            known |= {f"{prefix}_{field.upper()}" for field in fields}
+    return known | set(re.findall(r"env:(\w+)", SETTINGS.read_text(encoding="utf-8")))
 
 
 def test_every_variable_is_read_by_something() -> None:
     known = known_variables() | READ_BY_IMAGES | READ_BY_LIBRARIES
-    # mlflow's own command line reads these: click's `envvar`
-    server = Path(source_of("mlflow.cli")).read_text(encoding="utf-8") + Path(
-        source_of("mlflow.utils.cli_args")
-    ).read_text(encoding="utf-8")
-    known |= set(re.findall(r"\bMLFLOW_\w+", server))
     used = {variable for service in SERVICES.values() for variable in service.get("environment", {})}
     assert len(used) > 15
     assert not used - known, sorted(used - known)
+    assert not {"MLFLOW_HOSTS", "PREFECT_SERVER_API_HOSTS", "TRACKING"} & known
     assert set(re.findall(r"\$\{?([A-Z_]+)", yaml.safe_dump(COMPOSE))) == {"TORCH_INDEX"}
 
 

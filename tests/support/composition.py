@@ -60,7 +60,7 @@ class Composition:
         hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *self.services)))
         subprocess.run(["mount", "--bind", str(hosts), "/etc/hosts"], check=True)
         subprocess.run(["mount", "-t", "tmpfs", "none", "/srv"], check=True)
-        for name in ("secrets", "project", "arrivals", "home", "data"):
+        for name in ("secrets", "project", "home", "data"):
             (Path("/srv") / name).mkdir()
         shutil.copytree(ROOT / "deploy", "/srv/deploy")
         shutil.chown(DATA, *self._postgres_user())
