@@ -24,8 +24,8 @@ def test_the_services_come_up_in_their_order_and_run_the_demo(tmp_path, postgres
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
-    assert len(found["verdicts"]) == 6 and found["verdicts"][0] == "promoted"
-    assert found["answer"]["version"] and found["answer"]["answers"][0]["label"]
+    assert len(found["champions"]) == 6 and found["champions"][0] == "1"
+    assert found["answer"]["version"] and found["answer"]["predictions"][0]["label"]
     assert any(name.startswith("perennial/mlflow/") for name in found["objects"])
     assert any(name.startswith("perennial/rows/") for name in found["objects"])
     assert found["again"] == 0 and found["same_secrets"] and not found["leaks"]

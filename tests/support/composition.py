@@ -197,7 +197,7 @@ def main(folder: Path) -> None:
     (folder / "found.json").write_text(
         json.dumps(
             {
-                "verdicts": [cycle["verdict"] for cycle in history],
+                "champions": [cycle["champion_after"] for cycle in history],
                 "answer": answer("my card is gone"),
                 "objects": json.loads(composition.run("demo", "python", "-c", listing).stdout),
                 "again": again.returncode,
