@@ -1,4 +1,5 @@
 # `make demo` and `make test` do all the set-up they need: Debian's packages for Python aside, only this file.
+# TORCH_INDEX=URL takes PyTorch from the index that its installation page names for a CPU, or for a release of CUDA.
 ADMITTED := 3.14 3.13 3.12 3.11
 # the newest Python on the path that the dependencies admit and that can make an environment
 PYTHON ?= $(shell for version in $(ADMITTED); do for name in python$$version python3 python; do \
@@ -9,9 +10,9 @@ BIN := $(VENV)/bin
 # two at a time: a model of the tests keeps one core busy
 TWO := -n 2
 
-.PHONY: demo test test-e2e nightly install lint docs docs-reference clean
+.PHONY: demo test test-e2e nightly install lint docs docs-reference constraints-hashed clean
 
-demo: install
+demo: $(VENV)/with-demo
 	$(BIN)/cl demo --dir perennial-demo
 
 # units, contracts and integration, with what they cost and cover
@@ -28,14 +29,23 @@ nightly: install
 
 install: $(VENV)/installed
 
-# torch first: its CPU build must be there before anything asks for any torch; pip would compile all on one processor
-$(VENV)/installed: pyproject.toml constraints.txt
+# torch first: its build for this machine must be there before anything asks for any; pip would compile all on one processor
+define FILL
 	@test -n '$(PYTHON)' || { echo 'make: needs one of Python $(ADMITTED) with venv (on Debian: apt-get install python3-venv), or PYTHON=path'; false; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--index-url '$(TORCH_INDEX)') torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[$(1)]'
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true # some carry templates that are no Python
+endef
+
+# what the demo needs, without the developers' tools
+$(VENV)/with-demo: pyproject.toml constraints.txt
+	$(call FILL,demo)
 	touch $@
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(call FILL,dev)
+	touch $(VENV)/with-demo $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -50,5 +60,12 @@ docs: install
 docs-reference: install
 	$(BIN)/python bench/put_reference.py
 
+# the constraints with the digests of their files, for this Python and machine: a release artefact
+constraints-hashed: dist/constraints-hashed.txt
+
+dist/constraints-hashed.txt: pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'make: needs one of Python $(ADMITTED) with venv, or PYTHON=path'; false; }
+	$(PYTHON) bench/hash_constraints.py $@
+
 clean:
-	rm -rf $(VENV) perennial-demo site
+	rm -rf $(VENV) perennial-demo site dist

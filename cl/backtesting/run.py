@@ -19,6 +19,7 @@ from pydantic import Field
 from cl import __version__
 from cl.config import Config, parse
 from cl.errors import PerennialError
+from cl.extras import DISTRIBUTION
 from cl.records import DriftType, LadderResult, Record, Validation
 from cl.stores.data.experiences import Experiences, RowsOf
 from cl.stores.project_folder import ProjectFolder
@@ -289,4 +290,4 @@ def run_identity(config: Config, policy: str, stream: str, experiences: list[str
 
 def computing_versions() -> dict[str, str]:
     """Return the versions of Perennial, torch and transformers, whose releases may change the numbers."""
-    return {"perennial": __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}
+    return {DISTRIBUTION: __version__, **{name: metadata.version(name) for name in ("torch", "transformers")}}

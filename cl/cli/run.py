@@ -27,12 +27,18 @@ def init(folder: Path, as_json: bool) -> None:
 @click.command()
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("perennial-demo"), show_default=True)
 @click.option("--plain", is_flag=True, help="Run without Prefect.")
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    help="YAML file with settings in place of the sample's, such as the stores of a team.",
+)
 @json_option
-def demo(folder: Path, plain: bool, as_json: bool) -> None:
+def demo(folder: Path, plain: bool, settings: Path | None, as_json: bool) -> None:
     """Replay six months of a sample stream in a new project: see it learn, and refuse a bad month."""
     from cl.commands.demo import run_demo
 
-    outcome = run_demo(folder, runner="plain" if plain else "prefect", out=sys.stderr if as_json else sys.stdout)
+    out = sys.stderr if as_json else sys.stdout
+    outcome = run_demo(folder, runner="plain" if plain else "prefect", out=out, settings=settings)
     show(as_json, outcome, "")
 
 

@@ -8,22 +8,34 @@ from typing import IO, Any
 
 from cl import sample
 from cl.commands.ingest import ingest_path
-from cl.commands.init import scaffold
+from cl.commands.init import scaffold, with_settings
 from cl.commands.report import report
 from cl.commands.run import Runner, run_cycles
+from cl.config import parse
+from cl.config.yaml import read_yaml, read_yaml_file
+from cl.errors import ConfigError
+from cl.models.locate import locate_model
 from cl.records import Cycle
 from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
 from cl.stores.opened import open_project
 
 
-def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
+def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | None = None) -> dict[str, Any]:
     """Replay the stream and return one entry per month; progress is printed to ``out``.
 
+    Args:
+        folder: of the new project.
+        runner: with or without Prefect.
+        out: for the progress.
+        settings: a YAML file with settings that replace the sample's own, such as those of the stores.
+
     Raises:
-        InputError: the folder already contains a project.
+        InputError: the folder already contains a project, or the settings are invalid, or the model is not installed.
     """
     started = time.monotonic()
-    project = scaffold(folder, sample.sample_configuration())
+    configuration = demo_configuration(settings)
+    locate_model(parse(read_yaml(configuration), where="the demo").model.name)  # before anything is made
+    project = scaffold(folder, configuration)
     print(f"A new project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
     cycles = []
@@ -41,13 +53,28 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str]) -> dict[str, Any]:
         f"  cl status -p {folder}      cl history -p {folder}      cl predict -p {folder} 'my card is gone'",
         file=out,
     )
-    print(f"  mlflow ui --backend-store-uri sqlite:///{project.root}/mlflow/mlflow.db", file=out)
+    if settings is None:
+        print(f"  mlflow ui --backend-store-uri sqlite:///{project.root}/mlflow/mlflow.db", file=out)
     print(f"Report: {path}", file=out, flush=True)
     return {
         "cycles": [summarise_cycle(cycle) for cycle in cycles],
         "report": str(path),
         "project": str(project.root),
     }
+
+
+def demo_configuration(settings: Path | None) -> str:
+    """Return the sample's configuration, with the settings of a file in place of its own.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value in it is invalid.
+    """
+    if settings is None:
+        return sample.sample_configuration()
+    given = read_yaml_file(settings).data or {}
+    if not isinstance(given, dict):
+        raise ConfigError(f"{settings}: must hold keys and values, got a {type(given).__name__}")
+    return with_settings(sample.sample_configuration(), given, where=str(settings))
 
 
 def summarise_cycle(cycle: Cycle) -> dict[str, Any]:

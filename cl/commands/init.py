@@ -61,11 +61,19 @@ def template_with(name: str, settings: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: a key or value is invalid.
     """
-    text = template(name)
+    return with_settings(template(name), settings, where="settings")
+
+
+def with_settings(text: str, settings: Mapping[str, Any], *, where: str) -> str:
+    """Return a configuration with some settings replaced, nested as in cl.yaml; the same text where nothing changes.
+
+    Raises:
+        ConfigError: a key or value is invalid; the message begins with ``where``.
+    """
     raw = _merge(read_yaml(text), settings)
     if raw == read_yaml(text):
         return text
-    configuration.parse(raw, where="settings")
+    configuration.parse(raw, where=where)
     return HEAD + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
 
 

@@ -11,9 +11,10 @@ from cl.compression.distil import check_distillable, training_record
 from cl.compression.onnx_check import check_graph_matches
 from cl.compression.student import merge_to_float
 from cl.errors import InputError
+from cl.extras import require
 from cl.models.learner import Learner
 from cl.models.onnx.export import write_graph
-from cl.models.onnx.graph import check_installed
+from cl.models.onnx.graph import IN_ONNX, PACKAGES
 from cl.models.persistence import load_learner
 from cl.models.rewrites import quantise_learner
 from cl.records import Form, Training
@@ -57,7 +58,7 @@ def to_onnx(form: Form, *, teacher: Path, learnt: list[str], rows_of: RowsOf, fo
         InputError: the version is in ONNX or int8 already, its encoder cannot be exported, packages are missing, there
             are no rows, or the graph answers differently.
     """
-    check_installed()
+    require(IN_ONNX, *PACKAGES)
     started = time.monotonic()
     master = check_distillable(load_learner(teacher))
     _check_floats(master)

@@ -57,7 +57,8 @@ class DriftSettings(Section):
     reference_rows: int = Field(1_000, ge=20, description="Rows that a version keeps as its drift reference")
     report: Literal["on_drift", "always", "off"] = Field(
         "on_drift",
-        description="When to write Evidently's report, which takes seconds; on_drift: where a detector raises an alarm",
+        description="When to write Evidently's report (extra `report`), which takes seconds; on_drift: where a "
+        "detector raises an alarm",
     )
     traffic: TrafficSettings = Field(
         default_factory=lambda: TrafficSettings(), description="Drift checks of served answers without labels"

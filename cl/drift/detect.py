@@ -15,6 +15,7 @@ from cl.config import Config
 from cl.drift.correct import attribute, calibrate, correct_for_multiplicity, detector_seed, explain_alarm
 from cl.drift.detectors import EXAMPLES, Detector
 from cl.drift.detectors.new_labels import unknown_label_rows
+from cl.errors import InputError
 from cl.models.snapshot import Snapshot
 from cl.records import Drift, Finding
 from cl.statistics import alpha_spending
@@ -149,11 +150,14 @@ def _sample_indices(rows: int, max_rows: int, seed: int) -> np.ndarray:
 
 
 def _write_report(config: Config, reference: Snapshot, new: Snapshot, folder: Path) -> str | None:
-    """Write Evidently's report; it is for people to read, so a failure inside Evidently must not stop a cycle."""
+    """Write Evidently's report; it is for people to read, so what keeps Evidently from it must not stop a cycle."""
     from cl.drift.evidently_report import write_drift_report
 
     try:
         report = write_drift_report(reference, new, folder, seed=config.seed)
+    except InputError as error:
+        log.warning("no drift report: %s", error)
+        return None
     except Exception as error:
         log.warning("no drift report: Evidently failed with %s: %s", type(error).__name__, error)
         return None

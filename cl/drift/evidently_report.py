@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cl.drift.text_statistics import describe, vocabulary
+from cl.extras import require
 from cl.models.snapshot import Snapshot
 from cl.stores.files import write_text
 
@@ -25,9 +26,13 @@ def write_drift_report(reference: Snapshot, new: Snapshot, folder: Path, *, seed
 
     Texts, labels, predictions, confidences and embeddings are compared column by column with Evidently's own
     defaults. The report covers at most 2,000 rows of each side and contains no text of any row.
+
+    Raises:
+        InputError: Evidently is not installed.
     """
     if min(len(reference.frame), len(new.frame)) < MIN_ROWS:
         return None
+    require("Evidently's report", "evidently", instead="set drift.report: off")
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 

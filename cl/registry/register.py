@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from cl import __version__
 from cl.config import Config
 from cl.evaluation.best_so_far import best_rows, save_best
+from cl.extras import DISTRIBUTION
 from cl.models.persistence import load_learner
 from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
 from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration
@@ -29,7 +32,7 @@ from cl.stores.stores import Stores
 from cl.stores.version_folder import save_history
 from cl.training.left_out import left_out_answers
 
-PACKAGES = ("perennial", "torch", "transformers", "mlflow", "dvc", "prefect", "evidently", "pandas", "numpy")
+PACKAGES = ("torch", "transformers", "mlflow", "dvc", "prefect", "pandas", "numpy")
 SPLIT = "cl_split"
 """The split that a row belongs to, in a column of its own."""
 OPTIONAL_PACKAGES = ("onnxruntime",)
@@ -168,15 +171,19 @@ def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[
 
 
 def git_commit(root: Path) -> str | None:
-    """Return the commit of the git repository that contains the project, or None."""
-    result = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    """Return the commit of the git repository that contains the project; None without a repository, or without git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    result = subprocess.run([git, "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return result.stdout.strip() or None
 
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that affect results."""
     installed = [*PACKAGES, *(name for name in OPTIONAL_PACKAGES if find_spec(name) is not None)]
-    return {**{name: package_version(name) for name in installed}, "python": platform.python_version()}
+    versions = {name: package_version(name) for name in installed}
+    return {DISTRIBUTION: __version__, **versions, "python": platform.python_version()}
 
 
 def describe_machine() -> dict[str, str]:

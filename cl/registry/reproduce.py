@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cl.config import Config
 from cl.errors import ConfigError, InputError, StoreError
+from cl.extras import DISTRIBUTION, FORMER_DISTRIBUTIONS
 from cl.records import Cycle, Record, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import read_history, recorded_config
@@ -23,6 +24,8 @@ from cl.training.corrected_start import corrected_start
 from cl.training.train import train
 
 Pairs = dict[str, list[str | None]]
+WITHOUT_EFFECT = ("evidently",)
+"""Packages that earlier records list, although no result depends on them."""
 
 
 class Reproduction(Record):
@@ -177,7 +180,7 @@ def _distance(before: Path, after: Path) -> float | None:
 def _reproduction(
     stores: Stores, version: str, history: History, apart: dict[str, float | None], compared: int
 ) -> Reproduction:
-    packages = _differences(history.packages, package_versions())
+    packages = _differences(_comparable(history.packages), package_versions())
     machine = _differences(history.machine, describe_machine())
     commits = [history.git_commit, git_commit(stores.project.root)]
     remedies = []
@@ -200,6 +203,12 @@ def _reproduction(
         git_commit=commits,
         remedies=remedies,
     )
+
+
+def _comparable(packages: dict[str, str]) -> dict[str, str]:
+    """Return a record's packages as records list them today: ours under its present name, no others than matter."""
+    named = {DISTRIBUTION if name in FORMER_DISTRIBUTIONS else name: version for name, version in packages.items()}
+    return {name: version for name, version in named.items() if name not in WITHOUT_EFFECT}
 
 
 def _differences(then: dict[str, str], now: dict[str, str]) -> Pairs:

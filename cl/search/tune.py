@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.config import Axis, Config
 from cl.errors import DivergedError, InputError, PerennialError
+from cl.extras import require
 from cl.records import Search, Trial
 from cl.search import space
 from cl.stores.data.experiences import Experiences, RowsOf
@@ -106,10 +107,9 @@ def _without_test_rows(experiences: Experiences) -> RowsOf:
 
 def _open_study(job: TrialJob, folder: Path) -> optuna.Study:
     """Open this job's study, or create it; interrupted trials are queued again."""
-    try:
-        import optuna
-    except ImportError:
-        raise InputError("cl tune needs Optuna: pip install 'perennial[tune]'") from None
+    require("cl tune", "optuna")
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     axes = {key: axis if isinstance(axis, list) else axis.model_dump() for key, axis in job.axes.items()}

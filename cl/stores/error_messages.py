@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cl.errors import DiskError, PerennialError, StoreError
+from cl.extras import describe_missing
 from cl.redaction import format_traceback, without_password
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def translate_store_errors(store: str) -> Iterator[None]:
     except PerennialError:
         raise
     except ModuleNotFoundError as error:
-        raise StoreError(f"{store}: needs the package '{error.name or error}', not installed here") from None
+        raise StoreError(f"{store}: {describe_missing(error)}") from None
     except Exception as error:
         log.info("%s: %s", store, format_traceback(error))
         raise StoreError(f"{store}: {_describe_refusal(error) or first_line(error)}") from None

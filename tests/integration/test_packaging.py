@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(out), "."]
     done = subprocess.run(build, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return next(out.glob("perennial-*.whl"))
+    return next(out.glob("perennial_ml-*.whl"))
 
 
 def test_the_wheel_has_what_the_commands_read_and_nothing_else(wheel) -> None:

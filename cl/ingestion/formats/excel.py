@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from cl.errors import SourceError
+from cl.extras import require
 from cl.ingestion.bounds import ROW_CHARS, refuse_columns, refuse_unpacked, too_long
 from cl.ingestion.formats.rows import Record, record_chunks
 from cl.ingestion.internal_columns import UnreadableRow
@@ -37,12 +38,9 @@ def excel_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
     Raises:
         SourceError: it has no rows, another sheet has other columns, it unpacks to too much, or `openpyxl` is missing.
     """
-    try:
-        from openpyxl import load_workbook
-    except ModuleNotFoundError:
-        raise SourceError(
-            f"{readable_path(path)}: Excel files need a package: pip install 'perennial[excel]'; or save it as CSV"
-        ) from None
+    require(f"{readable_path(path)}: an Excel file", "openpyxl", instead="save it as CSV", error=SourceError)
+    from openpyxl import load_workbook
+
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     refuse_unpacked(path, unpacked, path.stat().st_size)

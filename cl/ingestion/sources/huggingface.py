@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
+from cl.extras import require
 from cl.ingestion.formats.arrow_rows import batch_chunks
 from cl.ingestion.formats.class_names import names_of_features
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source
@@ -49,11 +50,10 @@ class Huggingface(Source):
                 )
 
     def _load(self, root: Path) -> dict[str, Any]:
-        try:
-            from datasets import load_dataset
-            from datasets.utils.logging import disable_progress_bar
-        except ModuleNotFoundError:
-            raise SourceError(f"{self.id}: data sets by id need a package: pip install 'perennial[datasets]'") from None
+        require(f"{self.id}: a data set by its id", "datasets", error=SourceError)
+        from datasets import load_dataset
+        from datasets.utils.logging import disable_progress_bar
+
         folder = root / Path(self.id).expanduser()
         disable_progress_bar()
         try:

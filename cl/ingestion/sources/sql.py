@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
+from cl.extras import describe_missing
 from cl.ingestion.sources import InputBatch, Source
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Sql(Source):
             finally:
                 engine.dispose()
         except ModuleNotFoundError as error:
-            raise SourceError(f"{format_url(url)}: needs the Python package '{error.name}'; install it") from None
+            raise SourceError(f"{format_url(url)}: {describe_missing(error)}") from None
         except SQLAlchemyError as error:
             raise SourceError(f"{format_url(url)}: {_hide_secrets(error, url)}") from None
 

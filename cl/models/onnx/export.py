@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from cl.errors import InputError
+from cl.extras import require
 from cl.models.int8 import dequantise, is_int8
-from cl.models.onnx.graph import GRAPH, WEIGHTS, check_installed, state_names
+from cl.models.onnx.graph import GRAPH, IN_ONNX, PACKAGES, WEIGHTS, state_names
 from cl.models.onnx.int8 import quantise_graph
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
     Raises:
         InputError: packages are missing, or torch cannot export this encoder.
     """
-    check_installed()
+    require(IN_ONNX, *PACKAGES)
     quantised = is_int8(encoder)
     locations = find_tensors(folder / WEIGHTS)
     model = _export(dequantise(encoder) if quantised else encoder, layers)
@@ -73,7 +74,7 @@ def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
 
 def rewrite_graph(model: bytes, folder: Path) -> None:
     """Write a graph next to newly saved weights of the same names and shapes."""
-    check_installed("onnx")
+    require(IN_ONNX, "onnx")
     import onnx
 
     graph = onnx.load_model_from_string(model)

@@ -6,18 +6,20 @@ weights as training. ONNX Runtime opens no file outside the graph's folder.
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cl.errors import InputError, StoreError
+from cl.errors import StoreError
+from cl.extras import require
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.safetensors"
+IN_ONNX = "a version in ONNX"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+"""What writes a graph; reading it needs ONNX Runtime alone."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def load_graph(encoder: Path) -> Graph:
         InputError: ONNX Runtime is not installed.
         StoreError: ONNX Runtime cannot read the graph.
     """
-    check_installed("onnxruntime")
+    require(IN_ONNX, "onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -68,14 +70,3 @@ def load_graph(encoder: Path) -> Graph:
     except Exception as error:  # its exceptions have no common base
         raise StoreError(f"{path}: ONNX Runtime cannot read it: {str(error).strip().splitlines()[0]}") from None
     return Graph(path.read_bytes(), session, len(session.get_outputs()))
-
-
-def check_installed(*packages: str) -> None:
-    """Check that packages are installed.
-
-    Raises:
-        InputError: a package is missing; the message says how to install it.
-    """
-    missing = [package for package in packages or PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(f"a version in ONNX needs {', '.join(missing)}: pip install 'perennial[onnx]'")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 from cl.errors import StoreError
+from cl.extras import require
 from cl.redaction import format_traceback, without_password
 from cl.stores.data.integrity import check_undamaged, version_matches
 from cl.stores.files import DRAFTS, write_text
@@ -33,6 +34,8 @@ REMOTE = "perennial"
 SECTION = f"'remote \"{REMOTE}\"'"
 IGNORED = (".draft-*", DRAFTS)
 """What lies in data/ and is no part of a version: experiences in the making, and files that were not finished."""
+DRIVERS = {"s3": "dvc_s3", "ssh": "dvc_ssh"}
+"""Packages with which DVC reaches a remote, by the scheme of its URL."""
 LOCK_TIMEOUT = 60.0
 DAMAGED = re.compile(r"object (\w{32}(?:\.dir)?) is corrupted")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -172,6 +175,8 @@ class DataVersions:
         Raises:
             StoreError: the cache or the remote fails.
         """
+        if remote:
+            self._require_driver()
 
         def delete_objects(repo: Repo) -> None:
             remotes = [repo.cloud.get_remote_odb(REMOTE)] if remote or self._is_inside else []
@@ -212,6 +217,7 @@ class DataVersions:
 
     def _configure(self) -> None:
         """Write the remote to DVC's configuration, as a relative path if it is inside the project."""
+        self._require_driver()
         path = self.project.root / ".dvc" / "config"
         config = configparser.ConfigParser(interpolation=None)
         try:
@@ -225,6 +231,12 @@ class DataVersions:
             text = io.StringIO()
             config.write(text)
             write_text(path, text.getvalue())
+
+    def _require_driver(self) -> None:
+        """Check that the package with which DVC reaches the remote is installed."""
+        scheme = self.remote.partition("://")[0]
+        if scheme in DRIVERS:
+            require(f"{without_password(self.remote)}: DVC", DRIVERS[scheme], error=StoreError)
 
     def _url(self, folder: Path) -> str:
         return os.path.relpath(self.remote, folder) if self._is_inside else self.remote

@@ -7,6 +7,9 @@ import os
 import warnings
 from importlib.metadata import version
 
+from cl import __version__
+from cl.extras import DISTRIBUTION
+
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -15,7 +18,6 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 SERVING_PACKAGES = (
-    "perennial",
     "torch",
     "transformers",
     "safetensors",
@@ -37,4 +39,5 @@ def silence_mlflow() -> None:
 
 def requirements(*more: str) -> list[str]:
     """Return the pinned packages for serving, in the installed versions but without local suffixes such as `+cpu`."""
-    return [f"{name}=={version(name).split('+')[0]}" for name in (*SERVING_PACKAGES, *more)]
+    installed = {DISTRIBUTION: __version__, **{name: version(name) for name in (*SERVING_PACKAGES, *more)}}
+    return [f"{name}=={number.split('+')[0]}" for name, number in installed.items()]

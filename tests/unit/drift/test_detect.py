@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,23 @@ def test_the_report_is_written_when_it_is_wanted(shift, when, written, tmp_path)
     )
     assert found.drifted == (shift > 0)
     assert (found.report is not None) == (tmp_path / "drift" / "drift.html").exists() == written
+
+
+@pytest.mark.parametrize("when", ["always", "on_drift"])
+def test_without_evidently_drift_is_found_and_the_report_is_named_with_its_extra(
+    when, tmp_path, caplog, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "evidently", None)
+    with caplog.at_level("WARNING"):
+        found = seen(
+            world(60, 0), world(40, 1, shift=3.0), report=when, detectors=["embedding_mmd"], folder=tmp_path / "drift"
+        )
+    assert found.drifted and found.report is None
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == (
+        "no drift report: Evidently's report needs evidently: pip install 'perennial-ml[report]'; "
+        "or set drift.report: off"
+    )
 
 
 @pytest.mark.usefixtures("evidently_imported")

@@ -44,7 +44,7 @@ def assert_another_machine_gets_it(tmp_path: Path, remote: str, first: Stores, p
 
 @pytest.fixture
 def bucket(s3, monkeypatch) -> str:
-    pytest.importorskip("dvc_s3", reason="DVC reaches S3 with a package of its own: pip install 'perennial[s3]'")
+    pytest.importorskip("dvc_s3", reason="DVC reaches S3 with a package of its own: pip install 'perennial-ml[s3]'")
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     return f"s3://{s3.bucket}/shop"
@@ -66,7 +66,7 @@ def test_a_bucket_keeps_the_data_and_its_keys_stay_in_the_environment(bucket, tm
 @pytest.fixture
 def host(tmp_path) -> Iterator[tuple[str, Path]]:
     """The address of an SSH server for this user, and the key that it takes."""
-    pytest.importorskip("dvc_ssh", reason="DVC reaches SSH with a package of its own: pip install 'perennial[ssh]'")
+    pytest.importorskip("dvc_ssh", reason="DVC reaches SSH with a package of its own: pip install 'perennial-ml[ssh]'")
     if not Path(SSHD).exists():
         pytest.skip("no sshd here: apt-get install openssh-server")
     for name in ("host", "user"):

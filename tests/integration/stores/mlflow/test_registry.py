@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from cl.errors import IntegrityError, StoreError
+from cl.extras import DISTRIBUTION
 from cl.records import Cycle, Decision, Drift, Experience, Promotion, Validation
 from cl.stores.files import sha256
 from cl.stores.manifest import check_manifest
@@ -79,6 +80,7 @@ def test_a_version_comes_back_whole_and_answers_through_stock_mlflow(registry, l
     assert not list((tmp_path / "artifacts").rglob("*.pkl"))
     (needs,) = (tmp_path / "artifacts").rglob("requirements.txt")
     assert "+" not in needs.read_text() and "torch==" in needs.read_text()
+    assert needs.read_text().startswith(f"{DISTRIBUTION}==")
 
 
 def test_a_cycle_that_is_repeated_makes_one_run_and_one_version(registry, learner) -> None:

@@ -29,7 +29,7 @@ def test_every_example_is_in_the_table() -> None:
 @pytest.mark.parametrize("row", TABLE, ids=[row["path"] for row in TABLE])
 def test_an_example_holds_what_the_table_says(row, caplog) -> None:
     if row["path"].endswith(".xlsx"):
-        pytest.importorskip("openpyxl", reason="Excel files need a package: pip install 'perennial[excel]'")
+        pytest.importorskip("openpyxl", reason="Excel files need a package: pip install 'perennial-ml[excel]'")
     path = EXAMPLES / row["path"].removesuffix("/dataset_dict.json")
     caplog.set_level(logging.WARNING)
     (batch,) = Files(path=str(path)).batches(ROOT, chunk_rows=100)

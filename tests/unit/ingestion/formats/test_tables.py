@@ -76,7 +76,7 @@ def test_a_table_with_a_column_of_tags_is_no_column_file(tmp_path, tags) -> None
 
 @pytest.fixture
 def workbook(tmp_path):
-    openpyxl = pytest.importorskip("openpyxl", reason="Excel files need a package: pip install 'perennial[excel]'")
+    openpyxl = pytest.importorskip("openpyxl", reason="Excel files need a package: pip install 'perennial-ml[excel]'")
 
     def write(**sheets: list[list]) -> Path:
         book = openpyxl.Workbook()
@@ -127,7 +127,7 @@ def test_cells_that_stand_next_to_the_header_set_their_row_aside(workbook) -> No
 )
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, package, extra, source) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(SourceError, match=rf"pip install 'perennial\[{extra}\]'"):
+    with pytest.raises(SourceError, match=rf"pip install 'perennial-ml\[{extra}\]'"):
         [list(batch.chunks) for batch in source.batches(tmp_path, chunk_rows=5)]
 
 

@@ -13,7 +13,7 @@ from cl.ingestion.sources import Source
 from cl.stores.data.experiences import Experiences
 from cl.stores.project_folder import ProjectFolder
 
-datasets = pytest.importorskip("datasets", reason="pip install 'perennial[datasets]'")
+datasets = pytest.importorskip("datasets", reason="pip install 'perennial-ml[datasets]'")
 
 
 @pytest.fixture(autouse=True)

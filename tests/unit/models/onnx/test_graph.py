@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
+import sys
 from pathlib import Path
 
 import onnx
@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from cl.errors import InputError, StoreError
-from cl.models.onnx.graph import check_installed, load_graph
+from cl.extras import require
+from cl.models.onnx.graph import IN_ONNX, PACKAGES, load_graph
 from cl.models.persistence import load_learner
 from cl.serving.served_model import prepare_for_serving
 
@@ -28,10 +29,10 @@ def test_it_computes_with_as_many_threads_as_torch(folder) -> None:
 
 
 def test_without_its_packages_it_says_what_to_install(folder, monkeypatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
-    with pytest.raises(InputError, match=r"needs onnx, onnxruntime, onnxscript: pip install 'perennial\[onnx\]'"):
-        check_installed()
+    for package in PACKAGES:
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=r"needs onnx, onnxruntime, onnxscript: pip install 'perennial-ml\[onnx\]'"):
+        require(IN_ONNX, *PACKAGES)
     with pytest.raises(InputError, match="needs onnxruntime: pip install"):
         load_learner(folder)
 
