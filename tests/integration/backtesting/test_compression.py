@@ -86,11 +86,13 @@ def test_never_student_and_teacher_are_compared_in_one_backtest(config, tmp_path
     data = tmp_path / "data"
     data.mkdir()
     for seed, (name, labels) in enumerate({"a": ["loan", "fee"], "b": ["box", "lamp"]}.items()):
-        rows = made_sentences(labels, 200, seed=seed, prefix=name)  # enough for a teacher worth imitating
+        rows = made_sentences(labels, 120, seed=seed, prefix=name)
         rows.to_csv(data / f"{name}.csv", index=False)
     ways = ["never", "student", "teacher"]
+    settings = config(when={"updates": 1}, forms=["student"])
+    enough = settings.training.model_copy(update={"epochs": 20, "learning_rate": 3e-3})
     found = backtest(
-        config(when={"updates": 1}, forms=["student"]),
+        settings.model_copy(update={"training": enough}),
         data,
         BacktestPlan(baselines=False, strategies=[], policies=["always"], seeds=[1], then=ways),
         out=tmp_path / "out",
