@@ -39,11 +39,7 @@ class WriteAheadLog:
         self.created = time.time()
         self.size = 0
         self.broken = False
-        self.path = folder / f"{time.time_ns():020d}-{os.getpid()}{ending}"
-        draft = self.path.with_name(self.path.name + DRAFT)
-        self._file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        draft.rename(self.path)
+        self.path, self._file = _create_locked(folder, ending)
         sync_folder(folder)
 
     def append(self, entries: Iterable[Entry]) -> None:
@@ -83,6 +79,27 @@ class WriteAheadLog:
             os.ftruncate(self._file, self.size)
         except OSError:
             self.broken = True
+
+
+def _create_locked(folder: Path, ending: str) -> tuple[Path, int]:
+    """Return a new file's name and its descriptor, which holds its lock.
+
+    Until the draft is locked, another process may take it for abandoned and remove it: then another one is made.
+    """
+    while True:
+        path = folder / f"{time.time_ns():020d}-{os.getpid()}{ending}"
+        draft = path.with_name(path.name + DRAFT)
+        file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(path)
+            return path, file
+        except (BlockingIOError, FileNotFoundError):
+            os.close(file)
+            folder.stat()  # where the folder itself has gone, there is nothing to try again
+        except OSError:
+            os.close(file)
+            raise
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
