@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl.config import Config, parse
+from cl.errors import ConfigError
 from cl.records import REWRITTEN, Cycle, VersionInfo
 from cl.records.history import History
 from cl.stores.mlflow.registry import FORM, PARENT, Registry
@@ -83,6 +84,14 @@ def recorded_config(config: Config, history: History) -> Config:
         ConfigError: this code can no longer read it.
     """
     return parse({**history.config, "stores": config.stores.model_dump(mode="json")}, where="its configuration")
+
+
+def recorded_or_current(config: Config, history: History) -> Config:
+    """Return the configuration that a version was trained with; the current one if that is no longer valid."""
+    try:
+        return recorded_config(config, history)
+    except ConfigError:
+        return config
 
 
 def find_base(stores: Stores, champion: LocalVersion, *, then: str = "student") -> LocalVersion:

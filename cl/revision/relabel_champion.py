@@ -9,15 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from cl.config import Config
-from cl.errors import ConfigError
 from cl.evaluation.best_so_far import load_best
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
 from cl.promotion.replace_champion import Replacement, replace_champion
 from cl.promotion.withdraw_versions import withdraw_versions
 from cl.records import Evaluation, GateReport
-from cl.records.history import History
-from cl.registry.lineage import LocalVersion, find_learning_version, recorded_config
+from cl.registry.lineage import LocalVersion, find_learning_version, recorded_or_current
 from cl.revision.plan_labels import ChangePlan
 from cl.stores.manifest import MANIFEST
 from cl.stores.mlflow.runs import CYCLE_ID
@@ -79,7 +77,7 @@ def _replace(config: Config, stores: Stores, plan: ChangePlan, champion: str, da
             parent.version,
         )
     history = parent.history
-    recorded = _recorded_or_current(config, history)
+    recorded = recorded_or_current(config, history)
     if not (folder / MANIFEST).exists():  # else an earlier process evaluated and sealed it
         _save_relabelled(recorded, stores, plan, parent, folder)
         evaluation, report = _evaluate(recorded, stores, plan, parent, folder)
@@ -159,14 +157,6 @@ def _with_best(table: pd.DataFrame, earlier: pd.DataFrame | None, changed: list[
 
 def _without(scores: dict[str, float], experiences: list[str]) -> dict[str, float]:
     return {id: score for id, score in scores.items() if id not in experiences}
-
-
-def _recorded_or_current(config: Config, history: History) -> Config:
-    """Return the configuration that a version was trained with; the current one if that is no longer valid."""
-    try:
-        return recorded_config(config, history)
-    except ConfigError:
-        return config
 
 
 def _name(plan: ChangePlan) -> str:

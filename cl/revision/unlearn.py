@@ -10,14 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from cl.config import Config
-from cl.errors import ConfigError
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
 from cl.promotion.replace_champion import Replacement, replace_champion
 from cl.promotion.withdraw_versions import withdraw_versions
 from cl.records import Cycle, Evaluation, GateReport, Unlearning, VersionInfo
 from cl.records.history import History
-from cl.registry.lineage import LocalVersion, ancestry, find_learning_version, read_history, recorded_config
+from cl.registry.lineage import LocalVersion, ancestry, find_learning_version, read_history, recorded_or_current
 from cl.stores.data.removal import remove_from_table
 from cl.stores.data.tombstones import RemovalRecord
 from cl.stores.manifest import MANIFEST
@@ -111,7 +110,7 @@ def _replace(
             learner,
             history.form,
         )
-    recorded = _recorded_or_current(config, made_of.history)
+    recorded = recorded_or_current(config, made_of.history)
     if not (folder / MANIFEST).exists():  # else an earlier process evaluated and sealed it
         traces = _learn_without(recorded, stores, leaving, learner, known, source, folder)
         evaluation, report = _evaluate_and_judge(recorded, stores, made_of.history, source, folder)
@@ -170,7 +169,7 @@ def _learn_without(
 
 def _is_solved(config: Config, history: History) -> bool:
     """Return whether a version's update trained no weight of the encoder, because its head is in closed form."""
-    recorded = _recorded_or_current(config, history)
+    recorded = recorded_or_current(config, history)
     known = any(rung.name == history.rung for rung in recorded.ladder)
     return not any(how.trains_encoder for how in recorded.at_rung(history.rung if known else None).built_strategies)
 
@@ -227,11 +226,3 @@ def _last_update(version: str, histories: dict[str, History]) -> list[str]:
             return history.learnt[len(parent.learnt) :]
         history = parent
     return history.learnt
-
-
-def _recorded_or_current(config: Config, history: History) -> Config:
-    """Return the configuration that a version was trained with; the current one if that is no longer valid."""
-    try:
-        return recorded_config(config, history)
-    except ConfigError:
-        return config
