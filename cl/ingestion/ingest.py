@@ -203,7 +203,8 @@ def _ingest_batch(
         raise SourceError(
             f"{batch.origin}: no good row among {reasons.total()}: {count_reasons(reasons)}{_remedy(reasons, batch)}"
         )
-    if not experiences and reasons:  # without an experience, there is no quarantine that could hold them
+    if not experiences and reasons and not _set_aside_before(batch, reasons, project):
+        # without an experience, there is no quarantine that could hold them
         counts = f"{count_reasons(left_out)}; {reasons.total()} broken ones are not kept"
         log.warning("%s: nothing new: %s: %s%s", batch.origin, counts, count_reasons(reasons), _remedy(reasons, batch))
     elif not experiences:
@@ -214,6 +215,12 @@ def _ingest_batch(
         if not outcome.experience and not outcome.skipped:
             log.warning("%s: '%s' has no good row; not kept: %s", batch.origin, name, count_reasons(outcome.reasons))
     return experiences
+
+
+def _set_aside_before(batch: InputBatch, reasons: Counter[str], project: ProjectFolder) -> bool:
+    """Return whether an input is read again whose broken rows are in quarantine since it was first read."""
+    past = [experience.quarantined for experience in Experiences(project).all() if experience.source == batch.origin]
+    return not reasons - sum(map(Counter, past), Counter[str]())
 
 
 def _remedy(reasons: Counter[str], batch: InputBatch) -> str:

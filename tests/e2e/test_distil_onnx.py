@@ -217,7 +217,7 @@ def test_what_cannot_be_merged_is_refused_in_a_line(tiny_config, tiny_model, tmp
 
 def test_without_the_packages_nothing_is_made_and_the_remedy_is_told(learnt, tmp_path, monkeypatch) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    monkeypatch.setattr("cl.extras.find_spec", lambda name: None if name == "onnxruntime" else find(name))
     with pytest.raises(InputError, match=r"needs onnxruntime: pip install 'perennial-ml\[onnx\]'") as told:
         to_onnx("onnx", teacher=learnt, learnt=["a"], rows_of=rows_of, folder=tmp_path / "graph", seed=0)
     assert told.value.exit_code == 2 and not (tmp_path / "graph").exists()
