@@ -43,6 +43,8 @@ SKIPPED = {
 """Why rows are left out without being set aside."""
 CORRECTABLE = {REASONS[RowOutcome.CHANGED], REASONS[RowOutcome.RELABELLED]}
 """Reasons of rows that `cl ingest --corrections` takes in place of the earlier ones."""
+WITHIN_BATCH = {REASONS[RowOutcome.DUPLICATE_ID], REASONS[RowOutcome.CONTRADICTING]}
+"""Reasons of rows that contradict others of the same input."""
 NONE = np.empty(0, dtype=np.uint64)
 
 

@@ -29,7 +29,16 @@ from cl.ingestion.check_rows import (
 )
 from cl.ingestion.choose_rows import prepare_chunks
 from cl.ingestion.class_support import support_classes
-from cl.ingestion.deduplicate import CORRECTABLE, NONE, REASONS, SKIPPED, RowOutcome, count_leaks, deduplicate
+from cl.ingestion.deduplicate import (
+    CORRECTABLE,
+    NONE,
+    REASONS,
+    SKIPPED,
+    WITHIN_BATCH,
+    RowOutcome,
+    count_leaks,
+    deduplicate,
+)
 from cl.ingestion.internal_columns import SPLIT
 from cl.ingestion.label_variants import BatchLabels
 from cl.ingestion.long_rows import LongRows, long_rows
@@ -218,9 +227,14 @@ def _ingest_batch(
 
 
 def _set_aside_before(batch: InputBatch, reasons: Counter[str], project: ProjectFolder) -> bool:
-    """Return whether an input is read again whose broken rows are in quarantine since it was first read."""
-    past = [experience.quarantined for experience in Experiences(project).all() if experience.source == batch.origin]
-    return not reasons - sum(map(Counter, past), Counter[str]())
+    """Return whether an input is read again whose broken rows are in quarantine since it was first read.
+
+    Rows that contradicted others of the input then, contradict those that were kept now.
+    """
+    records = [experience.quarantined for experience in Experiences(project).all() if experience.source == batch.origin]
+    past = sum(map(Counter, records), Counter[str]())
+    more = reasons - past
+    return more.keys() <= CORRECTABLE and more.total() <= sum(past[reason] for reason in WITHIN_BATCH)
 
 
 def _remedy(reasons: Counter[str], batch: InputBatch) -> str:

@@ -24,7 +24,7 @@ def test_broken_rows_are_named_once_and_again_when_there_are_more_of_them(tmp_pa
             ingest(config, project, Files(path="one.csv"))
         return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
-    broken = [*GOOD, ("x1", "", "a")]
+    broken = [*GOOD, ("x1", "", "a"), ("r1", "another text", "a")]
     assert warned(broken) == [] and warned(broken) == [], "they are in quarantine since the first time"
     (line,) = warned([*broken, ("x2", "", "a")])
-    assert "nothing new: seen before 20; 2 broken ones are not kept: missing text 2" in line
+    assert "nothing new: seen before 20; 3 broken ones are not kept: missing text 2" in line
