@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -73,7 +74,7 @@ def deduplicate(
     *,
     take_corrections: bool,
     several: np.ndarray,
-    replaced: np.ndarray = NONE,
+    replaced: Callable[[], np.ndarray] = lambda: NONE,
 ) -> ComparedRows:
     """Compare the rows of a new experience with each other and with the whole stream.
 
@@ -88,7 +89,8 @@ def deduplicate(
         held_out: which rows belong to a given validation or test split. Such a split stays whole: its rows are dropped
             only if an earlier experience has them under the same id, and none is set aside for contradicting another.
         take_corrections: rows with a known id, or a known text, and another label or text replace the earlier rows.
-        replaced: `pair_hashes` of rows that corrections have replaced: a source that is read again still has them.
+        replaced: returns `pair_hashes` of rows that corrections have replaced: a source that is read again still has
+            them. It is asked only if a row contradicts an earlier one.
         several: which rows have a label that lists several; they are set aside before anything else.
     """
     outcomes = np.full(len(prints.ids), RowOutcome.KEPT, dtype=np.int8)
@@ -99,7 +101,9 @@ def deduplicate(
     relabelled = is_known(prints.inputs, known.inputs) & ~known_contents & ~held_out
     outcomes[relabelled] = RowOutcome.RELABELLED
     outcomes[changed] = RowOutcome.CHANGED
-    outdated = (changed | relabelled) & np.isin(pair_hashes(prints.ids, prints.contents), replaced)
+    outdated = changed | relabelled
+    if outdated.any():
+        outdated &= np.isin(pair_hashes(prints.ids, prints.contents), replaced())
     corrections = (changed | relabelled) & ~outdated & take_corrections
     outcomes[corrections] = RowOutcome.KEPT
     outcomes[seen & ~corrections] = RowOutcome.SEEN

@@ -370,7 +370,7 @@ def _publish_new(
         held_out,
         take_corrections=config.data.corrections == "take",
         several=several,
-        replaced=NONE if batch.is_later else replaced_rows(project),
+        replaced=lambda: NONE if batch.is_later else replaced_rows(project),
     )
     skipped = +Counter({why: compared.count(outcome) for outcome, why in SKIPPED.items()})
     if not compared.kept.any():
