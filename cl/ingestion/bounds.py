@@ -29,7 +29,6 @@ RATIO, UNPACKED = 200, 64_000_000
 """A file may unpack to this many times its size, or to this many bytes, whichever is more."""
 SHOWN = 1_000
 """Characters of a row that is too long that are kept in quarantine."""
-SKIPPED = 1_000_000
 BUFFER = 1 << 17
 GZIP = b"\x1f\x8b"
 UTF_8 = "utf-8-sig"
@@ -45,11 +44,43 @@ def too_long(beginning: str) -> UnreadableRow:
 
 def bounded_lines(file: IO[str]) -> Iterator[str]:
     """Yield the lines of a file; a line that is longer than `ROW_CHARS` is cut after one more character."""
-    while line := file.readline(ROW_CHARS + 1):
-        yield line
-        if len(line) > ROW_CHARS:
-            while line and not line.endswith(("\n", "\r")):
-                line = file.readline(SKIPPED)
+    for lines in blocks_of_lines(file):
+        yield from lines
+
+
+def blocks_of_lines(file: IO[str]) -> Iterator[list[str]]:
+    """Yield the lines of `bounded_lines` in lists of about `BUFFER` characters.
+
+    Args:
+        file: opened without translation of line ends.
+    """
+    parts: list[str] = []  # of a line whose end was not read yet
+    skips = False
+    while block := file.read(BUFFER):
+        block += file.read(1) if block.endswith("\r") else ""  # the other half of \r\n
+        if skips:
+            first = _split(block)[0]
+            skips = not first.endswith(("\n", "\r"))
+            block = block[len(first) :]
+        parts.append(block)
+        if "\n" in block or "\r" in block:
+            lines = _split("".join(parts))
+            parts = [] if lines[-1].endswith("\n") else [lines.pop()]
+            if lines:
+                yield _cut(lines)
+        elif sum(map(len, parts)) > ROW_CHARS + 1:  # the first may be an empty line that ends with \r
+            yield _cut(_split("".join(parts)))
+            parts, skips = [], True
+    if lines := _split("".join(parts)):
+        yield _cut(lines)
+
+
+def _cut(lines: list[str]) -> list[str]:
+    return lines if max(map(len, lines)) <= ROW_CHARS else [line[: ROW_CHARS + 1] for line in lines]
+
+
+def _split(text: str) -> list[str]:
+    return io.StringIO(text, newline="").readlines()
 
 
 def open_bytes(path: Path) -> io.BufferedReader:

@@ -5,11 +5,12 @@ Rows of weight 0 are not learned, so they support no class.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cl.records import SPLITS, WEIGHT
 from cl.stores.data.staging import Staged
@@ -42,12 +43,12 @@ def support_classes(staged: Staged, groups: np.ndarray, kept: np.ndarray) -> int
         kept: which good rows become part of the experience.
     """
     splits = np.concatenate([np.empty(0, dtype=np.int8), *staged.splits])
-    trained: set[str] = set()
-    for rows, classes in _classes(staged, kept & (splits == TRAIN)):
-        trained.update(*(classes[row] for row in rows))
+    trained = frozenset[str]().union(*(distinct for _, distinct, _ in _classes(staged, kept & (splits == TRAIN))))
     lacking: dict[int, frozenset[str]] = {}
-    for rows, classes in _classes(staged, kept & (splits != TRAIN)):
-        lacking |= {row: missing for row in rows if (missing := classes[row] - trained)}
+    for rows, distinct, values in _classes(staged, kept & (splits != TRAIN)):
+        if not distinct <= trained:
+            classes = (_classes_of(value) for value in values.to_pylist())
+            lacking |= {row: missing for row, names in zip(rows, classes, strict=True) if (missing := names - trained)}
     moved = _fewest(_candidates(lacking, groups, splits, kept))
     if moved:
         splits[moved] = TRAIN
@@ -55,14 +56,15 @@ def support_classes(staged: Staged, groups: np.ndarray, kept: np.ndarray) -> int
     return len(moved)
 
 
-def _classes(staged: Staged, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], dict[int, frozenset[str]]]]:
-    """Yield, chunk by chunk, the positions of the wanted rows that are learned, and the classes of each."""
+def _classes(staged: Staged, wanted: np.ndarray) -> Iterator[tuple[list[int], frozenset[str], pa.ChunkedArray]]:
+    """Yield, chunk by chunk, the positions of the wanted rows that are learned, their classes, and their values."""
     for chunk, positions in zip(staged.good(), staged.places(), strict=True):
         rows = np.flatnonzero(wanted[positions] & _is_learned(chunk))
         column = "label" if "label" in chunk.column_names else "tags"
-        values = chunk[column].take(pa.array(rows)).to_pylist()
-        numbers = [int(row) + positions.start for row in rows]
-        yield numbers, {number: _classes_of(value) for number, value in zip(numbers, values, strict=True)}
+        values = chunk[column].take(pa.array(rows))
+        distinct = pc.unique(values).to_pylist() if column == "label" else values.to_pylist()
+        classes = frozenset[str]().union(*map(_classes_of, distinct))
+        yield (rows + positions.start).tolist(), classes, values
 
 
 def _is_learned(chunk: pa.Table) -> np.ndarray:

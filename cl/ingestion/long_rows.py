@@ -34,8 +34,7 @@ class LongRows:
     def add(self, rows: pd.DataFrame) -> None:
         """Count the rows of a chunk."""
         self.rows += len(rows)
-        # a text has at most a token for each byte, and the spaces and tokens around it
-        long = rows[self.task.texts(rows).map(lambda text: 2 * len(text.encode()) + 8 > self.most_tokens).astype(bool)]
+        long = rows[[_most_tokens(text) > self.most_tokens for text in self.task.texts(rows)]]
         wanted = long.head(MOST_ROWS - self.looked_at)
         self.complete = self.complete and len(wanted) == len(long)
         self.looked_at += len(wanted)
@@ -78,6 +77,14 @@ def long_rows(config: Config, task: Task) -> LongRows | None:
     windows = config.model.windows
     most = size + (windows.at_most - 1) * max(0, size - around - windows.overlap) if windows else size
     return LongRows(task, tokenizer, most)
+
+
+def _most_tokens(text: str) -> int:
+    """Return a bound on the tokens of a text: one for each byte, and those around it.
+
+    A tokenizer may decompose letters beyond ASCII into several, and put spaces between them.
+    """
+    return 8 + (len(text) if text.isascii() else 2 * len(text.encode()))
 
 
 def _declared(name: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,8 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cl.errors import SourceError
+from cl.ingestion import bounds
 from cl.ingestion.bounds import CHUNK_CHARS, CHUNK_VALUES, COLUMNS, ROW_CHARS, SHOWN, TOO_LONG, UNPACKED
 from cl.ingestion.file_formats import read_chunks
+from cl.ingestion.formats import delimited
 from cl.ingestion.internal_columns import UNREADABLE, UnreadableRow
 
 HEADER = b"id,text,label\n"
@@ -196,3 +199,30 @@ def test_a_json_line_of_ordinary_length_is_read_whole(tmp_path) -> None:
     text = "a" * (ROW_CHARS // 2)
     write(tmp_path / "x.jsonl", [json.dumps({"id": "1", "text": text}).encode(), b"\n"])
     assert frame_of(tmp_path / "x.jsonl")["text"].tolist() == [text]
+
+
+GOOD = ["{n},hello,a", '{n},"two\nlines, and ""quotes""",b', '{n},it is 5" wide,b', ""]
+BROKEN = ["{n},hello", '{n},"never closed,a', f"{{n}},{'long' * 200},a"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("lines", [GOOD, GOOD + BROKEN], ids=["good", "broken"])
+def test_how_many_lines_are_read_at_a_time_changes_no_row(tmp_path, monkeypatch, end, lines, seed) -> None:
+    monkeypatch.setattr(bounds, "ROW_CHARS", 400)
+    monkeypatch.setattr(delimited, "ROW_CHARS", 400)
+    drawn = [*random.Random(seed).choices(lines, k=200), GOOD[0]]
+    text = "\n".join(["id,text,label", *(line.format(n=number) for number, line in enumerate(drawn)), ""])
+    path = tmp_path / "x.csv"
+    path.write_text(text.replace("\n", end), newline="")
+    readings = []
+    for size, chunk_rows in [(1, 1), (1, 50), (50, 7), (700, 50), (1 << 17, 50), (1 << 17, 1000)]:
+        monkeypatch.setattr(bounds, "BUFFER", size)
+        rows = frame_of(path, chunk_rows)
+        readings.append(rows.astype(object).where(rows.notna(), None).to_dict("records"))
+    for rows in readings[1:]:
+        assert rows == readings[0]
+    assert [row["id"] for row in readings[0] if row["id"]] == [
+        str(n) for n, line in enumerate(drawn) if line in GOOD[:3]
+    ]
+    assert sum(row["id"] is None for row in readings[0]) >= sum(line in BROKEN for line in drawn)
