@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
+from cl.heavy import np
 from cl.records import Record
 
 Kind = Literal["inputs", "labels", "new_labels", "predictions", "performance"]

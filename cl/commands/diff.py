@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import pandas as pd
-
+from cl.commands._regressions import read_stored_rows
 from cl.commands._version_catalogue import VersionCatalogue, flatten, read_versions
 from cl.stores.opened import open_project
 
-KEY = ["experience", "id"]
+Row = tuple[str, str, str, float, float]
+"""Experience, id, target, and the row score of either version."""
 
 
 def compare_versions(folder: Path, first: str, second: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def compare_versions(folder: Path, first: str, second: str) -> dict[str, Any]:
     Raises:
         InputError: there is no such version.
     """
-    versions = read_versions(open_project(folder))
+    versions = read_versions(open_project(folder, reading=True))
     for version in (first, second):
         versions.get(version)
     before, after = versions.history(first), versions.history(second)
@@ -59,40 +60,40 @@ def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict
             "classes": [],
             "note": why,
         }
-    both = tables[0].merge(tables[1], on=KEY, suffixes=("", "_after"))
-    classed = both.assign(name=both["target"].map(_classes_of)).explode("name")
-    every = both.assign(name="all")
+    both = [(*key, target, score, tables[1][key][1]) for key, (target, score) in tables[0].items() if key in tables[1]]
     return {
         "score": "row score",
-        "experiences": [*_mean_scores(every), *_mean_scores(both.assign(name=both["experience"]))],
-        "classes": _mean_scores(classed),
-        "note": None if len(both) else "the versions have no test rows in common",
+        "experiences": [*_mean_scores(both, lambda row: ["all"]), *_mean_scores(both, lambda row: [row[0]])],
+        "classes": _mean_scores(both, lambda row: _classes_of(row[2])),
+        "note": None if both else "the versions have no test rows in common",
     }
 
 
-def _read_rows(versions: VersionCatalogue, version: str) -> pd.DataFrame | None:
-    """Return experience, id, target and row score of a version's test rows; None: they are not stored."""
-    with tempfile.TemporaryDirectory() as scratch:
-        cycle = versions.infos[version].tags.get("cl.cycle_id", "")
-        path = versions.project.stores.registry.runs.evaluated(cycle, Path(scratch))
-        if path is None:
-            return None
-        return pd.read_parquet(path).rename(columns={"challenger_score": "score"})[[*KEY, "target", "score"]]
+def _read_rows(versions: VersionCatalogue, version: str) -> dict[tuple[str, str], tuple[str, float]] | None:
+    """Return (experience, id) -> target and row score of a version's test rows; None: they are not stored."""
+    rows = read_stored_rows(versions.project, versions.infos[version].tags.get("cl.cycle_id", ""))
+    if rows is None:
+        return None
+    columns = (rows[name].to_pylist() for name in ("experience", "id", "target", "challenger_score"))
+    return {(experience, id): (target, score) for experience, id, target, score in zip(*columns, strict=True)}
 
 
-def _mean_scores(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _mean_scores(rows: Sequence[Row], names_of: Callable[[Row], Sequence[str]]) -> list[dict[str, Any]]:
     """Return for each name the number of rows, both mean scores, and the rows lost and won."""
-    rows = rows.assign(lost=rows["score_after"] < rows["score"], won=rows["score_after"] > rows["score"])
+    named: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for name in names_of(row):
+            named.setdefault(name, []).append(row[3:])
     return [
         {
-            "name": str(name),
-            "rows": len(part),
-            "from": float(part["score"].mean()),
-            "to": float(part["score_after"].mean()),
-            "lost": int(part["lost"].sum()),
-            "won": int(part["won"].sum()),
+            "name": name,
+            "rows": len(pairs),
+            "from": fmean(before for before, _ in pairs),
+            "to": fmean(after for _, after in pairs),
+            "lost": sum(after < before for before, after in pairs),
+            "won": sum(after > before for before, after in pairs),
         }
-        for name, part in rows.groupby("name", sort=True)
+        for name, pairs in sorted(named.items())
     ]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from cl.commands._regressions import read_stored_rows, worst_regressions
 from cl.commands._version_catalogue import VersionCatalogue, read_versions
@@ -20,6 +18,9 @@ from cl.reports.measurements import describe_control, list_measurements
 from cl.stores.mlflow.registry import FORM, SMOKE_TAG
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.opened import OpenProject, open_project
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def read_verdicts(folder: Path, version: str | None) -> dict[str, Any]:
     Raises:
         InputError: there is no challenger or no such version, or its verdicts were not kept.
     """
-    versions = read_versions(open_project(folder))
+    versions = read_versions(open_project(folder, reading=True))
     judged = _judged_version(versions, version) if version is not None else _judged_challengers(versions)[-1]
     rows, control = _stored_rows(versions.project, judged), judged.evaluation.control
     return {
@@ -70,7 +71,7 @@ def replay_gates(folder: Path, policy: Path) -> list[dict[str, Any]]:
         ConfigError: the policy cannot be read or has other keys.
         InputError: no challenger has been evaluated yet.
     """
-    project = open_project(folder)
+    project = open_project(folder, reading=True)
     config, versions = _apply_policy(project.config, policy), read_versions(project)
     judged = _judged_challengers(versions)
     known = {challenger.version for challenger in judged}
@@ -82,7 +83,7 @@ def replay_gates(folder: Path, policy: Path) -> list[dict[str, Any]]:
 
 def _judge_again(project: OpenProject, config: Config, judged: JudgedVersion) -> dict[str, Any]:
     rows = _stored_rows(project, judged)
-    now = None if rows is None else _carry_smoke_test(judge(config, judged.evaluation, rows), judged.gates)
+    now = None if rows is None else _carry_smoke_test(judge(config, judged.evaluation, rows.to_pandas()), judged.gates)
     return {
         "experience": judged.experience,
         "version": judged.version,
@@ -93,7 +94,7 @@ def _judge_again(project: OpenProject, config: Config, judged: JudgedVersion) ->
     }
 
 
-def _stored_rows(project: OpenProject, judged: JudgedVersion) -> pd.DataFrame | None:
+def _stored_rows(project: OpenProject, judged: JudgedVersion) -> pa.Table | None:
     return None if judged.stored is None else read_stored_rows(project, judged.stored)
 
 

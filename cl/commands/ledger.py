@@ -28,7 +28,7 @@ class ReadLedger(Record):
 
 def audit(folder: Path) -> dict[str, Any]:
     """Return the ledger's entries, and the first integrity violation."""
-    return _describe_ledger(open_project(folder))
+    return _describe_ledger(open_project(folder, reading=True))
 
 
 def sign_all(folder: Path) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def champion_at(folder: Path, as_of: str | None) -> dict[str, Any]:
     Raises:
         InputError: the time is invalid or in the future.
     """
-    project = open_project(folder)
+    project = open_project(folder, reading=True)
     moment = datetime.now(UTC) if as_of is None else parse_moment(as_of)
     entries = project.stores.ledger.entries(project.config.name)
     # for now use all entries: another machine's clock may be ahead of this one's

@@ -9,7 +9,7 @@ from typing import Any
 
 from cl.commands._version_catalogue import VersionCatalogue, read_versions
 from cl.records.history import History
-from cl.stores.data.corrections import count_replaced, read_corrections
+from cl.stores.data.correction_records import count_replaced, read_corrections
 from cl.stores.data.label_changes import read_label_changes
 from cl.stores.opened import open_project
 
@@ -20,7 +20,7 @@ def trace_lineage(folder: Path, version: str) -> dict[str, Any]:
     Raises:
         InputError: there is no such version.
     """
-    versions = read_versions(open_project(folder))
+    versions = read_versions(open_project(folder, reading=True))
     versions.get(version)
     line = versions.line(version)
     known = [ancestor for ancestor in line if ancestor in versions.infos]

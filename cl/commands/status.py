@@ -12,7 +12,7 @@ from cl.records.history import History
 from cl.registry.lineage import read_history
 from cl.stores.ledger import state
 from cl.stores.opened import open_project
-from cl.stores.predictions.predictions import Predictions
+from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
 
 
@@ -22,7 +22,7 @@ def read_cycles(folder: Path) -> list[Cycle]:
     Raises:
         LedgerRowError: a row of the ledger cannot be read, so that what became of a cycle is not certain.
     """
-    project = open_project(folder)
+    project = open_project(folder, reading=True)
     project.stores.registry.initialise()
     entries = project.stores.ledger.unverified(project.config.name)  # first: without it, no cycle is shown for certain
     cycles = project.stores.registry.runs.cycles()
@@ -32,7 +32,7 @@ def read_cycles(folder: Path) -> list[Cycle]:
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return champion, versions, last cycle and waiting experiences as plain values."""
-    project = open_project(folder)
+    project = open_project(folder, reading=True)
     project.stores.registry.initialise()
     cycles = project.stores.registry.runs.cycles()
     done = {cycle.experience.id for cycle in cycles}
@@ -59,8 +59,16 @@ def read_status(folder: Path) -> dict[str, Any]:
         "left_for_later": later,
         "waiting_rows": sum(experiences[name].rows["train"] for name in {*waiting, *later} & experiences.keys()),
         "data_version": project.stores.data.current(),
-        "predictions": Predictions(project.project).count(),
+        "predictions": _count_predictions(project.project),
     }
+
+
+def _count_predictions(project: ProjectFolder) -> dict[str, int]:
+    if not (project.root / "predictions").is_dir():
+        return {"answered": 0, "labelled": 0}
+    from cl.stores.predictions.predictions import Predictions
+
+    return Predictions(project).count()
 
 
 def _left_for_later(stores: Stores, champion: str | None) -> list[str]:

@@ -94,7 +94,7 @@ class DataSettings(Section):
     @field_validator("where")
     @classmethod
     def _condition_can_be_read(cls, condition: str | None) -> str | None:
-        from cl.row_filter import columns_in, numbers_in
+        from cl.config.row_filter import columns_in, numbers_in
 
         if condition is not None:
             try:

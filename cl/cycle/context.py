@@ -25,7 +25,7 @@ from cl.records import Challenger, Decision, Drift, Experience, Record, VersionI
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, extend_with_compressed, find_base, local_version
 from cl.registry.register import NewVersion
-from cl.stores.data.corrections import count_replaced, read_corrections
+from cl.stores.data.correction_records import count_replaced, read_corrections
 from cl.stores.data.experiences import RowsOf
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.project_folder import ProjectFolder

@@ -8,7 +8,7 @@ from cl.config import Config
 from cl.cycle.identity import CheckNumber, CycleStart, count_checks, journal_folder
 from cl.drift.detect import detect_drift
 from cl.records import Cycle, Drift
-from cl.stores.data.corrections import corrected_since
+from cl.stores.data.correction_records import corrected_since
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.stores import Stores
 from cl.stores.version_folder import load_history

@@ -6,9 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import pandas as pd
-
+from cl.heavy import np, pd
 from cl.records import ChangedGroup
 
 KEPT = 10

@@ -7,11 +7,11 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from cl.gating.values import Value, relative_gain
 from cl.gating.verdicts import rescale_rows_needed, significant_after_holm
+from cl.heavy import np
 from cl.records import Part
 from cl.statistics import TIE, format_p_value, loss_p, rows_to_decide, sign_p
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 
-import pandas as pd
-
 from cl import plugins
 from cl.config import Config
 from cl.gating.gates import Gate
 from cl.gating.verdicts import correct_verdicts
+from cl.heavy import pd
 from cl.records import Evaluation, GateReport
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from cl.config.row_filter import columns_in, select_rows
 from cl.errors import ConfigError, InputError
 from cl.records import NUMERIC_COLUMNS
-from cl.row_filter import columns_in, select_rows
 
 if TYPE_CHECKING:
     import pandas as pd

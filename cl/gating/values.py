@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cl.gating.metric_names import PER_ROW_METRICS, check_known, is_lower_better, may_be_undecided
 from cl.gating.slices import Slice, Whole, slice_columns, slice_groups
+from cl.heavy import np
 from cl.records import Evaluation
 
 if TYPE_CHECKING:

@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 import numpy as np
 
 from cl.stores.actor import current_actor
+from cl.stores.data.correction_records import Correction, read_corrections
 from cl.stores.data.corrections import (
-    Correction,
     CorrectionPlan,
     begin_correction,
     find_replaced,
     finish_correction,
-    read_corrections,
 )
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import KnownRows, remember_fingerprints

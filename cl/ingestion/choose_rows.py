@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from cl.config import Config
+from cl.config.row_filter import numbers_in, select_rows
 from cl.errors import InputError, SourceError
 from cl.ingestion.internal_columns import UNREADABLE, InternalColumn
 from cl.ingestion.tag_schemes import BatchTags
 from cl.ingestion.values import one_line
-from cl.row_filter import numbers_in, select_rows
 from cl.tasks import Task
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
+from cl.heavy import np, pd
 
 if TYPE_CHECKING:
     import torch

@@ -6,12 +6,10 @@ import logging
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from cl import plugins
 from cl.config import Config
 from cl.errors import RefusedError, UnservableError
+from cl.heavy import np, pd
 from cl.records import TOLERANCE, TOLERANCE_INT8, Challenger, GateReport, Registration, Verdict
 from cl.stores.data.experiences import RowsOf
 from cl.stores.mlflow.fresh_process import answer_in_fresh_process

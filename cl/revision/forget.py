@@ -17,10 +17,10 @@ from pydantic import Field
 
 from cl import plugins
 from cl.config import Config
+from cl.config.row_filter import select_rows
 from cl.errors import InputError
 from cl.records import SPLITS, Record, Unlearning
 from cl.revision.change_labels import finish_change
-from cl.row_filter import select_rows
 from cl.stores.data.corrections import finish_correction, forget_corrected
 from cl.stores.data.fingerprints import hash_texts
 from cl.stores.data.removal import (

@@ -32,12 +32,16 @@ class OpenProject:
         return version
 
 
-def open_project(folder: Path) -> OpenProject:
+def open_project(folder: Path, *, reading: bool = False) -> OpenProject:
     """Open the project in a folder or in the nearest folder above it.
+
+    Args:
+        folder: the folder.
+        reading: nothing will be written to the registry, which is then read faster.
 
     Raises:
         InputError: there is no project, or its configuration is invalid.
     """
     project = find_project(folder)
     config = configuration.load(project.config)
-    return OpenProject(project, config, open_stores(project, config))
+    return OpenProject(project, config, open_stores(project, config, reading=reading))

@@ -8,26 +8,23 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
-from cl import plugins
 from cl.config import Config, PluginSpec
 from cl.config.secrets import FROM_ENVIRONMENT, hide_value
 from cl.errors import ConfigError, IntegrityError
 from cl.stores.data.dvc import DataVersions
 from cl.stores.data.experiences import Experiences
-from cl.stores.data.fingerprints import hash_texts, load_known
 from cl.stores.files import move_into_place, write_text
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest
 from cl.stores.mlflow.registry import Registry
 from cl.stores.mlflow.relocation import follow_folder
-from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
-from cl.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 END_OF_TIME = "9999"
@@ -70,6 +67,11 @@ class Stores:
 
     def unlabelled(self, most: int) -> pd.DataFrame:
         """Return at most ``most`` logged requests that are in no experience: id, text or tokens, and the prediction."""
+        import numpy as np
+
+        from cl.stores.data.fingerprints import hash_texts, load_known
+        from cl.stores.predictions.predictions import Predictions
+
         logged = Predictions(self.project).sample("", END_OF_TIME, most=most)
         if logged.empty:
             return logged
@@ -78,8 +80,12 @@ class Stores:
 
     def texts(self, task: PluginSpec, experience: str, ids: list[str]) -> dict[str, str]:
         """Return id -> text of an experience's rows; ids that are no longer there are left out."""
-        rows = self.experiences.named(experience, ids)
-        return dict(zip(rows["id"], plugins.build(Task, task).texts(rows), strict=True))
+        from cl import plugins
+        from cl.tasks import Task
+
+        rows, column = self.experiences.named(experience, ids), plugins.build(Task, task).columns[0]
+        inputs = (value if isinstance(value, str) else " ".join(value) for value in rows[column].to_pylist())
+        return dict(zip(rows["id"].to_pylist(), inputs, strict=True))
 
     @property
     def _finished_file(self) -> Path:
@@ -116,8 +122,13 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def open_stores(project: ProjectFolder, config: Config) -> Stores:
+def open_stores(project: ProjectFolder, config: Config, *, reading: bool = False) -> Stores:
     """Return the stores that the configuration names; each is opened on first use.
+
+    Args:
+        project: the folder.
+        config: its configuration.
+        reading: nothing will be written to the registry, which is then read faster.
 
     Raises:
         ConfigError: an environment variable that locates a store is not set, or the stores do not fit together.
@@ -138,6 +149,7 @@ def open_stores(project: ProjectFolder, config: Config) -> Stores:
             artifacts,
             config.name,
             kept=project.work / "finished",
+            reading=reading,
         ),
         ledger=Ledger(
             project.resolve(from_environment("stores.ledger_uri", settings.ledger_uri)),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import pandas as pd
-
 from cl.tasks import IGNORED, Encoded, Prediction, Task, filler, scores_by_class
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -21,6 +20,7 @@ class TextClassification(Task):
     The states of all real tokens are averaged (Reimers and Gurevych, 2019, section 3), as sentence encoders
     are trained to; padding is left out of the mean.
 
+    >>> import pandas as pd
     >>> rows = pd.DataFrame({'label': ['fee', 'loan']})
     >>> TextClassification().row_scores(rows, ['fee', 'fee']).tolist()
     [1.0, 0.0]
@@ -68,6 +68,8 @@ class TextClassification(Task):
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return 1 for each correct row, 0 for each wrong row."""
+        import numpy as np
+
         result: np.ndarray = (rows["label"].to_numpy() == np.asarray(predictions, dtype=object)).astype(float)
         return result
 
@@ -90,6 +92,8 @@ class TextClassification(Task):
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return the accuracy on each label's rows."""
+        import pandas as pd
+
         right = pd.Series(self.row_scores(rows, predictions)).groupby(rows["label"].to_numpy()).mean()
         return {str(name): float(value) for name, value in right.items()}
 

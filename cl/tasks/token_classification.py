@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import pandas as pd
-
 from cl.tasks import IGNORED, Encoded, Prediction, Task, filler, scores_by_class
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -22,6 +21,7 @@ class TokenClassification(Task):
     Only the first piece of a word is trained and read (Devlin et al., 2019, section 5.3). Scores are the
     entity-level ones of CoNLL-2003: a span counts if its boundaries and its type are right.
 
+    >>> import pandas as pd
     >>> rows = pd.DataFrame({'tokens': [['anna', 'sings']], 'tags': [['B-PER', 'O']]})
     >>> TokenClassification().row_scores(rows, [['B-PER', 'O']]).tolist()
     [1.0]
@@ -77,6 +77,8 @@ class TokenClassification(Task):
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return each sentence's entity F1; a sentence without entities is right if none are predicted."""
+        import numpy as np
+
         return np.array(
             [_sentence_f1(entity_spans(t), entity_spans(p)) for t, p in zip(rows["tags"], predictions, strict=True)]
         )

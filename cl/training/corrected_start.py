@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cl.config import Config
 from cl.records import Record
-from cl.stores.data.corrections import corrected_since
+from cl.stores.data.correction_records import corrected_since
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts
 from cl.stores.project_folder import ProjectFolder

@@ -101,7 +101,7 @@ def test_without_being_asked_a_correction_is_set_aside_with_the_remedy(tmp_path,
 
 
 def test_what_is_forgotten_after_it_was_corrected_leaves_no_trace_in_the_record(tmp_path, tiny_model) -> None:
-    from cl.stores.data.corrections import read_corrections
+    from cl.stores.data.correction_records import read_corrections
     from cl.stores.data.fingerprints import hash_texts
 
     project: ProjectFolder = shop(Path(tmp_path / "shop"), tiny_model, strategy=RANPAC)

@@ -6,18 +6,13 @@ experience. It decides nothing by itself: `cl.drift.detect` corrects over all de
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
+from cl.heavy import np
 from cl.models.snapshot import Snapshot
 from cl.plugins import Plugin
 from cl.records import Finding
 from cl.statistics import Kind
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 EXAMPLES = 20
 MAX_TEXTS = 20_000
@@ -60,8 +55,6 @@ class Detector(Plugin):
 
 def highest_ranked_ids(new: Snapshot, ranks: np.ndarray) -> list[str]:
     """Return the ids of the rows that rank highest; rows that rank below zero are excluded."""
-    import numpy as np
-
     order = np.argsort(-ranks, kind="stable")[:EXAMPLES]
     return [str(new.frame["id"].iloc[index]) for index in order if ranks[index] >= 0]
 
@@ -75,8 +68,6 @@ def project_on_shift(reference: Snapshot, new: Snapshot) -> np.ndarray:
 
 def sample_rows(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """Return at most ``most`` rows, drawn at random, in their original order."""
-    import numpy as np
-
     return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, replace=False))]
 
 

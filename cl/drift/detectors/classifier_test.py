@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from cl.drift.detectors import Detector, project_on_shift
 from cl.drift.detectors._base import too_few_rows
+from cl.heavy import np
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
 from cl.statistics import format_p_value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 
-import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import EXAMPLES, Detector
 from cl.drift.detectors._base import too_few_rows
 from cl.drift.text_statistics import changed_words, describe, vocabulary, words_in
+from cl.heavy import pd
 from cl.models.snapshot import Snapshot
 from cl.records import Finding
 from cl.statistics import format_p_value

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
-import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import Detector
 from cl.drift.detectors._base import too_few_rows
 from cl.drift.detectors.new_labels import unknown_label_rows, unseen_labels
+from cl.heavy import np, pd
 from cl.models.snapshot import Snapshot
 from cl.records import ChangedGroup, Finding
 from cl.statistics import CELLS, Kind, format_p_value, is_unremarkable, simulated_p

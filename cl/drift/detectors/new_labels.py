@@ -5,12 +5,11 @@ from __future__ import annotations
 from math import ceil
 from typing import ClassVar
 
-import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import Detector
 from cl.drift.label_takeover import describe_takeovers, find_takeovers
+from cl.heavy import np, pd
 from cl.models.snapshot import Snapshot
 from cl.records import ChangedGroup, Finding
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from cl.drift.detectors import Detector
 from cl.drift.detectors._base import too_few_rows
 from cl.drift.detectors.new_labels import unseen_labels
+from cl.heavy import np, pd
 from cl.models.snapshot import Snapshot
 from cl.records import ChangedGroup, Finding
 from cl.statistics import format_p_value, mean_drop_p, wilson_interval

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from cl.gating.gates import Gate
 from cl.gating.verdicts import conclude, rescale_rows_needed, significant_after_holm
+from cl.heavy import np
 from cl.records import Evaluation, Part, Verdict
 from cl.statistics import TIE, bootstrap_means, loss_p, rows_to_decide
 

@@ -7,8 +7,7 @@ project finishes what a killed process has begun; if the corrected rows were not
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pandas as pd
 from pydantic import Field
 
 from cl.records import SPLITS, Record
+from cl.stores.data.correction_records import Correction, read_corrections, write_correction
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import (
     Fingerprints,
@@ -29,26 +29,6 @@ from cl.stores.data.fingerprints import (
 from cl.stores.data.removal import remove_from_experience
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
-
-
-class Correction(Record):
-    """The record of corrected rows, stored in data/ and so in every later version of it."""
-
-    number: int
-    corrected_at: datetime
-    by: str
-    experience: str = Field(description="The experience that holds the corrected rows")
-    rows: dict[str, dict[str, int]] = Field(description="Experience -> split -> rows that were replaced")
-    ids: list[str] = Field(description="Fingerprint of each replaced row's id, in hexadecimal")
-    contents: list[str] = Field(
-        default_factory=list,
-        description="Fingerprint of each replaced row's text and label, in the order of the ids; older ones: none",
-    )
-
-    @property
-    def total(self) -> int:
-        """The number of rows that were replaced."""
-        return sum(count for splits in self.rows.values() for count in splits.values())
 
 
 class ReplacedRows(Record):
@@ -67,16 +47,6 @@ class CorrectionPlan(Record):
 
     correction: Correction
     replaced: ReplacedRows
-
-
-def read_corrections(project: ProjectFolder) -> list[Correction]:
-    """Return all records, oldest first."""
-    return [Correction.model_validate_json(path.read_bytes()) for path in sorted(_folder(project).glob("*.json"))]
-
-
-def corrected_since(project: ProjectFolder, number: int) -> set[int]:
-    """Return the fingerprints of the ids that were corrected after a number of corrections."""
-    return {int(id, 16) for past in read_corrections(project)[number:] for id in past.ids}
 
 
 def find_replaced(
@@ -134,7 +104,7 @@ def finish_correction(project: ProjectFolder) -> Correction | None:
         for id, splits in plan.replaced.ids.items():
             rows = {row for rows in splits.values() for row in rows}
             remove_from_experience(project, id, rows, _plan_folder(project), field="replaced")
-        write_text(_folder(project) / f"{correction.number:04d}.json", correction.model_dump_json(indent=1))
+        write_correction(project, correction)
     file.unlink()
     shutil.rmtree(_plan_folder(project))
     return correction if done else None
@@ -150,7 +120,7 @@ def forget_corrected(project: ProjectFolder, ids: Iterable[str]) -> None:
             changed = correction.model_copy(
                 update={name: [values[index] for index in kept] for name, values in fields.items() if values}
             )
-            write_text(_folder(project) / f"{correction.number:04d}.json", changed.model_dump_json(indent=1))
+            write_correction(project, changed)
 
 
 def outdated(project: ProjectFolder, rows: pd.DataFrame, given: Sequence[datetime]) -> np.ndarray:
@@ -179,14 +149,6 @@ def replaced_rows(project: ProjectFolder) -> np.ndarray:
     return pair_hashes(ids, contents)
 
 
-def count_replaced(corrections: Iterable[Correction]) -> Mapping[str, int]:
-    """Return experience -> rows that were replaced."""
-    count: Counter[str] = Counter()
-    for correction in corrections:
-        count.update({id: sum(splits.values()) for id, splits in correction.rows.items()})
-    return count
-
-
 def _hexadecimal(fingerprint: np.uint64) -> str:
     return f"{int(fingerprint):016x}"
 
@@ -194,10 +156,6 @@ def _hexadecimal(fingerprint: np.uint64) -> str:
 def _intersection(values: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
     empty = np.empty(0, dtype=np.uint64)
     return np.concatenate([empty, *(values[np.isin(values, past)] for past in known)])
-
-
-def _folder(project: ProjectFolder) -> Path:
-    return project.data / "corrections"
 
 
 def _plan_folder(project: ProjectFolder) -> Path:

@@ -8,13 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from cl.errors import StoreError
@@ -22,10 +17,16 @@ from cl.records import SPLITS, Experience
 from cl.stores.files import sha256
 from cl.stores.project_folder import ProjectFolder
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
 EXPERIENCE_ID = re.compile(r"(\d{4,})-.+")
 QUARANTINE_COLUMNS = ["id", "reason", "row"]
 
-RowsOf = Callable[[list[str], str], pd.DataFrame]
+RowsOf = Callable[[list[str], str], "pd.DataFrame"]
 """Takes (ids, split) and returns the rows of these experiences."""
 
 BATCH_ROWS = 50_000
@@ -101,6 +102,8 @@ class Experiences:
         Raises:
             StoreError: an experience is missing or damaged.
         """
+        import pandas as pd
+
         if not ids:
             return self._no_rows().assign(experience=pd.Series(dtype=object))
         return pd.concat([self.rows(id, split).assign(experience=id) for id in ids], ignore_index=True)
@@ -111,6 +114,8 @@ class Experiences:
         Raises:
             StoreError: there is no such experience, or one of its files is damaged.
         """
+        import pandas as pd
+
         return pd.concat([_read(path, lambda file: file.read([name])) for path in self._files(id)], ignore_index=True)
 
     def columns(self, id: str) -> list[str]:
@@ -127,6 +132,9 @@ class Experiences:
         Raises:
             StoreError: there is no such experience, or one of its files is damaged.
         """
+        import numpy as np
+        import pandas as pd
+
         rows = self.get(id).rows
         starts = np.cumsum([0, *(rows[split] for split in SPLITS[:-1])])
         cuts = np.searchsorted(places, starts[1:])
@@ -134,21 +142,26 @@ class Experiences:
         files = zip(self._files(id), by_split, strict=True)
         return pd.concat([_read(path, partial(_take, indexes=indexes)) for path, indexes in files], ignore_index=True)
 
-    def named(self, id: str, rows: Sequence[str]) -> pd.DataFrame:
+    def named(self, id: str, rows: Sequence[str]) -> pa.Table:
         """Return the rows with the given ids, as far as they exist, without keeping others in memory.
 
         Raises:
             StoreError: there is no such experience, or one of its files is damaged.
         """
-        wanted = pa.array(rows, pa.string())
+        import pyarrow as pa
+
+        wanted = frozenset(rows)
 
         def filter_rows(file: pq.ParquetFile) -> pa.Table:
-            batches = file.iter_batches(BATCH_ROWS)
-            return pa.Table.from_batches(
-                [batch.filter(pc.is_in(batch["id"], wanted)) for batch in batches], file.schema_arrow
-            )
+            selected = [
+                batch.slice(index, 1)  # a filter would import pandas
+                for batch in file.iter_batches(BATCH_ROWS)
+                for index, row in enumerate(batch["id"].to_pylist())
+                if row in wanted
+            ]
+            return pa.Table.from_batches(selected, file.schema_arrow)
 
-        return pd.concat([_read(path, filter_rows) for path in self._files(id)], ignore_index=True)
+        return pa.concat_tables(_read_table(path, filter_rows) for path in self._files(id))
 
     def quarantined(self, id: str) -> pd.DataFrame:
         """Return the quarantined rows: id, reason, and the raw row as JSON; an empty frame if there are none.
@@ -156,6 +169,8 @@ class Experiences:
         Raises:
             StoreError: there is no such experience, or its quarantine file is missing or damaged.
         """
+        import pandas as pd
+
         if not self.get(id).quarantined:
             return pd.DataFrame(columns=QUARANTINE_COLUMNS, dtype=object)
         return _frame(self.project.quarantine / f"{id}.parquet")
@@ -175,6 +190,8 @@ class Experiences:
         return sorted(filter(EXPERIENCE_ID.fullmatch, names), key=lambda name: (_number(name), name))
 
     def _no_rows(self) -> pd.DataFrame:
+        import pandas as pd
+
         ids = self._ids()
         columns = list(self.rows(ids[0], "train").columns) if ids else ["id", "text", "label", "date"]
         return pd.DataFrame(columns=columns, dtype=object)
@@ -195,6 +212,9 @@ def _number(id: str) -> int:
 
 def _take(file: pq.ParquetFile, indexes: np.ndarray) -> pa.Table:
     """Return the rows of a file at ascending indexes, read batch by batch."""
+    import numpy as np
+    import pyarrow as pa
+
     passed, parts = 0, []
     for batch in file.iter_batches(BATCH_ROWS):
         low, high = np.searchsorted(indexes, [passed, passed + len(batch)])
@@ -208,9 +228,16 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _read(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pd.DataFrame:
+    return _read_table(path, read).to_pandas()
+
+
+def _read_table(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return read(file).to_pandas()
+            return read(file)
     except FileNotFoundError:
         raise StoreError(f"{path}: is missing; {_remedy(path)}") from None
     except (OSError, pa.ArrowException) as error:

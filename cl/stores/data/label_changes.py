@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
 from pydantic import Field
 
 from cl.records import Record
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ChangeKind = Literal["rename", "merge", "split", "retire", "restore"]
 
@@ -106,6 +108,8 @@ class Relabelling:
 
         Entities of a retired type are entities no longer: their tags become O.
         """
+        import pandas as pd
+
         if "label" in rows:
             labels = [self.of_rows.get(id, self.name(label)) for id, label in rows[["id", "label"]].itertuples(False)]
             changed = rows.assign(label=pd.Series(labels, index=rows.index, dtype=object))

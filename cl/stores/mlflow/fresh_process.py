@@ -13,9 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from cl.errors import IntegrityError, UnservableError
+from cl.heavy import pd
 from cl.redaction import without_password
 
 if TYPE_CHECKING:

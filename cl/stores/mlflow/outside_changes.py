@@ -160,11 +160,9 @@ def _lost_name(client: MlflowClient, model: str) -> str | None:
 
 def _home_of(client: MlflowClient, run: str) -> Any:
     """Return the experiment of a run, whether either was deleted or not; None: MLflow has removed the run."""
-    from mlflow.exceptions import MlflowException
-
     try:
         return client.get_experiment(client.get_run(run).info.experiment_id)
-    except MlflowException as error:
+    except Exception as error:  # MLflow's, which is not imported for this
         if not is_missing(error):
             raise
         return None

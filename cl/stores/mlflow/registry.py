@@ -23,7 +23,6 @@ from cl.stores.manifest import (
 from cl.stores.mlflow.environment import requirements
 from cl.stores.mlflow.outside_changes import (
     HEAD,
-    NOT_THERE,
     OutsideChange,
     describe_missing_model,
     describe_missing_version,
@@ -51,11 +50,12 @@ class Registry:
     artifacts: str | None
     model: str
     kept: Path | None = None
+    reading: bool = False
 
     @cached_property
     def runs(self) -> Runs:
         """The runs that made the versions."""
-        return Runs(self.tracking_uri, self.artifacts, self.model, self.kept)
+        return Runs(self.tracking_uri, self.artifacts, self.model, self.kept, self.reading)
 
     @cached_property
     def files(self) -> VersionFiles:
@@ -72,13 +72,11 @@ class Registry:
 
     def champion(self) -> str | None:
         """Return the version that the alias `champion` points to; four times as fast as reading all aliases."""
-        from mlflow.exceptions import MlflowException
-
         with translate_mlflow_errors(self.tracking_uri):
             try:
                 return str(self.runs.client.get_model_version_by_alias(self.model, "champion").version)
-            except MlflowException as error:
-                if error.error_code not in NOT_THERE:
+            except Exception as error:  # MLflow's, which is not imported for this
+                if not is_missing(error):
                     raise
         return self.aliases().get("champion")
 
@@ -142,12 +140,10 @@ class Registry:
         Raises:
             StoreError: there is no such version; the message says what became of it, and what to do.
         """
-        from mlflow.exceptions import MlflowException
-
         with translate_mlflow_errors(self.tracking_uri):
             try:
                 return dict(self.runs.client.get_model_version(self.model, version).tags)
-            except MlflowException as error:
+            except Exception as error:
                 if not is_missing(error):
                     raise
                 raise StoreError(describe_missing_version(self.runs.client, self.model, version)) from None

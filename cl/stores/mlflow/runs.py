@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cl.records import Cycle
 from cl.redaction import without_password
 from cl.stores.connectivity import guard_first_use
 from cl.stores.error_messages import translate_store_errors
 from cl.stores.files import read_or_write_text, write_text
+from cl.stores.mlflow.database_client import ALL, DatabaseClient, read_database
 from cl.stores.mlflow.environment import silence_mlflow
 from cl.stores.mlflow.outside_changes import ExperimentState, find_experiment, put_back, refuse_changed, restore_runs
 
@@ -36,13 +38,15 @@ class Runs:
     """The runs of one model in one MLflow tracking store.
 
     ``tracking_uri`` is absolute. ``artifacts`` is where a new experiment stores its files: an absolute path, a URI, or
-    None for the server's default. ``kept`` is a local cache folder for records that never change.
+    None for the server's default. ``kept`` is a local cache folder for records that never change. ``reading``: nothing
+    is written, so that a database can be read without MLflow's client.
     """
 
     tracking_uri: str
     artifacts: str | None
     model: str
     kept: Path | None = None
+    reading: bool = False
 
     def initialise(self) -> None:
         """Create or upgrade the database, and create the model's experiment if it does not exist.
@@ -50,6 +54,8 @@ class Runs:
         Raises:
             StoreError: the tracking store is unreachable.
         """
+        if self._reads_database:
+            return
         with (
             translate_mlflow_errors(self.tracking_uri),
             guard_first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"),
@@ -168,10 +174,8 @@ class Runs:
 
         A run that MLflow has removed for good is not there.
         """
-        from mlflow.entities import ViewType
-
         with translate_mlflow_errors(self.tracking_uri):
-            tagged = [(run.info.lifecycle_stage, run.data.tags) for run in self._search("", ViewType.ALL)]
+            tagged = [(run.info.lifecycle_stage, run.data.tags) for run in self._search("", ALL)]
         stages = {tags[CYCLE_ID]: stage for stage, tags in tagged if CYCLE_ID in tags}
         return stages, {tags["cl.experience"] for _, tags in tagged if VERDICT in tags and "cl.experience" in tags}
 
@@ -213,15 +217,13 @@ class Runs:
 
     def _finished_runs(self) -> Iterator[str]:
         """Yield the runs of finished cycles, oldest first; one that was deleted counts while MLflow keeps it."""
-        from mlflow.entities import ViewType
-
-        yield from (run.info.run_id for run in self._search(f"tags.`{VERDICT}` != ''", ViewType.ALL))
+        yield from (run.info.run_id for run in self._search(f"tags.`{VERDICT}` != ''", ALL))
 
     def _search(self, condition: str, view: int) -> Iterator[Any]:
-        order, token = ["attributes.start_time ASC"], None
-        while True:
+        experiment, order, token = self._experiment_or_none, ["attributes.start_time ASC"], None
+        while experiment is not None:
             runs = self.client.search_runs(
-                [self._experiment], condition, run_view_type=view, max_results=PAGE, order_by=order, page_token=token
+                [experiment], condition, run_view_type=view, max_results=PAGE, order_by=order, page_token=token
             )
             yield from runs
             if not (token := runs.token):
@@ -241,19 +243,32 @@ class Runs:
         return f"{uri}/#/experiments/{self._experiment}/runs/{run}" if uri.startswith("http") else None
 
     def _run_of(self, cycle: str) -> str | None:
-        from mlflow.entities import ViewType
-
-        condition = f"tags.`{CYCLE_ID}` = '{cycle}'"
-        runs = self.client.search_runs([self._experiment], condition, run_view_type=ViewType.ALL, max_results=1)
-        return runs[0].info.run_id if runs else None
+        return next((run.info.run_id for run in self._search(f"tags.`{CYCLE_ID}` = '{cycle}'", ALL)), None)
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's client of this store."""
+        """MLflow's client of this store; only to read, one that has the same methods if the store is a database."""
+        database = read_database(self.tracking_uri, f"MLflow at {self.tracking_uri}") if self.reading else None
+        if database is not None:
+            return cast("MlflowClient", database)
         silence_mlflow()
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    @property
+    def _reads_database(self) -> bool:
+        return self.reading and isinstance(self.client, DatabaseClient)
+
+    @property
+    def _experiment_or_none(self) -> str | None:
+        """The experiment's id; None: nothing was recorded yet, and this is only to read.
+
+        Raises:
+            StoreError: it was deleted or renamed in MLflow.
+        """
+        state = self._experiment_state
+        return None if state.state == "new" else refuse_changed(state, self.model)
 
     @property
     def _experiment(self) -> str:
@@ -267,7 +282,8 @@ class Runs:
     @cached_property
     def _experiment_state(self) -> ExperimentState:
         state = find_experiment(self.client, self.model)
-        return ExperimentState("active", self._create_experiment(), self.model) if state.state == "new" else state
+        is_created = state.state == "new" and not self._reads_database
+        return ExperimentState("active", self._create_experiment(), self.model) if is_created else state
 
     def _create_experiment(self) -> str:
         location = self.artifacts
@@ -310,10 +326,11 @@ def translate_mlflow_errors(tracking_uri: str) -> Iterator[None]:
     is emptied when a process turns from one store to another.
     """
     silence_mlflow()
-    from mlflow.tracking._tracking_service import utils
-
     if tracking_uri not in _LAST_STORE:
         _LAST_STORE[:] = [tracking_uri]
-        utils._artifact_repos_cache.clear()
+        if "mlflow.tracking" in sys.modules:
+            from mlflow.tracking._tracking_service import utils
+
+            utils._artifact_repos_cache.clear()
     with translate_store_errors(f"MLflow at {without_password(tracking_uri)}"):
         yield

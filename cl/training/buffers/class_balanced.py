@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
-import pandas as pd
-
+from cl.heavy import np, pd
 from cl.training.buffers import Buffer, Offer
 
 log = logging.getLogger(__name__)

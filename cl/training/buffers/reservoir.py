@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
+from cl.heavy import pd
 from cl.training.buffers import Buffer, Offer
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-
+from cl.heavy import np, pd
 from cl.training.buffers import Buffer, Offer
 from cl.training.buffers.class_balanced import equal_shares
 

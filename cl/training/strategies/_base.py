@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-
 from cl import plugins
+from cl.heavy import pd
 from cl.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from cl.models.batching import Batch
     from cl.models.learner import Learner
 
-LeftOut = Callable[[pd.DataFrame], "list[torch.Tensor]"]
+LeftOut = Callable[["pd.DataFrame"], "list[torch.Tensor]"]
 """Returns the logits (positions, labels) of each learned row as if it had not been learned."""
 
 
@@ -44,6 +43,11 @@ class State:
     experiences: tuple[str, ...] | None = None
 
 
+def no_rows() -> pd.DataFrame:
+    """Return an empty table."""
+    return pd.DataFrame()
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What a strategy learns from: training rows, access to past rows, validation rows, a random generator.
@@ -58,8 +62,8 @@ class TrainingData:
     rng: np.random.Generator
     validation: pd.DataFrame | None = None
     known: int = 0
-    held_out: Callable[[], pd.DataFrame] = pd.DataFrame
-    past_held_out: Callable[[], pd.DataFrame] = pd.DataFrame
+    held_out: Callable[[], pd.DataFrame] = no_rows
+    past_held_out: Callable[[], pd.DataFrame] = no_rows
 
 
 @dataclass(frozen=True)

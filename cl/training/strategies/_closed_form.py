@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import pandas as pd
 from pydantic import Field
 
 from cl import plugins
 from cl.errors import ConfigError, InputError
+from cl.heavy import pd
 from cl.models.tunings import Tuning
 from cl.training.strategies._base import State, Strategy, TrainingData, Update
 from cl.training.strategies._kept_rows import (

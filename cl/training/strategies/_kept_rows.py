@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
+from cl.heavy import np, pd
 from cl.records import WEIGHT
 
 if TYPE_CHECKING:

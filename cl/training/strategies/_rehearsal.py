@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-import pandas as pd
 from pydantic import Field, field_validator
 
 from cl import plugins
 from cl.config import PluginSpec, check_plugin
+from cl.heavy import np, pd
 from cl.training.buffers import Buffer, Offer, View
 from cl.training.strategies._base import State, Strategy, Update
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from pydantic import Field
 
+from cl.heavy import pd
 from cl.training.strategies import State, Step, Update
 from cl.training.strategies.replay import Replay
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import pandas as pd
 from pydantic import Field
 
+from cl.heavy import pd
 from cl.training.buffers import Buffer
 from cl.training.strategies import State, Strategy, Update
 from cl.training.strategies._rehearsal import keep_rows

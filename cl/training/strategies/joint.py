@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import pandas as pd
 from pydantic import Field
 
+from cl.heavy import pd
 from cl.training.strategies import Strategy, Update
 
 

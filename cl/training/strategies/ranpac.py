@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import pandas as pd
 from pydantic import Field
 
+from cl.heavy import pd
 from cl.training.strategies._base import LeftOut, State
 from cl.training.strategies._closed_form import (
     CHOOSING_POSITIONS,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pandas as pd
 from pydantic import Field
 
+from cl.heavy import pd
 from cl.training.strategies._base import Update
 from cl.training.strategies._rehearsal import Rehearsal
 

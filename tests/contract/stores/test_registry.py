@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from cl.stores.files import sha256
 from cl.stores.ledger.hash_chain import first_violation
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import check_manifest, write_manifest
+from cl.stores.mlflow.database_client import SCHEMAS, DatabaseClient, read_database
 from cl.stores.mlflow.registry import Registry
 from cl.stores.mlflow.runs import Runs
 from cl.stores.mlflow.version_files import VersionFiles
@@ -567,3 +570,52 @@ def test_a_person_says_yes_to_one_version_and_no_to_another(kind, registry, ledg
 def test_nothing_of_the_registry_in_memory_falls_through_to_mlflow(real, memory, also) -> None:
     public = {name for name, member in vars(real).items() if callable(member) and not name.startswith("_")}
     assert also in public and public - {"initialise", "tracking"} <= set(vars(memory))
+
+
+def test_a_database_that_is_read_directly_answers_like_mlflow(kind, learner) -> None:
+    if isinstance(kind, InMemory):
+        return  # no database
+    registry = kind.registry
+    versions = [registered(registry, learner, cycle) for cycle in ("c1", "c2", "c3")]
+    registry.set_alias("champion", versions[0])
+    registry.set_share(versions[1], 0.25)
+    registry.remember_head(3, "f" * 64)
+    kind.delete(versions[2])
+    directly = Registry(registry.tracking_uri, registry.artifacts, registry.model, reading=True)
+    assert isinstance(directly.runs.client, DatabaseClient)
+    for name in ("aliases", "versions", "ledger_head", "missing_model"):
+        assert getattr(directly, name)() == getattr(registry, name)(), name
+    assert directly.runs.recorded() == registry.runs.recorded()
+    assert directly.runs.recorded()[0].keys() == {"c1", "c2", "c3"}
+    assert directly.tags(versions[1]) == registry.tags(versions[1])
+    for version in versions:
+        with pytest.raises(StoreError) if version == versions[2] else contextlib.nullcontext():
+            directly.tags(version)
+
+
+def test_what_was_never_written_is_read_as_nothing(tmp_path) -> None:
+    directly = Registry(f"sqlite:///{tmp_path}/none.db", str(tmp_path / "artifacts"), "shop", reading=True)
+    directly.initialise()
+    assert (directly.versions(), directly.aliases(), directly.runs.cycles(), directly.runs.problem()) == (
+        [],
+        {},
+        [],
+        None,
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_tables_of_another_release_are_left_to_mlflow(on_sqlite, tmp_path) -> None:
+    database = tmp_path / "m.db"
+    database.write_bytes(Path(on_sqlite.removeprefix("sqlite:///")).read_bytes())
+    uri = f"sqlite:///{database}"
+    assert read_database(uri, "MLflow") is not None
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'another'")
+    assert read_database(uri, "MLflow") is None
+
+
+def test_the_tables_of_the_installed_mlflow_are_known(tmp_path) -> None:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    assert _get_latest_schema_revision() in SCHEMAS

@@ -13,7 +13,8 @@ from cl.config import Config, parse
 from cl.ingestion.ingest import ingest, ingest_settled
 from cl.ingestion.sources.files import Files
 from cl.records import SPLITS, Experience
-from cl.stores.data.corrections import finish_correction, read_corrections
+from cl.stores.data.correction_records import read_corrections
+from cl.stores.data.corrections import finish_correction
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts, normal_form
 from cl.stores.data.tombstones import RemovalRecord, salt_ids, write_removal
@@ -193,7 +194,7 @@ ingest(parse({"data": {"corrections": "take"}}, where="x"), project, Files(path=
         ("cl.stores.data.publish", "move_into_place", 1, True),
         ("cl.stores.data.corrections", "remove_from_experience", 1, True),
         ("cl.stores.data.corrections", "remove_from_experience", 2, True),
-        ("cl.stores.data.corrections", "write_text", 2, True),
+        ("cl.stores.data.corrections", "write_correction", 1, True),
         ("cl.ingestion.apply_corrections", "finish_correction", 1, True),
         ("cl.ingestion.ingest", "remember_fingerprints", 1, True),
     ],

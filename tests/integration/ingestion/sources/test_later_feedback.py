@@ -17,7 +17,7 @@ from cl.ingestion.late_labels import LateLabels
 from cl.ingestion.sources.files import Files
 from cl.ingestion.sources.serving import Serving
 from cl.records import SPLITS, Experience
-from cl.stores.data.corrections import read_corrections
+from cl.stores.data.correction_records import read_corrections
 from cl.stores.data.experiences import Experiences
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder

@@ -16,10 +16,8 @@ import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from cl.errors import InputError
+from cl.heavy import np, pd
 
 GRAMMAR = "write comparisons of columns with values, joined by and, or, not: label == 'fee' and chars > 200"
 LONGEST = 1_000

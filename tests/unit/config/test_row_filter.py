@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cl.config.row_filter import columns_in, select_rows
 from cl.errors import InputError
-from cl.row_filter import columns_in, select_rows
 
 ROWS = pd.DataFrame(
     {

@@ -1,0 +1,31 @@
+"""numpy and pandas, imported when something in them is first used.
+
+Every command reads the configuration, which imports the plug-ins that it names. Few commands compute with them, and the
+others would wait a third of a second for what they do not use: plug-ins write ``from cl.heavy import np, pd``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["np", "pd"]
+
+
+class _Module:
+    """Stands for a module until something in it is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(importlib.import_module(self._name), attribute)
+        setattr(self, attribute, value)
+        return value
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+else:
+    np, pd = _Module("numpy"), _Module("pandas")
