@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -71,23 +71,37 @@ def _print_ingested(as_json: bool, project: Path, experiences: list[Experience],
 def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project: Path, as_json: bool) -> None:
     """Answer each TEXT, or each row of a file, with the champion.
 
-    For token classification, a TEXT is split into words at spaces. Rows need an id and the input, but no label; when
+    A server of this project that runs on this machine is asked instead of loading the champion. For token
+    classification, a TEXT is split into words at spaces. Rows need an id and the input, but no label; when
     labels arrive, `cl label` joins them to the logged answers.
     """
-    from cl.commands.predict import predict_file, predict_texts
-
     if bool(texts) == bool(path):
         raise click.UsageError("give either TEXT... or --from PATH")
     if path:
+        from cl.commands.predict import predict_file
+
         done = predict_file(project, path, out)
         summary = (
             f"{done['answered']} rows answered by version {done['version']}, {done['skipped']} without id or input"
         )
         show(as_json, done, summary)
         return
-    answers = predict_texts(project, list(texts))
+    answers = _answer(project, list(texts))
     text = "\n".join(f"{answer['prediction']}  {answer['confidence']:.2f}  {answer['text']}" for answer in answers)
     show(as_json, answers, text)
+
+
+def _answer(project: Path, texts: list[str]) -> list[dict[str, Any]]:
+    """Ask the project's running server, or load the champion here."""
+    from cl.commands.ask_server import ask_server
+
+    served = ask_server(project, texts)
+    if served is not None:
+        click.echo(f"answered by the server at {served.url}", err=True)
+        return served.answers
+    from cl.commands.predict import predict_texts  # it imports what computes
+
+    return predict_texts(project, texts)
 
 
 @click.command()

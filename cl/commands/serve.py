@@ -58,7 +58,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         ssl_certfile=_resolve_path(project, settings.tls.certificate),
         ssl_keyfile=_resolve_path(project, settings.tls.key),
     )
-    run_workers(uvicorn_config, drain=settings.drain_seconds)
+    run_workers(uvicorn_config, project.project, drain=settings.drain_seconds)
 
 
 def _check_settings(project: OpenProject) -> None:

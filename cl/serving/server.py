@@ -7,8 +7,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from cl.errors import InputError
+from cl.serving.announcement import announced, local_url
 from cl.serving.shared_port import share_port
 from cl.serving.supervisor import HUNG_SECONDS, STOP_SECONDS, Supervisor
+from cl.stores.project_folder import ProjectFolder
 
 if TYPE_CHECKING:
     import uvicorn
@@ -22,12 +24,18 @@ PROJECT, WORKERS, HOST = "CL_SERVE_PROJECT", "CL_SERVE_WORKERS", "CL_SERVE_HOST"
 
 
 def run_workers(
-    uvicorn_config: uvicorn.Config, *, drain: float, hung: float = HUNG_SECONDS, stop: float = STOP_SECONDS
+    uvicorn_config: uvicorn.Config,
+    project: ProjectFolder,
+    *,
+    drain: float,
+    hung: float = HUNG_SECONDS,
+    stop: float = STOP_SECONDS,
 ) -> None:
     """Serve until interrupted.
 
     Args:
         uvicorn_config: of the server.
+        project: whose server it is.
         drain: seconds after a signal for which the workers still answer.
         hung: seconds without an answer after which a worker is replaced.
         stop: seconds after ``drain`` after which a worker that still runs is killed.
@@ -41,7 +49,8 @@ def run_workers(
         scheme = "https" if uvicorn_config.is_ssl else "http"
         workers = f"{uvicorn_config.workers} worker(s)"
         print(f"{scheme}://{host}:{port}: serving with {workers} until interrupted", flush=True)
-        Supervisor(uvicorn_config, listener, drain=drain, hung=hung, stop=stop).run()
+        with announced(project, local_url(scheme, host, port)):
+            Supervisor(uvicorn_config, listener, drain=drain, hung=hung, stop=stop).run()
 
 
 def _bind(uvicorn_config: uvicorn.Config) -> Any:

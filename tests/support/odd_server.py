@@ -13,12 +13,15 @@ import logging
 import os
 import re
 import signal
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 
 from cl.serving.server import run_workers
+from cl.stores.project_folder import ProjectFolder
 
 
 def hold_the_interpreter() -> None:
@@ -79,7 +82,8 @@ def main() -> None:
         log_level="warning",
         timeout_graceful_shutdown=3_600,
     )
-    run_workers(config, drain=0.0, hung=given.hung, stop=given.stop)
+    with tempfile.TemporaryDirectory() as folder:
+        run_workers(config, ProjectFolder(Path(folder)), drain=0.0, hung=given.hung, stop=given.stop)
 
 
 if __name__ == "__main__":

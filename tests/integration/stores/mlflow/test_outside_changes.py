@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,19 @@ def test_what_is_read_from_the_database_is_what_mlflow_says(learned, tmp_path, c
     assert isinstance(directly.runs.client, DatabaseClient)
     asked = ["1", "2", "7", "x"]
     assert reads(directly, asked) == reads(registry, asked)
+
+
+@pytest.mark.parametrize("command", ["status", "history", "audit", "champion", "lineage", "diff", "gates"])
+def test_a_command_that_only_looks_loads_neither_mlflow_nor_pandas(learned, command) -> None:
+    code = (
+        "import sys\n"
+        "from cl.cli.main import cl\n"
+        "cl(sys.argv[1:], standalone_mode=False)\n"
+        "print(sorted({'mlflow', 'pandas', 'torch', 'dvc', 'prefect'} & set(sys.modules)))\n"
+    )
+    arguments = [sys.executable, "-c", code, *COMMANDS[command], "-p", str(learned)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("change", CHANGES)
