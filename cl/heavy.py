@@ -1,4 +1,4 @@
-"""numpy and pandas, imported when something in them is first used.
+"""numpy, pandas and pyarrow, imported when something in them is first used.
 
 Every command reads the configuration, which imports the plug-ins that it names. Few commands compute with them, and the
 others would wait a third of a second for what they do not use: plug-ins write ``from cl.heavy import np, pd``.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["np", "pd"]
+__all__ = ["np", "pa", "pc", "pd", "pq"]
 
 
 class _Module:
@@ -27,5 +27,9 @@ class _Module:
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 else:
-    np, pd = _Module("numpy"), _Module("pandas")
+    np, pd, pa = _Module("numpy"), _Module("pandas"), _Module("pyarrow")
+    pc, pq = _Module("pyarrow.compute"), _Module("pyarrow.parquet")

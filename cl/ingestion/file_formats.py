@@ -8,9 +8,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from cl.errors import PerennialError, SourceError
+from cl.heavy import pd
 from cl.ingestion.bounds import ROW_CHARS, TOO_LONG
 from cl.ingestion.formats.arrow import FILE, OLD_FEATHER, arrow_chunks
 from cl.ingestion.formats.conll import conll_chunks, looks_like_conll

@@ -10,8 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
+from cl.heavy import np, pd
 
 MESSAGE_CHARS = 400
 PATH_CHARS = 300

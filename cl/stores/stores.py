@@ -83,7 +83,7 @@ class Stores:
         from cl import plugins
         from cl.tasks import Task
 
-        rows, column = self.experiences.named(experience, ids), plugins.build(Task, task).columns[0]
+        rows, column = self.experiences.named_table(experience, ids), plugins.build(Task, task).columns[0]
         inputs = (value if isinstance(value, str) else " ".join(value) for value in rows[column].to_pylist())
         return dict(zip(rows["id"].to_pylist(), inputs, strict=True))
 

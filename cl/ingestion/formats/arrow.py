@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-
 from cl.errors import SourceError
+from cl.heavy import pa, pd
 from cl.ingestion.bounds import CHUNK_VALUES, refuse_columns, refuse_unpacked
 from cl.ingestion.formats.arrow_rows import batch_chunks
 from cl.ingestion.formats.class_names import class_names

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from cl.heavy import np, pa, pc, pd
 from cl.ingestion.bounds import CHUNK_CHARS, ROW_CHARS, refuse_unpacked, too_long
 from cl.ingestion.formats.class_names import put_class_names
 from cl.ingestion.formats.exports import recognise_export
@@ -21,8 +17,6 @@ from cl.ingestion.values import to_json
 
 VALUE_BYTES = 16
 """What a value takes besides its text: its share of an index, and a pointer."""
-TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
 @dataclass(frozen=True)
@@ -137,11 +131,11 @@ def sizes_of(array: pa.Array) -> np.ndarray:
     if isinstance(array, pa.MapArray):
         totals, ends = np.append(0, np.cumsum(sizes_of(array.keys) + sizes_of(array.items))), _numbers(array.offsets)
         return np.asarray(np.diff(totals[ends]) + VALUE_BYTES)
-    if isinstance(array.type, LISTS):
+    if isinstance(array.type, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
         lengths = _numbers(pc.list_value_length(array))
         totals, ends = np.append(0, np.cumsum(sizes_of(array.flatten()))), np.cumsum(lengths)
         return np.asarray(totals[ends] - totals[ends - lengths] + VALUE_BYTES)
-    if any(is_text(array.type) for is_text in TEXTS):
+    if _is_text(array.type):
         return _numbers(pc.binary_length(array)) + VALUE_BYTES
     return np.full(len(array), VALUE_BYTES)
 
@@ -202,3 +196,8 @@ def _cell(value: pa.Scalar) -> Any:
         if isinstance(value, (pa.StringScalar, pa.LargeStringScalar)):
             return value.as_buffer().to_pybytes().decode("utf-8", "surrogateescape")
         return None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(test(kind) for test in tests)

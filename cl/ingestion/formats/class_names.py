@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
+from cl.heavy import np, pa, pd
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from cl.errors import SourceError
+from cl.heavy import pd
 from cl.ingestion.bounds import ROW_CHARS, bounded_lines, open_text
 from cl.ingestion.formats.dialect import HEAD_LINES, head_lines
 from cl.ingestion.formats.encoding import Encoding

@@ -10,9 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cl.errors import SourceError
+from cl.heavy import pd
 from cl.ingestion.bounds import (
     CHUNK_CHARS,
     CHUNK_VALUES,

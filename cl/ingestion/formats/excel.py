@@ -9,10 +9,9 @@ from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cl.errors import SourceError
 from cl.extras import require
+from cl.heavy import pd
 from cl.ingestion.bounds import ROW_CHARS, refuse_columns, refuse_unpacked, too_long
 from cl.ingestion.formats.rows import Record, record_chunks
 from cl.ingestion.internal_columns import UnreadableRow

@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-import pandas as pd
-
 from cl.errors import SourceError
+from cl.heavy import pd
 from cl.ingestion.bounds import ROW_CHARS, bounded_lines, open_text, too_long
 from cl.ingestion.formats.encoding import Encoding
 from cl.ingestion.formats.exports import recognise_export

@@ -7,11 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from cl.errors import SourceError
+from cl.heavy import pa, pd, pq
 from cl.ingestion.bounds import CHUNK_CHARS, CHUNK_VALUES, refuse_columns, refuse_unpacked
 from cl.ingestion.formats.arrow_rows import batch_chunks, sizes_of
 from cl.ingestion.formats.class_names import class_names

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import pandas as pd
-
+from cl.heavy import pd
 from cl.ingestion.bounds import CHUNK_CHARS, CHUNK_VALUES, refuse_columns
 from cl.ingestion.internal_columns import UNREADABLE, UnreadableRow
 from cl.ingestion.values import readable_path

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cl.errors import SourceError
+from cl.heavy import pd
 from cl.ingestion.formats.arrow import arrow_chunks
 from cl.ingestion.formats.class_names import names_of_features
 from cl.ingestion.values import describe_error, readable_path

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import pandas as pd
-
+from cl.heavy import pd
 from cl.plugins import Plugin
 
 SPLIT_NAMES = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 from pydantic import ConfigDict, Field
 
 from cl.errors import SourceError
+from cl.heavy import pd
 from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.sources._base import InputBatch, Source
 

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
+from cl.heavy import pd
 from cl.ingestion.file_formats import SUFFIXES, format_of, holds_rows, read_chunks, refuse_empty
 from cl.ingestion.formats.saved_dataset import is_saved_dataset, saved_splits
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source, Stamp, stamp_of

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
 from cl.extras import require
+from cl.heavy import pd
 from cl.ingestion.formats.arrow_rows import batch_chunks
 from cl.ingestion.formats.class_names import names_of_features
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source

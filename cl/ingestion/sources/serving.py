@@ -9,10 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import pandas as pd
 from pydantic import Field, PrivateAttr
 
+from cl.heavy import np, pd
 from cl.ingestion.deduplicate import CORRECTABLE
 from cl.ingestion.sources import InputBatch, Source, Stamp, stamp_of
 from cl.ingestion.values import as_label, as_text, as_words, raw_json

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from pydantic import Field
 
 from cl.errors import SourceError
 from cl.extras import describe_missing
+from cl.heavy import pd
 from cl.ingestion.sources import InputBatch, Source
 
 if TYPE_CHECKING:

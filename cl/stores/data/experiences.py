@@ -142,8 +142,16 @@ class Experiences:
         files = zip(self._files(id), by_split, strict=True)
         return pd.concat([_read(path, partial(_take, indexes=indexes)) for path, indexes in files], ignore_index=True)
 
-    def named(self, id: str, rows: Sequence[str]) -> pa.Table:
+    def named(self, id: str, rows: Sequence[str]) -> pd.DataFrame:
         """Return the rows with the given ids, as far as they exist, without keeping others in memory.
+
+        Raises:
+            StoreError: there is no such experience, or one of its files is damaged.
+        """
+        return self.named_table(id, rows).to_pandas()
+
+    def named_table(self, id: str, rows: Sequence[str]) -> pa.Table:
+        """Return the rows of `named` as a table of Arrow.
 
         Raises:
             StoreError: there is no such experience, or one of its files is damaged.

@@ -55,7 +55,7 @@ def test_some_rows_are_found_without_reading_all_of_them(store, monkeypatch) -> 
     for places in (every, every[::3], every[-1:], every[:0]):
         pd.testing.assert_frame_equal(store.rows_at("0001-one", places), whole.iloc[places].reset_index(drop=True))
     named = store.named("0001-one", [whole["id"][39], whole["id"][3], "gone"])
-    pd.testing.assert_frame_equal(named.to_pandas(), whole.iloc[[3, 39]].reset_index(drop=True))
+    pd.testing.assert_frame_equal(named, whole.iloc[[3, 39]].reset_index(drop=True))
 
 
 def test_rows_of_no_experience_are_an_empty_frame(store) -> None:
