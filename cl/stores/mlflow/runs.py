@@ -22,6 +22,7 @@ from cl.stores.files import read_or_write_text, write_text
 from cl.stores.mlflow.database_client import ALL, DatabaseClient, read_database
 from cl.stores.mlflow.environment import silence_mlflow
 from cl.stores.mlflow.outside_changes import ExperimentState, find_experiment, put_back, refuse_changed, restore_runs
+from cl.stores.mlflow.server_client import ServerClient, read_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,8 +55,9 @@ class Runs:
         Raises:
             StoreError: the tracking store is unreachable.
         """
-        if self._reads_database:
-            return
+        with translate_mlflow_errors(self.tracking_uri):
+            if self._only_reads:
+                return
         with (
             translate_mlflow_errors(self.tracking_uri),
             guard_first_use(self.tracking_uri, f"MLflow at {self.tracking_uri}"),
@@ -247,18 +249,20 @@ class Runs:
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's client of this store; only to read, one that has the same methods if the store is a database."""
-        database = read_database(self.tracking_uri, f"MLflow at {self.tracking_uri}") if self.reading else None
-        if database is not None:
-            return cast("MlflowClient", database)
+        """MLflow's client of this store; only to read, a light one with the same methods, where that is possible."""
+        if self.reading:
+            store = f"MLflow at {self.tracking_uri}"
+            light = read_database(self.tracking_uri, store) or read_server(self.tracking_uri, store)
+            if light is not None:
+                return cast("MlflowClient", light)
         silence_mlflow()
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
 
     @property
-    def _reads_database(self) -> bool:
-        return self.reading and isinstance(self.client, DatabaseClient)
+    def _only_reads(self) -> bool:
+        return self.reading and isinstance(self.client, DatabaseClient | ServerClient)
 
     @property
     def _experiment_or_none(self) -> str | None:
@@ -282,7 +286,7 @@ class Runs:
     @cached_property
     def _experiment_state(self) -> ExperimentState:
         state = find_experiment(self.client, self.model)
-        is_created = state.state == "new" and not self._reads_database
+        is_created = state.state == "new" and not self._only_reads
         return ExperimentState("active", self._create_experiment(), self.model) if is_created else state
 
     def _create_experiment(self) -> str:

@@ -19,7 +19,10 @@ from cl.commands.predict import predict_texts
 from cl.commands.promotion import roll_back
 from cl.lifecycle import run_waiting
 from cl.stores.mlflow.fresh_process import answer_in_fresh_process
+from cl.stores.mlflow.registry import Registry
+from cl.stores.mlflow.server_client import ServerClient
 from cl.stores.opened import open_project
+from tests.support.registry_reads import reads
 from tests.support.servers import TrackingServer
 from tests.support.stores import SECRET
 from tests.support.tiny import made_sentences, tiny_project
@@ -79,6 +82,9 @@ def test_a_version_s_files_go_from_the_server_s_store_and_the_rest_loads(kept, t
     }
     assert all(any("head.safetensors" in file for file in of[one]) for one in ("1", "2", "3"))
     size = registry.files.bytes_of(infos["1"])
+    light = Registry(registry.tracking_uri, registry.artifacts, registry.model, reading=True)
+    assert isinstance(light.runs.client, ServerClient)
+    assert reads(light, ["1", "2", "3", "7"]) == reads(registry, ["1", "2", "3", "7"])
 
     done = free_space(shop.root, keep_last=0, keep_days=0, dry_run=False)
     assert done.versions == {"1": size} and size > 10_000

@@ -6,15 +6,13 @@ import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from cl import config as configuration
-from cl.errors import StoreError
 from cl.project import Project
 from cl.promotion.outside import outside_changes
 from cl.serving.worker import ServingWorker
@@ -23,6 +21,7 @@ from cl.stores.mlflow.registry import Registry
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
 from tests.support.five_versions import Said, Shop
+from tests.support.registry_reads import reads
 from tests.support.tiny import made_sentences, tiny_project
 
 Change = Callable[[MlflowClient], None]
@@ -159,32 +158,6 @@ def test_each_command_says_what_happened_and_what_to_do(learned, tmp_path, caplo
     elif command in {"status", "history", "report", "audit", "lineage", "diff", "gates"}:
         assert remedy in text
     assert "Traceback" not in text
-
-
-def reads(registry: Registry, versions: Sequence[str]) -> dict[str, Any]:
-    """Return all that commands which only look read from a registry, or the error that they report."""
-    questions: dict[str, Callable[[], Any]] = {
-        "aliases": registry.aliases,
-        "versions": registry.versions,
-        "head": registry.ledger_head,
-        "missing": registry.missing_model,
-        "experiment": registry.runs.problem,
-        "cycles": registry.runs.cycles,
-        "recorded": registry.runs.recorded,
-        **{f"tags of {version}": lambda version=version: registry.tags(version) for version in versions},
-        **{
-            f"{name} of {info.version}": lambda info=info, name=name: registry.files.record(info, name)
-            for info in registry.versions()
-            for name in ("history.json", "gates.json", "nothing.json")
-        },
-    }
-    answers: dict[str, Any] = {}
-    for name, question in questions.items():
-        try:
-            answers[name] = question()
-        except StoreError as error:
-            answers[name] = str(error)
-    return answers
 
 
 @pytest.mark.parametrize("change", ["nothing", *CHANGES])
