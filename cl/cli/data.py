@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import json_option, project_option, set_option, show
 
 if TYPE_CHECKING:
     from cl.records import Experience
@@ -29,6 +29,7 @@ NOTHING = "nothing new"
     is_flag=True,
     help="Rows with a known id, or a known text, and another text or label replace the earlier rows.",
 )
+@set_option
 @project_option
 @json_option
 def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_json: bool) -> None:
@@ -66,6 +67,7 @@ def _print_ingested(as_json: bool, project: Path, experiences: list[Experience],
     "--from", "path", metavar="PATH", help="Answer the rows of a file or folder instead, and log the answers."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="With --from: also write the answers to this CSV file.")
+@set_option
 @project_option
 @json_option
 def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project: Path, as_json: bool) -> None:
@@ -93,6 +95,7 @@ def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project:
 @click.command()
 @click.argument("path")
 @click.option("--corrections", is_flag=True, help="Labels that contradict an earlier row replace it.")
+@set_option
 @project_option
 @json_option
 def label(path: str, corrections: bool, project: Path, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import json_option, project_option, set_option, show
 
 
 @click.command()
@@ -43,6 +43,7 @@ def demo(folder: Path, plain: bool, settings: Path | None, as_json: bool) -> Non
 
 
 @click.command()
+@set_option
 @project_option
 @click.option("--plain", is_flag=True, help="Run the same steps without Prefect.")
 @click.option("--again", metavar="EXPERIENCE", help="Try an experience again, ignoring the limits of `decide`.")

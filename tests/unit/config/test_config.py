@@ -41,7 +41,7 @@ def written(tmp_path: Path, text: str) -> Path:
             "strategy 'ewc': strenght is not a known key; did you mean 'strength'?",
         ),
         ("strategy: {name: ewc, strength: -3}", "strategy 'ewc': strength must be more than 0, got -3"),
-        ("gates: [{name: florr}]", "gates: no gate 'florr'; did you mean 'floor'?"),
+        ("gates: [{name: florr}]", "gates.0: no gate 'florr'; did you mean 'floor'?"),
         ("drift: {detectors: [mmmd]}", "no detector 'mmmd'"),
         ("task: translation", "no task 'translation'"),
         ("name: no spaces", "name: string should match pattern"),
