@@ -103,7 +103,7 @@ class Project:
         """Return the champion's answers to texts: text, prediction, confidence (0 to 1) and version.
 
         Raises:
-            PerennialError: there is no champion yet.
+            InputError: there is no champion yet.
         """
         import pandas as pd
 
@@ -133,7 +133,7 @@ class Project:
         """Load a registered version, by default the champion, from the registry or this machine's copy.
 
         Raises:
-            PerennialError: there is no champion yet.
+            InputError: there is no champion yet.
             StoreError: there is no such version, or the registry is out of reach.
             IntegrityError: a file is not the one that was registered.
         """

@@ -54,9 +54,11 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
     Uses the Prefect server at PREFECT_API_URL, or a temporary local one. If killed, run it again: it resumes where it
     stopped.
     """
-    from cl.commands.run import run_cycles
+    from cl.commands.run import nothing_in_source, run_cycles
     from cl.reports.terminal.cycles import cycle_lines
 
+    if empty := nothing_in_source(project):
+        click.echo(empty, err=True)
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
     text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no experience is waiting"
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)

@@ -79,4 +79,4 @@ def _without_secrets(keys: list[str], value: Any) -> Any:
     if not isinstance(value, str) or value.startswith(FROM_ENVIRONMENT) or not may_hold_secret(*keys[-1:]):
         return value
     in_source = keys[:2] == ["data", "source"] and WHOLE.search(keys[-1])  # elsewhere, such keys hold env:NAME only
-    return MASK if in_source or keys[-1] == "webhook" else without_password(value)
+    return MASK if in_source else without_password(value)

@@ -25,7 +25,7 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     """Return each text's prediction and confidence.
 
     Raises:
-        PerennialError: there is no champion yet.
+        InputError: there is no champion yet.
         IntegrityError: the champion's files differ from those that were promoted.
         UnservableError: the champion's weights are damaged.
     """
@@ -47,7 +47,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
     Rows without an id or an input are skipped and counted.
 
     Raises:
-        PerennialError: there is no champion yet.
+        InputError: there is no champion yet.
         InputError: this project's rows have no ids.
         SourceError: the path cannot be read, or lacks a column.
         UnservableError: the champion's weights are damaged.

@@ -16,7 +16,7 @@ from cl.config.data import ID
 from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.former_labels import under_todays_names
-from cl.ingestion.internal_columns import SPLIT, UNREADABLE, InternalColumn
+from cl.ingestion.internal_columns import SPLIT, UNANSWERED, UNREADABLE, InternalColumn
 from cl.ingestion.label_cells import one_spelling, read_label_cells
 from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
@@ -262,6 +262,8 @@ def _find_reasons(
     checks = {"not valid UTF-8": _undecodable([texts, labels, rows["id"], rows["date"]])}
     if data.id is not None:
         checks["missing id"] = rows["id"].isna().to_numpy()
+    if UNANSWERED in chunk:
+        checks["no answer is logged under this id"] = chunk[UNANSWERED].to_numpy(dtype=bool)
     checks["missing text"] = texts.isna().to_numpy()
     checks |= no_label
     checks["missing label"] = labels.isna().to_numpy()

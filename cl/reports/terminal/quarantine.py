@@ -69,5 +69,8 @@ def quarantined_row_lines(output: dict[str, Any]) -> list[str]:
 
 def exported_line(output: dict[str, Any]) -> str:
     """Format the output of `cl quarantine export`."""
+    if not output["rows"]:
+        returned = f": all {output['returned']} such rows came back" if output["returned"] else ""
+        return f"nothing to export{returned or ': no such row was set aside'}"
     returned = f"; {output['returned']} came back before and are left out" if output["returned"] else ""
     return f"{output['file']}: {output['rows']} rows{returned}; mend them, then: cl ingest {output['file']}"

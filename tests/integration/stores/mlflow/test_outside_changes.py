@@ -16,7 +16,8 @@ from cl.promotion.outside import outside_changes
 from cl.serving.worker import ServingWorker
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
-from tests.support.five_versions import Said, Shop
+from tests.support.command import Said
+from tests.support.five_versions import Shop
 from tests.support.tiny import made_sentences, tiny_project
 
 Change = Callable[[MlflowClient], None]
