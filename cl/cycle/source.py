@@ -11,7 +11,7 @@ from cl.stores.stores import Stores
 
 
 def read_source(config: Config, stores: Stores, *, settle: float | None = None) -> list[Experience]:
-    """Ingest from the configured source, if it holds anything; with ``settle``, only if unchanged for so many seconds."""
+    """Ingest from the configured source, if it holds rows; with ``settle``, only if unchanged for so many seconds."""
     if config.data.source is None:
         return []
     source = plugins.build(Source, config.data.source)
