@@ -65,8 +65,8 @@ def show_settings(every: bool, project: Path, as_json: bool) -> None:
 def _setting_lines(entries: list[dict[str, Any]]) -> list[str]:
     texts = [f"{entry['key']}: {json.dumps(entry['value'], ensure_ascii=False)}" for entry in entries]
     width = min(WIDEST, max(map(len, texts), default=0))
-    places = [f"{entry['from']}:{entry['line']}" if entry["line"] else entry["from"] for entry in entries]
-    return [f"{text:<{width}}  # {place}" for text, place in zip(texts, places, strict=True)]
+    origins = [f"{entry['from']}:{entry['line']}" if entry["line"] else entry["from"] for entry in entries]
+    return [f"{text:<{width}}  # {origin}" for text, origin in zip(texts, origins, strict=True)]
 
 
 @config.command(short_help="All keys, as Markdown")

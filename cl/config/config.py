@@ -353,8 +353,8 @@ def _validate(
     except ValidationError as error:
         message = explain(error, Config)
         keys = keys_of(most_telling(error)) or message.partition(":")[0].split(".")  # a check of several sections
-        place = format_place(*place_of(keys, where, document, replaced or {}))
-        raise ConfigError(f"{place}: {without_password(message)}") from None
+        origin = format_place(*place_of(keys, where, document, replaced or {}))
+        raise ConfigError(f"{origin}: {without_password(message)}") from None
 
 
 def place_of(

@@ -21,7 +21,7 @@ GROUPS = 20
 WORST = 10
 """The classes with the lowest F1 that are shown."""
 HEADER = (
-    f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'score':<32}{'forgotten':>10}"
+    f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'score':<32}{'forgotten pt':>13}"
     f"  {'verdict':<10}{'champion':>8}{'seconds':>9}"
 )
 
@@ -33,7 +33,7 @@ def cycle_line(cycle: Cycle) -> str:
     return (
         f"{cycle.experience.id:<22}{cycle.experience.total:>6}{cycle.experience.quarantined_rows:>13}  "
         f"{'yes' if cycle.drift.drifted else 'no':<7}{cycle.decision.action:<10}"
-        f"{describe_score(cycle):<32}{forgotten:>10}  "
+        f"{describe_score(cycle):<32}{forgotten:>13}  "
         f"{cycle.verdict:<10}{cycle.champion_after or '-':>8}{cycle.seconds:>9.1f}"
     )
 
@@ -43,15 +43,15 @@ def class_lines(evaluation: Evaluation, most: int = WORST) -> list[str]:
     worst = sorted(evaluation.per_class.items(), key=lambda entry: (entry[1]["f1"], entry[0]))[:most]
     if not worst:
         return []
-    head = f"{'class':<30}{'test rows':>10}{'precision':>12}{'recall':>10}{'F1':>10}"
-    count, widths = len(evaluation.per_class), {"precision": 10, "recall": 8, "f1": 8}
+    head = f"{'class':<30}{'test rows':>10}{'precision %':>13}{'recall %':>10}{'F1 %':>8}"
+    count, widths = len(evaluation.per_class), {"precision": 13, "recall": 10, "f1": 8}
     title = f"The {len(worst)} of {count} classes with the lowest F1:" if count > len(worst) else "Each class:"
     return [
         title,
         head,
         *(
             f"{name[:29]:<30}{metrics['count']:>10.0f}"
-            + "".join(f"{100 * metrics[metric]:>{width}.1f} %" for metric, width in widths.items())
+            + "".join(f"{100 * metrics[metric]:>{width}.1f}" for metric, width in widths.items())
             for name, metrics in worst
         ),
     ]
