@@ -32,13 +32,14 @@ def init(folder: Path, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="YAML file with settings in place of the sample's, such as the stores of a team.",
 )
+@click.option("--fresh", is_flag=True, help="Replace the demo that the folder holds; never another project.")
 @json_option
-def demo(folder: Path, plain: bool, settings: Path | None, as_json: bool) -> None:
+def demo(folder: Path, plain: bool, settings: Path | None, fresh: bool, as_json: bool) -> None:
     """Replay six months of a sample stream in a new project: see it learn, and refuse a bad month."""
     from cl.commands.demo import run_demo
 
     out = sys.stderr if as_json else sys.stdout
-    outcome = run_demo(folder, runner="plain" if plain else "prefect", out=out, settings=settings)
+    outcome = run_demo(folder, runner="plain" if plain else "prefect", out=out, settings=settings, fresh=fresh)
     show(as_json, outcome, "")
 
 
