@@ -22,7 +22,6 @@ from cl.stores.files import write_text
 from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 
-
 MARK = "demo"
 """The file in .cl/ that says that `cl demo` has made this project, and may replace it."""
 
@@ -41,7 +40,8 @@ def run_demo(
 
     Raises:
         BusyError: a cycle is running in the demo that shall be replaced.
-        InputError: the folder already contains a project, or with ``fresh`` one that is no demo, or the settings are invalid, or the model is not installed.
+        InputError: the folder already contains a project, or with ``fresh`` one that is no demo, or the settings are
+            invalid, or the model is not installed.
     """
     started = time.monotonic()
     if is_there := (folder / "cl.yaml").exists():
