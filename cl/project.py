@@ -100,7 +100,7 @@ class Project:
         return Cycles(run_cycles(self.folder, again=again, runner="plain"))
 
     def predict(self, inputs: Sequence[str]) -> pd.DataFrame:
-        """Return the champion's answers to texts: text, prediction, confidence (0 to 1) and version.
+        """Return the champion's answers to texts: text, prediction, confidence (0 to 1), version and out_of_scope.
 
         Raises:
             InputError: there is no champion yet.
@@ -110,7 +110,8 @@ class Project:
         from cl.commands.predict import predict_texts
 
         return pd.DataFrame(
-            predict_texts(self.folder, list(inputs)), columns=["text", "prediction", "confidence", "version"]
+            predict_texts(self.folder, list(inputs)),
+            columns=["text", "prediction", "confidence", "version", "out_of_scope"],
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -73,7 +73,8 @@ def _print_ingested(as_json: bool, project: Path, experiences: list[Experience],
 def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project: Path, as_json: bool) -> None:
     """Answer each TEXT, or each row of a file, with the champion.
 
-    For token classification, a TEXT is split into words at spaces. Rows need an id and the input, but no label; when
+    A text that is unlike what the champion has learned is marked as out of scope. For token
+    classification, a TEXT is split into words at spaces. Rows need an id and the input, but no label; when
     labels arrive, `cl label` joins them to the logged answers.
     """
     from cl.commands.predict import predict_file, predict_texts
@@ -85,11 +86,16 @@ def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project:
         summary = (
             f"{done['answered']} rows answered by version {done['version']}, {done['skipped']} without id or input"
         )
+        summary += f", {done['out_of_scope']} out of scope" if done["out_of_scope"] else ""
         show(as_json, done, summary)
         return
     answers = predict_texts(project, list(texts))
-    text = "\n".join(f"{answer['prediction']}  {answer['confidence']:.2f}  {answer['text']}" for answer in answers)
-    show(as_json, answers, text)
+    show(as_json, answers, "\n".join(map(_answer_line, answers)))
+
+
+def _answer_line(answer: dict[str, Any]) -> str:
+    outside = "  (out of scope: unlike what the champion has learned)" if answer["out_of_scope"] else ""
+    return f"{answer['prediction']}  {answer['confidence']:.2f}  {answer['text']}{outside}"
 
 
 @click.command()

@@ -57,6 +57,7 @@ def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict
             "score": recorded[0].metric if recorded[0] else "score",
             "experiences": shared,
             "classes": [],
+            "left_out": [],
             "note": why,
         }
     both = tables[0].merge(tables[1], on=KEY, suffixes=("", "_after"))
@@ -66,8 +67,21 @@ def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict
         "score": "row score",
         "experiences": [*_mean_scores(every), *_mean_scores(both.assign(name=both["experience"]))],
         "classes": _mean_scores(classed),
+        "left_out": [
+            *_rows_of_one_version(tables[0], tables[1], first),
+            *_rows_of_one_version(tables[1], tables[0], second),
+        ],
         "note": None if len(both) else "the versions have no test rows in common",
     }
+
+
+def _rows_of_one_version(rows: pd.DataFrame, others: pd.DataFrame, version: str) -> list[dict[str, Any]]:
+    """Return the experiences of test rows that only this version answered, with the number of them."""
+    alone = rows.merge(others[KEY], on=KEY, how="left", indicator=True)
+    counts = alone[alone["_merge"] == "left_only"].groupby("experience", sort=True).size()
+    return [
+        {"version": version, "experience": str(experience), "rows": int(count)} for experience, count in counts.items()
+    ]
 
 
 def _read_rows(versions: VersionCatalogue, version: str) -> pd.DataFrame | None:

@@ -116,7 +116,7 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     data = config.data
     refuse_columns(origin, list(chunk.columns))
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
-    keys = (*inputs, "id", "date", "weight", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
+    keys = (*inputs, "id", "date", "weight", "group_by", "split_column") if labelled else (inputs[0], "id")
     wanted = [(key, getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
     wanted += [("keep", name) for name in data.keep if labelled]
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
@@ -233,7 +233,7 @@ def _canonical_frame(chunk: pd.DataFrame, config: Config, columns: Mapping[str, 
     all_columns = {
         "id": as_text(chunk[config.data.id]) if config.data.id else empty,
         **columns,
-        "date": _dates(chunk, config) if config.data.date else empty,
+        "date": _dates(chunk, config) if config.data.date in chunk else empty,  # a question needs none
     }
     series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in all_columns.items()}
     return pd.DataFrame(series)

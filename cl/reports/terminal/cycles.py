@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.records import CompressionResult, Cycle, Evaluation, LadderResult
+from cl.records import CompressionResult, Cycle, Evaluation, LadderResult, Verdict
 from cl.reports.measurements import (
     UNDECIDED,
     describe_balance,
@@ -70,11 +70,27 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         refused = [verdict for verdict in verdicts if not verdict.passed and verdict.gate not in listed]
         lines += [f"    {line}" for result in cycle.derived for line in compression_lines(result)]
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
+        lines += [f"    {line}" for line in undecided_lines(cycle)]
         if cycle.evaluation:
             lines += [
                 f"    {line}" for line in describe_baselines(cycle.evaluation) + describe_balance(cycle.evaluation)
             ]
     return lines
+
+
+def undecided_lines(cycle: Cycle) -> list[str]:
+    """Return which gates passed a challenger without deciding, and how many test rows would decide."""
+    verdicts = cycle.gates.verdicts if cycle.gates and cycle.gates.passed else []
+    undecided = [verdict for verdict in verdicts if verdict.undecided and verdict.passed]
+    if not undecided:
+        return []
+    gates = "1 undecided gate" if len(undecided) == 1 else f"{len(undecided)} undecided gates"
+    return [f"{cycle.verdict} with {gates}:", *(f"    {_describe_undecided(verdict)}" for verdict in undecided)]
+
+
+def _describe_undecided(verdict: Verdict) -> str:
+    rows = f"; about {verdict.rows_needed:,} such test rows would decide" if verdict.rows_needed else ""
+    return f"{verdict.gate}: {verdict.why}{rows}"
 
 
 def ladder_lines(climb: LadderResult | None) -> list[str]:

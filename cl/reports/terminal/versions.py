@@ -6,7 +6,8 @@ from typing import Any
 
 from cl.reports.measurements import UNDECIDED, format_share
 
-CLASSES = 20
+CLASSES, EXPERIENCES = 20, 10
+"""The most classes and experiences that are listed."""
 
 
 def diff_lines(output: dict[str, Any]) -> list[str]:
@@ -19,6 +20,7 @@ def diff_lines(output: dict[str, Any]) -> list[str]:
     if moved:
         lines += ["", f"classes that changed ({len(moved)} of {len(output['classes'])}):"]
         lines += [_score_line(score) for score in moved[:CLASSES]]
+    lines += _left_out_lines(output["left_out"])
     if output["note"]:
         lines += ["", f"note: {output['note']}"]
     lines += ["", *_section("configuration", output["config"]), *_data_lines(output["data"])]
@@ -30,6 +32,18 @@ def diff_lines(output: dict[str, Any]) -> list[str]:
     if output["git_commit"][0] != output["git_commit"][1]:
         lines.append(f"{'code':<20}{_arrow(output['git_commit'])}")
     return lines
+
+
+def _left_out_lines(left_out: list[dict[str, Any]]) -> list[str]:
+    if not left_out:
+        return []
+    lines = [
+        f"left out: {part['rows']} rows of {part['experience']}, on which only version {part['version']} was tested"
+        for part in left_out[:EXPERIENCES]
+    ]
+    rest = left_out[EXPERIENCES:]
+    rows = sum(part["rows"] for part in rest)
+    return ["", *lines, *([f"left out: {rows} rows of {len(rest)} more experiences; --json lists all"] if rest else [])]
 
 
 def lineage_lines(output: dict[str, Any]) -> list[str]:
