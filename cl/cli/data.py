@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 from cl.cli.options import json_option, project_option, set_option, show
 
 if TYPE_CHECKING:
+    from cl.ingestion.seen_texts import SeenText
     from cl.records import Experience
 
 NOTHING = "nothing new"
@@ -40,6 +41,7 @@ def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_
     quarantine export FILE, change it, cl ingest FILE.
     """
     from cl.commands.ingest import ingest_path, ingest_served
+    from cl.ingestion.seen_texts import LeftOut
 
     if served == (path is not None):
         raise click.UsageError("give either PATH or --from-serving")
@@ -47,18 +49,32 @@ def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_
         text = "nothing new: every label that can be used is in an experience or was set aside"
         _print_ingested(as_json, project, ingest_served(project, take_corrections=corrections), nothing=text)
         return
-    skipped = Counter[str]()
+    skipped = LeftOut()
     made = ingest_path(project, path, take_corrections=corrections, skipped=skipped)
     rows = ", ".join(f"{count} {why}" for why, count in skipped.items())
-    _print_ingested(as_json, project, made, nothing=f"nothing new: {rows}" if rows else NOTHING)
+    _print_ingested(as_json, project, made, seen=skipped.texts, nothing=f"nothing new: {rows}" if rows else NOTHING)
 
 
-def _print_ingested(as_json: bool, project: Path, experiences: list[Experience], nothing: str = NOTHING) -> None:
+def _print_ingested(
+    as_json: bool,
+    project: Path,
+    experiences: list[Experience],
+    *,
+    seen: Sequence[SeenText] = (),
+    nothing: str = NOTHING,
+) -> None:
     from cl.commands.quarantine import describe_ingested
-    from cl.reports.terminal.quarantine import ingest_lines
+    from cl.reports.terminal.quarantine import ingest_lines, seen_lines
 
     ingested = describe_ingested(project, experiences)
-    show(as_json, ingested, "\n".join(ingest_lines(ingested)) or nothing)
+    texts = [{"id": text.id, "experience": text.experience} for text in seen]
+    for entry in ingested[-1:]:
+        entry["seen_texts"] = texts
+    show(
+        as_json,
+        ingested,
+        "\n".join([*(ingest_lines(ingested) or [nothing]), *seen_lines(texts, in_json=bool(ingested))]),
+    )
 
 
 @click.command()

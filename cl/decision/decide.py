@@ -190,7 +190,7 @@ def _format_gain(gain: Gain) -> str:
 def _format_checks(drift: Drift) -> str:
     """Return the detectors with their p-values, or with their summaries if they have none.
 
-    Beside a p-value that looks like a change, it says below which one an alarm is raised.
+    A p-value that looks like a change is followed by the bound below which an alarm is raised.
     """
     tests = sum(finding.p_value is not None for finding in drift.findings)
     checks = [f"{finding.detector} ({_format_check(finding, drift.level, tests)})" for finding in drift.findings]
