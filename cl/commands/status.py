@@ -12,7 +12,9 @@ from cl.records.history import History
 from cl.registry.lineage import read_history
 from cl.stores.ledger import state
 from cl.stores.opened import open_project
+from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
+from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
 
 
@@ -59,8 +61,17 @@ def read_status(folder: Path) -> dict[str, Any]:
         "left_for_later": later,
         "waiting_rows": sum(experiences[name].rows["train"] for name in {*waiting, *later} & experiences.keys()),
         "data_version": project.stores.data.current(),
-        "predictions": Predictions(project.project).count(),
+        "predictions": Predictions(project.project).count() | {"feedback": count_new_feedback(project.project)},
     }
+
+
+def count_new_feedback(project: ProjectFolder) -> int:
+    """Return how many labelled answers of the server the next `cl ingest --from-serving` would make rows of."""
+    if not Feedback(project).files():
+        return 0
+    from cl.ingestion.sources.serving import read_labelled_rows
+
+    return len(read_labelled_rows(project, corrections_taken=False).new)
 
 
 def _left_for_later(stores: Stores, champion: str | None) -> list[str]:

@@ -163,7 +163,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         f"for later   {later}; {status['waiting_rows']:,} training rows wait to be learned",
         *[f"held        {name}: check `cl history`, then cl run --again {name}" for name in status["held"]],
         f"data        {status['data_version'] or 'not versioned yet'}",
-        f"answers     {answers['answered']} logged, {answers['labelled']} labelled so far",
+        f"answers     {answers['answered']} logged, {answers['labelled']} labelled so far{_feedback(answers)}",
         *[f"outside     {line}" for line in status["outside"]],
         "",
         f"{'version':<9}{'gates':<9}{'experience':<24}{'aliases'}",
@@ -175,3 +175,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             f"{', '.join(version['aliases'])}"
         )
     return lines
+
+
+def _feedback(answers: dict[str, int]) -> str:
+    waiting = answers.get("feedback", 0)
+    return f", {waiting} with feedback that is not ingested yet: cl ingest --from-serving" if waiting else ""
