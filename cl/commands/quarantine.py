@@ -81,12 +81,16 @@ def describe_ingested(folder: Path, experiences: Sequence[Experience]) -> list[d
     """Return each ingested experience with its quarantine file and the classes that no training row has."""
     if not experiences:
         return []
-    unbacked = unbacked_classes(open_project(folder).stores.experiences.all())
+    project = open_project(folder)
+    every = project.stores.experiences.all()
+    unbacked, labels = unbacked_classes(every), {label for experience in every for label in experience.labels}
+    is_lonely = project.config.task == "text_classification" and len(labels) == 1
     return [
         {
             **experience.model_dump(mode="json"),
             "quarantine_file": _file(experience.id) if experience.quarantined else None,
             "unbacked_classes": unbacked.get(experience.id, []),
+            "only_label": next(iter(labels)) if is_lonely else None,
         }
         for experience in experiences
     ]

@@ -13,6 +13,22 @@ from pydantic_core import ErrorDetails
 from cl.redaction import may_hold_secret
 
 LONGEST_VALUE = 60
+TYPES = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "an integer"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    "string_type": "text",
+    "list_type": "a list",
+    **dict.fromkeys(("dict_type", "model_type"), "keys with values"),
+}
+"""What pydantic's errors of a wrong type ask for."""
+PATTERNS = {
+    r"^[A-Za-z0-9_-]+$": "made of letters, digits, '-' and '_' only",
+    r"^[a-z0-9_-]+$": "made of lower-case letters, digits, '-' and '_' only",
+    r"^env:[A-Za-z_][A-Za-z0-9_]*$": "env:NAME, which names an environment variable",
+    r"^[a-z0-9-]+/[a-z0-9-]+$": "TYPE/NAME, such as slack-webhook/ops",
+}
+"""The patterns of fields, in words."""
 UNION_BRANCHES = {"str", "int", "float", "bool", "none", "date"}
 """What pydantic puts into a location for the branch of a union that it tried, besides classes and `list[...]`."""
 
@@ -43,6 +59,10 @@ def explain_fault(wrong: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{key}: is missing"
         case "value_error":
             return f"{key}: {context['error']}" if key else str(context["error"])
+        case "string_pattern_mismatch" if context["pattern"] in PATTERNS:
+            return f"{key} must be {PATTERNS[context['pattern']]}, {got}"
+    if (wanted := TYPES.get(wrong["type"])) is not None:
+        return f"{key} must be {wanted}, {got}"
     return f"{key}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}, {got}"
 
 

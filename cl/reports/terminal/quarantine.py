@@ -30,6 +30,8 @@ def ingest_lines(ingested: list[dict[str, Any]]) -> list[str]:
         if aside:
             lines.append(f"  in {entry['quarantine_file']}; to see them: cl quarantine show {entry['id']}")
         lines += unbacked_lines(entry["unbacked_classes"], "  ")
+        if entry["only_label"] is not None:
+            lines.append(f"  every row has the label {entry['only_label']}: a model has nothing to tell apart yet")
     return lines
 
 

@@ -112,3 +112,12 @@ def test_a_class_without_a_training_row_is_named_where_the_split_is_given(shop, 
     assert "(20 train, 0 validation, 1 test)" in text and "no training row, so never learned: loan" in text
     loans = [{"id": f"l{index}", "text": f"a loan of {index}", "label": "loan"} for index in range(3)]
     assert "never learned" not in said(shop, "ingest", write(tmp_path / "june.csv", loans))
+
+
+def test_one_label_alone_is_named_until_there_is_another(shop, tmp_path) -> None:
+    rows = [{"id": f"a{number}", "text": f"a message with the number {number}", "label": "loan"} for number in range(9)]
+    assert "every row has the label loan: a model has nothing to tell apart yet" in said(
+        shop, "ingest", write(tmp_path / "one.csv", rows)
+    )
+    more = [{"id": "b1", "text": "another message", "label": "fee"}]
+    assert "nothing to tell apart" not in said(shop, "ingest", write(tmp_path / "two.csv", more))

@@ -25,7 +25,7 @@ ladder:
 - {nam: b}
 """
 FAULTS = [
-    (1, "name", "string should match pattern"),
+    (1, "name", "must be made of letters"),
     (2, "sed", "did you mean 'seed'?"),
     (3, "training.batch_size", "must be at least 1, got 0"),
     (3, "training.epocs", "did you mean 'epochs'?"),
