@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all the set-up they need: Debian's packages for Python aside, only this file.
+# `make help` lists the targets. `make demo` and `make test` do all the set-up they need: Debian's packages for Python aside, only this file.
 # TORCH_INDEX=URL takes PyTorch from the index that its installation page names for a CPU, or for a release of CUDA.
 ADMITTED := 3.14 3.13 3.12 3.11
 # the newest Python on the path that the dependencies admit and that can make an environment
@@ -10,10 +10,23 @@ BIN := $(VENV)/bin
 # two at a time: a model of the tests keeps one core busy
 TWO := -n 2
 
-.PHONY: demo test test-e2e nightly install lint docs docs-reference constraints-hashed clean
+.PHONY: help demo test test-e2e nightly install lint docs docs-reference constraints-hashed clean
 
 demo: $(VENV)/with-demo
-	$(BIN)/cl demo --dir perennial-demo
+	@test ! -e perennial-demo/cl.yaml || test -n '$(FRESH)' || { echo 'make: perennial-demo is there already:' \
+		'`make demo FRESH=1` replaces it, `$(BIN)/cl status -p perennial-demo` shows it'; false; }
+	$(BIN)/cl demo --dir perennial-demo $(if $(FRESH),--fresh)
+
+help:
+	@echo 'make demo          install what the demo needs, and replay six months of a sample stream; FRESH=1 replaces a demo'
+	@echo 'make test          unit, contract and integration tests'
+	@echo 'make test-e2e      whole stories and faults'
+	@echo 'make nightly       every test, in full: hours'
+	@echo 'make lint          style and types'
+	@echo 'make docs          the documentation, in site/'
+	@echo 'make install       the environment of developers'
+	@echo 'make clean         remove the environment, the demo and what was built'
+	@echo 'Variables: PYTHON=python3.12 (any of $(ADMITTED)), VENV=path, TORCH_INDEX=URL'
 
 # units, contracts and integration, with what they cost and cover
 test: install
@@ -31,7 +44,7 @@ install: $(VENV)/installed
 
 # torch first: its build for this machine must be there before anything asks for any; pip would compile all on one processor
 define FILL
-	@test -n '$(PYTHON)' || { echo 'make: needs one of Python $(ADMITTED) with venv (on Debian: apt-get install python3-venv), or PYTHON=path'; false; }
+	@test -n '$(PYTHON)' || { echo 'make: needs one of Python $(ADMITTED) with venv (on Debian: apt-get install python3-venv); name one that is not found: make demo PYTHON=/path/to/python3.12'; false; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(if $(TORCH_INDEX),--index-url '$(TORCH_INDEX)') torch
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[$(1)]'

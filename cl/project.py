@@ -100,17 +100,18 @@ class Project:
         return Cycles(run_cycles(self.folder, again=again, runner="plain"))
 
     def predict(self, inputs: Sequence[str]) -> pd.DataFrame:
-        """Return the champion's answers to texts: text, prediction, confidence (0 to 1) and version.
+        """Return the champion's answers to texts: text, prediction, confidence (0 to 1), version and out_of_scope.
 
         Raises:
-            PerennialError: there is no champion yet.
+            InputError: there is no champion yet.
         """
         import pandas as pd
 
         from cl.commands.predict import predict_texts
 
         return pd.DataFrame(
-            predict_texts(self.folder, list(inputs)), columns=["text", "prediction", "confidence", "version"]
+            predict_texts(self.folder, list(inputs)),
+            columns=["text", "prediction", "confidence", "version", "out_of_scope"],
         )
 
     @property
@@ -133,7 +134,7 @@ class Project:
         """Load a registered version, by default the champion, from the registry or this machine's copy.
 
         Raises:
-            PerennialError: there is no champion yet.
+            InputError: there is no champion yet.
             StoreError: there is no such version, or the registry is out of reach.
             IntegrityError: a file is not the one that was registered.
         """

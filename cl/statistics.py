@@ -88,6 +88,20 @@ def deflated_p(p_value: float, spread: float) -> float:
     return p_value if spread <= 1 else float(chi2.sf(chi2.isf(max(p_value, SMALLEST_P), 1) / spread, 1))
 
 
+def alarm_bound(level: float, tests: int, spread: float) -> float:
+    """Return the p-value below which one of several tests raises an alarm by itself, after Holm's correction.
+
+    ``spread`` is as for `deflated_p`, whose inverse this applies.
+
+    >>> alarm_bound(0.01, 5, 1.0), alarm_bound(0.01, 5, 2.0) < 0.001
+    (0.002, True)
+    """
+    from scipy.stats import chi2
+
+    bound = level / tests
+    return bound if spread <= 1 else float(chi2.sf(chi2.isf(bound, 1) * spread, 1))
+
+
 def is_explained(p_value: float, expected: float) -> bool:
     """Return whether a p-value is larger than 90 % of those that the unchanged effect would give.
 

@@ -16,8 +16,8 @@ from cl.reports.plots import heat_map
 from cl.stores.files import write_text
 
 TITLES = [
-    "strategy", "ACC %", "forgetting", "worst", "BWT", "FWT", "intransigence", "weakest class", "seconds",
-    "updates", "rows trained", "backward rows", "forward rows", "peak MB", "kept MB",
+    "strategy", "ACC %", "forgotten pt", "worst pt", "BWT pt", "FWT pt", "intransigence pt", "weakest class %",
+    "seconds", "updates", "rows trained", "backward rows", "forward rows", "peak MB", "kept MB",
 ]  # fmt: skip
 
 

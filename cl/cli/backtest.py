@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from cl.cli.options import show, show_error
+from cl.cli.options import config_argument, config_file, project_option, set_option, show, show_error
 
 
 @click.command("backtest")
-@click.argument("config", type=click.Path(path_type=Path))
+@config_argument
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path), help="File or folder of rows, as for `cl ingest`."
 )
@@ -63,18 +63,22 @@ from cl.cli.options import show, show_error
 @click.option("--json", "json_file", metavar="FILE", help="Also write the results to FILE; - prints them.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Parallel runs. [default: half the number of cores]")
 @click.option("--fresh", is_flag=True, help="Repeat finished runs.")
-def backtest_command(config: Path, json_file: str | None, **given: Any) -> None:
+@set_option
+@project_option
+def backtest_command(config: Path | None, project: Path, json_file: str | None, **given: Any) -> None:
     """Replay a whole stream under several strategies, and compare their scores and costs.
 
-    CONFIG is a cl.yaml, in which each strategy replaces the configured one. If killed, run it again: it resumes after
-    the last finished experience.
+    CONFIG is a cl.yaml, by default the project's; each strategy replaces the configured one. If killed, run it again:
+    it resumes after the last finished experience.
     """
     from cl.backtesting.backtest import BacktestPlan
     from cl.commands.backtest import as_text, run_backtest
 
     data, out, jobs, fresh = (given.pop(key) for key in ("data", "out", "jobs", "fresh"))
     file = Path(json_file) if json_file and json_file != "-" else None
-    done = run_backtest(config, data, BacktestPlan(**given), out=out, json_file=file, jobs=jobs, fresh=fresh)
+    done = run_backtest(
+        config_file(config, project), data, BacktestPlan(**given), out=out, json_file=file, jobs=jobs, fresh=fresh
+    )
     if json_file == "-":
         show(True, done["json"], "")
     else:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import json_option, project_option, set_option, show
 
 if TYPE_CHECKING:
+    from cl.ingestion.seen_texts import SeenText
     from cl.records import Experience
 
 NOTHING = "nothing new"
@@ -29,6 +30,7 @@ NOTHING = "nothing new"
     is_flag=True,
     help="Rows with a known id, or a known text, and another text or label replace the earlier rows.",
 )
+@set_option
 @project_option
 @json_option
 def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_json: bool) -> None:
@@ -39,6 +41,7 @@ def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_
     quarantine export FILE, change it, cl ingest FILE.
     """
     from cl.commands.ingest import ingest_path, ingest_served
+    from cl.ingestion.seen_texts import LeftOut
 
     if served == (path is not None):
         raise click.UsageError("give either PATH or --from-serving")
@@ -46,18 +49,32 @@ def ingest(path: str | None, served: bool, corrections: bool, project: Path, as_
         text = "nothing new: every label that can be used is in an experience or was set aside"
         _print_ingested(as_json, project, ingest_served(project, take_corrections=corrections), nothing=text)
         return
-    skipped = Counter[str]()
+    skipped = LeftOut()
     made = ingest_path(project, path, take_corrections=corrections, skipped=skipped)
     rows = ", ".join(f"{count} {why}" for why, count in skipped.items())
-    _print_ingested(as_json, project, made, nothing=f"nothing new: {rows}" if rows else NOTHING)
+    _print_ingested(as_json, project, made, seen=skipped.texts, nothing=f"nothing new: {rows}" if rows else NOTHING)
 
 
-def _print_ingested(as_json: bool, project: Path, experiences: list[Experience], nothing: str = NOTHING) -> None:
+def _print_ingested(
+    as_json: bool,
+    project: Path,
+    experiences: list[Experience],
+    *,
+    seen: Sequence[SeenText] = (),
+    nothing: str = NOTHING,
+) -> None:
     from cl.commands.quarantine import describe_ingested
-    from cl.reports.terminal.quarantine import ingest_lines
+    from cl.reports.terminal.quarantine import ingest_lines, seen_lines
 
     ingested = describe_ingested(project, experiences)
-    show(as_json, ingested, "\n".join(ingest_lines(ingested)) or nothing)
+    texts = [{"id": text.id, "experience": text.experience} for text in seen]
+    for entry in ingested[-1:]:
+        entry["seen_texts"] = texts
+    show(
+        as_json,
+        ingested,
+        "\n".join([*(ingest_lines(ingested) or [nothing]), *seen_lines(texts, in_json=bool(ingested))]),
+    )
 
 
 @click.command()
@@ -66,12 +83,14 @@ def _print_ingested(as_json: bool, project: Path, experiences: list[Experience],
     "--from", "path", metavar="PATH", help="Answer the rows of a file or folder instead, and log the answers."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="With --from: also write the answers to this CSV file.")
+@set_option
 @project_option
 @json_option
 def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project: Path, as_json: bool) -> None:
     """Answer each TEXT, or each row of a file, with the champion.
 
-    A server of this project that runs on this machine is asked instead of loading the champion. For token
+    A text that is unlike what the champion has learned is marked as out of scope. A server of this project that runs
+    on this machine is asked instead of loading the champion. For token
     classification, a TEXT is split into words at spaces. Rows need an id and the input, but no label; when
     labels arrive, `cl label` joins them to the logged answers.
     """
@@ -84,11 +103,16 @@ def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project:
         summary = (
             f"{done['answered']} rows answered by version {done['version']}, {done['skipped']} without id or input"
         )
+        summary += f", {done['out_of_scope']} out of scope" if done["out_of_scope"] else ""
         show(as_json, done, summary)
         return
     answers = _answer(project, list(texts))
-    text = "\n".join(f"{answer['prediction']}  {answer['confidence']:.2f}  {answer['text']}" for answer in answers)
-    show(as_json, answers, text)
+    show(as_json, answers, "\n".join(map(_answer_line, answers)))
+
+
+def _answer_line(answer: dict[str, Any]) -> str:
+    outside = "  (out of scope: unlike what the champion has learned)" if answer["out_of_scope"] else ""
+    return f"{answer['prediction']}  {answer['confidence']:.2f}  {answer['text']}{outside}"
 
 
 def _answer(project: Path, texts: list[str]) -> list[dict[str, Any]]:
@@ -107,6 +131,7 @@ def _answer(project: Path, texts: list[str]) -> list[dict[str, Any]]:
 @click.command()
 @click.argument("path")
 @click.option("--corrections", is_flag=True, help="Labels that contradict an earlier row replace it.")
+@set_option
 @project_option
 @json_option
 def label(path: str, corrections: bool, project: Path, as_json: bool) -> None:

@@ -8,6 +8,8 @@ import click
 
 from cl.cli.options import json_option, project_option, show
 
+NOTHING = "no challenger has been evaluated yet: cl ingest PATH, then cl run"
+
 
 @click.command()
 @click.argument("version", required=False)
@@ -29,7 +31,7 @@ def gates(version: str | None, replay: Path | None, project: Path, as_json: bool
 
     if replay is not None:
         again = replay_gates(project, replay)
-        show(as_json, again, "\n".join(replay_lines(again)))
+        show(as_json, again, "\n".join(replay_lines(again)) if again else NOTHING)
         return
     verdicts = read_verdicts(project, version)
-    show(as_json, verdicts, "\n".join(gate_lines(verdicts)))
+    show(as_json, verdicts, "\n".join(gate_lines(verdicts)) if verdicts else NOTHING)

@@ -36,7 +36,7 @@ def labels(context: click.Context, project: Path, as_json: bool) -> None:
         show(as_json, listed, "\n".join(label_lines(listed)))
 
 
-@labels.command()
+@labels.command(short_help="Give a label another name")
 @click.argument("old")
 @click.argument("new")
 @why_option
@@ -50,7 +50,7 @@ def rename(old: str, new: str, why: str, dry_run: bool, project: Path, as_json: 
     _change(WantedChange(kind="rename", labels=[old], into=[new], why=why), project, as_json, dry_run=dry_run)
 
 
-@labels.command()
+@labels.command(short_help="Make one label of several")
 @click.argument("merged", nargs=-1, required=True, metavar="LABEL...")
 @click.option("--into", required=True, metavar="LABEL", help="The label in their place: one of them, or another.")
 @why_option
@@ -64,7 +64,7 @@ def merge(merged: tuple[str, ...], into: str, why: str, dry_run: bool, project: 
     _change(WantedChange(kind="merge", labels=list(merged), into=[into], why=why), project, as_json, dry_run=dry_run)
 
 
-@labels.command()
+@labels.command(short_help="Make several labels of one, row by row")
 @click.argument("label")
 @click.option(
     "--by",
@@ -87,7 +87,7 @@ def split(label: str, by_file: Path, rest: str | None, why: str, dry_run: bool, 
     _change(wanted, project, as_json, dry_run=dry_run)
 
 
-@labels.command()
+@labels.command(short_help="Answer a label no more")
 @click.argument("label")
 @why_option
 @dry_run_option
@@ -100,7 +100,7 @@ def retire(label: str, why: str, dry_run: bool, project: Path, as_json: bool) ->
     _change(WantedChange(kind="retire", labels=[label], why=why), project, as_json, dry_run=dry_run)
 
 
-@labels.command()
+@labels.command(short_help="Take rows of a former label again")
 @click.argument("label")
 @why_option
 @project_option

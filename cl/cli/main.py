@@ -12,10 +12,10 @@ import click
 
 from cl import __version__
 from cl.cli.backtest import backtest_command
-from cl.cli.config import config_reference, config_schema, plugins
+from cl.cli.config import config, plugins
 from cl.cli.data import ingest, label, predict
 from cl.cli.gates import gates
-from cl.cli.interrupts import SERVERS, StoppableGroup, end_stopped, stops_in_time, stops_when_asked, was_stopped
+from cl.cli.interrupts import SERVERS, end_stopped, stops_in_time, stops_when_asked, was_stopped
 from cl.cli.labels import labels
 from cl.cli.ledger import audit, champion
 from cl.cli.options import show_error
@@ -23,6 +23,7 @@ from cl.cli.promotion import approve, promote, reject, rollback
 from cl.cli.quarantine import quarantine
 from cl.cli.run import demo, init, run
 from cl.cli.schedule import schedule, trigger
+from cl.cli.sections import SectionedGroup
 from cl.cli.serve import serve
 from cl.cli.status import history, report, status
 from cl.cli.stores import move_stores_command
@@ -32,11 +33,57 @@ from cl.errors import PerennialError
 from cl.processors import wait_passively
 from cl.redaction import Formatter, format_traceback, hide, secrets_in
 
-EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate said no."
+
+
+SECTIONS: dict[str, dict[click.Command, str]] = {
+    "Start": {
+        init: "Create a project",
+        demo: "Replay six months of a sample stream",
+        ingest: "Read labelled rows into experiences",
+        run: "Learn from what waits, gate and promote",
+        predict: "Answer texts or a file with the champion",
+        config: "Check and show the configuration",
+        plugins: "List strategies, gates, tasks and others",
+    },
+    "Look": {
+        status: "Champion, versions, and what waits",
+        history: "Every cycle, with its reasons",
+        report: "Write the HTML report",
+        gates: "Verdicts on a version, and rows it lost",
+        diff: "Compare two versions",
+        lineage: "Origin of a version, back to its base",
+        champion: "What serves, or served at a past time",
+        audit: "Print and verify the ledger",
+        quarantine: "Show and export rows that were set aside",
+    },
+    "Decide": {
+        approve: "Promote a version that waits for approval",
+        reject: "Reject a version that waits for approval",
+        promote: "Make a version champion, canary or shadow",
+        rollback: "Let the previous champion serve again",
+        backtest_command: "Compare strategies on a whole stream",
+        tune: "Search better settings for a rung",
+        distil: "Compress a version into a cheaper one",
+    },
+    "Operate": {
+        serve: "Answer over HTTP with the champion",
+        schedule: "Watch and learn without supervision",
+        trigger: "Ask the scheduled flow for one more run",
+        label: "Join late labels to logged answers",
+        labels: "List, rename, merge, split, retire labels",
+        forget: "Remove rows from data and model",
+        export: "Write a version to a folder of its own",
+        reproduce: "Train a version again, and compare bits",
+        gc: "Free the space of versions not needed",
+        move_stores_command: "Move stores to a team's servers, or back",
+    },
+}
+"""The commands by what a person is about to do, with the line that `cl --help` shows of each."""
 
 
 @click.group(
-    cls=StoppableGroup,
+    cls=SectionedGroup,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -59,12 +106,11 @@ def cl(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-COMMANDS = [init, demo, run, status, history, report, ingest, quarantine, labels, predict, label]
-COMMANDS += [promote, approve, reject, rollback, champion, audit, gates, diff, lineage, reproduce, export, distil]
-COMMANDS += [forget, gc, backtest_command, tune, serve, schedule, trigger, move_stores_command]
-COMMANDS += [plugins, config_reference, config_schema]
-for command in COMMANDS:
-    cl.add_command(command)
+for section, commands in SECTIONS.items():
+    for command, summary in commands.items():
+        command.short_help = summary
+        cl.add_command(command)
+        cl.sections.setdefault(section, []).append(str(command.name))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def quarantine(context: click.Context, project: Path, as_json: bool) -> None:
         show(as_json, entries, "\n".join(quarantine_lines(entries)))
 
 
-@quarantine.command("show")
+@quarantine.command("show", short_help="Show rows that were set aside, with reasons")
 @click.argument("experience")
 @reason_option
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The most rows to show.")
@@ -44,7 +44,7 @@ def show_command(experience: str, reason: str | None, limit: int, project: Path,
     show(as_json, output, "\n".join(quarantined_row_lines(output)))
 
 
-@quarantine.command("export")
+@quarantine.command("export", short_help="Write rows to a file, to be mended")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--experience", metavar="EXPERIENCE", help="Only rows of this experience.")
 @reason_option

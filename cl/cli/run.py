@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import json_option, project_option, set_option, show
 
 
 @click.command()
@@ -32,17 +32,19 @@ def init(folder: Path, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="YAML file with settings in place of the sample's, such as the stores of a team.",
 )
+@click.option("--fresh", is_flag=True, help="Replace the demo that the folder holds; never another project.")
 @json_option
-def demo(folder: Path, plain: bool, settings: Path | None, as_json: bool) -> None:
+def demo(folder: Path, plain: bool, settings: Path | None, fresh: bool, as_json: bool) -> None:
     """Replay six months of a sample stream in a new project: see it learn, and refuse a bad month."""
     from cl.commands.demo import run_demo
 
     out = sys.stderr if as_json else sys.stdout
-    outcome = run_demo(folder, runner="plain" if plain else "prefect", out=out, settings=settings)
+    outcome = run_demo(folder, runner="plain" if plain else "prefect", out=out, settings=settings, fresh=fresh)
     show(as_json, outcome, "")
 
 
 @click.command()
+@set_option
 @project_option
 @click.option("--plain", is_flag=True, help="Run the same steps without Prefect.")
 @click.option("--again", metavar="EXPERIENCE", help="Try an experience again, ignoring the limits of `decide`.")
@@ -53,9 +55,11 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
     Uses the Prefect server at PREFECT_API_URL, or a temporary local one. If killed, run it again: it resumes where it
     stopped.
     """
-    from cl.commands.run import run_cycles
+    from cl.commands.run import nothing_in_source, run_cycles
     from cl.reports.terminal.cycles import cycle_lines
 
+    if empty := nothing_in_source(project):
+        click.echo(empty, err=True)
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
     text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no experience is waiting"
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)

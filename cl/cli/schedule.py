@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import json_option, project_option, show
+from cl.cli.options import json_option, project_option, set_option, show
 
 
 @click.command()
+@set_option
 @project_option
 @click.option("--automations-only", is_flag=True, help="Only set up the automations, if a work pool runs the flows.")
 def schedule(project: Path, automations_only: bool) -> None:

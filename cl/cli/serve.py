@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import project_option
+from cl.cli.options import project_option, set_option
 
 
 @click.command()
+@set_option
 @project_option
 @click.option("--host", help="Address to listen on. [default: serve.host]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on. [default: serve.port]")

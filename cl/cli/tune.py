@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cl.cli.options import FiniteRange, json_option, show
+from cl.cli.options import FiniteRange, config_argument, config_file, json_option, project_option, set_option, show
 
 if TYPE_CHECKING:
     from cl.records.search import Trial
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@config_argument
 @click.option(
     "--rung", help="Rung of the ladder in CONFIG. [default: strategy and model.tuning, if there is no ladder]"
 )
@@ -29,12 +29,22 @@ if TYPE_CHECKING:
     "--experiences", type=click.IntRange(min=1), help="Number of experiences that each trial learns, from the first."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the trials and best.yaml.")
+@set_option
+@project_option
 @json_option
-def tune(config: Path, as_json: bool, rung: str | None, data: Path | None, out: Path | None, **given: Any) -> None:
+def tune(
+    config: Path | None,
+    project: Path,
+    as_json: bool,
+    rung: str | None,
+    data: Path | None,
+    out: Path | None,
+    **given: Any,
+) -> None:
     """Search better settings for a rung, on validation rows only.
 
-    CONFIG is a cl.yaml; its `tune` section sets the search space and the budget. If killed, run it again: the search
-    resumes, and with more trials or seconds it continues.
+    CONFIG is a cl.yaml, by default the project's; its `tune` section sets the search space and the budget. If killed,
+    run it again: the search resumes, and with more trials or seconds it continues.
     """
     from cl.commands.tune import HEADER, run_tune, search_lines, trial_line
 
@@ -45,7 +55,7 @@ def tune(config: Path, as_json: bool, rung: str | None, data: Path | None, out: 
             click.echo(line, err=True)
 
     search, file = run_tune(
-        config,
+        config_file(config, project),
         rung=rung,
         data=data,
         out=out,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cl.cli.options import FiniteRange, json_option, project_option, show
+from cl.cli.options import FiniteRange, json_option, project_option, set_option, show
 
 
 @click.command()
@@ -49,6 +49,7 @@ def lineage(version: str, project: Path, as_json: bool) -> None:
     "--everywhere", is_flag=True, help="Also from the DVC remote and the files of older versions; cannot be undone."
 )
 @click.option("--dry-run", is_flag=True, help="Only report how many rows match.")
+@set_option
 @project_option
 @json_option
 def forget(where: str, why: str, everywhere: bool, dry_run: bool, project: Path, as_json: bool) -> None:
@@ -104,6 +105,7 @@ def export(version: str, folder: Path, project: Path, as_json: bool) -> None:
 @click.argument("version")
 @click.option("--int8", is_flag=True, help="No student: quantise the encoder of VERSION to int8.")
 @click.option("--onnx", is_flag=True, help="No student: run the encoder of VERSION with ONNX Runtime.")
+@set_option
 @project_option
 @json_option
 def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -> None:
@@ -132,6 +134,7 @@ def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -
 @click.option("--keep-last", type=click.IntRange(min=0), help="Instead of registry.keep_last.")
 @click.option("--keep-days", type=FiniteRange(min=0), help="Instead of registry.keep_days.")
 @click.option("--dry-run", is_flag=True, help="Only report what would be deleted.")
+@set_option
 @project_option
 @json_option
 def gc(keep_last: int | None, keep_days: float | None, dry_run: bool, project: Path, as_json: bool) -> None:

@@ -55,6 +55,7 @@ def ask_server(folder: Path, texts: list[str]) -> ServedAnswers | None:
                 "prediction": task.describe(answer["label"]),
                 "confidence": answer["confidence"],
                 "version": answered["version"],
+                "out_of_scope": answer.get("out_of_scope"),
             }
             for text, answer in zip(texts, answered["predictions"], strict=True)
         ],

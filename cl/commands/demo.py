@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -11,16 +12,23 @@ from cl.commands.ingest import ingest_path
 from cl.commands.init import scaffold, with_settings
 from cl.commands.report import report
 from cl.commands.run import Runner, run_cycles
-from cl.config import parse
+from cl.config import load, parse
 from cl.config.yaml import read_yaml, read_yaml_file
-from cl.errors import ConfigError
+from cl.errors import ConfigError, InputError
 from cl.models.locate import locate_model
 from cl.records import Cycle
 from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
+from cl.stores.files import write_text
 from cl.stores.opened import open_project
+from cl.stores.project_folder import ProjectFolder
+
+MARK = "demo"
+"""The file in .cl/ that says that `cl demo` has made this project, and may replace it."""
 
 
-def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | None = None) -> dict[str, Any]:
+def run_demo(
+    folder: Path, *, runner: Runner, out: IO[str], settings: Path | None = None, fresh: bool = False
+) -> dict[str, Any]:
     """Replay the stream and return one entry per month; progress is printed to ``out``.
 
     Args:
@@ -28,14 +36,22 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | Non
         runner: with or without Prefect.
         out: for the progress.
         settings: a YAML file with settings that replace the sample's own, such as those of the stores.
+        fresh: replace the demo that the folder holds.
 
     Raises:
-        InputError: the folder already contains a project, or the settings are invalid, or the model is not installed.
+        BusyError: a cycle is running in the demo that shall be replaced.
+        InputError: the folder already contains a project, or with ``fresh`` one that is no demo, or the settings are
+            invalid, or the model is not installed.
     """
     started = time.monotonic()
+    if is_there := (folder / "cl.yaml").exists():
+        check_replaceable(folder, fresh=fresh)
     configuration = demo_configuration(settings)
     locate_model(parse(read_yaml(configuration), where="the demo").model.name)  # before anything is made
+    if is_there:
+        remove_demo(folder)
     project = scaffold(folder, configuration)
+    write_text(project.work / MARK, "")
     print(f"A new project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
     cycles = []
@@ -61,6 +77,39 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | Non
         "report": str(path),
         "project": str(project.root),
     }
+
+
+def check_replaceable(folder: Path, *, fresh: bool) -> None:
+    """Check that a folder with a project holds a demo, and that it is to be replaced.
+
+    Raises:
+        InputError: it is not to be replaced, the folder holds a project that is no demo, or one with stores elsewhere.
+    """
+    project = ProjectFolder(folder.resolve())
+    if not (project.work / MARK).is_file() or folder.is_symlink():
+        raise InputError(
+            f"{folder}: already contains a project (cl.yaml) that `cl demo` did not make; name a new folder"
+        )
+    if not fresh:
+        raise InputError(
+            f"{folder}: already contains the demo: cl status -p {folder} shows it, cl demo --dir {folder} --fresh "
+            "replaces it"
+        )
+    stores = load(project.config).stores
+    for uri in (stores.tracking_uri, stores.ledger_uri):
+        if not uri.startswith("sqlite:///") or uri.startswith("sqlite:////"):
+            raise InputError(f"{folder}: its versions are in stores outside of this folder; name a new folder")
+
+
+def remove_demo(folder: Path) -> None:
+    """Remove the demo that a folder holds.
+
+    Raises:
+        BusyError: a cycle is running in it.
+    """
+    project = ProjectFolder(folder.resolve())
+    with project.lock():
+        shutil.rmtree(project.root)
 
 
 def demo_configuration(settings: Path | None) -> str:

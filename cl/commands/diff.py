@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +14,8 @@ from cl.stores.opened import open_project
 
 Row = tuple[str, str, str, float, float]
 """Experience, id, target, and the row score of either version."""
+Scored = dict[tuple[str, str], tuple[str, float]]
+"""(experience, id) -> target and row score."""
 
 
 def compare_versions(folder: Path, first: str, second: str) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict
             "score": recorded[0].metric if recorded[0] else "score",
             "experiences": shared,
             "classes": [],
+            "left_out": [],
             "note": why,
         }
     both = [(*key, target, score, tables[1][key][1]) for key, (target, score) in tables[0].items() if key in tables[1]]
@@ -65,12 +69,24 @@ def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict
         "score": "row score",
         "experiences": [*_mean_scores(both, lambda row: ["all"]), *_mean_scores(both, lambda row: [row[0]])],
         "classes": _mean_scores(both, lambda row: _classes_of(row[2])),
+        "left_out": [
+            *_rows_of_one_version(tables[0], tables[1], first),
+            *_rows_of_one_version(tables[1], tables[0], second),
+        ],
         "note": None if both else "the versions have no test rows in common",
     }
 
 
-def _read_rows(versions: VersionCatalogue, version: str) -> dict[tuple[str, str], tuple[str, float]] | None:
-    """Return (experience, id) -> target and row score of a version's test rows; None: they are not stored."""
+def _rows_of_one_version(rows: Scored, others: Scored, version: str) -> list[dict[str, Any]]:
+    """Return the experiences of test rows that only this version answered, with the number of them."""
+    counts = Counter(experience for experience, _ in rows.keys() - others.keys())
+    return [
+        {"version": version, "experience": experience, "rows": count} for experience, count in sorted(counts.items())
+    ]
+
+
+def _read_rows(versions: VersionCatalogue, version: str) -> Scored | None:
+    """Return the target and row score of each of a version's test rows; None: they are not stored."""
     rows = read_stored_rows(versions.project, versions.infos[version].tags.get("cl.cycle_id", ""))
     if rows is None:
         return None

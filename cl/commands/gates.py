@@ -36,13 +36,18 @@ class JudgedVersion:
 
 
 def read_verdicts(folder: Path, version: str | None) -> dict[str, Any]:
-    """Return the verdicts on a version, or on the last challenger, and the test rows that it lost.
+    """Return the verdicts on a version, or on the last challenger, and the test rows that it lost; {}: there is none.
 
     Raises:
-        InputError: there is no challenger or no such version, or its verdicts were not kept.
+        InputError: there is no such version, or its verdicts were not kept.
     """
     versions = read_versions(open_project(folder, reading=True))
-    judged = _judged_version(versions, version) if version is not None else _judged_challengers(versions)[-1]
+    if version is not None:
+        judged = _judged_version(versions, version)
+    elif challengers := _judged_challengers(versions):
+        judged = challengers[-1]
+    else:
+        return {}
     rows, control = _stored_rows(versions.project, judged), judged.evaluation.control
     return {
         "experience": judged.experience,
@@ -69,7 +74,6 @@ def replay_gates(folder: Path, policy: Path) -> list[dict[str, Any]]:
 
     Raises:
         ConfigError: the policy cannot be read or has other keys.
-        InputError: no challenger has been evaluated yet.
     """
     project = open_project(folder, reading=True)
     config, versions = _apply_policy(project.config, policy), read_versions(project)
@@ -105,12 +109,9 @@ def _carry_smoke_test(now: GateReport, then: GateReport) -> GateReport:
 
 
 def _judged_challengers(versions: VersionCatalogue) -> list[JudgedVersion]:
-    judged = [
+    return [
         _challenger_of(cycle) for cycle in versions.cycles if cycle.gates is not None and cycle.evaluation is not None
     ]
-    if not judged:
-        raise InputError(f"{versions.project.project.root}: no challenger has been evaluated yet; run `cl run`")
-    return judged
 
 
 def _challenger_of(cycle: Cycle) -> JudgedVersion:

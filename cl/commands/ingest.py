@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from cl import plugins
 from cl.config import Config
 from cl.errors import InputError
 from cl.ingestion.ingest import ingest
+from cl.ingestion.seen_texts import LeftOut
 from cl.ingestion.sources import Source
 from cl.ingestion.sources._frame import Frame
 from cl.records import Experience
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def ingest_path(
-    folder: Path, path: str, *, take_corrections: bool = False, skipped: Counter[str] | None = None
+    folder: Path, path: str, *, take_corrections: bool = False, skipped: LeftOut | None = None
 ) -> list[Experience]:
     """Ingest a file, a folder, or the configured source (`sql`), then version and push the data with DVC.
 
@@ -29,7 +29,7 @@ def ingest_path(
         folder: the project.
         path: what to read.
         take_corrections: rows with a known id or text replace the earlier ones, whatever the configuration says.
-        skipped: rows that are left out without being set aside are counted here, by why.
+        skipped: rows that are left out without being set aside are counted here, by why, and some are named.
 
     Raises:
         SourceError: the path cannot be read, or has no valid row; nothing has changed.
@@ -75,7 +75,7 @@ def ingest_served(folder: Path, *, take_corrections: bool = False) -> list[Exper
 
 
 def _ingest_and_commit(
-    project: OpenProject, source: Source, *, take_corrections: bool = False, skipped: Counter[str] | None = None
+    project: OpenProject, source: Source, *, take_corrections: bool = False, skipped: LeftOut | None = None
 ) -> list[Experience]:
     config = taking_corrections(project.config) if take_corrections else project.config
     with project.project.lock():

@@ -15,7 +15,7 @@ from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, check_path
 from cl.stores.stores import open_stores
 
-HEAD = "# What this project learns, and how; `cl config-reference` prints all keys.\n\n"
+HEAD = "# What this project learns, and how; `cl config reference` prints all keys.\n\n"
 IGNORED = "/.cl/\n/data\n/predictions/\n/mlflow/*.db*\n/mlflow/artifacts/\n/reports/\n"
 
 

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cl.models.learner import Learner
+    from cl.serving.out_of_scope import OutOfScopeCheck
+
+OUT_OF_SCOPE = "out_of_scope"
+"""Whether a text resembles nothing that the version was promoted on, as the server says it."""
 
 
 def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
-    """Return each text's prediction and confidence.
+    """Return each text's prediction and confidence, and whether it is out of scope; None: the champion cannot say.
 
     Raises:
-        PerennialError: there is no champion yet.
+        InputError: there is no champion yet.
         IntegrityError: the champion's files differ from those that were promoted.
         UnservableError: the champion's weights are damaged.
     """
@@ -35,9 +39,9 @@ def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     column = champion.learner.task.columns[0]
     values = [text.split() for text in texts] if column == "tokens" else texts
     answers = champion.answer(pd.DataFrame({column: values}))
-    result: list[dict[str, Any]] = answers.assign(text=texts)[["text", "prediction", "confidence", "version"]].to_dict(
-        "records"
-    )
+    result: list[dict[str, Any]] = answers.assign(text=texts)[
+        ["text", "prediction", "confidence", "version", OUT_OF_SCOPE]
+    ].to_dict("records")
     return result
 
 
@@ -47,7 +51,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
     Rows without an id or an input are skipped and counted.
 
     Raises:
-        PerennialError: there is no champion yet.
+        InputError: there is no champion yet.
         InputError: this project's rows have no ids.
         SourceError: the path cannot be read, or lacks a column.
         UnservableError: the champion's weights are damaged.
@@ -57,7 +61,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
         raise InputError(
             f"{project.project.config}: data.id is null, but answers are logged by id; set it to the id column"
         )
-    champion, log, answered, skipped = _load_champion(project), Predictions(project.project), 0, 0
+    champion, log, answered, skipped, outside = _load_champion(project), Predictions(project.project), 0, 0, 0
     source = Files(path=str(Path(path).absolute()), only=project.config.data.only)
     source.check(project.project.root)
     for batch in source.batches(project.project.root, chunk_rows=project.config.data.chunk_rows):
@@ -66,45 +70,56 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
             skipped += len(chunk) - len(rows)
             if len(rows):
                 answers = champion.answer(rows)
-                log.append(answers)
+                log.append(answers.drop(columns=OUT_OF_SCOPE))
+                outside += sum(map(bool, answers[OUT_OF_SCOPE]))
                 if out is not None:
                     answers.to_csv(out, mode="a" if answered else "w", header=not answered, index=False)
                 answered += len(rows)
     if not answered:
         raise SourceError(f"{path}: no row has both an id and an input")
-    return {"answered": answered, "skipped": skipped, "version": champion.version, "log": str(log.folder)}
+    return {
+        "answered": answered,
+        "skipped": skipped,
+        OUT_OF_SCOPE: outside,
+        "version": champion.version,
+        "log": str(log.folder),
+    }
 
 
 @dataclass(frozen=True)
 class _Champion:
     version: str
     learner: Learner
+    scope: OutOfScopeCheck | None
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows with prediction, confidence, version and time.
+        """Return the rows with prediction, confidence, version, time, and whether they are out of scope.
 
         Raises:
             UnservableError: a confidence is not finite.
         """
-        from cl.models.inference import predict, require_finite
+        from cl.models.inference import answer, require_finite
 
-        answers = predict(self.learner, rows)
+        answered = answer(self.learner, rows)
+        answers = answered.predictions
         require_finite(self.version, [answer.confidence for answer in answers])
         return rows.assign(
             prediction=[self.learner.task.describe(answer.value) for answer in answers],
             confidence=[answer.confidence for answer in answers],
             version=self.version,
             recorded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            out_of_scope=None if self.scope is None else self.scope.outside(answered.embeddings),
         )
 
 
 def _load_champion(project: OpenProject) -> _Champion:
     from cl.models.persistence import load_learner
+    from cl.serving.out_of_scope import build_scope
 
     version = project.champion()
     folder = project.stores.champion_folder(version)
     assert folder is not None
-    return _Champion(version, load_learner(folder))
+    return _Champion(version, load_learner(folder), build_scope(folder))
 
 
 def _answerable_rows(chunk: pd.DataFrame, project: OpenProject, task: Task, *, origin: str) -> pd.DataFrame:

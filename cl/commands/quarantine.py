@@ -15,7 +15,7 @@ from cl.ingestion.quarantine import QuarantinedRow, read_quarantine, summarise
 from cl.records import Experience
 from cl.records.experience import unbacked_classes
 from cl.stores.files import write_text
-from cl.stores.opened import open_project
+from cl.stores.opened import OpenProject, open_project
 
 
 def list_quarantine(folder: Path) -> list[dict[str, Any]]:
@@ -35,9 +35,10 @@ def show_quarantine(folder: Path, experience: str, *, reason: str | None, limit:
         limit: the most rows.
 
     Raises:
-        StoreError: there is no such experience, or its quarantine cannot be read.
+        InputError: there is no such experience.
+        StoreError: its quarantine cannot be read.
     """
-    project = open_project(folder)
+    project = _opened(folder, experience)
     rows = _chosen(read_quarantine(project.config, project.project, experience), reason)
     shown = [{"id": row.id, "reason": row.reason, "returned": row.returned, "row": row.content} for row in rows[:limit]]
     return {"experience": experience, "file": _file(experience), "total": len(rows), "rows": shown}
@@ -46,7 +47,7 @@ def show_quarantine(folder: Path, experience: str, *, reason: str | None, limit:
 def export_quarantine(
     folder: Path, path: Path, *, experience: str | None = None, reason: str | None = None
 ) -> dict[str, Any]:
-    """Write the rows that have not come back to a file, as they came, and return how many.
+    """Write the rows that have not come back to a file, as they came, and return how many; no row, no file.
 
     Args:
         folder: the project's folder.
@@ -55,19 +56,19 @@ def export_quarantine(
         reason: only rows whose reason contains this text.
 
     Raises:
-        InputError: the name says neither CSV nor JSON lines, the file exists, or there is no such row.
-        StoreError: there is no such experience, or its quarantine cannot be read.
+        InputError: the name says neither CSV nor JSON lines, the file exists, or there is no such experience.
+        StoreError: its quarantine cannot be read.
     """
     writers = {".csv": _as_csv, ".jsonl": _as_json_lines, ".ndjson": _as_json_lines}
     if path.suffix.lower() not in writers:
         raise InputError(f"{path}: is neither CSV nor JSON lines; name a file that ends in .csv or .jsonl")
     if path.exists():
         raise InputError(f"{path}: already exists; name a new file")
-    project = open_project(folder)
+    project = _opened(folder, experience)
     rows = _chosen(read_quarantine(project.config, project.project, experience), reason)
     waiting = [row for row in rows if row.returned is None]
     if not waiting:
-        raise InputError(f"no row to export: {len(rows)} such rows were set aside, and all of them came back")
+        return {"file": None, "rows": 0, "returned": len(rows)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, writers[path.suffix.lower()](waiting, project.config))
@@ -80,15 +81,32 @@ def describe_ingested(folder: Path, experiences: Sequence[Experience]) -> list[d
     """Return each ingested experience with its quarantine file and the classes that no training row has."""
     if not experiences:
         return []
-    unbacked = unbacked_classes(open_project(folder).stores.experiences.all())
+    project = open_project(folder)
+    every = project.stores.experiences.all()
+    unbacked, labels = unbacked_classes(every), {label for experience in every for label in experience.labels}
+    is_lonely = project.config.task == "text_classification" and len(labels) == 1
     return [
         {
             **experience.model_dump(mode="json"),
             "quarantine_file": _file(experience.id) if experience.quarantined else None,
             "unbacked_classes": unbacked.get(experience.id, []),
+            "only_label": next(iter(labels)) if is_lonely else None,
         }
         for experience in experiences
     ]
+
+
+def _opened(folder: Path, experience: str | None) -> OpenProject:
+    """Open a project.
+
+    Raises:
+        InputError: it has no such experience.
+    """
+    project = open_project(folder)
+    known = [known.id for known in project.stores.experiences.all()]
+    if experience is not None and experience not in known:
+        raise InputError(f"no experience '{experience}'; there are: {', '.join(known) or 'none'}")
+    return project
 
 
 def _file(experience: str) -> str:

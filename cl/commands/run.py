@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from cl import plugins
 from cl.records import Cycle
-from cl.stores.opened import open_project
+from cl.stores.opened import OpenProject, open_project
 
 Runner = Literal["prefect", "plain"]
+
+
+def nothing_in_source(folder: Path) -> str | None:
+    """Return that the configured source of a project holds nothing to read; None: it may, or there is none.
+
+    Raises:
+        InputError: there is no project, or its configuration is invalid.
+    """
+    return _nothing_in_source(open_project(folder))
 
 
 def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle]:
@@ -20,7 +30,8 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
         PerennialError: a stage failed.
     """
     project = open_project(folder)
-    if again is None and project.config.data.source is None and project.stores.data.is_here():
+    is_read = project.config.data.source is not None and not _nothing_in_source(project)
+    if again is None and not is_read and project.stores.data.is_here():
         finished = project.stores.finished()
         if all(experience.id in finished for experience in project.stores.experiences.all()):
             project.stores.ledger.entries(project.config.name)  # one query: cheaper than a server and torch's import
@@ -36,3 +47,10 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
 
     ensure_reachable()
     return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
+
+
+def _nothing_in_source(project: OpenProject) -> str | None:
+    if project.config.data.source is None:
+        return None
+    empty: str | None = plugins.build("sources", project.config.data.source).nothing_there(project.project.root)
+    return empty

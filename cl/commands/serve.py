@@ -58,7 +58,19 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         ssl_certfile=_resolve_path(project, settings.tls.certificate),
         ssl_keyfile=_resolve_path(project, settings.tls.key),
     )
+    if note := _no_champion(project):
+        print(note, flush=True)
     run_workers(uvicorn_config, project.project, drain=settings.drain_seconds)
+
+
+def _no_champion(project: OpenProject) -> str | None:
+    """Return what to know where no version can answer yet; None: one can, or the ledger does not answer now."""
+    try:
+        if project.stores.ledger.champion(project.config.name) is not None:
+            return None
+    except PerennialError:
+        return None  # the server starts all the same, and asks again
+    return "no champion yet: requests are answered with 503 until a version is promoted (cl ingest PATH, then cl run)"
 
 
 def _check_settings(project: OpenProject) -> None:

@@ -65,10 +65,21 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 def _count_predictions(project: ProjectFolder) -> dict[str, int]:
     if not (project.root / "predictions").is_dir():
-        return {"answered": 0, "labelled": 0}
+        return {"answered": 0, "labelled": 0, "feedback": 0}
     from cl.stores.predictions.predictions import Predictions
 
-    return Predictions(project).count()
+    return Predictions(project).count() | {"feedback": count_new_feedback(project)}
+
+
+def count_new_feedback(project: ProjectFolder) -> int:
+    """Return how many labelled answers of the server the next `cl ingest --from-serving` would make rows of."""
+    from cl.stores.predictions.feedback import Feedback
+
+    if not Feedback(project).files():
+        return 0
+    from cl.ingestion.sources.serving import read_labelled_rows
+
+    return len(read_labelled_rows(project, corrections_taken=False).new)
 
 
 def _left_for_later(stores: Stores, champion: str | None) -> list[str]:

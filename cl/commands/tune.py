@@ -80,7 +80,7 @@ def _read_experiences(config: Config, data: Path | None, folder: Path, project: 
 
 def trial_line(trial: Trial) -> str:
     """Return one line of the table of trials."""
-    score = "-" if trial.score is None else f"{100 * trial.score:.1f} %"
+    score = "-" if trial.score is None else f"{100 * trial.score:.1f}"
     settings = ", ".join(f"{key}: {value}" for key, value in trial.settings.items())
     return (
         f"{trial.number:>5}  {trial.state:<9}{score:>8}{trial.experiences:>13}{trial.rows:>10,}{trial.seconds:>9.1f}  "
@@ -88,7 +88,7 @@ def trial_line(trial: Trial) -> str:
     )
 
 
-HEADER = f"{'trial':>5}  {'state':<9}{'score':>8}{'experiences':>13}{'rows':>10}{'seconds':>9}  settings"
+HEADER = f"{'trial':>5}  {'state':<9}{'score %':>8}{'experiences':>13}{'rows':>10}{'seconds':>9}  settings"
 
 
 def search_lines(search: Search, file: Path) -> list[str]:

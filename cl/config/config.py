@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
 from cl.config.compression import CompressionSettings
@@ -20,6 +22,7 @@ from cl.config.gating import GatePolicy
 from cl.config.ladder import RUNG_TRAINING_KEYS, LadderSettings, Rung
 from cl.config.messages import explain, keys_of, most_telling
 from cl.config.monitoring import TriggerSettings
+from cl.config.overrides import Override, put, read_overrides
 from cl.config.promotion import PromotionSettings
 from cl.config.registry import RegistrySettings
 from cl.config.search import TuneSettings
@@ -97,7 +100,7 @@ class Config(Section):
     evaluation: EvaluationSettings = Field(
         default_factory=lambda: EvaluationSettings(), description="What is measured in addition to scores"
     )
-    gates: list[PluginSpec] = Field(
+    gates: list[Annotated[PluginSpec, AfterValidator(partial(check_plugin, "gates"))]] = Field(
         DEFAULT_GATES, description="Rules that a challenger must pass; files in cl/gating/gates"
     )
     gate_policy: GatePolicy = Field(default_factory=lambda: GatePolicy(), description="How verdicts are enforced")
@@ -140,11 +143,6 @@ class Config(Section):
     def _task_exists(cls, spec: PluginSpec) -> PluginSpec:
         return check_plugin("tasks", spec)
 
-    @field_validator("gates")
-    @classmethod
-    def _gates_exist(cls, specs: list[PluginSpec]) -> list[PluginSpec]:
-        return [check_plugin("gates", spec) for spec in specs]
-
     @field_validator("strategy")
     @classmethod
     def _strategies_exist(cls, spec: PluginSpec | list[PluginSpec]) -> PluginSpec | list[PluginSpec]:
@@ -171,8 +169,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _detectors_exist(self) -> Config:
-        for spec in [*self.drift.detectors, *self.drift.traffic.detectors]:
-            check_plugin("detectors", spec)
+        named = {"drift.detectors": self.drift.detectors, "drift.traffic.detectors": self.drift.traffic.detectors}
+        for key, specs in named.items():
+            for spec in specs:
+                try:
+                    check_plugin("detectors", spec)
+                except ValueError as error:
+                    raise ValueError(f"{key}: {error}") from None
         for spec in self.drift.traffic.detectors:
             if plugins.build("detectors", spec).needs_labels:
                 name = spec if isinstance(spec, str) else spec["name"]
@@ -302,23 +305,35 @@ class Config(Section):
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Read a configuration file. Its secrets are not shown in any message from now on.
+    """Read a configuration file, and what `--set` and `CL_SET` put in its place; no later message shows its secrets.
 
     Args:
         path: a YAML file.
-        overrides: dotted keys that override the file, such as ``{"training.epochs": 2}``.
+        overrides: dotted keys that override the file, `--set` and `CL_SET`, such as ``{"training.epochs": 2}``.
 
     Raises:
         ConfigError: the file is missing, is not YAML, or holds a wrong key or value; one line says which, and where.
+    """
+    raw, document = read_raw(path)
+    for dotted, value in (overrides or {}).items():
+        put(raw, dotted.split("."), value)
+    return _validate(raw, str(path), document, read_overrides())
+
+
+def read_raw(path: Path) -> tuple[dict[str, Any], Document]:
+    """Return what a configuration file, `--set` and `CL_SET` say, unchecked, and the file's lines.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML, or a setting does not fit into it.
     """
     document = read_yaml_file(path, missing="no such configuration; `cl init DIR` writes one")
     raw = {} if document.data is None else document.data
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: must hold keys and values, got a {type(raw).__name__}")
+    for setting in read_overrides().values():
+        put(raw, setting.key.split("."), setting.value)
     hide_secrets(raw)
-    for dotted, value in (overrides or {}).items():
-        _override(raw, dotted.split("."), value)
-    return _validate(raw, str(path), None if overrides else document)
+    return raw, document
 
 
 def parse(raw: dict[str, Any], *, where: str) -> Config:
@@ -330,20 +345,26 @@ def parse(raw: dict[str, Any], *, where: str) -> Config:
     return _validate(raw, where, None)
 
 
-def _validate(raw: dict[str, Any], where: str, document: Document | None) -> Config:
+def _validate(
+    raw: dict[str, Any], where: str, document: Document | None, replaced: Mapping[str, Override] | None = None
+) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
         message = explain(error, Config)
         keys = keys_of(most_telling(error)) or message.partition(":")[0].split(".")  # a check of several sections
-        line = document and document.line_of(keys)
-        where = f"{where}: line {line}" if line else where
-        raise ConfigError(f"{where}: {without_password(message)}") from None
+        origin = format_place(*place_of(keys, where, document, replaced or {}))
+        raise ConfigError(f"{origin}: {without_password(message)}") from None
 
 
-def _override(raw: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        raw = raw.setdefault(key, {})
-        if not isinstance(raw, dict):
-            raise ConfigError(f"--set {'.'.join(keys)}: '{key}' holds a value, not keys")
-    raw[keys[-1]] = value
+def place_of(
+    keys: Sequence[int | str], where: str, document: Document | None, replaced: Mapping[str, Override]
+) -> tuple[str, int | None]:
+    """Return where the value below some keys was given: `--set`, `CL_SET` or the file with the line, if it is known."""
+    setting = next((setting for setting in replaced.values() if keys and setting.touches(keys)), None)
+    return (setting.origin, None) if setting is not None else (where, document.line_of(keys) if document else None)
+
+
+def format_place(where: str, line: int | None) -> str:
+    """Return a file with the line, where it is known."""
+    return f"{where}: line {line}" if line else where

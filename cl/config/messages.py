@@ -13,13 +13,33 @@ from pydantic_core import ErrorDetails
 from cl.redaction import may_hold_secret
 
 LONGEST_VALUE = 60
+TYPES = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "an integer"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    "string_type": "text",
+    "list_type": "a list",
+    **dict.fromkeys(("dict_type", "model_type"), "keys with values"),
+}
+"""What pydantic's errors of a wrong type ask for."""
+PATTERNS = {
+    r"^[A-Za-z0-9_-]+$": "made of letters, digits, '-' and '_' only",
+    r"^[a-z0-9_-]+$": "made of lower-case letters, digits, '-' and '_' only",
+    r"^env:[A-Za-z_][A-Za-z0-9_]*$": "env:NAME, which names an environment variable",
+    r"^[a-z0-9-]+/[a-z0-9-]+$": "TYPE/NAME, such as slack-webhook/ops",
+}
+"""The patterns of fields, in words."""
 UNION_BRANCHES = {"str", "int", "float", "bool", "none", "date"}
 """What pydantic puts into a location for the branch of a union that it tried, besides classes and `list[...]`."""
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return what is wrong as one line: ``training.batch_size must be at least 1, got 0``."""
-    wrong = most_telling(error)
+    return explain_fault(most_telling(error), model)
+
+
+def explain_fault(wrong: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return what is wrong with one value as one line."""
     key = ".".join(map(str, keys_of(wrong)))
     context, got = wrong.get("ctx", {}), f"got {_describe(wrong)}"
     match wrong["type"]:
@@ -39,6 +59,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             return f"{key}: is missing"
         case "value_error":
             return f"{key}: {context['error']}" if key else str(context["error"])
+        case "string_pattern_mismatch" if context["pattern"] in PATTERNS:
+            return f"{key} must be {PATTERNS[context['pattern']]}, {got}"
+    if (wanted := TYPES.get(wrong["type"])) is not None:
+        return f"{key} must be {wanted}, {got}"
     return f"{key}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}, {got}"
 
 
@@ -49,15 +73,42 @@ def most_telling(error: ValidationError) -> ErrorDetails:
     of the query, not that a mapping is none of the words that `on` also takes. A misspelt key comes before the key that
     is missing for it.
     """
-    errors = error.errors(include_url=False)
+    return _first_fault(error.errors(include_url=False))[0]
+
+
+def faults_in(error: ValidationError) -> list[ErrorDetails]:
+    """Return the most telling error of each value that is wrong."""
+    faults, left = [], error.errors(include_url=False)
+    while left:
+        fault, group = _first_fault(left)
+        faults.append(fault)
+        left = [other for other in left if other not in group]
+    return faults
+
+
+def _first_fault(errors: list[ErrorDetails]) -> tuple[ErrorDetails, list[ErrorDetails]]:
+    """Return the most telling of the errors that have the cause of the first, and all that have it."""
     first = keys_of(errors[0])
-    branches = [other for other in errors if keys_of(other)[: len(first)] == first]
+    union = _keys_of_union(errors[0])
+    group = [
+        other
+        for other in errors
+        if keys_of(other)[: len(first)] == first or (union is not None and _keys_of_union(other) == union)
+    ]
+    branches = [other for other in group if keys_of(other)[: len(first)] == first]
     if errors[0]["type"] == "missing":
         misspelt = [
             other for other in errors if other["type"] == "extra_forbidden" and keys_of(other)[:-1] == first[:-1]
         ]
-        branches = misspelt[:1] or branches
-    return min(branches, key=lambda other: (-len(keys_of(other)), _is_other_type(other)))
+        branches, group = misspelt[:1] or branches, [*group, *misspelt[:1]]
+    return min(branches, key=lambda other: (-len(keys_of(other)), _is_other_type(other))), group
+
+
+def _keys_of_union(error: ErrorDetails) -> list[int | str] | None:
+    """Return the keys that lead to the value of several possible types in which an error is; None: it is in none."""
+    above = [*error["loc"]]
+    branch = next((number for number, part in enumerate(above) if _is_union_branch(part)), None)
+    return None if branch is None else above[:branch]
 
 
 def keys_of(error: ErrorDetails) -> list[int | str]:

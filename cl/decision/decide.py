@@ -5,10 +5,12 @@ from __future__ import annotations
 from cl.config import Config, DecisionSettings
 from cl.decision.situation import Situation, alarming_detectors
 from cl.decision.starting_rung import starting_rung
-from cl.records import Decision, Drift, DriftType, Gain, Validation
-from cl.statistics import format_p_value
+from cl.records import Decision, Drift, DriftType, Finding, Gain, Validation
+from cl.statistics import alarm_bound, format_p_value
 
 SHOWN = 8
+LOOKS_LIKE_A_CHANGE = 0.05
+"""The p-value below which a reader wonders why there is no alarm."""
 HARMLESS: frozenset[DriftType] = frozenset({"inputs", "labels"})
 """Types of drift that are no reason to learn where it would gain nothing."""
 UNTESTABLE = (
@@ -186,9 +188,18 @@ def _format_gain(gain: Gain) -> str:
 
 
 def _format_checks(drift: Drift) -> str:
-    """Return the detectors with their p-values, or with their summaries if they have none."""
-    checks = [
-        f"{finding.detector} ({finding.summary if finding.p_value is None else format_p_value(finding.p_value)})"
-        for finding in drift.findings
-    ]
+    """Return the detectors with their p-values, or with their summaries if they have none.
+
+    A p-value that looks like a change is followed by the bound below which an alarm is raised.
+    """
+    tests = sum(finding.p_value is not None for finding in drift.findings)
+    checks = [f"{finding.detector} ({_format_check(finding, drift.level, tests)})" for finding in drift.findings]
     return ", ".join(checks) or "no detector is configured"
+
+
+def _format_check(finding: Finding, level: float | None, tests: int) -> str:
+    if finding.p_value is None:
+        return finding.summary
+    if level is None or finding.p_value >= LOOKS_LIKE_A_CHANGE:
+        return format_p_value(finding.p_value)
+    return f"{format_p_value(finding.p_value)}, alarm below {alarm_bound(level, tests, finding.spread):.2g}"

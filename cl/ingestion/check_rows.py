@@ -16,7 +16,7 @@ from cl.config.data import ID
 from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.former_labels import under_todays_names
-from cl.ingestion.internal_columns import SPLIT, UNREADABLE, InternalColumn
+from cl.ingestion.internal_columns import SPLIT, UNANSWERED, UNREADABLE, InternalColumn
 from cl.ingestion.label_cells import one_spelling, read_label_cells
 from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
@@ -116,7 +116,7 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     data = config.data
     refuse_columns(origin, list(chunk.columns))
     inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
-    keys = (*inputs, "id", "date", "weight", "group_by", "split_column") if labelled else (inputs[0], "id", "date")
+    keys = (*inputs, "id", "date", "weight", "group_by", "split_column") if labelled else (inputs[0], "id")
     wanted = [(key, getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
     wanted += [("keep", name) for name in data.keep if labelled]
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
@@ -233,7 +233,7 @@ def _canonical_frame(chunk: pd.DataFrame, config: Config, columns: Mapping[str, 
     all_columns = {
         "id": as_text(chunk[config.data.id]) if config.data.id else empty,
         **columns,
-        "date": _dates(chunk, config) if config.data.date else empty,
+        "date": _dates(chunk, config) if config.data.date in chunk else empty,  # a question needs none
     }
     series = {name: pd.Series(values, dtype=object, index=chunk.index) for name, values in all_columns.items()}
     return pd.DataFrame(series)
@@ -262,6 +262,8 @@ def _find_reasons(
     checks = {"not valid UTF-8": _undecodable([texts, labels, rows["id"], rows["date"]])}
     if data.id is not None:
         checks["missing id"] = rows["id"].isna().to_numpy()
+    if UNANSWERED in chunk:
+        checks["no answer is logged under this id"] = chunk[UNANSWERED].to_numpy(dtype=bool)
     checks["missing text"] = texts.isna().to_numpy()
     checks |= no_label
     checks["missing label"] = labels.isna().to_numpy()

@@ -43,6 +43,7 @@ from cl.ingestion.internal_columns import SPLIT
 from cl.ingestion.label_variants import BatchLabels
 from cl.ingestion.long_rows import LongRows, long_rows
 from cl.ingestion.periods import as_iso, split_into_periods
+from cl.ingestion.seen_texts import LeftOut, SeenText, find_seen_texts
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.values import as_text, describe_error, one_line, to_readable
 from cl.records import SPLITS, Experience
@@ -69,6 +70,7 @@ class _Outcome:
     experience: Experience | None
     skipped: Counter[str]
     reasons: Counter[str]
+    seen: list[SeenText]
 
 
 def ingest(
@@ -77,7 +79,7 @@ def ingest(
     source: Source,
     *,
     on_progress: Callable[[int], None] = lambda rows: None,
-    skipped: Counter[str] | None = None,
+    skipped: LeftOut | None = None,
     later: bool = False,
 ) -> list[Experience]:
     """Ingest a source's new rows and return their experiences; none if every row was seen before.
@@ -90,7 +92,7 @@ def ingest(
         project: where the experiences go; the caller holds its lock.
         source: where the rows come from.
         on_progress: called with the number of rows read so far.
-        skipped: rows that are left out without being set aside are counted here, by why.
+        skipped: rows that are left out without being set aside are counted here, by why, and some are named.
         later: a person gives these rows now: they may say again what a correction has replaced.
 
     Raises:
@@ -170,11 +172,11 @@ def _batch_ingester(
     config: Config,
     project: ProjectFolder,
     on_progress: Callable[[int], None] = lambda rows: None,
-    skipped: Counter[str] | None = None,
+    skipped: LeftOut | None = None,
 ) -> Iterator[Callable[[InputBatch], list[Experience]]]:
     """Yield a function that ingests one batch; remove the drafts of interrupted and refused batches."""
     task: Task = plugins.build(Task, config.task)
-    skipped = Counter[str]() if skipped is None else skipped
+    skipped = LeftOut() if skipped is None else skipped
     remove_drafts(project)
     finish_correction(project)
     known = load_known(project)
@@ -193,7 +195,7 @@ def _ingest_batch(
     known: KnownRows,
     known_labels: set[str],
     on_progress: Callable[[int], None],
-    skipped: Counter[str],
+    skipped: LeftOut,
 ) -> list[Experience]:
     labels, long = BatchLabels(known_labels), long_rows(config, task)
     staged_groups = _stage(batch, config, project, task, labels, long, on_progress)
@@ -207,6 +209,7 @@ def _ingest_batch(
     known_labels.update(label for experience in experiences for label in experience.labels)
     left_out = sum((outcome.skipped for outcome in outcomes.values()), Counter[str]())
     skipped.update(left_out)
+    skipped.texts += [seen for outcome in outcomes.values() for seen in outcome.seen]
     reasons = sum((outcome.reasons for outcome in outcomes.values()), Counter[str]())
     if not experiences and not left_out and reasons:
         raise SourceError(
@@ -373,9 +376,10 @@ def _publish_new(
         replaced=lambda: NONE if batch.is_later else replaced_rows(project),
     )
     skipped = +Counter({why: compared.count(outcome) for outcome, why in SKIPPED.items()})
+    seen = find_seen_texts(staged, prints, compared.outcomes, known)
     if not compared.kept.any():
         reasons = Counter({reason: compared.count(RowOutcome(number)) for number, reason in REASONS.items()})
-        return _Outcome(None, skipped, staged.reasons + reasons)
+        return _Outcome(None, skipped, staged.reasons + reasons, seen)
     if not (staged.given or compared.corrections.any()):  # a corrected row stays in the split of the earlier one
         support_classes(staged, prints.groups, compared.kept)
     counts = {
@@ -389,4 +393,4 @@ def _publish_new(
         experience = publish(project, staged, compared.outcomes, REASONS, origin=batch.origin, counts=counts)
     remember_fingerprints(project, experience, known, kept=prints.kept[:, compared.kept])
     log.info("%s: %d rows from %s", experience.id, experience.total, batch.origin)
-    return _Outcome(experience, skipped, Counter(experience.quarantined))
+    return _Outcome(experience, skipped, Counter(experience.quarantined), seen)

@@ -10,10 +10,11 @@ class InternalColumn(Enum):
     """A column of a chunk that the input does not have."""
 
     UNREADABLE = "an `UnreadableRow` for each row that could not be read; absent if every row could be"
+    UNANSWERED = "whether no answer is logged under the id of a late label; absent from other inputs"
     SPLIT = "the split of each row; absent if the source does not know it"
 
 
-UNREADABLE, SPLIT = InternalColumn.UNREADABLE, InternalColumn.SPLIT
+UNREADABLE, UNANSWERED, SPLIT = InternalColumn.UNREADABLE, InternalColumn.UNANSWERED, InternalColumn.SPLIT
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cl.errors import SourceError
 from cl.ingestion.check_rows import list_columns
-from cl.ingestion.internal_columns import UNREADABLE
+from cl.ingestion.internal_columns import UNANSWERED, UNREADABLE
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.sources.files import Files
 from cl.ingestion.values import as_text
@@ -64,6 +64,7 @@ class LateLabels(Source):
         rows = pd.DataFrame({"id": ids, target: chunk[self.label]})
         for name in (self.input, "date"):
             rows[name] = ids.map(predictions[name]) if name in predictions else None
+        rows[UNANSWERED] = ids.notna() & ~ids.isin(predictions.index)
         if UNREADABLE in chunk:
             rows[UNREADABLE] = chunk[UNREADABLE]
         return rows

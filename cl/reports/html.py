@@ -24,6 +24,7 @@ from cl.reports.measurements import (
     describe_cut,
     describe_score,
     format_forgotten,
+    format_loss,
     list_measurements,
 )
 from cl.statistics import format_p_value
@@ -113,7 +114,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "points": _points, "number": _number, "day": _day}
+    environment.filters |= {"percent": _percent, "points": _points, "loss": format_loss, "number": _number, "day": _day}
     environment.globals |= {
         "icon": plots.icon,
         "change": plots.change,
@@ -235,7 +236,17 @@ def _day(moment: datetime) -> str:
 
 def cycles_table(cycles: Sequence[Cycle]) -> str:
     """Return an HTML table with one row per cycle, for a notebook."""
-    titles = ("experience", "rows", "quarantined", "drift", "decision", "score", "forgotten", "verdict", "champion")
+    titles = (
+        "experience",
+        "rows",
+        "quarantined",
+        "drift",
+        "decision",
+        "score",
+        "forgotten (points)",
+        "verdict",
+        "champion",
+    )
     head = "".join(f"<th>{title}</th>" for title in titles)
     rows = []
     for cycle in cycles:

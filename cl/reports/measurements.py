@@ -36,8 +36,19 @@ def format_share(value: float | None, *, unit: str = " %") -> str:
 
 def format_forgotten(evaluation: Evaluation | None) -> str:
     """Return the worst forgetting in points, or a dash if no past experience decides it."""
-    worst = evaluation.forgetting_max if evaluation else None
-    return UNDECIDED if worst is None else f"{100 * worst:.1f} pt"
+    return format_loss(evaluation.forgetting_max if evaluation else None)
+
+
+def format_loss(share: float | None) -> str:
+    """Return a loss in points: a number is a loss, and a gain is called one, so that no sign has to be known.
+
+    >>> format_loss(0.029), format_loss(-0.016), format_loss(-0.0001), format_loss(None)
+    ('2.9', 'gain 1.6', '0.0', '-')
+    """
+    if share is None:
+        return UNDECIDED
+    points = f"{abs(100 * share):.1f}"
+    return f"gain {points}" if share < 0 and float(points) else points
 
 
 def describe_score(cycle: Cycle) -> str:

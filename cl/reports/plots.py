@@ -8,6 +8,7 @@ from math import ceil, floor, isfinite
 from markupsafe import Markup
 
 from cl.records import ChangedGroup, Cycle
+from cl.reports.measurements import format_loss
 
 WIDTH = 1016
 MOST_BARS = 24
@@ -124,7 +125,7 @@ def bars(forgetting: dict[str, float], *, bound: float | None = None) -> Markup:
         style = "promoted" if points <= 0 else "refused" if exceeded else "none"
         parts.append(_text(134, y + 18, shorten(name, 17), anchor="end"))
         parts.append(_bar(x, y + 6, length, row - 11, style, name))
-        parts.append(_text(max(zero, x + length) + 8, y + 18, f"{points:+.1f}", style="amount"))
+        parts.append(_text(max(zero, x + length) + 8, y + 18, format_loss(points / 100), style="amount"))
     return _svg(490, end + (20 if bound is not None else 2), parts, "Forgetting in points, by experience")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cl import config as configuration
 from cl.config import Config
-from cl.errors import PerennialError
+from cl.errors import InputError
 from cl.stores.project_folder import ProjectFolder, find_project
 from cl.stores.stores import Stores, open_stores
 
@@ -24,11 +24,11 @@ class OpenProject:
         """Return the champion's version.
 
         Raises:
-            PerennialError: there is no champion yet.
+            InputError: there is no champion yet.
         """
         version = self.stores.ledger.champion(self.config.name)
         if version is None:
-            raise PerennialError(f"model '{self.config.name}' has no champion yet: cl ingest PATH, then cl run")
+            raise InputError(f"model '{self.config.name}' has no champion yet: cl ingest PATH, then cl run")
         return version
 
 

@@ -105,7 +105,7 @@ def test_an_unreachable_prefect_server_is_one_line_and_changes_nothing(waiting) 
 
 def test_predicting_before_anything_was_learnt(empty) -> None:
     done = empty.cl("predict", "hello")
-    assert done.returncode == 1 and "no champion yet" in done.stderr
+    assert done.returncode == 2 and "no champion yet" in done.stderr
 
 
 def test_with_nothing_to_do_the_answer_comes_without_prefect(empty) -> None:

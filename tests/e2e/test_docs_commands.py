@@ -33,7 +33,11 @@ def test_the_commands_of_a_page_run_in_their_order(page, tiny_model, tmp_path, m
                 continue
             assert name in ("cl", "perennial"), line
             if "-p" not in arguments and "--project" not in arguments and arguments[0] not in ("init", "plugins"):
-                arguments += [] if arguments[0].startswith(("config-", "-")) else ["-p", str(desk.project)]
+                needs_none = arguments[0].startswith("-") or arguments[:2] in (
+                    ["config", "reference"],
+                    ["config", "schema"],
+                )
+                arguments += [] if needs_none else ["-p", str(desk.project)]
             done = warm.run(*arguments)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
 

@@ -13,7 +13,7 @@ def test_rows_of_a_frame_are_learned_answered_and_rolled_back(project) -> None:
     (cycle,) = project.run()
     assert cycle.verdict == "promoted" and project.champion == "1"
     answers = project.predict(["loan loan loan", "fee fee"])
-    assert list(answers.columns) == ["text", "prediction", "confidence", "version"]
+    assert list(answers.columns) == ["text", "prediction", "confidence", "version", "out_of_scope"]
     assert set(answers["prediction"]) <= {"loan", "fee"} and set(answers["version"]) == {"1"}
     assert project.run() == [] and project.ingest(made_sentences(["loan", "fee"], 60), name="may") == []
 

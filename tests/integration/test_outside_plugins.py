@@ -28,7 +28,7 @@ def test_plug_ins_are_listed_with_the_package_that_they_come_from(installed) -> 
     ("gate", "says"),
     [
         ("broken", "gate 'broken' of perennial-polite 0.3.0 (perennial_polite:Missing) cannot be imported"),
-        ({"name": "polite", "max": 2}, "gates: gate 'polite': max"),
+        ({"name": "polite", "max": 2}, "gates.0: gate 'polite': max"),
         ("polit", "no gate 'polit'; did you mean 'polite'?"),
     ],
 )

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import shutil
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,26 +12,17 @@ from typing import Any
 import pytest
 
 from cl import config as configuration
-from cl.cli.main import main
 from cl.commands.init import scaffold
 from cl.config import PromotionSettings
 from cl.promotion.promote import promote
 from cl.records import LedgerEntry, Promotion, Registration
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores, open_stores
+from tests.support.command import Said, command
 
 BEGAN = datetime(2020, 3, 1, 12, tzinfo=UTC)
 VERSIONS = [("passed", ""), ("passed", "1"), ("failed", "1"), ("pending", "1"), ("passed", "1")]
 """What the gates said of versions 1 to 5, and the champion that they were compared with."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)
@@ -47,18 +34,7 @@ class Shop:
 
     def cl(self, *arguments: str) -> Said:
         """Run a command as the program does, exit code and all."""
-        out, err, code, environment = io.StringIO(), io.StringIO(), 0, dict(os.environ)
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setattr(sys, "argv", ["cl", *arguments, "-p", str(self.root)])
-            try:
-                main()
-            except SystemExit as end:
-                code = int(end.code or 0)
-            finally:  # the command line sets what other tests must not see
-                os.environ.clear()
-                os.environ.update(environment)
-        assert "Traceback" not in err.getvalue(), err.getvalue()
-        return Said(code, out.getvalue(), err.getvalue())
+        return command(*arguments, "-p", str(self.root))
 
     def json(self, *arguments: str) -> Any:
         """Run a command that must succeed and return what it prints."""

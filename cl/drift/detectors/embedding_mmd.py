@@ -55,7 +55,7 @@ class EmbeddingMmd(Detector):
             drifted=p_value <= alpha,
             p_value=p_value,
             statistic=unbiased,
-            summary=f"embeddings of {len(after)} new and {len(before)} reference rows: "
+            summary=f"distance of {len(after)} new from {len(before)} reference texts in embedding space: "
             f"MMD² {unbiased:.4f} ({format_p_value(p_value)})",
         )
 

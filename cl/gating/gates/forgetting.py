@@ -81,7 +81,7 @@ class Forgetting(Gate):
         exceeded = not lost <= self.max + TIE
         why = f"{_describe_loss(name, lost)}, at most {100 * self.max:.1f} may be lost"
         if exceeded and not is_significant:
-            why += f"; its {len(rows)} rows are too few to call it a loss"
+            why += f"; its {len(rows)} test rows are too few to call it a loss"
         more = rows_to_decide(rows, self._alpha) if exceeded and not is_significant else None
         return Part(
             group=name,
@@ -108,4 +108,4 @@ def _differences(experience: str, predictions: pd.DataFrame) -> np.ndarray:
 def _describe_loss(worst: str, lost: float) -> str:
     if lost > 0 or isnan(lost):
         return f"{worst} lost most, {100 * lost:.1f} points of its best score"
-    return f"no experience lost any points; {worst} gained least, {abs(100 * lost):.1f}"
+    return "no experience lost anything"

@@ -131,10 +131,14 @@ class NoRegression(Gate):
     def _describe(self, name: str, difference: np.ndarray, means: np.ndarray) -> str:
         low, high = np.quantile(means, [0.025, 0.975])
         return (
-            f"{'the' if self.over == 'all' else f'on {name} the'} challenger is {100 * difference.mean():+.1f} points "
-            f"from the {self.other} over {len(difference)} rows (95% interval {100 * low:+.1f} to {100 * high:+.1f}), "
+            f"{'the' if self.over == 'all' else f'on {name} the'} challenger is {_signed(difference.mean())} "
+            f"the {self.other} over {len(difference)} rows (95% interval {100 * low:+.1f} to {100 * high:+.1f}), "
             f"a loss of up to {100 * self.margin:.1f} is accepted"
         )
+
+
+def _signed(difference: float) -> str:
+    return f"{abs(100 * difference):.1f} points {'below' if difference < 0 else 'above'}"
 
 
 def _percent(share: float) -> str:

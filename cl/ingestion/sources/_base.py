@@ -95,6 +95,10 @@ class Source(Plugin):
             SourceError: a part of the input cannot be read.
         """
 
+    def nothing_there(self, root: Path) -> str | None:
+        """Return that the input is there and holds nothing yet, in words; None: it holds something, or is not there."""
+        return None
+
     def stamp(self, root: Path) -> Stamp | None:
         """Return a stamp of the input without reading it; None if the source must be read every time."""
         return None

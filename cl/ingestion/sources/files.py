@@ -58,6 +58,17 @@ class Files(Source):
         for path in self._list_files(root / Path(self.path).expanduser()):
             refuse_empty(path)
 
+    def nothing_there(self, root: Path) -> str | None:
+        """Return that a folder is there and holds no file; None: it holds one, or is none."""
+        path = root / Path(self.path).expanduser()
+        try:
+            if not path.is_dir() or is_saved_dataset(path) or self._visible_files(path):
+                return None
+        except (OSError, ValueError, NotImplementedError):
+            return None  # reading the folder will report what is wrong
+        matching = f" matching '{self.only}'" if self.only else ""
+        return f"{readable_path(path)} holds no file{matching}"
+
     def stamp(self, root: Path) -> Stamp | None:
         """Return one digest over names, sizes and times of the files, and the time of the newest."""
         path = root / Path(self.path).expanduser()
@@ -91,12 +102,15 @@ class Files(Source):
         return readable
 
     def _readable_files(self, folder: Path) -> list[Path]:
-        matches = sorted(folder.glob(self.only or "*"))
-        files = [path for path in matches if path.is_file() and not path.name.startswith(".")]
+        files = self._visible_files(folder)
         readable = [path for path in files if format_of(path) is not None and holds_rows(path)]
         for path in set(files) - set(readable):
             log.info("%s: skipped, not one of %s", readable_path(path), ", ".join(SUFFIXES))
         return readable
+
+    def _visible_files(self, folder: Path) -> list[Path]:
+        matches = sorted(folder.glob(self.only or "*"))
+        return [path for path in matches if path.is_file() and not path.name.startswith(".")]
 
 
 def group_splits(paths: list[Path]) -> dict[str, list[Path]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cl.records import CompressionResult, Cycle, Evaluation, LadderResult
+from cl.records import CompressionResult, Cycle, Evaluation, LadderResult, Verdict
 from cl.reports.measurements import (
     UNDECIDED,
     describe_balance,
@@ -21,7 +21,7 @@ GROUPS = 20
 WORST = 10
 """The classes with the lowest F1 that are shown."""
 HEADER = (
-    f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'score':<32}{'forgotten':>10}"
+    f"{'experience':<22}{'rows':>6}{'quarantined':>13}  {'drift':<7}{'decision':<10}{'score':<32}{'forgotten pt':>13}"
     f"  {'verdict':<10}{'champion':>8}{'seconds':>9}"
 )
 
@@ -33,7 +33,7 @@ def cycle_line(cycle: Cycle) -> str:
     return (
         f"{cycle.experience.id:<22}{cycle.experience.total:>6}{cycle.experience.quarantined_rows:>13}  "
         f"{'yes' if cycle.drift.drifted else 'no':<7}{cycle.decision.action:<10}"
-        f"{describe_score(cycle):<32}{forgotten:>10}  "
+        f"{describe_score(cycle):<32}{forgotten:>13}  "
         f"{cycle.verdict:<10}{cycle.champion_after or '-':>8}{cycle.seconds:>9.1f}"
     )
 
@@ -43,15 +43,15 @@ def class_lines(evaluation: Evaluation, most: int = WORST) -> list[str]:
     worst = sorted(evaluation.per_class.items(), key=lambda entry: (entry[1]["f1"], entry[0]))[:most]
     if not worst:
         return []
-    head = f"{'class':<30}{'test rows':>10}{'precision':>12}{'recall':>10}{'F1':>10}"
-    count, widths = len(evaluation.per_class), {"precision": 10, "recall": 8, "f1": 8}
+    head = f"{'class':<30}{'test rows':>10}{'precision %':>13}{'recall %':>10}{'F1 %':>8}"
+    count, widths = len(evaluation.per_class), {"precision": 13, "recall": 10, "f1": 8}
     title = f"The {len(worst)} of {count} classes with the lowest F1:" if count > len(worst) else "Each class:"
     return [
         title,
         head,
         *(
             f"{name[:29]:<30}{metrics['count']:>10.0f}"
-            + "".join(f"{100 * metrics[metric]:>{width}.1f} %" for metric, width in widths.items())
+            + "".join(f"{100 * metrics[metric]:>{width}.1f}" for metric, width in widths.items())
             for name, metrics in worst
         ),
     ]
@@ -70,11 +70,27 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         refused = [verdict for verdict in verdicts if not verdict.passed and verdict.gate not in listed]
         lines += [f"    {line}" for result in cycle.derived for line in compression_lines(result)]
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
+        lines += [f"    {line}" for line in undecided_lines(cycle)]
         if cycle.evaluation:
             lines += [
                 f"    {line}" for line in describe_baselines(cycle.evaluation) + describe_balance(cycle.evaluation)
             ]
     return lines
+
+
+def undecided_lines(cycle: Cycle) -> list[str]:
+    """Return which gates passed a challenger without deciding, and how many test rows would decide."""
+    verdicts = cycle.gates.verdicts if cycle.gates and cycle.gates.passed else []
+    undecided = [verdict for verdict in verdicts if verdict.undecided and verdict.passed]
+    if not undecided:
+        return []
+    gates = "1 undecided gate" if len(undecided) == 1 else f"{len(undecided)} undecided gates"
+    return [f"{cycle.verdict} with {gates}:", *(f"    {_describe_undecided(verdict)}" for verdict in undecided)]
+
+
+def _describe_undecided(verdict: Verdict) -> str:
+    rows = f"; about {verdict.rows_needed:,} such test rows would decide" if verdict.rows_needed else ""
+    return f"{verdict.gate}: {verdict.why}{rows}"
 
 
 def ladder_lines(climb: LadderResult | None) -> list[str]:
@@ -147,7 +163,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         f"for later   {later}; {status['waiting_rows']:,} training rows wait to be learned",
         *[f"held        {name}: check `cl history`, then cl run --again {name}" for name in status["held"]],
         f"data        {status['data_version'] or 'not versioned yet'}",
-        f"answers     {answers['answered']} logged, {answers['labelled']} labelled so far",
+        f"answers     {answers['answered']} logged, {answers['labelled']} labelled so far{_feedback(answers)}",
         *[f"outside     {line}" for line in status["outside"]],
         "",
         f"{'version':<9}{'gates':<9}{'experience':<24}{'aliases'}",
@@ -159,3 +175,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             f"{', '.join(version['aliases'])}"
         )
     return lines
+
+
+def _feedback(answers: dict[str, int]) -> str:
+    waiting = answers.get("feedback", 0)
+    return f", {waiting} with feedback that is not ingested yet: cl ingest --from-serving" if waiting else ""

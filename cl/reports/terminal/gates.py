@@ -21,6 +21,7 @@ def gate_lines(output: dict[str, Any]) -> list[str]:
     for verdict in output["verdicts"]:
         word = "FAIL" if not verdict["passed"] else "undecided" if verdict["undecided"] else "pass"
         hint = f"; about {verdict['rows_needed']} such rows would decide" if verdict["rows_needed"] else ""
+        hint += "; counts as a pass" if word == "undecided" else ""
         lines.append(f"{word:<11}{verdict['gate']:<{width}}{verdict['why']}{hint}")
     lines += _group_lines(output["table"])
     if output["measured"]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+SEEN = 5
+"""The most rows with a known text that are named."""
 CLASSES = 8
 """The most classes that are named in a line."""
 WIDTH = 100
@@ -28,7 +30,19 @@ def ingest_lines(ingested: list[dict[str, Any]]) -> list[str]:
         if aside:
             lines.append(f"  in {entry['quarantine_file']}; to see them: cl quarantine show {entry['id']}")
         lines += unbacked_lines(entry["unbacked_classes"], "  ")
+        if entry["only_label"] is not None:
+            lines.append(f"  every row has the label {entry['only_label']}: a model has nothing to tell apart yet")
     return lines
+
+
+def seen_lines(texts: list[dict[str, str]], *, in_json: bool) -> list[str]:
+    """Name rows with a new id that were left out because an earlier experience has their text and label."""
+    if not texts:
+        return []
+    shown = ", ".join(f"{text['id'][:40]} ({text['experience']})" for text in texts[:SEEN])
+    more = f" and {len(texts) - SEEN} more{'; --json lists all' if in_json else ''}" if len(texts) > SEEN else ""
+    rows = "1 row has" if len(texts) == 1 else f"{len(texts)} rows have"
+    return [f"  {rows} a new id and the text and label of an earlier row: {shown}{more}"]
 
 
 def unbacked_lines(classes: list[str], indent: str = "") -> list[str]:
@@ -69,5 +83,8 @@ def quarantined_row_lines(output: dict[str, Any]) -> list[str]:
 
 def exported_line(output: dict[str, Any]) -> str:
     """Format the output of `cl quarantine export`."""
+    if not output["rows"]:
+        returned = f": all {output['returned']} such rows came back" if output["returned"] else ""
+        return f"nothing to export{returned or ': no such row was set aside'}"
     returned = f"; {output['returned']} came back before and are left out" if output["returned"] else ""
     return f"{output['file']}: {output['rows']} rows{returned}; mend them, then: cl ingest {output['file']}"

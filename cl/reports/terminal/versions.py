@@ -6,19 +6,21 @@ from typing import Any
 
 from cl.reports.measurements import UNDECIDED, format_share
 
-CLASSES = 20
+CLASSES, EXPERIENCES = 20, 10
+"""The most classes and experiences that are listed."""
 
 
 def diff_lines(output: dict[str, Any]) -> list[str]:
     """Format the output of `cl diff`, with the classes that changed most."""
     before, after = output["from"], output["to"]
-    lines = [f"{output['score']:<28}{'rows':>6}{'version ' + before:>12}{'version ' + after:>12}{'change':>10}"]
+    lines = [f"{output['score']:<28}{'rows':>6}{f'version {before} %':>14}{f'version {after} %':>14}{'change pt':>11}"]
     lines += [_score_line(score) for score in output["experiences"]]
     moved = sorted(output["classes"], key=lambda score: -abs(score["to"] - score["from"]))
     moved = [score for score in moved if score["to"] != score["from"]]
     if moved:
         lines += ["", f"classes that changed ({len(moved)} of {len(output['classes'])}):"]
         lines += [_score_line(score) for score in moved[:CLASSES]]
+    lines += _left_out_lines(output["left_out"])
     if output["note"]:
         lines += ["", f"note: {output['note']}"]
     lines += ["", *_section("configuration", output["config"]), *_data_lines(output["data"])]
@@ -30,6 +32,18 @@ def diff_lines(output: dict[str, Any]) -> list[str]:
     if output["git_commit"][0] != output["git_commit"][1]:
         lines.append(f"{'code':<20}{_arrow(output['git_commit'])}")
     return lines
+
+
+def _left_out_lines(left_out: list[dict[str, Any]]) -> list[str]:
+    if not left_out:
+        return []
+    lines = [
+        f"left out: {part['rows']} rows of {part['experience']}, on which only version {part['version']} was tested"
+        for part in left_out[:EXPERIENCES]
+    ]
+    rest = left_out[EXPERIENCES:]
+    rows = sum(part["rows"] for part in rest)
+    return ["", *lines, *([f"left out: {rows} rows of {len(rest)} more experiences; --json lists all"] if rest else [])]
 
 
 def lineage_lines(output: dict[str, Any]) -> list[str]:
@@ -126,11 +140,13 @@ def _difference_lines(name: str, pairs: dict[str, list[Any]]) -> list[str]:
 
 def _score_line(score: dict[str, Any]) -> str:
     before, after = score["from"], score["to"]
-    change = f"{UNDECIDED:>7}" if before is None or after is None else f"{100 * (after - before):>+7.1f} pt"
-    moved = f"  {score['lost']} lost, {score['won']} won" if score.get("lost") or score.get("won") else ""
+    change = UNDECIDED if before is None or after is None else f"{100 * (after - before):+.1f}"
+    moved = (
+        f"  {score['lost']} newly wrong, {score['won']} newly right" if score.get("lost") or score.get("won") else ""
+    )
     return (
-        f"{score['name'][:27]:<28}{score['rows']:>6}{format_share(before, unit=''):>10} %"
-        f"{format_share(after, unit=''):>10} %{change}{moved}"
+        f"{score['name'][:27]:<28}{score['rows']:>6}{format_share(before, unit=''):>14}"
+        f"{format_share(after, unit=''):>14}{change:>11}{moved}"
     )
 
 

@@ -51,3 +51,11 @@ def counts_of_tests(project) -> list[int]:
     from cl.stores.data.experiences import Experiences
 
     return [Experiences(project).get(name).rows["test"] for name in ("0002-two", "0003-three")]
+
+
+def test_feedback_that_waits_is_named_with_the_command_that_takes_it(champion_shop) -> None:
+    status = read_status(champion_shop(**QUIET).root)
+    assert not any("feedback" in line for line in status_lines(status))
+    status["predictions"] |= {"answered": 2, "feedback": 1}
+    said = "answers     2 logged, 0 labelled so far, 1 with feedback that is not ingested yet: cl ingest --from-serving"
+    assert said in status_lines(status)

@@ -50,6 +50,8 @@ def test_a_diff_tells_scores_configuration_data_and_labels(shop) -> None:
         theirs.sum() - tables[0]["challenger_score"].sum()
     )
     assert {one["name"] for one in found["classes"]} == {"loan", "fee"}
+    only_second = len(tables[1]) - total["rows"]
+    assert found["left_out"] == [{"version": "2", "experience": "0002-two", "rows": only_second}] and only_second > 0
     assert found["config"] == {"training.epochs": [25, 30]}
     assert found["data"]["added"] == ["0002-two"] and found["data"]["rows_added"] == 60
     assert found["labels"] == {"added": ["box"], "removed": []} and found["packages"] == {}
@@ -59,11 +61,12 @@ def test_a_diff_tells_scores_configuration_data_and_labels(shop) -> None:
     assert back["labels"]["removed"] == ["box"] and back["data"]["removed"] == ["0002-two"]
     text = ask(shop, "diff", "1", "2").stdout
     assert "training.epochs: 25 -> 30" in text and "box" in text
+    assert f"left out: {only_second} rows of 0002-two, on which only version 2 was tested" in text
 
 
 def test_a_version_beside_itself_differs_in_nothing(shop) -> None:
     same = json.loads(ask(shop, "diff", "2", "2", "--json").stdout)
-    assert same["config"] == {} and same["data"]["added"] == []
+    assert same["config"] == {} and same["data"]["added"] == [] and same["left_out"] == []
     assert all(one["from"] == one["to"] and not one["lost"] for one in same["experiences"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from cl.config import Config, parse
 from cl.ingestion.ingest import ingest, ingest_settled
+from cl.ingestion.seen_texts import LeftOut
 from cl.ingestion.sources.files import Files
 from cl.records import SPLITS, Experience
 from cl.stores.data.correction_records import read_corrections
@@ -101,7 +101,7 @@ def test_corrections_come_with_new_rows_and_rows_that_were_seen(project) -> None
 def test_what_was_corrected_and_comes_again_changes_nothing(project, again, corrections) -> None:
     mended = [("r1", "text number 1", "b"), ("r2", "text number 2", "c")]
     take(project, mended, "mended")
-    before, skipped = stream(project), Counter[str]()
+    before, skipped = stream(project), LeftOut()
     rows, why = (mended, "seen before") if again == "the corrections" else (ROWS[1:3], "corrected since")
     assert take(project, rows, "again", corrections, skipped=skipped) == []
     assert skipped == {why: 2}
@@ -130,7 +130,7 @@ def test_a_person_may_take_a_correction_back(project) -> None:
     take(project, [("r1", "text number 1", "b")], "mended")
     (made,) = take(project, [ROWS[1]], "back", later=True)
     assert made.corrected == 1 and stream(project)["r1"][3] == "a"
-    skipped = Counter[str]()
+    skipped = LeftOut()
     assert (
         take(project, [("r1", "text number 1", "b")], "again", skipped=skipped) == []
         and skipped["corrected since"] == 1
@@ -153,9 +153,8 @@ def test_a_row_that_was_forgotten_stays_out_and_is_called_forgotten(project, cor
 
     fields = {"number": 1, "forgotten_at": datetime.now(UTC), "by": "x", "why": "", "rows": {}, "quarantined": 0}
     write_removal(project, RemovalRecord(**fields, answers=0, salt="ab", ids=salt_ids(hash_texts(["gone"]), "ab")))
-    from collections import Counter
 
-    skipped = Counter[str]()
+    skipped = LeftOut()
     assert take(project, [("gone", "a text", "b")], "two", corrections, skipped=skipped) == []
     assert skipped == {"forgotten on purpose": 1}
     (made,) = take(project, [("gone", "a text", "b"), ("new", "another text", "b")], "three", corrections)

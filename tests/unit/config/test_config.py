@@ -34,17 +34,17 @@ def written(tmp_path: Path, text: str) -> Path:
             "stores: artifacts: 'mlflow/artifacts' is a local folder",
         ),
         ("model: {tuning: lorra}", "model.tuning: no tuning 'lorra'; did you mean 'lora'?"),
-        ("training: {epochs: many}", "training.epochs: input should be a valid integer"),
+        ("training: {epochs: many}", "training.epochs must be an integer, got 'many'"),
         ("strategy: ewcc", "strategy: no strategy 'ewcc'; did you mean 'ewc'?"),
         (
             "strategy: {name: ewc, strenght: 3}",
             "strategy 'ewc': strenght is not a known key; did you mean 'strength'?",
         ),
         ("strategy: {name: ewc, strength: -3}", "strategy 'ewc': strength must be more than 0, got -3"),
-        ("gates: [{name: florr}]", "gates: no gate 'florr'; did you mean 'floor'?"),
+        ("gates: [{name: florr}]", "gates.0: no gate 'florr'; did you mean 'floor'?"),
         ("drift: {detectors: [mmmd]}", "no detector 'mmmd'"),
         ("task: translation", "no task 'translation'"),
-        ("name: no spaces", "name: string should match pattern"),
+        ("name: no spaces", "name must be made of letters, digits, '-' and '_' only, got 'no spaces'"),
         ("data: {period: year}", "data: period: 'year' needs dates; set data.date to their column"),
         ("data: {period: year, date: d, group_by: g}", "'year' and group_by: 'g' both split the input; set only one"),
         ("- a\n- b", "must hold keys and values, got a list"),
@@ -73,7 +73,7 @@ def test_a_wrong_value_is_named_with_its_line(tmp_path) -> None:
     text = "seed: 1\ntraining:\n  epochs: 2\n  batch_size: 0\nladder:\n- name: a\n- name: b\n  epochs: none\n"
     with pytest.raises(ConfigError, match=r"cl\.yaml: line 4: training\.batch_size must be at least 1, got 0"):
         load(written(tmp_path, text))
-    with pytest.raises(ConfigError, match=r"cl\.yaml: line 8: ladder\.1\.epochs: .* got 'none'"):
+    with pytest.raises(ConfigError, match=r"cl\.yaml: line 8: ladder\.1\.epochs must be an integer, got 'none'"):
         load(written(tmp_path, text.replace("batch_size: 0", "batch_size: 8")))
     with pytest.raises(ConfigError, match=r"cl\.yaml: line 2: gates: rule: stored rows have no column 'x'"):
         load(written(tmp_path, "seed: 1\ngates: [{name: rule, min: 0.5, on: {column: x}}]"))

@@ -23,11 +23,11 @@ MIN = {"min": 0.5}
     [
         ({"ladder": [{"name": "a", "gate_policy": {"mode": "off"}}]}, r"ladder\.0\.gate_policy is not a known key"),
         ({"ladder": [{"name": "a", "gates": []}]}, r"ladder\.0\.gates is not a known key"),
-        ({"gates": None}, "gates: .* got nothing"),
-        ({"gate_policy": None}, "gate_policy: .* got nothing"),
+        ({"gates": None}, "gates must be a list, got nothing"),
+        ({"gate_policy": None}, "gate_policy must be keys with values, got nothing"),
         ({"gate_policy": {"mod": "off"}}, "gate_policy.mod is not a known key"),
         ({"gate": []}, "did you mean 'gates'"),
-        ({"gates": {}}, "gates: .* list"),
+        ({"gates": {}}, "gates must be a list"),
         (
             {"gates": ["no_regression", {"name": "no_regression", "margin": 0.02}]},
             "listed twice with the same",
@@ -100,6 +100,6 @@ def test_without_baselines_the_default_gates_are_those_that_can_refuse() -> None
 )
 def test_a_broken_query_of_a_gate_is_named_and_quoted_in_bounds(tmp_path, query, reason) -> None:
     gates = [{"name": "rule", "min": 0.5, "on": {"query": query}}]
-    with pytest.raises(ConfigError, match=rf"gates: .*rule.*{reason}") as refused:
+    with pytest.raises(ConfigError, match=rf"gates(\.0)?: .*rule.*{reason}") as refused:
         load(written(tmp_path, json.dumps({"gates": gates})))
     assert len(str(refused.value)) < 700 and "each_experience" not in str(refused.value)

@@ -9,6 +9,7 @@ from cl.decision.decide import decide
 from cl.decision.situation import Situation, assess_situation
 from cl.records import Cycle, Decision, Drift, Experience, Finding, Gain, Promotion, Training, Validation
 from cl.records.history import History
+from cl.statistics import alarm_bound, deflated_p, holm
 
 FIT, BROKEN = Validation(passed=True), Validation(passed=False, problems=["41 % of the rows are broken"])
 MMD_ALARM = Finding(detector="embedding_mmd", kind="inputs", drifted=True, p_value=0.001, summary="MMD² 0.02")
@@ -122,6 +123,31 @@ def test_without_drift_it_learns_what_may_be_worth_it(bounds, gain, action) -> N
     assert decision.action == action
     assert gain.high is None or any("points (90 % interval" in reason for reason in decision.reasons)
     assert decision.postponed == ("cool_down_hours" in bounds or bounds.get("min_rows") == 100)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "spread", "shown"),
+    [
+        ([0.0042, 0.3], 1.0, "label_mix (p = 0.0042, alarm below 0.0005), embedding_mmd (p = 0.3)"),
+        ([0.0042], 1.0, "label_mix (p = 0.0042, alarm below 0.001)"),
+        ([0.2, 0.3], 1.0, "label_mix (p = 0.2), embedding_mmd (p = 0.3)"),
+        ([0.0042, 0.3], 2.0, "label_mix (p = 0.0042, alarm below 8.5e-07), embedding_mmd (p = 0.3)"),
+    ],
+)
+def test_a_small_p_value_without_an_alarm_has_the_bound_of_an_alarm(p_values, spread, shown) -> None:
+    findings = [
+        Finding(detector=name, kind="labels", drifted=False, p_value=p_value, spread=spread, summary="")
+        for name, p_value in zip(["label_mix", "embedding_mmd"], p_values, strict=False)
+    ]
+    quiet = Drift(experience="2", drifted=False, findings=findings, level=0.001)
+    assert decide(config(), FIT, quiet, Situation(99)).reasons == [f"nothing has changed that matters: {shown}"]
+
+
+def test_the_bound_of_an_alarm_is_the_one_that_holms_correction_applies() -> None:
+    for spread in (1.0, 1.5, 3.0):
+        bound = alarm_bound(0.01, 4, spread)
+        below, above = ([deflated_p(p_value, spread), 0.5, 0.6, 0.7] for p_value in (0.99 * bound, 1.01 * bound))
+        assert holm(below, 0.01)[0] and not holm(above, 0.01)[0]
 
 
 def test_the_reason_of_a_gain_has_its_numbers() -> None:

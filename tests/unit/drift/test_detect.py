@@ -279,7 +279,7 @@ def test_the_stage_sees_an_experience_through_the_champion(tiny_config, sentence
     few = tiny_config(drift={"report": "off", "max_rows": 20})
     sampled = detect_drift(few, experience="0002-may", champion=champion, rows=rows, folder=tmp_path)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in sampled.findings}
-    assert any("embeddings of 20 new and " in one.summary for one in sampled.findings)
+    assert any("distance of 20 new from " in one.summary for one in sampled.findings)
     assert "12 rows with labels the champion has never seen: lamp (12)" in {one.summary for one in found.findings}
     lamps = set(rows.rows.loc[rows.rows["label"] == "lamp", "id"])
     for seen in (found, sampled):

@@ -123,7 +123,7 @@ def test_reports_show_a_dash_and_why(scores, tmp_path) -> None:
 
 def test_forgetting_that_nothing_decides_is_a_dash() -> None:
     assert format_forgotten(scored([JUNE, JULY])) == "-" and format_forgotten(None) == "-"
-    assert format_forgotten(scored()) == "0.0 pt"
+    assert format_forgotten(scored()) == "0.0"
 
 
 def test_the_matrix_of_a_backtest_may_have_gaps() -> None:

@@ -121,7 +121,7 @@ def gates(scored: Evaluation, *, floor: float = 0.8) -> GateReport:
             passed=True,
             measured=0.011,
             bound=-0.02,
-            why="the challenger is +1.1 points from the champion over 320 rows (95% interval -0.6 to +2.9), "
+            why="the challenger is 1.1 points above the champion over 320 rows (95% interval -0.6 to +2.9), "
             "a loss of up to 2.0 is accepted",
         ),
         Verdict(gate="forgetting", passed=lost <= 0.05, measured=lost, bound=0.05, why=f"{100 * lost:.1f} points"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cl.commands.status import count_new_feedback
 from cl.config import Config, parse
 from cl.config.serving import ServingLogSettings
 from cl.errors import SourceError
@@ -45,6 +46,17 @@ def test_labelled_predictions_become_an_experience_once(tmp_path) -> None:
     answer(tmp_path, {}, {"c": "parcel"})
     assert ingested(tmp_path) == [{"c": "parcel"}], "a label that comes late finds its prediction"
     assert [one.id for one in Experiences(ProjectFolder(tmp_path)).all()] == ["0001-serving", "0002-serving"]
+
+
+def test_the_status_counts_feedback_until_it_is_a_row_of_an_experience(tmp_path) -> None:
+    project = ProjectFolder(tmp_path)
+    assert count_new_feedback(project) == 0
+    answer(tmp_path, {"a": "lost card", "b": "where is it"}, {"a": "loss"})
+    assert count_new_feedback(project) == 1
+    ingested(tmp_path)
+    assert count_new_feedback(project) == 0
+    answer(tmp_path, {"c": "lost card"}, {"b": "parcel", "c": "loss"})
+    assert count_new_feedback(project) == 1, "the stream holds the text and the label of c"
 
 
 def test_a_label_is_the_same_in_whatever_form_of_unicode_it_was_sent(tmp_path) -> None:

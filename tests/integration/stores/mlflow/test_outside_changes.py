@@ -20,7 +20,8 @@ from cl.stores.mlflow.database_client import DatabaseClient
 from cl.stores.mlflow.registry import Registry
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
-from tests.support.five_versions import Said, Shop
+from tests.support.command import Said
+from tests.support.five_versions import Shop
 from tests.support.registry_reads import reads
 from tests.support.tiny import made_sentences, tiny_project
 

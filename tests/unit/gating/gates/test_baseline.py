@@ -11,9 +11,9 @@ from cl.testing import sample_evaluation
 @pytest.mark.parametrize(
     ("right", "passes", "says"),
     [
-        (60, False, "the challenger is -30.0 points from the baseline over 200 rows"),
-        (89, True, "-1.0 points from the baseline"),
-        (100, True, "+10.0 points"),
+        (60, False, "the challenger is 30.0 points below the baseline over 200 rows"),
+        (89, True, "1.0 points below the baseline"),
+        (100, True, "10.0 points above"),
     ],
 )
 def test_a_challenger_below_the_baseline_is_refused(right, passes, says) -> None:

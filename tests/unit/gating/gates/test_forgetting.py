@@ -23,7 +23,7 @@ def test_a_loss_at_the_bound_is_accepted(evaluation) -> None:
 
 def test_where_nothing_was_lost_it_says_so(evaluation) -> None:
     verdict = judged(evaluation, {"a": -0.132, "b": -0.2})
-    assert verdict.passed and verdict.why.startswith("no experience lost any points; a gained least, 13.2")
+    assert verdict.passed and verdict.why.startswith("no experience lost anything, at most 3.0 may be lost")
 
 
 def test_a_loss_that_is_no_number_does_not_pass(evaluation) -> None:
@@ -50,7 +50,7 @@ def test_a_loss_of_a_few_rows_of_a_small_test_set_may_be_chance(evaluation) -> N
     scored = evaluation({"a": 0.9, "b": 0.8}, forgetting={"a": 0.075})
     verdict = Forgetting(max=0.03).judge(scored, few, seed=0)
     assert verdict.passed and verdict.measured == 0.075
-    assert verdict.why.endswith("at most 3.0 may be lost; its 40 rows are too few to call it a loss")
+    assert verdict.why.endswith("at most 3.0 may be lost; its 40 test rows are too few to call it a loss")
     assert not Forgetting(max=0.03, confidence=0).judge(scored, few, seed=0).passed
 
 

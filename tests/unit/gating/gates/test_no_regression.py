@@ -34,7 +34,7 @@ def test_a_clear_loss_is_refused_and_a_gain_is_not(evaluation, answers) -> None:
     better = answers(a=(scores(90, 10), scores(60, 40)))
     verdict = judged(NoRegression(), evaluation, worse)
     assert not verdict.passed and verdict.measured == pytest.approx(-0.3)
-    assert "-30.0 points from the champion over 100 rows" in verdict.why
+    assert "30.0 points below the champion over 100 rows" in verdict.why
     assert judged(NoRegression(), evaluation, better).passed
 
 
@@ -76,7 +76,7 @@ def test_each_experience_is_judged_by_itself(evaluation, answers) -> None:
     rows = answers(old=(scores(70, 30), scores(100, 0)), new=(scores(200, 0), scores(100, 100)))
     assert judged(NoRegression(), evaluation, rows).passed, "together it is a gain"
     verdict = judged(NoRegression(over="each"), evaluation, rows)
-    assert not verdict.passed and verdict.why.startswith("on old the challenger is -30.0")
+    assert not verdict.passed and verdict.why.startswith("on old the challenger is 30.0 points below")
 
 
 def test_many_experiences_do_not_add_up_to_a_false_alarm(evaluation) -> None:

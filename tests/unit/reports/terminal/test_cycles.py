@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cl.records import Baselines, BaselineScores, Cycle, Evaluation, Score
+from cl.records import Baselines, BaselineScores, Cycle, Evaluation, GateReport, Promotion, Score, Verdict
 from cl.reports.measurements import describe_balance, describe_baselines, describe_score
-from cl.reports.terminal.cycles import HEADER, class_lines, cycle_line, cycle_lines
+from cl.reports.terminal.cycles import HEADER, class_lines, cycle_line, cycle_lines, reason_lines, undecided_lines
 from tests.support.cycles import made_cycle
 
 
@@ -59,8 +59,38 @@ def test_uneven_and_thin_classes_are_pointed_out() -> None:
 @pytest.mark.parametrize(("classes", "shown"), [(3, 3), (30, 10)])
 def test_the_classes_known_least_come_first(classes, shown) -> None:
     lines = class_lines(evaluated(0.5, {f"c{n:02}": (9, n / 100) for n in range(classes)}))
-    assert len(lines) == 2 + shown and lines[2].split() == ["c00", "9", "0.0", "%", "0.0", "%", "0.0", "%"]
+    assert len(lines) == 2 + shown and lines[2].split() == ["c00", "9", "0.0", "0.0", "0.0"]
     assert all(len(line) == len(lines[1]) for line in lines[2:])
     assert lines[0] == ("Each class:" if classes == 3 else "The 10 of 30 classes with the lowest F1:")
     cycle: Cycle = made_cycle(evaluation=evaluated(0.5, {"c": (9, 0.5)}))
     assert cycle_lines([cycle])[-1].startswith("c  ") and class_lines(evaluated(0.5, {})) == []
+
+
+def decided(*words: str, passed: bool = True) -> Cycle:
+    verdicts = [
+        Verdict(
+            gate=f"gate{number}",
+            passed=word != "fail",
+            undecided=word == "undecided",
+            rows_needed=195 if word == "undecided" else None,
+            why="its 33 test rows are too few to call it a loss",
+        )
+        for number, word in enumerate(words, 1)
+    ]
+    return made_cycle(
+        gates=GateReport(passed=passed, verdicts=verdicts), promotion=Promotion(version="2", promoted=passed)
+    )
+
+
+def test_a_promotion_names_its_undecided_gates_and_the_rows_that_would_decide() -> None:
+    assert undecided_lines(decided("pass", "undecided")) == [
+        "promoted with 1 undecided gate:",
+        "    gate2: its 33 test rows are too few to call it a loss; about 195 such test rows would decide",
+    ]
+    assert undecided_lines(decided("undecided", "undecided"))[0] == "promoted with 2 undecided gates:"
+    assert "    promoted with 1 undecided gate:" in reason_lines([decided("undecided")])
+
+
+@pytest.mark.parametrize("cycle", [decided("pass"), decided("undecided", "fail", passed=False), made_cycle()])
+def test_without_a_promotion_or_an_undecided_gate_nothing_is_said(cycle) -> None:
+    assert undecided_lines(cycle) == []
