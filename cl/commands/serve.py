@@ -14,7 +14,8 @@ from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
 from cl.processors import count_processors
-from cl.serving.server import HOST, MOST_WORKERS, PROJECT, WORKERS, run_workers, share_metrics
+from cl.serving.port_holder import PROJECT
+from cl.serving.server import HOST, MOST_WORKERS, WORKERS, run_workers, share_metrics
 from cl.serving.supervisor import FINISH_SECONDS
 from cl.stores.opened import OpenProject, open_project
 
@@ -39,7 +40,6 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     _check_settings(project)
     listens_on = host or settings.host
     os.environ |= {PROJECT: str(project.project.root), WORKERS: str(count), HOST: listens_on}
-    share_metrics(project, count)
     uvicorn_config = uvicorn.Config(
         "cl.commands.serve:application",
         factory=True,
@@ -58,7 +58,8 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         ssl_certfile=_resolve_path(project, settings.tls.certificate),
         ssl_keyfile=_resolve_path(project, settings.tls.key),
     )
-    run_workers(uvicorn_config, drain=settings.drain_seconds)
+    # not before the port is held: another server of this project may be writing its metrics
+    run_workers(uvicorn_config, drain=settings.drain_seconds, prepare=partial(share_metrics, project, count))
 
 
 def _check_settings(project: OpenProject) -> None:

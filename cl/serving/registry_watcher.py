@@ -98,7 +98,7 @@ class RegistryWatcher:
         self._explain_change(alias)
         champion = self._get_or_load("champion", named) or self.roles.champion
         if champion is not self.roles.champion:
-            log.warning("version %s is the champion now", champion.version if champion else "none")
+            log.info("version %s is the champion now", champion.version if champion else "none")
             self.swaps += 1
             # in the same step, a promoted challenger stops being a challenger
             self.roles = replace(self._without_challenger(champion), champion=champion)
