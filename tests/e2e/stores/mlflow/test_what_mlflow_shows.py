@@ -131,7 +131,7 @@ def test_the_models_page_names_the_champion_and_the_commands(shown) -> None:
 
 def test_the_pages_follow_a_rollback_an_override_and_a_withdrawal(shown) -> None:
     registry, ledger, root = shown.stores.registry, shown.stores.ledger, shown.project.root
-    rollback(registry, ledger, why="a *complaint*")
+    rollback(registry, ledger, None, why="a *complaint*")
     assert shown.page("1").splitlines()[0].endswith("a \\*complaint\\*")
     assert shown.page("2").startswith("**Status:** former champion")
     assert registry.model_description().startswith("**Status:** version 1 serves")
@@ -146,7 +146,7 @@ def test_what_a_person_wrote_in_mlflow_stays(shown) -> None:
     registry = shown.stores.registry
     registry.describe_version("1", "our own words")
     registry.describe_model("the model of the shop")
-    rollback(registry, shown.stores.ledger, why="back")
+    rollback(registry, shown.stores.ledger, None, why="back")
     assert shown.page("1") == "our own words" and registry.model_description() == "the model of the shop"
 
 
@@ -155,7 +155,7 @@ def test_a_label_is_data_on_every_page(shown, tmp_path) -> None:
     card = (tmp_path / "out" / "README.md").read_text()
     for text in (shown.page("2"), card.split("---\n", 2)[2]):
         assert "alert" in text, "the label is there"
-        assert not [part for part in ("<script", "](http", "**bold**", "@all", "http://evil") if part in text]
+        assert not [part for part in ("<script", "[x](", "**bold**", "@all", "http://evil") if part in text]
 
 
 def test_the_report_of_a_cycle_lies_with_its_run_once_and_shows_no_text_of_a_row(shown) -> None:
