@@ -54,7 +54,7 @@ def run_cycle(context: CycleContext) -> Cycle:
         enough=partial(ends_climb, config),
         give_up=context.journal.part("rungs").close,
     )
-    registration = step(register)(config, stores, context.new_version(climbed.challenger))
+    registration = step(register)(config, stores, context.new_version(climbed.challenger, decision))
     version, compressed = Judged(climbed.challenger, registration), list[CompressionResult]()
     if reasons := context.reasons_to_compress(version):
         version, compressed = compress(context.compression, version, reasons)

@@ -18,6 +18,8 @@ from cl.registry.smoke_test import smoke_test
 from cl.stores.journal import Journal
 from cl.stores.opened import open_project
 
+BY_HAND = "requested by hand"
+
 
 def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
     """Compress a version into one form and return the result; nothing is promoted.
@@ -56,9 +58,9 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
             residual_experiences=teacher.history.residual_experiences,
         )
         source = load_judged(teacher.folder, version)
-        made = compress_once(context, source, form)
+        made = compress_once(context, source, form, [BY_HAND])
         report = smoke_test(config, stores, made.registration, made.challenger)
         registry.set_alias("challenger", made.registration.version)
         journal.close()
-    result = compression_result(form, made, source, ["requested by hand"])
+    result = compression_result(form, made, source, [BY_HAND])
     return {**result.model_dump(mode="json"), **report.model_dump(mode="json")}

@@ -14,7 +14,8 @@ from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
 from cl.processors import count_processors
-from cl.serving.server import HOST, MOST_WORKERS, PROJECT, WORKERS, run_workers, share_metrics
+from cl.serving.port_holder import PROJECT
+from cl.serving.server import HOST, MOST_WORKERS, WORKERS, run_workers, share_metrics
 from cl.serving.supervisor import FINISH_SECONDS
 from cl.stores.opened import OpenProject, open_project
 
@@ -39,7 +40,6 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     _check_settings(project)
     listens_on = host or settings.host
     os.environ |= {PROJECT: str(project.project.root), WORKERS: str(count), HOST: listens_on}
-    share_metrics(project, count)
     uvicorn_config = uvicorn.Config(
         "cl.commands.serve:application",
         factory=True,
@@ -58,19 +58,9 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
         ssl_certfile=_resolve_path(project, settings.tls.certificate),
         ssl_keyfile=_resolve_path(project, settings.tls.key),
     )
-    if note := _no_champion(project):
-        print(note, flush=True)
-    run_workers(uvicorn_config, project.project, drain=settings.drain_seconds)
-
-
-def _no_champion(project: OpenProject) -> str | None:
-    """Return what to know where no version can answer yet; None: one can, or the ledger does not answer now."""
-    try:
-        if project.stores.ledger.champion(project.config.name) is not None:
-            return None
-    except PerennialError:
-        return None  # the server starts all the same, and asks again
-    return "no champion yet: requests are answered with 503 until a version is promoted (cl ingest PATH, then cl run)"
+    # not before the port is held: another server of this project may be writing its metrics
+    prepare = partial(share_metrics, project, count)
+    run_workers(uvicorn_config, project.project, drain=settings.drain_seconds, prepare=prepare)
 
 
 def _check_settings(project: OpenProject) -> None:

@@ -199,4 +199,5 @@ def training_record(folder: Path, form: Form, done: Fit, rows: int) -> Training:
         seconds=round(done.seconds, 2),
         validation_score=done.validation_score,
         losses=done.losses,
+        validation_scores=done.validation_scores,
     )

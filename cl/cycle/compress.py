@@ -16,7 +16,7 @@ from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import gate
 from cl.records import REWRITTEN, Challenger, CompressionResult, Evaluation, Form, GateReport, Registration, Training
 from cl.registry.lineage import LocalVersion
-from cl.registry.register import NewVersion, evaluation_metrics, register
+from cl.registry.register import NewVersion, evaluation_metrics, log_epochs, register
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.stores import Stores
 from cl.stores.version_folder import load_history
@@ -78,7 +78,7 @@ def compress(
         if form == "student" and not is_smaller(context.config.distil.student, source.folder):
             continue
         try:
-            version = compress_once(context, source, form)
+            version = compress_once(context, source, form, reasons)
         except (InputError, DivergedError) as error:  # this teacher cannot take the form: the cycle goes on
             failed = compression_result(form, None, source, reasons)
             results.append(failed.model_copy(update={"failure": str(error)}))
@@ -90,7 +90,7 @@ def compress(
     return next((version for version in reversed(judged) if version.passed), teacher), results
 
 
-def compress_once(context: CompressionContext, teacher: Judged, form: Form) -> Judged:
+def compress_once(context: CompressionContext, teacher: Judged, form: Form, why: Sequence[str]) -> Judged:
     """Make a version of one form, compare it with the champion, apply the gates and register it.
 
     Every step is recorded in the form's part of the journal and may be repeated.
@@ -116,9 +116,11 @@ def compress_once(context: CompressionContext, teacher: Judged, form: Form) -> J
             data_version=context.data_version,
             challenger=challenger,
             residual_experiences=context.residual_experiences,
+            why=why,
         ),
     )
     registry.runs.log_metrics(run, evaluation_metrics(evaluation))
+    log_epochs(registry.runs, run, training)
     registry.runs.log_file(run, Path(evaluation.predictions), "evaluation")
     registry.runs.end_run(run)
     return Judged(challenger, registration)

@@ -130,8 +130,8 @@ class CycleContext:
             past=self.situation.climbs,
         )
 
-    def new_version(self, challenger: Challenger) -> NewVersion:
-        """Return a challenger as the new registry version to be registered."""
+    def new_version(self, challenger: Challenger, decision: Decision) -> NewVersion:
+        """Return a challenger as the new registry version to be registered, and the decision that made it."""
         return NewVersion(
             cycle=self.start.id,
             run=self.run,
@@ -140,6 +140,7 @@ class CycleContext:
             data_version=self.start.data_version,
             challenger=challenger,
             corrections=len(read_corrections(self.stores.project)),
+            why=decision.reasons,
         )
 
     def reasons_to_compress(self, version: Judged) -> list[str]:

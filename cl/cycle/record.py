@@ -12,9 +12,10 @@ from cl.cycle.context import CycleContext
 from cl.cycle.ladder import Climbed
 from cl.evaluation.evaluate import CLASSES
 from cl.records import CompressionResult, Cycle, Decision, Drift, Gain, GateReport, Promotion, Validation
-from cl.registry.register import evaluation_metrics
+from cl.registry.register import evaluation_metrics, log_epochs
+from cl.reports.html import write_cycle_report
 
-DRIFT_ARTIFACT = "drift"
+DRIFT_ARTIFACT, REPORT_ARTIFACT = "drift", "report"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate 
         registry.runs.log_metrics(run, evaluation_metrics(cycle.evaluation))
         registry.runs.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
     if cycle.training:
-        registry.runs.log_series(run, "loss", cycle.training.losses)
+        log_epochs(registry.runs, run, cycle.training)
+    report = write_cycle_report(cycle, journal.folder / "report.html", name=context.config.name)
+    registry.runs.log_file(run, report, REPORT_ARTIFACT)
     registry.runs.record_cycle(run, cycle)
     context.stores.remember_finished(cycle.experience.id)
     journal.close()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cl.errors import ConflictError, PerennialError
 from cl.records import Alias, LedgerEntry, Move
+from cl.registry.descriptions import refresh_descriptions
 from cl.registry.versions import version_exists
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import contains_entry
@@ -47,7 +48,9 @@ def move_alias(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence
     except ConflictError:
         follow_ledger(registry, ledger.entries(model))
         raise
-    remember_head(registry, [*seen, settled])
+    entries = [*seen, settled]
+    remember_head(registry, entries)
+    refresh_descriptions(registry, entries, [settled.from_version, settled.to_version])
     return settled
 
 

@@ -9,6 +9,7 @@ from cl.errors import ConflictError, InputError, RefusedError
 from cl.promotion.alias_moves import move_alias, remember_head
 from cl.promotion.repair import locked_and_repaired
 from cl.records import LedgerEntry, Move
+from cl.registry.descriptions import refresh_descriptions
 from cl.registry.versions import passed_versions
 from cl.stores.actor import current_actor
 from cl.stores.ledger import state
@@ -39,6 +40,7 @@ def request_approval(registry: Registry, ledger: Ledger, move: Move, *, seen: Se
             return False
         entry = ledger.note(registry.model, move.model_copy(update={"action": "wait"}), seen=seen)
         remember_head(registry, [*seen, entry])
+        refresh_descriptions(registry, [*seen, entry], [version, pending.to_version if pending else None])
     registry.set_alias("challenger", version)
     return True
 
@@ -104,6 +106,7 @@ def reject(registry: Registry, ledger: Ledger, version: str, *, why: str, actor:
         seen=entries,
     )
     remember_head(registry, [*entries, entry])
+    refresh_descriptions(registry, [*entries, entry], [version])
     return entry
 
 

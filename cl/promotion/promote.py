@@ -8,6 +8,7 @@ from cl.config import PromotionSettings
 from cl.promotion.alias_moves import move_alias
 from cl.promotion.approval import request_approval
 from cl.records import Alias, Move, Promotion, Registration
+from cl.registry.descriptions import refresh_descriptions
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
 from cl.stores.actor import current_actor
 from cl.stores.ledger import state
@@ -51,6 +52,7 @@ def promote(
         if registration.passed:
             log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, model)
         registry.set_alias("challenger", version)
+        refresh_descriptions(registry, entries, [version])
         return outcome
     check_verdict(registry, next(info for info in versions if info.version == version), entries)
     move = Move(

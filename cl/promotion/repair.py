@@ -12,6 +12,7 @@ from cl.errors import ConflictError, IntegrityError, StoreError
 from cl.promotion.alias_moves import follow_ledger, remember_head
 from cl.promotion.vouch import lost_registry
 from cl.records import Alias, LedgerEntry, Move
+from cl.registry.descriptions import refresh_descriptions
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest, version_exists
 from cl.stores.actor import current_actor
 from cl.stores.ledger import state
@@ -90,6 +91,7 @@ def _settle_intent(registry: Registry, ledger: Ledger) -> None:
     done = registry.aliases().get(intent.alias) == target
     settled = (ledger.commit if done else ledger.abandon)(model, intent)
     log.warning("an interrupted move of '%s' to version %s was settled: %s", model, settled.to_version, settled.state)
+    refresh_descriptions(registry, ledger.entries(model), [settled.from_version, settled.to_version])
 
 
 def _adopt_champion(registry: Registry, ledger: Ledger, entries: Sequence[LedgerEntry], version: str) -> None:
@@ -113,7 +115,7 @@ def _adopt_champion(registry: Registry, ledger: Ledger, entries: Sequence[Ledger
         ),
         seen=entries,
     )
-    ledger.commit(model, intent)
+    refresh_descriptions(registry, [*entries, ledger.commit(model, intent)], [version])
 
 
 def _restore_alias(

@@ -61,6 +61,7 @@ def replace_champion(config: Config, stores: Stores, new: Replacement) -> str:
             data_version=new.data_version,
             challenger=challenger,
             residual_experiences=new.residual_experiences,
+            why=(new.why,),
         ),
     )
     report = smoke_test(config, stores, registration, challenger)

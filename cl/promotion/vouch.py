@@ -8,6 +8,7 @@ from cl.errors import InputError, RefusedError
 from cl.promotion.alias_moves import follow_ledger
 from cl.promotion.by_hand import check_reason
 from cl.records import IntegrityViolation, LedgerEntry, Move, VersionInfo
+from cl.registry.descriptions import refresh_descriptions
 from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
 from cl.stores.actor import current_actor
 from cl.stores.ledger import state
@@ -91,6 +92,7 @@ def vouch_for(registry: Registry, ledger: Ledger, version: str, *, why: str) -> 
     if versions:
         registry.remember_head(entry.sequence, entry.hash)
         follow_ledger(registry, [*trusted, entry])
+        refresh_descriptions(registry, [*trusted, entry], [entry.from_version, entry.to_version])
     return entry
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cl.promotion.by_hand import withdraw
 from cl.records import WITHDRAWN
+from cl.registry.descriptions import refresh_descriptions
 from cl.stores.ledger import state
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.mlflow.registry import Registry
@@ -21,3 +22,4 @@ def withdraw_versions(registry: Registry, ledger: Ledger, versions: Sequence[str
             withdraw(registry, ledger, alias, why=why)
     for version in versions:
         registry.tag_version(version, WITHDRAWN, why)
+    refresh_descriptions(registry, ledger.entries(registry.model), versions)

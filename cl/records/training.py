@@ -26,6 +26,9 @@ class Training(Record):
     seconds: float
     validation_score: float | None = Field(description="None: the validation rows cannot decide one")
     losses: list[float] = Field(description="Mean training loss of each epoch")
+    validation_scores: list[float | None] = Field(
+        default_factory=list, description="Score on the validation rows after each epoch; none of a closed form"
+    )
 
 
 class ControlArm(Record):

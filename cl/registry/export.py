@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cl.errors import InputError
+from cl.registry.model_card import CARD, exported_card
+from cl.stores.files import write_text
 from cl.stores.manifest import write_manifest
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]
         description += f"; it cuts texts at {learner.settings.max_length} tokens: only Perennial reads them in windows"
     example = '["my parcel is lost"]' if learner.task.columns[0] == "text" else '["anna lives in paris".split()]'
     own_code = WITH_PERENNIAL.format(example=example)
-    (draft / "README.md").write_text(_readme(model, version, own_code, description, code), encoding="utf-8")
+    usage = _describe_usage(own_code, description, code)
+    write_text(draft / CARD, exported_card(source, model, version=version, usage=usage))
     write_manifest(draft)
     if folder.exists():
         folder.rmdir()
@@ -176,10 +179,9 @@ def _outputs_agree(learner: Learner, model: PreTrainedModel) -> bool:
     return ours.shape == theirs.shape and bool(torch.allclose(ours, theirs, atol=1e-5, rtol=1e-5))
 
 
-def _readme(model: str, version: str, own_code: str, description: str, code: str) -> str:
+def _describe_usage(own_code: str, description: str, code: str) -> str:
     block = f"\n```python\n{code}```\n" if code else ""
     return (
-        f"# {model}, version {version}\n\n"
         "Exported by `cl export`. `history.json` holds its lineage, `labels.json` its labels, and `manifest.json` the\n"
         "SHA-256 of every file. The folder contains no training data. Run the following code in this folder.\n\n"
         f"With Perennial:\n\n```python\n{own_code}```\n\n"

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from cl.config import RegistrySettings
 from cl.records import WITHDRAWN, Record, VersionInfo
+from cl.registry.descriptions import refresh_descriptions
 from cl.registry.lineage import find_base, local_version, read_history, teachers
 from cl.registry.versions import passed_versions
 from cl.stores.data.removal import CACHES
@@ -70,6 +71,7 @@ def collect_garbage(
         registry.tag_version(info.version, FILES, REMOVING)
         registry.files.delete_files(info)
         registry.tag_version(info.version, FILES, REMOVED)
+    refresh_descriptions(registry, stores.ledger.entries(registry.model), [info.version for info in removable])
     for name in garbage.local:
         _remove(stores.project.work / name)
     return garbage

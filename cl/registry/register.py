@@ -20,14 +20,17 @@ from cl.evaluation.best_so_far import best_rows, save_best
 from cl.extras import DISTRIBUTION
 from cl.models.persistence import load_learner
 from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
-from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration
+from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration, Training
 from cl.records.history import History
+from cl.registry.descriptions import describe_version, refresh_descriptions
 from cl.registry.lineage import LocalVersion
+from cl.registry.model_card import write_card
 from cl.stores.data.experiences import RowsOf
 from cl.stores.data.label_changes import read_label_changes
 from cl.stores.files import sha256
 from cl.stores.manifest import MANIFEST, write_manifest
 from cl.stores.mlflow.registry import COMPARED, FORM, PARENT
+from cl.stores.mlflow.runs import Runs
 from cl.stores.stores import Stores
 from cl.stores.version_folder import save_history
 from cl.training.left_out import left_out_answers
@@ -45,7 +48,8 @@ class NewVersion:
 
     ``parent`` is the version that it was trained or derived from, ``compared`` the champion that it was compared with.
     ``residual_experiences`` are experiences with deleted rows that its weights were trained on. ``run`` is its MLflow
-    run. ``corrections`` is the number of corrections that it was trained after; None: those of its parent.
+    run. ``corrections`` is the number of corrections that it was trained after; None: those of its parent. ``why`` are
+    the reasons to make it.
     """
 
     cycle: str
@@ -56,6 +60,7 @@ class NewVersion:
     challenger: Challenger
     residual_experiences: Sequence[str] = ()
     corrections: int | None = None
+    why: Sequence[str] = ()
 
 
 def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
@@ -77,6 +82,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         _gates_table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
+        write_card(folder, config.name, evaluation, gates, training)
         write_manifest(folder)
     stores.registry.files.log_record(new.run, folder)
     version = stores.registry.log_version(
@@ -94,7 +100,22 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
         },
         metrics=evaluation_metrics(evaluation),
     )
+    _describe(stores, new, version)
     return Registration(version=version, passed=gates.passed)
+
+
+def _describe(stores: Stores, new: NewVersion, version: str) -> None:
+    challenger = new.challenger
+    body = describe_version(
+        version=version,
+        parent=new.parent.version,
+        compared=new.compared,
+        training=challenger.training,
+        evaluation=challenger.evaluation,
+        gates=challenger.gates,
+        why=new.why,
+    )
+    refresh_descriptions(stores.registry, stores.ledger.entries(stores.registry.model), [version], body=body)
 
 
 def _history(config: Config, stores: Stores, new: NewVersion, *, learned: list[str], score: float | None) -> History:
@@ -136,21 +157,29 @@ def _verdict_tag(config: Config, gates: GateReport) -> str:
 
 
 def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Return the evaluation's metrics by their names in MLflow, without the undecided ones."""
+    """Return the evaluation's metrics by their names in MLflow, without the undecided ones.
+
+    MLflow groups metrics by their prefix, and shows those without one first. The champion's have `champion/`.
+    """
+    mean = f"mean_{evaluation.metric}"  # over experiences, not over rows
     metrics = {
-        evaluation.metric: evaluation.accuracy,
+        mean: evaluation.accuracy,
         "forgetting_max": evaluation.forgetting_max,
-        "calibration_error": evaluation.calibration_error,
-        "latency_ms": evaluation.latency_ms,
-        "size_mb": evaluation.size_mb,
         "bwt": evaluation.backward_transfer,
-        "champion": evaluation.champion_accuracy,
+        "size_mb": evaluation.size_mb,
         **evaluation.numbers,
-        **{f"champion/{name}": value for name, value in evaluation.champion_numbers.items()},
         **{f"score/{score.experience}": score.value for score in evaluation.challenger},
-        **{f"champion_score/{score.experience}": score.value for score in evaluation.champion},
+        f"champion/{mean}": evaluation.champion_accuracy,
+        **{f"champion/{name}": value for name, value in evaluation.champion_numbers.items()},
+        **{f"champion/score/{score.experience}": score.value for score in evaluation.champion},
     }
     return {name: value for name, value in metrics.items() if value is not None}
+
+
+def log_epochs(runs: Runs, run: str, training: Training) -> None:
+    """Log what training measured after each epoch."""
+    runs.log_series(run, "loss", training.losses)
+    runs.log_series(run, "validation_score", training.validation_scores)
 
 
 def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:

@@ -11,6 +11,7 @@ from cl.config import Config
 from cl.errors import RefusedError, UnservableError
 from cl.heavy import np, pd
 from cl.records import TOLERANCE, TOLERANCE_INT8, Challenger, GateReport, Registration, Verdict
+from cl.registry.descriptions import refresh_descriptions
 from cl.stores.data.experiences import RowsOf
 from cl.stores.mlflow.fresh_process import answer_in_fresh_process
 from cl.stores.mlflow.registry import FORM, GATES, SMOKE_TAG
@@ -42,6 +43,7 @@ def smoke_test(config: Config, stores: Stores, registration: Registration, chall
     )
     for tag in (SMOKE_TAG, GATES):
         stores.registry.tag_version(registration.version, tag, "passed" if verdict.passed else "failed")
+    refresh_descriptions(stores.registry, stores.ledger.entries(stores.registry.model), [registration.version])
     return gates.model_copy(update={"passed": verdict.passed, "verdicts": [*gates.verdicts, verdict]})
 
 

@@ -35,6 +35,8 @@ TextsOf = Callable[[str, list[str]], Mapping[str, str]]
 
 EXAMPLES = 10
 LATEST_CYCLES = 4
+LATEST_EXPERIENCES = 24
+"""The most experiences on the page of one cycle."""
 MAX_TEXT = 400
 
 
@@ -104,7 +106,42 @@ def write_report(
         rows: the rows to show.
         broken: the first ledger entry that fails the integrity check.
     """
-    rows = rows or ReportRows()
+    return _write_page(cycles, entries, path, name=name, rows=rows or ReportRows(), broken=broken, single=False)
+
+
+def write_cycle_report(cycle: Cycle, path: Path, *, name: str) -> Path:
+    """Write the page of one cycle, without rows' texts and of a bounded size, and return its path.
+
+    It lies beside the cycle's record in MLflow, where `cl forget` must find no text, and its cost must not grow.
+    """
+    return _write_page([_newest(cycle)], [], path, name=name, rows=ReportRows(), broken=None, single=True)
+
+
+def _newest(cycle: Cycle) -> Cycle:
+    """Return a cycle whose evaluation is cut to its newest experiences."""
+    if cycle.evaluation is None:
+        return cycle
+    matrix = list(cycle.evaluation.matrix.items())[-LATEST_EXPERIENCES:]
+    tested = list(cycle.evaluation.matrix)[-LATEST_EXPERIENCES:]
+    newest = {
+        "matrix": {learned: {name: row[name] for name in tested if name in row} for learned, row in matrix},
+        "challenger": cycle.evaluation.challenger[-LATEST_EXPERIENCES:],
+        "champion": cycle.evaluation.champion[-LATEST_EXPERIENCES:],
+    }
+    return cycle.model_copy(update={"evaluation": cycle.evaluation.model_copy(update=newest)})
+
+
+def _write_page(
+    cycles: list[Cycle],
+    entries: list[LedgerEntry],
+    path: Path,
+    *,
+    name: str,
+    rows: ReportRows,
+    broken: IntegrityViolation | None,
+    single: bool,
+) -> Path:
+    """Write a page of all cycles, or of a ``single`` one, without what belongs to the whole project."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -136,6 +173,8 @@ def write_report(
     }
     page = environment.get_template("template.html").render(
         name=name,
+        single=single,
+        most=LATEST_EXPERIENCES,
         lost=rows.lost,
         longest=MAX_TEXT,
         made=datetime.now(UTC),

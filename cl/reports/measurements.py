@@ -52,10 +52,10 @@ def format_loss(share: float | None) -> str:
 
 
 def describe_score(cycle: Cycle) -> str:
-    """Return the score of a cycle, and what it is of: test rows after an update, else the new rows."""
+    """Return the score of a cycle: the mean over experiences of the test rows' after an update, else the new rows'."""
     evaluation, drift = cycle.evaluation, cycle.drift
     if evaluation is not None:
-        return f"{evaluation.metric} {format_share(evaluation.accuracy)} of {evaluation.rows:,} test"
+        return f"mean {evaluation.metric} {format_share(evaluation.accuracy)} of {evaluation.rows:,} test"
     if drift.champion_score is None:
         return "-"
     return f"{drift.metric} {100 * drift.champion_score:.1f} % of {drift.rows:,} new"

@@ -17,19 +17,40 @@ class OwnSocket(socket.socket):
         return bind_port, (self.family, self.getsockname())
 
 
+def claim_port(host: str, port: int) -> socket.socket:
+    """Return a socket that holds a port alone, and is passed to all workers; port 0 takes a free one.
+
+    Raises:
+        OSError: the port is in use, this user may not have it, or this machine does not have the address.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a server that died do not count
+        bound.bind((host, port))
+        return share_port(bound)
+    except OSError:
+        bound.close()
+        raise
+
+
 def share_port(bound: socket.socket) -> socket.socket:
     """Close a bound socket and return the socket to pass to all workers instead.
 
     Only Linux balances connections among sockets of one port; elsewhere all workers accept from the bound socket.
+
+    Raises:
+        OSError: another process has bound the port at the same moment, and was first.
     """
+    bound.listen(1)  # two processes may bind a port at once, but the system lets only one of them listen
     if sys.platform != "linux":
         return bound
     family, address = bound.family, bound.getsockname()
-    bound.close()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # so that the holder gets the port while it is held
     holder = OwnSocket(family, socket.SOCK_STREAM)
     _bind(holder, address)
     # from here on only sockets with SO_REUSEPORT can bind the port, whether or not a worker listens already
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    bound.close()
     return holder
 
 

@@ -7,6 +7,7 @@
     reference/                                               the drift reference: frame.parquet, embeddings.safetensors
     best.parquet                                             row scores of the best version so far on each experience
     history.json                                             its experiences, its accuracy matrix, its lineage
+    README.md                                                its model card
     manifest.json                                            SHA-256 of every file above
 """
 

@@ -18,6 +18,7 @@ import sqlite3
 import tempfile
 import uuid
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -61,6 +62,7 @@ class MemoryVersion:
     created: datetime
     tags: dict[str, str]
     files: dict[str, bytes] | None = None
+    description: str = ""
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Memory:
     made: int = 0
     aliases: dict[str, str] = field(default_factory=dict)
     head: tuple[int, str] | None = None
+    description: str = ""
 
 
 def find_run(memory: Memory, run: str) -> MemoryRun:
@@ -126,11 +129,12 @@ class MemoryRuns(Runs):
         """Log numbers under their names."""
         self._run(run).metrics.update(metrics)
 
-    def log_series(self, run: str, name: str, values: list[float]) -> None:
-        """Log a number for each epoch; the last one is the metric."""
-        self._run(run).series[name] = list(values)
-        if values:
-            self._run(run).metrics[name] = values[-1]
+    def log_series(self, run: str, name: str, values: Sequence[float | None]) -> None:
+        """Log a number for each epoch that has one; the last one is the metric."""
+        numbers = [value for value in values if value is not None]
+        self._run(run).series[name] = numbers
+        if numbers:
+            self._run(run).metrics[name] = numbers[-1]
 
     def log_dataset(self, run: str, name: str, *, digest: str, source: str, rows: int) -> None:
         """Log which data a run learnt from."""
@@ -325,6 +329,22 @@ class MemoryRegistry(Registry):
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of one version."""
         return dict(self._version(version).tags)
+
+    def description(self, version: str) -> str:
+        """Return the description of a version."""
+        return self._version(version).description
+
+    def describe_version(self, version: str, text: str) -> None:
+        """Set the description of a version."""
+        self._version(version).description = text
+
+    def model_description(self) -> str:
+        """Return the description of the model."""
+        return self.memory.description
+
+    def describe_model(self, text: str) -> None:
+        """Set the description of the model."""
+        self.memory.description = text
 
     def missing_model(self) -> OutsideChange | None:
         """Return that there is no version, with the remedy; None: there is one."""

@@ -33,6 +33,7 @@ class TrainingProgress:
     learnt: int = 0
     recalled: int = 0
     losses: list[float] = field(default_factory=list)
+    validation_scores: list[float | None] = field(default_factory=list)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,8 @@ class Fit:
     validation_score: float | None
     """None: the validation rows cannot decide one, or there are none."""
     losses: list[float]
+    validation_scores: list[float | None] = field(default_factory=list)
+    """Of each epoch; none of a closed form, whose epochs it does not judge."""
 
 
 def run_update(
@@ -140,6 +142,8 @@ def fit(
             progress.recalled += recalled
             _check_weights(learner, settings)
             best.offer(progress.epochs, *_validate(learner, validation, progress.losses[-1], settings))
+            if validation is not None and not validation.empty:
+                progress.validation_scores.append(best.latest)
             score = "undecided" if best.latest is None else f"{best.latest:.4f}"
             log.info("epoch %d: loss %.4f, validation %s", progress.epochs, progress.losses[-1], score)
             if checkpoint:
@@ -147,7 +151,14 @@ def fit(
     best.restore()
     seconds = time.monotonic() - started
     return Fit(
-        progress.epochs, progress.steps, progress.learnt, progress.recalled, seconds, best.score, progress.losses
+        progress.epochs,
+        progress.steps,
+        progress.learnt,
+        progress.recalled,
+        seconds,
+        best.score,
+        progress.losses,
+        progress.validation_scores,
     )
 
 

@@ -110,6 +110,7 @@ def train(
         seconds=round(result.seconds, 2),
         validation_score=result.validation_score,
         losses=result.losses,
+        validation_scores=result.validation_scores,
     )
 
 

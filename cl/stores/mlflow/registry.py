@@ -160,6 +160,25 @@ class Registry:
         with translate_mlflow_errors(self.tracking_uri):
             self.runs.client.set_model_version_tag(self.model, version, key, value)
 
+    def description(self, version: str) -> str:
+        """Return what the page of a version says; empty: nothing."""
+        with translate_mlflow_errors(self.tracking_uri):
+            return str(self.runs.client.get_model_version(self.model, version).description or "")
+
+    def describe_version(self, version: str, text: str) -> None:
+        """Set what the page of a version says, in Markdown."""
+        with translate_mlflow_errors(self.tracking_uri):
+            self.runs.client.update_model_version(self.model, version, text)
+
+    def model_description(self) -> str:
+        """Return what the page of the registered model says; empty: nothing."""
+        return next((str(model.description or "") for model in self._models()), "")
+
+    def describe_model(self, text: str) -> None:
+        """Set what the page of the registered model says, in Markdown."""
+        with translate_mlflow_errors(self.tracking_uri):
+            self.runs.client.update_registered_model(self.model, text)
+
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
         return next((info.version for info in self.versions() if info.tags.get(CYCLE_ID) == cycle), None)

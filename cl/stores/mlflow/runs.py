@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -86,12 +86,14 @@ class Runs:
                 self.client.log_batch(run, params=new[start : start + BATCH])
 
     def log_metrics(self, run: str, metrics: dict[str, float]) -> None:
-        """Log metrics by name."""
-        self._log_values(run, [(key, value, 0) for key, value in metrics.items()])
+        """Log metrics by name; one that the run has with this value is not logged again."""
+        with translate_mlflow_errors(self.tracking_uri):
+            known = self.client.get_run(run).data.metrics
+        self._log_values(run, [(key, value, 0) for key, value in metrics.items() if known.get(key) != value])
 
-    def log_series(self, run: str, name: str, values: list[float]) -> None:
-        """Log one value per epoch."""
-        self._log_values(run, [(name, value, step) for step, value in enumerate(values, start=1)])
+    def log_series(self, run: str, name: str, values: Sequence[float | None]) -> None:
+        """Log one value per epoch; None: the epoch has none."""
+        self._log_values(run, [(name, value, step) for step, value in enumerate(values, start=1) if value is not None])
 
     def _log_values(self, run: str, values: list[tuple[str, float, int]]) -> None:
         """Log metrics with their steps in batches, because a server may authenticate each call slowly."""

@@ -441,6 +441,31 @@ def test_a_tag_of_a_version_is_set_and_replaced(kind, registry) -> None:
     assert registry.versions()[0].withdrawn == "it holds rows that were forgotten"
 
 
+def test_a_description_is_set_and_replaced(kind, registry) -> None:
+    version, other = kind.add(), kind.add()
+    assert registry.description(version) == registry.model_description() == ""
+    for text in ("**Status:** refused\n\n- one", "passed; 語"):
+        registry.describe_version(version, text)
+        registry.describe_model(f"of all: {text}")
+        assert registry.description(version) == text and registry.description(other) == ""
+        assert registry.model_description() == f"of all: {text}"
+    with pytest.raises(StoreError):
+        registry.description("7")
+
+
+def test_a_metric_with_the_same_value_is_logged_once_and_an_epoch_without_a_score_is_left_out(kind, registry) -> None:
+    run = registry.runs.start_run("c1", "0001-one", {})
+    for value in (0.5, 0.5, 0.25):
+        registry.runs.log_metrics(run, {"ece": value, "zero": 0.0})
+    registry.runs.log_series(run, "validation_score", [0.5, None, 0.75])
+    assert kind.logged(run).metrics == {"ece": 0.25, "zero": 0.0, "validation_score": 0.75}
+    if isinstance(registry, MemoryRegistry):
+        return
+    history = registry.runs.client.get_metric_history
+    assert [point.value for point in history(run, "ece")] == [0.5, 0.25] and len(history(run, "zero")) == 1
+    assert [point.step for point in history(run, "validation_score")] == [1, 3]
+
+
 def test_what_is_read_is_a_copy(kind, registry) -> None:
     kind.add()
     registry.set_alias("champion", "1")

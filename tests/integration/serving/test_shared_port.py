@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import select
 import socket
@@ -8,7 +9,7 @@ from multiprocessing.reduction import ForkingPickler
 
 import pytest
 
-from cl.serving.shared_port import share_port
+from cl.serving.shared_port import claim_port, share_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="connections are shared by the system on Linux only")
 
@@ -67,3 +68,53 @@ def test_no_other_server_gets_the_port(workers) -> None:
                 another.bind(held.getsockname())
         for one in listening:
             one.close()
+
+
+@pytest.mark.parametrize("second", ["127.0.0.1", "0.0.0.0", "::"])
+@pytest.mark.parametrize("first", ["127.0.0.1", "0.0.0.0", "::"])
+def test_of_two_that_have_bound_a_port_before_either_holds_it_one_gets_it(first, second) -> None:
+    with taken() as free:
+        port = free.getsockname()[1]
+    bound = []
+    for host in (first, second):
+        bound.append(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+        bound[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound[-1].bind((host, port))
+    with share_port(bound[0]) as held:
+        with bound[1], pytest.raises(OSError, match="in use"):
+            share_port(bound[1])
+        with worker(held) as own:
+            client = socket.create_connection(("127.0.0.1", port))
+            assert accepted(own) == 1
+            client.close()
+
+
+def hold(ports, start, outcomes) -> None:
+    """Claim each port at the same moment as another process does, and say what came of it."""
+    for port in ports:
+        start.wait(60)
+        try:
+            held = claim_port("127.0.0.1", port)
+        except OSError:
+            held = None
+        outcomes.put((port, held is not None))
+        start.wait(60)
+        if held is not None:
+            held.close()
+
+
+def test_two_servers_that_start_at_the_same_instant_never_share_a_port() -> None:
+    context = multiprocessing.get_context("fork")
+    sockets = [taken() for _ in range(20)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    start, outcomes = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=hold, args=(ports, start, outcomes)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    told = [outcomes.get(timeout=60) for _ in range(40)]
+    for process in processes:
+        process.join(60)
+    winners = [sum(held for at, held in told if at == port) for port in ports]
+    assert max(winners) == 1 and winners.count(1) >= 15, winners

@@ -25,7 +25,7 @@ def evaluated(accuracy: float, classes: dict[str, tuple[int, float]], **baseline
 
 def test_a_score_names_its_metric_and_its_rows() -> None:
     learned = made_cycle(evaluation=evaluated(0.711, {}))
-    assert describe_score(learned) == "accuracy 71.1 % of 40 test"
+    assert describe_score(learned) == "mean accuracy 71.1 % of 40 test"
     quiet = made_cycle()
     drift = quiet.drift.model_copy(update={"champion_score": 0.5, "rows": 1_200, "metric": "mean F1 of a sentence"})
     assert describe_score(quiet.model_copy(update={"drift": drift})) == "mean F1 of a sentence 50.0 % of 1,200 new"
