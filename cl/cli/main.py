@@ -27,6 +27,7 @@ from cl.cli.serve import serve
 from cl.cli.status import history, report, status
 from cl.cli.stores import move_stores_command
 from cl.cli.tune import tune
+from cl.cli.ui import ui
 from cl.cli.versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
 from cl.processors import wait_passively
@@ -61,7 +62,7 @@ def cl(verbose: bool) -> None:
 
 COMMANDS = [init, demo, run, status, history, report, ingest, quarantine, labels, predict, label]
 COMMANDS += [promote, approve, reject, rollback, champion, audit, gates, diff, lineage, reproduce, export, distil]
-COMMANDS += [forget, gc, backtest_command, tune, serve, schedule, trigger, move_stores_command]
+COMMANDS += [forget, gc, backtest_command, tune, serve, ui, schedule, trigger, move_stores_command]
 COMMANDS += [plugins, config_reference, config_schema]
 for command in COMMANDS:
     cl.add_command(command)

@@ -51,16 +51,14 @@ class TeamFolder:
                 listed.append(ListedProject(key, readable_path(relative), folder))
         return _sorted(listed), False
 
-    def project(self, key: str) -> ListedProject | None:
-        """Return the project with a key, if it is there now."""
-        return next((project for project in self.projects()[0] if project.key == key), None)
-
     def refuse_links_out(self, root: Path) -> None:
         """Refuse a project that would be read through a symbolic link out of the folder.
 
         Raises:
             InputError: there is such a link; the message names it.
         """
+        if root.resolve() != root:  # a folder on the way was replaced by a link since the project was listed
+            raise InputError("the project's folder is behind a symbolic link now, which is not followed")
         experiences = [Path(entry.path) for entry in _entries(root / "data" / "experiences")]
         for folder in (root, *(root / name for name in READ), *experiences):
             for entry in _entries(folder):
