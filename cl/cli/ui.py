@@ -12,7 +12,10 @@ import click
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port to listen on.")
 @click.option(
-    "--allowed-host", "allowed_hosts", multiple=True, help="Another name it is called by, such as a proxy's; repeatable."
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    help="Another name it is called by, such as a proxy's; repeatable.",
 )
 def ui(folder: Path, host: str, port: int, allowed_hosts: tuple[str, ...]) -> None:
     """Serve a page with all projects below FOLDER: timelines, alarms, quarantine, and approvals.

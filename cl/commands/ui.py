@@ -22,6 +22,12 @@ def serve_team_page(folder: Path, *, host: str, port: int, allowed_hosts: Sequen
         InputError: there is no such folder, the server cannot listen on the address, or beyond this machine there is no
             token.
     """
+    from cl.serving.team.tokens import check_reach, take_tokens
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    tokens = take_tokens()
+    check_reach(host, tokens)  # before anything heavy is imported
     import uvicorn
 
     from cl.commands.promotion import decide_version
@@ -29,12 +35,7 @@ def serve_team_page(folder: Path, *, host: str, port: int, allowed_hosts: Sequen
     from cl.serving.team.app import create_team_app
     from cl.serving.team.folder import TeamFolder
     from cl.serving.team.routes import Team
-    from cl.serving.team.tokens import check_reach, take_tokens
 
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    tokens = take_tokens()
-    check_reach(host, tokens)
     team = Team(TeamFolder(folder.resolve()), tokens, decide_version)
     config = uvicorn.Config(
         create_team_app(team, listens_on=host, allowed_hosts=allowed_hosts),
@@ -56,6 +57,8 @@ def serve_team_page(folder: Path, *, host: str, port: int, allowed_hosts: Sequen
     with listener:
         address = f"[{host}]" if ":" in host else host
         guarded = "with a token" if tokens else "without a token, for this machine only"
-        print(f"http://{address}:{listener.getsockname()[1]}: the team's page, {guarded}, until interrupted", flush=True)
+        print(
+            f"http://{address}:{listener.getsockname()[1]}: the team's page, {guarded}, until interrupted", flush=True
+        )
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn repeats the signal once it has stopped in order
             uvicorn.Server(config).run(sockets=[listener])

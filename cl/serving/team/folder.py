@@ -1,4 +1,4 @@
-"""The projects of a folder: each folder below it with a cl.yaml, to a bounded depth, and never through a link out of it.
+"""The projects of a folder: each folder with a cl.yaml, to a bounded depth, and never through a link out of it.
 
 A client names a project by a key that this server made from its path, so no request can name a path.
 """
@@ -19,8 +19,10 @@ DEPTH = 4
 MOST_FOLDERS, MOST_PROJECTS = 5_000, 200
 SKIPPED = {"node_modules", "venv", "site-packages", "__pycache__"}
 """Folders that hold no projects of a team; those whose names begin with a dot are skipped too."""
-READ = (".cl", ".cl/finished", ".cl/known", ".cl/traffic", ".cl/versions", "data", "data/experiences", "data/quarantine")
-READ += ("mlflow", "predictions", "predictions/feedback", "predictions/open", "reports")
+READ = (
+    *(".cl", ".cl/finished", ".cl/known", ".cl/traffic", ".cl/versions", "data", "data/experiences", "data/quarantine"),
+    *("mlflow", "predictions", "predictions/feedback", "predictions/open", "reports"),
+)
 """Folders inside a project from which the page reads files."""
 
 

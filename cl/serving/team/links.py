@@ -1,4 +1,4 @@
-"""Links to reports that are good for a minute: a new tab sends no token, so the link itself says that it may be opened."""
+"""Links to reports that are good for a minute: a new tab sends no token, so the link itself permits it."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cl import config as configuration
 from cl.config import Config
@@ -61,8 +62,9 @@ class OpenedProject:
 
 @dataclass
 class _Problems:
-    """Collects what is wrong, one line for each part that could not be read."""
+    """Collects what is wrong, one line for each part that could not be read; paths are relative to the project."""
 
+    root: Path
     lines: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
@@ -71,7 +73,7 @@ class _Problems:
             with translate_disk_errors():
                 yield
         except (PerennialError, ValueError, OSError) as error:
-            line = shorten(error)
+            line = shorten(str(error).replace(f"{self.root}/", ""))
             if line not in self.lines:
                 self.lines.append(line)
 
@@ -89,7 +91,7 @@ def open_to_read(folder: TeamFolder, listed: ListedProject) -> OpenedProject:
 
 def read_overview(folder: TeamFolder, listed: ListedProject) -> ProjectOverview:
     """Return what the page shows of a project; nothing is locked or written."""
-    problems = _Problems()
+    problems = _Problems(listed.root)
     opened = None
     with problems.caught():
         opened = open_to_read(folder, listed)
@@ -157,9 +159,7 @@ def _role(entry: LedgerEntry) -> Role:
     )
 
 
-def _approval(
-    stores: ReadOnlyStores, runs: Sequence[FinishedRun], pending: LedgerEntry | None
-) -> Approval | None:
+def _approval(stores: ReadOnlyStores, runs: Sequence[FinishedRun], pending: LedgerEntry | None) -> Approval | None:
     """Return the version that waits for a person, with the scores and verdicts of the cycle that made it."""
     if pending is None or pending.to_version is None:
         return None
@@ -198,9 +198,7 @@ def _alarms(project: ProjectFolder, cycles: Sequence[Cycle]) -> list[Alarm]:
             alarms.append(alarm.model_copy(update={"on_traffic": True, "until": shorten(check.until)}))
     for cycle in cycles:
         examples = rows_to_label(cycle.drift)
-        alarm = alarm_of(
-            cycle.drift, champion=cycle.champion_before, rows=cycle.experience.total, examples=examples
-        )
+        alarm = alarm_of(cycle.drift, champion=cycle.champion_before, rows=cycle.experience.total, examples=examples)
         if alarm is not None:
             alarms.append(alarm)
     return alarms[:MOST_ALARMS]

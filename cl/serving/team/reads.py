@@ -95,5 +95,7 @@ class ProjectReads:
 
 def _too_slow(seconds: float) -> RequestError:
     return RequestError(
-        503, f"this project has not answered within {seconds:g} s; it is still being read, try again", {"Retry-After": "5"}
+        503,
+        f"this project has not answered within {seconds:g} s; it is still being read, try again",
+        {"Retry-After": "5"},
     )

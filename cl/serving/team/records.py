@@ -81,8 +81,7 @@ class FiredDetector(Record):
     """A detector that fired."""
 
     detector: str
-    summary: str
-    p_value: str
+    summary: str = Field(description="With its p-value, if the detector is a test")
 
 
 class Alarm(Record):

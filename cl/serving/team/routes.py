@@ -31,11 +31,11 @@ from cl.stores.error_messages import translate_disk_errors
 
 T = TypeVar("T")
 router = APIRouter(include_in_schema=False)
-SCAN_SECONDS = 5.0
+SCAN_SECONDS = 2.0
 """For which the list of the folder's projects is good."""
 MOST_REPORT_BYTES = 50_000_000
 REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-Key = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+Key = Annotated[str, StringConstraints(max_length=64)]
 Name = Annotated[str, StringConstraints(max_length=300)]
 
 

@@ -9,7 +9,6 @@ from cl.records import Cycle, Drift
 from cl.reports.measurements import UNDECIDED, describe_score, format_share
 from cl.serving.team.records import Alarm, FiredDetector, GateLine, Timeline, TimelineRow
 from cl.serving.team.texts import shorten
-from cl.statistics import format_p_value
 from cl.stores.mlflow.finished_runs import FinishedRun
 from cl.stores.read_only import ReadOnlyStores
 
@@ -81,11 +80,7 @@ def alarm_of(drift: Drift, *, champion: str | None, rows: int, examples: Sequenc
     if not fired:
         return None
     detectors = [
-        FiredDetector(
-            detector=finding.detector,
-            summary=shorten(finding.summary),
-            p_value="a rule" if finding.p_value is None else format_p_value(finding.p_value),
-        )
+        FiredDetector(detector=shorten(finding.detector), summary=shorten(finding.summary))
         for finding in fired[:MOST_LINES]
     ]
     return Alarm(

@@ -59,8 +59,8 @@ def check_reach(host: str, tokens: TeamTokens | None) -> None:
     """
     if tokens is None and not is_loopback(host):
         raise InputError(
-            f"--host {host}: other machines can reach this address, and {VARIABLE} is not set; set it to a token, or to "
-            "NAME:TOKEN,NAME:TOKEN for the people of a team"
+            f"--host {host}: other machines can reach this address, and {VARIABLE} is not set; set it to a token, or "
+            "to NAME:TOKEN,NAME:TOKEN for the people of a team"
         )
 
 

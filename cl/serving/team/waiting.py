@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -116,7 +115,7 @@ def _is_new(file: Path, project: ProjectFolder, ingested: dict[str, datetime]) -
     if file.name.startswith(".") or format_of(file) is None:
         return False
     try:
-        stat = os.stat(file, follow_symlinks=False)
+        stat = file.lstat()
     except OSError:
         return False
     origins = (_shown(file, project), _shown(file.parent, project))  # files of one batch are named by their folder

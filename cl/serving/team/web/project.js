@@ -102,7 +102,7 @@ function alarmBlock(project, alarm) {
   return element("div", { class: "alarm" },
     element("h3", {}, alarm.on_traffic ? `Served traffic, ${count(alarm.rows, "answer")}` : `Experience ${alarm.id}, ${count(alarm.rows, "row")}`),
     element("p", { class: "soft small" }, alarm.champion ? `Compared with version ${alarm.champion}` : "Without a champion", alarm.until ? element("span", {}, ", until ", when(alarm.until)) : null),
-    element("ul", {}, alarm.detectors.map((detector) => element("li", {}, element("strong", {}, detector.detector), `: ${detector.summary}`, detector.p_value === "a rule" ? "" : ` (${detector.p_value})`))),
+    element("ul", {}, alarm.detectors.map((detector) => element("li", {}, element("strong", {}, detector.detector), `: ${detector.summary}`))),
     alarm.examples ? element("div", { class: "buttons" }, open) : null, space);
 }
 
@@ -111,7 +111,7 @@ function alarmRows(alarm, rows) {
   const columns = [["Id", (row) => element("code", {}, row.id), "name"], ["Text", (row) => row.text]];
   if (alarm.on_traffic) columns.push(
     ["Prediction", (row) => row.prediction || "–"], ["Confidence", (row) => percent(row.confidence), "number"], ["Label", (row) => (row.labelled ? "has one" : "none yet")]);
-  else columns.push(["Label", (row) => row.label || "–"]);
+  else columns.push(["Label", (row) => row.label || "–", "name"]);
   const advice = alarm.on_traffic
     ? "A label for these rows helps most: send it to POST /feedback of the server, or write a file with the columns id and label and run cl label FILE."
     : "Are these labels right? If so, the world has changed; if not, correct the source.";
@@ -129,19 +129,18 @@ function quarantine(project) {
 }
 
 function quarantineButton(project, line) {
-  const space = element("div", { class: "rows" });
   const open = element("button", { type: "button", class: "quiet", "aria-expanded": "false" }, "Show rows", element("span", { class: "unseen" }, ` of ${line.experience}: ${line.reason}`));
   open.addEventListener("click", () => load(open, async () => {
     const query = new URLSearchParams({ experience: line.experience, reason: line.reason });
     const content = await call(`api/projects/${project.key}/quarantine?${query}`);
     const left = content.total - content.rows.length;
-    space.replaceChildren(
-      element("ul", {}, content.rows.map((row) => element("li", {}, element("code", {}, row.row), row.returned ? ` came back in ${row.returned}` : ""))),
-      left ? element("p", { class: "soft small" }, `${count(left, "more row")}: cl quarantine show ${line.experience}`) : "");
+    const rows = element("ul", {}, content.rows.map((row) => element("li", {}, element("code", {}, row.row), row.returned ? ` came back in ${row.returned}` : "")));
+    const more = left ? element("p", { class: "soft small" }, `${count(left, "more row")}: cl quarantine show ${line.experience}`) : null;
+    open.closest("tr").after(element("tr", {}, element("td", { colspan: 4 }, rows, more || "")));
     open.setAttribute("aria-expanded", "true");
     open.hidden = true;
   }));
-  return [open, space];
+  return open;
 }
 
 function reportLine(project) {
