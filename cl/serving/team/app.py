@@ -22,7 +22,7 @@ from cl.serving.team.page import router as page
 from cl.serving.team.routes import Team, router
 from cl.serving.team.same_origin import SameOrigin
 
-OPEN = frozenset({"/", "/healthz", "/report"})
+OPEN = frozenset({"/", "/healthz", "/api/access", "/report"})
 """Paths that need no token: they show nothing of a project, or, for a report, the link holds a signature."""
 LIMITS = Limits(body_bytes=20_000, requests_per_second=100)
 

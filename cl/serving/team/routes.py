@@ -134,6 +134,12 @@ async def report_health() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@router.get("/api/access")
+async def report_access(request: Request) -> dict[str, bool]:
+    """Say whether a token is needed, so that the page asks for one before its first request."""
+    return {"needs_token": request.app.state.team.tokens is not None}
+
+
 @router.get("/api/projects")
 async def list_projects(request: Request) -> FolderListing:
     """List the projects of the folder, quickly: nothing of them is read."""

@@ -14,6 +14,7 @@ async function call(path, body) {
   const content = await response.json().catch(() => ({}));
   if (response.ok) return content;
   if (response.status === 401) throw new SignInNeeded(token === null ? "" : "This server does not accept that token.");
+  if (response.status === 429 && (content.message || "").includes("wrong tokens")) throw new SignInNeeded("Too many wrong tokens. Wait a moment, then try again.");
   const message = content.message || `The server answered ${response.status}.`;
   throw new Error(message.charAt(0).toUpperCase() + message.slice(1));
 }

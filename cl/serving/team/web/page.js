@@ -23,6 +23,7 @@ function askForToken() {
 async function readAll() {
   const round = ++reading;
   try {
+    if (token === null && (await call("api/access")).needs_token) { askForToken(); return; }
     listing = await call("api/projects");
   } catch (error) { showTrouble(error); return; }
   showTrouble(null);
@@ -127,7 +128,7 @@ $("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
   keepToken($("token").value.trim());
   $("token").value = "";
-  readAll().then(() => { if (token !== null) $("content").focus(); });
+  readAll().then(() => { if ($("sign-in").hidden) $("content").focus(); });
 });
 
 $("refresh").addEventListener("click", () => { showResult(""); readAll(); });
