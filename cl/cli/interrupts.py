@@ -19,7 +19,7 @@ from cl.errors import PerennialError
 
 STOPPED = "stopped"
 REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SERVERS = ("schedule", "serve")
+SERVERS = ("schedule", "serve", "ui")
 """Commands that finish what they have begun when they are asked to stop, however long it takes."""
 SECONDS_TO_STOP = 10
 """Until a command that was asked to stop is ended, whatever it does."""

@@ -28,6 +28,7 @@ from cl.cli.serve import serve
 from cl.cli.status import history, report, status
 from cl.cli.stores import move_stores_command
 from cl.cli.tune import tune
+from cl.cli.ui import ui
 from cl.cli.versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
 from cl.processors import wait_passively
@@ -49,6 +50,7 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
     "Look": {
         status: "Champion, versions, and what waits",
         history: "Every cycle, with its reasons",
+        ui: "A page with all projects of a folder",
         report: "Write the HTML report",
         gates: "Verdicts on a version, and rows it lost",
         diff: "Compare two versions",

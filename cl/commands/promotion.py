@@ -72,8 +72,15 @@ def withdraw_version(folder: Path, alias: Alias, *, why: str) -> LedgerEntry:
         return withdraw(project.stores.registry, project.stores.ledger, alias, why=why)
 
 
-def decide_version(folder: Path, version: str, *, yes: bool, why: str) -> LedgerEntry:
+def decide_version(folder: Path, version: str, *, yes: bool, why: str, actor: str | None = None) -> LedgerEntry:
     """Approve or reject the version that awaits approval and return the ledger entry.
+
+    Args:
+        folder: the project's folder.
+        version: the version.
+        yes: whether it may serve.
+        why: the reason.
+        actor: who decides; None is the current user.
 
     Raises:
         InputError: it never awaited approval, or a rejection has no reason.
@@ -81,7 +88,7 @@ def decide_version(folder: Path, version: str, *, yes: bool, why: str) -> Ledger
         BusyError: a cycle is running.
     """
     project = open_project(folder)
-    entry = record_decision(project.project, version, yes=yes, why=why)
+    entry = record_decision(project.project, version, yes=yes, why=why, actor=actor)
     _end_suspended(project)
     return entry
 

@@ -55,7 +55,7 @@ def traffic_notice(model: str, check: TrafficCheck) -> Notice | None:
     if not alarms:
         return None
     title = f"{model}: alarm on {check.rows} served rows without labels; please label some of them"
-    wanted = list(dict.fromkeys(id for finding in alarms for id in finding.examples))[:MOST_IDS]
+    wanted = rows_to_label(check.drift)
     remedy = f"label these first (POST /feedback, then cl ingest --from-serving): {', '.join(wanted)}"
     reasons = [f"{finding.detector}: {finding.summary}" for finding in alarms]
     return Notice(
@@ -66,6 +66,12 @@ def traffic_notice(model: str, check: TrafficCheck) -> Notice | None:
         title=title,
         text="\n".join([title, *reasons, *([remedy] if wanted else [])]),
     )
+
+
+def rows_to_label(drift: Drift) -> list[str]:
+    """Return the ids of the rows that show the alarms best, a bounded number: on served traffic, label these first."""
+    alarms = [finding for finding in drift.findings if finding.drifted]
+    return list(dict.fromkeys(id for finding in alarms for id in finding.examples))[:MOST_IDS]
 
 
 def cycle_notice(model: str, cycle: Cycle) -> Notice | None:

@@ -59,6 +59,12 @@ def read_traffic_checks(project: ProjectFolder) -> list[TrafficCheck]:
     return [TrafficCheck.model_validate_json(path.read_bytes()) for path in sorted(_folder(project).glob("*.json"))]
 
 
+def latest_traffic_checks(project: ProjectFolder, most: int) -> list[TrafficCheck]:
+    """Return the newest traffic drift checks run on this machine, newest first; no other is read."""
+    paths = sorted(_folder(project).glob("*.json"), reverse=True)[:most]
+    return [TrafficCheck.model_validate_json(path.read_bytes()) for path in paths]
+
+
 def _check_traffic(config: Config, stores: Stores, past_checks: list[TrafficCheck], until: str) -> TrafficCheck | None:
     """Check the answers since the last drift check, if there are enough, and store the result."""
     since = past_checks[-1].until if past_checks else ""

@@ -30,11 +30,13 @@ class AllowedHosts:
     balancers and probes do. A configured name may be ``*.example.com``, any name below, or ``*``, any at all.
     """
 
-    def __init__(self, listens_on: str, configured: Iterable[str]) -> None:
+    def __init__(
+        self, listens_on: str, configured: Iterable[str], *, remedy: str = "add it to serve.allowed_hosts"
+    ) -> None:
         address, names = _address(listens_on), {_normalise(name) for name in configured}
         self._any_address = address is not None and address.is_unspecified
         own = {_normalise(listens_on), *((_normalise(socket.gethostname()),) if self._any_address else ())}
-        self._any = ANY in names
+        self._any, self._remedy = ANY in names, remedy
         self._names = {*own, *names, "localhost"}
         self._endings = tuple(name.removeprefix(ANY) for name in {*names, "*.localhost"} if name.startswith("*."))
 
@@ -55,7 +57,7 @@ class AllowedHosts:
             raise RequestError(400, f"the Host header {host[:SHOWN]!r} is no name or address")
         if not self._allows(_normalise(match[1])):
             shown = match[1][:SHOWN]
-            raise RequestError(421, f"'{shown}' is no name of this server; if it is, add it to serve.allowed_hosts")
+            raise RequestError(421, f"'{shown}' is no name of this server; if it is, {self._remedy}")
 
     def _allows(self, name: str) -> bool:
         if self._any or name in self._names or name.endswith(self._endings):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Collection
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,8 +42,9 @@ class RequestGuard:
         draining: GracefulShutdown,
         metrics: Metrics,
         live: LiveStats,
+        open_paths: Collection[str] = OPEN,
     ) -> None:
-        self._app, self._limits, self._tokens = app, limits, tokens
+        self._app, self._limits, self._tokens, self._open = app, limits, tokens, open_paths
         self._draining, self._metrics, self._live = draining, metrics, live
         self._rates = RateLimit(limits.requests_per_second) if limits.requests_per_second else None
         self._wrong, self._costly = RateLimit(WRONG_TOKENS_PER_SECOND), RateLimit(REFUSALS_PER_SECOND)
@@ -78,12 +80,12 @@ class RequestGuard:
     async def _admit(self, scope: Scope) -> None:
         headers, address = dict(scope["headers"]), _address(scope)
         client = address
-        if self._tokens is not None and scope["path"] not in OPEN:
+        if self._tokens is not None and scope["path"] not in self._open:
             known = self._tokens.known(headers.get(b"authorization", b""))
             if known is None:
                 await self._refuse_token(address)
             client = known or address
-        if self._rates is not None and scope["path"] not in OPEN and (seconds := self._rates.wait(client)):
+        if self._rates is not None and scope["path"] not in self._open and (seconds := self._rates.wait(client)):
             reason = f"more than {self._limits.requests_per_second:g} requests a second"
             raise RequestError(429, reason, {"Retry-After": str(math.ceil(seconds))})
         length = headers.get(b"content-length", b"0")
@@ -128,7 +130,7 @@ class RequestGuard:
         path = getattr(route, "path", "other")
         self._metrics.requests.labels(path, status).inc()
         self._metrics.seconds.labels(path).observe(seconds)
-        if path not in OPEN:
+        if path not in self._open:
             self._live.errors += status >= 500
             self._live.refused += 400 <= status < 500
 

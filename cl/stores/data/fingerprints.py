@@ -152,6 +152,20 @@ def load_known(project: ProjectFolder) -> KnownRows:
     return known
 
 
+def read_known_ids(project: ProjectFolder) -> list[np.ndarray]:
+    """Return the hashes of the ids of all rows, an array for each experience, and write nothing.
+
+    Raises:
+        StoreError: an experience is damaged.
+    """
+    store, ids = Experiences(project), list[np.ndarray]()
+    for experience in store.all():
+        path = _cache_file(project, experience)
+        whole = _is_whole(path, experience)
+        ids.append(np.load(path, mmap_mode="r")[0] if whole else hash_texts(store.column(experience.id, "id")["id"]))
+    return ids
+
+
 def remember_fingerprints(
     project: ProjectFolder, experience: Experience, known: KnownRows, *, kept: np.ndarray | None = None
 ) -> None:
@@ -163,10 +177,14 @@ def remember_fingerprints(
         known: the rows so far.
         kept: `Fingerprints.kept` of its rows; None: it is computed, unless it is cached.
     """
-    path = project.work / "known" / f"{experience.id}-{experience.digest[:16]}.npy"
+    path = _cache_file(project, experience)
     if not _is_whole(path, experience):
         _write(path, _compute(project, experience).kept if kept is None else kept)
     known.add(experience.id, np.load(path, mmap_mode="r"))
+
+
+def _cache_file(project: ProjectFolder, experience: Experience) -> Path:
+    return project.work / "known" / f"{experience.id}-{experience.digest[:16]}.npy"
 
 
 def _is_whole(path: Path, experience: Experience) -> bool:
