@@ -12,7 +12,7 @@ from cl import config as configuration
 from cl.monitoring.notices import alarm_notice, cycle_notice
 from cl.monitoring.notified import notify_once
 from cl.monitoring.triggers import drift_check_of
-from cl.processors import wait_passively
+from cl.process.processors import wait_passively
 from cl.records import Cycle
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores

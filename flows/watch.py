@@ -15,7 +15,7 @@ from cl.errors import BusyError
 from cl.monitoring.notices import alarm_notice, exhausted_attempts_notice, traffic_notice
 from cl.monitoring.notified import notify_once
 from cl.monitoring.triggers import DriftCheck, TrafficCheck, attempts_exhausted, next_trigger
-from cl.processors import wait_passively
+from cl.process.processors import wait_passively
 from cl.stores.ledger import state
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores

@@ -17,7 +17,7 @@ from cl.backtesting.run import Outcome, Policy, RunSpec, computing_versions, run
 from cl.config import Config, PluginSpec, parse
 from cl.config.yaml import read_yaml
 from cl.errors import ConfigError, InputError
-from cl.processors import count_processors
+from cl.process.processors import count_processors
 from cl.records import BASELINES
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from cl.cli.stores import move_stores_command
 from cl.cli.tune import tune
 from cl.cli.versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
-from cl.processors import wait_passively
+from cl.process.processors import wait_passively
 from cl.redaction import Formatter, format_traceback, hide, secrets_in
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate refused."

@@ -23,7 +23,7 @@ registry, search
 training, drift, evaluation, ingestion, reports
 models, stores, decision, gating
 config, tasks
-plugins, statistics, row_filter, processors
+plugins, statistics, row_filter, process
 records, extras
 errors, redaction, sample
 """
