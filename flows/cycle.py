@@ -13,6 +13,7 @@ from cl.monitoring.notices import alarm_notice, cycle_notice
 from cl.monitoring.notified import notify_once
 from cl.monitoring.triggers import drift_check_of
 from cl.process.processors import wait_passively
+from cl.process.progress import stage
 from cl.records import Cycle
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores
@@ -60,7 +61,8 @@ def learn(
         # before the slow import of torch: this run has begun, so a later request is a new one
         absorb("learn", config.name, flow_run.id, again=again)
     wait_passively()
-    from cl import lifecycle  # imports torch, which deploying this flow does not need
+    with stage("load libraries"):
+        from cl import lifecycle  # imports torch, which deploying this flow does not need
 
     def explain(finished: Cycle) -> None:
         show_drift_check(config, stores, drift_check_of(finished, bounds))

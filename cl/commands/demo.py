@@ -15,6 +15,7 @@ from cl.config import parse
 from cl.config.yaml import read_yaml, read_yaml_file
 from cl.errors import ConfigError
 from cl.models.locate import locate_model
+from cl.process.progress import stage
 from cl.records import Cycle
 from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
 from cl.stores.opened import open_project
@@ -35,7 +36,8 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | Non
     started = time.monotonic()
     configuration = demo_configuration(settings)
     locate_model(parse(read_yaml(configuration), where="the demo").model.name)  # before anything is made
-    project = scaffold(folder, configuration)
+    with stage("create the project"):
+        project = scaffold(folder, configuration)
     print(f"A new project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
     cycles = []
@@ -44,7 +46,8 @@ def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | Non
         for cycle in run_cycles(project.root, again=None, runner=runner):
             cycles.append(cycle)
             print(cycle_line(cycle), file=out, flush=True)
-    path = report(open_project(project.root)).path
+    with stage("write the report"):
+        path = report(open_project(project.root)).path
     print(file=out)
     for line in reason_lines(cycles):
         print(line, file=out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from cl.process.progress import stage
 from cl.records import Cycle
 from cl.stores.opened import open_project
 
@@ -28,11 +29,13 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
     with project.project.lock():
         pass
     if runner == "plain":
-        from cl.lifecycle import run_waiting
+        with stage("load libraries"):
+            from cl.lifecycle import run_waiting
 
         return run_waiting(project.project, again=again)
-    from flows.cycle import learn as learn_flow
-    from flows.server import ensure_reachable
+    with stage("load Prefect"):
+        from flows.cycle import learn as learn_flow
+        from flows.server import ensure_reachable
 
     ensure_reachable()
     return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]

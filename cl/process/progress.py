@@ -29,21 +29,37 @@ class Meter:
     total: int | None
     unit: str
     done: int = 0
+    open: bool = True
+    started: float = field(default_factory=time.monotonic)
+    first: int = field(init=False)
+    """What an earlier process had done: it says nothing about the speed of this one."""
+
+    def __post_init__(self) -> None:
+        self.first = self.done
 
     def advance(self, amount: int = 1) -> None:
-        """Count more work as done."""
-        self.reach(self.done + amount)
+        """Count more work as done; a reporter looks whenever it wants to."""
+        self.done += amount
 
     def reach(self, done: int) -> None:
-        """Set how much is done."""
+        """Set how much is done in all."""
         self.done = done
-        if _reporter is not None:
-            _reporter.advance()
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long the rest takes at the speed so far; None: nothing is known about that.
+
+        >>> Meter(total=30, unit="rows", done=10, started=0.0).seconds_left(now=5.0) is None
+        True
+        """
+        made = self.done - self.first
+        if self.total is None or made <= 0:
+            return None
+        return max(0, self.total - self.done) * (now - self.started) / made
 
 
 @dataclass(eq=False)
 class Stage:
-    """A stage of the work: its name, what it works on (empty: nothing in particular), and its meter, if it has one."""
+    """A stage of the work: its name, what it works on (or nothing), and its last meter, if it had one."""
 
     name: str
     subject: str = ""
@@ -62,16 +78,15 @@ class Stage:
 
 
 class Reporter(Protocol):
-    """Shows stages; its methods are called from whichever thread works."""
+    """Shows stages; its methods are called from whichever thread works. ``shows_amounts``: it shows meters, too."""
+
+    shows_amounts: bool
 
     def begin(self, stage: Stage) -> None:
         """A stage begins, perhaps within another one."""
 
     def end(self, stage: Stage, *, failed: bool) -> None:
         """A stage that has begun ends."""
-
-    def advance(self) -> None:
-        """The meter of a stage has moved; called very often."""
 
     def close(self) -> None:
         """Leave the terminal as it was, at any moment, because the process ends."""
@@ -93,6 +108,11 @@ def reporting(reporter: Reporter) -> Iterator[None]:
     finally:
         _reporter = before
         reporter.close()
+
+
+def shows_amounts() -> bool:
+    """Return whether somebody sees how much there is to do, so that it is worth counting."""
+    return _reporter is not None and _reporter.shows_amounts
 
 
 def close_reporter() -> None:
@@ -139,14 +159,14 @@ def meter(total: int | None, unit: str, *, done: int = 0) -> Iterator[Meter]:
     a validation pass are no steps of training.
     """
     current = _stages[-1] if _stages else None
-    outer = current.meter if current else None
+    outer = current.meter if current and current.meter and current.meter.open else None
     if current is None:
         yield Meter(total, unit, done)
     elif outer is None:
-        current.meter = Meter(total, unit, done)
+        current.meter = own = Meter(total, unit, done)
         try:
-            yield current.meter
+            yield own
         finally:
-            current.meter = None
+            own.open = False
     else:
         yield outer if outer.unit == unit else Meter(total, unit, done)

@@ -1,0 +1,31 @@
+"""A reporter that remembers what it was told."""
+
+from __future__ import annotations
+
+from cl.process.progress import Stage
+
+
+class RecordedStages:
+    """The titles of stages in the order in which they began, and each one's last meter as it was closed."""
+
+    shows_amounts = True
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+        self.amounts: list[tuple[int, int | None, str] | None] = []
+        self.failed: list[str] = []
+        self._open: list[Stage] = []
+
+    def begin(self, stage: Stage) -> None:
+        self.titles.append(stage.title)
+        self._open.append(stage)
+
+    def end(self, stage: Stage, *, failed: bool) -> None:
+        self._open.remove(stage)
+        meter = stage.meter
+        self.amounts.append(None if meter is None else (meter.done, meter.total, meter.unit))
+        if failed:
+            self.failed.append(stage.title)
+
+    def close(self) -> None:
+        assert not self._open
