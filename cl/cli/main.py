@@ -56,8 +56,9 @@ def cl(verbose: bool, quiet: bool) -> None:
                            cl predict -p my-model "where is my parcel?"
     """
     context = click.get_current_context()
-    _quiet_dependencies(verbose=verbose or context.invoked_subcommand == "schedule")  # its terminal is a log
-    show_messages(verbose=verbose)
+    shows_runs = verbose or context.invoked_subcommand == "schedule"  # whose terminal is a log
+    _quiet_dependencies(verbose=shows_runs)
+    show_messages(verbose=verbose, prefect=shows_runs or "PREFECT_LOGGING_LEVEL" in os.environ)
     if not (quiet or verbose or context.invoked_subcommand in SERVERS):  # messages name the stages, too
         context.with_resource(showing_progress())
 
@@ -125,7 +126,9 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     }
     if not verbose:
-        quiet |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+        quiet |= {"PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+        if "PREFECT_LOGGING_LEVEL" not in os.environ:  # the terminal's handler alone: the server keeps a run's logs
+            quiet |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     wait_passively()

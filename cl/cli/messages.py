@@ -22,13 +22,19 @@ class StandardError(logging.StreamHandler[TextIO]):
         """Ignore the stream that the constructor sets."""
 
 
-def show_messages(*, verbose: bool) -> None:
-    """Show warnings, or with ``verbose`` all messages from INFO up.
+def show_messages(*, verbose: bool, prefect: bool) -> None:
+    """Show warnings, or with ``verbose`` all messages from INFO up; those of Prefect only if wanted.
 
-    The level is the handler's own, too: a logger whose messages someone else reads, as Prefect does, may be set lower.
+    The handler decides what is shown, not the level of a logger: Prefect's server keeps what is not shown here.
     """
     level = logging.INFO if verbose else logging.WARNING
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] == "prefect":
+            return prefect or record.levelno >= logging.CRITICAL
+        return record.levelno >= level
+
     handler = StandardError(sys.stderr)
     handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
-    handler.setLevel(level)
+    handler.addFilter(is_shown)
     logging.basicConfig(level=level, handlers=[handler])

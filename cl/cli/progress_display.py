@@ -118,7 +118,10 @@ class LiveProgress:
 
 
 def live_line(stage: Stage) -> RenderableType:
-    """Return one line: the stage, its time so far, and where that is known how much is done and how long it takes."""
+    """Return one line: the stage, its time so far, and where that is known how much is done and how long it takes.
+
+    On a narrow terminal, what the stage works on is cut first.
+    """
     from rich.progress_bar import ProgressBar
     from rich.table import Column, Table
     from rich.text import Text
@@ -126,12 +129,13 @@ def live_line(stage: Stage) -> RenderableType:
     meter, amount = stage.meter if stage.meter and stage.meter.open else None, ""
     bar: RenderableType = ""
     if meter is not None:
-        amount = describe_amount(meter)
+        amount = f"  {describe_amount(meter)}"
     if meter is not None and meter.total:
         bar = ProgressBar(total=meter.total, completed=meter.done, width=BAR)
-    title = Column(no_wrap=True, overflow="ellipsis", ratio=1)
-    line = Table.grid(title, *(Column(no_wrap=True) for _ in range(3)), padding=(0, 1), expand=True)
-    line.add_row(Text(as_line(stage.title)), format_seconds(stage.seconds), bar, amount)
+    subject = Text(as_line(stage.subject), no_wrap=True, overflow="ellipsis")
+    name = f"{': ' if stage.subject else ''}{as_line(stage.name)}  {format_seconds(stage.seconds)}  "
+    line = Table.grid(Column(), Column(no_wrap=True), Column(width=BAR if bar else 0), Column(no_wrap=True))
+    line.add_row(subject, Text(name), bar, Text(amount))
     return line
 
 

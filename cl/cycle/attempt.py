@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,7 +17,6 @@ from cl.stores.journal import Journal
 from cl.training.control_arm import train_control_arm
 from cl.training.train import train
 
-log = logging.getLogger(__name__)
 DIVERGED = "diverged"
 
 
@@ -90,8 +88,6 @@ def _judge(context: CycleContext, own: Config, journal: Journal, training: Train
         folder=folder,
     )
     gates = journal.once(gate, context.executor)(config, evaluation)
-    for verdict in gates.verdicts:
-        log.info("%s: gate %s: %s: %s", context.experience.id, verdict.gate, verdict.word, verdict.why)
     return Challenger(
         training=training,
         evaluation=evaluation,

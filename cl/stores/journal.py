@@ -25,7 +25,7 @@ INSIDE = '"\\u0000project/'
 
 
 TITLES = {
-    "corrected_start": "leave out corrected rows",
+    "corrected_start": "prepare the start",
     "detect_drift": "detect drift",
     "estimate_gain": "estimate the gain",
     "gate": "gates",
