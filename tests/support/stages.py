@@ -1,6 +1,8 @@
-"""A reporter that remembers what it was told."""
+"""What a command reports of its stages."""
 
 from __future__ import annotations
+
+import re
 
 from cl.process.progress import Stage
 
@@ -29,3 +31,12 @@ class RecordedStages:
 
     def close(self) -> None:
         assert not self._open
+
+
+STAGE = re.compile(r"(?!cl: )([^:]+: )?[a-z][^:]*")
+"""How a line about a stage reads: `0002-april: train`. No error, warning or traceback does."""
+
+
+def without_stages(said: str) -> list[str]:
+    """Return the lines of standard error that are about no stage."""
+    return [line for line in said.splitlines() if not STAGE.fullmatch(line)]
