@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.desk import Desk, new_desk
 from tests.support.servers import until
+from tests.support.stages import without_stages
 from tests.support.tiny import made_sentences
 
 RUN = pytest.mark.parametrize(

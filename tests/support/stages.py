@@ -33,7 +33,7 @@ class RecordedStages:
         assert not self._open
 
 
-STAGE = re.compile(r"(?!cl: )([^:]+: )?[a-z][^:]*")
+STAGE = re.compile(r"(?!cl: )(\d{4}-[^:]+: )?[a-z][^:]*")
 """How a line about a stage reads: `0002-april: train`. No error, warning or traceback does."""
 
 
