@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.logging.handlers import APILogHandler
+from prefect.logging.handlers import APILogHandler, APILogWorker
 
 from cl.redaction import Formatter
 
 LIBRARY = logging.getLogger("cl")
+SECONDS_TO_DELIVER = 5
 
 
 @contextmanager
@@ -30,6 +31,11 @@ def library_logs() -> Iterator[None]:
     finally:
         LIBRARY.setLevel(level)
         LIBRARY.removeHandler(handler)
+
+
+def deliver_logs() -> None:
+    """Send what is waiting: the temporary server ends with the process, and nothing is sent after that."""
+    APILogWorker.drain_all(timeout=SECONDS_TO_DELIVER)
 
 
 class _RunHandler(APILogHandler):

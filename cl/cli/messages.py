@@ -34,6 +34,7 @@ def show_messages(*, verbose: bool, prefect: bool) -> None:
             return prefect or record.levelno >= logging.CRITICAL
         return record.levelno >= level
 
+    logging.raiseExceptions = verbose  # a message that cannot be delivered to Prefect's server is no line of ours
     handler = StandardError(sys.stderr)
     handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(is_shown)

@@ -35,7 +35,11 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
         return run_waiting(project.project, again=again)
     with stage("load Prefect"):
         from flows.cycle import learn as learn_flow
+        from flows.run_logs import deliver_logs
         from flows.server import ensure_reachable
 
     ensure_reachable()
-    return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
+    try:
+        return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
+    finally:
+        deliver_logs()
