@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from cl.cycle.source import read_source
 from cl.decision.decide import decide
 from cl.ingestion.validate import validate
 from cl.models.feature_cache import cached_in, prune_cache
+from cl.process.progress import about
 from cl.promotion.promote import promote
 from cl.promotion.repair import locked_and_repaired
 from cl.records import CompressionResult, Cycle
@@ -30,6 +32,8 @@ from cl.stores.journal import Executor, inline
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
 from cl.training.gain import estimate_gain
+
+log = logging.getLogger(__name__)
 
 
 def run_cycle(context: CycleContext) -> Cycle:
@@ -43,6 +47,7 @@ def run_cycle(context: CycleContext) -> Cycle:
     drift = check_drift(config, stores, context.start, champion.folder, executor=context.executor)
     gain = step(estimate_gain)(config, champion.folder, champion.history.learnt, context.new, context.rows_of)
     decision = step(decide)(config, validation, drift, replace(context.situation, gain=gain))
+    log.info("%s: decision %s: %s", context.experience.id, decision.action, "; ".join(decision.reasons))
     findings = Findings(validation, drift, gain, decision)
     if decision.action != "learn":
         return record_cycle(context, findings)
@@ -105,8 +110,8 @@ def run_waiting(
         prune_cache(features := project.work / "features.sqlite")
         with cached_in(features):  # drift, training and evaluation ask a frozen encoder once for each row
             for experience in due_experiences(stores, again=again):
-                cycles.append(
-                    run_cycle(open_cycle(config, stores, experience, asked=again is not None, executor=executor))
-                )
+                with about(experience.id):
+                    context = open_cycle(config, stores, experience, asked=again is not None, executor=executor)
+                    cycles.append(run_cycle(context))
                 on_cycle(cycles[-1])
         return cycles

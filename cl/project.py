@@ -42,7 +42,7 @@ class Project:
             ConfigError: a key or value cannot be.
         """
         from cl.commands.init import scaffold, template_with
-        from cl.processors import wait_passively
+        from cl.process.processors import wait_passively
 
         wait_passively()
         path = Path(folder)
@@ -55,7 +55,7 @@ class Project:
         Raises:
             InputError: there is none, or its configuration is wrong.
         """
-        from cl.processors import wait_passively
+        from cl.process.processors import wait_passively
         from cl.stores.opened import open_project
 
         wait_passively()

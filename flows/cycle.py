@@ -12,13 +12,15 @@ from cl import config as configuration
 from cl.monitoring.notices import alarm_notice, cycle_notice
 from cl.monitoring.notified import notify_once
 from cl.monitoring.triggers import drift_check_of
-from cl.processors import wait_passively
+from cl.process.processors import wait_passively
+from cl.process.progress import stage
 from cl.records import Cycle
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores
 from flows.approval import answered, await_person, decide
 from flows.artifacts import show_cycle, show_drift_check
 from flows.notifications import forget_failure, notify, notify_failure, notify_moved_aliases, notify_rejected
+from flows.run_logs import library_logs
 from flows.run_requests import absorb
 from flows.stage_tasks import as_task
 
@@ -60,7 +62,8 @@ def learn(
         # before the slow import of torch: this run has begun, so a later request is a new one
         absorb("learn", config.name, flow_run.id, again=again)
     wait_passively()
-    from cl import lifecycle  # imports torch, which deploying this flow does not need
+    with library_logs(), stage("load libraries"):
+        from cl import lifecycle  # imports torch, which deploying this flow does not need
 
     def explain(finished: Cycle) -> None:
         show_drift_check(config, stores, drift_check_of(finished, bounds))
@@ -72,7 +75,9 @@ def learn(
         show_cycle(config, stores, finished)
         notify(bounds.notify, cycle_notice(config.name, finished))
 
-    cycles = lifecycle.run_waiting(project_folder, again=again, executor=as_task(bounds), on_cycle=report, **unattended)
+    executor = as_task(bounds)
+    with library_logs():
+        cycles = lifecycle.run_waiting(project_folder, again=again, executor=executor, on_cycle=report, **unattended)
     notify_moved_aliases(project_folder, config, stores.ledger)
     if unattended:
         notify_rejected(project_folder, config)

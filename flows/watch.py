@@ -15,7 +15,7 @@ from cl.errors import BusyError
 from cl.monitoring.notices import alarm_notice, exhausted_attempts_notice, traffic_notice
 from cl.monitoring.notified import notify_once
 from cl.monitoring.triggers import DriftCheck, TrafficCheck, attempts_exhausted, next_trigger
-from cl.processors import wait_passively
+from cl.process.processors import wait_passively
 from cl.stores.ledger import state
 from cl.stores.project_folder import find_project
 from cl.stores.stores import open_stores
@@ -23,6 +23,7 @@ from flows.approval import end_answered
 from flows.artifacts import show_drift_check, show_traffic
 from flows.automations import stream_resource
 from flows.notifications import forget_failure, notify, notify_failure, notify_moved_aliases, notify_rejected
+from flows.run_logs import library_logs
 from flows.run_requests import absorb, recent_runs
 from flows.stage_tasks import as_task
 
@@ -53,8 +54,9 @@ def watch(project: str) -> list[dict[str, Any]]:
     if deployment.id:
         absorb("watch", config.name, flow_run.id)
     try:
-        checks = check_waiting(project_folder, executor=as_task(config.triggers))
-        traffic_check = watch_traffic(project_folder)
+        with library_logs():
+            checks = check_waiting(project_folder, executor=as_task(config.triggers))
+            traffic_check = watch_traffic(project_folder)
     except BusyError as busy:
         get_run_logger().info("%s", busy)
         return []

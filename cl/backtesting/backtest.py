@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from cl.backtesting.processes import run_all
 from cl.backtesting.results import Result, summarise
 from cl.backtesting.run import Outcome, Policy, RunSpec, computing_versions, run_identity
 from cl.config import Config, PluginSpec, parse
 from cl.config.yaml import read_yaml
 from cl.errors import ConfigError, InputError
-from cl.processors import count_processors
+from cl.process.processors import count_processors
+from cl.process.progress import meter, stage
 from cl.records import BASELINES
 
 log = logging.getLogger(__name__)
@@ -78,8 +77,9 @@ def backtest(
         InputError: a strategy or an experience is unknown or unsuitable, or the stream cannot be read.
         PerennialError: it was interrupted.
     """
-    from cl.backtesting.ladder import check_validation
-    from cl.backtesting.stream import check_splits, read_stream, reorder
+    with stage("load libraries"):
+        from cl.backtesting.ladder import check_validation
+        from cl.backtesting.stream import check_splits, read_stream, reorder
 
     chosen, seeds = choose_strategies(config, list(plan.strategies)), plan.seeds or [config.seed]
     configs = {
@@ -197,15 +197,10 @@ def _with_then(config: Config, then: Then | None) -> Config:
 
 
 def _run_all(specs: list[RunSpec], jobs: int) -> list[Outcome]:
-    """Run all specs, and show a progress bar."""
-    total = sum(len(spec.experiences) for spec in specs)
-    with tqdm(total=total, desc="backtest", unit="experience", disable=None, leave=False) as bar:
-
-        def show() -> None:
-            bar.n = sum(_count_lines(spec) for spec in specs)
-            bar.refresh()
-
-        outcomes = run_all(specs, jobs, on_tick=show)
+    """Run all specs, and report how many cycles are done."""
+    done = sum(map(_count_lines, specs))
+    with stage("replay"), meter(sum(len(spec.experiences) for spec in specs), "cycles", done=done) as cycles:
+        outcomes = run_all(specs, jobs, on_tick=lambda: cycles.reach(sum(map(_count_lines, specs))))
     for outcome in outcomes:
         if outcome.traceback:
             log.info("%s, seed %s: %s", outcome.spec.label, outcome.spec.seed, outcome.traceback)

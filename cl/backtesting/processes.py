@@ -13,8 +13,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import cast
 
-from tqdm import tqdm
-
 from cl.backtesting.run import Outcome, RunSpec, read_finished, run
 from cl.errors import PerennialError
 
@@ -69,9 +67,6 @@ def _start(spec: RunSpec) -> tuple[ForkServerProcess, Connection]:
 
 def _work(spec: RunSpec, sender: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    tqdm.set_lock(
-        threading.RLock()
-    )  # tqdm's own lock, shared between processes, would be reported as leaked if this one is killed
     sender.send(run(spec))
 
 

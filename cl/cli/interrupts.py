@@ -16,6 +16,7 @@ import click
 
 from cl.cli.options import show_error
 from cl.errors import PerennialError
+from cl.process.progress import close_reporter
 
 STOPPED = "stopped"
 REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -123,6 +124,7 @@ def end_stopped(message: object = STOPPED) -> NoReturn:
             with contextlib.suppress(psutil.Error):
                 child.send_signal(number)
         psutil.wait_procs(children, timeout=SECONDS_TO_END)
+    close_reporter()
     show_error(message)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

@@ -18,7 +18,9 @@ from cl.cli.gates import gates
 from cl.cli.interrupts import SERVERS, end_stopped, stops_in_time, stops_when_asked, was_stopped
 from cl.cli.labels import labels
 from cl.cli.ledger import audit, champion
+from cl.cli.messages import show_messages
 from cl.cli.options import show_error
+from cl.cli.progress_display import showing_progress
 from cl.cli.promotion import approve, promote, reject, rollback
 from cl.cli.quarantine import quarantine
 from cl.cli.run import demo, init, run
@@ -31,8 +33,8 @@ from cl.cli.tune import tune
 from cl.cli.ui import ui
 from cl.cli.versions import diff, distil, export, forget, gc, lineage, reproduce
 from cl.errors import PerennialError
-from cl.processors import wait_passively
-from cl.redaction import Formatter, format_traceback, hide, secrets_in
+from cl.process.processors import wait_passively
+from cl.redaction import format_traceback, hide, secrets_in
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate said no."
 
@@ -91,7 +93,8 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
 )
 @click.version_option(__version__, prog_name="perennial")
 @click.option("--verbose", "-v", is_flag=True, help="Show log messages and tracebacks.")
-def cl(verbose: bool) -> None:
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+def cl(verbose: bool, quiet: bool) -> None:
     """Keep a transformer learning without forgetting.
 
     \b
@@ -101,11 +104,12 @@ def cl(verbose: bool) -> None:
                            cl run -p my-model
                            cl predict -p my-model "where is my parcel?"
     """
-    command = click.get_current_context().invoked_subcommand
-    _quiet_dependencies(verbose=verbose or command == "schedule")  # whose runs' logs are read in Prefect's UI
-    handler = logging.StreamHandler()
-    handler.setFormatter(Formatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+    context = click.get_current_context()
+    shows_runs = verbose or context.invoked_subcommand == "schedule"  # whose terminal is a log
+    _quiet_dependencies(verbose=shows_runs)
+    show_messages(verbose=verbose, prefect=shows_runs or "PREFECT_LOGGING_LEVEL" in os.environ)
+    if not (quiet or verbose or context.invoked_subcommand in SERVERS):  # messages name the stages, too
+        context.with_resource(showing_progress())
 
 
 for section, commands in SECTIONS.items():
@@ -170,7 +174,9 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     }
     if not verbose:
-        quiet |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+        quiet |= {"PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+        if "PREFECT_LOGGING_LEVEL" not in os.environ:  # the terminal's handler alone: the server keeps a run's logs
+            quiet |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     wait_passively()

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cl.cli.options import FiniteRange, json_option, project_option, set_option, show
+from cl.process.progress import stage
 
 
 @click.command()
@@ -75,7 +76,8 @@ def reproduce(version: str, project: Path, as_json: bool) -> None:
 
     Exit code 0: weights and strategy state are bit-identical. 1: they differ; other differences are listed.
     """
-    from cl.commands.reproduce import reproduce_version
+    with stage("load libraries"):
+        from cl.commands.reproduce import reproduce_version
     from cl.reports.terminal.versions import reproduce_lines
 
     reproduction = reproduce_version(project, version)
@@ -114,7 +116,8 @@ def distil(version: str, int8: bool, onnx: bool, project: Path, as_json: bool) -
     It is compared with the champion by all gates and becomes the challenger; `cl promote` makes it the champion. --int8
     and --onnx can be combined. Exit code 3: a gate refused it.
     """
-    from cl.commands.distil import distil_version
+    with stage("load libraries"):
+        from cl.commands.distil import distil_version
     from cl.records import Form
     from cl.reports.terminal.cycles import distil_lines
 

@@ -16,6 +16,7 @@ from cl.config import load, parse
 from cl.config.yaml import read_yaml, read_yaml_file
 from cl.errors import ConfigError, InputError
 from cl.models.locate import locate_model
+from cl.process.progress import stage
 from cl.records import Cycle
 from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
 from cl.stores.files import write_text
@@ -50,7 +51,8 @@ def run_demo(
     locate_model(parse(read_yaml(configuration), where="the demo").model.name)  # before anything is made
     if is_there:
         remove_demo(folder)
-    project = scaffold(folder, configuration)
+    with stage("create the project"):
+        project = scaffold(folder, configuration)
     write_text(project.work / MARK, "")
     print(f"A new project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
@@ -60,7 +62,8 @@ def run_demo(
         for cycle in run_cycles(project.root, again=None, runner=runner):
             cycles.append(cycle)
             print(cycle_line(cycle), file=out, flush=True)
-    path = report(open_project(project.root)).path
+    with stage("write the report"):
+        path = report(open_project(project.root)).path
     print(file=out)
     for line in reason_lines(cycles):
         print(line, file=out)

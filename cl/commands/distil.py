@@ -11,6 +11,7 @@ from cl.compression.distil import check_not_worse_than_champion
 from cl.cycle.compress import CompressionContext, compress_once, compression_result, load_judged
 from cl.errors import InputError
 from cl.evaluation.evaluate import HeldOut
+from cl.process.progress import stage
 from cl.promotion.repair import locked_and_repaired
 from cl.records import Form
 from cl.registry.lineage import local_version
@@ -40,9 +41,10 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         learned, rows_of = teacher.history.learnt, stores.experiences.rows_of
         assert teacher.folder is not None
         if champion.folder is not None and champion.version != version:
-            check_not_worse_than_champion(
-                teacher.folder, champion.folder, learnt=learned, rows_of=rows_of, seed=config.seed
-            )
+            with stage("compare with the champion"):
+                check_not_worse_than_champion(
+                    teacher.folder, champion.folder, learnt=learned, rows_of=rows_of, seed=config.seed
+                )
         data_version = stores.data.commit()
         parts = "\n".join([config.digest, data_version, version, form, champion.version or ""])
         name = f"distil{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
@@ -59,7 +61,8 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
         )
         source = load_judged(teacher.folder, version)
         made = compress_once(context, source, form, [BY_HAND])
-        report = smoke_test(config, stores, made.registration, made.challenger)
+        with stage("smoke test"):
+            report = smoke_test(config, stores, made.registration, made.challenger)
         registry.set_alias("challenger", made.registration.version)
         journal.close()
     result = compression_result(form, made, source, [BY_HAND])

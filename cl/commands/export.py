@@ -7,6 +7,7 @@ from typing import Any
 
 from cl.commands._version_catalogue import read_versions
 from cl.errors import InputError
+from cl.process.progress import stage
 from cl.registry.export import check_empty, export
 from cl.stores.opened import open_project
 
@@ -25,6 +26,7 @@ def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:
         raise InputError(f"version {version} of '{versions.project.config.name}' cannot be exported: {info.withdrawn}")
     source = stores.champion_folder(version)
     assert source is not None
-    loads = export(source, target, version=version, model=versions.project.config.name)
+    with stage(f"export version {version}"):
+        loads = export(source, target, version=version, model=versions.project.config.name)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     return {"folder": str(target), "version": version, "bytes": size, "loads": loads}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import InputError
+from cl.process.progress import stage
 from cl.promotion.repair import locked_and_repaired
 from cl.redaction import without_password
 from cl.stores.ledger.ledger import Ledger
@@ -54,7 +55,8 @@ def move_stores(
     )
     with locked_and_repaired(project.stores):
         rows, files = _move(source, target, old, new)
-        entries = copy_ledger(project.stores.ledger, to, project.config.name)
+        with stage("copy the ledger"):
+            entries = copy_ledger(project.stores.ledger, to, project.config.name)
         with source.engine.connect() as connection:
             left = source.rows_not_moved(connection)
     return {
@@ -105,7 +107,8 @@ def _move(
     copy = RowCopy(
         source, target, lambda address, experiment_id: rewrite_address(address, known_as, new.address(experiment_id))
     )
-    return copy.make(bring), carried[0]
+    with stage("copy runs and versions"):
+        return copy.make(bring), carried[0]
 
 
 def _open_database(project: OpenProject, option: str, uri: str) -> DatabaseRows:

@@ -11,6 +11,7 @@ from cl.errors import InputError, SourceError
 from cl.ingestion.check_rows import input_rows, require_columns
 from cl.ingestion.file_formats import UNREADABLE
 from cl.ingestion.sources.files import Files
+from cl.process.progress import meter, shows_amounts, stage
 from cl.stores.opened import OpenProject, open_project
 from cl.stores.predictions.predictions import Predictions
 from cl.tasks import Task
@@ -65,16 +66,18 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
     source = Files(path=str(Path(path).absolute()), only=project.config.data.only)
     source.check(project.project.root)
     for batch in source.batches(project.project.root, chunk_rows=project.config.data.chunk_rows):
-        for chunk in batch.chunks:
-            rows = _answerable_rows(chunk, project, champion.learner.task, origin=batch.origin)
-            skipped += len(chunk) - len(rows)
-            if len(rows):
-                answers = champion.answer(rows)
-                log.append(answers.drop(columns=OUT_OF_SCOPE))
-                outside += sum(map(bool, answers[OUT_OF_SCOPE]))
-                if out is not None:
-                    answers.to_csv(out, mode="a" if answered else "w", header=not answered, index=False)
-                answered += len(rows)
+        total = batch.expected_rows() if shows_amounts() else None
+        with stage(f"answer {batch.origin}"), meter(total, "rows"):
+            for chunk in batch.chunks:
+                rows = _answerable_rows(chunk, project, champion.learner.task, origin=batch.origin)
+                skipped += len(chunk) - len(rows)
+                if len(rows):
+                    answers = champion.answer(rows)
+                    log.append(answers.drop(columns=OUT_OF_SCOPE))
+                    outside += sum(map(bool, answers[OUT_OF_SCOPE]))
+                    if out is not None:
+                        answers.to_csv(out, mode="a" if answered else "w", header=not answered, index=False)
+                    answered += len(rows)
     if not answered:
         raise SourceError(f"{path}: no row has both an id and an input")
     return {
@@ -113,13 +116,14 @@ class _Champion:
 
 
 def _load_champion(project: OpenProject) -> _Champion:
-    from cl.models.persistence import load_learner
-    from cl.serving.out_of_scope import build_scope
-
     version = project.champion()
     folder = project.stores.champion_folder(version)
     assert folder is not None
-    return _Champion(version, load_learner(folder), build_scope(folder))
+    with stage(f"load version {version}"):
+        from cl.models.persistence import load_learner
+        from cl.serving.out_of_scope import build_scope
+
+        return _Champion(version, load_learner(folder), build_scope(folder))
 
 
 def _answerable_rows(chunk: pd.DataFrame, project: OpenProject, task: Task, *, origin: str) -> pd.DataFrame:

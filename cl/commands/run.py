@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cl import plugins
+from cl.process.progress import stage
 from cl.records import Cycle
 from cl.stores.opened import OpenProject, open_project
 
@@ -39,14 +40,20 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
     with project.project.lock():
         pass
     if runner == "plain":
-        from cl.lifecycle import run_waiting
+        with stage("load libraries"):
+            from cl.lifecycle import run_waiting
 
         return run_waiting(project.project, again=again)
-    from flows.cycle import learn as learn_flow
-    from flows.server import ensure_reachable
+    with stage("load Prefect"):
+        from flows.cycle import learn as learn_flow
+        from flows.run_logs import deliver_logs
+        from flows.server import ensure_reachable
 
     ensure_reachable()
-    return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
+    try:
+        return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
+    finally:
+        deliver_logs()
 
 
 def _nothing_in_source(project: OpenProject) -> str | None:

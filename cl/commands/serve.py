@@ -13,7 +13,7 @@ from cl.config import Config
 from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
-from cl.processors import count_processors
+from cl.process.processors import count_processors
 from cl.serving.port_holder import PROJECT
 from cl.serving.server import HOST, MOST_WORKERS, WORKERS, run_workers, share_metrics
 from cl.serving.supervisor import FINISH_SECONDS

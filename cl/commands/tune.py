@@ -9,6 +9,7 @@ from typing import Any
 from cl import config as configuration
 from cl.config import Config
 from cl.errors import InputError
+from cl.process.progress import stage
 from cl.records import Search, Trial
 from cl.search.tune import tune
 from cl.stores.data.experiences import Experiences
@@ -41,8 +42,6 @@ def run_tune(
     Raises:
         InputError: the configuration, the rung or the data cannot be used.
     """
-    from cl.models.feature_cache import cached_in
-
     overrides = {f"tune.{key}": value for key, value in given.items() if value is not None}
     config = configuration.load(path, overrides)
     _check_rung(config, rung)
@@ -51,6 +50,10 @@ def run_tune(
     own = ProjectFolder(path.resolve().parent)
     folder = out or (own.work / "tune" if data is None else Path("tune") / config.name)
     experiences = _read_experiences(config, data, folder, own)
+    with stage("load libraries"):
+        import cl.training.train  # noqa: F401  # else the first trial would seem to take longer than the others
+        from cl.models.feature_cache import cached_in
+
     with ProjectFolder(folder).lock(), cached_in(folder / "features.sqlite"):
         search = tune(config, experiences, rung=rung, folder=folder, on_trial=on_trial)
     file = folder / BEST

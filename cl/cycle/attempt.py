@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from cl.config import Config
@@ -10,8 +11,9 @@ from cl.cycle.context import CycleContext
 from cl.errors import DivergedError
 from cl.evaluation.evaluate import Candidates, evaluate
 from cl.gating.gate import gate
+from cl.process.progress import about
 from cl.records import Challenger, RungResult, Training
-from cl.stores.journal import Journal, inline
+from cl.stores.journal import Journal
 from cl.training.control_arm import train_control_arm
 from cl.training.train import train
 
@@ -36,14 +38,15 @@ def train_at_rung(context: CycleContext, rung: str | None, own: Config) -> Train
     if (before := journal.read(DIVERGED, RungResult)) is not None:
         raise DivergedError(str(before.diverged), rows=before.rows, seconds=before.training_seconds)
     try:
-        training = journal.once(train, context.executor)(
-            own,
-            champion=context.training_start,
-            new=list(context.new),
-            past=context.base.history.learnt,
-            rows_of=context.rows_of,
-            folder=journal.folder / "challenger",
-        )
+        with _about(rung):
+            training = journal.once(train, context.executor)(
+                own,
+                champion=context.training_start,
+                new=list(context.new),
+                past=context.base.history.learnt,
+                rows_of=context.rows_of,
+                folder=journal.folder / "challenger",
+            )
     except DivergedError as error:
         if rung is not None:
             stopped = RungResult(rung=rung, diverged=str(error), rows=error.rows, training_seconds=error.seconds)
@@ -57,9 +60,14 @@ def judge_at_rung(context: CycleContext, rung: str | None, training: Training) -
     journal = _journal(context, rung)
 
     def challenger() -> Challenger:
-        return _judge(context, context.config.at_rung(rung), journal, training)
+        with _about(rung):
+            return _judge(context, context.config.at_rung(rung), journal, training)
 
-    return journal.once(challenger, inline)()
+    return journal.remember(challenger, challenger)()
+
+
+def _about(rung: str | None) -> AbstractContextManager[None]:
+    return about(f"rung {rung}") if rung else nullcontext()
 
 
 def _journal(context: CycleContext, rung: str | None) -> Journal:
@@ -79,9 +87,10 @@ def _judge(context: CycleContext, own: Config, journal: Journal, training: Train
         context.held_out,
         folder=folder,
     )
+    gates = journal.once(gate, context.executor)(config, evaluation)
     return Challenger(
         training=training,
         evaluation=evaluation,
-        gates=journal.once(gate, context.executor)(config, evaluation),
+        gates=gates,
         judged_seconds=round(time.monotonic() - clock, 2),
     )

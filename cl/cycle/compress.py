@@ -14,6 +14,7 @@ from cl.config import Config
 from cl.errors import DivergedError, InputError
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import gate
+from cl.process.progress import about
 from cl.records import REWRITTEN, Challenger, CompressionResult, Evaluation, Form, GateReport, Registration, Training
 from cl.registry.lineage import LocalVersion
 from cl.registry.register import NewVersion, evaluation_metrics, log_epochs, register
@@ -78,7 +79,8 @@ def compress(
         if form == "student" and not is_smaller(context.config.distil.student, source.folder):
             continue
         try:
-            version = compress_once(context, source, form, reasons)
+            with about(form):
+                version = compress_once(context, source, form, reasons)
         except (InputError, DivergedError) as error:  # this teacher cannot take the form: the cycle goes on
             failed = compression_result(form, None, source, reasons)
             results.append(failed.model_copy(update={"failure": str(error)}))

@@ -11,6 +11,7 @@ from cl.cycle.compress import Judged
 from cl.cycle.context import CycleContext
 from cl.cycle.ladder import Climbed
 from cl.evaluation.evaluate import CLASSES
+from cl.process.progress import stage
 from cl.records import CompressionResult, Cycle, Decision, Drift, Gain, GateReport, Promotion, Validation
 from cl.registry.register import evaluation_metrics, log_epochs
 from cl.reports.html import write_cycle_report
@@ -41,6 +42,11 @@ class CycleUpdate:
 
 def record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate | None = None) -> Cycle:
     """Write the finished cycle to its MLflow run, close the journal, and return the cycle as recorded."""
+    with stage("record"):
+        return _record_cycle(context, findings, update)
+
+
+def _record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate | None) -> Cycle:
     registry, run, journal = context.stores.registry, context.run, context.journal
     cycle = _build_cycle(context, findings, update)
     registry.runs.log_params(run, context.config.flatten())

@@ -16,6 +16,7 @@ from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
 from cl.models.inference import Answering, Answers, answer
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
+from cl.process.progress import meter
 from cl.records import Baselines, Control, ControlArm, Evaluation, Score
 from cl.records.evaluation import decided, mean_score
 from cl.stores.data.experiences import RowsOf
@@ -132,7 +133,8 @@ def answer_tests(
     """Load a learner, and let it answer and score the test rows of each experience; ``answering`` as in `HeldOut`."""
     learner = load_learner(folder)
     logits_of = answering(folder, learner) if answering else lambda experience, rows: None
-    answers = {id: answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.items()}
+    with meter(sum(map(len, tests.values())), "rows"):
+        answers = {id: answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.items()}
     scores = [learner.task.score_experience(id, rows, answers[id].values) for id, rows in tests.items()]
     return ModelAnswers(learner, answers, scores)
 

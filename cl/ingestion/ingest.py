@@ -46,6 +46,7 @@ from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.seen_texts import LeftOut, SeenText, find_seen_texts
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.values import as_text, describe_error, one_line, to_readable
+from cl.process.progress import Meter, meter, shows_amounts, stage
 from cl.records import SPLITS, Experience
 from cl.stores.data.corrections import finish_correction, replaced_rows
 from cl.stores.data.experiences import Experiences
@@ -78,7 +79,6 @@ def ingest(
     project: ProjectFolder,
     source: Source,
     *,
-    on_progress: Callable[[int], None] = lambda rows: None,
     skipped: LeftOut | None = None,
     later: bool = False,
 ) -> list[Experience]:
@@ -91,7 +91,6 @@ def ingest(
         config: the columns, the limits and the split.
         project: where the experiences go; the caller holds its lock.
         source: where the rows come from.
-        on_progress: called with the number of rows read so far.
         skipped: rows that are left out without being set aside are counted here, by why, and some are named.
         later: a person gives these rows now: they may say again what a correction has replaced.
 
@@ -102,7 +101,7 @@ def ingest(
     source = source.correcting(taken=config.data.corrections == "take")
     source.check(project.root)
     experiences: list[Experience] = []
-    with _batch_ingester(config, project, on_progress, skipped) as ingest_batch:
+    with _batch_ingester(config, project, skipped) as ingest_batch:
         for batch in source.batches(project.root, chunk_rows=config.data.chunk_rows):
             experiences += ingest_batch(replace(batch, is_later=batch.is_later or later))
     return experiences
@@ -171,7 +170,6 @@ def _ingest_readable(config: Config, project: ProjectFolder, source: Source) -> 
 def _batch_ingester(
     config: Config,
     project: ProjectFolder,
-    on_progress: Callable[[int], None] = lambda rows: None,
     skipped: LeftOut | None = None,
 ) -> Iterator[Callable[[InputBatch], list[Experience]]]:
     """Yield a function that ingests one batch; remove the drafts of interrupted and refused batches."""
@@ -182,7 +180,7 @@ def _batch_ingester(
     known = load_known(project)
     labels = {label for experience in Experiences(project).all() for label in experience.labels}
     try:
-        yield lambda batch: _ingest_batch(batch, config, project, task, known, labels, on_progress, skipped)
+        yield lambda batch: _ingest_batch(batch, config, project, task, known, labels, skipped)
     finally:
         remove_drafts(project)
 
@@ -194,15 +192,19 @@ def _ingest_batch(
     task: Task,
     known: KnownRows,
     known_labels: set[str],
-    on_progress: Callable[[int], None],
     skipped: LeftOut,
 ) -> list[Experience]:
     labels, long = BatchLabels(known_labels), long_rows(config, task)
-    staged_groups = _stage(batch, config, project, task, labels, long, on_progress)
+    with stage(f"read {batch.origin}"), meter(batch.expected_rows() if shows_amounts() else None, "rows") as rows:
+        staged_groups = _stage(batch, config, project, task, labels, long, rows)
     for notice in labels.notices():
         log.warning("%s: %s", batch.origin, notice)
     joined = labels.joined()
-    outcomes = {staged.name: _publish_new(staged, batch, config, project, known, joined) for staged in staged_groups}
+    with stage("compare with all rows, and write"), meter(len(staged_groups), "experiences") as written:
+        outcomes = {}
+        for staged in staged_groups:
+            outcomes[staged.name] = _publish_new(staged, batch, config, project, known, joined)
+            written.advance()
     experiences = [outcome.experience for outcome in outcomes.values() if outcome.experience]
     for notice in long.notices() if long and experiences else []:
         log.warning("%s: %s", batch.origin, notice)
@@ -251,7 +253,7 @@ def _stage(
     task: Task,
     labels: BatchLabels,
     long: LongRows | None,
-    on_progress: Callable[[int], None],
+    rows: Meter,
 ) -> list[Staged]:
     """Check all rows and stage them on the local disk, one folder per group.
 
@@ -259,12 +261,11 @@ def _stage(
     """
     groups: dict[str, Staged] = {}
     changed = read_label_changes(project)
-    rows_read = 0
     last_name = None
     try:
         for chunk in prepare_chunks(batch.origin, _chunks(batch), config, task):
             with _refusing(batch.origin, except_for=OSError):  # rows are written: a full disk is no fault of theirs
-                if rows_read == 0:
+                if rows.done == 0:
                     refuse_numeric_labels(chunk, config, task, origin=batch.origin)
                 checked = check_rows(
                     chunk, config, task, origin=batch.origin, spellings=labels.spellings, changed=changed
@@ -279,8 +280,7 @@ def _stage(
                         groups[name] = _new_group(name, len(groups), batch, config, project)
                     _add_rows(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
                     groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
-            rows_read += len(chunk)
-            on_progress(rows_read)
+            rows.advance(len(chunk))
     finally:
         for staged in groups.values():
             staged.close()

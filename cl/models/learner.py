@@ -20,6 +20,7 @@ from cl.models.linear_head import LinearHead
 from cl.models.onnx.graph import Graph
 from cl.models.tunings import Tuning
 from cl.models.windows import Windows, windows_of
+from cl.process.progress import meter
 from cl.tasks import Encoded, Task
 
 log = logging.getLogger(__name__)
@@ -155,8 +156,10 @@ class Learner:
             Each batch and its states (rows, length, width), the last layer's last.
         """
         self.eval_mode()
-        for batch in self.batches(encoded, batch_size):
-            yield batch, self.states(batch.input_ids, batch.mask, layers)
+        with meter(len(encoded), "rows") as rows:
+            for batch in self.batches(encoded, batch_size):
+                yield batch, self.states(batch.input_ids, batch.mask, layers)
+                rows.advance(len(batch.rows))
 
     def encode(self, rows: object) -> list[Encoded]:
         """Tokenise rows for the learner's labels and longest row; inside `cached_in`, known texts are cached."""

@@ -20,7 +20,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPI
 from cl.errors import ConfigError
 from cl.models.compatibility import bounded, fit_pair
 from cl.models.locate import PACKAGED as PACKAGED
-from cl.models.locate import locate_model
+from cl.models.locate import local_file, locate_model
+from cl.process.progress import stage
 
 
 def load_pretrained(name: str, *, split_words: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -45,8 +46,9 @@ def load_encoder(name: str) -> PreTrainedModel:
         ConfigError: the model cannot be reached, has no safetensors, or its encoder cannot be loaded alone.
     """
     source = locate_model(name)
+    missing = local_file(name, "config.json") is None and not Path(source).exists()
     try:
-        with without_warnings():
+        with without_warnings(), stage(f"download {name}") if missing else contextlib.nullcontext():
             config = AutoConfig.from_pretrained(source)
             kind = encoder_class(config)
             if kind is AutoModel and getattr(config, "is_encoder_decoder", False):

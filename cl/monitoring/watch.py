@@ -10,6 +10,7 @@ from cl.cycle.identity import resume_or_begin
 from cl.cycle.source import read_source
 from cl.models.feature_cache import cached_in
 from cl.monitoring.triggers import DriftCheck, trigger_reason
+from cl.process.progress import about
 from cl.promotion.repair import locked_and_repaired
 from cl.records import Experience
 from cl.revision import forget
@@ -43,7 +44,8 @@ def check_experience(
 ) -> DriftCheck:
     """Check one experience for drift as its cycle will; the result stays in the cycle's journal."""
     start = resume_or_begin(config, stores, experience)
-    drift = check_drift(config, stores, start, stores.champion_folder(start.champion), executor=executor)
+    with about(experience.id):
+        drift = check_drift(config, stores, start, stores.champion_folder(start.champion), executor=executor)
     return DriftCheck(
         cycle=start.id,
         experience=experience,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl.config import Config
+from cl.process.progress import stage
 from cl.promotion.promote import promote
 from cl.records import Challenger, Evaluation, GateReport, Training
 from cl.registry.lineage import LocalVersion
@@ -50,28 +51,28 @@ def replace_champion(config: Config, stores: Stores, new: Replacement) -> str:
     challenger = Challenger(
         training=_no_training(new.folder, new.parent.history.rung), evaluation=new.evaluation, gates=new.gates
     )
-    registration = register(
-        config,
-        stores,
-        NewVersion(
-            cycle=new.cycle,
-            run=run,
-            parent=new.parent,
-            compared=new.champion,
-            data_version=new.data_version,
-            challenger=challenger,
-            residual_experiences=new.residual_experiences,
-            why=(new.why,),
-        ),
+    version = NewVersion(
+        cycle=new.cycle,
+        run=run,
+        parent=new.parent,
+        compared=new.champion,
+        data_version=new.data_version,
+        challenger=challenger,
+        residual_experiences=new.residual_experiences,
+        why=(new.why,),
     )
-    report = smoke_test(config, stores, registration, challenger)
-    outcome = promote(
-        registry,
-        stores.ledger,
-        registration.model_copy(update={"passed": report.passed}),
-        expected=new.champion,
-        why=new.why,
-    )
+    with stage("register"):
+        registration = register(config, stores, version)
+    with stage("smoke test"):
+        report = smoke_test(config, stores, registration, challenger)
+    with stage("promote"):
+        outcome = promote(
+            registry,
+            stores.ledger,
+            registration.model_copy(update={"passed": report.passed}),
+            expected=new.champion,
+            why=new.why,
+        )
     if not outcome.promoted:
         log.error(
             "version %s does not answer as when it was evaluated: version %s stays", registration.version, new.champion

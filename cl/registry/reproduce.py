@@ -11,6 +11,7 @@ from pydantic import Field
 from cl.config import Config
 from cl.errors import ConfigError, InputError, StoreError
 from cl.extras import DISTRIBUTION, FORMER_DISTRIBUTIONS
+from cl.process.progress import stage
 from cl.records import Cycle, Record, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import read_history, recorded_config
@@ -76,15 +77,17 @@ def reproduce(config: Config, stores: Stores, version: str) -> Reproduction:
             parent = stores.registry.download(recipe.parent.version, scratch.root / "parent")
         _restore_data(stores, scratch, recipe.history)
         assert recipe.cycle.training is not None
-        retrained = train(
-            recorded.at_rung(recipe.cycle.rung),
-            champion=_start(recorded, recipe, parent, scratch),
-            new=recipe.cycle.training.experiences,
-            past=recipe.past,
-            rows_of=Experiences(scratch).rows_of,
-            folder=scratch.root / "again",
-        )
-        apart, compared = _compare(registered, Path(retrained.challenger))
+        with stage("train"):
+            retrained = train(
+                recorded.at_rung(recipe.cycle.rung),
+                champion=_start(recorded, recipe, parent, scratch),
+                new=recipe.cycle.training.experiences,
+                past=recipe.past,
+                rows_of=Experiences(scratch).rows_of,
+                folder=scratch.root / "again",
+            )
+        with stage("compare"):
+            apart, compared = _compare(registered, Path(retrained.challenger))
     return _reproduction(stores, version, recipe.history, apart, compared)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from cl.config import Config
+from cl.process.progress import stage
 from cl.records import Record
 from cl.revision.plan_labels import ChangePlan
 from cl.stores.data.label_changes import LabelChange, read_label_changes, write_label_change
@@ -48,9 +49,11 @@ def finish_change(config: Config, stores: Stores) -> ChangedLabels | None:
     if not _plan_file(project).exists():
         return None
     plan = ChangePlan.model_validate_json(_plan_file(project).read_bytes())
-    version = _change_data(stores, plan)
+    with stage("change the data"):
+        version = _change_data(stores, plan)
     if plan.change.ended or plan.of_rows:
-        from cl.revision.relabel_champion import relabel_champion
+        with stage("load libraries"):
+            from cl.revision.relabel_champion import relabel_champion
 
         done = relabel_champion(config, stores, plan, data_version=version, scratch=_plan_folder(project))
         remove_derived(project, list(plan.change.rows))

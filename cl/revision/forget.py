@@ -19,6 +19,7 @@ from cl import plugins
 from cl.config import Config
 from cl.config.row_filter import select_rows
 from cl.errors import InputError
+from cl.process.progress import stage
 from cl.records import SPLITS, Record, Unlearning
 from cl.revision.change_labels import finish_change
 from cl.stores.data.corrections import finish_correction, forget_corrected
@@ -128,10 +129,12 @@ def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
     if not _plan_file(project).exists():
         return None
     wanted = RemovalPlan.model_validate_json(_plan_file(project).read_bytes())
-    from cl.revision.unlearn import RemovalRequest, unlearn
+    with stage("load libraries"):
+        from cl.revision.unlearn import RemovalRequest, unlearn
 
-    version = _remove_from_data(stores, wanted)
-    remove_from_log(project, {*wanted.answers, *wanted.ids})
+    with stage("remove rows from the data"):
+        version = _remove_from_data(stores, wanted)
+        remove_from_log(project, {*wanted.answers, *wanted.ids})
     leaving = RemovalRequest(wanted.rows, wanted.removal, version)
     done = unlearn(config, stores, leaving, scratch=_plan_folder(project), everywhere=wanted.everywhere)
     remove_derived(project, list(wanted.rows))

@@ -12,6 +12,7 @@ from cl.config import Config
 from cl.evaluation.best_so_far import load_best
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
+from cl.process.progress import stage
 from cl.promotion.replace_champion import Replacement, replace_champion
 from cl.promotion.withdraw_versions import withdraw_versions
 from cl.records import Evaluation, GateReport
@@ -79,8 +80,10 @@ def _replace(config: Config, stores: Stores, plan: ChangePlan, champion: str, da
     history = parent.history
     recorded = recorded_or_current(config, history)
     if not (folder / MANIFEST).exists():  # else an earlier process evaluated and sealed it
-        _save_relabelled(recorded, stores, plan, parent, folder)
-        evaluation, report = _evaluate(recorded, stores, plan, parent, folder)
+        with stage("change the champion"):
+            _save_relabelled(recorded, stores, plan, parent, folder)
+        with stage("evaluate"):
+            evaluation, report = _evaluate(recorded, stores, plan, parent, folder)
     else:
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())
         report = GateReport.model_validate_json((folder / "gates.json").read_bytes())

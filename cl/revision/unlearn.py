@@ -12,6 +12,7 @@ import pandas as pd
 from cl.config import Config
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
+from cl.process.progress import stage
 from cl.promotion.replace_champion import Replacement, replace_champion
 from cl.promotion.withdraw_versions import withdraw_versions
 from cl.records import Cycle, Evaluation, GateReport, Unlearning, VersionInfo
@@ -86,7 +87,8 @@ def unlearn(config: Config, stores: Stores, leaving: RemovalRequest, *, scratch:
     withdraw_versions(registry, stores.ledger, withdrawn, why=why)
     for holder in withdrawn if everywhere else ():
         registry.files.delete_files(infos[holder])
-    _clean_runs(stores, infos, leaving.ids)
+    with stage("remove rows from the records"):
+        _clean_runs(stores, infos, leaving.ids)
     now = next((read_history(registry, info) for info in registry.versions() if info.version == version), None)
     return Unlearning(version=version, exact=not (now and now.residual_experiences), withdrawn=withdrawn)
 
@@ -112,8 +114,10 @@ def _replace(
         )
     recorded = recorded_or_current(config, made_of.history)
     if not (folder / MANIFEST).exists():  # else an earlier process evaluated and sealed it
-        traces = _learn_without(recorded, stores, leaving, learner, known, source, folder)
-        evaluation, report = _evaluate_and_judge(recorded, stores, made_of.history, source, folder)
+        with stage("unlearn"):
+            traces = _learn_without(recorded, stores, leaving, learner, known, source, folder)
+        with stage("evaluate"):
+            evaluation, report = _evaluate_and_judge(recorded, stores, made_of.history, source, folder)
     else:
         traces = load_history(folder).residual_experiences
         evaluation = Evaluation.model_validate_json((folder / "evaluation.json").read_bytes())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cl.config import Axis, Config
 from cl.errors import DivergedError, InputError, PerennialError
 from cl.extras import require
+from cl.process.progress import Meter, meter, stage
 from cl.records import Search, Trial
 from cl.search import space
 from cl.stores.data.experiences import Experiences, RowsOf
@@ -76,8 +77,8 @@ def tune(
     study = _open_study(job, folder)
     while (number := _next_number(study, config)) is not None:
         trial = study.ask()
-        log.info("trial %d of %d", number, config.tune.trials)
-        _run_trial(job, study, trial)
+        with stage(f"trial {number} of {config.tune.trials}"), meter(len(ids), "experiences") as learned:
+            _run_trial(job, study, trial, learned)
         on_trial(_to_record(study.trials[trial.number]))
     shutil.rmtree(job.folder, ignore_errors=True)
     return _to_search(job, study)
@@ -149,7 +150,7 @@ def _finished_trials(study: optuna.Study) -> list[Trial]:
     return [_to_record(trial) for trial in study.trials if trial.state.is_finished() and "seconds" in trial.user_attrs]
 
 
-def _run_trial(job: TrialJob, study: optuna.Study, trial: optuna.Trial) -> None:
+def _run_trial(job: TrialJob, study: optuna.Study, trial: optuna.Trial, learned: Meter) -> None:
     """Run a trial until it completes, diverges or is pruned."""
     from optuna.trial import TrialState
 
@@ -160,6 +161,7 @@ def _run_trial(job: TrialJob, study: optuna.Study, trial: optuna.Trial) -> None:
     try:
         for step, (score, rows_learned) in enumerate(_scores(config, job)):
             value, rows = score, rows + rows_learned
+            learned.advance()
             if score is None:
                 continue
             trial.report(score, step)

@@ -12,7 +12,7 @@ from cl import plugins
 from cl.config import Config
 from cl.monitoring.notices import Notice, failure_notice
 from cl.monitoring.notified import forget_notified, notify_once
-from cl.processors import count_processors
+from cl.process.processors import count_processors
 from cl.promotion.outside import outside_changes
 from cl.serving.auth import read_tokens
 from cl.serving.batching.batcher import Batcher

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cl.errors import StoreError
+from cl.process.progress import stage
 from cl.redaction import without_password
 from cl.stores.error_messages import first_line, translate_store_errors
 
@@ -52,7 +53,8 @@ def guard_first_use(uri: str, store: str) -> Iterator[None]:
         yield
         return
     with FileLock(f"{database}.lock", timeout=LOCK_SECONDS * 4):
-        yield
+        with nullcontext() if database.exists() else stage(f"create {database.name}"):
+            yield
 
 
 def open_database(uri: str, store: str) -> sa.Engine:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
+from cl.process.progress import stage
 from cl.records import Record
 from cl.stores.files import write_text
 
@@ -21,6 +22,20 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
 INSIDE = '"\\u0000project/'
 """How a path inside the project begins in a stored record: no other text has a null character in it."""
+
+
+TITLES = {
+    "corrected_start": "prepare the start",
+    "detect_drift": "detect drift",
+    "estimate_gain": "estimate the gain",
+    "gate": "gates",
+    "quantise": "quantise to int8",
+    "score_baselines": "score the baselines",
+    "smoke_test": "smoke test",
+    "to_onnx": "convert to ONNX",
+    "train_control_arm": "train the control arm",
+}
+"""What a stage is called while it runs; the others are called as their function is."""
 
 
 class Executor(Protocol):
@@ -43,7 +58,19 @@ class Journal:
         return Journal(self.folder / name, self.project)
 
     def once(self, step: Callable[P, R], run: Executor) -> Callable[P, R]:
-        """Return the step made repeatable: if it has finished before, its record is read instead of running it."""
+        """Return the step made repeatable: if it has finished before, its record is read instead of running it.
+
+        While it runs, it is reported as a stage.
+        """
+
+        def reported(*args: P.args, **kwargs: P.kwargs) -> R:
+            with stage(TITLES.get(step.__name__, step.__name__)):
+                return run(step)(*args, **kwargs)
+
+        return self.remember(step, reported)
+
+    def remember(self, step: Callable[P, R], run: Callable[P, R]) -> Callable[P, R]:
+        """Return a step made of others, as `once` does: the others are the stages."""
         kind: type[Record] = typing.get_type_hints(step)["return"]
 
         def read_or_run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,7 +78,7 @@ class Journal:
             if known is not None:
                 return typing.cast(R, known)
             self.folder.mkdir(parents=True, exist_ok=True)
-            record = run(step)(*args, **kwargs)
+            record = run(*args, **kwargs)
             self.write(step.__name__, record)
             return record
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
@@ -25,6 +24,7 @@ from cl.models.learner import Learner
 from cl.models.precision import attention, autocast
 from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
+from cl.process.progress import Meter, meter
 from cl.tasks import IGNORED, Encoded
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
@@ -129,15 +129,14 @@ def fit(
     progress, best = run.progress, run.best
     # a head that is solved afterwards says nothing about this one's best epoch, and few rows would choose by chance
     validation = None if all(strategy.is_closed_form for strategy, _ in strategies) else lesson.validation
-    progress_bar = tqdm(total=expected, initial=progress.steps, desc="training", unit="step", disable=None, leave=False)
-    with _report_cost(started, lambda: progress.learnt), progress_bar as bar:
+    with _report_cost(started, lambda: progress.learnt), meter(expected, "steps", done=progress.steps) as steps:
         while (
             progress.epochs < settings.epochs
             and progress.steps < most_steps
             and progress.epochs - best.epoch < settings.patience
         ):
             rows, recalled = _epoch_rows(strategies, lesson)
-            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, bar, most_steps))
+            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, steps, most_steps))
             progress.epochs += 1
             progress.recalled += recalled
             _check_weights(learner, settings)
@@ -168,7 +167,7 @@ def train_epoch(
     tokens: TokenCache,
     rows: pd.DataFrame,
     settings: TrainingSettings,
-    bar: tqdm,
+    steps: Meter,
     most_steps: int,
 ) -> float:
     """Train on each row once, as far as the steps of the update allow, and return the mean loss."""
@@ -185,7 +184,7 @@ def train_epoch(
         run.progress.learnt += len(indices)
         learned += len(indices)
         total += loss * len(indices)
-        bar.update()
+        steps.advance()
     return total / learned
 
 

@@ -23,7 +23,7 @@ registry, search
 training, drift, evaluation, ingestion, reports
 models, stores, decision, gating
 config, tasks
-plugins, statistics, processors
+plugins, statistics, process
 records, extras
 errors, redaction, sample, heavy
 """

@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.desk import Desk, new_desk
 from tests.support.servers import until
+from tests.support.stages import without_stages
 from tests.support.tiny import made_sentences
 
 RUN = pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_while_prefects_temporary_server_is_still_starting(start, seconds, numbe
     run = start("run")
     until(run.server, seconds=120, what="a server that starts")
     time.sleep(seconds)
-    assert run.stop(number, group=group) == "cl: stopped\n"
+    assert without_stages(run.stop(number, group=group)) == ["cl: stopped"]
     assert run.others() == []
 
 
@@ -168,6 +169,7 @@ import cl.cli.interrupts
 cl.cli.interrupts.SECONDS_TO_STOP = 2
 sys.argv = ["cl", "status"]
 from cl.cli.main import main
+from tests.support.stages import without_stages
 main()
 """
 CHILD = (

@@ -24,6 +24,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from tests.support.stages import without_stages
+
 WARM = get_context("forkserver")
 WARM.set_forkserver_preload(["tests.support.warm_imports"])
 
@@ -45,7 +47,7 @@ class Ended:
     @property
     def is_one_line(self) -> bool:
         """Whether it said what went wrong as a user should read it: one line, no traceback."""
-        lines = self.err.strip().splitlines()
+        lines = without_stages(self.err)
         return len(lines) == 1 and lines[0].startswith("cl: ")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -25,7 +25,7 @@ class InputBatch:
 
     ``stamp`` identifies the input's state before it is read; empty if that is unknown. ``correct_with`` is the command
     that takes its rows in place of the earlier ones. ``is_later``: its rows were given later than any correction of
-    them, so what one has replaced may come back.
+    them, so what one has replaced may come back. ``expected_rows`` returns about how many rows there are, or None.
     """
 
     name: str
@@ -34,6 +34,7 @@ class InputBatch:
     stamp: str = ""
     correct_with: str = "cl ingest --corrections"
     is_later: bool = False
+    expected_rows: Callable[[], int | None] = lambda: None
 
 
 @dataclass(frozen=True)

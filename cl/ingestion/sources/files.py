@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field
 
 from cl.errors import SourceError
 from cl.heavy import pd
+from cl.ingestion.count_rows import count_rows
 from cl.ingestion.file_formats import SUFFIXES, format_of, holds_rows, read_chunks, refuse_empty
 from cl.ingestion.formats.saved_dataset import is_saved_dataset, saved_splits
 from cl.ingestion.sources import SPLIT, SPLIT_NAMES, InputBatch, Source, Stamp, stamp_of
@@ -47,6 +49,7 @@ class Files(Source):
                 origin=readable_path(origin),
                 chunks=_read(parts, chunk_rows),
                 stamp=stamp_of(_parts(parts)).digest,
+                expected_rows=partial(count_rows, parts),
             )
 
     def check(self, root: Path) -> None:

@@ -20,6 +20,7 @@ import yaml
 
 from cl.errors import StoreError
 from cl.extras import require
+from cl.process.progress import stage
 from cl.redaction import format_traceback, without_password
 from cl.stores.data.integrity import check_undamaged, version_matches
 from cl.stores.files import DRAFTS, write_text
@@ -76,6 +77,14 @@ class DataVersions:
         known = self.current()
         if known is not None and self.is_clean():
             return known
+        with stage("version the data with DVC"):
+            version = self._commit(known)
+        self._write_local_version(version)
+        pending_file(self.project).unlink(missing_ok=True)
+        log.info("data/ is at version %s", version)
+        return version
+
+    def _commit(self, known: str | None) -> str:
         self.initialise()
         self.project.data.mkdir(exist_ok=True)
         before = self._file.read_text(encoding="utf-8") if known else None
@@ -85,9 +94,6 @@ class DataVersions:
         version = self.current()
         if version is None:
             raise StoreError(f"{self._file}: DVC did not write it")
-        self._write_local_version(version)
-        pending_file(self.project).unlink(missing_ok=True)
-        log.info("data/ is at version %s", version)
         return version
 
     def current(self) -> str | None:
@@ -152,7 +158,8 @@ class DataVersions:
         before = self._file.read_text(encoding="utf-8") if self._file.exists() else None
         write_text(self._file, version if ":" in version else _pointer(version))
         try:
-            self._with_repo(lambda repo: repo.pull(targets=[str(self._file)]))
+            with stage("fetch the data with DVC"):
+                self._with_repo(lambda repo: repo.pull(targets=[str(self._file)]))
         except StoreError:
             self._undo_restore(before)
             raise

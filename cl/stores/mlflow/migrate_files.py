@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl.errors import IntegrityError, StoreError
+from cl.process.progress import meter, stage
 from cl.stores.files import sha256
 from cl.stores.manifest import MANIFEST, check_manifest
 from cl.stores.mlflow.environment import silence_mlflow
@@ -68,16 +69,19 @@ def copy_files(folders: Iterable[str], source: str, target: str) -> CopiedFiles:
     """
     silence_mlflow()
     files = size = 0
-    for folder in sorted(set(folders)):
-        with tempfile.TemporaryDirectory() as scratch:
-            local = _download(f"{source}/{folder}", Path(scratch) / "local")
-            digests = _digests(local)
-            for name in digests:
-                if Path(name).name == MANIFEST:
-                    check_manifest((local / name).parent)
-            _upload(local, digests, f"{target}/{folder}", Path(scratch))
-            files += len(digests)
-            size += sum((local / name).stat().st_size for name in digests)
+    names = sorted(set(folders))
+    with stage("copy files"), meter(len(names), "folders") as copied:
+        for folder in names:
+            with tempfile.TemporaryDirectory() as scratch:
+                local = _download(f"{source}/{folder}", Path(scratch) / "local")
+                digests = _digests(local)
+                for name in digests:
+                    if Path(name).name == MANIFEST:
+                        check_manifest((local / name).parent)
+                _upload(local, digests, f"{target}/{folder}", Path(scratch))
+                files += len(digests)
+                size += sum((local / name).stat().st_size for name in digests)
+            copied.advance()
     return CopiedFiles(files, round(size / 1e6, 1))
 
 

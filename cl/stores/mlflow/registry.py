@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.errors import IntegrityError, StoreError
+from cl.process.progress import stage
 from cl.records import VersionInfo
 from cl.stores.files import sha256
 from cl.stores.manifest import (
@@ -193,6 +194,7 @@ class Registry:
         folder.parent.mkdir(parents=True, exist_ok=True)
         uri, tags = f"models:/{self.model}/{version}", self.tags(version)
         with (
+            stage(f"fetch version {version}"),
             translate_mlflow_errors(self.tracking_uri),
             self.runs.tracking(),
             tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch,

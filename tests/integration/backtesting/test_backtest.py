@@ -11,6 +11,7 @@ from cl.config import parse
 from cl.errors import ConfigError, InputError
 from tests.support import warm
 from tests.support.backtests import arguments, results, small_config, small_stream  # noqa: F401
+from tests.support.stages import without_stages
 
 
 def test_experiences_come_in_the_order_that_is_asked_for(config, stream, tmp_path) -> None:
@@ -68,7 +69,7 @@ def test_one_experience_is_a_stream_too(config, stream, tmp_path) -> None:
 def test_what_cannot_be_used_is_one_line(config, stream, tmp_path, more, message) -> None:
     done = warm.run(*arguments(config, stream, tmp_path / "out", *more))
     assert done.returncode == 2, done.stderr
-    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr and len(without_stages(done.stderr)) == 1
 
 
 def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
@@ -76,9 +77,9 @@ def test_an_experience_with_nothing_to_test_is_refused_before_anything_runs(
 ) -> None:
     sentences(["box", "lamp"], 90, seed=9, prefix="few-").head(3).to_csv(stream / "1.csv", index=False)
     done = warm.run(*arguments(config, stream, tmp_path / "out"))
-    assert done.returncode == 2 and done.stderr == (
-        "cl: experience '1' (rows: 3) has no test rows; add rows, or change data.split, or leave it out: --order 0,2\n"
-    )
+    assert done.returncode == 2 and without_stages(done.stderr) == [
+        "cl: experience '1' (rows: 3) has no test rows; add rows, or change data.split, or leave it out: --order 0,2"
+    ]
     assert not (tmp_path / "out" / "runs").exists()
 
 
@@ -89,7 +90,8 @@ def test_a_stream_of_one_row_is_refused_in_a_line(config, tmp_path, sentences) -
     pd.concat([one] * 30).to_csv(tmp_path / "same.csv", index=False)
     done = warm.run(*arguments(config, tmp_path / "same.csv", tmp_path / "out"))
     assert done.returncode == 2
-    assert done.stderr == ("cl: experience 'same' (rows: 1) has no test rows; add rows, or change data.split\n")
+    said = without_stages(done.stderr)
+    assert said == ["cl: experience 'same' (rows: 1) has no test rows; add rows, or change data.split"]
 
 
 def test_strategies_may_be_named_mapped_joined_and_labelled() -> None:

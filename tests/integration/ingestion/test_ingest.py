@@ -11,11 +11,13 @@ from cl.config import Config, SplitShares, parse
 from cl.errors import SourceError
 from cl.ingestion.ingest import assign_splits, ingest
 from cl.ingestion.sources.files import Files
+from cl.process.progress import reporting
 from cl.records import SPLITS, Experience
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts
 from cl.stores.project_folder import ProjectFolder
 from tests.support import warm
+from tests.support.stages import RecordedStages
 
 COLUMNS = ["id", "text", "label"]
 
@@ -341,11 +343,19 @@ def test_words_for_the_present_are_no_dates(project) -> None:
     assert (made.name, made.quarantined) == ("2021-04", {"missing or unreadable date": 3})
 
 
-def test_progress_is_told_as_rows_are_read(project) -> None:
-    told: list[int] = []
-    pd.DataFrame(some(10), columns=COLUMNS).to_csv(project.root / "x.csv", index=False)
-    ingest(configured(chunk_rows=4), project, Files(path="x.csv"), on_progress=told.append)
-    assert told == [4, 8, 10]
+@pytest.mark.parametrize(("name", "total"), [("x.csv", 11), ("x.jsonl", 10), ("x.parquet", 10), ("x.csv.gz", None)])
+def test_reading_is_a_stage_that_counts_its_rows(project, name, total) -> None:
+    rows, path = pd.DataFrame(some(10), columns=COLUMNS), project.root / name
+    if path.suffix == ".jsonl":
+        rows.to_json(path, orient="records", lines=True)
+    elif path.suffix == ".parquet":
+        rows.to_parquet(path)
+    else:
+        rows.to_csv(path, index=False)
+    with reporting(recorded := RecordedStages()):
+        ingest(configured(chunk_rows=4), project, Files(path=name))
+    assert recorded.titles == [f"read {name}", "compare with all rows, and write"]
+    assert recorded.amounts[0] == (10, total, "rows")
 
 
 def test_what_an_interrupted_ingest_left_is_swept(project) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cl.processors import count_processors, wait_passively
+from cl.process.processors import count_processors, wait_passively
 from tests.support.repository import ROOT
 
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
