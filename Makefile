@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # two at a time: a model of the tests keeps one core busy
 TWO := -n 2
 
-.PHONY: demo test test-e2e nightly install lint docs docs-reference constraints-hashed clean
+.PHONY: demo test test-e2e nightly install lint docs docs-reference screenshots constraints-hashed clean
 
 demo: $(VENV)/with-demo
 	$(BIN)/cl demo --dir perennial-demo
@@ -59,6 +59,11 @@ docs: install
 # the table of all keys in the documentation, from the configuration itself
 docs-reference: install
 	$(BIN)/python bench/put_reference.py
+
+# the pictures of the documentation, from a project that `cl demo` has made; needs Chromium
+PROJECT ?= perennial-demo
+screenshots: install
+	PYTHONPATH=. $(BIN)/python bench/screenshots.py $(PROJECT)
 
 # the constraints with the digests of their files, for this Python and machine: a release artefact
 constraints-hashed: dist/constraints-hashed.txt

@@ -123,6 +123,7 @@ def _quiet_dependencies(*, verbose: bool) -> None:
     }
     if not verbose:
         quiet |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
+        quiet["HF_HUB_VERBOSITY"] = "error"  # it warns about each retry, twice; the last failure is reported
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     wait_passively()

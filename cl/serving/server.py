@@ -48,7 +48,10 @@ def _bind(uvicorn_config: uvicorn.Config) -> Any:
     try:
         return share_port(uvicorn_config.bind_socket())
     except (SystemExit, OSError):
-        raise InputError(f"{uvicorn_config.host}:{uvicorn_config.port}: cannot listen on this address") from None
+        raise InputError(
+            f"{uvicorn_config.host}:{uvicorn_config.port}: cannot listen on this address: another program may use it; "
+            "choose another --port, or another --host"
+        ) from None
 
 
 def share_metrics(opened: OpenProject, workers: int) -> None:
