@@ -1,7 +1,7 @@
 """Take the pictures of the documentation from a copy of a project that has learned: `make screenshots PROJECT=DIR`.
 
-Needs Chromium, and a project that `cl demo` made. The pictures go to docs/images/. Prefect's picture shows a cycle that is
-run for it.
+Needs Chromium, and a project that `cl demo` made. The pictures go to docs/images/. Another page is one more line in
+PICTURES, and its server one in COMMANDS.
 """
 
 from __future__ import annotations
