@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # two at a time: a model of the tests keeps one core busy
 TWO := -n 2
 
-.PHONY: help demo test test-e2e nightly install lint docs docs-reference constraints-hashed clean
+.PHONY: help demo test test-e2e nightly install lint docs docs-reference screenshots constraints-hashed clean
 
 demo: $(VENV)/with-demo
 	@test ! -e perennial-demo/cl.yaml || test -n '$(FRESH)' || { echo 'make: perennial-demo is there already:' \
@@ -24,6 +24,7 @@ help:
 	@echo 'make nightly       every test, in full: hours'
 	@echo 'make lint          style and types'
 	@echo 'make docs          the documentation, in site/'
+	@echo 'make screenshots   the pictures of the documentation, from a demo of its own'
 	@echo 'make install       the environment of developers'
 	@echo 'make clean         remove the environment, the demo and what was built'
 	@echo 'Variables: PYTHON=python3.12 (any of $(ADMITTED)), VENV=path, TORCH_INDEX=URL'
@@ -72,6 +73,11 @@ docs: install
 # the table of all keys in the documentation, from the configuration itself
 docs-reference: install
 	$(BIN)/python bench/put_reference.py
+
+# the pictures of the documentation, from a project that `cl demo` has made; needs Chromium
+PROJECT ?= perennial-demo
+screenshots: install
+	PYTHONPATH=. $(BIN)/python bench/screenshots.py $(PROJECT)
 
 # the constraints with the digests of their files, for this Python and machine: a release artefact
 constraints-hashed: dist/constraints-hashed.txt

@@ -177,6 +177,7 @@ def _quiet_dependencies(*, verbose: bool) -> None:
         quiet |= {"PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
         if "PREFECT_LOGGING_LEVEL" not in os.environ:  # the terminal's handler alone: the server keeps a run's logs
             quiet |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+        quiet["HF_HUB_VERBOSITY"] = "error"  # it warns about each retry, twice; the last failure is reported
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     wait_passively()

@@ -60,7 +60,7 @@ def load_encoder(name: str) -> PreTrainedModel:
     except (ConfigError, MemoryError):
         raise
     except Exception as error:  # a checkpoint may need a package that is missing, or be damaged in many ways
-        raise ConfigError(f"model.name '{name}' cannot be loaded: {_first_line(error)}") from None
+        raise ConfigError(f"model.name '{name}' cannot be loaded: {_explain(name, error)}") from None
 
 
 def load_tokenizer(name: str, *, split_words: bool = False) -> PreTrainedTokenizerBase:
@@ -83,7 +83,7 @@ def load_tokenizer(name: str, *, split_words: bool = False) -> PreTrainedTokeniz
     except MemoryError:
         raise
     except Exception as error:
-        raise ConfigError(f"model.name '{name}' has no loadable tokenizer: {_first_line(error)}") from None
+        raise ConfigError(f"model.name '{name}' has no loadable tokenizer: {_explain(name, error)}") from None
 
 
 def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
@@ -147,5 +147,21 @@ def without_warnings() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first_line(error: Exception) -> str:
+def _explain(name: str, error: Exception) -> str:
+    """Return why a model cannot be loaded, with the remedy where its name leads nowhere."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+        return f"there is no folder {Path(name).resolve()}"
+    if any(isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) for cause in _causes(error)):
+        return (
+            "the Hugging Face Hub does not answer, and this machine's cache does not hold it; name a folder that holds "
+            "the model, or minilm"
+        )
     return bounded(error).partition(": ")[2] or bounded(error)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,22 @@ def test_every_command_has_help_and_every_option_in_the_docs_exists() -> None:
         flags = set(re.findall(r"(?<=\s)(--[a-z-]+|-[a-z])(?=[\s=]|$)", rest))
         assert flags <= options[name] | {"--help"}, f"cl {name}{rest}: {sorted(flags - options[name])}"
     assert all(command.help for command in commands.values())
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    named = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+
+
+def test_the_pictures_are_small_shown_and_taken_by_the_script() -> None:
+    pictures = {path.name: path.stat().st_size for path in (DOCS / "images").iterdir()}
+    assert max(pictures.values()) <= 150_000 and sum(pictures.values()) <= 1_000_000, pictures
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    shown = {Path(path).name: alt for alt, path in re.findall(r"!\[([^\]]*)\]\(([^)]*images/[^)]+)\)", text)}
+    assert shown.keys() == pictures.keys()
+    assert all(len(alt.split()) >= 5 for alt in shown.values()), "say what a picture shows"
+    script = (ROOT / "bench" / "screenshots.py").read_text(encoding="utf-8")
+    assert {f"{name}.png" for name in re.findall(r'Picture\(\s*"([\w-]+)"', script)} == pictures.keys()
 
 
 def test_every_link_leads_to_a_page() -> None:

@@ -99,6 +99,10 @@ class Page:
         told = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(told["data"]))
 
+    def window(self, path: Path) -> None:
+        """Write a PNG of what the window shows, without the rest of the page."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
     def _notice(self, told: dict[str, Any]) -> None:
         about = told.get("params", {})
         if told.get("method") == "Runtime.exceptionThrown":

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -8,7 +11,7 @@ from cl.errors import ConfigError
 from cl.models.build import change_tuning, freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer, predict
 from cl.models.persistence import load_learner, save_learner
-from cl.models.pretrained import load_encoder
+from cl.models.pretrained import load_encoder, load_tokenizer
 from tests.support import warm
 
 
@@ -59,6 +62,20 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"model.name '.*nowhere' cannot be loaded") as error:
         load_encoder(str(tmp_path / "nowhere"))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_tokenizer])
+@pytest.mark.parametrize("name", ["./nowhere", "../nowhere/at-all", "/nowhere", "~/nowhere"])
+def test_a_folder_that_is_not_there_is_named(load, name) -> None:
+    with pytest.raises(ConfigError, match=rf"there is no folder {re.escape(str(Path(name).resolve()))}$"):
+        load(name)
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_tokenizer])
+@pytest.mark.parametrize("name", ["distilbert-base-uncased", "my-org/my-encoder"])
+def test_a_hub_that_does_not_answer_is_one_line_with_the_remedy(load, name) -> None:
+    with pytest.raises(ConfigError, match=f"model.name '{name}' .*the Hugging Face Hub does not answer.*name a folder"):
+        load(name)
 
 
 def test_pickled_weights_are_refused(tiny_model, tmp_path) -> None:
