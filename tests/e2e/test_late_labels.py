@@ -44,17 +44,17 @@ def test_labels_find_the_rows_that_were_answered_whenever_they_come(answered, tm
     desk, asked = answered
     told = pd.read_csv(tmp_path / "answers.csv")
     assert told["id"].tolist() == asked["id"].tolist() and told["confidence"].between(0, 1).all()
-    assert desk.json("status")["predictions"] == {"answered": 40, "labelled": 0}
+    assert desk.json("status")["predictions"] == {"answered": 40, "labelled": 0, "feedback": 0}
 
     (late,) = desk.json("label", labels(asked[:25], tmp_path / "march.csv"))
     assert late["name"] == "labels-march" and sum(late["rows"].values()) == 25
     assert desk.json("label", labels(asked[:25], tmp_path / "again.csv")) == [], "the same labels once more are no news"
-    assert desk.json("status")["predictions"] == {"answered": 40, "labelled": 25}
+    assert desk.json("status")["predictions"] == {"answered": 40, "labelled": 25, "feedback": 0}
 
     changed = pd.concat([asked[:5].assign(label="box"), asked[25:30]])
     (mixed,) = desk.json("label", labels(changed, tmp_path / "april.csv"))
     assert mixed["quarantined"] == {"known id with another text or label": 5} and sum(mixed["rows"].values()) == 5
-    assert desk.json("status")["predictions"] == {"answered": 40, "labelled": 30}
+    assert desk.json("status")["predictions"] == {"answered": 40, "labelled": 30, "feedback": 0}
 
     (cycle, _) = desk.json("run", "--plain")
     assert cycle["experience"]["id"] == "0002-labels-march" and cycle["drift"]["champion_score"] is not None
@@ -64,7 +64,7 @@ def test_labels_of_rows_that_were_never_answered_are_refused(answered, tmp_path)
     desk, _ = answered
     strangers = made_sentences(["loan"], 4, seed=9)
     done = desk.cl("label", labels(strangers, tmp_path / "strangers.csv"))
-    assert done.returncode == 2 and "no good row among 4: missing text 4" in done.stderr
+    assert done.returncode == 2 and "no good row among 4: no answer is logged under this id 4" in done.stderr
     assert desk.json("status")["waiting"] == []
 
 
