@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from cl.errors import PerennialError
 from cl.records import Evaluation, GateReport, LedgerEntry, Training
 from cl.records.registry import WITHDRAWN
-from cl.registry.markdown import escape_markdown, fit, join_names
 from cl.stores.ledger import state
+from cl.stores.mlflow.markdown import escape_markdown, fit, join_names
 from cl.stores.mlflow.registry import GATES, SMOKE_TAG, Registry
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from cl.extras import DISTRIBUTION
 from cl.records import Evaluation, GateReport, Training
 from cl.records.history import History
-from cl.registry.markdown import escape_markdown, join_names
 from cl.stores.files import write_text
+from cl.stores.mlflow.markdown import escape_markdown, join_names
 from cl.stores.version_folder import load_history
 
 if TYPE_CHECKING:

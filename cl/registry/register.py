@@ -20,7 +20,7 @@ from cl.evaluation.best_so_far import best_rows, save_best
 from cl.extras import DISTRIBUTION
 from cl.models.persistence import load_learner
 from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
-from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration, Training
+from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration, Score, Training
 from cl.records.history import History
 from cl.registry.descriptions import describe_version, refresh_descriptions
 from cl.registry.lineage import LocalVersion
@@ -159,21 +159,31 @@ def _verdict_tag(config: Config, gates: GateReport) -> str:
 def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
     """Return the evaluation's metrics by their names in MLflow, without the undecided ones.
 
-    MLflow groups metrics by their prefix, and shows those without one first. The champion's have `champion/`.
+    MLflow groups metrics by their prefix and sorts the groups by name, so the challenger's come first.
     """
     mean = f"mean_{evaluation.metric}"  # over experiences, not over rows
-    metrics = {
+    challenger = {
         mean: evaluation.accuracy,
         "forgetting_max": evaluation.forgetting_max,
         "bwt": evaluation.backward_transfer,
         "size_mb": evaluation.size_mb,
         **evaluation.numbers,
-        **{f"score/{score.experience}": score.value for score in evaluation.challenger},
-        f"champion/{mean}": evaluation.champion_accuracy,
-        **{f"champion/{name}": value for name, value in evaluation.champion_numbers.items()},
-        **{f"champion/score/{score.experience}": score.value for score in evaluation.champion},
+        **_by_experience(evaluation.challenger),
+    }
+    champion = {
+        mean: evaluation.champion_accuracy,
+        **evaluation.champion_numbers,
+        **_by_experience(evaluation.champion),
+    }
+    metrics = {
+        **{f"challenger/{name}": value for name, value in challenger.items()},
+        **{f"champion/{name}": value for name, value in champion.items()},
     }
     return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _by_experience(scores: Sequence[Score]) -> dict[str, float | None]:
+    return {f"score/{score.experience}": score.value for score in scores}
 
 
 def log_epochs(runs: Runs, run: str, training: Training) -> None:

@@ -164,9 +164,10 @@ def test_a_control_arm_is_trained_beside_an_update_and_shown_and_only_the_challe
     registry = open_stores(shop, load(shop.config)).registry
     assert [one.version for one in registry.versions()] == ["1", "2"]
     metrics = registry.runs.client.get_run(second.run).data.metrics
-    for name in ("forgetting_avoided", "learning_cost", "oos_auroc", "brier", "champion/latency_p95_ms"):
-        assert name in metrics
-    assert metrics["oos_auroc"] == second.evaluation.numbers["oos_auroc"]
+    for name in ("forgetting_avoided", "learning_cost", "oos_auroc", "brier"):
+        assert f"challenger/{name}" in metrics
+    assert "champion/latency_p95_ms" in metrics
+    assert metrics["challenger/oos_auroc"] == second.evaluation.numbers["oos_auroc"]
 
 
 def test_what_waits_for_a_person_is_learnt_along_by_the_next_cycle_and_what_was_rejected_is_not(

@@ -21,6 +21,7 @@ from cl.stores.error_messages import translate_store_errors
 from cl.stores.files import read_or_write_text, write_text
 from cl.stores.mlflow.database_client import ALL, DatabaseClient, read_database
 from cl.stores.mlflow.environment import silence_mlflow
+from cl.stores.mlflow.markdown import escape_markdown
 from cl.stores.mlflow.outside_changes import ExperimentState, find_experiment, put_back, refuse_changed, restore_runs
 from cl.stores.mlflow.server_client import ServerClient, read_server
 
@@ -141,7 +142,9 @@ class Runs:
                 "cl.decision": cycle.decision.action,
                 "cl.version": cycle.promotion.version if cycle.promotion else "",
                 "cl.drifted": str(cycle.drift.drifted).lower(),
-                "mlflow.note.content": "\n\n".join(cycle.decision.reasons),
+                "mlflow.note.content": "\n\n".join(
+                    escape_markdown(reason, most=1_000) for reason in cycle.decision.reasons[:5]
+                ),
             }
             self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
             self.client.set_terminated(run, "FINISHED")

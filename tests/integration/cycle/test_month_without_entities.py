@@ -37,7 +37,7 @@ def test_a_month_without_an_entity_is_left_out_of_the_floor_and_promoted(tiny_mo
     assert evaluation.accuracy == evaluation.matrix["0002-june"]["0001-may"] >= 0.5
     (run,) = [run for run in project.history() if run.experience.id == "0002-june"]
     metrics = project_metrics(root, str(run.run))
-    assert "score/0001-may" in metrics and "score/0002-june" not in metrics
+    assert "challenger/score/0001-may" in metrics and "challenger/score/0002-june" not in metrics
 
 
 def project_metrics(root: Path, run: str) -> dict[str, float]:

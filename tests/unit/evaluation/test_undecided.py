@@ -90,10 +90,10 @@ def test_one_false_entity_in_such_a_month_counts() -> None:
 
 def test_mlflow_gets_only_decided_metrics() -> None:
     metrics = evaluation_metrics(scored())
-    assert metrics["mean_f1"] == metrics["score/may"] == metrics["champion/score/may"] == 0.8
-    assert not {"latency_p50_ms", "score/june", "score/july", "champion/score/june"} & set(metrics)
+    assert metrics["challenger/mean_f1"] == metrics["challenger/score/may"] == metrics["champion/score/may"] == 0.8
+    assert not {"challenger/latency_p50_ms", "challenger/score/june", "champion/score/june"} & set(metrics)
     assert all(isinstance(value, float) for value in metrics.values())
-    assert "mean_f1" not in evaluation_metrics(scored([JUNE]))
+    assert "challenger/mean_f1" not in evaluation_metrics(scored([JUNE]))
 
 
 def test_the_strongest_baseline_is_a_decided_one() -> None:

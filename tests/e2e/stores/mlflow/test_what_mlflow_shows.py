@@ -77,7 +77,9 @@ def shown(learned, tmp_path) -> Shown:
 def test_no_metric_is_there_twice_under_two_names_or_in_its_history(shown) -> None:
     measured = [shown.metrics(cycle) for cycle in shown.cycles]
     values = {name: tuple(metrics.get(name) for metrics in measured) for name in set().union(*measured)}
-    mine = {name: of for name, of in values.items() if not name.startswith(("champion/", "score/")) and any(of)}
+    mine = {
+        name: of for name, of in values.items() if name.startswith("challenger/") and "score/" not in name and any(of)
+    }
     assert len(set(mine.values())) == len(mine), sorted(mine.items(), key=lambda each: str(each[1]))
     assert not {"accuracy", "champion", "calibration_error", "latency_ms"} & set(values)
     for cycle, metrics in zip(shown.cycles, measured, strict=True):
@@ -88,9 +90,9 @@ def test_no_metric_is_there_twice_under_two_names_or_in_its_history(shown) -> No
 def test_the_mean_of_the_experiences_is_called_a_mean(shown) -> None:
     cycle = shown.cycles[1]
     metrics = shown.metrics(cycle)
-    scores = [value for name, value in metrics.items() if name.startswith("score/")]
-    assert len(scores) == 2 and metrics["mean_accuracy"] == pytest.approx(sum(scores) / 2)
-    assert metrics["mean_accuracy"] == cycle.evaluation.accuracy
+    scores = [value for name, value in metrics.items() if name.startswith("challenger/score/")]
+    assert len(scores) == 2 and metrics["challenger/mean_accuracy"] == pytest.approx(sum(scores) / 2)
+    assert metrics["challenger/mean_accuracy"] == cycle.evaluation.accuracy
 
 
 def test_the_champions_numbers_are_a_group_of_their_own(shown) -> None:
@@ -99,7 +101,10 @@ def test_the_champions_numbers_are_a_group_of_their_own(shown) -> None:
     champion = {name for name in second if name.startswith("champion")}
     assert all(name.startswith("champion/") for name in champion)
     assert {"champion/mean_accuracy", "champion/ece", "champion/score/0001-one"} <= champion
-    assert {name.removeprefix("champion/") for name in champion} <= set(second), "the same names as the challenger's"
+    challenger = {name for name in second if name.startswith("challenger/")}
+    assert {name.replace("champion/", "challenger/") for name in champion} <= challenger, "the same names"
+    groups = sorted({name.rpartition("/")[0] for name in challenger | champion})
+    assert groups == ["challenger", "challenger/score", "champion", "champion/score"], "MLflow sorts them by name"
 
 
 def test_each_epoch_has_a_loss_and_a_validation_score(shown) -> None:
@@ -153,7 +158,8 @@ def test_what_a_person_wrote_in_mlflow_stays(shown) -> None:
 def test_a_label_is_data_on_every_page(shown, tmp_path) -> None:
     export_version(shown.project.root, "2", tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
-    for text in (shown.page("2"), card.split("---\n", 2)[2]):
+    note = shown.client.get_run(shown.cycles[1].run).data.tags["mlflow.note.content"]
+    for text in (shown.page("2"), card.split("---\n", 2)[2], note):
         assert "alert" in text, "the label is there"
         assert not [part for part in ("<script", "[x](", "**bold**", "@all", "http://evil") if part in text]
 
