@@ -19,11 +19,17 @@ def serve_team_page(folder: Path, *, host: str, port: int, allowed_hosts: Sequen
         allowed_hosts: other names that the server may be called by.
 
     Raises:
-        InputError: there is no such folder, the server cannot listen on the address, or beyond this machine there is no
-            token.
+        InputError: there is no such folder, an allowed host is none, the server cannot listen on the address, or beyond
+            this machine there is no token.
     """
+    from cl.config.serving import check_host
     from cl.serving.team.tokens import check_reach, take_tokens
 
+    for name in allowed_hosts:
+        try:
+            check_host(name)
+        except ValueError as error:
+            raise InputError(f"--allowed-host: {error}") from None
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     tokens = take_tokens()

@@ -106,6 +106,16 @@ class ServingLogSettings(Section):
         return names
 
 
+def check_host(name: str) -> None:
+    """Do nothing for a name or an address that a server may be called by.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not HOST_NAME.fullmatch(name) and not _is_address(name):
+        raise ValueError(f"'{name[:80]}' is no host; write a name or an address without scheme, port and path")
+
+
 def _is_address(name: str) -> bool:
     try:
         ip_address(name)
@@ -173,8 +183,7 @@ class ServingSettings(Section):
     @classmethod
     def _are_names(cls, names: list[str]) -> list[str]:
         for name in names:
-            if not HOST_NAME.fullmatch(name) and not _is_address(name):
-                raise ValueError(f"'{name[:80]}' is no host; write a name or an address without scheme, port and path")
+            check_host(name)
         return names
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const STALE = 15000; // milliseconds after which a worker that was not seen again is left out
 const workers = new Map();
-let token = null, predictionId = null, stopped = false;
+let token = null, predictionId = null, stopped = false, knownLabels = [];
 
 const percent = (share) => (share === null || share === undefined ? "–" : (100 * share).toFixed(1) + " %");
 const milliseconds = (value) => (value === null ? "–" : value.toFixed(value < 10 ? 1 : 0) + " ms");
@@ -16,7 +16,7 @@ async function call(path, body) {
   const content = await response.json().catch(() => ({}));
   if (response.ok) return content;
   if (response.status === 401) { stopped = true; $("door").hidden = false; }
-  throw new Error(content.message || content.detail || "the server answered " + response.status);
+  throw new Error(content.message || content.detail || "The server answered " + response.status);
 }
 
 function showError(error) {
@@ -34,7 +34,7 @@ function svgElement(name, attributes, text) {
 function drawBars(container, rows, title) { // rows: [label, share]; as wide as the container, so that text keeps its size
   const width = Math.max(280, container.clientWidth), rowHeight = 26, barStart = Math.round(width * 0.34), barWidth = width - barStart - 75, maxLetters = Math.floor(barStart / 8);
   const picture = svgElement("svg", { viewBox: `0 0 ${width} ${Math.max(1, rows.length) * rowHeight}`, role: "img", "aria-label": title });
-  if (!rows.length) picture.append(svgElement("text", { x: 0, y: 18, class: "soft" }, "nothing yet"));
+  if (!rows.length) picture.append(svgElement("text", { x: 0, y: 18, class: "soft" }, "Nothing yet"));
   rows.forEach(([label, share], index) => {
     const y = index * rowHeight, name = label.length > maxLetters ? label.slice(0, maxLetters - 1) + "…" : label;
     picture.append(
@@ -55,9 +55,9 @@ function drawColumns(container, counts) {
     if (count) picture.append(svgElement("rect", { x: index * columnWidth + 1, y: 128 - columnHeight, width: columnWidth - 2, height: columnHeight, rx: 2, class: "bar" }));
   });
   picture.append(
-    svgElement("text", { x: 0, y: 14, class: "soft" }, "at most " + largest),
-    svgElement("text", { x: 0, y: 146, class: "soft" }, "a minute ago"),
-    svgElement("text", { x: total, y: 146, "text-anchor": "end", class: "soft" }, "now"));
+    svgElement("text", { x: 0, y: 14, class: "soft" }, "At most " + largest),
+    svgElement("text", { x: 0, y: 146, class: "soft" }, "A minute ago"),
+    svgElement("text", { x: total, y: 146, "text-anchor": "end", class: "soft" }, "Now"));
   container.replaceChildren(picture);
 }
 
@@ -86,8 +86,8 @@ function show(content) {
   workers.set(content.worker, { content, seenAt: now });
   for (const [worker, entry] of workers) if (now - entry.seenAt > STALE) workers.delete(worker);
   const { champion, canary, shadow } = content.versions, all = summarise();
-  const challengers = [canary && `canary: version ${canary}`, shadow && `shadow: version ${shadow}`].filter(Boolean);
-  $("versions").textContent = [champion ? `champion: version ${champion}` : "no champion yet", ...challengers].join(" · ");
+  const challengers = [canary && `Canary: version ${canary}`, shadow && `Shadow: version ${shadow}`].filter(Boolean);
+  $("versions").textContent = [champion ? `Champion: version ${champion}` : "No champion yet", ...challengers].join(" · ");
   $("rate").textContent = all.total("requests_per_second").toFixed(1);
   $("p50").textContent = milliseconds(all.typical("p50_ms"));
   $("p95").textContent = milliseconds(all.typical("p95_ms"));
@@ -98,6 +98,7 @@ function show(content) {
   drawBars($("mix"), all.mix, "shares of the labels");
   const dropped = content.log && content.log.dropped ? ` · ${content.log.dropped} answers could not be logged` : "";
   $("about").textContent = `${all.total("requests")} requests since the start · ${workers.size} ${workers.size === 1 ? "worker" : "workers"} seen${dropped} · `;
+  knownLabels = content.labels;
   if ($("labels").childElementCount !== content.labels.length)
     $("labels").replaceChildren(...content.labels.map((label) => { const option = document.createElement("option"); option.value = label; return option; }));
 }
@@ -111,6 +112,7 @@ $("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("send").disabled = true;
   $("feedback-status").textContent = "";
+  $("new-label").hidden = true;
   const started = performance.now();
   try {
     const content = await call("predict", document.body.dataset.input === "tokens" ? { texts: [$("text").value] } : { text: $("text").value, top_k: 3 });
@@ -130,16 +132,63 @@ $("ask").addEventListener("submit", async (event) => {
   $("send").disabled = false;
 });
 
-$("correct").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const value = $("right").value.trim();
+const isTokens = () => document.body.dataset.input === "tokens";
+const typedLabels = () => (isTokens() ? $("right").value.trim().split(/\s+/) : [$("right").value.trim()]);
+
+function distance(one, other) { // the number of letters to change, add, drop, or swap with the next
+  let before = [], row = [...Array(other.length + 1).keys()];
+  for (let i = 1; i <= one.length; i++) {
+    const above = row;
+    row = [i];
+    for (let j = 1; j <= other.length; j++) {
+      row.push(Math.min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (one[i - 1] === other[j - 1] ? 0 : 1)));
+      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]) row[j] = Math.min(row[j], before[j - 2] + 1);
+    }
+    before = above;
+  }
+  return row[other.length];
+}
+
+function closestLabel(label) { // a known label that may have been meant, or null
+  const near = knownLabels.filter((known) => Math.abs(known.length - label.length) <= 3).map((known) => [distance(label.toLowerCase(), known.toLowerCase()), known]);
+  const [best] = near.filter(([letters, known]) => letters <= Math.max(1, Math.min(3, known.length / 3))).sort((one, other) => one[0] - other[0]);
+  return best ? best[1] : null;
+}
+
+function askAboutNewLabel(label) {
+  const close = isTokens() ? null : closestLabel(label);
+  $("new-label-question").textContent = `The model does not know the label “${label}”.` + (close ? ` Did you mean “${close}”?` : " Add it as a new label?");
+  $("use-known").hidden = close === null;
+  $("use-known").textContent = close === null ? "" : `Use “${close}”`;
+  $("use-known").dataset.label = close || "";
+  $("add-label").textContent = `Add “${label}” as a new label`;
+  $("new-label").hidden = false;
+  $(close === null ? "add-label" : "use-known").focus();
+}
+
+async function saveLabel(labels, isNew) {
+  $("new-label").hidden = true;
   try {
-    await call("feedback", { id: predictionId, label: document.body.dataset.input === "tokens" ? value.split(/\s+/) : value });
-    $("feedback-status").textContent = "thank you, the label is on the disk";
+    const body = { id: predictionId, label: isTokens() ? labels : labels[0] };
+    await call("feedback", isNew ? { ...body, new_label: true } : body);
+    $("feedback-status").textContent = "Thank you, saved.";
     $("right").value = "";
     showError(null);
   } catch (error) { showError(error); }
+  $("right").focus();
+}
+
+$("correct").addEventListener("submit", (event) => {
+  event.preventDefault();
+  $("feedback-status").textContent = "";
+  const labels = typedLabels(), unknown = labels.find((label) => !knownLabels.includes(label) && !(isTokens() && label === "O"));
+  if (unknown === undefined) saveLabel(labels, false);
+  else askAboutNewLabel(unknown);
 });
+$("add-label").addEventListener("click", () => saveLabel(typedLabels(), true));
+$("use-known").addEventListener("click", () => saveLabel([$("use-known").dataset.label], false));
+$("change-label").addEventListener("click", () => { $("new-label").hidden = true; $("right").focus(); });
+$("right").addEventListener("input", () => { $("new-label").hidden = true; });
 
 $("door").addEventListener("submit", (event) => {
   event.preventDefault();

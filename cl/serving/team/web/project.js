@@ -123,7 +123,7 @@ function quarantine(project) {
     ["Experience", (row) => row.experience, "name"],
     ["Reason", (row) => row.reason],
     ["Rows", (row) => row.rows.toLocaleString("en"), "number"],
-    ["", (row) => quarantineButton(project, row)],
+    ["Details", (row) => quarantineButton(project, row)],
   ];
   return [table(`${count(project.quarantined_rows, "row was", "rows were")} set aside.`, columns, project.quarantine)];
 }

@@ -59,7 +59,7 @@ def test_a_person_tries_a_text_and_tells_the_right_label(server, page, project, 
     shown(page, "!document.querySelector('#door').hidden")
     page.type("#token", "secret")
     page.click("#door button")
-    shown(page, "document.querySelector('#versions').textContent === 'champion: version 1'")
+    shown(page, "document.querySelector('#versions').textContent === 'Champion: version 1'")
 
     page.type("#text", f"where is the fee {EVIL}")
     page.click("#send")
@@ -75,7 +75,7 @@ def test_a_person_tries_a_text_and_tells_the_right_label(server, page, project, 
     before = len(Feedback(project).last())
     page.type("#right", "loan")
     page.click("#correct button")
-    shown(page, "document.querySelector('#feedback-status').textContent.includes('on the disk')")
+    shown(page, "document.querySelector('#feedback-status').textContent.includes('Thank you, saved.')")
     assert len(Feedback(project).last()) == before + 1
 
     page.picture(tmp_path / "page.png")
@@ -83,6 +83,45 @@ def test_a_person_tries_a_text_and_tells_the_right_label(server, page, project, 
     assert light == (theme == "light") and (tmp_path / "page.png").stat().st_size > 10_000
     assert all(one.startswith(server.url) for one in page.requested if not one.startswith("data:"))
     assert [one for one in page.complaints if "401" not in one] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "button", "saved"),
+    [
+        ("laon", "#use-known", "loan"),
+        ("laon", "#add-label", "laon"),
+        (EVIL.replace("x", "y"), "#add-label", EVIL.replace("x", "y")),
+        ("parcel_lost", "#add-label", "parcel_lost"),
+        ("laon", "#change-label", None),
+        ("loan", None, "loan"),
+        (EVIL, None, EVIL),
+    ],
+)
+def test_a_label_that_is_new_is_saved_only_after_a_question(server, page, project, typed, button, saved) -> None:
+    page.open(f"{server.url}/?{typed[:4]}{button}")
+    shown(page, "!document.querySelector('#door').hidden")
+    page.type("#token", "secret")
+    page.click("#door button")
+    shown(page, "document.querySelectorAll('#labels option').length === 2")
+    page.type("#text", "pay the loan")
+    page.click("#send")
+    shown(page, "!document.querySelector('#answer').hidden")
+    before = len(Feedback(project).last())
+    page.type("#right", typed)
+    page.click("#correct button")
+    if button is not None:
+        shown(page, "!document.querySelector('#new-label').hidden")
+        assert typed in page.text("#new-label-question") and len(Feedback(project).last()) == before
+        assert page.run("document.querySelector('#use-known').hidden") == (typed == "parcel_lost")
+        page.click(button)
+    if saved is None:
+        assert page.run("document.querySelector('#new-label').hidden && document.activeElement.id") == "right"
+        assert len(Feedback(project).last()) == before
+        return
+    shown(page, "document.querySelector('#feedback-status').textContent === 'Thank you, saved.'")
+    assert len(Feedback(project).last()) == before + 1
+    assert Feedback(project).last()["label"].tolist()[-1] == saved
+    assert page.run("document.images.length") == 0
 
 
 def test_a_wrong_token_asks_again_and_what_goes_wrong_is_said(server, page) -> None:
