@@ -110,7 +110,7 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     """Check that every column that the configuration names is present; unlabelled, only the input columns.
 
     Raises:
-        SourceError: a column is missing (the message names it, the columns present, and the key to set), or a name
+        SourceError: columns are missing (the message names them, the columns present, and the keys to set), or a name
             occurs twice.
     """
     data = config.data
@@ -120,10 +120,15 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     wanted = [(key, getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
     wanted += [("keep", name) for name in data.keep if labelled]
     wanted += [("join", name) for name in data.join if not _is_tokens(task)]
-    for key, name in wanted:
-        if name is not None and name not in chunk:
-            remedy = "set data.id: null (hash the content), or data.id" if key == "id" else f"set data.{key}"
-            raise SourceError(f"{origin}: no column '{name}'; there are: {list_columns(chunk)}; {remedy} in cl.yaml")
+    missing = {key: name for key, name in wanted if name is not None and name not in chunk}
+    if missing:
+        names = ", ".join(f"'{name}'" for name in missing.values())
+        keys = [f"data.{key}" for key in missing]
+        remedy = f"set {' and '.join(keys)} in cl.yaml"
+        if "id" in missing:
+            remedy += ", or set data.id: null to make ids from the content"
+        columns = "no column" if len(missing) == 1 else "no columns"
+        raise SourceError(one_line(f"{origin}: {columns} {names}; there are: {list_columns(chunk)}; {remedy}"))
 
 
 def list_columns(chunk: pd.DataFrame) -> str:

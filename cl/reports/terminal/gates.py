@@ -24,11 +24,12 @@ def gate_lines(output: dict[str, Any]) -> list[str]:
         hint += "; counts as a pass" if word == "undecided" else ""
         lines.append(f"{word:<11}{verdict['gate']:<{width}}{verdict['why']}{hint}")
     lines += _group_lines(output["table"])
+    wide = max([33, *(len(measurement["words"]) for measurement in output["measured"])]) + 2
     if output["measured"]:
-        lines += ["", f"{'measured':<35}{'champion':>12}{'challenger':>12}"]
+        lines += ["", f"{'measured':<{wide}}{'champion':>12}{'challenger':>12}"]
     for measurement in output["measured"]:
         champion, challenger = format_number(measurement["champion"]), format_number(measurement["challenger"])
-        lines.append(f"{measurement['words']:<35}{champion:>12}{challenger:>12}")
+        lines.append(f"{measurement['words']:<{wide}}{champion:>12}{challenger:>12}")
     if output["control"]:
         lines += ["", output["control"]]
     if output["lost"]:
