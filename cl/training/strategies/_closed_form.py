@@ -338,11 +338,12 @@ def _add_rows(
     sign: int = 1,
 ) -> SufficientStatistics:
     """Return the sums with these rows, which are expanded in blocks to bound memory."""
-    for start in range(0, len(rounded), 4_096):
-        block = slice(start, start + 4_096)
-        own = None if weights is None else weights[block]
-        sums = sums.add(head.expand(rounded[block].float()), targets[block], own, sign=sign)
-    return sums
+    slices = [slice(start, start + 4_096) for start in range(0, len(rounded), 4_096)]
+    blocks = (
+        (head.expand(rounded[block].float()), targets[block], None if weights is None else weights[block])
+        for block in slices
+    )
+    return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign)
 
 
 def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:

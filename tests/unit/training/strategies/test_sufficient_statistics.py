@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cl.models.closed_form_head import ClosedFormHead
+from cl.training.strategies import _sufficient_statistics
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
@@ -40,6 +41,20 @@ def test_rows_taken_out_leave_no_trace() -> None:
     whole, targets = drawn(3_000)
     kept = SufficientStatistics.empty(12, 4).add(whole[:2_000], targets[:2_000])
     assert same(kept.add(whole[2_000:], targets[2_000:]).add(whole[2_000:], targets[2_000:], sign=-1), kept)
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["products of int8", "products of float32"])
+def test_panels_and_products_of_any_kind_give_the_same_sums(monkeypatch, exact) -> None:
+    if exact and not _sufficient_statistics.multiplies_integers_exactly():
+        pytest.skip("this processor adds products of int8 in 16 bits")
+    monkeypatch.setattr(_sufficient_statistics, "multiplies_integers_exactly", lambda: exact)
+    monkeypatch.setattr(_sufficient_statistics, "PANEL", 5)
+    monkeypatch.setattr(_sufficient_statistics, "INTEGER_BLOCK", 600)
+    whole, targets = drawn(2_100)
+    sums = SufficientStatistics.empty(12, 4).add(whole[:64], targets[:64]).add(whole[64:], targets[64:])
+    assert torch.equal(sums.gram, whole.double().T @ whole.double())
+    by_class = torch.nn.functional.one_hot(targets, 4).double().T @ whole.double()
+    assert torch.equal(sums.sums.double(), by_class)
 
 
 def test_the_greatest_numbers_are_still_counted_exactly() -> None:
