@@ -128,7 +128,7 @@ def test_the_demo_refuses_a_folder_that_holds_a_project(bank) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("seed: many", "seed: "),
+        ("seed: many", "seed must be an integer"),
         ("stores: {tracking: x}", "tracking"),
         ("- a list", "must hold keys and values"),
         (None, "no such file"),
