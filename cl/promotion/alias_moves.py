@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 def move_alias(registry: Registry, ledger: Ledger, move: Move, *, seen: Sequence[LedgerEntry]) -> LedgerEntry:
     """Move an alias and return the ledger's entry.
 
-    The registry is only written while the intent is open, when no other process can move an alias.
+    The registry is only written while the intent is open, when no other process can move an alias. Only the
+    descriptions, which people read, follow afterwards.
 
     Args:
         registry: the registry that holds the alias.

@@ -47,7 +47,7 @@ def describe_version(
         "",
         *([f"Why: {'; '.join(escape_markdown(reason, most=400) for reason in why[:5])}", ""] if why else []),
         f"Judged on {evaluation.rows:,} test rows of {_count(len(evaluation.challenger), 'experience')}"
-        + (f", beside champion {compared}:" if compared else ":"),
+        + (f", compared with champion {compared}:" if compared else ":"),
         "",
         *_describe_scores(evaluation),
         "",

@@ -112,7 +112,7 @@ def write_report(
 def write_cycle_report(cycle: Cycle, path: Path, *, name: str) -> Path:
     """Write the page of one cycle, without rows' texts and of a bounded size, and return its path.
 
-    It lies beside the cycle's record in MLflow, where `cl forget` must find no text, and its cost must not grow.
+    It is stored with the cycle's record in MLflow, where `cl forget` must find no text, and its cost must not grow.
     """
     return _write_page([_newest(cycle)], [], path, name=name, rows=ReportRows(), broken=None, single=True)
 

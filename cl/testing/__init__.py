@@ -1,6 +1,7 @@
 """What tests of your own need: a registry and a ledger in memory, and small made-up rows, evaluations and encoders."""
 
-from cl.testing.memory import Memory, MemoryLedger, MemoryRegistry, MemoryRun, MemoryVersion
+from cl.testing._memory import Memory, MemoryRun, MemoryVersion
+from cl.testing.memory import MemoryLedger, MemoryRegistry
 from cl.testing.samples import (
     sample_evaluation,
     sample_offer,

@@ -18,6 +18,7 @@ import pytest
 
 from cl.commands.init import scaffold
 from tests.support.servers import free_port, until
+from tests.support.serving_shop import made_shop, serving
 
 WITHOUT_MODEL = "name: {name}\ndata: {{source: null}}\n"
 
@@ -158,3 +159,15 @@ def test_port_0_takes_a_free_one_each_time(shop, other) -> None:
 def test_an_address_that_cannot_be_had_is_one_line(shop, options, why) -> None:
     with started(shop, "--port", "0", *options) as server:
         assert why in server.refusal()
+
+
+def test_a_normal_start_says_which_version_answers_and_warns_of_nothing(tmp_path, tiny_model) -> None:
+    shop = made_shop(tmp_path / "shop", tiny_model, versions=(1, 2), serve={"poll_seconds": 0.1})
+    shop.promote("1")
+    with serving(shop, "--workers", "1") as server:
+        server.champion_is("1")
+        until(lambda: f"{server.url}: ready, version 1 answers" in server.log(), seconds=60, what="ready")
+        shop.promote("2")
+        server.champion_is("2")
+        assert "INFO cl.serving.registry_watcher: version 2 is the champion now" in server.log()
+        assert "WARNING" not in server.log() and "not ready" not in server.log()

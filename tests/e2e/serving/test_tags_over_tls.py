@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from cl.models.inference import predict
 from cl.models.persistence import load_learner
+from tests.support.servers import until
 from tests.support.serving_shop import TOKEN, Server, made_shop, serving, spoken
 
 SENTENCES = [["anna", "lives", "in", "york"], ["my", "parcels"], ["\u200b", "ben", "said", "\u200d", "paris"]]
@@ -70,6 +71,7 @@ def test_it_speaks_https_with_the_certificate_of_the_settings_and_nothing_else(s
         httpx.get(f"{server.url}/readyz")
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{server.url.replace('https', 'http')}/readyz", timeout=5)
+    until(lambda: f"{server.url}: ready, version 1 answers" in server.log(), seconds=60, what="ready on the terminal")
 
 
 def test_each_token_has_a_tag_in_its_place(server: Server, client) -> None:
