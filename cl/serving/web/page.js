@@ -97,7 +97,7 @@ function show(content) {
   drawColumns($("throughput"), all.seconds);
   drawBars($("mix"), all.mix, "shares of the labels");
   const dropped = content.log && content.log.dropped ? ` · ${content.log.dropped} answers could not be logged` : "";
-  $("about").textContent = `${all.total("requests")} requests since the start · ${workers.size} ${workers.size === 1 ? "worker" : "workers"} seen${dropped} · `;
+  $("about").textContent = `${all.total("requests")} ${all.total("requests") === 1 ? "request" : "requests"} since the start · ${workers.size} ${workers.size === 1 ? "worker" : "workers"} seen${dropped} · `;
   knownLabels = content.labels;
   if ($("labels").childElementCount !== content.labels.length)
     $("labels").replaceChildren(...content.labels.map((label) => { const option = document.createElement("option"); option.value = label; return option; }));

@@ -180,7 +180,7 @@ def test_who_has_a_token_without_a_name_decides_as_the_page(copy: Copy) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"why": ""}, {"why": "  \n"}, {"why": "a" * 3_000}, {"why": None}, {"yes": "yes"}, {"version": "2"}, {"more": 1}],
-    ids=str,
+    ids=["empty", "blank", "long", "null", "text", "another version", "more"],
 )
 def test_a_decision_without_a_reason_or_about_another_version_is_refused(server: TeamServer, change) -> None:
     body = {"version": "1", "yes": True, "why": "fine"} | change
@@ -252,6 +252,24 @@ def test_alarms_on_served_traffic_name_the_rows_to_label(copy: Copy) -> None:
     rows = copy.server.get(f"{copy.address}/alarm?id=traffic-0001")
     assert len(rows) == 20 and [row["labelled"] for row in rows] == [True, *[False] * 19]
     assert rows[0]["id"] == first and rows[0]["prediction"] == "loan" and rows[0]["text"]
+
+
+def test_a_project_that_does_not_answer_holds_no_other_up(copy: Copy) -> None:
+    """A pipe in place of a record, which nobody writes to, stands for a file system that has gone."""
+    (record,) = (copy.root / ".cl" / "finished").glob("*.json")
+    text = record.read_text()
+    record.unlink()
+    os.mkfifo(record)
+    for _ in range(2):
+        answer = copy.server.ask(copy.address)
+        assert answer.status_code == 503 and "still being read" in answer.json()["message"]
+    assert copy.server.project("shop")["approval"]["version"] == "1"
+    with record.open("w") as pipe:
+        pipe.write(text)
+    record.unlink()
+    record.write_text(text)
+    until(lambda: copy.server.ask(copy.address).status_code == 200, seconds=60, what="the slow project")
+    assert copy.shown()["timeline"]["total"] == 1
 
 
 def test_files_of_the_source_wait_until_they_are_ingested(copy: Copy) -> None:

@@ -98,7 +98,7 @@ def test_a_person_tries_a_text_and_tells_the_right_label(server, page, project, 
     ],
 )
 def test_a_label_that_is_new_is_saved_only_after_a_question(server, page, project, typed, button, saved) -> None:
-    page.open(f"{server.url}/?{typed[:4]}{button}")
+    page.open(f"{server.url}/?{typed[:4]}-{(button or '')[1:]}")
     shown(page, "!document.querySelector('#door').hidden")
     page.type("#token", "secret")
     page.click("#door button")
