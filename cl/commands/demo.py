@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from io import TextIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from cl import sample
 from cl.commands.ingest import ingest_path
@@ -21,7 +22,7 @@ from cl.reports.terminal.cycles import HEADER, cycle_line, reason_lines
 from cl.stores.opened import open_project
 
 
-def run_demo(folder: Path, *, runner: Runner, out: IO[str], settings: Path | None = None) -> dict[str, Any]:
+def run_demo(folder: Path, *, runner: Runner, out: TextIO | TextIOBase, settings: Path | None = None) -> dict[str, Any]:
     """Replay the stream and return one entry per month; progress is printed to ``out``.
 
     Args:
