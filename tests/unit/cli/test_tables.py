@@ -76,7 +76,7 @@ def test_off_a_terminal_tables_have_their_full_width(monkeypatch, forced) -> Non
     ("layout", "text", "colours"),
     [
         (CYCLES, HISTORY, BOTH),
-        (CYCLES, f"{HISTORY}\n\n0001-march: a refused one\n    refused by floor: 0.4 passed", [*BOTH, (RED, "refused")]),
+        (CYCLES, f"{HISTORY}\n\n0001-march: refused\n    refused by floor: 0.4 passed", [*BOTH, (RED, "refused")]),
         (CYCLES, "    rung solve: 243 rows, 1.5 s, passed", [(GREEN, "passed")]),
         (CYCLES, "    rung solve: 243 rows, 1.5 s, refused by floor: 0.4", [(RED, "refused")]),
         (STATUS, "last cycle  0006-june: refused", [(RED, "refused")]),
