@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cl.cli.options import json_option, project_option, show
+from cl.cli.tables import GATES, REPLAY, on_terminal
 
 NOTHING = "no challenger has been evaluated yet: cl ingest PATH, then cl run"
 
@@ -31,7 +32,7 @@ def gates(version: str | None, replay: Path | None, project: Path, as_json: bool
 
     if replay is not None:
         again = replay_gates(project, replay)
-        show(as_json, again, "\n".join(replay_lines(again)) if again else NOTHING)
+        show(as_json, again, on_terminal("\n".join(replay_lines(again)), REPLAY) if again else NOTHING)
         return
     verdicts = read_verdicts(project, version)
-    show(as_json, verdicts, "\n".join(gate_lines(verdicts)) if verdicts else NOTHING)
+    show(as_json, verdicts, on_terminal("\n".join(gate_lines(verdicts)), GATES) if verdicts else NOTHING)

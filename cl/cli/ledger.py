@@ -9,6 +9,7 @@ import click
 
 from cl.cli.options import json_option, project_option, show, show_error
 from cl.cli.promotion import why_option
+from cl.cli.tables import LEDGER, on_terminal
 
 
 @click.command()
@@ -41,7 +42,7 @@ def audit(sign: bool, repair: str | None, why: str, project: Path, as_json: bool
         result = repair_ledger(project, repair, why=why)
     else:
         result = sign_all(project) if sign else audit(project)
-    show(as_json, result, "\n".join(ledger_lines(result)))
+    show(as_json, result, on_terminal("\n".join(ledger_lines(result)), LEDGER))
     if not result["whole"]:
         if not as_json:
             show_error(IntegrityViolation(**result["broken"]).line)

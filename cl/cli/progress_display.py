@@ -152,7 +152,7 @@ def format_seconds(seconds: float) -> str:
     """Return a duration, short.
 
     >>> format_seconds(3.14), format_seconds(75)
-    ('3.1 s', '1:15')
+    ('3.1 s', '01:15')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

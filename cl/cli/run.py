@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cl.cli.options import json_option, project_option, set_option, show
+from cl.cli.tables import CYCLES, DEMO, ColouredLines, on_terminal
 
 
 @click.command()
@@ -38,7 +39,7 @@ def demo(folder: Path, plain: bool, settings: Path | None, fresh: bool, as_json:
     """Replay six months of a sample stream in a new project: see it learn, and refuse a bad month."""
     from cl.commands.demo import run_demo
 
-    out = sys.stderr if as_json else sys.stdout
+    out = sys.stderr if as_json else ColouredLines(DEMO)
     outcome = run_demo(folder, runner="plain" if plain else "prefect", out=out, settings=settings, fresh=fresh)
     show(as_json, outcome, "")
 
@@ -62,6 +63,6 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
         click.echo(empty, err=True)
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
     text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no experience is waiting"
-    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], on_terminal(text, CYCLES))
     if any(cycle.verdict == "refused" for cycle in cycles):
         sys.exit(3)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cl.cli.options import json_option, project_option, show, show_error
+from cl.cli.tables import CYCLES, STATUS, on_terminal
 
 
 @click.command()
@@ -19,7 +20,7 @@ def status(project: Path, as_json: bool) -> None:
     from cl.reports.terminal.cycles import status_lines
 
     result = read_status(project)
-    show(as_json, result, "\n".join(status_lines(result)))
+    show(as_json, result, on_terminal("\n".join(status_lines(result)), STATUS))
 
 
 @click.command()
@@ -32,7 +33,7 @@ def history(project: Path, as_json: bool) -> None:
 
     cycles = read_cycles(project)
     text = "\n".join(cycle_lines(cycles)) if cycles else "no cycle yet: cl ingest PATH, then cl run"
-    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], text)
+    show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], on_terminal(text, CYCLES))
 
 
 @click.command()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from io import TextIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from cl import sample
 from cl.commands.ingest import ingest_path
@@ -28,7 +29,7 @@ MARK = "demo"
 
 
 def run_demo(
-    folder: Path, *, runner: Runner, out: IO[str], settings: Path | None = None, fresh: bool = False
+    folder: Path, *, runner: Runner, out: TextIO | TextIOBase, settings: Path | None = None, fresh: bool = False
 ) -> dict[str, Any]:
     """Replay the stream and return one entry per month; progress is printed to ``out``.
 
