@@ -95,7 +95,7 @@ PICTURES = (
     Picture("report", "", "reports/index.html", shows("Timeline"), height=735),
     Picture("report-gates", "", "reports/index.html", shows("Gates"), scroll_to("Gates"), height=712),
     Picture("serve", "cl serve", "/", shows("version"), ask, width=900, height=1015),
-    Picture("mlflow-model", "mlflow", "/#/models/fernhill", shows("champion"), without_assistant, 1500, 640),
+    Picture("mlflow-model", "mlflow", "/#/models/fernhill", shows("champion"), without_assistant, 1500, 575),
     Picture("mlflow-runs", "mlflow", "/#/experiments/1/runs", shows("0006-month-6"), without_assistant, 1500, 600),
     Picture("prefect-run", "prefect", "/runs", shows("fernhill"), open_run, height=512),
 )

@@ -123,8 +123,8 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     missing = {key: name for key, name in wanted if name is not None and name not in chunk}
     if missing:
         names = ", ".join(f"'{name}'" for name in missing.values())
-        keys = [f"data.{key}" for key in missing]
-        remedy = f"set {' and '.join(keys)} in cl.yaml"
+        settings = [f"data.{key}" for key in missing]
+        remedy = f"set {' and '.join(settings)} in cl.yaml"
         if "id" in missing:
             remedy += ", or set data.id: null to make ids from the content"
         columns = "no column" if len(missing) == 1 else "no columns"

@@ -143,7 +143,7 @@ def condition_of(condition: str, home: Path) -> Iterator[tuple[Callable[[], obje
         with socket.create_server(("127.0.0.1", 0)) as server:
             yield warm.nothing, {"8080": str(server.getsockname()[1])}
     elif condition == "with a full disk":
-        yield functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY)), {}
+        yield functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1_000, resource.RLIM_INFINITY)), {}
     elif kind == "without":
         yield functools.partial(hide, value), {}
     elif kind == "with" and "=" in value:
