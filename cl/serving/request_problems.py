@@ -21,7 +21,7 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_unicode": lambda bounds: "text without half a character (a lone surrogate)",
     "string_too_short": lambda bounds: f"text of at least {_count(bounds['min_length'], 'character')}",
     "string_too_long": lambda bounds: f"text of at most {_count(bounds['max_length'], 'character')}",
-    "string_pattern_mismatch": lambda bounds: PATTERNS.get(bounds["pattern"], "text of another form"),
+    "string_pattern_mismatch": lambda bounds: PATTERNS[bounds["pattern"]],
     "list_type": lambda bounds: "a list",
     "too_short": lambda bounds: f"a list of at least {_count(bounds['min_length'], 'item')}",
     "too_long": lambda bounds: f"a list of at most {_count(bounds['max_length'], 'item')}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
@@ -35,6 +35,8 @@ SQLITE = "sqlite:///"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 MOST_BYTES = 20_000_000
 """Of the record of one cycle."""
+DOWNLOADED = 256
+"""Records that a process keeps in memory: those of an artifact store elsewhere, which this machine has no copy of."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,7 @@ class ReadOnlyStores:
         if artifacts.scheme in ("", "file"):
             raise StoreError(f"the record of {run.experience} is not on this machine: {paths[-1]}")
         uri = self._uri("stores.tracking_uri", self.config.stores.tracking_uri)
-        with tempfile.TemporaryDirectory() as scratch:
-            return download_cycle(uri, run.id, Path(scratch))
+        return _downloaded(uri, run.id)
 
     def _uri(self, key: str, value: str) -> str:
         """Return the address of a store; a relative path of SQLite is inside the project."""
@@ -129,6 +130,13 @@ class ReadOnlyStores:
         if any((self.project.work / "finished").glob("*.json")):
             raise StoreError(f"{what} is missing: {path}; restore it from a backup")
         return True
+
+
+@lru_cache(maxsize=DOWNLOADED)
+def _downloaded(uri: str, run: str) -> str:
+    """Return the text of a cycle's record, which does not change once the cycle has finished."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return download_cycle(uri, run, Path(scratch))
 
 
 def _only_to_read(uri: str) -> str:

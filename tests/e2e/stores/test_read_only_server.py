@@ -24,7 +24,7 @@ def test_the_cycles_of_a_server_are_read_and_leave_no_trace_here(champion_shop, 
         runs.record_cycle(run, cycle)
         runs.start_run("another", "unfinished", {})
         raw = yaml.safe_load(project.config.read_text())
-        project.config.write_text(yaml.safe_dump({**raw, "stores": {"tracking_uri": server.url}}))
+        project.config.write_text(yaml.safe_dump({**raw, "stores": {"tracking_uri": server.url, "artifacts": None}}))
         before = state_of(project.root)
         reader = ReadOnlyStores(project, configuration.load(project.config))
         (finished,) = reader.finished
