@@ -48,7 +48,7 @@ class DataSettings(Section):
     weight: str | None = Field(
         None,
         description="Column with what a row counts in training, a number of 0 or more, stored as "
-        f"'{WEIGHT}'; 0: it is not learned, empty: 1. Evaluation and gates count every row once; null: no weights",
+        "'sample_weight'; 0: it is not learned, empty: 1. Evaluation and gates count every row once; null: no weights",
     )
     where: str | None = Field(
         None,

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import httpx
 import pandas as pd
 import pytest
 
 from cl.models.inference import predict
 from cl.models.persistence import load_learner
+from tests.support.command import command
 from tests.support.serving_shop import LABELS, Server
 from tests.support.tiny import made_sentences
 
@@ -34,6 +37,13 @@ def test_answers_are_those_of_the_champion_whatever_is_computed_together(server:
 def test_a_text_like_no_other_is_out_of_scope(client) -> None:
     known, strange = client.post("/predict", json={"texts": [TEXTS[0], "zzz qqq " * 30]}).json()["predictions"]
     assert (known["out_of_scope"], strange["out_of_scope"]) == (False, True)
+
+
+def test_the_command_says_so_too_in_text_and_in_json(server: Server) -> None:
+    asked = ("predict", TEXTS[0], "zzz qqq " * 30, "-p", str(server.shop.project.root))
+    known, strange = command(*asked).out.splitlines()
+    assert "out of scope" in strange and "out of scope" not in known
+    assert [answer["out_of_scope"] for answer in json.loads(command(*asked, "--json").out)] == [False, True]
 
 
 @pytest.mark.parametrize(
