@@ -128,7 +128,8 @@ def _quiet_dependencies(*, verbose: bool) -> None:
     if not verbose:
         quiet |= {"PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
         if "PREFECT_LOGGING_LEVEL" not in os.environ:  # the terminal's handler alone: the server keeps a run's logs
-            quiet |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+            names = ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_INTERNAL_LOGGING_LEVEL")
+            quiet |= dict.fromkeys(names, "CRITICAL")
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
     wait_passively()
