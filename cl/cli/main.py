@@ -176,7 +176,8 @@ def _quiet_dependencies(*, verbose: bool) -> None:
     if not verbose:
         quiet |= {"PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL"}
         if "PREFECT_LOGGING_LEVEL" not in os.environ:  # the terminal's handler alone: the server keeps a run's logs
-            quiet |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+            names = ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_INTERNAL_LOGGING_LEVEL")
+            quiet |= dict.fromkeys(names, "CRITICAL")
         quiet["HF_HUB_VERBOSITY"] = "error"  # it warns about each retry, twice; the last failure is reported
     for name, value in quiet.items():
         os.environ.setdefault(name, value)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from cl.cli.tables import CYCLES, GATES, LEDGER, REPLAY, STATUS, Layout, fit_table, on_terminal
+from cl.cli.tables import CYCLES, DEMO, GATES, LEDGER, REPLAY, STATUS, Layout, fit_table, on_terminal
 
 COLOURED = re.compile(r"\x1b\[(\d+)m([^\x1b]+)\x1b\[0m")
 GREEN, RED, YELLOW = "32", "31", "33"
@@ -87,6 +87,9 @@ def test_off_a_terminal_tables_have_their_full_width(monkeypatch, forced) -> Non
         (GATES, "undecided  forgetting   few rows", [(YELLOW, "undecided")]),
         (GATES, "  0006-june FH-1: a; was pass, now FAIL: my payment failed", []),
         (REPLAY, "experience  version  then  now\n0001-march  1        pass  refused", [(GREEN, "pass"), BOTH[1]]),
+        (DEMO, "0001-month-1   312   0  no  learn  accuracy 73.9 % of 69 test  0.0 pt  promoted    1", BOTH[:1]),
+        (DEMO, "0006-month-6   288   0  yes learn  accuracy 74.4 % of 362 test  3.0 pt  refused    3", BOTH[1:]),
+        (DEMO, "    refused by floor: 0.466 passed", BOTH[1:]),
         (LEDGER, "intact: 3 entries", [(GREEN, "intact")]),
     ],
 )  # fmt: skip
