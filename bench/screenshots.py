@@ -86,6 +86,7 @@ def open_run(page: Page) -> None:
 
 COMMANDS = {
     "cl serve": "-m cl.cli serve -p PROJECT --port PORT --workers 1",
+    "cl ui": "-m cl.cli ui PROJECT/.. --port PORT",
     "mlflow": "-m mlflow ui --backend-store-uri sqlite:///PROJECT/mlflow/mlflow.db --port PORT --workers 1",
     "prefect": "-m prefect server start --port PORT",
 }
@@ -95,6 +96,7 @@ PICTURES = (
     Picture("report", "", "reports/index.html", shows("Timeline"), height=735),
     Picture("report-gates", "", "reports/index.html", shows("Gates"), scroll_to("Gates"), height=712),
     Picture("serve", "cl serve", "/", shows("version"), ask, width=900, height=1015),
+    Picture("team", "cl ui", "/", shows("fernhill"), width=1000, height=1000),
     Picture("mlflow-model", "mlflow", "/#/models/fernhill", shows("champion"), without_assistant, 1500, 575),
     Picture("mlflow-runs", "mlflow", "/#/experiments/1/runs", shows("0006-month-6"), without_assistant, 1500, 600),
     Picture("prefect-run", "prefect", "/runs", shows("fernhill"), open_run, height=512),
