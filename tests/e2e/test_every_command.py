@@ -14,6 +14,7 @@ import pytest
 from cl.cli.main import cl, main
 from cl.redaction import LONGEST_LINE
 from tests.support.repository import ROOT
+from tests.support.stages import without_stages
 
 GIANT = "x" * 50_000
 URL = "postgresql://me:s3cr@et-hunter2@db.example/cl"
@@ -53,7 +54,7 @@ def test_whatever_is_given_to_a_command_its_error_is_one_bounded_line(name, tmp_
     for words in [[name, f"--{GIANT}"], *calls(cl.commands[name], GIANT, tmp_path)]:
         code, said = ended(*words)
         assert code in (1, 2), words[:2]
-        (line,) = said.splitlines()
+        (line,) = without_stages(said)
         assert line.startswith("cl: ") and len(line) <= LONGEST_LINE + len("cl: "), f"{words[0]}: {line[:200]}"
     assert sorted(path.name for path in tmp_path.iterdir()) == []
 
