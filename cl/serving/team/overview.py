@@ -15,7 +15,7 @@ from cl.monitoring.notices import rows_to_label
 from cl.monitoring.traffic import latest_traffic_checks
 from cl.records import Cycle, Experience, LedgerEntry
 from cl.serving.team.folder import ListedProject, TeamFolder
-from cl.serving.team.records import Alarm, Approval, ProjectOverview, Quarantined, Role, Timeline, Waiting
+from cl.serving.team.records import Alarm, OpenApproval, ProjectOverview, Quarantined, Role, Timeline, Waiting
 from cl.serving.team.texts import shorten
 from cl.serving.team.timeline import (
     alarm_of,
@@ -159,12 +159,12 @@ def _role(entry: LedgerEntry) -> Role:
     )
 
 
-def _approval(stores: ReadOnlyStores, runs: Sequence[FinishedRun], pending: LedgerEntry | None) -> Approval | None:
+def _approval(stores: ReadOnlyStores, runs: Sequence[FinishedRun], pending: LedgerEntry | None) -> OpenApproval | None:
     """Return the version that waits for a person, with the scores and verdicts of the cycle that made it."""
     if pending is None or pending.to_version is None:
         return None
     made_by = next((run for run in reversed(runs) if run.version == pending.to_version), None)
-    approval = Approval(
+    approval = OpenApproval(
         version=pending.to_version,
         alias=pending.alias,
         champion=pending.from_version,

@@ -36,7 +36,7 @@ class GateLine(Record):
     why: str
 
 
-class Approval(Record):
+class OpenApproval(Record):
     """A version that passed its gates and waits for a person."""
 
     version: str
@@ -159,7 +159,7 @@ class ProjectOverview(Record):
     problems: list[str] = Field(default_factory=list)
     champion: Role | None = None
     trials: list[Role] = Field(default_factory=list)
-    approval: Approval | None = None
+    approval: OpenApproval | None = None
     waiting: Waiting = Field(default_factory=Waiting)
     timeline: Timeline = Field(default_factory=lambda: Timeline(rows=[], total=0, older=None))
     alarms: list[Alarm] = Field(default_factory=list)

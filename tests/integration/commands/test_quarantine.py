@@ -42,7 +42,9 @@ def said(shop: Path, *arguments: str, code: int = 0) -> str:
 
 
 def output(shop: Path, *arguments: str) -> Any:
-    return json.loads(said(shop, *arguments, "--json"))
+    done = CliRunner().invoke(cl, [*arguments, "--json", "-p", str(shop)])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:

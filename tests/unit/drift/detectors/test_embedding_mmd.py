@@ -73,4 +73,4 @@ def test_large_sides_are_sampled_and_compared_in_seconds() -> None:
     started = time.perf_counter()
     finding = EmbeddingMmd().detect(reference, new, alpha=0.01, seed=0)
     assert time.perf_counter() - started < 5  # a third of a second on an idle machine
-    assert "5000 new and 5000 reference rows" in finding.summary
+    assert "5000 new from 5000 reference texts" in finding.summary
