@@ -98,7 +98,7 @@ def test_all_projects_are_shown_with_their_timeline_and_what_waits(server: TeamS
     assert project["approval"]["version"] == "1" and project["approval"]["gates"][0]["gate"] == "floor"
     (row,) = project["timeline"]["rows"]
     assert (row["experience"], row["decision"], row["verdict"]) == ("0001-batch-1", "learn", "waiting")
-    assert row["reasons"] and row["score"].startswith("accuracy") and row["forgotten"] == "0.0 points"
+    assert row["reasons"] and row["score"].startswith("mean accuracy") and row["forgotten"] == "0.0 points"
     assert [entry["state"] for entry in project["waiting"]["experiences"]] == ["later"]
 
 
@@ -329,7 +329,7 @@ def test_a_new_champion_says_since_when_and_why(copy: Copy) -> None:
     learn(ProjectFolder(folder), ["loan", "fee", "box"], seed=2)
     project = copy.shown()
     assert (project["champion"]["version"], project["champion"]["why"]) == ("1", "we need it")
-    assert project["approval"]["version"] == "2" and project["approval"]["champion_score"].startswith("accuracy")
+    assert project["approval"]["version"] == "2" and project["approval"]["champion_score"].startswith("mean accuracy")
     assert [row["experience"] for row in project["timeline"]["rows"]] == ["0002-batch-2", "0001-batch-1"]
 
 
