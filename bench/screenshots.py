@@ -78,6 +78,12 @@ def without_assistant(page: Page) -> None:
     page.run(f"{versions}?.scrollIntoView()")
 
 
+def open_project(page: Page) -> None:
+    """Open the first project of the team's page."""
+    page.run("document.querySelector('main a').click()")
+    page.until(shows("Timeline"))
+
+
 def open_run(page: Page) -> None:
     """Open the newest run of a flow from Prefect's list of runs."""
     page.run("""document.querySelector('a[href*="/runs/flow-run/"]').click()""")
@@ -96,7 +102,7 @@ PICTURES = (
     Picture("report", "", "reports/index.html", shows("Timeline"), height=735),
     Picture("report-gates", "", "reports/index.html", shows("Gates"), scroll_to("Gates"), height=712),
     Picture("serve", "cl serve", "/", shows("version"), ask, width=900, height=1015),
-    Picture("team", "cl ui", "/", shows("fernhill"), width=1000, height=1000),
+    Picture("team", "cl ui", "/", shows("fernhill"), open_project, width=1000, height=1000),
     Picture("mlflow-model", "mlflow", "/#/models/fernhill", shows("champion"), without_assistant, 1500, 575),
     Picture("mlflow-runs", "mlflow", "/#/experiments/1/runs", shows("0006-month-6"), without_assistant, 1500, 600),
     Picture("prefect-run", "prefect", "/runs", shows("fernhill"), open_run, height=512),
@@ -106,7 +112,7 @@ PICTURES = (
 def main(project: Path, wanted: list[str]) -> None:
     """Take the wanted pictures of a copy of a project, or all of them."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
-        copy = Path(folder, "fernhill")
+        copy = Path(folder, "models", "fernhill")
         shutil.copytree(project, copy)
         os.environ["PREFECT_HOME"] = str(Path(folder, "prefect"))
         addresses: dict[str, str] = {"": copy.as_uri()}

@@ -19,7 +19,7 @@ from cl.stores.mlflow.registry import GATES, SMOKE_TAG, Registry
 log = logging.getLogger(__name__)
 MOST = 4_000
 """The most characters of a description; MLflow's databases hold 5,000."""
-STATUS = "**Status:** "
+STATUS = "Status: "
 """How the first line of a description begins."""
 SHOWN_NUMBERS = {
     "ece": ("calibration error (ECE)", 1.0, ""),

@@ -36,7 +36,7 @@ def passes(
 
 
 def status(registry: MemoryRegistry, version: str) -> str:
-    return registry.description(version).splitlines()[0].removeprefix("**Status:** ")
+    return registry.description(version).splitlines()[0].removeprefix("Status: ")
 
 
 def test_a_version_that_waits_says_so_until_a_person_decides(registry, ledger) -> None:
@@ -70,7 +70,7 @@ def test_a_version_without_a_role_says_why(registry, ledger, gates, tags, said) 
     version = registry.add_version(gates=gates, tags=tags)
     refresh_descriptions(registry, ledger.entries("shop"), [version, None])
     assert status(registry, version) == said
-    assert registry.model_description().startswith("**Status:** no version serves.")
+    assert registry.model_description().startswith("Status: no version serves.")
 
 
 def test_a_move_succeeds_although_its_description_cannot_be_written(registry, ledger, monkeypatch, caplog) -> None:

@@ -329,7 +329,7 @@ def test_a_new_champion_says_since_when_and_why(copy: Copy) -> None:
     learn(ProjectFolder(folder), ["loan", "fee", "box"], seed=2)
     project = copy.shown()
     assert (project["champion"]["version"], project["champion"]["why"]) == ("1", "we need it")
-    assert project["approval"]["version"] == "2" and project["approval"]["champion_score"].startswith("mean accuracy")
+    assert project["approval"]["version"] == "2" and project["approval"]["champion_score"].startswith("accuracy")
     assert [row["experience"] for row in project["timeline"]["rows"]] == ["0002-batch-2", "0001-batch-1"]
 
 

@@ -118,9 +118,9 @@ def test_each_epoch_has_a_loss_and_a_validation_score(shown) -> None:
 
 def test_a_versions_page_says_what_it_learnt_how_it_was_judged_and_what_became_of_it(shown) -> None:
     first, second, refused = (shown.page(version) for version in "123")
-    assert first.startswith("**Status:** former champion.") and "`cl rollback 1 --why TEXT`" in first
-    assert second.startswith("**Status:** champion since 20") and "learnt 0002-two" in second.splitlines()[0]
-    assert refused.startswith("**Status:** refused by its gates")
+    assert first.startswith("Status: former champion.") and "`cl rollback 1 --why TEXT`" in first
+    assert second.startswith("Status: champion since 20") and "learnt 0002-two" in second.splitlines()[0]
+    assert refused.startswith("Status: refused by its gates")
     for page, cycle in zip((first, second, refused), shown.cycles, strict=True):
         assert f"Learnt {cycle.experience.id}" in page and f"{cycle.training.rows_new:,} new rows" in page
         assert f"{100 * cycle.evaluation.accuracy:.1f} %" in page
@@ -131,20 +131,20 @@ def test_a_versions_page_says_what_it_learnt_how_it_was_judged_and_what_became_o
 
 def test_the_models_page_names_the_champion_and_the_commands(shown) -> None:
     page = shown.stores.registry.model_description()
-    assert page.startswith("**Status:** version 2 serves since") and "cl promote VERSION --why TEXT" in page
+    assert page.startswith("Status: version 2 serves since") and "cl promote VERSION --why TEXT" in page
 
 
 def test_the_pages_follow_a_rollback_an_override_and_a_withdrawal(shown) -> None:
     registry, ledger, root = shown.stores.registry, shown.stores.ledger, shown.project.root
     rollback(registry, ledger, None, why="a *complaint*")
     assert shown.page("1").splitlines()[0].endswith("a \\*complaint\\*")
-    assert shown.page("2").startswith("**Status:** former champion")
-    assert registry.model_description().startswith("**Status:** version 1 serves")
+    assert shown.page("2").startswith("Status: former champion")
+    assert registry.model_description().startswith("Status: version 1 serves")
     promote_version(root, "3", alias="champion", share=None, why="we need it", despite_gates=True)
     assert "despite its gates: we need it" in shown.page("3").splitlines()[0]
     assert shown.page("3").partition("\n\n")[2].startswith("Learnt 0003-three"), "the rest stays"
     promote_version(root, "2", alias="canary", share=0.1, why="a try", despite_gates=True)
-    assert shown.page("2").startswith("**Status:** canary with 10% of the requests")
+    assert shown.page("2").startswith("Status: canary with 10% of the requests")
 
 
 def test_what_a_person_wrote_in_mlflow_stays(shown) -> None:
