@@ -85,7 +85,9 @@ def open_project(page: Page) -> None:
 
 
 def open_run(page: Page) -> None:
-    """Open the newest run of a flow from Prefect's list of runs."""
+    """Open the newest run of a flow from Prefect's list of runs; its pages have no addresses of their own."""
+    page.run("""document.querySelector('a[href$="/runs"]').click()""")
+    page.until(shows("fernhill"), seconds=30)
     page.run("""document.querySelector('a[href*="/runs/flow-run/"]').click()""")
     time.sleep(8)
 
@@ -105,7 +107,7 @@ PICTURES = (
     Picture("team", "cl ui", "/", shows("fernhill"), open_project, width=1000, height=1000),
     Picture("mlflow-model", "mlflow", "/#/models/fernhill", shows("champion"), without_assistant, 1500, 575),
     Picture("mlflow-runs", "mlflow", "/#/experiments/1/runs", shows("0006-month-6"), without_assistant, 1500, 600),
-    Picture("prefect-run", "prefect", "/runs", shows("fernhill"), open_run, height=512),
+    Picture("prefect-run", "prefect", "/", shows("Dashboard"), open_run, height=512),
 )
 
 

@@ -113,8 +113,8 @@ def test_two_servers_that_start_at_the_same_instant_never_share_a_port() -> None
     processes = [context.Process(target=hold, args=(ports, start, outcomes)) for _ in range(2)]
     for process in processes:
         process.start()
-    told = [outcomes.get(timeout=60) for _ in range(40)]
+    results = [outcomes.get(timeout=60) for _ in range(40)]
     for process in processes:
         process.join(60)
-    winners = [sum(held for at, held in told if at == port) for port in ports]
+    winners = [sum(is_held for wanted, is_held in results if wanted == port) for port in ports]
     assert max(winners) == 1 and winners.count(1) >= 15, winners

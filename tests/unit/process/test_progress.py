@@ -1,4 +1,4 @@
-"""Stages and meters: what a reporter is told, and what is said without one."""
+"""Stages and meters: what reaches a reporter, and what happens without one."""
 
 from __future__ import annotations
 
