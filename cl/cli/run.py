@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,9 +20,8 @@ def init(folder: Path, as_json: bool) -> None:
     from cl.commands.init import scaffold
 
     project = scaffold(folder)
-    next_steps = (
-        f"{project.root}: created. Next: edit cl.yaml, then cl ingest FILE -p {folder}, then cl run -p {folder}"
-    )
+    name = shlex.quote(str(folder))
+    next_steps = f"{project.root}: created. Next: edit cl.yaml, then cl ingest FILE -p {name}, then cl run -p {name}"
     show(as_json, {"project": str(project.root)}, next_steps)
 
 

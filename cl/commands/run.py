@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cl import plugins
+from cl.cycle.backlog import due_experiences
 from cl.process.progress import stage
 from cl.records import Cycle
 from cl.stores.opened import OpenProject, open_project
@@ -28,6 +29,7 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
     Raises:
         IntegrityError: an entry of the ledger cannot be trusted, or read.
         BusyError: another process is working on this project.
+        InputError: ``again`` names no experience.
         PerennialError: a stage failed.
     """
     project = open_project(folder)
@@ -39,6 +41,8 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
             return []
     with project.project.lock():
         pass
+    if again is not None:
+        due_experiences(project.stores, again=again)  # refuses an unknown one before a server is started
     if runner == "plain":
         with stage("load libraries"):
             from cl.lifecycle import run_waiting

@@ -200,7 +200,7 @@ def _ingest_batch(
     for notice in labels.notices():
         log.warning("%s: %s", batch.origin, notice)
     joined = labels.joined()
-    with stage("compare with all rows, and write"), meter(len(staged_groups), "experiences") as written:
+    with stage("compare with earlier rows and write"), meter(len(staged_groups), "experiences") as written:
         outcomes = {}
         for staged in staged_groups:
             outcomes[staged.name] = _publish_new(staged, batch, config, project, known, joined)

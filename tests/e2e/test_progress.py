@@ -74,7 +74,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(copy, environme
     session = on_terminal("ingest", str(rows), "-p", str(copy.project), **environment)
     written = session.written.removesuffix("\x1b[0m")  # colorama's, which DVC loads, at the end of each process
     assert session.code == 0 and "\x1b" not in written
-    assert session.screen[:3] == [f"read {rows}", "compare with all rows, and write", "version the data with DVC"]
+    assert session.screen[:3] == [f"read {rows}", "compare with earlier rows and write", "version the data with DVC"]
 
 
 def test_ctrl_c_leaves_a_clean_terminal(copy) -> None:

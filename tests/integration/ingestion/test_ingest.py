@@ -354,7 +354,7 @@ def test_reading_is_a_stage_that_counts_its_rows(project, name, total) -> None:
         rows.to_csv(path, index=False)
     with reporting(recorded := RecordedStages()):
         ingest(configured(chunk_rows=4), project, Files(path=name))
-    assert recorded.titles == [f"read {name}", "compare with all rows, and write"]
+    assert recorded.titles == [f"read {name}", "compare with earlier rows and write"]
     assert recorded.amounts[0] == (10, total, "rows")
 
 
