@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -56,12 +57,11 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
     Uses the Prefect server at PREFECT_API_URL, or a temporary local one. If killed, run it again: it resumes where it
     stopped.
     """
-    from cl.commands.run import nothing_in_source, run_cycles
+    from cl.commands.run import run_cycles
     from cl.reports.terminal.cycles import cycle_lines
 
-    if empty := nothing_in_source(project):
-        click.echo(empty, err=True)
-    cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect")
+    say = partial(click.echo, err=True)
+    cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect", say=say)
     text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no experience is waiting"
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], on_terminal(text, CYCLES))
     if any(cycle.verdict == "refused" for cycle in cycles):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -14,17 +15,16 @@ from cl.stores.opened import OpenProject, open_project
 Runner = Literal["prefect", "plain"]
 
 
-def nothing_in_source(folder: Path) -> str | None:
-    """Return that the configured source of a project holds nothing to read; None: it may, or there is none.
-
-    Raises:
-        InputError: there is no project, or its configuration is invalid.
-    """
-    return _nothing_in_source(open_project(folder))
-
-
-def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle]:
+def run_cycles(
+    folder: Path, *, again: str | None, runner: Runner, say: Callable[[str], None] = lambda text: None
+) -> list[Cycle]:
     """Run the cycles that are due and return them; with none due, no server is started.
+
+    Args:
+        folder: of the project, or below it.
+        again: an experience whose cycle is repeated.
+        runner: with or without Prefect.
+        say: called with what a person should know first: that the configured source holds nothing to read.
 
     Raises:
         IntegrityError: an entry of the ledger cannot be trusted, or read.
@@ -33,7 +33,9 @@ def run_cycles(folder: Path, *, again: str | None, runner: Runner) -> list[Cycle
         PerennialError: a stage failed.
     """
     project = open_project(folder)
-    is_read = project.config.data.source is not None and not _nothing_in_source(project)
+    if empty := _nothing_in_source(project):
+        say(empty)
+    is_read = project.config.data.source is not None and not empty
     if again is None and not is_read and project.stores.data.is_here():
         finished = project.stores.finished()
         if all(experience.id in finished for experience in project.stores.experiences.all()):

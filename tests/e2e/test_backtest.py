@@ -108,9 +108,9 @@ def test_a_run_whose_process_is_killed_is_told_in_a_line_and_the_others_go_on(co
     with begun(config, stream, out, "--strategy", "replay", "--strategy", "ncm", "--jobs", "1") as process:
         (worker,) = workers(process.pid)
         os.kill(worker, signal.SIGKILL)
-        _, told = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    (failure,) = without_stages(told)
+    (failure,) = without_stages(errors)
     assert failure.startswith("cl: replay stopped: its process ended with exit code -9")
     found = json.loads((out / "results.json").read_text())["strategies"]
     assert found["replay"]["failures"] and not found["ncm"]["failures"]
@@ -121,10 +121,10 @@ def test_an_interrupt_ends_all_in_one_line_and_keeps_what_is_finished(config, st
     with begun(config, stream, out) as process:
         done = finished_lines(out)
         os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20)
         assert not workers(process.pid)
     assert process.returncode == 1
-    assert without_stages(told) == ["cl: interrupted; run it again to resume after the last finished experience"]
+    assert without_stages(errors) == ["cl: interrupted; run it again to resume after the last finished experience"]
     assert finished_lines(out)[: len(done)] == done
 
 

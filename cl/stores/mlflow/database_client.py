@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SCHEMAS = ("dc11669786a5",)
 """Revisions of MLflow's tables, by their names in its migrations, that this file reads."""
 WORKSPACE = "default"
+ALIASES = "registered_model_aliases"
+DELETED_STAGE = "Deleted_Internal"
+"""The stage of versions that were deleted; MLflow keeps their rows."""
 REDIRECTING = ("MLFLOW_WORKSPACE", "MLFLOW_ENABLE_WORKSPACES")
 """Variables that let MLflow's client look elsewhere."""
 SQLITE = "sqlite:///"
@@ -198,11 +201,6 @@ class DatabaseClient:
 
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
-
-
-ALIASES = "registered_model_aliases"
-DELETED_STAGE = "Deleted_Internal"
-"""The stage of versions that were deleted; MLflow keeps their rows."""
 
 
 def read_database(uri: str, store: str) -> DatabaseClient | None:
