@@ -150,7 +150,7 @@ class Project:
         """Return all finished cycles, oldest first."""
         from cl.commands.status import read_cycles
 
-        return Cycles(read_cycles(self.folder))
+        return Cycles(read_cycles(self.folder)[0])
 
     def promote(
         self,
@@ -202,6 +202,21 @@ class Project:
 
 class Cycles(list["Cycle"]):
     """Finished cycles; a notebook shows them as a table."""
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """The accuracy matrix R: a row for each update that was promoted, and for the last one, promoted or not.
+
+        Its columns are the experiences tested, in the order in which they were learned; NaN: not tested, or undecided.
+        """
+        import pandas as pd
+
+        judged = [cycle for cycle in self if cycle.evaluation]
+        kept = [cycle for cycle in judged if cycle.verdict == "promoted" or cycle is judged[-1]]
+        rows = {cycle.evaluation.newest: cycle.evaluation.row for cycle in kept if cycle.evaluation}
+        return pd.DataFrame.from_dict(
+            rows, orient="index", columns=sorted({name for row in rows.values() for name in row})
+        )
 
     def _repr_html_(self) -> str:
         from cl.reports.html import cycles_table

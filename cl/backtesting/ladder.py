@@ -21,6 +21,7 @@ from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.gating.gate import judge
 from cl.records import Challenger, DriftType, Experience, LadderResult, Training
 from cl.records.history import History
+from cl.records.past_scores import PastScores
 from cl.stores.data.experiences import Experiences
 from cl.stores.version_folder import load_history, save_history
 from cl.training.left_out import left_out_answers
@@ -78,7 +79,7 @@ def climb_stream(
             Candidates(challenger=Path(training.challenger), champion=lesson.champion),
             HeldOut(
                 [*lesson.past, *lesson.new],
-                load_history(lesson.champion).matrix if lesson.champion else {},
+                load_history(lesson.champion).scores if lesson.champion else PastScores(),
                 lambda ids, split: stream.rows_of(ids, "validation" if split == "test" else split),
                 answering=left_out_answers,
             ),
@@ -118,7 +119,9 @@ def _save_version(climbed: Climbed, lesson: RungLesson, folder: Path) -> None:
     evaluation = climbed.challenger.evaluation
     Path(climbed.challenger.training.challenger).rename(folder)
     save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
-    save_history(History(learnt=[*lesson.past, *lesson.new], matrix=evaluation.matrix), folder)
+    before = load_history(lesson.champion).scores if lesson.champion else PastScores()
+    scores = before.after(evaluation.newest, evaluation.row)
+    save_history(History(learnt=[*lesson.past, *lesson.new], scores=scores), folder)
 
 
 def _measure_scores_only(config: Config) -> Config:

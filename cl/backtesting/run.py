@@ -242,8 +242,8 @@ def _save_reference(config: Config, rows_of: RowsOf, folder: Path, learned: list
 
     reference = drift_reference(config, rows_of, folder, learned)
     save_reference(reference, folder)
-    matrix = load_history(folder).matrix if (folder / "history.json").exists() else {}  # from a climb's validation rows
-    save_history(History(learnt=learned, matrix=matrix, score=float(reference.frame["score"].mean())), folder)
+    known = load_history(folder) if (folder / "history.json").exists() else History()  # from a climb's validation rows
+    save_history(History(learnt=learned, scores=known.scores, score=float(reference.frame["score"].mean())), folder)
 
 
 def _score_version(

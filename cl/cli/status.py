@@ -24,15 +24,20 @@ def status(project: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--last", type=click.IntRange(1), default=50, show_default=True, help="How many cycles: the newest.")
+@click.option("--all", "everything", is_flag=True, help="All cycles, whatever --last says.")
 @project_option
 @json_option
-def history(project: Path, as_json: bool) -> None:
-    """Show every cycle: data, drift, decision, scores and verdict."""
+def history(last: int, everything: bool, project: Path, as_json: bool) -> None:
+    """Show the newest cycles: data, drift, decision, scores and verdict."""
     from cl.commands.status import read_cycles
     from cl.reports.terminal.cycles import cycle_lines
 
-    cycles = read_cycles(project)
-    text = "\n".join(cycle_lines(cycles)) if cycles else "no cycle yet: cl ingest PATH, then cl run"
+    cycles, count = read_cycles(project, last=None if everything else last)
+    lines = cycle_lines(cycles) if cycles else ["no cycle yet: cl ingest PATH, then cl run"]
+    if len(cycles) < count:
+        lines.append(f"the newest {len(cycles)} of {count:,} cycles; cl history --all lists them all")
+    text = "\n".join(lines)
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], on_terminal(text, CYCLES))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cl.errors import InputError, StoreError
@@ -11,18 +12,27 @@ from cl.records import Cycle, Evaluation, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import ancestry, read_history
 from cl.stores.data.label_changes import LabelHistory, read_label_changes
+from cl.stores.mlflow.runs import Runs
 from cl.stores.opened import OpenProject
 
 
 @dataclass(frozen=True)
 class VersionCatalogue:
-    """All versions of an opened project, and the cycles that made them."""
+    """All versions of an opened project, and the runs of the cycles that made them."""
 
     project: OpenProject
     infos: dict[str, VersionInfo]
-    cycles: list[Cycle]
-    recorded: frozenset[str]
-    """The cycles, also unfinished ones and those of derived versions, whose runs MLflow still has."""
+    runs: Runs
+
+    @cached_property
+    def cycles(self) -> list[Cycle]:
+        """All finished cycles, oldest first."""
+        return self.runs.cycles()
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """The cycles, also unfinished ones and those of derived versions, whose runs MLflow still has."""
+        return frozenset(self.runs.recorded()[0])
 
     def get(self, version: str) -> VersionInfo:
         """Return one version.
@@ -53,7 +63,8 @@ class VersionCatalogue:
 
     def cycle(self, version: str) -> Cycle | None:
         """Return the cycle that ended with a version; None: there is none."""
-        return next((cycle for cycle in self.cycles if cycle.promotion and cycle.promotion.version == version), None)
+        run = self.runs.past.run_of_version(version)
+        return self.runs.cycle(run) if run else None
 
     def verdict(self, version: str) -> str:
         """Return the outcome of a version's cycle in one word, or how a version that no cycle ended with was made.
@@ -70,7 +81,7 @@ class VersionCatalogue:
             return "not recorded"
         if history.cycle.startswith("labels-"):
             return "relabelled"
-        return "superseded" if any(past.id == history.cycle for past in self.cycles) else "forgot"
+        return "superseded" if self.runs.past.run_of(history.cycle) else "forgot"
 
     def line(self, version: str) -> list[str]:
         """Return a version and its ancestors, youngest first."""
@@ -93,8 +104,7 @@ def read_versions(project: OpenProject) -> VersionCatalogue:
     """Return the versions of an opened project."""
     project.stores.registry.initialise()
     infos = {info.version: info for info in project.stores.registry.versions()}
-    runs = project.stores.registry.runs
-    catalogue = VersionCatalogue(project, infos, runs.cycles(), frozenset(runs.recorded()[0]))
+    catalogue = VersionCatalogue(project, infos, project.stores.registry.runs)
     warn_of_changes(project.stores.registry, project.stores.ledger.readable(project.config.name)[0])
     return catalogue
 

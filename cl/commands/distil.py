@@ -54,7 +54,7 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
             stores=stores,
             cycle=name,
             champion=champion,
-            held_out=HeldOut(learned, teacher.history.matrix, rows_of),
+            held_out=HeldOut(learned, teacher.history.scores, rows_of),
             data_version=data_version,
             journal=journal,
             residual_experiences=teacher.history.residual_experiences,

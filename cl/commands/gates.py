@@ -44,8 +44,8 @@ def read_verdicts(folder: Path, version: str | None) -> dict[str, Any]:
     versions = read_versions(open_project(folder, reading=True))
     if version is not None:
         judged = _judged_version(versions, version)
-    elif challengers := _judged_challengers(versions):
-        judged = challengers[-1]
+    elif (last := _last_challenger(versions)) is not None:
+        judged = last
     else:
         return {}
     rows, control = _stored_rows(versions.project, judged), judged.evaluation.control
@@ -108,6 +108,13 @@ def _carry_smoke_test(now: GateReport, then: GateReport) -> GateReport:
     return now.model_copy(update={"passed": now.passed and not failed, "verdicts": [*now.verdicts, *failed]})
 
 
+def _last_challenger(versions: VersionCatalogue) -> JudgedVersion | None:
+    past = versions.runs.past
+    runs = (past.run_of(outline.id) for outline in past.newest_first() if outline.trained)
+    cycles = (versions.runs.cycle(run) for run in runs if run)
+    return next((_challenger_of(cycle) for cycle in cycles if cycle.gates and cycle.evaluation), None)
+
+
 def _judged_challengers(versions: VersionCatalogue) -> list[JudgedVersion]:
     return [
         _challenger_of(cycle) for cycle in versions.cycles if cycle.gates is not None and cycle.evaluation is not None
@@ -136,7 +143,7 @@ def _judged_version(versions: VersionCatalogue, version: str) -> JudgedVersion:
 
 def _with_kept_verdicts(versions: VersionCatalogue, version: str, kept: KeptVerdicts) -> JudgedVersion:
     """Return the verdicts stored with a version that no cycle ended with."""
-    info, others = versions.get(version), {cycle.id for cycle in versions.cycles}
+    info = versions.get(version)
     made = info.tags.get(CYCLE_ID, "")
     return JudgedVersion(
         version,
@@ -144,7 +151,9 @@ def _with_kept_verdicts(versions: VersionCatalogue, version: str, kept: KeptVerd
         versions.verdict(version),
         _add_smoke_test(kept.gates, info.tags.get(SMOKE_TAG)),
         kept.evaluation,
-        None if made in others else made,  # a cycle stores only the rows of the version that it ended with
+        None
+        if versions.runs.past.run_of(made)
+        else made,  # a cycle stores only the rows of the version that it ended with
     )
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cl.commands._regressions import read_stored_rows, worst_regressions
 from cl.commands.ledger import verify_ledger
 from cl.promotion.outside import warn_of_changes
 from cl.records import Cycle, IntegrityViolation, Regression
-from cl.reports.html import LATEST_CYCLES, ReportRows, write_report
+from cl.records.experience import unbacked_classes
+from cl.registry.accuracy_matrix import accuracy_matrix
+from cl.reports.html import LATEST_CYCLES, LATEST_EXPERIENCES, SHOWN_CYCLES, ReportRows, write_report
 from cl.stores.opened import OpenProject, open_project
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,10 @@ def report_on(folder: Path, out: Path | None = None) -> WrittenReport:
 
 def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
     """Write the report of an opened project; return its path and the ledger's first integrity violation."""
-    cycles = project.stores.registry.runs.cycles()
-    quarantined = {
-        experience.id: project.stores.experiences.quarantined(experience.id)
-        for experience in project.stores.experiences.all()
-        if experience.quarantined
-    }
+    registry = project.stores.registry
+    past, cycles = registry.runs.past, registry.runs.cycles(last=SHOWN_CYCLES)
+    judged = [cycle for cycle in cycles if cycle.evaluation]
+    quarantined = _newest_quarantined(project)
     ledger = verify_ledger(project)
     if ledger.broken is None:
         warn_of_changes(project.stores.registry, ledger.entries)
@@ -46,15 +51,35 @@ def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
         out or project.project.reports / "index.html",
         name=project.config.name,
         rows=ReportRows(
-            quarantined, partial(project.stores.texts, project.config.task), _regressions_by_cycle(project, cycles)
+            quarantined,
+            partial(project.stores.texts, project.config.task),
+            _regressions_by_cycle(project, judged),
+            accuracy_matrix(judged[-1], past, registry.versions(), most=LATEST_EXPERIENCES) if judged else {},
+            past.counts(),
+            _unbacked(project, cycles),
         ),
         broken=ledger.broken,
     )
     return WrittenReport(path, ledger.broken)
 
 
-def _regressions_by_cycle(project: OpenProject, cycles: list[Cycle]) -> dict[str, list[Regression]]:
+def _newest_quarantined(project: OpenProject) -> dict[str, pd.DataFrame]:
+    """Return the quarantined rows of the newest experiences that have any."""
+    experiences = project.stores.experiences
+    newest = (id for id in reversed(experiences.ids()) if experiences.get(id).quarantined)
+    return {id: experiences.quarantined(id) for id in islice(newest, SHOWN_CYCLES)}
+
+
+def _unbacked(project: OpenProject, cycles: list[Cycle]) -> dict[str, list[str]]:
+    """Return the classes of the shown experiences that no training row of any experience has."""
+    return unbacked_classes(project.stores.experiences.all()) if any(map(_lacks_rows, cycles)) else {}
+
+
+def _lacks_rows(cycle: Cycle) -> bool:
+    return bool(cycle.experience.untrained)
+
+
+def _regressions_by_cycle(project: OpenProject, judged: list[Cycle]) -> dict[str, list[Regression]]:
     """Return the worst regressions of the cycles whose verdicts the report shows."""
-    judged = [cycle for cycle in cycles if cycle.evaluation][-LATEST_CYCLES:]
-    rows = {cycle.id: read_stored_rows(project, cycle.id) for cycle in judged}
+    rows = {cycle.id: read_stored_rows(project, cycle.id) for cycle in judged[-LATEST_CYCLES:]}
     return {id: worst_regressions(project, stored) for id, stored in rows.items() if stored is not None}

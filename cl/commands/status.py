@@ -16,8 +16,8 @@ from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
 
 
-def read_cycles(folder: Path) -> list[Cycle]:
-    """Return all finished cycles, oldest first.
+def read_cycles(folder: Path, *, last: int | None = None) -> tuple[list[Cycle], int]:
+    """Return the finished cycles, oldest first: all, or the newest ones; and how many there are.
 
     Raises:
         LedgerRowError: a row of the ledger cannot be read, so that what became of a cycle is not certain.
@@ -25,24 +25,24 @@ def read_cycles(folder: Path) -> list[Cycle]:
     project = open_project(folder, reading=True)
     project.stores.registry.initialise()
     entries = project.stores.ledger.unverified(project.config.name)  # first: without it, no cycle is shown for certain
-    cycles = project.stores.registry.runs.cycles()
+    runs = project.stores.registry.runs
+    cycles = runs.cycles(last=last)
     warn_of_changes(project.stores.registry, entries)
-    return cycles
+    return cycles, len(cycles) if last is None else sum(runs.past.counts().values())
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return champion, versions, last cycle and waiting experiences as plain values."""
     project = open_project(folder, reading=True)
     project.stores.registry.initialise()
-    cycles = project.stores.registry.runs.cycles()
-    done = {cycle.experience.id for cycle in cycles}
-    last = cycles[-1] if cycles else None
+    runs = project.stores.registry.runs
+    verdicts, last = runs.past.verdicts(), next(iter(runs.cycles(last=1)), None)
     entries = project.stores.ledger.entries(project.config.name)
     champion, experiences = (
         state.champion(entries),
         {experience.id: experience for experience in project.stores.experiences.all()},
     )
-    waiting, later = [name for name in experiences if name not in done], _left_for_later(project.stores, champion)
+    waiting, later = [name for name in experiences if name not in verdicts], _left_for_later(project.stores, champion)
     aliases, approval = state.holders(entries), state.pending_approval(entries)
     return {
         "model": project.config.name,
@@ -54,7 +54,7 @@ def read_status(folder: Path) -> dict[str, Any]:
         "approval": approval and approval.model_dump(mode="json"),
         "versions": [version.model_dump(mode="json") for version in project.stores.registry.versions()],
         "last_cycle": last and {"experience": last.experience.id, "verdict": last.verdict, "seconds": last.seconds},
-        "held": held_experiences(cycles),
+        "held": [name for name, verdict in verdicts.items() if verdict == "held"],
         "waiting": waiting,
         "left_for_later": later,
         "waiting_rows": sum(experiences[name].rows["train"] for name in {*waiting, *later} & experiences.keys()),
@@ -87,9 +87,3 @@ def _left_for_later(stores: Stores, champion: str | None) -> list[str]:
     infos = {info.version: info for info in stores.registry.versions()}
     history = read_history(stores.registry, infos[champion]) if champion in infos else None
     return waiting_experiences(stores, history or History())
-
-
-def held_experiences(cycles: list[Cycle]) -> list[str]:
-    """Return the experiences whose last cycle held them; they need `cl run --again`."""
-    last = {cycle.experience.id: cycle.verdict for cycle in cycles}
-    return [name for name, verdict in last.items() if verdict == "held"]

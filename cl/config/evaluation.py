@@ -23,6 +23,12 @@ class OutOfScope(Section):
 class EvaluationSettings(Section):
     """What is measured in addition to scores, and on how many rows."""
 
+    max_rows: int | None = Field(
+        4_000,
+        ge=200,
+        description="Most test rows in an evaluation; past experiences share them, and take turns where there are too "
+        "many; null: all rows of all experiences",
+    )
     baselines: bool = Field(
         True,
         description="Whether to score the majority class, the nearest class mean and logistic regression on frozen "

@@ -23,7 +23,7 @@ def due_experiences(stores: Stores, *, again: str | None = None) -> list[Experie
         if again not in experiences:
             raise InputError(f"no experience '{again}'; there are: {', '.join(experiences) or 'none'}")
         return [experiences[again]]
-    done = {cycle.experience.id for cycle in stores.registry.runs.cycles()}
+    done = stores.registry.runs.past.experiences()
     return [experience for name, experience in experiences.items() if name not in done]
 
 
@@ -33,8 +33,7 @@ def waiting_experiences(stores: Stores, history: History) -> list[str]:
     Either they showed no drift, or the version that learned them waits for approval or is a canary or shadow. An
     experience whose version was rejected, or approved and then rolled back, is left out.
     """
-    last = {cycle.experience.id: cycle for cycle in stores.registry.runs.cycles()}
-    over = decided_versions(stores.ledger.entries(stores.registry.model))
-    left = [cycle for _, cycle in sorted(last.items()) if cycle.verdict in OPEN]
-    settled = [cycle.experience.id for cycle in left if cycle.promotion and cycle.promotion.version in over]
-    return [cycle.experience.id for cycle in left if cycle.experience.id not in {*history.learnt, *settled}]
+    left = stores.registry.runs.past.left_open(OPEN)
+    over = decided_versions(stores.ledger.entries(stores.registry.model)) if left else set()
+    learnt = set(history.learnt)
+    return [cycle.experience for cycle in left if cycle.experience not in learnt and cycle.version not in over]

@@ -117,6 +117,7 @@ def compress_once(context: CompressionContext, teacher: Judged, form: Form, why:
             compared=context.champion.version,
             data_version=context.data_version,
             challenger=challenger,
+            scores=context.held_out.scores,
             residual_experiences=context.residual_experiences,
             why=why,
         ),

@@ -19,6 +19,7 @@ from cl.cycle.identity import CycleStart, journal_folder, resume_or_begin
 from cl.cycle.ladder import Climb
 from cl.decision.decide import change_types
 from cl.decision.situation import Situation, assess_situation
+from cl.evaluation.choose_tests import choose_tests
 from cl.evaluation.evaluate import HeldOut
 from cl.evaluation.out_of_scope import read_texts
 from cl.records import Challenger, Decision, Drift, Experience, Record, VersionInfo
@@ -94,10 +95,13 @@ class CycleContext:
     def held_out(self) -> HeldOut:
         """What a challenger is evaluated on, with the baselines' scores, which are the same for every rung."""
         journal = self.journal.part("baselines")
-        baselines = journal.once(score_baselines, self.executor)(self.config, self.learnt, self.rows_of, journal.folder)
-        return HeldOut(
-            self.learnt, self.champion.history.matrix, self.rows_of, self.out_of_scope_texts, baselines=baselines
+        scores, most = self.champion.history.scores, self.config.evaluation.max_rows
+        chosen = choose_tests(self.learnt, self.rows_of, scores, most)
+        baselines = journal.once(score_baselines, self.executor)(
+            self.config, self.learnt, self.rows_of, chosen.rows, journal.folder
         )
+        texts = self.out_of_scope_texts
+        return HeldOut(self.learnt, scores, self.rows_of, texts, baselines=baselines, chosen=chosen)
 
     @cached_property
     def versions(self) -> list[VersionInfo]:
@@ -111,7 +115,7 @@ class CycleContext:
         line = extend_with_compressed(ancestry(self.champion.version, self.versions), self.versions)
         history = self.champion.history
         return assess_situation(
-            cycles_in_line(self.stores.registry.runs.cycles(), line),
+            cycles_in_line(self.stores.registry.runs.past.newest_first(), line),
             waiting,
             first=self.champion.version is None,
             now=datetime.now(UTC),
@@ -139,6 +143,7 @@ class CycleContext:
             compared=self.champion.version,
             data_version=self.start.data_version,
             challenger=challenger,
+            scores=self.champion.history.scores,
             corrections=len(read_corrections(self.stores.project)),
             why=decision.reasons,
         )

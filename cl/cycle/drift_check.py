@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from cl.config import Config
-from cl.cycle.identity import CheckNumber, CycleStart, count_checks, journal_folder
+from cl.cycle.identity import CheckNumber, CycleStart, journal_folder
 from cl.drift.detect import detect_drift
-from cl.records import Cycle, Drift
+from cl.records import Drift
 from cl.stores.data.correction_records import corrected_since
 from cl.stores.journal import Executor, Journal, inline
+from cl.stores.mlflow.past_cycles import PastCycles
 from cl.stores.stores import Stores
 from cl.stores.version_folder import load_history
+
+QUIET_CHECKS = 500
+"""The most earlier checks without an alarm that say how widely a detector scatters: the newest."""
 
 
 def check_drift(
@@ -21,7 +25,7 @@ def check_drift(
 
     The result is recorded in the cycle's journal, so a check made before the cycle is not repeated within it.
     """
-    journal, past = Journal(journal_folder(stores) / start.id, stores.project.root), stores.registry.runs.cycles()
+    journal, past = Journal(journal_folder(stores) / start.id, stores.project.root), stores.registry.runs.past
     return journal.once(detect_drift, executor)(
         config,
         experience=start.experience,
@@ -30,11 +34,11 @@ def check_drift(
         folder=journal.folder,
         check=_check_number(stores, journal, past) if champion else 1,
         replaced=corrected_since(stores.project, load_history(champion).corrections) if champion else (),
-        quiet=[cycle.drift for cycle in past if cycle.decision.action == "none" and not cycle.drift.drifted],
+        quiet=past.quiet_checks(QUIET_CHECKS),
     )
 
 
-def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
+def _check_number(stores: Stores, journal: Journal, past: PastCycles) -> int:
     """Return the number of this drift check in the stream: assigned before the test, and kept when it is resumed.
 
     An experience that is tested again, with a new champion or on request, is a new check: if it reused a number, one
@@ -42,6 +46,6 @@ def _check_number(stores: Stores, journal: Journal, past: list[Cycle]) -> int:
     """
     if (known := journal.read("check", CheckNumber)) is not None:
         return known.number
-    number = stores.next_check(count_checks(past), journal.folder.name)
+    number = stores.next_check(past.last_check(), journal.folder.name)
     journal.write("check", CheckNumber(number=number))
     return number

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cl.config import Config
-from cl.records import Cycle, Experience, Record
+from cl.records import Experience, Record
 from cl.stores.journal import Journal
 from cl.stores.mlflow.runs import CYCLE_ID
 from cl.stores.stores import Stores
@@ -71,10 +71,10 @@ def resumable(config: Config, stores: Stores) -> dict[str, CycleStart]:
     champion, starts = stores.ledger.champion(stores.registry.model), {}
     made_by = {info.version: info.tags.get(CYCLE_ID, "") for info in stores.registry.versions()}
     folders = sorted(journal_folder(stores).glob("*"))
-    ended = {cycle.id for cycle in stores.registry.runs.cycles()} if folders else set()
+    past = stores.registry.runs.past if folders else None
     for folder in folders:
         start = Journal(folder, stores.project.root).read("start", CycleStart)
-        if start is None or start.config_digest != config.digest or start.id in ended:
+        if start is None or start.config_digest != config.digest or (past and past.run_of(start.id)):
             continue
         promoted = made_by.get(champion or "", "").partition("-")[0] == folder.name  # itself or a compressed version
         if start.champion == champion or promoted:
@@ -86,7 +86,7 @@ def _new_start(
     config: Config, experience: Experience, champion: str | None, data_version: str, stores: Stores
 ) -> CycleStart:
     parts = [config.digest, data_version, champion or "", experience.id]
-    attempts = sum(cycle.experience.id == experience.id for cycle in stores.registry.runs.cycles())
+    attempts = stores.registry.runs.past.attempts(experience.id)
     start = CycleStart(
         id=hashlib.sha256("\n".join([*parts, str(attempts)]).encode()).hexdigest()[:16],
         experience=experience.id,
@@ -97,12 +97,6 @@ def _new_start(
     )
     Journal(journal_folder(stores) / start.id, stores.project.root).write("start", start)
     return start
-
-
-def count_checks(past: Sequence[Cycle]) -> int:
-    """Return the number of drift checks on record in the registry."""
-    made = [cycle.drift for cycle in past if cycle.drift.level is not None]
-    return max([len(made), *(drift.check or 0 for drift in made)])
 
 
 def journal_folder(stores: Stores) -> Path:

@@ -13,8 +13,9 @@ from cl.cycle.ladder import Climbed
 from cl.evaluation.evaluate import CLASSES
 from cl.process.progress import stage
 from cl.records import CompressionResult, Cycle, Decision, Drift, Gain, GateReport, Promotion, Validation
+from cl.registry.accuracy_matrix import accuracy_matrix
 from cl.registry.register import evaluation_metrics, log_epochs
-from cl.reports.html import write_cycle_report
+from cl.reports.html import LATEST_EXPERIENCES, write_cycle_report
 
 DRIFT_ARTIFACT, REPORT_ARTIFACT = "drift", "report"
 
@@ -76,7 +77,8 @@ def _record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate
         registry.runs.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
     if cycle.training:
         log_epochs(registry.runs, run, cycle.training)
-    report = write_cycle_report(cycle, journal.folder / "report.html", name=context.config.name)
+    matrix = accuracy_matrix(cycle, registry.runs.past, context.versions, most=LATEST_EXPERIENCES)
+    report = write_cycle_report(cycle, matrix, journal.folder / "report.html", name=context.config.name)
     registry.runs.log_file(run, report, REPORT_ARTIFACT)
     registry.runs.record_cycle(run, cycle)
     context.stores.remember_finished(cycle.experience.id)

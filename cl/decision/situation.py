@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from cl.records import Cycle, Drift, Experience, Gain, LadderResult
+from cl.records import CycleOutline, Drift, Experience, Gain, LadderResult
 from cl.records.history import History
+
+NEWEST = 200
+"""Cycles that are looked at in any case."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Situation:
 
 
 def assess_situation(
-    past: Sequence[Cycle],
+    past: Iterable[CycleOutline],
     waiting: Sequence[Experience],
     *,
     champion: History,
@@ -60,10 +63,10 @@ def assess_situation(
     """Summarise the past cycles and the waiting experiences for a decision.
 
     Only a cycle without an alarm ends a series of updates: an alarm that was held or postponed in between is not
-    resolved.
+    resolved. Of the past, the cycles of the budget's days count, and at least the newest `NEWEST`.
 
     Args:
-        past: the finished cycles, oldest first.
+        past: the finished cycles, newest first.
         waiting: the experiences that an update would learn.
         champion: the serving version's history.
         first: there is no champion yet.
@@ -72,21 +75,14 @@ def assess_situation(
         asked: a person has requested this experience.
         corrected: rows that the champion has learned and that were corrected since.
     """
+    recent = _recent(past, now - timedelta(days=budget_days))
     alarms, rungs = [], []
-    for cycle in reversed(past):
-        detectors = alarming_detectors([cycle.drift])
-        if not detectors:
-            break
-        if cycle.training is None:
-            continue
-        alarms.append(detectors)
-        rungs.append(cycle.rung)
-    promotions = [
-        cycle.ended_at or cycle.started_at + timedelta(seconds=cycle.seconds)
-        for cycle in past
-        if cycle.verdict == "promoted"
-    ]
-    in_budget = [cycle for cycle in past if cycle.training and now - cycle.started_at <= timedelta(days=budget_days)]
+    for cycle in takewhile(lambda cycle: alarming_detectors([cycle.drift]), recent):
+        if cycle.trained:
+            alarms.append(alarming_detectors([cycle.drift]))
+            rungs.append(cycle.rung)
+    promotions = [cycle.ended_at for cycle in recent if cycle.verdict == "promoted"]
+    in_budget = [cycle for cycle in recent if cycle.trained and now - cycle.started_at <= timedelta(days=budget_days)]
     return Situation(
         waiting_rows=sum(experience.rows["train"] for experience in waiting),
         first=first,
@@ -95,22 +91,32 @@ def assess_situation(
         hours=max(0.0, (now - max(promotions)) / timedelta(hours=1)) if promotions else None,  # a clock may step back
         spent=sum(cycle.training_seconds for cycle in in_budget) / 3_600,
         asked=asked,
-        postponed=_postponed_alarms(past),
+        postponed=_postponed_alarms(recent),
         testable=bool(champion.learnt) or any(experience.rows["test"] for experience in waiting),
         forgotten=tuple(champion.residual_experiences),
         corrected=corrected,
-        climbs=tuple(cycle.climb for cycle in past if cycle.climb),
+        climbs=tuple(cycle.climb for cycle in reversed(recent) if cycle.climb),
     )
 
 
-def _postponed_alarms(past: Sequence[Cycle]) -> tuple[Drift, ...]:
+def _recent(past: Iterable[CycleOutline], since: datetime) -> list[CycleOutline]:
+    """Return the cycles that count, newest first."""
+    recent = list[CycleOutline]()
+    for cycle in past:
+        if len(recent) >= NEWEST and cycle.started_at < since:
+            break
+        recent.append(cycle)
+    return recent
+
+
+def _postponed_alarms(recent: Sequence[CycleOutline]) -> tuple[Drift, ...]:
     """Return the postponed alarms since the last update, oldest first.
 
     An update learns all waiting rows, so it answers their alarms even if a gate refuses it.
     """
-    since_update = list(takewhile(lambda cycle: cycle.training is None, reversed(past)))
-    latest = {cycle.experience.id: cycle for cycle in reversed(since_update)}
-    return tuple(cycle.drift for cycle in latest.values() if cycle.decision.postponed and cycle.drift.drifted)
+    since_update = list(takewhile(lambda cycle: not cycle.trained, recent))
+    latest = {cycle.experience: cycle for cycle in reversed(since_update)}
+    return tuple(cycle.drift for cycle in latest.values() if cycle.postponed and cycle.drift.drifted)
 
 
 def alarming_detectors(drifts: Iterable[Drift]) -> frozenset[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cl.config import Config
 from cl.evaluation.best_so_far import add_best, load_best
-from cl.evaluation.continual import backward_transfer, forgetting
+from cl.evaluation.choose_tests import ChosenTests, choose_tests
 from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
 from cl.models.inference import Answering, Answers, answer
 from cl.models.learner import Learner
@@ -19,6 +19,7 @@ from cl.models.persistence import load_learner
 from cl.process.progress import meter
 from cl.records import Baselines, Control, ControlArm, Evaluation, Score
 from cl.records.evaluation import decided, mean_score
+from cl.records.past_scores import PastScores
 from cl.stores.data.experiences import RowsOf
 
 CLASSES = "classes.csv"
@@ -38,18 +39,24 @@ class Candidates:
 class HeldOut:
     """What the candidates are evaluated on.
 
-    ``experiences`` are the ids of all experiences so far, newest last; ``matrix`` is the accuracy matrix R up to the
+    ``experiences`` are the ids of all experiences so far, newest last; ``scores`` are what they scored up to the
     champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``.
     ``answering`` returns, for a version's folder and learner, how it answers rows that it may have learned; None: it
-    has learned none of them. ``baselines`` are the scores of the simplest models on the same rows.
+    has learned none of them. ``baselines`` are the scores of the simplest models on the same rows, the ``chosen`` ones.
     """
 
     experiences: Sequence[str]
-    matrix: dict[str, dict[str, float]]
+    scores: PastScores
     rows_of: RowsOf
     out_of_scope_texts: Sequence[str] = ()
     answering: Callable[[Path, Learner], Answering] | None = None
     baselines: Baselines = field(default_factory=Baselines)
+    chosen: ChosenTests | None = None
+
+    def tests(self, config: Config) -> ChosenTests:
+        """Return the test rows: those that were ``chosen`` before, or as many as the configuration allows."""
+        most = config.evaluation.max_rows
+        return self.chosen or choose_tests(self.experiences, self.rows_of, self.scores, most)
 
 
 def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folder: Path) -> Evaluation:
@@ -61,14 +68,15 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         held_out: the rows.
         folder: where predictions.parquet is written.
     """
-    rows = {id: held_out.rows_of([id], "test") for id in held_out.experiences}
+    chosen = held_out.tests(config)
+    rows = chosen.rows
     folders = {CHALLENGER: candidates.challenger}
     if candidates.champion is not None:
         folders[CHAMPION] = candidates.champion
     answers = {who: answer_tests(path, rows, held_out.answering) for who, path in folders.items()}
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
-    grown = {**held_out.matrix, newest: decided(now)}
+    row, past = decided(now), held_out.scores
     earlier_best = load_best(candidates.champion) if candidates.champion else None
     table = add_best(_build_table(rows, answers, config.columns_of_gates), earlier_best)
     table = _add_baseline(table, held_out.baselines)
@@ -85,9 +93,10 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         champion=before,
         accuracy=mean_score(now),
         champion_accuracy=mean_score(before),
-        backward_transfer=backward_transfer(grown, newest),
-        forgetting=forgetting(grown, newest, champion=decided(before)),
-        matrix=grown,
+        backward_transfer=past.backward_transfer(newest, row),
+        forgetting=past.forgetting(newest, row, champion=decided(before)),
+        **past.describe(newest, row),
+        tested_later=len(chosen.later),
         calibration_error=numbers[CHALLENGER].get("ece"),
         latency_ms=numbers[CHALLENGER].get("latency_p50_ms"),
         size_mb=numbers[CHALLENGER]["size_mb"],
@@ -132,11 +141,26 @@ def answer_tests(
 ) -> ModelAnswers:
     """Load a learner, and let it answer and score the test rows of each experience; ``answering`` as in `HeldOut`."""
     learner = load_learner(folder)
-    logits_of = answering(folder, learner) if answering else lambda experience, rows: None
     with meter(sum(map(len, tests.values())), "rows"):
-        answers = {id: answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.items()}
+        if answering is None:
+            answers = _answer_together(learner, tests)
+        else:
+            logits_of = answering(folder, learner)
+            answers = {id: answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.items()}
     scores = [learner.task.score_experience(id, rows, answers[id].values) for id, rows in tests.items()]
     return ModelAnswers(learner, answers, scores)
+
+
+def _answer_together(learner: Learner, tests: dict[str, pd.DataFrame]) -> dict[str, Answers]:
+    """Answer the rows of all experiences in one pass: a pass for each would leave most of its batches half empty."""
+    together = answer(learner, pd.concat(tests.values(), ignore_index=True))
+    answers, start = dict[str, Answers](), 0
+    for id, rows in tests.items():
+        part = slice(start, start := start + len(rows))
+        answers[id] = Answers(
+            together.predictions[part], together.embeddings[part], together.loss, together.brier[part]
+        )
+    return answers
 
 
 def _build_table(tests: dict[str, pd.DataFrame], models: dict[str, ModelAnswers], columns: list[str]) -> pd.DataFrame:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from statistics import fmean
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,10 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from cl.gating.values import Value, relative_gain
 from cl.gating.verdicts import rescale_rows_needed, significant_after_holm
 from cl.heavy import np
-from cl.records import Part
+from cl.records import Evaluation, Part
 from cl.statistics import TIE, format_p_value, loss_p, rows_to_decide, sign_p
-
-Matrix = Mapping[str, Mapping[str, float]]
 
 
 def check_bounds(of: str, values: Sequence[Value], *, least: float | None, most: float | None) -> list[Part]:
@@ -136,14 +132,15 @@ class Trend(BaseModel):
 
     over: int = Field(ge=1, description="Number of consecutive falls that fails the rule")
 
-    def parts(self, matrix: Matrix, *, each: bool) -> list[Part]:
+    def parts(self, evaluation: Evaluation, *, each: bool) -> list[Part]:
         """Count the consecutive falls at the end of the accuracy matrix, the most first.
 
         Each row of the matrix is an update that was promoted, in order; the last is this challenger. On each
         experience, a fall is a lower score than in the previous row with that experience. On all, it is a lower mean
         over the experiences that both rows have, so a new and harder experience does not count as a fall.
         """
-        falls = _count_falls_of_each(matrix) if each else {"all": _count_falls(_mean_changes(list(matrix.values())))}
+        every = {name: evaluation.falls.get(name, 0) for name in evaluation.row}
+        falls = every if each else {"all": evaluation.falls_of_mean}
         ordered = sorted(falls.items(), key=lambda item: -item[1])
         return [
             Part(
@@ -176,26 +173,3 @@ def _slack(part: Part, least: float | None) -> float:
     if part.measured is None or part.measured != part.measured or part.bound is None:
         return -np.inf
     return part.measured - part.bound if part.bound == least else part.bound - part.measured
-
-
-def _count_falls_of_each(matrix: Matrix) -> dict[str, int]:
-    newest = list(matrix.values())[-1] if matrix else {}
-    return {
-        name: _count_falls([b - a for a, b in pairwise(row[name] for row in matrix.values() if name in row)])
-        for name in newest
-    }
-
-
-def _mean_changes(rows: Sequence[Mapping[str, float]]) -> list[float]:
-    """Return the change of the mean from row to row, over the experiences that both rows have."""
-    shared = [(before, after, [name for name in after if name in before]) for before, after in pairwise(rows)]
-    return [fmean(after[name] - before[name] for name in both) if both else 0.0 for before, after, both in shared]
-
-
-def _count_falls(steps: Sequence[float]) -> int:
-    count = 0
-    for step in reversed(steps):
-        if step >= -TIE:
-            break
-        count += 1
-    return count

@@ -66,8 +66,7 @@ def _groups(of: str, on: Whole | Slice, evaluation: Evaluation, table: pd.DataFr
     if of == "forgetting":
         if "best_score" not in table or "experience" not in table:
             return {}
-        newest = next(reversed(evaluation.matrix), None)
-        table = table[(table["experience"] != newest) & table["best_score"].notna()]
+        table = table[(table["experience"] != evaluation.newest) & table["best_score"].notna()]
     return slice_groups(on, table)
 
 

@@ -79,12 +79,11 @@ def _check_traffic(config: Config, stores: Stores, past_checks: list[TrafficChec
     champion = stores.champion_folder(version)
     if version is None or champion is None:
         return None
-    from cl.cycle.identity import count_checks
     from cl.models.persistence import load_learner
     from cl.models.snapshot import load_reference, take_unlabelled_snapshot
     from cl.stores.version_folder import load_history
 
-    check_index = stores.next_check(count_checks(stores.registry.runs.cycles()), f"traffic since {since}")
+    check_index = stores.next_check(stores.registry.runs.past.last_check(), f"traffic since {since}")
     drift_settings = config.drift.model_copy(update={"detectors": config.drift.traffic.detectors, "report": "off"})
     drift = compare_snapshots(
         config.model_copy(update={"drift": drift_settings}),

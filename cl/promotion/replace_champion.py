@@ -10,6 +10,7 @@ from cl.config import Config
 from cl.process.progress import stage
 from cl.promotion.promote import promote
 from cl.records import Challenger, Evaluation, GateReport, Training
+from cl.records.past_scores import PastScores
 from cl.registry.lineage import LocalVersion
 from cl.registry.register import NewVersion, register
 from cl.registry.smoke_test import smoke_test
@@ -24,7 +25,7 @@ class Replacement:
     """A version in place of the champion.
 
     ``cycle`` and ``name`` name its run, ``parent`` is what it was made of, ``champion`` the version that it replaces.
-    ``residual_experiences`` are as in `NewVersion`; ``why`` is the reason, for the ledger.
+    ``scores`` and ``residual_experiences`` are as in `NewVersion`; ``why`` is the reason, for the ledger.
     """
 
     cycle: str
@@ -34,6 +35,7 @@ class Replacement:
     champion: str
     data_version: str
     evaluation: Evaluation
+    scores: PastScores
     gates: GateReport
     why: str
     residual_experiences: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ def replace_champion(config: Config, stores: Stores, new: Replacement) -> str:
         compared=new.champion,
         data_version=new.data_version,
         challenger=challenger,
+        scores=new.scores,
         residual_experiences=new.residual_experiences,
         why=(new.why,),
     )

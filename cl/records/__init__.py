@@ -1,7 +1,7 @@
 """The records that pass between stages: immutable, small, serialisable to JSON; paths and numbers, never tensors."""
 
 from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, CompressionResult, Form
-from cl.records.cycle import Cycle
+from cl.records.cycle import Cycle, CycleOutline
 from cl.records.decision import Decision, Gain
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
 from cl.records.evaluation import BASELINES, NUMERIC_COLUMNS, Baselines, BaselineScores, Control, Evaluation, Score
@@ -36,6 +36,7 @@ __all__ = [
     "Control",
     "ControlArm",
     "Cycle",
+    "CycleOutline",
     "Decision",
     "Drift",
     "DriftType",

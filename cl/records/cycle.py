@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
@@ -19,6 +19,25 @@ from cl.records.registry import Promotion
 from cl.records.training import Training
 
 CycleVerdict = Literal["promoted", "refused", "none", "held", "waiting", "canary", "shadow"]
+
+
+class CycleOutline(Record):
+    """What later cycles need to know of a finished one: small, of constant size, and without the ids of rows."""
+
+    id: str
+    experience: str
+    started_at: datetime
+    ended_at: datetime
+    verdict: CycleVerdict
+    action: Literal["none", "learn", "hold"]
+    postponed: bool = False
+    drift: Drift = Field(description="Without the report, and without the rows that show it")
+    trained: bool = Field(default=False, description="Whether it has trained a challenger")
+    training_seconds: float = 0.0
+    rung: str | None = None
+    climb: LadderResult | None = None
+    version: str | None = Field(default=None, description="The version that its promotion was about")
+    promoted: bool = False
 
 
 class Cycle(Record):
@@ -64,6 +83,27 @@ class Cycle(Record):
         """The compressed version that replaced the challenger; None: none did."""
         version = self.promotion.version if self.promotion else None
         return next((result for result in self.derived if result.version == version), None)
+
+    @property
+    def outline(self) -> CycleOutline:
+        """What later cycles need to know of it."""
+        findings = [finding.model_copy(update={"examples": []}) for finding in self.drift.findings]
+        return CycleOutline(
+            id=self.id,
+            experience=self.experience.id,
+            started_at=self.started_at,
+            ended_at=self.ended_at or self.started_at + timedelta(seconds=self.seconds),
+            verdict=self.verdict,
+            action=self.decision.action,
+            postponed=self.decision.postponed,
+            drift=self.drift.model_copy(update={"findings": findings, "report": None}),
+            trained=self.training is not None,
+            training_seconds=self.training_seconds,
+            rung=self.rung,
+            climb=self.climb,
+            version=self.promotion.version if self.promotion else None,
+            promoted=self.promotion.promoted if self.promotion else False,
+        )
 
     @property
     def verdict(self) -> CycleVerdict:

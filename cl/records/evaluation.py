@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from cl.records.past_scores import from_matrix
 from cl.records.record import Record
 
 if TYPE_CHECKING:
@@ -102,9 +103,20 @@ class Evaluation(Record):
     forgetting: dict[str, float] = Field(
         default_factory=dict, description="Per past experience: best score so far minus score now"
     )
-    matrix: dict[str, dict[str, float]] = Field(
+    newest: str = Field(default="", description="The experience learned last")
+    updates: int = Field(
+        default=1, description="Updates so far, this one included: the rows of the accuracy matrix R up to `row`"
+    )
+    tested_later: int = Field(
+        default=0,
+        description="Past experiences that were not tested: with `evaluation.max_rows`, they take turns",
+    )
+    falls: dict[str, int] = Field(
         default_factory=dict,
-        description="R: experience learned -> experience tested -> score, this update last; undecided ones left out",
+        description="Experience -> how many of its last scores were lower than the one before, in a row; 0 left out",
+    )
+    falls_of_mean: int = Field(
+        default=0, description="The same of the mean over the experiences that two successive rows of R share"
     )
     calibration_error: float | None = Field(
         description="Expected calibration error over all test rows, 0 to 1; None: there are none"
@@ -159,7 +171,23 @@ class Evaluation(Record):
     @property
     def forgetting_max(self) -> float | None:
         """The largest forgetting of any past experience; 0 before there is a past, None if no past score is decided."""
-        return max(self.forgetting.values(), default=None if len(self.matrix) > 1 else 0.0)
+        return max(self.forgetting.values(), default=None if self.updates > 1 else 0.0)
+
+    @property
+    def row(self) -> dict[str, float]:
+        """This update's row of the accuracy matrix R: experience tested -> score, undecided ones left out."""
+        return decided(self.challenger)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_matrix(cls, values: Any) -> Any:
+        """Read the whole matrix that older releases have stored with each evaluation."""
+        if not isinstance(values, dict) or "matrix" not in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "matrix"}
+        *earlier, newest = values["matrix"] or [""]
+        scores, row = from_matrix({name: values["matrix"][name] for name in earlier}), values["matrix"].get(newest, {})
+        return {**rest, **scores.describe(newest, row)}
 
 
 STORED = frozenset(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, model_validator
 
 from cl.records import Form, Record
+from cl.records.past_scores import PastScores, from_matrix
 
 
 class History(Record):
     """The origin of a version, and what it has learned."""
 
     learnt: list[str] = Field(default_factory=list, description="Experiences that it was trained on, oldest first")
-    matrix: dict[str, dict[str, float]] = Field(default_factory=dict, description="R, one row per update")
+    scores: PastScores = Field(
+        default_factory=lambda: PastScores(), description="The accuracy matrix R up to this version, in running form"
+    )
     score: float | None = Field(default=None, description="Mean row score over all test rows at promotion")
     cycle: str = ""
     parent: str | None = Field(default=None, description="The registry version it was trained from")
@@ -40,3 +45,12 @@ class History(Record):
     machine: dict[str, str] = Field(
         default_factory=dict, description="Hardware and platform; results may differ in the last bits elsewhere"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_matrix(cls, values: Any) -> Any:
+        """Read the whole matrix that older releases have stored with each version."""
+        if not isinstance(values, dict) or "matrix" not in values:
+            return values
+        rest = {key: value for key, value in values.items() if key != "matrix"}
+        return {**rest, "scores": from_matrix(values["matrix"])}

@@ -149,7 +149,7 @@ def _describe_scores(evaluation: Evaluation) -> list[str]:
 
     metric = f"mean {escape_markdown(evaluation.metric)} of the experiences"
     lines = line(metric, evaluation.accuracy, evaluation.champion_accuracy, 100.0, " %")
-    if len(evaluation.matrix) > 1:
+    if evaluation.updates > 1:
         lines += line("worst forgetting of a past experience", evaluation.forgetting_max, None, 100.0, " points")
     for name, (words, factor, unit) in SHOWN_NUMBERS.items():
         lines += line(words, evaluation.numbers.get(name), evaluation.champion_numbers.get(name), factor, unit)

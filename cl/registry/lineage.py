@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cl.config import Config, parse
 from cl.errors import ConfigError
-from cl.records import REWRITTEN, Cycle, VersionInfo
+from cl.records import REWRITTEN, CycleOutline, VersionInfo
 from cl.records.history import History
 from cl.stores.mlflow.registry import FORM, PARENT, Registry
 from cl.stores.stores import Stores
@@ -40,17 +40,13 @@ def ancestry(version: str | None, versions: Sequence[VersionInfo]) -> list[str]:
     return line
 
 
-def cycles_in_line(cycles: Sequence[Cycle], line: Sequence[str]) -> list[Cycle]:
-    """Return the cycles without those whose promoted version is not in the line of ancestors.
+def cycles_in_line(cycles: Iterable[CycleOutline], line: Collection[str]) -> Iterator[CycleOutline]:
+    """Yield the cycles without those whose promoted version is not in the line of ancestors.
 
     After a rollback, decisions rest on the history of the restored version only: the alarms that the bad version
     resolved, its training time and its promotion do not count.
     """
-    return [
-        cycle
-        for cycle in cycles
-        if cycle.promotion is None or not cycle.promotion.promoted or cycle.promotion.version in line
-    ]
+    yield from (cycle for cycle in cycles if not cycle.promoted or cycle.version in line)
 
 
 def extend_with_compressed(line: Sequence[str], versions: Sequence[VersionInfo]) -> list[str]:

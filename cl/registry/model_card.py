@@ -215,7 +215,7 @@ def _describe_judgement(facts: CardFacts) -> list[str]:
         f"over {_count(len(evaluation.challenger))}" + (f", the newest {len(shown)} of them:" if older else ":"),
         "\n".join([f"| experience | test rows | {metric} |", "|---|---|---|", *rows]),
     ]
-    if len(evaluation.matrix) > 1 and evaluation.forgetting_max is not None:
+    if evaluation.updates > 1 and evaluation.forgetting_max is not None:
         sections.append(
             f"Worst forgetting of a past experience: {100 * evaluation.forgetting_max:.1f} points (the best "
             "score so far minus the score now; below zero is a gain)."

@@ -22,6 +22,7 @@ from cl.models.persistence import load_learner
 from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
 from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration, Score, Training
 from cl.records.history import History
+from cl.records.past_scores import PastScores
 from cl.registry.descriptions import describe_version, refresh_descriptions
 from cl.registry.lineage import LocalVersion
 from cl.registry.model_card import write_card
@@ -47,6 +48,7 @@ class NewVersion:
     """A challenger to register, with its provenance.
 
     ``parent`` is the version that it was trained or derived from, ``compared`` the champion that it was compared with.
+    ``scores`` are those of the experiences before it, with which its evaluation began.
     ``residual_experiences`` are experiences with deleted rows that its weights were trained on. ``run`` is its MLflow
     run. ``corrections`` is the number of corrections that it was trained after; None: those of its parent. ``why`` are
     the reasons to make it.
@@ -58,6 +60,7 @@ class NewVersion:
     compared: str | None
     data_version: str
     challenger: Challenger
+    scores: PastScores
     residual_experiences: Sequence[str] = ()
     corrections: int | None = None
     why: Sequence[str] = ()
@@ -122,7 +125,7 @@ def _history(config: Config, stores: Stores, new: NewVersion, *, learned: list[s
     training, labels = new.challenger.training, read_label_changes(stores.project)
     return History(
         learnt=learned,
-        matrix=new.challenger.evaluation.matrix,
+        scores=new.scores.after(new.challenger.evaluation.newest, new.challenger.evaluation.row),
         score=score,
         cycle=new.cycle,
         parent=new.parent.version,

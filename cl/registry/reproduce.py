@@ -104,7 +104,8 @@ def _read_recipe(stores: Stores, version: str) -> Recipe:
             f"version {version} was derived ({history.form}) from version {history.parent} on inputs that are not "
             f"versioned; run cl reproduce {history.parent}, then cl distil {history.parent}"
         )
-    cycle = next((cycle for cycle in registry.runs.cycles() if cycle.id == history.cycle), None)
+    run = registry.runs.past.run_of(history.cycle)
+    cycle = registry.runs.cycle(run) if run else None
     if cycle is None or cycle.training is None:
         raise InputError(
             f"version {version} was created by `cl forget` or `cl labels` from version {history.parent} without "

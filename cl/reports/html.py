@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,8 +36,12 @@ TextsOf = Callable[[str, list[str]], Mapping[str, str]]
 
 EXAMPLES = 10
 LATEST_CYCLES = 4
-LATEST_EXPERIENCES = 24
-"""The most experiences on the page of one cycle."""
+LATEST_EXPERIENCES = 40
+"""The most experiences in a table or a matrix."""
+SHOWN_CYCLES = 50
+SHOWN_CLASSES = 100
+SHOWN_ENTRIES = 200
+"""The most cycles, classes and entries of the ledger on a page."""
 MAX_TEXT = 400
 
 
@@ -80,11 +85,17 @@ class ReportRows:
 
     ``quarantine``: experience -> quarantined rows, with columns id, reason and row; ``texts``: (experience, ids) -> id
     -> text, for the rows that still exist; ``lost``: id of a cycle -> regressions of its challenger, the worst first.
+    ``matrix``: the accuracy matrix, experience learned -> experience tested -> score, up to the last challenger.
+    ``unbacked``: experience -> its classes that no training row of any experience has; None: the shown cycles tell.
+    ``verdicts``: verdict -> how many cycles ended with it, those included that are not shown; empty: all are shown.
     """
 
     quarantine: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     texts: TextsOf = _no_texts
     lost: Mapping[str, list[Regression]] = field(default_factory=dict)
+    matrix: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    unbacked: Mapping[str, list[str]] | None = None
 
 
 def write_report(
@@ -99,7 +110,7 @@ def write_report(
     """Write the report and return its path; all content is escaped, and the page runs no script and loads no file.
 
     Args:
-        cycles: all finished cycles, oldest first.
+        cycles: the cycles to show, oldest first.
         entries: the promotion ledger, oldest first.
         path: the HTML file; its folder is created.
         name: the model's name.
@@ -109,26 +120,20 @@ def write_report(
     return _write_page(cycles, entries, path, name=name, rows=rows or ReportRows(), broken=broken, single=False)
 
 
-def write_cycle_report(cycle: Cycle, path: Path, *, name: str) -> Path:
+def write_cycle_report(cycle: Cycle, matrix: Mapping[str, Mapping[str, float]], path: Path, *, name: str) -> Path:
     """Write the page of one cycle, without rows' texts and of a bounded size, and return its path.
 
     It is stored with the cycle's record in MLflow, where `cl forget` must find no text, and its cost must not grow.
     """
-    return _write_page([_newest(cycle)], [], path, name=name, rows=ReportRows(), broken=None, single=True)
+    return _write_page([cycle], [], path, name=name, rows=ReportRows(matrix=matrix), broken=None, single=True)
 
 
-def _newest(cycle: Cycle) -> Cycle:
-    """Return a cycle whose evaluation is cut to its newest experiences."""
-    if cycle.evaluation is None:
-        return cycle
-    matrix = list(cycle.evaluation.matrix.items())[-LATEST_EXPERIENCES:]
-    tested = list(cycle.evaluation.matrix)[-LATEST_EXPERIENCES:]
-    newest = {
-        "matrix": {learned: {name: row[name] for name in tested if name in row} for learned, row in matrix},
-        "challenger": cycle.evaluation.challenger[-LATEST_EXPERIENCES:],
-        "champion": cycle.evaluation.champion[-LATEST_EXPERIENCES:],
-    }
-    return cycle.model_copy(update={"evaluation": cycle.evaluation.model_copy(update=newest)})
+def _newest_part(matrix: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the newest rows and columns of an accuracy matrix."""
+    tested = {name for row in matrix.values() for name in row}
+    columns = set([name for name in matrix if name in tested][-LATEST_EXPERIENCES:])
+    rows = list(matrix.items())[-LATEST_EXPERIENCES:]
+    return {learned: {name: score for name, score in row.items() if name in columns} for learned, row in rows}
 
 
 def _write_page(
@@ -141,7 +146,7 @@ def _write_page(
     broken: IntegrityViolation | None,
     single: bool,
 ) -> Path:
-    """Write a page of all cycles, or of a ``single`` one, without what belongs to the whole project."""
+    """Write a page of several cycles, or of a ``single`` one, without what belongs to the whole project."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -175,6 +180,9 @@ def _write_page(
         name=name,
         single=single,
         most=LATEST_EXPERIENCES,
+        most_classes=SHOWN_CLASSES,
+        most_entries=SHOWN_ENTRIES,
+        verdicts=rows.verdicts or Counter(cycle.verdict for cycle in cycles),
         lost=rows.lost,
         longest=MAX_TEXT,
         made=datetime.now(UTC),
@@ -185,8 +193,8 @@ def _write_page(
         serving=serving_version(cycles, entries),
         timeline=plots.timeline(cycles),
         quarantined={name: summarise_quarantine(frame) for name, frame in rows.quarantine.items() if len(frame)},
-        unbacked=unbacked_classes([cycle.experience for cycle in cycles]),
-        **_evaluation_context([cycle for cycle in cycles if cycle.evaluation]),
+        unbacked=unbacked_classes([cycle.experience for cycle in cycles]) if rows.unbacked is None else rows.unbacked,
+        **_evaluation_context([cycle for cycle in cycles if cycle.evaluation], rows.matrix),
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
@@ -236,7 +244,7 @@ def summarise_quarantine(frame: pd.DataFrame) -> QuarantineSummary:
     )
 
 
-def _evaluation_context(evaluated: list[Cycle]) -> dict[str, Any]:
+def _evaluation_context(evaluated: list[Cycle], matrix: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """Return the template variables for evaluated cycles: plots of the last one, gates of the latest few."""
     last = evaluated[-1] if evaluated else None
     if last is None or last.evaluation is None:
@@ -247,7 +255,7 @@ def _evaluation_context(evaluated: list[Cycle]) -> dict[str, Any]:
     return {
         "judged": evaluated[-LATEST_CYCLES:][::-1],
         "last": last,
-        "matrix": plots.heat_map(last.evaluation.matrix, refused=last.verdict == "refused"),
+        "matrix": plots.heat_map(_newest_part(matrix), refused=last.verdict == "refused"),
         "forgetting": plots.bars(forgetting, bound=bound) if forgetting else "",
     }
 

@@ -98,6 +98,7 @@ def _replace(config: Config, stores: Stores, plan: ChangePlan, champion: str, da
             champion=champion,
             data_version=data_version,
             evaluation=evaluation,
+            scores=parent.history.scores.without(_changed_experiences(plan)),
             gates=report,
             why=f"labels: {change.describe()}{': ' + change.why if change.why else ''}",
             residual_experiences=tuple(history.residual_experiences),
@@ -130,7 +131,7 @@ def _evaluate(
     matrix and the best answers begin again with this version.
     """
     assert parent.folder is not None
-    changed = [] if plan.change.kind == "rename" else list(plan.change.rows)
+    changed = _changed_experiences(plan)
     rows_folder = folder.with_name("evaluation")
     rows_folder.mkdir(parents=True, exist_ok=True)
     evaluation = evaluate(
@@ -138,7 +139,7 @@ def _evaluate(
         Candidates(challenger=folder),
         HeldOut(
             parent.history.learnt,
-            {update: _without(scores, changed) for update, scores in parent.history.matrix.items()},
+            parent.history.scores.without(changed),
             stores.experiences.rows_of,
         ),
         folder=rows_folder,
@@ -149,6 +150,11 @@ def _evaluate(
     return evaluation, judge(config.model_copy(update={"gate_policy": policy}), evaluation, table)
 
 
+def _changed_experiences(plan: ChangePlan) -> list[str]:
+    """Return the experiences with rows that changed otherwise than by the name of their label."""
+    return [] if plan.change.kind == "rename" else list(plan.change.rows)
+
+
 def _with_best(table: pd.DataFrame, earlier: pd.DataFrame | None, changed: list[str]) -> pd.DataFrame:
     """Return the table with the best score so far of each row, as far as its experience is unchanged."""
     if earlier is None or earlier.empty:
@@ -156,10 +162,6 @@ def _with_best(table: pd.DataFrame, earlier: pd.DataFrame | None, changed: list[
     known = earlier[~earlier["experience"].isin(changed)].set_index(["experience", "id"])["score"]
     best = known.reindex(pd.MultiIndex.from_frame(table[["experience", "id"]])).to_numpy()
     return table.assign(best_score=pd.Series(best, table.index).fillna(table["challenger_score"].astype(float)))
-
-
-def _without(scores: dict[str, float], experiences: list[str]) -> dict[str, float]:
-    return {id: score for id, score in scores.items() if id not in experiences}
 
 
 def _name(plan: ChangePlan) -> str:

@@ -134,6 +134,7 @@ def _replace(
             champion=champion,
             data_version=leaving.data_version,
             evaluation=evaluation,
+            scores=made_of.history.scores,
             gates=report,
             why=f"{leaving.removal.total} rows were forgotten (removal {number}){': ' + why if why else ''}",
             residual_experiences=tuple(traces),
@@ -190,7 +191,7 @@ def _evaluate_and_judge(
     evaluation = evaluate(
         config,
         Candidates(challenger=folder, champion=source),
-        HeldOut(history.learnt, history.matrix, stores.experiences.rows_of),
+        HeldOut(history.learnt, history.scores, stores.experiences.rows_of),
         folder=rows_folder,
     )
     policy = config.gate_policy.model_copy(update={"mode": "dry_run"})

@@ -33,6 +33,7 @@ from cl.stores.files import sha256
 from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import MANIFEST, check_manifest, move_sealed_into_place
 from cl.stores.mlflow.outside_changes import LEARN_AGAIN, OutsideChange
+from cl.stores.mlflow.past_cycles import PastCycles
 from cl.stores.mlflow.registry import DIGEST, GATES, MANIFEST_DIGEST, PARENT, SHARE, Registry
 from cl.stores.mlflow.runs import CYCLE_ID, PREDICTIONS, VERDICT, Runs
 from cl.stores.mlflow.version_files import RECORD, RECORDS, VersionFiles
@@ -121,10 +122,21 @@ class MemoryRuns(Runs):
         for run in self.memory.runs.values():
             run.tags.pop(VERDICT, None)
 
-    def cycles(self) -> list[Cycle]:
-        """Return all finished cycles, oldest first."""
-        ended = [run for run in self.memory.runs.values() if VERDICT in run.tags]
-        return [Cycle.model_validate_json(run.files["cycle.json"]) for run in ended]
+    def cycles(self, *, last: int | None = None) -> list[Cycle]:
+        """Return the finished cycles, oldest first: all, or the newest ones."""
+        ended = [run.id for run in self.memory.runs.values() if VERDICT in run.tags]
+        return [self.cycle(run) for run in ended[-last if last else 0 :]]
+
+    def cycle(self, run: str) -> Cycle:
+        """Return the finished cycle of a run."""
+        return Cycle.model_validate_json(self._run(run).files["cycle.json"])
+
+    @property
+    def past(self) -> PastCycles:
+        """The outlines of the finished cycles."""
+        past, cycles = PastCycles(None), self.cycles()
+        past.add({(cycle.run or cycle.id, number): cycle for number, cycle in enumerate(cycles)})
+        return past
 
     def evaluated(self, cycle: str, folder: Path) -> Path | None:
         """Write the stored rows of a cycle's evaluation into a folder; None where there are none."""

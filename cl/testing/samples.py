@@ -105,7 +105,7 @@ def sample_evaluation(
             accuracy=float(np.mean(list(now.values()))),
             champion_accuracy=float(np.mean(list(before.values()))),
             forgetting={name: before[name] - now[name] for name in experiences[:-1]},
-            matrix={experiences[-1]: now},
+            newest=experiences[-1],
             calibration_error=0.02,
             latency_ms=8.0,
             size_mb=90.0,

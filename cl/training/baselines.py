@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,9 @@ MOST_ROWS = 20_000
 """Rows that a baseline is fitted on."""
 
 
-def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, folder: Path) -> Baselines:
+def score_baselines(
+    config: Config, learned: Sequence[str], rows_of: RowsOf, tests: Mapping[str, pd.DataFrame], folder: Path
+) -> Baselines:
     """Fit each baseline on frozen features of all rows, and score it on the test rows of each experience.
 
     The features are those of the pretrained encoder, which reads each row once within `feature_cache.cached_in`.
@@ -35,11 +37,11 @@ def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, fol
         config: the task, the model and the seed.
         learned: ids of the experiences that a challenger will have learned.
         rows_of: returns the rows of experiences (ids, split).
+        tests: experience -> the test rows to score them on.
         folder: each row's scores are written into it.
     """
     if not config.evaluation.baselines:
         return Baselines()
-    tests = {id: rows_of([id], "test") for id in learned}
     rows = learnable(pd.concat([rows_of(list(learned), split) for split in ("train", "validation")], ignore_index=True))
     if len(rows) > MOST_ROWS:
         rows = rows.sample(MOST_ROWS, random_state=config.seed).reset_index(drop=True)
@@ -61,7 +63,7 @@ def score_baselines(config: Config, learned: Sequence[str], rows_of: RowsOf, fol
     return Baselines(of=fitted, rows=str(path))
 
 
-def _score(learner: Learner, tests: dict[str, pd.DataFrame]) -> tuple[list[Score], np.ndarray]:
+def _score(learner: Learner, tests: Mapping[str, pd.DataFrame]) -> tuple[list[Score], np.ndarray]:
     """Return the scores on each experience, and of each row."""
     answers = {id: answer(learner, rows).values for id, rows in tests.items()}
     scores = [learner.task.score_experience(id, rows, answers[id]) for id, rows in tests.items()]

@@ -49,7 +49,7 @@ def assert_same_learner(one: Path, other: Path) -> None:
     assert first.frame.equals(second.frame) and (first.embeddings == second.embeddings).all()
     assert first.known_labels == second.known_labels
     assert load_best(one).equals(load_best(other))
-    assert load_history(one).matrix == load_history(other).matrix
+    assert load_history(one).scores == load_history(other).scores
     assert load_history(one).learnt == load_history(other).learnt
 
 

@@ -98,7 +98,7 @@ def test_a_renamed_label_is_the_same_class_under_its_new_name(tmp_path, tiny_mod
     assert after.labels == ["charge" if label == "fee" else label for label in before.labels]
     for name, tensor in before.head.state_dict().items():
         assert torch.equal(tensor, after.head.state_dict()[name])
-    assert load_history(version(project, "2")).matrix == history.matrix
+    assert load_history(version(project, "2")).scores == history.scores
     assert "labels   'fee' renamed to 'charge': the catalogue changed" in command(project, "lineage", "2").output
     refused = command(project, "rollback", "1", "--why", "as it was")
     assert "'fee' renamed to 'charge'" in str(refused.exception)

@@ -54,8 +54,7 @@ def learnt(tmp_path) -> Callable[..., list[float]]:
         assert done.returncode == 0, done.stderr
         cycles = desk.json("history")
         assert [cycle["promotion"]["promoted"] for cycle in cycles] == [True] * 3
-        *before, last = cycles[-1]["evaluation"]["matrix"].values()
-        lost = {name: max(row.get(name, 0.0) for row in before) - score for name, score in last.items()}
+        lost = cycles[-1]["evaluation"]["forgetting"]
         assert max(lost.values()) <= forgetting, lost
         return [score["value"] for score in cycles[-1]["evaluation"]["challenger"]]
 

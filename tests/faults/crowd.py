@@ -109,7 +109,7 @@ def _same_learner(prepared: Prepared) -> list[str]:
     final = learnt["champions"][1]
     if state.weights.get(final) != undisturbed.weights["2"]:
         found.append(f"version {final} has other weights than an undisturbed one")
-    for what in ("losses", "matrix", "experience", "verdict"):
+    for what in ("losses", "scores", "experience", "verdict"):
         if learnt[what] != undisturbed.cycles[-1][what]:
             found.append(f"{what}: {learnt[what]}")
     for what in ("good", "quarantined", "drafts", "versioned", "open_moves", "journals"):

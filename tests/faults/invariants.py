@@ -119,6 +119,6 @@ def _cycle(cycle: Any) -> dict[str, Any]:
         "verdict": cycle.verdict,
         "check": cycle.drift.check,
         "losses": cycle.training.losses if cycle.training else None,
-        "matrix": cycle.evaluation.matrix if cycle.evaluation else None,
+        "scores": cycle.evaluation.row if cycle.evaluation else None,
         "champions": [cycle.champion_before, cycle.champion_after],
     }

@@ -45,7 +45,7 @@ class Floor(Gate):
             ConfigError: no experience has a metric of this name; the message lists the available ones.
         """
         values = self._values(evaluation)
-        newest = next(reversed(evaluation.matrix or values), "no experience")
+        newest = evaluation.newest or next(reversed(values), "no experience")
         if not values or (self.over == "newest" and newest not in values):
             why = f"{newest} does not decide {self._metric_words} of at least {self.min:.3f}"
             why += f": {evaluation.undecided[newest]}" if newest in evaluation.undecided else ""

@@ -113,7 +113,7 @@ class Rule(Gate):
         if values and self.relative is not None:
             parts += self.relative.parts(self.of, values, seed=seed)
         if self.trend is not None:
-            parts += self.trend.parts(evaluation.matrix, each=self.on == "each_experience")
+            parts += self.trend.parts(evaluation, each=self.on == "each_experience")
         return parts
 
     def _undecided_part(self, value: Value) -> Part:

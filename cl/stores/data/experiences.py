@@ -55,7 +55,7 @@ class Experiences:
         Raises:
             StoreError: an experience is damaged.
         """
-        return [self.get(name) for name in self._ids()]
+        return [self.get(name) for name in self.ids()]
 
     def get(self, id: str) -> Experience:
         """Return one experience.
@@ -65,7 +65,7 @@ class Experiences:
         """
         path = self.project.experiences / id / "experience.json"
         if not EXPERIENCE_ID.fullmatch(id) or not path.parent.is_dir():
-            raise StoreError(f"no experience '{id}'; there are: {', '.join(self._ids()) or 'none'}")
+            raise StoreError(f"no experience '{id}'; there are: {', '.join(self.ids()) or 'none'}")
         try:
             return Experience.model_validate_json(path.read_bytes())
         except OSError as error:
@@ -185,14 +185,15 @@ class Experiences:
 
     def next_id(self, name: str) -> str:
         """Return the id for a new experience after all others."""
-        last = max((_number(id) for id in self._ids()), default=0)
+        last = max((_number(id) for id in self.ids()), default=0)
         return f"{last + 1:04d}-{slug(name)}"
 
     def _files(self, id: str) -> list[Path]:
         self.get(id)
         return [self.project.experiences / id / f"{split}.parquet" for split in SPLITS]
 
-    def _ids(self) -> list[str]:
+    def ids(self) -> list[str]:
+        """Return the ids of all experiences in the order of ingestion."""
         folder = self.project.experiences
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         return sorted(filter(EXPERIENCE_ID.fullmatch, names), key=lambda name: (_number(name), name))
@@ -200,7 +201,7 @@ class Experiences:
     def _no_rows(self) -> pd.DataFrame:
         import pandas as pd
 
-        ids = self._ids()
+        ids = self.ids()
         columns = list(self.rows(ids[0], "train").columns) if ids else ["id", "text", "label", "date"]
         return pd.DataFrame(columns=columns, dtype=object)
 

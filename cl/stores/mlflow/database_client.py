@@ -103,6 +103,15 @@ class DatabaseClient:
         stages = STAGES[run_view_type]
         return AllRuns(run for run in self._runs(condition, values) if run.info.lifecycle_stage in stages)
 
+    def tagged_runs(self, experiment_id: str, key: str) -> list[tuple[str, int]]:
+        """Return the runs of an experiment that have a tag, also deleted ones, and when each began, oldest first."""
+        rows = self._read(
+            "SELECT r.run_uuid, r.start_time FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid WHERE t.key = :key "
+            "AND t.value != '' AND r.experiment_id = :experiment ORDER BY r.start_time, r.run_uuid",
+            {"key": key, "experiment": int(experiment_id)},
+        )
+        return [(row["run_uuid"], row["start_time"]) for row in rows]
+
     def search_registered_models(self, filter_string: str | None = None) -> list[Any]:
         """Return the registered model with a name, or all."""
         named = {} if filter_string is None else {"name": _parse(NAMED, filter_string)[0]}

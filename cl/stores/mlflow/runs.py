@@ -7,9 +7,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,7 @@ from cl.stores.mlflow.database_client import ALL, DatabaseClient, read_database
 from cl.stores.mlflow.environment import silence_mlflow
 from cl.stores.mlflow.markdown import escape_markdown
 from cl.stores.mlflow.outside_changes import ExperimentState, find_experiment, put_back, refuse_changed, restore_runs
+from cl.stores.mlflow.past_cycles import PastCycles
 from cl.stores.mlflow.server_client import ServerClient, read_server
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ PREDICTIONS = "evaluation/predictions.parquet"
 CYCLE_ID, VERDICT, SET_ASIDE = "cl.cycle_id", "cl.verdict", "cl.set_aside"
 BATCH = 100  # the most values that MLflow accepts in one call
 PAGE = 1_000  # runs per search request
+MARGIN = timedelta(days=1)
+"""How far back a server is asked for cycles that another machine has finished: clocks differ."""
 TRACKING_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
@@ -158,14 +162,40 @@ class Runs:
         with translate_mlflow_errors(self.tracking_uri):
             self.client.log_text(cycle.run, cycle.model_dump_json(indent=1), "cycle.json")
 
-    def cycles(self) -> list[Cycle]:
-        """Return all finished cycles, oldest first; each machine downloads a record only once."""
+    def cycles(self, *, last: int | None = None) -> list[Cycle]:
+        """Return the finished cycles, oldest first: all, or the newest ones; each machine downloads a record once."""
+        if last is None:
+            self._index_cycles(self._finished_runs(""), whole=True)
+        runs = self._past.newest_runs(-1) if last is None else self.past.newest_runs(last)
+        return [self.cycle(run) for run in runs]
+
+    def cycle(self, run: str) -> Cycle:
+        """Return the finished cycle of a run."""
         with translate_mlflow_errors(self.tracking_uri):
-            texts = [
-                read_or_write_text(self.kept, f"{run}.json", partial(self._download_cycle, run))
-                for run in self._finished_runs()
-            ]
-        return [Cycle.model_validate_json(text) for text in texts]
+            text = read_or_write_text(self.kept, f"{run}.json", partial(self._download_cycle, run))
+        return Cycle.model_validate_json(text)
+
+    @property
+    def past(self) -> PastCycles:
+        """The outlines of the finished cycles, those included that another machine has finished since."""
+        last = self._past.last_end() if self._light is None else None
+        since = f" AND attributes.end_time >= {int(1_000 * (last - MARGIN).timestamp())}" if last else ""
+        self._index_cycles(self._finished_runs(since), whole=last is None)
+        return self._past
+
+    def _index_cycles(self, finished: Iterable[tuple[str, int]], *, whole: bool) -> None:
+        """Add the cycles that the index lacks; where ``finished`` are the ``whole`` of them, remove all others."""
+        with translate_mlflow_errors(self.tracking_uri):
+            runs = dict(finished)
+        known = self._past.runs()
+        if whole and (gone := known.keys() - runs.keys()):
+            self._past.remove(gone)
+        if missing := {run: begun for run, begun in runs.items() if run not in known}:
+            self._past.add({(run, begun): self.cycle(run) for run, begun in missing.items()})
+
+    @cached_property
+    def _past(self) -> PastCycles:
+        return PastCycles(None if self.kept is None else self.kept.with_name("cycles.sqlite"))
 
     def _download_cycle(self, run: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:
@@ -218,13 +248,22 @@ class Runs:
     def set_cycles_aside(self) -> None:
         """Take the finished cycles out of the history: their versions are lost, and their data is learned again."""
         with translate_mlflow_errors(self.tracking_uri):
-            for run in list(self._finished_runs()):
+            for run in dict(self._finished_runs("")):
                 self.client.set_tag(run, SET_ASIDE, "true")
                 self.client.delete_tag(run, VERDICT)
+        self._past.remove(self._past.runs())
 
-    def _finished_runs(self) -> Iterator[str]:
-        """Yield the runs of finished cycles, oldest first; one that was deleted counts while MLflow keeps it."""
-        yield from (run.info.run_id for run in self._search(f"tags.`{VERDICT}` != ''", ALL))
+    def _finished_runs(self, condition: str) -> Iterator[tuple[str, int]]:
+        """Yield the runs of finished cycles, and when each began in milliseconds since 1970, oldest first.
+
+        One that was deleted counts while MLflow keeps it. A server and MLflow's client send each run with all that was
+        logged to it; the condition says which of them they shall send.
+        """
+        if self._light is None:
+            found = self._search(f"tags.`{VERDICT}` != ''{condition}", ALL)
+            yield from ((run.info.run_id, int(run.info.start_time)) for run in found)
+        elif (experiment := self._experiment_or_none) is not None:
+            yield from self._light.tagged_runs(experiment, VERDICT)
 
     def _search(self, condition: str, view: int) -> Iterator[Any]:
         experiment, order, token = self._experiment_or_none, ["attributes.start_time ASC"], None
@@ -264,6 +303,14 @@ class Runs:
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    @cached_property
+    def _light(self) -> DatabaseClient | None:
+        """What reads MLflow's database directly; None: it is a server, or a database that is not known."""
+        if self.reading:
+            return self.client if isinstance(self.client, DatabaseClient) else None
+        self._experiment  # noqa: B018  # MLflow's client has made or upgraded the database by then
+        return read_database(self.tracking_uri, f"MLflow at {self.tracking_uri}")
 
     @property
     def _only_reads(self) -> bool:

@@ -220,7 +220,7 @@ def read_server(uri: str, store: str) -> ServerClient | None:
 
 def _run(stored: dict[str, Any]) -> Any:
     info, tags = stored["info"], _mapping(stored.get("data", {}).get("tags", []))
-    fields = ("run_id", "run_name", "experiment_id", "lifecycle_stage", "artifact_uri")
+    fields = ("run_id", "run_name", "experiment_id", "lifecycle_stage", "artifact_uri", "start_time")
     return SimpleNamespace(
         info=SimpleNamespace(**{name: info.get(name, "") for name in fields}), data=SimpleNamespace(tags=tags)
     )

@@ -34,7 +34,7 @@ def test_a_month_without_an_entity_is_left_out_of_the_floor_and_promoted(tiny_mo
         assert cycle.verdict == "promoted", cycle.gates
     evaluation = cycle.evaluation
     assert evaluation is not None and evaluation.undecided.keys() == {"0002-june"}
-    assert evaluation.accuracy == evaluation.matrix["0002-june"]["0001-may"] >= 0.5
+    assert evaluation.accuracy == evaluation.row["0001-may"] >= 0.5
     (run,) = [run for run in project.history() if run.experience.id == "0002-june"]
     metrics = project_metrics(root, str(run.run))
     assert "challenger/score/0001-may" in metrics and "challenger/score/0002-june" not in metrics

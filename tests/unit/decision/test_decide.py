@@ -295,7 +295,9 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
 def assess(past: list[Cycle], *, waiting_rows: int, first: bool, now: datetime, **more) -> Situation:
     rows = {"train": waiting_rows, "test": 1}
     waiting = Experience(id="0009-x", name="x", source="x", ingested_at=NOW, rows=rows, labels={}, digest="")
-    return assess_situation(past, [waiting], champion=History(), first=first, now=now, **more)
+    return assess_situation(
+        [cycle.outline for cycle in reversed(past)], [waiting], champion=History(), first=first, now=now, **more
+    )
 
 
 def test_a_situation_is_read_off_the_cycles_so_far() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from cl.evaluation.continual import backward_transfer, forgetting
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
+from cl.records.past_scores import PastScores, from_matrix
 from cl.tasks.token_classification import TokenClassification
 from cl.training.train import train
 
@@ -43,7 +44,7 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     found = evaluate(
         config,
         Candidates(challenger=tmp_path / "2", champion=tmp_path / "1"),
-        HeldOut(["a", "b"], {"a": {"a": 0.5}}, rows_of),
+        HeldOut(["a", "b"], from_matrix({"a": {"a": 0.5}}), rows_of),
         folder=tmp_path,
     )
     rows = pd.read_parquet(found.predictions)
@@ -58,7 +59,7 @@ def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, senten
     assert rows.groupby("experience")["challenger_score"].mean().to_dict() == {
         score.experience: score.value for score in found.challenger
     }
-    assert list(found.matrix) == ["a", "b"] and set(found.matrix["b"]) == {"a", "b"}
+    assert found.newest == "b" and found.updates == 2 and set(found.row) == {"a", "b"}
     assert found.latency_ms > 0 and found.size_mb > 0.01
 
 
@@ -72,7 +73,9 @@ def test_columns_of_the_data_are_stored_where_a_rule_asks_for_them(tiny_config, 
     gates = [{"name": "rule", "on": {"column": "channel"}, "min": 0.1}]
     config = tiny_config(gates=gates, data={"keep": ["channel", "tone"]})
     train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
-    found = evaluate(config, Candidates(challenger=tmp_path / "1"), HeldOut(["a", "b"], {}, rows_of), folder=tmp_path)
+    found = evaluate(
+        config, Candidates(challenger=tmp_path / "1"), HeldOut(["a", "b"], PastScores(), rows_of), folder=tmp_path
+    )
     stored = pd.read_parquet(found.predictions)
     assert "tone" not in stored and stored.groupby("experience")["channel"].count().to_dict() == {"a": 0, "b": 12}
 
@@ -88,7 +91,10 @@ def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_confi
 
     def evaluated():
         return evaluate(
-            tiny_config(), Candidates(challenger=tmp_path / "1"), HeldOut(["a", "b"], {}, rows_of), folder=tmp_path
+            tiny_config(),
+            Candidates(challenger=tmp_path / "1"),
+            HeldOut(["a", "b"], PastScores(), rows_of),
+            folder=tmp_path,
         )
 
     first = evaluated()
@@ -97,7 +103,7 @@ def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_confi
     tested.clear()
     nothing = evaluated()
     assert nothing.accuracy is nothing.calibration_error is nothing.latency_ms is None
-    assert nothing.matrix == {"b": {}} and nothing.untested_classes == ["fee", "loan"]
+    assert nothing.row == {} and nothing.updates == 1 and nothing.untested_classes == ["fee", "loan"]
 
 
 def test_what_is_measured_of_both_models_is_the_same_again_but_for_times(tiny_config, sentences, tmp_path) -> None:
@@ -111,7 +117,7 @@ def test_what_is_measured_of_both_models_is_the_same_again_but_for_times(tiny_co
         return evaluate(
             config,
             Candidates(challenger=tmp_path / "1", champion=tmp_path / "1"),
-            HeldOut(["a", "b"], {}, rows_of),
+            HeldOut(["a", "b"], PastScores(), rows_of),
             folder=tmp_path,
         )
 

@@ -15,7 +15,7 @@ def evaluation(tmp_path) -> Evaluation:
     rows.to_parquet(tmp_path / "predictions.parquet")
     return Evaluation(
         metric="accuracy", challenger=[Score(experience="a", rows=100, value=0.6)], accuracy=0.6,
-        matrix={"a": {"a": 0.6}}, calibration_error=0.1, latency_ms=5.0, size_mb=1.0,
+        newest="a", calibration_error=0.1, latency_ms=5.0, size_mb=1.0,
         predictions=str(tmp_path / "predictions.parquet"),
     )  # fmt: skip
 

@@ -95,7 +95,8 @@ def evaluation(rows: dict[int, list[float]], champion: list[float]) -> Evaluatio
         champion_accuracy=sum(champion) / len(champion) if champion else None,
         backward_transfer=None if len(rows) < 2 else -0.012,
         forgetting={one: best[one] - score for one, score in zip(tested, now, strict=True) if one in best},
-        matrix=matrix,
+        newest=list(matrix)[-1],
+        updates=len(matrix),
         calibration_error=0.041,
         latency_ms=6.3,
         size_mb=90.4,
@@ -259,6 +260,10 @@ class Page(HTMLParser):
         self.text += data
 
 
+def matrix_of(cycles: list[Cycle]) -> dict[str, dict[str, float]]:
+    return {cycle.evaluation.newest: cycle.evaluation.row for cycle in cycles if cycle.evaluation}
+
+
 def written(path: Path, cycles: list[Cycle], entries: list[LedgerEntry], **given: object) -> str:
     quarantine = given.get("quarantine", {})
     texts = given.get("texts", lambda experience, ids: {})
@@ -267,7 +272,7 @@ def written(path: Path, cycles: list[Cycle], entries: list[LedgerEntry], **given
         entries,
         path / "deep" / "index.html",
         name="support-topics",
-        rows=ReportRows(quarantine, texts),
+        rows=ReportRows(quarantine, texts, matrix=matrix_of(cycles)),
         broken=given.get("broken"),
     )
     return made.read_text(encoding="utf-8")

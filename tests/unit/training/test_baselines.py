@@ -32,8 +32,12 @@ def rows_of(sentences):
     return rows
 
 
+def tests_of(rows_of, *ids: str) -> dict[str, pd.DataFrame]:
+    return {id: rows_of([id], "test") for id in ids}
+
+
 def test_every_baseline_is_scored_on_every_experience_and_row(tiny_config, rows_of, tmp_path) -> None:
-    scored = score_baselines(tiny_config(), ["1", "2"], rows_of, tmp_path / "new")
+    scored = score_baselines(tiny_config(), ["1", "2"], rows_of, tests_of(rows_of, "1", "2"), tmp_path / "new")
     table = pd.read_parquet(scored.rows)
     assert set(scored.of) == set(BASELINES) and len(table) == 40
     for name, baseline in scored.of.items():
@@ -46,14 +50,14 @@ def test_every_baseline_is_scored_on_every_experience_and_row(tiny_config, rows_
 
 
 def test_baselines_that_nobody_wants_cost_nothing(tiny_config, rows_of, tmp_path) -> None:
-    scored = score_baselines(tiny_config(evaluation={"baselines": False}), ["1"], rows_of, tmp_path / "new")
+    scored = score_baselines(tiny_config(evaluation={"baselines": False}), ["1"], rows_of, {}, tmp_path / "new")
     assert scored.strongest is None and not (tmp_path / "new").exists()
 
 
 def test_virtual_tokens_of_the_tuning_are_no_part_of_a_baseline(tiny_config, tiny_model, rows_of, tmp_path) -> None:
-    usual = score_baselines(tiny_config(), ["1"], rows_of, tmp_path / "a")
+    usual = score_baselines(tiny_config(), ["1"], rows_of, tests_of(rows_of, "1"), tmp_path / "a")
     prompted = tiny_config(model={"name": str(tiny_model), "dropout": 0.0, "tuning": "prompt"})
-    assert score_baselines(prompted, ["1"], rows_of, tmp_path / "b").of == usual.of
+    assert score_baselines(prompted, ["1"], rows_of, tests_of(rows_of, "1"), tmp_path / "b").of == usual.of
 
 
 def test_tagged_sentences_have_baselines_too(tiny_config, tmp_path) -> None:
@@ -61,7 +65,11 @@ def test_tagged_sentences_have_baselines_too(tiny_config, tmp_path) -> None:
         [{"tokens": ["anna", "lives", "in", "paris"], "tags": ["B-per", "O", "O", "B-loc"], "date": None, "id": "1"}]
     )
     scored = score_baselines(
-        tiny_config(task="token_classification"), ["1"], lambda ids, split: rows.assign(id=split), tmp_path / "new"
+        tiny_config(task="token_classification"),
+        ["1"],
+        lambda ids, split: rows.assign(id=split),
+        {"1": rows.assign(id="test")},
+        tmp_path / "new",
     )
     assert scored.of["majority"].accuracy == 0.0 and scored.of["regression"].accuracy == 1.0
 

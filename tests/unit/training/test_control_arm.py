@@ -6,6 +6,7 @@ import torch
 
 from cl.errors import ConfigError
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
+from cl.records.past_scores import from_matrix
 from cl.training.control_arm import train_control_arm
 from cl.training.train import train
 from tests.support.tiny import made_sentences
@@ -46,7 +47,7 @@ def test_the_arm_learns_some_new_rows_alone_and_the_evaluation_tells_what_it_sho
     found = evaluate(
         config,
         Candidates(challenger=tmp_path / "2", champion=champion, control=arm),
-        HeldOut(["a", "b"], {"a": {"a": 1.0}}, rows_of),
+        HeldOut(["a", "b"], from_matrix({"a": {"a": 1.0}}), rows_of),
         folder=tmp_path,
     )
     told = found.control
