@@ -214,9 +214,8 @@ class Cycles(list["Cycle"]):
         judged = [cycle for cycle in self if cycle.evaluation]
         kept = [cycle for cycle in judged if cycle.verdict == "promoted" or cycle is judged[-1]]
         rows = {cycle.evaluation.newest: cycle.evaluation.row for cycle in kept if cycle.evaluation}
-        return pd.DataFrame.from_dict(
-            rows, orient="index", columns=sorted({name for row in rows.values() for name in row})
-        )
+        tested = sorted({name for row in rows.values() for name in row})
+        return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=tested)
 
     def _repr_html_(self) -> str:
         from cl.reports.html import cycles_table

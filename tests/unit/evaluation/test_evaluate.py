@@ -33,6 +33,11 @@ def test_backward_transfer_is_the_mean_change_since_first_scored() -> None:
     assert backward_transfer(MATRIX, "m3") == pytest.approx(((0.85 - 0.9) + (0.85 - 0.95)) / 2)
 
 
+def first_of(rows_of) -> HeldOut:
+    """Return what a first model is evaluated on."""
+    return HeldOut(["a", "b"], PastScores(), rows_of)
+
+
 def test_challenger_and_champion_are_scored_on_the_same_rows(tiny_config, sentences, tmp_path) -> None:
     def rows_of(ids, split):
         parts = [sentences(["loan", "fee"] if one == "a" else ["box"], 12, seed=len(split), prefix=one) for one in ids]
@@ -73,9 +78,7 @@ def test_columns_of_the_data_are_stored_where_a_rule_asks_for_them(tiny_config, 
     gates = [{"name": "rule", "on": {"column": "channel"}, "min": 0.1}]
     config = tiny_config(gates=gates, data={"keep": ["channel", "tone"]})
     train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
-    found = evaluate(
-        config, Candidates(challenger=tmp_path / "1"), HeldOut(["a", "b"], PastScores(), rows_of), folder=tmp_path
-    )
+    found = evaluate(config, Candidates(challenger=tmp_path / "1"), first_of(rows_of), folder=tmp_path)
     stored = pd.read_parquet(found.predictions)
     assert "tone" not in stored and stored.groupby("experience")["channel"].count().to_dict() == {"a": 0, "b": 12}
 
@@ -93,7 +96,7 @@ def test_an_experience_without_test_rows_has_no_score_and_is_no_error(tiny_confi
         return evaluate(
             tiny_config(),
             Candidates(challenger=tmp_path / "1"),
-            HeldOut(["a", "b"], PastScores(), rows_of),
+            first_of(rows_of),
             folder=tmp_path,
         )
 
@@ -117,7 +120,7 @@ def test_what_is_measured_of_both_models_is_the_same_again_but_for_times(tiny_co
         return evaluate(
             config,
             Candidates(challenger=tmp_path / "1", champion=tmp_path / "1"),
-            HeldOut(["a", "b"], PastScores(), rows_of),
+            first_of(rows_of),
             folder=tmp_path,
         )
 
