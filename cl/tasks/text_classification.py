@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -78,24 +79,37 @@ class TextClassification(Task):
 
         Without rows, nothing.
         """
-        from sklearn.metrics import f1_score
+        import numpy as np
 
         if rows.empty:
             return {}
-        truth = rows["label"].tolist()
-        macro = f1_score(truth, predictions, labels=sorted(set(truth)), average="macro", zero_division=0)
+        classes, counts, right = self._right_by_class(rows, predictions)
+        answered = Counter(predictions)
+        said = np.array([answered[name] for name in classes])
         return {
-            "accuracy": float(self.row_scores(rows, predictions).mean()),
-            "macro_f1": float(macro),
-            "balanced_accuracy": fmean(self.class_scores(rows, predictions).values()),
+            "accuracy": float(right.sum() / len(rows)),
+            "macro_f1": float((2 * right / (counts + said)).mean()),
+            "balanced_accuracy": fmean((right / counts).tolist()),
         }
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return the accuracy on each label's rows."""
-        import pandas as pd
+        classes, counts, right = self._right_by_class(rows, predictions)
+        return {str(name): float(share) for name, share in zip(classes, right / counts, strict=True)}
 
-        right = pd.Series(self.row_scores(rows, predictions)).groupby(rows["label"].to_numpy()).mean()
-        return {str(name): float(value) for name, value in right.items()}
+    def _right_by_class(self, rows: pd.DataFrame, predictions: list[Any]) -> tuple[list[Any], np.ndarray, np.ndarray]:
+        """Return the classes of the rows, sorted; how many rows each has; and how many of them are answered right.
+
+        Every experience is scored at each update, and few rows are counted faster this way than by scikit-learn.
+        """
+        import numpy as np
+
+        truth = rows["label"].to_numpy(dtype=object)
+        classes = sorted(set(truth))
+        place = {name: index for index, name in enumerate(classes)}
+        indices = np.array([place[name] for name in truth], dtype=np.int64)
+        right = np.bincount(indices, weights=self.row_scores(rows, predictions), minlength=len(classes))
+        return classes, np.bincount(indices, minlength=len(classes)), right
 
     def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
         """Return the scores of each label."""

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -67,7 +67,8 @@ class Experiences:
         if not EXPERIENCE_ID.fullmatch(id) or not path.parent.is_dir():
             raise StoreError(f"no experience '{id}'; there are: {', '.join(self.ids()) or 'none'}")
         try:
-            return Experience.model_validate_json(path.read_bytes())
+            stat = path.stat()
+            return _read_record(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError as error:
             raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy(path)}") from None
         except ValidationError as error:
@@ -81,8 +82,7 @@ class Experiences:
             StoreError: there is no such experience, or its file is damaged.
         """
         assert split in SPLITS, split
-        self.get(id)
-        return _frame(self.project.experiences / id / f"{split}.parquet")
+        return _frame(self._file(id, split))
 
     def size(self, id: str, split: str) -> int:
         """Return the size of one split on disk, in bytes."""
@@ -94,7 +94,7 @@ class Experiences:
         Raises:
             StoreError: an experience is missing or damaged.
         """
-        return self.past(ids, split).drop(columns="experience")
+        return self._several(ids, split)[0]
 
     def past(self, ids: Sequence[str], split: str) -> pd.DataFrame:
         """Return the rows of one split of several experiences, with a column ``experience`` that holds its id.
@@ -102,11 +102,24 @@ class Experiences:
         Raises:
             StoreError: an experience is missing or damaged.
         """
-        import pandas as pd
+        import numpy as np
 
+        rows, counts = self._several(ids, split)
+        return rows.assign(experience=np.repeat(np.array(list(ids), dtype=object), counts))
+
+    def _several(self, ids: Sequence[str], split: str) -> tuple[pd.DataFrame, list[int]]:
+        """Return the rows of one split of several experiences, and how many there are of each."""
+        import pandas as pd
+        import pyarrow as pa
+
+        assert split in SPLITS, split
         if not ids:
-            return self._no_rows().assign(experience=pd.Series(dtype=object))
-        return pd.concat([self.rows(id, split).assign(experience=id) for id in ids], ignore_index=True)
+            return self._no_rows(), []
+        tables = [_read_table(self._file(id, split), _read_all) for id in ids]
+        counts = [len(table) for table in tables]
+        if all(table.schema.equals(tables[0].schema) for table in tables):
+            return pa.concat_tables(tables).to_pandas(), counts
+        return pd.concat([table.to_pandas() for table in tables], ignore_index=True), counts
 
     def column(self, id: str, name: str) -> pd.DataFrame:
         """Return one column for all rows, split by split.
@@ -189,8 +202,12 @@ class Experiences:
         return f"{last + 1:04d}-{slug(name)}"
 
     def _files(self, id: str) -> list[Path]:
+        return [self._file(id, split) for split in SPLITS]
+
+    def _file(self, id: str, split: str) -> Path:
+        """Return the file of a split, of an experience that is there."""
         self.get(id)
-        return [self.project.experiences / id / f"{split}.parquet" for split in SPLITS]
+        return self.project.experiences / id / f"{split}.parquet"
 
     def ids(self) -> list[str]:
         """Return the ids of all experiences in the order of ingestion."""
@@ -204,6 +221,13 @@ class Experiences:
         ids = self.ids()
         columns = list(self.rows(ids[0], "train").columns) if ids else ["id", "text", "label", "date"]
         return pd.DataFrame(columns=columns, dtype=object)
+
+
+@lru_cache(maxsize=10_000)
+def _read_record(path: Path, changed: int, size: int, inode: int) -> Experience:
+    """Return an experience's record; while its file is the same, it is read once in a process."""
+    del changed, size, inode
+    return Experience.model_validate_json(path.read_bytes())
 
 
 def slug(name: str) -> str:
@@ -232,8 +256,13 @@ def _take(file: pq.ParquetFile, indexes: np.ndarray) -> pa.Table:
     return pa.Table.from_batches(parts, file.schema_arrow)
 
 
+def _read_all(file: pq.ParquetFile) -> pa.Table:
+    """Return all rows of a file; to share a small one between threads would cost more than to read it."""
+    return file.read(use_threads=file.metadata.num_rows > BATCH_ROWS)
+
+
 def _frame(path: Path) -> pd.DataFrame:
-    return _read(path, lambda file: file.read())
+    return _read(path, _read_all)
 
 
 def _read(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pd.DataFrame:

@@ -40,7 +40,12 @@ def fingerprint(model: str, entry: LedgerEntry) -> str:
 
 
 def first_violation(
-    model: str, entries: Sequence[LedgerEntry], *, head: tuple[int, str] | None = None, key: bytes | None = None
+    model: str,
+    entries: Sequence[LedgerEntry],
+    *,
+    head: tuple[int, str] | None = None,
+    key: bytes | None = None,
+    trusted: int = 0,
 ) -> IntegrityViolation | None:
     """Return the first entry that cannot be trusted and why, or None if the chain is intact.
 
@@ -49,9 +54,10 @@ def first_violation(
         entries: all entries of the model, oldest first.
         head: sequence number and hash of the last settled entry that the registry remembers.
         key: the key of the signatures; None does not check them.
+        trusted: how many of the first entries were verified before, and are unchanged since.
     """
-    last = ""
-    for position, entry in enumerate(entries, start=1):
+    last = entries[trusted - 1].hash if trusted else ""
+    for position, entry in enumerate(entries[trusted:], start=trusted + 1):
         if entry.sequence != position:
             return IntegrityViolation(sequence=position, why="it is missing")
         if entry.previous != last:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Literal
+from itertools import takewhile
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -23,6 +24,15 @@ from cl.stores.error_messages import translate_store_errors
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation, seal_entry, sign_hash
 from cl.stores.ledger.table import TABLE, create_table, from_row, to_row
+
+
+@dataclass(frozen=True)
+class _KnownEntries:
+    """What was read of a model's entries last: rows that are still the same are neither read nor verified again."""
+
+    rows: Sequence[sa.Row[Any]] = ()
+    entries: list[LedgerEntry] = field(default_factory=list)
+    verified: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,7 @@ class Ledger:
             IntegrityError: an entry cannot be trusted.
             LedgerRowError: a row cannot be read as an entry.
         """
-        entries = self.unverified(model)
-        self._refuse_violation(model, first_violation(model, entries, key=self.key))
-        return entries
+        return self._verify(model)
 
     def check(self, model: str, head: tuple[int, str] | None) -> list[LedgerEntry]:
         """Return all entries of a model, after checking that the registry's last one is among them.
@@ -86,8 +94,14 @@ class Ledger:
         Raises:
             IntegrityError: an entry cannot be trusted, or is missing.
         """
+        return self._verify(model, head)
+
+    def _verify(self, model: str, head: tuple[int, str] | None = None) -> list[LedgerEntry]:
+        """Return all entries, verified: those only that this object has not verified before."""
         entries = self.unverified(model)
-        self._refuse_violation(model, first_violation(model, entries, head=head, key=self.key))
+        violation = first_violation(model, entries, head=head, key=self.key, trusted=self._known[model].verified)
+        self._refuse_violation(model, violation)
+        self._known[model] = replace(self._known[model], verified=len(entries))
         return entries
 
     def set_aside(self, model: str, *, keep: int) -> int:
@@ -122,14 +136,22 @@ class Ledger:
         """Return the entries of a model up to the first row that cannot be read as one, and what is wrong with that."""
         query = sa.select(TABLE).where(TABLE.c.model == model).order_by(TABLE.c.sequence)
         with self._begin() as connection:
-            rows = connection.execute(query).mappings().all()
-        entries: list[LedgerEntry] = []
-        for position, row in enumerate(rows, start=1):
+            rows = connection.execute(query).all()
+        known = self._known.get(model, _KnownEntries())
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(rows, known.rows, strict=False)))
+        entries, unreadable = known.entries[:same], None
+        for position, row in enumerate(rows[same:], start=same + 1):
             try:
-                entries.append(from_row(row, position))
+                entries.append(from_row(row._mapping, position))
             except LedgerRowError as error:
-                return entries, LedgerRowError(f"{self._name}: {error}", row=error.row, why=error.why)
-        return entries, None
+                unreadable = LedgerRowError(f"{self._name}: {error}", row=error.row, why=error.why)
+                break
+        self._known[model] = _KnownEntries(rows[: len(entries)], entries, min(known.verified, same))
+        return list(entries), unreadable
+
+    @cached_property
+    def _known(self) -> dict[str, _KnownEntries]:
+        return {}
 
     def last(self, model: str) -> tuple[int, str] | None:
         """Return the sequence number and hash of a model's last entry, unverified: they change with every entry.

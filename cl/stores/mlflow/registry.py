@@ -122,7 +122,7 @@ class Registry:
         for alias, number in self.aliases().items():
             aliases.setdefault(number, []).append(alias)
         with translate_mlflow_errors(self.tracking_uri):
-            registered = self.runs.client.search_model_versions(f"name='{self.model}'")
+            registered = self.runs.reader.search_model_versions(f"name='{self.model}'")
         infos = [
             VersionInfo(
                 version=str(version.version),

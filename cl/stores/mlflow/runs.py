@@ -313,6 +313,11 @@ class Runs:
         return read_database(self.tracking_uri, f"MLflow at {self.tracking_uri}")
 
     @property
+    def reader(self) -> MlflowClient:
+        """What reads much at once: MLflow's database itself where that is possible, for the client is slow at it."""
+        return self.client if self._light is None else cast("MlflowClient", self._light)
+
+    @property
     def _only_reads(self) -> bool:
         return self.reading and isinstance(self.client, DatabaseClient | ServerClient)
 
