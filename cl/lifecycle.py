@@ -45,7 +45,14 @@ def run_cycle(context: CycleContext) -> Cycle:
     step, config, stores, champion = context.step, context.config, context.stores, context.champion
     validation = step(validate)(config, context.experience)
     drift = check_drift(config, stores, context.start, champion.folder, executor=context.executor)
-    gain = step(estimate_gain)(config, champion.folder, champion.history.learnt, context.new, context.rows_of)
+    gain = step(estimate_gain)(
+        config,
+        champion.folder,
+        champion.history.learnt,
+        context.new,
+        context.rows_of,
+        past_rows=context.count_rows(champion.history.learnt),
+    )
     decision = step(decide)(config, validation, drift, replace(context.situation, gain=gain))
     log.info("%s: decision %s: %s", context.experience.id, decision.action, "; ".join(decision.reasons))
     findings = Findings(validation, drift, gain, decision)

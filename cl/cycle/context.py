@@ -70,6 +70,11 @@ class CycleContext:
         """The function that returns the rows of experiences (ids, split)."""
         return self.stores.experiences.rows_of
 
+    def count_rows(self, ids: list[str]) -> int:
+        """Return how many training and validation rows some experiences have."""
+        records = map(self.stores.experiences.get, ids)
+        return sum(record.rows["train"] + record.rows["validation"] for record in records)
+
     @cached_property
     def training_start(self) -> Path | None:
         """The folder that an update is trained from: the base without rows that were corrected since; None: no base."""

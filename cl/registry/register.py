@@ -26,6 +26,7 @@ from cl.records.past_scores import PastScores
 from cl.registry.descriptions import describe_version, refresh_descriptions
 from cl.registry.lineage import LocalVersion
 from cl.registry.model_card import write_card
+from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.stores.data.label_changes import read_label_changes
 from cl.stores.files import sha256
@@ -201,9 +202,8 @@ def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[
     At most ``drift.reference_rows`` rows are drawn. Validation rows that the version has learned are answered as if it
     had not.
     """
-    held_out = pd.concat([rows_of(learnt, split).assign(**{SPLIT: split}) for split in ("validation", "test")])
-    if len(held_out) > config.drift.reference_rows:
-        held_out = held_out.sample(config.drift.reference_rows, random_state=config.seed)
+    most = config.drift.reference_rows
+    held_out = draw_rows(rows_of, learnt, ("validation", "test"), most=most, seed=config.seed, column=SPLIT)
     learner = load_learner(folder)
     answering, snapshots = left_out_answers(folder, learner), list[Snapshot]()
     for split, rows in held_out.groupby(SPLIT, sort=False):

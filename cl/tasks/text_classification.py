@@ -106,8 +106,8 @@ class TextClassification(Task):
 
         truth = rows["label"].to_numpy(dtype=object)
         classes = sorted(set(truth))
-        place = {name: index for index, name in enumerate(classes)}
-        indices = np.array([place[name] for name in truth], dtype=np.int64)
+        index_of = {name: index for index, name in enumerate(classes)}
+        indices = np.array([index_of[name] for name in truth], dtype=np.int64)
         right = np.bincount(indices, weights=self.row_scores(rows, predictions), minlength=len(classes))
         return classes, np.bincount(indices, minlength=len(classes)), right
 

@@ -18,6 +18,7 @@ from cl.models.learner import Learner
 from cl.models.weights import learnable
 from cl.records import BASELINES, Baselines, BaselineScores, Score
 from cl.records.evaluation import mean_score
+from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.training.strategies import State, Strategy, TrainingData, Update
 
@@ -42,9 +43,7 @@ def score_baselines(
     """
     if not config.evaluation.baselines:
         return Baselines()
-    rows = learnable(pd.concat([rows_of(list(learned), split) for split in ("train", "validation")], ignore_index=True))
-    if len(rows) > MOST_ROWS:
-        rows = rows.sample(MOST_ROWS, random_state=config.seed).reset_index(drop=True)
+    rows = learnable(draw_rows(rows_of, learned, ("train", "validation"), most=MOST_ROWS, seed=config.seed))
     learner = new_learner(config.with_baseline(next(iter(BASELINES))))
     learner = grow_labels(learner, learner.task.labels(rows), seed=config.seed)
     lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(config.seed))
@@ -65,6 +64,10 @@ def score_baselines(
 
 def _score(learner: Learner, tests: Mapping[str, pd.DataFrame]) -> tuple[list[Score], np.ndarray]:
     """Return the scores on each experience, and of each row."""
-    answers = {id: answer(learner, rows).values for id, rows in tests.items()}
-    scores = [learner.task.score_experience(id, rows, answers[id]) for id, rows in tests.items()]
-    return scores, np.concatenate([learner.task.row_scores(tests[id], answers[id]) for id in tests])
+    together = pd.concat(tests.values(), ignore_index=True)
+    values, start = answer(learner, together).values, 0
+    scores = list[Score]()
+    for id, rows in tests.items():
+        scores.append(learner.task.score_experience(id, rows, values[start : start + len(rows)]))
+        start += len(rows)
+    return scores, learner.task.row_scores(together, values)

@@ -19,12 +19,14 @@ from cl.models.closed_form_head import SIGMAS, STEPS, ClosedFormHead
 from cl.models.frozen_features import Features, frozen_features
 from cl.models.persistence import load_learner
 from cl.records import Gain
+from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.training.strategies._ridge import FeatureForm, best_solution, left_out
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 MOST_ROWS = 4_000
 """Rows of the past, and of the new experiences, that are looked at."""
+SPLITS = ("train", "validation")
 LAYERS = 3
 RIDGES = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 ROWS_AT_ONCE = 4_096
@@ -33,7 +35,13 @@ Z_90 = 1.644854
 
 
 def estimate_gain(
-    config: Config, champion: Path | None, past: Sequence[str], new: Sequence[str], rows_of: RowsOf
+    config: Config,
+    champion: Path | None,
+    past: Sequence[str],
+    new: Sequence[str],
+    rows_of: RowsOf,
+    *,
+    past_rows: int | None = None,
 ) -> Gain:
     """Return how many more of all rows an update would answer right, and how far that is certain.
 
@@ -45,13 +53,17 @@ def estimate_gain(
         past: ids of the experiences that it has learned.
         new: ids of the experiences that an update would learn.
         rows_of: returns the rows of experiences (ids, split).
+        past_rows: training and validation rows of the past, of which some are drawn; None: all of them are read.
     """
     if champion is None:
         return Gain(unknown="there is no champion yet")
-    before, after = (_training_rows(rows_of, ids) for ids in (past, new))
+    after = pd.concat([rows_of(list(new), split) for split in SPLITS], ignore_index=True)
+    if past_rows is None:
+        past_rows = sum(len(rows_of(list(past), split)) for split in SPLITS)
+    before = draw_rows(rows_of, past, SPLITS, most=MOST_ROWS, seed=config.seed)
     if before.empty or after.empty:
         return Gain(unknown=f"the {'past' if before.empty else 'new'} experiences have no training rows")
-    share = len(after) / (len(before) + len(after))
+    share = len(after) / (past_rows + len(after))
     learner = load_learner(champion)
     learner = grow_labels(learner, learner.task.labels(after), seed=config.seed)
     layers = learner.graph.layers if learner.graph else learner.depth  # a graph gives what its head reads
@@ -74,7 +86,7 @@ def estimate_gain(
         high=gain + Z_90 * error,
         new_high=float(changes[1].mean()) + Z_90 * variances[1] ** 0.5,
         new_rows=len(after),
-        past_rows=len(before),
+        past_rows=past_rows,
     )
 
 
@@ -120,10 +132,6 @@ def _change(before: _Probe, after: _Probe, features: Features, *, learned: bool)
 def _variance(changes: np.ndarray) -> float:
     """Return the variance with one more row each way: a few rows that did not change are not certain not to."""
     return float(np.var(np.concatenate([changes, [-1.0, 1.0]])))
-
-
-def _training_rows(rows_of: RowsOf, ids: Sequence[str]) -> pd.DataFrame:
-    return pd.concat([rows_of(list(ids), split) for split in ("train", "validation")], ignore_index=True)
 
 
 def _sample(rows: pd.DataFrame, seed: int) -> pd.DataFrame:

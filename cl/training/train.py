@@ -22,6 +22,7 @@ from cl.models.rewrites import dequantise_learner
 from cl.models.warm_start import MAX_ROWS, warm_start_head, with_linear_head
 from cl.models.weights import columns_to_learn, learnable
 from cl.records import Training
+from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import run_update
 from cl.training.strategies import State, Strategy, TrainingData, Update, load_states, save_states
@@ -219,5 +220,4 @@ def training_seed(seed: int, experiences: list[str]) -> int:
 
 def validation_rows(rows_of: RowsOf, experiences: list[str], seed: int) -> pd.DataFrame:
     """Return validation rows of all experiences so far: those of the new ones alone would reward forgetting."""
-    rows = rows_of(experiences, "validation")
-    return rows.sample(VALIDATION_ROWS, random_state=seed % 2**31) if len(rows) > VALIDATION_ROWS else rows
+    return draw_rows(rows_of, experiences, ("validation",), most=VALIDATION_ROWS, seed=seed)

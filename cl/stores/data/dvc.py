@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +23,7 @@ from cl.errors import StoreError
 from cl.extras import require
 from cl.process.progress import stage
 from cl.redaction import format_traceback, without_password
-from cl.stores.data.integrity import check_undamaged, version_matches
+from cl.stores.data.integrity import check_undamaged, find_new, list_objects, version_matches
 from cl.stores.files import DRAFTS, write_text
 from cl.stores.project_folder import ProjectFolder, pending_file
 
@@ -33,8 +34,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 REMOTE = "perennial"
 SECTION = f"'remote \"{REMOTE}\"'"
-IGNORED = (".draft-*", DRAFTS)
-"""What lies in data/ and is no part of a version: experiences in the making, and files that were not finished."""
+IGNORED = (".draft-*", DRAFTS, "/.cl", "/mlflow", "/predictions", "/reports")
+"""What is no part of a version: experiences in the making, files that were not finished; and folders without data,
+which DVC would search through at every command."""
+MOST_NEW = 8
+"""New paths that are added one by one; more of them are added together with all of data/."""
 DRIVERS = {"s3": "dvc_s3", "ssh": "dvc_ssh"}
 """Packages with which DVC reaches a remote, by the scheme of its URL."""
 LOCK_TIMEOUT = 60.0
@@ -49,8 +53,8 @@ class DataVersions:
     project: ProjectFolder
     remote: str
 
-    def initialise(self) -> None:
-        """Set up DVC in the project's folder; repeated calls are harmless.
+    def initialise(self) -> bool:
+        """Set up DVC in the project's folder; repeated calls are harmless. Return whether the remote is a new one.
 
         Raises:
             StoreError: DVC fails.
@@ -62,11 +66,12 @@ class DataVersions:
 
                 alone = not (root / ".git").exists()
                 Repo.init(str(root), no_scm=alone, force=(root / ".dvc").exists()).close()
-        self._configure()
+        is_new_remote = self._configure()
         ignore = root / ".dvcignore"
         lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
         if missing := [pattern for pattern in IGNORED if pattern not in lines]:
             write_text(ignore, "\n".join([*lines, *missing, ""]))
+        return is_new_remote
 
     def commit(self) -> str:
         """Create a version of data/, push it and return its hash; return at once if nothing was added.
@@ -85,12 +90,13 @@ class DataVersions:
         return version
 
     def _commit(self, known: str | None) -> str:
-        self.initialise()
+        is_new_remote = self.initialise()
         self.project.data.mkdir(exist_ok=True)
         before = self._file.read_text(encoding="utf-8") if known else None
-        self._add()
+        new = None if known is None or is_new_remote else self._new_paths(known)
+        self._add(new)
         self._reject_damaged(known, before)
-        self._with_repo(lambda repo: repo.push(targets=[str(self._file)]))
+        self._push(known if new is not None else None)
         version = self.current()
         if version is None:
             raise StoreError(f"{self._file}: DVC did not write it")
@@ -222,8 +228,8 @@ class DataVersions:
     def _file(self) -> Path:
         return self.project.root / "data.dvc"
 
-    def _configure(self) -> None:
-        """Write the remote to DVC's configuration, as a relative path if it is inside the project."""
+    def _configure(self) -> bool:
+        """Write the remote to DVC's configuration, as a relative path if it is inside the project; return if it is new."""
         self._require_driver()
         path = self.project.root / ".dvc" / "config"
         config = configparser.ConfigParser(interpolation=None)
@@ -238,6 +244,8 @@ class DataVersions:
             text = io.StringIO()
             config.write(text)
             write_text(path, text.getvalue())
+            return True
+        return False
 
     def _require_driver(self) -> None:
         """Check that the package with which DVC reaches the remote is installed."""
@@ -277,9 +285,31 @@ class DataVersions:
                     ) from None
                 time.sleep(0.5)
 
-    def _add(self) -> None:
-        """Add data/; a listing that a killed process left half-written in the cache is written again."""
-        self._with_repo(lambda repo: repo.add(str(self.project.data)))
+    def _new_paths(self, known: str) -> list[Path] | None:
+        """Return what the last version lacks, if this machine has finished that version, and all else is unchanged."""
+        if not self._version_file.exists() or self._version_file.read_text(encoding="utf-8") != known:
+            return None
+        new = find_new(self.project, known, since=self._version_file.stat().st_mtime_ns)
+        return new if new and len(new) <= MOST_NEW else None
+
+    def _push(self, known: str | None) -> None:
+        """Push what a version has and a ``known`` one lacks, which is in the remote; None: everything."""
+        if known is None:
+            self._with_repo(lambda repo: repo.push(targets=[str(self._file)]))
+            return
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        version = self.current()
+        objects = {version, *(list_objects(self.project, version) - list_objects(self.project, known))}
+        hashes = [HashInfo("md5", name) for name in objects]
+        pushed = self._with_repo(lambda repo: repo.cloud.push(hashes, remote=REMOTE))
+        if pushed.failed:
+            raise StoreError(f"{self.project.root}: DVC: {len(pushed.failed)} files could not be pushed to the remote")
+
+    def _add(self, new: list[Path] | None) -> None:
+        """Add the new paths, or all of data/; a listing that was left half-written in the cache is written again."""
+        for path in new or [self.project.data]:
+            self._with_repo(methodcaller("add", str(path)))
         version = self.current()
         listing = self._cached(version) if version else None
         if listing is not None and listing.is_file() and f"{_md5(listing)}.dir" != version:

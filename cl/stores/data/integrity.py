@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from cl.errors import StoreError
@@ -30,6 +31,32 @@ def check_undamaged(project: ProjectFolder, before: str | None, after: str | Non
                 f"{path}: was changed after it was ingested; run `dvc checkout --force {path}` in the project's folder "
                 "to restore the versioned file"
             )
+
+
+def find_new(project: ProjectFolder, version: str, *, since: int) -> list[Path] | None:
+    """Return the paths under data/ that a version lacks, if all else is in it as it was; None: look at everything.
+
+    Args:
+        project: the project, whose DVC cache lists the files of a version.
+        version: hash of the last version.
+        since: when it was made, in nanoseconds since 1970: what was written later may have changed.
+    """
+    listed, present, new = _list_files(project, version), 0, list[Path]()
+    for folder, names, files in os.walk(project.data):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        inside = [Path(folder, name) for name in sorted(files) if not name.startswith(".")]
+        known = [path for path in inside if path.relative_to(project.data).as_posix() in listed]
+        if any(path.stat().st_mtime_ns > since for path in known):
+            return None
+        present += len(known)
+        is_experience = Path(folder).parent == project.experiences
+        new += [Path(folder)] if inside and not known and is_experience else [p for p in inside if p not in known]
+    return new if listed and present == len(listed) else None
+
+
+def list_objects(project: ProjectFolder, version: str | None) -> set[str]:
+    """Return the hashes of the files of a version of data/; empty if the version is not in the cache."""
+    return set(_list_files(project, version).values())
 
 
 def version_matches(project: ProjectFolder, version: str) -> bool:

@@ -260,8 +260,8 @@ class Runs:
         logged to it; the condition says which of them they shall send.
         """
         if self._light is None:
-            found = self._search(f"tags.`{VERDICT}` != ''{condition}", ALL)
-            yield from ((run.info.run_id, int(run.info.start_time)) for run in found)
+            runs = self._search(f"tags.`{VERDICT}` != ''{condition}", ALL)
+            yield from ((run.info.run_id, int(run.info.start_time)) for run in runs)
         elif (experiment := self._experiment_or_none) is not None:
             yield from self._light.tagged_runs(experiment, VERDICT)
 
