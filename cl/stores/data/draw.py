@@ -33,7 +33,7 @@ def draw_rows(
         column: names a column that says which split a row is of; None: there is none.
     """
 
-    def read(chosen: Sequence[int]) -> pd.DataFrame:
+    def read(chosen: np.ndarray) -> pd.DataFrame:
         kept = [ids[index] for index in sorted(chosen)]
         parts = [rows_of(kept, split) for split in splits]
         if column is not None:

@@ -229,7 +229,7 @@ class DataVersions:
         return self.project.root / "data.dvc"
 
     def _configure(self) -> bool:
-        """Write the remote to DVC's configuration, as a relative path if it is inside the project; return if it is new."""
+        """Write the remote, as a relative path if it is inside the project; return whether it is a new one."""
         self._require_driver()
         path = self.project.root / ".dvc" / "config"
         config = configparser.ConfigParser(interpolation=None)
