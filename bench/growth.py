@@ -15,17 +15,25 @@ import argparse
 import json
 import os
 import resource
+import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import yaml
+
+if TYPE_CHECKING:
+    from cl.records import Cycle
 
 BLOCK = 10
 CLASSES = ("loan", "fee", "card", "parcel", "order", "shoe")
@@ -178,11 +186,127 @@ def block_line(measured: list[dict], block: int) -> str:  # type: ignore[type-ar
     added = (sum(own[-1]["bytes"].values()) - sum(before.values())) / (len(own) - 1)
     names = dict.fromkeys(name for cycle in later for name in cycle["stages"])
     stages = {name: statistics.median(cycle["stages"].get(name, 0.0) for cycle in later) for name in names}
-    shown = ", ".join(f"{name} {seconds:.2f}" for name, seconds in sorted(stages.items(), key=lambda pair: -pair[1])[:9])
+    shown = ", ".join(
+        f"{name} {seconds:.2f}" for name, seconds in sorted(stages.items(), key=lambda pair: -pair[1])[:9]
+    )
     return (
         f"cycles {own[0]['cycle']:4}-{own[-1]['cycle']:4}: {cpu:6.2f} CPU s, {own[-1]['memory_mb']:6.0f} MB, "
         f"{added / 1e3:7.0f} KB a cycle; {shown}"
     )
+
+
+COMMANDS = (["status"], ["history"], ["audit"], ["report"], ["gates"])
+
+
+def measure_commands(parent: Path, cycles: int) -> None:
+    """Make a project of ten real cycles, and from it one of many; print what each command costs in both."""
+    few, many = parent / "shop", parent / "many" / "shop"
+    measure_cycles(few, BLOCK, 60, [])
+    if not many.exists():
+        many.parent.mkdir(exist_ok=True)
+        shutil.copytree(few, many, symlinks=True)
+        multiply(many, cycles)
+    print(f"CPU seconds with {BLOCK} cycles, and with {cycles:,}")
+    for command in COMMANDS:
+        rounds = [[command_seconds(folder, command) for folder in (few, many)] for _ in range(3)]
+        before, after = (min(seconds) for seconds in zip(*rounds, strict=True))
+        print(f"cl {' '.join(command):<8} {before:5.2f} {after:5.2f}  ratio {after / before:.2f}", flush=True)
+    print(f"the report: {(many / 'reports' / 'index.html').stat().st_size / 1e6:.2f} MB")
+
+
+def command_seconds(folder: Path, command: list[str]) -> float:
+    """Return the CPU seconds of a command in a process of its own."""
+    before = cpu_seconds()
+    call = [sys.executable, "-m", "cl.cli", *command, "-p", str(folder)]
+    done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if done.returncode:
+        raise SystemExit(f"cl {' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return cpu_seconds() - before
+
+
+def multiply(folder: Path, cycles: int) -> None:
+    """Add copies of a project's last cycle, as if each had learned one more experience and been promoted."""
+    from cl import config as configuration
+    from cl.promotion.alias_moves import remember_head
+    from cl.records import Move
+    from cl.stores.project_folder import ProjectFolder
+    from cl.stores.stores import open_stores
+
+    project = ProjectFolder(folder)
+    stores = open_stores(project, configuration.load(project.config))
+    stores.registry.initialise()
+    last, model = stores.registry.runs.cycles()[-1], stores.registry.model
+    assert last.run and last.evaluation and last.promotion
+    entries, scores = stores.ledger.entries(model), list(last.evaluation.challenger)
+    with closing(sqlite3.connect(folder / "mlflow" / "mlflow.db")) as database, database:
+        for number in range(BLOCK + 1, cycles + 1):
+            id, run, version = f"{number:04d}-day-{number}", uuid.uuid4().hex, str(number)
+            copy_experience(project.experiences, last.experience.id, id)
+            scores = [*scores[-99:], scores[-1].model_copy(update={"experience": id})]
+            cycle = last.model_copy(
+                update={
+                    "id": f"cycle-{number}",
+                    "run": run,
+                    "experience": last.experience.model_copy(update={"id": id}),
+                    "evaluation": last.evaluation.model_copy(
+                        update={"newest": id, "challenger": scores, "champion": scores, "updates": number}
+                    ),
+                    "champion_before": str(number - 1),
+                    "champion_after": version,
+                    "promotion": last.promotion.model_copy(update={"version": version}),
+                }
+            )
+            copy_run(database, folder, last.run, run, number, cycle)
+            copy_version(database, last.promotion.version, version, run)
+            move = Move(action="promote", to=version, expected=str(number - 1), why=f"learnt {id}", actor="bench@here")
+            intent = stores.ledger.intend(model, move, seen=entries)
+            entries.append(stores.ledger.commit(model, intent))
+    stores.registry.set_alias("champion", str(cycles))
+    remember_head(stores.registry, entries)
+
+
+def copy_experience(experiences: Path, source: str, id: str) -> None:
+    """Copy an experience's folder under another id."""
+    shutil.copytree(experiences / source, experiences / id)
+    record = json.loads((experiences / id / "experience.json").read_text())
+    (experiences / id / "experience.json").write_text(json.dumps({**record, "id": id}))
+
+
+def copy_run(database: sqlite3.Connection, folder: Path, source: str, run: str, number: int, cycle: Cycle) -> None:
+    """Copy an MLflow run under another id, with the record of a cycle."""
+    for table in ("tags", "params", "latest_metrics"):
+        copy_rows(database, table, {"run_uuid": source}, {"run_uuid": run})
+    (uri,) = database.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", [source]).fetchone()
+    start = {"start_time": 1_900_000_000_000 + 1_000 * number, "artifact_uri": uri.replace(source, run)}
+    copy_rows(database, "runs", {"run_uuid": source}, {"run_uuid": run, **start})
+    tags = {"cl.cycle_id": cycle.id, "cl.experience": cycle.experience.id, "cl.version": cycle.promotion.version}
+    for key, value in tags.items():
+        database.execute("UPDATE tags SET value = ? WHERE run_uuid = ? AND key = ?", [value, run, key])
+    text = cycle.model_dump_json(indent=1)
+    files = folder / "mlflow" / "artifacts" / run / "artifacts"
+    files.mkdir(parents=True)
+    (files / "cycle.json").write_text(text)
+    shutil.copytree(files.parents[1] / source / "artifacts" / "version", files / "version")
+    (folder / ".cl" / "finished" / f"{run}.json").write_text(text)
+
+
+def copy_version(database: sqlite3.Connection, source: str, version: str, run: str) -> None:
+    """Copy a registered version under another number."""
+    copy_rows(database, "model_versions", {"version": source}, {"version": version, "run_id": run})
+    copy_rows(database, "model_version_tags", {"version": source}, {"version": version})
+    tags = {"cl.cycle_id": f"cycle-{version}", "cl.parent": str(int(version) - 1)}
+    for key, value in tags.items():
+        query = "UPDATE model_version_tags SET value = ? WHERE version = ? AND key = ?"
+        database.execute(query, [value, version, key])
+
+
+def copy_rows(database: sqlite3.Connection, table: str, which: dict[str, str], changes: dict[str, object]) -> None:
+    """Copy the rows of a table with other values in some columns."""
+    ((column, value),) = which.items()
+    cursor = database.execute(f"SELECT * FROM {table} WHERE {column} = ?", [value])
+    names = [field[0] for field in cursor.description]
+    rows = [[changes.get(name, cell) for name, cell in zip(names, row, strict=True)] for row in cursor]
+    database.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(names))})", rows)
 
 
 def main() -> None:
@@ -201,6 +325,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         parent = given.keep or Path(scratch)
         parent.mkdir(parents=True, exist_ok=True)
+        if given.what == "commands":
+            return measure_commands(parent, given.cycles)
         measured = measure_cycles(parent / "shop", given.cycles, given.rows, given.settings)
         for block in range(len(measured) // BLOCK):
             print(block_line(measured, block))

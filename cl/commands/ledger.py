@@ -78,7 +78,7 @@ def _set_aside(project: ProjectFolder) -> None:
     """Move what this machine knows of the lost versions out of the way: their numbers will be given again."""
     aside = project.work / f"before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     aside.mkdir()
-    for name in ("versions", "finished", "finished.json", "cycles", "checks.json"):
+    for name in ("versions", "finished", "finished.json", "cycles", "cycles.sqlite", "checks.json"):
         if (project.work / name).exists():
             (project.work / name).rename(aside / name)
 

@@ -16,6 +16,10 @@ FEWEST = 100
 """Rows of a past experience that are tested at least, as far as it has them: fewer say little about it."""
 
 
+MOST_PAST = 100
+"""Past experiences that are tested at a time: what is recorded of each would grow with the age of the project."""
+
+
 @dataclass(frozen=True)
 class ChosenTests:
     """Experience -> the test rows to answer, oldest first; and the experiences whose turn comes later."""
@@ -28,8 +32,9 @@ def choose_tests(experiences: Sequence[str], rows_of: RowsOf, scores: PastScores
     """Return the test rows of the experiences, at most so many.
 
     What was never tested comes first, with half of the rows if there is a past. The past shares the rest evenly, but
-    no experience gets fewer than `FEWEST` rows while it has more: where that leaves too few for all, those that were
-    tested longest ago come first, and the others follow in later updates. Of an experience with more rows than its
+    no experience gets fewer than `FEWEST` rows while it has more: where that leaves too few for all, or where there are
+    more than `MOST_PAST` experiences, those that were tested longest ago come first, and the others follow in later
+    updates. Of an experience with more rows than its
     share, those with the smallest hash of their id are taken, so that successive updates are compared on the same rows.
 
     Args:
@@ -47,7 +52,7 @@ def choose_tests(experiences: Sequence[str], rows_of: RowsOf, scores: PastScores
     shares = share_evenly([len(rows[id]) for id in new], most // 2 if past else most)
     rest = most - sum(shares)
     needed = 0
-    for id in past:
+    for id in past[:MOST_PAST]:
         if needed >= rest:
             break
         rows[id] = rows_of([id], "test")

@@ -40,6 +40,8 @@ from cl.training.left_out import left_out_answers
 PACKAGES = ("torch", "transformers", "mlflow", "dvc", "prefect", "pandas", "numpy")
 SPLIT = "cl_split"
 """The split that a row belongs to, in a column of its own."""
+SHOWN_SCORES = 20
+"""The newest experiences whose scores are metrics in MLflow; the cycle's record has all of them."""
 OPTIONAL_PACKAGES = ("onnxruntime",)
 """Optional packages that some versions run on."""
 
@@ -85,7 +87,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
         save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         _gates_table(gates).to_parquet(folder / "gates.parquet", index=False)
-        (folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1), encoding="utf-8")
+        (folder / "evaluation.json").write_text(evaluation.model_dump_json(exclude_defaults=True), encoding="utf-8")
         write_card(folder, config.name, evaluation, gates, training)
         write_manifest(folder)
     stores.registry.files.log_record(new.run, folder)
@@ -187,7 +189,7 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _by_experience(scores: Sequence[Score]) -> dict[str, float | None]:
-    return {f"score/{score.experience}": score.value for score in scores}
+    return {f"score/{score.experience}": score.value for score in scores[-SHOWN_SCORES:]}
 
 
 def log_epochs(runs: Runs, run: str, training: Training) -> None:

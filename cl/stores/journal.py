@@ -6,13 +6,15 @@ on with its own files.
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from types import SimpleNamespace
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from cl.process.progress import stage
 from cl.records import Record
@@ -71,7 +73,7 @@ class Journal:
 
     def remember(self, step: Callable[P, R], run: Callable[P, R]) -> Callable[P, R]:
         """Return a step made of others, as `once` does: the others are the stages."""
-        kind: type[Record] = typing.get_type_hints(step)["return"]
+        kind = _return_type(step)
 
         def read_or_run(*args: P.args, **kwargs: P.kwargs) -> R:
             known = self.read(step.__name__, kind)
@@ -110,3 +112,11 @@ class Journal:
 def inline(step: Callable[P, R]) -> Callable[P, R]:
     """Return a step unchanged, to run in this process."""
     return step
+
+
+def _return_type(step: Callable[..., Any]) -> type[Record]:
+    """Return what a step returns; its other annotations may name modules that are only imported to check types."""
+    function = inspect.unwrap(step)
+    annotated = SimpleNamespace(__annotations__={"return": function.__annotations__["return"]})
+    result: type[Record] = typing.get_type_hints(annotated, globalns=getattr(function, "__globals__", {}))["return"]
+    return result

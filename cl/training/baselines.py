@@ -23,7 +23,7 @@ from cl.stores.data.experiences import RowsOf
 from cl.training.strategies import State, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
-MOST_ROWS = 20_000
+MOST_ROWS = 5_000
 """Rows that a baseline is fitted on."""
 
 
@@ -68,6 +68,7 @@ def _score(learner: Learner, tests: Mapping[str, pd.DataFrame]) -> tuple[list[Sc
     values, start = answer(learner, together).values, 0
     scores = list[Score]()
     for id, rows in tests.items():
-        scores.append(learner.task.score_experience(id, rows, values[start : start + len(rows)]))
+        score = learner.task.score_experience(id, rows, values[start : start + len(rows)])
+        scores.append(score.model_copy(update={"metrics": {}}))
         start += len(rows)
     return scores, learner.task.row_scores(together, values)

@@ -24,8 +24,8 @@ from cl.stores.data.experiences import RowsOf
 from cl.training.strategies._ridge import FeatureForm, best_solution, left_out
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
-MOST_ROWS = 4_000
-"""Rows of the past, and of the new experiences, that are looked at."""
+MOST_ROWS, MOST_PAST = 4_000, 2_000
+"""Rows of the new experiences, and of the past, that are looked at."""
 SPLITS = ("train", "validation")
 LAYERS = 3
 RIDGES = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
@@ -60,7 +60,7 @@ def estimate_gain(
     after = pd.concat([rows_of(list(new), split) for split in SPLITS], ignore_index=True)
     if past_rows is None:
         past_rows = sum(len(rows_of(list(past), split)) for split in SPLITS)
-    before = draw_rows(rows_of, past, SPLITS, most=MOST_ROWS, seed=config.seed)
+    before = draw_rows(rows_of, past, SPLITS, most=MOST_PAST, seed=config.seed)
     if before.empty or after.empty:
         return Gain(unknown=f"the {'past' if before.empty else 'new'} experiences have no training rows")
     share = len(after) / (past_rows + len(after))

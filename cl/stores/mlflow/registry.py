@@ -117,7 +117,14 @@ class Registry:
             self.runs.client.set_registered_model_tag(self.model, HEAD, f"{sequence}:{hash}")
 
     def versions(self) -> list[VersionInfo]:
-        """Return all versions, oldest first, with tags and aliases."""
+        """Return all versions, oldest first, with tags and aliases; only to read, they are read once."""
+        return list(self._versions_read_once) if self.reading else self._read_versions()
+
+    @cached_property
+    def _versions_read_once(self) -> list[VersionInfo]:
+        return self._read_versions()
+
+    def _read_versions(self) -> list[VersionInfo]:
         aliases: dict[str, list[str]] = {}
         for alias, number in self.aliases().items():
             aliases.setdefault(number, []).append(alias)

@@ -139,7 +139,7 @@ class Runs:
         with translate_mlflow_errors(self.tracking_uri):
             from mlflow.entities import RunTag
 
-            text = cycle.model_dump_json(indent=1)
+            text = cycle.model_dump_json(exclude_defaults=True)
             self.client.log_text(run, text, "cycle.json")
             tags = {
                 "cl.experience": cycle.experience.id,
@@ -160,7 +160,7 @@ class Runs:
         """Rewrite the record of a finished cycle."""
         assert cycle.run is not None
         with translate_mlflow_errors(self.tracking_uri):
-            self.client.log_text(cycle.run, cycle.model_dump_json(indent=1), "cycle.json")
+            self.client.log_text(cycle.run, cycle.model_dump_json(exclude_defaults=True), "cycle.json")
 
     def cycles(self, *, last: int | None = None) -> list[Cycle]:
         """Return the finished cycles, oldest first: all, or the newest ones; each machine downloads a record once."""
