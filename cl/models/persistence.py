@@ -23,7 +23,7 @@ from cl.models.onnx.export import rewrite_graph
 from cl.models.onnx.graph import has_graph, load_graph
 from cl.models.pretrained import empty_encoder, restore_encoder, without_warnings
 from cl.models.tunings import Tuning
-from cl.models.weight_files import WEIGHTS, frozen_tensors, read_tensors, split_tensors, write_tensors
+from cl.models.weight_files import WEIGHTS, frozen_tensors, read_tensors, split_tensors, weight_files, write_tensors
 from cl.tasks import Task
 
 FORMAT = 2
@@ -117,6 +117,7 @@ def _state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def _load_encoder(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTrainedModel:
     tuning: Tuning = plugins.build(Tuning, settings.tuning)
+    weight_files(folder)  # before transformers follows an index
     if not tuning.adds_modules and not int8:
         return restore_encoder(folder)
     encoder = with_int8_modules(empty_encoder(folder)) if int8 else _attach_tuning(empty_encoder(folder), settings)

@@ -68,11 +68,19 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold an encoder's tensors: one, or those that its index names."""
+    """Return the files that hold an encoder's tensors: one, or those that its index names.
+
+    Raises:
+        ValueError: the index names a file outside the folder.
+    """
     if not (folder / INDEX).exists():
         return [folder / WEIGHTS]
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return sorted({folder / Path(name).name for name in index["weight_map"].values()})
+    names = sorted(set(index["weight_map"].values()))
+    for name in names:
+        if name != Path(name).name:
+            raise ValueError(f"{INDEX} names {name}, which is outside the encoder's folder")
+    return [folder / name for name in names]
 
 
 def _size(tensors: Mapping[str, torch.Tensor]) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ SHARED_BYTES = 64 * 1024
 """Smaller files of a version are not worth a comparison with those of others."""
 LINKED_BYTES = 1024 * 1024
 """Smaller files are copied out of a store, because people edit them, and some editors write in place."""
+KnownFiles = dict[tuple[str, int], Path]
+"""SHA-256 and size -> a file that should have them."""
 UNFINISHED_LINK = ".linking-"
 """Prefix of a link that is about to replace an equal file."""
 
@@ -57,12 +60,36 @@ def share_equal_files(folder: Path, others: Iterable[Path], scratch: Path, *, sm
         scratch: a folder on the same device that holds no version.
         smallest: size in bytes from which files are shared.
     """
-    known = {
-        (digest, (other / name).stat().st_size): other / name
-        for other in others
-        for name, digest in _digests(other).items()
-        if (other / name).is_file()
-    }
+    known: KnownFiles = {}
+    for other in others:
+        _remember(other, known)
+    return _share_known(folder, known, scratch, smallest)
+
+
+def share_among(folders: Iterable[Path], scratch: Path) -> int:
+    """Let each sealed folder share files with those before it, as `share_equal_files` does; return the bytes saved."""
+    known: KnownFiles = {}
+    saved = 0
+    for folder in folders:
+        saved += _share_known(folder, known, scratch, SHARED_BYTES)
+        _remember(folder, known)
+    return saved
+
+
+def remove_unfinished_links(scratch: Path) -> None:
+    """Remove what killed processes have left of `share_equal_files`: a name would keep the bytes of a deleted file."""
+    for path in scratch.glob(f"{UNFINISHED_LINK}*"):
+        path.unlink(missing_ok=True)
+
+
+def _remember(folder: Path, known: KnownFiles) -> None:
+    """Add the files that a folder's manifest lists to those known; the first of equal files stays."""
+    for name, digest in _digests(folder).items():
+        if (folder / name).is_file():
+            known.setdefault((digest, (folder / name).stat().st_size), folder / name)
+
+
+def _share_known(folder: Path, known: KnownFiles, scratch: Path, smallest: int) -> int:
     saved = 0
     for name, digest in _digests(folder).items():
         path = folder / name
@@ -72,12 +99,6 @@ def share_equal_files(folder: Path, others: Iterable[Path], scratch: Path, *, sm
             with contextlib.suppress(OSError):  # the other folder is removed meanwhile, or links cannot be made
                 saved += _share(path, twin, digest, scratch)
     return saved
-
-
-def remove_unfinished_links(scratch: Path) -> None:
-    """Remove what killed processes have left of `share_equal_files`: a name would keep the bytes of a deleted file."""
-    for path in scratch.glob(f"{UNFINISHED_LINK}*"):
-        path.unlink(missing_ok=True)
 
 
 def _share(path: Path, twin: Path, digest: str, scratch: Path) -> int:
@@ -98,3 +119,15 @@ def _digests(folder: Path) -> dict[str, str]:
         return read_digests(folder)
     except (IntegrityError, OSError):
         return {}
+
+
+def freed_bytes(paths: Iterable[Path]) -> int:
+    """Return the bytes that removing files and folders frees: of a file with several names, once the last one goes."""
+    names: Counter[tuple[int, int]] = Counter()
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}
+    for path in paths:
+        for file in [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]:
+            state = file.lstat()
+            names[state.st_dev, state.st_ino] += 1
+            sizes[state.st_dev, state.st_ino] = state.st_size, state.st_nlink
+    return sum(size for key, (size, links) in sizes.items() if names[key] >= links)

@@ -73,7 +73,7 @@ class VersionFiles:
             store = self._artifacts_of(version.version)
             store.delete_artifacts()
             if (folder := folder_of(store)) is not None:
-                remove_unfinished_links(folder.parent)
+                remove_unfinished_links(beside_models(folder))
 
     def folder(self, version: str) -> Path | None:
         """Return the folder on this machine in which MLflow stores a version; None: it is elsewhere, or gone."""
@@ -124,6 +124,11 @@ def folder_of(store: Any) -> Path | None:
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
     return Path(store.artifact_dir) if isinstance(store, LocalArtifactRepository) else None
+
+
+def beside_models(folder: Path) -> Path:
+    """Return the folder that holds those of all models of a store; `MODEL/artifacts` is that of one."""
+    return folder.parent.parent
 
 
 def _walk_files(store: Any, path: str | None = None) -> Iterator[tuple[str, int]]:
