@@ -20,6 +20,7 @@ from cl.stores.ledger.ledger import Ledger
 from cl.stores.manifest import MANIFEST, check_manifest, write_manifest
 from cl.stores.mlflow.migrate_files import copy_files
 from cl.stores.mlflow.registry import PARENT, Registry
+from cl.stores.mlflow.version_files import VersionFiles
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
 from cl.stores.version_folder import save_history
@@ -59,6 +60,12 @@ def stored(registry: Registry, version: str) -> Path:
     folder = registry.files.learner_folder(version)
     assert folder is not None
     return folder
+
+
+def open_here(registry: Registry, folder: Path) -> Stores:
+    project = ProjectFolder(folder)
+    ledger = Ledger(f"sqlite:///{folder}/l.db")
+    return Stores(project, Experiences(project), DataVersions(project, ""), registry, ledger)
 
 
 def test_a_version_shares_with_its_parent_and_outlives_it(registry, log, tmp_path) -> None:
@@ -131,6 +138,24 @@ def test_a_registration_killed_as_it_shares_is_repeated_and_harms_no_version(reg
         check_manifest(registry.download(version, tmp_path / "copies" / version))
 
 
+def test_copies_from_a_store_elsewhere_share_and_go_when_unneeded(registry, log, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(VersionFiles, "folder", lambda *_: None)  # as of a store that is not on this machine
+    for cycle in ("c1", "c2", "c3"):
+        log(cycle)
+    stores = open_here(registry, tmp_path)
+    copies = stores.project.work / "versions"
+    for version in ("1", "2", "3"):
+        serve(registry, stores.ledger, version)
+        assert stores.champion_folder(version) == copies / version
+    assert sorted(path.name for path in copies.iterdir()) == ["1", "2", "3"], "all were asked for just now"
+    assert (copies / "1" / BASE).samefile(copies / "3" / BASE)
+    shutil.rmtree(copies / "3")
+    for version in ("1", "2"):
+        os.utime(copies / version, (0, 0))
+    check_manifest(stores.champion_folder("3"))
+    assert sorted(path.name for path in copies.iterdir()) == ["2", "3"], "the champion and what a rollback restores"
+
+
 def test_stores_that_are_copied_elsewhere_share_there_as_well(registry, log, tmp_path) -> None:
     first, second = log("c1"), log("c2")  # they do not share yet
     root, target = tmp_path / "artifacts", (tmp_path / "moved").as_uri()
@@ -148,11 +173,9 @@ def test_stores_that_are_copied_elsewhere_share_there_as_well(registry, log, tmp
 def test_an_older_store_and_its_copies_on_this_machine_share_after_cl_gc(registry, log, tmp_path) -> None:
     for cycle in ("c1", "c2"):
         log(cycle)
-    project = ProjectFolder(tmp_path)
-    ledger = Ledger(f"sqlite:///{tmp_path}/l.db")
-    stores = Stores(project, Experiences(project), DataVersions(project, ""), registry, ledger)
-    serve(registry, ledger, "1", "2")
-    copies = project.work / "versions"
+    stores = open_here(registry, tmp_path)
+    serve(registry, stores.ledger, "1", "2")
+    copies = stores.project.work / "versions"
     for version in ("1", "2"):
         shutil.copytree(stored(registry, version), copies / version)
     dry = collect_garbage(stores, RegistrySettings(), dry_run=True)
@@ -172,10 +195,8 @@ def test_cl_gc_counts_a_shared_file_as_freed_only_with_its_last_name(registry, l
     log("c1")
     log("c2", parent="1")
     log("c3", parent="2")
-    project = ProjectFolder(tmp_path)
-    ledger = Ledger(f"sqlite:///{tmp_path}/l.db")
-    stores = Stores(project, Experiences(project), DataVersions(project, ""), registry, ledger)
-    serve(registry, ledger, "2", "3")
+    stores = open_here(registry, tmp_path)
+    serve(registry, stores.ledger, "2", "3")
     garbage = collect_garbage(stores, RegistrySettings(keep_last=0, keep_days=0), dry_run=False)
     assert garbage.versions.keys() == {"1"} and garbage.versions["1"] > LINKED_BYTES
     assert 0 < garbage.freed < LINKED_BYTES
