@@ -24,7 +24,7 @@ from cl.stores.hard_links import (
     share_equal_files,
 )
 from cl.stores.ledger import state
-from cl.stores.mlflow.version_files import beside_models
+from cl.stores.mlflow.version_files import models_folder
 from cl.stores.stores import Stores
 from cl.stores.version_copies import TRASH_PREFIX
 
@@ -99,9 +99,9 @@ def _share_files(stores: Stores, versions: Sequence[str]) -> int:
     files = stores.registry.files
     stored = {version: folder for version in versions if (folder := files.learner_folder(version)) is not None}
     saved = 0
-    for beside in {beside_models(folder.parents[1]) for folder in stored.values()}:
-        remove_unfinished_links(beside)
-        saved += share_among((folder for folder in stored.values() if beside in folder.parents), beside)
+    for models in {models_folder(folder.parents[1]) for folder in stored.values()}:
+        remove_unfinished_links(models)
+        saved += share_among((folder for folder in stored.values() if models in folder.parents), models)
     copies = stores.project.work / "versions"
     for version, folder in stored.items():
         saved += share_equal_files(copies / version, [folder], copies, smallest=LINKED_BYTES)

@@ -33,7 +33,7 @@ from cl.stores.mlflow.outside_changes import (
     is_missing,
 )
 from cl.stores.mlflow.runs import CYCLE_ID, Runs, translate_mlflow_errors
-from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model, beside_models, folder_of
+from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model, folder_of, models_folder
 from cl.tasks import Task
 
 PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
@@ -262,13 +262,13 @@ class Registry:
         folder = folder_of(artifacts_of_model(self.runs, model_id))
         if folder is None:
             return
-        remove_unfinished_links(beside_models(folder))
+        remove_unfinished_links(models_folder(folder))
         others = list[Path]()
         for version in sorted(versions):
             with suppress(StoreError):  # it was deleted in MLflow
                 others += [other] if (other := self.files.learner_folder(version)) is not None else []
         for learner in folder.glob("artifacts/*"):
-            share_equal_files(learner, others, beside_models(folder))
+            share_equal_files(learner, others, models_folder(folder))
 
     def _stored_wrapping(self, model_id: str) -> dict[str, str]:
         """Return name -> SHA-256 of the files that MLflow has put around the learner of a logged model."""

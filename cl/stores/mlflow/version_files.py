@@ -73,7 +73,7 @@ class VersionFiles:
             store = self._artifacts_of(version.version)
             store.delete_artifacts()
             if (folder := folder_of(store)) is not None:
-                remove_unfinished_links(beside_models(folder))
+                remove_unfinished_links(models_folder(folder))
 
     def folder(self, version: str) -> Path | None:
         """Return the folder on this machine in which MLflow stores a version; None: it is elsewhere, or gone."""
@@ -126,7 +126,7 @@ def folder_of(store: Any) -> Path | None:
     return Path(store.artifact_dir) if isinstance(store, LocalArtifactRepository) else None
 
 
-def beside_models(folder: Path) -> Path:
+def models_folder(folder: Path) -> Path:
     """Return the folder that holds those of all models of a store; `MODEL/artifacts` is that of one."""
     return folder.parent.parent
 
