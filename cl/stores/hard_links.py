@@ -29,9 +29,8 @@ UNFINISHED_LINK = ".linking-"
 """Prefix of a link that is about to replace an equal file."""
 
 
-def copy_or_link(source: str | Path, target: str | Path) -> None:
+def copy_or_link(source: Path, target: Path) -> None:
     """Give a large file a second name, and copy a small one, or one that cannot be linked."""
-    source = Path(source)
     if source.stat().st_size >= LINKED_BYTES and not source.is_symlink():
         with contextlib.suppress(OSError):
             os.link(source, target)
@@ -45,7 +44,13 @@ def copy_or_link_folder(source: Path, target: Path) -> Path:
     Raises:
         OSError: a file cannot be read, or disappears meanwhile.
     """
-    return Path(shutil.copytree(source, target, copy_function=copy_or_link))
+    target.mkdir()
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            (target / path.relative_to(source)).mkdir()
+        else:
+            copy_or_link(path, target / path.relative_to(source))
+    return target
 
 
 def share_equal_files(folder: Path, others: Iterable[Path], scratch: Path, *, smallest: int = SHARED_BYTES) -> int:

@@ -248,7 +248,8 @@ class Registry:
             mlflow.log_metrics(metrics, model_id=logged.model_id)
             if not self.runs.client.search_registered_models(f"name='{self.model}'"):
                 self.runs.client.create_registered_model(self.model)
-            self._share_files(logged.model_id, {tags.get(PARENT, ""), tags.get(COMPARED, "")} - {""})
+            related = {tags.get(PARENT, ""), tags.get(COMPARED, ""), *self._newest()} - {""}
+            self._share_files(logged.model_id, related)
             digests = self._stored_wrapping(logged.model_id)
             pins = {MANIFEST_DIGEST: sha256(learner / MANIFEST), WRAPPING_DIGESTS: json.dumps(digests)}
             # one call creates the version with its tags, so it never exists without its verdict
@@ -256,6 +257,12 @@ class Registry:
                 self.model, logged.model_uri, run_id=run, tags={**tags, **pins}, model_id=logged.model_id
             )
         return str(registered.version)
+
+    def _newest(self) -> list[str]:
+        """Return the version that was registered last; [] if there is none."""
+        condition, order = f"name='{self.model}'", ["version_number DESC"]
+        newest = self.runs.client.search_model_versions(condition, max_results=1, order_by=order)
+        return [str(version.version) for version in newest]
 
     def _share_files(self, model_id: str, versions: Set[str]) -> None:
         """Store what a logged model has in common with versions once, if the store is on this machine."""

@@ -62,6 +62,13 @@ def stored(registry: Registry, version: str) -> Path:
     return folder
 
 
+def unshare(folder: Path) -> None:
+    """Give a version files of its own, as older releases and other copies of a project have them."""
+    shutil.copytree(folder, folder.with_name("own"))
+    shutil.rmtree(folder)
+    folder.with_name("own").rename(folder)
+
+
 def open_here(registry: Registry, folder: Path) -> Stores:
     project = ProjectFolder(folder)
     ledger = Ledger(f"sqlite:///{folder}/l.db")
@@ -75,6 +82,11 @@ def test_a_version_shares_with_its_parent_and_outlives_it(registry, log, tmp_pat
     registry.files.delete_files(next(info for info in registry.versions() if info.version == first))
     assert registry.files.learner_folder(first) is None
     check_manifest(registry.download(second, tmp_path / "copies" / second))
+
+
+def test_a_version_without_a_parent_shares_with_the_one_before(registry, log) -> None:
+    first, second = log("c1"), log("c2")
+    assert (stored(registry, first) / BASE).samefile(stored(registry, second) / BASE)
 
 
 def test_the_last_version_that_goes_takes_the_bytes_along(registry, log) -> None:
@@ -157,7 +169,8 @@ def test_copies_from_a_store_elsewhere_share_and_go_when_unneeded(registry, log,
 
 
 def test_stores_that_are_copied_elsewhere_share_there_as_well(registry, log, tmp_path) -> None:
-    first, second = log("c1"), log("c2")  # they do not share yet
+    first, second = log("c1"), log("c2")
+    unshare(stored(registry, second))
     root, target = tmp_path / "artifacts", (tmp_path / "moved").as_uri()
     folders = [str(stored(registry, version).parents[2].relative_to(root)) for version in (first, second)]
     source = root.as_uri()
@@ -172,7 +185,7 @@ def test_stores_that_are_copied_elsewhere_share_there_as_well(registry, log, tmp
 
 def test_an_older_store_and_its_copies_on_this_machine_share_after_cl_gc(registry, log, tmp_path) -> None:
     for cycle in ("c1", "c2"):
-        log(cycle)
+        unshare(stored(registry, log(cycle)))
     stores = open_here(registry, tmp_path)
     serve(registry, stores.ledger, "1", "2")
     copies = stores.project.work / "versions"
