@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedModel
 
@@ -22,6 +23,7 @@ from cl.models.onnx.export import rewrite_graph
 from cl.models.onnx.graph import has_graph, load_graph
 from cl.models.pretrained import empty_encoder, restore_encoder, without_warnings
 from cl.models.tunings import Tuning
+from cl.models.weight_files import WEIGHTS, frozen_tensors, read_tensors, split_tensors, weight_files, write_tensors
 from cl.tasks import Task
 
 FORMAT = 2
@@ -33,10 +35,7 @@ def save_learner(learner: Learner, folder: Path) -> None:
     if learner.graph is not None:
         rewrite_graph(learner.graph.model, folder / "encoder")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
-    save_file(
-        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in learner.head.state_dict().items()},
-        folder / "head.safetensors",
-    )
+    save_file(_state(learner.head), folder / "head.safetensors")
     record = {
         "format": FORMAT,
         "task": learner.task_spec,
@@ -96,23 +95,31 @@ def _build_head(fields: dict[str, Any], width: int, dropout: float) -> LinearHea
 
 def _save_encoder(learner: Learner, folder: Path) -> None:
     """Write the encoder as transformers does, or with its own tensor names if it is in int8 or a tuning added some."""
-    if not learner.tuning.adds_modules and not learner.is_int8:
+    if learner.is_int8:
+        folder.mkdir()
+        learner.encoder.config.save_pretrained(folder)
+        save_file(_state(learner.encoder), folder / WEIGHTS)
+        return
+    frozen = frozen_tensors(learner.tuning, learner.encoder)
+    if not learner.tuning.adds_modules:
         with without_warnings():
             learner.encoder.save_pretrained(folder)
+        split_tensors(folder, frozen)
         return
     folder.mkdir()
     learner.encoder.config.save_pretrained(folder)
-    state = learner.encoder.state_dict()
-    save_file(
-        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()},
-        folder / "model.safetensors",
-    )
+    write_tensors(_state(learner.encoder), frozen, folder)
+
+
+def _state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
 
 
 def _load_encoder(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTrainedModel:
     tuning: Tuning = plugins.build(Tuning, settings.tuning)
+    weight_files(folder)  # before transformers follows an index
     if not tuning.adds_modules and not int8:
         return restore_encoder(folder)
     encoder = with_int8_modules(empty_encoder(folder)) if int8 else _attach_tuning(empty_encoder(folder), settings)
-    encoder.load_state_dict(load_file(folder / "model.safetensors"))
+    encoder.load_state_dict(read_tensors(folder))
     return encoder

@@ -16,29 +16,38 @@ from cl.registry.descriptions import refresh_descriptions
 from cl.registry.lineage import find_base, local_version, read_history, teachers
 from cl.registry.versions import passed_versions
 from cl.stores.data.removal import CACHES
+from cl.stores.hard_links import (
+    LINKED_BYTES,
+    freed_bytes,
+    remove_unfinished_links,
+    share_among,
+    share_equal_files,
+)
 from cl.stores.ledger import state
+from cl.stores.mlflow.version_files import models_folder
 from cl.stores.stores import Stores
+from cl.stores.version_copies import TRASH_PREFIX
 
 FILES = "cl.files"
 REMOVING, REMOVED = "removing", "removed"
 UNFINISHED = (".draft-", "reproduce-")
 """Prefixes of temporary folders: another process may still use them, but not after a day."""
 DAY = 86_400
-TRASH_PREFIX = ".gone-"
-"""Prefix of a folder that is being removed: a half-removed folder must not be mistaken for a complete one."""
 
 
 class CollectedGarbage(Record):
-    """What was removed, or would be, with its size in bytes."""
+    """What was removed, or would be, with its size in bytes; a dry run does not look for what versions share."""
 
     versions: dict[str, int] = Field(description="Version -> bytes in the artifact store")
     local: dict[str, int] = Field(description="Path below .cl/ -> bytes")
     kept: dict[str, str] = Field(description="Version that keeps its files -> reason")
+    freed: int = Field(description="Bytes that this frees: less than the sum where other versions share a file")
+    shared: int = Field(0, description="Bytes freed by storing files once that versions have in common")
 
     @property
     def total(self) -> int:
         """Total bytes."""
-        return sum(self.versions.values()) + sum(self.local.values())
+        return self.freed + self.shared
 
 
 def collect_garbage(
@@ -58,10 +67,15 @@ def collect_garbage(
     registry, versions = stores.registry, stores.registry.versions()
     kept = reasons_to_keep(stores, versions, rules, now=datetime.now(UTC))
     removable = [info for info in versions if info.version not in kept and info.tags.get(FILES) != REMOVED]
+    sizes = {info.version: registry.files.bytes_of(info) for info in removable}
+    folders = {info.version: registry.files.folder(info.version) for info in removable}
+    paths = _removable_paths(stores, unused)
+    elsewhere = sum(sizes[version] for version, folder in folders.items() if folder is None)
     garbage = CollectedGarbage(
-        versions={info.version: registry.files.bytes_of(info) for info in removable},
-        local={str(path.relative_to(stores.project.work)): _size(path) for path in _removable_paths(stores, unused)},
+        versions=sizes,
+        local={str(path.relative_to(stores.project.work)): _size(path) for path in paths},
         kept=kept,
+        freed=elsewhere + freed_bytes([*paths, *(folder for folder in folders.values() if folder is not None)]),
     )
     if dry_run:
         return garbage
@@ -74,7 +88,24 @@ def collect_garbage(
     refresh_descriptions(registry, stores.ledger.entries(registry.model), [info.version for info in removable])
     for name in garbage.local:
         _remove(stores.project.work / name)
-    return garbage
+    return garbage.model_copy(update={"shared": _share_files(stores, list(kept))})
+
+
+def _share_files(stores: Stores, versions: Sequence[str]) -> int:
+    """Store what versions have in common once, on this machine; return the bytes saved.
+
+    New versions do so when they are registered; older ones, and copies of a project, may not.
+    """
+    files = stores.registry.files
+    stored = {version: folder for version in versions if (folder := files.learner_folder(version)) is not None}
+    saved = 0
+    for models in {models_folder(folder.parents[1]) for folder in stored.values()}:
+        remove_unfinished_links(models)
+        saved += share_among((folder for folder in stored.values() if models in folder.parents), models)
+    copies = stores.project.work / "versions"
+    for version, folder in stored.items():
+        saved += share_equal_files(copies / version, [folder], copies, smallest=LINKED_BYTES)
+    return saved
 
 
 def reasons_to_keep(

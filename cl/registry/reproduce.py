@@ -6,11 +6,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from pydantic import Field
+from safetensors.torch import load_file
 
 from cl.config import Config
 from cl.errors import ConfigError, InputError, StoreError
 from cl.extras import DISTRIBUTION, FORMER_DISTRIBUTIONS
+from cl.models.weight_files import read_tensors, weight_files
 from cl.process.progress import stage
 from cl.records import Cycle, Record, VersionInfo
 from cl.records.history import History
@@ -159,23 +162,34 @@ def _compare(registered: Path, retrained: Path) -> tuple[dict[str, float | None]
         str(path.relative_to(folder))
         for folder in (registered, retrained)
         for path in [folder / "head.safetensors", folder / "learner.json", *folder.glob("strategies/*/*")]
-    } | {str(path.relative_to(registered)) for path in registered.glob("encoder/*.safetensors")}
-    apart: dict[str, float | None] = {}
+    }
+    apart = _compare_encoders(registered / "encoder", retrained / "encoder")
+    compared = len(weight_files(registered / "encoder"))
     for name in sorted(names):
         before, after = registered / name, retrained / name
         if not (before.exists() and after.exists()):
             apart[name] = None
         elif sha256(before) != sha256(after):
-            distance = _distance(before, after) if name.endswith(".safetensors") else None
+            distance = _distance(load_file(before), load_file(after)) if name.endswith(".safetensors") else None
             apart |= {} if distance == 0 else {name: distance}
-    return apart, len(names)
+    return apart, compared + len(names)
 
 
-def _distance(before: Path, after: Path) -> float | None:
+def _compare_encoders(registered: Path, retrained: Path) -> dict[str, float | None]:
+    """Return the differences of the encoders' files, or of all tensors where these lie in other files than they did."""
+    before, after = weight_files(registered), weight_files(retrained)
+    if [path.name for path in before] != [path.name for path in after]:
+        distance = _distance(read_tensors(registered), read_tensors(retrained))
+        return {} if distance == 0 else {registered.name: distance}
+    apart: dict[str, float | None] = {}
+    for old, new in zip(before, after, strict=True):
+        if sha256(old) != sha256(new) and (distance := _distance(load_file(old), load_file(new))) != 0:
+            apart[f"{registered.name}/{old.name}"] = distance
+    return apart
+
+
+def _distance(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float | None:
     """Return the largest difference between the tensors of two files; None if their shapes differ."""
-    from safetensors.torch import load_file
-
-    first, second = load_file(before), load_file(after)
     if {k: v.shape for k, v in first.items()} != {k: v.shape for k, v in second.items()}:
         return None
     return max((float((v.double() - second[k].double()).abs().max()) for k, v in first.items() if v.numel()), default=0)

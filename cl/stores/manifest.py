@@ -116,7 +116,7 @@ def check_manifest(folder: Path, pinned: str | None = None) -> None:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise IntegrityError(f"{folder}: no {MANIFEST}; this is not a complete version")
-    expected, present = _read_manifest(manifest), set(_list_files(folder))
+    expected, present = read_digests(folder), set(_list_files(folder))
     check_admitted(folder, present | set(expected))
     for name in sorted(present | set(expected)):
         if name not in expected:
@@ -129,13 +129,19 @@ def check_manifest(folder: Path, pinned: str | None = None) -> None:
         raise IntegrityError(f"{folder}: {MANIFEST} is not the one that was registered (digest differs)")
 
 
-def _read_manifest(manifest: Path) -> dict[str, str]:
+def read_digests(folder: Path) -> dict[str, str]:
+    """Return name -> SHA-256 of the files that a folder's manifest lists, unchecked.
+
+    Raises:
+        IntegrityError: the manifest cannot be parsed.
+        OSError: there is none.
+    """
     try:
-        expected = json.loads(manifest.read_text(encoding="utf-8"))
+        expected = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError):
         expected = None
     if not isinstance(expected, dict):
-        raise IntegrityError(f"{manifest.parent}: {MANIFEST} is damaged; this is not a complete version")
+        raise IntegrityError(f"{folder}: {MANIFEST} is damaged; this is not a complete version")
     return expected
 
 

@@ -89,6 +89,19 @@ class ProjectFolder:
         finally:
             lock.release()
 
+    def may_be_locked_by_another(self) -> bool:
+        """Return whether the last process that locked the project is another one, and still runs."""
+        try:
+            pid = int((self.work / "lock.pid").read_text())
+            if pid == os.getpid():
+                return False
+            os.kill(pid, 0)
+        except PermissionError:  # it runs, as somebody else
+            return True
+        except (OSError, ValueError):
+            return False
+        return True
+
 
 def find_project(folder: Path) -> ProjectFolder:
     """Return the project in a folder or in the nearest folder above it.

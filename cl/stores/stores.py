@@ -22,6 +22,7 @@ from cl.stores.manifest import check_manifest
 from cl.stores.mlflow.registry import Registry
 from cl.stores.mlflow.relocation import follow_folder
 from cl.stores.project_folder import ProjectFolder
+from cl.stores.version_copies import mark_used, remove_unneeded_copies, share_with_copies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,9 @@ class Stores:
     def champion_folder(self, version: str | None) -> Path | None:
         """Return the checked folder of a version.
 
-        It is downloaded from the registry if it is not on this machine, or if this machine's copy was changed.
+        It is downloaded from the registry if it is not on this machine, or if this machine's copy was changed. Large
+        files are those of the store, where that is on this machine, or those of other copies, where they are equal.
+        Copies that nothing needs make room for it.
 
         Raises:
             IntegrityError: neither copy is as it was registered.
@@ -52,9 +55,11 @@ class Stores:
         if version is None:
             return None
         folder = self.project.work / "versions" / version
-        cited = state.cited_manifest(self.ledger.entries(self.registry.model), version)
+        entries = self.ledger.entries(self.registry.model)
+        cited = state.cited_manifest(entries, version)
         if folder.exists():
             try:
+                mark_used(folder)
                 check_manifest(folder, cited)
                 return folder
             except IntegrityError as error:
@@ -62,7 +67,10 @@ class Stores:
         with tempfile.TemporaryDirectory(prefix=".draft-", dir=_made(folder.parent)) as scratch:
             fresh = self.registry.download(version, Path(scratch) / "fresh")
             check_manifest(fresh, cited)
+            share_with_copies(fresh, folder.parent, Path(scratch))
             move_into_place(fresh, folder)
+        mark_used(folder)
+        remove_unneeded_copies(self.project, entries, version)
         return folder
 
     def unlabelled(self, most: int) -> pd.DataFrame:

@@ -3,6 +3,9 @@
 ::
 
     learner.json  head.safetensors  encoder/  tokenizer/     the model; encoder/model.onnx: the graph that serves it
+    encoder/frozen.safetensors                               what the tuning does not train: the same in every version
+    encoder/trained.safetensors                              the rest; where that split is not worth it, both lie in
+                                                             encoder/model.safetensors
     strategies/NAME/                                         each strategy's state: rows.parquet, tensors.safetensors
     reference/                                               the drift reference: frame.parquet, embeddings.safetensors
     best.parquet                                             row scores of the best version so far on each experience

@@ -185,6 +185,14 @@ class MemoryFiles(VersionFiles):
         """Return how many bytes a version's files take."""
         return sum(map(len, (self._version(version.version).files or {}).values()))
 
+    def folder(self, version: str) -> Path | None:
+        """Return None: no file lies on a disk."""
+        return None
+
+    def learner_folder(self, version: str) -> Path | None:
+        """Return None: no file lies on a disk."""
+        return None
+
     def delete_files(self, version: VersionInfo) -> None:
         """Forget a version's files; its tags and its run stay."""
         self._version(version.version).files = None

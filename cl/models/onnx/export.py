@@ -1,4 +1,4 @@
-"""Export an encoder to ONNX; the graph's initialisers refer to the tensors of the safetensors file."""
+"""Export an encoder to ONNX; the graph's initialisers refer to the tensors of the safetensors files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import torch
 from cl.errors import InputError
 from cl.extras import require
 from cl.models.int8 import dequantise, is_int8
-from cl.models.onnx.graph import GRAPH, IN_ONNX, PACKAGES, WEIGHTS, state_names
+from cl.models.onnx.graph import GRAPH, IN_ONNX, PACKAGES, state_names
 from cl.models.onnx.int8 import quantise_graph
+from cl.models.weight_files import weight_files
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -44,15 +45,16 @@ class StatesExporter(torch.nn.Module):
 
 
 class TensorLocation(NamedTuple):
-    """A tensor's data type and its byte range in a safetensors file, counted from the start of the file."""
+    """A tensor's data type, the name of its safetensors file, and its byte range, counted from the file's start."""
 
     kind: str
+    file: str
     offset: int
     length: int
 
 
 def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
-    """Write an encoder's graph next to the safetensors file that the encoder was saved in.
+    """Write an encoder's graph next to the safetensors files that the encoder was saved in.
 
     Args:
         encoder: in floats or in int8, with nothing added to it.
@@ -64,7 +66,7 @@ def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
     """
     require(IN_ONNX, *PACKAGES)
     quantised = is_int8(encoder)
-    locations = find_tensors(folder / WEIGHTS)
+    locations = _find_all_tensors(folder)
     model = _export(dequantise(encoder) if quantised else encoder, layers)
     if quantised:
         quantise_graph(model, {name for name, location in locations.items() if location.kind == "I8"})
@@ -78,7 +80,7 @@ def rewrite_graph(model: bytes, folder: Path) -> None:
     import onnx
 
     graph = onnx.load_model_from_string(model)
-    _link_weights(graph, find_tensors(folder / WEIGHTS))
+    _link_weights(graph, _find_all_tensors(folder))
     (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
 
 
@@ -92,8 +94,12 @@ def find_tensors(path: Path) -> dict[str, TensorLocation]:
     for name, tensor in header.items():
         if name != "__metadata__":
             start, end = tensor["data_offsets"]
-            locations[name] = TensorLocation(tensor["dtype"], data + start, end - start)
+            locations[name] = TensorLocation(tensor["dtype"], path.name, data + start, end - start)
     return locations
+
+
+def _find_all_tensors(folder: Path) -> dict[str, TensorLocation]:
+    return {name: location for path in weight_files(folder) for name, location in find_tensors(path).items()}
 
 
 def _export(encoder: PreTrainedModel, layers: int) -> ModelProto:
@@ -158,14 +164,14 @@ def _rename_tensors(model: ModelProto, names: dict[str, str]) -> None:
 
 
 def _link_weights(model: ModelProto, locations: dict[str, TensorLocation]) -> None:
-    """Make each initialiser that is in the safetensors file refer to its location there."""
+    """Make each initialiser that is in a safetensors file refer to its location there."""
     from onnx import TensorProto
 
     for tensor in model.graph.initializer:
         location = locations.get(tensor.name)
         if location is None:
             continue
-        reference: dict[str, Any] = {"location": WEIGHTS, "offset": location.offset, "length": location.length}
+        reference: dict[str, Any] = {"location": location.file, "offset": location.offset, "length": location.length}
         tensor.ClearField("raw_data")
         del tensor.external_data[:]
         tensor.data_location = TensorProto.EXTERNAL

@@ -1,6 +1,6 @@
-"""Run an encoder as an ONNX graph through ONNX Runtime, with the weights of the safetensors file next to it.
+"""Run an encoder as an ONNX graph through ONNX Runtime, with the weights of the safetensors files next to it.
 
-The graph refers to each tensor by its offset in that file, so that no weight is stored twice and serving uses the same
+The graph refers to each tensor by its offset in its file, so that no weight is stored twice and serving uses the same
 weights as training. ONNX Runtime opens no file outside the graph's folder.
 """
 
@@ -16,7 +16,6 @@ from cl.errors import StoreError
 from cl.extras import require
 
 GRAPH = "model.onnx"
-WEIGHTS = "model.safetensors"
 IN_ONNX = "a version in ONNX"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 """What writes a graph; reading it needs ONNX Runtime alone."""

@@ -129,6 +129,7 @@ def gc_lines(output: dict[str, Any]) -> list[str]:
     """Format the output of `cl gc`."""
     lines = [f"  version {version}: {size / 1e6:.1f} MB" for version, size in output["versions"].items()]
     lines += [f"  .cl/{path}: {size / 1e6:.1f} MB" for path, size in output["local"].items()]
+    lines += [f"  files that versions share: {output['shared'] / 1e6:.1f} MB"] if output["shared"] else []
     lines += [f"  kept: version {version}: {why}" for version, why in output["kept"].items()]
     return [f"{'would free' if output['dry_run'] else 'freed'} {output['bytes'] / 1e6:.1f} MB", *lines]
 

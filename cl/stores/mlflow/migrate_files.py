@@ -10,9 +10,11 @@ from pathlib import Path
 from cl.errors import IntegrityError, StoreError
 from cl.process.progress import meter, stage
 from cl.stores.files import sha256
+from cl.stores.hard_links import remove_unfinished_links, share_among
 from cl.stores.manifest import MANIFEST, check_manifest
 from cl.stores.mlflow.environment import silence_mlflow
 from cl.stores.mlflow.runs import translate_mlflow_errors
+from cl.stores.mlflow.version_files import folder_of
 
 PROXY = "mlflow-artifacts:/"
 
@@ -61,7 +63,8 @@ def rewrite_address(address: str, old: str, new: str) -> str:
 def copy_files(folders: Iterable[str], source: str, target: str) -> CopiedFiles:
     """Copy folders from below one URI to the same names below another, and read each file back.
 
-    Files that are already there unchanged are not written again; other files there are kept.
+    Files that are already there unchanged are not written again; other files there are kept. On this machine, files
+    that versions have in common lie once in the target.
 
     Raises:
         IntegrityError: a version does not match its manifest, or a file differs after the copy.
@@ -82,6 +85,10 @@ def copy_files(folders: Iterable[str], source: str, target: str) -> CopiedFiles:
                 files += len(digests)
                 size += sum((local / name).stat().st_size for name in digests)
             copied.advance()
+    if (root := _local_folder(target)) is not None:
+        sealed = [path.parent for name in names for path in sorted((root / name).rglob(MANIFEST))]
+        remove_unfinished_links(root)
+        share_among(sealed, root)
     return CopiedFiles(files, round(size / 1e6, 1))
 
 
@@ -110,6 +117,12 @@ def _download(uri: str, folder: Path) -> Path:
 
 def _digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _local_folder(uri: str) -> Path | None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return folder_of(get_artifact_repository(uri))
 
 
 def _uri(location: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,6 +16,7 @@ from cl.errors import IntegrityError, StoreError
 from cl.process.progress import stage
 from cl.records import VersionInfo
 from cl.stores.files import sha256
+from cl.stores.hard_links import copy_or_link_folder, remove_unfinished_links, share_equal_files
 from cl.stores.manifest import (
     MANIFEST,
     check_manifest,
@@ -30,7 +33,7 @@ from cl.stores.mlflow.outside_changes import (
     is_missing,
 )
 from cl.stores.mlflow.runs import CYCLE_ID, Runs, translate_mlflow_errors
-from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model
+from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model, folder_of, models_folder
 from cl.tasks import Task
 
 PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
@@ -194,6 +197,8 @@ class Registry:
     def download(self, version: str, folder: Path) -> Path:
         """Download a version's learner to a folder, complete and checked against its manifest.
 
+        From a store on this machine, large files come as hard links: nobody may write to the folder's files.
+
         Raises:
             StoreError: the version cannot be downloaded.
             IntegrityError: a file differs from the one registered.
@@ -206,9 +211,7 @@ class Registry:
             self.runs.tracking(),
             tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as scratch,
         ):
-            import mlflow
-
-            downloaded = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
+            downloaded = self._bring(version, Path(scratch))
             learners = list(downloaded.glob("artifacts/*"))
             if len(learners) != 1:
                 raise IntegrityError(f"{uri}: holds no learner; it was not registered by Perennial")
@@ -220,6 +223,15 @@ class Registry:
                 raise IntegrityError(f"{uri}: {problem}; restore it from a backup, or `cl rollback`") from None
             move_sealed_into_place(learners[0], folder)
         return folder
+
+    def _bring(self, version: str, scratch: Path) -> Path:
+        """Return a version as MLflow stores it, in a folder of its own."""
+        if (stored := self.files.folder(version)) is not None:
+            return copy_or_link_folder(stored, scratch / "version")
+        import mlflow
+
+        uri = f"models:/{self.model}/{version}"
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(scratch)))
 
     def log_version(self, run: str, learner: Path, *, tags: dict[str, str], metrics: dict[str, float]) -> str:
         """Log a sealed learner folder as an MLflow model and register it; return the version.
@@ -243,6 +255,8 @@ class Registry:
             mlflow.log_metrics(metrics, model_id=logged.model_id)
             if not self.runs.client.search_registered_models(f"name='{self.model}'"):
                 self.runs.client.create_registered_model(self.model)
+            related = {tags.get(PARENT, ""), tags.get(COMPARED, ""), *self._newest()} - {""}
+            self._share_files(logged.model_id, related)
             digests = self._stored_wrapping(logged.model_id)
             pins = {MANIFEST_DIGEST: sha256(learner / MANIFEST), WRAPPING_DIGESTS: json.dumps(digests)}
             # one call creates the version with its tags, so it never exists without its verdict
@@ -250,6 +264,25 @@ class Registry:
                 self.model, logged.model_uri, run_id=run, tags={**tags, **pins}, model_id=logged.model_id
             )
         return str(registered.version)
+
+    def _newest(self) -> list[str]:
+        """Return the version that was registered last; [] if there is none."""
+        condition, order = f"name='{self.model}'", ["version_number DESC"]
+        newest = self.runs.client.search_model_versions(condition, max_results=1, order_by=order)
+        return [str(version.version) for version in newest]
+
+    def _share_files(self, model_id: str, versions: Set[str]) -> None:
+        """Store what a logged model has in common with versions once, if the store is on this machine."""
+        folder = folder_of(artifacts_of_model(self.runs, model_id))
+        if folder is None:
+            return
+        remove_unfinished_links(models_folder(folder))
+        others = list[Path]()
+        for version in sorted(versions):
+            with suppress(StoreError):  # it was deleted in MLflow
+                others += [other] if (other := self.files.learner_folder(version)) is not None else []
+        for learner in folder.glob("artifacts/*"):
+            share_equal_files(learner, others, models_folder(folder))
 
     def _stored_wrapping(self, model_id: str) -> dict[str, str]:
         """Return name -> SHA-256 of the files that MLflow has put around the learner of a logged model."""

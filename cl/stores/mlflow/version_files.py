@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.records import VersionInfo
+from cl.stores.hard_links import remove_unfinished_links
 from cl.stores.mlflow.outside_changes import is_missing
 from cl.stores.mlflow.runs import Runs, translate_mlflow_errors
 
@@ -39,7 +40,7 @@ class VersionFiles:
                 return Path(self.runs.client.download_artifacts(version.run_id, path, scratch)).read_text(
                     encoding="utf-8"
                 )
-            store = self._artifacts_of(version)  # the version is older than records in runs
+            store = self._artifacts_of(version.version)  # the version is older than records in runs
             files = [
                 file
                 for file, _ in _walk_files(store, "artifacts")
@@ -61,7 +62,7 @@ class VersionFiles:
     def bytes_of(self, version: VersionInfo) -> int:
         """Return the size of a version's files in the artifact store, in bytes."""
         with translate_mlflow_errors(self.runs.tracking_uri):
-            return sum(size for _, size in _walk_files(self._artifacts_of(version)))
+            return sum(size for _, size in _walk_files(self._artifacts_of(version.version)))
 
     def delete_files(self, version: VersionInfo) -> None:
         """Delete a version's files from the artifact store at once; its row, its tags and its run are kept.
@@ -69,7 +70,22 @@ class VersionFiles:
         MLflow's own ``delete_model_version`` frees no space: it deletes the row and keeps the files forever.
         """
         with translate_mlflow_errors(self.runs.tracking_uri):
-            self._artifacts_of(version).delete_artifacts()
+            store = self._artifacts_of(version.version)
+            store.delete_artifacts()
+            if (folder := folder_of(store)) is not None:
+                remove_unfinished_links(models_folder(folder))
+
+    def folder(self, version: str) -> Path | None:
+        """Return the folder on this machine in which MLflow stores a version; None: it is elsewhere, or gone."""
+        with translate_mlflow_errors(self.runs.tracking_uri):
+            folder = folder_of(self._artifacts_of(version))
+        return folder if folder is not None and folder.is_dir() else None
+
+    def learner_folder(self, version: str) -> Path | None:
+        """Return the folder of a version's own files in `folder`, unchecked; None: it is elsewhere, or gone."""
+        folder = self.folder(version)
+        learners = [] if folder is None else list(folder.glob("artifacts/*"))
+        return learners[0] if len(learners) == 1 else None
 
     def _stored(self, version: VersionInfo) -> list[str] | None:
         """Return the paths of a version's record in its run; None: MLflow has removed the run."""
@@ -80,18 +96,18 @@ class VersionFiles:
                 raise
             return None
 
-    def _artifacts_of(self, version: VersionInfo) -> Any:
+    def _artifacts_of(self, version: str) -> Any:
         from mlflow.exceptions import MlflowException
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        source = str(self.runs.client.get_model_version(self.runs.model, version.version).source)
+        source = str(self.runs.client.get_model_version(self.runs.model, version).source)
         try:
             return artifacts_of_model(self.runs, source.rsplit("/", 1)[-1])
         except MlflowException as error:
             if not is_missing(error):
                 raise
         # the logged model was removed with its experiment; the version still knows where its files are
-        location = self.runs.client.get_model_version_download_uri(self.runs.model, version.version)
+        location = self.runs.client.get_model_version_download_uri(self.runs.model, version)
         return get_artifact_repository(location, tracking_uri=self.runs.tracking_uri)
 
 
@@ -101,6 +117,18 @@ def artifacts_of_model(runs: Runs, model_id: str) -> Any:
 
     location = runs.client.get_logged_model(model_id).artifact_location
     return get_artifact_repository(location, tracking_uri=runs.tracking_uri)
+
+
+def folder_of(store: Any) -> Path | None:
+    """Return the folder of a repository of MLflow, whether it exists or not; None: it is not on this machine."""
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    return Path(store.artifact_dir) if isinstance(store, LocalArtifactRepository) else None
+
+
+def models_folder(folder: Path) -> Path:
+    """Return the folder that holds those of all models of a store; `MODEL/artifacts` is that of one."""
+    return folder.parent.parent
 
 
 def _walk_files(store: Any, path: str | None = None) -> Iterator[tuple[str, int]]:

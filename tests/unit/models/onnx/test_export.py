@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cl.errors import InputError
+from cl.models import weight_files
 from cl.models.inference import answer
 from cl.models.onnx.export import find_tensors, write_graph
 from cl.models.persistence import load_learner, save_learner
@@ -66,3 +67,20 @@ def test_an_encoder_that_torch_cannot_export_is_told_in_a_line(plain, tmp_path) 
     with pytest.raises(InputError, match="torch cannot export the encoder BertModel to ONNX: ") as told:
         write_graph(plain.encoder, plain.head.layers, tmp_path / "encoder")
     assert "\n" not in str(told.value) and not (tmp_path / "encoder" / "model.onnx").exists()
+
+
+def test_a_graph_refers_to_each_of_the_two_files_that_hold_the_weights(plain, tmp_path, sentences, monkeypatch) -> None:
+    monkeypatch.setattr(weight_files, "FROZEN_BYTES", 1)
+    save_learner(plain, tmp_path)
+    encoder = tmp_path / "encoder"
+    write_graph(plain.encoder, plain.head.layers, encoder)
+    model = onnx.load(encoder / "model.onnx", load_external_data=False)
+    entries = [entry for tensor in model.graph.initializer for entry in tensor.external_data]
+    assert {entry.value for entry in entries if entry.key == "location"} == {weight_files.FROZEN, weight_files.TRAINED}
+    graph, rows = load_learner(tmp_path), sentences(["loan", "fee"], 6)
+    assert graph.graph is not None
+    assert abs(answer(graph, rows).embeddings - answer(plain, rows).embeddings).max() < 1e-4
+    again = tmp_path / "again"
+    again.mkdir()
+    save_learner(graph, again)
+    assert abs(answer(load_learner(again), rows).embeddings - answer(graph, rows).embeddings).max() == 0
