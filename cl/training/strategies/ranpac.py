@@ -12,6 +12,7 @@ from pydantic import Field
 from cl.heavy import pd
 from cl.training.strategies._base import LeftOut, State
 from cl.training.strategies._closed_form import (
+    CHOICE,
     CHOOSING_POSITIONS,
     CHOOSING_ROWS,
     RIDGE,
@@ -20,7 +21,7 @@ from cl.training.strategies._closed_form import (
     Learned,
     Solution,
 )
-from cl.training.strategies._kept_rows import HELD_OUT, LEVERAGES, LabelledFeatures, expand_rows, stored_features
+from cl.training.strategies._kept_rows import HELD_OUT, LEVERAGES, LabelledFeatures, expand_rows, kept_positions, stored_features
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 512
 """Rows whose expanded features are in memory at a time."""
+GROWTH = 1.1
+"""The ridge is chosen again once there are so many times the rows of its last choice."""
 
 
 class RanPAC(ClosedForm):
@@ -40,6 +43,10 @@ class RanPAC(ClosedForm):
     are rounded to int8. The ridge is chosen by generalised cross-validation over all rows; the paper holds out
     training rows for that. Validation rows are learned too: what they would be answered without having been learned
     follows exactly from the solution.
+
+    The sums do not depend on the order of the stream; the ridge is chosen again only once the rows have grown by a
+    tenth since its last choice, when rows are forgotten, or when other ridges are given: an update of a few rows solves
+    the equations once.
 
     >>> RanPAC(features=500, ridge=[1.0, 10.0]).is_closed_form
     True
@@ -55,7 +62,9 @@ class RanPAC(ClosedForm):
         description="Number of random features; the sums grow with its square (2 bytes each); 0: the encoder's own",
     )
     ridge: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        [10.0, 100.0, 1_000.0, 10_000.0], min_length=1, description="Ridge strengths to try"
+        [10.0, 100.0, 1_000.0, 10_000.0],
+        min_length=1,
+        description="Ridge strengths to try; again once the rows have grown by a tenth since the last choice",
     )
     seed: int = Field(0, ge=0, description="Seed of the random projection")
 
@@ -92,9 +101,10 @@ class RanPAC(ClosedForm):
             wanted = torch.nn.functional.one_hot(rows.targets, solution.weight.shape[1])
             return float((without_each(solution) - wanted).square().mean())
 
+        choice, ridges = self._choice(learned)
         try:
             criterion = squared_error if learned.adapted and held_out else None
-            solution = best_solution(form, self.ridge, criterion)
+            solution = best_solution(form, ridges, criterion)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise self.unsolved from None
         absent = learned.sums.counts == 0
@@ -102,7 +112,16 @@ class RanPAC(ClosedForm):
         counted = None if held_out else rows.weights  # what is measured counts once
         temperature = fit_temperature(without_each(solution).float() + bias, rows.targets, counted)
         leverages = _leverages(learned.rows, head, form.leverage(solution.ridge))
-        return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages)
+        return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages, choice)
+
+    def _choice(self, learned: Learned) -> tuple[list[float], list[float]]:
+        """Return how the ridge is chosen, its rows and then the ridges, and which ridges are tried: one if it is kept."""
+        rows, before = float(learned.sums.rows), learned.before
+        if CHOICE in before:
+            last = before[CHOICE].tolist()
+            if last[1:] == self.ridge and last[0] <= rows < GROWTH * last[0]:
+                return last, [float(before[RIDGE])]
+        return [rows, *self.ridge], self.ridge
 
     def left_out(self, learner: Learner, state: State) -> LeftOut:
         """Return the function that answers learned rows as if the position in question had not been learned."""
@@ -168,8 +187,8 @@ class RanPAC(ClosedForm):
 
         unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
         if learned.sums.gram is None:
-            rows = expand_rows(learned.rows, head)
-            return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit, rows.weights)
+            whole, targets, weights = kept_positions(learned.rows, head)
+            return RowForm(head.expand_integers(whole), targets, len(learned.sums.counts), unit, weights)
         return FeatureForm(learned.sums, unit)
 
 
