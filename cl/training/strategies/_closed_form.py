@@ -112,6 +112,10 @@ class ClosedForm(Strategy):
         """Return whether the head is solved from the Gram matrix, with so many rows and (expanded) features."""
         return False
 
+    def keeps_choice(self, learned: Learned) -> bool:
+        """Return whether what was chosen on validation rows before stays as it is, so that none are needed."""
+        return False
+
     def candidates(
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
@@ -273,7 +277,7 @@ class ClosedForm(Strategy):
         from cl.models.frozen_features import frozen_features
 
         absent, held_out = learned.sums.counts == 0, None
-        if validation is not None and len(validation):
+        if validation is not None and len(validation) and not self.keeps_choice(learned):
             features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
             present = ~absent[features.targets]
             weights = None if features.weights is None else features.weights[present]

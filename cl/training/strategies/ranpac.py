@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 512
 """Rows whose expanded features are in memory at a time."""
 GROWTH = 1.1
-"""The ridge is chosen again once there are so many times the rows of its last choice."""
+"""Ridge and temperature are chosen again once there are so many times the rows of their last choice."""
 
 
 class RanPAC(ClosedForm):
@@ -44,9 +44,9 @@ class RanPAC(ClosedForm):
     training rows for that. Validation rows are learned too: what they would be answered without having been learned
     follows exactly from the solution.
 
-    The sums do not depend on the order of the stream; the ridge is chosen again only once the rows have grown by a
-    tenth since its last choice, when rows are forgotten, or when other ridges are given: an update of a few rows solves
-    the equations once.
+    The sums do not depend on the order of the stream; ridge and temperature are chosen again only once the rows have
+    grown by a tenth since their last choice, when rows are forgotten, or when other ridges are given. So an update of
+    a few rows solves the equations once.
 
     >>> RanPAC(features=500, ridge=[1.0, 10.0]).is_closed_form
     True
@@ -83,15 +83,19 @@ class RanPAC(ClosedForm):
 
         It is generalised cross-validation over all rows, unless the encoder has been trained on them: then validation
         rows decide, each as if it had not been learned. The temperature is fitted on them too, or on others if there
-        are none.
+        are none. Both stay as they are while `keeps_choice` says so.
         """
         import torch
 
         from cl.models.temperature import fit_temperature
         from cl.training.strategies._ridge import best_solution, left_out
 
-        form = self._equations(learned, head)
-        rows = (held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)).thinned(CHOOSING_POSITIONS)
+        form, keeps = self._equations(learned, head), self.keeps_choice(learned)
+        absent = learned.sums.counts == 0
+        bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
+        empty = LabelledFeatures(torch.zeros(0, len(head.weight)), torch.zeros(0, dtype=torch.int64))
+        choosing = empty if keeps else held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)
+        rows = choosing.thinned(CHOOSING_POSITIONS)
 
         def without_each(solution: RidgeSolution) -> torch.Tensor:
             fitted = rows.inputs.double() @ solution.weight
@@ -101,27 +105,26 @@ class RanPAC(ClosedForm):
             wanted = torch.nn.functional.one_hot(rows.targets, solution.weight.shape[1])
             return float((without_each(solution) - wanted).square().mean())
 
-        choice, ridges = self._choice(learned)
         try:
             criterion = squared_error if learned.adapted and held_out else None
-            solution = best_solution(form, ridges, criterion)
+            solution = best_solution(form, [float(learned.before[RIDGE])] if keeps else self.ridge, criterion)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise self.unsolved from None
-        absent = learned.sums.counts == 0
-        bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
-        counted = None if held_out else rows.weights  # what is measured counts once
-        temperature = fit_temperature(without_each(solution).float() + bias, rows.targets, counted)
+        if keeps:
+            temperature, choice = float(learned.before[TEMPERATURE]), learned.before[CHOICE].tolist()
+        else:
+            counted = None if held_out else rows.weights  # what is measured counts once
+            temperature = fit_temperature(without_each(solution).float() + bias, rows.targets, counted)
+            choice = [float(learned.sums.rows), *self.ridge]
         leverages = _leverages(learned.rows, head, form.leverage(solution.ridge))
         return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages, choice)
 
-    def _choice(self, learned: Learned) -> tuple[list[float], list[float]]:
-        """Return how the ridge is chosen, its rows and then the ridges, and which ridges are tried: one if it is kept."""
-        rows, before = float(learned.sums.rows), learned.before
-        if CHOICE in before:
-            last = before[CHOICE].tolist()
-            if last[1:] == self.ridge and last[0] <= rows < GROWTH * last[0]:
-                return last, [float(before[RIDGE])]
-        return [rows, *self.ridge], self.ridge
+    def keeps_choice(self, learned: Learned) -> bool:
+        """Return whether the ridge and the temperature stay: the rows have grown by less than a tenth since."""
+        if CHOICE not in learned.before:
+            return False
+        rows, *ridges = learned.before[CHOICE].tolist()
+        return ridges == self.ridge and rows <= learned.sums.rows < GROWTH * rows
 
     def left_out(self, learner: Learner, state: State) -> LeftOut:
         """Return the function that answers learned rows as if the position in question had not been learned."""
