@@ -50,12 +50,14 @@ class Learned:
     ``rows`` has their id, features and targets, and whether they are ``held_out``: validation rows, learned as well.
     ``adapted``: the encoder has been trained on the training rows, which it therefore reads better than any other row.
     ``before``: the tensors of the state that this update goes on from; empty if everything is chosen and solved anew.
+    ``device``: the learner's, which solves as well if it is a GPU with enough memory; None: the CPU.
     """
 
     sums: SufficientStatistics
     rows: pd.DataFrame | None = None
     adapted: bool = False
     before: dict[str, torch.Tensor] = field(default_factory=dict)
+    device: torch.device | None = None
 
     @property
     def positions(self) -> int:
@@ -68,7 +70,7 @@ class Solution:
     """A solved head: weights (features, labels), biases (labels,), the temperature of its logits, and its ridge.
 
     ``leverages`` are those of each kept row's positions, computed for validation rows only: what is needed to answer
-    them as if they had not been learned. ``choice`` is how the ridge was chosen, for a strategy that keeps it for a while.
+    them as if they had not been learned. ``choice`` is how the ridge was chosen, for a strategy that keeps it a while.
     """
 
     weight: torch.Tensor
@@ -184,12 +186,12 @@ class ClosedForm(Strategy):
             sums = SufficientStatistics.empty(len(head.weight), len(learner.labels), gram=gram)
         else:
             sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
-        sums, kept = _add_rows(sums, head, new.whole, new.targets, new.weights), None
+        sums, kept = _add_rows(sums, head, new.whole, new.targets, new.weights, device=learner.device), None
         if self.removable:
             features = features_of_rows(rows, new).assign(**{HELD_OUT: rows.index >= len(training)})
             kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
         before = {} if restart else state.tensors
-        learned = self._with_gram(Learned(sums, kept, self._is_adapted(update), before), head)
+        learned = self._with_gram(Learned(sums, kept, self._is_adapted(update), before, learner.device), head)
         learner, solution = self.solved(learner, head, learned, lesson.validation)
         update.cache.update({LEARNED: learned, SOLUTION: solution, ADDED: len(rows)})
         return learner
@@ -214,7 +216,8 @@ class ClosedForm(Strategy):
         if sums.gram is not None:
             return learned
         empty = SufficientStatistics.empty(features, len(sums.counts))
-        return replace(learned, sums=_add_rows(empty, head, *kept_positions(learned.rows, head)))
+        summed = _add_rows(empty, head, *kept_positions(learned.rows, head), device=learned.device)
+        return replace(learned, sums=summed)
 
     def solved_rows(self, update: Update) -> int:
         """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
@@ -258,7 +261,8 @@ class ClosedForm(Strategy):
         else:
             features, targets, _ = kept_positions(removed, head)
             sums = _add_rows(sums, head, features, targets, sign=-1)
-        learned = self._with_gram(Learned(sums, remaining, bool(state.tensors[ADAPTED])), head)
+        adapted = bool(state.tensors[ADAPTED])
+        learned = self._with_gram(Learned(sums, remaining, adapted, device=learner.device), head)
         learner, solution = self.solved(learner, head, learned, validation)
         return _state_of(learned, solution), learner
 
@@ -342,14 +346,18 @@ def _add_rows(
     weights: torch.Tensor | None = None,
     *,
     sign: int = 1,
+    device: torch.device | None = None,
 ) -> SufficientStatistics:
-    """Return the sums with these rows, which are expanded in blocks to bound memory."""
+    """Return the sums with these rows, which are expanded in blocks to bound memory; on the device if it is a GPU."""
+    from cl.training.strategies._factor import solving_device
+
+    place = None if device is None else solving_device(device, len(head.weight))
     slices = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(rounded), ROWS_AT_ONCE)]
     blocks = (
         (head.expand_integers(rounded[block]), targets[block], None if weights is None else weights[block])
         for block in slices
     )
-    return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign)
+    return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign, device=place)
 
 
 def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:

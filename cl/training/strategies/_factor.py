@@ -10,8 +10,19 @@ LARGE, MOST_COLUMNS = 1_000, 64
 """From this size on, and for so few columns at most, a factor in float32 saves more than the refinement costs."""
 TOLERANCE = 1e-9
 """Error of a refined solution, relative in the norm of the system; weights are stored in float32."""
+CPU = torch.device("cpu")
+MATRICES = 6
+"""Matrices in float64 that solving needs room for."""
 MOST_STEPS = 20
 """Each step of the refinement adds about three digits; a system that takes more than these is factorised again."""
+
+
+def solving_device(device: torch.device, size: int) -> torch.device:
+    """Return where equations of this size are summed and solved: the learner's GPU if they fit, else the CPU."""
+    if device.type != "cuda":
+        return CPU
+    free, _ = torch.cuda.mem_get_info(device)
+    return device if free > MATRICES * 8 * size**2 else CPU
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Factor:
     def _refine(self, right: torch.Tensor) -> torch.Tensor:
         """Solve for rows (columns, size) of the right side, each by itself: products with a row are the fastest."""
         solution, residual = torch.zeros_like(right), right.clone()
-        conditioned = self._precondition(residual)
+        conditioned = self.approximate(residual)
         error = first = (residual * conditioned).sum(1, keepdim=True)
         direction = conditioned
         for _ in range(MOST_STEPS):
@@ -59,13 +70,14 @@ class Factor:
             product = direction @ self.matrix + self.ridge * direction
             step = _ratio(error, (direction * product).sum(1, keepdim=True))
             solution, residual = solution + step * direction, residual - step * product
-            conditioned = self._precondition(residual)
+            conditioned = self.approximate(residual)
             before, error = error, (residual * conditioned).sum(1, keepdim=True)
             direction = conditioned + _ratio(error, before) * direction
         exact = _cholesky(self.matrix, self.ridge, torch.float64)
         return torch.cholesky_solve(right.T, exact).T
 
-    def _precondition(self, rows: torch.Tensor) -> torch.Tensor:
+    def approximate(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return ``rows (M + ridge I)^-1`` for rows (rows, size), as closely as the factor's precision allows."""
         half = torch.linalg.solve_triangular(self.lower, rows.T.to(self.lower), upper=False)
         whole: torch.Tensor = torch.linalg.solve_triangular(self.lower.mT, half, upper=True)
         return whole.T.to(rows)

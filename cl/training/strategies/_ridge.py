@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 
 from cl.models.integer_products import product_of_integers
-from cl.training.strategies._factor import Factor, factorise
+from cl.training.strategies._factor import CPU, Factor, factorise
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 Leverage = Callable[[torch.Tensor], torch.Tensor]
@@ -23,7 +23,6 @@ ENOUGH_ROWS, SIGNS = 2, 100
 """From this many rows per feature on, so many random signs estimate the trace to a thousandth of the rows."""
 AT_ONCE = PROBES_AT_ONCE = 1_024
 """Rows, and probes of the trace, that are in memory as floats at a time."""
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,29 @@ class FeatureForm:
 
         return leverage
 
+    def lost_leverage(self, ridge: float, inputs: torch.Tensor, weights: torch.Tensor | None = None) -> Leverage:
+        """Return the function that says how much leverage other rows have lost since these were added to the sums.
+
+        It is the formula of Sherman, Morrison and Woodbury (Hager, 1989, equation 1), for a few added rows.
+
+        Args:
+            ridge: the strength.
+            inputs: integer features of the added rows (added, features).
+            weights: how often each of them counts; None: once.
+        """
+        added = inputs.double() / self.unit
+        if weights is not None:
+            added = added * weights.sqrt()[:, None]
+        solved = self._factor(ridge).approximate(added.to(self.device)).cpu()
+        core = torch.linalg.inv(torch.eye(len(added), dtype=torch.float64) - solved @ added.T)
+
+        def lost(others: torch.Tensor) -> torch.Tensor:
+            shared = (others.float() @ solved.T.float()).double() / self.unit
+            result: torch.Tensor = (shared @ core * shared).sum(1)
+            return result
+
+        return lost
+
     def _factor(self, ridge: float) -> Factor:
         return factorise(self._gram, ridge, self._last, columns=self._class_sums.shape[1])
 
@@ -112,7 +134,9 @@ class RowForm:
             torch.linalg.LinAlgError: the equations have no solution.
         """
         dual = self._rooted(self._solve_dual(ridge))
-        parts = (rows.double().T @ own for rows, own in zip(self.inputs.split(AT_ONCE), dual.split(AT_ONCE), strict=True))
+        parts = (
+            rows.double().T @ own for rows, own in zip(self.inputs.split(AT_ONCE), dual.split(AT_ONCE), strict=True)
+        )
         return RidgeSolution(ridge, sum(parts, torch.zeros(())) / self.unit**2)
 
     def cross_validate(self, solution: RidgeSolution) -> float:
@@ -159,13 +183,17 @@ def best_solution(
     Raises:
         torch.linalg.LinAlgError: the equations have no solution for one of the ridges.
     """
-    solutions = map(form.solve, given := list(ridges))
-    if len(given) == 1 and (only := next(solutions)).weight.isfinite().all():
-        return only
-    scored = [(solution, (criterion or form.cross_validate)(solution)) for solution in solutions]
-    if not scored or not all(solution.weight.isfinite().all() and score == score for solution, score in scored):
+    tried = list(ridges)
+    score = criterion or form.cross_validate if len(tried) > 1 else _no_score
+    scored = [(solution, score(solution)) for solution in map(form.solve, tried)]
+    if not all(solution.weight.isfinite().all() and score == score for solution, score in scored):
         raise torch.linalg.LinAlgError  # type: ignore[attr-defined]
     return min(scored, key=lambda entry: entry[1])[0]
+
+
+def _no_score(solution: RidgeSolution) -> float:
+    """Return 0: where there is one ridge, there is nothing to compare."""
+    return 0.0
 
 
 def left_out(fitted: torch.Tensor, leverage: torch.Tensor, targets: torch.Tensor, certain: float = 1.0) -> torch.Tensor:

@@ -90,19 +90,23 @@ class SufficientStatistics:
         """
         return self.add_blocks([(features, targets, weights)], is_weighted=weights is not None, sign=sign)
 
-    def add_blocks(self, blocks: Iterable[Rows], *, is_weighted: bool, sign: int = 1) -> SufficientStatistics:
+    def add_blocks(
+        self, blocks: Iterable[Rows], *, is_weighted: bool, sign: int = 1, device: torch.device | None = None
+    ) -> SufficientStatistics:
         """Return the sums with blocks of rows added or removed, as `add` does, without a copy for each block.
 
         Args:
             blocks: features, targets and weights of some rows each.
             is_weighted: whether they have weights.
             sign: -1 removes the rows.
+            device: where integer products are summed; the sums are returned on the CPU. None: the CPU.
         """
         in_floats = self.is_weighted or is_weighted
         kind = torch.float64 if in_floats else torch.int64
         total = replace(self, counts=self.counts.to(kind, copy=True), sums=self.sums.to(kind, copy=True))
         if total.gram is not None:
-            copied = total.gram.to(torch.float64 if in_floats else total.gram.dtype, copy=True)
+            kind = torch.float64 if in_floats else total.gram.dtype
+            copied = total.gram.to(None if in_floats else device, kind, copy=True)
             total = replace(total, gram=copied)
         for features, targets, weights in blocks:
             if in_floats:
@@ -111,12 +115,13 @@ class SufficientStatistics:
             else:
                 total = total._with_room_for(len(targets))
                 total._add_integers(features, targets, sign)
-        return total
+        return total if total.gram is None else replace(total, gram=total.gram.cpu())
 
     def _with_room_for(self, rows: int) -> SufficientStatistics:
         """Return the same sums, whose Gram matrix holds so many rows more."""
-        suffices = self.gram is None or self.gram.dtype != torch.int32 or self.rows + rows < INT32_ROWS
-        return self if suffices else replace(self, gram=self.products.long())
+        if self.gram is None or self.gram.dtype != torch.int32 or self.rows + rows < INT32_ROWS:
+            return self
+        return replace(self, gram=self.gram.long())
 
     def _add_integers(self, features: torch.Tensor, targets: torch.Tensor, sign: int) -> None:
         """Add rows in place."""
@@ -164,10 +169,10 @@ class SufficientStatistics:
 
 def _add_products(gram: torch.Tensor, features: torch.Tensor, sign: int) -> None:
     """Add the products of integer features to the upper triangle of a matrix, panel by panel."""
-    exact = multiplies_integers_exactly()
+    exact = gram.device.type == "cpu" and multiplies_integers_exactly()
     rows, kind = (INTEGER_BLOCK, torch.int8) if exact else (BLOCK, torch.float32)
     for start in range(0, len(features), rows):
-        block = features[start : start + rows].to(kind)
+        block = features[start : start + rows].to(gram.device, kind)
         for panel in range(0, block.shape[1], PANEL):
             left, right = block[:, panel : panel + PANEL].T.contiguous(), block[:, panel:].contiguous()
             product = torch._int_mm(left, right) if exact else (left @ right).to(gram.dtype)

@@ -21,7 +21,14 @@ from cl.training.strategies._closed_form import (
     Learned,
     Solution,
 )
-from cl.training.strategies._kept_rows import HELD_OUT, LEVERAGES, LabelledFeatures, expand_rows, kept_positions, stored_features
+from cl.training.strategies._kept_rows import (
+    HELD_OUT,
+    LEVERAGES,
+    LabelledFeatures,
+    expand_rows,
+    kept_positions,
+    stored_features,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 512
 """Rows whose expanded features are in memory at a time."""
+MOST_CORRECTED = 64
+"""Up to so many new rows, leverages of old ones are corrected for them; for more, they are computed again."""
 GROWTH = 1.1
 """Ridge and temperature are chosen again once there are so many times the rows of their last choice."""
 
@@ -116,7 +125,7 @@ class RanPAC(ClosedForm):
             counted = None if held_out else rows.weights  # what is measured counts once
             temperature = fit_temperature(without_each(solution).float() + bias, rows.targets, counted)
             choice = [float(learned.sums.rows), *self.ridge]
-        leverages = _leverages(learned.rows, head, form.leverage(solution.ridge))
+        leverages = self._kept_leverages(learned, head, form, solution.ridge)
         return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages, choice)
 
     def keeps_choice(self, learned: Learned) -> bool:
@@ -183,16 +192,38 @@ class RanPAC(ClosedForm):
 
         return leverage
 
+    def _kept_leverages(
+        self, learned: Learned, head: ClosedFormHead, form: FeatureForm | RowForm, ridge: float
+    ) -> list[list[float]] | None:
+        """Return the leverages of kept validation rows: computed, or corrected for the few rows that are new."""
+        from cl.training.strategies._ridge import RowForm
+
+        rows = learned.rows
+        if rows is None or LEVERAGES not in rows or isinstance(form, RowForm) or not self.keeps_choice(learned):
+            return _leverages(rows, head, form.leverage(ridge))
+        is_new = rows[LEVERAGES].isna()
+        if is_new.sum() > MOST_CORRECTED:
+            return _leverages(rows, head, form.leverage(ridge))
+        whole, _, weights = kept_positions(rows[is_new], head)
+        lost = form.lost_leverage(ridge, head.expand_integers(whole), weights)
+        fresh = _leverages(rows[is_new], head, form.leverage(ridge))
+        loss = _leverages(rows[~is_new], head, lost)
+        assert fresh is not None and loss is not None
+        old = zip(rows[LEVERAGES][~is_new], loss, strict=True)
+        return [[before - less for before, less in zip(own, parts, strict=True)] for own, parts in old] + fresh
+
     def _equations(self, learned: Learned, head: ClosedFormHead) -> FeatureForm | RowForm:
         """Return the equations over rows while these are fewer, else over features."""
         from cl.models.closed_form_head import SIGMAS, STEPS
+        from cl.training.strategies._factor import CPU, solving_device
         from cl.training.strategies._ridge import FeatureForm, RowForm
 
         unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
         if learned.sums.gram is None:
             whole, targets, weights = kept_positions(learned.rows, head)
             return RowForm(head.expand_integers(whole), targets, len(learned.sums.counts), unit, weights)
-        return FeatureForm(learned.sums, unit)
+        device = CPU if learned.device is None else solving_device(learned.device, len(head.weight))
+        return FeatureForm(learned.sums, unit, device)
 
 
 def _leverages(rows: pd.DataFrame | None, head: ClosedFormHead, leverage: Leverage) -> list[list[float]] | None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cl.models.closed_form_head import ClosedFormHead
+from cl.models.integer_products import multiplies_integers_exactly
 from cl.training.strategies import _sufficient_statistics
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
@@ -45,7 +46,7 @@ def test_rows_taken_out_leave_no_trace() -> None:
 
 @pytest.mark.parametrize("exact", [True, False], ids=["products of int8", "products of float32"])
 def test_panels_and_products_of_any_kind_give_the_same_sums(monkeypatch, exact) -> None:
-    if exact and not _sufficient_statistics.multiplies_integers_exactly():
+    if exact and not multiplies_integers_exactly():
         pytest.skip("this processor adds products of int8 in 16 bits")
     monkeypatch.setattr(_sufficient_statistics, "multiplies_integers_exactly", lambda: exact)
     monkeypatch.setattr(_sufficient_statistics, "PANEL", 5)
@@ -61,6 +62,16 @@ def test_the_greatest_numbers_are_still_counted_exactly() -> None:
     whole = torch.full((4_099, 3), 127.0)
     sums = SufficientStatistics.empty(3, 1).add(whole, torch.zeros(4_099, dtype=torch.int64))
     assert sums.products.unique().tolist() == [4_099 * 127 * 127]
+
+
+def test_sums_that_may_exceed_int32_go_on_in_int64(monkeypatch) -> None:
+    monkeypatch.setattr(_sufficient_statistics, "INT32_ROWS", 80)
+    whole, targets = drawn(120)
+    sums = SufficientStatistics.empty(12, 4).add(whole[:70], targets[:70])
+    assert sums.gram.dtype == torch.int32
+    sums = sums.add(whole[70:], targets[70:])
+    assert sums.gram.dtype == torch.int64
+    assert torch.equal(sums.products, whole.double().T @ whole.double())
 
 
 @pytest.mark.parametrize("times", [1, 1_000_000])
