@@ -90,7 +90,7 @@ class ClosedFormHead(nn.Module):
         # approximate standard deviation of a projected vector's entries
         deviation = STEPS / SIGMAS * PROJECTION * (self.width * self.layers) ** 0.5
         scale = STEPS / SIGMAS / deviation
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and whole.requires_grad:
             return _round((whole @ self.projection).relu() * scale).clamp(max=STEPS)
         # large: in place, no memory is asked for again
         return self._project(whole).mul_(scale).round_().clamp_(0, STEPS)

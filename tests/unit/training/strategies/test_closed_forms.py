@@ -408,7 +408,7 @@ def test_leverages_are_kept_with_validation_rows_and_computed_for_others(taught,
 def test_ridge_and_temperature_stay_until_the_rows_have_grown_by_a_tenth(
     taught, tiny_config, rows_of, tmp_path
 ) -> None:
-    """After 220 rows, 21 more are too few to choose again; the equations and the leverages are those of all rows."""
+    """After 220 rows, ten more are too few to choose again; the equations and the leverages are those of all rows."""
     strategy = {"name": "ranpac", "features": 64}
 
     def rows(ids: list[str], split: str) -> pd.DataFrame:
