@@ -107,8 +107,8 @@ def _compute(learner: Learner, head: ClosedFormHead, encoded: list[Encoded]) -> 
                 with torch.autocast(learner.device.type, enabled=False):
                     pooled = [learner.task.features(layer.float(), batch.mask) for layer in states]
                     whole = head.combine(pooled).to(torch.int8).cpu()
-                for index, place in enumerate(batch.rows):
-                    row = rows[place]
+                for index, position in enumerate(batch.rows):
+                    row = rows[position]
                     features[row] = whole[index].reshape(-1, whole.shape[-1])[: len(encoded[row].targets)]
     return [features[row] for row in range(len(encoded))]
 

@@ -351,13 +351,13 @@ def _add_rows(
     """Return the sums with these rows, which are expanded in blocks to bound memory; on the device if it is a GPU."""
     from cl.training.strategies._factor import solving_device
 
-    place = None if device is None else solving_device(device, len(head.weight))
+    chosen = None if device is None else solving_device(device, len(head.weight))
     slices = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(rounded), ROWS_AT_ONCE)]
     blocks = (
         (head.expand_integers(rounded[block]), targets[block], None if weights is None else weights[block])
         for block in slices
     )
-    return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign, device=place)
+    return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign, device=chosen)
 
 
 def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
