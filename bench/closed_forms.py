@@ -1,9 +1,9 @@
-"""What a closed form costs: an update of ten rows, and a large first fit beside the encoder's own pass.
+"""What a closed form costs: an update of ten rows, and a large first fit, compared with the encoder's own pass.
 
     python bench/closed_forms.py ../shared/data/clinc150 [--known 8000] [--validation 0 1500] [--repeats 3]
 
 The folder holds train.jsonl.gz with text and label. A first version learns --known rows; then ten more rows are learned
-from it by `cl.training.train.train`, within a cache of features as in a cycle. The first fit is timed beside a plain
+from it by `cl.training.train.train`, within a cache of features as in a cycle. The first fit is compared with a plain
 loop over the same rows: the same encoder with weights in bfloat16, sorted by length, batches of 64. All is in CPU
 seconds (user and system) on one thread; each update is the median of --repeats; the peak is that of the process.
 """
@@ -136,7 +136,7 @@ def show(title: str, several: list[dict[str, float]]) -> None:
 
 
 def first_fit(config: Config, rows: pd.DataFrame, folder: Path) -> None:
-    """Learn all rows at once, and print the cost beside that of a plain loop of the encoder in bfloat16."""
+    """Learn all rows at once, and print the cost, and that of a plain loop of the encoder in bfloat16."""
     learner = grow_labels(new_learner(config), sorted(rows["label"].unique()), seed=0)
 
     def plain() -> float:

@@ -49,7 +49,7 @@ class Learned:
 
     ``rows`` has their id, features and targets, and whether they are ``held_out``: validation rows, learned as well.
     ``adapted``: the encoder has been trained on the training rows, which it therefore reads better than any other row.
-    ``before``: the tensors of the state that this update goes on from; empty if everything is chosen and solved anew.
+    ``before``: the tensors of the state that this update goes on from; empty if everything is chosen and solved again.
     ``device``: the learner's, which solves as well if it is a GPU with enough memory; None: the CPU.
     """
 
