@@ -146,7 +146,7 @@ class ServingSettings(Section):
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
         description="auto: bfloat16 where the hardware supports it; int8: linear layers on a CPU; closed-form heads "
-        "always use float32",
+        "always use auto",
     )
     poll_seconds: float = Field(1.0, gt=0, description="Seconds between two reads of the registry's aliases")
     confirm_seconds: float = Field(

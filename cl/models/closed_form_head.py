@@ -13,12 +13,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from cl.models.integer_products import multiplies_integers_exactly
+
 STEPS = 127
 """Features are integers from -127 to 127."""
 SIGMAS = 5.0
 """Where features are clipped, in standard deviations of a random unit vector's entries."""
 MAX_UNSOLVED_LOGIT = -1e4
 """The highest logit of a class without rows."""
+ROWS_AT_ONCE = 256
+"""Rows whose expanded features are in memory as floats at a time: few enough for a processor's cache."""
 PROJECTION = 32
 """Standard deviation of the random projection's integers; they are clipped at three of them."""
 
@@ -85,10 +89,25 @@ class ClosedFormHead(nn.Module):
             return whole
         # approximate standard deviation of a projected vector's entries
         deviation = STEPS / SIGMAS * PROJECTION * (self.width * self.layers) ** 0.5
-        projected, scale = whole @ self.projection, STEPS / SIGMAS / deviation
-        if torch.is_grad_enabled():
-            return _round(projected.relu() * scale).clamp(max=STEPS)
-        return projected.mul_(scale).round_().clamp_(0, STEPS)  # large: in place, no memory is asked for again
+        scale = STEPS / SIGMAS / deviation
+        if torch.is_grad_enabled() and whole.requires_grad:
+            return _round((whole @ self.projection).relu() * scale).clamp(max=STEPS)
+        # large: in place, no memory is asked for again
+        return self._project(whole).mul_(scale).round_().clamp_(0, STEPS)
+
+    def _project(self, whole: torch.Tensor) -> torch.Tensor:
+        """Return integer features times the projection, in float32: exact, by products of int8 where these are."""
+        if whole.ndim != 2 or whole.device.type != "cpu" or not multiplies_integers_exactly():
+            return whole.to(self.projection) @ self.projection
+        integers = _draw_integers(self.width * self.layers, self.expansion, self.seed)
+        return torch._int_mm(whole.to(torch.int8), integers).float()
+
+    def expand_integers(self, whole: torch.Tensor) -> torch.Tensor:
+        """Return what `expand` does for int8 features (rows, width), in int8 and with little memory."""
+        if not self.expansion:
+            return whole.to(torch.int8)
+        parts = [self.expand(part.float()).to(torch.int8) for part in whole.split(ROWS_AT_ONCE)]
+        return torch.cat(parts) if parts else torch.zeros(0, self.expansion, dtype=torch.int8)
 
     def solve(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         """Set the solved weights (features, labels) and biases."""
@@ -116,6 +135,13 @@ def _draw_projection(inputs: int, outputs: int, seed: int) -> torch.Tensor:
     with torch.inference_mode(False):  # a head that is made while predicting may be trained against later
         drawn = torch.randn(inputs, outputs, generator=torch.Generator().manual_seed(seed))
         return drawn.mul_(PROJECTION).round_().clamp_(-3 * PROJECTION, 3 * PROJECTION)
+
+
+@functools.lru_cache(maxsize=2)
+def _draw_integers(inputs: int, outputs: int, seed: int) -> torch.Tensor:
+    """Return the same random integers in int8."""
+    with torch.inference_mode(False):
+        return _draw_projection(inputs, outputs, seed).to(torch.int8)
 
 
 def _round(exact: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -21,7 +21,6 @@ from cl.training.strategies._kept_rows import (
     LabelledFeatures,
     features_of_rows,
     kept_positions,
-    stored_features,
 )
 
 if TYPE_CHECKING:
@@ -33,13 +32,15 @@ if TYPE_CHECKING:
     from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 
-RIDGE, TEMPERATURE, ADAPTED = "ridge", "temperature", "adapted"
+RIDGE, TEMPERATURE, ADAPTED, CHOICE = "ridge", "temperature", "adapted", "choice"
 """Names of the tensors that a closed form keeps, besides its sums."""
 ADDED, LEARNED, SOLUTION = "added", "learned", "solution"
 """Where an update keeps how many rows it has added, what is learned by now, and how that was solved."""
 CHOOSING_ROWS, CHOOSING_POSITIONS = 600, 3_000
 """Most validation rows used to choose a candidate, and positions in them where each of these is costly: one
 hyperparameter on a grid of four needs no more."""
+ROWS_AT_ONCE = 8_192
+"""Rows whose expanded features, of one byte each, are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,15 @@ class Learned:
 
     ``rows`` has their id, features and targets, and whether they are ``held_out``: validation rows, learned as well.
     ``adapted``: the encoder has been trained on the training rows, which it therefore reads better than any other row.
+    ``before``: the tensors of the state that this update goes on from; empty if everything is chosen and solved again.
+    ``device``: the learner's, which solves as well if it is a GPU with enough memory; None: the CPU.
     """
 
     sums: SufficientStatistics
     rows: pd.DataFrame | None = None
     adapted: bool = False
+    before: dict[str, torch.Tensor] = field(default_factory=dict)
+    device: torch.device | None = None
 
     @property
     def positions(self) -> int:
@@ -65,7 +70,7 @@ class Solution:
     """A solved head: weights (features, labels), biases (labels,), the temperature of its logits, and its ridge.
 
     ``leverages`` are those of each kept row's positions, computed for validation rows only: what is needed to answer
-    them as if they had not been learned.
+    them as if they had not been learned. ``choice`` is how the ridge was chosen, for a strategy that keeps it a while.
     """
 
     weight: torch.Tensor
@@ -73,6 +78,7 @@ class Solution:
     temperature: float = 1.0
     ridge: float = 0.0
     leverages: list[list[float]] | None = None
+    choice: list[float] | None = None
 
 
 class ClosedForm(Strategy):
@@ -106,6 +112,10 @@ class ClosedForm(Strategy):
 
     def needs_gram(self, rows: int, features: int) -> bool:
         """Return whether the head is solved from the Gram matrix, with so many rows and (expanded) features."""
+        return False
+
+    def keeps_choice(self, learned: Learned) -> bool:
+        """Return whether what was chosen on validation rows before stays as it is, so that none are needed."""
         return False
 
     def candidates(
@@ -176,11 +186,12 @@ class ClosedForm(Strategy):
             sums = SufficientStatistics.empty(len(head.weight), len(learner.labels), gram=gram)
         else:
             sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
-        sums, kept = _add_rows(sums, head, new.whole, new.targets, new.weights), None
+        sums, kept = _add_rows(sums, head, new.whole, new.targets, new.weights, device=learner.device), None
         if self.removable:
             features = features_of_rows(rows, new).assign(**{HELD_OUT: rows.index >= len(training)})
             kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
-        learned = self._with_gram(Learned(sums, kept, self._is_adapted(update)), head)
+        before = {} if restart else state.tensors
+        learned = self._with_gram(Learned(sums, kept, self._is_adapted(update), before, learner.device), head)
         learner, solution = self.solved(learner, head, learned, lesson.validation)
         update.cache.update({LEARNED: learned, SOLUTION: solution, ADDED: len(rows)})
         return learner
@@ -205,7 +216,8 @@ class ClosedForm(Strategy):
         if sums.gram is not None:
             return learned
         empty = SufficientStatistics.empty(features, len(sums.counts))
-        return replace(learned, sums=_add_rows(empty, head, *kept_positions(learned.rows, head)))
+        summed = _add_rows(empty, head, *kept_positions(learned.rows, head), device=learned.device)
+        return replace(learned, sums=summed)
 
     def solved_rows(self, update: Update) -> int:
         """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
@@ -233,8 +245,6 @@ class ClosedForm(Strategy):
             ValueError: the rows' features were not kept.
             InputError: no row was learned under one of the ids; nothing is removed.
         """
-        import torch
-
         from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
         if state.rows is None:
@@ -249,10 +259,10 @@ class ClosedForm(Strategy):
             empty = SufficientStatistics.empty(len(head.weight), len(sums.counts), gram=sums.gram is not None)
             sums = _add_rows(empty, head, *kept_positions(remaining, head))
         else:
-            for features, targets in zip(removed["features"], removed["targets"], strict=True):
-                classes = torch.tensor(list(targets), dtype=torch.int64)
-                sums = _add_rows(sums, head, stored_features(features, head), classes, sign=-1)
-        learned = self._with_gram(Learned(sums, remaining, bool(state.tensors[ADAPTED])), head)
+            features, targets, _ = kept_positions(removed, head)
+            sums = _add_rows(sums, head, features, targets, sign=-1)
+        adapted = bool(state.tensors[ADAPTED])
+        learned = self._with_gram(Learned(sums, remaining, adapted, device=learner.device), head)
         learner, solution = self.solved(learner, head, learned, validation)
         return _state_of(learned, solution), learner
 
@@ -271,7 +281,7 @@ class ClosedForm(Strategy):
         from cl.models.frozen_features import frozen_features
 
         absent, held_out = learned.sums.counts == 0, None
-        if validation is not None and len(validation):
+        if validation is not None and len(validation) and not self.keeps_choice(learned):
             features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
             present = ~absent[features.targets]
             weights = None if features.weights is None else features.weights[present]
@@ -336,14 +346,18 @@ def _add_rows(
     weights: torch.Tensor | None = None,
     *,
     sign: int = 1,
+    device: torch.device | None = None,
 ) -> SufficientStatistics:
-    """Return the sums with these rows, which are expanded in blocks to bound memory."""
-    slices = [slice(start, start + 4_096) for start in range(0, len(rounded), 4_096)]
+    """Return the sums with these rows, which are expanded in blocks to bound memory; on the device if it is a GPU."""
+    from cl.training.strategies._factor import solving_device
+
+    chosen = None if device is None else solving_device(device, len(head.weight))
+    slices = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(rounded), ROWS_AT_ONCE)]
     blocks = (
-        (head.expand(rounded[block].float()), targets[block], None if weights is None else weights[block])
+        (head.expand_integers(rounded[block]), targets[block], None if weights is None else weights[block])
         for block in slices
     )
-    return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign)
+    return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign, device=chosen)
 
 
 def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
@@ -374,4 +388,6 @@ def _state_of(learned: Learned, solution: Solution) -> State:
         rows[LEVERAGES] = solution.leverages
     values = {RIDGE: solution.ridge, TEMPERATURE: solution.temperature, ADAPTED: float(learned.adapted)}
     settings = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+    if solution.choice is not None:
+        settings[CHOICE] = torch.tensor(solution.choice, dtype=torch.float64)
     return State(rows=rows, tensors={**learned.sums.to_tensors(), **settings}, seen=learned.positions)

@@ -61,18 +61,19 @@ def kept_positions(
 
     from cl.models.weights import weights_of_positions
 
-    whole, targets, numbers = [torch.zeros(0, head.width * head.layers, dtype=torch.int8)], list[int](), list[int]()
-    ordered = pd.DataFrame() if rows is None else rows.sort_values("id")
-    for number, row in enumerate(ordered.itertuples()):
-        whole.append(stored_features(row.features, head))
-        targets += list(row.targets)
-        numbers += [number] * len(row.targets)
-    weights = weights_of_positions(ordered, torch.tensor(numbers, dtype=torch.int64))
-    return torch.cat(whole), torch.tensor(targets, dtype=torch.int64), weights
+    if rows is None or rows.empty:
+        empty = torch.zeros(0, head.width * head.layers, dtype=torch.int8)
+        return empty, torch.zeros(0, dtype=torch.int64), None
+    ordered = rows.sort_values("id")
+    sizes = [len(targets) for targets in ordered["targets"]]
+    numbers = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    targets = torch.tensor([target for own in ordered["targets"] for target in own], dtype=torch.int64)
+    whole = stored_features(b"".join(ordered["features"]), head)
+    return whole, targets, weights_of_positions(ordered, numbers)
 
 
 def stored_features(features: bytes, head: ClosedFormHead) -> torch.Tensor:
-    """Return the int8 features (positions, width) of a kept row."""
+    """Return the int8 features (positions, width) of a kept row, or of several."""
     import torch
 
     return torch.from_numpy(np.frombuffer(features, dtype=np.int8).copy()).view(-1, head.width * head.layers)

@@ -1,7 +1,7 @@
 """Ridge regression, whose strength is chosen without held-out rows by generalised cross-validation.
 
 Both forms give the same solution: over features, from sums alone, or over rows, which is cheaper while there are fewer
-rows than features.
+rows than features. How the equations are factorised is in `_factor`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from functools import cached_property
 
 import torch
 
+from cl.models.integer_products import product_of_integers
+from cl.training.strategies._factor import CPU, Factor, factorise
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
 Leverage = Callable[[torch.Tensor], torch.Tensor]
@@ -19,6 +21,8 @@ Leverage = Callable[[torch.Tensor], torch.Tensor]
 
 ENOUGH_ROWS, SIGNS = 2, 100
 """From this many rows per feature on, so many random signs estimate the trace to a thousandth of the rows."""
+AT_ONCE = PROBES_AT_ONCE = 1_024
+"""Rows, and probes of the trace, that are in memory as floats at a time."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,15 @@ class RidgeSolution:
 
 @dataclass(frozen=True)
 class FeatureForm:
-    """The equations over features, from the sums over all rows; features count in ``unit`` integer steps."""
+    """The equations over features, from the sums over all rows; features count in ``unit`` integer steps.
+
+    They are solved on ``device``; what is returned is on the CPU.
+    """
 
     sums: SufficientStatistics
     unit: float
-    _last: dict[float, torch.Tensor] = field(default_factory=dict, repr=False)
+    device: torch.device = CPU
+    _last: dict[float, Factor] = field(default_factory=dict, repr=False)
 
     def solve(self, ridge: float) -> RidgeSolution:
         """Return ``(G + ridge I)^-1 C``, with the Gram matrix G and the class sums C.
@@ -43,7 +51,7 @@ class FeatureForm:
         Raises:
             torch.linalg.LinAlgError: the equations have no solution.
         """
-        return RidgeSolution(ridge, torch.cholesky_solve(self._class_sums, self._factor(ridge)) / self.unit)
+        return RidgeSolution(ridge, self._factor(ridge).solve(self._class_sums).cpu() / self.unit)
 
     def cross_validate(self, solution: RidgeSolution) -> float:
         """Return the generalised cross-validation score of a solution, lower is better.
@@ -51,15 +59,14 @@ class FeatureForm:
         Golub, Heath and Wahba, 1979, equation 1.4: the mean squared residual over the squared share of free degrees of
         freedom. With many rows, the trace in it is estimated from random signs (Hutchinson, 1990).
         """
-        factor, rows, solved = self._factor(solution.ridge), self.sums.rows, solution.weight * self.unit
-        size = len(factor)
-        residual = rows - float((solved * self._class_sums).sum()) - solution.ridge * float(solved.square().sum())
+        factor, rows, size = self._factor(solution.ridge), self.sums.rows, len(self._gram)
+        solved, class_sums = solution.weight * self.unit, self._class_sums.cpu()
+        residual = rows - float((solved * class_sums).sum()) - solution.ridge * float(solved.square().sum())
         if rows < ENOUGH_ROWS * size or size <= SIGNS:
-            probes, each = torch.eye(size, dtype=factor.dtype), 1
+            trace = sum(factor.reduced_squares(probes) for probes in torch.eye(size).split(PROBES_AT_ONCE, dim=1))
         else:
             signs = torch.randint(0, 2, (size, SIGNS), generator=torch.Generator().manual_seed(0))
-            probes, each = (2 * signs - 1).to(factor.dtype), SIGNS
-        trace = float(torch.linalg.solve_triangular(factor, probes, upper=False).square().sum()) / each
+            trace = factor.reduced_squares(2.0 * signs - 1) / SIGNS
         return _criterion(residual, rows - size + solution.ridge * trace, rows)
 
     def leverage(self, ridge: float) -> Leverage:
@@ -67,22 +74,43 @@ class FeatureForm:
         factor = self._factor(ridge)
 
         def leverage(inputs: torch.Tensor) -> torch.Tensor:
-            scaled = inputs.double() / self.unit
-            reduced: torch.Tensor = torch.linalg.solve_triangular(factor, scaled.T, upper=False)
-            return reduced.square().sum(0)
+            return factor.reduce(inputs.T).square().sum(0).double().cpu() / self.unit**2
 
         return leverage
 
-    def _factor(self, ridge: float) -> torch.Tensor:
-        return _factorise(self._gram, ridge, self._last)
+    def lost_leverage(self, ridge: float, inputs: torch.Tensor, weights: torch.Tensor | None = None) -> Leverage:
+        """Return the function that says how much leverage other rows have lost since these were added to the sums.
+
+        It is the formula of Sherman, Morrison and Woodbury (Hager, 1989, equation 1), for a few added rows.
+
+        Args:
+            ridge: the strength.
+            inputs: integer features of the added rows (added, features).
+            weights: how often each of them counts; None: once.
+        """
+        added = inputs.double() / self.unit
+        if weights is not None:
+            added = added * weights.sqrt()[:, None]
+        solved = self._factor(ridge).approximate(added.to(self.device)).cpu()
+        core = torch.linalg.inv(torch.eye(len(added), dtype=torch.float64) - solved @ added.T)
+
+        def lost(others: torch.Tensor) -> torch.Tensor:
+            shared = (others.float() @ solved.T.float()).double() / self.unit
+            result: torch.Tensor = (shared @ core * shared).sum(1)
+            return result
+
+        return lost
+
+    def _factor(self, ridge: float) -> Factor:
+        return factorise(self._gram, ridge, self._last, columns=self._class_sums.shape[1])
 
     @cached_property
     def _gram(self) -> torch.Tensor:
-        return self.sums.products / self.unit**2
+        return self.sums.products.to(self.device).div_(self.unit**2)
 
     @cached_property
     def _class_sums(self) -> torch.Tensor:
-        return self.sums.sums.double().T / self.unit
+        return self.sums.sums.double().T.to(self.device) / self.unit
 
 
 @dataclass(frozen=True)
@@ -97,7 +125,7 @@ class RowForm:
     classes: int
     unit: float
     weights: torch.Tensor | None = None
-    _last: dict[float, torch.Tensor] = field(default_factory=dict, repr=False)
+    _last: dict[float, Factor] = field(default_factory=dict, repr=False)
 
     def solve(self, ridge: float) -> RidgeSolution:
         """Return ``X^T (X X^T + ridge I)^-1 Y``, with the inputs X and one column of Y for each class.
@@ -105,41 +133,35 @@ class RowForm:
         Raises:
             torch.linalg.LinAlgError: the equations have no solution.
         """
-        return RidgeSolution(ridge, self._scaled.T @ self._solve_dual(ridge) / self.unit)
+        dual = self._rooted(self._solve_dual(ridge))
+        parts = (
+            rows.double().T @ own for rows, own in zip(self.inputs.split(AT_ONCE), dual.split(AT_ONCE), strict=True)
+        )
+        return RidgeSolution(ridge, sum(parts, torch.zeros(())) / self.unit**2)
 
     def cross_validate(self, solution: RidgeSolution) -> float:
         """Return the generalised cross-validation score of a solution, lower is better, as `FeatureForm` does."""
         factor, size, ridge = self._factor(solution.ridge), len(self.targets), solution.ridge
         rows = size if self.weights is None else float(self.weights.sum())
-        inverse = torch.linalg.solve_triangular(factor, torch.eye(size, dtype=factor.dtype), upper=False)
         residual = ridge**2 * float(self._solve_dual(ridge).square().sum())
-        return _criterion(residual, rows - size + ridge * float(inverse.square().sum()), rows)
+        trace = factor.reduced_squares(torch.eye(size, dtype=torch.float64))
+        return _criterion(residual, rows - size + ridge * trace, rows)
 
     def leverage(self, ridge: float) -> Leverage:
         """Return the function that says how much each of some of these rows decides its own prediction."""
         factor = self._factor(ridge)
 
         def leverage(inputs: torch.Tensor) -> torch.Tensor:
-            exact = inputs.double()
-            products = self._exact @ exact.T / self.unit**2
-            reduced: torch.Tensor = torch.linalg.solve_triangular(factor, products, upper=False)
-            return ((exact / self.unit).square().sum(1) - reduced.square().sum(0)) / ridge
+            products = self._rooted(product_of_integers(self.inputs, inputs.T).double()) / self.unit**2
+            return ((inputs.double() / self.unit).square().sum(1) - factor.reduce(products).square().sum(0)) / ridge
 
         return leverage
 
     def _solve_dual(self, ridge: float) -> torch.Tensor:
-        return torch.cholesky_solve(self._rooted(_one_hot(self.targets, self.classes)), self._factor(ridge))
+        return self._factor(ridge).solve(self._rooted(_one_hot(self.targets, self.classes)))
 
-    def _factor(self, ridge: float) -> torch.Tensor:
-        return _factorise(self._kernel, ridge, self._last)
-
-    @cached_property
-    def _scaled(self) -> torch.Tensor:
-        return self._exact / self.unit
-
-    @cached_property
-    def _exact(self) -> torch.Tensor:
-        return self._rooted(self.inputs.double())
+    def _factor(self, ridge: float) -> Factor:
+        return factorise(self._kernel, ridge, self._last)
 
     def _rooted(self, values: torch.Tensor) -> torch.Tensor:
         """Return values of the rows (rows, ...) times the roots of their weights."""
@@ -147,8 +169,8 @@ class RowForm:
 
     @cached_property
     def _kernel(self) -> torch.Tensor:
-        exact = self._exact  # sums of integers below 2^53: the order of the features does not matter
-        return exact @ exact.T / self.unit**2
+        exact = self._rooted(product_of_integers(self.inputs, self.inputs.T).double())
+        return self._rooted(exact.T).div_(self.unit**2)  # of integers: the order of the features does not matter
 
 
 def best_solution(
@@ -161,10 +183,17 @@ def best_solution(
     Raises:
         torch.linalg.LinAlgError: the equations have no solution for one of the ridges.
     """
-    scored = [(solution, (criterion or form.cross_validate)(solution)) for solution in map(form.solve, ridges)]
+    tried = list(ridges)
+    score = criterion or form.cross_validate if len(tried) > 1 else _no_score
+    scored = [(solution, score(solution)) for solution in map(form.solve, tried)]
     if not all(solution.weight.isfinite().all() and score == score for solution, score in scored):
         raise torch.linalg.LinAlgError  # type: ignore[attr-defined]
     return min(scored, key=lambda entry: entry[1])[0]
+
+
+def _no_score(solution: RidgeSolution) -> float:
+    """Return 0: where there is one ridge, there is nothing to compare."""
+    return 0.0
 
 
 def left_out(fitted: torch.Tensor, leverage: torch.Tensor, targets: torch.Tensor, certain: float = 1.0) -> torch.Tensor:
@@ -178,16 +207,6 @@ def left_out(fitted: torch.Tensor, leverage: torch.Tensor, targets: torch.Tensor
     """
     share = leverage[:, None].to(fitted)
     return (fitted - share * certain * _one_hot(targets, fitted.shape[1]).to(fitted)) / (1 - share).clamp(min=1e-6)
-
-
-def _factorise(matrix: torch.Tensor, ridge: float, last: dict[float, torch.Tensor]) -> torch.Tensor:
-    """Return the Cholesky factor of a matrix with the ridge on its diagonal; ``last`` keeps the last one computed."""
-    if ridge not in last:
-        last.clear()
-        ridged = matrix.clone()
-        ridged.diagonal().add_(ridge)
-        last[ridge] = torch.linalg.cholesky(ridged)
-    return last[ridge]
 
 
 def _criterion(residual: float, free: float, rows: float) -> float:

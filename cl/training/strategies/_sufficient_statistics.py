@@ -5,11 +5,12 @@ Sums over weighted rows are floating-point numbers: exact for integer weights, e
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
+
+from cl.models.integer_products import multiplies_integers_exactly
 
 Rows = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 """Integer features (rows, F), classes (rows,), and how often each row counts (rows,); None: once."""
@@ -19,6 +20,8 @@ INTEGER_BLOCK = 65_536
 """Rows in one product of int8, whose sums are below 2^31."""
 PANEL = 1_000
 """Columns of a symmetric product that are computed at once; what lies below its diagonal is not computed."""
+INT32_ROWS = 2**31 // 127**2
+"""Rows whose products are sure to add up to an int32."""
 GRAM = "gram"
 """Name of the stored Gram matrix."""
 
@@ -28,8 +31,9 @@ class SufficientStatistics:
     """Sums over features x (integers, size F) and targets y < C, all exact.
 
     ``counts`` (C) and ``sums`` (C, F), both int64: rows of each class, and the sum of x over them. ``gram`` (F, F):
-    the sum of x x^T over all rows, in float64, which holds integers below 2^53; None where nothing needs it. Once a
-    weighted row has been added, all are float64 and each row counts as often as its weight says.
+    the sum of x x^T over all rows, in int32 while that suffices, then in int64; only its upper triangle is kept, and
+    `products` completes it; None where nothing needs it. Once a weighted row has been added, all are float64 and each
+    row counts as often as its weight says.
     """
 
     counts: torch.Tensor
@@ -42,7 +46,7 @@ class SufficientStatistics:
         return cls(
             torch.zeros(classes, dtype=torch.int64),
             torch.zeros(classes, features, dtype=torch.int64),
-            torch.zeros(features, features, dtype=torch.float64) if gram else None,
+            torch.zeros(features, features, dtype=torch.int32) if gram else None,
         )
 
     @classmethod
@@ -86,38 +90,46 @@ class SufficientStatistics:
         """
         return self.add_blocks([(features, targets, weights)], is_weighted=weights is not None, sign=sign)
 
-    def add_blocks(self, blocks: Iterable[Rows], *, is_weighted: bool, sign: int = 1) -> SufficientStatistics:
+    def add_blocks(
+        self, blocks: Iterable[Rows], *, is_weighted: bool, sign: int = 1, device: torch.device | None = None
+    ) -> SufficientStatistics:
         """Return the sums with blocks of rows added or removed, as `add` does, without a copy for each block.
 
         Args:
             blocks: features, targets and weights of some rows each.
             is_weighted: whether they have weights.
             sign: -1 removes the rows.
+            device: where integer products are summed; the sums are returned on the CPU. None: the CPU.
         """
         in_floats = self.is_weighted or is_weighted
         kind = torch.float64 if in_floats else torch.int64
-        total = SufficientStatistics(
-            self.counts.to(kind, copy=True),
-            self.sums.to(kind, copy=True),
-            None if self.gram is None else self.gram.clone(),
-        )
+        total = replace(self, counts=self.counts.to(kind, copy=True), sums=self.sums.to(kind, copy=True))
+        if total.gram is not None:
+            kind = torch.float64 if in_floats else total.gram.dtype
+            copied = total.gram.to(None if in_floats else device, kind, copy=True)
+            total = replace(total, gram=copied)
         for features, targets, weights in blocks:
             if in_floats:
                 once = torch.ones(len(targets), dtype=torch.float64)
-                total._add_weighted(features, targets, sign * (once if weights is None else weights.double()))
+                total._add_weighted(features.float(), targets, sign * (once if weights is None else weights.double()))
             else:
+                total = total._with_room_for(len(targets))
                 total._add_integers(features, targets, sign)
-        if total.gram is not None and not in_floats:
-            _mirror(total.gram)
-        return total
+        return total if total.gram is None else replace(total, gram=total.gram.cpu())
+
+    def _with_room_for(self, rows: int) -> SufficientStatistics:
+        """Return the same sums, whose Gram matrix holds so many rows more."""
+        if self.gram is None or self.gram.dtype != torch.int32 or self.rows + rows < INT32_ROWS:
+            return self
+        return replace(self, gram=self.gram.long())
 
     def _add_integers(self, features: torch.Tensor, targets: torch.Tensor, sign: int) -> None:
-        """Add rows in place, to the upper triangle of the Gram matrix alone."""
+        """Add rows in place."""
         self.counts.index_add_(0, targets, torch.full_like(targets, sign))
         for start in range(0, len(features), BLOCK):
             block = slice(start, start + BLOCK)
             present, indices = targets[block].unique(return_inverse=True)
-            partial = features.new_zeros(len(present), features.shape[1]).index_add_(0, indices, features[block])
+            partial = torch.zeros(len(present), features.shape[1]).index_add_(0, indices, features[block].float())
             self.sums[present] += sign * partial.long()
         if self.gram is not None:
             _add_products(self.gram, features, sign)
@@ -150,59 +162,46 @@ class SufficientStatistics:
 
     @property
     def products(self) -> torch.Tensor:
-        """The Gram matrix, where it is known to be there."""
+        """The whole Gram matrix (F, F) in float64, where it is known to be there; computed each time."""
         assert self.gram is not None
-        return self.gram
+        return _complete(self.gram)
 
 
 def _add_products(gram: torch.Tensor, features: torch.Tensor, sign: int) -> None:
     """Add the products of integer features to the upper triangle of a matrix, panel by panel."""
-    rows = INTEGER_BLOCK if multiplies_integers_exactly() else BLOCK
+    exact = gram.device.type == "cpu" and multiplies_integers_exactly()
+    rows, kind = (INTEGER_BLOCK, torch.int8) if exact else (BLOCK, torch.float32)
     for start in range(0, len(features), rows):
-        block = features[start : start + rows]
-        if multiplies_integers_exactly():
-            block = block.to(torch.int8)
+        block = features[start : start + rows].to(gram.device, kind)
         for panel in range(0, block.shape[1], PANEL):
             left, right = block[:, panel : panel + PANEL].T.contiguous(), block[:, panel:].contiguous()
-            product = torch._int_mm(left, right) if block.dtype == torch.int8 else left @ right
+            product = torch._int_mm(left, right) if exact else (left @ right).to(gram.dtype)
             gram[panel : panel + PANEL, panel:].add_(product, alpha=sign)
 
 
-def _mirror(gram: torch.Tensor) -> None:
-    """Copy the upper triangle of a matrix to the lower one, panel by panel."""
-    for panel in range(0, len(gram), PANEL):
-        own = slice(panel, panel + PANEL)
-        gram[own, own] = gram[own, own].triu() + gram[own, own].triu(1).T
-        gram[panel + PANEL :, own] = gram[own, panel + PANEL :].T
-
-
-@functools.cache
-def multiplies_integers_exactly() -> bool:
-    """Return whether this processor's product of int8 matrices is exact, six times as fast as one of float32.
-
-    On some without instructions for it, the library adds pairs of products in 16 bits, which saturate.
-    """
-    extremes = torch.tensor([127, -127], dtype=torch.int8)
-    rows = extremes[torch.randint(0, 2, (256, 64), generator=torch.Generator().manual_seed(0))]
-    rows[:128] = 127
-    left = rows.T.contiguous()
-    try:
-        product = torch._int_mm(left, rows)
-    except RuntimeError:
-        return False
-    return torch.equal(product.float(), left.float() @ rows.float())
+def _complete(upper: torch.Tensor) -> torch.Tensor:
+    """Return the symmetric matrix in float64 whose upper triangle this is, panel by panel."""
+    whole = torch.empty(upper.shape, dtype=torch.float64)
+    for panel in range(0, len(upper), PANEL):
+        own, rest = slice(panel, panel + PANEL), slice(panel + PANEL, None)
+        corner = upper[own, own].double()
+        whole[own, own] = corner.triu() + corner.triu(1).T
+        whole[own, rest] = upper[own, rest]
+        whole[rest, own] = whole[own, rest].T
+    return whole
 
 
 def _unpack(triangle: torch.Tensor, size: int) -> torch.Tensor:
-    """Return the symmetric matrix (size, size) with this upper triangle."""
-    gram, start = torch.zeros(size, size, dtype=torch.float64), 0
-    for index, row in enumerate(gram):
+    """Return the matrix (size, size) with this upper triangle, and zeros below it."""
+    upper, start = torch.zeros(size, size, dtype=triangle.dtype), 0
+    for index, row in enumerate(upper):
         row[index:] = triangle[start : start + size - index]
         start += size - index
-    gram += gram.triu(1).T
-    return gram
+    return upper
 
 
 def _narrow(sums: torch.Tensor) -> torch.Tensor:
+    if sums.dtype == torch.int32:
+        return sums
     fits = not sums.numel() or int(sums.abs().max()) < 2**31
     return sums.to(torch.int32 if fits else torch.int64)

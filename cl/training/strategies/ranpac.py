@@ -12,6 +12,7 @@ from pydantic import Field
 from cl.heavy import pd
 from cl.training.strategies._base import LeftOut, State
 from cl.training.strategies._closed_form import (
+    CHOICE,
     CHOOSING_POSITIONS,
     CHOOSING_ROWS,
     RIDGE,
@@ -20,7 +21,14 @@ from cl.training.strategies._closed_form import (
     Learned,
     Solution,
 )
-from cl.training.strategies._kept_rows import HELD_OUT, LEVERAGES, LabelledFeatures, expand_rows, stored_features
+from cl.training.strategies._kept_rows import (
+    HELD_OUT,
+    LEVERAGES,
+    LabelledFeatures,
+    expand_rows,
+    kept_positions,
+    stored_features,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +39,10 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 512
 """Rows whose expanded features are in memory at a time."""
+MOST_CORRECTED = 64
+"""Up to so many new rows, leverages of old ones are corrected for them; for more, they are computed again."""
+GROWTH = 1.1
+"""Ridge and temperature are chosen again once there are so many times the rows of their last choice."""
 
 
 class RanPAC(ClosedForm):
@@ -40,6 +52,10 @@ class RanPAC(ClosedForm):
     are rounded to int8. The ridge is chosen by generalised cross-validation over all rows; the paper holds out
     training rows for that. Validation rows are learned too: what they would be answered without having been learned
     follows exactly from the solution.
+
+    The sums do not depend on the order of the stream; ridge and temperature are chosen again only once the rows have
+    grown by a tenth since their last choice, when rows are forgotten, or when other ridges are given. So an update of
+    a few rows solves the equations once.
 
     >>> RanPAC(features=500, ridge=[1.0, 10.0]).is_closed_form
     True
@@ -55,7 +71,9 @@ class RanPAC(ClosedForm):
         description="Number of random features; the sums grow with its square (2 bytes each); 0: the encoder's own",
     )
     ridge: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        [10.0, 100.0, 1_000.0, 10_000.0], min_length=1, description="Ridge strengths to try"
+        [10.0, 100.0, 1_000.0, 10_000.0],
+        min_length=1,
+        description="Ridge strengths to try; again once the rows have grown by a tenth since the last choice",
     )
     seed: int = Field(0, ge=0, description="Seed of the random projection")
 
@@ -74,15 +92,19 @@ class RanPAC(ClosedForm):
 
         It is generalised cross-validation over all rows, unless the encoder has been trained on them: then validation
         rows decide, each as if it had not been learned. The temperature is fitted on them too, or on others if there
-        are none.
+        are none. Both stay as they are while `keeps_choice` says so.
         """
         import torch
 
         from cl.models.temperature import fit_temperature
         from cl.training.strategies._ridge import best_solution, left_out
 
-        form = self._equations(learned, head)
-        rows = (held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)).thinned(CHOOSING_POSITIONS)
+        form, keeps = self._equations(learned, head), self.keeps_choice(learned)
+        absent = learned.sums.counts == 0
+        bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
+        empty = LabelledFeatures(torch.zeros(0, len(head.weight)), torch.zeros(0, dtype=torch.int64))
+        choosing = empty if keeps else held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)
+        rows = choosing.thinned(CHOOSING_POSITIONS)
 
         def without_each(solution: RidgeSolution) -> torch.Tensor:
             fitted = rows.inputs.double() @ solution.weight
@@ -94,15 +116,24 @@ class RanPAC(ClosedForm):
 
         try:
             criterion = squared_error if learned.adapted and held_out else None
-            solution = best_solution(form, self.ridge, criterion)
+            solution = best_solution(form, [float(learned.before[RIDGE])] if keeps else self.ridge, criterion)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise self.unsolved from None
-        absent = learned.sums.counts == 0
-        bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
-        counted = None if held_out else rows.weights  # what is measured counts once
-        temperature = fit_temperature(without_each(solution).float() + bias, rows.targets, counted)
-        leverages = _leverages(learned.rows, head, form.leverage(solution.ridge))
-        return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages)
+        if keeps:
+            temperature, choice = float(learned.before[TEMPERATURE]), learned.before[CHOICE].tolist()
+        else:
+            counted = None if held_out else rows.weights  # what is measured counts once
+            temperature = fit_temperature(without_each(solution).float() + bias, rows.targets, counted)
+            choice = [float(learned.sums.rows), *self.ridge]
+        leverages = self._kept_leverages(learned, head, form, solution.ridge)
+        return Solution(solution.weight.float(), bias, temperature, solution.ridge, leverages, choice)
+
+    def keeps_choice(self, learned: Learned) -> bool:
+        """Return whether the ridge and the temperature stay: the rows have grown by less than a tenth since."""
+        if CHOICE not in learned.before:
+            return False
+        rows, *ridges = learned.before[CHOICE].tolist()
+        return ridges == self.ridge and rows <= learned.sums.rows < GROWTH * rows
 
     def left_out(self, learner: Learner, state: State) -> LeftOut:
         """Return the function that answers learned rows as if the position in question had not been learned."""
@@ -161,16 +192,38 @@ class RanPAC(ClosedForm):
 
         return leverage
 
+    def _kept_leverages(
+        self, learned: Learned, head: ClosedFormHead, form: FeatureForm | RowForm, ridge: float
+    ) -> list[list[float]] | None:
+        """Return the leverages of kept validation rows: computed, or corrected for the few rows that are new."""
+        from cl.training.strategies._ridge import RowForm
+
+        rows = learned.rows
+        if rows is None or LEVERAGES not in rows or isinstance(form, RowForm) or not self.keeps_choice(learned):
+            return _leverages(rows, head, form.leverage(ridge))
+        is_new = rows[LEVERAGES].isna()
+        if is_new.sum() > MOST_CORRECTED:
+            return _leverages(rows, head, form.leverage(ridge))
+        whole, _, weights = kept_positions(rows[is_new], head)
+        lost = form.lost_leverage(ridge, head.expand_integers(whole), weights)
+        fresh = _leverages(rows[is_new], head, form.leverage(ridge))
+        loss = _leverages(rows[~is_new], head, lost)
+        assert fresh is not None and loss is not None
+        old = zip(rows[LEVERAGES][~is_new], loss, strict=True)
+        return [[before - less for before, less in zip(own, parts, strict=True)] for own, parts in old] + fresh
+
     def _equations(self, learned: Learned, head: ClosedFormHead) -> FeatureForm | RowForm:
         """Return the equations over rows while these are fewer, else over features."""
         from cl.models.closed_form_head import SIGMAS, STEPS
+        from cl.training.strategies._factor import CPU, solving_device
         from cl.training.strategies._ridge import FeatureForm, RowForm
 
         unit = STEPS / SIGMAS  # integer steps per standard deviation: ridges do not depend on the rounding
         if learned.sums.gram is None:
-            rows = expand_rows(learned.rows, head)
-            return RowForm(rows.inputs, rows.targets, len(learned.sums.counts), unit, rows.weights)
-        return FeatureForm(learned.sums, unit)
+            whole, targets, weights = kept_positions(learned.rows, head)
+            return RowForm(head.expand_integers(whole), targets, len(learned.sums.counts), unit, weights)
+        device = CPU if learned.device is None else solving_device(learned.device, len(head.weight))
+        return FeatureForm(learned.sums, unit, device)
 
 
 def _leverages(rows: pd.DataFrame | None, head: ClosedFormHead, leverage: Leverage) -> list[list[float]] | None:

@@ -72,3 +72,13 @@ def test_a_head_that_is_made_while_predicting_can_be_attacked_later() -> None:
     head, whole = ClosedFormHead(8, 2, expansion=31, seed=5), torch.ones(1, 8, requires_grad=True)
     head.expand(whole).sum().backward()
     assert whole.grad is not None
+
+
+def test_features_expanded_to_int8_are_those_that_a_head_reads() -> None:
+    head = ClosedFormHead(24, 2, layers=2, expansion=70, seed=3)
+    whole = torch.randint(-127, 128, (600, 48), generator=torch.Generator().manual_seed(0), dtype=torch.int8)
+    with torch.no_grad():
+        exact = (whole.double() @ head.projection.double()).float()
+        assert torch.equal(head._project(whole.float()), exact)
+        assert torch.equal(head.expand_integers(whole).float(), head.expand(whole.float()))
+    assert head.expand_integers(whole[:0]).shape == (0, 70)

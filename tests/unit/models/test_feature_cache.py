@@ -8,6 +8,7 @@ import torch
 
 from cl.backtesting.cost import count_passes
 from cl.models import feature_cache
+from cl.models import frozen_features as frozen_features_file
 from cl.models.build import grow_labels, new_learner
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import cached_in, prune_cache, without_cache
@@ -131,3 +132,22 @@ def test_a_file_that_has_grown_too_large_is_begun_anew(tmp_path, monkeypatch) ->
     monkeypatch.setattr(feature_cache, "MAX_BYTES", 1)
     prune_cache(path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 100_000])
+def test_a_row_has_the_same_features_in_any_batch(learner, sentences, monkeypatch, tokens) -> None:
+    """In bfloat16, where the processor has it, as in float32."""
+    head, rows = ClosedFormHead(learner.width, 0, layers=2), sentences(["loan", "fee"], 90)
+    whole = frozen_features(learner, head, rows).whole
+    monkeypatch.setattr(frozen_features_file, "BATCH_TOKENS", tokens)
+    monkeypatch.setattr(frozen_features_file, "BATCH_SIZE", max(1, min(64, tokens // 8)))
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    mixed = frozen_features(learner, head, rows.iloc[order.tolist()].reset_index(drop=True)).whole
+    assert torch.equal(mixed, whole[order])
+
+
+def test_rows_read_in_another_precision_are_not_those_in_the_cache(learner, sentences, tmp_path, monkeypatch) -> None:
+    head, path, rows = ClosedFormHead(learner.width, 0, layers=2), tmp_path / "features.sqlite", sentences(["loan"], 10)
+    for native in (True, False):
+        monkeypatch.setattr(frozen_features_file, "native_bfloat16", lambda device, native=native: native)
+        assert seen(learner, head, rows, path)[1] > 0

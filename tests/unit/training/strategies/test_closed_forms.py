@@ -405,6 +405,49 @@ def test_leverages_are_kept_with_validation_rows_and_computed_for_others(taught,
         torch.testing.assert_close(kept, computed)
 
 
+def test_ridge_and_temperature_stay_until_the_rows_have_grown_by_a_tenth(
+    taught, tiny_config, rows_of, tmp_path
+) -> None:
+    """After 220 rows, ten more are too few to choose again; the equations and the leverages are those of all rows."""
+    strategy = {"name": "ranpac", "features": 64}
+
+    def rows(ids: list[str], split: str) -> pd.DataFrame:
+        if ids != ["e10"]:
+            return pd.concat(
+                [rows_of([id for id in ids if id != "e10"], split), *([rows(["e10"], split)] * ("e10" in ids))]
+            )
+        return rows_of(["e0"], split).iloc[:5].assign(id=lambda part: "more-" + part["id"])
+
+    ids = list(STREAM)
+    champion = taught(strategy, ids, "all", at_once=True)
+    before = load_states(champion)["ranpac"]
+    folder = tmp_path / "kept"
+    train(tiny_config(strategy=strategy), champion=champion, new=["e10"], past=ids, rows_of=rows, folder=folder)
+    train(
+        tiny_config(strategy=strategy),
+        champion=None,
+        new=[*ids, "e10"],
+        past=[],
+        rows_of=rows,
+        folder=tmp_path / "anew",
+    )
+    kept, anew = (load_states(at)["ranpac"] for at in (folder, tmp_path / "anew"))
+    assert kept.tensors["choice"].tolist() == before.tensors["choice"].tolist() == [220, 10, 100, 1_000, 10_000]
+    assert anew.tensors["choice"][0] == 230
+    assert kept.tensors["temperature"] == before.tensors["temperature"] != anew.tensors["temperature"]
+    assert kept.tensors["ridge"] == anew.tensors["ridge"]
+    scale = anew.tensors["temperature"] / kept.tensors["temperature"]
+    weights = [load_learner(at).head.weight for at in (folder, tmp_path / "anew")]
+    torch.testing.assert_close(weights[0] / scale, weights[1], rtol=1e-4, atol=1e-7)
+    leverages = [state.rows.set_index("id")["leverages"].map(list).to_dict() for state in (kept, anew)]
+    assert {id for id, own in leverages[0].items() if own} == {id for id, own in leverages[1].items() if own}
+    for id, own in leverages[0].items():
+        assert own == pytest.approx(leverages[1][id], abs=1e-6)
+    solver = plugins.build("strategies", strategy)
+    left, _ = solver.forget(kept, load_learner(folder), set(rows(["e10"], "train")["id"]), None)
+    assert left.tensors["choice"][0] == 225, "rows that are forgotten have no part in the choice"
+
+
 def test_kept_leverages_spare_the_equations(taught, rows_of, monkeypatch) -> None:
     strategy = {"name": "ranpac", "features": 400, "ridge": [10.0]}
     folder = taught(strategy, ["e0", "e1"], "kept")

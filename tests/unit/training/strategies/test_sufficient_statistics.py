@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cl.models.closed_form_head import ClosedFormHead
+from cl.models.integer_products import multiplies_integers_exactly
 from cl.training.strategies import _sufficient_statistics
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
@@ -15,7 +16,7 @@ def drawn(rows: int, features: int = 12, classes: int = 4, seed: int = 0):
 
 
 def same(one: SufficientStatistics, other: SufficientStatistics) -> bool:
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("counts", "sums", "gram"))
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("counts", "sums", "products"))
 
 
 def test_sums_against_a_hand_computed_case() -> None:
@@ -24,7 +25,7 @@ def test_sums_against_a_hand_computed_case() -> None:
     )
     assert sums.counts.tolist() == [2, 1]
     assert sums.sums.tolist() == [[1, 7], [3, -1]]
-    assert sums.gram.tolist() == [[10, -1], [-1, 30]]
+    assert sums.products.tolist() == [[10, -1], [-1, 30]]
 
 
 def test_the_order_of_rows_and_the_size_of_blocks_change_no_bit() -> None:
@@ -45,14 +46,14 @@ def test_rows_taken_out_leave_no_trace() -> None:
 
 @pytest.mark.parametrize("exact", [True, False], ids=["products of int8", "products of float32"])
 def test_panels_and_products_of_any_kind_give_the_same_sums(monkeypatch, exact) -> None:
-    if exact and not _sufficient_statistics.multiplies_integers_exactly():
+    if exact and not multiplies_integers_exactly():
         pytest.skip("this processor adds products of int8 in 16 bits")
     monkeypatch.setattr(_sufficient_statistics, "multiplies_integers_exactly", lambda: exact)
     monkeypatch.setattr(_sufficient_statistics, "PANEL", 5)
     monkeypatch.setattr(_sufficient_statistics, "INTEGER_BLOCK", 600)
     whole, targets = drawn(2_100)
     sums = SufficientStatistics.empty(12, 4).add(whole[:64], targets[:64]).add(whole[64:], targets[64:])
-    assert torch.equal(sums.gram, whole.double().T @ whole.double())
+    assert torch.equal(sums.products, whole.double().T @ whole.double())
     by_class = torch.nn.functional.one_hot(targets, 4).double().T @ whole.double()
     assert torch.equal(sums.sums.double(), by_class)
 
@@ -60,13 +61,23 @@ def test_panels_and_products_of_any_kind_give_the_same_sums(monkeypatch, exact) 
 def test_the_greatest_numbers_are_still_counted_exactly() -> None:
     whole = torch.full((4_099, 3), 127.0)
     sums = SufficientStatistics.empty(3, 1).add(whole, torch.zeros(4_099, dtype=torch.int64))
-    assert sums.gram.unique().tolist() == [4_099 * 127 * 127]
+    assert sums.products.unique().tolist() == [4_099 * 127 * 127]
+
+
+def test_sums_that_may_exceed_int32_go_on_in_int64(monkeypatch) -> None:
+    monkeypatch.setattr(_sufficient_statistics, "INT32_ROWS", 80)
+    whole, targets = drawn(120)
+    sums = SufficientStatistics.empty(12, 4).add(whole[:70], targets[:70])
+    assert sums.gram.dtype == torch.int32
+    sums = sums.add(whole[70:], targets[70:])
+    assert sums.gram.dtype == torch.int64
+    assert torch.equal(sums.products, whole.double().T @ whole.double())
 
 
 @pytest.mark.parametrize("times", [1, 1_000_000])
 def test_sums_survive_storage_also_beyond_32_bits(times) -> None:
     sums = SufficientStatistics.empty(12, 4).add(*drawn(100))
-    large = SufficientStatistics(sums.counts * times, sums.sums * times, sums.gram * times)
+    large = SufficientStatistics(sums.counts * times, sums.sums * times, sums.products * times)
     stored = large.to_tensors()
     assert stored["gram"].dtype == (torch.int32 if times == 1 else torch.int64)
     assert same(SufficientStatistics.from_tensors(stored), large)
