@@ -9,7 +9,8 @@ import torch
 
 from cl.tasks import Encoded, Task
 
-POOL = 32
+POOL = 64
+"""Batches whose rows are sorted by length together."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Batch:
 def shuffled_batches(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
     """Return the indices of each batch of an epoch, in random order, rows of similar length together.
 
-    Rows are shuffled, sorted by length within pools of 32 batches, and the batches are shuffled again: the order stays
+    Rows are shuffled, sorted by length within pools of 64 batches, and the batches are shuffled again: the order stays
     random, and most of the padding goes.
     """
     order = rng.permutation(len(lengths))

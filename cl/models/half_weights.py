@@ -35,7 +35,8 @@ class HalfWeights:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Let the encoder compute with the copies, made now of the present weights."""
-        moving = _Halve.apply(self._copies, *(parameter for _, parameter in self._moving)) if self._moving else ()
+        weights = [parameter for _, parameter in self._moving]
+        moving = _Halve.apply(self._copies, *weights) if weights else ()  # type: ignore[no-untyped-call]
         halves = [(own, parameter, half) for own, parameter, half in self._frozen]
         halves += [(own, parameter, half) for (own, parameter), half in zip(self._moving, moving, strict=True)]
         try:

@@ -8,10 +8,13 @@ does not know well, and equal elsewhere. Both compute the same sums: results dif
 
 from __future__ import annotations
 
+import contextlib
+import platform
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -20,6 +23,14 @@ SHORT = 128
 per head."""
 _LANES = 16
 """Numbers in a vector register: `torch.softmax` uses vectors from rows of this length, in bfloat16 of twice that."""
+
+
+_ONEDNN = torch.backends.mkldnn.is_available() and platform.machine().lower() in ("x86_64", "amd64")
+
+
+def fast_kernels(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Return the context in which models on this device compute fastest, gradients too."""
+    return CpuKernels() if device.type == "cpu" else contextlib.nullcontext()
 
 
 class CpuKernels(TorchFunctionMode):
@@ -32,7 +43,7 @@ class CpuKernels(TorchFunctionMode):
     True
     """
 
-    def __torch_function__(  # noqa: D105
+    def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is functional.scaled_dot_product_attention:
@@ -43,8 +54,9 @@ class CpuKernels(TorchFunctionMode):
 
 
 def _linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    exact = input.dtype == weight.dtype == torch.float32 and input.device.type == "cpu"
-    if not exact or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or not input.numel():
+    exact = input.dtype == weight.dtype == torch.float32 and input.device.type == "cpu" and input.numel()
+    plain = type(input) is torch.Tensor and type(weight) in (torch.Tensor, nn.Parameter) and weight.ndim == 2
+    if not (_ONEDNN and exact and plain) or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
         return functional.linear(input, weight, bias)
     result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
     return result
@@ -74,7 +86,7 @@ def _attend(
         query, key, value = query.to(kind), key.to(kind), value.to(kind)
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     with torch.autocast("cpu", enabled=False):
-        result: torch.Tensor = _ShortAttention.apply(query, key, value, mask, factor)
+        result: torch.Tensor = _ShortAttention.apply(query, key, value, mask, factor)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -97,12 +109,10 @@ class _ShortAttention(torch.autograd.Function):
         scores = torch.bmm(query, key.transpose(1, 2)).mul_(factor)
         if mask is not None:
             spread = scores.view(rows, heads, length, -1)
-            # the lowest number, not minus infinity: a padding token may attend to nothing, and must not become NaN
-            _ = (
+            if mask.dtype == torch.bool:  # the lowest number: minus infinity would make a row of padding alone NaN
                 spread.masked_fill_(~mask, torch.finfo(scores.dtype).min)
-                if mask.dtype == torch.bool
-                else spread.add_(mask)
-            )
+            else:
+                spread.add_(mask)
         shares = _softmax(scores)
         ctx.save_for_backward(query, key, value, shares)
         ctx.factor = factor

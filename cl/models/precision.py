@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 
 from cl.models.half_weights import HalfWeights
-from cl.models.kernels import CpuKernels
 from cl.models.learner import Learner
 from cl.models.rewrites import quantise_learner
 
@@ -37,11 +36,6 @@ def autocast(setting: Precision, device: torch.device) -> contextlib.AbstractCon
 def in_bfloat16(setting: Precision, device: torch.device) -> bool:
     """Return whether forward passes compute in bfloat16."""
     return setting == "bfloat16" or (setting == "auto" and native_bfloat16(device))
-
-
-def fast_kernels(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the context that computes fastest on a device, gradients too."""
-    return CpuKernels() if device.type == "cpu" else contextlib.nullcontext()
 
 
 def half_weights(learner: Learner, setting: Precision) -> HalfWeights | None:

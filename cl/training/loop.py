@@ -19,10 +19,11 @@ from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
 from cl.models.batching import Batch, collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
-from cl.models.inference import score_rows, token_loss
 from cl.models.half_weights import HalfWeights
+from cl.models.inference import score_rows, token_loss
+from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
-from cl.models.precision import autocast, fast_kernels, half_weights
+from cl.models.precision import autocast, half_weights
 from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
 from cl.process.progress import Meter, meter

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
-from cl.models.precision import fast_kernels
 from cl.models.weights import relative, row_weights
 
 ROWS_AT_ONCE = 32
