@@ -70,10 +70,8 @@ def collate(
     """Pad the chosen rows to the longest of them and move them to the device; ``weights`` are those of all rows."""
     chosen = [encoded[row] for row in rows]
     length = max(len(row.input_ids) for row in chosen)
-    ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), length), dtype=torch.long)
-    for index, row in enumerate(chosen):
-        ids[index, : len(row.input_ids)] = torch.tensor(row.input_ids)
-        mask[index, : len(row.input_ids)] = 1
+    ids = torch.tensor([row.input_ids + [pad_id] * (length - len(row.input_ids)) for row in chosen], dtype=torch.long)
+    lengths = torch.tensor([len(row.input_ids) for row in chosen])
+    mask = (torch.arange(length) < lengths.unsqueeze(1)).long()
     own = None if weights is None else torch.tensor(weights[rows], dtype=torch.float32, device=device)
     return Batch(ids.to(device), mask.to(device), task.targets(chosen, length).to(device), rows, own)

@@ -29,7 +29,7 @@ from cl.models.weights import relative, row_weights
 from cl.process.progress import Meter, meter
 from cl.tasks import IGNORED, Encoded
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
-from cl.training.optimiser import make_optimiser, warm_up_then_decay
+from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
 from cl.training.strategies import Step, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
@@ -238,8 +238,7 @@ def train_step(
     loss.backward()
     for strategy, update in strategies:
         strategy.adjust(update, step)
-    torch.nn.utils.clip_grad_norm_([p for _, p in learner.parameters()], settings.clip_norm)
-    optimiser.step()
+    step_clipped(optimiser, settings.clip_norm)
     for strategy, update in strategies:
         strategy.stepped(update)
     return value
