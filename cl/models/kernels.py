@@ -2,8 +2,8 @@
 
 Two calls are replaced, wherever a model makes them. Attention over short rows is two products of matrices and a softmax
 between them: PyTorch's own kernels are written for long rows, and take 2 to 4 times as long on rows of 8 to 128 tokens.
-A linear layer in float32 without gradients goes to oneDNN instead of MKL, which is twice as fast on processors that MKL
-does not know well, and equal elsewhere. Both compute the same sums: results differ in the last digits of their format.
+A linear layer in float32 without gradients goes to oneDNN instead of MKL, which was twice as fast on an AMD processor.
+Both compute the same sums: results differ in the last digits of their format.
 """
 
 from __future__ import annotations
