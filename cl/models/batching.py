@@ -9,7 +9,8 @@ import torch
 
 from cl.tasks import Encoded, Task
 
-POOL = 32
+POOL = 64
+"""Batches whose rows are sorted by length together."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Batch:
 def shuffled_batches(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
     """Return the indices of each batch of an epoch, in random order, rows of similar length together.
 
-    Rows are shuffled, sorted by length within pools of 32 batches, and the batches are shuffled again: the order stays
+    Rows are shuffled, sorted by length within pools of 64 batches, and the batches are shuffled again: the order stays
     random, and most of the padding goes.
     """
     order = rng.permutation(len(lengths))
@@ -69,10 +70,8 @@ def collate(
     """Pad the chosen rows to the longest of them and move them to the device; ``weights`` are those of all rows."""
     chosen = [encoded[row] for row in rows]
     length = max(len(row.input_ids) for row in chosen)
-    ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), length), dtype=torch.long)
-    for index, row in enumerate(chosen):
-        ids[index, : len(row.input_ids)] = torch.tensor(row.input_ids)
-        mask[index, : len(row.input_ids)] = 1
+    ids = torch.tensor([row.input_ids + [pad_id] * (length - len(row.input_ids)) for row in chosen], dtype=torch.long)
+    lengths = torch.tensor([len(row.input_ids) for row in chosen])
+    mask = (torch.arange(length) < lengths.unsqueeze(1)).long()
     own = None if weights is None else torch.tensor(weights[rows], dtype=torch.float32, device=device)
     return Batch(ids.to(device), mask.to(device), task.targets(chosen, length).to(device), rows, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from cl.errors import UnservableError
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
-from cl.models.precision import Precision, autocast
+from cl.models.precision import Precision, autocast, half_weights
 from cl.tasks import IGNORED, Encoded, Prediction
 from cl.tasks.text_classification import mean_pool
 
@@ -67,7 +68,8 @@ def answer(
     with torch.inference_mode():
         if isinstance(learner.head, ClosedFormHead):
             return _answer_closed(learner, learner.head, rows, logits)
-        with autocast(precision, learner.device):
+        halves = half_weights(learner, precision)
+        with autocast(precision, learner.device), halves.in_use() if halves else nullcontext():
             return _answer(learner, rows, batch_size)
 
 
@@ -78,7 +80,8 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
-    for batch, states in learner.run(encoded, batch_size=batch_size):
+    for batch, own in learner.run(encoded, batch_size=batch_size):
+        states = [layer.float() for layer in own]
         logits = learner.read(states, batch.mask)
         probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
         embeddings[batch.rows] = mean_pool(states[-1], batch.mask).float().cpu().numpy()

@@ -16,6 +16,7 @@ from cl.models.batching import Batch, batch_by_cost, batch_by_length, collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT
 from cl.models.int8 import is_int8
+from cl.models.kernels import fast_kernels
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.graph import Graph
 from cl.models.tunings import Tuning
@@ -158,7 +159,9 @@ class Learner:
         self.eval_mode()
         with meter(len(encoded), "rows") as rows:
             for batch in self.batches(encoded, batch_size):
-                yield batch, self.states(batch.input_ids, batch.mask, layers)
+                with fast_kernels(self.device):
+                    states = self.states(batch.input_ids, batch.mask, layers)
+                yield batch, states
                 rows.advance(len(batch.rows))
 
     def encode(self, rows: object) -> list[Encoded]:

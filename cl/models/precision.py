@@ -1,4 +1,4 @@
-"""Choose the number format and the attention kernel for training and serving."""
+"""Choose the number format and the kernels for training and serving."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import logging
 from typing import Literal
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cl.models.half_weights import HalfWeights
 from cl.models.learner import Learner
 from cl.models.rewrites import quantise_learner
 
 log = logging.getLogger(__name__)
-
-PLAIN_UP_TO = 128
-"""Row length in tokens up to which the plain attention kernel is fastest on a CPU, mainly in the backward pass."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -32,14 +29,19 @@ def native_bfloat16(device: torch.device) -> bool:
 
 def autocast(setting: Precision, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Return the context for forward passes; weights and optimiser stay float32."""
-    wanted = setting == "bfloat16" or (setting == "auto" and native_bfloat16(device))
+    wanted = in_bfloat16(setting, device)
     return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else contextlib.nullcontext()
 
 
-def attention(length: int, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return the context that computes gradients fastest for rows of this length."""
-    plain = device.type == "cpu" and length <= PLAIN_UP_TO
-    return sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext()
+def in_bfloat16(setting: Precision, device: torch.device) -> bool:
+    """Return whether forward passes compute in bfloat16."""
+    return setting == "bfloat16" or (setting == "auto" and native_bfloat16(device))
+
+
+def half_weights(learner: Learner, setting: Precision) -> HalfWeights | None:
+    """Return bfloat16 copies of an encoder's weights for the steps of a training run; None: autocast converts them."""
+    wanted = in_bfloat16(setting, learner.device) and learner.device.type == "cpu"
+    return HalfWeights(learner.encoder) if wanted else None
 
 
 ServedPrecision = Literal["auto", "float32", "bfloat16", "int8"]

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,15 +19,17 @@ from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
 from cl.models.batching import Batch, collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
+from cl.models.half_weights import HalfWeights
 from cl.models.inference import score_rows, token_loss
+from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
-from cl.models.precision import attention, autocast
+from cl.models.precision import autocast, half_weights
 from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
 from cl.process.progress import Meter, meter
 from cl.tasks import IGNORED, Encoded
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
-from cl.training.optimiser import make_optimiser, warm_up_then_decay
+from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
 from cl.training.strategies import Step, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
@@ -126,7 +128,7 @@ def fit(
     )
     if checkpoint and restore_checkpoint(run, checkpoint):
         log.info("resuming an interrupted run after epoch %d", run.progress.epochs)
-    progress, best = run.progress, run.best
+    progress, best, halves = run.progress, run.best, half_weights(learner, settings.precision)
     # a head that is solved afterwards says nothing about this one's best epoch, and few rows would choose by chance
     validation = None if all(strategy.is_closed_form for strategy, _ in strategies) else lesson.validation
     with _report_cost(started, lambda: progress.learnt), meter(expected, "steps", done=progress.steps) as steps:
@@ -136,7 +138,7 @@ def fit(
             and progress.epochs - best.epoch < settings.patience
         ):
             rows, recalled = _epoch_rows(strategies, lesson)
-            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, steps, most_steps))
+            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, steps, most_steps, halves))
             progress.epochs += 1
             progress.recalled += recalled
             _check_weights(learner, settings)
@@ -169,6 +171,7 @@ def train_epoch(
     settings: TrainingSettings,
     steps: Meter,
     most_steps: int,
+    halves: HalfWeights | None,
 ) -> float:
     """Train on each row once, as far as the steps of the update allow, and return the mean loss."""
     learner, encoded, ids, total, learned = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0, 0
@@ -178,7 +181,8 @@ def train_epoch(
     for indices in batches[: most_steps - run.progress.steps]:
         padding = learner.tokenizer.pad_token_id
         batch = collate(learner.task, encoded, indices, padding, learner.device, weights=weights)
-        loss = train_step(learner, batch, [ids[index] for index in indices], strategies, run.optimiser, settings)
+        chosen = [ids[index] for index in indices]
+        loss = train_step(learner, batch, chosen, strategies, run.optimiser, settings, halves)
         run.schedule.step()
         run.progress.steps += 1
         run.progress.learnt += len(indices)
@@ -207,16 +211,18 @@ def train_step(
     strategies: Strategies,
     optimiser: torch.optim.Optimizer,
     settings: TrainingSettings,
+    halves: HalfWeights | None = None,
 ) -> float:
-    """Take one optimiser step on a batch of rows with these ids and return the loss.
+    """Take one optimiser step on a batch of rows with these ids and return the loss; ``halves`` of `half_weights`.
 
     Raises:
         DivergedError: the loss or a penalty is not finite; no step is taken.
     """
-    length = min(batch.input_ids.shape[1], learner.settings.max_length)
-    with autocast(settings.precision, learner.device), attention(length, learner.device):
+    with autocast(settings.precision, learner.device), fast_kernels(learner.device):
         own, watched = learner.head.layers, max((strategy.watched for strategy, _ in strategies), default=0)
-        states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
+        with halves.in_use() if halves else nullcontext():
+            states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
+        states = [layer.float() for layer in states]
         step = Step(ids, batch, learner.read(states[-own:], batch.mask), states)
         loss = token_loss(step.logits, batch.targets, batch.weights)
     terms = {"the loss": loss}
@@ -232,8 +238,7 @@ def train_step(
     loss.backward()
     for strategy, update in strategies:
         strategy.adjust(update, step)
-    torch.nn.utils.clip_grad_norm_([p for _, p in learner.parameters()], settings.clip_norm)
-    optimiser.step()
+    step_clipped(optimiser, settings.clip_norm)
     for strategy, update in strategies:
         strategy.stepped(update)
     return value

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
-from cl.models.precision import attention
 from cl.models.weights import relative, row_weights
 
 ROWS_AT_ONCE = 32
@@ -64,7 +64,7 @@ def mean_over_rows(
     batched = rows_at_once > 1 and len(rows) > 1 and whole and layers.keep_rows_apart(encoded[0].input_ids)
     for batch in learner.batches(encoded, rows_at_once if batched else 1):
         recorded = layers.record(len(batch.rows)) if batched else contextlib.nullcontext()
-        with recorded, attention(batch.input_ids.shape[1], learner.device):
+        with recorded, fast_kernels(learner.device):
             value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
         own = None if factors is None else torch.tensor(factors[batch.rows], device=learner.device).float()
         if batched:
@@ -113,7 +113,7 @@ class _TrainableLayers:
     def _keeps_apart(self, tokens: list[int], rows: int) -> bool:
         ids = torch.tensor([tokens] * rows, device=self._learner.device)
         try:
-            with self.record(rows), attention(len(tokens), self._learner.device):
+            with self.record(rows), fast_kernels(self._learner.device):
                 logits = self._learner.logits(ids, torch.ones_like(ids))
         except RuntimeError:  # the model itself repeats for each row what `record` has repeated: peft's prompts
             return False

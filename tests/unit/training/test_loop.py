@@ -11,7 +11,7 @@ from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer
 from cl.training.checkpoint import BestEpoch
 from cl.training.loop import run_update
-from cl.training.optimiser import make_optimiser, warm_up_then_decay
+from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
 from cl.training.strategies import State, TrainingData, Update
 from cl.training.strategies.ewc import EWC
 from cl.training.strategies.naive import Naive
@@ -155,3 +155,21 @@ def test_recalled_rows_are_learnt_with_the_new_and_counted(tiny_config, sentence
     _, result = taught(config, rows, rows, {Replay(rows=10, ratio=1.0): state})
     assert result.rows_recalled == 20
     assert result.steps == 2 * 4
+
+
+@pytest.mark.parametrize("most", [0.5, 1e6])
+def test_a_clipped_step_is_that_of_clipping_first_and_stepping_then(most) -> None:
+    steps = []
+    for together in (True, False):
+        weights = [torch.nn.Parameter(torch.arange(1.0, 5.0)), torch.nn.Parameter(torch.ones(2, 3))]
+        optimiser = torch.optim.AdamW(weights, lr=0.1, fused=True)
+        for weight in weights:
+            weight.grad = 3 * weight.detach().clone()
+        if together:
+            step_clipped(optimiser, most)
+        else:
+            torch.nn.utils.clip_grad_norm_(weights, most)
+            optimiser.step()
+        steps.append([*weights, *(weight.grad for weight in weights)])
+    for ours, theirs in zip(*steps, strict=True):
+        torch.testing.assert_close(ours, theirs)
