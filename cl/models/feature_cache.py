@@ -43,6 +43,10 @@ class _Digest:
     digest: bytes
 
 
+KERNELS = 2
+"""Counts the changes of `cl.models.kernels` that may round a feature differently: what was cached before is not used."""
+
+
 class FeatureCache:
     """int8 features, keyed by the encoder's weights, the layers read, the task and the tokens.
 
@@ -71,7 +75,7 @@ class FeatureCache:
 
     def prefix(self, encoder: nn.Module, graph: bytes, *, layers: int, task: str) -> bytes:
         """Return a hash of what decides a row's features besides its tokens, including every encoder weight."""
-        digest = hashlib.sha256(json.dumps([layers, task]).encode())
+        digest = hashlib.sha256(json.dumps([KERNELS, layers, task]).encode())
         digest.update(graph)  # another kernel may round differently
         digest.update(self._digest_weights(encoder))
         return digest.digest()
