@@ -44,7 +44,7 @@ class _Digest:
 
 
 KERNELS = 2
-"""Counts the changes of `cl.models.kernels` that may round a feature differently: what was cached before is not used."""
+"""Counts the changes of `cl.models.kernels` that may round a feature differently: the cache knows them apart."""
 
 
 class FeatureCache:
