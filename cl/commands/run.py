@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +12,7 @@ from cl import plugins
 from cl.cycle.backlog import due_experiences
 from cl.process.progress import stage
 from cl.records import Cycle
+from cl.stores.mlflow.fresh_process import fresh_process_at_hand
 from cl.stores.opened import OpenProject, open_project
 
 Runner = Literal["prefect", "plain"]
@@ -47,9 +50,11 @@ def run_cycles(
         due_experiences(project.stores, again=again)  # refuses an unknown one before a server is started
     if runner == "plain":
         with stage("load libraries"):
+            has_computed = "torch" in sys.modules
             from cl.lifecycle import run_waiting
 
-        return run_waiting(project.project, again=again)
+        with nullcontext() if has_computed else fresh_process_at_hand():
+            return run_waiting(project.project, again=again)
     with stage("load Prefect"):
         from flows.cycle import learn as learn_flow
         from flows.run_logs import deliver_logs
