@@ -13,10 +13,10 @@ from cl.cycle.backlog import due_experiences
 from cl.heavy import without_collections
 from cl.process.progress import stage
 from cl.records import Cycle
-from cl.stores.mlflow.environment import silence_mlflow
+from cl.stores.mlflow.environment import import_mlflow
 from cl.stores.mlflow.fresh_process import fresh_process_at_hand
 from cl.stores.opened import OpenProject, open_project
-from cl.stores.project_folder import ProjectFolder
+from cl.stores.stores import Stores
 
 Runner = Literal["prefect", "plain"]
 
@@ -52,22 +52,22 @@ def run_cycles(
     if again is not None:
         due_experiences(project.stores, again=again)  # refuses an unknown one before a server is started
     run = _run_plainly if runner == "plain" else _run_as_flow
-    return run(project.project, again)
+    return run(project, again)
 
 
-def _run_plainly(project: ProjectFolder, again: str | None) -> list[Cycle]:
-    with _libraries():
+def _run_plainly(project: OpenProject, again: str | None) -> list[Cycle]:
+    with _libraries(project.stores):
         from cl.lifecycle import run_waiting
 
-        return run_waiting(project, again=again)
+        return run_waiting(project.project, again=again)
 
 
-def _run_as_flow(project: ProjectFolder, again: str | None) -> list[Cycle]:
+def _run_as_flow(project: OpenProject, again: str | None) -> list[Cycle]:
     with stage("load Prefect"), without_collections():
         from flows.temporary_server import TemporaryServer
 
         server = TemporaryServer.begin()  # it starts while this process imports the libraries
-    with _libraries():
+    with _libraries(project.stores):
         with stage("load the flow"), without_collections():
             from flows.cycle import learn as learn_flow
             from flows.run_logs import deliver_logs
@@ -76,20 +76,17 @@ def _run_as_flow(project: ProjectFolder, again: str | None) -> list[Cycle]:
         with server.in_use() if server else nullcontext():
             ensure_reachable()
             try:
-                return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.root), again)]
+                return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
             finally:
                 deliver_logs()
 
 
 @contextmanager
-def _libraries() -> Iterator[None]:
+def _libraries(stores: Stores) -> Iterator[None]:
     """Import what a cycle needs, and keep a process at hand that has done nothing but these imports."""
     with stage("load libraries"), without_collections():
         has_computed = "torch" in sys.modules
-        silence_mlflow()
-        import mlflow
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-
+        import_mlflow(stores.registry.runs.tracking_uri)
         import cl.lifecycle  # noqa: F401
     with nullcontext() if has_computed else fresh_process_at_hand():
         yield

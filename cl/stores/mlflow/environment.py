@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from cl import __version__
 from cl.extras import DISTRIBUTION
+from cl.process.lazy_packages import lazily
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,6 +36,16 @@ def silence_mlflow() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
     warnings.filterwarnings("ignore", module="mlflow")
+
+
+def import_mlflow(tracking_uri: str) -> None:
+    """Import what every cycle uses of MLflow, quiet, and without the part that judges the answers of chat models."""
+    silence_mlflow()
+    with lazily("mlflow.gateway", "mlflow.genai", "mlflow.genai.judges", "mlflow.genai.scorers"):
+        import mlflow
+
+        if "://" in tracking_uri and not tracking_uri.startswith(("http", "file")):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def requirements(*more: str) -> list[str]:
