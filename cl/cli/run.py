@@ -12,6 +12,7 @@ import click
 
 from cl.cli.options import json_option, project_option, set_option, show
 from cl.cli.tables import CYCLES, DEMO, ColouredLines, on_terminal
+from cl.heavy import without_collections
 
 
 @click.command()
@@ -58,8 +59,9 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
     Uses the Prefect server at PREFECT_API_URL, or a temporary local one. If killed, run it again: it resumes where it
     stopped.
     """
-    from cl.commands.run import run_cycles
-    from cl.reports.terminal.cycles import cycle_lines
+    with without_collections():
+        from cl.commands.run import run_cycles
+        from cl.reports.terminal.cycles import cycle_lines
 
     say = partial(click.echo, err=True)
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect", say=say)

@@ -152,6 +152,7 @@ def _make_call(work: Callable[[Path], None], folder: Path, errors: Path) -> NoRe
     try:
         for target, path in ((0, os.devnull), (1, os.devnull), (2, str(errors))):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), target)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, errors="backslashreplace") for number in (1, 2))
         try:
             work(folder)
             code = 0

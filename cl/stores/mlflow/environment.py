@@ -42,10 +42,15 @@ def import_mlflow(tracking_uri: str) -> None:
     """Import what every cycle uses of MLflow, quiet, and without the part that judges the answers of chat models."""
     silence_mlflow()
     with lazily("mlflow.gateway", "mlflow.genai", "mlflow.genai.judges", "mlflow.genai.scorers"):
-        import mlflow
+        import mlflow.pyfunc.model
+        import mlflow.utils.environment
 
-        if "://" in tracking_uri and not tracking_uri.startswith(("http", "file")):
+        if not tracking_uri.startswith(("http://", "https://")):
+            import mlflow.store.model_registry.sqlalchemy_store
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    # it reads the metadata of all installed packages, to warn where the pins are not met that `requirements` has read
+    # from these packages; what it says is silenced anyway
+    mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda model_requirements: None
 
 
 def requirements(*more: str) -> list[str]:
