@@ -26,7 +26,7 @@ from cl.process.progress import stage
 ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """What Prefect itself sets for it."""
 NOT_NEEDED = {
-    # a block brings its type with it when it is saved, and a permanent server registers the types that come with Prefect
+    # a block brings its type with it when it is saved, and a permanent server registers all that Prefect has
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     # nothing here is scheduled, paused, or late, and automations belong to a permanent server
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",

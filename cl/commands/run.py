@@ -56,7 +56,7 @@ def run_cycles(
 
 
 def _run_plainly(project: OpenProject, again: str | None) -> list[Cycle]:
-    with _libraries(project.stores):
+    with libraries_at_hand(project.stores):
         from cl.lifecycle import run_waiting
 
         return run_waiting(project.project, again=again)
@@ -67,7 +67,7 @@ def _run_as_flow(project: OpenProject, again: str | None) -> list[Cycle]:
         from flows.temporary_server import TemporaryServer
 
         server = TemporaryServer.begin()  # it starts while this process imports the libraries
-    with _libraries(project.stores):
+    with libraries_at_hand(project.stores):
         with stage("load the flow"), without_collections():
             from flows.cycle import learn as learn_flow
             from flows.run_logs import deliver_logs
@@ -82,8 +82,8 @@ def _run_as_flow(project: OpenProject, again: str | None) -> list[Cycle]:
 
 
 @contextmanager
-def _libraries(stores: Stores) -> Iterator[None]:
-    """Import what a cycle needs, and keep a process at hand that has done nothing but these imports."""
+def libraries_at_hand(stores: Stores) -> Iterator[None]:
+    """Import what a cycle needs, and keep a process at hand in this block that has done nothing but these imports."""
     with stage("load libraries"), without_collections():
         has_computed = "torch" in sys.modules
         import_mlflow(stores.registry.runs.tracking_uri)

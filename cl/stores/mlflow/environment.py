@@ -47,10 +47,10 @@ def import_mlflow(tracking_uri: str) -> None:
 
         if not tracking_uri.startswith(("http://", "https://")):
             import mlflow.store.model_registry.sqlalchemy_store
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+            import mlflow.store.tracking.sqlalchemy_store
     # it reads the metadata of all installed packages, to warn where the pins are not met that `requirements` has read
     # from these packages; what it says is silenced anyway
-    mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda model_requirements: None
+    vars(mlflow.utils.environment)["warn_dependency_requirement_mismatches"] = lambda model_requirements: None
 
 
 def requirements(*more: str) -> list[str]:

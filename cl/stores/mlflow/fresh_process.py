@@ -1,7 +1,8 @@
 """Query a version in a fresh process, downloaded and loaded as a serving process would load it.
 
 The process is a new interpreter, or where a command has one at hand a fork that was made before the cycle began: it
-holds the libraries and nothing of the cycle, and so proves the same. The code that is stored with a version, by which a stock MLflow client loads it, is checked and never run here.
+holds the libraries and nothing of the cycle, and so proves the same. The code that is stored with a version, by which a
+stock MLflow client loads it, is checked and never run here.
 """
 
 from __future__ import annotations
