@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,7 @@ def learn(
         # before the slow import of torch: this run has begun, so a later request is a new one
         absorb("learn", config.name, flow_run.id, again=again)
     wait_passively()
-    with library_logs(), stage("load libraries"):
+    with library_logs(), nullcontext() if "cl.lifecycle" in sys.modules else stage("load libraries"):
         from cl import lifecycle  # imports torch, which deploying this flow does not need
 
     def explain(finished: Cycle) -> None:

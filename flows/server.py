@@ -4,46 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
 from cl.errors import InputError, PerennialError, StoreError
-from cl.process.progress import stage
 
 MEMORY = "prefect.server.concurrency.lease_storage.memory"
 
 
 def ensure_reachable() -> None:
-    """Make sure that a server answers; start the temporary local one if none is configured.
+    """Make sure that the configured server answers.
 
     Raises:
-        StoreError: no server answers.
+        StoreError: it does not.
     """
-    url = get_current_settings().api.url
-    with nullcontext() if url else stage("start Prefect's temporary server"):
-        problem = _problem(temporary=not url)
+    problem: BaseException | None
+    try:
+        with get_client(sync_client=True) as client:
+            problem = client.api_healthcheck()
+    except (OSError, RuntimeError) as error:
+        problem = error
     if problem is None:
         return
     reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-    if url:
-        raise StoreError(f"no Prefect server answers at {url} ({reason}); correct PREFECT_API_URL or run with --plain")
-    raise StoreError(f"Prefect's temporary server did not start ({reason}); run with --plain or set PREFECT_API_URL")
-
-
-def _problem(*, temporary: bool) -> BaseException | None:
-    """Return why the server does not answer; the temporary one is started by asking it."""
-    if temporary:
-        from flows.temporary_server import isolate_temporary_server  # imports Prefect's whole server
-
-        isolate_temporary_server()
-    try:
-        with get_client(sync_client=True) as client:
-            return client.api_healthcheck()
-    except (OSError, RuntimeError) as error:
-        return error
+    url = get_current_settings().api.url
+    raise StoreError(f"no Prefect server answers at {url} ({reason}); correct PREFECT_API_URL or run with --plain")
 
 
 def reach_named() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from functools import partial
@@ -11,6 +12,7 @@ import click
 
 from cl.cli.options import json_option, project_option, set_option, show
 from cl.cli.tables import CYCLES, DEMO, ColouredLines, on_terminal
+from cl.heavy import without_collections
 
 
 @click.command()
@@ -57,12 +59,14 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
     Uses the Prefect server at PREFECT_API_URL, or a temporary local one. If killed, run it again: it resumes where it
     stopped.
     """
-    from cl.commands.run import run_cycles
-    from cl.reports.terminal.cycles import cycle_lines
+    with without_collections():
+        from cl.commands.run import run_cycles
+        from cl.reports.terminal.cycles import cycle_lines
 
     say = partial(click.echo, err=True)
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect", say=say)
     text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no experience is waiting"
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], on_terminal(text, CYCLES))
+    gc.freeze()  # or the interpreter looks for cycles among all objects as it ends, for a second and a half
     if any(cycle.verdict == "refused" for cycle in cycles):
         sys.exit(3)

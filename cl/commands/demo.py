@@ -12,7 +12,7 @@ from cl import sample
 from cl.commands.ingest import ingest_path
 from cl.commands.init import scaffold, with_settings
 from cl.commands.report import report
-from cl.commands.run import Runner, run_cycles
+from cl.commands.run import Runner, libraries_at_hand, run_cycles
 from cl.config import load, parse
 from cl.config.yaml import read_yaml, read_yaml_file
 from cl.errors import ConfigError, InputError
@@ -58,11 +58,12 @@ def run_demo(
     print(f"A new project in {project.root}; six months of customer messages arrive.\n", file=out)
     print(HEADER, file=out, flush=True)
     cycles = []
-    for month in sample.write_months(project.root / "inbox"):
-        ingest_path(project.root, str(month))
-        for cycle in run_cycles(project.root, again=None, runner=runner):
-            cycles.append(cycle)
-            print(cycle_line(cycle), file=out, flush=True)
+    with libraries_at_hand(open_project(project.root).stores):
+        for month in sample.write_months(project.root / "inbox"):
+            ingest_path(project.root, str(month))
+            for cycle in run_cycles(project.root, again=None, runner=runner):
+                cycles.append(cycle)
+                print(cycle_line(cycle), file=out, flush=True)
     with stage("write the report"):
         path = report(open_project(project.root)).path
     print(file=out)

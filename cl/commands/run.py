@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 from cl import plugins
 from cl.cycle.backlog import due_experiences
+from cl.heavy import without_collections
 from cl.process.progress import stage
 from cl.records import Cycle
+from cl.stores.mlflow.environment import import_mlflow
+from cl.stores.mlflow.fresh_process import fresh_process_at_hand
 from cl.stores.opened import OpenProject, open_project
+from cl.stores.stores import Stores
 
 Runner = Literal["prefect", "plain"]
 
@@ -45,21 +51,45 @@ def run_cycles(
         pass
     if again is not None:
         due_experiences(project.stores, again=again)  # refuses an unknown one before a server is started
-    if runner == "plain":
-        with stage("load libraries"):
-            from cl.lifecycle import run_waiting
+    run = _run_plainly if runner == "plain" else _run_as_flow
+    return run(project, again)
+
+
+def _run_plainly(project: OpenProject, again: str | None) -> list[Cycle]:
+    with libraries_at_hand(project.stores):
+        from cl.lifecycle import run_waiting
 
         return run_waiting(project.project, again=again)
-    with stage("load Prefect"):
-        from flows.cycle import learn as learn_flow
-        from flows.run_logs import deliver_logs
-        from flows.server import ensure_reachable
 
-    ensure_reachable()
-    try:
-        return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
-    finally:
-        deliver_logs()
+
+def _run_as_flow(project: OpenProject, again: str | None) -> list[Cycle]:
+    with stage("load Prefect"), without_collections():
+        from flows.temporary_server import TemporaryServer
+
+        server = TemporaryServer.begin()  # it starts while this process imports the libraries
+    with libraries_at_hand(project.stores):
+        with stage("load the flow"), without_collections():
+            from flows.cycle import learn as learn_flow
+            from flows.run_logs import deliver_logs
+            from flows.server import ensure_reachable
+
+        with server.in_use() if server else nullcontext():
+            ensure_reachable()
+            try:
+                return [Cycle.model_validate(cycle) for cycle in learn_flow(str(project.project.root), again)]
+            finally:
+                deliver_logs()
+
+
+@contextmanager
+def libraries_at_hand(stores: Stores) -> Iterator[None]:
+    """Import what a cycle needs, and keep a process at hand in this block that has done nothing but these imports."""
+    with stage("load libraries"), without_collections():
+        has_computed = "torch" in sys.modules
+        import_mlflow(stores.registry.runs.tracking_uri)
+        import cl.lifecycle  # noqa: F401
+    with nullcontext() if has_computed else fresh_process_at_hand():
+        yield
 
 
 def _nothing_in_source(project: OpenProject) -> str | None:

@@ -11,7 +11,9 @@ import pandas as pd
 
 from cl.drift.text_statistics import describe, vocabulary
 from cl.extras import require
+from cl.heavy import without_collections
 from cl.models.snapshot import Snapshot
+from cl.process.lazy_packages import lazily
 from cl.stores.files import write_text
 
 MAX_ROWS = 2_000
@@ -19,6 +21,20 @@ MAX_CATEGORIES = 30
 MIN_ROWS = 2
 COMPONENTS = 3
 CATEGORICAL = ["label", "prediction"]
+PACKAGES = (
+    "evidently",
+    "evidently.core",
+    "evidently.descriptors",
+    "evidently.legacy.descriptors",
+    "evidently.legacy.features",
+    "evidently.legacy.metrics",
+    "evidently.legacy.tests",
+    "evidently.metrics",
+    "evidently.presets",
+    "evidently.tests",
+    "evidently.ui",
+)
+"""Packages that import all their metrics, a web server and nltk, of which this report needs none."""
 
 
 def write_drift_report(reference: Snapshot, new: Snapshot, folder: Path, *, seed: int) -> Path | None:
@@ -33,8 +49,9 @@ def write_drift_report(reference: Snapshot, new: Snapshot, folder: Path, *, seed
     if min(len(reference.frame), len(new.frame)) < MIN_ROWS:
         return None
     require("Evidently's report", "evidently", instead="set drift.report: off")
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+    with without_collections(), lazily(*PACKAGES):
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
 
     reference, new = _sample(reference, seed), _sample(new, seed)
     before, after = (_describe(side, reference, seed) for side in (reference, new))

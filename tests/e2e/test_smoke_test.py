@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -70,6 +72,26 @@ def test_no_version_is_promoted_before_it_answers_from_the_registry_in_a_fresh_p
     told = gate_lines(read_verdicts(shop.root, None))
     assert any(line.startswith("pass       smoke test") for line in told)
     assert any(line.startswith("latency p95, ms") for line in told)
+
+
+RUN_WITHOUT_INTERPRETER = """
+import sys, types
+import cl.stores.mlflow.fresh_process as fresh
+fresh.sys = types.SimpleNamespace(executable="/bin/false")
+from cl.cli.main import main
+sys.argv = ["cl", "run", "--plain", "-p", sys.argv[1]]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked")
+def test_the_command_line_forks_the_fresh_process_and_starts_no_interpreter(shop) -> None:
+    arrives(shop, "one", ["loan", "fee"], seed=1)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_WITHOUT_INTERPRETER, str(shop.root)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert tags(open_stores(shop, configuration.load(shop.config))) == ["passed"]
 
 
 @pytest.mark.nightly

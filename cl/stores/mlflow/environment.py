@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from cl import __version__
 from cl.extras import DISTRIBUTION
+from cl.process.lazy_packages import lazily
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,6 +36,21 @@ def silence_mlflow() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
     warnings.filterwarnings("ignore", module="mlflow")
+
+
+def import_mlflow(tracking_uri: str) -> None:
+    """Import what every cycle uses of MLflow, quiet, and without the part that judges the answers of chat models."""
+    silence_mlflow()
+    with lazily("mlflow.gateway", "mlflow.genai", "mlflow.genai.judges", "mlflow.genai.scorers"):
+        import mlflow.pyfunc.model
+        import mlflow.utils.environment
+
+        if not tracking_uri.startswith(("http://", "https://")):
+            import mlflow.store.model_registry.sqlalchemy_store
+            import mlflow.store.tracking.sqlalchemy_store
+    # it reads the metadata of all installed packages, to warn where the pins are not met that `requirements` has read
+    # from these packages; what it says is silenced anyway
+    vars(mlflow.utils.environment)["warn_dependency_requirement_mismatches"] = lambda model_requirements: None
 
 
 def requirements(*more: str) -> list[str]:

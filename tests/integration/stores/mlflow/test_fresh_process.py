@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +13,7 @@ import pytest
 
 from cl.config import parse
 from cl.errors import StoreError, UnservableError
+from cl.process.forks import ForkServer
 from cl.stores.manifest import write_manifest
 from cl.stores.mlflow import fresh_process
 from cl.stores.mlflow.fresh_process import answer_in_fresh_process
@@ -68,3 +73,56 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch, tmp_path, program
     monkeypatch.setattr(fresh_process, "SECONDS", 2)
     with pytest.raises(UnservableError, match=told):
         answer_in_fresh_process(Downloaded("sqlite://", None, "shop"), "1", pd.DataFrame({"text": ["my loan"]}))
+
+
+def missing(scratch: Path) -> None:
+    raise ValueError("no such file")
+
+
+def away(scratch: Path) -> None:
+    raise OSError("https://anna:secret@host/x is away")
+
+
+def killed(scratch: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def silent(scratch: Path) -> None:
+    os._exit(4)
+
+
+def slow(scratch: Path) -> None:
+    time.sleep(60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked")
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (missing, "ValueError: no such file"),
+        (away, "OSError: https://host/x is away"),
+        (killed, "its process was killed by signal 9"),
+        (silent, "its process ended with code 4 and no message"),
+        (slow, "it did not answer within 2 seconds"),
+    ],
+)
+def test_a_forked_process_that_fails_is_told_in_the_same_line(monkeypatch, work: Callable[[Path], None], told) -> None:
+    server = ForkServer(work)
+    monkeypatch.setattr(fresh_process, "_at_hand", server)
+    monkeypatch.setattr(fresh_process, "SECONDS", 2)
+    with pytest.raises(UnservableError, match=told):
+        answer_in_fresh_process(Downloaded("sqlite://", None, "shop"), "1", pd.DataFrame({"text": ["my loan"]}))
+    server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked")
+def test_where_the_waiting_process_has_died_a_new_interpreter_answers(monkeypatch) -> None:
+    server = ForkServer(missing)
+    os.kill(server.pid, signal.SIGKILL)
+    monkeypatch.setattr(fresh_process, "_at_hand", server)
+    command = [sys.executable, "-c", "raise ValueError('a new interpreter')"]
+    real = subprocess.run
+    monkeypatch.setattr(fresh_process.subprocess, "run", lambda _, **given: real(command, **given))  # type: ignore[attr-defined]
+    with pytest.raises(UnservableError, match="ValueError: a new interpreter"):
+        answer_in_fresh_process(Downloaded("sqlite://", None, "shop"), "1", pd.DataFrame({"text": ["my loan"]}))
+    server.close()
