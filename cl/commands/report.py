@@ -31,7 +31,7 @@ class WrittenReport:
 
 def report_on(folder: Path, out: Path | None = None) -> WrittenReport:
     """Write the report of a project; return its path and the ledger's first integrity violation."""
-    project = open_project(folder)
+    project = open_project(folder, reading=True)
     project.stores.registry.initialise()
     return report(project, out)
 

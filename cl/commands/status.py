@@ -38,11 +38,9 @@ def read_status(folder: Path) -> dict[str, Any]:
     runs = project.stores.registry.runs
     verdicts, last = runs.past.verdicts(), next(iter(runs.cycles(last=1)), None)
     entries = project.stores.ledger.entries(project.config.name)
-    champion, experiences = (
-        state.champion(entries),
-        {experience.id: experience for experience in project.stores.experiences.all()},
-    )
-    waiting, later = [name for name in experiences if name not in verdicts], _left_for_later(project.stores, champion)
+    champion, experiences = state.champion(entries), project.stores.experiences
+    ids = experiences.ids()
+    waiting, later = [name for name in ids if name not in verdicts], _left_for_later(project.stores, champion)
     aliases, approval = state.holders(entries), state.pending_approval(entries)
     return {
         "model": project.config.name,
@@ -57,7 +55,7 @@ def read_status(folder: Path) -> dict[str, Any]:
         "held": [name for name, verdict in verdicts.items() if verdict == "held"],
         "waiting": waiting,
         "left_for_later": later,
-        "waiting_rows": sum(experiences[name].rows["train"] for name in {*waiting, *later} & experiences.keys()),
+        "waiting_rows": sum(experiences.get(name).rows["train"] for name in {*waiting, *later} & {*ids}),
         "data_version": project.stores.data.current(),
         "predictions": _count_predictions(project.project),
     }

@@ -112,6 +112,22 @@ class DatabaseClient:
         )
         return [(row["run_uuid"], row["start_time"]) for row in rows]
 
+    def stages_and_tags(self, experiment_id: str, keys: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+        """Return the stage of every run of an experiment, oldest first, and its tags with these keys."""
+        names = {f"key{index}": key for index, key in enumerate(keys)}
+        rows = self._read(
+            "SELECT r.run_uuid, r.lifecycle_stage, t.key, t.value FROM runs r LEFT JOIN tags t ON t.run_uuid = "
+            f"r.run_uuid AND t.key IN ({', '.join(f':{name}' for name in names)}) "
+            "WHERE r.experiment_id = :experiment ORDER BY r.start_time, r.run_uuid",
+            {"experiment": int(experiment_id), **names},
+        )
+        runs: dict[str, tuple[str, dict[str, str]]] = {}
+        for row in rows:
+            tags = runs.setdefault(row["run_uuid"], (row["lifecycle_stage"], {}))[1]
+            if row["key"] is not None:
+                tags[row["key"]] = row["value"]
+        return list(runs.values())
+
     def search_registered_models(self, filter_string: str | None = None) -> list[Any]:
         """Return the registered model with a name, or all."""
         named = {} if filter_string is None else {"name": _parse(NAMED, filter_string)[0]}

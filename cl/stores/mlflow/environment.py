@@ -1,15 +1,20 @@
-"""MLflow's environment: settings that keep it quiet, and the packages that a version needs."""
+"""MLflow's environment: settings that keep it quiet, its errors in one line, and the packages that a version needs."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from cl import __version__
 from cl.extras import DISTRIBUTION
 from cl.process.lazy_packages import lazily
+from cl.redaction import without_password
+from cl.stores.error_messages import translate_store_errors
 
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -57,3 +62,25 @@ def requirements(*more: str) -> list[str]:
     """Return the pinned packages for serving, in the installed versions but without local suffixes such as `+cpu`."""
     installed = {DISTRIBUTION: __version__, **{name: version(name) for name in (*SERVING_PACKAGES, *more)}}
     return [f"{name}=={number.split('+')[0]}" for name, number in installed.items()]
+
+
+_LAST_STORE: list[str] = []
+"""The store that this process used last."""
+
+
+@contextmanager
+def translate_mlflow_errors(tracking_uri: str) -> Iterator[None]:
+    """Turn MLflow's errors into a one-line StoreError that names the store.
+
+    MLflow caches where a run's files are by the run's id, which a copy of a project shares with the original: the cache
+    is emptied when a process turns from one store to another.
+    """
+    silence_mlflow()
+    if tracking_uri not in _LAST_STORE:
+        _LAST_STORE[:] = [tracking_uri]
+        if "mlflow.tracking" in sys.modules:
+            from mlflow.tracking._tracking_service import utils
+
+            utils._artifact_repos_cache.clear()
+    with translate_store_errors(f"MLflow at {without_password(tracking_uri)}"):
+        yield

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cl.stores.mlflow.runs import PAGE, VERDICT, translate_mlflow_errors
+from cl.stores.mlflow.environment import translate_mlflow_errors
+from cl.stores.mlflow.runs import PAGE, VERDICT
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -12,8 +12,7 @@ from cl.process.progress import meter, stage
 from cl.stores.files import sha256
 from cl.stores.hard_links import remove_unfinished_links, share_among
 from cl.stores.manifest import MANIFEST, check_manifest
-from cl.stores.mlflow.environment import silence_mlflow
-from cl.stores.mlflow.runs import translate_mlflow_errors
+from cl.stores.mlflow.environment import silence_mlflow, translate_mlflow_errors
 from cl.stores.mlflow.version_files import folder_of
 
 PROXY = "mlflow-artifacts:/"

@@ -24,7 +24,7 @@ from cl.stores.manifest import (
     move_sealed_into_place,
     wrapping_digests,
 )
-from cl.stores.mlflow.environment import requirements
+from cl.stores.mlflow.environment import requirements, translate_mlflow_errors
 from cl.stores.mlflow.outside_changes import (
     HEAD,
     OutsideChange,
@@ -32,7 +32,7 @@ from cl.stores.mlflow.outside_changes import (
     describe_missing_version,
     is_missing,
 )
-from cl.stores.mlflow.runs import CYCLE_ID, Runs, translate_mlflow_errors
+from cl.stores.mlflow.runs import CYCLE_ID, Runs
 from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model, folder_of, models_folder
 from cl.tasks import Task
 

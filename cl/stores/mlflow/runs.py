@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 from cl.records import Cycle
 from cl.redaction import without_password
 from cl.stores.connectivity import guard_first_use
-from cl.stores.error_messages import translate_store_errors
 from cl.stores.files import read_or_write_text, write_text
 from cl.stores.mlflow.database_client import ALL, DatabaseClient, read_database
-from cl.stores.mlflow.environment import silence_mlflow
+from cl.stores.mlflow.environment import silence_mlflow, translate_mlflow_errors
 from cl.stores.mlflow.markdown import escape_markdown
 from cl.stores.mlflow.outside_changes import ExperimentState, find_experiment, put_back, refuse_changed, restore_runs
 from cl.stores.mlflow.past_cycles import PastCycles
@@ -178,6 +176,13 @@ class Runs:
     @property
     def past(self) -> PastCycles:
         """The outlines of the finished cycles, those included that another machine has finished since."""
+        return self._past_read_once if self.reading else self._read_past()
+
+    @cached_property
+    def _past_read_once(self) -> PastCycles:
+        return self._read_past()
+
+    def _read_past(self) -> PastCycles:
         last = self._past.last_end() if self._light is None else None
         since = f" AND attributes.end_time >= {int(1_000 * (last - MARGIN).timestamp())}" if last else ""
         self._index_cycles(self._finished_runs(since), whole=last is None)
@@ -212,9 +217,16 @@ class Runs:
         A run that MLflow has removed for good is not there.
         """
         with translate_mlflow_errors(self.tracking_uri):
-            tagged = [(run.info.lifecycle_stage, run.data.tags) for run in self._search("", ALL)]
+            tagged = self._tagged([CYCLE_ID, VERDICT, "cl.experience"])
         stages = {tags[CYCLE_ID]: stage for stage, tags in tagged if CYCLE_ID in tags}
         return stages, {tags["cl.experience"] for _, tags in tagged if VERDICT in tags and "cl.experience" in tags}
+
+    def _tagged(self, keys: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+        """Return the stage of every run, and its tags, or those of them that are asked for."""
+        if self._light is None:
+            return [(run.info.lifecycle_stage, run.data.tags) for run in self._search("", ALL)]
+        experiment = self._experiment_or_none
+        return [] if experiment is None else self._light.stages_and_tags(experiment, keys)
 
     def put_back(self) -> list[str]:
         """Undo what was done in MLflow to experiment, runs and model, as far as possible; return what was done.
@@ -268,7 +280,7 @@ class Runs:
     def _search(self, condition: str, view: int) -> Iterator[Any]:
         experiment, order, token = self._experiment_or_none, ["attributes.start_time ASC"], None
         while experiment is not None:
-            runs = self.client.search_runs(
+            runs = self.reader.search_runs(
                 [experiment], condition, run_view_type=view, max_results=PAGE, order_by=order, page_token=token
             )
             yield from runs
@@ -373,25 +385,3 @@ class Runs:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
-
-
-_LAST_STORE: list[str] = []
-"""The store that this process used last."""
-
-
-@contextmanager
-def translate_mlflow_errors(tracking_uri: str) -> Iterator[None]:
-    """Turn MLflow's errors into a one-line StoreError that names the store.
-
-    MLflow caches where a run's files are by the run's id, which a copy of a project shares with the original: the cache
-    is emptied when a process turns from one store to another.
-    """
-    silence_mlflow()
-    if tracking_uri not in _LAST_STORE:
-        _LAST_STORE[:] = [tracking_uri]
-        if "mlflow.tracking" in sys.modules:
-            from mlflow.tracking._tracking_service import utils
-
-            utils._artifact_repos_cache.clear()
-    with translate_store_errors(f"MLflow at {without_password(tracking_uri)}"):
-        yield

@@ -10,8 +10,9 @@ from typing import Any
 
 from cl.records import VersionInfo
 from cl.stores.hard_links import remove_unfinished_links
+from cl.stores.mlflow.environment import translate_mlflow_errors
 from cl.stores.mlflow.outside_changes import is_missing
-from cl.stores.mlflow.runs import Runs, translate_mlflow_errors
+from cl.stores.mlflow.runs import Runs
 
 RECORD = "version"
 """The folder of a run that holds a version's record: a few kilobytes that outlive the version's files."""
