@@ -109,10 +109,13 @@ def make_project(folder: Path, settings: list[str]) -> None:
 
 def run_block(folder: Path, first: int, count: int, rows: int) -> None:
     """Run cycles in this process and print what each has cost as a line of JSON."""
-    import torch
+    from cl.heavy import without_collections
 
-    from cl.commands.ingest import ingest_frame
-    from cl.lifecycle import run_waiting
+    with without_collections():  # as `cl run` does
+        import torch
+
+        from cl.commands.ingest import ingest_frame
+        from cl.lifecycle import run_waiting
     from cl.process.progress import reporting
     from cl.stores.project_folder import ProjectFolder
 
@@ -186,9 +189,8 @@ def block_line(measured: list[dict], block: int) -> str:  # type: ignore[type-ar
     added = (sum(own[-1]["bytes"].values()) - sum(before.values())) / (len(own) - 1)
     names = dict.fromkeys(name for cycle in later for name in cycle["stages"])
     stages = {name: statistics.median(cycle["stages"].get(name, 0.0) for cycle in later) for name in names}
-    shown = ", ".join(
-        f"{name} {seconds:.2f}" for name, seconds in sorted(stages.items(), key=lambda pair: -pair[1])[:9]
-    )
+    costly = sorted(stages.items(), key=lambda pair: -pair[1])[:9]
+    shown = ", ".join(f"{name} {seconds:.2f}" for name, seconds in costly)
     return (
         f"cycles {own[0]['cycle']:4}-{own[-1]['cycle']:4}: {cpu:6.2f} CPU s, {own[-1]['memory_mb']:6.0f} MB, "
         f"{added / 1e3:7.0f} KB a cycle; {shown}"
