@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,19 +48,36 @@ class Features:
 
 def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Features:
     """Run the encoder over rows and round its features, in the rows' order."""
+    kept = _KEPT.get()
+    key = None if kept is None else (id(learner.encoder), head.layers, tuple(rows["id"]))
+    if kept is not None and key in kept:
+        return kept[key]
     encoded = learner.encode(rows)
-    whole, targets = (
-        [torch.zeros(0, learner.width * head.layers, dtype=torch.int8)],
-        [torch.zeros(0, dtype=torch.int64)],
+    whole = torch.cat(
+        [torch.zeros(0, learner.width * head.layers, dtype=torch.int8), *feature_reader(learner, head)(encoded)]
     )
-    for row, features in zip(encoded, feature_reader(learner, head)(encoded), strict=True):
-        row_targets = torch.tensor(row.targets, dtype=torch.int64)
-        known = row_targets != IGNORED
-        whole.append(features[known])
-        targets.append(row_targets[known])
-    sizes = torch.tensor([len(row_targets) for row_targets in targets[1:]], dtype=torch.int64)
-    numbers = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-    return Features(torch.cat(whole), torch.cat(targets), numbers, weights_of_positions(rows, numbers))
+    targets = torch.tensor([target for row in encoded for target in row.targets], dtype=torch.int64)
+    sizes = torch.tensor([len(row.targets) for row in encoded], dtype=torch.int64)
+    known = targets != IGNORED
+    numbers = torch.repeat_interleave(torch.arange(len(sizes)), sizes)[known]
+    features = Features(whole[known], targets[known], numbers, weights_of_positions(rows, numbers))
+    if kept is not None:
+        kept[key] = features
+    return features
+
+
+_KEPT: ContextVar[dict[object, Features] | None] = ContextVar("kept", default=None)
+"""By encoder, layers and ids of the rows, none of which changes inside `reading_once`."""
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Return the same features for the same rows and encoder in this block, whichever head asks for them."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
 
 
 def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:

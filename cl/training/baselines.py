@@ -13,6 +13,7 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config
 from cl.models.build import grow_labels, new_learner
+from cl.models.frozen_features import reading_once
 from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.models.weights import learnable
@@ -49,14 +50,15 @@ def score_baselines(
     lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(config.seed))
     table = pd.concat([part[["id"]].assign(experience=id) for id, part in tests.items()], ignore_index=True)
     fitted = {}
-    for name in BASELINES:
-        started = time.monotonic()
-        solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
-        scores, values = _score(solved, tests)
-        table[name] = values
-        fitted[name] = BaselineScores(accuracy=(accuracy := mean_score(scores)), scores=scores)
-        shown = "undecided" if accuracy is None else f"{accuracy:.4f}"
-        log.info("baseline %s: %s, %.1f s", name, shown, time.monotonic() - started)
+    with reading_once():
+        for name in BASELINES:
+            started = time.monotonic()
+            solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
+            scores, values = _score(solved, tests)
+            table[name] = values
+            fitted[name] = BaselineScores(accuracy=(accuracy := mean_score(scores)), scores=scores)
+            shown = "undecided" if accuracy is None else f"{accuracy:.4f}"
+            log.info("baseline %s: %s, %.1f s", name, shown, time.monotonic() - started)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path := folder / "baselines.parquet", index=False)
     return Baselines(of=fitted, rows=str(path))
