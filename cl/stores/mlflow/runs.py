@@ -321,7 +321,7 @@ class Runs:
         """What reads MLflow's database directly; None: it is a server, or a database that is not known."""
         if self.reading:
             return self.client if isinstance(self.client, DatabaseClient) else None
-        self._experiment  # noqa: B018  # MLflow's client has made or upgraded the database by then
+        self._experiment_state  # noqa: B018  # MLflow's client has made or upgraded the database by then
         return read_database(self.tracking_uri, f"MLflow at {self.tracking_uri}")
 
     @property
