@@ -35,6 +35,13 @@ def best_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[["experience", "id"]].assign(score=scores)
 
 
+def carry_over(best: pd.DataFrame, earlier: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the best rows with the earlier ones of experiences that were not tested this time: their turn comes."""
+    if earlier is None:
+        return best
+    return pd.concat([best, earlier[~earlier["experience"].isin(best["experience"].unique())]], ignore_index=True)
+
+
 def save_best(rows: pd.DataFrame, folder: Path) -> None:
     """Write the result of `best_rows` into a version's folder."""
     rows.to_parquet(folder / "best.parquet", index=False)

@@ -16,7 +16,7 @@ import torch
 
 from cl import __version__
 from cl.config import Config
-from cl.evaluation.best_so_far import best_rows, save_best
+from cl.evaluation.best_so_far import best_rows, carry_over, load_best, save_best
 from cl.extras import DISTRIBUTION
 from cl.models.persistence import load_learner
 from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
@@ -84,7 +84,11 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
         save_reference(reference, folder)
         score = float(reference.frame["score"].mean()) if len(reference.frame) else None
         save_history(_history(config, stores, new, learned=learned, score=score), folder)
-        save_best(best_rows(pd.read_parquet(evaluation.predictions)), folder)
+        best = best_rows(pd.read_parquet(evaluation.predictions))
+        # a version that replaces its parent without learning may be there to forget rows: it starts from the rows it has
+        is_replacement = not (training.experiences or training.form)
+        earlier = None if is_replacement or new.parent.folder is None else load_best(new.parent.folder)
+        save_best(carry_over(best, earlier), folder)
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         _gates_table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(exclude_defaults=True), encoding="utf-8")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cl.evaluation.best_so_far import add_best, best_rows, load_best, save_best
+from cl.evaluation.best_so_far import add_best, best_rows, carry_over, load_best, save_best
 
 TABLE = pd.DataFrame({
     "experience": ["a", "a", "b", "b"],
@@ -49,3 +49,11 @@ def test_small_losses_do_not_add_up_unseen() -> None:
         table = add_best(table, earlier)
         assert table["best_score"].tolist() == [1.0] * 10
         earlier = best_rows(table)
+
+
+def test_an_experience_that_is_not_tested_this_time_keeps_its_best_rows() -> None:
+    earlier = pd.DataFrame({"experience": ["a", "a", "b"], "id": ["1", "2", "3"], "score": [1.0, 0.0, 1.0]})
+    best = pd.DataFrame({"experience": ["b", "c"], "id": ["3", "4"], "score": [0.5, 1.0]})
+    kept = carry_over(best, earlier)
+    assert dict(zip(kept["id"], kept["score"], strict=True)) == {"1": 1.0, "2": 0.0, "3": 0.5, "4": 1.0}
+    assert carry_over(best, None) is best
