@@ -85,7 +85,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
         score = float(reference.frame["score"].mean()) if len(reference.frame) else None
         save_history(_history(config, stores, new, learned=learned, score=score), folder)
         best = best_rows(pd.read_parquet(evaluation.predictions))
-        # a version that replaces its parent without learning may be there to forget rows: it starts from the rows it has
+        # a version that only replaces its parent may be there to forget rows: nothing is carried over to it
         is_replacement = not (training.experiences or training.form)
         earlier = None if is_replacement or new.parent.folder is None else load_best(new.parent.folder)
         save_best(carry_over(best, earlier), folder)
