@@ -24,7 +24,7 @@ def status(project: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--last", type=click.IntRange(1), default=50, show_default=True, help="How many cycles: the newest.")
+@click.option("--last", type=click.IntRange(1), default=30, show_default=True, help="How many cycles: the newest.")
 @click.option("--all", "everything", is_flag=True, help="All cycles, whatever --last says.")
 @project_option
 @json_option

@@ -38,7 +38,7 @@ EXAMPLES = 10
 LATEST_CYCLES = 4
 LATEST_EXPERIENCES = 40
 """The most experiences in a table or a matrix."""
-SHOWN_CYCLES = 50
+SHOWN_CYCLES = 40
 SHOWN_CLASSES = 100
 SHOWN_ENTRIES = 200
 """The most cycles, classes and entries of the ledger on a page."""

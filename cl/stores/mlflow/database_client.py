@@ -105,27 +105,26 @@ class DatabaseClient:
 
     def tagged_runs(self, experiment_id: str, key: str) -> list[tuple[str, int]]:
         """Return the runs of an experiment that have a tag, also deleted ones, and when each began, oldest first."""
-        rows = self._read(
+        return self._rows(
             "SELECT r.run_uuid, r.start_time FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid WHERE t.key = :key "
             "AND t.value != '' AND r.experiment_id = :experiment ORDER BY r.start_time, r.run_uuid",
             {"key": key, "experiment": int(experiment_id)},
         )
-        return [(row["run_uuid"], row["start_time"]) for row in rows]
 
     def stages_and_tags(self, experiment_id: str, keys: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
         """Return the stage of every run of an experiment, oldest first, and its tags with these keys."""
         names = {f"key{index}": key for index, key in enumerate(keys)}
-        rows = self._read(
+        rows = self._rows(
             "SELECT r.run_uuid, r.lifecycle_stage, t.key, t.value FROM runs r LEFT JOIN tags t ON t.run_uuid = "
             f"r.run_uuid AND t.key IN ({', '.join(f':{name}' for name in names)}) "
             "WHERE r.experiment_id = :experiment ORDER BY r.start_time, r.run_uuid",
             {"experiment": int(experiment_id), **names},
         )
         runs: dict[str, tuple[str, dict[str, str]]] = {}
-        for row in rows:
-            tags = runs.setdefault(row["run_uuid"], (row["lifecycle_stage"], {}))[1]
-            if row["key"] is not None:
-                tags[row["key"]] = row["value"]
+        for run, stage, key, value in rows:
+            tags = runs.setdefault(run, (stage, {}))[1]
+            if key is not None:
+                tags[key] = value
         return list(runs.values())
 
     def search_registered_models(self, filter_string: str | None = None) -> list[Any]:
@@ -207,8 +206,8 @@ class DatabaseClient:
     def _versions(self, which: dict[str, Any]) -> list[Any]:
         fields = "version, creation_time AS creation_timestamp, run_id, source, current_stage"
         tags: dict[int, dict[str, str]] = defaultdict(dict)
-        for tag in self._select("model_version_tags", "version, key, value", which):
-            tags[tag["version"]][tag["key"]] = tag["value"]
+        for version, key, value in self._rows(*self._query("model_version_tags", "version, key, value", which)):
+            tags[version][key] = value
         return [
             SimpleNamespace(**{**row, "version": str(row["version"])}, tags=tags[row["version"]])
             for row in self._select("model_versions", fields, which)
@@ -216,8 +215,11 @@ class DatabaseClient:
         ]
 
     def _select(self, table: str, fields: str, which: dict[str, Any]) -> list[dict[str, Any]]:
+        return self._read(*self._query(table, fields, which))
+
+    def _query(self, table: str, fields: str, which: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         conditions = " AND ".join(f"{column} = :{column}" for column in ["workspace", *which])
-        return self._read(f"SELECT {fields} FROM {table} WHERE {conditions}", {"workspace": WORKSPACE, **which})
+        return f"SELECT {fields} FROM {table} WHERE {conditions}", {"workspace": WORKSPACE, **which}
 
     def _read(self, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         if self._engine is None:
@@ -226,6 +228,15 @@ class DatabaseClient:
 
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
+
+    def _rows(self, query: str, values: dict[str, Any]) -> list[Any]:
+        """Return the rows as tuples: where they are many, dictionaries would take longer than the query."""
+        if self._engine is None:
+            return []
+        import sqlalchemy as sa
+
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.text(query), values))
 
 
 def read_database(uri: str, store: str) -> DatabaseClient | None:
