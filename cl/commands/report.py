@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cl.commands._regressions import read_stored_rows, worst_regressions
 from cl.commands.ledger import verify_ledger
@@ -16,9 +14,6 @@ from cl.records.experience import unbacked_classes
 from cl.registry.accuracy_matrix import accuracy_matrix
 from cl.reports.html import LATEST_CYCLES, LATEST_EXPERIENCES, SHOWN_CYCLES, ReportRows, write_report
 from cl.stores.opened import OpenProject, open_project
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,12 @@ def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
     registry = project.stores.registry
     past, cycles = registry.runs.past, registry.runs.cycles(last=SHOWN_CYCLES)
     judged = [cycle for cycle in cycles if cycle.evaluation]
-    quarantined = _newest_quarantined(project)
+    experiences = project.stores.experiences
+    quarantined = {
+        cycle.experience.id: experiences.quarantined(cycle.experience.id)
+        for cycle in cycles
+        if cycle.experience.quarantined
+    }
     ledger = verify_ledger(project)
     if ledger.broken is None:
         warn_of_changes(project.stores.registry, ledger.entries)
@@ -61,13 +61,6 @@ def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
         broken=ledger.broken,
     )
     return WrittenReport(path, ledger.broken)
-
-
-def _newest_quarantined(project: OpenProject) -> dict[str, pd.DataFrame]:
-    """Return the quarantined rows of the newest experiences that have any."""
-    experiences = project.stores.experiences
-    newest = (id for id in reversed(experiences.ids()) if experiences.get(id).quarantined)
-    return {id: experiences.quarantined(id) for id in islice(newest, SHOWN_CYCLES)}
 
 
 def _unbacked(project: OpenProject, cycles: list[Cycle]) -> dict[str, list[str]]:
