@@ -16,9 +16,11 @@ from cl.process.forks import CallTimeoutError, ForkServer, ForkServerLostError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked")
 HOLDER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from cl.process.forks import ForkServer
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
 
 def work(folder):
     Path(folder, "begun").touch()
