@@ -26,7 +26,7 @@ BOUNDARIES = (
     "cl.stores.data.publish:move_into_place",
     "cl.stores.data.dvc:DataVersions.commit",
     "dvc.repo:Repo.add",
-    "dvc.repo:Repo.push",
+    "cl.stores.data.dvc:DataVersions._push",
     "cl.registry.register:write_manifest",
     "cl.stores.mlflow.runs:Runs.start_run",
     "cl.stores.mlflow.registry:Registry.log_version",
