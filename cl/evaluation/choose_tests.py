@@ -14,8 +14,6 @@ from cl.stores.data.fingerprints import hash_texts
 
 FEWEST = 100
 """Rows of a past experience that are tested at least, as far as it has them: fewer say little about it."""
-
-
 MOST_PAST = 100
 """Past experiences that are tested at a time: what is recorded of each would grow with the age of the project."""
 
@@ -34,8 +32,8 @@ def choose_tests(experiences: Sequence[str], rows_of: RowsOf, scores: PastScores
     What was never tested comes first, with half of the rows if there is a past. The past shares the rest evenly, but
     no experience gets fewer than `FEWEST` rows while it has more: where that leaves too few for all, or where there are
     more than `MOST_PAST` experiences, those that were tested longest ago come first, and the others follow in later
-    updates. Of an experience with more rows than its
-    share, those with the smallest hash of their id are taken, so that successive updates are compared on the same rows.
+    updates. Of an experience with more rows than its share, those with the smallest hash of their id are taken, so that
+    successive updates are compared on the same rows.
 
     Args:
         experiences: their ids, oldest first.

@@ -94,32 +94,16 @@ class Experiences:
         Raises:
             StoreError: an experience is missing or damaged.
         """
-        return self._several(ids, split)[0]
-
-    def past(self, ids: Sequence[str], split: str) -> pd.DataFrame:
-        """Return the rows of one split of several experiences, with a column ``experience`` that holds its id.
-
-        Raises:
-            StoreError: an experience is missing or damaged.
-        """
-        import numpy as np
-
-        rows, counts = self._several(ids, split)
-        return rows.assign(experience=np.repeat(np.array(list(ids), dtype=object), counts))
-
-    def _several(self, ids: Sequence[str], split: str) -> tuple[pd.DataFrame, list[int]]:
-        """Return the rows of one split of several experiences, and how many there are of each."""
         import pandas as pd
         import pyarrow as pa
 
         assert split in SPLITS, split
         if not ids:
-            return self._no_rows(), []
+            return self._no_rows()
         tables = [_read_table(self._file(id, split), _read_all) for id in ids]
-        counts = [len(table) for table in tables]
         if all(table.schema.equals(tables[0].schema) for table in tables):
-            return pa.concat_tables(tables).to_pandas(), counts
-        return pd.concat([table.to_pandas() for table in tables], ignore_index=True), counts
+            return pa.concat_tables(tables).to_pandas()
+        return pd.concat([table.to_pandas() for table in tables], ignore_index=True)
 
     def column(self, id: str, name: str) -> pd.DataFrame:
         """Return one column for all rows, split by split.

@@ -84,9 +84,10 @@ class PastCycles:
 
     def left_open(self, verdicts: Collection[str]) -> list[CycleOutline]:
         """Return the last cycle of each experience where it ended with one of these verdicts, by experience."""
-        last = "SELECT experience, verdict, outline FROM cycles ORDER BY begun, run"
-        kept = {experience: (verdict, outline) for experience, verdict, outline in self._select(last)}
-        return [_read((outline,)) for _, (verdict, outline) in sorted(kept.items()) if verdict in verdicts]
+        newer = "SELECT 1 FROM cycles d WHERE d.experience = c.experience AND (d.begun, d.run) > (c.begun, c.run)"
+        wanted = ", ".join("?" * len(verdicts))
+        query = f"SELECT outline FROM cycles c WHERE verdict IN ({wanted}) AND NOT EXISTS ({newer}) ORDER BY experience"
+        return list(map(_read, self._select(query, *verdicts)))
 
     def attempts(self, experience: str) -> int:
         """Return how many cycles an experience had."""
@@ -120,9 +121,10 @@ class PastCycles:
         query = "SELECT outline FROM cycles WHERE is_quiet ORDER BY begun DESC, run DESC LIMIT ?"
         return [_read(row).drift for row in reversed(self._select(query, most))]
 
-    def newest_runs(self, most: int) -> list[str]:
-        """Return the MLflow runs of the newest cycles, at most so many, oldest first."""
-        rows = self._select("SELECT run FROM cycles ORDER BY begun DESC, run DESC LIMIT ?", most)
+    def newest_runs(self, most: int | None) -> list[str]:
+        """Return the MLflow runs of the newest cycles, at most so many, oldest first; None: of all cycles."""
+        query = "SELECT run FROM cycles ORDER BY begun DESC, run DESC LIMIT ?"
+        rows = self._select(query, -1 if most is None else most)
         return [run for (run,) in reversed(rows)]
 
     def counts(self) -> dict[str, int]:

@@ -164,8 +164,8 @@ class Runs:
         """Return the finished cycles, oldest first: all, or the newest ones; each machine downloads a record once."""
         if last is None:
             self._index_cycles(self._finished_runs(""), whole=True)
-        runs = self._past.newest_runs(-1) if last is None else self.past.newest_runs(last)
-        return [self.cycle(run) for run in runs]
+        past = self._past if last is None else self.past
+        return [self.cycle(run) for run in past.newest_runs(last)]
 
     def cycle(self, run: str) -> Cycle:
         """Return the finished cycle of a run."""

@@ -54,7 +54,7 @@ class Downloaded(Registry):
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("program", "message"),
     [
         ("import sys; print('loading', file=sys.stderr); raise ValueError('no such file')", "ValueError: no such file"),
         ("raise OSError('https://anna:secret@host/x is away')", "OSError: https://host/x is away"),
@@ -63,7 +63,7 @@ class Downloaded(Registry):
         ("import time; time.sleep(60)", "it did not answer within 2 seconds"),
     ],
 )
-def test_a_process_that_fails_is_told_in_one_line(monkeypatch, tmp_path, program, told) -> None:
+def test_a_process_that_fails_is_reported_in_one_line(monkeypatch, tmp_path, program, message) -> None:
     real = subprocess.run
 
     def other(command, **given):
@@ -71,7 +71,7 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch, tmp_path, program
 
     monkeypatch.setattr(fresh_process.subprocess, "run", other)  # type: ignore[attr-defined]
     monkeypatch.setattr(fresh_process, "SECONDS", 2)
-    with pytest.raises(UnservableError, match=told):
+    with pytest.raises(UnservableError, match=message):
         answer_in_fresh_process(Downloaded("sqlite://", None, "shop"), "1", pd.DataFrame({"text": ["my loan"]}))
 
 
@@ -97,7 +97,7 @@ def slow(scratch: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked")
 @pytest.mark.parametrize(
-    ("work", "told"),
+    ("work", "message"),
     [
         (missing, "ValueError: no such file"),
         (away, "OSError: https://host/x is away"),
@@ -106,11 +106,13 @@ def slow(scratch: Path) -> None:
         (slow, "it did not answer within 2 seconds"),
     ],
 )
-def test_a_forked_process_that_fails_is_told_in_the_same_line(monkeypatch, work: Callable[[Path], None], told) -> None:
+def test_a_forked_process_that_fails_is_reported_in_the_same_line(
+    monkeypatch, work: Callable[[Path], None], message
+) -> None:
     server = ForkServer(work)
     monkeypatch.setattr(fresh_process, "_at_hand", server)
     monkeypatch.setattr(fresh_process, "SECONDS", 2)
-    with pytest.raises(UnservableError, match=told):
+    with pytest.raises(UnservableError, match=message):
         answer_in_fresh_process(Downloaded("sqlite://", None, "shop"), "1", pd.DataFrame({"text": ["my loan"]}))
     server.close()
 

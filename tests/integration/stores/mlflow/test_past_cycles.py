@@ -102,6 +102,16 @@ def test_a_record_is_read_once_however_often_it_is_asked_for(registry, monkeypat
     assert record_free.left_open(("none",))[0].experience == "0001-day"
 
 
+def test_the_last_cycle_of_an_experience_says_whether_it_is_open() -> None:
+    past = PastCycles(None)
+    first, other, second = made_cycle(1), made_cycle(2), made_cycle(3, experience="0001-day")
+    held = second.model_copy(update={"decision": Decision(action="hold", reasons=["too many broken rows"])})
+    past.add({("a", 1): first, ("b", 2): other, ("c", 3): held})
+    assert [outline.id for outline in past.left_open(("none",))] == ["cycle-2"]
+    assert [outline.id for outline in past.left_open(("none", "held"))] == ["cycle-3", "cycle-2"]
+    assert past.left_open(("waiting",)) == []
+
+
 def test_more_cycles_than_a_page_are_read_in_order() -> None:
     past = PastCycles(None)
     count = 2 * PAGE + 1

@@ -40,10 +40,11 @@ def test_after_9999_the_order_holds(store) -> None:
 
 def test_rows_of_several_experiences_follow_each_other(store) -> None:
     ids = ["0002-two", "0001-one"]
-    past = store.past(ids, "train")
-    assert past["experience"].unique().tolist() == ids
-    assert list(store.rows_of(ids, "train").columns) == ["id", "text", "label", "date"]
-    assert len(past) == sum(store.get(one).rows["train"] for one in ids) == len(store.rows_of(ids, "train"))
+    rows = store.rows_of(ids, "train")
+    assert list(rows.columns) == ["id", "text", "label", "date"]
+    assert len(rows) == sum(store.get(id).rows["train"] for id in ids)
+    expected = pd.concat([store.rows(id, "train") for id in ids], ignore_index=True)
+    pd.testing.assert_frame_equal(rows, expected)
     assert store.rows("0001-one", "test")["date"].isna().all()
 
 
@@ -60,7 +61,7 @@ def test_some_rows_are_found_without_reading_all_of_them(store, monkeypatch) -> 
 
 def test_rows_of_no_experience_are_an_empty_frame(store) -> None:
     assert list(store.rows_of([], "train").columns) == ["id", "text", "label", "date"]
-    assert "experience" in store.past([], "train") and store.past([], "train").empty
+    assert store.rows_of([], "train").empty
 
 
 def test_quarantined_rows_are_there_or_none_were(store) -> None:

@@ -429,17 +429,17 @@ def test_ridge_and_temperature_stay_until_the_rows_have_grown_by_a_tenth(
         new=[*ids, "e10"],
         past=[],
         rows_of=rows,
-        folder=tmp_path / "anew",
+        folder=tmp_path / "chosen_again",
     )
-    kept, anew = (load_states(at)["ranpac"] for at in (folder, tmp_path / "anew"))
+    kept, chosen_again = (load_states(at)["ranpac"] for at in (folder, tmp_path / "chosen_again"))
     assert kept.tensors["choice"].tolist() == before.tensors["choice"].tolist() == [220, 10, 100, 1_000, 10_000]
-    assert anew.tensors["choice"][0] == 230
-    assert kept.tensors["temperature"] == before.tensors["temperature"] != anew.tensors["temperature"]
-    assert kept.tensors["ridge"] == anew.tensors["ridge"]
-    scale = anew.tensors["temperature"] / kept.tensors["temperature"]
-    weights = [load_learner(at).head.weight for at in (folder, tmp_path / "anew")]
+    assert chosen_again.tensors["choice"][0] == 230
+    assert kept.tensors["temperature"] == before.tensors["temperature"] != chosen_again.tensors["temperature"]
+    assert kept.tensors["ridge"] == chosen_again.tensors["ridge"]
+    scale = chosen_again.tensors["temperature"] / kept.tensors["temperature"]
+    weights = [load_learner(at).head.weight for at in (folder, tmp_path / "chosen_again")]
     torch.testing.assert_close(weights[0] / scale, weights[1], rtol=1e-4, atol=1e-7)
-    leverages = [state.rows.set_index("id")["leverages"].map(list).to_dict() for state in (kept, anew)]
+    leverages = [state.rows.set_index("id")["leverages"].map(list).to_dict() for state in (kept, chosen_again)]
     assert {id for id, own in leverages[0].items() if own} == {id for id, own in leverages[1].items() if own}
     for id, own in leverages[0].items():
         assert own == pytest.approx(leverages[1][id], abs=1e-6)
