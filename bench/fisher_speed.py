@@ -27,8 +27,8 @@ def one_by_one(learner: Learner, rows: pd.DataFrame) -> dict[str, torch.Tensor]:
     learner.eval_mode()
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
     for one in learner.encode(rows):
-        ids = torch.tensor([one.input_ids])
-        loss = torch.nn.functional.cross_entropy(learner.logits(ids, torch.ones_like(ids)), torch.tensor(one.targets))
+        (batch,) = learner.batches([one], None)
+        loss = torch.nn.functional.cross_entropy(learner.logits(batch), batch.targets)
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in learner.parameters()])
         for (name, _), gradient in zip(learner.parameters(), gradients, strict=True):
             totals[name] += gradient.square()

@@ -5,6 +5,7 @@
     python bench/serving.py hostile ../shared/data/clinc150 [--seconds 10]
     python bench/serving.py siege ../shared/data/clinc150 [--seconds 60] [--workers 2]
     python bench/serving.py formats ../shared/data/clinc150
+    python bench/serving.py throughput ../shared/data/clinc150 [--peer /tmp/litserve/bin/python]
 
 A project on MiniLM learns two small batches of the data, so that two versions have passed their gates. compare starts
 both servers, each with as many workers (mlflow with --env-manager local), and asks them in turn the same requests of
@@ -13,6 +14,8 @@ soak moves the champion through several versions under load, and says which requ
 from a version that was champion when it was asked or answered, how long answers took around a move, and the resident
 memory of the server and its children over time. hostile says what four clients notice of one that means ill, siege what
 they notice of many kinds at once (bench/serving_siege.py), and formats what each number format costs and gives.
+throughput says how much of the encoder's own throughput reaches 64 clients, also with LitServe, which --peer names a
+Python of (bench/peers/litserve.txt).
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from serving_hostile import hostile
 from serving_servers import BASE, THEIRS, measured, mlflows, ours, started
 from serving_siege import siege
 from serving_soak import soak
+from serving_throughput import throughput
 
 from cl.commands.init import scaffold
 from cl.config import load
@@ -112,7 +116,7 @@ def medians(runs: list[dict[str, float]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["compare", "soak", "hostile", "siege", "formats"])
+    parser.add_argument("what", choices=["compare", "soak", "hostile", "siege", "formats", "throughput"])
     parser.add_argument("data", type=Path, help="folder with a train and a test file, columns text and label")
     parser.add_argument("--rows", type=int, default=600, help="that each of the two versions learns")
     parser.add_argument("--workers", type=int, default=1)
@@ -122,6 +126,7 @@ def main() -> None:
     parser.add_argument("--promotions", type=int, default=20)
     parser.add_argument("--rollbacks", type=int, default=5)
     parser.add_argument("--versions", type=int, default=6, help="through which the champion moves")
+    parser.add_argument("--peer", help="for throughput: the Python of an environment that has LitServe")
     parser.add_argument("--project", type=Path, help="where the project is kept, and used again; else it goes away")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers are stopped whatever ends this
@@ -135,6 +140,8 @@ def main() -> None:
             known = pd.concat(read_chunks(file_of(given.data, "train"), 50_000)).groupby("label").head(15)
             asked = pd.concat(read_chunks(file_of(given.data, "test"), 50_000)).sample(1_000, random_state=0)
             formats(folder, known, asked, given.repeats * 7)
+        elif given.what == "throughput":
+            throughput(project, texts, given.seconds, given.repeats, given.peer)
         elif given.what == "hostile":
             hostile(project, texts, given.seconds, given.workers)
         elif given.what == "siege":

@@ -17,9 +17,9 @@ import pandas as pd
 import torch
 
 from cl.models.batching import collate
+from cl.models.pooling import mean_pool
 from cl.models.precision import ServedPrecision
 from cl.serving.served_model import ServedModel, load_served_model
-from cl.tasks.text_classification import mean_pool
 
 TOGETHER = (1, 8, 64)
 

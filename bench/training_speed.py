@@ -36,6 +36,7 @@ from cl.models.batching import batch_by_length
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.learner import Learner
+from cl.tasks import Batch
 from cl.training.loop import fit
 from cl.training.optimiser import make_optimiser, warm_up_then_decay
 from cl.training.strategies import State, TrainingData, Update
@@ -50,7 +51,7 @@ class Classifier(nn.Module):
         self.encoder, self.head, self.learner = learner.encoder, learner.head, learner
 
     def forward(self, input_ids, attention_mask, labels):  # type: ignore[no-untyped-def]
-        logits = self.learner.logits(input_ids, attention_mask)
+        logits = self.learner.logits(Batch(input_ids, attention_mask, labels, []))
         return SequenceClassifierOutput(loss=nn.functional.cross_entropy(logits.float(), labels), logits=logits)
 
 
@@ -117,7 +118,7 @@ def textbook(config: Config, rows: pd.DataFrame, *, seed: int) -> tuple[Learner,
     started = time.process_time()
     for _ in range(settings.epochs):
         for ids, mask, wanted in loader:
-            loss = nn.functional.cross_entropy(learner.logits(ids, mask), wanted)
+            loss = nn.functional.cross_entropy(learner.logits(Batch(ids, mask, wanted, [])), wanted)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_([p for _, p in learner.parameters()], settings.clip_norm)

@@ -18,6 +18,7 @@ import inspect
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, TypeVar, overload
 
@@ -26,10 +27,31 @@ from pydantic import BaseModel, ConfigDict
 from cl.errors import PluginError, UnknownPluginError
 
 
+class Capability(StrEnum):
+    """A property of a task's model and answers that plug-ins may need; its value completes "needs ..."."""
+
+    LABELS = "rows that belong to classes"
+    """The task names a class of each row, and the head has an output for each label."""
+    PROBABILITIES = "probabilities over labels"
+    """The answer is the most probable of the labels, whose probabilities add up to one."""
+    EMBEDDINGS = "embeddings of rows"
+    """The mean of the encoder's states stands for a row."""
+    LINEAR_HEAD = "a linear head over frozen features"
+    """The logits are linear in features of the encoder, and can be solved for."""
+    ENCODER = "an encoder below the head"
+    """The states of its layers can be read; it can be pruned, distilled and exported."""
+    TOKENS = "an answer for each word"
+    """Each row has several predictions."""
+
+
 class Plugin(BaseModel):
-    """Base of every plug-in: its fields are its configuration, checked and immutable."""
+    """Base of every plug-in: its fields are its configuration, checked and immutable.
+
+    ``requires`` is what it needs of the task; a configuration whose task does not provide it is refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    requires: ClassVar[frozenset[Capability]] = frozenset()
     entry_point: ClassVar[str | None] = None
     """Its name, where another package offers it; `find` sets it."""
 

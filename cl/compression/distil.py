@@ -19,6 +19,7 @@ from cl.models.inference import answer, score_rows
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.weights import columns_to_learn, learnable
+from cl.plugins import Capability
 from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import Fit, run_update
@@ -103,8 +104,9 @@ def check_distillable(teacher: Learner) -> Learner:
     Raises:
         InputError: the task cannot be distilled.
     """
-    if not teacher.task.distils:
-        supported = [name for name in plugins.names("tasks") if plugins.find("tasks", name).distils]
+    if Capability.PROBABILITIES not in teacher.task.provides:
+        tasks = {name: plugins.find("tasks", name) for name in plugins.names("tasks")}
+        supported = [name for name, task in tasks.items() if Capability.PROBABILITIES in task.provides]
         raise InputError(
             f"task '{teacher.task.name}' cannot be distilled: it gives no probabilities over labels; tasks that can: "
             f"{', '.join(supported)}"

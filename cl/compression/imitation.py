@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from cl.compression.student import share_vocabulary
 from cl.errors import ConfigError
-from cl.models.batching import Batch
-from cl.models.inference import BATCH_SIZE, overlapping_logits, split_by_row
+from cl.models.inference import BATCH_SIZE, overlapping_logits
+from cl.tasks import Batch, Task
 from cl.training.strategies import Step, Strategy, Update
 
 if TYPE_CHECKING:
@@ -79,11 +79,14 @@ class Imitation(Strategy):
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the weighted terms, each a mean over the batch's predictions, times the weights of their rows."""
         expected = [update.cache["said"][row] for row in step.ids]
-        now, then, weights = _align_outputs(step.logits, step.batch, [output.logits for output in expected])
+        task = update.learner.task
+        now, then, weights = _align_outputs(task, step.logits, step.batch, [output.logits for output in expected])
         loss = self.soft * divergence(now, then, self.temperature, weights)
         for index, states in enumerate(step.states[-self.layers :] if self.layers else []):
-            features = update.learner.task.features(states, step.batch.mask)
-            now, then, weights = _align_outputs(features, step.batch, [output.states[index] for output in expected])
+            features = update.learner.features(states, step.batch)
+            now, then, weights = _align_outputs(
+                task, features, step.batch, [output.states[index] for output in expected]
+            )
             distance = _mean_square(now, then, weights) / then.square().mean().clamp(min=1e-12)
             loss = loss + self.hidden / self.layers * distance
         if self.attention:
@@ -129,22 +132,21 @@ def teacher_output(teacher: Learner, rows: pd.DataFrame, layers: list[int]) -> l
     encoded = teacher.encode(rows)
     outputs: dict[int, TeacherOutput] = {}
     for batch, states in teacher.run(encoded, batch_size=BATCH_SIZE, layers=teacher.depth if layers else None):
-        logits = split_by_row(
-            teacher.read(states[-teacher.head.layers :], batch.mask).float().cpu(), batch.targets.cpu()
-        )
-        features = [teacher.task.features(states[layer], batch.mask).to(torch.bfloat16).cpu() for layer in layers]
-        by_layer = [split_by_row(layer, batch.targets.cpu()) for layer in features]
+        targets, by_row = batch.targets.cpu(), teacher.task.by_row
+        logits = by_row(teacher.read(states[-teacher.head.layers :], batch).float().cpu(), targets)
+        features = [teacher.features(states[layer], batch).to(torch.bfloat16).cpu() for layer in layers]
+        by_layer = [by_row(layer, targets) for layer in features]
         for index, row in enumerate(batch.rows):
             outputs[row] = TeacherOutput(logits[index].clone(), [layer[index].clone() for layer in by_layer])
     return [outputs[row] for row in range(len(rows))]
 
 
 def _align_outputs(
-    now: torch.Tensor, batch: Batch, then: list[torch.Tensor]
+    task: Task, now: torch.Tensor, batch: Batch, then: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Return the student's and the teacher's output for a batch, and its weights: a line for each prediction."""
     pairs = [
-        overlapping_logits(ours, theirs) for ours, theirs in zip(split_by_row(now, batch.targets), then, strict=True)
+        overlapping_logits(ours, theirs) for ours, theirs in zip(task.by_row(now, batch.targets), then, strict=True)
     ]
     ours, theirs = (torch.cat(part) for part in zip(*pairs, strict=True))
     if batch.weights is None:

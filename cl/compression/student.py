@@ -58,7 +58,7 @@ def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], se
             narrow_embeddings(student.encoder, kept)
             student = replace(student, tokenizer=narrow_tokenizer(teacher.tokenizer, kept))
     if student.is_closed or student.width != teacher.width:
-        student = replace(student, labels=[], head=LinearHead(student.width, [], student.settings.dropout))
+        student = replace(student, labels=[], head=LinearHead(student.feature_width, [], student.settings.dropout))
         student = grow_labels(student, teacher.labels, seed=seed)
     return to_best_device(student)
 
@@ -117,7 +117,7 @@ def _from_checkpoint(teacher: Learner, name: str) -> Learner:
     try:
         encoder, tokenizer = load_pretrained(name, split_words=teacher.task.splits_words)
         settings = fit_max_length(teacher.settings.model_copy(update={"name": name}), encoder, tokenizer)
-        head = LinearHead(encoder.config.hidden_size, [], settings.dropout)
+        head = LinearHead(teacher.task.feature_width(encoder.config.hidden_size), [], settings.dropout)
         student = replace(teacher, labels=[], settings=settings, tokenizer=tokenizer, encoder=encoder, head=head)
         check_states(to_best_device(student))
     except ConfigError as error:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
+from cl.config.capability_checks import check_capabilities, without_unusable_detectors
 from cl.config.compression import CompressionSettings
 from cl.config.data import DataSettings, ValidationSettings
 from cl.config.decision import DecisionSettings
@@ -136,7 +137,7 @@ class Config(Section):
             task = plugins.build("tasks", raw.get("task", "text_classification"))
         except (UnknownPluginError, PluginError, ValidationError):
             return raw  # the field says what is wrong
-        return {**raw, "ladder": default_ladder(task.solver)}
+        return {**raw, "ladder": default_ladder(task.solver)} if task.solver else raw
 
     @field_validator("task")
     @classmethod
@@ -159,6 +160,11 @@ class Config(Section):
         if raw["evaluation"].get("baselines") is not False:
             return raw
         return {**raw, "gates": [gate for gate in DEFAULT_GATES if gate != BASELINE_GATE]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _detectors_by_default(cls, raw: Any) -> Any:
+        return without_unusable_detectors(raw)
 
     @model_validator(mode="after")
     def _gates_can_refuse(self) -> Config:
@@ -190,6 +196,23 @@ class Config(Section):
         for strategy in self.built_strategies:
             if objection := strategy.objection(self):
                 raise ValueError(f"strategy: {strategy.name}: {objection}")
+        return self
+
+    @model_validator(mode="after")
+    def _task_provides_what_is_required(self) -> Config:
+        buffers = {
+            f"strategy: {strategy.name}: buffer": getattr(strategy, "buffer", None)
+            for strategy in self.built_strategies
+        }
+        used: list[tuple[str, str, Sequence[PluginSpec]]] = [
+            ("strategy", "strategies", self.strategies),
+            *((key, "buffers", [spec]) for key, spec in buffers.items() if spec is not None),
+            ("model.tuning", "tunings", [self.model.tuning]),
+            ("drift.detectors", "detectors", self.drift.detectors),
+            ("drift.traffic.detectors", "detectors", self.drift.traffic.detectors),
+            ("gates", "gates", self.gates),
+        ]
+        check_capabilities(plugins.build("tasks", self.task), used)
         return self
 
     @model_validator(mode="after")

@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from cl.models.batching import Batch
 from cl.models.learner import Learner
-from cl.tasks import IGNORED
+from cl.tasks import Batch
 
 ROWS_AT_ONCE = 16
 """Rows in one pass: as in training, a gradient needs the states of every layer, which are large for long texts."""
@@ -29,15 +28,16 @@ def measure_adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float)
     """
     learner = replace(learner, graph=None)
     learner.eval_mode()
-    encoded, column = learner.encode(rows), learner.task.columns[0]
-    words = [len(value) for value in rows[column]]
+    encoded = learner.encode(rows)
     answers: list[Any] = [None] * len(rows)
     for batch in learner.batches(encoded, ROWS_AT_ONCE):
         with torch.no_grad(), _perturbed(learner, _perturbation(learner, batch, epsilon)):
-            logits = learner.logits(batch.input_ids, batch.mask)
-        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
+            logits = learner.logits(batch)
+        probabilities = (
+            learner.task.probabilities(logits.float()).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
+        )
         for position, row in enumerate(batch.rows):
-            answers[row] = learner.task.decode(probabilities[position], encoded[row], words[row], learner.labels).value
+            answers[row] = learner.task.decode(probabilities[position], encoded[row], learner.targets).value
     return answers
 
 
@@ -51,10 +51,7 @@ class _WordEmbeddings:
 def _perturbation(learner: Learner, batch: Batch, epsilon: float) -> torch.Tensor:
     """Return the shift of each word embedding (rows, length, width) that increases the loss."""
     with torch.enable_grad(), _record_embeddings(learner) as words:
-        logits = learner.logits(batch.input_ids, batch.mask)
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, -2).float(), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        loss = learner.task.loss(learner.logits(batch), batch.targets, summed=True)
         assert words.embeddings is not None
         (gradient,) = torch.autograd.grad(loss, words.embeddings)
     lengths = words.embeddings.detach().norm(dim=-1, keepdim=True)

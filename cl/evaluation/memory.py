@@ -46,7 +46,7 @@ def _peak_bytes(learner: Learner, rows: pd.DataFrame) -> int:
     encoded = learner.encode(rows)
     (batch,) = learner.batches(encoded, None)
     with torch.no_grad(), Living() as living:
-        learner.logits(batch.input_ids, batch.mask)
+        learner.logits(batch)
     result: int = living.peak
     return result
 

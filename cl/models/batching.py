@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
-from cl.tasks import Encoded, Task
+from cl.tasks import Batch, Encoded, Task
 
 POOL = 64
 """Batches whose rows are sorted by length together."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One padded batch: ``input_ids`` and ``mask`` are (rows, length).
-
-    ``weights`` (rows,) multiply the loss of each row, in training; None: every row counts once.
-    """
-
-    input_ids: torch.Tensor
-    mask: torch.Tensor
-    targets: torch.Tensor
-    rows: list[int]
-    weights: torch.Tensor | None = None
 
 
 def shuffled_batches(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
@@ -74,4 +58,5 @@ def collate(
     lengths = torch.tensor([len(row.input_ids) for row in chosen])
     mask = (torch.arange(length) < lengths.unsqueeze(1)).long()
     own = None if weights is None else torch.tensor(weights[rows], dtype=torch.float32, device=device)
-    return Batch(ids.to(device), mask.to(device), task.targets(chosen, length).to(device), rows, own)
+    extras = {name: tensor.to(device) for name, tensor in task.extras(chosen, length).items()}
+    return Batch(ids.to(device), mask.to(device), task.targets(chosen, length).to(device), rows, own, extras)

@@ -40,7 +40,7 @@ def new_learner(config: Config) -> Learner:
         settings=settings,
         tokenizer=tokenizer,
         encoder=_attach_tuning(encoder, settings),
-        head=LinearHead(encoder.config.hidden_size, [], config.model.dropout),
+        head=LinearHead(task.feature_width(encoder.config.hidden_size), [], config.model.dropout),
     )
     check_states(to_best_device(learner))
     return learner

@@ -54,7 +54,7 @@ def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) 
         return kept[key]
     encoded = learner.encode(rows)
     whole = torch.cat(
-        [torch.zeros(0, learner.width * head.layers, dtype=torch.int8), *feature_reader(learner, head)(encoded)]
+        [torch.zeros(0, learner.feature_width * head.layers, dtype=torch.int8), *feature_reader(learner, head)(encoded)]
     )
     targets = torch.tensor([target for row in encoded for target in row.targets], dtype=torch.int64)
     sizes = torch.tensor([len(row.targets) for row in encoded], dtype=torch.int64)
@@ -124,7 +124,7 @@ def _compute(learner: Learner, head: ClosedFormHead, encoded: list[Encoded]) -> 
             group = [encoded[row] for row in rows]
             for batch, states in learner.run(group, batch_size=batch_size, layers=head.layers):
                 with torch.autocast(learner.device.type, enabled=False):
-                    pooled = [learner.task.features(layer.float(), batch.mask) for layer in states]
+                    pooled = [learner.features(layer.float(), batch) for layer in states]
                     whole = head.combine(pooled).to(torch.int8).cpu()
                 for index, position in enumerate(batch.rows):
                     row = rows[position]

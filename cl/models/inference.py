@@ -14,9 +14,9 @@ from cl.errors import UnservableError
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
+from cl.models.pooling import mean_pool
 from cl.models.precision import Precision, autocast, half_weights
-from cl.tasks import IGNORED, Encoded, Prediction
-from cl.tasks.text_classification import mean_pool
+from cl.tasks import Prediction
 
 BATCH_SIZE = 64
 Answering = Callable[[str, pd.DataFrame], list[torch.Tensor] | None]
@@ -74,24 +74,23 @@ def answer(
 
 
 def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
-    encoded = learner.encode(rows)
-    words = _word_counts(learner, rows)
+    encoded, task, wanted = learner.encode(rows), learner.task, learner.targets
     predictions: list[Prediction | None] = [None] * len(rows)
     embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
     brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
     for batch, own in learner.run(encoded, batch_size=batch_size):
         states = [layer.float() for layer in own]
-        logits = learner.read(states, batch.mask)
-        probabilities = logits.float().softmax(-1).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
+        logits = learner.read(states, batch)
+        probabilities = task.probabilities(logits.float()).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
         embeddings[batch.rows] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
         known = int((batch.targets >= 0).sum())
         if known:
-            loss += float(token_loss(logits, batch.targets)) * known
+            loss += float(task.loss(logits, batch.targets)) * known
             counted += known
         for position, row in enumerate(batch.rows):
-            predictions[row] = learner.task.decode(probabilities[position], encoded[row], words[row], learner.labels)
-            brier[row] = brier_score(probabilities[position], encoded[row])
+            predictions[row] = task.decode(probabilities[position], encoded[row], wanted)
+            brier[row] = task.brier(probabilities[position], encoded[row])
     answered = [prediction for prediction in predictions if prediction]
     return Answers(answered, embeddings, loss / counted if counted else float("nan"), brier)
 
@@ -99,9 +98,9 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
 def _answer_closed(
     learner: Learner, head: ClosedFormHead, rows: pd.DataFrame, given: Sequence[torch.Tensor] | None
 ) -> Answers:
-    encoded, words, read = learner.encode(rows), _word_counts(learner, rows), feature_reader(learner, head)
+    encoded, read, task = learner.encode(rows), feature_reader(learner, head), learner.task
     predictions: list[Prediction] = []
-    embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
+    embeddings = np.zeros((len(rows), learner.feature_width), dtype=np.float32)
     brier = np.zeros(len(rows))
     loss, counted = 0.0, 0
     for start in range(0, len(encoded), _BLOCK):
@@ -114,28 +113,15 @@ def _answer_closed(
         targets = torch.tensor([target for row in block for target in row.targets])
         known = int((targets >= 0).sum())
         if known:
-            loss += float(token_loss(logits, targets)) * known
+            loss += float(task.loss(logits, targets)) * known
             counted += known
-        parts = logits.softmax(-1).split([len(positions) for positions in features])
+        parts = task.probabilities(logits).split([len(positions) for positions in features])
         for index, (row, part) in enumerate(zip(block, parts, strict=True), start):
-            predictions.append(learner.task.decode(part.numpy(), row, words[index], learner.labels))
-            brier[index] = brier_score(part.numpy(), row)
-            embeddings[index] = features[index - start][:, -learner.width :].float().mean(0).numpy()
+            predictions.append(task.decode(part.numpy(), row, learner.targets))
+            brier[index] = task.brier(part.numpy(), row)
+            embeddings[index] = features[index - start][:, -learner.feature_width :].float().mean(0).numpy()
     lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"), brier)
-
-
-def brier_score(probabilities: np.ndarray, encoded: Encoded) -> float:
-    """Return the squared distance of probabilities (positions, labels) from the truth (Brier, 1950), 0 to 2.
-
-    It is the mean over the row's predictions: one for a text, one for each word read for a sentence. A target that the
-    learner does not know counts as probability 0.
-    """
-    if not encoded.anchors:
-        return 0.0
-    anchored, targets = probabilities[encoded.anchors], np.array(encoded.targets)[encoded.anchors]
-    right = np.where(targets >= 0, anchored[np.arange(len(anchored)), np.maximum(targets, 0)], 0.0)
-    return float(((anchored**2).sum(axis=-1) + 1 - 2 * right).mean())
 
 
 def score_rows(
@@ -168,20 +154,6 @@ def require_finite(version: str, probabilities: np.ndarray | Sequence[float]) ->
         )
 
 
-def token_loss(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the mean cross-entropy over the targets other than -100, that of each row times its weight (rows,)."""
-    flat, wanted = logits.flatten(0, -2).float(), targets.flatten()
-    if weights is None:
-        return torch.nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED)
-    terms = torch.nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="none")
-    return (terms.view(len(weights), -1).sum(1) * weights).sum() / (wanted != IGNORED).sum()
-
-
-def _word_counts(learner: Learner, rows: pd.DataFrame) -> list[int]:
-    column = learner.task.columns[0]
-    return [len(value) for value in rows[column]]
-
-
 def count_cut(learner: Learner, rows: pd.DataFrame) -> int:
     """Return how many rows are longer than a learner reads; only those with enough letters are tokenised for it."""
     long = rows[learner.task.texts(rows).map(lambda text: 2 * len(text.encode()) + 8 > learner.longest).astype(bool)]
@@ -195,17 +167,10 @@ def row_logits(learner: Learner, rows: pd.DataFrame) -> list[torch.Tensor]:
     encoded = learner.encode(rows)
     records = [torch.empty(0)] * len(rows)
     for batch, states in learner.run(encoded, batch_size=BATCH_SIZE):
-        logits = learner.read(states, batch.mask).float().cpu()
-        for row, own in zip(batch.rows, split_by_row(logits, batch.targets.cpu()), strict=True):
+        logits = learner.read(states, batch).float().cpu()
+        for row, own in zip(batch.rows, learner.task.by_row(logits, batch.targets.cpu()), strict=True):
             records[row] = own
     return records
-
-
-def split_by_row(logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
-    """Split a batch's logits into rows of (predictions, labels), dropping positions without a target."""
-    if targets.ndim == 1:
-        logits, targets = logits.unsqueeze(1), targets.unsqueeze(1)
-    return [own[wanted != IGNORED] for own, wanted in zip(logits, targets, strict=True)]
 
 
 def overlapping_logits(now: torch.Tensor, then: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,17 +12,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
 from cl.config import PluginSpec
-from cl.models.batching import Batch, batch_by_cost, batch_by_length, collate
+from cl.models.batching import batch_by_cost, batch_by_length, collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT
 from cl.models.int8 import is_int8
 from cl.models.kernels import fast_kernels
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.graph import Graph
+from cl.models.pooling import mean_pool
 from cl.models.tunings import Tuning
 from cl.models.windows import Windows, windows_of
 from cl.process.progress import meter
-from cl.tasks import Encoded, Task
+from cl.tasks import Batch, Encoded, Targets, Task
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ log = logging.getLogger(__name__)
 class Learner:
     """A model that can be trained and run; only its modules change in training.
 
-    ``graph`` has the encoder's weights and replaces it wherever gradients are disabled.
+    ``graph`` has the encoder's weights and replaces it wherever gradients are disabled. ``thresholds`` are those of
+    `Targets`.
     """
 
     task: Task
@@ -42,6 +44,7 @@ class Learner:
     encoder: PreTrainedModel
     head: LinearHead | ClosedFormHead
     graph: Graph | None = None
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -57,6 +60,11 @@ class Learner:
     def width(self) -> int:
         """Size of the encoder's states."""
         return int(self.encoder.config.hidden_size)
+
+    @property
+    def feature_width(self) -> int:
+        """Size of the vectors that the head reads, for one layer."""
+        return self.task.feature_width(self.width)
 
     @property
     def depth(self) -> int:
@@ -91,14 +99,27 @@ class Learner:
                 if parameter.requires_grad:
                     yield f"{part}.{name}", parameter
 
-    def logits(self, input_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Run encoder and head on a batch (rows, length); the task decides the shape of the logits."""
-        return self.read(self.states(input_ids, mask), mask)
+    @property
+    def targets(self) -> Targets:
+        """What it can answer."""
+        return Targets(self.labels, self.thresholds)
 
-    def read(self, states: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return one vector for each row (rows, width), from states (rows, length, width) and the mask."""
+        return mean_pool(states, mask)
+
+    def features(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the head's input for the states of a layer (rows, length, width), one vector for each prediction."""
+        return self.task.features(states, batch, self.pool)
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Run encoder and head on a batch; the task decides the shape of the logits."""
+        return self.read(self.states(batch.input_ids, batch.mask), batch)
+
+    def read(self, states: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         """Return the head's logits for the states of the layers that it reads."""
-        result: torch.Tensor = self.head(self.head.combine([self.task.features(layer, mask) for layer in states]))
-        return result
+        logits: torch.Tensor = self.head(self.head.combine([self.features(layer, batch) for layer in states]))
+        return self.task.limit(logits, batch)
 
     def states(self, input_ids: torch.Tensor, mask: torch.Tensor, layers: int | None = None) -> list[torch.Tensor]:
         """Run the encoder and return the states (rows, length, width) of its last layers, last layer last.

@@ -40,6 +40,7 @@ def save_learner(learner: Learner, folder: Path) -> None:
         "format": FORMAT,
         "task": learner.task_spec,
         "labels": learner.labels,
+        **({"thresholds": list(learner.thresholds)} if learner.thresholds is not None else {}),
         "head": {"closed": learner.is_closed, **learner.head.described},
         "int8": learner.is_int8,
         "model": learner.settings.model_dump(),
@@ -72,10 +73,11 @@ def _load(folder: Path) -> Learner:
     record = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**record["model"])
     encoder = _load_encoder(folder / "encoder", settings, int8=record.get("int8", False))
-    head = _build_head(record["head"], encoder.config.hidden_size, settings.dropout)
+    task = plugins.build(Task, record["task"])
+    head = _build_head(record["head"], task.feature_width(encoder.config.hidden_size), settings.dropout)
     head.load_state_dict(load_file(folder / "head.safetensors"))
     learner = Learner(
-        task=plugins.build(Task, record["task"]),
+        task=task,
         task_spec=record["task"],
         labels=record["labels"],
         settings=settings,
@@ -83,6 +85,7 @@ def _load(folder: Path) -> Learner:
         encoder=encoder,
         head=head,
         graph=load_graph(folder / "encoder") if has_graph(folder / "encoder") else None,
+        thresholds=tuple(record["thresholds"]) if "thresholds" in record else None,
     )
     learner.eval_mode()
     return to_best_device(learner)

@@ -24,7 +24,7 @@ PULL = 1_000.0
 
 def with_linear_head(learner: Learner) -> Learner:
     """Return the learner with an unfitted linear head in place of its closed-form head, for the same labels."""
-    head = LinearHead(learner.width, [len(learner.labels)], learner.settings.dropout)
+    head = LinearHead(learner.feature_width, [len(learner.labels)], learner.settings.dropout)
     return replace(learner, head=head.to(learner.device))
 
 
@@ -64,10 +64,10 @@ def _collect_features(
 ) -> tuple[list[torch.Tensor], list[int], torch.Tensor | None]:
     encoded, features, targets, numbers = learner.encode(rows), [], list[int](), list[int]()
     for batch, states in learner.run(encoded, batch_size=BATCH_SIZE):
-        last = learner.task.features(states[-1], batch.mask).float().cpu()
+        last = learner.features(states[-1], batch).float().cpu()
         for index, row in enumerate(batch.rows):
             known = [position for position, target in enumerate(encoded[row].targets) if target != IGNORED]
-            features.append(last[index].reshape(-1, learner.width)[known])
+            features.append(last[index].reshape(-1, learner.feature_width)[known])
             targets += [encoded[row].targets[position] for position in known]
             numbers += [row] * len(known)
     return features, targets, weights_of_positions(rows, torch.tensor(numbers, dtype=torch.int64))
@@ -76,5 +76,5 @@ def _collect_features(
 def _labelled_positions(learner: Learner, rows: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Return features (positions, width), targets and weights of all positions with a target."""
     features, targets, weights = _collect_features(learner, rows)
-    empty = torch.zeros(0, learner.width)
+    empty = torch.zeros(0, learner.feature_width)
     return torch.cat([empty, *features]).clone(), torch.tensor(targets, dtype=torch.int64), weights

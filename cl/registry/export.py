@@ -172,10 +172,12 @@ def _outputs_agree(learner: Learner, model: PreTrainedModel) -> bool:
     """Tell whether the logits of a model and the learner agree within 1e-5 on a row of tokens."""
     import torch
 
-    ids = torch.arange(min(16, learner.encoder.config.vocab_size), device=learner.device)[None]
-    mask = torch.ones_like(ids)
+    from cl.tasks import Encoded
+
+    ids = list(range(min(16, learner.encoder.config.vocab_size)))
+    (batch,) = learner.batches([Encoded(ids, [0] * len(ids), [0])], None)
     with torch.inference_mode():
-        ours, theirs = learner.logits(ids, mask), model(input_ids=ids, attention_mask=mask).logits
+        ours, theirs = learner.logits(batch), model(input_ids=batch.input_ids, attention_mask=batch.mask).logits
     return ours.shape == theirs.shape and bool(torch.allclose(ours, theirs, atol=1e-5, rtol=1e-5))
 
 

@@ -17,11 +17,11 @@ from cl.models.frozen_features import feature_reader
 from cl.models.inference import require_finite
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
+from cl.models.pooling import mean_pool
 from cl.models.precision import ServedPrecision, to_precision
 from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
 from cl.stores.version_folder import former_labels
 from cl.tasks import Encoded, Prediction
-from cl.tasks.text_classification import mean_pool
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -77,11 +77,9 @@ class ServedModel:
         )
         outside = self.scope.outside(outputs.embeddings).tolist() if self.scope else [None] * len(values)
         answers = []
-        for value, encoding, probabilities, is_outside in zip(
-            values, encoded, outputs.probabilities, outside, strict=True
-        ):
+        for encoding, probabilities, is_outside in zip(encoded, outputs.probabilities, outside, strict=True):
             require_finite(self.version, probabilities[encoding.anchors])
-            decoded = self.learner.task.decode(probabilities, encoding, len(value), self.labels)
+            decoded = self.learner.task.decode(probabilities, encoding, self.learner.targets)
             answers.append(RowAnswer(decoded.value, decoded.confidence, probabilities[encoding.anchors], is_outside))
         return answers
 
@@ -89,15 +87,16 @@ class ServedModel:
         learner = self.learner
         ((batch, states),) = learner.run(encoded, batch_size=None)
         states = [layer.float() for layer in states]
-        logits = learner.read(states, batch.mask)
-        probabilities = logits.softmax(-1).cpu().numpy().reshape(len(encoded), -1, logits.shape[-1])
+        logits = learner.read(states, batch)
+        probabilities = learner.task.probabilities(logits).cpu().numpy().reshape(len(encoded), -1, logits.shape[-1])
         order = np.argsort(batch.rows)  # a batch has its shortest rows first
         return _Outputs(list(probabilities[order]), mean_pool(states[-1], batch.mask).cpu().numpy()[order])
 
     def _run_closed_form(self, head: ClosedFormHead, encoded: list[Encoded]) -> _Outputs:
         features = feature_reader(self.learner, head)(encoded)
-        probabilities = head(torch.cat(features).float().to(self.learner.device)).softmax(-1).cpu()
-        embeddings = [row[:, -self.learner.width :].float().mean(0).numpy() for row in features]
+        logits = head(torch.cat(features).float().to(self.learner.device))
+        probabilities = self.learner.task.probabilities(logits).cpu()
+        embeddings = [row[:, -self.learner.feature_width :].float().mean(0).numpy() for row in features]
         return _Outputs(
             [part.numpy() for part in probabilities.split([len(row) for row in features])], np.stack(embeddings)
         )

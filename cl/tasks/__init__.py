@@ -1,5 +1,21 @@
 """Task types, one file each: columns, targets, features, decoding and scores."""
 
-from cl.tasks._base import IGNORED, Encoded, Prediction, Task, filler, scores_by_class
+from cl.plugins import Capability
+from cl.tasks._base import IGNORED, Batch, Encoded, Pooling, Prediction, Targets, Task, filler, scores_by_class
+from cl.tasks._schema import Column, Schema, ValueKind
 
-__all__ = ["IGNORED", "Encoded", "Prediction", "Task", "filler", "scores_by_class"]
+__all__ = [
+    "IGNORED",
+    "Batch",
+    "Capability",
+    "Column",
+    "Encoded",
+    "Pooling",
+    "Prediction",
+    "Schema",
+    "Targets",
+    "Task",
+    "ValueKind",
+    "filler",
+    "scores_by_class",
+]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cl.plugins import Plugin
+from cl.plugins import Capability, Plugin
 from cl.records import Score
+from cl.tasks._schema import Schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +25,45 @@ class Encoded:
     """One tokenised row.
 
     ``targets`` has one entry for each prediction: the row's class, or the tag of each word piece (-100: ignored).
-    ``anchors`` are the positions whose predictions count: for tokens, the first piece of each word.
+    ``anchors`` are the positions whose predictions count: for tokens, the first piece of each word. ``context`` is what
+    else the task needs of the row, to collate it or to turn probabilities into an answer.
     """
 
     input_ids: list[int]
     targets: list[int]
     anchors: list[int]
+    context: Any = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One padded batch: ``input_ids`` and ``mask`` are (rows, length), ``rows`` their indices.
+
+    ``weights`` (rows,) multiply the loss of each row, in training; None: every row counts once. ``extras`` are further
+    tensors of the task's own.
+    """
+
+    input_ids: torch.Tensor
+    mask: torch.Tensor
+    targets: torch.Tensor
+    rows: list[int]
+    weights: torch.Tensor | None = None
+    extras: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+Pooling = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+"""Returns one vector for each row (rows, width), from states (rows, length, width) and the mask of real tokens."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a model can answer: its labels, in the order of its outputs.
+
+    ``thresholds`` are probabilities from which a label is answered, for tasks where a row may have several.
+    """
+
+    labels: list[str]
+    thresholds: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,22 +75,25 @@ class Prediction:
 
 
 class Task(Plugin):
-    """Base of all task types."""
+    """Base of all task types: the schema of its rows, and what its models can do for plug-ins."""
 
-    columns: ClassVar[tuple[str, str]]
+    schema: ClassVar[Schema]  # type: ignore[assignment]  # pydantic has a retired method of this name
+    provides: ClassVar[frozenset[Capability]]
     metric: ClassVar[str]
     row_metric: ClassVar[str] = "row score"
     """What the mean of `row_scores` is called."""
     undecided: ClassVar[str] = "none of its {rows} test rows decides a score"
     """Why there may be no main score although there are rows; ``{rows}`` is how many."""
-    distils: ClassVar[bool] = False
-    """Whether the task predicts probabilities over labels, which a student can learn."""
-
     splits_words: ClassVar[bool] = False
     """Whether rows come as words, each of which must be found among the tokenizer's pieces."""
 
-    solver: ClassVar[dict[str, Any]] = {"name": "ranpac"}
-    """The strategy that solves best for a head over frozen features, by default."""
+    solver: ClassVar[dict[str, Any] | None] = {"name": "ranpac"}
+    """The strategy that solves best for a head over frozen features, by default; None: there is no such head."""
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The first input column and the answer column."""
+        return self.schema.inputs[0].name, self.schema.answer.name
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the labels that the rows use, sorted: classes, or BIO2 tags."""
@@ -67,17 +105,93 @@ class Task(Plugin):
         """Tokenise rows; a target that is missing or not among ``labels`` is -100 and ignored in training."""
         raise NotImplementedError
 
-    def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
+        """Return a batch's targets in the shape that `loss` reads; by default that of the logits without the labels."""
+        raise NotImplementedError
+
+    def extras(self, batch: list[Encoded], length: int) -> dict[str, torch.Tensor]:
+        """Return further tensors of a batch, which `features` or `limit` reads."""
+        return {}
+
+    def feature_width(self, width: int) -> int:
+        """Return the size of the vectors of `features`, for an encoder whose states have a given width."""
+        return width
+
+    def features(self, states: torch.Tensor, batch: Batch, pool: Pooling) -> torch.Tensor:
         """Turn the encoder's states (rows, length, width) into the head's input, one vector for each prediction."""
         raise NotImplementedError
 
-    def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
-        """Return a batch's targets in the shape of the logits without their last dimension."""
-        raise NotImplementedError
+    def limit(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the logits with those of impossible answers lowered; by default every answer is possible."""
+        return logits
 
-    def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
+    def loss(
+        self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None, *, summed: bool = False
+    ) -> torch.Tensor:
+        """Return the mean loss over all targets other than -100, that of each row times its weight (rows,).
+
+        By default the cross-entropy of the labels.
+
+        Args:
+            logits: (rows, ..., labels).
+            targets: as `targets` returns them.
+            weights: None: every row counts once.
+            summed: return the sum in place of the mean.
+        """
+        import torch
+
+        flat, wanted = logits.flatten(0, -2).float(), targets.flatten()
+        if weights is None:
+            reduction = "sum" if summed else "mean"
+            return torch.nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction=reduction)
+        terms = torch.nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="none")
+        total = (terms.view(len(weights), -1).sum(1) * weights).sum()
+        return total if summed else total / (wanted != IGNORED).sum()
+
+    def draw_targets(self, logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return targets drawn from the model's own answers, -100 where the given ones are."""
+        import torch
+
+        drawn = torch.multinomial(logits.detach().softmax(-1).flatten(0, -2), 1, generator=generator)
+        return torch.where(targets == IGNORED, targets, drawn.view_as(targets))
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities behind logits (..., labels); by default they add up to one over the labels."""
+        return logits.softmax(-1)
+
+    def by_row(self, values: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+        """Split a batch's logits or features into rows of (predictions, ...), without positions that have no target."""
+        if targets.ndim == 1:
+            values, targets = values.unsqueeze(1), targets.unsqueeze(1)
+        return [own[wanted != IGNORED] for own, wanted in zip(values, targets, strict=True)]
+
+    def decode(self, probabilities: np.ndarray, encoded: Encoded, targets: Targets) -> Prediction:
         """Turn one row's probabilities (positions, labels) into a prediction of the task."""
         raise NotImplementedError
+
+    def brier(self, probabilities: np.ndarray, encoded: Encoded) -> float:
+        """Return the squared distance of probabilities (positions, labels) from the truth (Brier, 1950), 0 to 2.
+
+        It is the mean over the row's predictions: one for a text, one for each word read for a sentence. A target that
+        the learner does not know counts as probability 0.
+        """
+        import numpy as np
+
+        if not encoded.anchors:
+            return 0.0
+        anchored, targets = probabilities[encoded.anchors], np.array(encoded.targets)[encoded.anchors]
+        right = np.where(targets >= 0, anchored[np.arange(len(anchored)), np.maximum(targets, 0)], 0.0)
+        return float(((anchored**2).sum(axis=-1) + 1 - 2 * right).mean())
+
+    def thresholds(self, rows: pd.DataFrame, probabilities: np.ndarray, labels: list[str]) -> list[float] | None:
+        """Return the probability from which each label is answered, chosen on validation rows; None: there is none.
+
+        Args:
+            rows: validation rows.
+            probabilities: of each row and label (rows, labels).
+            labels: in the order of the probabilities.
+        """
+        return None
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return the score of each row, 0 to 1, which gates resample and detectors compare."""

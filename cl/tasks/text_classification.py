@@ -6,7 +6,21 @@ from collections import Counter
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task, filler, scores_by_class
+from cl.tasks import (
+    IGNORED,
+    Batch,
+    Capability,
+    Column,
+    Encoded,
+    Pooling,
+    Prediction,
+    Schema,
+    Targets,
+    Task,
+    ValueKind,
+    filler,
+    scores_by_class,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +41,13 @@ class TextClassification(Task):
     [1.0, 0.0]
     """
 
-    columns: ClassVar[tuple[str, str]] = ("text", "label")
+    schema: ClassVar[Schema] = Schema(
+        inputs=(Column("text", ValueKind.TEXT, "The text", "where is my parcel?"),),
+        answer=Column("label", ValueKind.LABEL, "The label", "parcel_status"),
+    )
+    provides: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.TOKENS}
     metric: ClassVar[str] = "accuracy"
     row_metric: ClassVar[str] = "accuracy"
-    distils: ClassVar[bool] = True
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the classes, sorted."""
@@ -52,9 +69,9 @@ class TextClassification(Task):
             Encoded(row_ids, [index_of.get(label, IGNORED)], [0]) for row_ids, label in zip(ids, wanted, strict=True)
         ]
 
-    def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return (rows, width): the mean of each text's states."""
-        return mean_pool(hidden, mask)
+    def features(self, states: torch.Tensor, batch: Batch, pool: Pooling) -> torch.Tensor:
+        """Return (rows, width): each text's states, pooled."""
+        return pool(states, batch.mask)
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
         """Return the class indices (rows,)."""
@@ -62,10 +79,10 @@ class TextClassification(Task):
 
         return torch.tensor([row.targets[0] for row in batch])
 
-    def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
+    def decode(self, probabilities: np.ndarray, encoded: Encoded, targets: Targets) -> Prediction:
         """Return the most probable label."""
         best = int(probabilities[0].argmax())
-        return Prediction(labels[best], float(probabilities[0, best]))
+        return Prediction(targets.labels[best], float(probabilities[0, best]))
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return 1 for each correct row, 0 for each wrong row."""
@@ -130,9 +147,3 @@ class TextClassification(Task):
     def describe(self, value: Any) -> str:
         """Return the label."""
         return str(value)
-
-
-def mean_pool(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Average states (rows, length, width) over the positions where the mask is 1."""
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)

@@ -6,7 +6,21 @@ from collections.abc import Iterable
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cl.tasks import IGNORED, Encoded, Prediction, Task, filler, scores_by_class
+from cl.tasks import (
+    IGNORED,
+    Batch,
+    Capability,
+    Column,
+    Encoded,
+    Pooling,
+    Prediction,
+    Schema,
+    Targets,
+    Task,
+    ValueKind,
+    filler,
+    scores_by_class,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,13 +41,20 @@ class TokenClassification(Task):
     [1.0]
     """
 
-    columns: ClassVar[tuple[str, str]] = ("tokens", "tags")
+    schema: ClassVar[Schema] = Schema(
+        inputs=(Column("tokens", ValueKind.WORDS, "The words of a sentence", ["Anna", "lives", "in", "York"]),),
+        answer=Column("tags", ValueKind.TAGS, "A BIO2 tag for each word", ["B-PER", "O", "O", "B-LOC"]),
+    )
+    provides: ClassVar[frozenset[Capability]] = frozenset(Capability)
     metric: ClassVar[str] = "f1"
     row_metric: ClassVar[str] = "mean F1 of a sentence"
     undecided: ClassVar[str] = "no entity occurs or is predicted in its {rows} test rows"
-    distils: ClassVar[bool] = True
     splits_words: ClassVar[bool] = True
-    solver: ClassVar[dict[str, Any]] = {"name": "ranpac", "features": 0, "layers": 24}  # lower layers know words best
+    solver: ClassVar[dict[str, Any] | None] = {
+        "name": "ranpac",
+        "features": 0,
+        "layers": 24,
+    }  # lower layers know words best
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the tags, O first, with both B and I of every entity type that occurs."""
@@ -55,13 +76,13 @@ class TokenClassification(Task):
         index_of = {label: index for index, label in enumerate(labels)}
         wanted = rows["tags"] if "tags" in rows else [None] * len(rows)
         return [
-            _align(ids, encoding.word_ids(index), tags, index_of)
+            _align(ids, encoding.word_ids(index), tags, index_of, words=len(sentences[index]))
             for index, (ids, tags) in enumerate(zip(encoding["input_ids"], wanted, strict=True))
         ]
 
-    def features(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def features(self, states: torch.Tensor, batch: Batch, pool: Pooling) -> torch.Tensor:
         """Return the states unchanged: (rows, length, width)."""
-        return hidden
+        return states
 
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
         """Return the tag indices (rows, length)."""
@@ -69,10 +90,11 @@ class TokenClassification(Task):
 
         return torch.tensor([row.targets + [IGNORED] * (length - len(row.targets)) for row in batch])
 
-    def decode(self, probabilities: np.ndarray, encoded: Encoded, words: int, labels: list[str]) -> Prediction:
+    def decode(self, probabilities: np.ndarray, encoded: Encoded, targets: Targets) -> Prediction:
         """Return a tag for every word; words beyond the model's length are O."""
         anchored = probabilities[encoded.anchors]
-        tags = [labels[index] for index in anchored.argmax(axis=-1)] + ["O"] * (words - len(encoded.anchors))
+        beyond = encoded.context - len(encoded.anchors)
+        tags = [targets.labels[index] for index in anchored.argmax(axis=-1)] + ["O"] * beyond
         return Prediction(tags, float(anchored.max(axis=-1).mean()) if len(anchored) else 0.0)
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
@@ -164,7 +186,7 @@ def _replace_empty_words(sentences: list[list[str]], tokenizer: PreTrainedTokeni
     return [[unknown if word in empty else word for word in sentence] for sentence in sentences]
 
 
-def _align(ids: list[int], word_ids: list[int | None], tags: Any, index_of: dict[str, int]) -> Encoded:
+def _align(ids: list[int], word_ids: list[int | None], tags: Any, index_of: dict[str, int], *, words: int) -> Encoded:
     targets, anchors = [IGNORED] * len(ids), []
     for position, word in enumerate(word_ids):
         if word is None or (position and word_ids[position - 1] == word):
@@ -172,7 +194,7 @@ def _align(ids: list[int], word_ids: list[int | None], tags: Any, index_of: dict
         anchors.append(position)
         if tags is not None:
             targets[position] = index_of.get(tags[word], IGNORED)
-    return Encoded(ids, targets, anchors)
+    return Encoded(ids, targets, anchors, words)
 
 
 def _f1(truth: set[Any], predicted: set[Any]) -> float:

@@ -67,7 +67,7 @@ def estimate_gain(
     learner = load_learner(champion)
     learner = grow_labels(learner, learner.task.labels(after), seed=config.seed)
     layers = learner.graph.layers if learner.graph else learner.depth  # a graph gives what its head reads
-    head = ClosedFormHead(learner.width, 0, layers=min(LAYERS, layers))
+    head = ClosedFormHead(learner.feature_width, 0, layers=min(LAYERS, layers))
     old, added = (frozen_features(learner, head, _sample(rows, config.seed)) for rows in (before, after))
     if not (len(old.targets) and len(added.targets)):
         return Gain(unknown="no position of a row has a label")

@@ -17,17 +17,17 @@ import torch
 
 from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
-from cl.models.batching import Batch, collate, shuffled_batches
+from cl.models.batching import collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
-from cl.models.inference import score_rows, token_loss
+from cl.models.inference import score_rows
 from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
 from cl.models.precision import autocast, half_weights
 from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
 from cl.process.progress import Meter, meter
-from cl.tasks import IGNORED, Encoded
+from cl.tasks import IGNORED, Batch, Encoded
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
 from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
 from cl.training.strategies import Step, Strategy, TrainingData, Update
@@ -223,8 +223,8 @@ def train_step(
         with halves.in_use() if halves else nullcontext():
             states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
         states = [layer.float() for layer in states]
-        step = Step(ids, batch, learner.read(states[-own:], batch.mask), states)
-        loss = token_loss(step.logits, batch.targets, batch.weights)
+        step = Step(ids, batch, learner.read(states[-own:], batch), states)
+        loss = learner.task.loss(step.logits, batch.targets, batch.weights)
     terms = {"the loss": loss}
     for strategy, update in strategies:
         penalty = strategy.penalty(update, step)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from cl.drift.detectors import Detector, project_on_shift
 from cl.drift.detectors._base import too_few_rows
 from cl.heavy import np
 from cl.models.snapshot import Snapshot
+from cl.plugins import Capability
 from cl.records import Finding
 from cl.statistics import format_p_value
 
@@ -24,6 +27,8 @@ class ClassifierTest(Detector):
     >>> ClassifierTest().detect(reference, new, alpha=0.01, seed=0).drifted
     True
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.EMBEDDINGS})
 
     max_rows: int = Field(1_000, ge=20, description="Rows compared per side, at most; drawn at random")
     min_rows: int = Field(40, ge=8, description="Rows required on each side")

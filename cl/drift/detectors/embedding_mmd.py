@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from cl.drift.detectors import Detector, project_on_shift, sample_rows
 from cl.drift.detectors._base import too_few_rows
 from cl.heavy import np
 from cl.models.snapshot import Snapshot
+from cl.plugins import Capability
 from cl.records import Finding
 from cl.statistics import format_p_value, is_unremarkable, simulated_p
 
@@ -28,6 +31,8 @@ class EmbeddingMmd(Detector):
     >>> EmbeddingMmd().detect(reference, new, alpha=0.01, seed=0).drifted
     True
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.EMBEDDINGS})
 
     permutations: int = Field(999, ge=99, description="Permutations; a fitted curve extends their tail")
     features: int = Field(512, ge=16, description="Random frequencies that approximate the kernel")

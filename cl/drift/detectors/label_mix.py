@@ -11,6 +11,7 @@ from cl.drift.detectors._base import too_few_rows
 from cl.drift.detectors.new_labels import unknown_label_rows, unseen_labels
 from cl.heavy import np, pd
 from cl.models.snapshot import Snapshot
+from cl.plugins import Capability
 from cl.records import ChangedGroup, Finding
 from cl.statistics import CELLS, Kind, format_p_value, is_unremarkable, simulated_p
 
@@ -34,6 +35,8 @@ class LabelMix(Detector):
     >>> LabelMix().detect(reference, new, alpha=0.01, seed=0).drifted
     True
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
 
     needs_labels: ClassVar[bool] = True
 

@@ -11,6 +11,7 @@ from cl.drift.detectors import Detector
 from cl.drift.label_takeover import describe_takeovers, find_takeovers
 from cl.heavy import np, pd
 from cl.models.snapshot import Snapshot
+from cl.plugins import Capability
 from cl.records import ChangedGroup, Finding
 
 SHOWN = 8
@@ -28,6 +29,8 @@ class NewLabels(Detector):
     >>> NewLabels().detect(reference, new, alpha=0.01, seed=0).drifted
     True
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
 
     needs_labels: ClassVar[bool] = True
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from cl.drift.detectors import EXAMPLES, Detector, sample_rows
 from cl.drift.detectors._base import too_few_rows
 from cl.heavy import np
 from cl.models.snapshot import Snapshot
+from cl.plugins import Capability
 from cl.records import Finding
 from cl.statistics import format_p_value
 
@@ -27,6 +30,8 @@ class Novelty(Detector):
     >>> Novelty().detect(reference, new, alpha=0.01, seed=0).drifted
     True
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.EMBEDDINGS})
 
     share: float = Field(0.02, gt=0, lt=0.5, description="Share of the reference rows that count as far, by definition")
     neighbours: int = Field(3, ge=1, description="Rank of the nearest neighbour to which the distance is measured")

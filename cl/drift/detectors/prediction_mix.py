@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from cl.drift.detectors import Detector
 from cl.drift.detectors.label_mix import compare_labels, label_growth
 from cl.models.snapshot import Snapshot
+from cl.plugins import Capability
 from cl.records import Finding
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class PredictionMix(Detector):
     >>> PredictionMix().detect(reference, new, alpha=0.01, seed=0).drifted
     True
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
 
     min_rows: int = Field(20, ge=2, description="Rows required on each side")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from cl.heavy import np, pd
+from cl.plugins import Capability
 from cl.training.buffers import Buffer, Offer
 from cl.training.buffers.class_balanced import equal_shares
 
@@ -19,6 +22,8 @@ class Herding(Buffer):
     >>> Herding().keep(sample_offer(40, budget=10))['label'].value_counts().to_dict()
     {'fee': 5, 'loan': 5}
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.EMBEDDINGS})
 
     def keep(self, offer: Offer) -> pd.DataFrame:
         """Order the new rows of each class, interleave them with the old, and keep the first rows."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from cl.heavy import np, pd
+from cl.plugins import Capability
 from cl.training.buffers import Buffer, Offer
 from cl.training.buffers.class_balanced import equal_shares
 
@@ -17,6 +20,8 @@ class Uncertain(Buffer):
     >>> Uncertain().keep(sample_offer(8, budget=2))['id'].tolist()  # the least certain of each class
     ['r0-0', 'r0-3']
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.PROBABILITIES})
 
     def keep(self, offer: Offer) -> pd.DataFrame:
         """Rank the rows of each class by margin and keep those with the smallest."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
 
     from cl.config import Config
-    from cl.models.batching import Batch
     from cl.models.learner import Learner
+    from cl.tasks import Batch
 
 LeftOut = Callable[["pd.DataFrame"], "list[torch.Tensor]"]
 """Returns the logits (positions, labels) of each learned row as if it had not been learned."""

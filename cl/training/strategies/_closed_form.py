@@ -14,6 +14,7 @@ from cl import plugins
 from cl.errors import ConfigError, InputError
 from cl.heavy import pd
 from cl.models.tunings import Tuning
+from cl.plugins import Capability
 from cl.training.strategies._base import State, Strategy, TrainingData, Update
 from cl.training.strategies._kept_rows import (
     HELD_OUT,
@@ -89,6 +90,8 @@ class ClosedForm(Strategy):
     pass of the encoder over the new rows, unless the encoder adapts: then it costs a fine-tuning and a pass over all
     rows.
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.LINEAR_HEAD})
 
     is_closed_form: ClassVar[bool] = True
 
@@ -334,7 +337,7 @@ class ClosedForm(Strategy):
         """Return a head for this strategy, and whether it reads the same features as the learner's head."""
         from cl.models.closed_form_head import ClosedFormHead
 
-        head = self.new_head(learner.width, min(self.layers, learner.depth))
+        head = self.new_head(learner.feature_width, min(self.layers, learner.depth))
         return head, isinstance(learner.head, ClosedFormHead) and head.reads_as(learner.head)
 
 

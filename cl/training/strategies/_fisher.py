@@ -7,10 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from cl.models.learner import Learner
-from cl.tasks import IGNORED
 from cl.training.strategies._per_example_gradients import ROWS_AT_ONCE, add_square, mean_over_rows
 
 
@@ -31,16 +29,10 @@ def diagonal_fisher(
     generator = torch.Generator(device=learner.device).manual_seed(int(rng.integers(2**31)))
 
     def negative_log_likelihood(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        labels_of_rows = targets if labels == "empirical" else _draw_labels(logits, targets, generator)
-        return nn.functional.cross_entropy(
-            logits.flatten(0, -2), labels_of_rows.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        task = learner.task
+        labels_of_rows = targets if labels == "empirical" else task.draw_targets(logits, targets, generator)
+        return task.loss(logits, labels_of_rows, summed=True)
 
     return mean_over_rows(
         learner, rows, objective=negative_log_likelihood, add=add_square, degree=2, rows_at_once=rows_at_once
     )
-
-
-def _draw_labels(logits: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    drawn = torch.multinomial(logits.detach().softmax(-1).flatten(0, -2), 1, generator=generator)
-    return torch.where(targets == IGNORED, targets, drawn.view_as(targets))

@@ -12,6 +12,7 @@ from torch import nn
 from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
 from cl.models.weights import relative, row_weights
+from cl.tasks import Encoded
 
 ROWS_AT_ONCE = 32
 Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -61,11 +62,11 @@ def mean_over_rows(
     totals = {name: torch.zeros_like(parameter) for name, parameter in learner.parameters()}
     layers = _TrainableLayers(learner)
     whole = all(len(row.input_ids) <= learner.settings.max_length for row in encoded)  # others are several windows
-    batched = rows_at_once > 1 and len(rows) > 1 and whole and layers.keep_rows_apart(encoded[0].input_ids)
+    batched = rows_at_once > 1 and len(rows) > 1 and whole and layers.keep_rows_apart(encoded[0])
     for batch in learner.batches(encoded, rows_at_once if batched else 1):
         recorded = layers.record(len(batch.rows)) if batched else contextlib.nullcontext()
         with recorded, fast_kernels(learner.device):
-            value = objective(learner.logits(batch.input_ids, batch.mask).float(), batch.targets)
+            value = objective(learner.logits(batch).float(), batch.targets)
         own = None if factors is None else torch.tensor(factors[batch.rows], device=learner.device).float()
         if batched:
             layers.add_rows(value, totals, add, own)
@@ -100,7 +101,7 @@ class _TrainableLayers:
         }
         self._records: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
-    def keep_rows_apart(self, tokens: list[int]) -> bool:
+    def keep_rows_apart(self, row: Encoded) -> bool:
         """Return whether every layer is of a supported kind and processes each row separately.
 
         Tries batches of two and of three copies of a row, so that no other axis can be mistaken for the rows.
@@ -108,13 +109,13 @@ class _TrainableLayers:
         owned = [id(weight) for module in self._modules.values() for weight in module.parameters(recurse=False)]
         # exact types, because a subclass may change its input
         supported = all(type(module) in SUPPORTED_LAYERS for module in self._modules.values())
-        return supported and len(set(owned)) == len(owned) and all(self._keeps_apart(tokens, n) for n in (2, 3))
+        return supported and len(set(owned)) == len(owned) and all(self._keeps_apart(row, copies) for copies in (2, 3))
 
-    def _keeps_apart(self, tokens: list[int], rows: int) -> bool:
-        ids = torch.tensor([tokens] * rows, device=self._learner.device)
+    def _keeps_apart(self, row: Encoded, rows: int) -> bool:
+        (batch,) = self._learner.batches([row] * rows, None)
         try:
             with self.record(rows), fast_kernels(self._learner.device):
-                logits = self._learner.logits(ids, torch.ones_like(ids))
+                logits = self._learner.logits(batch)
         except RuntimeError:  # the model itself repeats for each row what `record` has repeated: peft's prompts
             return False
         records, self._records = self._records, []

@@ -43,7 +43,6 @@ class AGEM(Rehearsal):
         import torch
 
         from cl.models.batching import collate
-        from cl.models.inference import token_loss
         from cl.models.weights import relative, row_weights
 
         learner, rows, rng = update.learner, update.state.rows, update.lesson.rng
@@ -54,7 +53,7 @@ class AGEM(Rehearsal):
         batch = collate(learner.task, encoded, list(range(len(drawn))), pad, learner.device, weights=weights)
         # in the same precision as the step itself
         with torch.autocast(learner.device.type, torch.bfloat16, enabled=step.logits.dtype == torch.bfloat16):
-            loss = token_loss(learner.logits(batch.input_ids, batch.mask), batch.targets, batch.weights)
+            loss = learner.task.loss(learner.logits(batch), batch.targets, batch.weights)
         return list(
             torch.autograd.grad(loss, [parameter for _, parameter in learner.parameters()], materialize_grads=True)
         )

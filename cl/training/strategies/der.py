@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from cl.heavy import pd
+from cl.plugins import Capability
+from cl.tasks import IGNORED, Task
 from cl.training.strategies import State, Step, Update
 from cl.training.strategies.replay import Replay
 
@@ -30,6 +32,8 @@ class DER(Replay):
     20
     """
 
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
+
     bytes: int | None = Field(
         None,
         ge=1,
@@ -45,8 +49,9 @@ class DER(Replay):
         indices = [index for index, id in enumerate(step.ids) if id in recalled]
         if not indices:
             return None
-        distance = self.alpha * _logit_distance(step, {index: recalled[step.ids[index]] for index in indices})
-        return distance if self.beta == 1 else distance + (self.beta - 1) * _cross_entropy_share(step, indices)
+        task = update.learner.task
+        distance = self.alpha * _logit_distance(task, step, {index: recalled[step.ids[index]] for index in indices})
+        return distance if self.beta == 1 else distance + (self.beta - 1) * _loss_share(task, step, indices)
 
     def remember(self, update: Update) -> State:
         """Choose the rows to keep as replay does, and store the logits of rows new to the buffer."""
@@ -70,7 +75,7 @@ def _named(buffer: pd.DataFrame | None) -> pd.DataFrame | None:
     return buffer if texts else buffer.rename(columns={EARLIER: LOGITS})
 
 
-def _logit_distance(step: Step, stored: dict[int, list[Any]]) -> torch.Tensor:
+def _logit_distance(task: Task, step: Step, stored: dict[int, list[Any]]) -> torch.Tensor:
     """Return the mean squared difference between current and stored logits over the batch's recalled rows.
 
     The squares of a row are multiplied by its weight.
@@ -78,9 +83,9 @@ def _logit_distance(step: Step, stored: dict[int, list[Any]]) -> torch.Tensor:
     import numpy as np
     import torch
 
-    from cl.models.inference import overlapping_logits, split_by_row
+    from cl.models.inference import overlapping_logits
 
-    current, weights, squares = split_by_row(step.logits, step.batch.targets), step.batch.weights, []
+    current, weights, squares = task.by_row(step.logits, step.batch.targets), step.batch.weights, []
     for index, past in stored.items():
         if len(past):
             now, then = overlapping_logits(current[index], torch.from_numpy(np.stack([*past])))
@@ -89,20 +94,14 @@ def _logit_distance(step: Step, stored: dict[int, list[Any]]) -> torch.Tensor:
     return torch.cat(squares or [step.logits.new_zeros(1)]).mean()
 
 
-def _cross_entropy_share(step: Step, indices: list[int]) -> torch.Tensor:
-    """Return the contribution of these rows to the batch's mean cross-entropy."""
+def _loss_share(task: Task, step: Step, indices: list[int]) -> torch.Tensor:
+    """Return the contribution of these rows to the batch's mean loss."""
     import torch
-
-    from cl.models.inference import token_loss
-    from cl.tasks import IGNORED
 
     targets = torch.full_like(step.batch.targets, IGNORED)
     targets[indices] = step.batch.targets[indices]
     total, weights = (step.batch.targets != IGNORED).sum(), step.batch.weights
     if weights is not None:
         share = (targets != IGNORED).sum() / total
-        return token_loss(step.logits, targets, weights) * share
-    entropies = torch.nn.functional.cross_entropy(
-        step.logits.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return entropies / total
+        return task.loss(step.logits, targets, weights) * share
+    return task.loss(step.logits, targets, summed=True) / total

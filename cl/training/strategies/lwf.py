@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from cl.plugins import Capability
 from cl.training.strategies import Step, Strategy, Update
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class LwF(Strategy):
     >>> LwF(temperature=3.0).anchored_to
     'answers'
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.PROBABILITIES})
 
     anchored_to: ClassVar[str | None] = "answers"
 
@@ -46,12 +49,12 @@ class LwF(Strategy):
         """Return the distillation loss, a mean over the predictions of the batch's new rows, times their weights."""
         import torch
 
-        from cl.models.inference import overlapping_logits, split_by_row
+        from cl.models.inference import overlapping_logits
 
         if "logits" not in update.scratch:
             return None
         logits, slices = update.scratch["logits"], _slices_by_id(update)
-        own = split_by_row(step.logits, step.batch.targets)
+        own = update.learner.task.by_row(step.logits, step.batch.targets)
         new = [index for index, id in enumerate(step.ids) if id in slices]
         pairs = [overlapping_logits(own[index], logits[slices[step.ids[index]]]) for index in new]
         if not sum(len(now) for now, _ in pairs):

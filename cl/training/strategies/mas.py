@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from cl.tasks import Task
 from cl.training.strategies import State, Step, Strategy, Update, _anchors
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class MAS(Strategy):
 
         lesson = update.lesson
         chosen = lesson.rows.iloc[sorted(lesson.rng.permutation(len(lesson.rows))[: self.sampled])]
-        new = mean_over_rows(update.learner, chosen, objective=squared_length, add=add_absolute)
+        objective = partial(squared_length, update.learner.task)
+        new = mean_over_rows(update.learner, chosen, objective=objective, add=add_absolute)
         tensors = _anchors.update_importance(update, new, importance="importance", decay=self.decay)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
 
@@ -55,8 +58,8 @@ class MAS(Strategy):
         return self.remember(replace(update, state=State()))
 
 
-def squared_length(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def squared_length(task: Task, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the sum of squared logits over all predictions whose target counts."""
-    from cl.tasks import IGNORED
+    import torch
 
-    return logits[targets != IGNORED].square().sum()
+    return torch.cat(task.by_row(logits, targets)).square().sum()

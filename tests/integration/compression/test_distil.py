@@ -126,7 +126,7 @@ def test_a_student_that_cannot_be_made_is_told(taught, tmp_path, changes, why) -
 
 
 def test_a_task_without_labels_cannot_be_distilled(taught, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(TextClassification, "distils", False)
+    monkeypatch.setattr(TextClassification, "provides", frozenset())
     with pytest.raises(InputError, match=r"task 'text_classification' cannot be distilled.*: token_classification"):
         student_of(taught, tmp_path)
 
@@ -218,7 +218,7 @@ def test_what_cannot_be_distilled_or_climbed_is_one_line_exit_code_2_and_the_cha
     wanted = {**ONE_LAYER, "student": {"model": str(other)}, "attention": 1.0}
     assert "has another vocabulary than its teacher" in refused("distil", "1", distil=wanted)
     with monkeypatch.context() as patch:
-        patch.setattr(TextClassification, "distils", False)
+        patch.setattr(TextClassification, "provides", frozenset())
         assert "task 'text_classification' cannot be distilled" in refused("distil", "1")
     made_sentences(["loan", "lamp"], 60, seed=3).to_csv(root / "inbox" / "two.csv", index=False)
     ladder = {"ladder": [{"name": "full"}], "climb": {"max_rows": 1}}

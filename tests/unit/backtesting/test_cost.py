@@ -5,6 +5,7 @@ import torch
 from cl.backtesting.cost import count_passes, folder_bytes, peak_memory_mb
 from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
+from tests.support.batches import batch_of
 
 
 def test_rows_are_counted_once_and_those_with_gradients_apart(tiny_config, tiny_model, sentences) -> None:
@@ -15,7 +16,7 @@ def test_rows_are_counted_once_and_those_with_gradients_apart(tiny_config, tiny_
         with count_passes() as passes:
             answer(learner, sentences(["loan"], 10))
             learner.encoder.requires_grad_(True)
-            learner.logits(ids, torch.ones_like(ids))
+            learner.logits(batch_of(ids))
         assert (passes.forward, passes.backward) == (17, 7), tuning
 
 

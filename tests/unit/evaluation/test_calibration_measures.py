@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from cl.evaluation.calibration import expected_calibration_error, measure_calibration
-from cl.models.inference import brier_score
 from cl.tasks import Encoded
+from cl.tasks.text_classification import TextClassification
+
+TASK = TextClassification()
 
 
 def test_calibration_error_against_a_hand_computed_case() -> None:
@@ -18,16 +20,16 @@ def test_calibration_error_against_a_hand_computed_case() -> None:
 
 def test_the_brier_score_against_hand_computed_cases() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1]])
-    assert brier_score(probabilities, Encoded([5], [0], [0])) == pytest.approx(0.3**2 + 0.2**2 + 0.1**2)
-    unknown = brier_score(probabilities, Encoded([5], [-100], [0]))
+    assert TASK.brier(probabilities, Encoded([5], [0], [0])) == pytest.approx(0.3**2 + 0.2**2 + 0.1**2)
+    unknown = TASK.brier(probabilities, Encoded([5], [-100], [0]))
     assert unknown == pytest.approx(0.7**2 + 0.2**2 + 0.1**2 + 1), "the truth was given no probability at all"
 
 
 def test_the_brier_score_of_a_sentence_is_the_mean_over_its_words() -> None:
     probabilities = np.array([[0.9, 0.1], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     encoded = Encoded([1, 2, 3, 4], [-100, 0, -100, 0], [1, 3])
-    assert brier_score(probabilities, encoded) == pytest.approx((0.0 + 2.0) / 2)
-    assert brier_score(probabilities, Encoded([1], [-100], [])) == 0.0
+    assert TASK.brier(probabilities, encoded) == pytest.approx((0.0 + 2.0) / 2)
+    assert TASK.brier(probabilities, Encoded([1], [-100], [])) == 0.0
 
 
 def test_calibration_reads_stored_rows_and_says_nothing_without_any() -> None:

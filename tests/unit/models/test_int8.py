@@ -13,6 +13,7 @@ from cl.models.inference import answer
 from cl.models.int8 import Int8Linear, round_rows, with_int8_modules
 from cl.models.persistence import load_learner, save_learner
 from cl.models.rewrites import dequantise_learner, quantise_learner
+from tests.support.batches import batch_of
 
 
 @pytest.fixture
@@ -76,9 +77,7 @@ def test_what_learns_again_has_floats_of_the_same_value(learner) -> None:
     assert not again.is_int8 and dequantise_learner(again) is again
     ids = torch.tensor([[2, 5, 6, 3]])
     with torch.enable_grad():  # where gradients are wanted, whole numbers are read as floats
-        assert torch.allclose(
-            small.logits(ids, torch.ones_like(ids)), again.logits(ids, torch.ones_like(ids)), atol=1e-5
-        )
+        assert torch.allclose(small.logits(batch_of(ids)), again.logits(batch_of(ids)), atol=1e-5)
     assert [name for name, _ in again.encoder.named_parameters()] == [
         name for name, _ in learner.encoder.named_parameters()
     ]

@@ -19,6 +19,7 @@ from cl.models.persistence import load_learner, save_learner
 from cl.models.windows import Windows
 from cl.serving.served_model import load_served_model
 from cl.training.strategies._per_example_gradients import add_square, mean_over_rows
+from tests.support.batches import batch_of
 from tests.support.families import FAMILIES
 from tests.support.onnx_versions import with_graph
 from tests.support.tiny import WORDS
@@ -113,7 +114,7 @@ def test_a_long_text_has_the_mean_of_its_windows_logits_weighted_by_the_tokens_r
             (states,) = learner.states(own, torch.ones_like(own))
             read = batch.position[0][batch.window[0] == number]
             expected += learner.head(states[0, read].mean(0)) * len(read) / ids.shape[1]
-        torch.testing.assert_close(learner.logits(ids, torch.ones_like(ids))[0], expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(learner.logits(batch_of(ids))[0], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("task", ["text_classification", "token_classification"])

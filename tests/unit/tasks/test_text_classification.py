@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
+from cl.models.pooling import mean_pool
 from cl.models.pretrained import load_tokenizer
-from cl.tasks.text_classification import TextClassification, mean_pool
+from cl.tasks.text_classification import TextClassification
 
 TASK = TextClassification()
 ROWS = pd.DataFrame({"id": ["1", "2"], "text": ["my card is lost", "pay the fee"], "label": ["card", "fee"]})

@@ -7,7 +7,7 @@ import pytest
 from cl.models.build import grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.pretrained import load_tokenizer
-from cl.tasks import Encoded
+from cl.tasks import Encoded, Targets
 from cl.tasks.token_classification import TokenClassification, entity_spans
 
 TASK = TokenClassification()
@@ -57,12 +57,12 @@ def test_a_word_of_which_the_tokenizer_leaves_nothing_keeps_its_place(tiny_model
     assert pieces == ["[CLS]", "[UNK]", "anna", "[UNK]", "visited", "paris", "[SEP]"]
     assert one.anchors == [1, 2, 3, 4, 5]
     certain = np.eye(len(labels))[[max(target, 0) for target in one.targets]]
-    assert TASK.decode(certain, one, 5, labels).value == rows["tags"][0]
+    assert TASK.decode(certain, one, Targets(labels)).value == rows["tags"][0]
 
 
 def test_words_beyond_the_length_are_tagged_outside() -> None:
     probabilities = np.array([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1]])
-    found = TASK.decode(probabilities, Encoded([0, 1, 2], [], [1]), 3, ["O", "B-PER"])
+    found = TASK.decode(probabilities, Encoded([0, 1, 2], [], [1], 3), Targets(["O", "B-PER"]))
     assert found.value == ["B-PER", "O", "O"]
     assert found.confidence == pytest.approx(0.8)
 

@@ -13,7 +13,7 @@ import torch
 from cl.compression.imitation import divergence
 from cl.models.batching import Batch, collate
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
-from cl.models.inference import answer, token_loss
+from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.models.logistic_regression import fit_logistic
 from cl.models.persistence import load_learner
@@ -65,7 +65,7 @@ def epoch_loss(learner: Learner, rows: pd.DataFrame, batch_size: int) -> torch.T
     for start in range(0, len(rows), batch_size):
         indices = list(range(start, min(start + batch_size, len(rows))))
         batch = collate(learner.task, encoded, indices, 0, learner.device, weights=weights)
-        loss = token_loss(learner.logits(batch.input_ids, batch.mask), batch.targets, batch.weights)
+        loss = learner.task.loss(learner.logits(batch), batch.targets, batch.weights)
         parts.append(loss * (batch.targets >= 0).sum())
     return torch.stack(parts).sum() / sum(target >= 0 for row in encoded for target in row.targets)
 

@@ -11,6 +11,7 @@ from cl.models.build import change_tuning, freeze_all_but_tuned, grow_labels, ne
 from cl.models.inference import predict
 from cl.models.persistence import load_learner, save_learner
 from cl.training.train import train
+from tests.support.batches import batch_of
 
 MODES = plugins.names("tunings")
 LENGTH = 48
@@ -32,7 +33,7 @@ def learner_with(tiny_config, tiny_model):
 def logits(learner, rows):
     coded = learner.tokenizer(list(rows["text"]), padding=True, return_tensors="pt")
     with torch.inference_mode():
-        return learner.logits(coded["input_ids"], coded["attention_mask"])
+        return learner.logits(batch_of(coded["input_ids"], coded["attention_mask"]))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -15,6 +15,7 @@ from cl.extras import require
 from cl.models.onnx.graph import IN_ONNX, PACKAGES, load_graph
 from cl.models.persistence import load_learner
 from cl.serving.served_model import prepare_for_serving
+from tests.support.batches import batch_of
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_where_a_gradient_is_wanted_torch_computes(folder) -> None:
 def test_what_only_answers_holds_no_second_copy_of_the_weights(folder) -> None:
     learner, ids = load_learner(folder), torch.tensor([[2, 5, 6, 3]])
     with torch.inference_mode():
-        before = learner.logits(ids, torch.ones_like(ids))
+        before = learner.logits(batch_of(ids))
         small = prepare_for_serving(learner)
         assert all(one.is_meta for one in small.encoder.parameters()) and small.device == torch.device("cpu")
-        assert torch.equal(small.logits(ids, torch.ones_like(ids)), before)
+        assert torch.equal(small.logits(batch_of(ids)), before)

@@ -37,6 +37,6 @@ def step_of() -> Callable[..., Step]:
     def make(learner: Learner, rows: pd.DataFrame) -> Step:
         encoded = learner.encode(rows)
         batch = collate(learner.task, encoded, list(range(len(rows))), learner.tokenizer.pad_token_id, learner.device)
-        return Step(rows["id"].tolist(), batch, learner.logits(batch.input_ids, batch.mask))
+        return Step(rows["id"].tolist(), batch, learner.logits(batch))
 
     return make

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
-from cl.models.inference import token_loss
+from cl.tasks.text_classification import TextClassification
 from cl.training.strategies import State
 from cl.training.strategies.a_gem import AGEM, project_gradient
 
@@ -35,7 +35,7 @@ def test_what_was_projected_is_at_right_angles_to_the_reference() -> None:
 
 
 def loss_of(step) -> torch.Tensor:
-    return token_loss(step.logits, step.batch.targets)
+    return TextClassification().loss(step.logits, step.batch.targets)
 
 
 def test_a_step_against_the_past_is_turned_and_its_norm_does_not_grow(learner, update_of, sentences, step_of) -> None:

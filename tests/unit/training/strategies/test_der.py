@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,12 @@ import torch
 
 from cl.models.batching import Batch
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
-from cl.models.inference import token_loss
+from cl.tasks.text_classification import TextClassification
 from cl.training.strategies import State, Step, load_states, save_states
 from cl.training.strategies.der import DER, LOGITS
+
+ASKED = SimpleNamespace(task=TextClassification())
+"""What the penalty asks of a learner."""
 
 
 def step(ids: list[str], logits: list, targets: list) -> Step:
@@ -27,7 +31,7 @@ def test_the_distance_is_over_recalled_rows_and_the_labels_they_knew(update_of) 
     state = stored(a=[[1.0, 2.0]], b=[[0.0, 0.0, 1.0]])
     batch = step(["a", "new", "b"], [[2.0, 0.0, 9.0], [5.0, 5.0, 5.0], [0.0, 3.0, 1.0]], [0, 1, 2])
     # a: 1, 4 (its third label is younger than it); b: 0, 9, 0; a mean over five logits
-    penalty = DER(alpha=0.5).penalty(update_of(None, None, state), batch)
+    penalty = DER(alpha=0.5).penalty(update_of(ASKED, None, state), batch)
     assert penalty.item() == pytest.approx(0.5 * 14 / 5)
     penalty.backward()
     expected = torch.tensor([[2.0, -4.0, 0.0], [0.0, 0.0, 0.0], [0.0, 6.0, 0.0]]) * 0.5 / 5
@@ -38,26 +42,26 @@ def test_tokens_are_compared_where_they_have_a_tag(update_of) -> None:
     state = stored(a=[[1.0, 1.0], [0.0, 0.0]])
     logits = [[[7.0, 7.0], [1.0, 3.0], [7.0, 7.0], [1.0, 0.0]]]
     batch = step(["a"], logits, [[-100, 0, -100, 1]])
-    assert DER(alpha=1).penalty(update_of(None, None, state), batch).item() == pytest.approx((4 + 1) / 4)
+    assert DER(alpha=1).penalty(update_of(ASKED, None, state), batch).item() == pytest.approx((4 + 1) / 4)
     shorter = step(["a"], [logits[0][:3]], [[-100, 0, -100]])
-    assert DER(alpha=1).penalty(update_of(None, None, state), shorter).item() == pytest.approx(4 / 2)
+    assert DER(alpha=1).penalty(update_of(ASKED, None, state), shorter).item() == pytest.approx(4 / 2)
 
 
 def test_beta_weighs_the_recalled_rows_in_the_mean(update_of) -> None:
     batch = step(["a", "new"], [[0.0, 0.0], [0.0, math.log(3.0)]], [0, 1])
     recalled, fresh = math.log(2.0), math.log(4 / 3)
-    total = token_loss(batch.logits, batch.batch.targets)
+    total = TextClassification().loss(batch.logits, batch.batch.targets)
     assert total.item() == pytest.approx((recalled + fresh) / 2)
-    total = total + DER(alpha=0, beta=0.2).penalty(update_of(None, None, stored(a=[[0.0, 0.0]])), batch)
+    total = total + DER(alpha=0, beta=0.2).penalty(update_of(ASKED, None, stored(a=[[0.0, 0.0]])), batch)
     assert total.item() == pytest.approx((0.2 * recalled + fresh) / 2)
 
 
 def test_nothing_is_added_where_nothing_is_recalled(update_of) -> None:
     batch = step(["new"], [[1.0, 2.0]], [0])
-    assert DER().penalty(update_of(None, None), batch) is None
-    assert DER().penalty(update_of(None, None, stored(a=[[1.0, 2.0]])), batch) is None
+    assert DER().penalty(update_of(ASKED, None), batch) is None
+    assert DER().penalty(update_of(ASKED, None, stored(a=[[1.0, 2.0]])), batch) is None
     empty = State(rows=pd.DataFrame({"id": ["new"], "logits": [[]]}))
-    assert DER().penalty(update_of(None, None, empty), batch).item() == 0.0
+    assert DER().penalty(update_of(ASKED, None, empty), batch).item() == 0.0
 
 
 def test_rows_are_stored_with_the_logits_they_had_and_keep_them(learner, update_of, sentences, step_of, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cl.models.build import grow_labels
-from cl.models.inference import token_loss
+from cl.tasks.text_classification import TextClassification
 from cl.training.strategies import State, _anchors
 from cl.training.strategies.ewc import EWC
 
@@ -94,7 +94,7 @@ def test_the_strength_is_past_rows_for_each_new_row(undecided, update_of, step_o
     state = EWC().remember(update_of(undecided, rows))
     lifted(undecided, 0.1)
     new = step_of(undecided, sentences(["loan"], 4, seed=5))
-    mean = token_loss(new.logits, new.batch.targets)
+    mean = TextClassification().loss(new.logits, new.batch.targets)
     ours = mean + EWC(strength=3.0).penalty(update_of(undecided, rows, state), None)
     rows_apart = torch.nn.functional.cross_entropy(new.logits, new.batch.targets, reduction="sum")
     (together,) = torch.autograd.grad(rows_apart + 12 * expected_loss(undecided), bias, retain_graph=True)

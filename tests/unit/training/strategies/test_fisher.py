@@ -10,9 +10,9 @@ from transformers import AutoModel, DebertaV2Config, MPNetConfig
 
 from cl.models.batching import batch_by_length, collate
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
-from cl.models.inference import token_loss
 from cl.models.pretrained import without_pooler
 from cl.training.strategies._fisher import diagonal_fisher
+from tests.support.batches import batch_of
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def brute_force(learner, rows: pd.DataFrame) -> dict[str, torch.Tensor]:
         ids = torch.tensor([one.input_ids])
         targets = learner.task.targets([one], ids.shape[1])
         counted = int((targets >= 0).sum())
-        loss = token_loss(learner.logits(ids, torch.ones_like(ids)), targets) * counted
+        loss = learner.task.loss(learner.logits(batch_of(ids)), targets) * counted
         gradients = torch.autograd.grad(loss, [p for _, p in learner.parameters()])
         for (name, _), gradient in zip(learner.parameters(), gradients, strict=True):
             totals[name] += gradient.square()
@@ -142,7 +142,7 @@ def test_the_true_fisher_is_the_empirical_one_of_the_labels_that_were_drawn(tiny
     (order,) = batch_by_length([len(one.input_ids) for one in encoded], len(rows))
     batch = collate(learner.task, encoded, order, learner.tokenizer.pad_token_id, learner.device)
     chance = torch.Generator().manual_seed(int(np.random.default_rng(5).integers(2**31)))
-    drawn = torch.multinomial(learner.logits(batch.input_ids, batch.mask).softmax(-1), 1, generator=chance)
+    drawn = torch.multinomial(learner.logits(batch).softmax(-1), 1, generator=chance)
     labels = pd.Series([learner.labels[int(one)] for one in drawn], index=order)
     assert 4 < sum(labels[at] == rows["label"][at] for at in order) < 19  # they are other labels than those given
     ours = diagonal_fisher(learner, rows, labels="true", rng=np.random.default_rng(5), rows_at_once=len(rows))
@@ -157,7 +157,7 @@ def test_the_true_fisher_of_the_heads_bias_is_the_sum_over_all_labels(tiny_confi
     exact = torch.zeros(3)
     for one in learner.encode(rows):
         ids = torch.tensor([one.input_ids])
-        p = learner.logits(ids, torch.ones_like(ids))[0].softmax(-1).detach()
+        p = learner.logits(batch_of(ids))[0].softmax(-1).detach()
         exact += sum(p[y] * (p - torch.eye(3)[y]) ** 2 for y in range(3)) / len(rows)
     many, rng = pd.concat([rows] * 40, ignore_index=True), np.random.default_rng(0)
     drawn = [diagonal_fisher(learner, many, labels="true", rng=rng, rows_at_once=256) for _ in range(20)]

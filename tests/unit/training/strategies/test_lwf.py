@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,8 +11,12 @@ from cl.config import parse
 from cl.errors import ConfigError
 from cl.models.batching import Batch
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
+from cl.tasks.text_classification import TextClassification
 from cl.training.strategies import Step, TrainingData, Update
 from cl.training.strategies.lwf import LwF
+
+ASKED = SimpleNamespace(task=TextClassification())
+"""What the penalty asks of a learner."""
 
 
 def step(ids: list[str], logits: list, targets: list) -> Step:
@@ -21,7 +26,7 @@ def step(ids: list[str], logits: list, targets: list) -> Step:
 
 def recorded(ids: list[str], logits: list, ends: list[int]) -> Update:
     lesson = TrainingData(rows=pd.DataFrame({"id": ids}), past=lambda: None, rng=None, known=len(logits[0]))
-    return Update(None, lesson, None, {"logits": torch.tensor(logits), "ends": torch.tensor(ends)})
+    return Update(None, lesson, ASKED, {"logits": torch.tensor(logits), "ends": torch.tensor(ends)})
 
 
 def test_the_distillation_loss_by_hand() -> None:

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
+from cl.tasks.text_classification import TextClassification
 from cl.training.strategies import State
 from cl.training.strategies.mas import MAS, squared_length
+from tests.support.batches import batch_of
 
 
 def brute_force(learner, rows: pd.DataFrame) -> dict[str, torch.Tensor]:
@@ -15,7 +17,7 @@ def brute_force(learner, rows: pd.DataFrame) -> dict[str, torch.Tensor]:
     totals = {name: torch.zeros_like(p) for name, p in learner.parameters()}
     for one in learner.encode(rows):
         ids = torch.tensor([one.input_ids])
-        logits = learner.logits(ids, torch.ones_like(ids))[0]
+        logits = learner.logits(batch_of(ids))[0]
         answers = logits if logits.ndim == 1 else logits[one.anchors]
         gradients = torch.autograd.grad((answers**2).sum(), [p for _, p in learner.parameters()])
         for (name, _), gradient in zip(learner.parameters(), gradients, strict=True):
@@ -52,7 +54,7 @@ def test_equals_a_loop_over_single_rows_for_tokens(tiny_config, tiny_model, upda
 
 def test_the_length_by_hand() -> None:
     logits = torch.tensor([[[1.0, 2.0], [9.0, 9.0]], [[3.0, 0.0], [0.0, 1.0]]])
-    assert squared_length(logits, torch.tensor([[0, -100], [1, 1]])).item() == 1 + 4 + 9 + 1
+    assert squared_length(TextClassification(), logits, torch.tensor([[0, -100], [1, 1]])).item() == 1 + 4 + 9 + 1
 
 
 def test_the_importance_of_a_bias_by_hand(learner, update_of, sentences) -> None:

@@ -1,0 +1,61 @@
+"""Whether a task provides what the plug-ins of a configuration require, and which of the default ones it can use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from cl import plugins
+from cl.config.drift import DriftSettings, TrafficSettings
+from cl.config.section import PluginSpec
+from cl.errors import PluginError, UnknownPluginError
+from cl.plugins import Capability
+
+Used = Iterable[tuple[str, str, Sequence[PluginSpec]]]
+"""Key of the configuration, kind of plug-in, and the entries under that key."""
+
+
+def check_capabilities(task: Any, used: Used) -> None:
+    """Check that a task provides what each plug-in of a configuration requires.
+
+    Raises:
+        ValueError: it does not; the message says what is missing, and which plug-ins need no more than there is.
+    """
+    for key, kind, specs in used:
+        for plugin in (plugins.build(kind, spec) for spec in specs):
+            if lacking := missing(task.provides, plugin.requires):
+                fitting = [name for name in plugins.names(kind) if fits(task, plugins.find(kind, name))]
+                raise ValueError(
+                    f"{key}: {plugins.KINDS[kind].word} '{plugin.name}' needs {lacking[0]}, which task '{task.name}' "
+                    f"does not have; there are: {', '.join(fitting) or 'none'}"
+                )
+
+
+def without_unusable_detectors(raw: Any) -> Any:
+    """Return a raw configuration whose default detectors are those that need no more of the task than it has."""
+    drift = raw.get("drift") or {} if isinstance(raw, dict) else None
+    traffic = drift.get("traffic") or {} if isinstance(drift, dict) else None
+    if drift is None or not isinstance(traffic, dict):
+        return raw
+    try:
+        task = plugins.build("tasks", raw.get("task", "text_classification"))
+    except (UnknownPluginError, PluginError, ValidationError):
+        return raw  # the field says what is wrong
+    defaults = [DriftSettings().detectors, TrafficSettings().detectors]
+    usable = [[spec for spec in specs if fits(task, plugins.build("detectors", spec))] for specs in defaults]
+    if usable == defaults:
+        return raw
+    return {**raw, "drift": {"detectors": usable[0], **drift, "traffic": {"detectors": usable[1], **traffic}}}
+
+
+def fits(task: Any, plugin: Any) -> bool:
+    """Return whether a task provides what a plug-in, or a class of them, requires."""
+    return not missing(task.provides, plugin.requires)
+
+
+def missing(provided: Iterable[Capability], required: Iterable[Capability]) -> list[Capability]:
+    """Return what is required and not provided, in the order of `Capability`."""
+    lacking = frozenset(required) - frozenset(provided)
+    return [capability for capability in Capability if capability in lacking]
