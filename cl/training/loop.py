@@ -22,7 +22,7 @@ from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
 from cl.models.inference import score_rows
 from cl.models.kernels import fast_kernels
-from cl.models.learner import Learner
+from cl.models.learner import PREFIX, Learner
 from cl.models.precision import autocast, half_weights
 from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
@@ -221,7 +221,7 @@ def train_step(
     with autocast(settings.precision, learner.device), fast_kernels(learner.device):
         own, watched = learner.head.layers, max((strategy.watched for strategy, _ in strategies), default=0)
         with halves.in_use() if halves else nullcontext():
-            states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
+            states = learner.states(batch.input_ids, batch.mask, max(own, watched), prefix=batch.extras.get(PREFIX))
         states = [layer.float() for layer in states]
         step = Step(ids, batch, learner.read(states[-own:], batch), states)
         loss = learner.task.loss(step.logits, batch.targets, batch.weights)
