@@ -147,7 +147,7 @@ def _around_spans(parts: list[int], is_special: list[bool], most: int) -> list[i
     if len(parts) <= most:
         return list(range(len(parts)))
     text = [index for index, special in enumerate(is_special) if not special]
-    inside = [place for place, index in enumerate(text) if parts[index]] or [0]
+    inside = [order for order, index in enumerate(text) if parts[index]] or [0]
     room = max(1, most - (len(parts) - len(text)))
     middle = (inside[0] + inside[-1] + 1) // 2
     start = max(0, min(middle - room // 2, len(text) - room))
