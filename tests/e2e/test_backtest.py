@@ -168,7 +168,7 @@ def test_policies_learn_the_first_alone_or_the_rest_at_once_or_always(config, st
 def test_the_ladder_is_climbed_as_far_as_its_gates_ask_beside_each_rung_alone(config, stream, tmp_path) -> None:
     raw = yaml.safe_load(config.read_text())
     weak = {"name": "weak", "strategy": "naive", "epochs": 1, "learning_rate": 1e-9, "head_learning_rate": 1e-9}
-    raw |= {"ladder": [weak, {"name": "full"}], "gates": [{"name": "floor", "min": 0.6}], "climb": {"pick": "first"}}
+    raw |= {"ladder": [weak, {"name": "full"}], "gates": [{"name": "floor", "min": 0.9}], "climb": {"pick": "first"}}
     config.write_text(yaml.safe_dump(raw))
     named = ("ladder", "ladder:weak", "top=ladder:full")
     found = results(config, stream, tmp_path / "out", *(word for one in named for word in ("--strategy", one)))

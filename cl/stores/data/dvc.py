@@ -307,15 +307,19 @@ class DataVersions:
             raise StoreError(f"{self.project.root}: DVC: {len(pushed.failed)} files could not be pushed to the remote")
 
     def _add(self, new: list[Path] | None) -> None:
-        """Add the new paths, or all of data/; a listing that was left half-written in the cache is written again."""
+        """Add the new paths, or all of data/; a listing that was left half-written in the cache is written again.
+
+        Files stay as they are: to put a link in the place of one, DVC would remove it first, and a kill in between would
+        lose it.
+        """
         for path in new or [self.project.data]:
-            self._with_repo(methodcaller("add", str(path)))
+            self._with_repo(methodcaller("add", str(path), relink=False))
         version = self.current()
         listing = self._cached(version) if version else None
         if listing is not None and listing.is_file() and f"{_md5(listing)}.dir" != version:
             log.warning("DVC: object %s is damaged; it is written again", version)
             listing.unlink()
-            self._with_repo(lambda repo: repo.add(str(self.project.data)))
+            self._with_repo(lambda repo: repo.add(str(self.project.data), relink=False))
 
     def _cached(self, name: str) -> Path:
         """Return where the local cache keeps an object."""
