@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -243,23 +242,22 @@ def test_an_object_that_a_killed_process_left_half_written_is_written_again(data
     assert all(hashlib.md5(path.read_bytes()).hexdigest() == name.removesuffix(".dir") for path in damaged)
 
 
-def test_no_file_is_removed_while_it_becomes_part_of_a_version(data, monkeypatch) -> None:
+def test_no_file_is_removed_while_it_becomes_part_of_a_version(data) -> None:
     """DVC puts a link in the place of a file by removing it first: a kill in between would lose rows."""
     data.commit()
     grow(data, "0001-one")
     rows = data.project.data / "quarantine" / "0001-one.parquet"
     rows.parent.mkdir(exist_ok=True)
     rows.write_text("rows that are broken")
-    removed = []
-    for name in ("remove", "unlink"):
-        original = getattr(os, name)
+    removed, is_watching = [], True
 
-        def recorded(path, *args, original=original, **options):
-            removed.append(Path(path))
-            return original(path, *args, **options)
+    def watch(event: str, arguments: tuple) -> None:  # whichever function is called
+        if is_watching and event == "os.remove":
+            removed.append(Path(arguments[0]))
 
-        monkeypatch.setattr(os, name, recorded)
+    sys.addaudithook(watch)
     data.commit()
+    is_watching = False
     assert removed, "DVC removes its drafts at least"
     assert not [path for path in removed if path.is_relative_to(data.project.data) and not path.name.startswith(".")]
     assert list((data.project.work / "dvc-remote").rglob(hashlib.md5(rows.read_bytes()).hexdigest()[2:]))
