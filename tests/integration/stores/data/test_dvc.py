@@ -244,9 +244,10 @@ def test_an_object_that_a_killed_process_left_half_written_is_written_again(data
 
 def test_no_file_is_removed_while_it_becomes_part_of_a_version(data) -> None:
     """DVC puts a link in the place of a file by removing it first: a kill in between would lose rows."""
-    data.commit()
     grow(data, "0001-one")
-    rows = data.project.data / "quarantine" / "0001-one.parquet"
+    data.commit()
+    grow(data, "0002-two")
+    rows = data.project.data / "quarantine" / "0002-two.parquet"
     rows.parent.mkdir(exist_ok=True)
     rows.write_text("rows that are broken")
     removed, is_watching = [], True
