@@ -10,7 +10,7 @@ import hashlib
 import json
 import operator
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,25 @@ class _Digest:
     digest: bytes
 
 
+def digest_weights(weights: Mapping[str, torch.Tensor]) -> bytes:
+    """Return a hash of weights and of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in weights.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.digest()
+
+
 KERNELS = 2
 """Counts the changes of `cl.models.kernels` that may round a feature differently: the cache knows them apart."""
+
+
+def digest_reading(weights: bytes, graph: bytes, *, layers: int, task: str) -> bytes:
+    """Return a hash of what decides a row's features besides its tokens; ``weights`` is that of the encoder's."""
+    digest = hashlib.sha256(json.dumps([KERNELS, layers, task]).encode())
+    digest.update(graph)  # another kernel may round differently
+    digest.update(weights)
+    return digest.digest()
 
 
 class FeatureCache:
@@ -75,10 +92,7 @@ class FeatureCache:
 
     def prefix(self, encoder: nn.Module, graph: bytes, *, layers: int, task: str) -> bytes:
         """Return a hash of what decides a row's features besides its tokens, including every encoder weight."""
-        digest = hashlib.sha256(json.dumps([KERNELS, layers, task]).encode())
-        digest.update(graph)  # another kernel may round differently
-        digest.update(self._digest_weights(encoder))
-        return digest.digest()
+        return digest_reading(self._digest_weights(encoder), graph, layers=layers, task=task)
 
     def _digest_weights(self, encoder: nn.Module) -> bytes:
         """Return a hash of all weights, computed again only when one of them has been changed or replaced."""
@@ -89,12 +103,9 @@ class FeatureCache:
         known = self._digests.get(encoder)
         if known and known.state == state and all(map(operator.is_, known.tensors, tensors)) and -1 not in versions:
             return known.digest
-        digest = hashlib.sha256()
-        for name, tensor in weights.items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        self._digests[encoder] = _Digest(state, tensors, digest.digest())
-        return digest.digest()
+        digest = digest_weights(weights)
+        self._digests[encoder] = _Digest(state, tensors, digest)
+        return digest
 
     def keys(self, prefix: bytes, encoded: list[Encoded], windows: Windows | None = None) -> list[bytes]:
         """Return one key for each row; that of a row which is read in windows depends on how."""

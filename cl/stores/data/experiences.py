@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from cl.errors import StoreError
 from cl.records import SPLITS, Experience
+from cl.stores.data.kept_tables import KeptTables
 from cl.stores.files import sha256
 from cl.stores.project_folder import ProjectFolder
 
@@ -31,6 +33,7 @@ RowsOf = Callable[[list[str], str], "pd.DataFrame"]
 
 BATCH_ROWS = 50_000
 """Rows of a file read at a time when only a few of them are needed."""
+_KEPT = KeptTables()
 
 
 class StoredRows(Protocol):
@@ -100,7 +103,7 @@ class Experiences:
         assert split in SPLITS, split
         if not ids:
             return self._no_rows()
-        tables = [_read_table(self._file(id, split), _read_all) for id in ids]
+        tables = [_whole_table(self._file(id, split)) for id in ids]
         if all(table.schema.equals(tables[0].schema) for table in tables):
             return pa.concat_tables(tables).to_pandas()
         return pd.concat([table.to_pandas() for table in tables], ignore_index=True)
@@ -246,7 +249,14 @@ def _read_all(file: pq.ParquetFile) -> pa.Table:
 
 
 def _frame(path: Path) -> pd.DataFrame:
-    return _read(path, _read_all)
+    return _whole_table(path).to_pandas()
+
+
+def _whole_table(path: Path) -> pa.Table:
+    """Return all rows of a file, which must not be changed."""
+    with contextlib.suppress(OSError):  # of what is wrong, the reading tells more
+        return _KEPT.read(path, lambda path: _read_table(path, _read_all))
+    return _read_table(path, _read_all)
 
 
 def _read(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pd.DataFrame:
