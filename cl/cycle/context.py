@@ -103,8 +103,10 @@ class CycleContext:
         """What a challenger is evaluated on, with the baselines' scores, which are the same for every rung."""
         journal = self.journal.part("baselines")
         scores, most = self.champion.history.scores, self.config.evaluation.max_rows
-        chosen = choose_tests(self.learnt, self.rows_of, scores, most)
-        digests = {id: self.stores.experiences.get(id).digest for id in self.learnt}
+        records = {id: self.stores.experiences.get(id) for id in self.learnt}
+        sizes = {id: record.rows["test"] for id, record in records.items()}
+        chosen = choose_tests(self.learnt, self.rows_of, scores, most, sizes)
+        digests = {id: record.digest for id, record in records.items()}
         baselines = journal.once(score_baselines, self.executor)(
             self.config,
             LearnedExperiences(self.learnt, digests),

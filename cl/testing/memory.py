@@ -311,6 +311,10 @@ class MemoryRegistry(Registry):
         """Return that there is no version, with the remedy; None: there is one."""
         return None if self.memory.versions else OutsideChange("it has no version: its database was lost", LEARN_AGAIN)
 
+    def find(self, version: str) -> VersionInfo | None:
+        """Return one version, with tags and aliases; None: there is none."""
+        return next((info for info in self.versions() if info.version == version), None)
+
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
         versions = self.memory.versions.items()

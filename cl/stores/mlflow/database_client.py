@@ -36,6 +36,7 @@ ACTIVE_ONLY, DELETED_ONLY, ALL = 1, 2, 3
 """Values of MLflow's `ViewType`."""
 STAGES = {ACTIVE_ONLY: ["active"], DELETED_ONLY: ["deleted"], ALL: ["active", "deleted"]}
 NAMED = re.compile(r"name='(.*)'", re.DOTALL)
+NAMED_AND_TAGGED = re.compile(r"name='(.*)' AND tags\.`([^`]+)` = '(.*)'", re.DOTALL)
 TAGGED = re.compile(r"tags\.`([^`]+)` (!?=) '(.*)'", re.DOTALL)
 
 
@@ -142,8 +143,12 @@ class DatabaseClient:
         ]
 
     def search_model_versions(self, filter_string: str) -> list[Any]:
-        """Return all versions of the registered model with a name."""
-        return self._versions({"name": _parse(NAMED, filter_string)[0]})
+        """Return the versions of the registered model with a name: all, or those with a tag."""
+        if (tagged := NAMED_AND_TAGGED.fullmatch(filter_string)) is None:
+            return self._versions({"name": _parse(NAMED, filter_string)[0]})
+        name, key, value = tagged.groups()
+        found = self._rows(*self._query("model_version_tags", "version", {"name": name, "key": key, "value": value}))
+        return [info for (version,) in found for info in self._versions({"name": name, "version": version})]
 
     def get_model_version(self, name: str, version: str) -> Any:
         """Return a version.
