@@ -11,8 +11,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
@@ -51,10 +49,6 @@ class Features:
 
 def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Features:
     """Run the encoder over rows and round its features, in the rows' order."""
-    kept = _KEPT.get()
-    key = None if kept is None else (id(learner.encoder), head.layers, tuple(rows["id"]))
-    if kept is not None and key in kept:
-        return kept[key]
     encoded = learner.encode(rows)
     whole = torch.cat(
         [torch.zeros(0, learner.feature_width * head.layers, dtype=torch.int8), *feature_reader(learner, head)(encoded)]
@@ -63,24 +57,7 @@ def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) 
     sizes = torch.tensor([len(row.targets) for row in encoded], dtype=torch.int64)
     known = targets != IGNORED
     numbers = torch.repeat_interleave(torch.arange(len(sizes)), sizes)[known]
-    features = Features(whole[known], targets[known], numbers, weights_of_positions(rows, numbers))
-    if kept is not None:
-        kept[key] = features
-    return features
-
-
-_KEPT: ContextVar[dict[object, Features] | None] = ContextVar("kept", default=None)
-"""By encoder, layers and ids of the rows, none of which changes inside `reading_once`."""
-
-
-@contextmanager
-def reading_once() -> Iterator[None]:
-    """Return the same features for the same rows and encoder in this block, whichever head asks for them."""
-    token = _KEPT.set({})
-    try:
-        yield
-    finally:
-        _KEPT.reset(token)
+    return Features(whole[known], targets[known], numbers, weights_of_positions(rows, numbers))
 
 
 def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:

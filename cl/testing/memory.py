@@ -166,6 +166,9 @@ class MemoryFiles(VersionFiles):
         for name in RECORDS:
             self.runs.log_file(run, folder / name, RECORD)
 
+    def share_record(self, run: str, version: str | None) -> None:
+        """Do nothing: no file lies on a disk."""
+
     def record(self, version: VersionInfo, name: str) -> str | None:
         """Return one of the JSON files that describe a version; None: it is nowhere."""
         if not version.run_id:

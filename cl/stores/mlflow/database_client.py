@@ -161,7 +161,7 @@ class DatabaseClient:
 
     def list_artifacts(self, run_id: str, path: str | None = None) -> list[Any]:
         """Return the files and folders directly below a folder of a run."""
-        root = self._files_of(run_id)
+        root = self.files_of(run_id)
         if root is None:
             return list(self._full.list_artifacts(run_id, path))
         folder = root / (path or "")
@@ -170,7 +170,7 @@ class DatabaseClient:
 
     def download_artifacts(self, run_id: str, path: str, dst_path: str) -> str:
         """Copy a file of a run to a folder, and return where it is."""
-        root = self._files_of(run_id)
+        root = self.files_of(run_id)
         if root is None:
             return str(self._full.download_artifacts(run_id, path, dst_path))
         target = Path(dst_path) / path
@@ -187,7 +187,7 @@ class DatabaseClient:
 
         return MlflowClient(self._uri, self._uri)
 
-    def _files_of(self, run_id: str) -> Path | None:
+    def files_of(self, run_id: str) -> Path | None:
         """Return the folder of a run's files; None: they are not on this machine."""
         location = urlsplit(self.get_run(run_id).info.artifact_uri)
         return Path(unquote(location.path)) if location.scheme in ("", "file") and not location.netloc else None
