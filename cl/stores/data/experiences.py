@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,17 +67,26 @@ class Experiences:
         Raises:
             StoreError: there is no such experience, or its record is damaged.
         """
-        path = self.project.experiences / id / "experience.json"
-        if not EXPERIENCE_ID.fullmatch(id) or not path.parent.is_dir():
-            raise StoreError(f"no experience '{id}'; there are: {', '.join(self.ids()) or 'none'}")
+        if not EXPERIENCE_ID.fullmatch(id):
+            raise self._missing(id)
+        path = f"{self._folder}/{id}/experience.json"  # a path object would take longer to make than the file to find
         try:
-            stat = path.stat()
+            stat = os.stat(path)  # noqa: PTH116
             return _read_record(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError as error:
-            raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy(path)}") from None
+            if not Path(path).parent.is_dir():
+                raise self._missing(id) from None
+            raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy(Path(path))}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy(path)}") from None
+            raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy(Path(path))}") from None
+
+    def _missing(self, id: str) -> StoreError:
+        return StoreError(f"no experience '{id}'; there are: {', '.join(self.ids()) or 'none'}")
+
+    @cached_property
+    def _folder(self) -> str:
+        return str(self.project.experiences)
 
     def rows(self, id: str, split: str) -> pd.DataFrame:
         """Return the rows of one split in the order of ingestion.
@@ -194,7 +204,7 @@ class Experiences:
     def _file(self, id: str, split: str) -> Path:
         """Return the file of a split, of an experience that is there."""
         self.get(id)
-        return self.project.experiences / id / f"{split}.parquet"
+        return Path(f"{self._folder}/{id}/{split}.parquet")
 
     def ids(self) -> list[str]:
         """Return the ids of all experiences in the order of ingestion."""
@@ -211,10 +221,10 @@ class Experiences:
 
 
 @lru_cache(maxsize=10_000)
-def _read_record(path: Path, changed: int, size: int, inode: int) -> Experience:
+def _read_record(path: str, changed: int, size: int, inode: int) -> Experience:
     """Return an experience's record; while its file is the same, it is read once in a process."""
     del changed, size, inode
-    return Experience.model_validate_json(path.read_bytes())
+    return Experience.model_validate_json(Path(path).read_bytes())
 
 
 def slug(name: str) -> str:
