@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["np", "pa", "pc", "pd", "pq", "without_collections"]
+__all__ = ["few_collections", "np", "pa", "pc", "pd", "pq", "without_collections"]
 
 
 @contextmanager
@@ -30,6 +30,21 @@ def without_collections() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Look for cycles among objects rarely in this block, as a stage of a cycle makes many small objects that stay.
+
+    Each look at all objects would take a fifth of a second, once or twice a cycle. What large arrays and models hold is
+    freed without it, as soon as nothing refers to them.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(20_000, 20, 500)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Module:

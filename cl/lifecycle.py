@@ -19,6 +19,7 @@ from cl.cycle.ladder import Attempt, climb_ladder
 from cl.cycle.record import CycleUpdate, Findings, record_cycle
 from cl.cycle.source import read_source
 from cl.decision.decide import decide
+from cl.heavy import few_collections
 from cl.ingestion.validate import validate
 from cl.models.feature_cache import cached_in, prune_cache
 from cl.process.progress import about
@@ -107,7 +108,7 @@ def run_waiting(
     """
     config = configuration.load(project.config)
     stores = open_stores(project, config)
-    with locked_and_repaired(stores, wait=wait):
+    with few_collections(), locked_and_repaired(stores, wait=wait):
         forget.finish_removal(config, stores)
         stores.data.bring()
         read_source(config, stores, settle=settle)

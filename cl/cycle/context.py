@@ -28,9 +28,11 @@ from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, extend_w
 from cl.registry.register import NewVersion
 from cl.stores.data.correction_records import count_replaced, read_corrections
 from cl.stores.data.experiences import RowsOf
+from cl.stores.data.removal import BASELINE_FEATURES
 from cl.stores.journal import Executor, Journal, inline
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
+from cl.training.baseline_rows import LearnedExperiences
 from cl.training.baselines import score_baselines
 from cl.training.corrected_start import corrected_start
 
@@ -101,9 +103,17 @@ class CycleContext:
         """What a challenger is evaluated on, with the baselines' scores, which are the same for every rung."""
         journal = self.journal.part("baselines")
         scores, most = self.champion.history.scores, self.config.evaluation.max_rows
-        chosen = choose_tests(self.learnt, self.rows_of, scores, most)
+        records = {id: self.stores.experiences.get(id) for id in self.learnt}
+        sizes = {id: record.rows["test"] for id, record in records.items()}
+        chosen = choose_tests(self.learnt, self.rows_of, scores, most, sizes)
+        digests = {id: record.digest for id, record in records.items()}
         baselines = journal.once(score_baselines, self.executor)(
-            self.config, self.learnt, self.rows_of, chosen.rows, journal.folder
+            self.config,
+            LearnedExperiences(self.learnt, digests),
+            self.rows_of,
+            chosen.rows,
+            journal.folder,
+            kept=self.stores.project.work / BASELINE_FEATURES,
         )
         texts = self.out_of_scope_texts
         return HeldOut(self.learnt, scores, self.rows_of, texts, baselines=baselines, chosen=chosen)

@@ -68,16 +68,18 @@ def _unused_folders(stores: Stores, resumed: Mapping[str, CycleStart]) -> list[P
 
 def resumable(config: Config, stores: Stores) -> dict[str, CycleStart]:
     """Return the starts of unfinished cycles that can be resumed, by the name of their journal."""
-    champion, starts = stores.ledger.champion(stores.registry.model), {}
-    made_by = {info.version: info.tags.get(CYCLE_ID, "") for info in stores.registry.versions()}
+    champion, starts = stores.ledger.champion(stores.registry.model), dict[str, CycleStart]()
     folders = sorted(journal_folder(stores).glob("*"))
-    past = stores.registry.runs.past if folders else None
+    if not folders:
+        return starts
+    past, serving = stores.registry.runs.past, stores.registry.find(champion) if champion else None
+    made_by = serving.tags.get(CYCLE_ID, "").partition("-")[0] if serving else ""
     for folder in folders:
         start = Journal(folder, stores.project.root).read("start", CycleStart)
-        if start is None or start.config_digest != config.digest or (past and past.run_of(start.id)):
+        if start is None or start.config_digest != config.digest or past.run_of(start.id):
             continue
-        promoted = made_by.get(champion or "", "").partition("-")[0] == folder.name  # itself or a compressed version
-        if start.champion == champion or promoted:
+        is_promoted = made_by == folder.name  # itself or a compressed version
+        if start.champion == champion or is_promoted:
             starts[folder.name] = start
     return starts
 

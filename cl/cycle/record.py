@@ -81,6 +81,7 @@ def _record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate
     report = write_cycle_report(cycle, matrix, journal.folder / "report.html", name=context.config.name)
     registry.runs.log_file(run, report, REPORT_ARTIFACT)
     registry.runs.record_cycle(run, cycle)
+    registry.files.share_record(run, cycle.promotion.version if cycle.promotion else None)
     context.stores.remember_finished(cycle.experience.id)
     journal.close()
     return cycle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ FEWEST = 100
 """Rows of a past experience that are tested at least, as far as it has them: fewer say little about it."""
 MOST_PAST = 100
 """Past experiences that are tested at a time: what is recorded of each would grow with the age of the project."""
+SMALL = 1_000
+"""Test rows of an experience that is read together with others: to turn each into a frame costs more than its rows."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,13 @@ class ChosenTests:
     later: tuple[str, ...] = ()
 
 
-def choose_tests(experiences: Sequence[str], rows_of: RowsOf, scores: PastScores, most: int | None) -> ChosenTests:
+def choose_tests(
+    experiences: Sequence[str],
+    rows_of: RowsOf,
+    scores: PastScores,
+    most: int | None,
+    sizes: Mapping[str, int] | None = None,
+) -> ChosenTests:
     """Return the test rows of the experiences, at most so many.
 
     What was never tested comes first, with half of the rows if there is a past. The past shares the rest evenly, but
@@ -40,26 +48,47 @@ def choose_tests(experiences: Sequence[str], rows_of: RowsOf, scores: PastScores
         rows_of: returns the rows of experiences (ids, split).
         scores: when each was last tested.
         most: rows in all; None: there is no limit.
+        sizes: how many test rows each experience has, so that all can be read at once; None: it is not known.
     """
+    rows = dict[str, pd.DataFrame]()
+
+    def size(id: str) -> int:
+        if sizes is not None:
+            return sizes[id]
+        rows[id] = rows[id] if id in rows else rows_of([id], "test")
+        return len(rows[id])
+
     new = [id for id in experiences if id not in scores.of]
     past = sorted((id for id in experiences if id in scores.of), key=lambda id: scores.of[id].tested)
-    rows = {id: rows_of([id], "test") for id in new}
     if most is None:
-        rows |= {id: rows_of([id], "test") for id in past}
-        return ChosenTests({id: rows[id] for id in experiences})
-    shares = share_evenly([len(rows[id]) for id in new], most // 2 if past else most)
-    rest = most - sum(shares)
-    needed = 0
+        return ChosenTests(_read(experiences, rows_of, size, rows))
+    shares = share_evenly([size(id) for id in new], most // 2 if past else most)
+    rest, needed, tested = most - sum(shares), 0, list[str]()
     for id in past[:MOST_PAST]:
         if needed >= rest:
             break
-        rows[id] = rows_of([id], "test")
-        needed += min(len(rows[id]), FEWEST)
-    tested = [id for id in past if id in rows]
-    shares += share_evenly([len(rows[id]) for id in tested], rest)
+        tested.append(id)
+        needed += min(size(id), FEWEST)
+    shares += share_evenly([size(id) for id in tested], rest)
+    rows = _read([*new, *tested], rows_of, size, rows)
     drawn = {id: _draw(rows[id], share) for id, share in zip([*new, *tested], shares, strict=True)}
     kept = [id for id in experiences if id in drawn]
     return ChosenTests({id: drawn[id] for id in kept}, tuple(id for id in experiences if id not in drawn))
+
+
+def _read(
+    ids: Sequence[str], rows_of: RowsOf, size: Callable[[str], int], known: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Return the test rows of each experience: those that are ``known``, and the small ones of the others at once."""
+    small = [id for id in ids if id not in known and size(id) <= SMALL]
+    rows = dict(known)
+    if small:
+        together, start = rows_of(small, "test"), 0
+        if len(together) == sum(map(size, small)):
+            for id in small:
+                rows[id] = together.iloc[start : start + size(id)].reset_index(drop=True)
+                start += size(id)
+    return {id: rows[id] if id in rows else rows_of([id], "test") for id in ids}
 
 
 def share_evenly(sizes: Sequence[int], total: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cl.config import Config
 from cl.evaluation.best_so_far import add_best, load_best
 from cl.evaluation.choose_tests import ChosenTests, choose_tests
 from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
-from cl.models.inference import Answering, Answers, answer
+from cl.models.inference import Answering, answer
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.process.progress import meter
@@ -21,6 +21,7 @@ from cl.records import Baselines, Control, ControlArm, Evaluation, Score
 from cl.records.evaluation import decided, mean_score
 from cl.records.past_scores import PastScores
 from cl.stores.data.experiences import RowsOf
+from cl.tasks import Prediction
 
 CLASSES = "classes.csv"
 """The file with the scores of each class."""
@@ -69,24 +70,24 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         folder: where predictions.parquet is written.
     """
     chosen = held_out.tests(config)
-    rows = chosen.rows
+    tests = EvaluationRows.of_experiences(chosen.rows)
     folders = {CHALLENGER: candidates.challenger}
     if candidates.champion is not None:
         folders[CHAMPION] = candidates.champion
-    answers = {who: answer_tests(path, rows, held_out.answering) for who, path in folders.items()}
+    answers = {who: answer_tests(path, tests, held_out.answering) for who, path in folders.items()}
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
     row, past = decided(now), held_out.scores
     earlier_best = load_best(candidates.champion) if candidates.champion else None
-    table = add_best(_build_table(rows, answers, config.columns_of_gates), earlier_best)
+    table = add_best(_build_table(tests, answers, config.columns_of_gates), earlier_best)
     table = _add_baseline(table, held_out.baselines)
     predictions = folder / "predictions.parquet"
     table.to_parquet(predictions, index=False)
-    per_class = answers[CHALLENGER].per_class(rows)
+    per_class = answers[CHALLENGER].per_class(tests)
     pd.DataFrame.from_dict(per_class, orient="index").rename_axis("class").to_csv(folder / CLASSES)
     learners = {who: model.learner for who, model in answers.items()}
-    numbers = measure(config, learners, folders, rows, table, held_out.out_of_scope_texts)
-    control = _measure_control(candidates.control, rows, now) if candidates.control is not None else None
+    numbers = measure(config, learners, folders, tests.together, table, held_out.out_of_scope_texts)
+    control = _measure_control(candidates.control, tests, now) if candidates.control is not None else None
     return Evaluation(
         metric=answers[CHALLENGER].learner.task.metric,
         challenger=now,
@@ -107,7 +108,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         },
         champion_numbers=numbers.get(CHAMPION, {}),
         per_class=per_class,
-        champion_per_class=answers[CHAMPION].per_class(rows) if CHAMPION in answers else {},
+        champion_per_class=answers[CHAMPION].per_class(tests) if CHAMPION in answers else {},
         untested_classes=answers[CHALLENGER].untested_classes(per_class),
         baselines=held_out.baselines,
         control=control,
@@ -116,17 +117,46 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
 
 
 @dataclass(frozen=True)
+class EvaluationRows:
+    """The test rows of each experience, and all of them ``together``, in the same order."""
+
+    of: dict[str, pd.DataFrame]
+    together: pd.DataFrame
+
+    @classmethod
+    def of_experiences(cls, rows: dict[str, pd.DataFrame]) -> EvaluationRows:
+        """Put the rows of all experiences together once: with many experiences, that costs as much as asking."""
+        return cls(rows, pd.concat(rows.values(), ignore_index=True))
+
+    @property
+    def experiences(self) -> np.ndarray:
+        """The experience of each row."""
+        return np.repeat(np.array(list(self.of), dtype=object), [len(rows) for rows in self.of.values()])
+
+    def parts(self) -> Iterator[tuple[str, pd.DataFrame, slice]]:
+        """Yield each experience, its rows, and where they lie in all of them."""
+        start = 0
+        for id, rows in self.of.items():
+            yield id, rows, slice(start, start := start + len(rows))
+
+
+@dataclass(frozen=True)
 class ModelAnswers:
-    """A learner, its answers to the test rows of each experience, and its scores on them."""
+    """A learner, its predictions of all test rows with their Brier scores, and its scores on each experience."""
 
     learner: Learner
-    answers: dict[str, Answers]
+    predictions: list[Prediction]
+    brier: np.ndarray
     scores: list[Score]
 
-    def per_class(self, tests: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+    @property
+    def values(self) -> list[object]:
+        """The bare predictions."""
+        return [prediction.value for prediction in self.predictions]
+
+    def per_class(self, tests: EvaluationRows) -> dict[str, dict[str, float]]:
         """Return the scores of each class over all test rows."""
-        values = [value for experience in tests for value in self.answers[experience].values]
-        return self.learner.task.per_class(pd.concat(tests.values(), ignore_index=True), values)
+        return self.learner.task.per_class(tests.together, self.values)
 
     def untested_classes(self, tested: Collection[str]) -> list[str]:
         """Return the classes that the learner knows and that are not among the tested ones."""
@@ -135,51 +165,39 @@ class ModelAnswers:
 
 
 def answer_tests(
-    folder: Path,
-    tests: dict[str, pd.DataFrame],
-    answering: Callable[[Path, Learner], Answering] | None = None,
+    folder: Path, tests: EvaluationRows, answering: Callable[[Path, Learner], Answering] | None = None
 ) -> ModelAnswers:
     """Load a learner, and let it answer and score the test rows of each experience; ``answering`` as in `HeldOut`."""
     learner = load_learner(folder)
-    with meter(sum(map(len, tests.values())), "rows"):
+    with meter(len(tests.together), "rows"):
         if answering is None:
-            answers = _answer_together(learner, tests)
+            answers = [answer(learner, tests.together)]
         else:
             logits_of = answering(folder, learner)
-            answers = {id: answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.items()}
-    scores = [learner.task.score_experience(id, rows, answers[id].values) for id, rows in tests.items()]
-    return ModelAnswers(learner, answers, scores)
+            answers = [answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.of.items()]
+    predictions = [prediction for part in answers for prediction in part.predictions]
+    values = [prediction.value for prediction in predictions]
+    scores = [learner.task.score_experience(id, rows, values[part]) for id, rows, part in tests.parts()]
+    return ModelAnswers(learner, predictions, np.concatenate([part.brier for part in answers]), scores)
 
 
-def _answer_together(learner: Learner, tests: dict[str, pd.DataFrame]) -> dict[str, Answers]:
-    """Answer the rows of all experiences in one pass: a pass for each would leave most of its batches half empty."""
-    together = answer(learner, pd.concat(tests.values(), ignore_index=True))
-    answers, start = dict[str, Answers](), 0
-    for id, rows in tests.items():
-        part = slice(start, start := start + len(rows))
-        answers[id] = Answers(
-            together.predictions[part], together.embeddings[part], together.loss, together.brier[part]
-        )
-    return answers
-
-
-def _build_table(tests: dict[str, pd.DataFrame], models: dict[str, ModelAnswers], columns: list[str]) -> pd.DataFrame:
+def _build_table(tests: EvaluationRows, models: dict[str, ModelAnswers], columns: list[str]) -> pd.DataFrame:
     """Return one row per test row for gates and reports: each model's answer and the gates' columns, but no text."""
-    task = models[CHALLENGER].learner.task
-    parts = []
-    for id, rows in tests.items():
-        part = pd.DataFrame({"experience": id, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)})
-        part["chars"] = task.texts(rows).map(len).astype("int64")
-        for name in columns:  # rows ingested before a column was kept lack it
-            part[name] = rows[name].to_numpy() if name in rows else None
-        for who, model in models.items():
-            answers = model.answers[id]
-            part[who] = [task.describe(value) for value in answers.values]
-            part[f"{who}_score"] = task.row_scores(rows, answers.values)
-            part[CONFIDENCE[who]] = [prediction.confidence for prediction in answers.predictions]
-            part[f"{who}_brier"] = answers.brier
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    task, rows = models[CHALLENGER].learner.task, tests.together
+    table = pd.DataFrame(
+        {"experience": tests.experiences, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)}
+    )
+    table["chars"] = task.texts(rows).map(len).astype("int64")
+    if columns:  # rows ingested before a column was kept lack it
+        parts = [pd.DataFrame({name: own.get(name) for name in columns}, own.index) for own in tests.of.values()]
+        table[columns] = pd.concat(parts, ignore_index=True)
+    for who, model in models.items():
+        values = model.values
+        table[who] = [task.describe(value) for value in values]
+        table[f"{who}_score"] = task.row_scores(rows, values)
+        table[CONFIDENCE[who]] = [prediction.confidence for prediction in model.predictions]
+        table[f"{who}_brier"] = model.brier
+    return table
 
 
 def _add_baseline(table: pd.DataFrame, baselines: Baselines) -> pd.DataFrame:
@@ -202,7 +220,7 @@ def _compare(accuracy: float | None, baselines: Baselines) -> dict[str, float]:
     return {**numbers, "over_baseline": accuracy - known[strongest]}
 
 
-def _measure_control(arm: ControlArm, tests: dict[str, pd.DataFrame], challenger: list[Score]) -> Control:
+def _measure_control(arm: ControlArm, tests: EvaluationRows, challenger: list[Score]) -> Control:
     scores = answer_tests(Path(arm.folder), tests).scores
     gains = [
         (score.experience in arm.experiences, score.value - naive.value)

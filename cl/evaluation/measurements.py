@@ -24,7 +24,7 @@ def measure(
     config: Config,
     learners: dict[str, Learner],
     folders: dict[str, Path],
-    tests: dict[str, pd.DataFrame],
+    rows: pd.DataFrame,
     table: pd.DataFrame,
     out_of_scope_texts: Sequence[str],
 ) -> dict[str, dict[str, float]]:
@@ -34,11 +34,11 @@ def measure(
         config: what to measure, on how many rows, and the seed for drawing them.
         learners: challenger and, if there is one, champion.
         folders: the folder of each model.
-        tests: experience -> its test rows.
+        rows: the test rows.
         table: the stored rows with both models' answers.
         out_of_scope_texts: out-of-scope texts.
     """
-    settings, rows = config.evaluation, pd.concat(tests.values(), ignore_index=True)
+    settings = config.evaluation
     label = settings.out_of_scope.label
     times = measure_latency(learners, rows, calls=settings.latency_calls)
     robustness_rows = draw_rows(rows, settings.robustness_rows, config.seed)

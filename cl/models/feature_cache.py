@@ -10,7 +10,7 @@ import hashlib
 import json
 import operator
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,12 @@ _TABLE = """CREATE TABLE IF NOT EXISTS features (
     key BLOB PRIMARY KEY, width INTEGER NOT NULL, whole BLOB NOT NULL, seconds REAL NOT NULL) WITHOUT ROWID"""
 _PAID = """CREATE TABLE IF NOT EXISTS paid (
     run TEXT, key BLOB, step INTEGER NOT NULL, PRIMARY KEY (run, key)) WITHOUT ROWID"""
+_ENCODERS = "CREATE TABLE IF NOT EXISTS encoders (prefix BLOB PRIMARY KEY, used INTEGER NOT NULL) WITHOUT ROWID"
 _CHUNK = 500
+KEPT_ENCODERS = 3
+"""Encoders whose features a project keeps, those used last: once an update has trained one, nobody asks it again."""
+PREFIX_BYTES = 8
+"""How many bytes of a key say which encoder its features are of."""
 MAX_BYTES = 2 * 2**30
 """A cache file larger than this is deleted and started again: about a million and a half short texts."""
 
@@ -43,8 +48,25 @@ class _Digest:
     digest: bytes
 
 
+def digest_weights(weights: Mapping[str, torch.Tensor]) -> bytes:
+    """Return a hash of weights and of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in weights.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.digest()
+
+
 KERNELS = 2
 """Counts the changes of `cl.models.kernels` that may round a feature differently: the cache knows them apart."""
+
+
+def digest_reading(weights: bytes, graph: bytes, *, layers: int, task: str) -> bytes:
+    """Return a hash of what decides a row's features besides its tokens; ``weights`` is that of the encoder's."""
+    digest = hashlib.sha256(json.dumps([KERNELS, layers, task]).encode())
+    digest.update(graph)  # another kernel may round differently
+    digest.update(weights)
+    return digest.digest()
 
 
 class FeatureCache:
@@ -62,6 +84,7 @@ class FeatureCache:
         self._database.execute("PRAGMA synchronous=NORMAL")  # what a power cut loses is simply computed again
         self._database.execute(_TABLE)
         self._database.execute(_PAID)
+        self._database.execute(_ENCODERS)
         if run:
             self._database.execute("DELETE FROM paid WHERE run = ? AND step >= ?", [run, step])
         self._database.commit()
@@ -69,16 +92,21 @@ class FeatureCache:
         self._optimiser_steps = 0  # fused optimisers change weights without counting up their versions
         self._hook = register_optimizer_step_post_hook(self._count_step)
         self._digests: WeakKeyDictionary[nn.Module, _Digest] = WeakKeyDictionary()
+        self._used: set[bytes] = set()
         self.tokens = TokenStore(self._database)
         self.saved_seconds = 0.0
         self.saved_rows = 0
 
     def prefix(self, encoder: nn.Module, graph: bytes, *, layers: int, task: str) -> bytes:
         """Return a hash of what decides a row's features besides its tokens, including every encoder weight."""
-        digest = hashlib.sha256(json.dumps([KERNELS, layers, task]).encode())
-        digest.update(graph)  # another kernel may round differently
-        digest.update(self._digest_weights(encoder))
-        return digest.digest()
+        prefix = digest_reading(self._digest_weights(encoder), graph, layers=layers, task=task)
+        if prefix not in self._used:
+            self._used.add(prefix)
+            latest = "(SELECT COALESCE(MAX(used), 0) + 1 FROM encoders)"
+            with self._database:
+                query = f"INSERT OR REPLACE INTO encoders VALUES (?, {latest})"
+                self._database.execute(query, [prefix[:PREFIX_BYTES]])
+        return prefix
 
     def _digest_weights(self, encoder: nn.Module) -> bytes:
         """Return a hash of all weights, computed again only when one of them has been changed or replaced."""
@@ -89,22 +117,20 @@ class FeatureCache:
         known = self._digests.get(encoder)
         if known and known.state == state and all(map(operator.is_, known.tensors, tensors)) and -1 not in versions:
             return known.digest
-        digest = hashlib.sha256()
-        for name, tensor in weights.items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        self._digests[encoder] = _Digest(state, tensors, digest.digest())
-        return digest.digest()
+        digest = digest_weights(weights)
+        self._digests[encoder] = _Digest(state, tensors, digest)
+        return digest
 
     def keys(self, prefix: bytes, encoded: list[Encoded], windows: Windows | None = None) -> list[bytes]:
         """Return one key for each row; that of a row which is read in windows depends on how."""
         cuts = json.dumps([windows.size, windows.overlap]).encode() if windows else b""
         return [
-            hashlib.sha256(
+            prefix[:PREFIX_BYTES]
+            + hashlib.sha256(
                 prefix
                 + (cuts if windows and len(row.input_ids) > windows.size else b"")
                 + np.asarray(row.input_ids, dtype=np.int32).tobytes()
-            ).digest()
+            ).digest()[PREFIX_BYTES:]
             for row in encoded
         ]
 
@@ -155,10 +181,23 @@ CURRENT: ContextVar[FeatureCache | None] = ContextVar("CURRENT", default=None)
 
 
 def prune_cache(path: Path) -> None:
-    """Delete a cache file larger than `MAX_BYTES`; no other process may have it open."""
-    if path.exists() and path.stat().st_size > MAX_BYTES:
+    """Delete the features of encoders that no update will ask again, and a file larger than `MAX_BYTES`.
+
+    No other process may have the file open. It does not shrink; new features take the place of those deleted.
+    """
+    if not path.exists():
+        return
+    if path.stat().st_size > MAX_BYTES:
         for file in (path, *(path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))):
             file.unlink(missing_ok=True)
+        return
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database, database:
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'encoders'").fetchone() is None:
+            return
+        query = f"SELECT prefix FROM encoders ORDER BY used DESC LIMIT -1 OFFSET {KEPT_ENCODERS}"
+        for (prefix,) in database.execute(query).fetchall():
+            database.execute("DELETE FROM features WHERE key >= ? AND key < ?", [prefix, prefix + b"\xff" * 24])
+            database.execute("DELETE FROM encoders WHERE prefix = ?", [prefix])
 
 
 @contextlib.contextmanager

@@ -7,10 +7,10 @@ bfloat16 would round them to other numbers.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 
 from cl.models.closed_form_head import ClosedFormHead
-from cl.models.feature_cache import CURRENT, FeatureCache
+from cl.models.feature_cache import CURRENT, FeatureCache, digest_reading, digest_weights
 from cl.models.learner import Learner
 from cl.models.precision import Precision, autocast, native_bfloat16
+from cl.models.token_cache import tokenizer_digest
 from cl.models.weights import weights_of_positions
 from cl.process.progress import meter
 from cl.tasks import IGNORED, Encoded
@@ -48,10 +49,6 @@ class Features:
 
 def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> Features:
     """Run the encoder over rows and round its features, in the rows' order."""
-    kept = _KEPT.get()
-    key = None if kept is None else (id(learner.encoder), head.layers, tuple(rows["id"]))
-    if kept is not None and key in kept:
-        return kept[key]
     encoded = learner.encode(rows)
     whole = torch.cat(
         [torch.zeros(0, learner.feature_width * head.layers, dtype=torch.int8), *feature_reader(learner, head)(encoded)]
@@ -60,24 +57,7 @@ def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) 
     sizes = torch.tensor([len(row.targets) for row in encoded], dtype=torch.int64)
     known = targets != IGNORED
     numbers = torch.repeat_interleave(torch.arange(len(sizes)), sizes)[known]
-    features = Features(whole[known], targets[known], numbers, weights_of_positions(rows, numbers))
-    if kept is not None:
-        kept[key] = features
-    return features
-
-
-_KEPT: ContextVar[dict[object, Features] | None] = ContextVar("kept", default=None)
-"""By encoder, layers and ids of the rows, none of which changes inside `reading_once`."""
-
-
-@contextmanager
-def reading_once() -> Iterator[None]:
-    """Return the same features for the same rows and encoder in this block, whichever head asks for them."""
-    token = _KEPT.set({})
-    try:
-        yield
-    finally:
-        _KEPT.reset(token)
+    return Features(whole[known], targets[known], numbers, weights_of_positions(rows, numbers))
 
 
 def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:
@@ -89,11 +69,31 @@ def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:
     cache = CURRENT.get()
     if cache is None:
         return partial(_compute, learner, head)
+    keys_of = partial(cache.keys, _prefix(cache, learner, head), windows=learner.windows)
+    return partial(_read_cached, cache, keys_of, partial(_compute, learner, head))
+
+
+def _prefix(cache: FeatureCache | None, learner: Learner, head: ClosedFormHead) -> bytes:
+    """Return a hash of what decides a row's features besides its tokens."""
     graph = learner.graph.model if learner.graph else b""
     kind = f"{learner.task.name} bfloat16" if _reads_bfloat16(learner) else learner.task.name
-    prefix = cache.prefix(learner.encoder, graph, layers=head.layers, task=kind)
-    keys_of = partial(cache.keys, prefix, windows=learner.windows)
-    return partial(_read_cached, cache, keys_of, partial(_compute, learner, head))
+    if cache is not None:
+        return cache.prefix(learner.encoder, graph, layers=head.layers, task=kind)
+    weights = digest_weights(learner.encoder.state_dict())
+    return digest_reading(weights, graph, layers=head.layers, task=kind)
+
+
+def reading_digest(learner: Learner, head: ClosedFormHead) -> str | None:
+    """Return a hash of what decides a row's features besides the row; None: its tokenizer cannot be told from others.
+
+    Features may be kept under it from one process to the next.
+    """
+    if not getattr(learner.tokenizer, "is_fast", False):
+        return None
+    windows = learner.windows
+    cuts = [learner.longest, *([windows.size, windows.overlap] if windows else [])]
+    parts = _prefix(CURRENT.get(), learner, head) + tokenizer_digest(learner.tokenizer) + json.dumps(cuts).encode()
+    return hashlib.sha256(parts).hexdigest()
 
 
 def _read_cached(

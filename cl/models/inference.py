@@ -88,9 +88,10 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
         if known:
             loss += float(task.loss(logits, batch.targets)) * known
             counted += known
-        for position, row in enumerate(batch.rows):
-            predictions[row] = task.decode(probabilities[position], encoded[row], wanted)
-            brier[row] = task.brier(probabilities[position], encoded[row])
+        own_rows = [encoded[row] for row in batch.rows]
+        brier[batch.rows] = task.brier_rows(probabilities, own_rows)
+        for row, prediction in zip(batch.rows, task.decode_rows(probabilities, own_rows, wanted), strict=True):
+            predictions[row] = prediction
     answered = [prediction for prediction in predictions if prediction]
     return Answers(answered, embeddings, loss / counted if counted else float("nan"), brier)
 

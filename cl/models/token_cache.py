@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -28,6 +29,19 @@ _CHUNK = 500
 _NO_WORD = -1
 _DIGESTS: WeakKeyDictionary[PreTrainedTokenizerBase, bytes] = WeakKeyDictionary()
 
+MOST_RECENT = 10_000
+"""Texts whose tokens are kept in memory: an update asks for some of them again and again."""
+_Tokens = tuple[list[int], list[int | None]]
+"""Token ids, and the word of each."""
+
+
+class _Row(NamedTuple):
+    """A row's tokens, and the seconds that the tokenizer took for them."""
+
+    tokens: _Tokens
+    seconds: float
+
+
 Tokenizer = Callable[..., Any]
 """Tokenises for a task: is called like a transformers tokenizer and returns an encoding like theirs."""
 
@@ -36,7 +50,7 @@ Tokenizer = Callable[..., Any]
 class CachedEncoding:
     """The part of a tokenizer's output that tasks read."""
 
-    rows: list[tuple[list[int], list[int | None]]]
+    rows: list[_Tokens]
 
     def __getitem__(self, name: str) -> list[list[int]]:
         assert name == "input_ids", name
@@ -73,6 +87,7 @@ class TokenStore:
         self._database.execute(_TABLE)
         self._database.commit()
         self.saved_seconds = 0.0
+        self._recent: dict[bytes, dict[str, _Row]] = {}
 
     def before(self, tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
         """Return the tokenizer with this cache in front of it; a slow tokenizer is returned as it is."""
@@ -83,26 +98,36 @@ class TokenStore:
     ) -> CachedEncoding:
         """Return the encoding of texts, or of lists of words, from the cache where possible."""
         prefix = tokenizer_digest(tokenizer) + json.dumps(options, sort_keys=True).encode()
-        keys = [hashlib.sha256(prefix + json.dumps(text).encode()).digest() for text in texts]
-        known = self._find(keys)
-        fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if fresh:
-            known |= self._run_tokenizer(tokenizer, fresh, options)
-        return CachedEncoding([known[key] for key in keys])
+        names = [text if isinstance(text, str) else json.dumps(text) for text in texts]
+        recent = self._recent.setdefault(prefix, {})
+        known = {name: recent[name] for name in names if name in recent}
+        self.saved_seconds += sum(row.seconds for row in known.values())
+        if missing := {name: text for name, text in zip(names, texts, strict=True) if name not in known}:
+            keys = {hashlib.sha256(prefix + json.dumps(text).encode()).digest(): name for name, text in missing.items()}
+            found = self._find(list(keys))
+            fresh = {key: missing[name] for key, name in keys.items() if key not in found}
+            if fresh:
+                found |= self._run_tokenizer(tokenizer, fresh, options)
+            known |= {name: found[key] for key, name in keys.items()}
+            if len(recent) + len(missing) > MOST_RECENT:
+                recent.clear()
+            recent.update(islice(known.items(), MOST_RECENT))
+        return CachedEncoding([known[name].tokens for name in names])
 
-    def _find(self, keys: list[bytes]) -> dict[bytes, tuple[list[int], list[int | None]]]:
-        cached: dict[bytes, tuple[list[int], list[int | None]]] = {}
+    def _find(self, keys: list[bytes]) -> dict[bytes, _Row]:
+        cached: dict[bytes, _Row] = {}
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
             query = f"SELECT key, ids, words, seconds FROM tokens WHERE key IN ({','.join('?' * len(chunk))})"
             for key, ids, words, seconds in self._database.execute(query, chunk):
-                cached[key] = _to_ids(ids), [None if word == _NO_WORD else word for word in _to_ids(words)]
+                known_words = [None if word == _NO_WORD else word for word in _to_ids(words)]
+                cached[key] = _Row((_to_ids(ids), known_words), seconds)
                 self.saved_seconds += seconds
         return cached
 
     def _run_tokenizer(
         self, tokenizer: PreTrainedTokenizerBase, fresh: dict[bytes, str | list[str]], options: dict[str, Any]
-    ) -> dict[bytes, tuple[list[int], list[int | None]]]:
+    ) -> dict[bytes, _Row]:
         started = time.monotonic()
         encoding = tokenizer(list(fresh.values()), **options)
         with_words = options.get("is_split_into_words", False)
@@ -115,7 +140,7 @@ class TokenStore:
         ]
         with self._database:
             self._database.executemany("INSERT OR IGNORE INTO tokens VALUES (?, ?, ?, ?)", rows)
-        return answers
+        return {key: _Row(tokens, seconds) for key, tokens in answers.items()}
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> bytes:

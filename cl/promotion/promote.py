@@ -44,17 +44,18 @@ def promote(
     """
     wanted = wanted or PromotionSettings()
     version, model = registration.version, registry.model
-    entries, versions = ledger.entries(model), registry.versions()
+    entries, info = ledger.entries(model), registry.find(version)
+    versions = [] if info is None else [info]
     alias: Alias = wanted.to if expected is not None else "champion"
     share = wanted.share if alias != "champion" else None
     outcome = Promotion(version=version, promoted=False, champion_before=expected, champion_after=expected)
-    if not registration.passed or version not in passed_versions(versions):
+    if info is None or not registration.passed or version not in passed_versions(versions):
         if registration.passed:
             log.warning("version %s of '%s' lacks the tag cl.gates=passed; refused", version, model)
         registry.set_alias("challenger", version)
         refresh_descriptions(registry, entries, [version])
         return outcome
-    check_verdict(registry, next(info for info in versions if info.version == version), entries)
+    check_verdict(registry, info, entries)
     move = Move(
         action="promote",
         to=version,

@@ -9,7 +9,7 @@ from cl.promotion.alias_moves import follow_ledger
 from cl.promotion.by_hand import check_reason
 from cl.records import IntegrityViolation, LedgerEntry, Move, VersionInfo
 from cl.registry.descriptions import refresh_descriptions
-from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest
+from cl.registry.versions import check_verdict, manifest_digest, passed_versions, verdict_digest, version_exists
 from cl.stores.actor import current_actor
 from cl.stores.ledger import state
 from cl.stores.ledger.hash_chain import first_violation
@@ -39,7 +39,8 @@ def examine(registry: Registry, ledger: Ledger) -> tuple[list[LedgerEntry], Inte
 def lost_registry(registry: Registry, entries: Sequence[LedgerEntry]) -> IntegrityViolation | None:
     """Return the entry of the champion if the registry holds no version at all; None: it does, or none served yet."""
     held = state.holders(entries).get("champion")
-    missing = None if held is None else registry.missing_model()
+    serves = held is not None and held.to_version is not None and version_exists(registry, held.to_version)
+    missing = None if held is None or serves else registry.missing_model()
     if held is None or missing is None:
         return None
     why = f"it made version {held.to_version} champion, and {missing.what}"

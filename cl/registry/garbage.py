@@ -17,8 +17,8 @@ from cl.registry.lineage import find_base, local_version, read_history, teachers
 from cl.registry.versions import passed_versions
 from cl.stores.data.removal import CACHES
 from cl.stores.hard_links import (
-    LINKED_BYTES,
     freed_bytes,
+    is_linked,
     remove_unfinished_links,
     share_among,
     share_equal_files,
@@ -104,7 +104,7 @@ def _share_files(stores: Stores, versions: Sequence[str]) -> int:
         saved += share_among((folder for folder in stored.values() if models in folder.parents), models)
     copies = stores.project.work / "versions"
     for version, folder in stored.items():
-        saved += share_equal_files(copies / version, [folder], copies, smallest=LINKED_BYTES)
+        saved += share_equal_files(copies / version, [folder], copies, which=is_linked)
     return saved
 
 

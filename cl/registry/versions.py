@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def version_exists(registry: Registry, version: str) -> bool:
     """Tell whether a version exists in the registry."""
-    return version in [info.version for info in registry.versions()]
+    return registry.find(version) is not None
 
 
 def passed_versions(versions: Sequence[VersionInfo]) -> list[str]:

@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cl.errors import IntegrityError
@@ -23,15 +23,28 @@ SHARED_BYTES = 64 * 1024
 """Smaller files of a version are not worth a comparison with those of others."""
 LINKED_BYTES = 1024 * 1024
 """Smaller files are copied out of a store, because people edit them, and some editors write in place."""
+LINKED_BINARY_BYTES = 16 * 1024
+"""The same of files that nobody edits."""
+BINARY_SUFFIXES = (".safetensors", ".parquet", ".onnx")
 KnownFiles = dict[tuple[str, int], Path]
 """SHA-256 and size -> a file that should have them."""
 UNFINISHED_LINK = ".linking-"
 """Prefix of a link that is about to replace an equal file."""
 
 
+def is_worth_sharing(path: Path, size: int) -> bool:
+    """Return whether a file of so many bytes is compared with those of other versions in the same store."""
+    return size >= SHARED_BYTES
+
+
+def is_linked(path: Path, size: int) -> bool:
+    """Return whether a copy of a version has a file of so many bytes as a link."""
+    return size >= (LINKED_BINARY_BYTES if path.suffix in BINARY_SUFFIXES else LINKED_BYTES)
+
+
 def copy_or_link(source: Path, target: Path) -> None:
-    """Give a large file a second name, and copy a small one, or one that cannot be linked."""
-    if source.stat().st_size >= LINKED_BYTES and not source.is_symlink():
+    """Give a file that `is_linked` a second name, and copy another, or one that cannot be linked."""
+    if is_linked(source, source.stat().st_size) and not source.is_symlink():
         with contextlib.suppress(OSError):
             os.link(source, target)
             return
@@ -53,7 +66,9 @@ def copy_or_link_folder(source: Path, target: Path) -> Path:
     return target
 
 
-def share_equal_files(folder: Path, others: Iterable[Path], scratch: Path, *, smallest: int = SHARED_BYTES) -> int:
+def share_equal_files(
+    folder: Path, others: Iterable[Path], scratch: Path, *, which: Callable[[Path, int], bool] = is_worth_sharing
+) -> int:
     """Replace files of a sealed folder by links to equal files of other sealed folders; return the bytes saved.
 
     Manifests say which files may be equal; a file is linked only if its content is what they say. Killed at any
@@ -63,12 +78,12 @@ def share_equal_files(folder: Path, others: Iterable[Path], scratch: Path, *, sm
         folder: whose files are replaced.
         others: with files to share; those without a readable manifest are ignored.
         scratch: a folder on the same device that holds no version.
-        smallest: size in bytes from which files are shared.
+        which: says of a file and its size in bytes whether it is shared.
     """
     known: KnownFiles = {}
     for other in others:
         _remember(other, known)
-    return _share_known(folder, known, scratch, smallest)
+    return _share_known(folder, known, scratch, which)
 
 
 def share_among(folders: Iterable[Path], scratch: Path) -> int:
@@ -76,7 +91,7 @@ def share_among(folders: Iterable[Path], scratch: Path) -> int:
     known: KnownFiles = {}
     saved = 0
     for folder in folders:
-        saved += _share_known(folder, known, scratch, SHARED_BYTES)
+        saved += _share_known(folder, known, scratch, is_worth_sharing)
         _remember(folder, known)
     return saved
 
@@ -94,13 +109,13 @@ def _remember(folder: Path, known: KnownFiles) -> None:
             known.setdefault((digest, (folder / name).stat().st_size), folder / name)
 
 
-def _share_known(folder: Path, known: KnownFiles, scratch: Path, smallest: int) -> int:
+def _share_known(folder: Path, known: KnownFiles, scratch: Path, which: Callable[[Path, int], bool]) -> int:
     saved = 0
     for name, digest in _digests(folder).items():
         path = folder / name
         size = path.stat().st_size if path.is_file() else 0
         twin = known.get((digest, size))
-        if size >= smallest and twin is not None:
+        if twin is not None and which(path, size):
             with contextlib.suppress(OSError):  # the other folder is removed meanwhile, or links cannot be made
                 saved += _share(path, twin, digest, scratch)
     return saved
@@ -124,6 +139,16 @@ def _digests(folder: Path) -> dict[str, str]:
         return read_digests(folder)
     except (IntegrityError, OSError):
         return {}
+
+
+def share_files(pairs: Iterable[tuple[Path, Path]], scratch: Path) -> int:
+    """Replace each first file by a second name of its twin, where both are there and equal; return the bytes saved."""
+    saved = 0
+    for path, twin in pairs:
+        with contextlib.suppress(OSError):  # one is not there, or links cannot be made
+            if path.stat().st_size == twin.stat().st_size:
+                saved += _share(path, twin, sha256(path), scratch)
+    return saved
 
 
 def freed_bytes(paths: Iterable[Path]) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 from cl.records import LedgerEntry
-from cl.stores.hard_links import LINKED_BYTES, share_equal_files
+from cl.stores.hard_links import is_linked, share_equal_files
 from cl.stores.ledger import state
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.version_folder import load_history
@@ -30,7 +30,7 @@ def mark_used(folder: Path) -> None:
 def share_with_copies(fresh: Path, copies: Path, scratch: Path) -> int:
     """Let a version that was just downloaded share large files with this machine's copies; return the bytes saved."""
     others = sorted(path for path in copies.iterdir() if path.name.isdigit())
-    return share_equal_files(fresh, others, scratch, smallest=LINKED_BYTES)
+    return share_equal_files(fresh, others, scratch, which=is_linked)
 
 
 def remove_unneeded_copies(project: ProjectFolder, entries: Sequence[LedgerEntry], kept: str) -> list[str]:

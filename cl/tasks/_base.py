@@ -169,6 +169,16 @@ class Task(Plugin):
         """Turn one row's probabilities (positions, labels) into a prediction of the task."""
         raise NotImplementedError
 
+    def decode_rows(self, probabilities: np.ndarray, encoded: Sequence[Encoded], targets: Targets) -> list[Prediction]:
+        """Turn the probabilities of several rows (rows, positions, labels) into predictions, as `decode` does."""
+        return [self.decode(own, row, targets) for own, row in zip(probabilities, encoded, strict=True)]
+
+    def brier_rows(self, probabilities: np.ndarray, encoded: Sequence[Encoded]) -> np.ndarray:
+        """Return the score of `brier` of several rows, whose probabilities are (rows, positions, labels)."""
+        import numpy as np
+
+        return np.array([self.brier(own, row) for own, row in zip(probabilities, encoded, strict=True)])
+
     def brier(self, probabilities: np.ndarray, encoded: Encoded) -> float:
         """Return the squared distance of probabilities (positions, labels) from the truth (Brier, 1950), 0 to 2.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -43,6 +44,21 @@ class SingleLabel(Task):
         """Return the most probable label."""
         best = int(probabilities[0].argmax())
         return Prediction(targets.labels[best], float(probabilities[0, best]))
+
+    def decode_rows(self, probabilities: np.ndarray, encoded: Sequence[Encoded], targets: Targets) -> list[Prediction]:
+        """Return the most probable label of each row, all rows at once."""
+        own = probabilities[:, 0]
+        best, most = own.argmax(axis=1).tolist(), own.max(axis=1).tolist()
+        return [Prediction(targets.labels[index], share) for index, share in zip(best, most, strict=True)]
+
+    def brier_rows(self, probabilities: np.ndarray, encoded: Sequence[Encoded]) -> np.ndarray:
+        """Return the Brier score of each row, all rows at once; to the bit what `brier` returns."""
+        import numpy as np
+
+        own, targets = probabilities[:, 0], np.array([row.targets[0] for row in encoded], dtype=np.int64)
+        right = np.where(targets >= 0, own[np.arange(len(own)), np.maximum(targets, 0)], 0.0)
+        result: np.ndarray = ((own**2).sum(axis=-1) + 1 - 2 * right).astype(float)
+        return result
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return 1 for each correct row, 0 for each wrong row."""

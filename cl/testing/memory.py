@@ -166,6 +166,9 @@ class MemoryFiles(VersionFiles):
         for name in RECORDS:
             self.runs.log_file(run, folder / name, RECORD)
 
+    def share_record(self, run: str, version: str | None) -> None:
+        """Do nothing: no file lies on a disk."""
+
     def record(self, version: VersionInfo, name: str) -> str | None:
         """Return one of the JSON files that describe a version; None: it is nowhere."""
         if not version.run_id:
@@ -310,6 +313,10 @@ class MemoryRegistry(Registry):
     def missing_model(self) -> OutsideChange | None:
         """Return that there is no version, with the remedy; None: there is one."""
         return None if self.memory.versions else OutsideChange("it has no version: its database was lost", LEARN_AGAIN)
+
+    def find(self, version: str) -> VersionInfo | None:
+        """Return one version, with tags and aliases; None: there is none."""
+        return next((info for info in self.versions() if info.version == version), None)
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""

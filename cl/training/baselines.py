@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 
 from cl import plugins
 from cl.config import Config
-from cl.models.build import grow_labels, new_learner
-from cl.models.frozen_features import reading_once
-from cl.models.inference import answer
+from cl.models.build import new_learner
+from cl.models.closed_form_head import ClosedFormHead, lowest_logit
+from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
-from cl.models.weights import learnable
+from cl.models.logistic_regression import fit_logistic
 from cl.plugins import Capability
 from cl.records import BASELINES, Baselines, BaselineScores, Score
 from cl.records.evaluation import mean_score
-from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
-from cl.tasks import Task
-from cl.training.strategies import State, Strategy, TrainingData, Update
+from cl.tasks import Encoded, Task
+from cl.training.baseline_rows import BaselineRows, LearnedExperiences, RowsFile, sample_rows
+from cl.training.strategies import Strategy
+from cl.training.strategies._closed_form import ClosedForm, Learned
+from cl.training.strategies._sufficient_statistics import SufficientStatistics
+from cl.training.strategies.regression import LogisticRegression
 
 log = logging.getLogger(__name__)
-MOST_ROWS = 5_000
-"""Rows that a baseline is fitted on."""
+WEIGHT, BIAS = "weight", "bias"
+"""Names of what a regression has fitted."""
 
 
 def score_baselines(
-    config: Config, learned: Sequence[str], rows_of: RowsOf, tests: Mapping[str, pd.DataFrame], folder: Path
+    config: Config,
+    learned: LearnedExperiences,
+    rows_of: RowsOf,
+    tests: Mapping[str, pd.DataFrame],
+    folder: Path,
+    *,
+    kept: Path | None = None,
 ) -> Baselines:
     """Fit each baseline on frozen features of all rows, and score it on the test rows of each experience.
 
@@ -39,40 +49,91 @@ def score_baselines(
 
     Args:
         config: the task, the model and the seed.
-        learned: ids of the experiences that a challenger will have learned.
+        learned: the experiences that a challenger will have learned.
         rows_of: returns the rows of experiences (ids, split).
         tests: experience -> the test rows to score them on.
         folder: each row's scores are written into it.
+        kept: a file that keeps the features, and what was fitted on them, from cycle to cycle; None: none does.
     """
     if not config.evaluation.baselines or Capability.LINEAR_HEAD not in plugins.build(Task, config.task).provides:
         return Baselines()
-    rows = learnable(draw_rows(rows_of, learned, ("train", "validation"), most=MOST_ROWS, seed=config.seed))
     learner = new_learner(config.with_baseline(next(iter(BASELINES))))
-    learner = grow_labels(learner, learner.task.labels(rows), seed=config.seed)
-    lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(config.seed))
+    head = _new_head(learner)
+    file = RowsFile.of(kept, learner, head)
+    learner, sample = sample_rows(learner, head, learned, rows_of, file, seed=config.seed)
+    if not sample.is_fitted:
+        sample = _with_regression(sample)
+        file.save(sample, learned)
+    together = pd.concat(tests.values(), ignore_index=True)
+    encoded = learner.encode(together)
+    whole = feature_reader(learner, head)(encoded)
     table = pd.concat([part[["id"]].assign(experience=id) for id, part in tests.items()], ignore_index=True)
-    fitted = {}
-    with reading_once():
-        for name in BASELINES:
-            started = time.monotonic()
-            solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
-            scores, values = _score(solved, tests)
-            table[name] = values
-            fitted[name] = BaselineScores(accuracy=(accuracy := mean_score(scores)), scores=scores)
-            shown = "undecided" if accuracy is None else f"{accuracy:.4f}"
-            log.info("baseline %s: %s, %.1f s", name, shown, time.monotonic() - started)
+    fitted, features = {}, sample.features
+    sums = SufficientStatistics.empty(sample.whole.shape[1], len(sample.labels), gram=False)
+    sums = sums.add(features.whole, features.targets, features.weights)
+    for name in BASELINES:
+        values = _answer(replace(learner, head=_solve(name, learner, sample, sums)), encoded, whole)
+        scores = _score(learner, tests, values)
+        table[name] = learner.task.row_scores(together, values)
+        fitted[name] = BaselineScores(accuracy=(accuracy := mean_score(scores)), scores=scores)
+        log.info("baseline %s: %s", name, "undecided" if accuracy is None else f"{accuracy:.4f}")
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path := folder / "baselines.parquet", index=False)
     return Baselines(of=fitted, rows=str(path))
 
 
-def _score(learner: Learner, tests: Mapping[str, pd.DataFrame]) -> tuple[list[Score], np.ndarray]:
-    """Return the scores on each experience, and of each row."""
-    together = pd.concat(tests.values(), ignore_index=True)
-    values, start = answer(learner, together).values, 0
-    scores = list[Score]()
+def _new_head(learner: Learner) -> ClosedFormHead:
+    """Return a head without labels that reads the layers that all baselines read."""
+    strategy = LogisticRegression()
+    return strategy.new_head(learner.feature_width, min(strategy.layers, learner.depth))
+
+
+def _with_regression(sample: BaselineRows) -> BaselineRows:
+    """Return the sample with the regression fitted on it, which begins where the last cycle's has ended."""
+    strategy, features, before = LogisticRegression(), sample.features, sample.fitted
+    weight, bias = fit_logistic(
+        features.whole.float(),
+        features.targets,
+        len(sample.labels),
+        decay=strategy.decay,
+        weights=features.weights,
+        start=(before[WEIGHT], before[BIAS]) if before else None,
+    )
+    if not weight.isfinite().all():
+        raise strategy.unsolved
+    return replace(sample, fitted={WEIGHT: weight, BIAS: bias}, is_fitted=True)
+
+
+def _solve(name: str, learner: Learner, sample: BaselineRows, sums: SufficientStatistics) -> ClosedFormHead:
+    """Return the head of a baseline; ``sums`` are those over the sample."""
+    head = _new_head(learner)
+    strategy: Strategy = plugins.build(Strategy, name)
+    if isinstance(strategy, LogisticRegression):
+        absent, weight, bias = sums.counts == 0, sample.fitted[WEIGHT], sample.fitted[BIAS]
+        head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
+        return head.to(learner.device)
+    assert isinstance(strategy, ClosedForm)
+    solved, _ = strategy.solved(learner, head, Learned(sums, device=learner.device), None)
+    assert isinstance(solved.head, ClosedFormHead)
+    return solved.head
+
+
+@torch.inference_mode()
+def _answer(learner: Learner, encoded: list[Encoded], whole: list[torch.Tensor]) -> list[Any]:
+    """Return the answers to rows whose features (positions, width) are known."""
+    if not encoded:
+        return []
+    logits = learner.head(torch.cat(whole).float().to(learner.device)).cpu()
+    parts = learner.task.probabilities(logits).split([len(positions) for positions in whole])
+    targets = learner.targets
+    return [learner.task.decode(part.numpy(), row, targets).value for part, row in zip(parts, encoded, strict=True)]
+
+
+def _score(learner: Learner, tests: Mapping[str, pd.DataFrame], values: list[Any]) -> list[Score]:
+    """Return the scores on each experience."""
+    scores, start = list[Score](), 0
     for id, rows in tests.items():
         score = learner.task.score_experience(id, rows, values[start : start + len(rows)])
         scores.append(score.model_copy(update={"metrics": {}}))
         start += len(rows)
-    return scores, learner.task.row_scores(together, values)
+    return scores

@@ -49,7 +49,8 @@ class Forgetting(Gate):
             why = "no past experience decides a score" if undecided else "there is nothing to forget yet"
             return Verdict(gate=self.name, passed=True, undecided=undecided, bound=self.max, why=why)
         worst_first = sorted(losses, key=lambda name: -losses[name])
-        rows = {name: _differences(name, predictions) for name in worst_first}
+        known = _differences(predictions)
+        rows = {name: known.get(name, np.empty(0)) for name in worst_first}
         p_values = {name: self._p_value(rows[name], seed) for name in worst_first}
         tested = [name for name in worst_first if p_values[name] is not None]
         results = significant_after_holm([(p_values[name] or 0.0, self._alpha) for name in tested])
@@ -96,13 +97,13 @@ class Forgetting(Gate):
         )
 
 
-def _differences(experience: str, predictions: pd.DataFrame) -> np.ndarray:
-    """Return the challenger's score minus the best version's on each test row that both answered."""
+def _differences(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return, by experience, the challenger's score minus the best version's on each test row that both answered."""
     if "best_score" not in predictions:
-        return np.empty(0)
-    rows = predictions[predictions["experience"] == experience].dropna(subset=["best_score"])
-    result: np.ndarray = (rows["challenger_score"].fillna(0.0) - rows["best_score"]).to_numpy(dtype=float)
-    return result
+        return {}
+    rows = predictions.dropna(subset=["best_score"])
+    differences = (rows["challenger_score"].fillna(0.0) - rows["best_score"]).to_numpy(dtype=float)
+    return {str(name): differences[places] for name, places in rows.groupby("experience").indices.items()}
 
 
 def _describe_loss(worst: str, lost: float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +16,7 @@ from pydantic import ValidationError
 
 from cl.errors import StoreError
 from cl.records import SPLITS, Experience
+from cl.stores.data.kept_tables import KeptTables
 from cl.stores.files import sha256
 from cl.stores.project_folder import ProjectFolder
 
@@ -31,6 +34,7 @@ RowsOf = Callable[[list[str], str], "pd.DataFrame"]
 
 BATCH_ROWS = 50_000
 """Rows of a file read at a time when only a few of them are needed."""
+_KEPT = KeptTables()
 
 
 class StoredRows(Protocol):
@@ -63,17 +67,26 @@ class Experiences:
         Raises:
             StoreError: there is no such experience, or its record is damaged.
         """
-        path = self.project.experiences / id / "experience.json"
-        if not EXPERIENCE_ID.fullmatch(id) or not path.parent.is_dir():
-            raise StoreError(f"no experience '{id}'; there are: {', '.join(self.ids()) or 'none'}")
+        if not EXPERIENCE_ID.fullmatch(id):
+            raise self._missing(id)
+        path = f"{self._folder}/{id}/experience.json"  # a path object would take longer to make than the file to find
         try:
-            stat = path.stat()
+            stat = os.stat(path)  # noqa: PTH116
             return _read_record(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError as error:
-            raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy(path)}") from None
+            if not Path(path).parent.is_dir():
+                raise self._missing(id) from None
+            raise StoreError(f"{path}: cannot be read: {error.strerror}; {_remedy(Path(path))}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy(path)}") from None
+            raise StoreError(f"{path}: is damaged: {first['msg']}; {_remedy(Path(path))}") from None
+
+    def _missing(self, id: str) -> StoreError:
+        return StoreError(f"no experience '{id}'; there are: {', '.join(self.ids()) or 'none'}")
+
+    @cached_property
+    def _folder(self) -> str:
+        return str(self.project.experiences)
 
     def rows(self, id: str, split: str) -> pd.DataFrame:
         """Return the rows of one split in the order of ingestion.
@@ -100,7 +113,7 @@ class Experiences:
         assert split in SPLITS, split
         if not ids:
             return self._no_rows()
-        tables = [_read_table(self._file(id, split), _read_all) for id in ids]
+        tables = [_whole_table(self._file(id, split)) for id in ids]
         if all(table.schema.equals(tables[0].schema) for table in tables):
             return pa.concat_tables(tables).to_pandas()
         return pd.concat([table.to_pandas() for table in tables], ignore_index=True)
@@ -191,7 +204,7 @@ class Experiences:
     def _file(self, id: str, split: str) -> Path:
         """Return the file of a split, of an experience that is there."""
         self.get(id)
-        return self.project.experiences / id / f"{split}.parquet"
+        return Path(f"{self._folder}/{id}/{split}.parquet")
 
     def ids(self) -> list[str]:
         """Return the ids of all experiences in the order of ingestion."""
@@ -208,10 +221,10 @@ class Experiences:
 
 
 @lru_cache(maxsize=10_000)
-def _read_record(path: Path, changed: int, size: int, inode: int) -> Experience:
+def _read_record(path: str, changed: int, size: int, inode: int) -> Experience:
     """Return an experience's record; while its file is the same, it is read once in a process."""
     del changed, size, inode
-    return Experience.model_validate_json(path.read_bytes())
+    return Experience.model_validate_json(Path(path).read_bytes())
 
 
 def slug(name: str) -> str:
@@ -246,7 +259,14 @@ def _read_all(file: pq.ParquetFile) -> pa.Table:
 
 
 def _frame(path: Path) -> pd.DataFrame:
-    return _read(path, _read_all)
+    return _whole_table(path).to_pandas()
+
+
+def _whole_table(path: Path) -> pa.Table:
+    """Return all rows of a file, which must not be changed."""
+    with contextlib.suppress(OSError):  # of what is wrong, the reading tells more
+        return _KEPT.read(path, lambda path: _read_table(path, _read_all))
+    return _read_table(path, _read_all)
 
 
 def _read(path: Path, read: Callable[[pq.ParquetFile], pa.Table]) -> pd.DataFrame:

@@ -25,6 +25,8 @@ from cl.stores.project_folder import ProjectFolder
 
 BETWEEN_WORDS = "\x1f"
 BETWEEN_COLUMNS = "\0"
+MAPPED_ROWS = 1_000
+"""Hashes of more rows are read from disk when they are needed; to map fewer costs more than to read them."""
 FINAL_PUNCTUATION = ".,;:!?…。．、，；：！？।؟؛۔ "
 
 
@@ -161,8 +163,8 @@ def read_known_ids(project: ProjectFolder) -> list[np.ndarray]:
     store, ids = Experiences(project), list[np.ndarray]()
     for experience in store.all():
         path = _cache_file(project, experience)
-        whole = _is_whole(path, experience)
-        ids.append(np.load(path, mmap_mode="r")[0] if whole else hash_texts(store.column(experience.id, "id")["id"]))
+        cached = _load_whole(path, experience)
+        ids.append(hash_texts(store.column(experience.id, "id")["id"]) if cached is None else cached[0])
     return ids
 
 
@@ -178,22 +180,24 @@ def remember_fingerprints(
         kept: `Fingerprints.kept` of its rows; None: it is computed, unless it is cached.
     """
     path = _cache_file(project, experience)
-    if not _is_whole(path, experience):
+    cached = _load_whole(path, experience)
+    if cached is None:
         _write(path, _compute(project, experience).kept if kept is None else kept)
-    known.add(experience.id, np.load(path, mmap_mode="r"))
+        cached = np.load(path, mmap_mode="r")
+    known.add(experience.id, cached)
 
 
 def _cache_file(project: ProjectFolder, experience: Experience) -> Path:
     return project.work / "known" / f"{experience.id}-{experience.digest[:16]}.npy"
 
 
-def _is_whole(path: Path, experience: Experience) -> bool:
+def _load_whole(path: Path, experience: Experience) -> np.ndarray | None:
+    """Return the cached hashes of an experience's rows, those of many rows on disk; None: they are not there, whole."""
     try:
-        kept = np.load(path, mmap_mode="r")
+        kept: np.ndarray = np.load(path, mmap_mode="r" if experience.total > MAPPED_ROWS else None)
     except (OSError, ValueError, EOFError):
-        return False
-    result: bool = kept.shape == (3, experience.total) and kept.dtype == np.uint64
-    return result
+        return None
+    return kept if kept.shape == (3, experience.total) and kept.dtype == np.uint64 else None
 
 
 def _write(path: Path, kept: np.ndarray) -> None:

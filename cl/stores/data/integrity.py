@@ -42,15 +42,17 @@ def find_new(project: ProjectFolder, version: str, *, since: int) -> list[Path] 
         since: when it was made, in nanoseconds since 1970: what was written later may have changed.
     """
     listed, present, new = _list_files(project, version), 0, list[Path]()
-    for folder, names, files in os.walk(project.data):
+    data, experiences = str(project.data), str(project.experiences)
+    for folder, names, files in os.walk(data):
         names[:] = sorted(name for name in names if not name.startswith("."))
-        inside = [Path(folder, name) for name in sorted(files) if not name.startswith(".")]
-        known = [path for path in inside if path.relative_to(project.data).as_posix() in listed]
-        if any(path.stat().st_mtime_ns > since for path in known):
+        inside = [f"{folder}/{name}" for name in sorted(files) if not name.startswith(".")]
+        known = [path for path in inside if path[len(data) + 1 :] in listed]
+        if any(os.stat(path).st_mtime_ns > since for path in known):  # noqa: PTH116  # for all files of the stream
             return None
         present += len(known)
-        is_experience = Path(folder).parent == project.experiences
-        new += [Path(folder)] if inside and not known and is_experience else [p for p in inside if p not in known]
+        is_experience = folder.rpartition("/")[0] == experiences
+        whole = bool(inside) and not known and is_experience
+        new += [Path(folder)] if whole else [Path(path) for path in inside if path not in known]
     return new if listed and present == len(listed) else None
 
 

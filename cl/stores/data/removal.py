@@ -21,7 +21,9 @@ from cl.stores.files import write_text
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 
-CACHES = ("features.sqlite", "features.sqlite-wal", "features.sqlite-shm")
+BASELINE_FEATURES = "baselines.safetensors"
+"""The file below .cl with the features that baselines are fitted on."""
+CACHES = ("features.sqlite", "features.sqlite-wal", "features.sqlite-shm", BASELINE_FEATURES)
 
 
 def remove_from_experience(

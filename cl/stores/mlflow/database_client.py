@@ -36,6 +36,7 @@ ACTIVE_ONLY, DELETED_ONLY, ALL = 1, 2, 3
 """Values of MLflow's `ViewType`."""
 STAGES = {ACTIVE_ONLY: ["active"], DELETED_ONLY: ["deleted"], ALL: ["active", "deleted"]}
 NAMED = re.compile(r"name='(.*)'", re.DOTALL)
+NAMED_AND_TAGGED = re.compile(r"name='(.*)' AND tags\.`([^`]+)` = '(.*)'", re.DOTALL)
 TAGGED = re.compile(r"tags\.`([^`]+)` (!?=) '(.*)'", re.DOTALL)
 
 
@@ -142,8 +143,12 @@ class DatabaseClient:
         ]
 
     def search_model_versions(self, filter_string: str) -> list[Any]:
-        """Return all versions of the registered model with a name."""
-        return self._versions({"name": _parse(NAMED, filter_string)[0]})
+        """Return the versions of the registered model with a name: all, or those with a tag."""
+        if (tagged := NAMED_AND_TAGGED.fullmatch(filter_string)) is None:
+            return self._versions({"name": _parse(NAMED, filter_string)[0]})
+        name, key, value = tagged.groups()
+        found = self._rows(*self._query("model_version_tags", "version", {"name": name, "key": key, "value": value}))
+        return [info for (version,) in found for info in self._versions({"name": name, "version": version})]
 
     def get_model_version(self, name: str, version: str) -> Any:
         """Return a version.
@@ -156,7 +161,7 @@ class DatabaseClient:
 
     def list_artifacts(self, run_id: str, path: str | None = None) -> list[Any]:
         """Return the files and folders directly below a folder of a run."""
-        root = self._files_of(run_id)
+        root = self.files_of(run_id)
         if root is None:
             return list(self._full.list_artifacts(run_id, path))
         folder = root / (path or "")
@@ -165,7 +170,7 @@ class DatabaseClient:
 
     def download_artifacts(self, run_id: str, path: str, dst_path: str) -> str:
         """Copy a file of a run to a folder, and return where it is."""
-        root = self._files_of(run_id)
+        root = self.files_of(run_id)
         if root is None:
             return str(self._full.download_artifacts(run_id, path, dst_path))
         target = Path(dst_path) / path
@@ -182,7 +187,7 @@ class DatabaseClient:
 
         return MlflowClient(self._uri, self._uri)
 
-    def _files_of(self, run_id: str) -> Path | None:
+    def files_of(self, run_id: str) -> Path | None:
         """Return the folder of a run's files; None: they are not on this machine."""
         location = urlsplit(self.get_run(run_id).info.artifact_uri)
         return Path(unquote(location.path)) if location.scheme in ("", "file") and not location.netloc else None

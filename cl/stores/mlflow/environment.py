@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -34,13 +35,19 @@ SERVING_PACKAGES = (
 )
 
 
+_IGNORED = ("ignore", None, Warning, re.compile("mlflow"), 0)
+
+
 def silence_mlflow() -> None:
     """Set the variables that MLflow reads on import, unless the user has set them, and the level of its loggers."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])
-    warnings.filterwarnings("ignore", module="mlflow")
+    wanted = os.environ["MLFLOW_LOGGING_LEVEL"]
+    for logger in map(logging.getLogger, ("mlflow", "alembic")):
+        if logging.getLevelName(logger.level) != wanted:  # to set a level takes milliseconds where many have loggers
+            logger.setLevel(wanted)
+    if _IGNORED not in warnings.filters:
+        warnings.filterwarnings("ignore", module="mlflow")
 
 
 def import_mlflow(tracking_uri: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -128,22 +128,23 @@ class Registry:
         return self._read_versions()
 
     def _read_versions(self) -> list[VersionInfo]:
-        aliases: dict[str, list[str]] = {}
-        for alias, number in self.aliases().items():
-            aliases.setdefault(number, []).append(alias)
+        aliases = self.aliases()
         with translate_mlflow_errors(self.tracking_uri):
             registered = self.runs.reader.search_model_versions(f"name='{self.model}'")
-        infos = [
-            VersionInfo(
-                version=str(version.version),
-                created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-                run_id=version.run_id or "",
-                tags=dict(version.tags),
-                aliases=sorted(aliases.get(str(version.version), [])),
-            )
-            for version in registered
-        ]
-        return sorted(infos, key=lambda info: int(info.version))
+        return sorted((_describe(version, aliases) for version in registered), key=lambda info: int(info.version))
+
+    def find(self, version: str) -> VersionInfo | None:
+        """Return one version, with tags and aliases, without reading the others; None: it is gone."""
+        if not version.isdigit():
+            return None
+        with translate_mlflow_errors(self.tracking_uri):
+            try:
+                registered = self.runs.reader.get_model_version(self.model, version)
+            except Exception as error:  # MLflow's, which is not imported for this
+                if not is_missing(error):
+                    raise
+                return None
+        return _describe(registered, self.aliases())
 
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of one version.
@@ -192,7 +193,10 @@ class Registry:
 
     def version_for_cycle(self, cycle: str) -> str | None:
         """Return the version that a cycle registered, or None."""
-        return next((info.version for info in self.versions() if info.tags.get(CYCLE_ID) == cycle), None)
+        condition = f"name='{self.model}' AND tags.`{CYCLE_ID}` = '{cycle}'"
+        with translate_mlflow_errors(self.tracking_uri):
+            numbers = [int(version.version) for version in self.runs.reader.search_model_versions(condition)]
+        return str(min(numbers)) if numbers else None
 
     def download(self, version: str, folder: Path) -> Path:
         """Download a version's learner to a folder, complete and checked against its manifest.
@@ -296,6 +300,18 @@ class Registry:
     def _models(self) -> list[Any]:
         with translate_mlflow_errors(self.tracking_uri):
             return list(self.runs.client.search_registered_models(f"name='{self.model}'"))
+
+
+def _describe(registered: Any, aliases: Mapping[str, str]) -> VersionInfo:
+    """Return what MLflow has registered as a record."""
+    version = str(registered.version)
+    return VersionInfo(
+        version=version,
+        created=datetime.fromtimestamp(registered.creation_timestamp / 1000, UTC),
+        run_id=registered.run_id or "",
+        tags=dict(registered.tags),
+        aliases=sorted(alias for alias, number in aliases.items() if number == version),
+    )
 
 
 def _read_digests(tag: str | None) -> dict[str, str] | None:

@@ -154,6 +154,11 @@ class Runs:
         if self.kept is not None:  # should MLflow lose the run
             write_text(self.kept / f"{run}.json", text)
 
+    def files_of(self, run: str) -> Path | None:
+        """Return the folder of a run's files; None: they are not on this machine, or MLflow alone knows where."""
+        with translate_mlflow_errors(self.tracking_uri):
+            return None if self._light is None else self._light.files_of(run)
+
     def correct_cycle(self, cycle: Cycle) -> None:
         """Rewrite the record of a finished cycle."""
         assert cycle.run is not None

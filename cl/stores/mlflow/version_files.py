@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.records import VersionInfo
-from cl.stores.hard_links import remove_unfinished_links
+from cl.stores.hard_links import remove_unfinished_links, share_files
 from cl.stores.mlflow.environment import translate_mlflow_errors
 from cl.stores.mlflow.outside_changes import is_missing
 from cl.stores.mlflow.runs import Runs
@@ -30,6 +30,20 @@ class VersionFiles:
         """Store a version's history, evaluation and verdicts in its run, where they outlive its files."""
         for name in RECORDS:
             self.runs.log_file(run, folder / name, RECORD)
+
+    def share_record(self, run: str, version: str | None) -> None:
+        """Store what a finished cycle's run has in common with its version, and with this machine, once.
+
+        Nothing is written to these files any more; where the store is elsewhere, there are copies.
+        """
+        folder, kept = self.runs.files_of(run), self.runs.kept
+        if folder is None or not folder.is_dir():
+            return
+        pairs = [(kept / f"{run}.json", folder / "cycle.json")] if kept is not None else []
+        if version is not None and (learner := self.learner_folder(version)) is not None:
+            pairs += [(folder / RECORD / name, learner / name) for name in RECORDS]
+            pairs += [(folder / EVALUATION / name, learner / "gates.json") for name in ("gate.json", "smoke_test.json")]
+        share_files(pairs, folder.parent)
 
     def record(self, version: VersionInfo, name: str) -> str | None:
         """Return one of a version's JSON records without downloading its other files; None if there is none."""

@@ -62,3 +62,26 @@ def test_where_they_are_too_many_past_experiences_take_turns() -> None:
         past = past.model_copy(update={"newest": ""})  # the next one is another update
         seen += [id for id in chosen.rows if id != ids[-1]]
     assert set(seen) == set(ids[:-1]), "each had its turn"
+
+
+def test_rows_are_the_same_where_their_number_is_known_and_all_are_read_at_once() -> None:
+    sizes = {f"{number:02d}": 10 + 7 * number for number in range(30)} | {"large": 2_000}
+    calls = list[list[str]]()
+
+    def read(ids: list[str], split: str) -> pd.DataFrame:
+        calls.append(ids)
+        return rows_of(sizes)(ids, split)
+
+    past = scored(*list(sizes)[:-2])
+    one_by_one = choose_tests(list(sizes), rows_of(sizes), past, most=3_000)
+    at_once = choose_tests(list(sizes), read, past, most=3_000, sizes=sizes)
+    assert list(at_once.rows) == list(one_by_one.rows) and at_once.later == one_by_one.later
+    for id, rows in one_by_one.rows.items():
+        pd.testing.assert_frame_equal(at_once.rows[id], rows)
+    assert len(calls) == 2, "the small ones, and the large one"
+
+
+def test_a_record_that_counts_rows_wrongly_changes_nothing() -> None:
+    sizes = {"a": 20, "b": 30}
+    chosen = choose_tests(["a", "b"], rows_of(sizes), PastScores(), most=100, sizes={"a": 21, "b": 30})
+    assert {id: len(rows) for id, rows in chosen.rows.items()} == sizes

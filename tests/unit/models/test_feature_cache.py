@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -151,3 +153,18 @@ def test_rows_read_in_another_precision_are_not_those_in_the_cache(learner, sent
     for native in (True, False):
         monkeypatch.setattr(frozen_features_file, "native_bfloat16", lambda device, native=native: native)
         assert seen(learner, head, rows, path)[1] > 0
+
+
+def test_features_of_encoders_that_were_trained_since_make_room(learner, sentences, tmp_path) -> None:
+    head, path, rows = ClosedFormHead(learner.width, 0, layers=2), tmp_path / "features.sqlite", sentences(["loan"], 10)
+    for _ in range(feature_cache.KEPT_ENCODERS + 1):
+        assert seen(learner, head, rows, path)[1] > 0
+        last = {name: tensor.clone() for name, tensor in learner.encoder.state_dict().items()}
+        change_in_place(learner.encoder)
+        prune_cache(path)
+    with closing(sqlite3.connect(path)) as database:
+        kept = {key[: feature_cache.PREFIX_BYTES] for (key,) in database.execute("SELECT key FROM features")}
+        assert kept == {prefix for (prefix,) in database.execute("SELECT prefix FROM encoders")}
+    assert len(kept) == feature_cache.KEPT_ENCODERS
+    learner.encoder.load_state_dict(last)
+    assert seen(learner, head, rows, path)[1] == 0, "the last one's are kept"

@@ -16,6 +16,7 @@ from cl.stores.hard_links import (
     copy_or_link_folder,
     remove_unfinished_links,
     share_equal_files,
+    share_files,
 )
 from cl.stores.manifest import check_manifest, write_manifest
 
@@ -116,13 +117,23 @@ def test_a_process_killed_before_it_replaces_a_file_leaves_both_whole(first, sec
     assert (first / BASE).stat().st_nlink == 1, "nothing else keeps the bytes of a deleted version"
 
 
-def test_a_copy_of_a_stored_version_has_its_large_files_and_small_files_of_its_own(first, tmp_path) -> None:
+def test_a_copy_of_a_stored_version_has_its_weights_and_texts_of_its_own(first, tmp_path) -> None:
     copy = copy_or_link_folder(first, tmp_path / "copy")
-    assert (copy / BASE).samefile(first / BASE)
-    for name in (HEAD, RECORD, "manifest.json"):
+    assert (copy / BASE).samefile(first / BASE) and (copy / HEAD).samefile(first / HEAD)
+    for name in (RECORD, "manifest.json"):
         assert not (copy / name).samefile(first / name) and (copy / name).read_bytes() == (first / name).read_bytes()
-    (copy / HEAD).write_bytes(b"edited")
+    (copy / RECORD).write_bytes(b"edited")
     check_manifest(first)
+
+
+def test_files_of_two_folders_are_shared_where_they_are_equal(tmp_path) -> None:
+    files = {"a": b"same" * 2_000, "b": b"same" * 2_000, "c": b"else" * 2_000}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    pairs = [(tmp_path / "a", tmp_path / "b"), (tmp_path / "a", tmp_path / "c"), (tmp_path / "a", tmp_path / "gone")]
+    assert share_files(pairs, tmp_path) == 8_000
+    assert (tmp_path / "a").samefile(tmp_path / "b") and not (tmp_path / "a").samefile(tmp_path / "c")
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
 
 
 def test_a_symbolic_link_in_a_store_is_followed_not_linked(first, tmp_path) -> None:
