@@ -53,7 +53,7 @@ def digest_weights(weights: Mapping[str, torch.Tensor]) -> bytes:
     digest = hashlib.sha256()
     for name, tensor in weights.items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.digest()
 
 

@@ -309,8 +309,8 @@ class DataVersions:
     def _add(self, new: list[Path] | None) -> None:
         """Add the new paths, or all of data/; a listing that was left half-written in the cache is written again.
 
-        Files stay as they are: to put a link in the place of one, DVC would remove it first, and a kill in between would
-        lose it.
+        Files stay as they are: to put a link in the place of one, DVC would remove it first, and a kill in between
+        would lose it.
         """
         for path in new or [self.project.data]:
             self._with_repo(methodcaller("add", str(path), relink=False))
