@@ -21,7 +21,8 @@ from cl.records import BASELINES, Baselines, BaselineScores, Score
 from cl.records.evaluation import mean_score
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
-from cl.training.strategies import State, Strategy, TrainingData, Update
+from cl.training.strategies import State, TrainingData, Update
+from cl.training.strategies._closed_form import ClosedForm
 
 log = logging.getLogger(__name__)
 MOST_ROWS = 5_000
@@ -53,7 +54,7 @@ def score_baselines(
     with reading_once():
         for name in BASELINES:
             started = time.monotonic()
-            solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
+            solved = plugins.build(ClosedForm, name).solve(Update(State(), lesson, learner)).learner
             scores, values = _score(solved, tests)
             table[name] = values
             fitted[name] = BaselineScores(accuracy=(accuracy := mean_score(scores)), scores=scores)

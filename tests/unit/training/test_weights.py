@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cl.compression.imitation import divergence
-from cl.models.batching import Batch, collate
+from cl.models.batching import collate
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.learner import Learner
@@ -20,6 +20,7 @@ from cl.models.persistence import load_learner
 from cl.models.temperature import fit_temperature
 from cl.models.weights import relative, row_weights
 from cl.records import WEIGHT
+from cl.tasks import Batch
 from cl.training.loop import epoch_weights
 from cl.training.strategies import State, Step, TrainingData, Update, load_states
 from cl.training.strategies._fisher import diagonal_fisher
