@@ -101,5 +101,6 @@ def _trained_rows(config: Config, each: int) -> int:
 
 
 def _passes_per_row(config: Config) -> int:
-    solver = config.closed_form
-    return SOLVED if solver and not solver.trains_encoder else TRAINED
+    if solver := config.closed_form:
+        return TRAINED if solver.trains_encoder else SOLVED
+    return TRAINED * max(int(strategy.passes) for strategy in config.built_strategies)

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,16 +21,16 @@ from cl.models.batching import collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
 from cl.models.inference import score_rows
-from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
-from cl.models.precision import autocast, half_weights
+from cl.models.precision import half_weights
 from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
 from cl.process.progress import Meter, meter
 from cl.tasks import IGNORED, Batch, Encoded
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
+from cl.training.forward import take_forward_pass
 from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
-from cl.training.strategies import State, Step, Strategy, TrainingData, Update
+from cl.training.strategies import State, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
 Strategies = list[tuple[Strategy, Update]]
@@ -244,13 +244,16 @@ def train_step(
     Raises:
         DivergedError: the loss or a penalty is not finite; no step is taken.
     """
-    with autocast(settings.precision, learner.device), fast_kernels(learner.device):
-        own, watched = learner.head.layers, max((strategy.watched for strategy, _ in strategies), default=0)
-        with halves.in_use() if halves else nullcontext():
-            states = learner.states(batch.input_ids, batch.mask, layers=max(own, watched))
-        states = [layer.float() for layer in states]
-        step = Step(ids, batch, learner.read(states[-own:], batch), states)
-        loss = learner.task.loss(step.logits, batch.targets, batch.weights)
+    step = take_forward_pass(
+        learner,
+        batch,
+        ids,
+        settings,
+        halves,
+        watched=max((strategy.watched for strategy, _ in strategies), default=0),
+        repeatable=any(strategy.perturbs for strategy, _ in strategies),
+    )
+    loss = learner.task.loss(step.logits, batch.targets, batch.weights)
     terms = {"the loss": loss}
     for strategy, update in strategies:
         penalty = strategy.penalty(update, step)

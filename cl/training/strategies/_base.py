@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cl.config import Config
     from cl.models.learner import Learner
+    from cl.models.word_embeddings import Repeatable
     from cl.tasks import Batch
 
 
@@ -83,12 +84,14 @@ class Step:
     """One batch after its forward pass: the rows' ids, the inputs and the logits.
 
     ``states`` are those of the last layers (rows, length, width): as many as the head reads or a strategy watches.
+    ``forward`` is the pass itself, to be repeated with shifted word embeddings; None: no strategy perturbs them.
     """
 
     ids: list[str]
     batch: Batch
     logits: torch.Tensor
     states: list[torch.Tensor] = field(default_factory=list)
+    forward: Repeatable | None = None
 
 
 class EpochRows(NamedTuple):
@@ -127,7 +130,7 @@ class Strategy(LearningMethod):
     as the model learns. ``keeps_rows``: its state is a buffer of rows of every experience; before it takes part again,
     it is offered those that were learned without it. ``describes_weights``: its state follows from the weights and the
     rows alone, so that a distilled student gets its own. ``ends_first``: its `end` changes the weights that the states
-    of others describe.
+    of others describe. ``perturbs``: its penalty repeats the forward pass with perturbed word embeddings.
     """
 
     recalls: ClassVar[bool] = False
@@ -135,11 +138,17 @@ class Strategy(LearningMethod):
     keeps_rows: ClassVar[bool] = False
     describes_weights: ClassVar[bool] = False
     ends_first: ClassVar[bool] = False
+    perturbs: ClassVar[bool] = False
 
     @property
     def watched(self) -> int:
         """Return how many of the last layers' states its penalty needs."""
         return 0
+
+    @property
+    def passes(self) -> int:
+        """Return how many times a step costs what it costs without this strategy, roughly."""
+        return 1
 
     def restarts(self) -> bool:
         """Return whether every update starts from the pretrained weights instead of the champion."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,11 +86,12 @@ def test_the_loss_is_the_weighted_mean_whatever_the_batches(rows_and_learner, ba
 def test_fisher_information_and_sensitivity_are_weighted_means(rows_and_learner) -> None:
     rows, learner = rows_and_learner
     given, again = weigh(rows, [1.0, 2.0, 1.0, 3.0]), repeat(rows, [1, 2, 1, 3])
+    length = partial(squared_length, learner.task)
     for size in (1, 4):
         pairs = [
             [
                 diagonal_fisher(learner, some, labels="empirical", rng=np.random.default_rng(0), rows_at_once=size),
-                mean_over_rows(learner, some, objective=squared_length, add=add_absolute, rows_at_once=size),
+                mean_over_rows(learner, some, objective=length, add=add_absolute, rows_at_once=size),
             ]
             for some in (given, again)
         ]
