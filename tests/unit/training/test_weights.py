@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from cl.models.temperature import fit_temperature
 from cl.models.weights import relative, row_weights
 from cl.records import WEIGHT
 from cl.tasks import Batch
+from cl.tasks.text_classification import TextClassification
 from cl.training.loop import epoch_weights
 from cl.training.strategies import State, Step, TrainingData, Update, load_states
 from cl.training.strategies._fisher import diagonal_fisher
@@ -31,6 +33,8 @@ from cl.training.strategies.lwf import LwF
 from cl.training.strategies.mas import squared_length
 from cl.training.train import train
 
+ASKED = SimpleNamespace(task=TextClassification())
+"""What a penalty asks a learner for."""
 TOKENS = pd.DataFrame(
     {
         "id": ["a", "b", "c", "d"],
@@ -124,13 +128,13 @@ def lwf_penalty(ids: list[str], step: Step) -> Any:
     recorded = {"a": [2.0, 0.0], "b": [0.0, 1.0]}
     lesson = TrainingData(rows=pd.DataFrame({"id": ids}), past=pd.DataFrame, rng=None, known=2)  # type: ignore[arg-type]
     scratch = {"logits": torch.tensor([recorded[id[0]] for id in ids]), "ends": torch.arange(1, len(ids) + 1)}
-    return LwF().penalty(Update(None, lesson, None, scratch), step)  # type: ignore[arg-type]
+    return LwF().penalty(Update(None, lesson, ASKED, scratch), step)  # type: ignore[arg-type]
 
 
 def der_penalty(ids: list[str], step: Step) -> Any:
     recorded = {"a": [[2.0, 0.0]], "b": [[0.0, 1.0]]}
     state = State(rows=pd.DataFrame({"id": ids, "logits": [np.float32(recorded[id[0]]) for id in ids]}))
-    return DER(alpha=0.5, beta=3.0).penalty(Update(state, None, None), step)  # type: ignore[arg-type]
+    return DER(alpha=0.5, beta=3.0).penalty(Update(state, None, ASKED), step)  # type: ignore[arg-type]
 
 
 def student_loss(ids: list[str], step: Step) -> Any:
