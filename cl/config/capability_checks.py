@@ -39,15 +39,22 @@ def without_unusable_detectors(raw: Any) -> Any:
     traffic = drift.get("traffic") or {} if isinstance(drift, dict) else None
     if drift is None or not isinstance(traffic, dict):
         return raw
-    try:
-        task = plugins.build("tasks", raw.get("task", "text_classification"))
-    except (UnknownPluginError, PluginError, ValidationError):
-        return raw  # the field says what is wrong
+    task = _task_of(raw)
+    if task is None:
+        return raw
     defaults = [DriftSettings().detectors, TrafficSettings().detectors]
     usable = [[spec for spec in specs if fits(task, plugins.build("detectors", spec))] for specs in defaults]
     if usable == defaults:
         return raw
     return {**raw, "drift": {"detectors": usable[0], **drift, "traffic": {"detectors": usable[1], **traffic}}}
+
+
+def measures_baselines(raw: dict[str, Any]) -> bool:
+    """Return whether a raw configuration has baselines measured: it asks for them, and its task has a linear head."""
+    evaluation = raw.get("evaluation")
+    wanted = not isinstance(evaluation, dict) or evaluation.get("baselines") is not False
+    task = _task_of(raw)
+    return wanted and (task is None or Capability.LINEAR_HEAD in task.provides)
 
 
 def fits(task: Any, plugin: Any) -> bool:
@@ -59,3 +66,11 @@ def missing(provided: Iterable[Capability], required: Iterable[Capability]) -> l
     """Return what is required and not provided, in the order of `Capability`."""
     lacking = frozenset(required) - frozenset(provided)
     return [capability for capability in Capability if capability in lacking]
+
+
+def _task_of(raw: dict[str, Any]) -> Any | None:
+    """Return the task of a raw configuration; None if there is none such, which its field says."""
+    try:
+        return plugins.build("tasks", raw.get("task", "text_classification"))
+    except (UnknownPluginError, PluginError, ValidationError):
+        return None

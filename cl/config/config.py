@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
-from cl.config.capability_checks import check_capabilities, without_unusable_detectors
+from cl.config.capability_checks import check_capabilities, measures_baselines, without_unusable_detectors
 from cl.config.compression import CompressionSettings
 from cl.config.data import DataSettings, ValidationSettings
 from cl.config.decision import DecisionSettings
@@ -155,9 +155,7 @@ class Config(Section):
     @classmethod
     def _gates_by_default(cls, raw: Any) -> Any:
         """Leave the gate `baseline` out of the default gates where no baseline is measured: it could not refuse."""
-        if not isinstance(raw, dict) or "gates" in raw or not isinstance(raw.get("evaluation"), dict):
-            return raw
-        if raw["evaluation"].get("baselines") is not False:
+        if not isinstance(raw, dict) or "gates" in raw or measures_baselines(raw):
             return raw
         return {**raw, "gates": [gate for gate in DEFAULT_GATES if gate != BASELINE_GATE]}
 

@@ -26,6 +26,8 @@ from cl.process.progress import meter
 from cl.tasks import Batch, Encoded, Targets, Task
 
 log = logging.getLogger(__name__)
+PREFIX = "prefix"
+"""The extra tensor of a batch that says how many tokens at the start of each row every window of it repeats."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,21 @@ class Learner:
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """Run encoder and head on a batch; the task decides the shape of the logits."""
-        return self.read(self.states(batch.input_ids, batch.mask), batch)
+        return self.read(self.states(batch.input_ids, batch.mask, prefix=batch.extras.get(PREFIX)), batch)
 
     def read(self, states: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         """Return the head's logits for the states of the layers that it reads."""
         logits: torch.Tensor = self.head(self.head.combine([self.features(layer, batch) for layer in states]))
         return self.task.limit(logits, batch)
 
-    def states(self, input_ids: torch.Tensor, mask: torch.Tensor, layers: int | None = None) -> list[torch.Tensor]:
+    def states(
+        self,
+        input_ids: torch.Tensor,
+        mask: torch.Tensor,
+        layers: int | None = None,
+        *,
+        prefix: torch.Tensor | None = None,
+    ) -> list[torch.Tensor]:
         """Run the encoder and return the states (rows, length, width) of its last layers, last layer last.
 
         Rows longer than ``model.max_length`` are read in windows, if the settings have any. States of virtual tokens
@@ -131,12 +140,14 @@ class Learner:
             input_ids: tokens (rows, length).
             mask: 1 for real tokens, 0 for padding.
             layers: number of layers; None: as many as the head reads.
+            prefix: how many tokens at the start of each row (rows,) every window of it repeats; None: no more than the
+                tokenizer puts there.
         """
         wanted = layers or self.head.layers
         windows = self.windows if input_ids.shape[1] > self.settings.max_length else None
         if windows is None:
             return self._run_encoder(input_ids, mask, wanted)
-        batch = windows.split(input_ids, mask, pad_id=self.tokenizer.pad_token_id)
+        batch = windows.split(input_ids, mask, pad_id=self.tokenizer.pad_token_id, prefix=prefix)
         return [batch.stitch(layer) for layer in self._run_encoder(batch.input_ids, batch.mask, wanted)]
 
     def _run_encoder(self, input_ids: torch.Tensor, mask: torch.Tensor, wanted: int) -> list[torch.Tensor]:
@@ -181,7 +192,7 @@ class Learner:
         with meter(len(encoded), "rows") as rows:
             for batch in self.batches(encoded, batch_size):
                 with fast_kernels(self.device):
-                    states = self.states(batch.input_ids, batch.mask, layers)
+                    states = self.states(batch.input_ids, batch.mask, layers, prefix=batch.extras.get(PREFIX))
                 yield batch, states
                 rows.advance(len(batch.rows))
 

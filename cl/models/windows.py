@@ -45,7 +45,8 @@ class WindowBatch:
 class Windows:
     """How long rows are cut into windows of ``size`` tokens, neighbours sharing ``overlap`` of a text's tokens.
 
-    ``before`` and ``after`` are the tokens that the tokenizer puts around a text: each window has them.
+    ``before`` and ``after`` are the tokens that the tokenizer puts around a text: each window has them. Rows may have
+    more tokens in front that each window repeats, such as a question before its text.
     """
 
     size: int
@@ -64,26 +65,37 @@ class Windows:
         """Return the tokens of the longest row that is read whole."""
         return self.size + (self.at_most - 1) * (self.room - self.overlap)
 
-    def starts(self, length: int) -> list[int]:
+    def starts(self, length: int, prefix: int = 0) -> list[int]:
         """Return where the windows of a row of this many tokens begin, among the text's tokens; the last is full."""
-        last = length - self.size
-        return [0] if last <= 0 else [*range(0, last, self.room - self.overlap), last]
+        last, room = length - self.size, min(self.room, self.size - prefix - len(self.after))
+        return [0] if last <= 0 else [*range(0, last, max(1, room - self.overlap)), last]
 
-    def split(self, input_ids: torch.Tensor, mask: torch.Tensor, *, pad_id: int) -> WindowBatch:
-        """Cut a batch (rows, length), padded on the right, into windows; a row that fits is a window of its own."""
-        lengths, first = mask.sum(1).tolist(), len(self.before)
+    def split(
+        self, input_ids: torch.Tensor, mask: torch.Tensor, *, pad_id: int, prefix: torch.Tensor | None = None
+    ) -> WindowBatch:
+        """Cut a batch (rows, length), padded on the right, into windows; a row that fits is a window of its own.
+
+        Args:
+            input_ids: tokens.
+            mask: 1 for real tokens.
+            pad_id: the token that windows are padded with.
+            prefix: how many tokens of each row (rows,) are repeated in each of its windows; None: those of the
+                tokenizer.
+        """
+        lengths = mask.sum(1).tolist()
+        prefixes = [len(self.before)] * len(lengths) if prefix is None else prefix.tolist()
         pieces: list[torch.Tensor] = []
         window, position = (torch.zeros(input_ids.shape, dtype=torch.long) for _ in range(2))
-        before, after = (torch.tensor(ids, dtype=torch.long) for ids in (self.before, self.after))
-        for row, (ids, length) in enumerate(zip(input_ids.cpu(), lengths, strict=True)):
-            starts = self.starts(length)
+        after = torch.tensor(self.after, dtype=torch.long)
+        for row, (ids, length, first) in enumerate(zip(input_ids.cpu(), lengths, prefixes, strict=True)):
+            starts, room = self.starts(length, first), self.size - first - len(self.after)
             numbers, positions = _best_windows(length, starts, self.size, first, len(self.after))
             window[row] = len(pieces)  # padding is read from anywhere, and masked
             window[row, :length] = len(pieces) + torch.from_numpy(numbers)
             position[row, :length] = torch.from_numpy(positions)
             text = ids[first : length - len(self.after)]
             pieces += (
-                [torch.cat([before, text[start : start + self.room], after]) for start in starts]
+                [torch.cat([ids[:first], text[start : start + room], after]) for start in starts]
                 if len(starts) > 1
                 else [ids[:length]]
             )

@@ -12,9 +12,9 @@ from cl.config import Config
 
 
 def configuration_reference() -> str:
-    """Return Markdown tables of every key and of every plug-in with its fields."""
+    """Return Markdown tables of every key and of every plug-in with its fields; each task has a page of its own."""
     lines = ["| key | default | what it does |", "|---|---|---|", *_rows(Config, "")]
-    for kind in plugins.KINDS:
+    for kind in (kind for kind in plugins.KINDS if kind != "tasks"):
         lines += ["", f"**{kind}**", "", "| name | fields (default) | what it is |", "|---|---|---|"]
         for name in plugins.names(kind):
             plugin = plugins.find(kind, name)

@@ -17,10 +17,12 @@ from cl.models.frozen_features import reading_once
 from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.models.weights import learnable
+from cl.plugins import Capability
 from cl.records import BASELINES, Baselines, BaselineScores, Score
 from cl.records.evaluation import mean_score
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
+from cl.tasks import Task
 from cl.training.strategies import State, TrainingData, Update
 from cl.training.strategies._closed_form import ClosedForm
 
@@ -43,7 +45,7 @@ def score_baselines(
         tests: experience -> the test rows to score them on.
         folder: each row's scores are written into it.
     """
-    if not config.evaluation.baselines:
+    if not config.evaluation.baselines or Capability.LINEAR_HEAD not in plugins.build(Task, config.task).provides:
         return Baselines()
     rows = learnable(draw_rows(rows_of, learned, ("train", "validation"), most=MOST_ROWS, seed=config.seed))
     learner = new_learner(config.with_baseline(next(iter(BASELINES))))

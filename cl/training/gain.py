@@ -13,14 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cl import plugins
 from cl.config import Config
 from cl.models.build import grow_labels
 from cl.models.closed_form_head import SIGMAS, STEPS, ClosedFormHead
 from cl.models.frozen_features import Features, frozen_features
 from cl.models.persistence import load_learner
+from cl.plugins import Capability
 from cl.records import Gain
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
+from cl.tasks import Task
 from cl.training.strategies._ridge import FeatureForm, best_solution, left_out
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
@@ -57,6 +60,9 @@ def estimate_gain(
     """
     if champion is None:
         return Gain(unknown="there is no champion yet")
+    task = plugins.build(Task, config.task)
+    if Capability.LINEAR_HEAD not in task.provides:
+        return Gain(unknown=f"it is estimated with a closed form, which needs {Capability.LINEAR_HEAD}")
     after = pd.concat([rows_of(list(new), split) for split in SPLITS], ignore_index=True)
     if past_rows is None:
         past_rows = sum(len(rows_of(list(past), split)) for split in SPLITS)

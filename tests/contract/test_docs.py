@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cl import plugins
 from cl.reports.config_reference import configuration_reference
 from tests.support.docs import DOCS, PAGES, blocks
 from tests.support.repository import ROOT
@@ -48,8 +49,22 @@ def test_every_command_has_help_and_every_option_in_the_docs_exists() -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    named = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r": ([\w/-]+\.md)$", navigation, re.MULTILINE))
+    for folder in re.findall(r": ([\w-]+/)$", navigation, re.MULTILINE):  # docs/navigation.py lists their pages
+        named |= {str(page.relative_to(DOCS)) for page in (DOCS / folder).glob("*.md")}
     assert named == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+
+
+@pytest.mark.parametrize("name", plugins.names("tasks"))
+def test_every_task_has_a_page_with_its_columns_and_settings_and_an_example(name) -> None:
+    task = plugins.find("tasks", name)
+    page = (DOCS / "tasks" / f"{name}.md").read_text(encoding="utf-8")
+    missing = [word for word in (*task.schema.names, *task.model_fields) if f"`{word}`" not in page]
+    assert not missing, missing
+    examples = [path.read_text(encoding="utf-8") for path in ROOT.glob("examples/*/*.yaml")]
+    is_default = name == "text_classification"
+    assert is_default or any(re.search(rf"^task: .*\b{name}\b", text, re.MULTILINE) for text in examples)
 
 
 def test_the_pictures_are_small_shown_and_taken_by_the_script() -> None:
