@@ -102,8 +102,8 @@ def assert_same_step(learner, strategy, update, step, expected: torch.Tensor) ->
     """The loss with the penalty, and its gradient in every parameter, are those of the formula."""
     clean = learner.task.loss(step.logits, step.batch.targets)
     total = clean + strategy.penalty(update, step)
-    assert float(total) == pytest.approx(float(expected), rel=1e-5)
-    assert float(expected) > float(clean) * 1.001  # the perturbation does something
+    assert total.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert expected.item() > clean.item() * 1.001  # the perturbation does something
     ours, theirs = gradients(learner, total), gradients(learner, expected)
     for name, gradient in ours.items():
         torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=1e-6)
