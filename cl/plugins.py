@@ -161,7 +161,7 @@ def build(kind: str | type[Plugin], spec: str | dict[str, Any]) -> Any:
 
 
 def _kind_of(base: type[Plugin]) -> str:
-    return next(kind for kind, about in KINDS.items() if base.__module__ == f"{about.package}._base")
+    return next(kind for kind, about in KINDS.items() if base.__module__.rpartition(".")[0] == about.package)
 
 
 @functools.cache

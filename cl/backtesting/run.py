@@ -23,7 +23,6 @@ from cl.extras import DISTRIBUTION
 from cl.records import DriftType, LadderResult, Record, Validation
 from cl.stores.data.experiences import Experiences, RowsOf
 from cl.stores.project_folder import ProjectFolder
-from cl.training.strategies import Strategy
 
 Policy = Literal["always", "first", "last", "drift"]
 
@@ -166,11 +165,13 @@ def _run_step(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
 def _keeps_past(config: Config) -> bool:
     """Return whether all past rows must be kept because a rung trains on them."""
     rungs = [config.at_rung(rung.name) for rung in config.ladder] or [config]
-    return any(_reads_past(strategy) for rung in rungs for strategy in rung.built_strategies)
+    return any(_reads_past(rung) for rung in rungs)
 
 
-def _reads_past(strategy: Strategy) -> bool:
-    return strategy.keeps_past or (strategy.is_closed_form and strategy.trains_solved_head)
+def _reads_past(config: Config) -> bool:
+    if solver := config.closed_form:
+        return bool(solver.adapts_always)
+    return any(strategy.keeps_past for strategy in config.built_strategies)
 
 
 def _learn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from cl.plugins import Capability
 from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import Fit, run_update
-from cl.training.strategies import State, Strategy, TrainingData, Update, load_states
+from cl.training.strategies import LearningMethod, State, Strategy, TrainingData, Update, load_states
 from cl.training.train import save_version, training_seed, validation_rows
 
 log = logging.getLogger(__name__)
@@ -172,18 +173,22 @@ def _train_student(
         )
     settings = config.training.model_copy(update={"epochs": wanted.epochs, "learning_rate": wanted.learning_rate})
     update = Update(State(), data, student, cache={"teacher": teacher})
-    student, fit, _ = run_update(student, data, [(imitation, update)], settings, checkpoint=checkpoint)
-    return student, fit
+    outcome = run_update(student, data, [(imitation, update)], settings, checkpoint=checkpoint)
+    return outcome.learner, outcome.fit
 
 
 def _pass_on_states(config: Config, states: dict[str, State], student: Learner, data: TrainingData) -> dict[str, State]:
-    """Return the state that each of the teacher's strategies passes on to the student."""
+    """Return the states of the teacher's strategies for the student: its rows, and what describes its own weights.
+
+    A closed form's sums are over the teacher's features, so the next update computes them again over all rows.
+    """
     specs = {spec if isinstance(spec, str) else str(spec["name"]): spec for spec in config.every_strategy}
     passed: dict[str, State] = {}
     for name, state in states.items():
-        strategy = plugins.build(Strategy, specs.get(name, name))
-        inherited = strategy.pass_on(Update(state, data, student))
-        passed |= {} if inherited is None else {name: inherited}
+        method = plugins.build(LearningMethod, specs.get(name, name))
+        if isinstance(method, Strategy):
+            own = method.end(Update(State(), data, student)) if method.describes_weights else replace(state, tensors={})
+            passed[name] = own
     return passed
 
 

@@ -13,7 +13,7 @@ from cl.compression.student import share_vocabulary
 from cl.errors import ConfigError
 from cl.models.inference import BATCH_SIZE, overlapping_logits
 from cl.tasks import Batch, Task
-from cl.training.strategies import Step, Strategy, Update
+from cl.training.strategies import State, Step, Strategy, Update
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,13 +93,13 @@ class Imitation(Strategy):
             loss = loss + self.attention * _attention_divergence(update, step.batch)
         return loss
 
-    def finish(self, update: Update) -> Learner:
+    def end(self, update: Update) -> State:
         """Restore both encoders' attention kernels."""
         for model, kernel in zip(
             (update.cache["teacher"], update.learner), update.cache.get("kernels", []), strict=False
         ):
             model.encoder.set_attn_implementation(kernel)
-        return update.learner
+        return update.state
 
 
 def divergence(

@@ -215,11 +215,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _control_arm_can_be_trained(self) -> Config:
-        if self.training.control and (
-            closed := [strategy.name for strategy in self.built_strategies if strategy.is_closed_form]
-        ):
+        if self.training.control and (solver := self.closed_form):
             raise ValueError(
-                f"training.control: a naive control arm cannot train from the closed-form head of '{closed[0]}'; "
+                f"training.control: a naive control arm cannot train from the closed-form head of '{solver.name}'; "
                 "set it to null or choose a strategy that trains"
             )
         return self
@@ -236,9 +234,7 @@ class Config(Section):
         for kind, name in self.decide.rung:
             if name is not None and name not in names:
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
-        closed = [
-            name for name in names if any(strategy.is_closed_form for strategy in self.at_rung(name).built_strategies)
-        ]
+        closed = [name for name in names if self.at_rung(name).closed_form]
         for name in names if closed else []:
             if holding := [
                 strategy.name for strategy in self.at_rung(name).built_strategies if strategy.anchored_to == "answers"
@@ -290,6 +286,11 @@ class Config(Section):
     def built_strategies(self) -> list[Any]:
         """The strategy objects, in the order in which their hooks run."""
         return [plugins.build("strategies", spec) for spec in self.strategies]
+
+    @property
+    def closed_form(self) -> Any | None:
+        """The method that solves for the head instead of training it; it is used alone."""
+        return next((method for method in self.built_strategies if method.solves_head), None)
 
     @property
     def strategies(self) -> list[PluginSpec]:

@@ -81,16 +81,13 @@ def expected_cost(
 
 def _rows_to_learn(config: Config, sizes: UpdateSizes) -> int:
     """Return the rows of all epochs; a closed-form head takes each row once."""
-    strategies = config.built_strategies
-    if all(strategy.is_closed_form for strategy in strategies):
-        adapts = any(
-            strategy.trains_solved_head or (strategy.trains_encoder and not sizes.past) for strategy in strategies
-        )
+    if solver := config.closed_form:
+        adapts = solver.adapts_always or (solver.trains_encoder and not sizes.past)
         every = sizes.new + sizes.past
         if not adapts:
             return sizes.new if sizes.summed else every
         return every + _trained_rows(config, every)
-    each = sizes.new + sum(strategy.expected_rows(sizes.new, sizes.past) for strategy in strategies)
+    each = sizes.new + sum(strategy.expected_rows(sizes.new, sizes.past) for strategy in config.built_strategies)
     return _trained_rows(config, each)
 
 
@@ -104,4 +101,6 @@ def _trained_rows(config: Config, each: int) -> int:
 
 
 def _passes_per_row(config: Config) -> int:
-    return TRAINED if any(strategy.trains_encoder for strategy in config.built_strategies) else SOLVED
+    if solver := config.closed_form:
+        return TRAINED if solver.trains_encoder else SOLVED
+    return TRAINED * max(int(strategy.passes) for strategy in config.built_strategies)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import torch
 
 from cl.models.learner import Learner
+from cl.models.word_embeddings import recorded_embeddings, shifted_embeddings
 from cl.tasks import Batch
 
 ROWS_AT_ONCE = 16
@@ -31,7 +30,8 @@ def measure_adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float)
     encoded = learner.encode(rows)
     answers: list[Any] = [None] * len(rows)
     for batch in learner.batches(encoded, ROWS_AT_ONCE):
-        with torch.no_grad(), _perturbed(learner, _perturbation(learner, batch, epsilon)):
+        shift = _perturbation(learner, batch, epsilon)
+        with torch.no_grad(), shifted_embeddings(learner.encoder, shift):
             logits = learner.logits(batch)
         probabilities = (
             learner.task.probabilities(logits.float()).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
@@ -41,45 +41,11 @@ def measure_adversarial(learner: Learner, rows: pd.DataFrame, *, epsilon: float)
     return answers
 
 
-@dataclass
-class _WordEmbeddings:
-    """The output of the encoder's word embedding layer in a forward pass."""
-
-    embeddings: torch.Tensor | None = None
-
-
 def _perturbation(learner: Learner, batch: Batch, epsilon: float) -> torch.Tensor:
     """Return the shift of each word embedding (rows, length, width) that increases the loss."""
-    with torch.enable_grad(), _record_embeddings(learner) as words:
+    with torch.enable_grad(), recorded_embeddings(learner.encoder) as words:
         loss = learner.task.loss(learner.logits(batch), batch.targets, summed=True)
-        assert words.embeddings is not None
-        (gradient,) = torch.autograd.grad(loss, words.embeddings)
-    lengths = words.embeddings.detach().norm(dim=-1, keepdim=True)
+        (gradient,) = torch.autograd.grad(loss, words.values)
+    lengths = words.values.detach().norm(dim=-1, keepdim=True)
     result: torch.Tensor = epsilon * lengths / learner.width**0.5 * gradient.sign()
     return result
-
-
-@contextmanager
-def _record_embeddings(learner: Learner) -> Iterator[_WordEmbeddings]:
-    """Record the word embeddings in this block, and let gradients reach them."""
-    words = _WordEmbeddings()
-
-    def keep(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        words.embeddings = output.detach().requires_grad_()
-        return words.embeddings
-
-    handle = learner.encoder.get_input_embeddings().register_forward_hook(keep)
-    try:
-        yield words
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _perturbed(learner: Learner, shift: torch.Tensor) -> Iterator[None]:
-    """Add a shift to the word embeddings in this block."""
-    handle = learner.encoder.get_input_embeddings().register_forward_hook(lambda module, inputs, output: output + shift)
-    try:
-        yield
-    finally:
-        handle.remove()

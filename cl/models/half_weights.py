@@ -31,14 +31,19 @@ class HalfWeights:
         ]
         self._moving = [(own, parameter) for parameter, own in places.items() if parameter.requires_grad]
         self._copies = [torch.empty_like(parameter, dtype=torch.bfloat16) for _, parameter in self._moving]
+        self._current: tuple[torch.Tensor, ...] = ()
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Let the encoder compute with the copies, made now of the present weights."""
+    def in_use(self, *, again: bool = False) -> Iterator[None]:
+        """Let the encoder compute with the copies, made now of the present weights.
+
+        ``again``: with those that were made last, for another pass before the backward pass of the first.
+        """
         weights = [parameter for _, parameter in self._moving]
-        moving = _Halve.apply(self._copies, *weights) if weights else ()  # type: ignore[no-untyped-call]
+        if weights and not again:
+            self._current = _Halve.apply(self._copies, *weights)  # type: ignore[no-untyped-call]
         halves = [(own, parameter, half) for own, parameter, half in self._frozen]
-        halves += [(own, parameter, half) for (own, parameter), half in zip(self._moving, moving, strict=True)]
+        halves += [(own, parameter, half) for (own, parameter), half in zip(self._moving, self._current, strict=True)]
         try:
             for own, _, half in halves:
                 for module, name in own:

@@ -176,7 +176,8 @@ def _is_solved(config: Config, history: History) -> bool:
     """Return whether a version's update trained no weight of the encoder, because its head is in closed form."""
     recorded = recorded_or_current(config, history)
     known = any(rung.name == history.rung for rung in recorded.ladder)
-    return not any(how.trains_encoder for how in recorded.at_rung(history.rung if known else None).built_strategies)
+    solver = recorded.at_rung(history.rung if known else None).closed_form
+    return solver is not None and not solver.trains_encoder
 
 
 def _evaluate_and_judge(

@@ -109,9 +109,8 @@ def config_fragment(config: Config, rung: str | None, point: Point) -> str:
 
 
 def _default_axes(config: Config) -> dict[str, Axis]:
-    closed = [strategy for strategy in config.built_strategies if strategy.is_closed_form]
-    if closed:
-        return {f"strategy.{closed[0].name}.layers": [1, 2, 3, 4]}
+    if solver := config.closed_form:
+        return {f"strategy.{solver.name}.layers": [1, 2, 3, 4]}
     space = dict(DEFAULT_AXES)
     if "learning_rate" in config_fields(config.model.tuning, "tunings"):  # a tuning with its own learning rate
         del space["training.learning_rate"]

@@ -24,7 +24,6 @@ from cl.records.evaluation import mean_score
 from cl.stores.data.experiences import RowsOf
 from cl.tasks import Encoded, Task
 from cl.training.baseline_rows import BaselineRows, LearnedExperiences, RowsFile, sample_rows
-from cl.training.strategies import Strategy
 from cl.training.strategies._closed_form import ClosedForm, Learned
 from cl.training.strategies._sufficient_statistics import SufficientStatistics
 from cl.training.strategies.regression import LogisticRegression
@@ -107,13 +106,12 @@ def _with_regression(sample: BaselineRows) -> BaselineRows:
 def _solve(name: str, learner: Learner, sample: BaselineRows, sums: SufficientStatistics) -> ClosedFormHead:
     """Return the head of a baseline; ``sums`` are those over the sample."""
     head = _new_head(learner)
-    strategy: Strategy = plugins.build(Strategy, name)
-    if isinstance(strategy, LogisticRegression):
+    method: ClosedForm = plugins.build(ClosedForm, name)
+    if isinstance(method, LogisticRegression):
         absent, weight, bias = sums.counts == 0, sample.fitted[WEIGHT], sample.fitted[BIAS]
         head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
         return head.to(learner.device)
-    assert isinstance(strategy, ClosedForm)
-    solved, _ = strategy.solved(learner, head, Learned(sums, device=learner.device), None)
+    solved, _ = method.solved(learner, head, Learned(sums, device=learner.device), None)
     assert isinstance(solved.head, ClosedFormHead)
     return solved.head
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from cl import plugins
 from cl.models.inference import Answering
 from cl.models.learner import Learner
-from cl.training.strategies import LeftOut, Strategy, load_states
+from cl.training.strategies import LearningMethod, load_states
+from cl.training.strategies._closed_form import ClosedForm
 
 
 def left_out_answers(folder: Path, learner: Learner) -> Answering:
@@ -20,8 +21,8 @@ def left_out_answers(folder: Path, learner: Learner) -> Answering:
     if not learner.is_closed:
         return lambda experience, rows: None
     for name, state in load_states(folder).items():
-        if plugins.find("strategies", name).learns_validation:
-            left_out: LeftOut = plugins.build(Strategy, name).left_out(learner, state)
-            learned = state.experiences
+        kind = plugins.find(LearningMethod, name)
+        if issubclass(kind, ClosedForm) and kind.learns_validation:
+            left_out, learned = plugins.build(ClosedForm, name).left_out(learner, state), state.experiences
             return lambda experience, rows: left_out(rows) if learned is None or experience in learned else None
     return lambda experience, rows: None

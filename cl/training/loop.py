@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,16 +21,16 @@ from cl.models.batching import collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
 from cl.models.inference import score_rows
-from cl.models.kernels import fast_kernels
-from cl.models.learner import PREFIX, Learner
-from cl.models.precision import autocast, half_weights
+from cl.models.learner import Learner
+from cl.models.precision import half_weights
 from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
 from cl.process.progress import Meter, meter
 from cl.tasks import IGNORED, Batch, Encoded
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
+from cl.training.forward import take_forward_pass
 from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
-from cl.training.strategies import Step, Strategy, TrainingData, Update
+from cl.training.strategies import State, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
 Strategies = list[tuple[Strategy, Update]]
@@ -49,7 +49,22 @@ class Fit:
     """None: the validation rows cannot decide one, or there are none."""
     losses: list[float]
     validation_scores: list[float | None] = field(default_factory=list)
-    """Of each epoch; none of a closed form, whose epochs it does not judge."""
+    """Of each epoch; none if there are no validation rows to judge epochs by."""
+
+
+NO_ROWS = (
+    "there is no row to train on: all rows of the new experiences are held out for validation and test, or have weight "
+    "0; add more rows, or lower data.split"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an update leaves: the learner, how it was trained, and the state of each method by its name."""
+
+    learner: Learner
+    fit: Fit
+    states: dict[str, State]
 
 
 def run_update(
@@ -59,38 +74,51 @@ def run_update(
     settings: TrainingSettings,
     *,
     checkpoint: Path | None = None,
-) -> tuple[Learner, Fit, Strategies]:
-    """Train a learner on one update by gradient descent, unless a strategy solves for the weights itself.
+) -> Outcome:
+    """Train a learner in place on one update by gradient descent.
 
-    Takes the arguments and raises the errors of `fit`. Returns the learner, whose head may have been replaced, the
-    result, and the strategies with their view of the final learner.
+    Takes the arguments and raises the errors of `fit`.
 
     Raises:
-        InputError: there is no new row to train on; for a closed form, which only adds to its sums, no row at all.
+        InputError: there is no new row to train on.
     """
-    closed = all(strategy.is_closed_form for strategy, _ in strategies)
-    if lesson.rows.empty and not (closed and len(lesson.past())):
-        raise InputError(
-            "there is no row to train on: all rows of the new experiences are held out for validation and test, or "
-            "have weight 0; add more rows, or lower data.split"
-        )
+    if lesson.rows.empty:
+        raise InputError(NO_ROWS)
     freeze_all_but_tuned(learner)
     for strategy, update in strategies:
         strategy.begin(update)
-    if all(strategy.uses_gradients(update) for strategy, update in strategies):
-        result = fit(learner, lesson, strategies, settings, checkpoint=checkpoint)
-    else:
-        result = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0, validation_score=None, losses=[])
-    started = time.monotonic()
-    for strategy, update in strategies:
-        learner = strategy.finish(replace(update, learner=learner))
+    result, ended = fit(learner, lesson, strategies, settings, checkpoint=checkpoint), time.monotonic()
+    in_turn = sorted(strategies, key=lambda pair: not pair[0].ends_first)
+    states = {strategy.name: strategy.end(update) for strategy, update in in_turn}
+    return Outcome(learner, judge(learner, lesson, result, settings, since=ended), states)
+
+
+def judge(
+    learner: Learner,
+    lesson: TrainingData,
+    result: Fit,
+    settings: TrainingSettings,
+    *,
+    since: float,
+    logits: list[torch.Tensor] | None = None,
+) -> Fit:
+    """Return the result with the score of the final learner, and with the seconds since the loop ended.
+
+    Args:
+        learner: after the update.
+        lesson: has the validation rows.
+        result: of the loop.
+        settings: precision.
+        since: when the loop ended, by `time.monotonic`.
+        logits: of the validation rows, if others than the learner's own count.
+
+    Raises:
+        DivergedError: the validation loss is not finite.
+    """
     learner.eval_mode()
-    with _report_cost(started - result.seconds, lambda: result.rows_learnt):
-        score, _ = _validate(learner, lesson.validation, 0.0, settings, logits=_left_out_logits(learner, strategies))
-    seconds = result.seconds + time.monotonic() - started
-    learned = result.rows_learnt + sum(strategy.solved_rows(update) for strategy, update in strategies)
-    result = replace(result, validation_score=score, seconds=seconds, rows_learnt=learned)
-    return learner, result, [(strategy, replace(update, learner=learner)) for strategy, update in strategies]
+    with _report_cost(since - result.seconds, lambda: result.rows_learnt):
+        score, _ = _validate(learner, lesson.validation, 0.0, settings, logits=logits)
+    return replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - since)
 
 
 def fit(
@@ -129,8 +157,6 @@ def fit(
     if checkpoint and restore_checkpoint(run, checkpoint):
         log.info("resuming an interrupted run after epoch %d", run.progress.epochs)
     progress, best, halves = run.progress, run.best, half_weights(learner, settings.precision)
-    # a head that is solved afterwards says nothing about this one's best epoch, and few rows would choose by chance
-    validation = None if all(strategy.is_closed_form for strategy, _ in strategies) else lesson.validation
     with _report_cost(started, lambda: progress.learnt), meter(expected, "steps", done=progress.steps) as steps:
         while (
             progress.epochs < settings.epochs
@@ -142,8 +168,8 @@ def fit(
             progress.epochs += 1
             progress.recalled += recalled
             _check_weights(learner, settings)
-            best.offer(progress.epochs, *_validate(learner, validation, progress.losses[-1], settings))
-            if validation is not None and not validation.empty:
+            best.offer(progress.epochs, *_validate(learner, lesson.validation, progress.losses[-1], settings))
+            if lesson.validation is not None and not lesson.validation.empty:
                 progress.validation_scores.append(best.latest)
             score = "undecided" if best.latest is None else f"{best.latest:.4f}"
             log.info("epoch %d: loss %.4f, validation %s", progress.epochs, progress.losses[-1], score)
@@ -218,13 +244,16 @@ def train_step(
     Raises:
         DivergedError: the loss or a penalty is not finite; no step is taken.
     """
-    with autocast(settings.precision, learner.device), fast_kernels(learner.device):
-        own, watched = learner.head.layers, max((strategy.watched for strategy, _ in strategies), default=0)
-        with halves.in_use() if halves else nullcontext():
-            states = learner.states(batch.input_ids, batch.mask, max(own, watched), prefix=batch.extras.get(PREFIX))
-        states = [layer.float() for layer in states]
-        step = Step(ids, batch, learner.read(states[-own:], batch), states)
-        loss = learner.task.loss(step.logits, batch.targets, batch.weights)
+    step = take_forward_pass(
+        learner,
+        batch,
+        ids,
+        settings,
+        halves,
+        watched=max((strategy.watched for strategy, _ in strategies), default=0),
+        repeatable=any(strategy.perturbs for strategy, _ in strategies),
+    )
+    loss = learner.task.loss(step.logits, batch.targets, batch.weights)
     terms = {"the loss": loss}
     for strategy, update in strategies:
         penalty = strategy.penalty(update, step)
@@ -256,26 +285,18 @@ def _report_cost(since: float, rows_learned: Callable[[], int]) -> Iterator[None
 
 def _epoch_rows(strategies: Strategies, lesson: TrainingData) -> tuple[pd.DataFrame, int]:
     """Return the rows of the next epoch and how many of them are past rows."""
-    chosen = lesson.rows
+    chosen, recalled = lesson.rows, []
     for strategy, update in strategies:
-        own = strategy.choose(update)
-        chosen = own if chosen is lesson.rows else chosen[chosen["id"].isin(own["id"])]
-    recalled = [past for strategy, update in strategies if (past := strategy.recall(update)) is not None]
+        new, past = strategy.epoch_rows(update)
+        if new is not lesson.rows:
+            chosen = new if chosen is lesson.rows else chosen[chosen["id"].isin(new["id"])]
+        recalled += [] if past is None else [past]
     rows = pd.concat([chosen, *recalled], ignore_index=True)
     return rows, len(rows) - len(chosen)
 
 
 def _count_steps(rows: int, settings: TrainingSettings) -> int:
     return math.ceil(rows / settings.batch_size)
-
-
-def _left_out_logits(learner: Learner, strategies: Strategies) -> list[torch.Tensor] | None:
-    """Return the logits of validation rows as if they had not been learned; None: they have not been."""
-    for strategy, update in strategies:
-        rows = update.lesson.validation
-        if strategy.learns_validation and rows is not None and len(rows):
-            return strategy.left_out(learner, strategy.remember(update))(rows)
-    return None
 
 
 def _validate(

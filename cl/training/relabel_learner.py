@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 
-from cl import plugins
 from cl.config import Config
 from cl.models.inference import row_logits
 from cl.models.learner import Learner
@@ -17,10 +15,10 @@ from cl.models.persistence import load_learner
 from cl.models.warm_start import MAX_ROWS, warm_start_head, with_linear_head
 from cl.models.weights import learnable
 from cl.stores.data.label_changes import Relabelling
-from cl.training.strategies import State, Strategy, load_states
-from cl.training.strategies._closed_form import ADAPTED, ClosedForm
+from cl.training.strategies import State, load_states
+from cl.training.strategies._closed_form import ADAPTED
 from cl.training.strategies.der import LOGITS
-from cl.training.unlearn_learner import find_spec, solve_over
+from cl.training.unlearn_learner import closed_forms, solve_over
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,12 @@ def relabel_learner(
     before, states = load_learner(folder), load_states(folder)
     learner = replace(before, labels=change.head(before.labels, tags=before.task.splits_words), graph=None)
     states = {name: _under_new_names(state, change) for name, state in states.items()}
-    closed = [name for name in states if plugins.find("strategies", name).is_closed_form]
-    if before.is_closed and closed:
-        strategy = cast(ClosedForm, plugins.build(Strategy, find_spec(config, closed[0])))
-        adapted = bool(states[closed[0]].tensors.get(ADAPTED, False))
-        state, learner = solve_over(strategy, learner, past, validation, adapted=adapted)
-        return RelabelledLearner(
-            learner, states | {closed[0]: replace(state, experiences=states[closed[0]].experiences)}
-        )
+    solver = next(iter(closed_forms(config, states)), None)
+    if before.is_closed and solver:
+        known = states[solver.name]
+        adapted = bool(known.tensors.get(ADAPTED, False))
+        state, learner = solve_over(solver, learner, past, validation, adapted=adapted)
+        return RelabelledLearner(learner, states | {solver.name: replace(state, experiences=known.experiences)})
     learner = with_linear_head(learner)
     rows = learnable(past("train"))
     warm_start_head(learner, rows if len(rows) <= MAX_ROWS else rows.sample(MAX_ROWS, random_state=config.seed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +26,17 @@ from cl.records import Training
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import run_update
-from cl.training.strategies import State, Strategy, TrainingData, Update, load_states, save_states
+from cl.training.solve import solve_update
+from cl.training.strategies import (
+    LearningMethod,
+    State,
+    Strategy,
+    TrainingData,
+    Update,
+    load_states,
+    save_states,
+)
+from cl.training.strategies._closed_form import ClosedForm
 
 VALIDATION_ROWS = 2_000
 
@@ -66,8 +77,9 @@ def train(
     def learned_rows(ids: list[str], split: str) -> pd.DataFrame:
         return learnable(rows_of(ids, split))
 
-    rows, strategies = learned_rows(new, "train"), config.built_strategies
-    start = _prepare_start(config, champion, restart=any(strategy.restarts() for strategy in strategies))
+    rows, solver = learned_rows(new, "train"), config.closed_form
+    strategies = [] if solver else config.built_strategies
+    start = _prepare_start(config, champion, strategies, solver)
     learner = grow_labels(
         start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed
     )
@@ -85,17 +97,24 @@ def train(
         strategy.name: _catch_up(strategy, states.get(strategy.name), lesson, learner, past, learned_rows)
         for strategy in strategies
     }
-    adapts = any(strategy.is_closed_form and strategy.trains_encoder for strategy in strategies)
+    adapts = solver is not None and solver.trains_encoder
     if start.head_reset or (adapts and not learner.is_closed):
-        warm_start_head(learner, _warm_start_rows(lesson, strategies, own, learner.task.columns), undecided=adapts)
-    updates = [(strategy, Update(own[strategy.name], lesson, learner)) for strategy in strategies]
+        reads_past = solver is not None or any(strategy.keeps_past for strategy in strategies)
+        buffers = [own[strategy.name].rows for strategy in strategies if strategy.keeps_rows]
+        known = _warm_start_rows(lesson, buffers, learner.task.columns, reads_past=reads_past)
+        warm_start_head(learner, known, undecided=adapts)
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
-    learner, result, updates = run_update(learner, lesson, updates, config.training, checkpoint=checkpoint)
-    after = {
-        strategy.name: replace(strategy.remember(update), experiences=(*past, *new)) for strategy, update in updates
-    }
-    save_version(learner, _idle_states(states, strategies) | after, folder)
+    if solver:
+        update = Update(states.get(solver.name, State(experiences=())), lesson, learner)
+        outcome = solve_update(solver, update, config.training, checkpoint=checkpoint)
+    else:
+        updates = [(strategy, Update(own[strategy.name], lesson, learner)) for strategy in strategies]
+        outcome = run_update(learner, lesson, updates, config.training, checkpoint=checkpoint)
+    learner, result = outcome.learner, outcome.fit
+    after = {name: replace(state, experiences=(*past, *new)) for name, state in outcome.states.items()}
+    restarted = any(strategy.restarts() for strategy in strategies)
+    save_version(learner, _idle_states(states, used=after.keys(), restarted=restarted) | after, folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return Training(
         challenger=str(folder),
@@ -115,17 +134,17 @@ def train(
     )
 
 
-def _prepare_start(config: Config, champion: Path | None, *, restart: bool) -> TrainingStart:
+def _prepare_start(
+    config: Config, champion: Path | None, strategies: list[Strategy], solver: ClosedForm | None
+) -> TrainingStart:
     """Return the learner to start from: the pretrained model, or the champion with the configured tuning."""
     if champion is None:
         return TrainingStart(new_learner(config))
     before = dequantise_learner(load_learner(champion))
-    if restart:
+    if any(strategy.restarts() for strategy in strategies):
         return TrainingStart(grow_labels(new_learner(config), before.labels, seed=config.seed), before.labels)
-    head_reset = before.is_closed and all(strategy.trains_solved_head for strategy in config.built_strategies)
-    if head_reset and (
-        holding := [strategy.name for strategy in config.built_strategies if strategy.anchored_to == "answers"]
-    ):
+    head_reset = before.is_closed and (solver is None or solver.adapts_always)
+    if head_reset and (holding := [strategy.name for strategy in strategies if strategy.anchored_to == "answers"]):
         raise ConfigError(
             f"strategy: '{holding[0]}' distils the champion's answers, but the champion's head was solved in closed "
             f"form and cannot be trained further; remove '{holding[0]}', keep a closed form (ranpac, slda, ncm), or "
@@ -170,37 +189,31 @@ def _catch_up(
         return known
     update = Update(known, replace(lesson, rows=rows), learner)
     strategy.begin(update)
-    return strategy.remember(update)
+    return strategy.end(update)
 
 
 def _warm_start_rows(
-    lesson: TrainingData, strategies: list[Strategy], states: dict[str, State], columns: tuple[str, str]
+    lesson: TrainingData, buffers: list[pd.DataFrame | None], columns: tuple[str, str], *, reads_past: bool
 ) -> pd.DataFrame:
-    """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if a strategy reads them."""
-    buffers = [
-        rows for strategy in strategies if strategy.keeps_rows and (rows := states[strategy.name].rows) is not None
-    ]
-    keeps_past = any(strategy.keeps_past or strategy.is_closed_form for strategy in strategies)
-    past = [lesson.past()] if keeps_past else []
-    parts = [part[columns_to_learn(part, columns)] for part in [lesson.rows, *buffers, *past]]
+    """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if the update reads them."""
+    kept = [rows for rows in buffers if rows is not None]
+    past = [lesson.past()] if reads_past else []
+    parts = [part[columns_to_learn(part, columns)] for part in [lesson.rows, *kept, *past]]
     rows = pd.concat(parts, ignore_index=True)
     rows = rows.drop_duplicates("id", ignore_index=True)
     return rows if len(rows) <= MAX_ROWS else rows.iloc[sorted(lesson.rng.permutation(len(rows))[:MAX_ROWS])]
 
 
-def _idle_states(states: dict[str, State], strategies: list[Strategy]) -> dict[str, State]:
+def _idle_states(states: dict[str, State], *, used: Collection[str], restarted: bool) -> dict[str, State]:
     """Return the states of strategies that took no part in this update, to keep them for a later one.
 
     Dropped are the sums of closed forms, which must cover all rows, and, after a restart from the pretrained weights,
     the states of strategies that hold on to the champion.
     """
-    used, restarted = {strategy.name for strategy in strategies}, any(strategy.restarts() for strategy in strategies)
     idle = [name for name in plugins.names("strategies") if name in states and name not in used]
-    kinds = {name: plugins.find("strategies", name) for name in idle}
+    kinds = {name: plugins.find(LearningMethod, name) for name in idle}
     return {
-        name: states[name]
-        for name, kind in kinds.items()
-        if not (kind.is_closed_form or (restarted and kind.anchored_to))
+        name: states[name] for name, kind in kinds.items() if not (kind.solves_head or (restarted and kind.anchored_to))
     }
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from cl.config import Config, PluginSpec
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.weights import learnable
-from cl.training.strategies import State, Strategy, TrainingData, Update, load_states
+from cl.training.strategies import LearningMethod, State, TrainingData, Update, load_states
 from cl.training.strategies._closed_form import ClosedForm
 
 
@@ -44,12 +43,11 @@ def unlearn_learner(
         validation: those validation rows by which a solution is chosen.
     """
     learner, states, exact = load_learner(folder), load_states(folder), False
+    solvers = {solver.name: solver for solver in closed_forms(config, states)}
     for name, state in states.items():
-        kind = plugins.find("strategies", name)
-        if kind.is_closed_form:
-            strategy = cast(ClosedForm, plugins.build(Strategy, find_spec(config, name)))
-            states[name], learner = _solve_again(strategy, state, learner, ids, past, validation)
-            exact = not strategy.trains_encoder
+        if solver := solvers.get(name):
+            states[name], learner = _solve_again(solver, state, learner, ids, past, validation)
+            exact = not solver.trains_encoder
         elif state.rows is not None:
             rows = state.rows[~state.rows["id"].isin(ids)].reset_index(drop=True)
             states[name] = replace(state, rows=rows)
@@ -57,7 +55,7 @@ def unlearn_learner(
 
 
 def _solve_again(
-    strategy: ClosedForm,
+    method: ClosedForm,
     state: State,
     learner: Learner,
     ids: set[str],
@@ -66,12 +64,12 @@ def _solve_again(
 ) -> tuple[State, Learner]:
     """Subtract the rows from the sums; if their features were not kept, sum over the other rows again."""
     if state.rows is not None:
-        return strategy.forget(state, learner, ids & set(state.rows["id"]), validation)
-    return solve_over(strategy, learner, past, validation)
+        return method.forget(state, learner, ids & set(state.rows["id"]), validation)
+    return solve_over(method, learner, past, validation)
 
 
 def solve_over(
-    strategy: ClosedForm,
+    method: ClosedForm,
     learner: Learner,
     past: Callable[[str], pd.DataFrame],
     validation: pd.DataFrame,
@@ -88,12 +86,17 @@ def solve_over(
         known=int(adapted),
         held_out=lambda: learnable(past("validation")),
     )
-    update = Update(State(), lesson, learner)
-    solved = strategy.finish(update)
-    return strategy.remember(update), solved
+    solved = method.solve(Update(State(), lesson, learner))
+    return solved.state, solved.learner
 
 
-def find_spec(config: Config, name: str) -> PluginSpec:
+def closed_forms(config: Config, names: Iterable[str]) -> list[ClosedForm]:
+    """Return the closed forms among methods of these names, with the settings that a configuration gives them."""
+    solving = [name for name in names if plugins.find(LearningMethod, name).solves_head]
+    return [plugins.build(ClosedForm, _find_spec(config, name)) for name in solving]
+
+
+def _find_spec(config: Config, name: str) -> PluginSpec:
     """Return a strategy's entry in the configuration, or in a rung of its ladder."""
     every = config.every_strategy
     return next((spec for spec in every if spec == name or (isinstance(spec, dict) and spec.get("name") == name)), name)

@@ -1,17 +1,17 @@
 """The base of all strategies, and the state that a strategy carries from one experience to the next.
 
 A strategy's fields are its hyperparameters. What it must remember between experiences is a separate `State` that
-`remember` returns, so that it can be saved with the version, loaded and tested. Strategies compose: a configuration
-may list several, and each hook is called for all of them in that order.
+`end` returns, so that it can be saved with the version, loaded and tested. Strategies compose: a configuration may
+list several, and each hook is called for all of them in that order.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cl import plugins
 from cl.heavy import pd
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
     from cl.config import Config
     from cl.models.learner import Learner
+    from cl.models.word_embeddings import Repeatable
     from cl.tasks import Batch
-
-LeftOut = Callable[["pd.DataFrame"], "list[torch.Tensor]"]
-"""Returns the logits (positions, labels) of each learned row as if it had not been learned."""
 
 
 @dataclass(frozen=True)
@@ -86,33 +84,61 @@ class Step:
     """One batch after its forward pass: the rows' ids, the inputs and the logits.
 
     ``states`` are those of the last layers (rows, length, width): as many as the head reads or a strategy watches.
+    ``forward`` is the pass itself, to be repeated with shifted word embeddings; None: no strategy perturbs them.
     """
 
     ids: list[str]
     batch: Batch
     logits: torch.Tensor
     states: list[torch.Tensor] = field(default_factory=list)
+    forward: Repeatable | None = None
 
 
-class Strategy(Plugin):
-    """Base of all strategies; by itself it fine-tunes on the new rows only.
+class EpochRows(NamedTuple):
+    """The rows of an epoch: new ones to train on, and past ones to rehearse; None: none are."""
 
-    ``anchored_to`` names what a strategy preserves of the champion: its weights, its answers, ... ``keeps_past``:
-    it needs all past training rows, which must be kept for as long as the model learns. ``keeps_rows``: its state is
-    a buffer of rows of every experience; before it takes part again, it is offered those that were learned without it.
-    ``is_closed_form``: it solves for the head instead of training it. ``learns_validation``: it learns validation rows
-    too, and says how it would have answered them otherwise.
+    new: pd.DataFrame
+    past: pd.DataFrame | None = None
+
+
+class LearningMethod(Plugin):
+    """How a model learns an experience: a `Strategy` trains it, a `ClosedForm` solves for its head.
+
+    ``solves_head`` tells which. ``anchored_to`` names what it preserves of the champion: its weights, its answers, ...
     """
 
+    solves_head: ClassVar[bool] = False
     anchored_to: ClassVar[str | None] = None
 
+    def objection(self, config: Config) -> str | None:
+        """Return why it cannot be used with a configuration, or None."""
+        return None
+
+    def others(self, config: Config) -> Sequence[LearningMethod]:
+        """Return the other methods that a configuration lists."""
+        built = [plugins.build(LearningMethod, spec) for spec in config.strategies]
+        return [method for method in built if method.name != self.name]
+
+
+class Strategy(LearningMethod):
+    """Base of all strategies: hooks into training by gradient descent; by itself it fine-tunes on the new rows only.
+
+    An update calls `begin`, then `epoch_rows` for each epoch, `penalty` and `adjust` for each step, and `end`.
+    `stepped` is for a strategy that follows the path of the weights, which only the loop sees.
+
+    ``recalls``: it rehearses past rows. ``keeps_past``: it needs all past training rows, which must be kept for as long
+    as the model learns. ``keeps_rows``: its state is a buffer of rows of every experience; before it takes part again,
+    it is offered those that were learned without it. ``describes_weights``: its state follows from the weights and the
+    rows alone, so that a distilled student gets its own. ``ends_first``: its `end` changes the weights that the states
+    of others describe. ``perturbs``: its penalty repeats the forward pass with perturbed word embeddings.
+    """
+
+    recalls: ClassVar[bool] = False
     keeps_past: ClassVar[bool] = False
-
     keeps_rows: ClassVar[bool] = False
-
-    is_closed_form: ClassVar[bool] = False
-
-    learns_validation: ClassVar[bool] = False
+    describes_weights: ClassVar[bool] = False
+    ends_first: ClassVar[bool] = False
+    perturbs: ClassVar[bool] = False
 
     @property
     def watched(self) -> int:
@@ -120,22 +146,17 @@ class Strategy(Plugin):
         return 0
 
     @property
-    def trains_encoder(self) -> bool:
-        """Return whether updates may train the encoder's weights."""
-        return True
-
-    @property
-    def trains_solved_head(self) -> bool:
-        """Return whether it trains on from a head that was solved in closed form, which a linear one replaces first."""
-        return True
+    def passes(self) -> int:
+        """Return how many times a step costs what it costs without this strategy, roughly."""
+        return 1
 
     def restarts(self) -> bool:
         """Return whether every update starts from the pretrained weights instead of the champion."""
         return False
 
-    def uses_gradients(self, update: Update) -> bool:
-        """Return whether this update uses gradient descent; if any strategy says no, `finish` must do the learning."""
-        return True
+    def expected_rows(self, new: int, past: int) -> int:
+        """Return how many rows an epoch is expected to add to the ``new`` ones; negative if it leaves some out."""
+        return 0
 
     def objection(self, config: Config) -> str | None:
         """Return why this strategy cannot be used with a configuration, or None.
@@ -155,30 +176,16 @@ class Strategy(Plugin):
             )
         return None
 
-    @property
-    def recalls(self) -> bool:
-        """Return whether it recalls past rows."""
-        return type(self).recall is not Strategy.recall
-
-    def others(self, config: Config) -> list[Strategy]:
-        """Return the other strategies that a configuration lists."""
-        built = [plugins.build(Strategy, spec) for spec in config.strategies]
-        return [strategy for strategy in built if strategy.name != self.name]
+    def others(self, config: Config) -> Sequence[Strategy]:
+        """Return the other strategies that a configuration lists; a closed form itself refuses their company."""
+        return [method for method in super().others(config) if isinstance(method, Strategy)]
 
     def begin(self, update: Update) -> None:
         """Prepare before the first step, while the learner still has its starting weights."""
 
-    def choose(self, update: Update) -> pd.DataFrame:
-        """Return the new rows to train on in the next epoch."""
-        return update.lesson.rows
-
-    def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return past rows to rehearse in the next epoch, or None."""
-        return None
-
-    def expected_rows(self, new: int, past: int) -> int:
-        """Return how many rows an epoch is expected to add to the ``new`` ones; negative if it leaves some out."""
-        return 0
+    def epoch_rows(self, update: Update) -> EpochRows:
+        """Return the rows of the next epoch; of the new ones, those are trained on that every strategy returns."""
+        return EpochRows(update.lesson.rows)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return a scalar to add to the loss of this step, or None."""
@@ -188,34 +195,11 @@ class Strategy(Plugin):
         """Change the gradients after the backward pass, before they are clipped."""
 
     def stepped(self, update: Update) -> None:
-        """Inspect the weights after the optimiser step."""
+        """Inspect the weights after the optimiser step: those of the last one are gone once the best are restored."""
 
-    def solved_rows(self, update: Update) -> int:
-        """Return how many rows `finish` has learned itself; 0 if the loop learned them."""
-        return 0
-
-    def finish(self, update: Update) -> Learner:
-        """Return the final learner after the best epoch has been restored; its weights may be changed in place."""
-        return update.learner
-
-    def remember(self, update: Update) -> State:
-        """Return the state after the update."""
+    def end(self, update: Update) -> State:
+        """Return the state after the update; the learner has the weights of its best epoch."""
         return update.state
-
-    def left_out(self, learner: Learner, state: State) -> LeftOut:
-        """Return the function that answers learned rows as if they had not been learned.
-
-        Only for a strategy that learns validation rows.
-        """
-        raise NotImplementedError
-
-    def pass_on(self, update: Update) -> State | None:
-        """Return the state for a distilled student, given its teacher's: keep rows, drop tensors tied to weights.
-
-        The update's learner is the student, its lesson's rows those that the student was trained on. None for a closed
-        form: its sums are over the teacher's features, so the next update recomputes them over all rows.
-        """
-        return None if self.is_closed_form else replace(update.state, tensors={})
 
 
 def save_states(states: dict[str, State], folder: Path) -> None:

@@ -1,10 +1,10 @@
-"""The base of strategies that solve for the head in closed form instead of training it."""
+"""The base of what solves for the head in closed form: it stands beside the strategies, which train."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,7 +15,7 @@ from cl.errors import ConfigError, InputError
 from cl.heavy import pd
 from cl.models.tunings import Tuning
 from cl.plugins import Capability
-from cl.training.strategies._base import State, Strategy, TrainingData, Update
+from cl.training.strategies._base import LearningMethod, State, TrainingData, Update
 from cl.training.strategies._kept_rows import (
     HELD_OUT,
     LEVERAGES,
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 RIDGE, TEMPERATURE, ADAPTED, CHOICE = "ridge", "temperature", "adapted", "choice"
 """Names of the tensors that a closed form keeps, besides its sums."""
-ADDED, LEARNED, SOLUTION = "added", "learned", "solution"
-"""Where an update keeps how many rows it has added, what is learned by now, and how that was solved."""
 CHOOSING_ROWS, CHOOSING_POSITIONS = 600, 3_000
 """Most validation rows used to choose a candidate, and positions in them where each of these is costly: one
 hyperparameter on a grid of four needs no more."""
 ROWS_AT_ONCE = 8_192
 """Rows whose expanded features, of one byte each, are in memory at a time."""
+LeftOut = Callable[["pd.DataFrame"], "list[torch.Tensor]"]
+"""Returns the logits (positions, labels) of each learned row as if it had not been learned."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,34 @@ class Solution:
     choice: list[float] | None = None
 
 
-class ClosedForm(Strategy):
-    """Base of the strategies whose head is computed from sums over all rows of frozen features.
+@dataclass(frozen=True)
+class Solved:
+    """A learner with its solved head, the state that this leaves, and how many rows were added to the sums.
+
+    Past rows are among them if the sums were computed again.
+    """
+
+    learner: Learner
+    state: State
+    rows: int
+
+
+class ClosedForm(LearningMethod):
+    """Base of the methods whose head is computed from sums over all rows of frozen features.
 
     The sums are exact integers: the order of the stream does not matter, nothing is forgotten, and a removed row
     leaves no trace. Each row counts in them as often as its weight says. Only the head changes, so an update costs one
     pass of the encoder over the new rows, unless the encoder adapts: then it costs a fine-tuning and a pass over all
     rows.
+
+    ``learns_validation``: it learns validation rows too, and `left_out` says how it would answer them otherwise.
+    ``remedy``: what to change where the equations have no solution.
     """
 
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.LINEAR_HEAD})
 
-    is_closed_form: ClassVar[bool] = True
-
+    solves_head: ClassVar[bool] = True
+    learns_validation: ClassVar[bool] = False
     remedy: ClassVar[str] = "learn from more rows"
 
     layers: int = Field(3, ge=1, description="Last layers of the encoder whose states are concatenated as features")
@@ -150,31 +165,21 @@ class ClosedForm(Strategy):
         return self.adapt != "never"
 
     @property
-    def trains_solved_head(self) -> bool:
-        """Return whether the encoder adapts again, for which it needs a head that can be trained."""
+    def adapts_always(self) -> bool:
+        """Return whether the encoder adapts in every update, for which it needs a head that can be trained."""
         return self.adapt == "always"
 
-    def uses_gradients(self, update: Update) -> bool:
-        """Return whether the encoder adapts in this update."""
+    def adapts(self, update: Update) -> bool:
+        """Return whether the encoder adapts in this update, by joint training, before the head is solved."""
         first = not update.learner.is_closed and not len(update.lesson.past())
-        return self.adapt == "always" or (self.adapt == "first" and first)
+        return self.adapts_always or (self.adapt == "first" and first)
 
-    @property
-    def recalls(self) -> bool:
-        """Return False: what the encoder adapts to is not rehearsed for the head's sake."""
-        return False
+    def solve(self, update: Update) -> Solved:
+        """Add the new rows to the sums and solve; without sums yet, past rows are added first.
 
-    def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return all past rows, which the encoder adapts to as well."""
-        past = update.lesson.past()
-        return past if len(past) else None
-
-    def expected_rows(self, new: int, past: int) -> int:
-        """Return the number of past rows."""
-        return past
-
-    def finish(self, update: Update) -> Learner:
-        """Add the new rows to the sums and solve; without sums yet, past rows are added first."""
+        Raises:
+            ConfigError: the equations have no solution.
+        """
         from cl.models.frozen_features import frozen_features
         from cl.training.strategies._sufficient_statistics import SufficientStatistics
 
@@ -195,9 +200,8 @@ class ClosedForm(Strategy):
             kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
         before = {} if restart else state.tensors
         learned = self._with_gram(Learned(sums, kept, self._is_adapted(update), before, learner.device), head)
-        learner, solution = self.solved(learner, head, learned, lesson.validation)
-        update.cache.update({LEARNED: learned, SOLUTION: solution, ADDED: len(rows)})
-        return learner
+        learner, solution = self._with_best_head(learner, head, learned, lesson.validation)
+        return Solved(learner, _state_of(learned, solution), len(rows))
 
     def _can_continue(self, state: State, features: int) -> bool:
         """Return whether rows can be added to a state: it has what these settings keep."""
@@ -221,14 +225,6 @@ class ClosedForm(Strategy):
         empty = SufficientStatistics.empty(features, len(sums.counts))
         summed = _add_rows(empty, head, *kept_positions(learned.rows, head), device=learned.device)
         return replace(learned, sums=summed)
-
-    def solved_rows(self, update: Update) -> int:
-        """Return how many rows were added to the sums, past rows included if the sums were recomputed."""
-        return int(update.cache[ADDED])
-
-    def remember(self, update: Update) -> State:
-        """Return the sums, the solution's settings and, if rows are removable, each row's features."""
-        return _state_of(update.cache[LEARNED], update.cache[SOLUTION])
 
     def _rows_to_add(self, lesson: TrainingData, *, restart: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the training rows to add, and the validation rows if it learns them; with past ones if it restarts."""
@@ -266,10 +262,17 @@ class ClosedForm(Strategy):
             sums = _add_rows(sums, head, features, targets, sign=-1)
         adapted = bool(state.tensors[ADAPTED])
         learned = self._with_gram(Learned(sums, remaining, adapted, device=learner.device), head)
-        learner, solution = self.solved(learner, head, learned, validation)
+        learner, solution = self._with_best_head(learner, head, learned, validation)
         return _state_of(learned, solution), learner
 
-    def solved(
+    def left_out(self, learner: Learner, state: State) -> LeftOut:
+        """Return the function that answers learned rows as if they had not been learned.
+
+        Only for a method that learns validation rows.
+        """
+        raise NotImplementedError
+
+    def _with_best_head(
         self, learner: Learner, head: ClosedFormHead, learned: Learned, validation: pd.DataFrame | None
     ) -> tuple[Learner, Solution]:
         """Return the learner with the best candidate head, its logits scaled to be calibrated, and the solution.
@@ -330,8 +333,8 @@ class ClosedForm(Strategy):
     def _is_adapted(self, update: Update) -> bool:
         """Return whether the encoder has been trained on the rows, in this update or before."""
         if update.state.tensors:
-            return self.uses_gradients(update) or bool(update.state.tensors[ADAPTED])
-        return self.uses_gradients(update) or bool(update.lesson.known)
+            return self.adapts(update) or bool(update.state.tensors[ADAPTED])
+        return self.adapts(update) or bool(update.lesson.known)
 
     def _head(self, learner: Learner) -> tuple[ClosedFormHead, bool]:
         """Return a head for this strategy, and whether it reads the same features as the learner's head."""

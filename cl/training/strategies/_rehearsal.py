@@ -29,7 +29,7 @@ class Rehearsal(Strategy):
     def _buffer_exists(cls, spec: PluginSpec) -> PluginSpec:
         return check_plugin("buffers", spec)
 
-    def remember(self, update: Update) -> State:
+    def end(self, update: Update) -> State:
         """Choose the rows to keep from the buffer and the new rows."""
         rows = keep_rows(update, self.buffer, self.rows, self.bytes)
         return State(rows=rows, seen=update.state.seen + len(update.lesson.rows))

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from cl.training.strategies import Strategy, Update
+from cl.training.strategies import State, Strategy, Update
 
 if TYPE_CHECKING:
     import torch
-
-    from cl.models.learner import Learner
 
 
 class Averaging(Strategy):
@@ -22,11 +20,12 @@ class Averaging(Strategy):
     replaces the zero-shot model, and the coefficient is chosen, not fixed. The champion has no weights for new labels:
     those of the challenger are used.
 
-    >>> Averaging(steps=4).recalls
-    False
+    >>> Averaging(steps=4).anchored_to
+    'weights'
     """
 
     anchored_to: ClassVar[str | None] = "weights"
+    ends_first: ClassVar[bool] = True
 
     steps: int = Field(10, ge=1, description="Steps between champion and challenger; each is one validation pass")
 
@@ -38,14 +37,14 @@ class Averaging(Strategy):
                 if not name.startswith(new_blocks):
                     update.scratch[name] = parameter.detach().clone()
 
-    def finish(self, update: Update) -> Learner:
+    def end(self, update: Update) -> State:
         """Set the best weights on the line; on a tie, those nearest the challenger."""
         from cl.models.inference import score_rows
         from cl.records.training import validation_rank
 
         rows, champion = update.lesson.validation, update.scratch
         if not champion or rows is None or rows.empty:
-            return update.learner
+            return update.state
         own = {name: parameter.detach().clone() for name, parameter in update.learner.parameters() if name in champion}
         best = (-float("inf"), -float("inf"), 0.0)
         for step in range(self.steps, -1, -1):
@@ -53,7 +52,7 @@ class Averaging(Strategy):
             score, loss = score_rows(update.learner, rows)
             best = max(best, (validation_rank(score), -loss, step / self.steps))
         _interpolate(update, champion, own, best[2])
-        return update.learner
+        return update.state
 
 
 def _interpolate(

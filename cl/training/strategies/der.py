@@ -53,11 +53,11 @@ class DER(Replay):
         distance = self.alpha * _logit_distance(task, step, {index: recalled[step.ids[index]] for index in indices})
         return distance if self.beta == 1 else distance + (self.beta - 1) * _loss_share(task, step, indices)
 
-    def remember(self, update: Update) -> State:
+    def end(self, update: Update) -> State:
         """Choose the rows to keep as replay does, and store the logits of rows new to the buffer."""
         from cl.models.inference import row_logits
 
-        state = super().remember(update)
+        state = super().end(update)
         rows = _named(state.rows)
         assert rows is not None
         rows = rows.assign(**{LOGITS: rows.get(LOGITS, pd.Series(index=rows.index, dtype=object))})

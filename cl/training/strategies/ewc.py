@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -45,6 +44,7 @@ class EWC(Strategy):
     """
 
     anchored_to: ClassVar[str | None] = "weights"
+    describes_weights: ClassVar[bool] = True
 
     strength: float = Field(2_000.0, gt=0, description="Weight of the penalty: past rows per new row (lambda)")
     tolerance: float | None = Field(
@@ -85,7 +85,7 @@ class EWC(Strategy):
         update.scratch["multiplier"] = (strength * (PACE * excess).exp()).clamp(MIN_STRENGTH, MAX_STRENGTH)
         return strength
 
-    def remember(self, update: Update) -> State:
+    def end(self, update: Update) -> State:
         """Add this experience's Fisher information and move the anchor."""
         import torch
 
@@ -104,10 +104,6 @@ class EWC(Strategy):
                 own, total = tensors[f"anchor.{name}"], tensors[f"fisher.{name}"]
                 tensors[f"anchor.{name}"] = _anchors.merge_anchors(before, own, importance=fisher.cpu(), total=total)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
-
-    def pass_on(self, update: Update) -> State:
-        """Recompute Fisher information and anchor for the student's weights, over all its rows."""
-        return self.remember(replace(update, state=State()))
 
 
 def _mean_rise(update: Update) -> torch.Tensor | None:

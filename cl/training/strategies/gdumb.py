@@ -8,7 +8,7 @@ from pydantic import Field
 
 from cl.heavy import pd
 from cl.training.buffers import Buffer
-from cl.training.strategies import State, Strategy, Update
+from cl.training.strategies import EpochRows, State, Strategy, Update
 from cl.training.strategies._rehearsal import keep_rows
 
 
@@ -23,6 +23,7 @@ class GDumb(Strategy):
     True
     """
 
+    recalls: ClassVar[bool] = True
     keeps_rows: ClassVar[bool] = True
 
     rows: int = Field(2_000, ge=1, description="Most rows in the buffer, which an update trains on")
@@ -41,23 +42,18 @@ class GDumb(Strategy):
             if rows is not None:
                 update.scratch[name] = torch.from_numpy(rows["id"].isin(chosen).to_numpy().nonzero()[0])
 
-    def choose(self, update: Update) -> pd.DataFrame:
-        """Return the new rows that entered the buffer."""
-        return update.lesson.rows.iloc[update.scratch["new"].numpy()]
-
-    def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return the old rows that stayed in the buffer."""
-        rows = update.state.rows
-        return None if rows is None else rows.iloc[update.scratch["old"].numpy()]
+    def epoch_rows(self, update: Update) -> EpochRows:
+        """Return the new rows that entered the buffer, and the old ones that stayed in it."""
+        new, old = update.lesson.rows.iloc[update.scratch["new"].numpy()], update.state.rows
+        return EpochRows(new, None if old is None else old.iloc[update.scratch["old"].numpy()])
 
     def expected_rows(self, new: int, past: int) -> int:
         """Return how many old rows fit in the buffer; negative if some of the new rows do not."""
         return min(self.rows, new + past) - new
 
-    def remember(self, update: Update) -> State:
+    def end(self, update: Update) -> State:
         """Keep the buffer."""
-        new = self.choose(update)
+        new, old = self.epoch_rows(update)
         new = new.assign(**{Buffer.CLASS: update.learner.task.classes(new)})
-        old = self.recall(update)
         rows = new if old is None else pd.concat([old, new])
         return State(rows=rows.reset_index(drop=True), seen=update.state.seen + len(update.lesson.rows))

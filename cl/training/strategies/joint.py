@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cl.heavy import pd
-from cl.training.strategies import Strategy, Update
+from cl.training.strategies import EpochRows, Strategy, Update
 
 
 class Joint(Strategy):
@@ -17,6 +16,7 @@ class Joint(Strategy):
     90
     """
 
+    recalls: ClassVar[bool] = True
     keeps_past: ClassVar[bool] = True
 
     restart: bool = Field(False, description="Start every update from the pretrained weights, not from the champion")
@@ -25,10 +25,10 @@ class Joint(Strategy):
         """Return whether every update starts from the pretrained weights."""
         return self.restart
 
-    def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return all training rows of past experiences."""
+    def epoch_rows(self, update: Update) -> EpochRows:
+        """Return the new rows and all training rows of past experiences."""
         past = update.lesson.past()
-        return past if len(past) else None
+        return EpochRows(update.lesson.rows, past if len(past) else None)
 
     def expected_rows(self, new: int, past: int) -> int:
         """Return the number of past rows."""

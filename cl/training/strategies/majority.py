@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Majority(ClosedForm):
     """Answer with the class that has the most rows, as their weights count them, and with its share as confidence.
 
-    >>> Majority().is_closed_form
-    True
+    >>> Majority().trains_encoder
+    False
     """
 
     def candidates(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,6 +28,7 @@ class MAS(Strategy):
     """
 
     anchored_to: ClassVar[str | None] = "weights"
+    describes_weights: ClassVar[bool] = True
 
     strength: float = Field(10.0, gt=0, description="Weight of the penalty (lambda); the paper's is 1")
     decay: float = Field(1.0, ge=0, le=1, description="How much of the older importance stays; the paper's sum is 1")
@@ -42,7 +42,7 @@ class MAS(Strategy):
         """Return the strength times the squared distance from the anchor, weighted by importance."""
         return _anchors.anchor_penalty(update, importance="importance", strength=2 * self.strength)
 
-    def remember(self, update: Update) -> State:
+    def end(self, update: Update) -> State:
         """Add this experience's importance and move the anchor."""
         from cl.training.strategies._per_example_gradients import add_absolute, mean_over_rows
 
@@ -52,10 +52,6 @@ class MAS(Strategy):
         new = mean_over_rows(update.learner, chosen, objective=objective, add=add_absolute)
         tensors = _anchors.update_importance(update, new, importance="importance", decay=self.decay)
         return State(tensors=tensors, seen=update.state.seen + len(lesson.rows))
-
-    def pass_on(self, update: Update) -> State:
-        """Recompute importance and anchor for the student's weights, over all its rows."""
-        return self.remember(replace(update, state=State()))
 
 
 def squared_length(task: Task, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

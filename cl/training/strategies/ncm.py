@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class NCM(ClosedForm):
     """Nearest class mean on frozen features (Mensink et al., 2013, equation 1), by Euclidean distance.
 
-    >>> NCM().is_closed_form
-    True
+    >>> NCM().trains_encoder
+    False
     """
 
     def candidates(

@@ -67,7 +67,7 @@ class OLoRA(Strategy):
         ]
         return self.strength * torch.stack(terms).sum() if terms else None
 
-    def remember(self, update: Update) -> State:
+    def end(self, update: Update) -> State:
         """Keep the past subspaces and the latest one."""
         tensors = _add_subspaces({**update.state.tensors, **update.scratch}, update.learner)
         return State(tensors=tensors, seen=update.state.seen + len(update.lesson.rows))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from cl.heavy import pd
-from cl.training.strategies._base import LeftOut, State
+from cl.training.strategies._base import State
 from cl.training.strategies._closed_form import (
     CHOICE,
     CHOOSING_POSITIONS,
@@ -19,6 +19,7 @@ from cl.training.strategies._closed_form import (
     TEMPERATURE,
     ClosedForm,
     Learned,
+    LeftOut,
     Solution,
 )
 from cl.training.strategies._kept_rows import (
@@ -57,8 +58,8 @@ class RanPAC(ClosedForm):
     grown by a tenth since their last choice, when rows are forgotten, or when other ridges are given. So an update of
     a few rows solves the equations once.
 
-    >>> RanPAC(features=500, ridge=[1.0, 10.0]).is_closed_form
-    True
+    >>> RanPAC(features=500, ridge=[1.0, 10.0]).trains_encoder
+    False
     """
 
     learns_validation: ClassVar[bool] = True

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class LogisticRegression(ClosedForm):
     """Logistic regression with an L2 penalty, fitted on the kept features of every row, in each update.
 
-    >>> LogisticRegression().is_closed_form
-    True
+    >>> LogisticRegression().trains_encoder
+    False
     """
 
     decay: float = Field(0.1, gt=0, description="L2 penalty, for features scaled to a root mean square of one")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from cl.heavy import pd
-from cl.training.strategies._base import Update
+from cl.training.strategies._base import EpochRows, Update
 from cl.training.strategies._rehearsal import Rehearsal
 
 
@@ -19,11 +21,13 @@ class Replay(Rehearsal):
     30
     """
 
+    recalls: ClassVar[bool] = True
+
     ratio: float = Field(3.0, gt=0, description="Most replayed rows per new row in each epoch")
 
-    def recall(self, update: Update) -> pd.DataFrame | None:
-        """Return a fresh sample of the buffer, or None while it is empty."""
-        return rehearse(update, self.ratio)
+    def epoch_rows(self, update: Update) -> EpochRows:
+        """Return the new rows and a fresh sample of the buffer, which is empty at first."""
+        return EpochRows(update.lesson.rows, rehearse(update, self.ratio))
 
     def expected_rows(self, new: int, past: int) -> int:
         """Return the size of the sample from a buffer that is as full as possible."""

@@ -69,7 +69,7 @@ class SI(Strategy):
                 scratch[f"omega.{name}"].to(parameter.device) - scratch.pop(f"gradient.{name}") * move
             )
 
-    def remember(self, update: Update) -> State:
+    def end(self, update: Update) -> State:
         """Compute importance from the sums and move the anchor."""
         new = {}
         for name, parameter in update.learner.parameters():

@@ -22,8 +22,8 @@ class SLDA(ClosedForm):
     The paper updates a running covariance row by row; here it is computed from exact sums, so it does not depend on
     the order. The shrinkage is chosen on validation rows.
 
-    >>> SLDA(shrinkage=[0.01]).is_closed_form
-    True
+    >>> SLDA(shrinkage=[0.01]).trains_encoder
+    False
     """
 
     remedy: ClassVar[str] = "give larger values of shrinkage"

@@ -24,9 +24,9 @@ class Polite(cl.Gate):
 class Halved(cl.Strategy):
     """Learns every second new row."""
 
-    def choose(self, update: object) -> pd.DataFrame:
-        """Return half of the new rows."""
-        return update.lesson.rows.iloc[::2]  # type: ignore[attr-defined]
+    def epoch_rows(self, update: object) -> tuple[pd.DataFrame, None]:  # type: ignore[override]
+        """Return half of the new rows, and no past ones."""
+        return update.lesson.rows.iloc[::2], None  # type: ignore[attr-defined]
 
 
 class CaseBlind(TextClassification):

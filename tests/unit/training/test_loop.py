@@ -25,8 +25,8 @@ def taught(config, rows, validation, strategies=None):
     learner = grow_labels(learner, learner.task.labels(rows), seed=1)
     lesson = TrainingData(rows=rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(3), validation=validation)
     updates = [(one, Update(state, lesson, learner)) for one, state in (strategies or {Naive(): State()}).items()]
-    learner, result, _ = run_update(learner, lesson, updates, config.training)
-    return learner, result
+    outcome = run_update(learner, lesson, updates, config.training)
+    return outcome.learner, outcome.fit
 
 
 def test_it_learns_what_the_words_tell(tiny_config, sentences) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from cl.compression.imitation import divergence
-from cl.models.batching import Batch, collate
+from cl.models.batching import collate
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer
 from cl.models.learner import Learner
@@ -20,6 +22,8 @@ from cl.models.persistence import load_learner
 from cl.models.temperature import fit_temperature
 from cl.models.weights import relative, row_weights
 from cl.records import WEIGHT
+from cl.tasks import Batch
+from cl.tasks.text_classification import TextClassification
 from cl.training.loop import epoch_weights
 from cl.training.strategies import State, Step, TrainingData, Update, load_states
 from cl.training.strategies._fisher import diagonal_fisher
@@ -29,6 +33,8 @@ from cl.training.strategies.lwf import LwF
 from cl.training.strategies.mas import squared_length
 from cl.training.train import train
 
+ASKED = SimpleNamespace(task=TextClassification())
+"""What a penalty asks a learner for."""
 TOKENS = pd.DataFrame(
     {
         "id": ["a", "b", "c", "d"],
@@ -84,11 +90,12 @@ def test_the_loss_is_the_weighted_mean_whatever_the_batches(rows_and_learner, ba
 def test_fisher_information_and_sensitivity_are_weighted_means(rows_and_learner) -> None:
     rows, learner = rows_and_learner
     given, again = weigh(rows, [1.0, 2.0, 1.0, 3.0]), repeat(rows, [1, 2, 1, 3])
+    length = partial(squared_length, learner.task)
     for size in (1, 4):
         pairs = [
             [
                 diagonal_fisher(learner, some, labels="empirical", rng=np.random.default_rng(0), rows_at_once=size),
-                mean_over_rows(learner, some, objective=squared_length, add=add_absolute, rows_at_once=size),
+                mean_over_rows(learner, some, objective=length, add=add_absolute, rows_at_once=size),
             ]
             for some in (given, again)
         ]
@@ -121,13 +128,13 @@ def lwf_penalty(ids: list[str], step: Step) -> Any:
     recorded = {"a": [2.0, 0.0], "b": [0.0, 1.0]}
     lesson = TrainingData(rows=pd.DataFrame({"id": ids}), past=pd.DataFrame, rng=None, known=2)  # type: ignore[arg-type]
     scratch = {"logits": torch.tensor([recorded[id[0]] for id in ids]), "ends": torch.arange(1, len(ids) + 1)}
-    return LwF().penalty(Update(None, lesson, None, scratch), step)  # type: ignore[arg-type]
+    return LwF().penalty(Update(None, lesson, ASKED, scratch), step)  # type: ignore[arg-type]
 
 
 def der_penalty(ids: list[str], step: Step) -> Any:
     recorded = {"a": [[2.0, 0.0]], "b": [[0.0, 1.0]]}
     state = State(rows=pd.DataFrame({"id": ids, "logits": [np.float32(recorded[id[0]]) for id in ids]}))
-    return DER(alpha=0.5, beta=3.0).penalty(Update(state, None, None), step)  # type: ignore[arg-type]
+    return DER(alpha=0.5, beta=3.0).penalty(Update(state, None, ASKED), step)  # type: ignore[arg-type]
 
 
 def student_loss(ids: list[str], step: Step) -> Any:

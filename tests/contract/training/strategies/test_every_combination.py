@@ -17,7 +17,7 @@ from cl.config import Config, parse
 from cl.errors import ConfigError
 from cl.models.inference import answer
 from cl.models.persistence import load_learner
-from cl.training.strategies import Strategy
+from cl.training.strategies import LearningMethod
 from cl.training.train import train
 
 STREAM = {"one": ["loan", "fee"], "two": ["box", "loan"], "three": ["lamp", "fee"]}
@@ -137,8 +137,8 @@ def test_what_contradicts_nothing_is_not_refused(config_of) -> None:
         assert not isinstance(config_of("naive", tuning), str)
     trained = []
     for spec in ALL:
-        strategy: Strategy = plugins.build("strategies", spec)  # type: ignore[call-overload]
-        if not strategy.is_closed_form and spec not in ("naive", "o_lora"):
+        method: LearningMethod = plugins.build("strategies", spec)  # type: ignore[call-overload]
+        if not method.solves_head and spec not in ("naive", "o_lora"):
             trained.append(spec)
     for other in trained:
         assert not isinstance(config_of(["naive", other], "full"), str)
@@ -155,8 +155,8 @@ def test_a_strategy_and_a_tuning_that_do_not_go_together_are_refused_with_the_re
 
 
 def test_two_strategies_that_do_not_go_together_are_refused_with_the_reason_in_either_order(config_of) -> None:
-    refused = 0
-    for pair in itertools.combinations(COMPANY, 2):
+    refused, pairs = 0, list(itertools.combinations(COMPANY, 2))
+    for pair in pairs:
         tuning = tuning_of(pair)
         config, reversed_ = config_of(list(pair), tuning), config_of(list(pair[::-1]), tuning)
         assert isinstance(config, str) == isinstance(reversed_, str), pair
@@ -165,7 +165,7 @@ def test_two_strategies_that_do_not_go_together_are_refused_with_the_reason_in_e
             assert any(
                 reason in config for reason in ("leave one of the two out", "use it alone", "list each strategy once")
             )
-    assert 0 < refused < 120
+    assert 0 < refused < 0.8 * len(pairs)
 
 
 @pytest.mark.parametrize("share", range(SHARES))

@@ -81,6 +81,6 @@ def test_a_head_that_grew_and_tokens(tiny_config, update_of, step_of) -> None:
 
 def test_the_buffer_is_kept_and_bounded_but_not_replayed(learner, update_of, sentences) -> None:
     a_gem = AGEM(rows=6, bytes=10**6)
-    state = a_gem.remember(update_of(learner, sentences(["loan", "fee"], 20)))
+    state = a_gem.end(update_of(learner, sentences(["loan", "fee"], 20)))
     assert len(state.rows) == 6 and state.seen == 20
-    assert a_gem.recall(update_of(learner, sentences(["box"], 3), state)) is None
+    assert a_gem.epoch_rows(update_of(learner, sentences(["box"], 3), state)).past is None

@@ -42,7 +42,7 @@ def test_the_point_that_scores_best_is_left(pair, monkeypatch) -> None:
         return -abs(way - 1.9), 1.0
 
     monkeypatch.setattr("cl.models.inference.score_rows", scores)
-    Averaging(steps=4).finish(pair)
+    Averaging(steps=4).end(pair)
     assert tried == pytest.approx([4, 3, 2, 1, 0])
     for key, parameter in pair.learner.parameters():
         young = key.startswith("head.blocks.1.")
@@ -58,7 +58,7 @@ def test_a_draw_goes_by_the_loss_and_then_to_the_challenger_to_the_bit(pair, mon
             parameter += torch.randn_like(parameter)
     challenger, coming = copies(pair.learner), iter(losses)
     monkeypatch.setattr("cl.models.inference.score_rows", lambda learner, rows: (0.7, next(coming)))
-    Averaging(steps=2).finish(pair)
+    Averaging(steps=2).end(pair)
     for key, parameter in pair.learner.parameters():
         one = challenger[key] if key.startswith("head.blocks.1.") else champion[key]
         expected = {0.0: one, 0.5: (one + challenger[key]) / 2, 1.0: challenger[key]}[left]
@@ -76,7 +76,7 @@ def test_a_first_experience_and_one_without_validation_stay_as_they_are(learner,
         with torch.no_grad():
             next(update.learner.parameters())[1].add_(1.0)
         before = copies(update.learner)
-        Averaging().finish(update)
+        Averaging().end(update)
         assert all(torch.equal(before[name], p) for name, p in update.learner.parameters())
     assert not first.scratch and blind.scratch
 

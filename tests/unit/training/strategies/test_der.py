@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from cl.models.batching import Batch
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
+from cl.tasks import Batch
 from cl.tasks.text_classification import TextClassification
 from cl.training.strategies import State, Step, load_states, save_states
 from cl.training.strategies.der import DER, LOGITS
@@ -67,7 +67,7 @@ def test_nothing_is_added_where_nothing_is_recalled(update_of) -> None:
 def test_rows_are_stored_with_the_logits_they_had_and_keep_them(learner, update_of, sentences, step_of, tmp_path):
     learner.eval_mode()
     der, rows = DER(rows=100), sentences(["loan", "fee"], 8)
-    save_states({"der": der.remember(update_of(learner, rows))}, tmp_path)
+    save_states({"der": der.end(update_of(learner, rows))}, tmp_path)
     state = load_states(tmp_path)["der"]
     update = update_of(learner, sentences(["box"], 4, prefix="n"), state)
     assert der.penalty(update, step_of(learner, rows)).item() == pytest.approx(0.0, abs=1e-10)
@@ -77,7 +77,7 @@ def test_rows_are_stored_with_the_logits_they_had_and_keep_them(learner, update_
         wider.head.blocks[1].bias += 7.0
     update = update_of(wider, update.lesson.rows, state)
     assert der.penalty(update, step_of(wider, rows)).item() == pytest.approx(der.alpha * 4.0, rel=1e-4)
-    later = der.remember(update).rows.set_index("id")[LOGITS]
+    later = der.end(update).rows.set_index("id")[LOGITS]
     assert {row: len(one[0]) for row, one in later.items()} == {row: 3 if row[0] == "n" else 2 for row in later.index}
     assert all(np.array_equal(one[0], later[row][0]) for row, one in state.rows.set_index("id")[LOGITS].items())
 
@@ -88,7 +88,7 @@ def test_sentences_of_tokens_are_stored_without_padding_and_pieces(tiny_config, 
     learner = new_learner(tiny_config(task="token_classification"))
     learner = grow_labels(learner, learner.task.labels(rows), seed=1)
     freeze_all_but_tuned(learner)
-    save_states({"der": DER().remember(update_of(learner, rows))}, tmp_path)
+    save_states({"der": DER().end(update_of(learner, rows))}, tmp_path)
     state = load_states(tmp_path)["der"]
     assert [np.stack([*one]).shape for one in state.rows[LOGITS]] == [(4, 5), (1, 5)]
     assert DER().penalty(update_of(learner, rows, state), step_of(learner, rows)).item() == pytest.approx(0, abs=1e-10)
@@ -97,7 +97,7 @@ def test_sentences_of_tokens_are_stored_without_padding_and_pieces(tiny_config, 
 def test_a_column_of_the_data_may_be_called_logits(learner, update_of, sentences, step_of) -> None:
     learner.eval_mode()
     rows = sentences(["loan", "fee"], 8).assign(logits="see the appendix")
-    state = DER(rows=100).remember(update_of(learner, rows))
+    state = DER(rows=100).end(update_of(learner, rows))
     assert set(state.rows["logits"]) == {"see the appendix"} and state.rows[LOGITS].notna().all()
     penalty = DER(rows=100).penalty(update_of(learner, rows, state), step_of(learner, rows))
     assert penalty.item() == pytest.approx(0.0, abs=1e-10)

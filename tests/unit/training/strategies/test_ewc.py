@@ -21,14 +21,14 @@ def test_the_penalty_against_a_hand_computed_case(learner, update_of, sentences)
 def test_nothing_is_held_before_the_first_experience_and_nothing_at_the_anchor(learner, update_of, sentences) -> None:
     ewc, rows = EWC(), sentences(["loan", "fee"], 16)
     assert ewc.penalty(update_of(learner, rows), None) is None
-    state = ewc.remember(update_of(learner, rows))
+    state = ewc.end(update_of(learner, rows))
     assert float(ewc.penalty(update_of(learner, rows, state), None)) == 0.0
 
 
 def test_what_is_held_are_the_weights_that_the_update_begins_with(learner, update_of, sentences) -> None:
     """Such as those that a LoRA has been merged into since; with an anchor each, the experience's own."""
     rows = sentences(["loan", "fee"], 16)
-    state = EWC().remember(update_of(learner, rows))
+    state = EWC().end(update_of(learner, rows))
     with torch.no_grad():
         learner.head.blocks[0].bias.add_(torch.tensor([0.5, 0.0]))
     for kept, held in (("last", True), ("each", False)):
@@ -41,9 +41,9 @@ def test_what_does_not_move_this_time_keeps_its_fisher_information_and_its_ancho
     learner, update_of, sentences
 ) -> None:
     rows = sentences(["loan", "fee"], 16)
-    before = EWC().remember(update_of(learner, rows)).tensors
+    before = EWC().end(update_of(learner, rows)).tensors
     learner.encoder.requires_grad_(False)
-    after = EWC().remember(update_of(learner, rows, State(tensors=before))).tensors
+    after = EWC().end(update_of(learner, rows, State(tensors=before))).tensors
     assert after.keys() == before.keys()
     for key, one in before.items():
         assert torch.equal(after[key], one) is (".encoder." in key or key.startswith("anchor."))
@@ -51,8 +51,8 @@ def test_what_does_not_move_this_time_keeps_its_fisher_information_and_its_ancho
 
 def test_fisher_information_adds_up_online(learner, update_of, sentences) -> None:
     ewc, rows = EWC(decay=0.5, fisher="empirical"), sentences(["loan", "fee"], 16)
-    once = ewc.remember(update_of(learner, rows))
-    twice = ewc.remember(update_of(learner, rows, once))
+    once = ewc.end(update_of(learner, rows))
+    twice = ewc.end(update_of(learner, rows, once))
     for key, value in once.tensors.items():
         if key.startswith("fisher."):
             torch.testing.assert_close(twice.tensors[key], 1.5 * value)
@@ -79,7 +79,7 @@ def expected_loss(learner) -> torch.Tensor:
 
 def test_at_strength_1_the_penalty_is_the_expected_rise_of_one_past_rows_loss(undecided, update_of, sentences) -> None:
     rows = sentences(["loan", "fee"], 16)
-    state = EWC().remember(update_of(undecided, rows))
+    state = EWC().end(update_of(undecided, rows))
     assert state.tensors["fisher.head.blocks.0.bias"].tolist() == pytest.approx([0.25, 0.25])
     before = float(expected_loss(undecided))
     lifted(undecided, 0.2)
@@ -91,7 +91,7 @@ def test_at_strength_1_the_penalty_is_the_expected_rise_of_one_past_rows_loss(un
 def test_the_strength_is_past_rows_for_each_new_row(undecided, update_of, step_of, sentences) -> None:
     """4 new rows at strength 3 pull as 4 new rows beside 12 past ones: the loss that is learnt is a mean."""
     rows, bias = sentences(["loan", "fee"], 16), undecided.head.blocks[0].bias
-    state = EWC().remember(update_of(undecided, rows))
+    state = EWC().end(update_of(undecided, rows))
     lifted(undecided, 0.1)
     new = step_of(undecided, sentences(["loan"], 4, seed=5))
     mean = TextClassification().loss(new.logits, new.batch.targets)
@@ -107,7 +107,7 @@ def test_the_quadratic_adds_up_over_experiences_and_the_tolerance_is_for_their_m
 ) -> None:
     rows, state = sentences(["loan", "fee"], 16), State()
     for _ in range(3):
-        state = EWC(decay=0.5).remember(update_of(undecided, rows, state))
+        state = EWC(decay=0.5).end(update_of(undecided, rows, state))
     assert float(state.tensors["weight.head.blocks.0.bias"]) == 1 + 0.5 + 0.25
     lifted(undecided, 0.2)
     one = 0.25 / 2 * 0.2**2
@@ -128,9 +128,9 @@ def test_with_an_anchor_each_the_gradient_is_that_of_the_sum_over_experiences(
     state, apart = State(), []
     for seed in (1, 2):
         rows = sentences(["loan", "fee"], 12, seed=seed)
-        own = ewc.remember(update_of(learner, rows)).tensors  # of this experience alone
+        own = ewc.end(update_of(learner, rows)).tensors  # of this experience alone
         apart.append((own, decay ** (2 - seed)))
-        state = ewc.remember(update_of(learner, rows, state))
+        state = ewc.end(update_of(learner, rows, state))
         with torch.no_grad():
             for _, parameter in named:
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
@@ -155,24 +155,24 @@ def test_two_anchors_by_hand() -> None:
 
 def test_online_the_anchor_is_where_we_are(learner, update_of, sentences) -> None:
     rows = sentences(["loan", "fee"], 8)
-    state = EWC().remember(update_of(learner, rows))
+    state = EWC().end(update_of(learner, rows))
     with torch.no_grad():
         learner.head.blocks[0].bias.add_(1.0)
-    state = EWC().remember(update_of(learner, rows, state))
+    state = EWC().end(update_of(learner, rows, state))
     assert torch.equal(state.tensors["anchor.head.blocks.0.bias"], learner.head.blocks[0].bias)
 
 
 def test_a_part_of_the_head_that_came_later_is_the_mean_of_fewer_experiences(learner, update_of, sentences) -> None:
     rows = sentences(["loan", "fee"], 8)
-    state = EWC(decay=1.0).remember(update_of(learner, rows))
+    state = EWC(decay=1.0).end(update_of(learner, rows))
     wider = grow_labels(learner, ["box"], seed=2)
-    state = EWC(decay=1.0).remember(update_of(wider, rows, state))
+    state = EWC(decay=1.0).end(update_of(wider, rows, state))
     assert [float(state.tensors[f"weight.head.blocks.{at}.bias"]) for at in (0, 1)] == [2.0, 1.0]
 
 
 def test_a_head_that_grew_is_free_where_it_is_new(learner, update_of, sentences) -> None:
     ewc, rows = EWC(), sentences(["loan", "fee"], 16)
-    state = ewc.remember(update_of(learner, rows))
+    state = ewc.end(update_of(learner, rows))
     wider = grow_labels(learner, ["box"], seed=2)
     with torch.no_grad():
         wider.head.blocks[1].weight.add_(1.0)
@@ -183,7 +183,7 @@ def test_a_head_that_grew_is_free_where_it_is_new(learner, update_of, sentences)
 def test_a_tolerance_finds_the_strength_that_keeps_to_it(strength, learner, update_of, sentences) -> None:
     rows, tolerance = sentences(["loan", "fee"], 16), 0.002
     ewc = EWC(strength=strength, tolerance=tolerance)
-    update = update_of(learner, rows, ewc.remember(update_of(learner, rows)))
+    update = update_of(learner, rows, ewc.end(update_of(learner, rows)))
     moving = [parameter for _, parameter in learner.parameters()]
     away = [parameter.detach() + 0.1 for parameter in moving]
     rises = []

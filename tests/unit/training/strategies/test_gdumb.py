@@ -23,11 +23,11 @@ def test_the_buffer_is_balanced_over_old_and_new_and_is_all_that_is_learnt(learn
     for number, (labels, share) in enumerate(((["loan", "fee"], 6), (["box"], 4), (["lamp"], 3))):
         update = update_of(learner, sentences(labels, 20, seed=number), state)
         gdumb.begin(update)
-        new, old = gdumb.choose(update), gdumb.recall(update)
+        new, old = gdumb.epoch_rows(update)
         learnt = pd.concat([new, old]) if old is not None else new
         assert set(Counter(learnt["label"]).values()) == {share}
         assert set(new["label"]) == set(labels)
-        state = gdumb.remember(update)
+        state = gdumb.end(update)
         assert set(state.rows["id"]) == set(learnt["id"]) and len(state.rows) == 12
         assert (state.rows["class"] == state.rows["label"]).all()
     assert state.seen == 60
@@ -36,15 +36,15 @@ def test_the_buffer_is_balanced_over_old_and_new_and_is_all_that_is_learnt(learn
 def test_every_epoch_learns_the_same_rows(learner, update_of, sentences) -> None:
     gdumb, update = GDumb(rows=5), update_of(learner, sentences(["loan", "fee"], 40))
     gdumb.begin(update)
-    assert gdumb.choose(update).equals(gdumb.choose(update))
-    assert gdumb.recall(update) is None
+    assert gdumb.epoch_rows(update).new.equals(gdumb.epoch_rows(update).new)
+    assert gdumb.epoch_rows(update).past is None
 
 
 def test_a_budget_in_bytes(learner, update_of, sentences) -> None:
     update = update_of(learner, sentences(["loan", "fee"], 40))
     gdumb = GDumb(bytes=200)
     gdumb.begin(update)
-    assert 0 < sum(map(len, gdumb.choose(update)["text"])) <= 200
+    assert 0 < sum(map(len, gdumb.epoch_rows(update).new["text"])) <= 200
 
 
 def test_an_update_starts_afresh_and_learns_no_more_than_the_buffer(tiny_config, sentences, tmp_path) -> None:

@@ -9,8 +9,8 @@ import torch
 
 from cl.config import parse
 from cl.errors import ConfigError
-from cl.models.batching import Batch
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
+from cl.tasks import Batch
 from cl.tasks.text_classification import TextClassification
 from cl.training.strategies import Step, TrainingData, Update
 from cl.training.strategies.lwf import LwF

@@ -32,7 +32,7 @@ def assert_importance(state: State, expected: dict[str, torch.Tensor]) -> None:
 
 def test_equals_a_loop_over_single_rows(learner, update_of, sentences) -> None:
     rows = sentences(["loan", "fee"], 19)
-    assert_importance(MAS().remember(update_of(learner, rows)), brute_force(learner, rows))
+    assert_importance(MAS().end(update_of(learner, rows)), brute_force(learner, rows))
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora", {"name": "full", "embeddings": True}])
@@ -49,7 +49,7 @@ def test_equals_a_loop_over_single_rows_for_tokens(tiny_config, tiny_model, upda
     learner = new_learner(tiny_config(task="token_classification", model=model))
     learner = grow_labels(learner, learner.task.labels(rows), seed=1)
     freeze_all_but_tuned(learner)
-    assert_importance(MAS().remember(update_of(learner, rows)), brute_force(learner, rows))
+    assert_importance(MAS().end(update_of(learner, rows)), brute_force(learner, rows))
 
 
 def test_the_length_by_hand() -> None:
@@ -63,7 +63,7 @@ def test_the_importance_of_a_bias_by_hand(learner, update_of, sentences) -> None
     with torch.no_grad():
         learner.head.blocks[0].weight.zero_()
         learner.head.blocks[0].bias.copy_(torch.tensor([1.5, -0.5]))
-    state = MAS().remember(update_of(learner, rows))
+    state = MAS().end(update_of(learner, rows))
     assert state.tensors["importance.head.blocks.0.bias"].tolist() == pytest.approx([3.0, 1.0])
 
 
@@ -73,9 +73,9 @@ def test_the_penalty_has_no_half_and_importance_adds_up(learner, update_of, sent
     tensors = {f"importance.{name}": torch.full_like(parameter, 0.5), f"anchor.{name}": parameter.detach() - 0.1}
     penalty = MAS(strength=3.0).penalty(update_of(learner, rows, State(tensors=tensors)), None)
     assert penalty.item() == pytest.approx(3.0 * 0.5 * 0.01 * parameter.numel(), rel=1e-3)
-    once = MAS().remember(update_of(learner, rows))
+    once = MAS().end(update_of(learner, rows))
     for decay, factor in ((1.0, 2.0), (0.5, 1.5)):
-        twice = MAS(decay=decay).remember(update_of(learner, rows, once))
+        twice = MAS(decay=decay).end(update_of(learner, rows, once))
         torch.testing.assert_close(twice.tensors[f"importance.{name}"], factor * once.tensors[f"importance.{name}"])
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_held_on_a_first_experience_nor_in_a_part_of_the_head_that_is
 ) -> None:
     mas, rows = MAS(sampled=3), sentences(["loan", "fee"], 8)
     assert mas.penalty(update_of(learner, rows), None) is None
-    state = mas.remember(update_of(learner, rows))
+    state = mas.end(update_of(learner, rows))
     wider = grow_labels(learner, ["box"], seed=2)
     with torch.no_grad():
         wider.head.blocks[1].weight.add_(1.0)

@@ -75,7 +75,7 @@ def test_past_subspaces_pile_up_and_those_never_used_do_not_count(champion, upda
     rows, o_lora = sentences(["loan"], 4), OLoRA()
     first = later(update_of(champion, rows), champion)
     o_lora.begin(first)
-    state = o_lora.remember(first)
+    state = o_lora.end(first)
     unused = later(update_of(champion, rows, state), champion)
     o_lora.begin(unused)  # B is still zero: nothing was learnt in between
     assert unused.scratch[f"past.{QUERY}"].shape[0] == 2

@@ -33,7 +33,7 @@ def test_two_steps_by_hand(update_of, sentences) -> None:
     take(si, update, [-2.0, 1.0, 0.0], [0.5, 0.5, 0.0])
     take(si, update, [-1.0, 1.0, 3.0], [0.5, 0.5, 0.0])
     # omega: 2 * 0.5 + 1 * 0.5 = 1.5 over a way of 1; -1: the loss rose along it; 0: it has not moved
-    state = si.remember(update)
+    state = si.end(update)
     assert state.tensors["importance.w"].tolist() == pytest.approx([1.5 / 1.5, 0.0, 0.0])
     assert state.tensors["anchor.w"].tolist() == [2.0, 2.0, 1.0]
     assert not [key for key in update.scratch if key.startswith(("gradient", "before"))]
@@ -51,7 +51,7 @@ def test_the_penalty_has_no_half_and_is_not_part_of_the_gradient_that_counts(upd
     pull = update.learner.weights.grad.item()
     assert pull == pytest.approx(6.0)
     take(si, update, [pull - 4.0], [1.0])  # the rows alone pull with -4
-    later = si.remember(update).tensors
+    later = si.end(update).tensors
     assert later["importance.w"].tolist() == pytest.approx([2.0 + 4.0 / (1.5**2 + 1.0)])
     assert later["anchor.w"].tolist() == [2.5]
 
@@ -60,7 +60,7 @@ def test_older_importance_may_fade(update_of, sentences) -> None:
     state = State(tensors={"importance.w": torch.tensor([2.0]), "anchor.w": torch.tensor([1.0])})
     si, update = SI(decay=0.5), update_of(of(1.0), sentences(["loan"], 3), state)
     si.begin(update)
-    assert si.remember(update).tensors["importance.w"].tolist() == [1.0]
+    assert si.end(update).tensors["importance.w"].tolist() == [1.0]
 
 
 def test_nothing_is_held_on_a_first_experience_nor_in_a_part_of_the_head_that_is_new(
@@ -70,7 +70,7 @@ def test_nothing_is_held_on_a_first_experience_nor_in_a_part_of_the_head_that_is
     update = update_of(learner, rows)
     si.begin(update)
     assert si.penalty(update, None) is None
-    state = si.remember(update)
+    state = si.end(update)
     ones = {key: torch.ones_like(one) if "importance" in key else one for key, one in state.tensors.items()}
     wider = grow_labels(learner, ["box"], seed=2)
     with torch.no_grad():
@@ -78,4 +78,4 @@ def test_nothing_is_held_on_a_first_experience_nor_in_a_part_of_the_head_that_is
     assert si.penalty(update_of(wider, rows, State(tensors=ones)), None).item() == 0.0
     update = update_of(wider, rows, State(tensors=ones))
     si.begin(update)
-    assert "importance.head.blocks.1.weight" in si.remember(update).tensors
+    assert "importance.head.blocks.1.weight" in si.end(update).tensors
