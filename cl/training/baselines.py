@@ -111,7 +111,7 @@ def _solve(name: str, learner: Learner, sample: BaselineRows, sums: SufficientSt
         absent, weight, bias = sums.counts == 0, sample.fitted[WEIGHT], sample.fitted[BIAS]
         head.solve(weight, bias.masked_fill(absent, lowest_logit(weight[:, ~absent], bias[~absent])))
         return head.to(learner.device)
-    solved, _ = method.solved(learner, head, Learned(sums, device=learner.device), None)
+    solved, _ = method.with_best_head(learner, head, Learned(sums, device=learner.device), None)
     assert isinstance(solved.head, ClosedFormHead)
     return solved.head
 

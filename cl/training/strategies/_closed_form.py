@@ -200,7 +200,7 @@ class ClosedForm(LearningMethod):
             kept = features if restart else pd.concat([state.rows, features], ignore_index=True)
         before = {} if restart else state.tensors
         learned = self._with_gram(Learned(sums, kept, self._is_adapted(update), before, learner.device), head)
-        learner, solution = self._with_best_head(learner, head, learned, lesson.validation)
+        learner, solution = self.with_best_head(learner, head, learned, lesson.validation)
         return Solved(learner, _state_of(learned, solution), len(rows))
 
     def _can_continue(self, state: State, features: int) -> bool:
@@ -262,7 +262,7 @@ class ClosedForm(LearningMethod):
             sums = _add_rows(sums, head, features, targets, sign=-1)
         adapted = bool(state.tensors[ADAPTED])
         learned = self._with_gram(Learned(sums, remaining, adapted, device=learner.device), head)
-        learner, solution = self._with_best_head(learner, head, learned, validation)
+        learner, solution = self.with_best_head(learner, head, learned, validation)
         return _state_of(learned, solution), learner
 
     def left_out(self, learner: Learner, state: State) -> LeftOut:
@@ -272,7 +272,7 @@ class ClosedForm(LearningMethod):
         """
         raise NotImplementedError
 
-    def _with_best_head(
+    def with_best_head(
         self, learner: Learner, head: ClosedFormHead, learned: Learned, validation: pd.DataFrame | None
     ) -> tuple[Learner, Solution]:
         """Return the learner with the best candidate head, its logits scaled to be calibrated, and the solution.

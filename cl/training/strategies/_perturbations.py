@@ -63,7 +63,8 @@ def loss_of(update: Update, step: Step, logits: torch.Tensor) -> torch.Tensor:
 
 def row_lengths(values: torch.Tensor) -> torch.Tensor:
     """Return the Frobenius norm of each row (rows, 1, 1) of values (rows, length, width)."""
-    return values.flatten(1).norm(dim=1)[:, None, None]
+    lengths: torch.Tensor = values.flatten(1).norm(dim=1)
+    return lengths[:, None, None]
 
 
 def ascent(value: torch.Tensor, at: torch.Tensor, words: torch.Tensor, *, keep_graph: bool = False) -> torch.Tensor:
