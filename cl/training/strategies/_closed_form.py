@@ -1,4 +1,4 @@
-"""The base of what solves for the head in closed form: it stands beside the strategies, which train."""
+"""The base of what solves for the head in closed form: unlike a strategy, it does not train it."""
 
 from __future__ import annotations
 

@@ -67,26 +67,26 @@ def row_lengths(values: torch.Tensor) -> torch.Tensor:
     return lengths[:, None, None]
 
 
-def ascent(value: torch.Tensor, at: torch.Tensor, words: torch.Tensor, *, keep_graph: bool = False) -> torch.Tensor:
+def ascent(value: torch.Tensor, inputs: torch.Tensor, words: torch.Tensor, *, keep_graph: bool = False) -> torch.Tensor:
     """Return the gradient of a scalar in each row's words, divided by its length; 0 where the row has none.
 
     Args:
         value: the scalar.
-        at: the word embeddings, or their shift (rows, length, width).
+        inputs: the word embeddings, or their shift (rows, length, width).
         words: as `words_of` returns them: where they are zero, the gradient does not count.
         keep_graph: whether the scalar will be used again.
     """
-    gradient = masked_gradient(value, at, words, keep_graph=keep_graph)
+    gradient = masked_gradient(value, inputs, words, keep_graph=keep_graph)
     return gradient / row_lengths(gradient).clamp(min=1e-30)
 
 
 def masked_gradient(
-    value: torch.Tensor, at: torch.Tensor, words: torch.Tensor, *, keep_graph: bool = False
+    value: torch.Tensor, inputs: torch.Tensor, words: torch.Tensor, *, keep_graph: bool = False
 ) -> torch.Tensor:
     """Return the gradient that `ascent` divides by its length."""
     import torch
 
-    (gradient,) = torch.autograd.grad(value, at, retain_graph=keep_graph)
+    (gradient,) = torch.autograd.grad(value, inputs, retain_graph=keep_graph)
     return gradient.float() * (words != 0).any(-1, keepdim=True)
 
 

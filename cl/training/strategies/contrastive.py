@@ -81,7 +81,7 @@ class Contrastive(Strategy):
 def contrastive_loss(
     features: torch.Tensor, targets: torch.Tensor, temperature: float, weights: torch.Tensor | None = None
 ) -> torch.Tensor | None:
-    """Return the mean loss of rows that have another of their class beside them; None: no row has one.
+    """Return the mean loss of rows that have another of their class in the batch; None: no row has one.
 
     Args:
         features: (rows, width), of any length.

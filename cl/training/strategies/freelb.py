@@ -49,10 +49,10 @@ class FreeLB(Perturbing):
             shift = (2 * torch.rand_like(words) - 1) * moves * self.magnitude * lengths / numbers.sqrt()
         for point in range(self.steps):
             first = not point and not self.magnitude
-            at = forward.words.values if first else shift.requires_grad_()
-            loss = clean if first else loss_of(update, step, forward.again(at, same_dropout=True))
+            inputs = forward.words.values if first else shift.requires_grad_()
+            loss = clean if first else loss_of(update, step, forward.again(inputs, same_dropout=True))
             total = total + loss / self.steps
             if point + 1 < self.steps:
-                shift = shift.detach() + self.pace * lengths * ascent(loss, at, words, keep_graph=True)
+                shift = shift.detach() + self.pace * lengths * ascent(loss, inputs, words, keep_graph=True)
                 shift = shift if self.epsilon is None else within(shift, self.epsilon * lengths)
         return total - clean

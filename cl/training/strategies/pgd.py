@@ -39,8 +39,8 @@ class PGD(Perturbing):
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the loss of the perturbed rows."""
         forward, words = words_of(update, step)
-        lengths, at = row_lengths(words), forward.words.values
-        direction = ascent(loss_of(update, step, step.logits), at, words, keep_graph=True)
+        lengths, clean = row_lengths(words), loss_of(update, step, step.logits)
+        direction = ascent(clean, forward.words.values, words, keep_graph=True)
         shift = within(self.pace * lengths * direction, self.epsilon * lengths)
         for _ in range(1, self.steps):
             shift.requires_grad_()

@@ -11,12 +11,14 @@ from torch.nn import functional
 
 from cl import plugins
 from cl.config import parse
+from cl.cycle.cost import UpdateSizes, expected_cost
 from cl.errors import ConfigError
 from cl.models.batching import collate
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.half_weights import HalfWeights
 from cl.models.inference import answer
 from cl.models.persistence import load_learner
+from cl.records import RungResult
 from cl.training.forward import take_forward_pass
 from cl.training.strategies import load_states
 from cl.training.strategies._perturbations import words_of
@@ -185,11 +187,11 @@ def test_freelb_drops_the_same_units_in_every_pass_and_fgm_others(learner, prepa
             module.p = 0.5
     dropping.train_mode()
     update, step = prepared(dropping)
-    clean = float(learner.task.loss(step.logits, step.batch.targets))
+    clean = learner.task.loss(step.logits, step.batch.targets).item()
     state = torch.get_rng_state()
-    assert float(FreeLB(pace=1e-9).penalty(update, step)) == pytest.approx(0.0, abs=1e-5 * clean)
+    assert FreeLB(pace=1e-9).penalty(update, step).item() == pytest.approx(0.0, abs=1e-5 * clean)
     assert torch.equal(torch.get_rng_state(), state)
-    assert abs(float(FGM(epsilon=1e-9).penalty(update, step)) - clean) > 1e-2 * clean
+    assert abs(FGM(epsilon=1e-9).penalty(update, step).item() - clean) > 1e-2 * clean
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -266,3 +268,14 @@ def test_what_makes_no_sense_is_refused(name) -> None:
         with pytest.raises(ConfigError, match=reason):
             parse({"strategy": name, **change}, where="test")
     assert plugins.build("strategies", name).passes > 1
+
+
+def test_a_rung_is_expected_to_cost_as_many_passes_as_it_makes() -> None:
+    rungs = [{"name": name, "strategy": way} for name, way in (("plain", "naive"), ("hard", ["naive", "fgm"]))]
+    ladder = parse({"ladder": rungs, "training": {"epochs": 1}}, where="test")
+    known = [RungResult(rung="plain", rows=1_000, training_seconds=10.0)]
+    seconds = [
+        expected_cost(ladder.at_rung(rung), UpdateSizes(new=100, past=0), known, rung=rung, ladder=ladder).seconds
+        for rung in ("plain", "hard")
+    ]
+    assert seconds == pytest.approx([1.0, 2.0])
