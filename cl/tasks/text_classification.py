@@ -163,3 +163,7 @@ class TextClassification(Task):
     def describe(self, value: Any) -> str:
         """Return the label."""
         return str(value)
+
+    def read_described(self, described: str) -> Any:
+        """Return the label."""
+        return described
