@@ -83,7 +83,7 @@ def _judge(context: CycleContext, own: Config, journal: Journal, training: Train
         )
     evaluation = journal.once(evaluate, context.executor)(
         config,
-        Candidates(challenger=Path(training.challenger), champion=champion, control=arm),
+        Candidates(Path(training.challenger), champion, arm, answered=context.champion_answers),
         context.held_out,
         folder=folder,
     )

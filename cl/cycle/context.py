@@ -25,7 +25,7 @@ from cl.evaluation.out_of_scope import read_texts
 from cl.records import Challenger, Decision, Drift, Experience, Record, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, extend_with_compressed, find_base, local_version
-from cl.registry.register import NewVersion
+from cl.registry.register import NewVersion, describe_machine, package_versions
 from cl.stores.data.correction_records import count_replaced, read_corrections
 from cl.stores.data.experiences import RowsOf
 from cl.stores.data.removal import BASELINE_FEATURES
@@ -117,6 +117,19 @@ class CycleContext:
         )
         texts = self.out_of_scope_texts
         return HeldOut(self.learnt, scores, self.rows_of, texts, baselines=baselines, chosen=chosen)
+
+    @cached_property
+    def champion_answers(self) -> Path | None:
+        """What the champion answered when it was a challenger, on this machine and with these packages, if it is known.
+
+        None: it is asked again.
+        """
+        history, runs = self.champion.history, self.stores.registry.runs
+        if self.champion.version is None or history.machine != describe_machine():
+            return None
+        run = runs.past.run_of_version(self.champion.version) if history.packages == package_versions() else None
+        self.journal.folder.mkdir(parents=True, exist_ok=True)
+        return runs.evaluated_in(run, self.journal.folder) if run else None
 
     @cached_property
     def versions(self) -> list[VersionInfo]:

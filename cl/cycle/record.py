@@ -15,9 +15,11 @@ from cl.process.progress import stage
 from cl.records import CompressionResult, Cycle, Decision, Drift, Gain, GateReport, Promotion, Validation
 from cl.registry.accuracy_matrix import accuracy_matrix
 from cl.registry.register import evaluation_metrics, log_epochs
-from cl.reports.html import LATEST_EXPERIENCES, write_cycle_report
+from cl.reports.html import write_cycle_report
 
 DRIFT_ARTIFACT, REPORT_ARTIFACT = "drift", "report"
+SHOWN_IN_MATRIX = 20
+"""The newest experiences in the accuracy matrix on the page of a cycle; the report of the project shows more."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate
         registry.runs.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
     if cycle.training:
         log_epochs(registry.runs, run, cycle.training)
-    matrix = accuracy_matrix(cycle, registry.runs.past, context.versions, most=LATEST_EXPERIENCES)
+    matrix = accuracy_matrix(cycle, registry.runs.past, context.versions, most=SHOWN_IN_MATRIX)
     report = write_cycle_report(cycle, matrix, journal.folder / "report.html", name=context.config.name)
     registry.runs.log_file(run, report, REPORT_ARTIFACT)
     registry.runs.record_cycle(run, cycle)

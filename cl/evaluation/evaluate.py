@@ -29,11 +29,16 @@ CLASSES = "classes.csv"
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is evaluated: the folders of challenger and champion (None for a first model), and the control arm."""
+    """What is evaluated: the folders of challenger and champion (None for a first model), and the control arm.
+
+    ``answered`` is a Parquet file with what the champion answered when it was the challenger, as `evaluate` has stored
+    it; None: it is asked again.
+    """
 
     challenger: Path
     champion: Path | None = None
     control: ControlArm | None = None
+    answered: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,11 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
     folders = {CHALLENGER: candidates.challenger}
     if candidates.champion is not None:
         folders[CHAMPION] = candidates.champion
-    answers = {who: answer_tests(path, tests, held_out.answering) for who, path in folders.items()}
+    stored = pd.read_parquet(candidates.answered) if candidates.answered and not held_out.answering else None
+    answers = {
+        who: answer_tests(path, tests, held_out.answering, stored=stored if who == CHAMPION else None)
+        for who, path in folders.items()
+    }
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
     row, past = decided(now), held_out.scores
@@ -165,20 +174,60 @@ class ModelAnswers:
 
 
 def answer_tests(
-    folder: Path, tests: EvaluationRows, answering: Callable[[Path, Learner], Answering] | None = None
+    folder: Path,
+    tests: EvaluationRows,
+    answering: Callable[[Path, Learner], Answering] | None = None,
+    *,
+    stored: pd.DataFrame | None = None,
 ) -> ModelAnswers:
-    """Load a learner, and let it answer and score the test rows of each experience; ``answering`` as in `HeldOut`."""
+    """Load a learner, and let it answer and score the test rows of each experience.
+
+    Args:
+        folder: of the learner.
+        tests: the rows.
+        answering: as in `HeldOut`.
+        stored: the rows that it answered as a challenger: only the others are asked.
+    """
     learner = load_learner(folder)
     with meter(len(tests.together), "rows"):
-        if answering is None:
-            answers = [answer(learner, tests.together)]
+        if stored is not None:
+            predictions, brier = _answer_new(learner, tests, stored)
         else:
-            logits_of = answering(folder, learner)
-            answers = [answer(learner, rows, logits=logits_of(id, rows)) for id, rows in tests.of.items()]
-    predictions = [prediction for part in answers for prediction in part.predictions]
+            logits_of = answering(folder, learner) if answering else None
+            parts = [("", tests.together)] if logits_of is None else list(tests.of.items())
+            answers = [answer(learner, rows, logits=logits_of(id, rows) if logits_of else None) for id, rows in parts]
+            predictions = [prediction for part in answers for prediction in part.predictions]
+            brier = np.concatenate([part.brier for part in answers])
     values = [prediction.value for prediction in predictions]
     scores = [learner.task.score_experience(id, rows, values[part]) for id, rows, part in tests.parts()]
-    return ModelAnswers(learner, predictions, np.concatenate([part.brier for part in answers]), scores)
+    return ModelAnswers(learner, predictions, brier, scores)
+
+
+def _answer_new(learner: Learner, tests: EvaluationRows, stored: pd.DataFrame) -> tuple[list[Prediction], np.ndarray]:
+    """Return the predictions of all test rows and their Brier scores: the stored ones, and those of rows not stored.
+
+    A row whose target has changed since is not taken for the same.
+    """
+    task, rows = learner.task, tests.together
+    targets = rows[task.columns[1]].map(task.describe)
+    wanted = pd.MultiIndex.from_arrays([tests.experiences, rows["id"], targets])
+    known = stored.set_index(["experience", "id", "target"])[[CHALLENGER, "confidence", f"{CHALLENGER}_brier"]]
+    known = known[~known.index.duplicated()]
+    places = known.index.get_indexer(wanted)
+    values = [task.read_described(described) for described in known[CHALLENGER]]
+    confidence, known_brier = known["confidence"].tolist(), known[f"{CHALLENGER}_brier"].to_numpy()
+    asked = np.flatnonzero([place < 0 or values[place] is None for place in places])
+    fresh = answer(learner, rows.iloc[asked].reset_index(drop=True))
+    answered = dict(zip(asked.tolist(), fresh.predictions, strict=True))
+    predictions = [
+        answered[row] if row in answered else Prediction(values[place], confidence[place])
+        for row, place in enumerate(places.tolist())
+    ]
+    brier = np.zeros(len(rows))
+    brier[asked] = fresh.brier
+    is_stored = np.setdiff1d(np.arange(len(rows)), asked)
+    brier[is_stored] = known_brier[places[is_stored]]
+    return predictions, brier
 
 
 def _build_table(tests: EvaluationRows, models: dict[str, ModelAnswers], columns: list[str]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -48,8 +49,8 @@ class _Digest:
     digest: bytes
 
 
-def digest_weights(weights: Mapping[str, torch.Tensor]) -> bytes:
-    """Return a hash of weights and of their names."""
+def digest_weights(weights: Mapping[str, Any]) -> bytes:
+    """Return a hash of weights, which are tensors, and of their names."""
     digest = hashlib.sha256()
     for name, tensor in weights.items():
         digest.update(name.encode())

@@ -254,6 +254,10 @@ class Task(Plugin):
         """Return a prediction or target as one string for a table."""
         raise NotImplementedError
 
+    def read_described(self, described: str) -> Any:
+        """Return the prediction that `describe` has described; None: that does not tell."""
+        return None
+
 
 def filler(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the token that stands for text of which the tokenizer leaves nothing."""

@@ -120,3 +120,7 @@ class SingleLabel(Task):
     def describe(self, value: Any) -> str:
         """Return the label."""
         return str(value)
+
+    def read_described(self, described: str) -> Any:
+        """Return the label."""
+        return described

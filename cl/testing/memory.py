@@ -141,7 +141,11 @@ class MemoryRuns(Runs):
     def evaluated(self, cycle: str, folder: Path) -> Path | None:
         """Write the stored rows of a cycle's evaluation into a folder; None where there are none."""
         run = self._run_of(cycle)
-        content = self._run(run).files.get(PREDICTIONS) if run else None
+        return self.evaluated_in(run, folder) if run else None
+
+    def evaluated_in(self, run: str, folder: Path) -> Path | None:
+        """Write the stored rows of a run's evaluation into a folder; None where there are none."""
+        content = self._run(run).files.get(PREDICTIONS)
         return None if content is None else write_files({PREDICTIONS: content}, folder) / PREDICTIONS
 
     def page(self, run: str) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -66,7 +67,8 @@ def score_baselines(
     together = pd.concat(tests.values(), ignore_index=True)
     encoded = learner.encode(together)
     whole = feature_reader(learner, head)(encoded)
-    table = pd.concat([part[["id"]].assign(experience=id) for id, part in tests.items()], ignore_index=True)
+    names = np.repeat(np.array(list(tests), dtype=object), [len(rows) for rows in tests.values()])
+    table = pd.DataFrame({"id": together["id"], "experience": names})
     fitted, features = {}, sample.features
     sums = SufficientStatistics.empty(sample.whole.shape[1], len(sample.labels), gram=False)
     sums = sums.add(features.whole, features.targets, features.weights)

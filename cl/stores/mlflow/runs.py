@@ -296,8 +296,13 @@ class Runs:
         """Download the evaluation rows of a cycle to a folder; None if they no longer exist."""
         with translate_mlflow_errors(self.tracking_uri):
             run = self._run_of(cycle)
-            if run and PREDICTIONS in [file.path for file in self.client.list_artifacts(run, "evaluation")]:
-                return Path(self.client.download_artifacts(run, PREDICTIONS, str(folder)))
+        return self.evaluated_in(run, folder) if run else None
+
+    def evaluated_in(self, run: str, folder: Path) -> Path | None:
+        """Download the evaluation rows of a run to a folder; None if they no longer exist."""
+        with translate_mlflow_errors(self.tracking_uri):
+            if PREDICTIONS in [file.path for file in self.reader.list_artifacts(run, "evaluation")]:
+                return Path(self.reader.download_artifacts(run, PREDICTIONS, str(folder)))
         return None
 
     def page(self, run: str) -> str | None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 
+from cl.backtesting.cost import count_passes
 from cl.evaluation.continual import backward_transfer, forgetting
 from cl.evaluation.evaluate import Candidates, HeldOut, evaluate
 from cl.records.past_scores import PastScores, from_matrix
@@ -153,3 +158,62 @@ def test_a_class_has_its_scores_over_entities_as_well() -> None:
     found = TokenClassification().per_class(rows, [["B-PER", "I-PER", "O", "B-PER"], ["O", "B-PER"]])
     assert found["PER"] == pytest.approx({"count": 2, "precision": 2 / 3, "recall": 1.0, "f1": 0.8})
     assert found["LOC"] == {"count": 1, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+@pytest.fixture
+def relearned(tiny_config, sentences, tmp_path):
+    """Return what evaluates the second of two models, and what the first answered when it was the challenger."""
+
+    def rows_of(ids, split):
+        parts = [sentences(["loan", "fee"], 24, seed=len(split) + len(one), prefix=f"{one}-{split}") for one in ids]
+        return pd.concat(parts, ignore_index=True) if parts else sentences(["loan"], 0)
+
+    config = tiny_config(evaluation={"latency_calls": 1, "throughput_rows": 1, "robustness": []})
+    train(config, champion=None, new=["a"], past=[], rows_of=rows_of, folder=tmp_path / "1")
+    train(config, champion=tmp_path / "1", new=["bb"], past=["a"], rows_of=rows_of, folder=tmp_path / "2")
+    held_out = HeldOut(["a", "bb"], from_matrix({"a": {"a": 0.5}}), rows_of)
+    (tmp_path / "earlier").mkdir()
+    earlier = evaluate(
+        config, Candidates(tmp_path / "1"), HeldOut(["a"], PastScores(), rows_of), folder=tmp_path / "earlier"
+    )
+
+    def again(answered, rows=rows_of):
+        candidates = Candidates(tmp_path / "2", tmp_path / "1", answered=answered)
+        with count_passes() as passes:
+            found = evaluate(config, candidates, replace(held_out, rows_of=rows), folder=tmp_path)
+        return found, pd.read_parquet(found.predictions), passes.forward
+
+    return again, Path(earlier.predictions), rows_of
+
+
+def test_what_a_champion_answered_before_is_taken_to_the_bit_and_only_new_rows_are_asked(relearned) -> None:
+    again, stored, _ = relearned
+    earlier = pd.read_parquet(stored)
+    asked, rows_asked, passes_asked = again(None)
+    found, rows, passes = again(stored)
+    assert passes_asked - passes == len(earlier) == 24
+    kept = rows[rows["experience"] == "a"]
+    for now, then in (
+        ("champion", "challenger"),
+        ("champion_confidence", "confidence"),
+        ("champion_brier", "challenger_brier"),
+    ):
+        assert kept[now].tolist() == earlier[then].tolist()
+    assert found.champion == asked.champion and found.challenger == asked.challenger
+    assert found.champion_per_class == asked.champion_per_class
+    assert rows["champion"].equals(rows_asked["champion"])
+    np.testing.assert_allclose(rows["champion_brier"], rows_asked["champion_brier"], atol=1e-6)
+
+
+def test_a_row_whose_label_has_changed_since_is_asked_again(relearned) -> None:
+    again, stored, rows_of = relearned
+
+    def changed(ids, split):
+        rows = rows_of(ids, split)
+        return rows.assign(label=[label if row % 4 else "box" for row, label in enumerate(rows["label"])])
+
+    asked, rows_asked, passes_asked = again(None, changed)
+    found, rows, passes = again(stored, changed)
+    assert passes_asked - passes == 18
+    np.testing.assert_allclose(rows["champion_brier"], rows_asked["champion_brier"], atol=1e-6)
+    assert found.champion == asked.champion
