@@ -168,7 +168,8 @@ def _build_table(tests: dict[str, pd.DataFrame], models: dict[str, ModelAnswers]
     task = models[CHALLENGER].learner.task
     parts = []
     for id, rows in tests.items():
-        part = pd.DataFrame({"experience": id, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)})
+        targets = rows[task.schema.answer.name].map(task.describe)
+        part = pd.DataFrame({"experience": id, "id": rows["id"], "target": targets})
         part["chars"] = task.texts(rows).map(len).astype("int64")
         for name in columns:  # rows ingested before a column was kept lack it
             part[name] = rows[name].to_numpy() if name in rows else None

@@ -87,7 +87,7 @@ def train(
     }
     adapts = any(strategy.is_closed_form and strategy.trains_encoder for strategy in strategies)
     if start.head_reset or (adapts and not learner.is_closed):
-        warm_start_head(learner, _warm_start_rows(lesson, strategies, own, learner.task.columns), undecided=adapts)
+        warm_start_head(learner, _warm_start_rows(lesson, strategies, own, learner.task.schema.names), undecided=adapts)
     updates = [(strategy, Update(own[strategy.name], lesson, learner)) for strategy in strategies]
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
@@ -174,7 +174,7 @@ def _catch_up(
 
 
 def _warm_start_rows(
-    lesson: TrainingData, strategies: list[Strategy], states: dict[str, State], columns: tuple[str, str]
+    lesson: TrainingData, strategies: list[Strategy], states: dict[str, State], columns: tuple[str, ...]
 ) -> pd.DataFrame:
     """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if a strategy reads them."""
     buffers = [
