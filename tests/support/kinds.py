@@ -11,7 +11,7 @@ import pytest
 
 from cl import plugins
 from cl.plugins import Capability
-from cl.tasks import Column, Encoded, Prediction, Schema, Targets, Task, ValueKind
+from cl.tasks import Column, Encoded, Prediction, Schema, Targets, Task, ValueKind, names_in, scores_by_class
 from cl.tasks.text_classification import TextClassification
 
 TOPICS = ["card", "fee", "loan"]
@@ -54,6 +54,16 @@ class _Adapted(TextClassification):
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         return {"accuracy": float(self.row_scores(rows, predictions).mean())} if len(rows) else {}
+
+    def _named(self, answers: Any) -> set[tuple[int, str]]:
+        kind = self.schema.answer.kind
+        return {(row, name) for row, answer in enumerate(answers) for name in names_in(kind, answer)}
+
+    def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
+        return scores_by_class(self._named(rows[self.schema.answer.name]), self._named(predictions))
+
+    def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
+        return {name: scores["f1"] for name, scores in self.per_class(rows, predictions).items()}
 
 
 class Topics(_Adapted):
