@@ -1,4 +1,4 @@
-"""A task of columns of any kind goes through its whole life by its schema alone: learn, answer, compare, forget."""
+"""A task of columns of any kind learns, answers, compares versions, forgets and changes labels by its schema alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from cl.commands.status import read_status
 from cl.errors import InputError
 from cl.revision.plan_labels import WantedChange
 from cl.stores.data.experiences import Experiences
+from cl.stores.predictions.logged_values import to_log
+from cl.stores.predictions.predictions import Predictions
 from tests.support.kinds import TASKS, made_rows, offered  # noqa: F401
 from tests.support.tiny import tiny_project
 
@@ -34,7 +36,7 @@ def write(folder: Path, rows: pd.DataFrame, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_lives_its_whole_life(name, tmp_path, tiny_model) -> None:
+def test_a_task_is_learned_answers_and_is_exported(name, tmp_path, tiny_model) -> None:
     task = TASKS[name]
     schema = task.schema
     project = tiny_project(tmp_path / "shop", tiny_model, task=name, decide={"min_rows": 1})
@@ -42,8 +44,6 @@ def test_a_task_lives_its_whole_life(name, tmp_path, tiny_model) -> None:
     broken = made_rows(name, 1, seed=7).astype(object).assign(**{schema.answer.name: None})
     ingest_path(root, write(tmp_path, pd.concat([made_rows(name, 40, seed=1), broken]), "one"))
     run_cycles(root, again=None, runner="plain")
-    ingest_path(root, write(tmp_path, made_rows(name, 40, seed=2), "two"))
-    run_cycles(root, runner="plain", again="0002-two")
     assert read_status(root)["champion"] is not None
 
     asked = made_rows(name, 3, seed=3)
@@ -54,7 +54,7 @@ def test_a_task_lives_its_whole_life(name, tmp_path, tiny_model) -> None:
     if schema.input is None:
         with pytest.raises(InputError, match=r"is no JSON object with the inputs of the task; write it as \{"):
             predict_texts(root, ["where is anna?"])
-        with pytest.raises(InputError, match=f"{schema.input_names[-1]} is missing"):
+        with pytest.raises(InputError, match=f"{schema.input_names[1]} is missing"):
             predict_texts(root, [json.dumps({schema.input_names[0]: "a"})])
     done = predict_file(root, write(tmp_path, asked, "asked"), tmp_path / "out.csv")
     assert done["answered"] == 3 and len(pd.read_csv(tmp_path / "out.csv")) == 3
@@ -72,9 +72,23 @@ def test_a_task_lives_its_whole_life(name, tmp_path, tiny_model) -> None:
     assert {entry["name"] for entry in compared["experiences"]} >= {"all", "0001-one"}
     assert bool(compared["classes"]) == schema.answer.kind.names_classes
 
+
+@pytest.mark.parametrize("name", TASKS)
+def test_rows_are_forgotten_and_labels_renamed(name, tmp_path, tiny_model) -> None:
+    schema = TASKS[name].schema
+    project = tiny_project(tmp_path / "shop", tiny_model, task=name)
+    root, asked = project.root, made_rows(name, 2, seed=3)
+    broken = made_rows(name, 1, seed=7).astype(object).assign(**{schema.answer.name: None})
+    ingest_path(root, write(tmp_path, pd.concat([made_rows(name, 40, seed=1), broken]), "one"))
+    logged = asked.drop(columns=[column.name for column in (schema.answer, *schema.further)])
+    shared = {"prediction": "", "confidence": 0.5, "version": "1", "recorded_at": "2026-01-01T00:00:00+00:00"}
+    Predictions(project).append(to_log(logged.assign(date=None, **shared), schema))
+
     first = Experiences(project).rows("0001-one", "train").iloc[0]
-    forgotten = forget_rows(root, f"id == '{first['id']}' or id == 'r3-0'", why="asked", everywhere=True, dry_run=False)
+    chosen = f"id == '{first['id']}' or id == 'r3-0' or id == 'r7-0'"
+    forgotten = forget_rows(root, chosen, why="asked", everywhere=True, dry_run=False)
     assert forgotten["removal"]["rows"] == {"0001-one": {"train": 1}} and forgotten["removal"]["answers"] == 1
+    assert forgotten["removal"]["quarantined"] == 1
     assert Experiences(project).get("0001-one").forgotten == 1
 
     labels = list_labels(root)["labels"]
