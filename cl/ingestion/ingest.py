@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -98,9 +99,8 @@ def ingest(
         SourceError: an input cannot be read or has no good row; that input has changed nothing.
     """
     config = canonical_columns(config) if source.canonical else config
-    source = source.correcting(taken=config.data.corrections == "take")
-    task: Task = plugins.build(Task, config.task)
-    source = source.for_schema(task.schema)
+    schema = plugins.build(Task, config.task).schema
+    source = source.correcting(taken=config.data.corrections == "take").for_schema(schema)
     source.check(project.root)
     experiences: list[Experience] = []
     with _batch_ingester(config, project, skipped) as ingest_batch:
@@ -132,8 +132,8 @@ def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, se
     unchanged = stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == current
     if not stamp.digest or unchanged or not stamp.rested(settle, time.time()):
         return []
-    task: Task = plugins.build(Task, config.task)
-    source = source.correcting(taken=config.data.corrections == "take").for_schema(task.schema)
+    taken, schema = config.data.corrections == "take", plugins.build(Task, config.task).schema
+    source = source.correcting(taken=taken).for_schema(schema)
     experiences = _ingest_readable(config, project, source)
     write_text(stamp_file, current)
     return experiences
@@ -263,7 +263,7 @@ def _stage(
     Groups are returned in order of appearance, periods in chronological order.
     """
     groups: dict[str, Staged] = {}
-    changed = read_label_changes(project)
+    changed, folder = read_label_changes(project), staging_folder(project)
     last_name = None
     try:
         for chunk in prepare_chunks(batch.origin, _chunks(batch), config, task):
@@ -280,7 +280,7 @@ def _stage(
                 last_name = names.iloc[-1]
                 for name in names.unique():
                     if name not in groups:
-                        groups[name] = _new_group(name, len(groups), batch, config, project, task.schema)
+                        groups[name] = _new_group(name, len(groups), batch, config, folder, task.schema)
                     _add_rows(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
                     groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
             rows.advance(len(chunk))
@@ -330,9 +330,7 @@ def _group_names(chunk: pd.DataFrame, config: Config, default: str) -> pd.Series
     return pd.Series(groups, index=chunk.index, dtype=object).ffill().bfill().fillna(default)
 
 
-def _new_group(
-    name: str, number: int, batch: InputBatch, config: Config, project: ProjectFolder, schema: Schema
-) -> Staged:
+def _new_group(name: str, number: int, batch: InputBatch, config: Config, folder: Path, schema: Schema) -> Staged:
     if number >= MAX_GROUPS:
         data = config.data
         problem = (
@@ -342,7 +340,7 @@ def _new_group(
         )
         remedy = "set data.period to a longer one" if data.period else "set data.group_by to a column with fewer"
         raise SourceError(f"{batch.origin}: column {problem}, and each would become an experience; {remedy}")
-    return Staged(name, staging_folder(project) / str(number), schema)
+    return Staged(name, folder / str(number), schema)
 
 
 def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config) -> None:
@@ -358,8 +356,8 @@ def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: C
     if column == SPLIT or not has_ids(chunk, config):  # ids may then be unique in their split alone
         rows = rows.assign(id=staged.held_out_ids(rows["id"], names))
     staged.given = True
-    splits = np.array([SPLITS.index(name) for name in names], np.int8)
-    staged.add(rows, raw_rows(raw), fingerprints(rows, staged.schema), splits)
+    prints, splits = fingerprints(rows, staged.schema), np.array([SPLITS.index(name) for name in names], np.int8)
+    staged.add(rows, raw_rows(raw), prints, splits)
 
 
 def _publish_new(

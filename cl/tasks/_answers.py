@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from cl.tasks._schema import ValueKind
@@ -102,8 +102,8 @@ def as_one_line(kind: ValueKind, value: Any) -> str:
     >>> as_one_line(ValueKind.WORDS, ["my", "card"]), as_one_line(ValueKind.SPAN, [3, 7])
     ('my card', '3 to 7')
     """
-    if isinstance(value, str):
-        return value
-    separators = {ValueKind.SPAN: " to ", ValueKind.LABELS: BETWEEN_LABELS, ValueKind.TEXTS: " / "}
-    parts: Sequence[Any] = [] if value is None else value
-    return separators.get(kind, " ").join(map(str, parts))
+    if value is None or isinstance(value, str):
+        return value or ""
+    if kind in (ValueKind.SPAN, ValueKind.NUMBERS):
+        return (" to " if kind is ValueKind.SPAN else " ").join(map(str, value))
+    return {ValueKind.LABELS: BETWEEN_LABELS, ValueKind.TEXTS: " / "}.get(kind, " ").join(value)

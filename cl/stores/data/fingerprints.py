@@ -120,16 +120,16 @@ def content_columns(rows: pd.DataFrame, schema: Schema) -> list[str]:
 
 def _joined(rows: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
     """Return the canonical texts of some columns, joined, for each row; a column that the rows lack is missing."""
-    missing = [None] * len(rows)
-    texts = [_texts(column, rows.get(column.name, missing)) for column in columns]
+    missing = pd.Series(None, index=rows.index, dtype=object)
+    texts = [_texts(column, rows.get(column.name, missing).tolist()) for column in columns]
     return texts[0] if len(texts) == 1 else list(map(BETWEEN_COLUMNS.join, zip(*texts, strict=True)))
 
 
-def _texts(column: Column, values: Iterable[Any]) -> list[str]:
+def _texts(column: Column, values: list[Any]) -> list[str]:
     write = CANONICAL[column.kind]
     if write is not None:
         return list(map(write, values))
-    return [value or "" for value in values] if column.optional else list(values)
+    return [value or "" for value in values] if column.optional else values
 
 
 def _as_json(value: Any) -> str:
