@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cl import plugins
+from cl.commands._parse_inputs import parse_inputs
 from cl.serving.announcement import running_server
 from cl.stores.opened import OpenProject, open_project
-from cl.tasks import Task
+from cl.tasks import Schema, Task, ValueKind
 
 log = logging.getLogger(__name__)
 SECONDS = 30.0
@@ -39,9 +40,10 @@ def ask_server(folder: Path, texts: list[str]) -> ServedAnswers | None:
     if url is None or not url.startswith("http://"):  # what a certificate is good for, its clients know
         return None
     task = plugins.build(Task, project.config.task)
-    values = [text.split() for text in texts] if task.splits_words else texts
+    schema = task.schema
+    values = parse_inputs(texts, schema)
     try:
-        answered = _post(f"{url}/predict", {"tokens" if task.splits_words else "texts": values}, _token(project))
+        answered = _post(f"{url}/predict", {_field(schema): values}, _token(project))
     except (OSError, HTTPException, ValueError) as error:
         log.info("%s: %s; the champion is loaded here", url, error)
         return None
@@ -52,7 +54,7 @@ def ask_server(folder: Path, texts: list[str]) -> ServedAnswers | None:
         [
             {
                 "text": text,
-                "prediction": task.describe(answer["label"]),
+                "prediction": task.describe(answer[schema.answer_field]),
                 "confidence": answer["confidence"],
                 "version": answered["version"],
                 "out_of_scope": answer.get("out_of_scope"),
@@ -60,6 +62,12 @@ def ask_server(folder: Path, texts: list[str]) -> ServedAnswers | None:
             for text, answer in zip(texts, answered["predictions"], strict=True)
         ],
     )
+
+
+def _field(schema: Schema) -> str:
+    """Return the field of a request with several inputs of the kind that the task has."""
+    fields = {ValueKind.TEXT: "texts", ValueKind.WORDS: "tokens"}
+    return fields.get(schema.input.kind, "inputs") if schema.input else "inputs"
 
 
 def _post(url: str, content: dict[str, Any], token: str | None) -> dict[str, Any]:

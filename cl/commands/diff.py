@@ -11,6 +11,7 @@ from typing import Any
 from cl.commands._regressions import read_stored_rows
 from cl.commands._version_catalogue import VersionCatalogue, flatten, read_versions
 from cl.stores.opened import open_project
+from cl.tasks import BETWEEN_LABELS, NONE_APPLIES, OUTSIDE, ValueKind, names_in
 
 Row = tuple[str, str, str, float, float]
 """Experience, id, target, and the row score of either version."""
@@ -24,14 +25,15 @@ def compare_versions(folder: Path, first: str, second: str) -> dict[str, Any]:
     Raises:
         InputError: there is no such version.
     """
-    versions = read_versions(open_project(folder, reading=True))
+    project = open_project(folder, reading=True)
+    versions = read_versions(project)
     for version in (first, second):
         versions.get(version)
     before, after = versions.history(first), versions.history(second)
     return {
         "from": first,
         "to": second,
-        **_compare_scores(versions, first, second),
+        **_compare_scores(versions, project.schema.answer.kind, first, second),
         "config": _changed_keys(flatten(before.config), flatten(after.config)),
         "data": _compare_data(versions, before.learnt, after.learnt)
         | {"version": [before.data_version, after.data_version]},
@@ -42,7 +44,7 @@ def compare_versions(folder: Path, first: str, second: str) -> dict[str, Any]:
     }
 
 
-def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict[str, Any]:
+def _compare_scores(versions: VersionCatalogue, kind: ValueKind, first: str, second: str) -> dict[str, Any]:
     """Return mean row scores on the common test rows; if stored rows are gone, the recorded scores."""
     tables = [_read_rows(versions, version) for version in (first, second)]
     if tables[0] is None or tables[1] is None:
@@ -68,7 +70,7 @@ def _compare_scores(versions: VersionCatalogue, first: str, second: str) -> dict
     return {
         "score": "row score",
         "experiences": [*_mean_scores(both, lambda row: ["all"]), *_mean_scores(both, lambda row: [row[0]])],
-        "classes": _mean_scores(both, lambda row: _classes_of(row[2])),
+        "classes": _mean_scores(both, lambda row: _classes_of(kind, row[2])),
         "left_out": [
             *_rows_of_one_version(tables[0], tables[1], first),
             *_rows_of_one_version(tables[1], tables[0], second),
@@ -113,12 +115,13 @@ def _mean_scores(rows: Sequence[Row], names_of: Callable[[Row], Sequence[str]]) 
     ]
 
 
-def _classes_of(target: str) -> list[str]:
-    """Return the classes in a stored target: its label, or the entity types of its tags."""
-    tags = target.split()
-    if tags and all(tag == "O" or tag.startswith(("B-", "I-")) for tag in tags):
-        return sorted({tag[2:] for tag in tags if tag != "O"}) or ["O"]
-    return [target]
+def _classes_of(kind: ValueKind, target: str) -> list[str]:
+    """Return the classes in a stored target: its label, its labels, or the entity types of its tags."""
+    if kind is ValueKind.TAGS:
+        return names_in(kind, target.split()) or [OUTSIDE]
+    if kind is ValueKind.LABELS:
+        return target.split(BETWEEN_LABELS) if target else [NONE_APPLIES]
+    return [target] if kind is ValueKind.LABEL else []
 
 
 def _compare_data(versions: VersionCatalogue, before: list[str], after: list[str]) -> dict[str, Any]:

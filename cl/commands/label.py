@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cl import plugins
 from cl.commands.ingest import taking_corrections
 from cl.errors import InputError
 from cl.ingestion.ingest import ingest
@@ -11,6 +12,7 @@ from cl.ingestion.late_labels import LateLabels
 from cl.records import Experience
 from cl.revision import forget
 from cl.stores.opened import open_project
+from cl.tasks import Task
 
 
 def label_path(folder: Path, path: str, *, take_corrections: bool = False) -> list[Experience]:
@@ -28,12 +30,11 @@ def label_path(folder: Path, path: str, *, take_corrections: bool = False) -> li
         raise InputError(
             f"{project.project.config}: data.id is null, but labels are joined by id; set it to the id column"
         )
-    tokens = project.config.task == "token_classification"
+    task: Task = plugins.build(Task, project.config.task)
     source = LateLabels(
         path=str(Path(path).absolute()),
         id=project.config.data.id,
-        label=project.config.data.tags if tokens else project.config.data.label,
-        input="tokens" if tokens else "text",
+        label=project.config.data.name_of(task.schema.answer.name),
     )
     with project.project.lock():
         forget.finish_removal(project.config, project.stores)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cl.commands._parse_inputs import parse_inputs
 from cl.errors import InputError, SourceError
 from cl.ingestion.check_rows import input_rows, require_columns
 from cl.ingestion.file_formats import UNREADABLE
 from cl.ingestion.sources.files import Files
 from cl.process.progress import meter, shows_amounts, stage
 from cl.stores.opened import OpenProject, open_project
+from cl.stores.predictions.logged_values import to_log
 from cl.stores.predictions.predictions import Predictions
 from cl.tasks import Task
 
@@ -29,17 +31,17 @@ OUT_OF_SCOPE = "out_of_scope"
 def predict_texts(folder: Path, texts: list[str]) -> list[dict[str, Any]]:
     """Return each text's prediction and confidence, and whether it is out of scope; None: the champion cannot say.
 
+    Where the task has several inputs, a text is a JSON object with them.
+
     Raises:
+        InputError: a text does not hold the inputs.
         InputError: there is no champion yet.
         IntegrityError: the champion's files differ from those that were promoted.
         UnservableError: the champion's weights are damaged.
     """
-    import pandas as pd
-
     champion = _load_champion(open_project(folder))
-    column = champion.learner.task.columns[0]
-    values = [text.split() for text in texts] if column == "tokens" else texts
-    answers = champion.answer(pd.DataFrame({column: values}))
+    schema = champion.learner.task.schema
+    answers = champion.answer(schema.frame(parse_inputs(texts, schema)))
     result: list[dict[str, Any]] = answers.assign(text=texts)[
         ["text", "prediction", "confidence", "version", OUT_OF_SCOPE]
     ].to_dict("records")
@@ -73,7 +75,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
                 skipped += len(chunk) - len(rows)
                 if len(rows):
                     answers = champion.answer(rows)
-                    log.append(answers.drop(columns=OUT_OF_SCOPE))
+                    log.append(to_log(answers.drop(columns=OUT_OF_SCOPE), champion.learner.task.schema))
                     outside += sum(map(bool, answers[OUT_OF_SCOPE]))
                     if out is not None:
                         answers.to_csv(out, mode="a" if answered else "w", header=not answered, index=False)
@@ -131,4 +133,5 @@ def _answerable_rows(chunk: pd.DataFrame, project: OpenProject, task: Task, *, o
         chunk = chunk[chunk[UNREADABLE].isna()].drop(columns=UNREADABLE)
     require_columns(chunk, project.config, task, origin=origin, labelled=False)
     rows = input_rows(chunk, project.config, task)
-    return rows.dropna(subset=["id", task.columns[0]]).reset_index(drop=True)
+    needed = [column.name for column in task.schema.inputs if not column.optional]
+    return rows.dropna(subset=["id", *needed]).reset_index(drop=True)

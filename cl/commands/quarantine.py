@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cl import plugins
 from cl.config import Config
 from cl.errors import InputError
 from cl.ingestion.quarantine import QuarantinedRow, read_quarantine, summarise
@@ -16,6 +17,7 @@ from cl.records import Experience
 from cl.records.experience import unbacked_classes
 from cl.stores.files import write_text
 from cl.stores.opened import OpenProject, open_project
+from cl.tasks import Task, ValueKind
 
 
 def list_quarantine(folder: Path) -> list[dict[str, Any]]:
@@ -84,7 +86,7 @@ def describe_ingested(folder: Path, experiences: Sequence[Experience]) -> list[d
     project = open_project(folder)
     every = project.stores.experiences.all()
     unbacked, labels = unbacked_classes(every), {label for experience in every for label in experience.labels}
-    is_lonely = project.config.task == "text_classification" and len(labels) == 1
+    is_lonely = project.schema.answer.kind is ValueKind.LABEL and len(labels) == 1
     return [
         {
             **experience.model_dump(mode="json"),
@@ -127,8 +129,8 @@ def _as_csv(rows: Sequence[QuarantinedRow], config: Config) -> str:
     contents = [row.content for row in rows]
     names = list(dict.fromkeys(name for content in contents if isinstance(content, dict) for name in content))
     data = config.data
-    inputs = (data.tokens, data.tags) if config.task == "token_classification" else (data.text, data.label)
-    columns = names or [name for name in (data.id, *inputs) if name]
+    needed = map(data.name_of, plugins.build(Task, config.task).schema.names)
+    columns = names or [name for name in (data.id, *needed) if name]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -14,6 +14,7 @@ from cl.stores.ledger import state
 from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
+from cl.tasks import Schema
 
 
 def read_cycles(folder: Path, *, last: int | None = None) -> tuple[list[Cycle], int]:
@@ -57,19 +58,19 @@ def read_status(folder: Path) -> dict[str, Any]:
         "left_for_later": later,
         "waiting_rows": sum(experiences.get(name).rows["train"] for name in {*waiting, *later} & {*ids}),
         "data_version": project.stores.data.current(),
-        "predictions": _count_predictions(project.project),
+        "predictions": _count_predictions(project.project, project.schema),
     }
 
 
-def _count_predictions(project: ProjectFolder) -> dict[str, int]:
+def _count_predictions(project: ProjectFolder, schema: Schema) -> dict[str, int]:
     if not (project.root / "predictions").is_dir():
         return {"answered": 0, "labelled": 0, "feedback": 0}
     from cl.stores.predictions.predictions import Predictions
 
-    return Predictions(project).count() | {"feedback": count_new_feedback(project)}
+    return Predictions(project).count() | {"feedback": count_new_feedback(project, schema)}
 
 
-def count_new_feedback(project: ProjectFolder) -> int:
+def count_new_feedback(project: ProjectFolder, schema: Schema) -> int:
     """Return how many labelled answers of the server the next `cl ingest --from-serving` would make rows of."""
     from cl.stores.predictions.feedback import Feedback
 
@@ -77,7 +78,7 @@ def count_new_feedback(project: ProjectFolder) -> int:
         return 0
     from cl.ingestion.sources.serving import read_labelled_rows
 
-    return len(read_labelled_rows(project, corrections_taken=False).new)
+    return len(read_labelled_rows(project, schema, corrections_taken=False).new)
 
 
 def _left_for_later(stores: Stores, champion: str | None) -> list[str]:

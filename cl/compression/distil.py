@@ -23,6 +23,7 @@ from cl.models.weights import columns_to_learn, learnable
 from cl.plugins import Capability
 from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
+from cl.stores.predictions.logged_values import from_log
 from cl.training.loop import Fit, run_update
 from cl.training.strategies import LearningMethod, State, Strategy, TrainingData, Update, load_states
 from cl.training.train import save_version, training_seed, validation_rows
@@ -83,14 +84,15 @@ def teaching_rows(
     Raises:
         InputError: there are no rows.
     """
-    wanted, columns = config.distil.rows, teacher.task.columns
+    wanted, schema = config.distil.rows, teacher.task.schema
+    columns, needed = schema.names, [*schema.input_names, schema.answer.name]
     parts = [labelled[columns_to_learn(labelled, columns)]] if "labelled" in wanted else []
     if "replayed" in wanted:
         buffers = [state.rows for state in states.values() if state.rows is not None]
-        parts += [rows[columns_to_learn(rows, columns)] for rows in buffers if {"id", *columns} <= set(rows.columns)]
+        parts += [rows[columns_to_learn(rows, columns)] for rows in buffers if {"id", *needed} <= set(rows.columns)]
     if "unlabelled" in wanted and len(unlabelled):
-        requests = unlabelled[["id", teacher.task.columns[0]]].reset_index(drop=True)
-        parts.append(requests.assign(**{teacher.task.columns[1]: answer(teacher, requests).values}))
+        requests = from_log(unlabelled, schema)[["id", *schema.input_names]].reset_index(drop=True)
+        parts.append(requests.assign(**{schema.answer.name: answer(teacher, requests).values}))
     rows = pd.concat(parts, ignore_index=True).drop_duplicates("id", ignore_index=True) if parts else labelled[:0]
     if rows.empty:
         raise InputError(f"distil.rows: there is no row of {', '.join(wanted)} to learn from; add another kind")

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from cl import plugins
 from cl.config.capability_checks import check_capabilities, measures_baselines, without_unusable_detectors
+from cl.config.column_checks import check_columns
 from cl.config.compression import CompressionSettings
 from cl.config.data import DataSettings, ValidationSettings
 from cl.config.decision import DecisionSettings
@@ -211,6 +212,11 @@ class Config(Section):
             ("gates", "gates", self.gates),
         ]
         check_capabilities(plugins.build("tasks", self.task), used)
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_those_of_the_task(self) -> Config:
+        check_columns(plugins.build("tasks", self.task), self.data)
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,9 @@ from cl.records import WEIGHT
 CANONICAL = ("id", "text", "label", "tokens", "tags", WEIGHT, "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
 
+OWN_FIELDS = ("text", "label", "tokens", "tags")
+"""Columns of a task's schema whose names in the source have fields of their own."""
+
 ID = "id"
 """Default name of the column with a row's id."""
 
@@ -41,6 +44,10 @@ class DataSettings(Section):
     label: str = Field("label", description="Column with the label (text classification)")
     tokens: str = Field("tokens", description="Column with the list of tokens (token classification)")
     tags: str = Field("tags", description="Column with the list of BIO2 tags (token classification)")
+    columns: dict[str, str] = Field(
+        {},
+        description="What the other columns of the task are called, e.g. {question: query}; {}: as the task names them",
+    )
     date: str | None = Field(None, description="Column with the row's date, stored with it; null: none")
     date_format: str | None = Field(
         None, description="Form of the dates, as Python's strptime has it, e.g. '%d.%m.%Y'; null: ISO 8601, year first"
@@ -85,6 +92,16 @@ class DataSettings(Section):
         "in place of the earlier rows, as `cl ingest --corrections` does",
     )
     chunk_rows: int = Field(50_000, ge=1, description="Rows in memory at once during ingestion")
+
+    def name_of(self, column: str) -> str:
+        """Return what a column of the task's schema is called in the source."""
+        name: str = getattr(self, column) if column in OWN_FIELDS else self.columns.get(column, column)
+        return name
+
+    @staticmethod
+    def setting_of(column: str) -> str:
+        """Return the key of the setting that says what a column of the task's schema is called."""
+        return f"data.{column}" if column in OWN_FIELDS else f"data.columns.{column}"
 
     @field_validator("source")
     @classmethod

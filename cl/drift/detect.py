@@ -50,7 +50,7 @@ def detect_drift(
         replaced: fingerprints of the ids of rows that were corrected since: the reference goes without them.
     """
     task = plugins.build(Task, config.task)
-    labels = task.classes(rows.column(experience, task.columns[1]))
+    labels = task.classes(rows.column(experience, task.schema.answer.name))
     if champion is None:
         labels_only = _labels_only(labels, tuple(task.class_names([])))
         return compare_snapshots(config, experience, None, labels_only, folder=folder, check=check)

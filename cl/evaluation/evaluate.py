@@ -209,7 +209,7 @@ def _answer_new(learner: Learner, tests: EvaluationRows, stored: pd.DataFrame) -
     A row whose target has changed since is not taken for the same.
     """
     task, rows = learner.task, tests.together
-    targets = rows[task.columns[1]].map(task.describe)
+    targets = rows[task.schema.answer.name].map(task.describe)
     wanted = pd.MultiIndex.from_arrays([tests.experiences, rows["id"], targets])
     known = stored.set_index(["experience", "id", "target"])[[CHALLENGER, "confidence", f"{CHALLENGER}_brier"]]
     known = known[~known.index.duplicated()]
@@ -234,7 +234,7 @@ def _build_table(tests: EvaluationRows, models: dict[str, ModelAnswers], columns
     """Return one row per test row for gates and reports: each model's answer and the gates' columns, but no text."""
     task, rows = models[CHALLENGER].learner.task, tests.together
     table = pd.DataFrame(
-        {"experience": tests.experiences, "id": rows["id"], "target": rows[task.columns[1]].map(task.describe)}
+        {"experience": tests.experiences, "id": rows["id"], "target": rows[task.schema.answer.name].map(task.describe)}
     )
     table["chars"] = task.texts(rows).map(len).astype("int64")
     if columns:  # rows ingested before a column was kept lack it

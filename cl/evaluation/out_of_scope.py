@@ -11,7 +11,7 @@ from cl.config import OutOfScope
 from cl.errors import ConfigError
 from cl.models.inference import predict
 from cl.models.learner import Learner
-from cl.tasks import Prediction, Task
+from cl.tasks import Prediction, Task, ValueKind
 
 MOST_TEXTS = 1_000
 """Most texts read from the file: enough for an AUROC within a point or two."""
@@ -53,7 +53,8 @@ def measure_out_of_scope(
     """
     out_of_scope = table["target"] == label
     scores = rank_scores(table[who], table[confidence], label)
-    answers = predict(learner, _rows_of_texts(learner.task, texts)) if texts else []
+    asks = texts and learner.task.schema.input is not None  # a text alone is no input of a task with several
+    answers = predict(learner, _rows_of_texts(learner.task, texts)) if asks else []
     text_scores = rank_scores(*_answer_columns(learner.task, answers), label)
     area = auroc(np.concatenate([scores[out_of_scope], text_scores]), scores[~out_of_scope])
     return {} if area is None else {"oos_auroc": area}
@@ -76,8 +77,9 @@ def auroc(strange: np.ndarray, known: np.ndarray) -> float | None:
 
 
 def _rows_of_texts(task: Task, texts: list[str]) -> pd.DataFrame:
-    column = task.columns[0]
-    return pd.DataFrame({column: [text.split() for text in texts] if column == "tokens" else texts})
+    column = task.schema.input
+    words = column is not None and column.kind is ValueKind.WORDS
+    return task.schema.frame([text.split() for text in texts] if words else texts)
 
 
 def _answer_columns(task: Task, answers: list[Prediction]) -> tuple[pd.Series, pd.Series]:

@@ -14,6 +14,7 @@ from cl.config import EvaluationSettings
 from cl.evaluation.adversarial import measure_adversarial
 from cl.models.inference import predict
 from cl.models.learner import Learner
+from cl.tasks import ValueKind
 
 MIN_LETTERS = 4
 """Fewest letters of a word to put a typing error in: shorter words too easily become other words."""
@@ -35,15 +36,18 @@ def measure_robustness(
         settings: which perturbations, and how strong.
         seed: seed of the perturbations.
     """
-    if rows.empty:
-        return {}
+    if rows.empty or any(column.kind is ValueKind.SPAN for column in learner.task.schema.inputs):
+        return {}  # in a disturbed text, a span would mean something else
     changes: dict[str, Change] = {"typos": partial(add_typos, share=settings.typos), "casing": change_case}
     scores = {}
     for kind in settings.robustness:
         if kind == "adversarial":
             values = measure_adversarial(learner, rows, epsilon=settings.epsilon)
         else:
-            changed = disturb(rows, learner.task.columns[0], changes[kind], seed=seed)
+            changed = rows
+            for column in learner.task.schema.inputs:
+                if column.kind.is_read:
+                    changed = disturb(changed, column.name, changes[kind], seed=seed)
             values = [prediction.value for prediction in predict(learner, changed)]
         if (score := learner.task.main_score(rows, values)) is not None:
             scores[f"robustness_{kind}"] = score

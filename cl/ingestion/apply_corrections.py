@@ -37,7 +37,7 @@ def replacing_earlier(
     if not corrections.any():
         yield
         return
-    replaced, splits = find_replaced(project, staged.fingerprints(), known, corrections)
+    replaced, splits = find_replaced(project, staged.fingerprints(), known, corrections, staged.schema)
     staged.move_to_splits(splits)
     correction = Correction(
         number=len(read_corrections(project)) + 1,
@@ -50,7 +50,7 @@ def replacing_earlier(
     )
     begin_correction(project, CorrectionPlan(correction=correction, replaced=replaced))
     yield
-    finish_correction(project)
+    finish_correction(project, staged.schema)
     for id in correction.rows:
         known.drop(id)
-        remember_fingerprints(project, Experiences(project).get(id), known)
+        remember_fingerprints(project, Experiences(project).get(id), known, staged.schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,20 +12,18 @@ import numpy as np
 import pandas as pd
 
 from cl.config import Config, parse
-from cl.config.data import ID
+from cl.config.data import ID, OWN_FIELDS
 from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
+from cl.ingestion.cells import check_together, outside_of_text, read_cells
 from cl.ingestion.former_labels import under_todays_names
 from cl.ingestion.internal_columns import SPLIT, UNANSWERED, UNREADABLE, InternalColumn
-from cl.ingestion.label_cells import one_spelling, read_label_cells
 from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
-from cl.ingestion.tag_schemes import is_bio2
 from cl.ingestion.values import (
     as_label,
     as_text,
     as_weights,
-    as_words,
     can_encode,
     one_line,
     raw_json,
@@ -34,7 +32,7 @@ from cl.ingestion.values import (
 )
 from cl.records import WEIGHT
 from cl.stores.data.label_changes import LabelHistory
-from cl.tasks import Task
+from cl.tasks import Column, Schema, Task, ValueKind, as_one_line, in_order, names_in
 
 NO_CHANGES = LabelHistory()
 MAX_NAME_CHARS = 500
@@ -89,19 +87,16 @@ def check_rows(
         return CheckedRows(_empty_rows(task, config), lost)
     require_columns(chunk, config, task, origin=origin)
     config = config if has_ids(chunk, config) else _without_id_column(config)
-    other: dict[str, np.ndarray] = {}
-    if _is_tokens(task):
-        rows, composed = _compose(_token_rows(chunk, config))
-    else:
-        labels, other = read_label_cells(chunk[config.data.label])
-        rows, composed = _compose(_text_rows(chunk, config, one_spelling(labels, spellings)))
-    rows, ended = under_todays_names(rows, changed)
-    other |= ended
-    reasons = _find_reasons(rows, chunk, config, other)
+    read, problems = _read_columns(chunk, config, task.schema.columns, task.schema, spellings)
+    rows, composed = _compose(_canonical_frame(chunk, config, read | _further_columns(chunk, config)), task.schema)
+    answer = task.schema.answer
+    rows, ended = under_todays_names(rows, answer, changed)
+    problems[answer.name] |= ended
+    reasons = _find_reasons(rows, chunk, config, task.schema, problems)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]
     if config.data.id is None:
-        good = good.assign(id=_hash_ids(good[list(task.columns)]))
+        good = good.assign(id=_hash_ids(good[[*task.schema.input_names, answer.name]]))
     bad = _bad_rows(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
     return CheckedRows(good, pd.concat([lost, bad]).sort_index() if len(lost) else bad, composed)
 
@@ -115,17 +110,18 @@ def require_columns(chunk: pd.DataFrame, config: Config, task: Task, *, origin: 
     """
     data = config.data
     refuse_columns(origin, list(chunk.columns))
-    inputs = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
-    keys = (*inputs, "id", "date", "weight", "group_by", "split_column") if labelled else (inputs[0], "id")
-    wanted = [(key, getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
-    wanted += [("keep", name) for name in data.keep if labelled]
-    wanted += [("join", name) for name in data.join if not _is_tokens(task)]
+    schema = task.schema
+    needed = [column for column in (schema.columns if labelled else schema.inputs) if not column.optional]
+    wanted = [(data.setting_of(column.name), data.name_of(column.name)) for column in needed]
+    keys = ("id", "date", "weight", "group_by", "split_column") if labelled else ("id",)
+    wanted += [(f"data.{key}", getattr(data, key)) for key in keys if not (labelled and key == "id" and data.id == ID)]
+    wanted += [("data.keep", name) for name in data.keep if labelled]
+    wanted += [("data.join", name) for name in data.join if _joins(schema)]
     missing = {key: name for key, name in wanted if name is not None and name not in chunk}
     if missing:
         names = ", ".join(f"'{name}'" for name in missing.values())
-        settings = [f"data.{key}" for key in missing]
-        remedy = f"set {' and '.join(settings)} in cl.yaml"
-        if "id" in missing:
+        remedy = f"set {' and '.join(missing)} in cl.yaml"
+        if "data.id" in missing:
             remedy += ", or set data.id: null to make ids from the content"
         columns = "no column" if len(missing) == 1 else "no columns"
         raise SourceError(one_line(f"{origin}: {columns} {names}; there are: {list_columns(chunk)}; {remedy}"))
@@ -152,13 +148,18 @@ def refuse_numeric_labels(chunk: pd.DataFrame, config: Config, task: Task, *, or
     Raises:
         SourceError: all labels are numbers; the message names the key that accepts them.
     """
-    if _is_tokens(task) or config.data.numeric_labels == "accept" or config.data.label not in chunk:
+    answer = task.schema.answer
+    column = config.data.name_of(answer.name)
+    if answer.kind not in (ValueKind.LABEL, ValueKind.LABELS):
         return
-    labels = {label for label in read_label_cells(chunk[config.data.label])[0] if label is not None}
+    if config.data.numeric_labels == "accept" or column not in chunk:
+        return
+    cells = read_cells(chunk[column], answer, task.schema, None)[0]
+    labels = {label for cell in cells if cell is not None for label in names_in(answer.kind, cell)}
     if labels and pd.to_numeric(pd.Series(sorted(labels)), errors="coerce").notna().all():
         examples = one_line(", ".join(sorted(labels)[:3]))
         raise SourceError(
-            f"{origin}: column '{config.data.label}' holds only numbers ({examples}); "
+            f"{origin}: column '{column}' holds only numbers ({examples}); "
             "if they are labels, set data.numeric_labels: accept"
         )
 
@@ -174,14 +175,9 @@ def count_reasons(reasons: dict[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in ordered)
 
 
-def _is_tokens(task: Task) -> bool:
-    return task.name == "token_classification"
-
-
 def _empty_rows(task: Task, config: Config) -> pd.DataFrame:
-    names = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
     further = (*config.data.keep, *([WEIGHT] if config.data.weight else []))
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, *further, "date")})
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *task.schema.names, *further, "date")})
 
 
 def _bad_rows(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
@@ -190,15 +186,34 @@ def _bad_rows(ids: pd.Series, reasons: Any, rows: Any) -> pd.DataFrame:
 
 
 def input_rows(chunk: pd.DataFrame, config: Config, task: Task) -> pd.DataFrame:
-    """Return id, text or tokens, and date of rows that need no label, as input for a model."""
-    if _is_tokens(task):
-        return _canonical_frame(chunk, config, {"tokens": list(map(as_words, chunk[config.data.tokens].tolist()))})
-    return _canonical_frame(chunk, config, {"text": _join_texts(chunk, config)})
+    """Return id, inputs and date of rows that need no answer, as input for a model; None: an input that is none."""
+    read, _ = _read_columns(chunk, config, task.schema.inputs, task.schema, {})
+    rows = _canonical_frame(chunk, config, read)
+    for column in task.schema.inputs:
+        if column.kind is ValueKind.SPAN and task.schema.text is not None:
+            rows[column.name] = rows[column.name].mask(outside_of_text(rows[column.name], rows[task.schema.text]), None)
+    return rows
 
 
-def _text_rows(chunk: pd.DataFrame, config: Config, labels: list[str | None]) -> pd.DataFrame:
-    columns = {"text": _join_texts(chunk, config), "label": labels}
-    return _canonical_frame(chunk, config, columns | _further_columns(chunk, config))
+def _read_columns(
+    chunk: pd.DataFrame, config: Config, columns: Sequence[Column], schema: Schema, spellings: Mapping[str, str]
+) -> tuple[dict[str, list[Any]], dict[str, dict[str, np.ndarray]]]:
+    """Return the values of some columns, and of each which cells hold something else, by the reason."""
+    values: dict[str, list[Any]] = {}
+    problems: dict[str, dict[str, np.ndarray]] = {}
+    for column in columns:
+        name = config.data.name_of(column.name)
+        cells = chunk[name] if name in chunk else pd.Series(None, index=chunk.index, dtype=object)
+        if column is schema.input and _joins(schema):
+            values[column.name], problems[column.name] = _join_texts(chunk, config, name), {}
+        else:
+            values[column.name], problems[column.name] = read_cells(cells, column, schema, spellings)
+    return values, problems
+
+
+def _joins(schema: Schema) -> bool:
+    """Return whether further columns can be put before the input."""
+    return schema.input is not None and schema.input.kind is ValueKind.TEXT and not schema.counts_characters
 
 
 def _further_columns(chunk: pd.DataFrame, config: Config) -> dict[str, list[Any]]:
@@ -207,29 +222,29 @@ def _further_columns(chunk: pd.DataFrame, config: Config) -> dict[str, list[Any]
     return kept if config.data.weight is None else {**kept, WEIGHT: as_weights(chunk[config.data.weight])}
 
 
-def _join_texts(chunk: pd.DataFrame, config: Config) -> list[str | None]:
-    texts = as_text(chunk[config.data.text])
+def _join_texts(chunk: pd.DataFrame, config: Config, name: str) -> list[str | None]:
+    texts = as_text(chunk[name])
     for name in reversed(config.data.join):
         prefixes = as_text(chunk[name])
         texts = [f"{prefix}. {text}" if prefix and text else text for prefix, text in zip(prefixes, texts, strict=True)]
     return texts
 
 
-def _token_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
-    tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
-    return _canonical_frame(chunk, config, {"tokens": tokens, "tags": tags} | _further_columns(chunk, config))
-
-
-def _compose(rows: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
+def _compose(rows: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, frozenset[str]]:
     """Return the rows with their labels or tags composed, and those that had to be."""
-    name = "label" if "label" in rows else "tags"
+    name, kind = schema.answer.name, schema.answer.kind
+    if not kind.names_classes:
+        return rows, frozenset()
     written = rows[name].tolist()
     cells = [[cell] if isinstance(cell, str) else cell or [] for cell in written]
     changed = {label: as_label(label) for label in set().union(*cells) if as_label(label) != label}
     if not changed:
         return rows, frozenset()
-    composed = [[changed.get(label, label) for label in cell] or None for cell in cells]
-    values = [cell[0] if cell and name == "label" else cell for cell in composed]
+    composed = [[changed.get(label, label) for label in cell] for cell in cells]
+    values = [
+        new[0] if isinstance(old, str) else old and in_order(kind, new)
+        for old, new in zip(written, composed, strict=True)
+    ]
     return rows.assign(**{name: pd.Series(values, dtype=object, index=rows.index)}), frozenset(changed)
 
 
@@ -258,20 +273,24 @@ def _hash_ids(rows: pd.DataFrame) -> list[str]:
 
 
 def _find_reasons(
-    rows: pd.DataFrame, chunk: pd.DataFrame, config: Config, no_label: Mapping[str, np.ndarray]
+    rows: pd.DataFrame,
+    chunk: pd.DataFrame,
+    config: Config,
+    schema: Schema,
+    problems: Mapping[str, Mapping[str, np.ndarray]],
 ) -> list[str | None]:
     """Return why each row is broken: the first reason that applies, in the order of the checks below."""
     data = config.data
-    texts = rows["text"] if "text" in rows else rows["tokens"].map(_join_words)
-    labels = rows["label"] if "label" in rows else rows["tags"].map(_join_words)
-    checks = {"not valid UTF-8": _undecodable([texts, labels, rows["id"], rows["date"]])}
+    shown = {column.name: _shown(rows[column.name], column) for column in schema.columns}
+    checks = {"not valid UTF-8": _undecodable([*shown.values(), rows["id"], rows["date"]])}
     if data.id is not None:
         checks["missing id"] = rows["id"].isna().to_numpy()
     if UNANSWERED in chunk:
         checks["no answer is logged under this id"] = chunk[UNANSWERED].to_numpy(dtype=bool)
-    checks["missing text"] = texts.isna().to_numpy()
-    checks |= no_label
-    checks["missing label"] = labels.isna().to_numpy()
+    for column in schema.columns:
+        checks |= problems[column.name]
+        if not column.optional:
+            checks[_missing(column, schema)] = rows[column.name].isna().to_numpy()
     if data.date is not None and data.date_format is not None:
         pairs = zip(as_iso(chunk[data.date], data.date_format), rows["date"], strict=True)
         checks[f"date not in the form {data.date_format}"] = np.array([not iso and bool(text) for iso, text in pairs])
@@ -286,25 +305,44 @@ def _find_reasons(
     split = split_column(chunk, config)
     if split is not None:
         checks["unknown split"] = np.array([name is None for name in split_names(chunk[split])])
-    if "tags" in rows:
-        unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
-        checks["tokens and tags differ in length"] = np.array(unequal)
-        checks["not BIO2"] = np.array([not is_bio2(tags or []) for tags in rows["tags"]])
-    lengths = _lengths(texts)
-    checks["too short"] = lengths < data.min_chars
-    checks["too long"] = lengths > data.max_chars
-    checks |= _long_names(rows, chunk, config)
+    checks |= check_together(rows, schema)
+    for column in schema.inputs:
+        if column.kind.is_read:
+            of = "" if schema.input else f"{column.name} "
+            lengths = _lengths(shown[column.name])
+            checks[f"{of}too short"] = lengths < data.min_chars
+            checks[f"{of}too long"] = lengths > data.max_chars
+    checks |= _long_names(rows, chunk, config, schema)
     return [None if index < 0 else list(checks)[index] for index in _first_true(list(checks.values()))]
 
 
-def _long_names(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config) -> dict[str, np.ndarray]:
+def _missing(column: Column, schema: Schema) -> str:
+    """Return the reason of a row that lacks a column."""
+    if column is schema.input:
+        return "missing text"
+    return "missing label" if column is schema.answer and column.kind.names_classes else f"missing {column.name}"
+
+
+def _shown(values: pd.Series, column: Column) -> pd.Series:
+    """Return the texts in values, joined; None where there is no value."""
+    return values if not column.kind.is_list else values.map(lambda value: value and as_one_line(column.kind, value))
+
+
+def _longest(values: pd.Series) -> np.ndarray:
+    """Return the number of characters of the longest text in each value, a text or a list of them."""
+    parts = ([value] if isinstance(value, str) else value or [""] for value in values)
+    return np.array([max(map(len, texts)) for texts in parts], dtype=int)
+
+
+def _long_names(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config, schema: Schema) -> dict[str, np.ndarray]:
     """Return the checks of what is stored with a text, by their reasons."""
-    if "label" in rows:
-        labels = _lengths(rows["label"])
-    else:
-        labels = np.array([max(map(len, tags or [""])) for tags in rows["tags"]], dtype=int)
-    checks = {
-        "label too long": labels > MAX_NAME_CHARS,
+    checks: dict[str, np.ndarray] = {}
+    if schema.answer.kind.names_classes:
+        checks["label too long"] = _longest(rows[schema.answer.name]) > MAX_NAME_CHARS
+    for column in schema.columns:
+        if column.kind is ValueKind.TEXTS:
+            checks[f"{column.name} too long"] = _longest(rows[column.name]) > config.data.max_chars
+    checks |= {
         "id too long": _lengths(rows["id"]) > MAX_NAME_CHARS,
         "date too long": _lengths(rows["date"]) > MAX_NAME_CHARS,
     }
@@ -329,10 +367,6 @@ def split_names(values: pd.Series) -> list[str | None]:
     return [SPLIT_NAMES.get((value or "").lower()) for value in as_text(values)]
 
 
-def _join_words(words: list[str] | None) -> str | None:
-    return " ".join(words) if words else None
-
-
 def _first_true(masks: list[np.ndarray]) -> list[int]:
     table = np.column_stack(masks)
     result: list[int] = np.where(table.any(axis=1), table.argmax(axis=1), -1).tolist()
@@ -351,7 +385,7 @@ def _undecodable(columns: list[pd.Series]) -> np.ndarray:
 def canonical_columns(config: Config) -> Config:
     """Return the configuration for logged rows: canonical column names, and nothing to group, join or keep."""
     raw = config.model_dump(mode="json", by_alias=True)
-    names = {"id": "id", "text": "text", "label": "label", "tokens": "tokens", "tags": "tags"}
+    names = {"id": "id", "columns": {}, **{name: name for name in OWN_FIELDS}}
     unset: dict[str, object] = {"join": [], "group_by": None, "period": None, "split_column": None}
     unset |= {"keep": [], "where": None, "date_format": None, "weight": None}  # the log has no other columns
     raw["gates"] = []

@@ -14,7 +14,7 @@ from cl.errors import InputError, SourceError
 from cl.ingestion.internal_columns import UNREADABLE, InternalColumn
 from cl.ingestion.tag_schemes import BatchTags
 from cl.ingestion.values import one_line
-from cl.tasks import Task
+from cl.tasks import Task, ValueKind
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,8 @@ def prepare_chunks(origin: str, chunks: Iterable[pd.DataFrame], config: Config, 
     Raises:
         SourceError: the condition does not fit the columns, or the tags mix schemes or are in none.
     """
-    tags = BatchTags(origin, config.data.tags) if task.name == "token_classification" else None
+    answer = task.schema.answer
+    tags = BatchTags(origin, config.data.name_of(answer.name)) if answer.kind is ValueKind.TAGS else None
     choice = None if config.data.where is None else _Choice(origin, config.data.where)
     for chunk in chunks:
         chosen = chunk if choice is None else choice.of(chunk)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,11 @@ import pyarrow.compute as pc
 
 from cl.records import SPLITS, WEIGHT
 from cl.stores.data.staging import Staged
+from cl.tasks import ValueKind, names_in
 
 TRAIN, VALIDATION, TEST = (SPLITS.index(split) for split in ("train", "validation", "test"))
-NO_ENTITY = "O"
-"""The class of a sentence without an entity."""
+NO_CLASS = "O"
+"""The class of a row whose answer names none: a sentence without an entity."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,15 @@ def support_classes(staged: Staged, groups: np.ndarray, kept: np.ndarray) -> int
         groups: the hash of each good row's text in normal form.
         kept: which good rows become part of the experience.
     """
+    kind = staged.schema.answer.kind
+    if not kind.names_classes:
+        return 0
     splits = np.concatenate([np.empty(0, dtype=np.int8), *staged.splits])
     trained = frozenset[str]().union(*(distinct for _, distinct, _ in _classes(staged, kept & (splits == TRAIN))))
     lacking: dict[int, frozenset[str]] = {}
     for rows, distinct, values in _classes(staged, kept & (splits != TRAIN)):
         if not distinct <= trained:
-            classes = (_classes_of(value) for value in values.to_pylist())
+            classes = (_classes_of(kind, value) for value in values.to_pylist())
             lacking |= {row: missing for row, names in zip(rows, classes, strict=True) if (missing := names - trained)}
     moved = _fewest(_candidates(lacking, groups, splits, kept))
     if moved:
@@ -58,12 +63,12 @@ def support_classes(staged: Staged, groups: np.ndarray, kept: np.ndarray) -> int
 
 def _classes(staged: Staged, wanted: np.ndarray) -> Iterator[tuple[list[int], frozenset[str], pa.ChunkedArray]]:
     """Yield, chunk by chunk, the positions of the wanted rows that are learned, their classes, and their values."""
+    kind = staged.schema.answer.kind
     for chunk, positions in zip(staged.good(), staged.places(), strict=True):
         rows = np.flatnonzero(wanted[positions] & _is_learned(chunk))
-        column = "label" if "label" in chunk.column_names else "tags"
-        values = chunk[column].take(pa.array(rows))
-        distinct = pc.unique(values).to_pylist() if column == "label" else values.to_pylist()
-        classes = frozenset[str]().union(*map(_classes_of, distinct))
+        values = chunk[staged.schema.answer.name].take(pa.array(rows))
+        distinct = pc.unique(values).to_pylist() if kind is ValueKind.LABEL else values.to_pylist()
+        classes = frozenset[str]().union(*(_classes_of(kind, value) for value in distinct))
         yield (rows + positions.start).tolist(), classes, values
 
 
@@ -74,10 +79,8 @@ def _is_learned(chunk: pa.Table) -> np.ndarray:
     return mask
 
 
-def _classes_of(value: str | list[str]) -> frozenset[str]:
-    if isinstance(value, str):
-        return frozenset((value,))
-    return frozenset(tag[2:] for tag in value if tag != NO_ENTITY) or frozenset((NO_ENTITY,))
+def _classes_of(kind: ValueKind, value: Any) -> frozenset[str]:
+    return frozenset(names_in(kind, value)) or frozenset((NO_CLASS,))
 
 
 def _candidates(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ from cl.stores.data.rejected_batches import RejectedBatch, read_rejected, write_
 from cl.stores.data.staging import Staged, staging_folder
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
-from cl.tasks import Task
+from cl.tasks import Schema, Task
 
 log = logging.getLogger(__name__)
 MAX_GROUPS = 300
@@ -98,7 +99,8 @@ def ingest(
         SourceError: an input cannot be read or has no good row; that input has changed nothing.
     """
     config = canonical_columns(config) if source.canonical else config
-    source = source.correcting(taken=config.data.corrections == "take")
+    schema = plugins.build(Task, config.task).schema
+    source = source.correcting(taken=config.data.corrections == "take").for_schema(schema)
     source.check(project.root)
     experiences: list[Experience] = []
     with _batch_ingester(config, project, skipped) as ingest_batch:
@@ -130,7 +132,8 @@ def ingest_settled(config: Config, project: ProjectFolder, source: Source, *, se
     unchanged = stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == current
     if not stamp.digest or unchanged or not stamp.rested(settle, time.time()):
         return []
-    source = source.correcting(taken=config.data.corrections == "take")
+    taken, schema = config.data.corrections == "take", plugins.build(Task, config.task).schema
+    source = source.correcting(taken=taken).for_schema(schema)
     experiences = _ingest_readable(config, project, source)
     write_text(stamp_file, current)
     return experiences
@@ -176,8 +179,8 @@ def _batch_ingester(
     task: Task = plugins.build(Task, config.task)
     skipped = LeftOut() if skipped is None else skipped
     remove_drafts(project)
-    finish_correction(project)
-    known = load_known(project)
+    finish_correction(project, task.schema)
+    known = load_known(project, task.schema)
     labels = {label for experience in Experiences(project).all() for label in experience.labels}
     try:
         yield lambda batch: _ingest_batch(batch, config, project, task, known, labels, skipped)
@@ -194,7 +197,7 @@ def _ingest_batch(
     known_labels: set[str],
     skipped: LeftOut,
 ) -> list[Experience]:
-    labels, long = BatchLabels(known_labels), long_rows(config, task)
+    labels, long = BatchLabels(known_labels, task.schema.answer), long_rows(config, task)
     with stage(f"read {batch.origin}"), meter(batch.expected_rows() if shows_amounts() else None, "rows") as rows:
         staged_groups = _stage(batch, config, project, task, labels, long, rows)
     for notice in labels.notices():
@@ -260,7 +263,7 @@ def _stage(
     Groups are returned in order of appearance, periods in chronological order.
     """
     groups: dict[str, Staged] = {}
-    changed = read_label_changes(project)
+    changed, folder = read_label_changes(project), staging_folder(project)
     last_name = None
     try:
         for chunk in prepare_chunks(batch.origin, _chunks(batch), config, task):
@@ -277,7 +280,7 @@ def _stage(
                 last_name = names.iloc[-1]
                 for name in names.unique():
                     if name not in groups:
-                        groups[name] = _new_group(name, len(groups), batch, config, project)
+                        groups[name] = _new_group(name, len(groups), batch, config, folder, task.schema)
                     _add_rows(groups[name], chunk, checked.good[names[checked.good.index] == name], config)
                     groups[name].set_aside(checked.bad[names[checked.bad.index] == name])
             rows.advance(len(chunk))
@@ -327,7 +330,7 @@ def _group_names(chunk: pd.DataFrame, config: Config, default: str) -> pd.Series
     return pd.Series(groups, index=chunk.index, dtype=object).ffill().bfill().fillna(default)
 
 
-def _new_group(name: str, number: int, batch: InputBatch, config: Config, project: ProjectFolder) -> Staged:
+def _new_group(name: str, number: int, batch: InputBatch, config: Config, folder: Path, schema: Schema) -> Staged:
     if number >= MAX_GROUPS:
         data = config.data
         problem = (
@@ -337,7 +340,7 @@ def _new_group(name: str, number: int, batch: InputBatch, config: Config, projec
         )
         remedy = "set data.period to a longer one" if data.period else "set data.group_by to a column with fewer"
         raise SourceError(f"{batch.origin}: column {problem}, and each would become an experience; {remedy}")
-    return Staged(name, staging_folder(project) / str(number))
+    return Staged(name, folder / str(number), schema)
 
 
 def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: Config) -> None:
@@ -346,14 +349,15 @@ def _add_rows(staged: Staged, chunk: pd.DataFrame, rows: pd.DataFrame, config: C
     raw = chunk.loc[rows.index]
     column = split_column(chunk, config)
     if column is None:
-        prints = fingerprints(rows)
+        prints = fingerprints(rows, staged.schema)
         staged.add(rows, raw_rows(raw), prints, assign_splits(prints.groups, config.data.split))
         return
     names = [name for name in split_names(raw[column]) if name]
     if column == SPLIT or not has_ids(chunk, config):  # ids may then be unique in their split alone
         rows = rows.assign(id=staged.held_out_ids(rows["id"], names))
     staged.given = True
-    staged.add(rows, raw_rows(raw), fingerprints(rows), np.array([SPLITS.index(name) for name in names], np.int8))
+    prints, splits = fingerprints(rows, staged.schema), np.array([SPLITS.index(name) for name in names], np.int8)
+    staged.add(rows, raw_rows(raw), prints, splits)
 
 
 def _publish_new(
@@ -391,6 +395,6 @@ def _publish_new(
     }
     with replacing_earlier(project, staged, compared.corrections, known):
         experience = publish(project, staged, compared.outcomes, REASONS, origin=batch.origin, counts=counts)
-    remember_fingerprints(project, experience, known, kept=prints.kept[:, compared.kept])
+    remember_fingerprints(project, experience, known, staged.schema, kept=prints.kept[:, compared.kept])
     log.info("%s: %d rows from %s", experience.id, experience.total, batch.origin)
     return _Outcome(experience, skipped, Counter(experience.quarantined), seen)

@@ -35,7 +35,7 @@ def read_label_cells(cells: pd.Series) -> tuple[list[str | None], dict[str, np.n
     for index, value in enumerate(values):
         if type(value) is str and "[" not in value:
             continue
-        listed = _listed(value)
+        listed = as_list(value)
         if listed is not None:
             names = dict.fromkeys(label for label in as_text(pd.Series(listed, dtype=object)) if label is not None)
             labels[index] = next(iter(names), None)
@@ -89,7 +89,7 @@ def joined_labels(names: Collection[str], known: Collection[str]) -> dict[str, l
     return {label: parts for label, parts in split.items() if len(set(parts)) > 1 and every.issuperset(parts)}
 
 
-def _listed(value: Any) -> list[Any] | None:
+def as_list(value: Any) -> list[Any] | None:
     """Return the elements of a list, or of a text that spells one."""
     if isinstance(value, np.ndarray):
         return list(value.tolist())

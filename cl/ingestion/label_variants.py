@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from cl.ingestion.check_rows import CheckedRows
 from cl.ingestion.label_cells import joined_labels, known_spellings
+from cl.tasks import Column, ValueKind, occurrences
 
 SHOWN = 3
 RARE = 3
@@ -23,26 +24,25 @@ INVISIBLE = "Cf"
 class BatchLabels:
     """The labels or entity types of a batch's good rows with their counts, and all that had to be composed."""
 
-    def __init__(self, known: Collection[str]) -> None:
-        """Take the labels of earlier experiences."""
-        self._known = set(known)
+    def __init__(self, known: Collection[str], answer: Column) -> None:
+        """Take the labels of earlier experiences, and the column with those of a row."""
+        self._known, self._answer = set(known), answer
         self.spellings = known_spellings(self._known)
         self.counts: Counter[str] = Counter()
         self.composed: set[str] = set()
-        self._are_texts = False
 
     def add(self, checked: CheckedRows) -> None:
         """Add those of a chunk."""
         self.composed |= checked.composed
-        if "label" in checked.good:
-            self._are_texts = True
-            self.counts.update(checked.good["label"])
-        else:
-            self.counts.update(tag[2:] for tags in checked.good["tags"] for tag in tags if tag[:2] == "B-")
+        if self._answer.kind is ValueKind.LABEL:
+            self.counts.update(checked.good[self._answer.name])
+        elif self._answer.kind.names_classes:
+            answers = checked.good[self._answer.name]
+            self.counts.update(name for answer in answers for name in occurrences(self._answer.kind, answer))
 
     def joined(self) -> list[str]:
         """Return the labels that list several others of the batch or the stream."""
-        return list(joined_labels(self.counts, self._known)) if self._are_texts else []
+        return list(joined_labels(self.counts, self._known)) if self._answer.kind is ValueKind.LABEL else []
 
     def notices(self) -> list[str]:
         """Return what a person should know of them, a line each."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from cl.errors import SourceError
 from cl.ingestion.check_rows import list_columns
@@ -15,8 +15,10 @@ from cl.ingestion.internal_columns import UNANSWERED, UNREADABLE
 from cl.ingestion.sources import InputBatch, Source
 from cl.ingestion.sources.files import Files
 from cl.ingestion.values import as_text
+from cl.stores.predictions.logged_values import from_log
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks import Schema
 
 
 class LateLabels(Source):
@@ -31,8 +33,14 @@ class LateLabels(Source):
 
     path: str = Field(description="A file or a folder, inside the project unless it is absolute")
     id: str = Field("id", description="Column with the id of the prediction")
-    label: str = Field("label", description="Column with the correct answer: a label, or a list of tags")
-    input: Literal["text", "tokens"] = Field("text", description="Type of the input: texts, or lists of tokens")
+    label: str = Field("label", description="Column with the correct answer")
+    _schema: Schema | None = PrivateAttr(default=None)
+
+    def for_schema(self, schema: Schema) -> LateLabels:
+        """Return this source for inputs and answers of a schema."""
+        source = self.model_copy()
+        source._schema = schema
+        return source
 
     def batches(self, root: Path, *, chunk_rows: int) -> Iterator[InputBatch]:
         """Yield one batch per file; its rows have id, date, input and label.
@@ -59,10 +67,14 @@ class LateLabels(Source):
             if name not in chunk:
                 raise SourceError(f"{origin}: no column '{name}'; there are: {list_columns(chunk)}")
         ids = pd.Series(as_text(chunk[self.id]), index=chunk.index, dtype=object)
-        predictions = log.of([id for id in ids if id is not None]).set_index("id")
-        target = "label" if self.input == "text" else "tags"
-        rows = pd.DataFrame({"id": ids, target: chunk[self.label]})
-        for name in (self.input, "date"):
+        assert self._schema is not None
+        logged = from_log(log.of([id for id in ids if id is not None]), self._schema)
+        predictions = logged.set_index("id")
+        rows = pd.DataFrame({"id": ids, self._schema.answer.name: chunk[self.label]})
+        rows = rows.assign(
+            **{column.name: chunk[column.name] for column in self._schema.further if column.name in chunk}
+        )
+        for name in (*self._schema.input_names, "date"):
             rows[name] = ids.map(predictions[name]) if name in predictions else None
         rows[UNANSWERED] = ids.notna() & ~ids.isin(predictions.index)
         if UNREADABLE in chunk:

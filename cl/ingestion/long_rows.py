@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.config import Config
 from cl.models.locate import local_file
-from cl.tasks import Task
+from cl.tasks import Task, ValueKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,11 @@ class LongRows:
         self.looked_at += len(wanted)
         if wanted.empty:
             return
-        inputs = [list(words) if self.task.splits_words else words for words in wanted[self.task.columns[0]]]
-        encoded = self.tokenizer.encode_batch_fast(inputs, is_pretokenized=self.task.splits_words)
+        column = self.task.schema.input
+        words = column is not None and column.kind is ValueKind.WORDS
+        values = self.task.texts(wanted) if column is None else wanted[column.name]
+        inputs = [list(value) if words else value for value in values]
+        encoded = self.tokenizer.encode_batch_fast(inputs, is_pretokenized=words)
         self.cut += sum(len(row.ids) > self.most_tokens for row in encoded)
 
     def notices(self) -> list[str]:

@@ -16,7 +16,7 @@ from cl.ingestion.deduplicate import REASONS
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import input_columns
 from cl.stores.project_folder import ProjectFolder
-from cl.tasks import Task
+from cl.tasks import Schema, Task
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,13 @@ def read_quarantine(config: Config, project: ProjectFolder, experience: str | No
     chosen = everything if experience is None else [store.get(experience)]
     rows = [row for item in chosen for row in _rows_of(store, item.id)]
     waiting = dict(enumerate(rows))
-    inputs = dict(zip(waiting, _inputs(config, rows), strict=True))
+    task: Task = plugins.build(Task, config.task)
+    schema, inputs = task.schema, dict(zip(waiting, _inputs(config, task, rows), strict=True))
     for later in everything:
         earlier = {index: row for index, row in waiting.items() if _number(row.experience) < _number(later.id)}
         if not earlier:
             continue
-        ids, texts = _held(store, later.id)
+        ids, texts = _held(store, later.id, schema)
         for index, row in earlier.items():
             if (row.id in ids and row.reason not in REASONS.values()) or inputs[index] in texts:
                 rows[index] = QuarantinedRow(row.experience, row.id, row.reason, row.raw, returned=later.id)
@@ -88,27 +89,28 @@ def _rows_of(store: Experiences, id: str) -> list[QuarantinedRow]:
     return [QuarantinedRow(id, key, reason, raw) for key, reason, raw in zip(*columns, strict=True)]
 
 
-def _held(store: Experiences, id: str) -> tuple[set[str], set[str]]:
+def _held(store: Experiences, id: str, schema: Schema) -> tuple[set[str], set[str]]:
     """Return the ids and the inputs of an experience's rows."""
-    column = "tokens" if "tokens" in store.columns(id) else "text"
-    return set(store.column(id, "id")["id"]), set(input_columns(store.column(id, column)))
+    inputs = pd.concat([store.column(id, name) for name in schema.input_names], axis=1)
+    return set(store.column(id, "id")["id"]), set(input_columns(inputs, schema))
 
 
-def _inputs(config: Config, rows: list[QuarantinedRow]) -> list[str | None]:
+def _inputs(config: Config, task: Task, rows: list[QuarantinedRow]) -> list[str | None]:
     """Return the model's input of each row, as an experience would store it; None where there is none."""
     contents = [row.content for row in rows]
     readable = [index for index, content in enumerate(contents) if isinstance(content, dict)]
     frame = pd.DataFrame([contents[index] for index in readable], dtype=object)
-    task = plugins.build(Task, config.task)
     inputs: list[str | None] = [None] * len(rows)
     for columns in (config, canonical_columns(config)):  # logged rows have canonical columns
-        wanted = [columns.data.tokens if task.columns[0] == "tokens" else columns.data.text, *columns.data.join]
-        if set(wanted) <= set(frame.columns):
+        names = [columns.data.name_of(name) for name in task.schema.input_names]
+        if {*names, *columns.data.join} <= set(frame.columns):
             present = frame.reindex(columns=[*frame.columns, *_absent(columns, frame)])
-            values = input_rows(present, columns, task)[task.columns[0]].tolist()
-            for index, value in zip(readable, values, strict=True):
-                if value is not None and inputs[index] is None:
-                    inputs[index] = input_columns(pd.DataFrame({task.columns[0]: [value]}))[0]
+            values = input_rows(present, columns, task)[task.schema.input_names]
+            complete = values.notna().all(axis=1).to_numpy()
+            texts = iter(input_columns(values[complete], task.schema))
+            for index, has_all in zip(readable, complete, strict=True):
+                text = next(texts) if has_all else None
+                inputs[index] = text if inputs[index] is None else inputs[index]
     return inputs
 
 

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from cl.tasks import Column, Schema, ValueKind
 
-def input_problem(value: Any, column: str) -> str | None:
-    """Return why an input, a text or a list of tokens, cannot be answered; None: it can.
+PART = {ValueKind.WORDS: "token", ValueKind.LABELS: "label", ValueKind.TAGS: "tag", ValueKind.TEXTS: "text"}
+"""What a part of a list is called."""
 
-    >>> input_problem(None, "text"), input_problem(3, "text"), input_problem(["my", None], "tokens")
-    ('text is missing', 'text is not text', 'token 1 is missing')
+
+def row_problem(inputs: Mapping[str, Any], schema: Schema) -> str | None:
+    """Return why a row of inputs, by their names, cannot be answered; None: it can."""
+    problems = (input_problem(inputs.get(column.name), column) for column in schema.inputs)
+    if problem := next((problem for problem in problems if problem is not None), None):
+        return problem
+    text = inputs.get(schema.text) if schema.text else None
+    for column in schema.inputs:
+        span = inputs.get(column.name)
+        if column.kind is ValueKind.SPAN and span is not None and text is not None:
+            start, end = span
+            if not 0 <= start < end <= len(text):
+                return f"{column.name} is outside of the text"
+    return None
+
+
+def input_problem(value: Any, column: Column) -> str | None:
+    """Return why the value of an input cannot be answered; None: it can.
+
+    >>> text, words = (Column("it", kind, "", "") for kind in (ValueKind.TEXT, ValueKind.WORDS))
+    >>> input_problem(None, text), input_problem(3, text), input_problem(["my", None], words)
+    ('it is missing', 'it is not text', 'token 1 is missing')
     """
     if _is_missing(value):
-        return f"{column} is missing"
-    if column != "tokens":
-        return None if isinstance(value, str) else f"{column} is not text"
-    if not isinstance(value, Collection) or isinstance(value, str | bytes):
-        return "tokens is not a list"
-    return next((f"token {index} is missing" for index, token in enumerate(value) if _is_missing(token)), None)
+        return None if column.optional else f"{column.name} is missing"
+    if not column.kind.is_list:
+        return None if isinstance(value, str) else f"{column.name} is not text"
+    if not isinstance(value, Collection) or isinstance(value, str | bytes | Mapping):
+        return f"{column.name} is not a list"
+    if column.kind in (ValueKind.SPAN, ValueKind.NUMBERS):
+        numbers = all(hasattr(part, "__index__") and not isinstance(part, bool) for part in value)
+        if column.kind is ValueKind.SPAN:
+            return None if numbers and len(value) == 2 else f"{column.name} is not two integers"
+        return None if numbers else f"{column.name} is not a list of integers"
+    part = PART[column.kind]
+    return next((f"{part} {index} is missing" for index, value in enumerate(value) if _is_missing(value)), None)
 
 
 def _is_missing(value: Any) -> bool:

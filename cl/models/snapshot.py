@@ -49,7 +49,7 @@ def take_snapshot(learner: Learner, rows: pd.DataFrame, *, logits: list[torch.Te
     from cl.models.inference import answer
 
     task, answers = learner.task, answer(learner, rows, logits=logits)
-    predicted = rows.assign(**{task.columns[1]: answers.values})
+    predicted = rows.assign(**{task.schema.answer.name: answers.values})
     frame = pd.DataFrame(
         {
             "id": rows["id"].to_numpy(),
@@ -79,7 +79,7 @@ def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
             "id": rows["id"].to_numpy(),
             "text": task.texts(rows).to_numpy(),
             "label": "",
-            "prediction": task.classes(rows.assign(**{task.columns[1]: answers.values})).to_numpy(),
+            "prediction": task.classes(rows.assign(**{task.schema.answer.name: answers.values})).to_numpy(),
             "confidence": [prediction.confidence for prediction in answers.predictions],
             "score": float("nan"),
         }

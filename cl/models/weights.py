@@ -59,4 +59,4 @@ def weights_of_positions(rows: pd.DataFrame, row: torch.Tensor) -> torch.Tensor 
 
 def columns_to_learn(rows: pd.DataFrame, columns: tuple[str, ...]) -> list[str]:
     """Return the columns that training reads: id, the task's own, and the weight if there is one."""
-    return ["id", *columns, *([WEIGHT] if WEIGHT in rows else [])]
+    return ["id", *(name for name in columns if name in rows), *([WEIGHT] if WEIGHT in rows else [])]

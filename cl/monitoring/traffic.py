@@ -12,9 +12,10 @@ from cl.config import Config
 from cl.drift.detect import compare_snapshots
 from cl.monitoring.triggers import TrafficCheck
 from cl.promotion.repair import repair_aliases
-from cl.stores.data.fingerprints import hash_texts, load_known
+from cl.stores.data.fingerprints import hash_texts, read_known_ids
 from cl.stores.files import write_text
 from cl.stores.predictions.feedback import Feedback
+from cl.stores.predictions.logged_values import from_log
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores, open_stores
@@ -69,8 +70,8 @@ def _check_traffic(config: Config, stores: Stores, past_checks: list[TrafficChec
     """Check the answers since the last drift check, if there are enough, and store the result."""
     since = past_checks[-1].until if past_checks else ""
     task = plugins.build(Task, config.task)
-    rows = Predictions(stores.project).sample(since, until, most=config.drift.max_rows)
-    rows = rows.dropna(subset=[task.columns[0]]).reset_index(drop=True) if task.columns[0] in rows else rows.head(0)
+    rows = from_log(Predictions(stores.project).sample(since, until, most=config.drift.max_rows), task.schema)
+    rows = rows.dropna(subset=task.schema.input_names).reset_index(drop=True)
     if unlabelled_rows(stores.project, rows["id"].tolist()) < config.drift.traffic.min_rows:
         return None
     stores.registry.initialise()
@@ -108,7 +109,7 @@ def unlabelled_rows(project: ProjectFolder, ids: list[str]) -> int:
     """Return how many of the answers with these ids are still unlabelled."""
     import numpy as np
 
-    labelled = [hash_texts(Feedback(project).last()["id"]), *load_known(project).ids]
+    labelled = [hash_texts(Feedback(project).last()["id"]), *read_known_ids(project)]
     return int((~np.isin(hash_texts(ids), np.concatenate(labelled))).sum())
 
 

@@ -12,6 +12,7 @@ from cl.errors import InputError
 from cl.registry.model_card import CARD, exported_card
 from cl.stores.files import write_text
 from cl.stores.manifest import write_manifest
+from cl.tasks import Schema, ValueKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -81,7 +82,7 @@ def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]
     description, code = _export_for_transformers(learner, draft)
     if learner.windows:
         description += f"; it cuts texts at {learner.settings.max_length} tokens: only Perennial reads them in windows"
-    example = '["my parcel is lost"]' if learner.task.columns[0] == "text" else '["anna lives in paris".split()]'
+    example = _example(learner.task.schema)
     own_code = WITH_PERENNIAL.format(example=example)
     usage = _describe_usage(own_code, description, code)
     write_text(draft / CARD, exported_card(source, model, version=version, usage=usage))
@@ -119,7 +120,7 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     if encoder is None:
         return f"nothing: model.tuning '{learner.tuning.name}' cannot be merged into the encoder", ""
     if (
-        learner.task.name == "token_classification"
+        learner.task.schema.answer.kind is ValueKind.TAGS
         and not learner.is_closed
         and _export_token_classifier(learner, encoder, draft)
     ):
@@ -129,13 +130,26 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     kind = encoder_class(encoder.config).__name__
     if learner.is_closed:
         return f"{kind}, the encoder alone, in {subfolder}/; only Perennial can load a closed-form head", ""
-    if learner.task.name != "text_classification":
+    if not _reads_mean(learner.task.schema):
         return f"{kind}, the encoder alone, in {subfolder}/; its head is a linear map of each hidden state", ""
     return (
         f"{kind}, the encoder, in {subfolder}/, and a few lines for the head: a linear map of the mean state, "
         "which no AutoModelForSequenceClassification provides",
         MEAN_CODE.format(kind=kind, encoder=subfolder, length=learner.settings.max_length),
     )
+
+
+def _reads_mean(schema: Schema) -> bool:
+    """Return whether `MEAN_CODE` answers as the model does: one label for a text, from the mean of its states."""
+    return schema.input is not None and schema.input.kind is ValueKind.TEXT and schema.answer.kind is ValueKind.LABEL
+
+
+def _example(schema: Schema) -> str:
+    """Return inputs for the code that loads an export, as Python writes them."""
+    if schema.input is None:
+        return repr([{column.name: column.example for column in schema.inputs}])
+    examples = {ValueKind.TEXT: '["my parcel is lost"]', ValueKind.WORDS: '["anna lives in paris".split()]'}
+    return examples.get(schema.input.kind) or repr([schema.input.example])
 
 
 def _export_token_classifier(learner: Learner, encoder: PreTrainedModel, draft: Path) -> bool:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cl import plugins
 from cl.extras import DISTRIBUTION
 from cl.records import Evaluation, GateReport, Training
 from cl.records.history import History
 from cl.stores.files import write_text
 from cl.stores.mlflow.markdown import escape_markdown, join_names
 from cl.stores.version_folder import load_history
+from cl.tasks import Schema, Task, ValueKind
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -171,11 +173,24 @@ def _hub_name(base_model: str) -> str | None:
 
 def _describe_task(facts: CardFacts) -> str:
     labels = facts.learner["labels"]
-    what = "marks the entities in a list of tokens" if facts.task == "token-classification" else "gives a text a label"
+    schema = plugins.build(Task, facts.learner["task"]).schema
+    known = f", of {len(labels):,} that it knows" if schema.answer.kind.names_classes else ""
     return (
-        f"A model for {facts.task.replace('-', ' ')} that {what}, of {len(labels):,} that it knows. Perennial keeps it "
+        f"A model for {facts.task.replace('-', ' ')} that {_what_it_does(schema)}{known}. Perennial keeps it "
         "learning: each new version starts from the one before, and serves only if it passes its gates."
     )
+
+
+def _what_it_does(schema: Schema) -> str:
+    """Return what a model is given and answers, in words."""
+    given, answer = schema.input and schema.input.kind, schema.answer.kind
+    if (given, answer) == (ValueKind.WORDS, ValueKind.TAGS):
+        return "marks the entities in a list of tokens"
+    if (given, answer) == (ValueKind.TEXT, ValueKind.LABEL):
+        return "gives a text a label"
+    if (given, answer) == (ValueKind.TEXT, ValueKind.LABELS):
+        return "gives a text all labels that apply"
+    return f"reads {join_names(schema.input_names)} and answers {escape_markdown(schema.answer.name)}"
 
 
 def _describe_data(facts: CardFacts) -> list[str]:

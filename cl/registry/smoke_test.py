@@ -73,11 +73,11 @@ def _test_answers(config: Config, stores: Stores, version: str, form: str, store
     if expected.empty:
         return Verdict(gate=SMOKE, passed=True, why="there are no test rows for the smoke test")
     task, registry = plugins.build(Task, config.task), stores.registry
-    text, label = task.columns
+    schema = task.schema
     rows = matching_rows(expected, stores.experiences.rows_of)
     try:
-        answers = answer_in_fresh_process(registry, version, rows[[text]])
-        described = [task.describe(value) for value in answers[label]]
+        answers = answer_in_fresh_process(registry, version, rows[schema.input_names])
+        described = [task.describe(value) for value in answers[schema.answer.name]]
         confidence = answers["confidence"].to_numpy(dtype=float)
     except (UnservableError, KeyError, TypeError, ValueError) as error:
         registry.versions()  # raises if the cause is an unreachable registry rather than the version

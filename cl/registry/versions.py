@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cl.models.learner import Learner
+    from cl.tasks import Schema
 
 
 def version_exists(registry: Registry, version: str) -> bool:
@@ -74,35 +75,50 @@ class LoadedVersion:
         return list(self.learner.labels)
 
     def predict(self, rows: pd.DataFrame | Sequence[object]) -> pd.DataFrame:
-        """Return an answer per row, with the rows' index: the task's answer (label or tags) and the confidence, 0 to 1.
+        """Return an answer per row, with the rows' index: the task's answer and the confidence, 0 to 1.
 
-        A row whose input is missing (None, NaN) or is no text (no list) has the answer None, no confidence, and the
-        reason in a further column ``error``, which is there only if there is such a row.
+        A row whose input is missing (None, NaN) or of another kind has the answer None, no confidence, and the reason
+        in a further column ``error``, which is there only if there is such a row.
 
         Args:
-            rows: a frame with the task's input column (text or tokens), or just its values.
+            rows: a frame with the task's input columns, such as text; or just the values of its only input; or where
+                it has several, a mapping from their names for each row.
 
         Raises:
-            InputError: the frame lacks the input column.
+            InputError: the frame lacks an input column.
         """
         import numpy as np
         import pandas as pd
 
         from cl.models.inference import predict
-        from cl.models.input_problems import input_problem
+        from cl.models.input_problems import row_problem
 
-        column, answer = self.learner.task.columns
-        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame({column: pd.Series(list(rows), dtype=object)})
-        if column not in frame:
-            named = ", ".join(map(str, frame.columns))[:200] or "none"
-            raise InputError(f"the input has no column '{column}'; its columns are: {named}")
-        problems = pd.Series([input_problem(value, column) for value in frame[column].tolist()], dtype=object)
+        schema = self.learner.task.schema
+        frame = rows if isinstance(rows, pd.DataFrame) else _frame_of(rows, schema)
+        for column in schema.inputs:
+            if column.name not in frame and not column.optional:
+                named = ", ".join(map(str, frame.columns))[:200] or "none"
+                raise InputError(f"the input has no column '{column.name}'; its columns are: {named}")
+        names = [name for name in schema.input_names if name in frame]
+        cells = zip(*(frame[name].tolist() for name in names), strict=True)
+        problems = pd.Series([row_problem(dict(zip(names, row, strict=True)), schema) for row in cells], dtype=object)
         whole = problems.isna().to_numpy(dtype=bool)
         values, confidence = np.full(len(frame), None, dtype=object), np.full(len(frame), np.nan)
         for position, prediction in zip(np.flatnonzero(whole), predict(self.learner, frame[whole]), strict=True):
             values[position], confidence[position] = prediction.value, prediction.confidence
-        answers = pd.DataFrame({answer: values, "confidence": confidence}, index=frame.index)
+        answers = pd.DataFrame({schema.answer.name: values, "confidence": confidence}, index=frame.index)
         return answers if whole.all() else answers.assign(error=problems.to_numpy())
+
+
+def _frame_of(rows: Sequence[object], schema: Schema) -> pd.DataFrame:
+    """Return inputs as a frame.
+
+    Raises:
+        InputError: there are several, and a row is no mapping from their names.
+    """
+    if schema.input is None and not all(isinstance(row, Mapping) for row in rows):
+        raise InputError(f"each row must be a mapping with {', '.join(schema.input_names)}, or rows a frame of them")
+    return schema.frame(rows)
 
 
 def load_version(folder: str | Path) -> LoadedVersion:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import Field
 
+from cl import plugins
 from cl.config import Config
 from cl.process.progress import stage
 from cl.records import Record
@@ -22,6 +23,7 @@ from cl.stores.data.rewrite import rewrite_experience
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
 from cl.stores.stores import Stores
+from cl.tasks import Schema, Task
 
 
 class ChangedLabels(Record):
@@ -50,7 +52,7 @@ def finish_change(config: Config, stores: Stores) -> ChangedLabels | None:
         return None
     plan = ChangePlan.model_validate_json(_plan_file(project).read_bytes())
     with stage("change the data"):
-        version = _change_data(stores, plan)
+        version = _change_data(stores, plan, plugins.build(Task, config.task).schema)
     if plan.change.ended or plan.of_rows:
         with stage("load libraries"):
             from cl.revision.relabel_champion import relabel_champion
@@ -67,7 +69,7 @@ def finish_change(config: Config, stores: Stores) -> ChangedLabels | None:
     return ChangedLabels(change=plan.change, data_version=version, **replaced)
 
 
-def _change_data(stores: Stores, plan: ChangePlan) -> str:
+def _change_data(stores: Stores, plan: ChangePlan, schema: Schema) -> str:
     """Rewrite the experiences under the new labels, record the change, and commit a new version of data/."""
     project, change = stores.project, plan.change
     recorded = [past.number for past in read_label_changes(project).changes]
@@ -76,12 +78,12 @@ def _change_data(stores: Stores, plan: ChangePlan) -> str:
         relabelling = plan.relabelling
 
         def under_new_labels(batch: pa.RecordBatch) -> pa.RecordBatch:
-            rows = relabelling.rows(batch.to_pandas())
+            rows = relabelling.rows(batch.to_pandas(), schema.answer)
             columns = [pa.array(rows[field.name], field.type, from_pandas=True) for field in batch.schema]
             return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
         for id in change.rows:
-            rewrite_experience(project, id, under_new_labels, _plan_folder(project), removed="retired")
+            rewrite_experience(project, id, under_new_labels, _plan_folder(project), schema=schema, removed="retired")
         write_label_change(project, change)
     return stores.data.commit()
 

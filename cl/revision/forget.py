@@ -36,7 +36,7 @@ from cl.stores.data.tombstones import RemovalRecord, read_removals, salt_ids, wr
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
 from cl.stores.stores import Stores
-from cl.tasks import Task
+from cl.tasks import Schema, Task
 
 
 class RemovalPlan(Record):
@@ -81,7 +81,7 @@ def plan_removal(config: Config, stores: Stores, condition: str, *, by: str, why
             picked = held[select_rows(condition, held.drop(columns="hash"))]
             quarantine |= {experience.id: picked["hash"].tolist()} if len(picked) else {}
             named |= set(picked["id"].dropna())
-    answered = _with_row_columns(logged_rows(project), config)
+    answered = _with_row_columns(logged_rows(project, plugins.build(Task, config.task).schema), config)
     ids = sorted({id for splits in rows.values() for matching in splits.values() for id in matching})
     answers = answered[select_rows(condition, answered) | answered["id"].isin(ids).to_numpy()]["id"].tolist()
     if not rows and not quarantine and not answers:
@@ -124,7 +124,8 @@ def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
         StoreError: a store is unreachable; run it again.
     """
     project = stores.project
-    finish_correction(project)
+    schema = plugins.build(Task, config.task).schema
+    finish_correction(project, schema)
     finish_change(config, stores)
     if not _plan_file(project).exists():
         return None
@@ -133,7 +134,7 @@ def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
         from cl.revision.unlearn import RemovalRequest, unlearn
 
     with stage("remove rows from the data"):
-        version = _remove_from_data(stores, wanted)
+        version = _remove_from_data(stores, wanted, schema)
         remove_from_log(project, {*wanted.answers, *wanted.ids})
     leaving = RemovalRequest(wanted.rows, wanted.removal, version)
     done = unlearn(config, stores, leaving, scratch=_plan_folder(project), everywhere=wanted.everywhere)
@@ -145,7 +146,7 @@ def finish_removal(config: Config, stores: Stores) -> Forgotten | None:
     return Forgotten(removal=wanted.removal, data_version=version, **done.model_dump())
 
 
-def _remove_from_data(stores: Stores, wanted: RemovalPlan) -> str:
+def _remove_from_data(stores: Stores, wanted: RemovalPlan, schema: Schema) -> str:
     """Remove the rows from data/, commit a new data version, and erase the objects that still contain them."""
     project, scratch = stores.project, _plan_folder(stores.project)
     removed = [record.number for record in read_removals(project)]
@@ -153,7 +154,7 @@ def _remove_from_data(stores: Stores, wanted: RemovalPlan) -> str:
         mark_pending(project, f"without the rows of removal {wanted.removal.number}")
         for id, splits in wanted.rows.items():
             rows = {row_id for ids in splits.values() for row_id in ids}
-            remove_from_experience(project, id, rows, scratch, field="forgotten")
+            remove_from_experience(project, id, rows, scratch, schema=schema, field="forgotten")
         for id, hashed in wanted.quarantine.items():
             remove_from_quarantine(project, id, set(hashed))
         forget_corrected(project, [*wanted.ids, *wanted.answers])
@@ -174,8 +175,8 @@ def _matching_ids(stores: Stores, id: str, split: str, condition: str) -> list[s
 
 def _source_columns(config: Config) -> dict[str, str]:
     """Return column -> its name in the source, empty if the source does not have it."""
-    text, answer = plugins.build(Task, config.task).columns
-    return {name: getattr(config.data, name) or "" for name in (text, answer, "date")}
+    names = plugins.build(Task, config.task).schema.names
+    return {**{name: config.data.name_of(name) for name in names}, "date": config.data.date or ""}
 
 
 def _with_row_columns(rows: pd.DataFrame, config: Config) -> pd.DataFrame:

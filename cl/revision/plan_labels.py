@@ -28,7 +28,7 @@ from cl.stores.data.label_changes import (
     read_label_changes,
 )
 from cl.stores.stores import Stores
-from cl.tasks import Task
+from cl.tasks import Column, Schema, Task, ValueKind
 
 SHOWN = 5
 
@@ -89,7 +89,12 @@ def plan_change(config: Config, stores: Stores, wanted: WantedChange) -> ChangeP
         changed_at=datetime.now(UTC),
         by=current_actor(),
         why=wanted.why,
-        rows=_count_rows(stores, set(labels) - (set() if wanted.kind == "split" else set(into)), of_rows),
+        rows=_count_rows(
+            stores,
+            plugins.build(Task, config.task).schema.answer,
+            set(labels) - (set() if wanted.kind == "split" else set(into)),
+            of_rows,
+        ),
     )
     return ChangePlan(change=change, of_rows=of_rows, champion=stores.ledger.champion(config.name))
 
@@ -140,18 +145,20 @@ def _refuse_unusable(kind: ChangeKind, labels: Sequence[str], into: Sequence[str
 def _read_split(config: Config, stores: Stores, label: str, wanted: WantedChange) -> tuple[dict[str, str], list[str]]:
     """Return the new label of each row by its id, and all new labels."""
     task: Task = plugins.build(Task, config.task)
-    if task.splits_words:
-        raise InputError(
-            "a type of entity is split by correcting its rows: cl ingest FILE --corrections, then cl labels retire"
-        )
+    answer = task.schema.answer
+    if answer.kind is not ValueKind.LABEL:
+        what = "a type of entity" if answer.kind is ValueKind.TAGS else "one of several labels"
+        raise InputError(f"{what} is split by correcting its rows: cl ingest FILE --corrections, then cl labels retire")
     assert wanted.by_file is not None
-    by_id, by_text = _read_new_labels(config, stores, wanted.by_file)
+    by_id, by_text = _read_new_labels(config, stores, task.schema, wanted.by_file)
+    text = task.schema.input.name if task.schema.input else "id"
     of_rows, unnamed = dict[str, str](), 0
     for experience in stores.experiences.all():
         for split in SPLITS if label in experience.labels else ():
             rows = stores.experiences.rows(experience.id, split)
-            for id, text in rows.loc[rows["label"] == label, ["id", "text"]].itertuples(index=False):
-                new = by_id.get(id) or by_text.get(text) or wanted.rest
+            chosen = rows[rows[answer.name] == label]
+            for id, key in zip(chosen["id"], chosen[text], strict=True):
+                new = by_id.get(id) or by_text.get(key) or wanted.rest
                 unnamed += new is None
                 of_rows[id] = as_label(new.strip()) if new else ""
     if unnamed:
@@ -162,22 +169,26 @@ def _read_split(config: Config, stores: Stores, label: str, wanted: WantedChange
     return of_rows, sorted(set(of_rows.values()))
 
 
-def _read_new_labels(config: Config, stores: Stores, path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Return id -> label and text -> label, as the file has them."""
-    data, by = config.data, (dict[str, str](), dict[str, str]())
+def _read_new_labels(
+    config: Config, stores: Stores, schema: Schema, path: Path
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return id -> label and text -> label, as the file has them; a text names no row where there are other inputs."""
+    data, by_id, by_text = config.data, dict[str, str](), dict[str, str]()
+    label, text = data.name_of(schema.answer.name), data.name_of(schema.input.name) if schema.input else None
     for batch in Files(path=str(path.absolute())).batches(stores.project.root, chunk_rows=data.chunk_rows):
         for chunk in batch.chunks:
-            keys = [name for name in (data.id, data.text) if name is not None and name in chunk]
-            if data.label not in chunk or not keys:
+            keys = [name for name in (data.id, text) if name is not None and name in chunk]
+            if label not in chunk or not keys:
+                named = " or ".join(f"'{name}'" for name in dict.fromkeys((data.id, text)) if name)
                 raise InputError(
-                    f"{path}: needs a column '{data.label}' with the new label, and '{data.id}' or '{data.text}' to "
-                    f"know the row by; there are: {list_columns(chunk)}"
+                    f"{path}: needs a column '{label}' with the new label, and {named} to know the row by; "
+                    f"there are: {list_columns(chunk)}"
                 )
-            labels = read_label_cells(chunk[data.label])[0]
-            for name, target in ((data.id, by[0]), (data.text, by[1])):
+            labels = read_label_cells(chunk[label])[0]
+            for name, target in ((data.id, by_id), (text, by_text)):
                 if name in keys:
                     target.update(_pairs(path, chunk[name], labels, known=target))
-    return by
+    return by_id, by_text
 
 
 def _pairs(path: Path, keys: pd.Series, labels: list[str | None], *, known: dict[str, str]) -> dict[str, str]:
@@ -193,7 +204,7 @@ def _pairs(path: Path, keys: pd.Series, labels: list[str | None], *, known: dict
     return pairs
 
 
-def _count_rows(stores: Stores, labels: set[str], of_rows: dict[str, str]) -> dict[str, dict[str, int]]:
+def _count_rows(stores: Stores, answer: Column, labels: set[str], of_rows: dict[str, str]) -> dict[str, dict[str, int]]:
     """Return experience -> split -> rows whose label changes."""
     result: dict[str, dict[str, int]] = {}
     for experience in stores.experiences.all():
@@ -203,7 +214,7 @@ def _count_rows(stores: Stores, labels: set[str], of_rows: dict[str, str]) -> di
         for split in SPLITS:
             rows = stores.experiences.rows(experience.id, split)
             rows = rows[[of_rows.get(id, "") not in labels for id in rows["id"]]]
-            if changed := count_changed(rows, labels.__contains__):
+            if changed := count_changed(rows, answer, labels.__contains__):
                 counts[split] = changed
         if counts:
             result[experience.id] = counts

@@ -7,42 +7,64 @@ import io
 import json
 from typing import Any
 
-from cl.models.input_problems import input_problem
+from cl.models.input_problems import row_problem
 from cl.serving.errors import RequestError
 from cl.serving.request_problems import kind_of
 from cl.serving.served_model import RowAnswer
+from cl.tasks import Column, Schema, ValueKind
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-def read_values(body: bytes, content_type: str, column: str) -> list[Any]:
-    """Return the values of the task's input column as they are, in row order; other columns are ignored, as in MLflow.
+def read_values(body: bytes, content_type: str, schema: Schema) -> list[Any]:
+    """Return the inputs of the task as they are, in row order; other columns are ignored, as in MLflow.
+
+    Values of the only input are bare; where there are several, each row is a mapping from their names.
 
     Raises:
-        RequestError: the body is in none of the protocol's formats, or lacks the column.
+        RequestError: the body is in none of the protocol's formats, or lacks a column.
     """
     kind, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if any(item and item.replace('"', "") not in ("charset=utf-8", "charset=utf8") for item in parameters):
         raise RequestError(415, f"content type '{kind}' accepts only the parameter charset=utf-8")
     if kind == "text/csv":
-        return _read_csv(_decode(body), column)
+        text = _decode(body)
+        return _join([(column, _read_csv(text, column)) for column in schema.inputs])
     if kind == "application/json":
-        values = _extract_values(_read_json(body), column)
-        return values if column == "tokens" else list(map(_without_dimension, values))
+        content = _read_json(body)
+        return _join([(column, _extract_column(content, column)) for column in schema.inputs])
     raise RequestError(415, f"content type '{kind[:100]}' cannot be read; send application/json or text/csv")
 
 
-def find_problems(values: list[Any], column: str) -> list[str | None]:
-    """Return for each value why it has no answer, as pyfunc says it; None: it has one.
+def find_problems(values: list[Any], schema: Schema) -> list[str | None]:
+    """Return for each row why it has no answer, as pyfunc says it; None: it has one.
 
     Raises:
         RequestError: a text or a token cannot be answered by any version.
     """
-    problems = [input_problem(value, column) for value in values]
-    for row, (value, problem) in enumerate(zip(values, problems, strict=True)):
-        if problem is None:
-            _check_value(value, column, row)
+    rows = values if schema.input is None else [{schema.input.name: value} for value in values]
+    problems = [row_problem(row, schema) for row in rows]
+    for number, (row, problem) in enumerate(zip(rows, problems, strict=True)):
+        for column in schema.inputs if problem is None else ():
+            _check_value(row[column.name], column, number)
     return problems
+
+
+def _join(columns: list[tuple[Column, list[Any]]]) -> list[Any]:
+    """Return the rows in columns; of a single one, its values."""
+    if len(columns) == 1:
+        return columns[0][1]
+    counts = {column.name: len(values) for column, values in columns}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"'{name}' has {count}" for name, count in counts.items())
+        raise RequestError(400, f"the columns differ in length: {listed}")
+    names = [column.name for column, _ in columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(values for _, values in columns), strict=True)]
+
+
+def _extract_column(content: dict[str, Any], column: Column) -> list[Any]:
+    values = _extract_values(content, column.name)
+    return values if column.kind.is_list else list(map(_without_dimension, values))
 
 
 def format_predictions(answers: list[RowAnswer], problems: list[str | None], label: str) -> dict[str, Any]:
@@ -108,9 +130,10 @@ def _extract_split(table: Any, column: str) -> list[Any]:
     return [row[index] for row in table["data"]]
 
 
-def _read_csv(text: str, column: str) -> list[Any]:
-    if column == "tokens":
-        raise RequestError(415, "lists of tokens do not fit into CSV; send JSON")
+def _read_csv(text: str, wanted: Column) -> list[Any]:
+    column = wanted.name
+    if wanted.kind.is_list:
+        raise RequestError(415, f"lists of {column} do not fit into CSV; send JSON")
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = next(rows, [])
@@ -136,10 +159,12 @@ def _raise_missing(column: str) -> Any:
     raise RequestError(400, f"the input lacks the column '{column}'")
 
 
-def _check_value(value: str | list[Any], column: str, row: int) -> None:
-    if column == "tokens" and not (value and all(isinstance(token, str) and token.strip() for token in value)):
-        raise RequestError(400, f"row {row}: '{column}': expected a list of tokens, none of them blank")
+def _check_value(value: Any, column: Column, row: int) -> None:
+    if column.kind is ValueKind.WORDS and not (
+        value and all(isinstance(token, str) and token.strip() for token in value)
+    ):
+        raise RequestError(400, f"row {row}: '{column.name}': expected a list of tokens, none of them blank")
     try:
-        "".join(value).encode()
+        "".join(part for part in value or () if isinstance(part, str)).encode()
     except UnicodeEncodeError:
-        raise RequestError(400, f"row {row}: '{column}' holds half a character (a lone surrogate)") from None
+        raise RequestError(400, f"row {row}: '{column.name}' holds half a character (a lone surrogate)") from None

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cl.errors import ConfigError
+from cl.tasks import Schema, ValueKind
 
 Redaction = Callable[[str], str]
+REDACTED = "<REDACTED>"
+"""Stands for a word of which a redaction leaves nothing."""
 
 EMAIL = re.compile(r"[^\s@<>()\[\],;:\"']{1,64}@[^\s@<>()\[\],;:\"']{1,255}\.[^\W\d_]{2,24}")
 INTERNATIONAL = r"(?:\+|\(0|0)\(?\d(?:[ ./()\-]{0,2}\d){7,14}"
@@ -50,6 +55,43 @@ def build_redactor(names: Sequence[str]) -> Redaction:
         return text
 
     return redact
+
+
+def redact_inputs(entry: Mapping[str, Any], schema: Schema, redact: Redaction) -> dict[str, Any]:
+    """Return a row's inputs without personal data; spans keep to the parts of the text that they mean.
+
+    >>> from cl.tasks import Column
+    >>> head = Column("head", ValueKind.SPAN, "", [0, 4])
+    >>> pair = Schema((Column("text", ValueKind.TEXT, "", "a"), head), Column("relation", ValueKind.LABEL, "", "a"))
+    >>> redact_inputs({"text": "anna@b.org met Anna", "head": [15, 19]}, pair, build_redactor(["email"]))
+    {'text': '<EMAIL> met Anna', 'head': [12, 16]}
+
+    Raises:
+        ValueError: the text cannot be redacted part by part.
+    """
+    inputs = {column.name: _redact_value(column.kind, entry.get(column.name), redact) for column in schema.inputs}
+    spans = {column.name: inputs[column.name] for column in schema.inputs if column.kind is ValueKind.SPAN}
+    text = entry.get(schema.text) if spans and schema.text else None
+    if text is None or inputs[str(schema.text)] == text:
+        return inputs
+    cuts = sorted({0, len(text), *(index for span in spans.values() if span is not None for index in span)})
+    parts = [redact(text[start:end]) for start, end in itertools.pairwise(cuts)]
+    joined = "".join(parts)
+    if redact(joined) != joined:  # a part of what names a person lies on each side of a cut
+        raise ValueError("a span cuts what is to be redacted")
+    moved = dict(zip(cuts, [sum(map(len, parts[:number])) for number in range(len(cuts))], strict=True))
+    new = {name: span and [moved[index] for index in span] for name, span in spans.items()}
+    return {**inputs, str(schema.text): joined, **new}
+
+
+def _redact_value(kind: ValueKind, value: Any, redact: Redaction) -> Any:
+    if value is None:
+        return None
+    if kind is ValueKind.TEXT:
+        return redact(value)
+    if kind is ValueKind.WORDS:
+        return [redact(word).strip() or REDACTED for word in value]
+    return list(map(redact, value)) if kind is ValueKind.TEXTS else value
 
 
 def _import_redaction(name: str) -> Redaction:

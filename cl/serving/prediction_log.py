@@ -20,10 +20,12 @@ from typing import Any
 from cl.config.serving import ServingLogSettings
 from cl.errors import StoreError
 from cl.serving.memory import release_memory
-from cl.serving.pii import build_redactor
+from cl.serving.pii import build_redactor, redact_inputs
 from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, LogKind, compact, delete_expired, open_folder
+from cl.stores.predictions.logged_values import answer_entry, input_entry
 from cl.stores.predictions.write_ahead_log import Entry, WriteAheadLog
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks import Task, ValueKind
 
 log = logging.getLogger(__name__)
 LINGER = 0.05
@@ -32,7 +34,6 @@ SYNC = 1.0
 """Seconds until written predictions survive a power loss; they survive a killed process at once."""
 MOST_TOLD = 10_000
 """Most feedback that may wait for the disk."""
-UNREADABLE = "<REDACTED>"
 
 
 @dataclass
@@ -64,6 +65,7 @@ class PredictionLog:
 
     project: ProjectFolder
     settings: ServingLogSettings
+    task: Task
     counts: LogCounts = field(default_factory=LogCounts)
 
     def __post_init__(self) -> None:
@@ -84,8 +86,8 @@ class PredictionLog:
         """Queue the entries of answered rows and return at once.
 
         Args:
-            entries: each with id, at (seconds since 1970), version, role (champion, canary or shadow), text or
-                tokens, label (a label, or a list of tags), confidence, out_of_scope, latency_ms and key, the request
+            entries: each with id, recorded_at (seconds since 1970), version, role (champion, canary or shadow), the
+                inputs by their names, label (the answer), confidence, out_of_scope, latency_ms and key, the request
                 key, of which only a hash is kept; out_of_scope and key may be None.
         """
         if self._closing or len(self._predictions) + len(entries) > self.settings.queue:
@@ -93,7 +95,7 @@ class PredictionLog:
         else:
             self._predictions.extend(entries)
 
-    async def feedback(self, prediction_id: str, label: str | list[str]) -> None:
+    async def feedback(self, prediction_id: str, label: Any) -> None:
         """Store the true label of a prediction and return when it is on the disk.
 
         Raises:
@@ -103,7 +105,7 @@ class PredictionLog:
             self.counts.refused += 1
             raise StoreError("feedback cannot be stored now; send it again later")
         loop = asyncio.get_running_loop()
-        content = {"label": label} if isinstance(label, str) else {"tags": label}
+        content = answer_entry(self._redact_answer(label), self.task.schema)
         pending = _PendingFeedback(
             {"id": prediction_id, **content, "recorded_at": _format_time(time.time())}, loop, loop.create_future()
         )
@@ -220,13 +222,13 @@ class PredictionLog:
         """Return an entry as the store keeps it, without personal data, or None if a redaction fails."""
         try:
             label, date = entry["label"], _format_time(entry["recorded_at"])
-            text, tokens, key = entry.get("text"), entry.get("tokens"), entry.get("key")
+            inputs = redact_inputs(entry, self.task.schema, self._redact)
+            key = entry.get("key")
             return {
                 "id": entry["id"],
-                "text": None if text is None else self._redact(text),
-                "tokens": None if tokens is None else [self._redact(token).strip() or UNREADABLE for token in tokens],
+                **input_entry(inputs, self.task.schema),
                 "date": date,
-                "prediction": label if isinstance(label, str) else " ".join(label),
+                "prediction": self.task.describe(self._redact_answer(label)),
                 "confidence": entry["confidence"],
                 "version": str(entry["version"]),
                 "recorded_at": date,
@@ -240,6 +242,10 @@ class PredictionLog:
                 log.error("serve.log.redact failed, the row is not logged: %s", type(error).__name__)
             self._reported.add("redact")
             return None
+
+    def _redact_answer(self, answer: Any) -> Any:
+        """Return an answer without personal data: names of classes hold none, texts may."""
+        return list(map(self._redact, answer)) if self.task.schema.answer.kind is ValueKind.TEXTS else answer
 
 
 def _hash(key: str) -> str:

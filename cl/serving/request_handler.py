@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 import uuid
@@ -18,6 +19,7 @@ from cl.serving.prediction_log import PredictionLog
 from cl.serving.prometheus import Metrics
 from cl.serving.served_model import ServedModel
 from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
+from cl.tasks import agrees, class_of, in_order
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class RequestHandler:
         self._copy_tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, values: list[Any], key: str | None) -> RequestAnswer:
-        """Return the answers to texts or lists of tokens.
+        """Return the answers to inputs, as `ServedModel.encode` takes them.
 
         Raises:
             PerennialError: as `Batcher.answer`.
@@ -59,17 +61,21 @@ class RequestHandler:
         self._start_copy(answered, values, routing_key, key)
         return answered
 
-    async def feedback(self, id: str, label: str | list[str]) -> None:
-        """Store the true label of an answer; it is on the disk when this returns.
+    async def feedback(self, id: str, label: Any) -> None:
+        """Store the true answer; it is on the disk when this returns.
 
         Raises:
             StoreError: it could not be written.
         """
+        kind = self._log.task.schema.answer.kind
+        label = in_order(kind, label)
         await self._log.feedback(id, label)
         if self._pairs.exist:  # of a current or an earlier challenger
             for pair in await asyncio.to_thread(self._pairs.take, id):
                 comparison = self._comparisons.of(pair.role, pair.version, pair.champion, pair.attempt)
-                comparison.label(pair.own, pair.champion_answer, label)
+                comparison.label(
+                    own_right=agrees(kind, label, pair.own), champion_right=agrees(kind, label, pair.champion_answer)
+                )
 
     async def close(self) -> None:
         """Cancel the copies that still wait."""
@@ -83,7 +89,8 @@ class RequestHandler:
         self._metrics.rows.labels(version, answered.role).inc(rows)
         if any(flags):
             self._metrics.outside.labels(version).inc(sum(flags))
-        labels = [_summarise_label(answer.value) for answer in answered.answers]
+        kind = answered.loaded.learner.task.schema.answer.kind
+        labels = [class_of(kind, answer.value) for answer in answered.answers]
         self._live.answered(milliseconds, labels, [answer.confidence for answer in answered.answers], flags)
         roles = self._roles()
         canary, champion = roles.canary, roles.champion
@@ -159,7 +166,8 @@ class RequestHandler:
         comparison = self._comparisons.of(role, challenger.loaded.version, champion.loaded.version, attempt)
         both = list(zip(challenger.answers, champion.answers, strict=True))
         comparison.compared += len(both)
-        comparison.agreed += sum(own.value == other.value for own, other in both)
+        kind = champion.loaded.learner.task.schema.answer.kind
+        comparison.agreed += sum(in_order(kind, own.value) == in_order(kind, other.value) for own, other in both)
         pairs = [
             AnswerPair(answer.id, *comparison.key, own.value, other.value)
             for answer, (own, other) in zip(answered.answers, both, strict=True)
@@ -170,14 +178,14 @@ class RequestHandler:
 def _log_entries(
     answered: RequestAnswer, values: list[Any], key: str | None, received_at: float, milliseconds: float
 ) -> list[dict[str, Any]]:
-    column = answered.loaded.learner.task.columns[0]
+    column = answered.loaded.learner.task.schema.input
     return [
         {
             "id": answer.id,
             "recorded_at": received_at,
             "version": answered.loaded.version,
             "role": answered.role,
-            column: value,
+            **(value if column is None else {column.name: value}),
             "label": answer.value,
             "confidence": answer.confidence,
             "out_of_scope": answer.out_of_scope,
@@ -189,9 +197,6 @@ def _log_entries(
 
 
 def _to_text(value: Any) -> str:
-    return value if isinstance(value, str) else " ".join(value)
-
-
-def _summarise_label(value: Any) -> str:
-    """Return what the label mix counts: the label, or the entity types of a sentence."""
-    return value if isinstance(value, str) else " ".join(sorted({tag[2:] for tag in value if tag != "O"})) or "O"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else " ".join(map(str, value))

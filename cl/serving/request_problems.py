@@ -13,6 +13,8 @@ from cl.serving.schemas import EXPECTED, PATTERNS
 
 SHOWN = 5
 """Most problems that one answer describes."""
+ROWS = ("input", "inputs")
+"""Fields that hold rows, whose own fields are the inputs of a task."""
 DIGITS = 12
 """Most characters of a number that is repeated."""
 
@@ -94,4 +96,10 @@ def _expected(kind: str, bounds: Mapping[str, Any]) -> str:
 def _path(location: Sequence[str | int]) -> str:
     """Return the name of a field and the places within its lists; what else the validator names are its own types."""
     field, *within = [part for part in location if part not in ("body", "header", "query")] or [""]
-    return f"{field}{''.join(f'[{part}]' for part in within if isinstance(part, int))}"
+    path, is_row = str(field), field in ROWS
+    for part in within:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif is_row:
+            path, is_row = f"{path}.{part}", False
+    return path

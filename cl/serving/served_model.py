@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 import torch
 
 from cl.models.closed_form_head import ClosedFormHead
@@ -21,7 +20,7 @@ from cl.models.pooling import mean_pool
 from cl.models.precision import ServedPrecision, to_precision
 from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
 from cl.stores.version_folder import former_labels
-from cl.tasks import Encoded, Prediction
+from cl.tasks import Column, Encoded, Prediction, ValueKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,8 +60,8 @@ class ServedModel:
         return self.learner.labels
 
     def encode(self, values: list[Any]) -> list[Encoded]:
-        """Tokenise texts or lists of tokens."""
-        return self.learner.encode(pd.DataFrame({self.learner.task.columns[0]: values}))
+        """Tokenise inputs: bare values of a single one, else mappings from their names."""
+        return self.learner.encode(self.learner.task.schema.frame(values))
 
     @torch.inference_mode()
     def answer(self, values: list[Any], encoded: list[Encoded]) -> list[RowAnswer]:
@@ -135,7 +134,13 @@ def prepare_for_serving(learner: Learner) -> Learner:
 
 
 def _warm_up(loaded: ServedModel) -> None:
-    tokens = loaded.learner.task.columns[0] == "tokens"
+    schema = loaded.learner.task.schema
     for rows, words in WARM_BATCHES:
-        values: list[Any] = [["the"] * words if tokens else "the " * words] * rows
+        row = {column.name: _warm_value(column, words) for column in schema.inputs}
+        values: list[Any] = [row if schema.input is None else row[schema.input.name]] * rows
         loaded.answer(values, loaded.encode(values))
+
+
+def _warm_value(column: Column, words: int) -> Any:
+    values = {ValueKind.TEXT: "the " * words, ValueKind.WORDS: ["the"] * words, ValueKind.SPAN: [0, len("the")]}
+    return values.get(column.kind, column.example)

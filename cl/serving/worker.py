@@ -74,7 +74,7 @@ class ServingWorker:
             champion_of=self.by_ledger.of,
             explain=partial(_explain, stores),
         )
-        self.answer_log = PredictionLog(stores.project, config.serve.log)
+        self.answer_log = PredictionLog(stores.project, config.serve.log, self.task)
         self._pairs = PairedAnswers(folder)
 
     async def start(self) -> None:

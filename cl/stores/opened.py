@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cl import config as configuration
+from cl import plugins
 from cl.config import Config
 from cl.errors import InputError
 from cl.stores.project_folder import ProjectFolder, find_project
 from cl.stores.stores import Stores, open_stores
+from cl.tasks import Schema, Task
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,11 @@ class OpenProject:
     project: ProjectFolder
     config: Config
     stores: Stores
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of its rows."""
+        return plugins.build(Task, self.config.task).schema
 
     def champion(self) -> str:
         """Return the champion's version.

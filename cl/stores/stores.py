@@ -74,26 +74,27 @@ class Stores:
         return folder
 
     def unlabelled(self, most: int) -> pd.DataFrame:
-        """Return at most ``most`` logged requests that are in no experience: id, text or tokens, and the prediction."""
+        """Return at most ``most`` logged requests that are in no experience, as they were logged."""
         import numpy as np
 
-        from cl.stores.data.fingerprints import hash_texts, load_known
+        from cl.stores.data.fingerprints import hash_texts, read_known_ids
         from cl.stores.predictions.predictions import Predictions
 
         logged = Predictions(self.project).sample("", END_OF_TIME, most=most)
         if logged.empty:
             return logged
-        known = np.concatenate([*load_known(self.project).ids, np.array([], dtype=np.uint64)])
+        known = np.concatenate([*read_known_ids(self.project), np.array([], dtype=np.uint64)])
         return logged[~np.isin(hash_texts(logged["id"].to_numpy()), known)].reset_index(drop=True)
 
     def texts(self, task: PluginSpec, experience: str, ids: list[str]) -> dict[str, str]:
         """Return id -> text of an experience's rows; ids that are no longer there are left out."""
         from cl import plugins
-        from cl.tasks import Task
+        from cl.tasks import Task, as_one_line
 
-        rows, column = self.experiences.named_table(experience, ids), plugins.build(Task, task).columns[0]
-        inputs = (value if isinstance(value, str) else " ".join(value) for value in rows[column].to_pylist())
-        return dict(zip(rows["id"].to_pylist(), inputs, strict=True))
+        rows, inputs = self.experiences.named_table(experience, ids), plugins.build(Task, task).schema.inputs
+        read = [column for column in inputs if column.kind.is_read]
+        shown = [[as_one_line(column.kind, value) for value in rows[column.name].to_pylist()] for column in read]
+        return dict(zip(rows["id"].to_pylist(), map(" | ".join, zip(*shown, strict=True)), strict=True))
 
     @property
     def _finished_file(self) -> Path:

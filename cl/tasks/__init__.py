@@ -1,11 +1,27 @@
 """Task types, one file each: columns, targets, features, decoding and scores."""
 
 from cl.plugins import Capability
+from cl.tasks._answers import (
+    BETWEEN_LABELS,
+    NONE_APPLIES,
+    OUTSIDE,
+    agrees,
+    as_one_line,
+    class_of,
+    in_order,
+    names_in,
+    occurrences,
+    renamed,
+    renamed_tag,
+)
 from cl.tasks._base import IGNORED, Batch, Encoded, Pooling, Prediction, Targets, Task, filler, scores_by_class
 from cl.tasks._schema import Column, Schema, ValueKind
 
 __all__ = [
+    "BETWEEN_LABELS",
     "IGNORED",
+    "NONE_APPLIES",
+    "OUTSIDE",
     "Batch",
     "Capability",
     "Column",
@@ -16,6 +32,14 @@ __all__ = [
     "Targets",
     "Task",
     "ValueKind",
+    "agrees",
+    "as_one_line",
+    "class_of",
     "filler",
+    "in_order",
+    "names_in",
+    "occurrences",
+    "renamed",
+    "renamed_tag",
     "scores_by_class",
 ]

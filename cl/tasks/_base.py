@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cl.plugins import Capability, Plugin
 from cl.records import Score
+from cl.tasks._answers import as_one_line, class_of
 from cl.tasks._schema import Schema
 
 if TYPE_CHECKING:
@@ -89,11 +91,6 @@ class Task(Plugin):
 
     solver: ClassVar[dict[str, Any] | None] = {"name": "ranpac"}
     """The strategy that solves best for a head over frozen features, by default; None: there is no such head."""
-
-    @property
-    def columns(self) -> tuple[str, str]:
-        """The first input column and the answer column."""
-        return self.schema.inputs[0].name, self.schema.answer.name
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the labels that the rows use, sorted: classes, or BIO2 tags."""
@@ -235,12 +232,16 @@ class Task(Plugin):
         raise NotImplementedError
 
     def texts(self, rows: pd.DataFrame) -> pd.Series:
-        """Return each row's text as one string, for descriptors and reports."""
-        raise NotImplementedError
+        """Return each row's text as one string, for descriptors and reports; by default its inputs that are read."""
+        read = [column for column in self.schema.inputs if column.kind.is_read]
+        first, *others = (rows[column.name].map(partial(as_one_line, column.kind)) for column in read)
+        for texts in others:
+            first = first + " " + texts
+        return first
 
     def classes(self, rows: pd.DataFrame) -> pd.Series:
         """Return one class name for each row, for the label mix, balanced buffers and drift."""
-        raise NotImplementedError
+        return rows[self.schema.answer.name].map(partial(class_of, self.schema.answer.kind))
 
     def class_names(self, labels: list[str]) -> list[str]:
         """Return the class names behind the head's labels, as `classes` formats them."""
@@ -252,7 +253,7 @@ class Task(Plugin):
 
     def describe(self, value: Any) -> str:
         """Return a prediction or target as one string for a table."""
-        raise NotImplementedError
+        return as_one_line(self.schema.answer.kind, value)
 
     def read_described(self, described: str) -> Any:
         """Return the prediction that `describe` has described; None: that does not tell."""

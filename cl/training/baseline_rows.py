@@ -188,7 +188,7 @@ def sample_rows(
         seed: of the head.
     """
     sample = file.load(learned) or BaselineRows.none(head.width * head.layers)
-    column, fresh, answers = learner.task.columns[1], pd.DataFrame(), [*sample.examples]
+    column, fresh, answers = learner.task.schema.answer.name, pd.DataFrame(), [*sample.examples]
     for start in range(sample.experiences, len(learned.ids), AT_ONCE):
         ids = list(learned.ids[start : start + AT_ONCE])
         rows = learnable(pd.concat([rows_of(ids, split) for split in SPLITS], ignore_index=True))

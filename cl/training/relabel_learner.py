@@ -15,6 +15,7 @@ from cl.models.persistence import load_learner
 from cl.models.warm_start import MAX_ROWS, warm_start_head, with_linear_head
 from cl.models.weights import learnable
 from cl.stores.data.label_changes import Relabelling
+from cl.tasks import Column, ValueKind
 from cl.training.strategies import State, load_states
 from cl.training.strategies._closed_form import ADAPTED
 from cl.training.strategies.der import LOGITS
@@ -32,9 +33,11 @@ class RelabelledLearner:
 def rename_labels(folder: Path, change: Relabelling) -> RelabelledLearner:
     """Return the learner in a version's folder with renamed labels: every answer stays the same but for its name."""
     learner, states = load_learner(folder), load_states(folder)
-    labels = change.head(learner.labels, tags=learner.task.splits_words)
+    labels = change.head(learner.labels, tags=learner.task.schema.answer.kind is ValueKind.TAGS)
+    answer = learner.task.schema.answer
     return RelabelledLearner(
-        replace(learner, labels=labels), {name: _under_new_names(state, change) for name, state in states.items()}
+        replace(learner, labels=labels),
+        {name: _under_new_names(state, change, answer) for name, state in states.items()},
     )
 
 
@@ -60,8 +63,9 @@ def relabel_learner(
         validation: those validation rows by which a solution is chosen.
     """
     before, states = load_learner(folder), load_states(folder)
-    learner = replace(before, labels=change.head(before.labels, tags=before.task.splits_words), graph=None)
-    states = {name: _under_new_names(state, change) for name, state in states.items()}
+    answer = before.task.schema.answer
+    learner = replace(before, labels=change.head(before.labels, tags=answer.kind is ValueKind.TAGS), graph=None)
+    states = {name: _under_new_names(state, change, answer) for name, state in states.items()}
     solver = next(iter(closed_forms(config, states)), None)
     if before.is_closed and solver:
         known = states[solver.name]
@@ -74,11 +78,11 @@ def relabel_learner(
     return RelabelledLearner(learner, {name: _for_head_of(learner, state) for name, state in states.items()})
 
 
-def _under_new_names(state: State, change: Relabelling) -> State:
+def _under_new_names(state: State, change: Relabelling, answer: Column) -> State:
     """Return a state whose buffer has the new labels; a closed form keeps features instead, which have none."""
-    if state.rows is None or not {"label", "tags"} & set(state.rows.columns):
+    if state.rows is None or answer.name not in state.rows:
         return state
-    return replace(state, rows=change.rows(state.rows).reset_index(drop=True))
+    return replace(state, rows=change.rows(state.rows, answer).reset_index(drop=True))
 
 
 def _for_head_of(learner: Learner, state: State) -> State:

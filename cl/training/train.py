@@ -101,7 +101,7 @@ def train(
     if start.head_reset or (adapts and not learner.is_closed):
         reads_past = solver is not None or any(strategy.keeps_past for strategy in strategies)
         buffers = [own[strategy.name].rows for strategy in strategies if strategy.keeps_rows]
-        known = _warm_start_rows(lesson, buffers, learner.task.columns, reads_past=reads_past)
+        known = _warm_start_rows(lesson, buffers, learner.task.schema.names, reads_past=reads_past)
         warm_start_head(learner, known, undecided=adapts)
 
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
@@ -193,7 +193,7 @@ def _catch_up(
 
 
 def _warm_start_rows(
-    lesson: TrainingData, buffers: list[pd.DataFrame | None], columns: tuple[str, str], *, reads_past: bool
+    lesson: TrainingData, buffers: list[pd.DataFrame | None], columns: tuple[str, ...], *, reads_past: bool
 ) -> pd.DataFrame:
     """Return the rows to fit a new head on: new rows, buffered rows, and all past rows if the update reads them."""
     kept = [rows for rows in buffers if rows is not None]

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from cl.heavy import pd
 from cl.plugins import Plugin
+from cl.tasks import Schema
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -71,8 +72,8 @@ def _state(file: Path) -> tuple[str, int | str, float]:
 class Source(Plugin):
     """Base of all sources.
 
-    ``canonical`` marks sources whose rows come from the log: they have the canonical columns (id, text and label, or
-    tokens and tags, and date), whatever column names the configuration gives.
+    ``canonical`` marks sources whose rows come from the log: they have the canonical columns (id, those of the task's
+    schema, and date), whatever column names the configuration gives.
     """
 
     canonical: ClassVar[bool] = False
@@ -87,6 +88,10 @@ class Source(Plugin):
 
     def correcting(self, *, taken: bool) -> Source:
         """Return this source for a run that takes corrections or sets them aside; most yield the same rows for both."""
+        return self
+
+    def for_schema(self, schema: Schema) -> Source:
+        """Return this source for rows of a schema; most yield their columns as they are, whatever it is."""
         return self
 
     def check(self, root: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,13 +48,13 @@ class PendingRow:
 
     @property
     def value(self) -> Any:
-        """The text or the list of tokens."""
+        """The value of a single input, or a mapping from the names of several."""
         return self.job.values[self.index]
 
     @property
     def characters(self) -> int:
         """The number of characters still to tokenise."""
-        return 0 if self.encoded else len(self.value) if isinstance(self.value, str) else sum(map(len, self.value))
+        return 0 if self.encoded else characters_in(self.value)
 
 
 class RequestQueue:
@@ -99,3 +100,11 @@ class RequestQueue:
     def drop(self, job: PendingRequest) -> None:
         """Remove all rows of a request."""
         self.rows = [row for row in self.rows if row.job is not job]
+
+
+def characters_in(value: Any) -> int:
+    """Return how many characters a value has that are tokenised: a text, a list of words, or several inputs by name."""
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value
+    return sum(map(characters_in, parts)) if isinstance(parts, Iterable) else 0

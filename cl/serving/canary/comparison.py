@@ -72,10 +72,10 @@ class Comparison:
         """What it compares."""
         return self.role, self.version, self.champion, self.attempt
 
-    def label(self, own: Any, champion: Any, truth: Any) -> None:
+    def label(self, *, own_right: bool, champion_right: bool) -> None:
         """Count a row whose true label is now known."""
         outcome = {(True, True): "both_right", (True, False): "won", (False, True): "lost"}
-        name = outcome.get((own == truth, champion == truth), "both_wrong")
+        name = outcome.get((own_right, champion_right), "both_wrong")
         setattr(self, name, getattr(self, name) + 1)
 
     def plus(self, other: Comparison) -> Comparison:

@@ -11,7 +11,6 @@ import pandas as pd
 from cl import plugins
 from cl.errors import InputError
 from cl.ingestion.quarantine import read_quarantine
-from cl.ingestion.values import as_words
 from cl.monitoring.notices import rows_to_label
 from cl.monitoring.traffic import latest_traffic_checks
 from cl.serving.team.overview import TRAFFIC_CHECKS, OpenedProject
@@ -20,8 +19,9 @@ from cl.serving.team.texts import ROW, shorten
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts, is_known, read_known_ids
 from cl.stores.predictions.feedback import Feedback
+from cl.stores.predictions.logged_values import from_log
 from cl.stores.predictions.predictions import Predictions
-from cl.tasks import Task
+from cl.tasks import Schema, Task, as_one_line
 
 MOST_QUARANTINED = 20
 """Rows of a quarantine that one answer holds, as `cl quarantine show` does by default."""
@@ -66,7 +66,8 @@ def quarantine_rows(opened: OpenedProject, experience: str, reason: str | None) 
 
 def _served_rows(opened: OpenedProject, ids: Sequence[str]) -> list[ExampleRow]:
     """Return logged answers in the order of their ids, with whether a label has come since."""
-    logged = Predictions(opened.project).of(list(ids)).set_index("id")
+    schema = plugins.build(Task, opened.config.task).schema
+    logged = from_log(Predictions(opened.project).of(list(ids)), schema).set_index("id")
     hashes = hash_texts(ids)
     labelled = is_known(hashes, [hash_texts(Feedback(opened.project).last()["id"]), *read_known_ids(opened.project)])
     rows = []
@@ -78,7 +79,7 @@ def _served_rows(opened: OpenedProject, ids: Sequence[str]) -> list[ExampleRow]:
         rows.append(
             ExampleRow(
                 id=shorten(id, 100),
-                text=shorten(_input(row), ROW),
+                text=shorten(_input(row, schema), ROW),
                 prediction=shorten(row.get("prediction"), 100),
                 confidence=None if confidence is None or pd.isna(confidence) else float(confidence),
                 labelled=has_label,
@@ -90,21 +91,17 @@ def _served_rows(opened: OpenedProject, ids: Sequence[str]) -> list[ExampleRow]:
 def _experience_rows(opened: OpenedProject, experience: str, ids: Sequence[str]) -> list[ExampleRow]:
     """Return rows of an experience with their labels."""
     rows = Experiences(opened.project).named(experience, ids)
-    texts = plugins.build(Task, opened.config.task).texts(rows)
-    labels = rows["label"] if "label" in rows else rows["tags"]
+    task: Task = plugins.build(Task, opened.config.task)
+    texts, labels = task.texts(rows), rows[task.schema.answer.name].map(task.describe)
     return [
-        ExampleRow(id=shorten(id, 100), text=shorten(text, ROW), label=shorten(_label(label), 100), labelled=True)
+        ExampleRow(id=shorten(id, 100), text=shorten(text, ROW), label=shorten(label, 100), labelled=True)
         for id, text, label in zip(rows["id"], texts, labels, strict=True)
     ]
 
 
-def _input(row: pd.Series[Any]) -> str:
-    words = as_words(row["tokens"]) if row.get("tokens") is not None else None
-    return " ".join(words) if words else str(row.get("text"))
-
-
-def _label(label: object) -> str:
-    return label if isinstance(label, str) else " ".join(map(str, label))  # type: ignore[call-overload]
+def _input(row: pd.Series[Any], schema: Schema) -> str:
+    inputs = [as_one_line(column.kind, row.get(column.name)) for column in schema.inputs]
+    return " | ".join(filter(None, inputs))
 
 
 def _describe(content: object) -> str:

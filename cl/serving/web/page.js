@@ -115,10 +115,10 @@ $("ask").addEventListener("submit", async (event) => {
   $("new-label").hidden = true;
   const started = performance.now();
   try {
-    const content = await call("predict", document.body.dataset.input === "tokens" ? { texts: [$("text").value] } : { text: $("text").value, top_k: 3 });
+    const content = await call("predict", asked());
     const prediction = content.predictions[0];
     predictionId = prediction.id;
-    $("label").textContent = Array.isArray(prediction.label) ? prediction.label.join(" ") : prediction.label;
+    $("label").textContent = shownAnswer(prediction[document.body.dataset.field]);
     $("confidence").textContent = percent(prediction.confidence);
     $("scope").hidden = !prediction.out_of_scope;
     $("version").textContent = content.version;
@@ -132,8 +132,35 @@ $("ask").addEventListener("submit", async (event) => {
   $("send").disabled = false;
 });
 
-const isTokens = () => document.body.dataset.input === "tokens";
-const typedLabels = () => (isTokens() ? $("right").value.trim().split(/\s+/) : [$("right").value.trim()]);
+const kind = document.body.dataset.answer; // of the answer: label, labels, tags, texts, or another
+const isTokens = () => kind === "tags";
+const separators = { tags: /\s+/, labels: /\s*[;|]\s*/, texts: /\s+\/\s+/ };
+const typedLabels = () => {
+  const typed = $("right").value.trim();
+  return separators[kind] ? typed.split(separators[kind]).filter((part) => part !== "") : [typed];
+};
+
+function asked() { // the body of a request, from the fields of the form
+  const input = document.body.dataset.input, top = document.body.dataset.top === "yes" ? { top_k: 3 } : {};
+  if (input === "words") return { texts: [$("text").value] };
+  if (input === "text") return { text: $("text").value, ...top };
+  const row = {};
+  for (const field of document.querySelectorAll("#ask [data-column]")) {
+    const typed = field.value.trim();
+    if (typed !== "") row[field.dataset.column] = field.dataset.kind === "text" ? field.value : readParts(typed, field.dataset.kind);
+  }
+  return { input: row, ...top };
+}
+
+function readParts(typed, kind) { // words, integers, or parts of another list that are separated as in a file
+  if (kind === "span" || kind === "numbers") return typed.split(/[^-\d]+/).filter((part) => part !== "").map(Number);
+  return typed.split(separators[kind] || /\s+/);
+}
+
+function shownAnswer(answer) {
+  if (!Array.isArray(answer)) return String(answer);
+  return answer.join({ labels: "; ", texts: " / " }[kind] || " ") || "none";
+}
 
 function distance(one, other) { // the number of letters to change, add, drop, or swap with the next
   let before = [], row = [...Array(other.length + 1).keys()];
@@ -161,6 +188,7 @@ function askAboutNewLabel(label) {
   $("use-known").hidden = close === null;
   $("use-known").textContent = close === null ? "" : `Use “${close}”`;
   $("use-known").dataset.label = close || "";
+  $("use-known").dataset.typed = label;
   $("add-label").textContent = `Add “${label}” as a new label`;
   $("new-label").hidden = false;
   $(close === null ? "add-label" : "use-known").focus();
@@ -169,7 +197,7 @@ function askAboutNewLabel(label) {
 async function saveLabel(labels, isNew) {
   $("new-label").hidden = true;
   try {
-    const body = { id: predictionId, label: isTokens() ? labels : labels[0] };
+    const body = { id: predictionId, [document.body.dataset.field]: kind === "label" ? labels[0] : labels };
     await call("feedback", isNew ? { ...body, new_label: true } : body);
     $("feedback-status").textContent = "Thank you, saved.";
     $("right").value = "";
@@ -181,12 +209,12 @@ async function saveLabel(labels, isNew) {
 $("correct").addEventListener("submit", (event) => {
   event.preventDefault();
   $("feedback-status").textContent = "";
-  const labels = typedLabels(), unknown = labels.find((label) => !knownLabels.includes(label) && !(isTokens() && label === "O"));
+  const labels = typedLabels(), unknown = ["label", "labels", "tags"].includes(kind) ? labels.find((label) => !knownLabels.includes(label) && !(isTokens() && label === "O")) : undefined;
   if (unknown === undefined) saveLabel(labels, false);
   else askAboutNewLabel(unknown);
 });
 $("add-label").addEventListener("click", () => saveLabel(typedLabels(), true));
-$("use-known").addEventListener("click", () => saveLabel([$("use-known").dataset.label], false));
+$("use-known").addEventListener("click", () => saveLabel(typedLabels().map((label) => (label === $("use-known").dataset.typed ? $("use-known").dataset.label : label)), false));
 $("change-label").addEventListener("click", () => { $("new-label").hidden = true; $("right").focus(); });
 $("right").addEventListener("input", () => { $("new-label").hidden = true; });
 

@@ -12,6 +12,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from cl.plugins import Capability
+from cl.tasks import Column, Task, ValueKind, as_one_line
+
+FIELD = """      <label for="text" class="unseen">Text</label>
+      <textarea id="text" rows="3" maxlength="20000" required placeholder="where is my parcel?"></textarea>"""
 router = APIRouter(include_in_schema=False)
 POLICY = (
     "default-src 'none'; script-src 'nonce-{0}'; style-src 'nonce-{0}'; connect-src 'self'; img-src data:; "
@@ -24,9 +29,9 @@ async def render_page(request: Request) -> HTMLResponse:
     """Return the page; its script fetches everything else, with a token if one is required."""
     service, nonce = request.app.state.service, secrets.token_urlsafe(16)
     name = html.escape(service.config.name)
-    text = (
-        _template().replace("{{nonce}}", nonce).replace("{{name}}", name).replace("{{input}}", service.task.columns[0])
-    )
+    text = _template()
+    for key, value in {**_parts(service.task), "nonce": nonce, "name": name}.items():
+        text = text.replace(f"{{{{{key}}}}}", value)
     headers = {
         "Content-Security-Policy": POLICY.format(nonce),
         "X-Content-Type-Options": "nosniff",
@@ -51,6 +56,37 @@ async def render_live(request: Request) -> Response:
         "log": {"waiting": log.waiting, **vars(log.counts)},
     }
     return JSONResponse(content, headers={"Cache-Control": "no-store", "Connection": "close"})
+
+
+def _parts(task: Task) -> dict[str, str]:
+    """Return what the page says about the inputs and the answers of a task."""
+    schema = task.schema
+    kind, several = schema.answer.kind, schema.input is None or not schema.input.kind.is_read
+    named = "Correct label" if kind.names_classes else f"Correct {schema.answer_field.replace('_', ' ')}"
+    may_be_empty = kind in (ValueKind.LABELS, ValueKind.TEXTS, ValueKind.NUMBERS)
+    return {
+        "input": "row" if several else str(schema.input and schema.input.kind),
+        "answer": str(kind),
+        "field": html.escape(schema.answer_field),
+        "top": "yes" if Capability.PROBABILITIES in task.provides else "no",
+        "try": "Try a row" if several else "Try a text",
+        "fields": "\n".join(map(_field, schema.inputs)) if several else FIELD,
+        "correct": html.escape(named),
+        "longest": "500" if kind is ValueKind.LABEL else "20000",
+        "needed": "" if may_be_empty else " required",
+    }
+
+
+def _field(column: Column) -> str:
+    """Return the field of an input, under its name."""
+    name, kind = html.escape(column.name), column.kind
+    attributes = f'id="input-{name}" data-column="{name}" data-kind="{kind}" maxlength="20000"'
+    attributes += "" if column.optional else " required"
+    example = html.escape(as_one_line(kind, column.example))
+    label = f'      <label for="input-{name}">{html.escape(column.name.replace("_", " ").capitalize())}</label>\n'
+    if kind is ValueKind.TEXT:
+        return f'{label}      <textarea {attributes} rows="3" placeholder="{example}"></textarea>'
+    return f'{label}      <input {attributes} placeholder="{example}">'
 
 
 @cache

@@ -29,6 +29,7 @@ from cl.stores.data.fingerprints import (
 from cl.stores.data.removal import remove_from_experience
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
+from cl.tasks import Schema
 
 
 class ReplacedRows(Record):
@@ -50,7 +51,7 @@ class CorrectionPlan(Record):
 
 
 def find_replaced(
-    project: ProjectFolder, prints: Fingerprints, known: KnownRows, corrections: np.ndarray
+    project: ProjectFolder, prints: Fingerprints, known: KnownRows, corrections: np.ndarray, schema: Schema
 ) -> tuple[ReplacedRows, np.ndarray]:
     """Return the earlier rows that new rows replace, and the split of each new row's earlier one; -1: it has none.
 
@@ -61,6 +62,7 @@ def find_replaced(
         prints: the new rows.
         known: the rows of all earlier experiences.
         corrections: which new rows are corrections.
+        schema: of all rows.
     """
     splits, replaced = np.full(len(prints.ids), -1, dtype=np.int8), ReplacedRows()
     with_known_id = corrections & np.isin(prints.ids, _intersection(prints.ids[corrections], known.ids))
@@ -74,7 +76,7 @@ def find_replaced(
             continue
         for number, split in enumerate(SPLITS):
             rows = Experiences(project).rows(experience, split)
-            old = fingerprints(rows)
+            old = fingerprints(rows, schema)
             for row in np.flatnonzero(np.isin(old.ids, ids) | np.isin(old.inputs, inputs)):
                 candidates = by_id.get(int(old.ids[row])) or by_input.get(int(old.inputs[row]), [])
                 new = [index for index in candidates if prints.contents[index] != old.contents[row]]
@@ -91,7 +93,7 @@ def begin_correction(project: ProjectFolder, plan: CorrectionPlan) -> None:
     write_text(_plan_folder(project) / "plan.json", plan.model_dump_json())
 
 
-def finish_correction(project: ProjectFolder) -> Correction | None:
+def finish_correction(project: ProjectFolder, schema: Schema) -> Correction | None:
     """Carry out the written plan, resuming where it was left; None: there is none, or it was never begun."""
     file = _plan_folder(project) / "plan.json"
     if not file.exists():
@@ -103,7 +105,7 @@ def finish_correction(project: ProjectFolder) -> Correction | None:
         mark_pending(project, correction.experience)
         for id, splits in plan.replaced.ids.items():
             rows = {row for rows in splits.values() for row in rows}
-            remove_from_experience(project, id, rows, _plan_folder(project), field="replaced")
+            remove_from_experience(project, id, rows, _plan_folder(project), schema=schema, field="replaced")
         write_correction(project, correction)
     file.unlink()
     shutil.rmtree(_plan_folder(project))
@@ -123,18 +125,20 @@ def forget_corrected(project: ProjectFolder, ids: Iterable[str]) -> None:
             write_correction(project, changed)
 
 
-def outdated(project: ProjectFolder, rows: pd.DataFrame, given: Sequence[datetime]) -> np.ndarray:
+def outdated(project: ProjectFolder, rows: pd.DataFrame, given: Sequence[datetime], schema: Schema) -> np.ndarray:
     """Return which rows say what a later correction has replaced: rows of its ids, or with the content of such rows.
 
     Args:
         project: the project.
         rows: canonical rows, complete.
         given: when each of them was given its label.
+        schema: of the rows.
     """
     last: dict[int, datetime] = {}
     for past in read_corrections(project):
         last.update({int(print, 16): past.corrected_at for print in (*past.ids, *past.contents)})
-    prints = zip(hash_texts(rows["id"]).tolist(), hash_texts(content_columns(rows)).tolist(), given, strict=True)
+    contents = hash_texts(content_columns(rows, schema))
+    prints = zip(hash_texts(rows["id"]).tolist(), contents.tolist(), given, strict=True)
     return np.array([any(moment <= last[key] for key in keys if key in last) for *keys, moment in prints], dtype=bool)
 
 

@@ -7,10 +7,12 @@ thousand. The hashes never change: the same text falls into the same split on ev
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from cl.records import SPLITS, Experience
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.tombstones import RemovalRecord, read_removals
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks import Column, Schema, ValueKind
 
 BETWEEN_WORDS = "\x1f"
 BETWEEN_COLUMNS = "\0"
@@ -32,9 +35,10 @@ FINAL_PUNCTUATION = ".,;:!?…。．、，；：！？।؟؛۔ "
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Hashes of rows, in row order; an input is the text or the tokens without the label.
+    """Hashes of rows, in row order; an input is all that a model is given, without the answer.
 
-    ``groups`` are hashes of the inputs' normal form (`normal_form`): rows of one group lie in one split.
+    ``groups`` are hashes of the inputs' normal form (`normal_form`), or of those that the schema splits rows by: rows
+    of one group lie in one split.
     """
 
     ids: np.ndarray
@@ -71,14 +75,15 @@ class KnownRows:
             del values[index]
 
 
-def fingerprints(rows: pd.DataFrame) -> Fingerprints:
+def fingerprints(rows: pd.DataFrame, schema: Schema) -> Fingerprints:
     """Return the hashes of canonical rows."""
-    inputs = input_columns(rows)
+    inputs = input_columns(rows, schema)
+    grouped = inputs if schema.grouping == schema.inputs else _joined(rows, schema.grouping)
     return Fingerprints(
         ids=hash_texts(rows["id"]),
-        contents=hash_texts(content_columns(rows)),
+        contents=hash_texts(content_columns(rows, schema)),
         inputs=hash_texts(inputs),
-        groups=hash_texts(map(normal_form, inputs)),
+        groups=hash_texts(map(normal_form, grouped)),
     )
 
 
@@ -105,18 +110,53 @@ def normal_form(text: str) -> str:
     return folded.rstrip(FINAL_PUNCTUATION) or folded
 
 
-def input_columns(rows: pd.DataFrame) -> list[str]:
+def input_columns(rows: pd.DataFrame, schema: Schema) -> list[str]:
     """Return the model's input as one string per row."""
-    if "text" in rows:
-        result: list[str] = rows["text"].tolist()
-        return result
-    return [BETWEEN_WORDS.join(tokens) for tokens in rows["tokens"]]
+    return _joined(rows, schema.inputs)
 
 
-def content_columns(rows: pd.DataFrame) -> list[str]:
-    """Return input and label or tags as one string per row."""
-    labels = rows["label"] if "label" in rows else [BETWEEN_WORDS.join(tags) for tags in rows["tags"]]
-    return [f"{text}{BETWEEN_COLUMNS}{label}" for text, label in zip(input_columns(rows), labels, strict=True)]
+def content_columns(rows: pd.DataFrame, schema: Schema) -> list[str]:
+    """Return input, answer and what else the schema has as one string per row."""
+    return _joined(rows, schema.columns)
+
+
+def _joined(rows: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """Return the canonical texts of some columns, joined, for each row; a column that the rows lack is missing."""
+    missing = pd.Series(None, index=rows.index, dtype=object)
+    texts = [_texts(column, rows.get(column.name, missing).tolist()) for column in columns]
+    return texts[0] if len(texts) == 1 else list(map(BETWEEN_COLUMNS.join, zip(*texts, strict=True)))
+
+
+def _texts(column: Column, values: list[Any]) -> list[str]:
+    write = CANONICAL[column.kind]
+    if write is not None:
+        return list(map(write, values))
+    return [value or "" for value in values] if column.optional else values
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(None if value is None else [_plain(part) for part in value], ensure_ascii=False)
+
+
+def _as_sorted_json(value: Any) -> str:
+    return json.dumps(None if value is None else sorted(set(value)), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else int(value)
+
+
+CANONICAL: dict[ValueKind, Callable[[Any], str] | None] = {
+    ValueKind.TEXT: None,
+    ValueKind.LABEL: None,
+    ValueKind.WORDS: BETWEEN_WORDS.join,
+    ValueKind.TAGS: BETWEEN_WORDS.join,
+    ValueKind.LABELS: _as_sorted_json,
+    ValueKind.SPAN: _as_json,
+    ValueKind.TEXTS: _as_json,
+    ValueKind.NUMBERS: _as_json,
+}
+"""How a value is written to be hashed, by its kind; None: it is a text already. Equal values are written alike."""
 
 
 def hash_texts(texts: Iterable[str]) -> np.ndarray:
@@ -146,11 +186,11 @@ def is_known(values: np.ndarray, known: Sequence[np.ndarray]) -> np.ndarray:
     return np.isin(values, np.concatenate(matches))
 
 
-def load_known(project: ProjectFolder) -> KnownRows:
+def load_known(project: ProjectFolder, schema: Schema) -> KnownRows:
     """Return the hashes of all rows of the stream; hashes not cached on this machine are computed from data/."""
     known = KnownRows(removed=read_removals(project))
     for experience in Experiences(project).all():
-        remember_fingerprints(project, experience, known)
+        remember_fingerprints(project, experience, known, schema)
     return known
 
 
@@ -169,7 +209,12 @@ def read_known_ids(project: ProjectFolder) -> list[np.ndarray]:
 
 
 def remember_fingerprints(
-    project: ProjectFolder, experience: Experience, known: KnownRows, *, kept: np.ndarray | None = None
+    project: ProjectFolder,
+    experience: Experience,
+    known: KnownRows,
+    schema: Schema,
+    *,
+    kept: np.ndarray | None = None,
 ) -> None:
     """Add an experience's rows to the known ones, and cache their hashes on this machine.
 
@@ -177,12 +222,13 @@ def remember_fingerprints(
         project: where the experience lies.
         experience: one that is published.
         known: the rows so far.
+        schema: of its rows.
         kept: `Fingerprints.kept` of its rows; None: it is computed, unless it is cached.
     """
     path = _cache_file(project, experience)
     cached = _load_whole(path, experience)
     if cached is None:
-        _write(path, _compute(project, experience).kept if kept is None else kept)
+        _write(path, _compute(project, experience, schema).kept if kept is None else kept)
         cached = np.load(path, mmap_mode="r")
     known.add(experience.id, cached)
 
@@ -208,13 +254,13 @@ def _write(path: Path, kept: np.ndarray) -> None:
     draft.replace(path)
 
 
-def _compute(project: ProjectFolder, experience: Experience) -> Fingerprints:
+def _compute(project: ProjectFolder, experience: Experience, schema: Schema) -> Fingerprints:
     parts = []
     for split in SPLITS:
         path = project.experiences / experience.id / f"{split}.parquet"
         try:
             with pq.ParquetFile(path) as file:
-                parts += [fingerprints(batch.to_pandas()) for batch in file.iter_batches(batch_size=50_000)]
+                parts += [fingerprints(batch.to_pandas(), schema) for batch in file.iter_batches(batch_size=50_000)]
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     return concatenate(parts)

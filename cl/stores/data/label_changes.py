@@ -16,6 +16,7 @@ from pydantic import Field
 from cl.records import Record
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks import Column, ValueKind, names_in, renamed, renamed_tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,19 +104,21 @@ class Relabelling:
     of_rows: Mapping[str, str] = field(default_factory=dict)
     added: tuple[str, ...] = ()
 
-    def rows(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return rows, with a column ``label`` or ``tags``, under the new labels; rows of a retired label are left out.
+    def rows(self, rows: pd.DataFrame, answer: Column) -> pd.DataFrame:
+        """Return rows under the new labels; rows whose only label was retired are left out.
 
-        Entities of a retired type are entities no longer: their tags become O.
+        Entities of a retired type are entities no longer: their tags become O. Of several labels the others stay.
+
+        Args:
+            rows: with ids.
+            answer: their column with the labels or tags.
         """
         import pandas as pd
 
-        if "label" in rows:
-            labels = [self.of_rows.get(id, self.name(label)) for id, label in rows[["id", "label"]].itertuples(False)]
-            changed = rows.assign(label=pd.Series(labels, index=rows.index, dtype=object))
-            return changed[changed["label"].notna()]
-        tags = [[self.tag(tag) for tag in row] for row in rows["tags"]]
-        return rows.assign(tags=pd.Series(tags, index=rows.index, dtype=object))
+        pairs = zip(rows["id"], rows[answer.name], strict=True)
+        answers = [self.of_rows.get(id) or renamed(answer.kind, value, self.name) for id, value in pairs]
+        changed = rows.assign(**{answer.name: pd.Series(answers, index=rows.index, dtype=object)})
+        return changed[changed[answer.name].notna()]
 
     def name(self, label: str) -> str | None:
         """Return the new name of a label, or entity type; None: it has none."""
@@ -123,8 +126,7 @@ class Relabelling:
 
     def tag(self, tag: str) -> str:
         """Return a BIO2 tag under the new name of its entity type."""
-        name = self.name(tag[2:]) if tag != "O" else None
-        return f"{tag[:2]}{name}" if name else "O"
+        return renamed_tag(tag, self.name)
 
     def head(self, labels: Iterable[str], *, tags: bool) -> list[str]:
         """Return the labels of a model's head under the new names, each once, in the old order; new ones come last."""
@@ -145,11 +147,11 @@ def write_label_change(project: ProjectFolder, change: LabelChange) -> None:
     write_text(_folder(project) / f"{change.number:04d}.json", change.model_dump_json(indent=1))
 
 
-def count_changed(rows: pd.DataFrame, changes: Callable[[str], bool]) -> int:
+def count_changed(rows: pd.DataFrame, answer: Column, changes: Callable[[str], bool]) -> int:
     """Return how many rows have a label, or an entity of a type, that changes."""
-    if "label" in rows:
-        return int(rows["label"].map(changes).sum())
-    return sum(any(changes(tag[2:]) for tag in tags if tag != "O") for tags in rows["tags"])
+    if answer.kind is ValueKind.LABEL:
+        return int(rows[answer.name].map(changes).sum())
+    return sum(any(map(changes, names_in(answer.kind, value))) for value in rows[answer.name])
 
 
 def _folder(project: ProjectFolder) -> Path:

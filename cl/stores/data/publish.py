@@ -18,6 +18,7 @@ from cl.stores.data.experiences import Experiences, digest_of
 from cl.stores.data.staging import KEPT, QUARANTINE, Staged, StagedTable, staging_folder
 from cl.stores.files import move_into_place, write_text
 from cl.stores.project_folder import ProjectFolder, mark_pending
+from cl.tasks import Schema, ValueKind, names_in
 
 DRAFT = ".draft-"
 
@@ -62,8 +63,8 @@ def publish(
         source=origin,
         ingested_at=datetime.now(UTC),
         rows=rows,
-        labels=list_labels(draft),
-        untrained=list_untrained(draft),
+        labels=list_labels(draft, staged.schema),
+        untrained=list_untrained(draft, staged.schema),
         quarantined=dict(sorted(quarantined.items())),
         digest=digest_of(draft),
         **counts,
@@ -105,31 +106,29 @@ def _write_quarantine(staged: Staged, fates: np.ndarray, reasons: Mapping[int, s
     return +rejected
 
 
-def list_labels(draft: Path) -> dict[str, int]:
-    """Return label -> rows, or entity type -> rows that contain it."""
-    return dict(sorted(sum((_count_labels(draft, split) for split in SPLITS), Counter[str]()).items()))
+def list_labels(draft: Path, schema: Schema) -> dict[str, int]:
+    """Return label -> rows, or entity type -> rows that contain it; empty where answers name no classes."""
+    return dict(sorted(sum((_count_labels(draft, split, schema) for split in SPLITS), Counter[str]()).items()))
 
 
-def list_untrained(draft: Path) -> list[str]:
+def list_untrained(draft: Path, schema: Schema) -> list[str]:
     """Return the labels, or entity types, that no training row of a weight above 0 has."""
-    return sorted(set(list_labels(draft)) - set(_count_labels(draft, "train", learned=True)))
+    return sorted(set(list_labels(draft, schema)) - set(_count_labels(draft, "train", schema, learned=True)))
 
 
-def _count_labels(draft: Path, split: str, *, learned: bool = False) -> Counter[str]:
+def _count_labels(draft: Path, split: str, schema: Schema, *, learned: bool = False) -> Counter[str]:
     """Return label -> rows of a split; ``learned``: only of rows with a weight above 0."""
     count: Counter[str] = Counter()
+    column, kind = schema.answer.name, schema.answer.kind
+    if not kind.names_classes:
+        return count
     with pq.ParquetFile(draft / f"{split}.parquet") as file:
-        column = "label" if "label" in file.schema_arrow.names else "tags"
         weighted = learned and WEIGHT in file.schema_arrow.names
         for batch in file.iter_batches(columns=[column, WEIGHT] if weighted else [column]):
             if weighted:
                 batch = batch.filter(pc.greater(batch[WEIGHT], 0))
-            if column == "label":
-                count.update({item["values"]: item["counts"] for item in batch["label"].value_counts().to_pylist()})
+            if kind is ValueKind.LABEL:
+                count.update({item["values"]: item["counts"] for item in batch[column].value_counts().to_pylist()})
             else:
-                count.update(kind for tags in batch["tags"].to_pylist() for kind in _entity_types(tags))
+                count.update(name for answer in batch[column].to_pylist() for name in names_in(kind, answer))
     return count
-
-
-def _entity_types(tags: list[str]) -> set[str]:
-    return {tag[2:] for tag in tags if tag != "O"}

@@ -18,8 +18,10 @@ from cl.stores.data.experiences import Experiences
 from cl.stores.data.rewrite import is_begun, rewrite_experience
 from cl.stores.data.staging import QUARANTINE, StagedTable
 from cl.stores.files import write_text
+from cl.stores.predictions.logged_values import INPUTS, from_log
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks import Schema
 
 BASELINE_FEATURES = "baselines.safetensors"
 """The file below .cl with the features that baselines are fitted on."""
@@ -27,7 +29,13 @@ CACHES = ("features.sqlite", "features.sqlite-wal", "features.sqlite-shm", BASEL
 
 
 def remove_from_experience(
-    project: ProjectFolder, id: str, rows: set[str], scratch: Path, *, field: Literal["forgotten", "replaced"]
+    project: ProjectFolder,
+    id: str,
+    rows: set[str],
+    scratch: Path,
+    *,
+    schema: Schema,
+    field: Literal["forgotten", "replaced"],
 ) -> None:
     """Rewrite an experience without the given rows; after a kill, a repeated call ends in the same state.
 
@@ -36,6 +44,7 @@ def remove_from_experience(
         id: the experience.
         rows: the ids of the rows.
         scratch: as for `rewrite_experience`.
+        schema: of its rows.
         field: of the experience's record, which counts the removed rows.
     """
     if not is_begun(id, scratch) and not _contains_any(project.experiences / id, rows):
@@ -45,7 +54,7 @@ def remove_from_experience(
     def without(batch: pa.RecordBatch) -> pa.RecordBatch:
         return batch.filter(pc.invert(pc.is_in(batch["id"], removed)))
 
-    rewrite_experience(project, id, without, scratch, removed=field)
+    rewrite_experience(project, id, without, scratch, schema=schema, removed=field)
 
 
 def quarantined_rows(project: ProjectFolder, id: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -90,12 +99,13 @@ def hash_raw_row(row: str | None) -> str:
     return hashlib.sha256((row or "").encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def logged_rows(project: ProjectFolder) -> pd.DataFrame:
-    """Return the id, text or tokens, and date of every logged prediction."""
-    wanted = ["id", "text", "tokens", "date"]
+def logged_rows(project: ProjectFolder, schema: Schema) -> pd.DataFrame:
+    """Return the id, the inputs, and the date of every logged prediction."""
+    wanted = ["id", *INPUTS, "date"]
     parts = [pq.read_table(path) for path in sorted(Predictions(project).folder.glob("*.parquet"))]
     frames = [part.select([name for name in wanted if name in part.column_names]).to_pandas() for part in parts]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=wanted, dtype=object)
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=wanted, dtype=object)
+    return from_log(rows, schema)
 
 
 def remove_from_log(project: ProjectFolder, ids: set[str]) -> None:

@@ -16,6 +16,7 @@ from cl.stores.data.publish import list_labels, list_untrained
 from cl.stores.data.staging import StagedTable
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks import Schema
 
 Rewrite = Callable[[pa.RecordBatch], pa.RecordBatch]
 """Returns rows as they shall be, in the same columns; rows may be left out."""
@@ -27,6 +28,7 @@ def rewrite_experience(
     rewrite: Rewrite,
     scratch: Path,
     *,
+    schema: Schema,
     removed: Literal["forgotten", "replaced", "retired"],
 ) -> None:
     """Rewrite an experience; after a kill, a repeated call with the same scratch folder ends in the same state.
@@ -38,11 +40,12 @@ def rewrite_experience(
         id: the experience.
         rewrite: what becomes of its rows.
         scratch: a local folder on the file system of data/; at the end it holds the old content.
+        schema: of its rows.
         removed: the field of the experience's record that counts the rows that were left out.
     """
     final, fresh, old = project.experiences / id, scratch / "new" / id, scratch / "old" / id
     if not (fresh / "experience.json").exists() and final.exists() and not old.exists():
-        _write_changed(Experiences(project), id, rewrite, fresh, removed)
+        _write_changed(Experiences(project), id, rewrite, fresh, schema=schema, removed=removed)
     if fresh.exists() and final.exists() and not old.exists():
         old.parent.mkdir(parents=True, exist_ok=True)
         final.rename(old)
@@ -55,7 +58,9 @@ def is_begun(id: str, scratch: Path) -> bool:
     return (scratch / "old" / id).exists() or (scratch / "new" / id).exists()
 
 
-def _write_changed(experiences: Experiences, id: str, rewrite: Rewrite, fresh: Path, removed: str) -> None:
+def _write_changed(
+    experiences: Experiences, id: str, rewrite: Rewrite, fresh: Path, *, schema: Schema, removed: str
+) -> None:
     """Write the changed experience; its record is written last and marks the files as complete."""
     shutil.rmtree(fresh, ignore_errors=True)
     before, kept = experiences.get(id), {}
@@ -65,8 +70,8 @@ def _write_changed(experiences: Experiences, id: str, rewrite: Rewrite, fresh: P
     after = before.model_copy(
         update={
             "rows": kept,
-            "labels": list_labels(fresh),
-            "untrained": list_untrained(fresh),
+            "labels": list_labels(fresh, schema),
+            "untrained": list_untrained(fresh, schema),
             "digest": digest_of(fresh),
             removed: getattr(before, removed) + before.total - sum(kept.values()),
         }

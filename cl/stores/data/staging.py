@@ -17,11 +17,27 @@ import pyarrow.parquet as pq
 from cl.records import SPLITS, WEIGHT
 from cl.stores.data.fingerprints import Fingerprints, concatenate
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks import Schema, ValueKind
 
 KEPT = 0
-STRING_LIST = pa.list_(pa.string())
+STRINGS, INTEGERS = pa.list_(pa.string()), pa.list_(pa.int64())
 QUARANTINE = pa.schema([("id", pa.string()), ("reason", pa.string()), ("row", pa.string())])
-TYPES = {"tokens": STRING_LIST, "tags": STRING_LIST, WEIGHT: pa.float64()}
+TYPES = {
+    ValueKind.TEXT: pa.string(),
+    ValueKind.WORDS: STRINGS,
+    ValueKind.SPAN: INTEGERS,
+    ValueKind.LABEL: pa.string(),
+    ValueKind.LABELS: STRINGS,
+    ValueKind.TAGS: STRINGS,
+    ValueKind.TEXTS: STRINGS,
+    ValueKind.NUMBERS: INTEGERS,
+}
+"""The type of a stored column, by the kind of its values."""
+
+
+def column_types(schema: Schema) -> dict[str, pa.DataType]:
+    """Return the types of the columns of stored rows that are no texts."""
+    return {**{column.name: TYPES[column.kind] for column in schema.columns}, WEIGHT: pa.float64()}
 
 
 class StagedTable:
@@ -62,6 +78,7 @@ class Staged:
 
     name: str
     folder: Path
+    schema: Schema
     prints: list[Fingerprints] = field(default_factory=list)
     splits: list[np.ndarray] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -72,7 +89,8 @@ class Staged:
 
     def add(self, rows: pd.DataFrame, raw: list[str], prints: Fingerprints, splits: np.ndarray) -> None:
         """Append good rows, each with its raw form in case it is quarantined later."""
-        columns = {name: pa.array(rows[name].tolist(), TYPES.get(name, pa.string())) for name in rows.columns}
+        types = column_types(self.schema)
+        columns = {name: pa.array(rows[name].tolist(), types.get(name, pa.string())) for name in rows.columns}
         table = pa.table({**columns, "row": pa.array(raw, pa.string())})
         self._good = self._good or StagedTable(self.folder / "good.parquet", table.schema, compression="lz4")
         self._good.add(table)
@@ -125,12 +143,12 @@ class Staged:
             own[wanted >= 0] = wanted[wanted >= 0]
 
     def labelled(self, labels: Collection[str]) -> np.ndarray:
-        """Return which good rows have one of the labels."""
+        """Return which good rows have one of the labels, where a row has one."""
         wanted, masks = pa.array(sorted(labels), pa.string()), [np.zeros(0, dtype=bool)]
         if not labels:
             return np.zeros(self.good_rows, dtype=bool)
         for chunk in self.good():
-            masks.append(pc.is_in(chunk["label"], wanted).to_numpy())
+            masks.append(pc.is_in(chunk[self.schema.answer.name], wanted).to_numpy())
         return np.concatenate(masks)
 
     def places(self) -> Iterator[slice]:

@@ -58,7 +58,7 @@ def answer_in_fresh_process(registry: Registry, version: str, rows: pd.DataFrame
     Args:
         registry: holds the version.
         version: the version to load.
-        rows: rows with the task's input column only.
+        rows: rows with the task's input columns only.
 
     Raises:
         UnservableError: a file is not as it was registered, or the process failed (the message is its last line), or
@@ -106,8 +106,10 @@ def _describe_failure(code: int, complaint: str) -> str:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a cell as a JSON value: a text or a list of tokens."""
-    return value if isinstance(value, str) else [str(token) for token in value]
+    """Return a cell as a JSON value: a text, or a list of texts or integers."""
+    if value is None or isinstance(value, str):
+        return value
+    return [part if isinstance(part, str) else int(part) for part in value]
 
 
 def _load_and_answer(scratch: Path) -> None:

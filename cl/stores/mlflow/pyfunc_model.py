@@ -11,7 +11,7 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class LearnerModel(PythonModel):
-    """Predicts label (or tags) and confidence for each row of a frame with the task's input column."""
+    """Predicts the task's answer and its confidence for each row of a frame with the task's input columns."""
 
     def load_context(self, context: Any) -> None:
         """Load the learner's folder, an artifact of the version, after checking its digests."""

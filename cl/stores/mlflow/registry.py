@@ -34,7 +34,7 @@ from cl.stores.mlflow.outside_changes import (
 )
 from cl.stores.mlflow.runs import CYCLE_ID, Runs
 from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model, folder_of, models_folder
-from cl.tasks import Task
+from cl.tasks import Column, Task, ValueKind
 
 PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
 SHARE = "cl.share"  # tag of a version
@@ -334,7 +334,8 @@ def _read_digests(tag: str | None) -> dict[str, str] | None:
 def _signature(learner: Path) -> Any:
     """Return the task's input and output columns, for MLflow's model page and for serving.
 
-    Tokens have no type: MLflow would refuse a whole frame for one missing list, and turn a missing token into a word.
+    Lists that come in have no type: MLflow would refuse a whole frame for one missing list, and turn a missing token
+    into a word.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -343,13 +344,19 @@ def _signature(learner: Path) -> Any:
     from cl import plugins
 
     task = plugins.build(Task, json.loads((learner / "learner.json").read_text(encoding="utf-8"))["task"])
-    text, label = task.columns
-    given, kind = (AnyType(), Array(DataType.string)) if text == "tokens" else (DataType.string, DataType.string)
+    answer = task.schema.answer
+
+    def specification(column: Column) -> ColSpec:
+        kind = AnyType() if column.kind.is_list else DataType.string
+        return ColSpec(kind, column.name, required=not column.optional)
+
+    numbers = answer.kind in (ValueKind.SPAN, ValueKind.NUMBERS)
+    listed = Array(DataType.long if numbers else DataType.string)
     return ModelSignature(
-        inputs=Schema([ColSpec(given, text)]),
+        inputs=Schema([specification(column) for column in task.schema.inputs]),
         outputs=Schema(
             [
-                ColSpec(kind, label, required=False),
+                ColSpec(listed if answer.kind.is_list else DataType.string, answer.name, required=False),
                 ColSpec(DataType.double, "confidence", required=False),
                 ColSpec(DataType.string, "error", required=False),
             ]

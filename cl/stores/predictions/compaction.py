@@ -56,6 +56,7 @@ PREDICTIONS = LogKind(
             "out_of_scope": pa.bool_(),
             "latency_ms": pa.float64(),
             "key": pa.string(),
+            "inputs": pa.string(),
         }
     ),
 )
@@ -63,7 +64,13 @@ FEEDBACK = LogKind(
     ending=".feedback",
     folder="feedback",
     schema=pa.schema(
-        {"id": pa.string(), "label": pa.string(), "tags": pa.list_(pa.string()), "recorded_at": pa.string()}
+        {
+            "id": pa.string(),
+            "label": pa.string(),
+            "tags": pa.list_(pa.string()),
+            "recorded_at": pa.string(),
+            "answer": pa.string(),
+        }
     ),
 )
 

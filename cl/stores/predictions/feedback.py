@@ -14,7 +14,7 @@ from cl.stores.predictions.predictions import damaged_log_error
 from cl.stores.predictions.write_ahead_log import read_entries
 from cl.stores.project_folder import ProjectFolder
 
-COLUMNS = ("id", "label", "tags", "recorded_at")
+COLUMNS = ("id", "label", "tags", "recorded_at", "answer")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Feedback:
     project: ProjectFolder
 
     def last(self) -> pd.DataFrame:
-        """Return the last feedback on each id, in order of time: id, label or tags, recorded_at.
+        """Return the last feedback on each id, in order of time, in the columns of the log.
+
+        Read the answers with `cl.stores.predictions.logged_values.answers_in`.
 
         Raises:
             StoreError: a file is damaged.

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from cl.errors import StoreError
-from cl.stores.data.fingerprints import hash_texts, load_known
+from cl.stores.data.fingerprints import hash_texts, read_known_ids
 from cl.stores.predictions.compaction import PREDICTIONS
 from cl.stores.predictions.write_ahead_log import read_entries
 from cl.stores.project_folder import ProjectFolder
@@ -85,7 +85,7 @@ class Predictions:
         """Return how many different rows were predicted, and how many of them have a label by now."""
         ids = [table["id"].to_numpy() for table in self._tables(None, columns=["id"])]
         answered = np.unique(hash_texts(np.concatenate(ids))) if ids else np.array([], dtype=np.uint64)
-        known = load_known(self.project).ids if len(answered) else []
+        known = read_known_ids(self.project) if len(answered) else []
         labelled = np.isin(answered, np.concatenate([*known, np.array([], dtype=np.uint64)]))
         return {"answered": len(answered), "labelled": int(labelled.sum())}
 

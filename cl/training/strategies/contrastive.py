@@ -70,7 +70,7 @@ class Contrastive(Strategy):
 
         learner, lesson = update.learner, update.lesson
         assert isinstance(learner.head, LinearHead), "a head solved in closed form is not trained"
-        columns = learner.task.columns
+        columns = learner.task.schema.names
         parts = [part[columns_to_learn(part, columns)] for part in (lesson.past(), lesson.rows) if len(part)]
         rows = pd.concat(parts, ignore_index=True)
         learner.eval_mode()

@@ -11,8 +11,8 @@ import httpx
 import psutil
 import pytest
 
+from cl.serving.answering_routes import VERSION_HEADER
 from cl.serving.graceful_shutdown import AGAIN_SECONDS
-from cl.serving.routes import VERSION_HEADER
 from tests.support.servers import until
 from tests.support.serving_shop import Server, Shop, made_shop, serving
 

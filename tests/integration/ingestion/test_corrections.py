@@ -19,6 +19,7 @@ from cl.stores.data.experiences import Experiences
 from cl.stores.data.fingerprints import hash_texts, normal_form
 from cl.stores.data.tombstones import RemovalRecord, salt_ids, write_removal
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.text_classification import TextClassification
 from tests.support import warm
 
 COLUMNS = ["id", "text", "label"]
@@ -168,6 +169,8 @@ from cl.config import parse
 from cl.ingestion.ingest import ingest, ingest_settled
 from cl.ingestion.sources.files import Files
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.text_classification import TextClassification
+from cl.tasks.text_classification import TextClassification
 from pathlib import Path
 
 where, name, call = importlib.import_module(sys.argv[2]), sys.argv[3], int(sys.argv[4])
@@ -208,7 +211,7 @@ def test_killed_at_any_step_nothing_is_lost_and_the_next_command_finishes_it(
     done = warm.python(KILLER, str(project.root), where, name, str(call))
     assert done.returncode == -9, done.stderr
 
-    finish_correction(project)
+    finish_correction(project, TextClassification.schema)
     expected = {id: (text, label) for id, text, label in mended}
     corrected = {id: row[2:] for id, row in before.items()} | expected
     kept = {id: row[2:] for id, row in before.items()}

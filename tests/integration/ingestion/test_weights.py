@@ -20,6 +20,7 @@ from cl.records import SPLITS, WEIGHT, Experience
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.removal import remove_from_experience
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.text_classification import TextClassification
 
 REASON = "weight is not a number of 0 or more"
 TASKS: dict[str, dict[str, Any]] = {
@@ -104,7 +105,14 @@ def test_rows_that_stay_when_others_are_removed_keep_their_weights(project, tmp_
     (experience,) = take(project, rows)
     assert experience.untrained == ["l0"]
     odd = {f"r{number}" for number in range(1, 20, 2)}
-    remove_from_experience(project, experience.id, {*odd} - {"r1"}, tmp_path / "scratch", field="forgotten")
+    remove_from_experience(
+        project,
+        experience.id,
+        {*odd} - {"r1"},
+        tmp_path / "scratch",
+        schema=TextClassification.schema,
+        field="forgotten",
+    )
     assert stored(project)[WEIGHT].drop("r1").unique().tolist() == [0.0] and stored(project)[WEIGHT]["r1"] == 1.0
 
 

@@ -20,12 +20,13 @@ from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS
 from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.text_classification import TextClassification
 from tests.support.prediction_entry import entry
 
 
 @pytest.fixture
 def log(tmp_path) -> Iterator[PredictionLog]:
-    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings())
+    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(), TextClassification())
     yield log
     log.close()
 
@@ -55,7 +56,9 @@ def test_nothing_that_was_taken_out_has_ever_touched_the_disk(log) -> None:
 def test_a_row_whose_redaction_fails_is_counted_and_not_kept(tmp_path, monkeypatch) -> None:
     (tmp_path / "bad_rule.py").write_text("def fails(text):\n    return 1 / (len(text) - 3) and text\n")
     monkeypatch.syspath_prepend(tmp_path)
-    log = PredictionLog(ProjectFolder(tmp_path / "p"), ServingLogSettings(redact=["bad_rule:fails"]))
+    log = PredictionLog(
+        ProjectFolder(tmp_path / "p"), ServingLogSettings(redact=["bad_rule:fails"]), TextClassification()
+    )
     log.record([entry("a", "abc"), entry("b", "abcd")])
     log.close()
     assert (log.counts.logged, log.counts.dropped) == (1, 1)
@@ -88,7 +91,7 @@ def test_feedback_that_comes_together_shares_one_sync(log, monkeypatch) -> None:
 def test_predictions_that_find_no_room_are_dropped_and_counted_and_no_request_waits(tmp_path, monkeypatch) -> None:
     slow = threading.Event()
     monkeypatch.setattr(os, "write", lambda file, data, write=os.write: (slow.wait(20), write(file, data))[1])
-    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(queue=10))
+    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(queue=10), TextClassification())
     begun = time.perf_counter()
     for at in range(50):
         log.record([entry(str(at))])
@@ -102,7 +105,7 @@ def test_predictions_that_find_no_room_are_dropped_and_counted_and_no_request_wa
 def test_feedback_is_refused_while_the_disk_is_too_slow(tmp_path, monkeypatch) -> None:
     slow = threading.Event()
     monkeypatch.setattr(os, "fdatasync", lambda file: slow.wait(20))
-    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(feedback_seconds=0.2))
+    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(feedback_seconds=0.2), TextClassification())
     with pytest.raises(StoreError, match="the disk is too slow for feedback"):
         asyncio.run(log.feedback("a", "loss"))
     slow.set()
@@ -139,7 +142,7 @@ def test_a_sync_that_failed_is_no_acknowledgement_and_the_next_one_goes_to_anoth
 
 
 def test_a_large_file_becomes_parquet_while_the_server_goes_on(tmp_path) -> None:
-    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(roll_mb=0.01))
+    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(roll_mb=0.01), TextClassification())
     lots = 0
     while not PREDICTIONS.sealed(log.project) and lots < 3_000:
         if lots < 10 or len(PREDICTIONS.open(log.project)) < 2:  # the first file is full, and a second one is begun
@@ -157,10 +160,12 @@ import asyncio, pathlib, sys
 from cl.serving.prediction_log import PredictionLog
 from cl.config.serving import ServingLogSettings
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.text_classification import TextClassification
 from tests.support.prediction_entry import entry
 
 async def serve(name):
-    log = PredictionLog(ProjectFolder(pathlib.Path(sys.argv[1])), ServingLogSettings(roll_mb=0.02))
+    settings, task = ServingLogSettings(roll_mb=0.02), TextClassification()
+    log = PredictionLog(ProjectFolder(pathlib.Path(sys.argv[1])), settings, task)
     async def client(n):
         for at in range(100_000):
             id = f"{name}-{n}-{at}"
@@ -193,7 +198,7 @@ def test_what_was_acknowledged_outlives_the_death_of_all_workers_and_no_predicti
             assert worker.stdout is not None
             acknowledged += [line.strip() for line in worker.stdout if line.endswith("\n")]
             worker.wait()
-    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings())
+    log = PredictionLog(ProjectFolder(tmp_path), ServingLogSettings(), TextClassification())
     log.close()
     assert PREDICTIONS.open(log.project) == FEEDBACK.open(log.project) == []
     assert set(acknowledged) <= set(Feedback(log.project).last()["id"])

@@ -12,6 +12,7 @@ from cl.stores.data.fingerprints import load_known, read_known_ids
 from cl.stores.opened import open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.read_only import ReadOnlyStores
+from cl.tasks.text_classification import TextClassification
 from tests.support.team_page import state_of
 from tests.support.tiny import tiny_project
 
@@ -25,7 +26,7 @@ def test_ledger_and_cycles_are_those_of_the_stores_and_nothing_is_written(champi
     stores = open_project(project.root).stores
     stores.registry.initialise()
     cycles, entries = stores.registry.runs.cycles(), stores.ledger.entries("shop")
-    known = load_known(project).ids
+    known = load_known(project, TextClassification.schema).ids
     before = state_of(project.root)
     reader = read_only(project)
     assert [reader.cycle(run) for run in reader.finished] == cycles and reader.entries() == entries
@@ -37,7 +38,7 @@ def test_ledger_and_cycles_are_those_of_the_stores_and_nothing_is_written(champi
 def test_without_this_machines_copies_the_artifacts_and_the_data_are_read(champion_shop) -> None:
     project = champion_shop()
     stores = open_project(project.root).stores  # the copy follows its folder
-    cycles, known = stores.registry.runs.cycles(), load_known(project).ids
+    cycles, known = stores.registry.runs.cycles(), load_known(project, TextClassification.schema).ids
     for name in ("finished", "known"):
         shutil.rmtree(project.work / name)
     before = state_of(project.root)

@@ -12,6 +12,8 @@ from cl.records import SPLITS, Experience
 from cl.records.experience import unbacked_classes
 from cl.stores.data.fingerprints import fingerprints
 from cl.stores.data.staging import Staged
+from cl.tasks.text_classification import TextClassification
+from cl.tasks.token_classification import TokenClassification
 from tests.support.cycles import made_cycle
 
 Row = tuple[str, Any, str]
@@ -19,7 +21,8 @@ Row = tuple[str, Any, str]
 
 def staged(folder: Any, rows: list[Row], *, chunk: int = 3) -> Staged:
     """Stage rows, each with its input, its label or tags, and its split, in chunks."""
-    result = Staged("may", folder)
+    schema = TextClassification.schema if isinstance(rows[0][1], str) else TokenClassification.schema
+    result = Staged("may", folder, schema)
     for start in range(0, len(rows), chunk):
         part = rows[start : start + chunk]
         names = [f"r{start + index}" for index in range(len(part))]
@@ -30,7 +33,7 @@ def staged(folder: Any, rows: list[Row], *, chunk: int = 3) -> Staged:
                 {"id": names, "tokens": [[row[0]] * len(row[1]) for row in part], "tags": [row[1] for row in part]}
             )
         splits = np.array([SPLITS.index(row[2]) for row in part], dtype=np.int8)
-        result.add(frame, ["{}"] * len(part), fingerprints(frame), splits)
+        result.add(frame, ["{}"] * len(part), fingerprints(frame, schema), splits)
     result.close()
     return result
 

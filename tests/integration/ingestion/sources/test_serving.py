@@ -15,6 +15,8 @@ from cl.ingestion.sources.serving import Serving
 from cl.serving.prediction_log import PredictionLog
 from cl.stores.data.experiences import Experiences
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.text_classification import TextClassification
+from cl.tasks.token_classification import TokenClassification
 
 ELSEWHERE = parse({"data": {"id": None, "text": "message", "join": ["title"], "label": "intent"}}, where="test")
 """Files of this project have other columns; the log has its own."""
@@ -22,7 +24,10 @@ ELSEWHERE = parse({"data": {"id": None, "text": "message", "join": ["title"], "l
 
 def answer(root: Path, texts: dict[str, object], labels: dict[str, object] | None = None) -> None:
     """Log answers by id, then say what was right; None: never asked."""
-    log = PredictionLog(ProjectFolder(root), ServingLogSettings())
+    words = any(isinstance(one, list) for one in (*texts.values(), *(labels or {}).values()))
+    log = PredictionLog(
+        ProjectFolder(root), ServingLogSettings(), TokenClassification() if words else TextClassification()
+    )
     inputs = {id: {"text": one} if isinstance(one, str) else {"tokens": one} for id, one in texts.items()}
     every = {"recorded_at": 1_780_000_000.0, "version": "1", "role": "champion", "label": "a", "confidence": 0.5}
     log.record([{"id": id, **every, **one} for id, one in inputs.items()])
@@ -50,13 +55,13 @@ def test_labelled_predictions_become_an_experience_once(tmp_path) -> None:
 
 def test_the_status_counts_feedback_until_it_is_a_row_of_an_experience(tmp_path) -> None:
     project = ProjectFolder(tmp_path)
-    assert count_new_feedback(project) == 0
+    assert count_new_feedback(project, TextClassification.schema) == 0
     answer(tmp_path, {"a": "lost card", "b": "where is it"}, {"a": "loss"})
-    assert count_new_feedback(project) == 1
+    assert count_new_feedback(project, TextClassification.schema) == 1
     ingested(tmp_path)
-    assert count_new_feedback(project) == 0
+    assert count_new_feedback(project, TextClassification.schema) == 0
     answer(tmp_path, {"c": "lost card"}, {"b": "parcel", "c": "loss"})
-    assert count_new_feedback(project) == 1, "the stream holds the text and the label of c"
+    assert count_new_feedback(project, TextClassification.schema) == 1, "the stream holds the text and the label of c"
 
 
 def test_a_label_is_the_same_in_whatever_form_of_unicode_it_was_sent(tmp_path) -> None:

@@ -14,6 +14,7 @@ from cl.stores.data.fingerprints import hash_texts
 from cl.stores.data.removal import quarantined_rows, remove_from_experience, remove_from_quarantine
 from cl.stores.data.tombstones import RemovalRecord, forgotten_mask, salt_ids
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.text_classification import TextClassification
 from tests.support.tiny import made_sentences
 
 
@@ -33,7 +34,14 @@ def ids(project: ProjectFolder) -> set[str]:
 
 def test_an_experience_without_rows_has_a_record_that_fits(project, tmp_path) -> None:
     before = Experiences(project).get("0001-one")
-    remove_from_experience(project, "0001-one", {"r1-0", "r1-1", "r1-2"}, tmp_path / "scratch", field="forgotten")
+    remove_from_experience(
+        project,
+        "0001-one",
+        {"r1-0", "r1-1", "r1-2"},
+        tmp_path / "scratch",
+        schema=TextClassification.schema,
+        field="forgotten",
+    )
     after = Experiences(project).get("0001-one")
     assert ids(project) == {f"r1-{at}" for at in range(3, 40)}
     assert (after.total, after.forgotten) == (37, 3) and after.labels == {"fee": 19, "loan": 18}
@@ -52,10 +60,14 @@ def test_killed_between_two_renames_it_is_finished_by_the_next_call(project, tmp
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", deadly)
         with pytest.raises(KeyboardInterrupt):
-            remove_from_experience(project, "0001-one", {"r1-0"}, scratch, field="forgotten")
+            remove_from_experience(
+                project, "0001-one", {"r1-0"}, scratch, schema=TextClassification.schema, field="forgotten"
+            )
     assert not (project.experiences / "0001-one").exists()
     for _ in range(2):
-        remove_from_experience(project, "0001-one", {"r1-0"}, scratch, field="forgotten")
+        remove_from_experience(
+            project, "0001-one", {"r1-0"}, scratch, schema=TextClassification.schema, field="forgotten"
+        )
     assert "r1-0" not in ids(project) and Experiences(project).get("0001-one").forgotten == 1
 
 
