@@ -91,6 +91,7 @@ def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:
         return partial(_compute, learner, head)
     graph = learner.graph.model if learner.graph else b""
     kind = f"{learner.task.name} bfloat16" if _reads_bfloat16(learner) else learner.task.name
+    kind += " last" if learner.reading.pooling == "last" else ""
     prefix = cache.prefix(learner.encoder, graph, layers=head.layers, task=kind)
     keys_of = partial(cache.keys, prefix, windows=learner.windows)
     return partial(_read_cached, cache, keys_of, partial(_compute, learner, head))
@@ -110,8 +111,10 @@ def _read_cached(
 
 
 def _reads_bfloat16(learner: Learner) -> bool:
-    """Return whether the encoder computes in bfloat16: where the device supports it and its weights are floats."""
-    return learner.graph is None and not learner.is_int8 and native_bfloat16(learner.device)
+    """Return whether the encoder computes in bfloat16: where its weights are, or where the device supports it."""
+    if learner.graph is not None or learner.is_int8:
+        return False
+    return learner.settings.dtype == "bfloat16" or native_bfloat16(learner.device)
 
 
 @torch.inference_mode()

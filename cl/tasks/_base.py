@@ -25,8 +25,8 @@ class Encoded:
     """One tokenised row.
 
     ``targets`` has one entry for each prediction: the row's class, or the tag of each word piece (-100: ignored).
-    ``anchors`` are the positions whose predictions count: for tokens, the first piece of each word. ``context`` is what
-    else the task needs of the row, to collate it or to turn probabilities into an answer.
+    ``anchors`` are the positions whose predictions count: for tokens, one piece of each word. ``context`` is what else
+    the task needs of the row, to collate it or to turn probabilities into an answer.
     """
 
     input_ids: list[int]
@@ -85,7 +85,10 @@ class Task(Plugin):
     undecided: ClassVar[str] = "none of its {rows} test rows decides a score"
     """Why there may be no main score although there are rows; ``{rows}`` is how many."""
     splits_words: ClassVar[bool] = False
-    """Whether rows come as words, each of which must be found among the tokenizer's pieces."""
+    """Whether rows come as words, each of which must be found among the tokenizer's pieces.
+
+    `encode` of such a task takes ``last_piece`` as well: whether a word is read at its last piece, not at its first.
+    """
 
     solver: ClassVar[dict[str, Any] | None] = {"name": "ranpac"}
     """The strategy that solves best for a head over frozen features, by default; None: there is no such head."""

@@ -1,4 +1,4 @@
-"""Token classification: one BIO2 tag for each token, from the state of its first word piece."""
+"""Token classification: one BIO2 tag for each token, from the state of one of its word pieces."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 class TokenClassification(Task):
     """One BIO2 tag for each token, scored by whole entities.
 
-    Only the first piece of a word is trained and read (Devlin et al., 2019, section 5.3). Scores are the
-    entity-level ones of CoNLL-2003: a span counts if its boundaries and its type are right.
+    Only the first piece of a word is trained and read (Devlin et al., 2019, section 5.3); of a decoder the last, as its
+    first has not seen the rest of the word. Scores are the entity-level ones of CoNLL-2003: a span counts if its
+    boundaries and its type are right.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({'tokens': [['anna', 'sings']], 'tags': [['B-PER', 'O']]})
@@ -62,9 +63,15 @@ class TokenClassification(Task):
         return ["O", *(f"{prefix}-{kind}" for kind in sorted(types) for prefix in "BI")]
 
     def encode(
-        self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
+        self,
+        rows: pd.DataFrame,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: list[str],
+        *,
+        max_length: int,
+        last_piece: bool = False,
     ) -> list[Encoded]:
-        """Tokenise pre-split sentences and put each word's tag on its first piece.
+        """Tokenise pre-split sentences and put each word's tag on its first piece, or on its last.
 
         A word that the tokenizer drops (a zero-width space) becomes the unknown token, so that each word keeps its
         position.
@@ -76,7 +83,7 @@ class TokenClassification(Task):
         index_of = {label: index for index, label in enumerate(labels)}
         wanted = rows["tags"] if "tags" in rows else [None] * len(rows)
         return [
-            _align(ids, encoding.word_ids(index), tags, index_of, words=len(sentences[index]))
+            _align(ids, _read_at(encoding.word_ids(index), last=last_piece), tags, index_of, len(sentences[index]))
             for index, (ids, tags) in enumerate(zip(encoding["input_ids"], wanted, strict=True))
         ]
 
@@ -186,15 +193,21 @@ def _replace_empty_words(sentences: list[list[str]], tokenizer: PreTrainedTokeni
     return [[unknown if word in empty else word for word in sentence] for sentence in sentences]
 
 
-def _align(ids: list[int], word_ids: list[int | None], tags: Any, index_of: dict[str, int], *, words: int) -> Encoded:
-    targets, anchors = [IGNORED] * len(ids), []
-    for position, word in enumerate(word_ids):
-        if word is None or (position and word_ids[position - 1] == word):
-            continue
-        anchors.append(position)
-        if tags is not None:
-            targets[position] = index_of.get(tags[word], IGNORED)
-    return Encoded(ids, targets, anchors, words)
+def _read_at(word_ids: list[int | None], *, last: bool) -> list[tuple[int, int]]:
+    """Return the position at which each word is read, and the word: its first piece, or the last that is not cut."""
+    neighbours = [*word_ids, None][1:] if last else [None, *word_ids][:-1]
+    return [
+        (position, word)
+        for position, (word, neighbour) in enumerate(zip(word_ids, neighbours, strict=True))
+        if word is not None and word != neighbour
+    ]
+
+
+def _align(ids: list[int], read: list[tuple[int, int]], tags: Any, index_of: dict[str, int], words: int) -> Encoded:
+    targets = [IGNORED] * len(ids)
+    for position, word in read if tags is not None else []:
+        targets[position] = index_of.get(tags[word], IGNORED)
+    return Encoded(ids, targets, [position for position, _ in read], words)
 
 
 def _f1(truth: set[Any], predicted: set[Any]) -> float:
