@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.errors import InputError
-from cl.records import WEIGHT
+from cl.records import ANNOTATED, WEIGHT
 
-CANONICAL = ("id", "text", "label", "tokens", "tags", WEIGHT, "date", "experience", "row")
+CANONICAL = ("id", "text", "label", "tokens", "tags", ANNOTATED, WEIGHT, "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
 
 ID = "id"
@@ -41,6 +41,12 @@ class DataSettings(Section):
     label: str = Field("label", description="Column with the label (text classification)")
     tokens: str = Field("tokens", description="Column with the list of tokens (token classification)")
     tags: str = Field("tags", description="Column with the list of BIO2 tags (token classification)")
+    annotated: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Entity types that the rows to ingest are annotated for, e.g. [PRODUCT] (token classification): "
+        "what an O in them is otherwise, they do not say; null: every type",
+    )
     date: str | None = Field(None, description="Column with the row's date, stored with it; null: none")
     date_format: str | None = Field(
         None, description="Form of the dates, as Python's strptime has it, e.g. '%d.%m.%Y'; null: ISO 8601, year first"

@@ -108,6 +108,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         champion_numbers=numbers.get(CHAMPION, {}),
         per_class=per_class,
         champion_per_class=answers[CHAMPION].per_class(rows) if CHAMPION in answers else {},
+        report=answers[CHALLENGER].report(rows),
         untested_classes=answers[CHALLENGER].untested_classes(per_class),
         baselines=held_out.baselines,
         control=control,
@@ -127,6 +128,11 @@ class ModelAnswers:
         """Return the scores of each class over all test rows."""
         values = [value for experience in tests for value in self.answers[experience].values]
         return self.learner.task.per_class(pd.concat(tests.values(), ignore_index=True), values)
+
+    def report(self, tests: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+        """Return the report of entities over all test rows; empty where answers have none."""
+        values = [value for experience in tests for value in self.answers[experience].values]
+        return self.learner.task.report(pd.concat(tests.values(), ignore_index=True), values)
 
     def untested_classes(self, tested: Collection[str]) -> list[str]:
         """Return the classes that the learner knows and that are not among the tested ones."""

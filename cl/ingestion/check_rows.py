@@ -32,7 +32,7 @@ from cl.ingestion.values import (
     to_json,
     to_readable,
 )
-from cl.records import WEIGHT
+from cl.records import ANNOTATED, WEIGHT
 from cl.stores.data.label_changes import LabelHistory
 from cl.tasks import Task
 
@@ -181,6 +181,7 @@ def _is_tokens(task: Task) -> bool:
 def _empty_rows(task: Task, config: Config) -> pd.DataFrame:
     names = ("tokens", "tags") if _is_tokens(task) else ("text", "label")
     further = (*config.data.keep, *([WEIGHT] if config.data.weight else []))
+    further += (ANNOTATED,) if config.data.annotated else ()
     return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *names, *further, "date")})
 
 
@@ -217,7 +218,10 @@ def _join_texts(chunk: pd.DataFrame, config: Config) -> list[str | None]:
 
 def _token_rows(chunk: pd.DataFrame, config: Config) -> pd.DataFrame:
     tokens, tags = (list(map(as_words, chunk[name].tolist())) for name in (config.data.tokens, config.data.tags))
-    return _canonical_frame(chunk, config, {"tokens": tokens, "tags": tags} | _further_columns(chunk, config))
+    columns: dict[str, list[Any]] = {"tokens": tokens, "tags": tags} | _further_columns(chunk, config)
+    if config.data.annotated:
+        columns[ANNOTATED] = [config.data.annotated] * len(chunk)
+    return _canonical_frame(chunk, config, columns)
 
 
 def _compose(rows: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
@@ -290,6 +294,13 @@ def _find_reasons(
         unequal = [len(a or ()) != len(b or ()) for a, b in zip(rows["tokens"], rows["tags"], strict=True)]
         checks["tokens and tags differ in length"] = np.array(unequal)
         checks["not BIO2"] = np.array([not is_bio2(tags or []) for tags in rows["tags"]])
+        if ANNOTATED in rows:
+            checks["an entity of a type that data.annotated does not name"] = np.array(
+                [
+                    not {tag[2:] for tag in tags or [] if tag != "O"} <= set(types)
+                    for tags, types in zip(rows["tags"], rows[ANNOTATED], strict=True)
+                ]
+            )
     lengths = _lengths(texts)
     checks["too short"] = lengths < data.min_chars
     checks["too long"] = lengths > data.max_chars

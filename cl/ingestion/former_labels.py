@@ -19,7 +19,8 @@ def under_todays_names(rows: pd.DataFrame, changed: LabelHistory) -> tuple[pd.Da
     if "tags" in rows:
         relabelling = Relabelling(names=former)
         tags = [cell and [relabelling.tag(tag) for tag in cell] for cell in rows["tags"]]
-        return rows.assign(tags=pd.Series(tags, index=rows.index, dtype=object)), {}
+        renamed = rows.assign(tags=pd.Series(tags, index=rows.index, dtype=object))
+        return relabelling.annotated(renamed), {}
     labels = rows["label"]
     ended = {label: f"former label: {changed.read(label)[1]}" for label, name in former.items() if name is None}
     today = [former.get(label) or label for label in labels]

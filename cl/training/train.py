@@ -25,6 +25,7 @@ from cl.records import Training
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import run_update
+from cl.training.pseudo_labels import completing
 from cl.training.strategies import State, Strategy, TrainingData, Update, load_states, save_states
 
 VALIDATION_ROWS = 2_000
@@ -63,10 +64,14 @@ def train(
     seed = training_seed(config.seed, new)
     torch.manual_seed(seed)
 
-    def learned_rows(ids: list[str], split: str) -> pd.DataFrame:
-        return learnable(rows_of(ids, split))
+    strategies = config.built_strategies
+    complete = completing(champion, strategies)
 
-    rows, strategies = learned_rows(new, "train"), config.built_strategies
+    def learned_rows(ids: list[str], split: str) -> pd.DataFrame:
+        rows = learnable(rows_of(ids, split))
+        return complete(rows) if split == "train" else rows
+
+    rows = learned_rows(new, "train")
     start = _prepare_start(config, champion, restart=any(strategy.restarts() for strategy in strategies))
     learner = grow_labels(
         start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed

@@ -97,6 +97,7 @@ FAMILIES = {
     "modernbert": Family("ModernBertForMaskedLM", {"global_attn_every_n_layers": 2, "local_attention": 8}, bytes=True),
     "gpt2": Family("GPT2LMHeadModel", causal=True, bytes=True),
     "llama": Family("LlamaForCausalLM", DECODER, causal=True),
+    "mistral": Family("MistralForCausalLM", {**DECODER, "sliding_window": 8}, causal=True),
     "qwen2": Family("Qwen2ForCausalLM", DECODER, causal=True, bytes=True),
     "qwen3": Family("Qwen3ForCausalLM", DECODER, causal=True, bytes=True),
     "gemma": Family("GemmaForCausalLM", DECODER, causal=True),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cl.records import Record
+from cl.records import ANNOTATED, Record
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
 
@@ -115,7 +115,19 @@ class Relabelling:
             changed = rows.assign(label=pd.Series(labels, index=rows.index, dtype=object))
             return changed[changed["label"].notna()]
         tags = [[self.tag(tag) for tag in row] for row in rows["tags"]]
-        return rows.assign(tags=pd.Series(tags, index=rows.index, dtype=object))
+        return self.annotated(rows.assign(tags=pd.Series(tags, index=rows.index, dtype=object)))
+
+    def annotated(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows whose annotated entity types, where not all are, have the new names."""
+        import pandas as pd
+
+        if ANNOTATED not in rows:
+            return rows
+        names = [
+            None if types is None or isinstance(types, float) else self.head(types, tags=False)
+            for types in rows[ANNOTATED]
+        ]
+        return rows.assign(**{ANNOTATED: pd.Series(names, index=rows.index, dtype=object)})
 
     def name(self, label: str) -> str | None:
         """Return the new name of a label, or entity type; None: it has none."""

@@ -40,6 +40,7 @@ def publish(
     *,
     origin: str,
     counts: dict[str, int],
+    annotated: list[str] | None = None,
 ) -> Experience:
     """Write rows to an experience and invalid ones to quarantine, make both visible, and return the experience.
 
@@ -50,6 +51,7 @@ def publish(
         reasons: outcome -> reason, for the outcomes that lead to quarantine.
         origin: the source of the rows.
         counts: further fields of the record: ``duplicates``, ``seen``.
+        annotated: the entity types that the rows are annotated for; None: all.
     """
     id = Experiences(project).next_id(staged.name)
     draft = project.experiences / f"{DRAFT}{id}"
@@ -64,6 +66,7 @@ def publish(
         rows=rows,
         labels=list_labels(draft),
         untrained=list_untrained(draft),
+        annotated=annotated,
         quarantined=dict(sorted(quarantined.items())),
         digest=digest_of(draft),
         **counts,

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cl.records import SPLITS, WEIGHT
+from cl.records import ANNOTATED, SPLITS, WEIGHT
 from cl.stores.data.fingerprints import Fingerprints, concatenate
 from cl.stores.project_folder import ProjectFolder
 
 KEPT = 0
 STRING_LIST = pa.list_(pa.string())
 QUARANTINE = pa.schema([("id", pa.string()), ("reason", pa.string()), ("row", pa.string())])
-TYPES = {"tokens": STRING_LIST, "tags": STRING_LIST, WEIGHT: pa.float64()}
+TYPES = {"tokens": STRING_LIST, "tags": STRING_LIST, ANNOTATED: STRING_LIST, WEIGHT: pa.float64()}
 
 
 class StagedTable:
