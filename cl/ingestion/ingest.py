@@ -389,11 +389,8 @@ def _publish_new(
         "corrected": int(compared.corrections.sum()),
         "leaks": count_leaks(prints, known, compared.kept, held_out),
     }
-    annotated = config.data.annotated
     with replacing_earlier(project, staged, compared.corrections, known):
-        experience = publish(
-            project, staged, compared.outcomes, REASONS, origin=batch.origin, counts=counts, annotated=annotated
-        )
+        experience = publish(project, staged, compared.outcomes, REASONS, origin=batch.origin, counts=counts)
     remember_fingerprints(project, experience, known, kept=prints.kept[:, compared.kept])
     log.info("%s: %d rows from %s", experience.id, experience.total, batch.origin)
     return _Outcome(experience, skipped, Counter(experience.quarantined), seen)

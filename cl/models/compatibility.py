@@ -64,7 +64,7 @@ def is_causal(encoder: PreTrainedModel) -> bool:
 def find_reading(learner: Learner) -> Reading:
     """Return where a model is read: a decoder at the last token and at the last piece of a word, others elsewhere.
 
-    Its family and its attention decide: some families can be told to attend in both directions.
+    Its family and its attention decide: some families can attend in both directions.
     """
     reading = DECODER if is_causal(learner.encoder) and _sees_only_before(learner) else ENCODER
     pooling = learner.settings.pooling

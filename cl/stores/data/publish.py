@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cl.records import SPLITS, WEIGHT, Experience
+from cl.records import ANNOTATED, SPLITS, WEIGHT, Experience
 from cl.stores.data.experiences import Experiences, digest_of
 from cl.stores.data.staging import KEPT, QUARANTINE, Staged, StagedTable, staging_folder
 from cl.stores.files import move_into_place, write_text
@@ -40,7 +40,6 @@ def publish(
     *,
     origin: str,
     counts: dict[str, int],
-    annotated: list[str] | None = None,
 ) -> Experience:
     """Write rows to an experience and invalid ones to quarantine, make both visible, and return the experience.
 
@@ -51,7 +50,6 @@ def publish(
         reasons: outcome -> reason, for the outcomes that lead to quarantine.
         origin: the source of the rows.
         counts: further fields of the record: ``duplicates``, ``seen``.
-        annotated: the entity types that the rows are annotated for; None: all.
     """
     id = Experiences(project).next_id(staged.name)
     draft = project.experiences / f"{DRAFT}{id}"
@@ -66,7 +64,7 @@ def publish(
         rows=rows,
         labels=list_labels(draft),
         untrained=list_untrained(draft),
-        annotated=annotated,
+        annotated=list_annotated(draft),
         quarantined=dict(sorted(quarantined.items())),
         digest=digest_of(draft),
         **counts,
@@ -116,6 +114,17 @@ def list_labels(draft: Path) -> dict[str, int]:
 def list_untrained(draft: Path) -> list[str]:
     """Return the labels, or entity types, that no training row of a weight above 0 has."""
     return sorted(set(list_labels(draft)) - set(_count_labels(draft, "train", learned=True)))
+
+
+def list_annotated(draft: Path) -> list[str] | None:
+    """Return the entity types that the rows of an experience are annotated for; None: all, or it has no rows."""
+    for split in SPLITS:
+        with pq.ParquetFile(draft / f"{split}.parquet") as file:
+            if ANNOTATED in file.schema_arrow.names:
+                for batch in file.iter_batches(1, columns=[ANNOTATED]):
+                    types: list[str] | None = batch[ANNOTATED][0].as_py()
+                    return types
+    return None
 
 
 def _count_labels(draft: Path, split: str, *, learned: bool = False) -> Counter[str]:

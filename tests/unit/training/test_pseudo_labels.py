@@ -112,5 +112,5 @@ def test_a_first_model_takes_an_o_at_its_word(learn) -> None:
         ]
     )
     together = learn("together", rows.reset_index(drop=True))
-    tags = {tag for value in answer(load_learner(together), rows).values for tag in value}
+    tags = {tag for prediction in answer(load_learner(together), rows).predictions for tag in prediction.value}
     assert "O" in tags
