@@ -1,6 +1,6 @@
 """What an experience that annotates new entity types only does to the old ones, with and without saying so.
 
-    python bench/entities.py ../shared/data/crossner [--seeds 2] [--epochs 10]
+    python bench/entities.py ../shared/data/crossner [--seeds 2] [--epochs 10] [--rows 1000]
 
 The folder holds politics and science as NAME.train.jsonl.gz, NAME.dev.jsonl.gz and NAME.test.jsonl.gz, with tokens and
 BIO2 tags. A version learns the training and dev rows of politics with all their types. Then it learns those of science,
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import sys
 import tempfile
 from pathlib import Path
 from statistics import fmean
@@ -65,20 +66,21 @@ def measure(folder: Path, politics: pd.DataFrame, science: pd.DataFrame, old: se
     """Return a version's F1 in percent, in the order of `COLUMNS`."""
     learner = load_learner(folder)
 
-    def f1(rows: pd.DataFrame, kept: set[str] | None = None) -> float:
-        answers = answer(learner, rows).values
-        if kept is not None:
-            rows = only(rows, kept).assign(**{ANNOTATED: [sorted(kept)] * len(rows)})
+    answers = answer(learner, science).values
+
+    def f1(kept: set[str]) -> float:
+        rows = only(science, kept).assign(**{ANNOTATED: [sorted(kept)] * len(science)})
         return 100 * TASK.score(rows, answers)["f1"]
 
-    new = types_of(science) - old
-    return [f1(politics), f1(science), f1(science, new), f1(science, old & types_of(science))]
+    both = [TASK.score(politics, answer(learner, politics).values), TASK.score(science, answers)]
+    types = types_of(science)
+    return [*(100 * scores["f1"] for scores in both), f1(types - old), f1(types & old)]
 
 
-def run(folder: Path, seed: int, epochs: int) -> dict[str, list[float]]:
+def run(folder: Path, seed: int, epochs: int, most: int) -> dict[str, list[float]]:
     """Return the scores of each arm, and of the version before, for one seed."""
-    politics, science = (read(folder, name, "train", "dev") for name in ("politics", "science"))
-    tests = [read(folder, name, "test") for name in ("politics", "science")]
+    politics, science = (read(folder, name, "train", "dev").head(most) for name in ("politics", "science"))
+    tests = [read(folder, name, "test").head(most) for name in ("politics", "science")]
     old, scores = types_of(politics), dict[str, list[float]]()
     partial = only(science, types_of(science) - old)
     stated = partial.assign(**{ANNOTATED: [sorted(types_of(partial))] * len(partial)})
@@ -103,6 +105,7 @@ def run(folder: Path, seed: int, epochs: int) -> dict[str, list[float]]:
             after = Path(scratch, name)
             learn(strategy, {"politics": politics, "science": stated if says else partial}, first, after)
             scores[name] = measure(after, *tests, old)
+            print(f"seed {seed}: {name}: {[round(value, 1) for value in scores[name]]}", file=sys.stderr, flush=True)
     return scores
 
 
@@ -112,9 +115,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=1_000, help="most rows of a domain, in training and in test each")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    runs = [run(given.folder, seed, given.epochs) for seed in range(given.seeds)]
+    runs = [run(given.folder, seed, given.epochs, given.rows) for seed in range(given.seeds)]
     print(f"{'F1 %':<20}" + "".join(f"{name:>16}" for name in COLUMNS))
     for arm in runs[0]:
         means = [fmean(scores[arm][column] for scores in runs) for column in range(len(COLUMNS))]

@@ -156,6 +156,8 @@ class Learner:
         with self.in_own_format():
             out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
         hidden = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
+        if self.settings.dtype == "bfloat16":
+            hidden = [states.float() for states in hidden]  # heads are float32
         return [states[:, -length:] for states in hidden]
 
     def in_own_format(self) -> AbstractContextManager[object]:

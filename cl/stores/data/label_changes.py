@@ -135,7 +135,9 @@ class Relabelling:
 
     def tag(self, tag: str) -> str:
         """Return a BIO2 tag under the new name of its entity type."""
-        name = self.name(tag[2:]) if tag != "O" else None
+        if "-" not in tag:  # O, or the sign of a kept row for a word of which nobody knows
+            return tag
+        name = self.name(tag[2:])
         return f"{tag[:2]}{name}" if name else "O"
 
     def head(self, labels: Iterable[str], *, tags: bool) -> list[str]:

@@ -87,6 +87,37 @@ def test_it_learns_and_answers_the_same_to_the_bit_stored_loaded_and_served(
         assert [row.confidence for row in answers] == [row.confidence for row in alone.predictions]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_closed_form_reads_it_and_its_importances_are_taken(
+    family, task, dtype, tiny_config, folder, tmp_path
+) -> None:
+    name, rows = str(FAMILIES[family].save(folder, pad=False)), rows_for(task, 48)
+    stream = {"train": rows, "validation": rows.iloc[:9]}
+
+    def learn(strategy, champion, target):
+        config = tiny_config(
+            task=task,
+            model={"name": name, "tuning": "lora", "dropout": 0.0, "max_length": 16, "dtype": dtype},
+            training={"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "precision": "float32"},
+            strategy=strategy,
+        )
+        past = ["a"] if champion else []
+        train(config, champion=champion, new=[target], past=past, rows_of=lambda _, part: stream[part],
+              folder=tmp_path / target)  # fmt: skip
+        return tmp_path / target
+
+    solved = load_learner(learn({"name": "ranpac", "features": 0}, None, "solved"))
+    values = answer(solved, rows).values
+    assert solved.is_closed and solved.task.main_score(rows, values) > 0.7
+    served = load_served_model("1", tmp_path / "solved", "float32")
+    asked = rows[solved.task.columns[0]].tolist()
+    assert [row.value for row in served.answer(asked, served.encode(asked))] == values
+    second = learn("ewc", learn("ewc", None, "a"), "b")
+    assert len(answer(load_learner(second), rows).values) == len(rows)
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("length", [6, 14, 20])
 @pytest.mark.parametrize("family", ALL)

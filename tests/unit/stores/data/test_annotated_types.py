@@ -17,6 +17,11 @@ def test_the_annotated_types_of_rows_are_renamed_along_with_their_tags() -> None
     assert renamed["annotated"].tolist() == [["ITEM"], None], "a retired type is none that was looked for"
 
 
+def test_a_word_of_which_nobody_knows_stays_one() -> None:
+    kept = rows().assign(tags=[["?", "B-PRODUCT"], ["O", "?"]])
+    assert Relabelling({"PRODUCT": None}).rows(kept)["tags"].tolist() == [["?", "O"], ["O", "?"]]
+
+
 def test_rows_that_come_in_under_a_former_name_are_annotated_for_the_one_of_today() -> None:
     history = LabelHistory((LabelChange.example("rename", ["PRODUCT"], ["ITEM"]),))
     today, _ = under_todays_names(rows(), history)
