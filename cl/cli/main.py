@@ -93,7 +93,7 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
 )
 @click.version_option(__version__, prog_name="perennial")
 @click.option("--verbose", "-v", is_flag=True, help="Show log messages and tracebacks.")
-@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress, and no report of entities.")
 def cl(verbose: bool, quiet: bool) -> None:
     """Keep a transformer learning without forgetting.
 

@@ -65,7 +65,8 @@ def run(project: Path, plain: bool, again: str | None, as_json: bool) -> None:
 
     say = partial(click.echo, err=True)
     cycles = run_cycles(project, again=again, runner="plain" if plain else "prefect", say=say)
-    text = "\n".join(cycle_lines(cycles)) if cycles else "nothing to do: no experience is waiting"
+    quiet = click.get_current_context().find_root().params.get("quiet", False)
+    text = "\n".join(cycle_lines(cycles, report=not quiet)) if cycles else "nothing to do: no experience is waiting"
     show(as_json, [cycle.model_dump(mode="json") for cycle in cycles], on_terminal(text, CYCLES))
     gc.freeze()  # or the interpreter looks for cycles among all objects as it ends, for a second and a half
     if any(cycle.verdict == "refused" for cycle in cycles):

@@ -25,6 +25,7 @@ from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
 from cl.stores.predictions.logged_values import from_log
 from cl.training.loop import Fit, run_update
+from cl.training.pseudo_labels import completing
 from cl.training.strategies import LearningMethod, State, Strategy, TrainingData, Update, load_states
 from cl.training.train import save_version, training_seed, validation_rows
 
@@ -58,7 +59,8 @@ def distil(
     seed = training_seed(config.seed, [*learnt, "student"])
     torch.manual_seed(seed)
     master, states = merge_to_float(check_distillable(load_learner(teacher))), load_states(teacher)
-    rows = teaching_rows(config, master, states, learnable(rows_of(learnt, "train")), unlabelled, seed)
+    labelled = completing(teacher, solves_head=False)(learnable(rows_of(learnt, "train")))
+    rows = teaching_rows(config, master, states, labelled, unlabelled, seed)
     validation = validation_rows(rows_of, learnt, seed)
     student = new_student(master, config.distil.student, used=_used_tokens(master, rows), seed=seed)
     _check_worth(master, student, validation)

@@ -174,9 +174,9 @@ def _attention_divergence(update: Update, batch: Batch) -> torch.Tensor:
     """Return the mean divergence between the last layers' attention, over heads and real tokens."""
 
     def last(learner: Learner, ids: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = (
-            learner.encoder(input_ids=ids, attention_mask=batch.mask, output_attentions=True).attentions[-1].float()
-        )
+        with learner.in_own_format():
+            out = learner.encoder(input_ids=ids, attention_mask=batch.mask, output_attentions=True)
+        result: torch.Tensor = out.attentions[-1].float()
         return result
 
     ours = last(update.learner, batch.input_ids)

@@ -13,7 +13,7 @@ from cl.compression.drop_layers import drop_layers, has_own_first_layer
 from cl.compression.prune_vocabulary import narrow_embeddings, narrow_tokenizer, tokens_to_keep
 from cl.config import StudentSettings
 from cl.errors import ConfigError
-from cl.models.build import change_tuning, fit_max_length, grow_labels, to_best_device
+from cl.models.build import change_tuning, fit_max_length, grow_labels, to_best_device, with_reading
 from cl.models.compatibility import check_states
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
@@ -32,7 +32,9 @@ def merge_to_float(teacher: Learner) -> Learner:
             f"a version tuned with '{teacher.tuning.name}' cannot be merged into its encoder, so nothing can be "
             "derived from it: distil a version with another model.tuning"
         )
-    return change_tuning(dequantise_learner(teacher), teacher.settings.model_copy(update={"tuning": "full"}))
+    return change_tuning(
+        dequantise_learner(teacher), teacher.settings.model_copy(update={"tuning": "full", "dtype": "float32"})
+    )
 
 
 def new_student(teacher: Learner, wanted: StudentSettings, *, used: set[int], seed: int) -> Learner:
@@ -120,6 +122,7 @@ def _from_checkpoint(teacher: Learner, name: str) -> Learner:
         head = LinearHead(teacher.task.feature_width(encoder.config.hidden_size), [], settings.dropout)
         student = replace(teacher, labels=[], settings=settings, tokenizer=tokenizer, encoder=encoder, head=head)
         check_states(to_best_device(student))
+        student = with_reading(student)
     except ConfigError as error:
         raise ConfigError(str(error).replace("model.name", "distil.student.model", 1)) from None
     return grow_labels(student, teacher.labels, seed=0)

@@ -211,7 +211,10 @@ class Config(Section):
             ("drift.traffic.detectors", "detectors", self.drift.traffic.detectors),
             ("gates", "gates", self.gates),
         ]
-        check_capabilities(plugins.build("tasks", self.task), used)
+        task = plugins.build("tasks", self.task)
+        check_capabilities(task, used)
+        if self.data.annotated and task.schema.answer.kind != "tags":
+            raise ValueError(f"data.annotated: task '{task.name}' has no entities: set it to null")
         return self
 
     @model_validator(mode="after")

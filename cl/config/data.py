@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.errors import InputError
-from cl.records import WEIGHT
+from cl.records import ANNOTATED, WEIGHT
 
-CANONICAL = ("id", "text", "label", "tokens", "tags", WEIGHT, "date", "experience", "row")
+CANONICAL = ("id", "text", "label", "tokens", "tags", ANNOTATED, WEIGHT, "date", "experience", "row")
 """Columns of stored rows, whatever the source calls them."""
 
 OWN_FIELDS = ("text", "label", "tokens", "tags")
@@ -47,6 +47,12 @@ class DataSettings(Section):
     columns: dict[str, str] = Field(
         {},
         description="What the other columns of the task are called, e.g. {question: query}; {}: as the task names them",
+    )
+    annotated: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Entity types that the rows to ingest are annotated for, e.g. [PRODUCT] (token classification): "
+        "what an O in them is otherwise, they do not say; null: every type",
     )
     date: str | None = Field(None, description="Column with the row's date, stored with it; null: none")
     date_format: str | None = Field(

@@ -30,6 +30,16 @@ class ModelSettings(Section):
         "them; null: truncate",
     )
     tuning: PluginSpec = Field("full", description="Which part of the encoder is trained; a file in cl/models/tunings")
+    pooling: Literal["auto", "mean", "last"] = Field(
+        "auto",
+        description="How a text's states become one vector: their mean, or the state of its last token; auto: last for "
+        "a decoder, whose tokens see only those before them, mean for every other model",
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Number format of the weights that are not trained; bfloat16 takes half the memory and disk, and "
+        "the encoder then computes in bfloat16 everywhere. What is trained is always float32",
+    )
     dropout: float = Field(0.1, ge=0.0, lt=1.0, description="Dropout before the head")
     encoder_dropout: bool = Field(
         False,

@@ -15,7 +15,9 @@ from cl.process.progress import stage
 from cl.records import CompressionResult, Cycle, Decision, Drift, Gain, GateReport, Promotion, Validation
 from cl.registry.accuracy_matrix import accuracy_matrix
 from cl.registry.register import evaluation_metrics, log_epochs
+from cl.reports.entities import REPORT, format_report
 from cl.reports.html import write_cycle_report
+from cl.stores.files import write_text
 
 DRIFT_ARTIFACT, REPORT_ARTIFACT = "drift", "report"
 SHOWN_IN_MATRIX = 20
@@ -77,6 +79,9 @@ def _record_cycle(context: CycleContext, findings: Findings, update: CycleUpdate
     if cycle.evaluation:
         registry.runs.log_metrics(run, evaluation_metrics(cycle.evaluation))
         registry.runs.log_file(run, Path(cycle.evaluation.predictions), "evaluation")
+        if cycle.evaluation.report:
+            write_text(table := journal.folder / REPORT, f"{format_report(cycle.evaluation.report)}\n")
+            registry.runs.log_file(run, table, "evaluation")
     if cycle.training:
         log_epochs(registry.runs, run, cycle.training)
     matrix = accuracy_matrix(cycle, registry.runs.past, context.versions, most=SHOWN_IN_MATRIX)

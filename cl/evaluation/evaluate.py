@@ -118,6 +118,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         champion_numbers=numbers.get(CHAMPION, {}),
         per_class=per_class,
         champion_per_class=answers[CHAMPION].per_class(tests) if CHAMPION in answers else {},
+        report=answers[CHALLENGER].report(tests),
         untested_classes=answers[CHALLENGER].untested_classes(per_class),
         baselines=held_out.baselines,
         control=control,
@@ -166,6 +167,10 @@ class ModelAnswers:
     def per_class(self, tests: EvaluationRows) -> dict[str, dict[str, float]]:
         """Return the scores of each class over all test rows."""
         return self.learner.task.per_class(tests.together, self.values)
+
+    def report(self, tests: EvaluationRows) -> dict[str, dict[str, float]]:
+        """Return the report of entities over all test rows; empty where answers have none."""
+        return self.learner.task.report(tests.together, self.values)
 
     def untested_classes(self, tested: Collection[str]) -> list[str]:
         """Return the classes that the learner knows and that are not among the tested ones."""

@@ -30,7 +30,7 @@ from cl.ingestion.values import (
     to_json,
     to_readable,
 )
-from cl.records import WEIGHT
+from cl.records import ANNOTATED, WEIGHT
 from cl.stores.data.label_changes import LabelHistory
 from cl.tasks import Column, Schema, Task, ValueKind, as_one_line, in_order, names_in
 
@@ -177,6 +177,7 @@ def count_reasons(reasons: dict[str, int]) -> str:
 
 def _empty_rows(task: Task, config: Config) -> pd.DataFrame:
     further = (*config.data.keep, *([WEIGHT] if config.data.weight else []))
+    further += (ANNOTATED,) if config.data.annotated else ()
     return pd.DataFrame({name: pd.Series(dtype=object) for name in ("id", *task.schema.names, *further, "date")})
 
 
@@ -217,8 +218,10 @@ def _joins(schema: Schema) -> bool:
 
 
 def _further_columns(chunk: pd.DataFrame, config: Config) -> dict[str, list[Any]]:
-    """Return the columns that are kept as text, and the weights; NaN: it is none."""
+    """Return the columns that are kept as text, the weights (NaN: it is none), and what rows are annotated for."""
     kept: dict[str, list[Any]] = {name: list(map(to_readable, as_text(chunk[name]))) for name in config.data.keep}
+    if config.data.annotated:
+        kept[ANNOTATED] = [config.data.annotated] * len(chunk)
     return kept if config.data.weight is None else {**kept, WEIGHT: as_weights(chunk[config.data.weight])}
 
 
@@ -306,6 +309,13 @@ def _find_reasons(
     if split is not None:
         checks["unknown split"] = np.array([name is None for name in split_names(chunk[split])])
     checks |= check_together(rows, schema)
+    if ANNOTATED in rows:
+        checks["an entity of a type that data.annotated does not name"] = np.array(
+            [
+                not set(names_in(schema.answer.kind, tags or [])) <= set(types)
+                for tags, types in zip(rows[schema.answer.name], rows[ANNOTATED], strict=True)
+            ]
+        )
     for column in schema.inputs:
         if column.kind.is_read:
             of = "" if schema.input else f"{column.name} "

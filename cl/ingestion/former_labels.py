@@ -23,7 +23,7 @@ def under_todays_names(
     if answer.kind is not ValueKind.LABEL:
         relabelling = Relabelling(names=former)
         today = [value and renamed(answer.kind, value, relabelling.name) for value in values]
-        return rows.assign(**{name: pd.Series(today, index=rows.index, dtype=object)}), {}
+        return relabelling.annotated(rows.assign(**{name: pd.Series(today, index=rows.index, dtype=object)})), {}
     ended = {label: f"former label: {changed.read(label)[1]}" for label, new in former.items() if new is None}
     labels = [former.get(label) or label for label in values]
     masks = {why: (values == label).to_numpy() for label, why in ended.items()}

@@ -13,9 +13,10 @@ from cl import plugins
 from cl.config import Config
 from cl.config import ModelSettings as ModelSettings
 from cl.errors import ConfigError
-from cl.models.compatibility import bounded, check_states, max_positions
+from cl.models.compatibility import bounded, check_reading, check_states, find_reading, max_positions
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
+from cl.models.number_formats import cast_parameters, hold_weights
 from cl.models.pretrained import load_pretrained
 from cl.models.tunings import Tuning
 from cl.models.windows import windows_of
@@ -31,7 +32,8 @@ def new_learner(config: Config) -> Learner:
         ConfigError: the model cannot be loaded, or its states are not those of a text encoder.
     """
     task: Task = plugins.build(Task, config.task)
-    encoder, tokenizer = load_pretrained(config.model.name, split_words=task.splits_words)
+    stored_format = "float32" if config.model.dtype == "float32" else "auto"
+    encoder, tokenizer = load_pretrained(config.model.name, split_words=task.splits_words, dtype=stored_format)
     settings = fit_max_length(config.model, encoder, tokenizer)
     learner = Learner(
         task=task,
@@ -43,6 +45,17 @@ def new_learner(config: Config) -> Learner:
         head=LinearHead(task.feature_width(encoder.config.hidden_size), [], config.model.dropout),
     )
     check_states(to_best_device(learner))
+    return with_reading(learner)
+
+
+def with_reading(learner: Learner) -> Learner:
+    """Return a learner that was just built, read where its model and its settings say.
+
+    Raises:
+        ConfigError: its settings do not go together with how it is read.
+    """
+    learner = replace(learner, reading=find_reading(learner))
+    check_reading(learner)
     return learner
 
 
@@ -50,11 +63,15 @@ def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
     """Return the learner with other settings: the old tuning is merged and the new one attached.
 
     Raises:
-        ConfigError: the old tuning cannot be merged into the encoder.
+        ConfigError: the old tuning cannot be merged into the encoder, or the champion is read in another way.
     """
     settings = fit_max_length(settings, learner.encoder, learner.tokenizer)
+    check_reading(replace(learner, settings=settings))
     if settings.tuning == learner.settings.tuning:
+        hold_weights(learner.encoder, learner.tuning, settings.dtype)
         return replace(learner, settings=settings)
+    if learner.settings.dtype == "bfloat16":
+        cast_parameters(learner.encoder, torch.float32)  # what was trained is more precise than what it is merged into
     plain = cast(PreTrainedModel | None, learner.tuning.merge(learner.encoder))
     if plain is None:
         raise ConfigError(
@@ -130,13 +147,20 @@ def _attach_tuning(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrai
     """Attach the tuning to the encoder; initial values come from torch's random state.
 
     Raises:
-        ConfigError: it cannot be attached to an encoder of this family.
+        ConfigError: it cannot be attached to an encoder of this family, or finds nothing to train in it.
     """
     tuning = plugins.build(Tuning, settings.tuning)
     try:
-        return cast(PreTrainedModel, tuning.attach(encoder))
+        attached = tuning.attach(encoder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # peft's, for families that it does not know
         raise ConfigError(
             f"model.tuning '{tuning.name}' cannot be added to {type(encoder).__name__}: {bounded(error)}; name the "
             "layers in its targets if it has them, or choose full, top_layers or lora"
         ) from None
+    if tuning.trains_encoder and not tuning.moving(attached):
+        raise ConfigError(
+            f"model.tuning '{tuning.name}' finds nothing to train in {type(encoder).__name__}: choose full, "
+            "top_layers, lora or head"
+        )
+    hold_weights(attached, tuning, settings.dtype)
+    return cast(PreTrainedModel, attached)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from cl.errors import ConfigError
 from cl.models.learner import Learner
+from cl.models.pooling import DECODER, ENCODER, Reading
+from cl.plugins import Capability
 
 SAMPLE = 100
 """Of a tokenizer's own tokens, as a text that it must read something of."""
@@ -56,6 +59,48 @@ def is_causal(encoder: PreTrainedModel) -> bool:
     return type(encoder.config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(encoder.config) not in (
         MODEL_FOR_MASKED_LM_MAPPING
     )
+
+
+def find_reading(learner: Learner) -> Reading:
+    """Return where a model is read: a decoder at the last token and at the last piece of a word, others elsewhere.
+
+    Its family and its attention decide: some families can attend in both directions.
+    """
+    reading = DECODER if is_causal(learner.encoder) and _sees_only_before(learner) else ENCODER
+    pooling = learner.settings.pooling
+    return reading if pooling == "auto" else replace(reading, pooling=pooling)
+
+
+def check_reading(learner: Learner) -> None:
+    """Check that a learner's settings go together with how it is read.
+
+    Raises:
+        ConfigError: they ask for another pooling, or its last token would see only a part of a text.
+    """
+    settings, pooling = learner.settings, learner.reading.pooling
+    if settings.pooling not in ("auto", pooling):
+        raise ConfigError(
+            f"model.pooling '{settings.pooling}': the champion's head reads the {pooling} state: set it to {pooling} "
+            "or auto, or start again with strategy {name: joint, restart: true}"
+        )
+    if settings.windows and pooling == "last" and Capability.TOKENS not in learner.task.provides:
+        raise ConfigError(
+            f"model.windows: {settings.name} is read at a text's last token, which sees only the last window: set "
+            "model.pooling to mean, or model.windows to null"
+        )
+
+
+@torch.no_grad()
+def _sees_only_before(learner: Learner) -> bool:
+    """Return whether another last token leaves the states of the tokens before it as they are."""
+    learner.eval_mode()
+    mask = torch.ones(1, 4, dtype=torch.long, device=learner.device)
+    with torch.random.fork_rng():
+        before, after = (
+            learner.states(torch.tensor([[2, 3, 2, last]], device=learner.device), mask, layers=1)[-1][:, :-1].float()
+            for last in (3, 2)
+        )
+    return bool((before - after).abs().max() <= 1e-5 * before.abs().max())
 
 
 def max_positions(encoder: PreTrainedModel) -> int | None:

@@ -77,6 +77,7 @@ def _prefix(cache: FeatureCache | None, learner: Learner, head: ClosedFormHead) 
     """Return a hash of what decides a row's features besides its tokens."""
     graph = learner.graph.model if learner.graph else b""
     kind = f"{learner.task.name} bfloat16" if _reads_bfloat16(learner) else learner.task.name
+    kind += " last" if learner.reading.pooling == "last" else ""
     if cache is not None:
         return cache.prefix(learner.encoder, graph, layers=head.layers, task=kind)
     weights = digest_weights(learner.encoder.state_dict())
@@ -110,8 +111,10 @@ def _read_cached(
 
 
 def _reads_bfloat16(learner: Learner) -> bool:
-    """Return whether the encoder computes in bfloat16: where the device supports it and its weights are floats."""
-    return learner.graph is None and not learner.is_int8 and native_bfloat16(learner.device)
+    """Return whether the encoder computes in bfloat16: where its weights are, or where the device supports it."""
+    if learner.graph is not None or learner.is_int8:
+        return False
+    return learner.settings.dtype == "bfloat16" or native_bfloat16(learner.device)
 
 
 @torch.inference_mode()

@@ -14,7 +14,6 @@ from cl.errors import UnservableError
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
-from cl.models.pooling import mean_pool
 from cl.models.precision import Precision, autocast, half_weights
 from cl.tasks import Prediction
 
@@ -29,7 +28,7 @@ _BLOCK = 1_024
 class Answers:
     """A learner's answers to rows, in their order.
 
-    ``embeddings`` are float32 (rows, width): the mean-pooled states, or for a head in closed form the mean of its
+    ``embeddings`` are float32 (rows, width): those of `Learner.embed`, or for a head in closed form the mean of its
     rounded last-layer features, scaled to unit length. ``loss`` is the mean cross-entropy over the targets that the
     learner knows, NaN if there are none. ``brier`` is each row's Brier score, 0 to 2, meaningful only for rows that
     have a target.
@@ -83,7 +82,7 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
         states = [layer.float() for layer in own]
         logits = learner.read(states, batch)
         probabilities = task.probabilities(logits.float()).cpu().numpy().reshape(len(batch.rows), -1, logits.shape[-1])
-        embeddings[batch.rows] = mean_pool(states[-1], batch.mask).float().cpu().numpy()
+        embeddings[batch.rows] = learner.embed(states[-1], batch.mask).float().cpu().numpy()
         known = int((batch.targets >= 0).sum())
         if known:
             loss += float(task.loss(logits, batch.targets)) * known
@@ -158,8 +157,7 @@ def require_finite(version: str, probabilities: np.ndarray | Sequence[float]) ->
 def count_cut(learner: Learner, rows: pd.DataFrame) -> int:
     """Return how many rows are longer than a learner reads; only those with enough letters are tokenised for it."""
     long = rows[learner.task.texts(rows).map(lambda text: 2 * len(text.encode()) + 8 > learner.longest).astype(bool)]
-    encoded = learner.task.encode(long, learner.tokenizer, learner.labels, max_length=learner.longest + 1)
-    return sum(len(row.input_ids) > learner.longest for row in encoded)
+    return sum(len(row.input_ids) > learner.longest for row in learner.encode_further(long, 1))
 
 
 @torch.no_grad()

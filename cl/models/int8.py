@@ -9,10 +9,14 @@ occasionally tip a rounding.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from cl.models.number_formats import cast_parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,15 +28,18 @@ MIN_SCALE = 1e-8
 
 
 class Int8Linear(nn.Module):
-    """``x W^T + b`` with W in int8 and x rounded to int8 on the fly; in floats on a GPU."""
+    """``x W^T + b`` with W in int8 and x rounded to int8 on the fly; in floats on a GPU.
+
+    ``transposed``: the layer that it replaces holds the transpose of W, as GPT-2's do.
+    """
 
     weight: torch.Tensor
     scale: torch.Tensor
     bias: torch.Tensor | None
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, *, bias: bool, transposed: bool = False) -> None:
         super().__init__()
-        self.in_features, self.out_features = inputs, outputs
+        self.in_features, self.out_features, self.transposed = inputs, outputs, transposed
         self.register_buffer("weight", torch.zeros(outputs, inputs, dtype=torch.int8))
         self.register_buffer("scale", torch.ones(outputs))
         self.register_buffer("bias", torch.zeros(outputs) if bias else None)
@@ -68,13 +75,15 @@ class Int8Embedding(nn.Module):
 
 
 def quantise(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Return a copy of a float32 encoder with its matrices and word embeddings in int8."""
+    """Return a copy of an encoder with its matrices and word embeddings in int8, all else in float32."""
     quantised = with_int8_modules(copy.deepcopy(encoder))
+    cast_parameters(quantised, torch.float32)
     floats = dict(encoder.named_modules())
     with torch.no_grad():
         for name, module in quantised.named_modules():
             if isinstance(module, Int8Linear | Int8Embedding):
-                whole, scale = round_rows(cast(torch.Tensor, floats[name].weight.detach()))
+                exact = cast(torch.Tensor, floats[name].weight.detach()).float()
+                whole, scale = round_rows(exact.T if getattr(module, "transposed", False) else exact)
                 module.weight.copy_(whole)
                 module.scale.copy_(scale)
                 if isinstance(module, Int8Linear) and module.bias is not None:
@@ -82,13 +91,20 @@ def quantise(encoder: PreTrainedModel) -> PreTrainedModel:
     return quantised
 
 
-def dequantise(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Return a trainable copy of an encoder, its int8 matrices converted back to floats."""
+def dequantise(encoder: PreTrainedModel, *, as_linear: bool = False) -> PreTrainedModel:
+    """Return a trainable copy of an encoder, its int8 matrices converted back to floats.
+
+    Args:
+        encoder: with int8 modules.
+        as_linear: put a linear layer also where the encoder had one that holds the transposed matrix.
+    """
     restored = copy.deepcopy(encoder)
     for name, module in list(restored.named_modules()):
         if isinstance(module, Int8Linear):
-            linear = nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
+            linear: nn.Module = nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
             state = {"weight": dequantise_rows(module.weight, module.scale)}
+            if module.transposed and not as_linear:
+                linear, state = Conv1D(module.out_features, module.in_features), {"weight": state["weight"].T}
             linear.load_state_dict(state if module.bias is None else {**state, "bias": module.bias})
             restored.set_submodule(name, linear.to(module.weight.device))
         elif isinstance(module, Int8Embedding):
@@ -98,13 +114,21 @@ def dequantise(encoder: PreTrainedModel) -> PreTrainedModel:
     return restored
 
 
-def with_int8_modules(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Replace an encoder's linear layers and word embeddings by empty int8 modules, in place."""
+def with_int8_modules(encoder: PreTrainedModel, *, stored: Collection[str] | None = None) -> PreTrainedModel:
+    """Replace an encoder's linear layers and word embeddings by empty int8 modules, in place.
+
+    Args:
+        encoder: in floats.
+        stored: names of the tensors that it will take; None: all that it can. Older versions of a GPT-2 hold the
+            matrices of its layers in floats.
+    """
     words = encoder.get_input_embeddings()
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Linear):
             bias = module.bias is not None
             encoder.set_submodule(name, Int8Linear(module.in_features, module.out_features, bias=bias))
+        elif isinstance(module, Conv1D) and (stored is None or f"{name}.scale" in stored):
+            encoder.set_submodule(name, Int8Linear(module.nx, module.nf, bias=True, transposed=True))
         elif module is words and type(module) is nn.Embedding:  # a subclass, as Gemma 3 has, may scale what it returns
             table = Int8Embedding(module.num_embeddings, module.embedding_dim, module.padding_idx)
             encoder.set_input_embeddings(table)  # wherever the encoder holds them: T5 does twice

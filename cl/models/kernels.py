@@ -73,11 +73,11 @@ def _attend(
     enable_gqa: bool = False,
 ) -> torch.Tensor:
     """Return attention as `scaled_dot_product_attention` does, whose arguments it takes."""
-    mask = attn_mask
+    mask, twice = attn_mask, is_causal and attn_mask is not None  # both at once are refused below
     if is_causal and mask is None:
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
     plain = not dropout_p and not enable_gqa and query.ndim == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
-    if not plain or not _is_short(query, key) or (mask is not None and mask.requires_grad):
+    if not plain or twice or not _is_short(query, key) or (mask is not None and mask.requires_grad):
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )

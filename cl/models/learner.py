@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +20,11 @@ from cl.models.int8 import is_int8
 from cl.models.kernels import fast_kernels
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.graph import Graph
-from cl.models.pooling import mean_pool
+from cl.models.pooling import ENCODER, Reading, mean_pool
 from cl.models.tunings import Tuning
 from cl.models.windows import Windows, windows_of
 from cl.process.progress import meter
-from cl.tasks import Batch, Encoded, Targets, Task
+from cl.tasks import Batch, Capability, Encoded, Targets, Task
 
 log = logging.getLogger(__name__)
 PREFIX = "prefix"
@@ -35,7 +36,7 @@ class Learner:
     """A model that can be trained and run; only its modules change in training.
 
     ``graph`` has the encoder's weights and replaces it wherever gradients are disabled. ``thresholds`` are those of
-    `Targets`.
+    `Targets`. ``reading`` says where its answers are read.
     """
 
     task: Task
@@ -47,6 +48,7 @@ class Learner:
     head: LinearHead | ClosedFormHead
     graph: Graph | None = None
     thresholds: tuple[float, ...] | None = None
+    reading: Reading = ENCODER
 
     @property
     def is_closed(self) -> bool:
@@ -108,7 +110,15 @@ class Learner:
 
     def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return one vector for each row (rows, width), from states (rows, length, width) and the mask."""
-        return mean_pool(states, mask)
+        return self.reading.pool(states, mask)
+
+    def embed(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the embedding of each row (rows, width), from states (rows, length, width) and the mask.
+
+        It is what the head reads of a text. Where a task answers each word, no single state stands for the row: the
+        mean does.
+        """
+        return mean_pool(states, mask) if Capability.TOKENS in self.task.provides else self.pool(states, mask)
 
     def features(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return the head's input for the states of a layer (rows, length, width), one vector for each prediction."""
@@ -154,9 +164,18 @@ class Learner:
         length = input_ids.shape[1]
         if self.graph is not None and not torch.is_grad_enabled():
             return self.graph.states(input_ids, mask, wanted)
-        out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
+        with self.in_own_format():
+            out = self.encoder(input_ids=input_ids, attention_mask=mask, output_hidden_states=wanted > 1)
         hidden = out.hidden_states[-wanted:] if wanted > 1 else [out.last_hidden_state]
+        if self.settings.dtype == "bfloat16":
+            hidden = [states.float() for states in hidden]  # heads are float32
         return [states[:, -length:] for states in hidden]
+
+    def in_own_format(self) -> AbstractContextManager[object]:
+        """Return the context in which the encoder computes: bfloat16 where it holds weights in that format."""
+        if self.settings.dtype == "float32" or self.is_int8:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def batches(self, encoded: list[Encoded], batch_size: int | None) -> Iterator[Batch]:
         """Yield rows of similar length as padded batches; ``rows`` of a batch are their indices.
@@ -200,7 +219,15 @@ class Learner:
         """Tokenise rows for the learner's labels and longest row; inside `cached_in`, known texts are cached."""
         cache = CURRENT.get()
         tokenizer = cache.tokens.before(self.tokenizer) if cache else self.tokenizer
-        return self.task.encode(rows, tokenizer, self.labels, max_length=self.longest)  # type: ignore[arg-type]
+        return self._encode(rows, tokenizer, max_length=self.longest)
+
+    def encode_further(self, rows: object, tokens: int) -> list[Encoded]:
+        """Tokenise rows with room for so many more tokens than the learner reads."""
+        return self._encode(rows, self.tokenizer, max_length=self.longest + tokens)
+
+    def _encode(self, rows: object, tokenizer: object, *, max_length: int) -> list[Encoded]:
+        last = {"last_piece": True} if self.task.splits_words and self.reading.piece == "last" else {}
+        return self.task.encode(rows, tokenizer, self.labels, max_length=max_length, **last)  # type: ignore[arg-type]
 
     def train_mode(self) -> None:
         """Switch dropout on in the head, and in the encoder if the settings ask for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.export import rewrite_graph
 from cl.models.onnx.graph import has_graph, load_graph
+from cl.models.pooling import Reading
 from cl.models.pretrained import empty_encoder, restore_encoder, without_warnings
 from cl.models.tunings import Tuning
 from cl.models.weight_files import WEIGHTS, frozen_tensors, read_tensors, split_tensors, weight_files, write_tensors
@@ -43,6 +45,7 @@ def save_learner(learner: Learner, folder: Path) -> None:
         **({"thresholds": list(learner.thresholds)} if learner.thresholds is not None else {}),
         "head": {"closed": learner.is_closed, **learner.head.described},
         "int8": learner.is_int8,
+        "reading": asdict(learner.reading),
         "model": learner.settings.model_dump(),
     }
     (folder / "learner.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -86,6 +89,7 @@ def _load(folder: Path) -> Learner:
         head=head,
         graph=load_graph(folder / "encoder") if has_graph(folder / "encoder") else None,
         thresholds=tuple(record["thresholds"]) if "thresholds" in record else None,
+        reading=Reading(**record.get("reading", {})),  # older versions were all read in one way
     )
     learner.eval_mode()
     return to_best_device(learner)
@@ -104,7 +108,7 @@ def _save_encoder(learner: Learner, folder: Path) -> None:
         save_file(_state(learner.encoder), folder / WEIGHTS)
         return
     frozen = frozen_tensors(learner.tuning, learner.encoder)
-    if not learner.tuning.adds_modules:
+    if not _keeps_own_names(learner.tuning, learner.settings):
         with without_warnings():
             learner.encoder.save_pretrained(folder)
         split_tensors(folder, frozen)
@@ -121,8 +125,17 @@ def _state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def _load_encoder(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTrainedModel:
     tuning: Tuning = plugins.build(Tuning, settings.tuning)
     weight_files(folder)  # before transformers follows an index
-    if not tuning.adds_modules and not int8:
+    if not _keeps_own_names(tuning, settings) and not int8:
         return restore_encoder(folder)
-    encoder = with_int8_modules(empty_encoder(folder)) if int8 else _attach_tuning(empty_encoder(folder), settings)
-    encoder.load_state_dict(read_tensors(folder))
+    tensors = read_tensors(folder)
+    if int8:
+        encoder = with_int8_modules(empty_encoder(folder), stored=tensors.keys())
+    else:
+        encoder = _attach_tuning(empty_encoder(folder, settings.dtype), settings)
+    encoder.load_state_dict(tensors)
     return encoder
+
+
+def _keeps_own_names(tuning: Tuning, settings: ModelSettings) -> bool:
+    """Return whether an encoder's tensors are stored as they are: transformers would read them in a single format."""
+    return tuning.adds_modules or settings.dtype == "bfloat16"

@@ -10,6 +10,7 @@ import torch
 
 from cl.models.half_weights import HalfWeights
 from cl.models.learner import Learner
+from cl.models.number_formats import cast_parameters
 from cl.models.rewrites import quantise_learner
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def to_precision(learner: Learner, precision: ServedPrecision) -> Learner:
         log.warning("serve.precision int8 needs an encoder without adapters, and this one has some: using auto")
         precision = "auto"
     if precision == "bfloat16" or (precision == "auto" and native_bfloat16(learner.device)):
-        learner.encoder.to(torch.bfloat16)  # type: ignore[arg-type]
+        cast_parameters(learner.encoder, torch.bfloat16)
     return learner
 
 

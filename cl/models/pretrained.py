@@ -1,4 +1,4 @@
-"""Load pretrained encoders from the Hugging Face hub, a local folder or the packaged MiniLM; safetensors only."""
+"""Load pretrained models from the Hugging Face hub, a local folder or the packaged MiniLM; safetensors only."""
 
 from __future__ import annotations
 
@@ -24,23 +24,30 @@ from cl.models.locate import local_file, locate_model
 from cl.process.progress import stage
 
 
-def load_pretrained(name: str, *, split_words: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_pretrained(
+    name: str, *, split_words: bool, dtype: str = "float32"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load an encoder and its tokenizer, fitted to each other.
 
     Args:
         name: as configured.
         split_words: rows are split into words before the tokenizer sees them.
+        dtype: as for `load_encoder`.
 
     Raises:
         ConfigError: one of them cannot be loaded, or they do not fit.
     """
-    encoder, tokenizer = load_encoder(name), load_tokenizer(name, split_words=split_words)
+    encoder, tokenizer = load_encoder(name, dtype), load_tokenizer(name, split_words=split_words)
     fit_pair(name, encoder, tokenizer, split_words=split_words)
     return encoder, tokenizer
 
 
-def load_encoder(name: str) -> PreTrainedModel:
-    """Load an encoder without head and pooler, in float32; of an encoder and decoder such as T5, the encoder.
+def load_encoder(name: str, dtype: str = "float32") -> PreTrainedModel:
+    """Load an encoder without head and pooler; of an encoder and decoder such as T5, the encoder.
+
+    Args:
+        name: as configured.
+        dtype: of its weights; ``auto``: that of the checkpoint.
 
     Raises:
         ConfigError: the model cannot be reached, has no safetensors, or its encoder cannot be loaded alone.
@@ -56,7 +63,7 @@ def load_encoder(name: str) -> PreTrainedModel:
                     f"model.name '{name}': transformers cannot load the encoder of a {config.model_type} without its "
                     "decoder: name an encoder such as BERT or ModernBERT, or a T5"
                 )
-            return without_pooler(kind.from_pretrained(source, use_safetensors=True, dtype="float32"))
+            return without_pooler(kind.from_pretrained(source, use_safetensors=True, dtype=dtype))
     except (ConfigError, MemoryError):
         raise
     except Exception as error:  # a checkpoint may need a package that is missing, or be damaged in many ways
@@ -110,10 +117,10 @@ def restore_encoder(folder: Path) -> PreTrainedModel:
     return without_pooler(encoder)
 
 
-def empty_encoder(folder: Path) -> PreTrainedModel:
+def empty_encoder(folder: Path, dtype: str = "float32") -> PreTrainedModel:
     """Build an encoder with random weights from the configuration in a folder."""
     config = AutoConfig.from_pretrained(folder)
-    return without_pooler(encoder_class(config).from_config(config, dtype="float32"))
+    return without_pooler(encoder_class(config).from_config(config, dtype=dtype))
 
 
 def encoder_class(config: Any) -> Any:

@@ -13,9 +13,11 @@ def quantise_learner(learner: Learner) -> Learner:
     """Return a copy with the encoder's matrices and word embeddings in int8; the head is unchanged.
 
     Args:
-        learner: in float32, with nothing added to its encoder.
+        learner: in floats, with nothing added to its encoder.
     """
-    return replace(learner, encoder=quantise(learner.encoder), head=copy.deepcopy(learner.head), graph=None)
+    settings = learner.settings.model_copy(update={"dtype": "float32"})
+    encoder, head = quantise(learner.encoder), copy.deepcopy(learner.head)
+    return replace(learner, settings=settings, encoder=encoder, head=head, graph=None)
 
 
 def dequantise_learner(learner: Learner) -> Learner:

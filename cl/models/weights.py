@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cl.records import WEIGHT
+from cl.records import ANNOTATED, WEIGHT
 
 if TYPE_CHECKING:
     import torch
@@ -58,5 +58,5 @@ def weights_of_positions(rows: pd.DataFrame, row: torch.Tensor) -> torch.Tensor 
 
 
 def columns_to_learn(rows: pd.DataFrame, columns: tuple[str, ...]) -> list[str]:
-    """Return the columns that training reads: id, the task's own, and the weight if there is one."""
-    return ["id", *(name for name in columns if name in rows), *([WEIGHT] if WEIGHT in rows else [])]
+    """Return the columns that training reads: id, the task's own, and the weight and what is annotated if they say."""
+    return ["id", *(name for name in (*columns, WEIGHT, ANNOTATED) if name in rows)]

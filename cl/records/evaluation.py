@@ -133,6 +133,11 @@ class Evaluation(Record):
     champion_per_class: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="The same for the champion"
     )
+    report: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="Challenger: entity type, then micro avg, macro avg and weighted avg -> count, precision, recall, "
+        "f1, as seqeval reports them; empty where answers have no entities",
+    )
     untested_classes: list[str] = Field(
         default_factory=list, description="Classes that the challenger knows and no test row has: undecided"
     )

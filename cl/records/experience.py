@@ -12,6 +12,8 @@ from cl.records.record import Record
 SPLITS = ("train", "validation", "test")
 WEIGHT = "sample_weight"
 """Column of stored rows with what each counts in training; where it is missing or empty, once."""
+ANNOTATED = "annotated"
+"""Column of stored rows with the entity types that were looked for in them; where it is missing or empty, all were."""
 
 
 class Experience(Record):
@@ -25,6 +27,9 @@ class Experience(Record):
     labels: dict[str, int] = Field(description="Label (text) or entity type (tokens) -> number of rows")
     untrained: list[str] = Field(
         default_factory=list, description="Labels or entity types that no training row of a weight above 0 has"
+    )
+    annotated: list[str] | None = Field(
+        default=None, description="Entity types that were looked for in its rows; None: all that there are"
     )
     quarantined: dict[str, int] = Field(default_factory=dict, description="Reason -> quarantined rows")
     duplicates: int = Field(default=0, description="Duplicate rows within this batch")

@@ -27,7 +27,7 @@ WITH_PERENNIAL = """import cl
 version = cl.load_version(".")
 print(version.predict({example}))
 """
-MEAN_CODE = """import json
+POOLED_CODE = """import json
 from pathlib import Path
 
 import torch
@@ -46,10 +46,14 @@ batch = tokenizer(["my parcel is lost"], return_tensors="pt", padding=True, trun
 with torch.inference_mode():
     states = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     mask = batch["attention_mask"].unsqueeze(-1)
-    probabilities = ((states * mask).sum(1) / mask.sum(1) @ weight.T + bias).softmax(-1)
+    probabilities = ({pooled} @ weight.T + bias).softmax(-1)
 answers = [labels[int(index)] for index in probabilities.argmax(-1)]
 print(answers)
 """
+POOLED = {
+    "mean": "(states * mask).sum(1) / mask.sum(1)",
+    "last": "states[torch.arange(len(states)), mask.sum((1, 2)) - 1]",
+}
 TOKENS_CODE = """from pathlib import Path
 
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
@@ -111,6 +115,14 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
 
     subfolder, learner = "encoder", replace(learner, graph=None)
     encoder: PreTrainedModel | None = learner.encoder
+    if learner.settings.dtype == "bfloat16":  # weights of two formats, which transformers would read in one
+        import torch
+
+        from cl.models.number_formats import cast_parameters
+
+        subfolder = "transformers"
+        learner = replace(learner, settings=learner.settings.model_copy(update={"dtype": "float32"}))
+        cast_parameters(learner.encoder, torch.float32)
     if learner.is_int8:
         from cl.models.rewrites import dequantise_learner
 
@@ -124,7 +136,8 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
         and not learner.is_closed
         and _export_token_classifier(learner, encoder, draft)
     ):
-        return "AutoModelForTokenClassification, the whole model, in transformers/", TOKENS_CODE
+        where = "; a word's tag is that of its last piece" if learner.reading.piece == "last" else ""
+        return f"AutoModelForTokenClassification, the whole model, in transformers/{where}", TOKENS_CODE
     if subfolder != "encoder":
         encoder.save_pretrained(draft / subfolder)
     kind = encoder_class(encoder.config).__name__
@@ -133,9 +146,14 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     if not _reads_mean(learner.task.schema):
         return f"{kind}, the encoder alone, in {subfolder}/; its head is a linear map of each hidden state", ""
     return (
-        f"{kind}, the encoder, in {subfolder}/, and a few lines for the head: a linear map of the mean state, "
-        "which no AutoModelForSequenceClassification provides",
-        MEAN_CODE.format(kind=kind, encoder=subfolder, length=learner.settings.max_length),
+        f"{kind}, the encoder, in {subfolder}/, and a few lines for the head: a linear map of the "
+        f"{learner.reading.pooling} state, which no AutoModelForSequenceClassification provides",
+        POOLED_CODE.format(
+            kind=kind,
+            encoder=subfolder,
+            length=learner.settings.max_length,
+            pooled=POOLED[learner.reading.pooling],
+        ),
     )
 
 
@@ -166,7 +184,7 @@ def _export_token_classifier(learner: Learner, encoder: PreTrainedModel, draft: 
         model = AutoModelForTokenClassification.from_config(config, dtype="float32")
     except ValueError:
         return False
-    linear = getattr(model, "classifier", None)
+    linear = getattr(model, "classifier", None) or getattr(model, "score", None)
     if not isinstance(linear, torch.nn.Linear) or getattr(model, model.base_model_prefix, None) is None:
         return False
     model.base_model.load_state_dict(encoder.state_dict(), strict=False)

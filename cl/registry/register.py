@@ -178,6 +178,7 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
         "bwt": evaluation.backward_transfer,
         "size_mb": evaluation.size_mb,
         **evaluation.numbers,
+        **_averages(evaluation),
         **_by_experience(evaluation.challenger),
     }
     champion = {
@@ -190,6 +191,16 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
         **{f"champion/{name}": value for name, value in champion.items()},
     }
     return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _averages(evaluation: Evaluation) -> dict[str, float]:
+    """Return the averages over entity types: micro_precision, ..., weighted_f1."""
+    return {
+        f"{name.removesuffix(' avg')}_{metric}": scores[metric]
+        for name, scores in evaluation.report.items()
+        if name.endswith(" avg")
+        for metric in ("precision", "recall", "f1")
+    }
 
 
 def _by_experience(scores: Sequence[Score]) -> dict[str, float | None]:

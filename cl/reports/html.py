@@ -18,6 +18,7 @@ from cl.records.evaluation import decided
 from cl.records.experience import unbacked_classes
 from cl.reports import plots
 from cl.reports.drift_alarm import format_p_value_cell
+from cl.reports.entities import format_report
 from cl.reports.measurements import (
     describe_balance,
     describe_baselines,
@@ -181,6 +182,7 @@ def _write_page(
         single=single,
         most=LATEST_EXPERIENCES,
         most_classes=SHOWN_CLASSES,
+        format_report=format_report,
         most_entries=SHOWN_ENTRIES,
         verdicts=rows.verdicts or Counter(cycle.verdict for cycle in cycles),
         lost=rows.lost,

@@ -16,7 +16,6 @@ from cl.models.frozen_features import feature_reader
 from cl.models.inference import require_finite
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
-from cl.models.pooling import mean_pool
 from cl.models.precision import ServedPrecision, to_precision
 from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
 from cl.stores.version_folder import former_labels
@@ -89,7 +88,7 @@ class ServedModel:
         logits = learner.read(states, batch)
         probabilities = learner.task.probabilities(logits).cpu().numpy().reshape(len(encoded), -1, logits.shape[-1])
         order = np.argsort(batch.rows)  # a batch has its shortest rows first
-        return _Outputs(list(probabilities[order]), mean_pool(states[-1], batch.mask).cpu().numpy()[order])
+        return _Outputs(list(probabilities[order]), learner.embed(states[-1], batch.mask).cpu().numpy()[order])
 
     def _run_closed_form(self, head: ClosedFormHead, encoded: list[Encoded]) -> _Outputs:
         features = feature_reader(self.learner, head)(encoded)
@@ -116,7 +115,8 @@ def load_served_model(version: str, folder: Path, precision: ServedPrecision) ->
         UnservableError: its probabilities are not finite.
     """
     learner = load_learner(folder)
-    merged = learner.tuning.merge(learner.encoder) or learner.encoder
+    exact = learner.settings.dtype == "float32"  # bfloat16 would round away what was trained
+    merged = (learner.tuning.merge(learner.encoder) if exact else None) or learner.encoder
     learner = to_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
     for module in (learner.encoder, learner.head):
         module.requires_grad_(False)

@@ -24,7 +24,7 @@ def names_in(kind: ValueKind, answer: Any) -> list[str]:
         return [answer]
     if kind is ValueKind.LABELS:
         return sorted(set(answer))
-    return sorted({tag[2:] for tag in answer if tag != OUTSIDE}) if kind is ValueKind.TAGS else []
+    return sorted({tag[2:] for tag in answer if "-" in tag}) if kind is ValueKind.TAGS else []
 
 
 def occurrences(kind: ValueKind, answer: Any) -> list[str]:
@@ -65,8 +65,10 @@ def renamed(kind: ValueKind, answer: Any, name: Callable[[str], str | None]) -> 
 
 
 def renamed_tag(tag: str, name: Callable[[str], str | None]) -> str:
-    """Return a BIO2 tag under the new name of its entity type."""
-    new = name(tag[2:]) if tag != OUTSIDE else None
+    """Return a BIO2 tag under the new name of its entity type; O, and what says that nobody knows, stay."""
+    if "-" not in tag:
+        return tag
+    new = name(tag[2:])
     return f"{tag[:2]}{new}" if new else OUTSIDE
 
 

@@ -27,14 +27,16 @@ class Encoded:
     """One tokenised row.
 
     ``targets`` has one entry for each prediction: the row's class, or the tag of each word piece (-100: ignored).
-    ``anchors`` are the positions whose predictions count: for tokens, the first piece of each word. ``context`` is what
-    else the task needs of the row, to collate it or to turn probabilities into an answer.
+    ``anchors`` are the positions whose predictions count: for tokens, one piece of each word. ``context`` is what else
+    the task needs of the row, to collate it or to turn probabilities into an answer. Nobody has said what is right at
+    the ``unscored`` anchors.
     """
 
     input_ids: list[int]
     targets: list[int]
     anchors: list[int]
     context: Any = None
+    unscored: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ class Task(Plugin):
     undecided: ClassVar[str] = "none of its {rows} test rows decides a score"
     """Why there may be no main score although there are rows; ``{rows}`` is how many."""
     splits_words: ClassVar[bool] = False
-    """Whether rows come as words, each of which must be found among the tokenizer's pieces."""
+    """Whether rows come as words, each of which must be found among the tokenizer's pieces.
+
+    `encode` of such a task takes ``last_piece`` as well: whether a word is read at its last piece, not at its first.
+    """
 
     solver: ClassVar[dict[str, Any] | None] = {"name": "ranpac"}
     """The strategy that solves best for a head over frozen features, by default; None: there is no such head."""
@@ -184,9 +189,10 @@ class Task(Plugin):
         """
         import numpy as np
 
-        if not encoded.anchors:
+        anchors = [position for position in encoded.anchors if position not in encoded.unscored]
+        if not anchors:
             return 0.0
-        anchored, targets = probabilities[encoded.anchors], np.array(encoded.targets)[encoded.anchors]
+        anchored, targets = probabilities[anchors], np.array(encoded.targets)[anchors]
         right = np.where(targets >= 0, anchored[np.arange(len(anchored)), np.maximum(targets, 0)], 0.0)
         return float(((anchored**2).sum(axis=-1) + 1 - 2 * right).mean())
 
@@ -230,6 +236,13 @@ class Task(Plugin):
     def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
         """Return ``count``, ``precision``, ``recall`` and ``f1`` of each class that occurs in the rows."""
         raise NotImplementedError
+
+    def report(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
+        """Return ``count``, ``precision``, ``recall`` and ``f1`` of each class and of their averages, for people.
+
+        Classes that are only predicted are among them. By default there is no such report.
+        """
+        return {}
 
     def texts(self, rows: pd.DataFrame) -> pd.Series:
         """Return each row's text as one string, for descriptors and reports; by default its inputs that are read."""

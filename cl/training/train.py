@@ -26,6 +26,7 @@ from cl.records import Training
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.training.loop import run_update
+from cl.training.pseudo_labels import completing
 from cl.training.solve import solve_update
 from cl.training.strategies import (
     LearningMethod,
@@ -74,11 +75,15 @@ def train(
     seed = training_seed(config.seed, new)
     torch.manual_seed(seed)
 
-    def learned_rows(ids: list[str], split: str) -> pd.DataFrame:
-        return learnable(rows_of(ids, split))
-
-    rows, solver = learned_rows(new, "train"), config.closed_form
+    solver = config.closed_form
     strategies = [] if solver else config.built_strategies
+    complete = completing(champion, solves_head=solver is not None)
+
+    def learned_rows(ids: list[str], split: str) -> pd.DataFrame:
+        rows = learnable(rows_of(ids, split))
+        return complete(rows) if split == "train" else rows
+
+    rows = learned_rows(new, "train")
     start = _prepare_start(config, champion, strategies, solver)
     learner = grow_labels(
         start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed

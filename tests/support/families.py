@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tests.support.tiny import WORDS
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 """In the order of RoBERTa's vocabulary: its padding has id 1, and its positions begin after that."""
 POSITIONS = 24
 """What every table of positions here permits, tokens that the tokenizer adds included."""
+
+LONGER = 4 * POSITIONS
+"""Words of a text that no bounded family reads whole."""
 
 SIZES = {
     "vocab_size": 320,
@@ -92,6 +97,7 @@ FAMILIES = {
     "modernbert": Family("ModernBertForMaskedLM", {"global_attn_every_n_layers": 2, "local_attention": 8}, bytes=True),
     "gpt2": Family("GPT2LMHeadModel", causal=True, bytes=True),
     "llama": Family("LlamaForCausalLM", DECODER, causal=True),
+    "mistral": Family("MistralForCausalLM", {**DECODER, "sliding_window": 8}, causal=True),
     "qwen2": Family("Qwen2ForCausalLM", DECODER, causal=True, bytes=True),
     "qwen3": Family("Qwen3ForCausalLM", DECODER, causal=True, bytes=True),
     "gemma": Family("GemmaForCausalLM", DECODER, causal=True),
@@ -102,3 +108,18 @@ FAMILIES = {
         bounded=False,
     ),
 }
+
+
+def texts(*lengths: int) -> pd.DataFrame:
+    """Return rows with texts of so many words."""
+    words = [" ".join(WORDS[(row + index) % len(WORDS)] for index in range(n)) for row, n in enumerate(lengths)]
+    ids = [str(n) for n in range(len(lengths))]
+    return pd.DataFrame({"id": ids, "text": words, "label": "fee", "date": None})
+
+
+def sentences(*lengths: int) -> pd.DataFrame:
+    """Return the same rows as tagged words."""
+    rows = texts(*lengths)
+    words = rows["text"].str.split()
+    tags = [["B-PER", *["O"] * (len(row) - 1)] for row in words]
+    return pd.DataFrame({"id": rows["id"], "tokens": words, "tags": tags, "date": None})

@@ -67,7 +67,7 @@ def write_graph(encoder: PreTrainedModel, layers: int, folder: Path) -> None:
     require(IN_ONNX, *PACKAGES)
     quantised = is_int8(encoder)
     locations = _find_all_tensors(folder)
-    model = _export(dequantise(encoder) if quantised else encoder, layers)
+    model = _export(dequantise(encoder, as_linear=True) if quantised else encoder, layers)
     if quantised:
         quantise_graph(model, {name for name, location in locations.items() if location.kind == "I8"})
     _link_weights(model, locations)

@@ -30,15 +30,22 @@ class Full(Tuning):
         """Return all parameters except those of frozen embeddings and layers."""
         frozen: set[int] = set()
         if not self.embeddings:
-            words = encoder.get_input_embeddings()  # type: ignore[operator]
-            block = _embedding_block(encoder, words)
-            frozen |= {id(parameter) for parameter in [*words.parameters(), *block.parameters()]}
+            frozen |= {id(parameter) for table in _embeddings(encoder) for parameter in table.parameters()}
         for layer in list(encoder_layers(encoder))[: self.frozen_layers]:
             frozen |= {id(parameter) for parameter in layer.parameters()}
         return [parameter for parameter in encoder.parameters() if id(parameter) not in frozen]
 
 
-def _embedding_block(encoder: nn.Module, words: nn.Module) -> nn.Module:
-    """Return the block of word, position and type embeddings with its norm, if the encoder has one."""
-    block = getattr(encoder, "embeddings", words)
-    return block if hasattr(block, "parameters") else words
+def _embeddings(encoder: nn.Module) -> list[nn.Module]:
+    """Return the word embeddings, and the block of word, position and type embeddings with its norm if there is one.
+
+    Without a block, as in decoders, they are the tables outside the layers.
+    """
+    from torch import nn
+
+    words, block = encoder.get_input_embeddings(), getattr(encoder, "embeddings", None)  # type: ignore[operator]
+    if isinstance(block, nn.Module):
+        return [words, block]
+    inside = {id(module) for module in encoder_layers(encoder).modules()}
+    tables = [module for module in encoder.modules() if isinstance(module, nn.Embedding) and id(module) not in inside]
+    return [words, *tables]

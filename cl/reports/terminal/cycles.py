@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cl.records import CompressionResult, Cycle, Evaluation, LadderResult, Verdict
+from cl.reports.entities import format_report
 from cl.reports.measurements import (
     UNDECIDED,
     describe_balance,
@@ -141,10 +142,15 @@ def distil_lines(output: dict[str, Any]) -> list[str]:
     return lines + ([f"it is now the challenger; to promote it: cl promote {result.version}"] if result.passed else [])
 
 
-def cycle_lines(cycles: list[Cycle]) -> list[str]:
-    """Return the table of cycles, followed by the reasons and the classes that the last challenger knows least."""
+def cycle_lines(cycles: list[Cycle], *, report: bool = True) -> list[str]:
+    """Return the table of cycles, followed by the reasons and the classes that the last challenger knows least.
+
+    Where answers have entities, they are followed by the report of all of them, unless ``report`` is False.
+    """
     evaluated = [cycle.evaluation for cycle in cycles if cycle.evaluation]
     classes = ["", *class_lines(evaluated[-1])] if evaluated else []
+    if evaluated and evaluated[-1].report:
+        classes = ["", *format_report(evaluated[-1].report).splitlines()] if report else []
     return [HEADER, *(cycle_line(cycle) for cycle in cycles), "", *reason_lines(cycles), *classes]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cl.records import Record
+from cl.records import ANNOTATED, Record
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Column, ValueKind, names_in, renamed, renamed_tag
@@ -118,7 +118,19 @@ class Relabelling:
         pairs = zip(rows["id"], rows[answer.name], strict=True)
         answers = [self.of_rows.get(id) or renamed(answer.kind, value, self.name) for id, value in pairs]
         changed = rows.assign(**{answer.name: pd.Series(answers, index=rows.index, dtype=object)})
-        return changed[changed[answer.name].notna()]
+        return self.annotated(changed[changed[answer.name].notna()])
+
+    def annotated(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows whose annotated entity types, where not all are, have the new names."""
+        import pandas as pd
+
+        if ANNOTATED not in rows:
+            return rows
+        names = [
+            None if types is None or isinstance(types, float) else self.head(types, tags=False)
+            for types in rows[ANNOTATED]
+        ]
+        return rows.assign(**{ANNOTATED: pd.Series(names, index=rows.index, dtype=object)})
 
     def name(self, label: str) -> str | None:
         """Return the new name of a label, or entity type; None: it has none."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cl.records import SPLITS, WEIGHT, Experience
+from cl.records import ANNOTATED, SPLITS, WEIGHT, Experience
 from cl.stores.data.experiences import Experiences, digest_of
 from cl.stores.data.staging import KEPT, QUARANTINE, Staged, StagedTable, staging_folder
 from cl.stores.files import move_into_place, write_text
@@ -65,6 +65,7 @@ def publish(
         rows=rows,
         labels=list_labels(draft, staged.schema),
         untrained=list_untrained(draft, staged.schema),
+        annotated=list_annotated(draft),
         quarantined=dict(sorted(quarantined.items())),
         digest=digest_of(draft),
         **counts,
@@ -114,6 +115,17 @@ def list_labels(draft: Path, schema: Schema) -> dict[str, int]:
 def list_untrained(draft: Path, schema: Schema) -> list[str]:
     """Return the labels, or entity types, that no training row of a weight above 0 has."""
     return sorted(set(list_labels(draft, schema)) - set(_count_labels(draft, "train", schema, learned=True)))
+
+
+def list_annotated(draft: Path) -> list[str] | None:
+    """Return the entity types that the rows of an experience are annotated for; None: all, or it has no rows."""
+    for split in SPLITS:
+        with pq.ParquetFile(draft / f"{split}.parquet") as file:
+            if ANNOTATED in file.schema_arrow.names:
+                for batch in file.iter_batches(1, columns=[ANNOTATED]):
+                    types: list[str] | None = batch[ANNOTATED][0].as_py()
+                    return types
+    return None
 
 
 def _count_labels(draft: Path, split: str, schema: Schema, *, learned: bool = False) -> Counter[str]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from cl.records import SPLITS
 from cl.stores.data.experiences import BATCH_ROWS, Experiences, digest_of
-from cl.stores.data.publish import list_labels, list_untrained
+from cl.stores.data.publish import list_annotated, list_labels, list_untrained
 from cl.stores.data.staging import StagedTable
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder
@@ -72,6 +72,7 @@ def _write_changed(
             "rows": kept,
             "labels": list_labels(fresh, schema),
             "untrained": list_untrained(fresh, schema),
+            "annotated": list_annotated(fresh),
             "digest": digest_of(fresh),
             removed: getattr(before, removed) + before.total - sum(kept.values()),
         }

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cl.records import SPLITS, WEIGHT
+from cl.records import ANNOTATED, SPLITS, WEIGHT
 from cl.stores.data.fingerprints import Fingerprints, concatenate
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Schema, ValueKind
@@ -37,7 +37,7 @@ TYPES = {
 
 def column_types(schema: Schema) -> dict[str, pa.DataType]:
     """Return the types of the columns of stored rows that are no texts."""
-    return {**{column.name: TYPES[column.kind] for column in schema.columns}, WEIGHT: pa.float64()}
+    return {**{column.name: TYPES[column.kind] for column in schema.columns}, ANNOTATED: STRINGS, WEIGHT: pa.float64()}
 
 
 class StagedTable:

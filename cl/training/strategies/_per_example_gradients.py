@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 import torch
 from torch import nn
+from torch.func import functional_call
+from transformers.pytorch_utils import Conv1D
 
 from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
@@ -84,7 +86,23 @@ def _add_single_row(learner: Learner, value: torch.Tensor, totals: dict[str, tor
             add(totals[name], gradient)
 
 
-SUPPORTED_LAYERS = (nn.Linear, nn.LayerNorm, nn.Embedding)
+SUPPORTED_LAYERS = (nn.Linear, Conv1D, nn.LayerNorm, nn.Embedding)
+
+
+def _is_rms_norm(module: nn.Module) -> bool:
+    """Return whether a layer is a norm without a mean (Zhang and Sennrich, 2019), of which each family has its own."""
+    parameters = dict(module.named_parameters())
+    return "RMSNorm" in type(module).__name__ and parameters.keys() == {"weight"} and parameters["weight"].ndim == 1
+
+
+def _normed(module: nn.Module, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return what a norm multiplies with its weight: what it returns more for a weight of one than for one of zero.
+
+    Some families multiply with the weight, others with one more than it.
+    """
+    ones: torch.Tensor = functional_call(module, {"weight": torch.ones_like(weight)}, inputs)
+    zeros: torch.Tensor = functional_call(module, {"weight": torch.zeros_like(weight)}, inputs)
+    return ones - zeros
 
 
 class _TrainableLayers:
@@ -108,7 +126,7 @@ class _TrainableLayers:
         """
         owned = [id(weight) for module in self._modules.values() for weight in module.parameters(recurse=False)]
         # exact types, because a subclass may change its input
-        supported = all(type(module) in SUPPORTED_LAYERS for module in self._modules.values())
+        supported = all(type(module) in SUPPORTED_LAYERS or _is_rms_norm(module) for module in self._modules.values())
         return supported and len(set(owned)) == len(owned) and all(self._keeps_apart(row, copies) for copies in (2, 3))
 
     def _keeps_apart(self, row: Encoded, rows: int) -> bool:
@@ -171,7 +189,8 @@ class _TrainableLayers:
             if gradient is None:  # such as a pooler's, which no logit depends on
                 continue
             is_embedding = isinstance(self._modules[name], nn.Embedding)
-            rows = inputs[..., None] if is_embedding else _with_positions(inputs)
+            rows = inputs[..., None] if is_embedding else _with_positions(inputs.float())
+            gradient = gradient.float()
             scaled = gradient if factors is None else gradient * factors.view(-1, *[1] * (gradient.ndim - 1))
             calls.setdefault(name, []).append((rows, _with_positions(scaled)))
         for name, parts in calls.items():  # a layer that is called twice still has one gradient per row
@@ -192,11 +211,14 @@ class _TrainableLayers:
             if isinstance(module, nn.LayerNorm):
                 normed = nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
                 _add_vectors(total, (outputs * normed).sum(1), add)
+            elif _is_rms_norm(module):
+                _add_vectors(total, (outputs * _normed(module, module.weight, inputs)).sum(1), add)
             else:  # one row's matrix fits the processor's cache while it is measured, those of a batch would not
                 workspace = torch.empty_like(total)
                 for row, gradient in zip(inputs, outputs, strict=True):
-                    add(total, torch.mm(gradient.T, row, out=workspace))
-        if module.bias is not None and id(module.bias) in self._trainable:
+                    left, right = (row, gradient) if isinstance(module, Conv1D) else (gradient, row)
+                    add(total, torch.mm(left.T, right, out=workspace))
+        if getattr(module, "bias", None) is not None and id(module.bias) in self._trainable:
             _add_vectors(totals[f"{name}.bias"], outputs.sum(1), add)
 
 

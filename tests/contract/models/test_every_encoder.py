@@ -11,51 +11,20 @@ import torch
 from cl import plugins
 from cl.compression.distil import distil
 from cl.errors import ConfigError
-from cl.models.build import grow_labels, new_learner
+from cl.models.build import new_learner
 from cl.models.inference import answer
 from cl.models.persistence import load_learner, save_learner
 from cl.models.rewrites import quantise_learner
 from cl.training.train import train
-from tests.support.families import FAMILIES, POSITIONS, made_tokenizer
-from tests.support.tiny import WORDS, made_sentences
+from tests.support.families import FAMILIES, LONGER, POSITIONS, made_tokenizer, sentences, texts
+from tests.support.tiny import made_sentences
 
 QUICK = ("bert", "roberta", "longformer", "modernbert", "gpt2", "qwen2", "t5")
 """Families that differ most: positions, padding, windows, weights that are shared, tokenizers without padding."""
 ALL = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.nightly]) for name in FAMILIES]
 PAD = [True, pytest.param(False, id="no-pad")]
-LONGER = 4 * POSITIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def learner_of(tiny_config, folder):
-    def make(family, *, pad=True, task="text_classification", tuning="full", **tokenizer):
-        model = {"name": str(FAMILIES[family].save(folder, pad=pad, **tokenizer)), "tuning": tuning}
-        config = tiny_config(task=task, model={**model, "dropout": 0.0, "max_length": LONGER})
-        learner = new_learner(config)
-        labels = ["fee", "loan"] if task == "text_classification" else ["O", "B-PER", "I-PER"]
-        return grow_labels(learner, labels, seed=1)
-
-    return make
-
-
-def texts(*lengths: int) -> pd.DataFrame:
-    words = [" ".join(WORDS[(row + index) % len(WORDS)] for index in range(n)) for row, n in enumerate(lengths)]
-    ids = [str(n) for n in range(len(lengths))]
-    return pd.DataFrame({"id": ids, "text": words, "label": "fee", "date": None})
-
-
-def sentences(*lengths: int) -> pd.DataFrame:
-    rows = texts(*lengths)
-    words = rows["text"].str.split()
-    tags = [["B-PER", *["O"] * (len(row) - 1)] for row in words]
-    return pd.DataFrame({"id": rows["id"], "tokens": words, "tags": tags, "date": None})
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])

@@ -122,3 +122,52 @@ def test_rows_that_decide_nothing_have_no_score_and_a_false_entity_has_zero(trut
     scored = TASK.score_experience("may", rows, predicted)
     assert (scored.value, scored.rows) == (expected.get("f1"), len(truth))
     assert bool(scored.undecided) is not bool(expected)
+
+
+def annotated(types: list[str] | None, tags: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"tokens": [["anna", "visited", "the", "bank"]], "tags": [tags], "annotated": [types]})
+
+
+def test_a_type_that_a_row_is_not_annotated_for_is_not_scored_and_an_annotated_one_is() -> None:
+    rows = annotated(["ORG"], ["O", "O", "O", "B-ORG"])
+    right, false = ["B-PER", "O", "O", "B-ORG"], ["B-PER", "O", "B-ORG", "B-ORG"]
+    assert TASK.row_scores(rows, [right]).tolist() == [1.0]
+    assert TASK.score(rows, [right])["f1"] == 1.0 and TASK.score(rows, [false])["precision"] == 0.5
+    assert TASK.per_class(rows, [right]) == {"ORG": {"count": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0}}
+    assert TASK.classes(rows.assign(tags=[right])).tolist() == ["ORG"]
+    whole = annotated(None, ["O", "O", "O", "B-ORG"])
+    assert TASK.score(whole, [right])["f1"] == pytest.approx(2 / 3)
+
+
+def test_an_o_is_learned_only_where_no_other_type_is_known(tiny_model) -> None:
+    tokenizer, rows = load_tokenizer(str(tiny_model)), annotated(["ORG"], ["O", "O", "O", "B-ORG"])
+    both = ["O", "B-ORG", "I-ORG", "B-PER", "I-PER"]
+    (known,) = TASK.encode(rows, tokenizer, both, max_length=16)
+    assert [known.targets[position] for position in known.anchors] == [-100, -100, -100, 1]
+    (alone,) = TASK.encode(rows, tokenizer, both[:3], max_length=16)
+    assert [alone.targets[position] for position in alone.anchors] == [0, 0, 0, 1]
+    probabilities = np.full((len(known.input_ids), 5), 0.2)
+    probabilities[known.anchors[3]] = [0, 1, 0, 0, 0]
+    assert TASK.brier(probabilities, known) == 0.0, "only the word that is known counts"
+
+
+def test_a_batch_in_which_nothing_is_known_has_no_loss(tiny_model) -> None:
+    import torch
+
+    logits = torch.randn(2, 3, 5, requires_grad=True)
+    loss = TASK.loss(logits, torch.full((2, 3), -100), torch.ones(2))
+    loss.backward()
+    assert loss.item() == 0.0 and not logits.grad.any()
+
+
+def test_the_report_counts_as_seqeval_does() -> None:
+    truth = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "O", "B-LOC", "O"]]
+    predicted = [["B-PER", "I-PER", "O", "O"], ["B-LOC", "O", "O", "B-MISC"]]
+    report = TASK.report(pd.DataFrame({"tags": truth}), predicted)
+    assert list(report) == ["LOC", "MISC", "PER", "micro avg", "macro avg", "weighted avg"]
+    assert report["LOC"] == pytest.approx({"count": 3, "precision": 1.0, "recall": 1 / 3, "f1": 0.5})
+    assert report["MISC"] == {"count": 0.0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert report["micro avg"] == pytest.approx({"count": 4, "precision": 2 / 3, "recall": 0.5, "f1": 4 / 7})
+    assert report["macro avg"] == pytest.approx({"count": 4, "precision": 2 / 3, "recall": 4 / 9, "f1": 0.5})
+    assert report["weighted avg"] == pytest.approx({"count": 4, "precision": 1.0, "recall": 0.5, "f1": 0.625})
+    assert TASK.report(pd.DataFrame({"tags": [["O"]]}), [["O"]]) == {}
