@@ -245,9 +245,8 @@ class Config(Section):
                 raise ValueError(f"decide.rung.{kind}: no rung '{name}'; there are: {', '.join(names) or 'none'}")
         closed = [name for name in names if self.at_rung(name).closed_form]
         for name in names if closed else []:
-            if holding := [
-                strategy.name for strategy in self.at_rung(name).built_strategies if strategy.anchored_to == "answers"
-            ]:
+            built = self.at_rung(name).built_strategies
+            if holding := [strategy.name for strategy in built if strategy.anchored_to == "answers"]:
                 raise ValueError(
                     f"ladder: '{name}': '{holding[0]}' stores the champion's answers, and '{closed[0]}' on another "
                     "rung replaces the head that gave them; remove one of the two"
