@@ -12,6 +12,7 @@ from cl.config.drift import DriftSettings, TrafficSettings
 from cl.config.section import PluginSpec
 from cl.errors import PluginError, UnknownPluginError
 from cl.plugins import Capability
+from cl.records import BASELINES
 
 Used = Iterable[tuple[str, str, Sequence[PluginSpec]]]
 """Key of the configuration, kind of plug-in, and the entries under that key."""
@@ -48,6 +49,11 @@ def without_unusable_detectors(raw: Any) -> Any:
     if usable == defaults:
         return raw
     return {**raw, "drift": {"detectors": usable[0], **drift, "traffic": {"detectors": usable[1], **traffic}}}
+
+
+def usable_baselines(task: Any) -> list[str]:
+    """Return the baselines that need no more of a task than it provides."""
+    return [name for name in BASELINES if fits(task, plugins.find("strategies", name))]
 
 
 def fits(task: Any, plugin: Any) -> bool:

@@ -158,7 +158,11 @@ def _answer_together(learner: Learner, tests: dict[str, pd.DataFrame]) -> dict[s
     for id, rows in tests.items():
         part = slice(start, start := start + len(rows))
         answers[id] = Answers(
-            together.predictions[part], together.embeddings[part], together.loss, together.brier[part]
+            together.predictions[part],
+            together.embeddings[part],
+            together.loss,
+            together.brier[part],
+            together.targets,
         )
     return answers
 

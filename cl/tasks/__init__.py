@@ -1,7 +1,19 @@
 """Task types, one file each: columns, targets, features, decoding and scores."""
 
 from cl.plugins import Capability
-from cl.tasks._base import IGNORED, Batch, Encoded, Pooling, Prediction, Targets, Task, filler, scores_by_class
+from cl.tasks._base import (
+    IGNORED,
+    Batch,
+    Encoded,
+    Pooling,
+    Prediction,
+    Targets,
+    Task,
+    filler,
+    known_positions,
+    scores_by_class,
+    text_ids,
+)
 from cl.tasks._schema import Column, Schema, ValueKind
 
 __all__ = [
@@ -17,5 +29,7 @@ __all__ = [
     "Task",
     "ValueKind",
     "filler",
+    "known_positions",
     "scores_by_class",
+    "text_ids",
 ]

@@ -18,8 +18,8 @@ from cl.tasks import (
     Targets,
     Task,
     ValueKind,
-    filler,
     scores_by_class,
+    text_ids,
 )
 
 if TYPE_CHECKING:
@@ -57,12 +57,7 @@ class TextClassification(Task):
         self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
     ) -> list[Encoded]:
         """Tokenise texts; one of which the tokenizer leaves nothing becomes the unknown token."""
-        if rows.empty:
-            return []
-        ids = tokenizer(list(rows["text"]), truncation=True, max_length=max_length, padding=False)["input_ids"]
-        if not all(ids):
-            empty = [tokenizer.convert_tokens_to_ids(filler(tokenizer))]
-            ids = [row_ids or empty for row_ids in ids]
+        ids = text_ids(list(rows["text"]), tokenizer, max_length=max_length)
         index_of = {label: index for index, label in enumerate(labels)}
         wanted = rows["label"] if "label" in rows else [None] * len(rows)
         return [

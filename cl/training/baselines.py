@@ -12,15 +12,17 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
+from cl.config.capability_checks import usable_baselines
 from cl.models.build import grow_labels, new_learner
 from cl.models.frozen_features import reading_once
 from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.models.weights import learnable
-from cl.records import BASELINES, Baselines, BaselineScores, Score
+from cl.records import Baselines, BaselineScores, Score
 from cl.records.evaluation import mean_score
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
+from cl.tasks import Task
 from cl.training.strategies import State, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ def score_baselines(
 ) -> Baselines:
     """Fit each baseline on frozen features of all rows, and score it on the test rows of each experience.
 
-    The features are those of the pretrained encoder, which reads each row once within `feature_cache.cached_in`.
+    A baseline that requires more than the task provides is left out. The features are those of the pretrained encoder,
+    which reads each row once within `feature_cache.cached_in`.
 
     Args:
         config: the task, the model and the seed.
@@ -42,16 +45,17 @@ def score_baselines(
         tests: experience -> the test rows to score them on.
         folder: each row's scores are written into it.
     """
-    if not config.evaluation.baselines:
+    names = usable_baselines(plugins.build(Task, config.task)) if config.evaluation.baselines else []
+    if not names:
         return Baselines()
     rows = learnable(draw_rows(rows_of, learned, ("train", "validation"), most=MOST_ROWS, seed=config.seed))
-    learner = new_learner(config.with_baseline(next(iter(BASELINES))))
+    learner = new_learner(config.with_baseline(names[0]))
     learner = grow_labels(learner, learner.task.labels(rows), seed=config.seed)
     lesson = TrainingData(rows, past=lambda: rows.iloc[:0], rng=np.random.default_rng(config.seed))
     table = pd.concat([part[["id"]].assign(experience=id) for id, part in tests.items()], ignore_index=True)
     fitted = {}
     with reading_once():
-        for name in BASELINES:
+        for name in names:
             started = time.monotonic()
             solved = plugins.build(Strategy, name).finish(Update(State(), lesson, learner))
             scores, values = _score(solved, tests)

@@ -20,7 +20,7 @@ from cl.errors import DivergedError, InputError
 from cl.models.batching import collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
-from cl.models.inference import score_rows
+from cl.models.inference import choose_thresholds, score_rows
 from cl.models.kernels import fast_kernels
 from cl.models.learner import Learner
 from cl.models.precision import autocast, half_weights
@@ -85,8 +85,10 @@ def run_update(
     for strategy, update in strategies:
         learner = strategy.finish(replace(update, learner=learner))
     learner.eval_mode()
+    left_out, validation = _left_out_logits(learner, strategies), lesson.validation
+    learner = choose_thresholds(learner, validation, precision=settings.precision, logits=left_out)
     with _report_cost(started - result.seconds, lambda: result.rows_learnt):
-        score, _ = _validate(learner, lesson.validation, 0.0, settings, logits=_left_out_logits(learner, strategies))
+        score, _ = _validate(learner, validation, 0.0, settings, logits=left_out)
     seconds = result.seconds + time.monotonic() - started
     learned = result.rows_learnt + sum(strategy.solved_rows(update) for strategy, update in strategies)
     result = replace(result, validation_score=score, seconds=seconds, rows_learnt=learned)
