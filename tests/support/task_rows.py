@@ -15,6 +15,8 @@ from cl.config.capability_checks import missing
 from cl.tasks import Task, ValueKind
 from tests.support.tiny import WORDS
 
+FILLERS = [word for word in WORDS if word not in ("card", "parcel", "order", "loan", "fee", "box", "shoe", "lamp")]
+"""Words that are no label."""
 STREAM = {"one": ["loan", "fee"], "two": ["box", "loan"]}
 """Labels of the rows of two experiences; the second brings a new one."""
 NEEDS: dict[tuple[str, str], dict[str, object]] = {
@@ -58,12 +60,14 @@ def config_of(model: Path, task: str, /, **changes: Any) -> Config:
 
 
 def made_rows(task: Task, labels: list[str], rows: int, *, seed: int = 0, prefix: str = "r") -> pd.DataFrame:
-    """Make rows of a task, in which the labels come in turn; one of their words says which."""
+    """Make rows of a task, in which the labels come in turn; their words say which."""
     rng = np.random.default_rng(seed)
     cells: list[dict[str, Any]] = []
     for row in range(rows):
-        label = labels[row % len(labels)]
-        words = [*map(str, rng.choice(WORDS, size=int(rng.integers(3, 8)))), label]
+        named = [labels[row % len(labels)]]
+        if task.schema.answer.kind is ValueKind.LABELS:  # one label, two, or none, each of them for every label
+            named = [named, sorted({*named, labels[0]}), []][row // len(labels) % 3]
+        words = [*map(str, rng.choice(FILLERS, size=int(rng.integers(3, 8)))), *named]
         columns = enumerate(task.schema.columns)
         own = {column.name: MAKERS[column.kind](words, labels, row + turn) for turn, column in columns}
         cells.append({"id": f"{prefix}{seed}-{row}", **own, "date": None})
@@ -83,8 +87,7 @@ def rows_of(task: Task, train: int = 24, held_out: int = 8) -> Callable[[list[st
 
 
 def _labels(words: list[str], labels: list[str], row: int) -> list[str]:
-    """Two labels, one, or none."""
-    return [[words[-1]], sorted({words[-1], labels[0]}), []][row % 3]
+    return [word for word in words if word in labels]
 
 
 def _tags(words: list[str], labels: list[str], row: int) -> list[str]:
