@@ -212,7 +212,7 @@ class MultiLabelClassification(Task):
     def classes(self, rows: pd.DataFrame) -> pd.Series:
         """Return the labels of each row, sorted and joined; "(no label)" where none applies.
 
-        A bar in a name becomes a slash, so that the names can be told apart.
+        A bar in a name becomes a slash, so that the names can be split again.
         """
         return rows["labels"].map(_class_of).astype(object)
 

@@ -20,7 +20,9 @@ from cl.training.strategies._kept_rows import (
     HELD_OUT,
     LEVERAGES,
     LabelledFeatures,
+    count_right,
     features_of_rows,
+    has_any,
     kept_positions,
 )
 
@@ -286,7 +288,7 @@ class ClosedForm(Strategy):
         absent, held_out = learned.sums.counts == 0, None
         if validation is not None and len(validation) and not self.keeps_choice(learned):
             features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
-            present = ~_has_any(features.targets, absent)
+            present = ~has_any(features.targets, absent)
             weights = None if features.weights is None else features.weights[present]
             inputs = head.expand(features.whole[present].float())
             held_out = LabelledFeatures(inputs, features.targets[present], weights)
@@ -372,22 +374,12 @@ def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
     return by_id.assign(turn=turn).sort_values(["turn", "id"]).head(CHOOSING_ROWS).drop(columns=["class_", "turn"])
 
 
-def _has_any(targets: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Return whether each position's class, or any of its classes, is among those chosen (classes,)."""
-    return classes[targets] if targets.ndim == 1 else (targets[:, classes] > 0).any(1)
-
-
-def _count_right(scores: torch.Tensor, targets: torch.Tensor) -> int:
-    """Return how many positions the scores answer right, or where each has several classes, how many pairs of both."""
-    return int(((scores.argmax(-1) == targets) if targets.ndim == 1 else ((scores > 0) == (targets > 0))).sum())
-
-
 def _best_option(options: list[tuple[torch.Tensor, torch.Tensor]], held_out: LabelledFeatures) -> Solution:
     """Return the most accurate option, the first on a tie, with the temperature of its logits."""
     from cl.models.temperature import fit_temperature
 
     logits = [held_out.inputs @ weight + bias for weight, bias in options]
-    correct = [_count_right(scores, held_out.targets) for scores in logits]
+    correct = [count_right(scores, held_out.targets) for scores in logits]
     best = correct.index(max(correct))
     return Solution(*options[best], fit_temperature(logits[best], held_out.targets))
 

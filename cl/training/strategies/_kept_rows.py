@@ -73,6 +73,16 @@ def kept_positions(
     return whole, targets, weights_of_positions(ordered, numbers)
 
 
+def has_any(targets: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Return whether each position's class, or any of its classes, is among those chosen (classes,)."""
+    return classes[targets] if targets.ndim == 1 else (targets[:, classes] > 0).any(1)
+
+
+def count_right(scores: torch.Tensor, targets: torch.Tensor) -> int:
+    """Return how many positions the scores answer right, or where each has several classes, how many pairs of both."""
+    return int(((scores.argmax(-1) == targets) if targets.ndim == 1 else ((scores > 0) == (targets > 0))).sum())
+
+
 def stored_targets(targets: torch.Tensor) -> list[Any]:
     """Return targets of positions as they are kept: the class of each, or the list of its classes."""
     if targets.ndim == 1:

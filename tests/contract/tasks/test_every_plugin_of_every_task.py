@@ -24,10 +24,10 @@ TUNING = {"o_lora": "lora"}
 """The tuning that a strategy asks for."""
 
 
-def pairs(kind: str, *, admitted: bool) -> list[object]:
+def pairs(kind: str, *, admitted: bool) -> list[tuple[str, str]]:
     """Return every pair of a task and a plug-in that the task provides enough for, or that it does not."""
     every = [(task, name) for task in TASKS for name in plugins.names(kind)]
-    return [pytest.param(*pair, id="-".join(pair)) for pair in every if lacks(pair[0], kind, pair[1]) != admitted]
+    return [pair for pair in every if lacks(pair[0], kind, pair[1]) != admitted]
 
 
 def settings_of(kind: str, name: str) -> dict[str, object]:
@@ -72,9 +72,9 @@ def learns(configured, tmp_path):
 
 
 REFUSED = [
-    pytest.param(kind, *case.values)
+    (kind, task, name)
     for kind in ("strategies", "buffers", "tunings", "detectors", "gates")
-    for case in pairs(kind, admitted=False)
+    for task, name in pairs(kind, admitted=False)
 ]
 
 
