@@ -1,6 +1,6 @@
 """Texts with several labels that arrive a domain at a time: strategies next to each other, and a plain Trainer.
 
-    PYTHONPATH=. python bench/multi_label.py ../shared/data/clinc150 [--rows 400] [--epochs 6] [--ways naive ranpac]
+    PYTHONPATH=. python bench/multi_label.py ../shared/data/clinc150 [--rows 150] [--epochs 6] [--ways naive ranpac]
 
 The folder holds train, dev and test.jsonl.gz with text, label and domain, and oos_train.jsonl.gz and so on with texts
 that no label fits. Each domain is an experience. A row joins two utterances of different intents and has both labels;
@@ -213,7 +213,7 @@ def line(matrix: list[list[float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rows", type=int, default=300, help="training rows of a domain")
+    parser.add_argument("--rows", type=int, default=150, help="training rows of a domain")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))

@@ -87,6 +87,8 @@ class Task(Plugin):
     """Why there may be no main score although there are rows; ``{rows}`` is how many."""
     splits_words: ClassVar[bool] = False
     """Whether rows come as words, each of which must be found among the tokenizer's pieces."""
+    first_logit: ClassVar[float] = 0.0
+    """What the logits of a label are close to before it is learned."""
     class_separator: ClassVar[str | None] = None
     """What `classes` puts between the classes of a row that has several; None: each row has one."""
 

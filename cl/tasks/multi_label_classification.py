@@ -64,6 +64,7 @@ class MultiLabelClassification(Task):
     metric: ClassVar[str] = "micro_f1"
     row_metric: ClassVar[str] = "mean F1 of a text's labels"
     undecided: ClassVar[str] = "no label applies to any of its {rows} test rows, and none is predicted"
+    first_logit: ClassVar[float] = -3.0
     class_separator: ClassVar[str | None] = " | "
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
