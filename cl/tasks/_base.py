@@ -91,7 +91,7 @@ class Task(Plugin):
     splits_words: ClassVar[bool] = False
     """Whether rows come as words, each of which must be found among the tokenizer's pieces.
 
-    `encode` of such a task takes ``last_piece`` as well: whether a word is read at its last piece, not at its first.
+    `encode` of a task that answers each word takes ``last_piece`` as well: whether it is read at its last piece.
     """
     first_logit: ClassVar[float] = 0.0
     """What the logits of a label are close to before it is learned."""
