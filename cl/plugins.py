@@ -32,7 +32,7 @@ class Capability(StrEnum):
 
     LABELS = "rows that belong to classes"
     """The task names a class of each row, and the head has an output for each label."""
-    PROBABILITIES = "probabilities over labels"
+    PROBABILITIES = "probabilities over labels that exclude each other"
     """The answer is the most probable of the labels, whose probabilities add up to one."""
     EMBEDDINGS = "embeddings of rows"
     """The mean of the encoder's states stands for a row."""

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cl import plugins
 from cl.backtesting.processes import run_all
 from cl.backtesting.results import Result, summarise
 from cl.backtesting.run import Outcome, Policy, RunSpec, computing_versions, run_identity
 from cl.config import Config, PluginSpec, parse
+from cl.config.capability_checks import usable_baselines
 from cl.config.yaml import read_yaml
 from cl.errors import ConfigError, InputError
 from cl.process.processors import count_processors
 from cl.process.progress import meter, stage
-from cl.records import BASELINES
 
 log = logging.getLogger(__name__)
 LADDER = "ladder"
@@ -88,7 +89,7 @@ def backtest(
         for then in plan.then or (None,)
         for seed in seeds
     }
-    for name in BASELINES if plan.baselines else ():
+    for name in usable_baselines(plugins.build("tasks", config.task)) if plan.baselines else ():
         if name not in chosen:
             configs |= {(name, seed): _with_strategy(config.with_baseline(name), name, seed) for seed in seeds}
     store, experiences = read_stream(config, data, out / "streams")

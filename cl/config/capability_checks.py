@@ -12,6 +12,7 @@ from cl.config.drift import DriftSettings, TrafficSettings
 from cl.config.section import PluginSpec
 from cl.errors import PluginError, UnknownPluginError
 from cl.plugins import Capability
+from cl.records import BASELINES
 
 Used = Iterable[tuple[str, str, Sequence[PluginSpec]]]
 """Key of the configuration, kind of plug-in, and the entries under that key."""
@@ -50,11 +51,21 @@ def without_unusable_detectors(raw: Any) -> Any:
 
 
 def measures_baselines(raw: dict[str, Any]) -> bool:
-    """Return whether a raw configuration has baselines measured: it asks for them, and its task has a linear head."""
+    """Return whether a raw configuration has baselines measured: it asks for them, and its task has what they need."""
     evaluation = raw.get("evaluation")
     wanted = not isinstance(evaluation, dict) or evaluation.get("baselines") is not False
     task = _task_of(raw)
-    return wanted and (task is None or Capability.LINEAR_HEAD in task.provides)
+    return wanted and (task is None or has_baselines(task))
+
+
+def usable_baselines(task: Any) -> list[str]:
+    """Return the baselines that need no more of a task than it provides, as strategies of a backtest."""
+    return [name for name in BASELINES if fits(task, plugins.find("strategies", name))]
+
+
+def has_baselines(task: Any) -> bool:
+    """Return whether baselines can be measured: they answer one label of each row, by a linear head."""
+    return not missing(task.provides, {Capability.LINEAR_HEAD, Capability.PROBABILITIES})
 
 
 def fits(task: Any, plugin: Any) -> bool:

@@ -52,7 +52,7 @@ def detect_drift(
     task = plugins.build(Task, config.task)
     labels = task.classes(rows.column(experience, task.schema.answer.name))
     if champion is None:
-        labels_only = _labels_only(labels, tuple(task.class_names([])))
+        labels_only = _labels_only(labels, task)
         return compare_snapshots(config, experience, None, labels_only, folder=folder, check=check)
     from cl.models.persistence import load_learner
     from cl.models.snapshot import load_reference, take_snapshot
@@ -62,7 +62,7 @@ def detect_drift(
     sample = _sample_indices(len(labels), config.drift.max_rows, detector_seed(config.seed, experience, "rows"))
     new = take_snapshot(learner, rows.rows_at(experience, sample))
     if len(sample) < len(labels):
-        unknown = np.flatnonzero(unknown_label_rows(labels, new.known_labels).map(bool))[:EXAMPLES]
+        unknown = np.flatnonzero(unknown_label_rows(labels, new.known_labels, new.separator).map(bool))[:EXAMPLES]
         unknown_ids = rows.rows_at(experience, unknown)["id"].astype(str)
         new = replace(new, labels=labels, unknown_label_ids=tuple(unknown_ids))
     drift = compare_snapshots(
@@ -107,7 +107,7 @@ def compare_snapshots(
         quiet: earlier drift checks without an alarm; enough of them show how widely each detector scatters here.
     """
     labels = new.frame["label"] if new.labels is None else new.labels
-    new_labels = sorted(set(unknown_label_rows(labels, new.known_labels).explode().dropna()))
+    new_labels = sorted(set(unknown_label_rows(labels, new.known_labels, new.separator).explode().dropna()))
     if reference is None:
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
     level = alpha_spending(config.drift.alpha, check)
@@ -164,6 +164,7 @@ def _write_report(config: Config, reference: Snapshot, new: Snapshot, folder: Pa
     return str(report) if report else None
 
 
-def _labels_only(labels: pd.Series, known: tuple[str, ...]) -> Snapshot:
+def _labels_only(labels: pd.Series, task: Task) -> Snapshot:
     """Return a snapshot of rows that no model has seen: it has labels only."""
-    return Snapshot(pd.DataFrame({"label": labels}), np.zeros((len(labels), 0), dtype=np.float32), known)
+    frame, known = pd.DataFrame({"label": labels}), tuple(task.class_names([]))
+    return Snapshot(frame, np.zeros((len(labels), 0), dtype=np.float32), known, separator=task.class_separator)

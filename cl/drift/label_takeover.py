@@ -33,7 +33,7 @@ def find_takeovers(reference: Snapshot, new: Snapshot) -> list[Takeover]:
         new: rows to learn, all of which count for what has become of the old labels.
     """
     known, labels = set(new.known_labels), new.frame["label"] if new.labels is None else new.labels
-    if "O" in known:  # a sentence has several types of entity, so no answer stands for one of them
+    if new.separator is not None:  # a row has several classes, so no answer stands for one of them
         return []
     expected = reference.frame["label"].value_counts(normalize=True) * len(labels)
     gone = {label for label in known - set(labels) if expected.get(label, 0.0) >= MISSED}

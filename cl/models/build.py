@@ -98,7 +98,7 @@ def grow_labels(learner: Learner, labels: list[str], *, seed: int) -> Learner:
     added = [label for label in labels if label not in learner.labels]
     if not added:
         return learner
-    learner.head.grow(len(added), torch.Generator().manual_seed(seed))
+    learner.head.grow(len(added), torch.Generator().manual_seed(seed), logit=learner.task.first_logit)
     learner.head.to(learner.device)
     return replace(learner, labels=[*learner.labels, *added])
 

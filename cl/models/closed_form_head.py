@@ -114,7 +114,7 @@ class ClosedFormHead(nn.Module):
         self.weight = nn.Parameter(weight.float().to(self.weight.device))
         self.bias = nn.Parameter(bias.float().to(self.bias.device))
 
-    def grow(self, labels: int, generator: torch.Generator) -> None:
+    def grow(self, labels: int, generator: torch.Generator, *, logit: float = 0.0) -> None:
         """Add labels that never score above any solved label until they are solved for.
 
         They get no weights yet: a wider product would round the old logits differently.

@@ -24,7 +24,7 @@ from cl.models.precision import Precision, autocast, native_bfloat16
 from cl.models.token_cache import tokenizer_digest
 from cl.models.weights import weights_of_positions
 from cl.process.progress import meter
-from cl.tasks import IGNORED, Encoded
+from cl.tasks import Encoded, known_positions
 
 BATCH_SIZE = 64
 """Rows of a batch in float32."""
@@ -37,8 +37,8 @@ Reader = Callable[[list[Encoded]], list[torch.Tensor]]
 class Features:
     """The head's input at every position with a target.
 
-    ``whole`` is int8 (positions, width), ``targets`` int64 (positions,), ``row`` the row of each position,
-    ``weights`` what each counts in training, float64 (positions,); None: once.
+    ``whole`` is int8 (positions, width), ``targets`` are those of `Task.flat_targets`, ``row`` is the row of each
+    position, ``weights`` what each counts in training, float64 (positions,); None: once.
     """
 
     whole: torch.Tensor
@@ -53,9 +53,9 @@ def frozen_features(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) 
     whole = torch.cat(
         [torch.zeros(0, learner.feature_width * head.layers, dtype=torch.int8), *feature_reader(learner, head)(encoded)]
     )
-    targets = torch.tensor([target for row in encoded for target in row.targets], dtype=torch.int64)
+    targets = learner.task.flat_targets(encoded)
     sizes = torch.tensor([len(row.targets) for row in encoded], dtype=torch.int64)
-    known = targets != IGNORED
+    known = known_positions(targets)
     numbers = torch.repeat_interleave(torch.arange(len(sizes)), sizes)[known]
     return Features(whole[known], targets[known], numbers, weights_of_positions(rows, numbers))
 

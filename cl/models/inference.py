@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
 from cl.models.precision import Precision, autocast, half_weights
-from cl.tasks import Prediction
+from cl.tasks import Encoded, Prediction, Targets
 
 BATCH_SIZE = 64
 Answering = Callable[[str, pd.DataFrame], list[torch.Tensor] | None]
@@ -31,13 +31,14 @@ class Answers:
     ``embeddings`` are float32 (rows, width): those of `Learner.embed`, or for a head in closed form the mean of its
     rounded last-layer features, scaled to unit length. ``loss`` is the mean cross-entropy over the targets that the
     learner knows, NaN if there are none. ``brier`` is each row's Brier score, 0 to 2, meaningful only for rows that
-    have a target.
+    have a target. ``targets`` are those that it could answer.
     """
 
     predictions: list[Prediction]
     embeddings: np.ndarray
     loss: float
     brier: np.ndarray
+    targets: Targets
 
     @property
     def values(self) -> list[object]:
@@ -52,6 +53,7 @@ def answer(
     batch_size: int = BATCH_SIZE,
     precision: Precision = "float32",
     logits: Sequence[torch.Tensor] | None = None,
+    choosing: bool = False,
 ) -> Answers:
     """Run a learner over rows, dropout off; a head in closed form always reads float32.
 
@@ -63,20 +65,49 @@ def answer(
         batch_size: rows that the encoder reads at a time.
         precision: of a trained learner.
         logits: of each row (positions, labels), for a head in closed form; None: the head's own.
+        choosing: answer with the thresholds that the task chooses on these very rows, where it has any.
     """
+    decoder = _Decoder(learner, rows, choosing=choosing and learner.task.has_thresholds)
     with torch.inference_mode():
         if isinstance(learner.head, ClosedFormHead):
-            return _answer_closed(learner, learner.head, rows, logits)
+            return _answer_closed(learner, learner.head, decoder, logits)
         halves = half_weights(learner, precision)
         with autocast(precision, learner.device), halves.in_use() if halves else nullcontext():
-            return _answer(learner, rows, batch_size)
+            return _answer(learner, decoder, batch_size)
 
 
-def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
-    encoded, task, wanted = learner.encode(rows), learner.task, learner.targets
-    predictions: list[Prediction | None] = [None] * len(rows)
-    embeddings = np.zeros((len(rows), learner.width), dtype=np.float32)
-    brier = np.zeros(len(rows))
+class _Decoder:
+    """Turns the probabilities of rows into predictions; if it chooses thresholds, once it has all of them."""
+
+    def __init__(self, learner: Learner, rows: pd.DataFrame, *, choosing: bool) -> None:
+        self.encoded: list[Encoded] = learner.encode(rows)
+        self._learner, self._rows, self._chooses = learner, rows, choosing
+        self._decoded: list[Prediction | None] = [None] * len(rows)
+        self._probabilities = np.zeros((len(rows) if choosing else 0, len(learner.labels)), dtype=np.float32)
+
+    def add(self, rows: list[int], probabilities: np.ndarray) -> None:
+        """Take the probabilities (rows, positions, labels) of some rows."""
+        if self._chooses:
+            self._probabilities[rows] = probabilities[:, 0]
+            return
+        encoded = [self.encoded[row] for row in rows]
+        decoded = self._learner.task.decode_rows(probabilities, encoded, self._learner.targets)
+        for row, prediction in zip(rows, decoded, strict=True):
+            self._decoded[row] = prediction
+
+    def finish(self) -> tuple[list[Prediction], Targets]:
+        """Return the predictions, and what could be answered."""
+        learner, targets = self._learner, self._learner.targets
+        if not self._chooses:
+            return [prediction for prediction in self._decoded if prediction], targets
+        targets = Targets(learner.labels, learner.task.thresholds(self._rows, self._probabilities, learner.labels))
+        return learner.task.decode_rows(self._probabilities[:, None], self.encoded, targets), targets
+
+
+def _answer(learner: Learner, decoder: _Decoder, batch_size: int) -> Answers:
+    encoded, task = decoder.encoded, learner.task
+    embeddings = np.zeros((len(encoded), learner.width), dtype=np.float32)
+    brier = np.zeros(len(encoded))
     loss, counted = 0.0, 0
     for batch, own in learner.run(encoded, batch_size=batch_size):
         states = [layer.float() for layer in own]
@@ -87,21 +118,18 @@ def _answer(learner: Learner, rows: pd.DataFrame, batch_size: int) -> Answers:
         if known:
             loss += float(task.loss(logits, batch.targets)) * known
             counted += known
-        own_rows = [encoded[row] for row in batch.rows]
-        brier[batch.rows] = task.brier_rows(probabilities, own_rows)
-        for row, prediction in zip(batch.rows, task.decode_rows(probabilities, own_rows, wanted), strict=True):
-            predictions[row] = prediction
-    answered = [prediction for prediction in predictions if prediction]
-    return Answers(answered, embeddings, loss / counted if counted else float("nan"), brier)
+        brier[batch.rows] = task.brier_rows(probabilities, [encoded[row] for row in batch.rows])
+        decoder.add(batch.rows, probabilities)
+    predictions, targets = decoder.finish()
+    return Answers(predictions, embeddings, loss / counted if counted else float("nan"), brier, targets)
 
 
 def _answer_closed(
-    learner: Learner, head: ClosedFormHead, rows: pd.DataFrame, given: Sequence[torch.Tensor] | None
+    learner: Learner, head: ClosedFormHead, decoder: _Decoder, given: Sequence[torch.Tensor] | None
 ) -> Answers:
-    encoded, read, task = learner.encode(rows), feature_reader(learner, head), learner.task
-    predictions: list[Prediction] = []
-    embeddings = np.zeros((len(rows), learner.feature_width), dtype=np.float32)
-    brier = np.zeros(len(rows))
+    encoded, read, task = decoder.encoded, feature_reader(learner, head), learner.task
+    embeddings = np.zeros((len(encoded), learner.feature_width), dtype=np.float32)
+    brier = np.zeros(len(encoded))
     loss, counted = 0.0, 0
     for start in range(0, len(encoded), _BLOCK):
         block = encoded[start : start + _BLOCK]
@@ -110,18 +138,19 @@ def _answer_closed(
             logits = head(torch.cat(features).float().to(learner.device)).cpu()
         else:
             logits = torch.cat(list(given[start : start + _BLOCK]))
-        targets = torch.tensor([target for row in block for target in row.targets])
+        targets = task.flat_targets(block)
         known = int((targets >= 0).sum())
         if known:
             loss += float(task.loss(logits, targets)) * known
             counted += known
         parts = task.probabilities(logits).split([len(positions) for positions in features])
         for index, (row, part) in enumerate(zip(block, parts, strict=True), start):
-            predictions.append(task.decode(part.numpy(), row, learner.targets))
+            decoder.add([index], part.numpy()[None])
             brier[index] = task.brier(part.numpy(), row)
             embeddings[index] = features[index - start][:, -learner.feature_width :].float().mean(0).numpy()
     lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"), brier)
+    predictions, wanted = decoder.finish()
+    return Answers(predictions, embeddings / lengths, loss / counted if counted else float("nan"), brier, wanted)
 
 
 def score_rows(
@@ -131,9 +160,32 @@ def score_rows(
     precision: Precision = "float32",
     logits: Sequence[torch.Tensor] | None = None,
 ) -> tuple[float | None, float]:
-    """Return the task's main score, None if undecided, and the loss on rows; ``logits`` as for `answer`."""
-    answers = answer(learner, rows, precision=precision, logits=logits)
+    """Return the task's main score, None if undecided, and the loss on validation rows; ``logits`` as for `answer`.
+
+    Thresholds are those that the task chooses on these rows, as it does in the end.
+    """
+    answers = answer(learner, rows, precision=precision, logits=logits, choosing=True)
     return learner.task.main_score(rows, answers.values), answers.loss
+
+
+def choose_thresholds(
+    learner: Learner,
+    rows: pd.DataFrame | None,
+    *,
+    precision: Precision = "float32",
+    logits: Sequence[torch.Tensor] | None = None,
+) -> Learner:
+    """Return the learner with the thresholds that its task chooses on validation rows; ``logits`` as for `answer`.
+
+    A task without thresholds leaves it as it is.
+    """
+    if not learner.task.has_thresholds:
+        return learner
+    targets = None
+    if rows is not None and len(rows):
+        targets = answer(learner, rows, precision=precision, logits=logits, choosing=True).targets
+    chosen = None if targets is None or targets.thresholds is None else tuple(map(float, targets.thresholds))
+    return replace(learner, thresholds=chosen)
 
 
 def predict(learner: Learner, rows: pd.DataFrame, *, precision: Precision = "float32") -> list[Prediction]:

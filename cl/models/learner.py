@@ -226,7 +226,7 @@ class Learner:
         return self._encode(rows, self.tokenizer, max_length=self.longest + tokens)
 
     def _encode(self, rows: object, tokenizer: object, *, max_length: int) -> list[Encoded]:
-        last = {"last_piece": True} if self.task.splits_words and self.reading.piece == "last" else {}
+        last = {"last_piece": True} if Capability.TOKENS in self.task.provides and self.reading.piece == "last" else {}
         return self.task.encode(rows, tokenizer, self.labels, max_length=max_length, **last)  # type: ignore[arg-type]
 
     def train_mode(self) -> None:

@@ -38,12 +38,15 @@ class LinearHead(nn.Module):
         """Number of labels in each block, oldest first."""
         return [block.out_features for block in self.blocks]  # type: ignore[misc]
 
-    def grow(self, labels: int, generator: torch.Generator) -> None:
-        """Add a block for new labels, with small weights so that the new labels take little from the old ones."""
+    def grow(self, labels: int, generator: torch.Generator, *, logit: float = 0.0) -> None:
+        """Add a block for new labels, with small weights so that the new labels take little from the old ones.
+
+        Before anything is learned, their logits are close to ``logit``.
+        """
         block = nn.Linear(self.width, labels)
         with torch.no_grad():
             block.weight.normal_(0.0, 0.02, generator=generator)
-            block.bias.zero_()
+            block.bias.fill_(logit)
         self.blocks.append(block)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
-"""Multinomial logistic regression with an L2 penalty, by L-BFGS."""
+"""Logistic regression with an L2 penalty, by L-BFGS: multinomial, or one for each label where a row has several."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 ITERATIONS = 100
 
@@ -20,7 +21,7 @@ def fit_logistic(
 
     Args:
         features: of each row (rows, features), in any scale.
-        targets: the class of each row.
+        targets: the class of each row (rows,), or (rows, classes) with 1 for each class that a row has.
         classes: their number.
         decay: L2 penalty on the weights, for features scaled to a root mean square of one.
         weights: what each row counts; None: once.
@@ -49,7 +50,14 @@ def fit_logistic(
 
 
 def _likelihood_loss(logits: torch.Tensor, targets: torch.Tensor, shares: torch.Tensor | None) -> torch.Tensor:
-    """Return the mean cross-entropy of rows, each with its share in it; None: all have the same."""
+    """Return the mean cross-entropy of rows, each with its share in it; None: all have the same.
+
+    That of a row which may have several classes is the sum over all classes.
+    """
+    if targets.ndim == 2:
+        wanted = nn.functional.pad(targets.clamp(min=0).to(logits), (0, logits.shape[1] - targets.shape[1]))
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1)
+        return losses.mean() if shares is None else shares @ losses
     if shares is None:
         return torch.nn.functional.cross_entropy(logits, targets)
     return shares @ torch.nn.functional.cross_entropy(logits, targets, reduction="none")

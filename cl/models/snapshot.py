@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class Snapshot:
     """Rows as a model sees them.
 
-    ``frame`` has one line for each row: ``id``, ``text``, ``label`` (text classification: the label; tokens: the
-    sentence's entity types joined by a space), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: how
-    right the prediction is). ``embeddings`` is float32, rows by width, in the same order. If the frame is a sample,
-    ``labels`` are those of all rows and ``unknown_label_ids`` the ids of example rows, in the sample or not, whose
-    labels the model does not know; detectors test the sample only. If the frame holds all rows, ``labels`` is None.
+    ``frame`` has one line for each row: ``id``, ``text``, ``label`` (the row's class; where it has several, they are
+    joined by the ``separator``), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: how right the
+    prediction is). ``embeddings`` is float32, rows by width, in the same order. If the frame is a sample, ``labels``
+    are those of all rows and ``unknown_label_ids`` the ids of example rows, in the sample or not, whose labels the
+    model does not know; detectors test the sample only. If the frame holds all rows, ``labels`` is None.
     """
 
     frame: pd.DataFrame
@@ -31,11 +31,12 @@ class Snapshot:
     known_labels: tuple[str, ...] = ()
     labels: pd.Series | None = None
     unknown_label_ids: tuple[str, ...] = ()
+    separator: str | None = None
 
     def take(self, indices: np.ndarray) -> Snapshot:
         """Return the rows with the given indices."""
         frame = self.frame.iloc[indices].reset_index(drop=True)
-        return Snapshot(frame, self.embeddings[indices], self.known_labels)
+        return Snapshot(frame, self.embeddings[indices], self.known_labels, separator=self.separator)
 
 
 def take_snapshot(learner: Learner, rows: pd.DataFrame, *, logits: list[torch.Tensor] | None = None) -> Snapshot:
@@ -60,13 +61,15 @@ def take_snapshot(learner: Learner, rows: pd.DataFrame, *, logits: list[torch.Te
             "score": task.row_scores(rows, answers.values),
         }
     )
-    return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)))
+    known = tuple(task.class_names(learner.labels))
+    return Snapshot(frame, answers.embeddings, known, separator=task.class_separator)
 
 
 def join_snapshots(parts: list[Snapshot]) -> Snapshot:
     """Return several snapshots by the same learner as one."""
     frame = pd.concat([part.frame for part in parts], ignore_index=True)
-    return Snapshot(frame, np.concatenate([part.embeddings for part in parts]), parts[0].known_labels)
+    embeddings, first = np.concatenate([part.embeddings for part in parts]), parts[0]
+    return Snapshot(frame, embeddings, first.known_labels, separator=first.separator)
 
 
 def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
@@ -85,7 +88,8 @@ def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
         }
     )
     no_labels = pd.Series([], dtype=object)
-    return Snapshot(frame, answers.embeddings, tuple(task.class_names(learner.labels)), labels=no_labels)
+    known = tuple(task.class_names(learner.labels))
+    return Snapshot(frame, answers.embeddings, known, no_labels, separator=task.class_separator)
 
 
 def save_reference(snapshot: Snapshot, folder: Path) -> None:

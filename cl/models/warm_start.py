@@ -11,7 +11,7 @@ from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.logistic_regression import fit_logistic
 from cl.models.weights import weights_of_positions
-from cl.tasks import IGNORED
+from cl.tasks import IGNORED, known_positions
 
 BATCH_SIZE = 64
 MAX_ROWS = 4_000
@@ -61,20 +61,25 @@ def _set_weights(head: LinearHead, weight: torch.Tensor, bias: torch.Tensor) -> 
 @torch.inference_mode()
 def _collect_features(
     learner: Learner, rows: pd.DataFrame
-) -> tuple[list[torch.Tensor], list[int], torch.Tensor | None]:
-    encoded, features, targets, numbers = learner.encode(rows), [], list[int](), list[int]()
+) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor | None]:
+    encoded, features, order, numbers = learner.encode(rows), [], list[int](), list[int]()
     for batch, states in learner.run(encoded, batch_size=BATCH_SIZE):
         last = learner.features(states[-1], batch).float().cpu()
         for index, row in enumerate(batch.rows):
             known = [position for position, target in enumerate(encoded[row].targets) if target != IGNORED]
             features.append(last[index].reshape(-1, learner.feature_width)[known])
-            targets += [encoded[row].targets[position] for position in known]
+            order.append(row)
             numbers += [row] * len(known)
-    return features, targets, weights_of_positions(rows, torch.tensor(numbers, dtype=torch.int64))
+    targets = learner.task.flat_targets([encoded[row] for row in order])
+    return (
+        features,
+        targets[known_positions(targets)],
+        weights_of_positions(rows, torch.tensor(numbers, dtype=torch.int64)),
+    )
 
 
 def _labelled_positions(learner: Learner, rows: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Return features (positions, width), targets and weights of all positions with a target."""
     features, targets, weights = _collect_features(learner, rows)
     empty = torch.zeros(0, learner.feature_width)
-    return torch.cat([empty, *features]).clone(), torch.tensor(targets, dtype=torch.int64), weights
+    return torch.cat([empty, *features]).clone(), targets.clone(), weights

@@ -14,7 +14,19 @@ from cl.tasks._answers import (
     renamed,
     renamed_tag,
 )
-from cl.tasks._base import IGNORED, Batch, Encoded, Pooling, Prediction, Targets, Task, filler, scores_by_class
+from cl.tasks._base import (
+    IGNORED,
+    Batch,
+    Encoded,
+    Pooling,
+    Prediction,
+    Targets,
+    Task,
+    filler,
+    known_positions,
+    scores_by_class,
+    text_ids,
+)
 from cl.tasks._schema import Column, Schema, ValueKind
 
 __all__ = [
@@ -37,9 +49,11 @@ __all__ = [
     "class_of",
     "filler",
     "in_order",
+    "known_positions",
     "names_in",
     "occurrences",
     "renamed",
     "renamed_tag",
     "scores_by_class",
+    "text_ids",
 ]

@@ -9,8 +9,8 @@ from cl.tasks._schema import ValueKind
 
 OUTSIDE = "O"
 """The tag of a word that belongs to no entity, and the class of a sentence without one."""
-BETWEEN_LABELS = "; "
-NONE_APPLIES = "none"
+BETWEEN_LABELS = " | "
+NONE_APPLIES = "(no label)"
 """Stands for an answer of labels that holds none."""
 
 
@@ -108,4 +108,6 @@ def as_one_line(kind: ValueKind, value: Any) -> str:
         return value or ""
     if kind in (ValueKind.SPAN, ValueKind.NUMBERS):
         return (" to " if kind is ValueKind.SPAN else " ").join(map(str, value))
-    return {ValueKind.LABELS: BETWEEN_LABELS, ValueKind.TEXTS: " / "}.get(kind, " ").join(value)
+    if kind is ValueKind.LABELS:
+        return BETWEEN_LABELS.join(sorted(value)) or NONE_APPLIES
+    return (" / " if kind is ValueKind.TEXTS else " ").join(value)

@@ -26,14 +26,14 @@ IGNORED = -100
 class Encoded:
     """One tokenised row.
 
-    ``targets`` has one entry for each prediction: the row's class, or the tag of each word piece (-100: ignored).
-    ``anchors`` are the positions whose predictions count: for tokens, one piece of each word. ``context`` is what else
-    the task needs of the row, to collate it or to turn probabilities into an answer. Nobody has said what is right at
-    the ``unscored`` anchors.
+    ``targets`` has one entry for each prediction: the index of its label, or, where any number of labels may apply, the
+    tuple of their indices (-100: ignored). For tokens it is the tag of each word piece. ``anchors`` are the positions
+    whose predictions count: for tokens, one piece of each word. ``context`` is what else the task needs of the row, to
+    collate it or to turn probabilities into an answer. Nobody has said what is right at the ``unscored`` anchors.
     """
 
     input_ids: list[int]
-    targets: list[int]
+    targets: list[Any]
     anchors: list[int]
     context: Any = None
     unscored: frozenset[int] = frozenset()
@@ -91,8 +91,12 @@ class Task(Plugin):
     splits_words: ClassVar[bool] = False
     """Whether rows come as words, each of which must be found among the tokenizer's pieces.
 
-    `encode` of such a task takes ``last_piece`` as well: whether a word is read at its last piece, not at its first.
+    `encode` of a task that answers each word takes ``last_piece`` as well: whether it is read at its last piece.
     """
+    first_logit: ClassVar[float] = 0.0
+    """What the logits of a label are close to before it is learned."""
+    class_separator: ClassVar[str | None] = None
+    """What `classes` puts between the classes of a row that has several; None: each row has one."""
 
     solver: ClassVar[dict[str, Any] | None] = {"name": "ranpac"}
     """The strategy that solves best for a head over frozen features, by default; None: there is no such head."""
@@ -110,6 +114,16 @@ class Task(Plugin):
     def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
         """Return a batch's targets in the shape that `loss` reads; by default that of the logits without the labels."""
         raise NotImplementedError
+
+    def flat_targets(self, encoded: list[Encoded]) -> torch.Tensor:
+        """Return the targets of all positions of rows, one after the other, with those that are -100.
+
+        By default (positions,), the index of each one's label; for a task in which any number of labels may apply,
+        (positions, labels) with 1 where a label does and 0 where it does not.
+        """
+        import torch
+
+        return torch.tensor([target for row in encoded for target in row.targets], dtype=torch.int64)
 
     def extras(self, batch: list[Encoded], length: int) -> dict[str, torch.Tensor]:
         """Return further tensors of a batch, which `features` or `limit` reads."""
@@ -206,6 +220,11 @@ class Task(Plugin):
         """
         return None
 
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether labels are answered from a threshold on, which validation rows decide."""
+        return type(self).thresholds is not Task.thresholds
+
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return the score of each row, 0 to 1, which gates resample and detectors compare."""
         raise NotImplementedError
@@ -271,6 +290,23 @@ class Task(Plugin):
     def read_described(self, described: str) -> Any:
         """Return the prediction that `describe` has described; None: that does not tell."""
         return None
+
+
+def known_positions(targets: torch.Tensor) -> torch.Tensor:
+    """Return for each position whether it has a target (positions,), for targets as of `Task.flat_targets`."""
+    known = targets != IGNORED
+    return known if targets.ndim == 1 else known.any(-1)
+
+
+def text_ids(texts: list[str], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> list[list[int]]:
+    """Return the tokens of texts; one of which the tokenizer leaves nothing becomes the unknown token."""
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(texts, truncation=True, max_length=max_length, padding=False)["input_ids"]
+    if not all(ids):
+        unknown = int(tokenizer.convert_tokens_to_ids(filler(tokenizer)))  # type: ignore[arg-type]
+        ids = [row_ids or [unknown] for row_ids in ids]
+    return ids
 
 
 def filler(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -45,6 +45,7 @@ class RelationExtraction(SingleLabel):
             Column("tail", ValueKind.SPAN, "Where the second is: start and end", [13, 17]),
         ),
         answer=Column("relation", ValueKind.LABEL, "The relation of the first to the second", "founder_of"),
+        split_by=("text",),
     )
     metric: ClassVar[str] = "micro_f1"
     splits_words: ClassVar[bool] = True
@@ -108,10 +109,6 @@ class RelationExtraction(SingleLabel):
             **({"recall": right / actual} if actual else {}),
             **scores,
         }
-
-    def texts(self, rows: pd.DataFrame) -> pd.Series:
-        """Return the texts."""
-        return rows["text"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from cl.tasks import Batch, Column, Encoded, Pooling, Schema, ValueKind, filler
+from cl.tasks import Batch, Column, Encoded, Pooling, Schema, ValueKind, text_ids
 from cl.tasks._single_label import SingleLabel
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ class TextClassification(SingleLabel):
         self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
     ) -> list[Encoded]:
         """Tokenise texts; one of which the tokenizer leaves nothing becomes the unknown token."""
-        if rows.empty:
-            return []
-        ids = tokenizer(list(rows["text"]), truncation=True, max_length=max_length, padding=False)["input_ids"]
-        if not all(ids):
-            empty = [tokenizer.convert_tokens_to_ids(filler(tokenizer))]
-            ids = [row_ids or empty for row_ids in ids]
+        ids = text_ids(list(rows["text"]), tokenizer, max_length=max_length)
         indices = self.label_indices(rows, labels)
         return [Encoded(row_ids, [index], [0]) for row_ids, index in zip(ids, indices, strict=True)]
 

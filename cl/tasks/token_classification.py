@@ -61,6 +61,7 @@ class TokenClassification(Task):
     row_metric: ClassVar[str] = "mean F1 of a sentence"
     undecided: ClassVar[str] = "no entity occurs or is predicted in its {rows} test rows"
     splits_words: ClassVar[bool] = True
+    class_separator: ClassVar[str | None] = " "
     solver: ClassVar[dict[str, Any] | None] = {
         "name": "ranpac",
         "features": 0,

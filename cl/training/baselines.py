@@ -14,12 +14,12 @@ import torch
 
 from cl import plugins
 from cl.config import Config
+from cl.config.capability_checks import has_baselines
 from cl.models.build import new_learner
 from cl.models.closed_form_head import ClosedFormHead, lowest_logit
 from cl.models.frozen_features import feature_reader
 from cl.models.learner import Learner
 from cl.models.logistic_regression import fit_logistic
-from cl.plugins import Capability
 from cl.records import BASELINES, Baselines, BaselineScores, Score
 from cl.records.evaluation import mean_score
 from cl.stores.data.experiences import RowsOf
@@ -45,7 +45,8 @@ def score_baselines(
 ) -> Baselines:
     """Fit each baseline on frozen features of all rows, and score it on the test rows of each experience.
 
-    The features are those of the pretrained encoder, which reads each row once within `feature_cache.cached_in`.
+    A baseline that requires more than the task provides is left out. The features are those of the pretrained encoder,
+    which reads each row once within `feature_cache.cached_in`.
 
     Args:
         config: the task, the model and the seed.
@@ -55,7 +56,7 @@ def score_baselines(
         folder: each row's scores are written into it.
         kept: a file that keeps the features, and what was fitted on them, from cycle to cycle; None: none does.
     """
-    if not config.evaluation.baselines or Capability.LINEAR_HEAD not in plugins.build(Task, config.task).provides:
+    if not config.evaluation.baselines or not has_baselines(plugins.build(Task, config.task)):
         return Baselines()
     learner = new_learner(config.with_baseline(next(iter(BASELINES))))
     head = _new_head(learner)

@@ -77,9 +77,9 @@ def estimate_gain(
     old, added = (frozen_features(learner, head, _sample(rows, config.seed)) for rows in (before, after))
     if not (len(old.targets) and len(added.targets)):
         return Gain(unknown="no position of a row has a label")
-    sums = SufficientStatistics.empty(head.width * head.layers, len(learner.labels)).add(
-        old.whole.float(), old.targets, old.weights
-    )
+    several = old.targets.ndim == 2
+    empty = SufficientStatistics.empty(head.width * head.layers, len(learner.labels), several=several)
+    sums = empty.add(old.whole.float(), old.targets, old.weights)
     probes = _Probe.solve(sums), _Probe.solve(sums.add(added.whole.float(), added.targets, added.weights))
     changes = [_change(*probes, features, learned=features is old) for features in (old, added)]
     parts = [(1 - share, changes[0]), (share, changes[1])]
@@ -112,7 +112,7 @@ class _Probe:
         return cls(form, solution.ridge, solution.weight, sums.counts == 0)
 
     def is_right(self, features: Features, *, learned: bool) -> torch.Tensor:
-        """Return for each position whether it is answered right, without having been learned."""
+        """Return for each position how right it is answered, 0 to 1, without having been learned."""
         leverage, right = self.form.leverage(self.ridge), [torch.zeros(0)]
         for start in range(0, len(features.targets), ROWS_AT_ONCE):
             block = slice(start, start + ROWS_AT_ONCE)
@@ -123,8 +123,23 @@ class _Probe:
                 if features.weights is not None:  # a row of weight 0 has not been learned
                     share = share * features.weights[block]
                 logits = left_out(logits, share, targets)
-            right.append((logits.masked_fill(self.absent, -torch.inf).argmax(1) == targets).float())
+            right.append(_rightness(logits.masked_fill(self.absent, -torch.inf), targets))
         return torch.cat(right)
+
+
+def _rightness(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return whether the class with the highest score is that of each position, 0 or 1.
+
+    Where a position has several, it is the share of its n classes among the n with the highest scores (R-precision);
+    one without a class is right if no score is nearer to 1 than to 0.
+    """
+    if targets.ndim == 1:
+        return (scores.argmax(1) == targets).float()
+    wanted = targets > 0
+    ranked, count = wanted.gather(1, scores.argsort(1, descending=True)), wanted.sum(1)
+    first = torch.arange(wanted.shape[1]) < count[:, None]
+    empty = (scores < 0.5).all(1).float()
+    return torch.where(count > 0, (ranked & first).sum(1) / count.clamp(min=1), empty)
 
 
 def _change(before: _Probe, after: _Probe, features: Features, *, learned: bool) -> np.ndarray:

@@ -20,7 +20,7 @@ from cl.errors import DivergedError, InputError
 from cl.models.batching import collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
-from cl.models.inference import score_rows
+from cl.models.inference import choose_thresholds, score_rows
 from cl.models.learner import Learner
 from cl.models.precision import half_weights
 from cl.models.token_cache import TokenCache
@@ -90,7 +90,8 @@ def run_update(
     result, ended = fit(learner, lesson, strategies, settings, checkpoint=checkpoint), time.monotonic()
     in_turn = sorted(strategies, key=lambda pair: not pair[0].ends_first)
     states = {strategy.name: strategy.end(update) for strategy, update in in_turn}
-    return Outcome(learner, judge(learner, lesson, result, settings, since=ended), states)
+    learner, result = judge(learner, lesson, result, settings, since=ended)
+    return Outcome(learner, result, states)
 
 
 def judge(
@@ -101,8 +102,8 @@ def judge(
     *,
     since: float,
     logits: list[torch.Tensor] | None = None,
-) -> Fit:
-    """Return the result with the score of the final learner, and with the seconds since the loop ended.
+) -> tuple[Learner, Fit]:
+    """Return the final learner with its thresholds, and the result with its score and the seconds since the loop ended.
 
     Args:
         learner: after the update.
@@ -116,9 +117,10 @@ def judge(
         DivergedError: the validation loss is not finite.
     """
     learner.eval_mode()
+    learner = choose_thresholds(learner, lesson.validation, precision=settings.precision, logits=logits)
     with _report_cost(since - result.seconds, lambda: result.rows_learnt):
         score, _ = _validate(learner, lesson.validation, 0.0, settings, logits=logits)
-    return replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - since)
+    return learner, replace(result, validation_score=score, seconds=result.seconds + time.monotonic() - since)
 
 
 def fit(

@@ -46,5 +46,5 @@ def solve_update(
     result, logits = replace(result, rows_learnt=result.rows_learnt + solved.rows), None
     if method.learns_validation and lesson.validation is not None and len(lesson.validation):
         logits = method.left_out(solved.learner, solved.state)(lesson.validation)
-    result = judge(solved.learner, lesson, result, settings, since=ended, logits=logits)
-    return Outcome(solved.learner, result, {method.name: solved.state})
+    learner, result = judge(solved.learner, lesson, result, settings, since=ended, logits=logits)
+    return Outcome(learner, result, {method.name: solved.state})

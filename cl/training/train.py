@@ -14,7 +14,7 @@ import torch
 
 from cl import plugins
 from cl.config import Config
-from cl.errors import ConfigError
+from cl.errors import ConfigError, InputError
 from cl.models.build import added_parameters, change_tuning, grow_labels, new_learner
 from cl.models.inference import count_cut
 from cl.models.learner import Learner
@@ -70,6 +70,7 @@ def train(
 
     Raises:
         ConfigError: the pretrained model cannot be loaded, or the strategy cannot start from this champion.
+        InputError: there is no row to learn from, or no label applies to any row.
         DivergedError: a loss, a penalty or a weight was not finite.
     """
     seed = training_seed(config.seed, new)
@@ -88,6 +89,10 @@ def train(
     learner = grow_labels(
         start.learner, start.learner.task.labels(pd.concat([rows, rows_of(new, "validation")])), seed=seed
     )
+    if len(rows) and not learner.labels:
+        raise InputError(
+            "there is nothing to learn: no label applies to any row of the new experiences; add rows with a label"
+        )
     lesson = TrainingData(
         rows=rows,
         past=lambda: learned_rows(past, "train"),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config, PluginSpec
+from cl.models.inference import choose_thresholds
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.weights import learnable
@@ -47,11 +48,21 @@ def unlearn_learner(
     for name, state in states.items():
         if solver := solvers.get(name):
             states[name], learner = _solve_again(solver, state, learner, ids, past, validation)
+            learner = _choose_thresholds_again(solver, states[name], learner, validation)
             exact = not solver.trains_encoder
         elif state.rows is not None:
             rows = state.rows[~state.rows["id"].isin(ids)].reset_index(drop=True)
             states[name] = replace(state, rows=rows)
     return UnlearnedLearner(learner, states, exact)
+
+
+def _choose_thresholds_again(strategy: ClosedForm, state: State, learner: Learner, validation: pd.DataFrame) -> Learner:
+    """Return the learner with thresholds that no removed row has had a part in, if its task has thresholds."""
+    if not learner.task.has_thresholds:
+        return learner
+    answers_learned = strategy.learns_validation and len(validation) > 0
+    logits = strategy.left_out(learner, state)(validation) if answers_learned else None
+    return choose_thresholds(learner, validation, logits=logits)
 
 
 def _solve_again(

@@ -44,7 +44,7 @@ class LabelMix(Detector):
 
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding, with the labels whose shares changed most."""
-        known = [_known_label_column(side, new.known_labels) for side in (reference, new)]
+        known = [_known_label_column(side, new) for side in (reference, new)]
         return compare_labels(self, "labels", *known, alpha=alpha, seed=seed)
 
     def shows(self, reference: Snapshot, new: Snapshot) -> np.ndarray:
@@ -106,7 +106,7 @@ def match_labels(reference: Snapshot, new: Snapshot, seed: int) -> tuple[Snapsho
     """
     rng = np.random.default_rng(seed)
     before, after = (side.frame["label"].reset_index(drop=True) for side in (reference, new))
-    unknown = unknown_label_rows(after, new.known_labels).map(bool).to_numpy(dtype=bool)
+    unknown = unknown_label_rows(after, new.known_labels, new.separator).map(bool).to_numpy(dtype=bool)
     indices = [labels.groupby(labels).indices for labels in (before, after.mask(unknown))]
     kept = [np.empty(0, dtype=int), np.empty(0, dtype=int)]
     for label in sorted(indices[0].keys() & indices[1].keys()):
@@ -128,9 +128,10 @@ def excess_chi_squared(counts: pd.DataFrame) -> float:
     return float(_excess(counts["new"].to_numpy()[None, :], totals, share)[0])
 
 
-def _known_label_column(side: Snapshot, known: tuple[str, ...]) -> pd.Series:
-    """Return a side's known labels; selecting by occurrence on one side instead would bias the test."""
-    return side.frame["label"][~unseen_labels(Snapshot(side.frame, side.embeddings, known)).map(bool)]
+def _known_label_column(side: Snapshot, new: Snapshot) -> pd.Series:
+    """Return a side's labels that the model knows; selecting by occurrence on one side instead would bias the test."""
+    labels = side.frame["label"]
+    return labels[~unknown_label_rows(labels, new.known_labels, new.separator).map(bool)]
 
 
 def _simulate_p(counts: pd.DataFrame, seed: int) -> float:

@@ -40,7 +40,7 @@ class NewLabels(Detector):
     def detect(self, reference: Snapshot, new: Snapshot, *, alpha: float, seed: int) -> Finding:
         """Return the finding; it has no p-value, so no correction applies."""
         labels = new.frame["label"] if new.labels is None else new.labels
-        unknown = unknown_label_rows(labels, new.known_labels)
+        unknown = unknown_label_rows(labels, new.known_labels, new.separator)
         rows = int(unknown.map(bool).sum())
         counts = unknown.explode().dropna().value_counts()
         needed = max(self.min_rows, ceil(self.share * len(unknown) - 1e-9))
@@ -66,18 +66,20 @@ class NewLabels(Detector):
 
 def unseen_labels(snapshot: Snapshot) -> pd.Series:
     """Return, for each row of the frame, the list of its labels that the model does not know."""
-    return unknown_label_rows(snapshot.frame["label"], snapshot.known_labels)
+    return unknown_label_rows(snapshot.frame["label"], snapshot.known_labels, snapshot.separator)
 
 
-def unknown_label_rows(labels: pd.Series, known_labels: tuple[str, ...]) -> pd.Series:
+def unknown_label_rows(labels: pd.Series, known_labels: tuple[str, ...], separator: str | None = None) -> pd.Series:
     """Return, for each row's label, the list of names in it that the model does not know.
 
-    A token model knows the label O, and its rows carry entity types joined by a space; every other label is a single
-    name, spaces included.
+    Args:
+        labels: of each row.
+        known_labels: to the model.
+        separator: between the names of a row that has several; None: each label is one name, spaces included.
     """
     known = set(known_labels)
-    parts = str.split if "O" in known else lambda label: [label]
-    unknown = {label: [name for name in parts(label) if name not in known] for label in labels.unique()}
+    names = {label: [label] if separator is None else label.split(separator) for label in labels.unique()}
+    unknown = {label: [name for name in own if name not in known] for label, own in names.items()}
     return labels.astype(object).map(unknown.__getitem__)  # rows with the same label share one list
 
 

@@ -122,7 +122,7 @@ def content_columns(rows: pd.DataFrame, schema: Schema) -> list[str]:
 
 def _joined(rows: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
     """Return the canonical texts of some columns, joined, for each row; a column that the rows lack is missing."""
-    missing = pd.Series(None, index=rows.index, dtype=object)
+    missing = pd.Series([None] * len(rows), index=rows.index, dtype=object)
     texts = [_texts(column, rows.get(column.name, missing).tolist()) for column in columns]
     return texts[0] if len(texts) == 1 else list(map(BETWEEN_COLUMNS.join, zip(*texts, strict=True)))
 

@@ -20,7 +20,9 @@ from cl.training.strategies._kept_rows import (
     HELD_OUT,
     LEVERAGES,
     LabelledFeatures,
+    count_right,
     features_of_rows,
+    has_any,
     kept_positions,
 )
 
@@ -191,7 +193,8 @@ class ClosedForm(LearningMethod):
         new = frozen_features(learner, head, rows)
         if restart:
             gram = self.needs_gram(len(new.targets), len(head.weight))
-            sums = SufficientStatistics.empty(len(head.weight), len(learner.labels), gram=gram)
+            several = new.targets.ndim == 2
+            sums = SufficientStatistics.empty(len(head.weight), len(learner.labels), gram=gram, several=several)
         else:
             sums = SufficientStatistics.from_tensors(state.tensors).widened(len(learner.labels))
         sums, kept = _add_rows(sums, head, new.whole, new.targets, new.weights, device=learner.device), None
@@ -215,15 +218,14 @@ class ClosedForm(LearningMethod):
 
     def _with_gram(self, learned: Learned, head: ClosedFormHead) -> Learned:
         """Return what is learned with a Gram matrix if it is needed, summed over the kept rows, else without one."""
-        from cl.training.strategies._sufficient_statistics import SufficientStatistics
-
         sums, features = learned.sums, len(head.weight)
         if not self.needs_gram(learned.positions, features):
             return replace(learned, sums=replace(sums, gram=None))
         if sums.gram is not None:
             return learned
-        empty = SufficientStatistics.empty(features, len(sums.counts))
-        summed = _add_rows(empty, head, *kept_positions(learned.rows, head), device=learned.device)
+        summed = _add_rows(
+            sums.without_rows(gram=True), head, *kept_positions(learned.rows, head), device=learned.device
+        )
         return replace(learned, sums=summed)
 
     def _rows_to_add(self, lesson: TrainingData, *, restart: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -255,7 +257,7 @@ class ClosedForm(LearningMethod):
         sums = SufficientStatistics.from_tensors(state.tensors)
         remaining = state.rows.drop(removed.index).reset_index(drop=True)
         if sums.is_weighted:  # what is subtracted from rounded sums would leave a trace
-            empty = SufficientStatistics.empty(len(head.weight), len(sums.counts), gram=sums.gram is not None)
+            empty = sums.without_rows(gram=sums.gram is not None)
             sums = _add_rows(empty, head, *kept_positions(remaining, head))
         else:
             features, targets, _ = kept_positions(removed, head)
@@ -289,7 +291,7 @@ class ClosedForm(LearningMethod):
         absent, held_out = learned.sums.counts == 0, None
         if validation is not None and len(validation) and not self.keeps_choice(learned):
             features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
-            present = ~absent[features.targets]
+            present = ~has_any(features.targets, absent)
             weights = None if features.weights is None else features.weights[present]
             inputs = head.expand(features.whole[present].float())
             held_out = LabelledFeatures(inputs, features.targets[present], weights)
@@ -380,7 +382,7 @@ def _best_option(options: list[tuple[torch.Tensor, torch.Tensor]], held_out: Lab
     from cl.models.temperature import fit_temperature
 
     logits = [held_out.inputs @ weight + bias for weight, bias in options]
-    correct = [int((scores.argmax(-1) == held_out.targets).sum()) for scores in logits]
+    correct = [count_right(scores, held_out.targets) for scores in logits]
     best = correct.index(max(correct))
     return Solution(*options[best], fit_temperature(logits[best], held_out.targets))
 

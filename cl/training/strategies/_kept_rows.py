@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cl.heavy import np, pd
 from cl.records import WEIGHT
@@ -21,8 +21,9 @@ HELD_OUT, LEVERAGES = "held_out", "leverages"
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Expanded integer features (rows, features) and classes (rows,) of rows, or of positions in rows.
+    """Expanded integer features (rows, features) and targets of rows, or of positions in rows.
 
+    ``targets`` are classes (rows,) or, where a row may have several, (rows, classes) with 1 for those it has.
     ``weights`` (rows,) say what each counts in training; None: once.
     """
 
@@ -56,7 +57,7 @@ def expand_rows(rows: pd.DataFrame | None, head: ClosedFormHead, *, most: int | 
 def kept_positions(
     rows: pd.DataFrame | None, head: ClosedFormHead
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Return the int8 features (positions, width), the classes and the weights of kept rows, ordered by id."""
+    """Return the int8 features (positions, width), the targets and the weights of kept rows, ordered by id."""
     import torch
 
     from cl.models.weights import weights_of_positions
@@ -67,9 +68,41 @@ def kept_positions(
     ordered = rows.sort_values("id")
     sizes = [len(targets) for targets in ordered["targets"]]
     numbers = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    targets = torch.tensor([target for own in ordered["targets"] for target in own], dtype=torch.int64)
+    targets = read_targets([target for own in ordered["targets"] for target in own])
     whole = stored_features(b"".join(ordered["features"]), head)
     return whole, targets, weights_of_positions(ordered, numbers)
+
+
+def has_any(targets: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Return whether each position's class, or any of its classes, is among those chosen (classes,)."""
+    return classes[targets] if targets.ndim == 1 else (targets[:, classes] > 0).any(1)
+
+
+def count_right(scores: torch.Tensor, targets: torch.Tensor) -> int:
+    """Return how many positions the scores answer right, or where each has several classes, how many pairs of both."""
+    return int(((scores.argmax(-1) == targets) if targets.ndim == 1 else ((scores > 0) == (targets > 0))).sum())
+
+
+def stored_targets(targets: torch.Tensor) -> list[Any]:
+    """Return targets of positions as they are kept: the class of each, or the list of its classes."""
+    if targets.ndim == 1:
+        return targets.tolist()
+    return [(own > 0).nonzero()[:, 0].tolist() for own in targets]
+
+
+def read_targets(kept: list[Any]) -> torch.Tensor:
+    """Return the targets of positions that `stored_targets` returned, as wide as the last class in them."""
+    import torch
+
+    if not kept or isinstance(kept[0], int | np.integer):
+        return torch.tensor(kept, dtype=torch.int64)
+    classes = [np.asarray(own, dtype=np.int64) for own in kept]
+    targets = torch.zeros(
+        len(kept), 1 + max((int(own.max()) for own in classes if len(own)), default=-1), dtype=torch.int8
+    )
+    rows = np.repeat(np.arange(len(kept)), [len(own) for own in classes])
+    targets[torch.from_numpy(rows), torch.from_numpy(np.concatenate(classes))] = 1
+    return targets
 
 
 def stored_features(features: bytes, head: ClosedFormHead) -> torch.Tensor:
@@ -95,7 +128,7 @@ def features_of_rows(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
         {
             "id": rows["id"].tolist(),
             "features": [part.numpy().tobytes() for part in whole],
-            "targets": [part.tolist() for part in targets],
+            "targets": [stored_targets(part) for part in targets],
         }
     )
     weights = row_weights(rows)

@@ -14,7 +14,7 @@ import torch
 
 from cl.models.integer_products import product_of_integers
 from cl.training.strategies._factor import CPU, Factor, factorise
-from cl.training.strategies._sufficient_statistics import SufficientStatistics
+from cl.training.strategies._sufficient_statistics import SufficientStatistics, indicators
 
 Leverage = Callable[[torch.Tensor], torch.Tensor]
 """Maps integer features of learned rows (rows, features) to their leverages (rows,) at weight 1, from 0 to 1."""
@@ -61,7 +61,9 @@ class FeatureForm:
         """
         factor, rows, size = self._factor(solution.ridge), self.sums.rows, len(self._gram)
         solved, class_sums = solution.weight * self.unit, self._class_sums.cpu()
-        residual = rows - float((solved * class_sums).sum()) - solution.ridge * float(solved.square().sum())
+        residual = (
+            self.sums.memberships - float((solved * class_sums).sum()) - solution.ridge * float(solved.square().sum())
+        )
         if rows < ENOUGH_ROWS * size or size <= SIGNS:
             trace = sum(factor.reduced_squares(probes) for probes in torch.eye(size).split(PROBES_AT_ONCE, dim=1))
         else:
@@ -117,7 +119,8 @@ class FeatureForm:
 class RowForm:
     """The same equations over rows: ``inputs`` (rows, features) are integers, ``targets`` their classes.
 
-    ``weights`` say how often each counts, None: once; inputs and targets are multiplied by their roots.
+    Where a row may have several classes, ``targets`` are (rows, classes) with 1 for those it has. ``weights`` say how
+    often each counts, None: once; inputs and targets are multiplied by their roots.
     """
 
     inputs: torch.Tensor
@@ -158,7 +161,7 @@ class RowForm:
         return leverage
 
     def _solve_dual(self, ridge: float) -> torch.Tensor:
-        return self._factor(ridge).solve(self._rooted(_one_hot(self.targets, self.classes)))
+        return self._factor(ridge).solve(self._rooted(indicators(self.targets, self.classes)))
 
     def _factor(self, ridge: float) -> Factor:
         return factorise(self._kernel, ridge, self._last)
@@ -202,16 +205,12 @@ def left_out(fitted: torch.Tensor, leverage: torch.Tensor, targets: torch.Tensor
     Args:
         fitted: their logits by the solution that has learned them.
         leverage: of each row.
-        targets: their classes.
+        targets: their classes, as in `RowForm`.
         certain: the logit that stands for certainty; less than 1 if the logits were divided by a temperature.
     """
     share = leverage[:, None].to(fitted)
-    return (fitted - share * certain * _one_hot(targets, fitted.shape[1]).to(fitted)) / (1 - share).clamp(min=1e-6)
+    return (fitted - share * certain * indicators(targets, fitted.shape[1]).to(fitted)) / (1 - share).clamp(min=1e-6)
 
 
 def _criterion(residual: float, free: float, rows: float) -> float:
     return (max(0.0, residual) / rows) / max(free / rows, 1e-9) ** 2
-
-
-def _one_hot(targets: torch.Tensor, classes: int) -> torch.Tensor:
-    return torch.nn.functional.one_hot(targets, classes).double()

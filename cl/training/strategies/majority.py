@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class Majority(ClosedForm):
     """Answer with the class that has the most rows, as their weights count them, and with its share as confidence.
 
+    Where a row may have any number of labels, each label's share is its probability: those that most rows have are
+    answered.
+
     >>> Majority().trains_encoder
     False
     """
@@ -25,4 +28,5 @@ class Majority(ClosedForm):
         self, sums: SufficientStatistics, head: ClosedFormHead
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """Yield weights of zero, and the logarithm of each class's share."""
-        yield sums.sums.double().T * 0, (sums.counts.double() / (sums.rows or 1)).log()
+        shares = sums.counts.double() / (sums.rows or 1)
+        yield sums.sums.double().T * 0, shares.logit(eps=0.5 / (sums.rows or 1)) if sums.has_several else shares.log()

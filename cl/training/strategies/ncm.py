@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from cl.plugins import Capability
 from cl.training.strategies._closed_form import ClosedForm
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ class NCM(ClosedForm):
     >>> NCM().trains_encoder
     False
     """
+
+    requires: ClassVar[frozenset[Capability]] = ClosedForm.requires | {Capability.PROBABILITIES}
 
     def candidates(
         self, sums: SufficientStatistics, head: ClosedFormHead

@@ -42,6 +42,8 @@ ROWS_AT_ONCE = 512
 """Rows whose expanded features are in memory at a time."""
 MOST_CORRECTED = 64
 """Up to so many new rows, leverages of old ones are corrected for them; for more, they are computed again."""
+BETWEEN = 0.5
+"""The score in the middle between 0, that of a class which a row does not have, and 1."""
 GROWTH = 1.1
 """Ridge and temperature are chosen again once there are so many times the rows of their last choice."""
 
@@ -53,6 +55,9 @@ class RanPAC(ClosedForm):
     are rounded to int8. The ridge is chosen by generalised cross-validation over all rows; the paper holds out
     training rows for that. Validation rows are learned too: what they would be answered without having been learned
     follows exactly from the solution.
+
+    Where a row may have any number of labels, it is one regression for each of them, on 1 where the label applies and 0
+    where it does not; the probability is ``sigmoid((score - 1/2) / temperature)``.
 
     The sums do not depend on the order of the stream; ridge and temperature are chosen again only once the rows have
     grown by a tenth since their last choice, when rows are forgotten, or when other ridges are given. So an update of
@@ -89,7 +94,7 @@ class RanPAC(ClosedForm):
         return not self.removable or rows > features
 
     def best(self, learned: Learned, head: ClosedFormHead, held_out: LabelledFeatures | None) -> Solution:
-        """Return the solution with the ridge that cross-validation prefers; its bias is zero.
+        """Return the solution with the ridge that cross-validation prefers.
 
         It is generalised cross-validation over all rows, unless the encoder has been trained on them: then validation
         rows decide, each as if it had not been learned. The temperature is fitted on them too, or on others if there
@@ -99,10 +104,12 @@ class RanPAC(ClosedForm):
 
         from cl.models.temperature import fit_temperature
         from cl.training.strategies._ridge import best_solution, left_out
+        from cl.training.strategies._sufficient_statistics import indicators
 
         form, keeps = self._equations(learned, head), self.keeps_choice(learned)
         absent = learned.sums.counts == 0
-        bias = torch.zeros(len(absent)).masked_fill(absent, -math.inf)
+        offset = -BETWEEN if learned.sums.has_several else 0.0
+        bias = torch.full((len(absent),), offset).masked_fill(absent, -math.inf)
         empty = LabelledFeatures(torch.zeros(0, len(head.weight)), torch.zeros(0, dtype=torch.int64))
         choosing = empty if keeps else held_out or expand_rows(learned.rows, head, most=CHOOSING_ROWS)
         rows = choosing.thinned(CHOOSING_POSITIONS)
@@ -112,7 +119,7 @@ class RanPAC(ClosedForm):
             return left_out(fitted, rows.weighted(form.leverage(solution.ridge)(rows.inputs)), rows.targets)
 
         def squared_error(solution: RidgeSolution) -> float:
-            wanted = torch.nn.functional.one_hot(rows.targets, solution.weight.shape[1])
+            wanted = indicators(rows.targets, solution.weight.shape[1])
             return float((without_each(solution) - wanted).square().mean())
 
         try:
@@ -143,10 +150,10 @@ class RanPAC(ClosedForm):
         from cl.models.closed_form_head import ClosedFormHead
         from cl.models.frozen_features import feature_reader
         from cl.models.weights import row_weights
-        from cl.tasks import IGNORED
+        from cl.tasks import known_positions
         from cl.training.strategies._ridge import left_out
 
-        head = learner.head
+        head, task = learner.head, learner.task
         assert isinstance(head, ClosedFormHead)
         temperature, leverage = float(state.tensors[TEMPERATURE]), self._leverage(state, head)
 
@@ -157,9 +164,9 @@ class RanPAC(ClosedForm):
             features = feature_reader(learner, head)(encoded)
             for start in range(0, len(encoded), ROWS_AT_ONCE):
                 block = slice(start, start + ROWS_AT_ONCE)
-                whole, targets = features[block], [torch.tensor(row.targets) for row in encoded[block]]
+                whole, targets = features[block], [task.flat_targets([row]) for row in encoded[block]]
                 counts = counted[block]
-                known = [(own != IGNORED) & bool(count > 0) for own, count in zip(targets, counts, strict=True)]
+                known = [known_positions(own) & bool(count > 0) for own, count in zip(targets, counts, strict=True)]
                 inputs = head.expand(torch.cat(whole).float().to(learner.device)).cpu()
                 learned = [own[is_known] for own, is_known in zip(whole, known, strict=True)]
                 fitted, is_known = inputs @ head.weight.cpu(), torch.cat(known)

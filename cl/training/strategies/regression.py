@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class LogisticRegression(ClosedForm):
     """Logistic regression with an L2 penalty, fitted on the kept features of every row, in each update.
 
+    It is multinomial, or where a row may have any number of labels, one regression for each of them.
+
     >>> LogisticRegression().trains_encoder
     False
     """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from cl.plugins import Capability
 from cl.training.strategies._closed_form import ClosedForm
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class SLDA(ClosedForm):
     >>> SLDA(shrinkage=[0.01]).trains_encoder
     False
     """
+
+    requires: ClassVar[frozenset[Capability]] = ClosedForm.requires | {Capability.PROBABILITIES}
 
     remedy: ClassVar[str] = "give larger values of shrinkage"
 

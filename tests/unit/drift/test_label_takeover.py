@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,5 +59,5 @@ def test_nothing_is_proposed_without_evidence(rows) -> None:
 
 
 def test_nothing_is_proposed_for_types_of_entity() -> None:
-    known = (*KNOWN, "O")
-    assert find_takeovers(REFERENCE, snapshot(PROPOSED["renamed"][0], known)) == []
+    new = replace(snapshot(PROPOSED["renamed"][0], (*KNOWN, "O")), separator=" ")
+    assert find_takeovers(REFERENCE, new) == []

@@ -7,9 +7,9 @@ from cl.drift.detectors.new_labels import NewLabels, unseen_labels
 from cl.models.snapshot import Snapshot
 
 
-def labelled(labels: list[str], known: tuple[str, ...]) -> Snapshot:
+def labelled(labels: list[str], known: tuple[str, ...], separator: str | None = None) -> Snapshot:
     frame = pd.DataFrame({"label": labels, "prediction": known[0]})
-    return Snapshot(frame, np.zeros((len(labels), 0), dtype=np.float32), known)
+    return Snapshot(frame, np.zeros((len(labels), 0), dtype=np.float32), known, separator=separator)
 
 
 def detect(new: Snapshot, **fields: float):
@@ -48,7 +48,8 @@ def test_how_many_rows_it_takes_is_a_field() -> None:
 
 
 def test_a_new_entity_type_counts_beside_known_ones_in_the_same_sentence() -> None:
-    finding = detect(labelled(["O", "LOC", "LOC PER", "LOC ORG", "ORG", "LOC ORG PER"], ("O", "LOC", "PER")))
+    labels, known = ["O", "LOC", "LOC PER", "LOC ORG", "ORG", "LOC ORG PER"], ("O", "LOC", "PER")
+    finding = detect(labelled(labels, known, separator=" "))
     assert finding.drifted
     assert finding.summary.endswith("never seen: ORG (3)")
 
