@@ -164,7 +164,7 @@ def taught(tiny_config, tmp_path):
         return pd.concat(parts, ignore_index=True) if parts else made_rows(TASK, ["loan"], 0)
 
     def run(strategy):
-        training = {"epochs": 12, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "patience": 12}
+        training = {"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "patience": 25}
         config = tiny_config(task=TASK.name, strategy=strategy, training={**training, "precision": "float32"})
         champion, past = None, []
         for id in ("one", "two"):
