@@ -148,7 +148,7 @@ def test_the_classes_of_a_row_can_be_told_apart_whatever_the_labels_are_called()
     classes, known = TASK.classes(rows), TASK.class_names(["lost card", "a|b"])
     assert classes.tolist() == ["a/b | lost card", "fee", "(no label)"]
     assert unknown_label_rows(classes, tuple(known), TASK.class_separator).tolist() == [[], ["fee"], []]
-    assert TASK.describe(["b", "a"]) == "a, b" and TASK.describe([]) == "(no label)"
+    assert TASK.describe(["b", "a"]) == "a | b" and TASK.describe([]) == "(no label)"
 
 
 @pytest.fixture
