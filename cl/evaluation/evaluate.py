@@ -218,20 +218,20 @@ def _answer_new(learner: Learner, tests: EvaluationRows, stored: pd.DataFrame) -
     wanted = pd.MultiIndex.from_arrays([tests.experiences, rows["id"], targets])
     known = stored.set_index(["experience", "id", "target"])[[CHALLENGER, "confidence", f"{CHALLENGER}_brier"]]
     known = known[~known.index.duplicated()]
-    places = known.index.get_indexer(wanted)
+    positions = known.index.get_indexer(wanted)
     values = [task.read_described(described) for described in known[CHALLENGER]]
     confidence, known_brier = known["confidence"].tolist(), known[f"{CHALLENGER}_brier"].to_numpy()
-    asked = np.flatnonzero([place < 0 or values[place] is None for place in places])
+    asked = np.flatnonzero([position < 0 or values[position] is None for position in positions])
     fresh = answer(learner, rows.iloc[asked].reset_index(drop=True))
     answered = dict(zip(asked.tolist(), fresh.predictions, strict=True))
     predictions = [
-        answered[row] if row in answered else Prediction(values[place], confidence[place])
-        for row, place in enumerate(places.tolist())
+        answered[row] if row in answered else Prediction(values[position], confidence[position])
+        for row, position in enumerate(positions.tolist())
     ]
     brier = np.zeros(len(rows))
     brier[asked] = fresh.brier
     is_stored = np.setdiff1d(np.arange(len(rows)), asked)
-    brier[is_stored] = known_brier[places[is_stored]]
+    brier[is_stored] = known_brier[positions[is_stored]]
     return predictions, brier
 
 

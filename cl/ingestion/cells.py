@@ -24,7 +24,8 @@ import pandas as pd
 from cl.ingestion.label_cells import STRUCTURE, as_list, one_spelling, read_label_cells
 from cl.ingestion.tag_schemes import is_bio2
 from cl.ingestion.values import as_text, as_words
-from cl.tasks import Column, Schema, ValueKind
+from cl.records import ANNOTATED
+from cl.tasks import Column, Schema, ValueKind, names_in
 
 Read: TypeAlias = "tuple[list[Any], dict[str, np.ndarray]]"
 """The value of each cell, None where there is none, and which cells hold something else, by the reason."""
@@ -71,6 +72,11 @@ def check_together(rows: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
             given = values.notna().to_numpy()
             unequal = _unequal(rows[schema.answer.name], values)
             checks[f"{schema.answer.name} and {column.name} differ in length"] = given & unequal
+    if ANNOTATED in rows:
+        answers = zip(rows[schema.answer.name], rows[ANNOTATED], strict=True)
+        checks["an entity of a type that data.annotated does not name"] = np.array(
+            [not set(names_in(schema.answer.kind, tags or [])) <= set(types) for tags, types in answers], dtype=bool
+        )
     return checks
 
 

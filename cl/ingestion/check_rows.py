@@ -309,13 +309,6 @@ def _find_reasons(
     if split is not None:
         checks["unknown split"] = np.array([name is None for name in split_names(chunk[split])])
     checks |= check_together(rows, schema)
-    if ANNOTATED in rows:
-        checks["an entity of a type that data.annotated does not name"] = np.array(
-            [
-                not set(names_in(schema.answer.kind, tags or [])) <= set(types)
-                for tags, types in zip(rows[schema.answer.name], rows[ANNOTATED], strict=True)
-            ]
-        )
     for column in schema.inputs:
         if column.kind.is_read:
             of = "" if schema.input else f"{column.name} "

@@ -20,6 +20,7 @@ from cl.training.strategies._kept_rows import (
     HELD_OUT,
     LEVERAGES,
     LabelledFeatures,
+    choosing_rows,
     count_right,
     features_of_rows,
     has_any,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 RIDGE, TEMPERATURE, ADAPTED, CHOICE = "ridge", "temperature", "adapted", "choice"
 """Names of the tensors that a closed form keeps, besides its sums."""
-CHOOSING_ROWS, CHOOSING_POSITIONS = 600, 3_000
-"""Most validation rows used to choose a candidate, and positions in them where each of these is costly: one
-hyperparameter on a grid of four needs no more."""
 ROWS_AT_ONCE = 8_192
 """Rows whose expanded features, of one byte each, are in memory at a time."""
 LeftOut = Callable[["pd.DataFrame"], "list[torch.Tensor]"]
@@ -290,7 +288,7 @@ class ClosedForm(LearningMethod):
 
         absent, held_out = learned.sums.counts == 0, None
         if validation is not None and len(validation) and not self.keeps_choice(learned):
-            features = frozen_features(learner, head, _choosing_rows(validation, learner.task.classes(validation)))
+            features = frozen_features(learner, head, choosing_rows(validation, learner.task.classes(validation)))
             present = ~has_any(features.targets, absent)
             weights = None if features.weights is None else features.weights[present]
             inputs = head.expand(features.whole[present].float())
@@ -366,15 +364,6 @@ def _add_rows(
         for block in slices
     )
     return sums.add_blocks(blocks, is_weighted=weights is not None, sign=sign, device=chosen)
-
-
-def _choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
-    """Return at most `CHOOSING_ROWS` rows, taking classes in turn; the order of the rows does not matter."""
-    if len(rows) <= CHOOSING_ROWS:
-        return rows
-    by_id = rows.assign(class_=classes).sort_values("id")
-    turn = by_id.groupby("class_").cumcount()
-    return by_id.assign(turn=turn).sort_values(["turn", "id"]).head(CHOOSING_ROWS).drop(columns=["class_", "turn"])
 
 
 def _best_option(options: list[tuple[torch.Tensor, torch.Tensor]], held_out: LabelledFeatures) -> Solution:

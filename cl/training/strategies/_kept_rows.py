@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from cl.models.closed_form_head import ClosedFormHead
     from cl.models.frozen_features import Features
 
+CHOOSING_ROWS, CHOOSING_POSITIONS = 600, 3_000
+"""Most validation rows used to choose a candidate, and positions in them where each of these is costly: one
+hyperparameter on a grid of four needs no more."""
 HELD_OUT, LEVERAGES = "held_out", "leverages"
 """Columns of the kept rows: whether it is a validation row, and if so, its leverages."""
 
@@ -133,3 +136,12 @@ def features_of_rows(rows: pd.DataFrame, features: Features) -> pd.DataFrame:
     )
     weights = row_weights(rows)
     return kept if weights is None else kept.assign(**{WEIGHT: weights})
+
+
+def choosing_rows(rows: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
+    """Return at most `CHOOSING_ROWS` rows, taking classes in turn; the order of the rows does not matter."""
+    if len(rows) <= CHOOSING_ROWS:
+        return rows
+    by_id = rows.assign(class_=classes).sort_values("id")
+    turn = by_id.groupby("class_").cumcount()
+    return by_id.assign(turn=turn).sort_values(["turn", "id"]).head(CHOOSING_ROWS).drop(columns=["class_", "turn"])

@@ -13,8 +13,6 @@ from cl.heavy import pd
 from cl.training.strategies._base import State
 from cl.training.strategies._closed_form import (
     CHOICE,
-    CHOOSING_POSITIONS,
-    CHOOSING_ROWS,
     RIDGE,
     TEMPERATURE,
     ClosedForm,
@@ -23,6 +21,8 @@ from cl.training.strategies._closed_form import (
     Solution,
 )
 from cl.training.strategies._kept_rows import (
+    CHOOSING_POSITIONS,
+    CHOOSING_ROWS,
     HELD_OUT,
     LEVERAGES,
     LabelledFeatures,
