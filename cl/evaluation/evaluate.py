@@ -216,12 +216,12 @@ def _answer_new(learner: Learner, tests: EvaluationRows, stored: pd.DataFrame) -
     places = known.index.get_indexer(wanted)
     values = [task.read_described(described) for described in known[CHALLENGER]]
     confidence, known_brier = known["confidence"].tolist(), known[f"{CHALLENGER}_brier"].to_numpy()
-    asked = np.flatnonzero([place < 0 or values[place] is None for place in places])
+    asked = np.flatnonzero([index < 0 or values[index] is None for index in places])
     fresh = answer(learner, rows.iloc[asked].reset_index(drop=True))
     answered = dict(zip(asked.tolist(), fresh.predictions, strict=True))
     predictions = [
-        answered[row] if row in answered else Prediction(values[place], confidence[place])
-        for row, place in enumerate(places.tolist())
+        answered[row] if row in answered else Prediction(values[index], confidence[index])
+        for row, index in enumerate(places.tolist())
     ]
     brier = np.zeros(len(rows))
     brier[asked] = fresh.brier

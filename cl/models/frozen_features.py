@@ -84,7 +84,7 @@ def _prefix(cache: FeatureCache | None, learner: Learner, head: ClosedFormHead) 
 
 
 def reading_digest(learner: Learner, head: ClosedFormHead) -> str | None:
-    """Return a hash of what decides a row's features besides the row; None: its tokenizer cannot be told from others.
+    """Return a hash of what decides a row's features besides the row; None: its tokenizer has no digest.
 
     Features may be kept under it from one process to the next.
     """

@@ -104,11 +104,11 @@ class TokenStore:
         self.saved_seconds += sum(row.seconds for row in known.values())
         if missing := {name: text for name, text in zip(names, texts, strict=True) if name not in known}:
             keys = {hashlib.sha256(prefix + json.dumps(text).encode()).digest(): name for name, text in missing.items()}
-            found = self._find(list(keys))
-            fresh = {key: missing[name] for key, name in keys.items() if key not in found}
+            rows = self._find(list(keys))
+            fresh = {key: missing[name] for key, name in keys.items() if key not in rows}
             if fresh:
-                found |= self._run_tokenizer(tokenizer, fresh, options)
-            known |= {name: found[key] for key, name in keys.items()}
+                rows |= self._run_tokenizer(tokenizer, fresh, options)
+            known |= {name: rows[key] for key, name in keys.items()}
             if len(recent) + len(missing) > MOST_RECENT:
                 recent.clear()
             recent.update(islice(known.items(), MOST_RECENT))

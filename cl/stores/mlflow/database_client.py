@@ -147,8 +147,8 @@ class DatabaseClient:
         if (tagged := NAMED_AND_TAGGED.fullmatch(filter_string)) is None:
             return self._versions({"name": _parse(NAMED, filter_string)[0]})
         name, key, value = tagged.groups()
-        found = self._rows(*self._query("model_version_tags", "version", {"name": name, "key": key, "value": value}))
-        return [info for (version,) in found for info in self._versions({"name": name, "version": version})]
+        numbers = self._rows(*self._query("model_version_tags", "version", {"name": name, "key": key, "value": value}))
+        return [info for (version,) in numbers for info in self._versions({"name": name, "version": version})]
 
     def get_model_version(self, name: str, version: str) -> Any:
         """Return a version.
