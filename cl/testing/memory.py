@@ -148,6 +148,10 @@ class MemoryRuns(Runs):
         content = self._run(run).files.get(PREDICTIONS)
         return None if content is None else write_files({PREDICTIONS: content}, folder) / PREDICTIONS
 
+    def files_of(self, run: str) -> Path | None:
+        """Return None: no file lies on a disk."""
+        return None
+
     def page(self, run: str) -> str | None:
         """Return None: nobody shows it."""
         return None
