@@ -59,7 +59,7 @@ NO_ROWS = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class UpdateOutcome:
     """What an update leaves: the learner, how it was trained, and the state of each method by its name."""
 
     learner: Learner
@@ -74,7 +74,7 @@ def run_update(
     settings: TrainingSettings,
     *,
     checkpoint: Path | None = None,
-) -> Outcome:
+) -> UpdateOutcome:
     """Train a learner in place on one update by gradient descent.
 
     Takes the arguments and raises the errors of `fit`.
@@ -91,7 +91,7 @@ def run_update(
     in_turn = sorted(strategies, key=lambda pair: not pair[0].ends_first)
     states = {strategy.name: strategy.end(update) for strategy, update in in_turn}
     learner, result = judge(learner, lesson, result, settings, since=ended)
-    return Outcome(learner, result, states)
+    return UpdateOutcome(learner, result, states)
 
 
 def judge(

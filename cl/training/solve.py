@@ -9,7 +9,7 @@ from pathlib import Path
 from cl.config import TrainingSettings
 from cl.errors import InputError
 from cl.models.build import freeze_all_but_tuned
-from cl.training.loop import NO_ROWS, Fit, Outcome, fit, judge
+from cl.training.loop import NO_ROWS, Fit, UpdateOutcome, fit, judge
 from cl.training.strategies import Update
 from cl.training.strategies._closed_form import ClosedForm
 from cl.training.strategies.joint import Joint
@@ -17,7 +17,7 @@ from cl.training.strategies.joint import Joint
 
 def solve_update(
     method: ClosedForm, update: Update, settings: TrainingSettings, *, checkpoint: Path | None = None
-) -> Outcome:
+) -> UpdateOutcome:
     """Solve for a learner's head over all rows so far, after joint training of the encoder if the method adapts it.
 
     Args:
@@ -47,4 +47,4 @@ def solve_update(
     if method.learns_validation and lesson.validation is not None and len(lesson.validation):
         logits = method.left_out(solved.learner, solved.state)(lesson.validation)
     learner, result = judge(solved.learner, lesson, result, settings, since=ended, logits=logits)
-    return Outcome(learner, result, {method.name: solved.state})
+    return UpdateOutcome(learner, result, {method.name: solved.state})

@@ -11,7 +11,19 @@ import pytest
 
 from cl import plugins
 from cl.plugins import Capability
-from cl.tasks import Column, Encoded, Prediction, Schema, Targets, Task, ValueKind, names_in, scores_by_class
+from cl.tasks import (
+    BETWEEN_LABELS,
+    NONE_APPLIES,
+    Column,
+    Encoded,
+    Prediction,
+    Schema,
+    Targets,
+    Task,
+    ValueKind,
+    names_in,
+    scores_by_class,
+)
 from cl.tasks.text_classification import TextClassification
 
 TOPICS = ["card", "fee", "loan"]
@@ -27,7 +39,8 @@ class _Adapted(TextClassification):
     def one_class(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return rows with a text, and with a class if they have an answer."""
         plain = pd.DataFrame({"text": Task.texts(self, rows).to_numpy()}, index=rows.index)
-        return plain.assign(label=self.classes(rows)) if self.schema.answer.name in rows else plain
+        answer = self.schema.answer.name
+        return plain.assign(**{answer: self.classes(rows)}) if answer in rows else plain
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         return sorted(self.classes(rows).unique())
@@ -77,7 +90,7 @@ class Topics(_Adapted):
     def decode(self, probabilities: np.ndarray, encoded: Encoded, targets: Targets) -> Prediction:
         best = int(probabilities[0].argmax())
         said = targets.labels[best]
-        return Prediction([] if said == "none" else said.split("; "), float(probabilities[0, best]))
+        return Prediction([] if said == NONE_APPLIES else said.split(BETWEEN_LABELS), float(probabilities[0, best]))
 
 
 class Relations(_Adapted):

@@ -32,7 +32,7 @@ class Contrastive(Strategy):
     True
     """
 
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS, Capability.LINEAR_HEAD})
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.PROBABILITIES, Capability.LINEAR_HEAD})
     keeps_past: ClassVar[bool] = True
     ends_first: ClassVar[bool] = True
 

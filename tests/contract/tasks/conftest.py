@@ -17,6 +17,7 @@ from cl.models.persistence import load_learner
 from cl.records import Evaluation
 from cl.records.past_scores import PastScores
 from cl.tasks import Task
+from cl.training.baseline_rows import LearnedExperiences
 from cl.training.baselines import score_baselines
 from cl.training.train import train
 from tests.support.task_rows import STREAM, config_of, rows_of, task_of
@@ -53,7 +54,9 @@ class Versions:
         read, known = rows_of(self.task), PastScores().after(first, {first: 0.5})
         held_out = HeldOut([first, second], known, read)
         tests, folder = held_out.tests(self.config).rows, self.folder / "evaluated"
-        baselines = score_baselines(self.config, [first, second], read, tests, folder)
+        baselines = score_baselines(
+            self.config, LearnedExperiences([first, second], {first: "1", second: "2"}), read, tests, folder
+        )
         held_out = HeldOut([first, second], known, read, baselines=baselines)
         folder.mkdir(exist_ok=True)
         candidates = Candidates(self.folder / second, self.folder / first)

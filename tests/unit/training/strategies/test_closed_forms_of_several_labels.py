@@ -8,15 +8,17 @@ import pytest
 import torch
 
 from cl import plugins
+from cl.config import Config
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import frozen_features
 from cl.models.inference import answer, row_logits
 from cl.models.logistic_regression import fit_logistic
 from cl.models.persistence import load_learner
 from cl.models.temperature import fit_temperature
-from cl.records import BASELINES, WEIGHT
+from cl.records import WEIGHT
 from cl.stores.data.experiences import RowsOf
 from cl.tasks.multi_label_classification import MultiLabelClassification
+from cl.training.baseline_rows import LearnedExperiences
 from cl.training.baselines import score_baselines
 from cl.training.gain import estimate_gain
 from cl.training.left_out import left_out_answers
@@ -228,11 +230,12 @@ def test_a_closed_form_s_champion_is_trained_on_from_a_fitted_head(taught, tiny_
     assert torch.cat(row_logits(learner, rows)).isfinite().all()
 
 
-def test_baselines_that_need_classes_which_exclude_each_other_are_left_out(tiny_config, tmp_path) -> None:
+def test_no_baselines_are_measured_and_the_gate_that_asks_for_them_is_no_default(tiny_config, tmp_path) -> None:
     tests = {id: rows_of([id], "test") for id in ("one", "two")}
-    scored = score_baselines(tiny_config(task=TASK.name), ["one", "two"], rows_of, tests, tmp_path / "new")
-    assert set(scored.of) == {"majority", "regression"} < set(BASELINES)
-    assert scored.of["regression"].accuracy > scored.of["majority"].accuracy
+    learned = LearnedExperiences(["one", "two"], {"one": "1", "two": "2"})
+    config = tiny_config(task=TASK.name)
+    assert not score_baselines(config, learned, rows_of, tests, tmp_path / "new").of
+    assert "baseline" not in [gate["name"] for gate in Config(task=TASK.name).gates]
 
 
 def test_new_rows_of_a_new_label_promise_a_gain_and_known_ones_none(taught, tiny_config) -> None:
