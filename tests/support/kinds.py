@@ -65,6 +65,9 @@ class _Adapted(TextClassification):
     def describe(self, value: Any) -> str:
         return Task.describe(self, value)
 
+    def decode_rows(self, *decoded: Any) -> list[Prediction]:
+        return Task.decode_rows(self, *decoded)
+
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         return {"accuracy": float(self.row_scores(rows, predictions).mean())} if len(rows) else {}
 

@@ -42,7 +42,7 @@ def test_a_task_is_learned_answers_and_is_exported(name, tmp_path, tiny_model) -
     project = tiny_project(tmp_path / "shop", tiny_model, task=name, decide={"min_rows": 1})
     root = project.root
     broken = made_rows(name, 1, seed=7).astype(object).assign(**{schema.answer.name: None})
-    ingest_path(root, write(tmp_path, pd.concat([made_rows(name, 40, seed=1), broken]), "one"))
+    ingest_path(root, write(tmp_path, pd.concat([made_rows(name, 120, seed=1), broken]), "one"))
     run_cycles(root, again=None, runner="plain")
     assert read_status(root)["champion"] is not None
 
@@ -79,7 +79,7 @@ def test_rows_are_forgotten_and_labels_renamed(name, tmp_path, tiny_model) -> No
     project = tiny_project(tmp_path / "shop", tiny_model, task=name)
     root, asked = project.root, made_rows(name, 2, seed=3)
     broken = made_rows(name, 1, seed=7).astype(object).assign(**{schema.answer.name: None})
-    ingest_path(root, write(tmp_path, pd.concat([made_rows(name, 40, seed=1), broken]), "one"))
+    ingest_path(root, write(tmp_path, pd.concat([made_rows(name, 120, seed=1), broken]), "one"))
     logged = asked.drop(columns=[column.name for column in (schema.answer, *schema.further)])
     shared = {"prediction": "", "confidence": 0.5, "version": "1", "recorded_at": "2026-01-01T00:00:00+00:00"}
     Predictions(project).append(to_log(logged.assign(date=None, **shared), schema))
