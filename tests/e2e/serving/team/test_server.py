@@ -264,10 +264,10 @@ def test_a_project_that_does_not_answer_holds_no_other_up(copy: Copy) -> None:
         answer = copy.server.ask(copy.address)
         assert answer.status_code == 503 and "still being read" in answer.json()["message"]
     assert copy.server.project("shop")["approval"]["version"] == "1"
-    with record.open("w") as pipe:
-        pipe.write(text)
-    record.unlink()
-    record.write_text(text)
+    pipe = record.rename(record.with_suffix(".pipe"))
+    record.write_text(text)  # first, so that nobody opens the pipe once more
+    pipe.write_text(text)
+    pipe.unlink()
     until(lambda: copy.server.ask(copy.address).status_code == 200, seconds=60, what="the slow project")
     assert copy.shown()["timeline"]["total"] == 1
 
