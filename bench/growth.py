@@ -8,7 +8,8 @@
 them by replay and promotes what it learned. The smoke test and Evidently's report, which cost the same at any age, are
 off; all else has its default. Processes of ten cycles follow one another; a block's first cycle, which imports, is left
 out of its median. ``turns`` compares projects that were kept, of different ages: each runs a few more cycles in a copy,
-one project after the other, so that a busy machine is as busy for all of them. ``commands`` makes a project of many cycles out of a real one, and times what people ask it.
+one project after the other, so that a busy machine is as busy for all of them. ``commands`` makes a project of many
+cycles out of a real one, and times what people ask it.
 """
 
 from __future__ import annotations
@@ -200,9 +201,8 @@ def measure_turns(parents: list[Path], rounds: int, rows: int) -> None:
     first = statistics.median(seconds[parents[0]])
     for parent, own in seconds.items():
         age, median = len(list((parent / "shop" / "data" / "experiences").iterdir())), statistics.median(own)
-        print(
-            f"{parent}: cycles after {age}: {median:.2f} CPU s ({min(own):.2f} to {max(own):.2f}), {median / first:.2f}"
-        )
+        spread = f"{min(own):.2f} to {max(own):.2f}"
+        print(f"{parent}: after {age} cycles, {median:.2f} CPU s ({spread}), ratio {median / first:.2f}")
 
 
 def block_line(measured: list[dict], block: int) -> str:  # type: ignore[type-arg]
