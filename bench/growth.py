@@ -1,12 +1,15 @@
 """What a cycle costs as a project gets older: seconds of CPU, memory and bytes, by stage and by cycle.
 
     PYTHONPATH=. python bench/growth.py cycles [--cycles 300] [--rows 60] [--set evaluation.max_rows=1000] [--keep DIR]
+    PYTHONPATH=. python bench/growth.py turns DIR DIR ... [--rounds 3]
     PYTHONPATH=. python bench/growth.py commands [--cycles 2000] [--keep DIR]
 
 ``cycles`` takes a project with a two-layer BERT through real cycles: each one ingests new rows of six classes, learns
 them by replay and promotes what it learned. The smoke test and Evidently's report, which cost the same at any age, are
 off; all else has its default. Processes of ten cycles follow one another; a block's first cycle, which imports, is left
-out of its median. ``commands`` makes a project of many cycles out of a real one, and times what people ask it.
+out of its median. ``turns`` compares projects that were kept, of different ages: each runs a few more cycles in a copy,
+one project after the other, so that a busy machine is as busy for all of them. ``commands`` makes a project of many
+cycles out of a real one, and times what people ask it.
 """
 
 from __future__ import annotations
@@ -168,16 +171,38 @@ def measure_cycles(folder: Path, cycles: int, rows: int, settings: list[str]) ->
     if log.exists():
         measured = [json.loads(line) for line in log.read_text().splitlines()]
     while len(measured) < cycles:
-        command = [sys.executable, __file__, "block", str(folder), str(len(measured) + 1), str(BLOCK), str(rows)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        if done.returncode or len(lines) != BLOCK:
-            raise SystemExit(f"cycle {len(measured) + len(lines) + 1} failed:\n{done.stderr[-3000:]}")
+        lines = run_in_process(folder, len(measured) + 1, BLOCK, rows)
         measured += [json.loads(line) for line in lines]
         with log.open("a") as file:
             file.writelines(f"{line}\n" for line in lines)
         print(block_line(measured, len(measured) // BLOCK - 1), flush=True)
     return measured
+
+
+def run_in_process(folder: Path, first: int, count: int, rows: int) -> list[str]:
+    """Run cycles in a process of their own and return what each has cost as a line of JSON."""
+    command = [sys.executable, __file__, "block", *map(str, (folder, first, count, rows))]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or len(lines) != count:
+        raise SystemExit(f"cycle {first + len(lines)} failed:\n{done.stderr[-3000:]}")
+    return lines
+
+
+def measure_turns(parents: list[Path], rounds: int, rows: int) -> None:
+    """Run a few more cycles in a copy of each project, in turn, and print the CPU seconds of a cycle."""
+    seconds: dict[Path, list[float]] = {parent: [] for parent in parents}
+    for _ in range(rounds):
+        for parent, own in seconds.items():
+            with tempfile.TemporaryDirectory() as scratch:
+                copy = shutil.copytree(parent / "shop", Path(scratch) / "shop", symlinks=True)
+                measured = [json.loads(line) for line in run_in_process(copy, 100_001, 4, rows)]
+            own += [cycle["cpu"] for cycle in measured[1:]]
+    first = statistics.median(seconds[parents[0]])
+    for parent, own in seconds.items():
+        age, median = len(list((parent / "shop" / "data" / "experiences").iterdir())), statistics.median(own)
+        spread = f"{min(own):.2f} to {max(own):.2f}"
+        print(f"{parent}: after {age} cycles, {median:.2f} CPU s ({spread}), ratio {median / first:.2f}")
 
 
 def block_line(measured: list[dict], block: int) -> str:  # type: ignore[type-arg]
@@ -313,16 +338,20 @@ def copy_rows(database: sqlite3.Connection, table: str, which: dict[str, str], c
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["cycles", "commands", "block"])
+    parser.add_argument("what", choices=["cycles", "turns", "commands", "block"])
     parser.add_argument("more", nargs="*")
     parser.add_argument("--cycles", type=int, default=300)
     parser.add_argument("--rows", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     if given.what == "block":
         folder, first, count, rows = given.more
         run_block(Path(folder), int(first), int(count), int(rows))
+        return
+    if given.what == "turns":
+        measure_turns(list(map(Path, given.more)), given.rounds, given.rows)
         return
     with tempfile.TemporaryDirectory() as scratch:
         parent = given.keep or Path(scratch)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from cl.models.pooling import mean_pool
 from cl.models.pretrained import load_tokenizer
+from cl.tasks import Encoded, Targets
 from cl.tasks.text_classification import TextClassification
 
 TASK = TextClassification()
@@ -51,3 +53,14 @@ def test_without_rows_nothing_is_scored() -> None:
     assert TextClassification().score(nothing, []) == {}
     scored = TextClassification().score_experience("may", nothing, [])
     assert scored.value is None and scored.undecided == "it has no test rows"
+
+
+def test_rows_that_are_decoded_together_have_the_answers_and_brier_scores_of_each_alone_to_the_bit() -> None:
+    rng, task, targets = np.random.default_rng(0), TextClassification(), Targets(["fee", "loan", "card"])
+    logits = rng.normal(size=(200, 1, 3)).astype(np.float32)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    rows = [Encoded([1], [int(target)], [0]) for target in rng.choice([0, 1, 2, -100], size=200)]
+    together = task.decode_rows(probabilities, rows, targets)
+    assert together == [task.decode(own, row, targets) for own, row in zip(probabilities, rows, strict=True)]
+    alone = [task.brier(own, row) for own, row in zip(probabilities, rows, strict=True)]
+    assert task.brier_rows(probabilities, rows).tolist() == alone

@@ -215,3 +215,16 @@ def test_cl_gc_counts_a_shared_file_as_freed_only_with_its_last_name(registry, l
     assert 0 < garbage.freed < LINKED_BYTES
     for version in ("2", "3"):
         check_manifest(stored(registry, version))
+
+
+def test_a_run_and_its_version_store_their_common_record_once(registry, log) -> None:
+    version = log("c1")
+    run = registry.runs.start_run("c1", "0001-one", {})
+    learner = stored(registry, version)
+    before = sha256(learner / "history.json")
+    registry.runs.log_file(run, learner / "history.json", "version")
+    registry.files.share_record(run, version)
+    folder = registry.runs.files_of(run)
+    assert (folder / "version" / "history.json").samefile(learner / "history.json")
+    assert sha256(learner / "history.json") == before
+    check_manifest(learner)
