@@ -64,7 +64,7 @@ def test_a_file_belongs_to_its_writer_until_the_writer_dies(tmp_path) -> None:
     child.wait()
     assert compact(project) == 1 and FEEDBACK.open(project) == []
     (sealed,) = FEEDBACK.sealed(project)
-    assert pq.read_table(sealed).to_pylist() == [{**one, "tags": None} for one in SAID]
+    assert pq.read_table(sealed).to_pylist() == [{**one, "tags": None, "answer": None} for one in SAID]
 
 
 def test_sealing_that_was_killed_between_two_steps_is_repeated_and_nothing_is_there_twice(tmp_path) -> None:
