@@ -117,10 +117,6 @@ class SingleLabel(Task):
         """Return the labels."""
         return labels
 
-    def describe(self, value: Any) -> str:
-        """Return the label."""
-        return str(value)
-
     def read_described(self, described: str) -> Any:
         """Return the label."""
         return described

@@ -87,8 +87,8 @@ def test_a_certain_tag_stands_in_and_another_word_stays_unknown(champion) -> Non
     (tags,) = complete_tags(load_learner(champion), rows)
     assert tags[0] == "B-PER" and tags[3] == "B-ORG" and set(tags[1:3]) <= {"O", UNKNOWN}
     both = rows.assign(tags=[["O", "O", "O", "B-ORG"]], annotated=[["ORG", "PER"]])
-    (told,) = complete_tags(load_learner(champion), both)
-    assert told[0] in ("O", UNKNOWN), "the row says that anna is no person"
+    (tags,) = complete_tags(load_learner(champion), both)
+    assert tags[0] in ("O", UNKNOWN), "the row says that anna is no person"
 
 
 def test_only_rows_that_are_annotated_in_part_are_completed_and_the_others_stay(champion) -> None:
