@@ -7,8 +7,6 @@ labels.json. LitServe is given its own best options: requests of 64 texts at mos
 event to restart its worker.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -76,7 +76,7 @@ def feature_reader(learner: Learner, head: ClosedFormHead) -> Reader:
 def _prefix(cache: FeatureCache | None, learner: Learner, head: ClosedFormHead) -> bytes:
     """Return a hash of what decides a row's features besides its tokens."""
     graph = learner.graph.model if learner.graph else b""
-    kind = f"{learner.task.name} bfloat16" if _reads_bfloat16(learner) else learner.task.name
+    kind = f"{learner.task.name} bfloat16" if reads_bfloat16(learner) else learner.task.name
     kind += " last" if learner.reading.pooling == "last" else ""
     if cache is not None:
         return cache.prefix(learner.encoder, graph, layers=head.layers, task=kind)
@@ -110,7 +110,7 @@ def _read_cached(
     return [cached[key] for key in keys]
 
 
-def _reads_bfloat16(learner: Learner) -> bool:
+def reads_bfloat16(learner: Learner) -> bool:
     """Return whether the encoder computes in bfloat16: where its weights are, or where the device supports it."""
     if learner.graph is not None or learner.is_int8:
         return False
@@ -120,25 +120,18 @@ def _reads_bfloat16(learner: Learner) -> bool:
 @torch.inference_mode()
 def _compute(learner: Learner, head: ClosedFormHead, encoded: list[Encoded]) -> list[torch.Tensor]:
     features: dict[int, torch.Tensor] = {}
-    reads_bfloat16 = _reads_bfloat16(learner)
-    precision: Precision = "bfloat16" if reads_bfloat16 else "float32"
+    halves = reads_bfloat16(learner)
+    precision: Precision = "bfloat16" if halves else "float32"
     with meter(len(encoded), "rows"), autocast(precision, learner.device):
-        for rows, batch_size in _groups(encoded) if reads_bfloat16 else [(range(len(encoded)), BATCH_SIZE)]:
-            group = [encoded[row] for row in rows]
-            for batch, states in learner.run(group, batch_size=batch_size, layers=head.layers):
-                with torch.autocast(learner.device.type, enabled=False):
-                    pooled = [learner.features(layer.float(), batch) for layer in states]
-                    whole = head.combine(pooled).to(torch.int8).cpu()
-                for index, position in enumerate(batch.rows):
-                    row = rows[position]
-                    features[row] = whole[index].reshape(-1, whole.shape[-1])[: len(encoded[row].targets)]
+        batches = (
+            learner.run_by_length(encoded, BATCH_TOKENS, head.layers)
+            if halves
+            else learner.run(encoded, batch_size=BATCH_SIZE, layers=head.layers)
+        )
+        for batch, states in batches:
+            with torch.autocast(learner.device.type, enabled=False):
+                pooled = [learner.features(layer.float(), batch) for layer in states]
+                whole = head.combine(pooled).to(torch.int8).cpu()
+            for index, row in enumerate(batch.rows):
+                features[row] = whole[index].reshape(-1, whole.shape[-1])[: len(encoded[row].targets)]
     return [features[row] for row in range(len(encoded))]
-
-
-def _groups(encoded: list[Encoded]) -> Iterator[tuple[list[int], int]]:
-    """Yield the rows of each length, shortest first, and how many of them a batch has."""
-    groups: dict[int, list[int]] = {}
-    for row, own in enumerate(encoded):
-        groups.setdefault(len(own.input_ids), []).append(row)
-    for length, rows in sorted(groups.items()):
-        yield rows, max(1, BATCH_TOKENS // max(1, length))

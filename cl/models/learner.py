@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,6 +22,7 @@ from cl.models.linear_head import LinearHead
 from cl.models.onnx.graph import Graph
 from cl.models.pooling import ENCODER, Reading, mean_pool
 from cl.models.tunings import Tuning
+from cl.models.unpadded import Group, chunks, group_by_length, pad_states, runs_unpadded, token_states
 from cl.models.windows import Windows, windows_of
 from cl.process.progress import meter
 from cl.tasks import Batch, Capability, Encoded, Targets, Task
@@ -190,7 +191,10 @@ class Learner:
         else:
             batches = batch_by_cost(lengths, [len(windows.starts(length)) for length in lengths], batch_size)
         for indices in batches:
-            yield collate(self.task, encoded, indices, self.tokenizer.pad_token_id, self.device)
+            yield self._collate(encoded, indices)
+
+    def _collate(self, encoded: list[Encoded], rows: list[int]) -> Batch:
+        return collate(self.task, encoded, rows, self.tokenizer.pad_token_id, self.device)
 
     def run(
         self, encoded: list[Encoded], *, batch_size: int | None, layers: int | None = None
@@ -201,7 +205,7 @@ class Learner:
 
         Args:
             encoded: the rows.
-            batch_size: as for `batches`.
+            batch_size: as for `batches`; None also does without padding, where the encoder can.
             layers: how many of the last layers' states; None: as many as the head reads.
 
         Yields:
@@ -209,11 +213,57 @@ class Learner:
         """
         self.eval_mode()
         with meter(len(encoded), "rows") as rows:
+            if batch_size is None and self.runs_unpadded(encoded):
+                groups = group_by_length(encoded)
+                batch = self._collate(encoded, [row for group in groups for row in group.rows])
+                states = self._token_states(encoded, groups, layers, exact=False)
+                yield batch, [pad_states(own, groups) for own in states]
+                rows.advance(len(batch.rows))
+                return
             for batch in self.batches(encoded, batch_size):
                 with fast_kernels(self.device):
                     states = self.states(batch.input_ids, batch.mask, layers, prefix=batch.extras.get(PREFIX))
                 yield batch, states
                 rows.advance(len(batch.rows))
+
+    def run_by_length(
+        self, encoded: list[Encoded], tokens: int, layers: int | None = None
+    ) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
+        """Run the encoder as `run` does, in batches of rows of one length: a row has the same states in any batch.
+
+        Args:
+            encoded: the rows.
+            tokens: that are computed at a time, at most, but for a longer row.
+            layers: as for `run`.
+        """
+        if self.runs_unpadded(encoded):
+            self.eval_mode()
+            with meter(len(encoded), "rows") as done:
+                for chunk in chunks(encoded, tokens):
+                    part = [encoded[row] for row in chunk]
+                    groups = group_by_length(part)
+                    states = self._token_states(part, groups, layers, exact=True)
+                    for group in groups:
+                        rows = [chunk[row] for row in group.rows]
+                        yield self._collate(encoded, rows), [group.of(layer) for layer in states]
+                    done.advance(len(chunk))
+            return
+        for group in group_by_length(encoded):
+            part = [encoded[row] for row in group.rows]
+            for batch, own in self.run(part, batch_size=max(1, tokens // max(1, group.length)), layers=layers):
+                yield replace(batch, rows=[group.rows[row] for row in batch.rows]), own
+
+    def runs_unpadded(self, encoded: list[Encoded]) -> bool:
+        """Return whether these rows can be run without padding: the encoder can, and none is read in windows."""
+        longest = max((len(row.input_ids) for row in encoded), default=0)
+        return self.graph is None and 0 < longest <= self.settings.max_length and runs_unpadded(self.encoder)
+
+    def _token_states(
+        self, encoded: list[Encoded], groups: list[Group], layers: int | None, *, exact: bool
+    ) -> list[torch.Tensor]:
+        with self.in_own_format():
+            states = token_states(self.encoder, encoded, groups, layers or self.head.layers, exact=exact)
+        return [layer.float() for layer in states] if self.settings.dtype == "bfloat16" else states
 
     def encode(self, rows: object) -> list[Encoded]:
         """Tokenise rows for the learner's labels and longest row; inside `cached_in`, known texts are cached."""

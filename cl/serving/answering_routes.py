@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic_core import to_json
 
 from cl.models.input_problems import row_problem
 from cl.plugins import Capability
+from cl.serving.direct_route import DirectRoute
 from cl.serving.errors import RequestError
 from cl.serving.feedback_labels import check_feedback_label, known_labels
 from cl.serving.mlflow_protocol import find_problems, format_predictions, read_values
@@ -34,8 +35,11 @@ KEY_HEADER = {
 """Read by hand: to find one header, FastAPI compares each with all others."""
 
 
-def answering_routes(task: Task) -> APIRouter:
-    """Return the routes that take a task's inputs and answers, with the bodies that its schema says."""
+def add_answering_routes(app: FastAPI, task: Task) -> None:
+    """Add the routes that take a task's inputs and answers, with the bodies that its schema says.
+
+    Call it before any middleware is added.
+    """
     router, bodies = APIRouter(), bodies_of(task)
     header: dict[str, Any] = {"parameters": [KEY_HEADER]}
 
@@ -60,7 +64,8 @@ def answering_routes(task: Task) -> APIRouter:
     router.post("/feedback", response_model=FeedbackResponse, responses=REFUSALS)(feedback)
     tables = {"requestBody": {"content": _tables(task.schema, bodies), "required": True}}
     router.post("/invocations", responses=REFUSALS, openapi_extra={**header, **tables})(invocations)
-    return router
+    app.include_router(router)
+    app.add_middleware(DirectRoute, path="/predict", body=bodies.predict, endpoint=predict)
 
 
 async def _predict(service: ServingWorker, bodies: Bodies, request: Request, body: Any) -> Response:

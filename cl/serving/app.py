@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from cl import __version__
 from cl.errors import PerennialError
-from cl.serving.answering_routes import answering_routes
+from cl.serving.answering_routes import add_answering_routes
 from cl.serving.errors import on_expected_error, on_http, on_invalid
 from cl.serving.hosts import AllowedHosts, HostCheck
 from cl.serving.middleware import RequestGuard
@@ -51,7 +51,7 @@ def create_app(service: ServingWorker, *, listens_on: str) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.include_router(answering_routes(service.task))
+    add_answering_routes(app, service.task)
     app.include_router(router)
     app.include_router(page)
     app.add_exception_handler(PerennialError, on_expected_error)

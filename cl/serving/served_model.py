@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cl.models.closed_form_head import ClosedFormHead
-from cl.models.frozen_features import feature_reader
+from cl.models.frozen_features import feature_reader, reads_bfloat16
 from cl.models.inference import require_finite
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
@@ -61,6 +61,11 @@ class ServedModel:
     def encode(self, values: list[Any]) -> list[Encoded]:
         """Tokenise inputs: bare values of a single one, else mappings from their names."""
         return self.learner.encode(self.learner.task.schema.frame(values))
+
+    def is_unpadded(self, encoded: list[Encoded]) -> bool:
+        """Return whether `answer` computes no padding for these rows."""
+        closed = self.learner.is_closed
+        return self.learner.runs_unpadded(encoded) and (not closed or reads_bfloat16(self.learner))
 
     @torch.inference_mode()
     def answer(self, values: list[Any], encoded: list[Encoded]) -> list[RowAnswer]:

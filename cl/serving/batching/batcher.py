@@ -17,7 +17,7 @@ from typing import Any
 
 from cl.config.serving import Batching
 from cl.errors import PerennialError
-from cl.serving.batching.partition import BATCH_COST, next_batch
+from cl.serving.batching.partition import next_batch
 from cl.serving.batching.queue import PendingRequest, PendingRow, RequestQueue
 from cl.serving.served_model import RowAnswer, ServedModel
 from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
@@ -218,11 +218,11 @@ def _compute_batch(rows: list[PendingRow], budget: int) -> _Batch:
     loaded = rows[0].job.loaded
     assert loaded is not None
     unencoded = [row for row in rows if row.encoded is None]
-    for row, encoded in zip(unencoded, loaded.encode([row.value for row in unencoded]), strict=True):
-        row.encoded = encoded
-    lengths = [len(row.encoded.input_ids) for row in rows if row.encoded]
-    chosen = [rows[index] for index in next_batch(lengths, budget)]
+    for row, tokens in zip(unencoded, loaded.encode([row.value for row in unencoded]), strict=True):
+        row.encoded = tokens
+    encoded = [row.encoded for row in rows if row.encoded]
+    batch = next_batch([len(row.input_ids) for row in encoded], budget, padded=not loaded.is_unpadded(encoded))
+    chosen = [rows[index] for index in batch.rows]
     started = time.perf_counter()
-    answers = loaded.answer([row.value for row in chosen], [row.encoded for row in chosen if row.encoded])
-    tokens = BATCH_COST + len(chosen) * max(len(row.encoded.input_ids) for row in chosen if row.encoded)
-    return _Batch(chosen, answers, time.perf_counter() - started, tokens)
+    answers = loaded.answer([row.value for row in chosen], [encoded[index] for index in batch.rows])
+    return _Batch(chosen, answers, time.perf_counter() - started, batch.tokens)

@@ -1,6 +1,8 @@
-"""Choose the rows of a batch: rows of similar length, as many as the time budget allows."""
+"""Choose the rows of a batch: as many as the time budget allows, of similar length where a batch is padded."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,24 +10,45 @@ BATCH_COST = 64
 """Fixed cost of a batch, in tokens: calling the layers takes as long as computing this many."""
 
 
-def next_batch(lengths: list[int], budget: int) -> list[int]:
-    """Return the indices of the rows of the next batch; it includes the first row, which has waited longest.
+@dataclass(frozen=True)
+class NextBatch:
+    """The indices of the rows to compute next, and their cost in tokens, padding and `BATCH_COST` included."""
 
-    Rows are partitioned by length to minimise padded tokens plus `BATCH_COST` for each batch. The batch takes rows in
-    order from the part that holds the first row, up to ``budget`` padded tokens, but at least the first row.
+    rows: list[int]
+    tokens: int
+
+
+def next_batch(lengths: list[int], budget: int, *, padded: bool = True) -> NextBatch:
+    """Return the rows of the next batch; it includes the first row, which has waited longest.
+
+    It takes rows in order up to ``budget`` tokens, but at least the first. A padded batch takes them from the part of
+    similar length that holds the first row: rows are partitioned to minimise padded tokens plus `BATCH_COST` for each
+    batch. Without padding it takes every row that fits.
     """
+    if not padded:
+        return _fill(lengths, budget)
     part = next(part for part in partition_by_length(lengths) if 0 in part)
     longest = max(lengths[row] for row in part)
     if longest * len(part) <= budget:
-        return part
+        return NextBatch(part, BATCH_COST + longest * len(part))
     chosen: list[int] = []
     longest = 0
     for row in part:
-        longest = max(longest, lengths[row])
-        if chosen and longest * (len(chosen) + 1) > budget:
+        longer = max(longest, lengths[row])
+        if chosen and longer * (len(chosen) + 1) > budget:
             break
+        longest = longer
         chosen.append(row)
-    return chosen
+    return NextBatch(chosen, BATCH_COST + longest * len(chosen))
+
+
+def _fill(lengths: list[int], budget: int) -> NextBatch:
+    chosen, tokens = [0], lengths[0]
+    for row in range(1, len(lengths)):
+        if tokens + lengths[row] <= budget:
+            chosen.append(row)
+            tokens += lengths[row]
+    return NextBatch(chosen, BATCH_COST + tokens)
 
 
 def partition_by_length(lengths: list[int]) -> list[list[int]]:

@@ -34,6 +34,32 @@ def test_answers_are_those_of_the_champion_whatever_is_computed_together(server:
     assert alone.headers["X-Model-Version"] == "1"
 
 
+@pytest.mark.parametrize(
+    "body", [{"texts": TEXTS[:3], "top_k": 1}, {"text": "a", "topk": 3}, {"tokens": [["a"]]}, {"texts": ["a"] * 2_000}]
+)
+def test_the_short_way_of_a_request_answers_as_the_long_one_and_both_are_counted(client, body) -> None:
+    content = json.dumps(body).encode()
+    counted = 'cl_requests_total{path="/predict",status="%d"}'
+    before = client.get("/metrics").text
+    short = client.post("/predict", content=content, headers={"Content-Type": "application/json"})
+    long = client.post("/predict?long", content=content, headers={"Content-Type": "application/json"})
+    assert _without_ids(short.json()) == _without_ids(long.json())
+    assert short.status_code == long.status_code
+    assert {name for name in short.headers if name != "date"} == {name for name in long.headers if name != "date"}
+    name = counted % short.status_code
+    assert _count(client.get("/metrics").text, name) == _count(before, name) + 2
+
+
+def _without_ids(content: dict) -> dict:
+    for prediction in content.get("predictions", []):
+        del prediction["id"]
+    return content
+
+
+def _count(metrics: str, name: str) -> float:
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(name))
+
+
 def test_a_text_like_no_other_is_out_of_scope(client) -> None:
     known, strange = client.post("/predict", json={"texts": [TEXTS[0], "zzz qqq " * 30]}).json()["predictions"]
     assert (known["out_of_scope"], strange["out_of_scope"]) == (False, True)
