@@ -60,7 +60,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=150, help="training rows of a domain")
     given = parser.parse_args()
     raw = {"task": "multi_label_classification", "training": {"epochs": given.epochs}, "seed": given.seed}
-    compare("domains", make_stream(given.folder, given.rows, given.seed), raw, given.ways)
+    stream = make_stream(given.folder, given.rows, given.seed)
+    compare("domains", stream, raw, given.ways, replay={"name": "replay", "ratio": 1.0})
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def parser_of(description: str, ways: list[str], *, epochs: int) -> argparse.Arg
     return parser
 
 
-def compare(title: str, stream: Stream, raw: dict[str, Any], ways: list[str]) -> None:
+def compare(
+    title: str, stream: Stream, raw: dict[str, Any], ways: list[str], *, replay: str | dict[str, Any] = "replay"
+) -> None:
     """Print ACC, forgetting and processor seconds of each way to learn a stream.
 
     Args:
@@ -72,6 +74,7 @@ def compare(title: str, stream: Stream, raw: dict[str, Any], ways: list[str]) ->
         stream: the experiences, in order.
         raw: the configuration, without a strategy.
         ways: names of `WAYS`, and ``trainer`` and ``trainer-joint``.
+        replay: the strategy behind that name.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
@@ -88,7 +91,8 @@ def compare(title: str, stream: Stream, raw: dict[str, Any], ways: list[str]) ->
                 config = parse({**raw, "strategy": "naive"}, where="bench")
                 replay_with_trainer(config, store, ids, way, Path(scratch) / way)
             else:
-                replay(parse({**raw, **WAYS[way]}, where="bench"), folder, way, Path(scratch) / way)
+                own = {"strategy": replay} if way == "replay" else WAYS[way]
+                replay_stream(parse({**raw, **own}, where="bench"), folder, way, Path(scratch) / way)
 
 
 def write_stream(stream: Stream, folder: Path) -> Path:
@@ -100,7 +104,7 @@ def write_stream(stream: Stream, folder: Path) -> Path:
     return folder
 
 
-def replay(config: Config, folder: Path, way: str, out: Path) -> None:
+def replay_stream(config: Config, folder: Path, way: str, out: Path) -> None:
     """Backtest a strategy and print its line."""
     (result,) = backtest(config, folder, BacktestPlan(baselines=False), out=out, jobs=1)
     if result.failures:
