@@ -61,7 +61,9 @@ def main() -> None:
     given = parser.parse_args()
     raw = {"task": "multi_label_classification", "training": {"epochs": given.epochs}, "seed": given.seed}
     stream = make_stream(given.folder, given.rows, given.seed)
-    compare("domains", stream, raw, given.ways, replay={"name": "replay", "ratio": 1.0})
+    compare(
+        "domains", stream, raw, given.ways, replay={"name": "replay", "ratio": 1.0}, trainer_batch=given.trainer_batch
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,9 @@ def main() -> None:
         "seed": given.seed,
     }
     stream = make_stream(given.folder, sizes, given.chars, given.seed)
-    compare("languages", stream, raw, given.ways, replay={"name": "replay", "ratio": 1.0})
+    compare(
+        "languages", stream, raw, given.ways, replay={"name": "replay", "ratio": 1.0}, trainer_batch=given.trainer_batch
+    )
 
 
 if __name__ == "__main__":

@@ -85,7 +85,9 @@ def main() -> None:
     for kind in given.streams:
         task: Any = {"name": "relation_extraction", "no_relation": NONE} if kind == "none" else "relation_extraction"
         raw = {"task": task, "training": {"epochs": given.epochs}, "seed": given.seed}
-        compare(kind, make_stream(kind, given.folder, sizes, given.seed), raw, given.ways)
+        compare(
+            kind, make_stream(kind, given.folder, sizes, given.seed), raw, given.ways, trainer_batch=given.trainer_batch
+        )
 
 
 if __name__ == "__main__":

@@ -61,11 +61,18 @@ def parser_of(description: str, ways: list[str], *, epochs: int) -> argparse.Arg
     parser.add_argument("--ways", nargs="*", default=ways, choices=ways)
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--trainer-batch", type=int, help="rows of a step of the Trainer; else those of the strategies")
     return parser
 
 
 def compare(
-    title: str, stream: Stream, raw: dict[str, Any], ways: list[str], *, replay: str | dict[str, Any] = "replay"
+    title: str,
+    stream: Stream,
+    raw: dict[str, Any],
+    ways: list[str],
+    *,
+    replay: str | dict[str, Any] = "replay",
+    trainer_batch: int | None = None,
 ) -> None:
     """Print ACC, forgetting and processor seconds of each way to learn a stream.
 
@@ -75,6 +82,7 @@ def compare(
         raw: the configuration, without a strategy.
         ways: names of `WAYS`, and ``trainer`` and ``trainer-joint``.
         replay: the strategy behind that name.
+        trainer_batch: rows of a step of the Trainer; None: those of the strategies.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
@@ -88,7 +96,8 @@ def compare(
         print(f"{'':<20}{'ACC':>8}{'forgetting':>12}{'CPU s':>9}   last scores")
         for way in ways:
             if way in (TRAINER, TRAINER_AT_ONCE):
-                config = parse({**raw, "strategy": "naive"}, where="bench")
+                training = {**raw["training"], **({"batch_size": trainer_batch} if trainer_batch else {})}
+                config = parse({**raw, "strategy": "naive", "training": training}, where="bench")
                 replay_with_trainer(config, store, ids, way, Path(scratch) / way)
             else:
                 own = {"strategy": replay} if way == "replay" else WAYS[way]
