@@ -1,27 +1,30 @@
 """What an experience that annotates new entity types only does to the old ones, with and without saying so.
 
-    python bench/entities.py ../shared/data/crossner [--seeds 2] [--epochs 10] [--rows 1000]
+    python bench/entities.py ../shared/data/crossner [--seeds 2] [--epochs 10] [--rows 1000] [--arms naive replay]
 
 The folder holds politics and science as NAME.train.jsonl.gz, NAME.dev.jsonl.gz and NAME.test.jsonl.gz, with tokens and
 BIO2 tags. A version learns the training and dev rows of politics with all their types. Then it learns those of science,
 in which only the types that politics lacks are tagged, as an annotator leaves them who looks for new ones: once as if
-the rest were O, and once with `data.annotated`. Test rows keep all their tags. F1 of whole entities, in percent: of
-politics, of science with all its types, of its new types, and of its old types; the mean over the seeds.
+the rest were O, and once with `data.annotated`. ``trainer`` is the Trainer of transformers on the rows of the first,
+one domain after the other, ``trainer-joint`` on all of them at once. Test rows keep all their tags. F1 of whole
+entities, in percent: of politics, of science with all its types, of its new types, and of its old types; the mean over
+the seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
 import torch
+from side_by_side import TRAINER, TRAINER_AT_ONCE, read_rows
+from trainer_loop import TrainerLoop
 
 from cl.config import parse
 from cl.models.inference import answer
@@ -38,16 +41,15 @@ ARMS = {
     "replay, annotated": ("replay", True),
     "joint": ("joint", False),
     "joint, annotated": ("joint", True),
+    TRAINER: ("naive", False),
+    TRAINER_AT_ONCE: ("naive", False),
 }
 COLUMNS = ("politics", "science", "its new types", "its old types")
 
 
 def read(folder: Path, name: str, *splits: str) -> pd.DataFrame:
     """Return the rows of a domain's splits, with ids."""
-    rows = []
-    for split in splits:
-        with gzip.open(folder / f"{name}.{split}.jsonl.gz", "rt", encoding="utf-8") as file:
-            rows += [json.loads(line) for line in file]
+    rows = [row for split in splits for row in read_rows(folder, f"{name}.{split}")]
     return pd.DataFrame(rows).assign(id=[f"{name}-{splits[0]}-{row}" for row in range(len(rows))])
 
 
@@ -62,22 +64,28 @@ def only(rows: pd.DataFrame, types: set[str]) -> pd.DataFrame:
     return rows.assign(tags=pd.Series(tags, index=rows.index, dtype=object))
 
 
-def measure(folder: Path, politics: pd.DataFrame, science: pd.DataFrame, old: set[str]) -> list[float]:
-    """Return a version's F1 in percent, in the order of `COLUMNS`."""
-    learner = load_learner(folder)
-
-    answers = answer(learner, science).values
+def measure(
+    answered: Callable[[pd.DataFrame], list[Any]], politics: pd.DataFrame, science: pd.DataFrame, old: set[str]
+) -> list[float]:
+    """Return the F1 of what answers rows, in percent, in the order of `COLUMNS`."""
+    answers = answered(science)
 
     def f1(kept: set[str]) -> float:
         rows = only(science, kept).assign(**{ANNOTATED: [sorted(kept)] * len(science)})
         return 100 * TASK.score(rows, answers)["f1"]
 
-    both = [TASK.score(politics, answer(learner, politics).values), TASK.score(science, answers)]
+    both = [TASK.score(politics, answered(politics)), TASK.score(science, answers)]
     types = types_of(science)
     return [*(100 * scores["f1"] for scores in both), f1(types - old), f1(types & old)]
 
 
-def run(folder: Path, seed: int, epochs: int, most: int) -> dict[str, list[float]]:
+def answers_of(version: Path) -> Callable[[pd.DataFrame], list[Any]]:
+    """Return a function that answers rows with a version."""
+    learner = load_learner(version)
+    return lambda rows: answer(learner, rows).values
+
+
+def run(folder: Path, arms: list[str], seed: int, epochs: int, most: int) -> dict[str, list[float]]:
     """Return the scores of each arm, and of the version before, for one seed."""
     politics, science = (read(folder, name, "train", "dev").head(most) for name in ("politics", "science"))
     tests = [read(folder, name, "test").head(most) for name in ("politics", "science")]
@@ -100,11 +108,19 @@ def run(folder: Path, seed: int, epochs: int, most: int) -> dict[str, list[float
     with tempfile.TemporaryDirectory() as scratch:
         first = Path(scratch, "first")
         learn("replay", {"politics": politics}, None, first)
-        scores["before science"] = measure(first, *tests, old)
-        for name, (strategy, says) in ARMS.items():
+        scores["before science"] = measure(answers_of(first), *tests, old)
+        for name in arms:
+            strategy, says = ARMS[name]
             after = Path(scratch, name)
-            learn(strategy, {"politics": politics, "science": stated if says else partial}, first, after)
-            scores[name] = measure(after, *tests, old)
+            if name in (TRAINER, TRAINER_AT_ONCE):
+                both = pd.concat([politics, partial], ignore_index=True)
+                loop = TrainerLoop(config(strategy), TASK.labels(both), after)
+                for rows in [both] if name == TRAINER_AT_ONCE else [politics, partial]:
+                    loop.learn(rows)
+                scores[name] = measure(loop.answer, *tests, old)
+            else:
+                learn(strategy, {"politics": politics, "science": stated if says else partial}, first, after)
+                scores[name] = measure(answers_of(after), *tests, old)
             print(f"seed {seed}: {name}: {[round(value, 1) for value in scores[name]]}", file=sys.stderr, flush=True)
     return scores
 
@@ -116,9 +132,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rows", type=int, default=1_000, help="most rows of a domain, in training and in test each")
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    runs = [run(given.folder, seed, given.epochs, given.rows) for seed in range(given.seeds)]
+    runs = [run(given.folder, given.arms, seed, given.epochs, given.rows) for seed in range(given.seeds)]
     print(f"{'F1 %':<20}" + "".join(f"{name:>16}" for name in COLUMNS))
     for arm in runs[0]:
         means = [fmean(scores[arm][column] for scores in runs) for column in range(len(COLUMNS))]

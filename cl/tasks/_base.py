@@ -146,7 +146,7 @@ class Task(Plugin):
     ) -> torch.Tensor:
         """Return the mean loss over all targets other than -100, that of each row times its weight (rows,).
 
-        By default the cross-entropy of the labels.
+        By default the cross-entropy of the labels. Without such a target it is 0, and so are its gradients.
 
         Args:
             logits: (rows, ..., labels).
@@ -157,6 +157,8 @@ class Task(Plugin):
         import torch
 
         flat, wanted = logits.flatten(0, -2).float(), targets.flatten()
+        if not bool((wanted != IGNORED).any()):
+            return flat.sum() * 0.0
         if weights is None:
             reduction = "sum" if summed else "mean"
             return torch.nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction=reduction)

@@ -49,6 +49,14 @@ def test_an_answer_beyond_what_is_read_trains_nothing(tokenizer) -> None:
     assert unlabelled.targets == [-100, -100]
 
 
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0])])
+def test_a_batch_without_any_answer_that_is_read_has_no_loss_and_moves_nothing(weights) -> None:
+    logits = torch.randn(2, 5, 2, requires_grad=True)
+    loss = TASK.loss(logits, torch.full((2, 2), -100), weights)
+    loss.backward()
+    assert loss.item() == 0.0 and not logits.grad.any()
+
+
 def test_a_long_question_leaves_half_of_the_length_to_the_text(tokenizer) -> None:
     (row,) = TASK.encode(rows_of(("anna " * 90, WHO[1], ["anna"])), tokenizer, LABELS, max_length=16)
     assert len(row.input_ids) <= 16

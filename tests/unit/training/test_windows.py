@@ -42,6 +42,14 @@ def long_sentences(rows: int, *, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"id": ids, "tokens": tokens, "tags": tags, "date": None})
 
 
+def long_questions(rows: int, *, seed: int) -> pd.DataFrame:
+    """Questions on texts of 24 to 50 words; the name that answers them is near the end."""
+    sentences = long_sentences(rows, seed=seed)
+    answers = [["anna"]] * rows
+    return pd.DataFrame({"id": sentences["id"], "question": "who", "context": sentences["tokens"].map(" ".join),
+                         "answers": answers, "date": None})  # fmt: skip
+
+
 @pytest.fixture
 def config_of(tiny_config, tiny_model):
     def make(*, windows=MODEL["windows"], **changes):
@@ -82,6 +90,18 @@ def test_a_name_near_the_end_of_a_sentence_is_found(strategy, config_of, tmp_pat
     config = config_of(strategy=strategy, task="token_classification")
     train(config, champion=None, new=["a"], past=[], rows_of=rows_of(long_sentences), folder=tmp_path / "1")
     assert score(tmp_path / "1", long_sentences(20, seed=3)) > 0.9
+
+
+def test_an_answer_near_the_end_of_a_text_is_found(config_of, tmp_path) -> None:
+    config = config_of(strategy="naive", task="question_answering")
+    train(config, champion=None, new=["a"], past=[], rows_of=rows_of(long_questions), folder=tmp_path / "1")
+    assert score(tmp_path / "1", long_questions(20, seed=3)) > 0.9
+
+
+def test_questions_whose_answers_are_all_cut_off_teach_nothing_and_stop_nothing(config_of, tmp_path) -> None:
+    config = config_of(strategy="naive", task="question_answering", windows=None)
+    trained = train(config, champion=None, new=["a"], past=[], rows_of=rows_of(long_questions), folder=tmp_path / "1")
+    assert trained.steps and not any(trained.losses)
 
 
 def test_a_student_reads_as_its_teacher_does(config_of, tmp_path) -> None:
