@@ -1,4 +1,4 @@
-"""Few rows a class: accuracy with and without label descriptions, and beside SetFit on the same rows.
+"""Few rows a class: accuracy with and without label descriptions, compared with SetFit on the same rows.
 
     python bench/few_rows.py shots DATA                          # 0 to 8 rows a class, names as descriptions
     python bench/few_rows.py setfit DATA --python SETFIT/bin/python --classes 5 --rows 8
