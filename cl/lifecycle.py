@@ -61,7 +61,7 @@ def run_cycle(context: CycleContext) -> Cycle:
         return record_cycle(context, findings)
 
     climbed = climb_ladder(
-        config,
+        context.ladder,
         context.climb(drift, decision),
         Attempt(partial(train_at_rung, context), partial(judge_at_rung, context)),
         enough=partial(ends_climb, config),

@@ -13,6 +13,7 @@ from cl.cycle.backlog import due_experiences
 from cl.heavy import without_collections
 from cl.process.progress import stage
 from cl.records import Cycle
+from cl.stores.data.descriptions import descriptions_changed
 from cl.stores.mlflow.environment import import_mlflow
 from cl.stores.mlflow.fresh_process import fresh_process_at_hand
 from cl.stores.opened import OpenProject, open_project
@@ -42,6 +43,7 @@ def run_cycles(
     if empty := _nothing_in_source(project):
         say(empty)
     is_read = project.config.data.source is not None and not empty
+    is_read = is_read or descriptions_changed(project.project, project.config.data.described)
     if again is None and not is_read and project.stores.data.is_here():
         finished = project.stores.finished()
         if all(experience.id in finished for experience in project.stores.experiences.all()):

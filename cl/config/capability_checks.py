@@ -34,6 +34,26 @@ def check_capabilities(task: Any, used: Used) -> None:
                 )
 
 
+def check_descriptions(task: Any, *, described: bool) -> None:
+    """Check that a task can learn descriptions of labels, where there are any: it labels a text as a whole.
+
+    Raises:
+        ValueError: it does something else; the message names the tasks that can.
+    """
+    if described and not _labels_texts(task):
+        fitting = [name for name in plugins.names("tasks") if _labels_texts(plugins.find("tasks", name))]
+        raise ValueError(
+            f"data.descriptions: task '{task.name}' does not label a text as a whole, so a description cannot be a row "
+            f"of it; remove them, or choose one of: {', '.join(fitting)}"
+        )
+
+
+def _labels_texts(task: Any) -> bool:
+    schema = task.schema
+    is_text = schema.input is not None and schema.input.kind == "text"
+    return is_text and schema.answer.kind in ("label", "labels") and all(column.optional for column in schema.further)
+
+
 def without_unusable_detectors(raw: Any) -> Any:
     """Return a raw configuration whose default detectors are those that need no more of the task than it has."""
     drift = raw.get("drift") or {} if isinstance(raw, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cl.config.capability_checks import check_descriptions
 from cl.config.data import CANONICAL, OWN_FIELDS, DataSettings
 
 RESERVED = tuple(name for name in CANONICAL if name not in OWN_FIELDS)
@@ -11,11 +12,13 @@ RESERVED = tuple(name for name in CANONICAL if name not in OWN_FIELDS)
 
 
 def check_columns(task: Any, data: DataSettings) -> None:
-    """Check that what the configuration says about columns fits the columns of the task.
+    """Check that what the configuration says about columns, and about labels, fits the columns of the task.
 
     Raises:
-        ValueError: it names a column that the task does not have, or gives one of its names to another column.
+        ValueError: it names a column that the task does not have, or gives one of its names to another column; or it
+            describes labels, and the task cannot learn such a row.
     """
+    check_descriptions(task, described=bool(data.descriptions))
     names: tuple[str, ...] = task.schema.names
     if reserved := [name for name in names if name in RESERVED]:
         raise ValueError(f"task: '{task.name}' has a column '{reserved[0]}', a name that every stored row has already")

@@ -329,7 +329,7 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Hash of everything that decides a cycle's outcome: no addresses, triggers, serving or search settings."""
-        left_out = {**PLACES, "tune": True, "data": {"source", "chunk_rows"}}
+        left_out = {**PLACES, "tune": True, "data": {"source", "chunk_rows", "descriptions"}}
         decisive = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cl.config.description_checks import check_texts, read_descriptions
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.errors import InputError
 from cl.records import ANNOTATED, WEIGHT
@@ -58,6 +59,11 @@ class DataSettings(Section):
     date_format: str | None = Field(
         None, description="Form of the dates, as Python's strptime has it, e.g. '%d.%m.%Y'; null: ISO 8601, year first"
     )
+    descriptions: dict[str, str | list[str]] = Field(
+        {},
+        description="What labels mean, in a sentence or several each, e.g. {card_lost: the card was lost or stolen}: "
+        "learned like rows, so that a project answers before its first label; {}: none",
+    )
     weight: str | None = Field(
         None,
         description="Column with what a row counts in training, a number of 0 or more, stored as "
@@ -104,6 +110,15 @@ class DataSettings(Section):
         name: str = getattr(self, column) if column in OWN_FIELDS else self.columns.get(column, column)
         return name
 
+    @property
+    def described(self) -> list[tuple[str, str]]:
+        """The descriptions of labels: (label, text), in order."""
+        return [
+            (label, text)
+            for label, texts in self.descriptions.items()
+            for text in ([texts] if isinstance(texts, str) else texts)
+        ]
+
     @staticmethod
     def setting_of(column: str) -> str:
         """Return the key of the setting that says what a column of the task's schema is called."""
@@ -113,6 +128,16 @@ class DataSettings(Section):
     @classmethod
     def _source_exists(cls, spec: PluginSpec | None) -> PluginSpec | None:
         return spec if spec is None else check_plugin("sources", spec)
+
+    @field_validator("descriptions", mode="before")
+    @classmethod
+    def _descriptions_are_texts(cls, raw: Any) -> Any:
+        return read_descriptions(raw)
+
+    @model_validator(mode="after")
+    def _descriptions_can_be_rows(self) -> DataSettings:
+        check_texts(self.described, fewest=self.min_chars, most=self.max_chars)
+        return self
 
     @field_validator("where")
     @classmethod

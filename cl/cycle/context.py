@@ -151,7 +151,15 @@ class CycleContext:
             asked=self.asked and self.experience.id not in history.learnt,
             champion=history,
             corrected=count_corrected(self.stores.project, history),
+            unmeasured=self.stores.experiences.are_descriptions(history.learnt),
         )
+
+    @property
+    def ladder(self) -> Config:
+        """The configuration that an update climbs by: without a validation row, nothing could compare rungs."""
+        if any(self.stores.experiences.get(id).rows["validation"] for id in self.learnt):
+            return self.config
+        return self.config.model_copy(update={"climb": self.config.climb.model_copy(update={"pick": "first"})})
 
     def climb(self, drift: Drift, decision: Decision) -> Climb:
         """Return where the update begins to climb the ladder, and what is known about the cost."""

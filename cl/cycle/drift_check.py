@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cl import plugins
 from cl.config import Config
 from cl.cycle.identity import CheckNumber, CycleStart, journal_folder
 from cl.drift.detect import detect_drift
+from cl.drift.detectors import Detector
 from cl.records import Drift
 from cl.stores.data.correction_records import corrected_since
 from cl.stores.journal import Executor, Journal, inline
@@ -26,8 +28,10 @@ def check_drift(
     The result is recorded in the cycle's journal, so a check made before the cycle is not repeated within it.
     """
     journal, past = Journal(journal_folder(stores) / start.id, stores.project.root), stores.registry.runs.past
+    if champion and stores.experiences.are_descriptions(load_history(champion).learnt):
+        champion = None  # it has seen no row that others could be compared with
     return journal.once(detect_drift, executor)(
-        config,
+        _for_descriptions(config) if stores.experiences.are_descriptions([start.experience]) else config,
         experience=start.experience,
         champion=champion,
         rows=stores.experiences,
@@ -36,6 +40,12 @@ def check_drift(
         replaced=corrected_since(stores.project, load_history(champion).corrections) if champion else (),
         quiet=past.quiet_checks(QUIET_CHECKS),
     )
+
+
+def _for_descriptions(config: Config) -> Config:
+    """Return the configuration without the detectors that compare texts: descriptions differ from what users write."""
+    detectors = [spec for spec in config.drift.detectors if plugins.build(Detector, spec).name == "new_labels"]
+    return config.model_copy(update={"drift": config.drift.model_copy(update={"detectors": detectors})})
 
 
 def _check_number(stores: Stores, journal: Journal, past: PastCycles) -> int:

@@ -8,6 +8,7 @@ from cl.decision.starting_rung import starting_rung
 from cl.records import Decision, Drift, DriftType, Finding, Gain, Validation
 from cl.statistics import alarm_bound, format_p_value
 
+FIRST = "no champion yet: this is the first model"
 SHOWN = 8
 LOOKS_LIKE_A_CHANGE = 0.05
 """The p-value below which a reader wonders why there is no alarm."""
@@ -38,8 +39,12 @@ def decide(config: Config, validation: Validation, drift: Drift, seen: Situation
 def _decide(bounds: DecisionSettings, validation: Validation, drift: Drift, seen: Situation) -> Decision:
     if not validation.passed:
         return Decision(action="hold", reasons=validation.problems or ["the batch did not pass validation"])
+    if seen.described:
+        return Decision(action="learn", reasons=_reasons_to_describe(drift, seen))
     if seen.first:
-        return _learn_if_enough_rows(bounds, seen, ["no champion yet: this is the first model"])
+        return _learn_if_enough_rows(bounds, seen, [FIRST])
+    if seen.unmeasured:
+        return _learn_first_rows(seen)
     if seen.forgotten:
         why = f"the champion has learned from rows that were since forgotten ({_format_names(list(seen.forgotten))})"
         return _learn_if_enough_rows(bounds, seen, [why, *_change_reasons(drift, seen)])
@@ -103,6 +108,25 @@ def _learn_within_limits(bounds: DecisionSettings, seen: Situation, reasons: lis
         why = f"{seen.spent:.1f} hours of training in {bounds.budget_days} days, decide.budget_hours is"
         return _postpone(f"{why} {bounds.budget_hours:g}", reasons)
     return _learn_if_enough_rows(bounds, seen, reasons)
+
+
+def _reasons_to_describe(drift: Drift, seen: Situation) -> list[str]:
+    """Return why descriptions are learned however few they are: nothing else may say what a label means."""
+    count = "1 description of a label is" if seen.described == 1 else f"{seen.described} descriptions of labels are"
+    why = f"{count} new: learned at once"
+    if seen.first:
+        return [FIRST, why]
+    return [why] if seen.unmeasured else [why, *_change_reasons(drift, seen)]
+
+
+def _learn_first_rows(seen: Situation) -> Decision:
+    """Learn the first labelled rows however few they are, once there is a test row among them."""
+    why = "the champion answers from label descriptions alone"
+    if not (seen.testable and seen.labelled):
+        missing = "test row to judge an update by" if seen.labelled else "labelled training row"
+        return _postpone(f"{why}, and there is no {missing} yet: waiting for more", [])
+    rows = "1 labelled training row is" if seen.labelled == 1 else f"{seen.labelled} labelled training rows are"
+    return Decision(action="learn", reasons=[f"{why}, and {rows} there"])
 
 
 def _learn_corrections(seen: Situation, changes: list[str]) -> Decision:

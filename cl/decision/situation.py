@@ -32,6 +32,9 @@ class Situation:
         corrected: rows that the champion has learned and that were corrected since.
         climbs: the ladder results of the updates so far.
         gain: what an update would gain, if it was estimated.
+        described: descriptions of labels among the waiting rows that the champion has not learned.
+        relearned: descriptions of labels among the waiting rows that it has learned, and that are learned again.
+        unmeasured: the champion has learned descriptions of labels and nothing else.
     """
 
     waiting_rows: int
@@ -47,6 +50,14 @@ class Situation:
     corrected: int = 0
     climbs: tuple[LadderResult, ...] = ()
     gain: Gain | None = None
+    described: int = 0
+    relearned: int = 0
+    unmeasured: bool = False
+
+    @property
+    def labelled(self) -> int:
+        """The waiting training rows that are no descriptions."""
+        return self.waiting_rows - self.described - self.relearned
 
 
 def assess_situation(
@@ -59,6 +70,7 @@ def assess_situation(
     budget_days: int = 30,
     asked: bool = False,
     corrected: int = 0,
+    unmeasured: bool = False,
 ) -> Situation:
     """Summarise the past cycles and the waiting experiences for a decision.
 
@@ -74,9 +86,11 @@ def assess_situation(
         budget_days: days over which training hours are summed.
         asked: a person has requested this experience.
         corrected: rows that the champion has learned and that were corrected since.
+        unmeasured: the champion has learned descriptions of labels and nothing else.
     """
     recent = _recent(past, now - timedelta(days=budget_days))
     alarms, rungs = [], []
+    descriptions = [experience for experience in waiting if experience.describes_labels]
     for cycle in takewhile(lambda cycle: alarming_detectors([cycle.drift]), recent):
         if cycle.trained:
             alarms.append(alarming_detectors([cycle.drift]))
@@ -92,10 +106,13 @@ def assess_situation(
         spent=sum(cycle.training_seconds for cycle in in_budget) / 3_600,
         asked=asked,
         postponed=_postponed_alarms(recent),
-        testable=bool(champion.learnt) or any(experience.rows["test"] for experience in waiting),
+        testable=(bool(champion.learnt) and not unmeasured) or any(experience.rows["test"] for experience in waiting),
         forgotten=tuple(champion.residual_experiences),
         corrected=corrected,
         climbs=tuple(cycle.climb for cycle in reversed(recent) if cycle.climb),
+        described=sum(record.rows["train"] for record in descriptions if record.id not in champion.learnt),
+        relearned=sum(record.rows["train"] for record in descriptions if record.id in champion.learnt),
+        unmeasured=unmeasured,
     )
 
 

@@ -5,7 +5,7 @@ from cl.records.cycle import Cycle, CycleOutline
 from cl.records.decision import Decision, Gain
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
 from cl.records.evaluation import BASELINES, NUMERIC_COLUMNS, Baselines, BaselineScores, Control, Evaluation, Score
-from cl.records.experience import ANNOTATED, SPLITS, WEIGHT, Experience, Validation
+from cl.records.experience import ANNOTATED, DESCRIPTIONS, SPLITS, WEIGHT, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
 from cl.records.ladder import Challenger, LadderResult, RungResult
 from cl.records.ledger import Action, Alias, IntegrityViolation, LedgerEntry, Move
@@ -17,6 +17,7 @@ from cl.records.training import ControlArm, Training
 __all__ = [
     "ANNOTATED",
     "BASELINES",
+    "DESCRIPTIONS",
     "FORMS",
     "NUMERIC_COLUMNS",
     "REWRITTEN",

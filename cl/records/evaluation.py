@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Groups = dict[str, pd.DataFrame]
 
 
+UNMEASURED = "answers from label descriptions alone; nothing measured yet"
+"""What is said of a version for which there was no test row."""
 FEW = 5
 """Test rows of a class below which its score says little."""
 BASELINES = {
@@ -155,6 +157,11 @@ class Evaluation(Record):
     def rows(self) -> int:
         """The number of test rows."""
         return sum(score.rows for score in self.challenger)
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether there was no test row at all: the model has learned descriptions of labels alone."""
+        return bool(self.challenger) and not self.rows
 
     @property
     def majority_share(self) -> float | None:

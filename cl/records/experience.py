@@ -15,6 +15,9 @@ WEIGHT = "sample_weight"
 ANNOTATED = "annotated"
 """Column of stored rows with the entity types that were looked for in them; where it is missing or empty, all were."""
 
+DESCRIPTIONS = "data.descriptions of cl.yaml"
+"""The source of an experience whose rows are descriptions of labels."""
+
 
 class Experience(Record):
     """One batch of the stream as it was written: immutable but for rows forgotten, corrected or relabelled."""
@@ -46,6 +49,11 @@ class Experience(Record):
     def total(self) -> int:
         """Number of rows in all splits."""
         return sum(self.rows.values())
+
+    @property
+    def describes_labels(self) -> bool:
+        """Whether its rows are descriptions of labels, which all are for training."""
+        return self.source == DESCRIPTIONS
 
     @property
     def quarantined_rows(self) -> int:

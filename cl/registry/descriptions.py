@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cl.errors import PerennialError
 from cl.records import Evaluation, GateReport, LedgerEntry, Training
+from cl.records.evaluation import UNMEASURED
 from cl.records.registry import WITHDRAWN
 from cl.stores.ledger import state
 from cl.stores.mlflow.markdown import escape_markdown, fit, join_names
@@ -46,8 +47,7 @@ def describe_version(
         _describe_origin(training, parent),
         "",
         *([f"Why: {'; '.join(escape_markdown(reason, most=400) for reason in why[:5])}", ""] if why else []),
-        f"Judged on {evaluation.rows:,} test rows of {_count(len(evaluation.challenger), 'experience')}"
-        + (f", compared with champion {compared}:" if compared else ":"),
+        _describe_judgement(evaluation, compared),
         "",
         *_describe_scores(evaluation),
         "",
@@ -135,6 +135,13 @@ def _describe_origin(training: Training, parent: str | None) -> str:
     rung = f", at rung {escape_markdown(training.rung)} of the ladder" if training.rung else ""
     labels = f" New labels: {join_names(training.labels_added, shown=10)}." if training.labels_added else ""
     return f"Learnt {join_names(training.experiences)} ({rows}), starting from {start}{rung}.{labels}"
+
+
+def _describe_judgement(evaluation: Evaluation, compared: str | None) -> str:
+    if evaluation.unmeasured:
+        return f"It {UNMEASURED}."
+    end = f", compared with champion {compared}:" if compared else ":"
+    return f"Judged on {evaluation.rows:,} test rows of {_count(len(evaluation.challenger), 'experience')}{end}"
 
 
 def _describe_scores(evaluation: Evaluation) -> list[str]:

@@ -98,9 +98,12 @@ def find_base(stores: Stores, champion: LocalVersion, *, then: str = "student") 
 
     Weights trained on rows that were deleted since retain traces of them, whatever is trained on top. Then the base is
     the last version that never learned from those experiences, or the pretrained weights, and everything learned since
-    is learned again, jointly.
+    is learned again, jointly. A version that has learned descriptions of labels alone is no base either: with the first
+    rows, everything is chosen again.
     """
     history = champion.history
+    if stores.experiences.are_descriptions(history.learnt):
+        return LocalVersion(None, None, History())
     if not history.residual_experiences:
         return find_learning_version(stores, champion, then)
     infos = {info.version: info for info in stores.registry.versions()}

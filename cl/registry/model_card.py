@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cl import plugins
 from cl.extras import DISTRIBUTION
 from cl.records import Evaluation, GateReport, Training
+from cl.records.evaluation import UNMEASURED
 from cl.records.history import History
 from cl.stores.files import write_text
 from cl.stores.mlflow.markdown import escape_markdown, join_names
@@ -221,6 +222,8 @@ def _describe_judgement(facts: CardFacts) -> list[str]:
     evaluation, gates = facts.evaluation, facts.gates
     if evaluation is None:
         return []
+    if evaluation.unmeasured:
+        return [f"It {UNMEASURED}."]
     metric = escape_markdown(evaluation.metric)
     shown = evaluation.challenger[-MOST_EXPERIENCES:]
     older = len(evaluation.challenger) - len(shown)

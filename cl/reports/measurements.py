@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from cl.records import BASELINES, Control, Cycle, Evaluation, Record, Training
+from cl.records.evaluation import UNMEASURED
 
 UNDECIDED = "-"
 """What is shown where there is no score, because no row decides one."""
@@ -54,6 +55,8 @@ def format_loss(share: float | None) -> str:
 def describe_score(cycle: Cycle) -> str:
     """Return the score of a cycle: the mean over experiences of the test rows' after an update, else the new rows'."""
     evaluation, drift = cycle.evaluation, cycle.drift
+    if evaluation is not None and evaluation.unmeasured:
+        return "nothing measured yet"
     if evaluation is not None:
         return f"mean {evaluation.metric} {format_share(evaluation.accuracy)} of {evaluation.rows:,} test"
     if drift.champion_score is None:
@@ -63,6 +66,8 @@ def describe_score(cycle: Cycle) -> str:
 
 def describe_balance(evaluation: Evaluation) -> list[str]:
     """Return what to know about the classes before a score is believed: how uneven they are, which are too thin."""
+    if evaluation.unmeasured:
+        return [UNMEASURED]
     lines = []
     if evaluation.majority_share is not None:
         recall = fmean(metrics["recall"] for metrics in evaluation.per_class.values())

@@ -88,6 +88,14 @@ class Experiences:
     def _folder(self) -> str:
         return str(self.project.experiences)
 
+    def are_descriptions(self, ids: Sequence[str]) -> bool:
+        """Return whether experiences hold descriptions of labels and nothing else; of none: False.
+
+        Raises:
+            StoreError: an experience is missing or damaged.
+        """
+        return bool(ids) and all(self.get(id).describes_labels for id in ids)
+
     def rows(self, id: str, split: str) -> pd.DataFrame:
         """Return the rows of one split in the order of ingestion.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import inf, nan
 from pathlib import Path
@@ -247,3 +248,25 @@ def test_every_key_is_described_in_the_reference() -> None:
     text = configuration_reference()
     assert "| `training.batch_size` | `32` | Rows per step |" in text
     assert all(row.split("|")[3].strip() for row in text.splitlines() if row.startswith("| `training."))
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "message"),
+    [
+        ({"a": ""}, "data.descriptions: a: got an empty text; say in a sentence what the label means, or remove it"),
+        ({"a": ["fine", 3]}, "data.descriptions: a: got '3'; say in a sentence what the label means, or remove it"),
+        (["x"], "data.descriptions: '['x']' is no mapping; write one label a line, as 'card_lost: the card was lost'"),
+        ({"a": "x"}, "a: 'x' has 1 characters, data.min_chars is 2; write another text"),
+        ({"a": "lost card", "b": "Lost  card"}, "'Lost card' describes both 'a' and 'b'; say how they differ"),
+        ({"a": ["lost", "lost"]}, "a: lists 'lost' twice; remove one of them"),
+        ({" ": "lost"}, "'lost' describes a label without a name; name it"),
+    ],
+)
+def test_a_description_that_cannot_be_a_row_is_named_with_the_remedy(descriptions: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse({"data": {"descriptions": descriptions}}, where="cl.yaml")
+
+
+def test_only_a_task_that_labels_a_text_takes_descriptions() -> None:
+    with pytest.raises(ConfigError, match="choose one of: multi_label_classification, text_classification"):
+        parse({"task": "relation_extraction", "data": {"descriptions": {"a": "of two"}}}, where="cl.yaml")
