@@ -39,7 +39,7 @@ class TextGeneration(Task):
     row_metric: ClassVar[str] = "likeness of an answer to the true one"
     solver: ClassVar[dict[str, Any] | None] = None
     defaults: ClassVar[Mapping[str, Any]] = {
-        "model": {"name": "smollm2", "max_length": 256, "tuning": {"name": "lora", "rank": 16, "alpha": 32.0}},
+        "model": {"name": "smollm2", "max_length": 256, "tuning": {"name": "lora", "rank": 10, "alpha": 20.0}},
         "training": {"batch_size": 8},
         "drift": {"max_rows": 200, "reference_rows": 200},
         "evaluation": {

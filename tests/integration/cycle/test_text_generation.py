@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import cl
 from cl import config as configuration
@@ -53,6 +55,14 @@ def writing_project(folder: Path, model: Path, **changes: Any) -> ProjectFolder:
         **changes,
     }
     return tiny_project(folder, model, **raw)
+
+
+@pytest.fixture(autouse=True)
+def _same_threads() -> Iterator[None]:
+    """Servers and backtests set how many threads torch has; the tests after these have as many as before."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
