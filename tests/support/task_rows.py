@@ -54,6 +54,11 @@ def model_of(model: Path, task: str) -> Path:
     return writer if writer.exists() else made_tiny_writer(writer, model)
 
 
+def strategies_for(task: str) -> list[str]:
+    """Return the names of the strategies that require no more than a task provides."""
+    return [name for name in plugins.names("strategies") if not lacks(task, "strategies", name)]
+
+
 def config_of(model: Path, task: str, /, **changes: Any) -> Config:
     """Return a configuration of a task on a tiny model; keyword arguments replace its top-level keys."""
     own = {"name": str(model_of(model, task)), "dropout": 0.0, "max_length": 32}

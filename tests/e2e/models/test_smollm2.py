@@ -32,7 +32,7 @@ def test_smollm2_learns_replies_in_two_updates_and_a_version_takes_less_than_15_
     config = load(REPLIES / "cl.yaml")
     lines = (REPLIES / "replies.jsonl").read_text(encoding="utf-8").splitlines()
     rows = pd.DataFrame([json.loads(line) for line in lines]).assign(date=None)
-    halves = {"one": rows.iloc[:10].reset_index(drop=True), "two": rows.iloc[10:].reset_index(drop=True)}
+    halves = {"one": rows.iloc[:20].reset_index(drop=True), "two": rows.iloc[20:].reset_index(drop=True)}
 
     def rows_of(ids: list[str], split: str) -> pd.DataFrame:
         return pd.concat([halves[id] for id in ids], ignore_index=True) if ids else rows.iloc[:0]
