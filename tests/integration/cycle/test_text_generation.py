@@ -59,8 +59,9 @@ def writing_project(folder: Path, model: Path, **changes: Any) -> ProjectFolder:
 
 @pytest.fixture(autouse=True)
 def _same_threads() -> Iterator[None]:
-    """Servers and backtests set how many threads torch has; the tests after these have as many as before."""
+    """Servers and backtests set how many threads torch has, on which the last bits of weights depend: one here."""
     before = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
@@ -73,6 +74,7 @@ def writer(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def learned_twice(writer: Path, tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
     """A project after two cycles; copy it: nobody may change it."""
+    torch.set_num_threads(1)
     project = writing_project(tmp_path_factory.mktemp("written") / "shop", writer)
     for name, words, seed in (("one", ["card", "parcel"], 1), ("two", ["loan", "fee"], 2)):
         replies(words, 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
