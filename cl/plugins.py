@@ -42,6 +42,8 @@ class Capability(StrEnum):
     """The states of its layers can be read; it can be pruned, distilled and exported."""
     TOKENS = "an answer for each word"
     """Each row has several predictions."""
+    WRITING = "a language model that writes its answers"
+    """Each token of an answer has a probability; versions refer to the pretrained weights."""
 
 
 class Plugin(BaseModel):

@@ -32,6 +32,7 @@ from cl.config.secrets import hide_secrets
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.config.serving import ServingSettings
 from cl.config.stores import StoreSettings
+from cl.config.task_defaults import with_defaults_of_task
 from cl.config.training import ModelSettings, TrainingSettings
 from cl.config.yaml import Document, read_yaml_file
 from cl.errors import ConfigError, PluginError, UnknownPluginError
@@ -47,10 +48,7 @@ DEFAULT_GATES: list[PluginSpec] = [
 
 
 def default_ladder(solver: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return how an update learns where neither a strategy nor a ladder is configured.
-
-    The head is solved over frozen features; where these do not suffice, the encoder is tuned first.
-    """
+    """Return how an update learns by default: the head is solved; where that does not suffice, the encoder is tuned."""
     adapt = {"strategy": {**solver, "adapt": "always"}, "steps": 60, "batch_size": 16}
     return [{"name": "solve", "strategy": solver}, {"name": "adapt", "below": 0.6, "growth": 3.0, **adapt}]
 
@@ -162,8 +160,8 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _detectors_by_default(cls, raw: Any) -> Any:
-        return without_unusable_detectors(raw)
+    def _defaults_of_the_task(cls, raw: Any) -> Any:
+        return without_unusable_detectors(with_defaults_of_task(raw))
 
     @model_validator(mode="after")
     def _gates_can_refuse(self) -> Config:

@@ -21,7 +21,8 @@ class ModelSettings(Section):
 
     name: str = Field(
         "minilm",
-        description="Hugging Face Hub id, local folder, or `minilm`: the packaged all-MiniLM-L6-v2",
+        description="Hugging Face Hub id, local folder, or a packaged model: `minilm` (all-MiniLM-L6-v2), and for "
+        "tasks that write text `smollm2` (SmolLM2-135M-Instruct)",
     )
     max_length: int = Field(128, ge=4, le=8192, description="Maximum tokens of a row; longer rows are truncated")
     windows: WindowSettings | None = Field(

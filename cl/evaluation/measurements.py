@@ -10,6 +10,7 @@ import pandas as pd
 from cl.config import Config
 from cl.evaluation.calibration import measure_calibration
 from cl.evaluation.latency import measure_latency, measure_throughput
+from cl.evaluation.likelihood import measure_likelihood
 from cl.evaluation.memory import measure_memory_mb, size_mb
 from cl.evaluation.out_of_scope import measure_out_of_scope
 from cl.evaluation.robustness import measure_robustness
@@ -45,6 +46,7 @@ def measure(
     throughput_rows = draw_rows(rows, settings.throughput_rows, config.seed)
     return {
         who: {
+            **measure_likelihood(learner, rows),
             **measure_calibration(table, who, CONFIDENCE[who]),
             **measure_out_of_scope(learner, table, who, CONFIDENCE[who], label=label, texts=list(out_of_scope_texts)),
             **measure_robustness(learner, robustness_rows, settings, seed=config.seed),

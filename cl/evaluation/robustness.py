@@ -14,7 +14,7 @@ from cl.config import EvaluationSettings
 from cl.evaluation.adversarial import measure_adversarial
 from cl.models.inference import predict
 from cl.models.learner import Learner
-from cl.tasks import ValueKind
+from cl.tasks import Capability, ValueKind
 
 MIN_LETTERS = 4
 """Fewest letters of a word to put a typing error in: shorter words too easily become other words."""
@@ -42,6 +42,8 @@ def measure_robustness(
     scores = {}
     for kind in settings.robustness:
         if kind == "adversarial":
+            if Capability.ENCODER not in learner.task.provides:
+                continue
             values = measure_adversarial(learner, rows, epsilon=settings.epsilon)
         else:
             changed = rows

@@ -13,14 +13,16 @@ from cl import plugins
 from cl.config import Config
 from cl.config import ModelSettings as ModelSettings
 from cl.errors import ConfigError
-from cl.models.compatibility import bounded, check_reading, check_states, find_reading, max_positions
+from cl.models.compatibility import bounded, check_reading, check_states, find_reading, fit_pair, max_positions
+from cl.models.language_base import load_base
+from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
-from cl.models.linear_head import LinearHead
+from cl.models.linear_head import LinearHead, OutputLayer
 from cl.models.number_formats import cast_parameters, hold_weights
-from cl.models.pretrained import load_pretrained
+from cl.models.pretrained import load_pretrained, load_tokenizer
 from cl.models.tunings import Tuning
 from cl.models.windows import windows_of
-from cl.tasks import Task
+from cl.tasks import Capability, Task
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ def new_learner(config: Config) -> Learner:
         ConfigError: the model cannot be loaded, or its states are not those of a text encoder.
     """
     task: Task = plugins.build(Task, config.task)
+    if Capability.WRITING in task.provides:
+        return new_language_learner(config, task)
     stored_format = "float32" if config.model.dtype == "float32" else "auto"
     encoder, tokenizer = load_pretrained(config.model.name, split_words=task.splits_words, dtype=stored_format)
     settings = fit_max_length(config.model, encoder, tokenizer)
@@ -46,6 +50,32 @@ def new_learner(config: Config) -> Learner:
     )
     check_states(to_best_device(learner))
     return with_reading(learner)
+
+
+def new_language_learner(config: Config, task: Task) -> LanguageLearner:
+    """Build a learner that writes its answers, from a pretrained language model.
+
+    Raises:
+        ConfigError: the model cannot be loaded, or the settings do not suit it.
+    """
+    settings = config.model
+    if settings.windows is not None:
+        raise ConfigError("model.windows: a language model reads a prompt as a whole: set it to null")
+    model, base = load_base(settings.name, "float32" if settings.dtype == "float32" else "auto")
+    tokenizer = load_tokenizer(settings.name)
+    fit_pair(settings.name, model, tokenizer, split_words=False)
+    settings = fit_max_length(settings, model, tokenizer)
+    learner = LanguageLearner(
+        task=task,
+        task_spec=config.task,
+        labels=[],
+        settings=settings,
+        tokenizer=tokenizer,
+        encoder=_attach_tuning(model, settings),
+        head=OutputLayer(model.config.hidden_size),
+        base=base,
+    )
+    return cast(LanguageLearner, to_best_device(learner))
 
 
 def with_reading(learner: Learner) -> Learner:
@@ -70,6 +100,11 @@ def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
     if settings.tuning == learner.settings.tuning:
         hold_weights(learner.encoder, learner.tuning, settings.dtype)
         return replace(learner, settings=settings)
+    if learner.by_reference:
+        raise ConfigError(
+            f"model.tuning: versions refer to '{learner.settings.name}' by digest, into which '{learner.tuning.name}' "
+            f"cannot be merged: keep it, or start again with strategy {{name: joint, restart: true}}"
+        )
     if learner.settings.dtype == "bfloat16":
         cast_parameters(learner.encoder, torch.float32)  # what was trained is more precise than what it is merged into
     plain = cast(PreTrainedModel | None, learner.tuning.merge(learner.encoder))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 
 from cl.errors import UnservableError
+from cl.models.answers import Answers as Answers
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
+from cl.models.generation import answer_in_words, read_answers
+from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.precision import Precision, autocast, half_weights
 from cl.tasks import Encoded, Prediction, Targets
@@ -22,28 +25,6 @@ Answering = Callable[[str, pd.DataFrame], list[torch.Tensor] | None]
 """Returns the logits of the rows of one experience (its id, the rows), for `answer`; None: the learner's own."""
 _BLOCK = 1_024
 """Rows whose expanded features are in memory at a time."""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """A learner's answers to rows, in their order.
-
-    ``embeddings`` are float32 (rows, width): those of `Learner.embed`, or for a head in closed form the mean of its
-    rounded last-layer features, scaled to unit length. ``loss`` is the mean cross-entropy over the targets that the
-    learner knows, NaN if there are none. ``brier`` is each row's Brier score, 0 to 2, meaningful only for rows that
-    have a target. ``targets`` are those that it could answer.
-    """
-
-    predictions: list[Prediction]
-    embeddings: np.ndarray
-    loss: float
-    brier: np.ndarray
-    targets: Targets
-
-    @property
-    def values(self) -> list[object]:
-        """The bare predictions."""
-        return [prediction.value for prediction in self.predictions]
 
 
 def answer(
@@ -67,13 +48,22 @@ def answer(
         logits: of each row (positions, labels), for a head in closed form; None: the head's own.
         choosing: answer with the thresholds that the task chooses on these very rows, where it has any.
     """
+    if isinstance(learner, LanguageLearner):
+        with _in_precision(learner, precision):
+            return answer_in_words(learner, rows)
     decoder = _Decoder(learner, rows, choosing=choosing and learner.task.has_thresholds)
     with torch.inference_mode():
         if isinstance(learner.head, ClosedFormHead):
             return _answer_closed(learner, learner.head, decoder, logits)
-        halves = half_weights(learner, precision)
-        with autocast(precision, learner.device), halves.in_use() if halves else nullcontext():
+        with _in_precision(learner, precision):
             return _answer(learner, decoder, batch_size)
+
+
+@contextmanager
+def _in_precision(learner: Learner, precision: Precision) -> Iterator[None]:
+    halves = half_weights(learner, precision)
+    with autocast(precision, learner.device), halves.in_use() if halves else nullcontext():
+        yield
 
 
 class _Decoder:
@@ -162,8 +152,13 @@ def score_rows(
 ) -> tuple[float | None, float]:
     """Return the task's main score, None if undecided, and the loss on validation rows; ``logits`` as for `answer`.
 
-    Thresholds are those that the task chooses on these rows, as it does in the end.
+    Thresholds are those that the task chooses on these rows, as it does in the end. A learner that writes its answers
+    is scored by how probable it holds the true ones: to write them after each epoch would take longer than the epoch.
     """
+    if isinstance(learner, LanguageLearner):
+        with _in_precision(learner, precision):
+            read = read_answers(learner, learner.encode(rows))
+        return read.score, read.loss
     answers = answer(learner, rows, precision=precision, logits=logits, choosing=True)
     return learner.task.main_score(rows, answers.values), answers.loss
 

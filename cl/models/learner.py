@@ -62,6 +62,11 @@ class Learner:
         return is_int8(self.encoder)
 
     @property
+    def by_reference(self) -> bool:
+        """Whether a version refers to the pretrained weights, and has only what was trained."""
+        return False
+
+    @property
     def width(self) -> int:
         """Size of the encoder's states."""
         return int(self.encoder.config.hidden_size)
@@ -127,7 +132,11 @@ class Learner:
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """Run encoder and head on a batch; the task decides the shape of the logits."""
-        return self.read(self.states(batch.input_ids, batch.mask, prefix=batch.extras.get(PREFIX)), batch)
+        return self.read(self.forward(batch), batch)
+
+    def forward(self, batch: Batch, layers: int | None = None) -> list[torch.Tensor]:
+        """Run the encoder on a batch and return the states of its last layers, as `states` does."""
+        return self.states(batch.input_ids, batch.mask, layers, prefix=batch.extras.get(PREFIX))
 
     def read(self, states: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         """Return the head's logits for the states of the layers that it reads."""
@@ -222,7 +231,7 @@ class Learner:
                 return
             for batch in self.batches(encoded, batch_size):
                 with fast_kernels(self.device):
-                    states = self.states(batch.input_ids, batch.mask, layers, prefix=batch.extras.get(PREFIX))
+                    states = self.forward(batch, layers)
                 yield batch, states
                 rows.advance(len(batch.rows))
 

@@ -53,3 +53,13 @@ class LinearHead(nn.Module):
         """Map states (..., width) to logits (..., labels)."""
         states = self.dropout(states)
         return torch.cat([block(states) for block in self.blocks], dim=-1)
+
+
+class OutputLayer(LinearHead):
+    """Stands for the output layer of a model that has its own: it has an output for each token, and never grows."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, [])
+
+    def grow(self, labels: int, generator: torch.Generator, *, logit: float = 0.0) -> None:
+        """Do nothing."""

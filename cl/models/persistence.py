@@ -18,6 +18,8 @@ from cl.errors import ConfigError, IntegrityError, PerennialError, UnknownPlugin
 from cl.models.build import _attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
+from cl.models.language_files import FORMAT, load_trained, save_trained
+from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.export import rewrite_graph
@@ -28,11 +30,12 @@ from cl.models.tunings import Tuning
 from cl.models.weight_files import WEIGHTS, frozen_tensors, read_tensors, split_tensors, weight_files, write_tensors
 from cl.tasks import Task
 
-FORMAT = 2
-
 
 def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
+    if isinstance(learner, LanguageLearner):
+        save_trained(learner, folder)
+        return
     _save_encoder(learner, folder / "encoder")
     if learner.graph is not None:
         rewrite_graph(learner.graph.model, folder / "encoder")
@@ -75,6 +78,8 @@ def load_learner(folder: Path) -> Learner:
 def _load(folder: Path) -> Learner:
     record = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**record["model"])
+    if "base" in record:
+        return load_trained(record, settings, folder)
     encoder = _load_encoder(folder / "encoder", settings, int8=record.get("int8", False))
     task = plugins.build(Task, record["task"])
     head = _build_head(record["head"], task.feature_width(encoder.config.hidden_size), settings.dropout)

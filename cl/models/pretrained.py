@@ -67,7 +67,7 @@ def load_encoder(name: str, dtype: str = "float32") -> PreTrainedModel:
     except (ConfigError, MemoryError):
         raise
     except Exception as error:  # a checkpoint may need a package that is missing, or be damaged in many ways
-        raise ConfigError(f"model.name '{name}' cannot be loaded: {_explain(name, error)}") from None
+        raise ConfigError(f"model.name '{name}' cannot be loaded: {explain(name, error)}") from None
 
 
 def load_tokenizer(name: str, *, split_words: bool = False) -> PreTrainedTokenizerBase:
@@ -90,7 +90,7 @@ def load_tokenizer(name: str, *, split_words: bool = False) -> PreTrainedTokeniz
     except MemoryError:
         raise
     except Exception as error:
-        raise ConfigError(f"model.name '{name}' has no loadable tokenizer: {_explain(name, error)}") from None
+        raise ConfigError(f"model.name '{name}' has no loadable tokenizer: {explain(name, error)}") from None
 
 
 def without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
@@ -154,7 +154,7 @@ def without_warnings() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _explain(name: str, error: Exception) -> str:
+def explain(name: str, error: Exception) -> str:
     """Return why a model cannot be loaded, with the remedy where its name leads nowhere."""
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 

@@ -113,6 +113,8 @@ def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
     """Write what plain transformers can load; return its description and the code that loads it."""
     from cl.models.pretrained import encoder_class
 
+    if learner.by_reference:
+        return f"nothing: the version has what was trained of {learner.settings.name}, which stays where it is", ""
     subfolder, learner = "encoder", replace(learner, graph=None)
     encoder: PreTrainedModel | None = learner.encoder
     if learner.settings.dtype == "bfloat16":  # weights of two formats, which transformers would read in one

@@ -13,7 +13,9 @@ import torch
 
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader, reads_bfloat16
+from cl.models.generation import write
 from cl.models.inference import require_finite
+from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.precision import ServedPrecision, to_precision
@@ -74,6 +76,8 @@ class ServedModel:
         Raises:
             UnservableError: a probability is not finite.
         """
+        if isinstance(self.learner, LanguageLearner):
+            return [self._written(prediction) for prediction in write(self.learner, encoded)]
         head = self.learner.head
         outputs = (
             self._run_closed_form(head, encoded) if isinstance(head, ClosedFormHead) else self._run_trained(encoded)
@@ -85,6 +89,11 @@ class ServedModel:
             decoded = self.learner.task.decode(probabilities, encoding, self.learner.targets)
             answers.append(RowAnswer(decoded.value, decoded.confidence, probabilities[encoding.anchors], is_outside))
         return answers
+
+    def _written(self, prediction: Prediction) -> RowAnswer:
+        """Return an answer in words, whose only probability is its confidence."""
+        require_finite(self.version, [prediction.confidence])
+        return RowAnswer(prediction.value, prediction.confidence, np.array([[prediction.confidence]]), None)
 
     def _run_trained(self, encoded: list[Encoded]) -> _Outputs:
         learner = self.learner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -97,6 +97,9 @@ class Task(Plugin):
     """What the logits of a label are close to before it is learned."""
     class_separator: ClassVar[str | None] = None
     """What `classes` puts between the classes of a row that has several; None: each row has one."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """What a configuration that does not say has in other sections, where the usual defaults do not suit the task."""
 
     solver: ClassVar[dict[str, Any] | None] = {"name": "ranpac"}
     """The strategy that solves best for a head over frozen features, by default; None: there is no such head."""
@@ -221,6 +224,11 @@ class Task(Plugin):
             labels: in the order of the probabilities.
         """
         return None
+
+    @property
+    def most_new_tokens(self) -> int:
+        """The most tokens of an answer that a model writes; 0: its answers are not written."""
+        return 0
 
     @property
     def has_thresholds(self) -> bool:

@@ -21,7 +21,7 @@ class SingleLabel(Task):
     """Base of the tasks that answer one label for each row: the column of the schema's answer."""
 
     schema: ClassVar[Schema]
-    provides: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.TOKENS}
+    provides: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.TOKENS, Capability.WRITING}
     metric: ClassVar[str] = "accuracy"
     row_metric: ClassVar[str] = "accuracy"
 

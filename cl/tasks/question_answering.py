@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import string
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -27,6 +23,7 @@ from cl.tasks import (
     ValueKind,
     scores_by_class,
 )
+from cl.tasks._text_scores import words_f1, words_of_answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +37,6 @@ NOWHERE = 0
 """The position that answers a question without an answer: that of the first token."""
 IMPOSSIBLE = -1e4
 """The logit of a position outside the text."""
-ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 class QuestionAnswering(Task):
@@ -173,7 +169,9 @@ class QuestionAnswering(Task):
         """Return the F1 of each answer with the most similar of the true ones."""
         import numpy as np
 
-        return np.array([_best_of(_f1, truth, said) for truth, said in zip(rows["answers"], predictions, strict=True)])
+        return np.array(
+            [_best_of(words_f1, truth, said) for truth, said in zip(rows["answers"], predictions, strict=True)]
+        )
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return exact match and F1, and F1 over the questions that have an answer and over those that have none."""
@@ -248,32 +246,15 @@ def _positions(passage: _Passage, answers: Sequence[str] | None, starts: Sequenc
     return [IGNORED, IGNORED]
 
 
-def _normalised(text: str) -> list[str]:
-    """Return the words of an answer in lower case, without punctuation and English articles."""
-    kept = "".join(letter for letter in text.lower() if not _is_punctuation(letter))
-    return ARTICLES.sub(" ", kept).split()
-
-
-def _is_punctuation(letter: str) -> bool:
-    return letter in string.punctuation or unicodedata.category(letter)[0] == "P"
-
-
 def _best_of(score: Any, truth: Sequence[str], said: Sequence[str]) -> float:
     """Return the score of an answer with the true one that is most like it; where there is none, 1 if none is given."""
     if not len(truth) or not said:
         return float(not len(truth) and not said)
-    return max(float(score(_normalised(answer), _normalised(said[0]))) for answer in truth)
+    return max(float(score(words_of_answer(answer), words_of_answer(said[0]))) for answer in truth)
 
 
 def _is_same(truth: list[str], said: list[str]) -> bool:
     return truth == said
-
-
-def _f1(truth: list[str], said: list[str]) -> float:
-    if not truth or not said:
-        return float(truth == said)
-    common = sum((Counter(truth) & Counter(said)).values())
-    return 2 * common / (len(truth) + len(said))
 
 
 def _answerability(answers: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from cl.testing.samples import (
     sample_rows,
     sample_snapshot,
     tiny_encoder,
+    tiny_tokenizer,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "sample_rows",
     "sample_snapshot",
     "tiny_encoder",
+    "tiny_tokenizer",
 ]

@@ -12,7 +12,7 @@ from cl.records import Evaluation, Score
 from cl.records.evaluation import decided
 
 if TYPE_CHECKING:
-    from transformers import BertModel
+    from transformers import BertModel, PreTrainedTokenizerFast
 
     from cl.models.snapshot import Snapshot
     from cl.training.buffers import Offer
@@ -151,3 +151,23 @@ def tiny_encoder(layers: int = 2) -> BertModel:
         max_position_embeddings=16,
     )
     return BertModel(config, add_pooling_layer=False)
+
+
+def tiny_tokenizer(*, chat_template: str | None = None) -> PreTrainedTokenizerFast:
+    """Return a tokenizer whose tokens are the small letters and the blank, after <pad>, </s> and <unk>.
+
+    Args:
+        chat_template: in Jinja; None: it has none.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = ["<pad>", "</s>", "<unk>", " ", *"abcdefghijklmnopqrstuvwxyz"]
+    inner = Tokenizer(models.WordLevel({letter: id for id, letter in enumerate(letters)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    inner.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", name_or_path="tiny"
+    )
+    tokenizer.chat_template = chat_template
+    return tokenizer

@@ -9,7 +9,7 @@ import torch
 from cl.config import TrainingSettings
 from cl.models.half_weights import HalfWeights
 from cl.models.kernels import fast_kernels
-from cl.models.learner import PREFIX, Learner
+from cl.models.learner import Learner
 from cl.models.precision import autocast
 from cl.models.word_embeddings import Repeatable, random_state, recorded_embeddings
 from cl.tasks import Batch
@@ -37,13 +37,13 @@ def take_forward_pass(
         watched: of how many of the last layers the states are wanted, in addition to those that the head reads.
         repeatable: record the word embeddings, so that the pass can be taken again with others.
     """
-    own, prefix = learner.head.layers, batch.extras.get(PREFIX)
+    own = learner.head.layers
 
     def run(*, again: bool = False) -> tuple[list[torch.Tensor], torch.Tensor]:
         with autocast(settings.precision, learner.device), fast_kernels(learner.device):
             with halves.in_use(again=again) if halves else nullcontext():
                 layers = own if again else max(own, watched)
-                states = learner.states(batch.input_ids, batch.mask, layers, prefix=prefix)
+                states = learner.forward(batch, layers)
             states = [layer.float() for layer in states]
             return states, learner.read(states[-own:], batch)
 

@@ -12,8 +12,8 @@ import pandas as pd
 from cl import plugins
 from cl.config import Config, parse
 from cl.config.capability_checks import missing
-from cl.tasks import Task, ValueKind
-from tests.support.tiny import WORDS
+from cl.tasks import Capability, Task, ValueKind
+from tests.support.tiny import WORDS, made_tiny_writer
 
 FILLERS = [word for word in WORDS if word not in ("card", "parcel", "order", "loan", "fee", "box", "shoe", "lamp")]
 """Words that are no label."""
@@ -46,11 +46,25 @@ def lacks(task: str, kind: str, name: str) -> bool:
     return bool(missing(task_of(task).provides, plugins.find(kind, name).requires))
 
 
+def model_of(model: Path, task: str) -> Path:
+    """Return the model of a task: a tiny encoder, or a language model made next to it, which has its tokenizer."""
+    if Capability.WRITING not in task_of(task).provides:
+        return model
+    writer = model.with_name(f"{model.name}-writer")
+    return writer if writer.exists() else made_tiny_writer(writer, model)
+
+
+def strategies_for(task: str) -> list[str]:
+    """Return the names of the strategies that require no more than a task provides."""
+    return [name for name in plugins.names("strategies") if not lacks(task, "strategies", name)]
+
+
 def config_of(model: Path, task: str, /, **changes: Any) -> Config:
     """Return a configuration of a task on a tiny model; keyword arguments replace its top-level keys."""
+    own = {"name": str(model_of(model, task)), "dropout": 0.0, "max_length": 32}
     raw = {
         "task": task,
-        "model": {"name": str(model), "dropout": 0.0, "max_length": 32},
+        "model": {**own, **changes.pop("model", {})},
         "training": {"epochs": 1, "batch_size": 8, "precision": "float32"},
         "drift": {"detectors": [], "report": "off"},
         "strategy": "naive",

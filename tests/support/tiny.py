@@ -46,6 +46,37 @@ def made_tiny_model(folder: Path) -> Path:
     return folder
 
 
+def made_tiny_writer(folder: Path, tokenizer: Path, *, apart: bool = False) -> Path:
+    """Save a two-layer Llama with random weights, or a T5, and the tokenizer of a folder, with a token that ends texts.
+
+    Args:
+        folder: where it is saved.
+        tokenizer: of `made_tiny_model`.
+        apart: an encoder and a decoder.
+    """
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    words.eos_token = words.sep_token
+    torch.manual_seed(0)
+    ids = {"pad_token_id": words.pad_token_id, "eos_token_id": words.eos_token_id, "bos_token_id": words.cls_token_id}
+    if apart:
+        config = T5Config(
+            vocab_size=len(words), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, **ids
+        )  # fmt: skip
+        config.decoder_start_token_id = words.pad_token_id
+        T5ForConditionalGeneration(config).save_pretrained(folder)
+    else:
+        config = LlamaConfig(
+            vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+            max_position_embeddings=128, tie_word_embeddings=True, attention_bias=True, **ids,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
 def made_sentences(labels: list[str], rows: int, seed: int = 0, prefix: str = "r") -> pd.DataFrame:
     """Make rows of the given labels in turn."""
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from cl.models.tunings._base import Tuning, find_parameters
+from cl.plugins import Capability
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 class VirtualTokens(Tuning):
     """Base of the modes that put learned positions before those of a text; a mode declares how many, and the rate."""
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.ENCODER})
 
     adds_modules: ClassVar[bool] = True
 

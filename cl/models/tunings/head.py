@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from cl.models.tunings import Tuning
+from cl.plugins import Capability
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,6 +19,7 @@ class Head(Tuning):
     []
     """
 
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.ENCODER})
     trains_encoder: ClassVar[bool] = False
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from cl.config import Config
+from cl.plugins import Capability
 from cl.training.strategies import State, Step, Strategy, Update
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class OLoRA(Strategy):
     >>> OLoRA().objection(Config(strategy='o_lora', model={'tuning': 'lora'})) is None
     True
     """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.ENCODER})
 
     anchored_to: ClassVar[str | None] = "subspaces"
 

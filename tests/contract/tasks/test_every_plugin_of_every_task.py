@@ -47,8 +47,7 @@ def configured(tiny_model):
     def make(task: str, kind: str, name: str):
         settings = settings_of(kind, name)
         tuning = settings.pop("model_tuning", TUNING.get(name, "full"))
-        model = {"name": str(tiny_model), "dropout": 0.0, "max_length": 32, "tuning": tuning}
-        return config_of(tiny_model, task, **{"model": model, **settings})
+        return config_of(tiny_model, task, **{"model": {"tuning": tuning}, **settings})
 
     return make
 

@@ -19,13 +19,14 @@ from cl.models.inference import answer
 from cl.models.persistence import load_learner
 from cl.training.strategies import LearningMethod
 from cl.training.train import train
+from tests.support.task_rows import strategies_for
 
 STREAM = {"one": ["loan", "fee"], "two": ["box", "loan"], "three": ["lamp", "fee"]}
 SMALL = {"ranpac": {"name": "ranpac", "features": 64}}
 """Strategies whose defaults are too large for a tiny model."""
 TWO_NATURED = [{"name": "ncm", "adapt": "first"}, {"name": "joint", "restart": True}]
 """Strategies that a field makes into another one."""
-ALL = [SMALL.get(name, name) for name in plugins.names("strategies")] + TWO_NATURED
+ALL = [SMALL.get(name, name) for name in strategies_for("text_classification")] + TWO_NATURED
 COMPANY = [one for one in ALL if one != "naive"]
 """What a pair is made of: `naive` does nothing, in company as well."""
 TUNINGS = plugins.names("tunings")

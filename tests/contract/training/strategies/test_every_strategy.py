@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from cl import plugins
 from cl.training.strategies import load_states
 from cl.training.train import train
+from tests.support.task_rows import strategies_for
 from tests.support.versions import assert_same_version
 
 SMALL = {"ranpac": {"name": "ranpac", "features": 64}}
@@ -40,7 +41,7 @@ def rows_of(sentences):
     return rows
 
 
-@pytest.mark.parametrize("name", plugins.names("strategies"))
+@pytest.mark.parametrize("name", strategies_for("text_classification"))
 def test_learns_two_experiences_saves_its_state_and_repeats_itself(name, config_of, rows_of, tmp_path) -> None:
     config = config_of(name)
     for attempt in ("a", "b"):

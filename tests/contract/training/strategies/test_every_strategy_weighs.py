@@ -9,18 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from cl import plugins
 from cl.models.inference import row_logits
 from cl.models.persistence import load_learner
 from cl.records import WEIGHT
 from cl.training.strategies import load_states
 from cl.training.train import train
 from tests.contract.training.strategies.test_every_strategy import config_of  # noqa: F401
+from tests.support.task_rows import strategies_for
 from tests.support.tiny import made_sentences
 from tests.support.versions import assert_same_version
 
 LABELS = {"one": ["loan", "fee"], "two": ["box", "lamp"]}
-EVERY = plugins.names("strategies")
+EVERY = strategies_for("text_classification")
 
 
 def rows_of(ids: list[str], split: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from cl.errors import InputError
 from cl.models.inference import answer
 from cl.models.persistence import load_learner
 from cl.training.train import train
+from tests.support.task_rows import strategies_for
 
 SMALL = {
     "ranpac": {"name": "ranpac", "features": 64},
@@ -45,7 +46,7 @@ def learnt(tiny_config, tiny_model, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("name", plugins.names("strategies"))
+@pytest.mark.parametrize("name", strategies_for("text_classification"))
 def test_one_class_then_a_class_of_one_row_and_a_text_without_end(name, learnt, sentences) -> None:
     first = sentences(["loan"], 12, prefix="a")
     first.loc[0, "text"] = "loan " * 20_000
@@ -56,7 +57,7 @@ def test_one_class_then_a_class_of_one_row_and_a_text_without_end(name, learnt, 
     assert all(0 < one.confidence <= 1 for one in answers.predictions)
 
 
-@pytest.mark.parametrize("name", plugins.names("strategies"))
+@pytest.mark.parametrize("name", strategies_for("text_classification"))
 def test_one_text_over_and_over(name, learnt) -> None:
     def same(prefix: str, label: str) -> pd.DataFrame:
         ids = [f"{prefix}{n}" for n in range(12)]
@@ -66,13 +67,13 @@ def test_one_text_over_and_over(name, learnt) -> None:
     assert set(answer(learner, rows).values) == {"x"}
 
 
-@pytest.mark.parametrize("name", plugins.names("strategies"))
+@pytest.mark.parametrize("name", strategies_for("text_classification"))
 def test_an_experience_of_one_row(name, learnt, sentences) -> None:
     learner, rows = learnt(name, {"one": sentences(["loan"], 1, prefix="a"), "two": sentences(["fee"], 1, prefix="b")})
     assert learner.labels == ["loan", "fee"] and set(answer(learner, rows).values) <= {"loan", "fee"}
 
 
-@pytest.mark.parametrize("name", plugins.names("strategies"))
+@pytest.mark.parametrize("name", strategies_for("text_classification"))
 def test_an_experience_without_training_rows_is_refused_where_rows_are_trained_on(name, learnt, sentences) -> None:
     stream = {"one": sentences(["loan", "fee"], 12, prefix="a"), "two": sentences(["loan"], 0)}
     if plugins.find("strategies", name).solves_head:
@@ -83,7 +84,7 @@ def test_an_experience_without_training_rows_is_refused_where_rows_are_trained_o
             learnt(name, stream)
 
 
-@pytest.mark.parametrize("name", plugins.names("strategies"))
+@pytest.mark.parametrize("name", strategies_for("text_classification"))
 def test_a_first_experience_without_training_rows_is_refused(name, learnt, sentences) -> None:
     with pytest.raises(InputError, match="no row to train on"):
         learnt(name, {"one": sentences(["loan"], 0)})

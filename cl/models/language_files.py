@@ -1,0 +1,77 @@
+"""Save and load what was trained of a language model: safetensors, and a reference to the rest by digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from cl import plugins
+from cl.config import ModelSettings
+from cl.models.build import _attach_tuning, to_best_device
+from cl.models.language_base import LanguageBase, keep_base, restore_base
+from cl.models.language_learner import LanguageLearner
+from cl.models.linear_head import OutputLayer
+from cl.models.weight_files import WEIGHTS
+from cl.tasks import Task
+
+FORMAT = 2
+TRAINED = Path("encoder") / WEIGHTS
+
+
+def save_trained(learner: LanguageLearner, folder: Path) -> None:
+    """Write the trained tensors, the tokenizer and a record, and let the project above keep the base."""
+    (folder / TRAINED).parent.mkdir()
+    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in _trained(learner).items()}
+    save_file(tensors, folder / TRAINED, metadata={"format": "pt"})
+    save_file({}, folder / "head.safetensors")
+    learner.tokenizer.save_pretrained(folder / "tokenizer")
+    record = {
+        "format": FORMAT,
+        "task": learner.task_spec,
+        "labels": learner.labels,
+        "head": {"closed": False, "sizes": []},
+        "base": {"name": learner.base.name, "files": dict(learner.base.files)},
+        "model": learner.settings.model_dump(),
+    }
+    (folder / "learner.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    keep_base(learner.base, folder)
+
+
+def load_trained(record: Mapping[str, Any], settings: ModelSettings, folder: Path) -> LanguageLearner:
+    """Load a learner that `save_trained` wrote.
+
+    Raises:
+        IntegrityError: the base is not on this machine, or is another one.
+        ValueError: the trained tensors are not those of its tuning.
+    """
+    base = LanguageBase(**record["base"])
+    model = restore_base(base, folder, "float32" if settings.dtype == "float32" else "auto")
+    model.config.use_cache = False
+    learner = LanguageLearner(
+        task=plugins.build(Task, record["task"]),
+        task_spec=record["task"],
+        labels=record["labels"],
+        settings=settings,
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        encoder=_attach_tuning(model, settings),
+        head=OutputLayer(model.config.hidden_size),
+        base=base,
+    )
+    tensors, wanted = load_file(folder / TRAINED), _trained(learner)
+    if different := sorted(tensors.keys() ^ wanted.keys()):
+        raise ValueError(f"{TRAINED} has other tensors than model.tuning: the first is {different[0]}")
+    learner.encoder.load_state_dict(tensors, strict=False)
+    learner.eval_mode()
+    to_best_device(learner)
+    return learner
+
+
+def _trained(learner: LanguageLearner) -> dict[str, Any]:
+    """Return the parameters that the tuning trains, by name."""
+    moving = {id(parameter) for parameter in learner.tuning.moving(learner.encoder)}
+    return {name: parameter for name, parameter in learner.encoder.named_parameters() if id(parameter) in moving}

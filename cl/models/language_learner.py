@@ -1,0 +1,86 @@
+"""The learner of tasks that write text: a whole language model, whose own output layer is its head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from cl.models.language_base import LanguageBase
+from cl.models.learner import Learner
+from cl.tasks import Batch, Encoded
+
+POSITIONS = "positions"
+"""The extra tensor of a batch with the positions (rows, targets) whose states the output layer reads."""
+
+
+@dataclass(frozen=True)
+class LanguageLearner(Learner):
+    """A language model that can be trained and run.
+
+    ``encoder`` is the whole model, with its output layer: one stack that reads and writes, or an encoder with a
+    decoder. ``head`` has no weights. Its logits are (rows, targets, vocabulary): only where a row's answer is written.
+    ``base`` are the files that its versions refer to.
+    """
+
+    base: LanguageBase = field(default_factory=lambda: LanguageBase(""))
+
+    @property
+    def by_reference(self) -> bool:
+        """True: its versions have only what was trained."""
+        return True
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether a decoder of its own writes the answer."""
+        return bool(self.encoder.config.is_encoder_decoder)
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end an answer."""
+        config = self.encoder.generation_config
+        named = getattr(config, "eos_token_id", None)
+        known = named if isinstance(named, list) else [named]
+        return sorted({id for id in (*known, self.tokenizer.eos_token_id) if isinstance(id, int)})
+
+    def forward(self, batch: Batch, layers: int | None = None) -> list[torch.Tensor]:
+        """Return the logits (rows, targets, vocabulary) where answers are written, as the states of a single layer.
+
+        No keys and values are cached: what is packed or padded would be attended to.
+        """
+        with self.in_own_format():
+            if self.has_decoder:
+                ids = self.encoder.prepare_decoder_input_ids_from_labels(labels=batch.targets)  # type: ignore[operator]
+                out = self.encoder(
+                    input_ids=batch.input_ids, attention_mask=batch.mask, decoder_input_ids=ids, use_cache=False
+                )
+            else:
+                with self._reads_only(batch.extras[POSITIONS]):
+                    out = self.encoder(input_ids=batch.input_ids, attention_mask=batch.mask, use_cache=False)
+        logits: torch.Tensor = out.logits
+        return [logits.float() if self.settings.dtype == "bfloat16" else logits]
+
+    def read(self, states: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+        """Return the logits, which `forward` has returned in place of states."""
+        return states[-1]
+
+    def embed(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return no embedding of any row (rows, 0): none of a language model's states stands for a text."""
+        return states.new_zeros(len(states), 0)
+
+    @contextmanager
+    def _reads_only(self, positions: torch.Tensor) -> Iterator[None]:
+        """Let the output layer read these positions (rows, targets) only: a vocabulary is wide."""
+        rows = torch.arange(len(positions), device=positions.device).unsqueeze(1)
+        layer = self.encoder.get_output_embeddings()
+        handle = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][rows, positions], *inputs[1:]))
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _encode(self, rows: object, tokenizer: object, *, max_length: int) -> list[Encoded]:
+        apart = {"apart": self.has_decoder}
+        return self.task.encode(rows, self.tokenizer, self.labels, max_length=max_length, **apart)

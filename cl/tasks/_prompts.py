@@ -1,0 +1,133 @@
+"""What a language model reads and writes of a row: the tokens of the prompt, and those of the answer, which it learns.
+
+Prompt and answer are tokenised apart, so that the model sees the same tokens before an answer in training and when it
+answers. Of a conversation, what belongs to the assistant follows from rendering its beginnings: chat templates mark it
+rarely, and transformers' own mask is silently empty where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from cl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ASSISTANT = "assistant"
+Message = dict[str, str]
+"""``role``: system, user or assistant; ``content``: what was said."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what a language model reads, and whether it writes it itself."""
+
+    text: str
+    learned: bool
+
+
+def render_chat(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> list[Part]:
+    """Return a conversation as its chat template renders it, in parts: the assistant's own are learned.
+
+    A conversation that ends with another role ends where the assistant is to answer.
+
+    Raises:
+        ConfigError: the template renders a beginning of the conversation otherwise than the whole, so that nobody can
+            say which tokens are the assistant's.
+    """
+    parts, done = list[Part](), ""
+    turns = [index for index, message in enumerate(messages) if message["role"] == ASSISTANT]
+    for turn in turns:
+        prompt, whole = _render(messages[:turn], tokenizer, asks=True), _render(messages[: turn + 1], tokenizer)
+        _check_prefix(done, prompt, tokenizer)
+        _check_prefix(prompt, whole, tokenizer)
+        parts += [Part(prompt[len(done) :], False), Part(whole[len(prompt) :], True)]
+        done = whole
+    if not turns or turns[-1] < len(messages) - 1:
+        prompt = _render(messages, tokenizer, asks=True)
+        _check_prefix(done, prompt, tokenizer)
+        parts.append(Part(prompt[len(done) :], False))
+    return parts
+
+
+def _render(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, *, asks: bool = False) -> str:
+    try:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=asks))
+    except Exception as error:  # a template may raise what it likes
+        lines = str(error).strip().splitlines() or [""]
+        raise ConfigError(f"{_named(tokenizer)}: its chat template fails: {lines[0][:200]}; {_REMEDY}") from None
+
+
+def _check_prefix(before: str, after: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    if not after.startswith(before):
+        raise ConfigError(
+            f"{_named(tokenizer)}: its chat template renders the beginning of a conversation otherwise than the whole, "
+            f"which does not show which tokens are the assistant's; {_REMEDY}"
+        )
+
+
+_REMEDY = "set task: {name: text_generation, template: plain}, or name another model"
+
+
+def _named(tokenizer: PreTrainedTokenizerBase) -> str:
+    return f"model.name '{str(tokenizer.name_or_path)[:100]}'"
+
+
+def tokenise_parts(
+    parts: Sequence[Part], tokenizer: PreTrainedTokenizerBase, *, ends: bool
+) -> tuple[list[int], list[bool]]:
+    """Return the tokens of parts, one after the other, and which of them are learned.
+
+    Args:
+        parts: of a row.
+        tokenizer: of the model.
+        ends: whether a learned part ends with the token that ends texts; it does where a template puts it there.
+
+    >>> from cl.testing import tiny_tokenizer
+    >>> tokenise_parts([Part("ab", False), Part("c", True)], tiny_tokenizer(), ends=True)
+    ([4, 5, 6, 1], [False, False, True, True])
+    """
+    ids, learned, end = list[int](), list[bool](), tokenizer.eos_token_id
+    for part in parts:
+        own: list[int] = tokenizer(part.text, add_special_tokens=False)["input_ids"]
+        if part.learned and end in own:
+            last = len(own) - own[::-1].index(end)
+            ids, learned = ids + own, learned + [True] * last + [False] * (len(own) - last)
+            continue
+        own = [*own, end] if part.learned and ends and end is not None else own
+        ids, learned = ids + own, learned + [part.learned] * len(own)
+    return ids, learned
+
+
+Template = Literal["auto", "chat", "plain"]
+
+
+def parts_of(
+    prompt: str, completion: str | None, tokenizer: PreTrainedTokenizerBase, *, template: Template, instruction: str
+) -> list[Part]:
+    """Return the parts of a row: by the tokenizer's chat template, or the texts as they are.
+
+    Args:
+        prompt: what is asked.
+        completion: the answer; None: it is to be written.
+        tokenizer: of the model.
+        template: auto: the chat template, if the tokenizer has one.
+        instruction: is said before each prompt; empty: nothing is.
+
+    Raises:
+        ConfigError: the tokenizer has no chat template, or one that cannot be used.
+    """
+    has_template = bool(getattr(tokenizer, "chat_template", None))
+    if template == "chat" and not has_template:
+        raise ConfigError(f"{_named(tokenizer)} has no chat template; {_REMEDY}")
+    if template == "plain" or not has_template:
+        asked = Part(f"{instruction}\n{prompt}" if instruction else prompt, False)
+        return [asked] if completion is None else [asked, Part(completion, True)]
+    messages = [{"role": "system", "content": instruction}] if instruction else []
+    messages.append({"role": "user", "content": prompt})
+    if completion is not None:
+        messages.append({"role": ASSISTANT, "content": completion})
+    return render_chat(messages, tokenizer)

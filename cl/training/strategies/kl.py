@@ -1,0 +1,96 @@
+"""KL to the champion: while learning new answers, hold the probabilities of their tokens near the champion's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from cl.plugins import Capability
+from cl.training.strategies import Step, Strategy, Update
+
+if TYPE_CHECKING:
+    import torch
+
+
+class KL(Strategy):
+    """Learning without forgetting (Li and Hoiem, 2016, equations 2 to 4) for models that write.
+
+    The penalty is ``strength`` times the mean, over the tokens of the new answers, of the divergence KL(champion ||
+    model) of the probabilities of the next token. Before the first step, the champion's most probable tokens are
+    recorded, without dropout; all others count as one. Unlike in the paper, the temperature is 1. Rows that another
+    strategy recalls are not held: they have their true answers.
+
+    >>> KL(strength=0.5).anchored_to
+    'answers'
+    """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.WRITING})
+
+    anchored_to: ClassVar[str | None] = "answers"
+
+    strength: float = Field(1.0, gt=0, description="Weight of the divergence (beta)")
+    tokens: int = Field(100, ge=1, description="Most probable tokens of the champion that are recorded at each place")
+
+    def begin(self, update: Update) -> None:
+        """Record the champion's most probable tokens at each place of the new answers, and where those of a row end."""
+        import torch
+
+        if not update.lesson.known:
+            return
+        learner, rows = update.learner, update.lesson.rows
+        encoded = learner.encode(rows)
+        recorded: list[tuple[torch.Tensor, torch.Tensor]] = [(torch.empty(0), torch.empty(0))] * len(encoded)
+        with torch.no_grad():
+            for batch, (logits,) in learner.run(encoded, batch_size=8):
+                logs = logits.float().log_softmax(-1)
+                for row, own in zip(batch.rows, learner.task.by_row(logs, batch.targets), strict=True):
+                    best = own.topk(min(self.tokens, own.shape[-1]), dim=-1)
+                    recorded[row] = best.values, best.indices
+        update.scratch["logs"] = torch.cat([logs for logs, _ in recorded])
+        update.scratch["tokens"] = torch.cat([tokens for _, tokens in recorded])
+        update.scratch["ends"] = torch.tensor([len(logs) for logs, _ in recorded]).cumsum(0)
+
+    def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
+        """Return the divergence, a mean over the tokens of the batch's new answers, times the weights of their rows."""
+        import torch
+
+        if "logs" not in update.scratch:
+            return None
+        places, scratch = _places(update), update.scratch
+        own = update.learner.task.by_row(step.logits, step.batch.targets)
+        new = [index for index, id in enumerate(step.ids) if id in places]
+        if not new:
+            return None
+        terms = []
+        for index in new:
+            logs, tokens = (scratch[name][places[step.ids[index]]].to(own[index].device) for name in ("logs", "tokens"))
+            row = divergence(logs, tokens, own[index].float().log_softmax(-1))
+            terms.append(row if step.batch.weights is None else row * step.batch.weights[index])
+        return self.strength * torch.cat(terms).mean()
+
+
+def divergence(logs: torch.Tensor, tokens: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Return KL(then || now) at each place (places,), with all tokens that are not recorded as one.
+
+    Args:
+        logs: logarithms of probabilities then, of the recorded tokens (places, tokens).
+        tokens: their ids.
+        own: logarithms of probabilities now, of all tokens (places, vocabulary).
+    """
+    import torch
+
+    now = own.gather(-1, tokens)
+    rest, own_rest = ((1 - part.exp().sum(-1)).clamp(min=torch.finfo(torch.float32).eps) for part in (logs, now))
+    result: torch.Tensor = (logs.exp() * (logs - now)).sum(-1) + rest * (rest.log() - own_rest.log())
+    return result
+
+
+def _places(update: Update) -> dict[str, slice]:
+    """Return where each new row's records lie, by its id, cached for all steps."""
+    if "places" not in update.cache:
+        ends = update.scratch["ends"].tolist()
+        slices = map(slice, [0, *ends], ends)
+        update.cache["places"] = dict(zip(update.lesson.rows["id"], slices, strict=True))
+    result: dict[str, slice] = update.cache["places"]
+    return result
