@@ -1,6 +1,7 @@
-"""Few rows a class: accuracy with and without label descriptions, compared with SetFit on the same rows.
+"""Few rows a class: accuracy with and without label descriptions or changed texts, and SetFit's on the same rows.
 
     python bench/few_rows.py shots DATA                          # 0 to 8 rows a class, names as descriptions
+    python bench/few_rows.py changes DATA --classes 30 --rows 8  # training.augment, and without
     python bench/few_rows.py setfit DATA --python SETFIT/bin/python --classes 5 --rows 8
 
 DATA is a folder with train.jsonl.gz and test.jsonl.gz, whose lines have text and label, such as CLINC150's. A
@@ -34,10 +35,19 @@ from cl.models.inference import answer
 from cl.models.persistence import load_learner
 from cl.training.train import train
 
+CHANGES: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "word_dropout": {"word_dropout": 0.1, "typing_errors": 0.0},
+    "typing_errors": {"word_dropout": 0.0, "typing_errors": 0.1},
+    "both": {"word_dropout": 0.1, "typing_errors": 0.1},
+    "both, stronger": {"word_dropout": 0.3, "typing_errors": 0.3, "share": 0.8},
+}
+"""What training.augment is set to."""
 TESTED = 10
 """Test rows of a class."""
 SOLVED = ("ranpac", "slda", "ncm", "regression")
 WAYS: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in SOLVED} | {
+    "naive": {"strategy": "naive", "training": {"epochs": 15}},
     "contrastive": {"strategy": "contrastive"},
     "adapt": {
         "strategy": {"name": "ranpac", "adapt": "always"},
@@ -75,9 +85,17 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def ours(way: str, rows: pd.DataFrame, tests: pd.DataFrame, scratch: Path, seed: int) -> tuple[float, float]:
+def ours(
+    way: str,
+    rows: pd.DataFrame,
+    tests: pd.DataFrame,
+    scratch: Path,
+    seed: int,
+    augment: dict[str, Any] | None = None,
+) -> tuple[float, float]:
     """Train on the rows; return the accuracy on the tests, and the CPU seconds of training."""
-    config = parse({**WAYS[way], "seed": seed}, where=way)
+    training = {**WAYS[way].get("training", {}), "augment": augment}
+    config = parse({**WAYS[way], "training": training, "seed": seed}, where=way)
     none, began = rows.iloc[:0], cpu_seconds()
     train(
         config,
@@ -110,6 +128,23 @@ def compare_shots(data: Path, ways: list[str], shots: list[int], seeds: list[int
                         found[described].append(ours(way, learned, tests, Path(scratch), seed)[0])
                 shown = [f"{100 * fmean(values):.1f}" if values else "-" for values in found.values()]
                 print(f"{each:<14}{way:<14}{shown[0]:>9}{shown[1]:>9}", flush=True)
+
+
+def compare_changes(data: Path, ways: list[str], classes: int, each: int, seeds: list[int]) -> None:
+    """Print a line for each way to learn and each change of training texts."""
+    stream, tests = read(data, "train"), read(data, "test")
+    print(f"{classes} classes, {each} rows each, {classes * TESTED} test rows; % right by seed, mean", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for way in ways:
+            for name, augment in CHANGES.items():
+                scores = []
+                for seed in seeds:
+                    labels = sorted(np.random.default_rng(seed).permutation(sorted(stream["label"].unique()))[:classes])
+                    mine = tests[tests["label"].isin(labels)].groupby("label").head(TESTED).reset_index(drop=True)
+                    rows = drawn(stream, labels, each, seed)
+                    scores.append(100 * ours(way, rows, mine, Path(scratch), seed, augment)[0])
+                by_seed = ", ".join(f"{score:.1f}" for score in scores)
+                print(f"{way:<14}{name:<16}{fmean(scores):>7.1f}   ({by_seed})", flush=True)
 
 
 def compare_setfit(data: Path, ways: list[str], python: str, classes: int, each: int, seeds: list[int]) -> None:
@@ -153,7 +188,7 @@ def compare_setfit(data: Path, ways: list[str], python: str, classes: int, each:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["shots", "setfit"])
+    parser.add_argument("what", choices=["shots", "changes", "setfit"])
     parser.add_argument("data", type=Path)
     parser.add_argument("--ways", nargs="+", choices=WAYS)
     parser.add_argument("--rows", nargs="+", type=int)
@@ -167,6 +202,10 @@ def main() -> None:
         compare_shots(given.data, given.ways or list(SOLVED), given.rows or [0, 1, 2, 4, 8], given.seeds or [0])
         return
     seeds = given.seeds or [0, 1, 2, 3, 4]
+    if given.what == "changes":
+        for each in given.rows or [8]:
+            compare_changes(given.data, given.ways or ["naive", "contrastive"], given.classes, each, seeds)
+        return
     for each in given.rows or [8]:
         compare_setfit(given.data, given.ways or ["ranpac", "contrastive"], given.python, given.classes, each, seeds)
 

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from cl.models.unpadded import rows_in_pass
+
 
 @dataclass
 class Passes:
@@ -37,8 +39,9 @@ def count_passes() -> Iterator[Passes]:
             depth -= 1
             states = getattr(output, "last_hidden_state", None)
             if depth == 0 and states is not None:
-                passes.forward += len(states)
-                passes.backward += len(states) * (torch.is_grad_enabled() and states.requires_grad)
+                rows = rows_in_pass(states)
+                passes.forward += rows
+                passes.backward += rows * (torch.is_grad_enabled() and states.requires_grad)
 
     hooks = [
         nn.modules.module.register_module_forward_pre_hook(enter),

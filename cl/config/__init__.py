@@ -16,10 +16,11 @@ from cl.config.search import Axis, Range, TuneSettings
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.config.serving import ServingSettings
 from cl.config.stores import StoreSettings
-from cl.config.training import ControlSettings, ModelSettings, TrainingSettings, WindowSettings
+from cl.config.training import AugmentSettings, ControlSettings, ModelSettings, TrainingSettings, WindowSettings
 
 __all__ = [
     "Asking",
+    "AugmentSettings",
     "Axis",
     "CompressionSettings",
     "CompressionTriggers",

@@ -48,6 +48,22 @@ def check_descriptions(task: Any, *, described: bool) -> None:
         )
 
 
+def check_uses(task: Any, *, annotated: bool, augmented: bool) -> None:
+    """Check that a task can use partly annotated rows, and training rows whose texts are changed, where there are any.
+
+    Raises:
+        ValueError: it cannot; the message says why.
+    """
+    if annotated and task.schema.answer.kind != "tags":
+        raise ValueError(f"data.annotated: task '{task.name}' has no entities: set it to null")
+    if augmented and not _labels_texts(task):
+        fitting = [name for name in plugins.names("tasks") if _labels_texts(plugins.find("tasks", name))]
+        raise ValueError(
+            f"training.augment: task '{task.name}' does not label a text as a whole, so a changed text may need "
+            f"another answer; remove it, or choose one of: {', '.join(fitting)}"
+        )
+
+
 def _labels_texts(task: Any) -> bool:
     schema = task.schema
     is_text = schema.input is not None and schema.input.kind == "text"

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
-from cl.config.capability_checks import check_capabilities, measures_baselines, without_unusable_detectors
+from cl.config.capability_checks import check_capabilities, check_uses, measures_baselines, without_unusable_detectors
 from cl.config.column_checks import check_columns
 from cl.config.compression import CompressionSettings
 from cl.config.data import DataSettings, ValidationSettings
@@ -211,8 +211,7 @@ class Config(Section):
         ]
         task = plugins.build("tasks", self.task)
         check_capabilities(task, used)
-        if self.data.annotated and task.schema.answer.kind != "tags":
-            raise ValueError(f"data.annotated: task '{task.name}' has no entities: set it to null")
+        check_uses(task, annotated=bool(self.data.annotated), augmented=self.training.augment is not None)
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cl.config.section import PluginSpec, Section, check_plugin
 
@@ -60,6 +60,32 @@ class ControlSettings(Section):
     epochs: int = Field(3, ge=1, description="Maximum epochs; training.epochs if that is less")
 
 
+class AugmentSettings(Section):
+    """How texts of training rows are changed at random, drawn in each epoch; a changed row keeps its label."""
+
+    share: float = Field(0.5, gt=0, le=1, description="Share of an epoch's rows that are changed")
+    word_dropout: float = Field(
+        0.1, ge=0, lt=1, description="Share of the words that a changed text loses; 0: no text loses words"
+    )
+    typing_errors: float = Field(
+        0.1, ge=0, le=1, description="Share of a changed text's longer words with a typing error; 0: none are mistyped"
+    )
+    replaced_words: float = Field(
+        0.0, ge=0, le=1, description="Share of a changed text's words that masked_model replaces; 0: none are replaced"
+    )
+    masked_model: str | None = Field(
+        None, description="Masked language model that replaces words: Hugging Face Hub id or local folder"
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> AugmentSettings:
+        if not (self.word_dropout or self.typing_errors or self.replaced_words):
+            raise ValueError("word_dropout, typing_errors and replaced_words are all 0; raise one, or remove augment")
+        if bool(self.replaced_words) != (self.masked_model is not None):
+            raise ValueError("replaced_words and masked_model need each other; set both, or neither")
+        return self
+
+
 class TrainingSettings(Section):
     """How one update is trained."""
 
@@ -78,6 +104,11 @@ class TrainingSettings(Section):
     patience: int = Field(2, ge=1, description="Epochs without a better validation score before training stops")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware supports it"
+    )
+    augment: AugmentSettings | None = Field(
+        None,
+        description="Change texts of training rows at random, e.g. {word_dropout: 0.1, typing_errors: 0.1}; heads in "
+        "closed form are solved on unchanged rows; null: off",
     )
     control: ControlSettings | None = Field(
         None,

@@ -14,11 +14,9 @@ from cl.config import EvaluationSettings
 from cl.evaluation.adversarial import measure_adversarial
 from cl.models.inference import predict
 from cl.models.learner import Learner
+from cl.models.typing_errors import add_typing_errors
 from cl.tasks import Capability, ValueKind
 
-MIN_LETTERS = 4
-"""Fewest letters of a word to put a typing error in: shorter words too easily become other words."""
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Change = Callable[[str, np.random.Generator], str]
 
 
@@ -38,7 +36,7 @@ def measure_robustness(
     """
     if rows.empty or any(column.kind is ValueKind.SPAN for column in learner.task.schema.inputs):
         return {}  # in a disturbed text, a span would mean something else
-    changes: dict[str, Change] = {"typos": partial(add_typos, share=settings.typos), "casing": change_case}
+    changes: dict[str, Change] = {"typos": partial(add_typing_errors, share=settings.typos), "casing": change_case}
     scores = {}
     for kind in settings.robustness:
         if kind == "adversarial":
@@ -62,30 +60,9 @@ def disturb(rows: pd.DataFrame, column: str, change: Change, *, seed: int) -> pd
     return rows.assign(**{column: [_change_value(value, change, _rng(seed, id)) for id, value in pairs]})
 
 
-def add_typos(text: str, rng: np.random.Generator, *, share: float) -> str:
-    """Put one typing error into a share of the words of four letters or more (Pruthi et al., 2019, section 3).
-
-    Two inner letters are swapped, or one is dropped, doubled or replaced; the first and last letters stay.
-    """
-    return " ".join(_add_typo(word, rng) if rng.random() < share else word for word in text.split(" "))
-
-
 def change_case(text: str, rng: np.random.Generator) -> str:
     """Return the text in upper case, lower case or title case, chosen at random."""
     return [str.upper, str.lower, str.title][int(rng.integers(3))](text)
-
-
-def _add_typo(word: str, rng: np.random.Generator) -> str:
-    if len(word) < MIN_LETTERS:
-        return word
-    index, kind = int(rng.integers(1, len(word) - 2)), int(rng.integers(4))
-    typos = [
-        word[:index] + word[index + 1] + word[index] + word[index + 2 :],
-        word[:index] + word[index + 1 :],
-        word[:index] + word[index] + word[index:],
-        word[:index] + LETTERS[int(rng.integers(len(LETTERS)))] + word[index + 1 :],
-    ]
-    return typos[kind]
 
 
 def _change_value(value: Any, change: Change, rng: np.random.Generator) -> Any:

@@ -8,6 +8,7 @@ states, to the bit, that it gets alone; rows of similar lengths together are fas
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, cast
@@ -31,6 +32,9 @@ _FIRST_POSITION: dict[str, Callable[[int], int]] = {
 }
 """The number of a row's first position, given the id of padding, for each architecture that can be run this way: all
 that they compute is by token, but for attention, and attention knows of positions only by the embeddings."""
+
+
+_ROWS: ContextVar[int | None] = ContextVar("rows", default=None)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ def runs_unpadded(encoder: PreTrainedModel) -> bool:
     return plain and known and config._attn_implementation == "sdpa"
 
 
+def rows_in_pass(states: torch.Tensor) -> int:
+    """Return how many rows are read in the pass that gives these states: to an encoder, unpadded rows are a single one."""
+    return _ROWS.get() or len(states)
+
+
 def group_by_length(encoded: list[Encoded]) -> list[Group]:
     """Return the rows of each length, shortest first."""
     lengths = [len(row.input_ids) for row in encoded]
@@ -90,9 +99,13 @@ def token_states(
     positions = torch.cat([torch.arange(first, first + group.length).repeat(len(group.rows)) for group in groups])
     blocks = [_Block.of_group(group) for group in groups] if exact else _similar(groups)
     with torch.no_grad(), _AttentionByRow(blocks):
-        out = encoder(
-            input_ids=torch.tensor([ids]), position_ids=positions.unsqueeze(0), output_hidden_states=layers > 1
-        )
+        rows = _ROWS.set(len(encoded))
+        try:
+            out = encoder(
+                input_ids=torch.tensor([ids]), position_ids=positions.unsqueeze(0), output_hidden_states=layers > 1
+            )
+        finally:
+            _ROWS.reset(rows)
     hidden = out.hidden_states[-layers:] if layers > 1 else [out.last_hidden_state]
     return [states[0] for states in hidden]
 
@@ -173,7 +186,7 @@ class _Block:
 def _similar(groups: list[Group]) -> list[_Block]:
     """Return the blocks in which rows differ by less than `SIMILAR` tokens."""
     together = groupby(groups, key=lambda group: (group.length - 1) // SIMILAR)
-    return [_Block.of_groups(list(some)) for _, some in together]
+    return [_Block.of_groups(list(similar)) for _, similar in together]
 
 
 class _AttentionByRow(CpuKernels):

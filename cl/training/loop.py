@@ -27,6 +27,7 @@ from cl.models.token_cache import TokenCache
 from cl.models.weights import relative, row_weights
 from cl.process.progress import Meter, meter
 from cl.tasks import IGNORED, Batch, Encoded
+from cl.training.augmentation import Augmentation
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
 from cl.training.forward import take_forward_pass
 from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
@@ -146,6 +147,7 @@ def fit(
     """
     started = time.monotonic()
     tokens = TokenCache(learner.encode)
+    augmentation = Augmentation(settings.augment, learner) if settings.augment else None
     optimiser = make_optimiser(learner, settings)
     rows, _ = _epoch_rows(strategies, lesson)
     if rows.empty:
@@ -166,7 +168,10 @@ def fit(
             and progress.epochs - best.epoch < settings.patience
         ):
             rows, recalled = _epoch_rows(strategies, lesson)
-            progress.losses.append(train_epoch(run, strategies, tokens, rows, settings, steps, most_steps, halves))
+            encoded = tokens.encode(rows)
+            if augmentation:
+                encoded = augmentation.encode(rows, encoded, lesson.rng)
+            progress.losses.append(train_epoch(run, strategies, encoded, rows, settings, steps, most_steps, halves))
             progress.epochs += 1
             progress.recalled += recalled
             _check_weights(learner, settings)
@@ -194,7 +199,7 @@ def fit(
 def train_epoch(
     run: TrainingRun,
     strategies: Strategies,
-    tokens: TokenCache,
+    encoded: list[Encoded],
     rows: pd.DataFrame,
     settings: TrainingSettings,
     steps: Meter,
@@ -202,7 +207,7 @@ def train_epoch(
     halves: HalfWeights | None,
 ) -> float:
     """Train on each row once, as far as the steps of the update allow, and return the mean loss."""
-    learner, encoded, ids, total, learned = run.learner, tokens.encode(rows), rows["id"].tolist(), 0.0, 0
+    learner, ids, total, learned = run.learner, rows["id"].tolist(), 0.0, 0
     weights = epoch_weights(rows, encoded)
     learner.train_mode()
     batches = shuffled_batches([len(row.input_ids) for row in encoded], settings.batch_size, run.rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -46,33 +46,41 @@ def made_tiny_model(folder: Path) -> Path:
     return folder
 
 
-def made_tiny_writer(folder: Path, tokenizer: Path, *, apart: bool = False) -> Path:
-    """Save a two-layer Llama with random weights, or a T5, and the tokenizer of a folder, with a token that ends texts.
+def made_tiny_writer(folder: Path, tokenizer: Path, *, kind: str = "llama") -> Path:
+    """Save a two-layer language model with random weights, and the tokenizer of a folder, with a token that ends texts.
 
     Args:
         folder: where it is saved.
         tokenizer: of `made_tiny_model`.
-        apart: an encoder and a decoder.
+        kind: llama, or with a decoder of its own t5, bart or marian.
     """
     import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     words = AutoTokenizer.from_pretrained(tokenizer)
     words.eos_token = words.sep_token
     torch.manual_seed(0)
-    ids = {"pad_token_id": words.pad_token_id, "eos_token_id": words.eos_token_id, "bos_token_id": words.cls_token_id}
-    if apart:
-        config = T5Config(
-            vocab_size=len(words), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, **ids
-        )  # fmt: skip
-        config.decoder_start_token_id = words.pad_token_id
-        T5ForConditionalGeneration(config).save_pretrained(folder)
-    else:
-        config = LlamaConfig(
-            vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-            max_position_embeddings=128, tie_word_embeddings=True, attention_bias=True, **ids,
-        )  # fmt: skip
-        LlamaForCausalLM(config).save_pretrained(folder)
+    start = words.pad_token_id
+    ids = {"pad_token_id": start, "eos_token_id": words.eos_token_id, "bos_token_id": words.cls_token_id}
+    layers = {
+        "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 128,
+        "decoder_start_token_id": start, "forced_eos_token_id": None,
+    }  # fmt: skip
+    sizes = {
+        "llama": {
+            "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "max_position_embeddings": 128, "tie_word_embeddings": True, "attention_bias": True,
+        },
+        "t5": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": start},
+        "bart": layers,
+        "marian": layers,
+    }  # fmt: skip
+    configured: Any = CONFIG_MAPPING[kind]
+    config = configured(vocab_size=len(words), **sizes[kind], **ids)
+    writes: Any = AutoModelForCausalLM if kind == "llama" else AutoModelForSeq2SeqLM
+    writes.from_config(config).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder
 

@@ -270,3 +270,10 @@ def test_a_description_that_cannot_be_a_row_is_named_with_the_remedy(description
 def test_only_a_task_that_labels_a_text_takes_descriptions() -> None:
     with pytest.raises(ConfigError, match="choose one of: multi_label_classification, text_classification"):
         parse({"task": "relation_extraction", "data": {"descriptions": {"a": "of two"}}}, where="cl.yaml")
+
+
+def test_texts_are_changed_only_where_a_label_is_that_of_the_whole_text(tmp_path) -> None:
+    text = "training: {augment: {}}\n"
+    assert load(written(tmp_path, text)).training.augment
+    with pytest.raises(ConfigError, match=r"training\.augment: task 'token_classification' does not label a text"):
+        load(written(tmp_path, text + "task: token_classification"))

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from cl.config import EvaluationSettings
-from cl.evaluation.robustness import add_typos, change_case, disturb, measure_robustness
+from cl.evaluation.robustness import change_case, disturb, measure_robustness
 from cl.models.inference import predict
+from cl.models.typing_errors import add_typing_errors
 
 WORDS = "where is the parcel that you promised last week"
 
@@ -21,7 +22,7 @@ def distance(one: str, other: str) -> int:
 
 def test_typing_errors_leave_short_words_ends_and_the_number_of_words_as_they_are() -> None:
     for seed in range(200):
-        slipped = add_typos(WORDS, np.random.default_rng(seed), share=1.0).split(" ")
+        slipped = add_typing_errors(WORDS, np.random.default_rng(seed), share=1.0).split(" ")
         assert len(slipped) == len(WORDS.split(" "))
         for before, after in zip(WORDS.split(" "), slipped, strict=True):
             assert (after[0], after[-1]) == (before[0], before[-1]) and abs(len(after) - len(before)) <= 1
@@ -30,7 +31,7 @@ def test_typing_errors_leave_short_words_ends_and_the_number_of_words_as_they_ar
 
 def test_the_share_of_words_with_a_typing_error_is_the_one_that_was_asked_for() -> None:
     words = ["carriage"] * 4_000
-    slipped = add_typos(" ".join(words), np.random.default_rng(0), share=0.25).split(" ")
+    slipped = add_typing_errors(" ".join(words), np.random.default_rng(0), share=0.25).split(" ")
     wrong = np.mean([one != "carriage" for one in slipped])
     assert 0.19 < wrong < 0.26, "one slip in four hits the same letter or swaps two equal ones now and then"
 
@@ -41,7 +42,7 @@ def test_casing_changes_no_letter() -> None:
 
 
 def test_a_row_is_disturbed_in_the_same_way_wherever_it_stands_and_tokens_one_by_one() -> None:
-    change = partial(add_typos, share=1.0)
+    change = partial(add_typing_errors, share=1.0)
     rows = pd.DataFrame({"id": ["a", "b"], "text": [WORDS, WORDS]})
     first = disturb(rows, "text", change, seed=1)["text"].tolist()
     turned = disturb(rows.iloc[::-1], "text", change, seed=1)["text"].tolist()

@@ -29,10 +29,10 @@ ROWS = pd.DataFrame(
 )
 
 
-@pytest.fixture(scope="session", params=[False, True], ids=["llama", "t5"])
+@pytest.fixture(scope="session", params=["llama", "t5", "bart", "marian"])
 def writer(request, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny causal model, or an encoder with a decoder."""
-    return made_tiny_writer(tmp_path_factory.mktemp("writer") / "model", tiny_model, apart=request.param)
+    return made_tiny_writer(tmp_path_factory.mktemp("writer") / "model", tiny_model, kind=request.param)
 
 
 def config_of(writer: Path, **model: object) -> Config:
@@ -180,7 +180,8 @@ def test_an_encoder_is_refused_by_its_name(tiny_model) -> None:
 
 def test_lora_adapts_the_layers_between_the_attention(learner) -> None:
     adapted = {name.split(".")[-4] for name, _ in learner.encoder.named_parameters() if "lora_A" in name}
-    assert adapted == ({"wi", "wo"} if learner.has_decoder else {"gate_proj", "up_proj", "down_proj"})
+    own = {"llama": {"gate_proj", "up_proj", "down_proj"}, "t5": {"wi", "wo"}}
+    assert adapted == own.get(learner.encoder.config.model_type, {"fc1", "fc2"})
 
 
 def test_bfloat16_halves_the_base_and_leaves_what_is_trained_in_float32(writer) -> None:

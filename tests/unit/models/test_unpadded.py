@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModel, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from cl.backtesting.cost import count_passes
 from cl.models.build import grow_labels, new_learner
 from cl.models.unpadded import _FIRST_POSITION, chunks, group_by_length, pad_states, runs_unpadded, token_states
 from cl.tasks import Encoded
@@ -116,3 +117,12 @@ def test_a_learner_runs_all_rows_at_once_as_it_runs_them_in_batches(tiny_config,
             assert batch.mask.all()
             for row, logits in zip(batch.rows, learner.read(own, batch), strict=True):
                 torch.testing.assert_close(at_once[row], logits, rtol=1e-4, atol=1e-5)
+
+
+def test_the_rows_of_a_pass_are_counted_as_if_they_were_padded(tiny_config, sentences) -> None:
+    learner = grow_labels(new_learner(tiny_config()), ["loan", "fee"], seed=1)
+    encoded = learner.encode(sentences(["loan", "fee"], 30))
+    with torch.no_grad(), count_passes() as passes:
+        list(learner.run(encoded, batch_size=None))
+        list(learner.run_by_length(encoded, 64))
+    assert (passes.forward, passes.backward) == (60, 0)

@@ -119,6 +119,18 @@ def test_an_encoder_that_adapts_to_the_first_experience_goes_on_as_well(
     assert_same_version(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_changed_texts_are_drawn_as_if_it_had_never_stopped(tiny_config, rows_of, tmp_path, cut_short) -> None:
+    config = tiny_config(training={**SETTINGS, "augment": {"share": 0.8, "word_dropout": 0.3}})
+    common = {"champion": None, "new": ["a"], "past": [], "rows_of": rows_of}
+    whole = train(config, **common, folder=tmp_path / "whole")
+    cut_short(lambda: train(config, **common, folder=tmp_path / "cut"))
+    cut = train(config, **common, folder=tmp_path / "cut")
+    assert cut.losses == whole.losses and len(cut.losses) == 6
+    assert_same_version(tmp_path / "whole", tmp_path / "cut")
+    plain = train(tiny_config(training=SETTINGS), **common, folder=tmp_path / "plain")
+    assert plain.losses != whole.losses
+
+
 SCRIPT = """
 import logging, os, signal, sys
 from pathlib import Path
