@@ -28,7 +28,7 @@ class Herding(Buffer):
     def keep(self, offer: Offer) -> pd.DataFrame:
         """Order the new rows of each class, interleave them with the old, and keep the first rows."""
         rows = offer.rows
-        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget, offer.rng)
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget)
         embeddings = _normalise(offer.view.embeddings(offer.new)) if len(offer.new) else np.zeros((0, 1))
         is_old = np.arange(len(rows)) < len(rows) - len(offer.new)
         chosen: list[int] = []

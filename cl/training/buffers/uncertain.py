@@ -26,7 +26,7 @@ class Uncertain(Buffer):
     def keep(self, offer: Offer) -> pd.DataFrame:
         """Rank the rows of each class by margin and keep those with the smallest."""
         rows = offer.rows
-        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget, offer.rng)
+        shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget)
         ranked = rows.iloc[np.argsort(offer.view.margins(rows), kind="stable")] if len(rows) else rows
         rank = ranked.groupby(self.CLASS, sort=False).cumcount()
         return ranked[rank < ranked[self.CLASS].map(shares)].sort_index()

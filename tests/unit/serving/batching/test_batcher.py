@@ -38,6 +38,9 @@ class Counting:
     def encode(self, values: list[str]) -> list[Encoded]:
         return [Encoded([1] * len(value), [-100], [0]) for value in values]
 
+    def is_unpadded(self, encoded: list[Encoded]) -> bool:
+        return False
+
     def answer(self, values: list[str], encoded: list[Encoded]) -> list[RowAnswer]:
         self.batches.append(values)
         time.sleep(self.seconds)
