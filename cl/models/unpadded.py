@@ -67,7 +67,7 @@ def runs_unpadded(encoder: PreTrainedModel) -> bool:
 
 
 def rows_in_pass(states: torch.Tensor) -> int:
-    """Return how many rows are read in the pass that gives these states; an encoder sees unpadded ones as a single row."""
+    """Return how many rows are read in the pass that gives these states; to an encoder, unpadded ones are one row."""
     return _ROWS.get() or len(states)
 
 

@@ -22,14 +22,14 @@ Message = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Part:
+class PromptPart:
     """A part of what a language model reads, and whether it writes it itself."""
 
     text: str
     learned: bool
 
 
-def render_chat(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> list[Part]:
+def render_chat(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> list[PromptPart]:
     """Return a conversation as its chat template renders it, in parts: the assistant's own are learned.
 
     A conversation that ends with another role ends where the assistant is to answer.
@@ -38,18 +38,18 @@ def render_chat(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase)
         ConfigError: the template renders a beginning of the conversation otherwise than the whole, so that nobody can
             say which tokens are the assistant's.
     """
-    parts, done = list[Part](), ""
+    parts, done = list[PromptPart](), ""
     turns = [index for index, message in enumerate(messages) if message["role"] == ASSISTANT]
     for turn in turns:
         prompt, whole = _render(messages[:turn], tokenizer, asks=True), _render(messages[: turn + 1], tokenizer)
         _check_prefix(done, prompt, tokenizer)
         _check_prefix(prompt, whole, tokenizer)
-        parts += [Part(prompt[len(done) :], False), Part(whole[len(prompt) :], True)]
+        parts += [PromptPart(prompt[len(done) :], False), PromptPart(whole[len(prompt) :], True)]
         done = whole
     if not turns or turns[-1] < len(messages) - 1:
         prompt = _render(messages, tokenizer, asks=True)
         _check_prefix(done, prompt, tokenizer)
-        parts.append(Part(prompt[len(done) :], False))
+        parts.append(PromptPart(prompt[len(done) :], False))
     return parts
 
 
@@ -77,7 +77,7 @@ def _named(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def tokenise_parts(
-    parts: Sequence[Part], tokenizer: PreTrainedTokenizerBase, *, ends: bool
+    parts: Sequence[PromptPart], tokenizer: PreTrainedTokenizerBase, *, ends: bool
 ) -> tuple[list[int], list[bool]]:
     """Return the tokens of parts, one after the other, and which of them are learned.
 
@@ -87,7 +87,7 @@ def tokenise_parts(
         ends: whether a learned part ends with the token that ends texts; it does where a template puts it there.
 
     >>> from cl.testing import tiny_tokenizer
-    >>> tokenise_parts([Part("ab", False), Part("c", True)], tiny_tokenizer(), ends=True)
+    >>> tokenise_parts([PromptPart("ab", False), PromptPart("c", True)], tiny_tokenizer(), ends=True)
     ([4, 5, 6, 1], [False, False, True, True])
     """
     ids, learned, end = list[int](), list[bool](), tokenizer.eos_token_id
@@ -107,7 +107,7 @@ Template = Literal["auto", "chat", "plain"]
 
 def parts_of(
     prompt: str, completion: str | None, tokenizer: PreTrainedTokenizerBase, *, template: Template, instruction: str
-) -> list[Part]:
+) -> list[PromptPart]:
     """Return the parts of a row: by the tokenizer's chat template, or the texts as they are.
 
     Args:
@@ -124,8 +124,8 @@ def parts_of(
     if template == "chat" and not has_template:
         raise ConfigError(f"{_named(tokenizer)} has no chat template; {_REMEDY}")
     if template == "plain" or not has_template:
-        asked = Part(f"{instruction}\n{prompt}" if instruction else prompt, False)
-        return [asked] if completion is None else [asked, Part(completion, True)]
+        asked = PromptPart(f"{instruction}\n{prompt}" if instruction else prompt, False)
+        return [asked] if completion is None else [asked, PromptPart(completion, True)]
     messages = [{"role": "system", "content": instruction}] if instruction else []
     messages.append({"role": "user", "content": prompt})
     if completion is not None:

@@ -39,7 +39,7 @@ def test_answers_are_those_of_the_champion_whatever_is_computed_together(server:
 )
 def test_the_short_way_of_a_request_answers_as_the_long_one_and_both_are_counted(client, body) -> None:
     content = json.dumps(body).encode()
-    counted = 'cl_requests_total{path="/predict",status="%d"}'
+    counted = 'cl_requests_total{route="/predict",status="%d"}'
     before = client.get("/metrics").text
     short = client.post("/predict", content=content, headers={"Content-Type": "application/json"})
     long = client.post("/predict?long", content=content, headers={"Content-Type": "application/json"})

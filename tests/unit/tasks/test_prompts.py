@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cl.errors import ConfigError
-from cl.tasks._prompts import Part, parts_of, render_chat, tokenise_parts
+from cl.tasks._prompts import PromptPart, parts_of, render_chat, tokenise_parts
 from cl.testing import tiny_tokenizer
 
 CHAT = (
@@ -49,7 +49,7 @@ def test_what_is_read_before_an_answer_is_the_same_in_training_and_in_answering(
 def test_without_a_template_the_answer_ends_with_the_token_that_ends_texts() -> None:
     tokenizer = tiny_tokenizer()
     parts = parts_of("ab", "cd", tokenizer, template="auto", instruction="")
-    assert parts == [Part("ab", False), Part("cd", True)]
+    assert parts == [PromptPart("ab", False), PromptPart("cd", True)]
     assert shown(*tokenise_parts(parts, tokenizer, ends=True)) == "abCD!"
 
 
