@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from cl.heavy import np, pd
-from cl.stores.data.fingerprints import hash_texts
 from cl.training.buffers import Buffer, Offer
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class ClassBalanced(Buffer):
         """Drop rows from the largest classes until the budget holds."""
         rows = offer.rows
         shares = equal_shares(rows[self.CLASS].value_counts().to_dict(), offer.budget)
-        ordered = rows.iloc[np.argsort(hash_texts(rows["id"]), kind="stable")]
+        ordered = rows.iloc[_order_by_hash(rows["id"])]
         rank = ordered.groupby(self.CLASS, sort=False).cumcount()
         return ordered[rank < ordered[self.CLASS].map(shares)].sort_index()
 
@@ -51,9 +51,16 @@ def equal_shares(counts: dict[str, int], budget: int) -> dict[str, int]:
             len(counts),
         )
         names = sorted(counts)
-        chosen = set(np.argsort(hash_texts(names), kind="stable")[:budget].tolist())
+        chosen = set(_order_by_hash(names)[:budget].tolist())
         return {name: int(index in chosen) for index, name in enumerate(names)}
     shares: dict[str, int] = {}
     for index, (name, count) in enumerate(sorted(counts.items(), key=lambda item: (item[1], item[0]))):
         shares[name] = min(count, (budget - sum(shares.values())) // (len(counts) - index))
     return shares
+
+
+def _order_by_hash(texts: Iterable[str]) -> np.ndarray:
+    """Return the indices that sort texts by their hashes: an order that is random, and the same in each update."""
+    from cl.stores.data.fingerprints import hash_texts
+
+    return np.argsort(hash_texts(texts), kind="stable")
