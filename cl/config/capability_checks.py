@@ -40,12 +40,8 @@ def check_descriptions(task: Any, *, described: bool) -> None:
     Raises:
         ValueError: it does something else; the message names the tasks that can.
     """
-    if described and not _labels_texts(task):
-        fitting = [name for name in plugins.names("tasks") if _labels_texts(plugins.find("tasks", name))]
-        raise ValueError(
-            f"data.descriptions: task '{task.name}' does not label a text as a whole, so a description cannot be a row "
-            f"of it; remove them, or choose one of: {', '.join(fitting)}"
-        )
+    if described:
+        _require_text_labels(task, "data.descriptions", "a description cannot be a row of it; remove them")
 
 
 def check_uses(task: Any, *, annotated: bool, augmented: bool) -> None:
@@ -56,12 +52,18 @@ def check_uses(task: Any, *, annotated: bool, augmented: bool) -> None:
     """
     if annotated and task.schema.answer.kind != "tags":
         raise ValueError(f"data.annotated: task '{task.name}' has no entities: set it to null")
-    if augmented and not _labels_texts(task):
-        fitting = [name for name in plugins.names("tasks") if _labels_texts(plugins.find("tasks", name))]
-        raise ValueError(
-            f"training.augment: task '{task.name}' does not label a text as a whole, so a changed text may need "
-            f"another answer; remove it, or choose one of: {', '.join(fitting)}"
-        )
+    if augmented:
+        _require_text_labels(task, "training.augment", "a changed text may need another answer; remove it")
+
+
+def _require_text_labels(task: Any, key: str, consequence: str) -> None:
+    if _labels_texts(task):
+        return
+    fitting = [name for name in plugins.names("tasks") if _labels_texts(plugins.find("tasks", name))]
+    raise ValueError(
+        f"{key}: task '{task.name}' does not label a text as a whole, so {consequence}, or choose one of: "
+        f"{', '.join(fitting)}"
+    )
 
 
 def _labels_texts(task: Any) -> bool:

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cl.errors import PerennialError
 from cl.serving.errors import on_expected_error
+from cl.serving.middleware import replay
 
 Endpoint = Callable[[Request, Any], Awaitable[Response]]
 
@@ -24,18 +25,18 @@ class DirectRoute:
     """An ASGI middleware that answers valid requests to one route; it stands inside the request guard."""
 
     def __init__(self, app: ASGIApp, *, path: str, body: type[BaseModel], endpoint: Endpoint) -> None:
-        self._app, self._path, self._body, self._endpoint = app, path, body, endpoint
+        self._app, self.path, self._body, self._endpoint = app, path, body, endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a valid request, and pass any other on."""
-        if scope["type"] != "http" or scope["path"] != self._path or not _is_json_post(scope):
+        if scope["type"] != "http" or scope["path"] != self.path or not _is_json_post(scope):
             await self._app(scope, receive, send)
             return
-        message = await receive()  # the guard has read the whole body
+        content = (await receive())["body"]  # the guard has read the whole body
         try:
-            body = self._body.model_validate(json.loads(message["body"]))
-        except (ValueError, RecursionError, ValidationError):
-            await self._app(scope, _again(message, receive), send)
+            body = self._body.model_validate(json.loads(content))
+        except (ValueError, RecursionError):
+            await self._app(scope, replay(content, receive), send)
             return
         scope["route"] = self  # by whose path requests are counted
         request = Request(scope, receive)
@@ -45,22 +46,7 @@ class DirectRoute:
             response = await on_expected_error(request, error)
         await response(scope, receive, send)
 
-    @property
-    def path(self) -> str:
-        """The path of the route."""
-        return self._path
-
 
 def _is_json_post(scope: Scope) -> bool:
     kinds = [value for name, value in scope["headers"] if name == b"content-type"]
     return scope["method"] == "POST" and not scope["query_string"] and kinds == [b"application/json"]
-
-
-def _again(message: Any, receive: Receive) -> Receive:
-    """Return a receive channel that gives one message first."""
-    waiting = [message]
-
-    async def receive_again() -> Any:
-        return waiting.pop() if waiting else await receive()
-
-    return receive_again

@@ -70,7 +70,7 @@ class RequestGuard:
             await self._admit(scope)
             body = await self._body(scope, receive)
             large = len(body) > LARGE
-            await self._app(scope, _replay(body, receive), send_observed)
+            await self._app(scope, replay(body, receive), send_observed)
         except RequestError as error:
             large = error.status == 413
             await refusal(error.status, str(error), error.headers)(scope, receive, send_observed)
@@ -139,7 +139,7 @@ def _address(scope: Scope) -> str:
     return str((scope.get("client") or ("unknown",))[0])
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay(body: bytes, receive: Receive) -> Receive:
     """Return a receive channel that replays the body and then continues with the original."""
     replayed = False
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from cl.plugins import Capability
 from cl.training.strategies import Step, Strategy, Update
+from cl.training.strategies.lwf import slices_by_id
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ class KL(Strategy):
 
         if "logs" not in update.scratch:
             return None
-        places, scratch = _places(update), update.scratch
+        places, scratch = slices_by_id(update), update.scratch
         own = update.learner.task.by_row(step.logits, step.batch.targets)
         new = [index for index, id in enumerate(step.ids) if id in places]
         if not new:
@@ -83,14 +84,4 @@ def divergence(logs: torch.Tensor, tokens: torch.Tensor, own: torch.Tensor) -> t
     now = own.gather(-1, tokens)
     rest, own_rest = ((1 - part.exp().sum(-1)).clamp(min=torch.finfo(torch.float32).eps) for part in (logs, now))
     result: torch.Tensor = (logs.exp() * (logs - now)).sum(-1) + rest * (rest.log() - own_rest.log())
-    return result
-
-
-def _places(update: Update) -> dict[str, slice]:
-    """Return where each new row's records lie, by its id, cached for all steps."""
-    if "places" not in update.cache:
-        ends = update.scratch["ends"].tolist()
-        slices = map(slice, [0, *ends], ends)
-        update.cache["places"] = dict(zip(update.lesson.rows["id"], slices, strict=True))
-    result: dict[str, slice] = update.cache["places"]
     return result

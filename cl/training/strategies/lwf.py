@@ -53,7 +53,7 @@ class LwF(Strategy):
 
         if "logits" not in update.scratch:
             return None
-        logits, slices = update.scratch["logits"], _slices_by_id(update)
+        logits, slices = update.scratch["logits"], slices_by_id(update)
         own = update.learner.task.by_row(step.logits, step.batch.targets)
         new = [index for index, id in enumerate(step.ids) if id in slices]
         pairs = [overlapping_logits(own[index], logits[slices[step.ids[index]]]) for index in new]
@@ -67,8 +67,8 @@ class LwF(Strategy):
         return self.strength * (terms * step.batch.weights[new].repeat_interleave(counts)).mean()
 
 
-def _slices_by_id(update: Update) -> dict[str, slice]:
-    """Return each new row's slice of the recorded logits by its id, cached for all steps."""
+def slices_by_id(update: Update) -> dict[str, slice]:
+    """Return each new row's slice of what `begin` has recorded by its id, cached for all steps."""
     if "slices" not in update.cache:
         ends = update.scratch["ends"].tolist()
         slices = map(slice, [0, *ends], ends)
