@@ -59,9 +59,7 @@ def to_precision(learner: Learner, precision: ServedPrecision) -> Learner:
     if precision == "int8" and not learner.by_reference and _is_plain(learner):
         return quantise_learner(learner)
     if precision == "int8":
-        log.warning(
-            "serve.precision int8 needs an encoder without adapters, and there is none: using auto"
-        )
+        log.warning("serve.precision int8 needs an encoder without adapters, and there is none: using auto")
         precision = "auto"
     if precision == "bfloat16" or (precision == "auto" and native_bfloat16(learner.device)):
         cast_parameters(learner.encoder, torch.bfloat16)
