@@ -2,11 +2,13 @@
 
     python bench/few_rows.py shots DATA                          # 0 to 8 rows a class, names as descriptions
     python bench/few_rows.py changes DATA --classes 30 --rows 8  # training.augment, and without
-    python bench/few_rows.py setfit DATA --python SETFIT/bin/python --classes 5 --rows 8
+    python bench/few_rows.py setfit DATA --python SETFIT/bin/python --classes 5 --rows 8 [--similar]
 
 DATA is a folder with train.jsonl.gz and test.jsonl.gz, whose lines have text and label, such as CLINC150's. A
-description is the label's name in words. CPU seconds are user and system time with one thread, of training alone, which
-is `Trainer.train` for SetFit. SETFIT is an environment with bench/peers/setfit.txt installed.
+description is the label's name in words. Classes are drawn by the seed; with ``--similar``, one is, and the others are
+those whose names are closest to it, as the packaged encoder embeds them. CPU seconds are user and system time with one
+thread, of training alone, which is `Trainer.train` for SetFit. SETFIT is an environment with bench/peers/setfit.txt
+installed.
 """
 
 from __future__ import annotations
@@ -79,6 +81,22 @@ def names_as_rows(labels: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"id": ids, "text": words, "label": labels, "date": None})
 
 
+def choose_classes(stream: pd.DataFrame, most: int, seed: int, *, similar: bool) -> list[str]:
+    """Return so many labels: drawn by the seed, or the label that it draws first and those with the closest names."""
+    labels = sorted(stream["label"].unique())
+    drawn_labels = list(np.random.default_rng(seed).permutation(labels))
+    if not similar:
+        return sorted(drawn_labels[:most])
+    learner = new_learner(parse({}, where="minilm"))
+    with torch.inference_mode():
+        ((batch, states),) = learner.run(learner.encode(names_as_rows(labels)), batch_size=len(labels))
+        embeddings = torch.nn.functional.normalize(learner.embed(states[-1], batch.mask)).numpy()
+    vectors = np.zeros_like(embeddings)
+    vectors[batch.rows] = embeddings
+    closest = np.argsort(-vectors @ vectors[labels.index(drawn_labels[0])], kind="stable")
+    return sorted(labels[index] for index in closest[:most])
+
+
 def cpu_seconds() -> float:
     """Return user and system seconds of this process so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -139,7 +157,7 @@ def compare_changes(data: Path, ways: list[str], classes: int, each: int, seeds:
             for name, augment in CHANGES.items():
                 scores = []
                 for seed in seeds:
-                    labels = sorted(np.random.default_rng(seed).permutation(sorted(stream["label"].unique()))[:classes])
+                    labels = choose_classes(stream, classes, seed, similar=False)
                     mine = tests[tests["label"].isin(labels)].groupby("label").head(TESTED).reset_index(drop=True)
                     rows = drawn(stream, labels, each, seed)
                     scores.append(100 * ours(way, rows, mine, Path(scratch), seed, augment)[0])
@@ -147,7 +165,9 @@ def compare_changes(data: Path, ways: list[str], classes: int, each: int, seeds:
                 print(f"{way:<14}{name:<16}{fmean(scores):>7.1f}   ({by_seed})", flush=True)
 
 
-def compare_setfit(data: Path, ways: list[str], python: str, classes: int, each: int, seeds: list[int]) -> None:
+def compare_setfit(
+    data: Path, ways: list[str], python: str, classes: int, each: int, seeds: list[int], *, similar: bool
+) -> None:
     """Print accuracy and CPU seconds of SetFit and of our ways on the same rows, seed by seed in turn."""
     stream, tests = read(data, "train"), read(data, "test")
     everything: dict[str, list[tuple[float, float]]] = {}
@@ -157,9 +177,9 @@ def compare_setfit(data: Path, ways: list[str], python: str, classes: int, each:
         learner.encoder.save_pretrained(folder / "encoder")
         learner.tokenizer.save_pretrained(folder / "encoder")
         for seed in seeds:
-            labels = sorted(np.random.default_rng(seed).permutation(sorted(stream["label"].unique()))[:classes])
+            labels = choose_classes(stream, classes, seed, similar=similar)
             rows = drawn(stream, labels, each, seed)
-            mine = tests[tests["label"].isin(labels)].groupby("label").head(TESTED).reset_index(drop=True)
+            mine = tests[tests["label"].isin(labels)].reset_index(drop=True)
             for name, part in ("train", rows), ("test", mine):
                 part[["text", "label"]].to_json(folder / f"{name}.jsonl", orient="records", lines=True)
             side = Path(__file__).parent / "peers" / "setfit_side.py"
@@ -177,7 +197,7 @@ def compare_setfit(data: Path, ways: list[str], python: str, classes: int, each:
                 seed, {name: f"{100 * v[-1][0]:.1f} %, {v[-1][1]:.1f} s" for name, v in everything.items()}, flush=True
             )
     base = fmean(seconds for _, seconds in everything["setfit"])
-    print(f"{classes} classes, {each} rows each, {classes * TESTED} test rows, mean of seeds {seeds}")
+    print(f"{classes} classes, {each} rows each, {len(mine)} test rows, mean of seeds {seeds}")
     for name, results in everything.items():
         seconds = fmean(own for _, own in results)
         print(
@@ -194,6 +214,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int)
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--classes", type=int, default=5)
+    parser.add_argument("--similar", action="store_true", help="classes whose names are close to each other")
     parser.add_argument("--python", default="python", help="of the environment with SetFit")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -207,7 +228,8 @@ def main() -> None:
             compare_changes(given.data, given.ways or ["naive", "contrastive"], given.classes, each, seeds)
         return
     for each in given.rows or [8]:
-        compare_setfit(given.data, given.ways or ["ranpac", "contrastive"], given.python, given.classes, each, seeds)
+        ways = given.ways or ["ranpac", "contrastive"]
+        compare_setfit(given.data, ways, given.python, given.classes, each, seeds, similar=given.similar)
 
 
 if __name__ == "__main__":
