@@ -1,7 +1,8 @@
-"""Garbage-collect artifacts of versions that no retention rule keeps; their metadata stays."""
+"""Garbage-collect artifacts of versions that no retention rule keeps, and their bases; their metadata stays."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -69,7 +70,8 @@ def collect_garbage(
     removable = [info for info in versions if info.version not in kept and info.tags.get(FILES) != REMOVED]
     sizes = {info.version: registry.files.bytes_of(info) for info in removable}
     folders = {info.version: registry.files.folder(info.version) for info in removable}
-    paths = _removable_paths(stores, unused)
+    bases = _unused_bases(stores, [info for info in versions if info.version in kept])
+    paths = [*_removable_paths(stores, unused), *bases]
     elsewhere = sum(sizes[version] for version, folder in folders.items() if folder is None)
     garbage = CollectedGarbage(
         versions=sizes,
@@ -158,6 +160,27 @@ def _removable_paths(stores: Stores, unused: Sequence[Path]) -> list[Path]:
     return [
         path for path in paths if not (path.name.startswith(UNFINISHED) and time.time() - path.stat().st_mtime < DAY)
     ]
+
+
+def _unused_bases(stores: Stores, kept: Sequence[VersionInfo]) -> list[Path]:
+    """Return the bases of language models in the project that no kept version refers to.
+
+    One that was put there within a day stays, for a version may be about to refer to it; all stay if the store has
+    lost what a version refers to.
+    """
+    bases = [path for path in stores.project.work.glob("bases/*") if time.time() - path.stat().st_mtime > DAY]
+    if not bases:
+        return []
+    from cl.models.language_base import LanguageBase
+
+    used = set()
+    for info in kept:
+        text = stores.registry.files.record(info, "learner.json")
+        if text is None:
+            return []
+        base = json.loads(text).get("base")
+        used |= {LanguageBase(**base).digest} if base else set()
+    return [path for path in bases if path.name not in used]
 
 
 def _size(path: Path) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import torch
 
 import cl
 from cl import config as configuration
+from cl.commands.gc import free_space
 from cl.commands.reproduce import reproduce_version
 from cl.config import parse
 from cl.errors import ConfigError
@@ -109,6 +113,21 @@ def test_both_versions_share_one_base_that_the_project_keeps(project, writer) ->
     assert (base / "model.safetensors").read_bytes() == (writer / "model.safetensors").read_bytes()
     stored = list((project.root / "mlflow").rglob("model.safetensors"))
     assert len(stored) == 2 and not any(path.read_bytes() == (base / path.name).read_bytes() for path in stored)
+
+
+def test_gc_removes_the_bases_that_no_version_refers_to_but_none_of_the_last_day(project) -> None:
+    (used,) = (project.root / ".cl" / "bases").iterdir()
+    names = ["another", "new"]
+    for name in names:
+        shutil.copytree(used, used.with_name(name))
+    for path in (used, used.with_name("another")):
+        os.utime(path, (time.time() - 2 * 86_400,) * 2)
+    assert "bases/another" in free_space(project.root, keep_last=None, keep_days=None, dry_run=True).local
+    free_space(project.root, keep_last=None, keep_days=None, dry_run=False)
+    assert sorted(path.name for path in used.parent.iterdir()) == sorted([used.name, "new"])
+    assert list(cl.Project.open(project.root).predict(["please help the old card"])["prediction"]) == [
+        "my card is lost"
+    ]
 
 
 def test_a_version_is_made_again_to_the_bit(project) -> None:
