@@ -89,17 +89,19 @@ def reproduce(version: str, project: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("version")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--merged", is_flag=True, help="A language model as a whole: its adapter merged into its base.")
 @project_option
 @json_option
-def export(version: str, folder: Path, project: Path, as_json: bool) -> None:
+def export(version: str, folder: Path, merged: bool, project: Path, as_json: bool) -> None:
     """Write VERSION to the new or empty folder DIR, for use without the registry: weights, tokenizer, labels.
 
-    Training rows are left out. DIR/README.md says how to load it, also with transformers alone.
+    Training rows are left out. DIR/README.md says how to load it, also with transformers alone. Of a language model,
+    DIR holds the adapter as peft lays one out, which needs its base; with --merged, the whole model.
     """
     from cl.commands.export import export_version
     from cl.reports.terminal.versions import export_lines
 
-    done = export_version(project, version, folder)
+    done = export_version(project, version, folder, merged=merged)
     show(as_json, done, "\n".join(export_lines(done)))
 
 

@@ -12,11 +12,18 @@ from cl.registry.export import check_empty, export
 from cl.stores.opened import open_project
 
 
-def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:
+def export_version(folder: Path, version: str, target: Path, *, merged: bool = False) -> dict[str, Any]:
     """Write a version to a new or empty folder, and return what can load it.
 
+    Args:
+        folder: of the project.
+        version: its number.
+        target: is written.
+        merged: write a language model as a whole, not its adapter alone.
+
     Raises:
-        InputError: there is no such version, its files are gone, or the folder is not empty.
+        InputError: there is no such version, its files are gone, or the folder is not empty; or it is to be merged and
+            has no base.
         IntegrityError: a file differs from the registered one.
     """
     check_empty(target)
@@ -27,6 +34,6 @@ def export_version(folder: Path, version: str, target: Path) -> dict[str, Any]:
     source = stores.champion_folder(version)
     assert source is not None
     with stage(f"export version {version}"):
-        loads = export(source, target, version=version, model=versions.project.config.name)
+        loads = export(source, target, version=version, model=versions.project.config.name, merged=merged)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     return {"folder": str(target), "version": version, "bytes": size, "loads": loads}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cl.errors import InputError
+from cl.registry.export_language import export_language_model
 from cl.registry.model_card import CARD, exported_card
 from cl.stores.files import write_text
 from cl.stores.manifest import write_manifest
@@ -17,6 +18,7 @@ from cl.tasks import Schema, ValueKind
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from cl.models.language_learner import LanguageLearner
     from cl.models.learner import Learner
 
 INFERENCE_FILES = ("learner.json", "head.safetensors", "encoder", "tokenizer", "history.json")
@@ -66,11 +68,18 @@ print(answers)
 """
 
 
-def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]:
+def export(source: Path, folder: Path, *, version: str, model: str, merged: bool = False) -> list[str]:
     """Export a verified version folder into a new or empty one, atomically; return what can load it.
 
+    Args:
+        source: the version's folder.
+        folder: is written.
+        version: its number.
+        model: its registered name.
+        merged: write a language model as a whole, not its adapter alone.
+
     Raises:
-        InputError: the folder is a file, or is not empty.
+        InputError: the folder is a file, or is not empty, or the version cannot be written so.
     """
     check_empty(folder)
     from cl.models.persistence import load_learner
@@ -83,7 +92,16 @@ def export(source: Path, folder: Path, *, version: str, model: str) -> list[str]
         (shutil.copytree if path.is_dir() else shutil.copy)(path, draft / name)
     learner = load_learner(draft)
     (draft / "labels.json").write_text(json.dumps(learner.labels, indent=1, ensure_ascii=False), encoding="utf-8")
-    description, code = _export_for_transformers(learner, draft)
+    if merged and not learner.by_reference:
+        shutil.rmtree(draft)
+        raise InputError(
+            "--merged is for language models, whose versions refer to a base: this version is whole as it is"
+        )
+    try:
+        description, code = _export_for_transformers(learner, draft, merged=merged)
+    except InputError:
+        shutil.rmtree(draft)
+        raise
     if learner.windows:
         description += f"; it cuts texts at {learner.settings.max_length} tokens: only Perennial reads them in windows"
     example = _example(learner.task.schema)
@@ -109,12 +127,12 @@ def check_empty(folder: Path) -> None:
         raise InputError(f"{folder}: is not empty; name a new folder")
 
 
-def _export_for_transformers(learner: Learner, draft: Path) -> tuple[str, str]:
+def _export_for_transformers(learner: Learner, draft: Path, *, merged: bool) -> tuple[str, str]:
     """Write what plain transformers can load; return its description and the code that loads it."""
     from cl.models.pretrained import encoder_class
 
     if learner.by_reference:
-        return f"nothing: the version has what was trained of {learner.settings.name}, which stays where it is", ""
+        return export_language_model(cast("LanguageLearner", learner), draft, merged=merged)
     subfolder, learner = "encoder", replace(learner, graph=None)
     encoder: PreTrainedModel | None = learner.encoder
     if learner.settings.dtype == "bfloat16":  # weights of two formats, which transformers would read in one
