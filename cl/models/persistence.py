@@ -19,7 +19,6 @@ from cl.models.build import _attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
 from cl.models.language_files import FORMAT, load_trained, save_trained
-from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.export import rewrite_graph
@@ -33,8 +32,8 @@ from cl.tasks import Task
 
 def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
-    if isinstance(learner, LanguageLearner):
-        save_trained(learner, folder)
+    if learner.base is not None:
+        save_trained(learner, learner.base, folder)
         return
     _save_encoder(learner, folder / "encoder")
     if learner.graph is not None:

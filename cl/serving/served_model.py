@@ -15,7 +15,6 @@ from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader, reads_bfloat16
 from cl.models.generation import write
 from cl.models.inference import require_finite
-from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.precision import ServedPrecision, to_precision
@@ -76,7 +75,7 @@ class ServedModel:
         Raises:
             UnservableError: a probability is not finite.
         """
-        if isinstance(self.learner, LanguageLearner):
+        if self.learner.writes:
             return [self._written(prediction) for prediction in write(self.learner, encoded)]
         head = self.learner.head
         outputs = (
