@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from cl.models.pretrained import explain, without_warnings
 
 PATTERNS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
 """The files that are a base; the tokenizer is the version's own."""
+RestoreBase = Callable[[LanguageBase, Path, str], PreTrainedModel]
+"""Returns a base in memory, for the folder of a version and the format of the weights, as `restore_base` does."""
 PROJECT = "cl.yaml"
 """The file that marks a project."""
 

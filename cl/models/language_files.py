@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from cl import plugins
 from cl.config import ModelSettings
 from cl.models.build import _attach_tuning, to_best_device
-from cl.models.language_base import LanguageBase, keep_base, restore_base
+from cl.models.language_base import LanguageBase, RestoreBase, keep_base
 from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.linear_head import OutputLayer
@@ -43,15 +43,17 @@ def save_trained(learner: Learner, base: LanguageBase, folder: Path) -> None:
     keep_base(base, folder)
 
 
-def load_trained(record: Mapping[str, Any], settings: ModelSettings, folder: Path) -> LanguageLearner:
-    """Load a learner that `save_trained` wrote.
+def load_trained(
+    record: Mapping[str, Any], settings: ModelSettings, folder: Path, restore: RestoreBase
+) -> LanguageLearner:
+    """Load a learner that `save_trained` wrote; ``restore`` returns its base.
 
     Raises:
         IntegrityError: the base is not on this machine, or is another one.
         ValueError: the trained tensors are not those of its tuning.
     """
     base = LanguageBase(**record["base"])
-    model = restore_base(base, folder, "float32" if settings.dtype == "float32" else "auto")
+    model = restore(base, folder, "float32" if settings.dtype == "float32" else "auto")
     model.config.use_cache = False
     learner = LanguageLearner(
         task=plugins.build(Task, record["task"]),

@@ -18,6 +18,7 @@ from cl.errors import ConfigError, IntegrityError, PerennialError, UnknownPlugin
 from cl.models.build import _attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
+from cl.models.language_base import RestoreBase, restore_base
 from cl.models.language_files import FORMAT, load_trained, save_trained
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
@@ -53,15 +54,19 @@ def save_learner(learner: Learner, folder: Path) -> None:
     (folder / "learner.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
-def load_learner(folder: Path) -> Learner:
+def load_learner(folder: Path, *, restore: RestoreBase = restore_base) -> Learner:
     """Load a learner that `save_learner` wrote; nothing goes through pickle.
+
+    Args:
+        folder: its files.
+        restore: returns the base that it refers to.
 
     Raises:
         IntegrityError: its files do not make a learner: one is missing or unreadable, or tensors are missing or have
             other shapes than its settings say.
     """
     try:
-        return _load(folder)
+        return _load(folder, restore)
     except (ConfigError, UnknownPluginError) as error:
         raise IntegrityError(f"{folder}: cannot be used as a version: {error}") from error
     except (PerennialError, MemoryError):  # such as a package that is not installed here
@@ -74,11 +79,11 @@ def load_learner(folder: Path) -> Learner:
         ) from error
 
 
-def _load(folder: Path) -> Learner:
+def _load(folder: Path, restore: RestoreBase) -> Learner:
     record = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**record["model"])
     if "base" in record:
-        return load_trained(record, settings, folder)
+        return load_trained(record, settings, folder, restore)
     encoder = _load_encoder(folder / "encoder", settings, int8=record.get("int8", False))
     task = plugins.build(Task, record["task"])
     head = _build_head(record["head"], task.feature_width(encoder.config.hidden_size), settings.dropout)
