@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from cl.errors import PerennialError, StoreError
+from cl.models.grammar import FormError
 from cl.serving.batching.batcher import NotReadyError, QueueFullError
 from cl.serving.error_body import OPENAI_PATHS, error_body, openai_error_body
 from cl.serving.request_problems import describe_problems
@@ -39,6 +40,8 @@ def status_of(error: Exception) -> tuple[int, dict[str, str]]:
     """Return the HTTP status of an expected error, and the headers of its response."""
     if isinstance(error, RequestError):
         return error.status, error.headers
+    if isinstance(error, FormError):
+        return 422, {}
     if isinstance(error, QueueFullError):
         return 429, {"Retry-After": str(error.seconds)}
     if isinstance(error, NotReadyError | StoreError | TimeLimitError):

@@ -10,6 +10,7 @@ from functools import partial
 
 from cl import plugins
 from cl.config import Config
+from cl.models.grammar import Matchers
 from cl.monitoring.notices import Notice, failure_notice
 from cl.monitoring.notified import forget_notified, notify_once
 from cl.plugins import Capability
@@ -80,6 +81,7 @@ class ServingWorker:
         )
         self.answer_log = PredictionLog(stores.project, config.serve.log, self.task)
         self._pairs, self._bases = PairedAnswers(folder), SharedBases()
+        self.matchers = Matchers()
 
     async def start(self) -> None:
         """Start to follow the registry and to process the queue; versions with a role are loaded on return."""

@@ -35,13 +35,21 @@ def save_writer(config: configuration.Config, folder: Path, *, seed: int) -> Pat
 
 
 def made_writing_shop(
-    folder: Path, tiny_model: Path, *, versions: tuple[int, ...] = (1, 2), serve: dict[str, Any], **model: Any
+    folder: Path,
+    tiny_model: Path | None,
+    *,
+    versions: tuple[int, ...] = (1, 2),
+    serve: dict[str, Any],
+    source: dict[str, Any] | None = None,
+    **model: Any,
 ) -> Shop:
-    """Make a project with registered versions and no champion."""
-    writer = made_tiny_writer(folder.with_name(f"{folder.name}-base"), tiny_model, positions=POSITIONS)
+    """Make a project with registered versions and no champion; without a tiny model, it writes bytes."""
+    base = folder.with_name(f"{folder.name}-base")
+    writer = made_tiny_writer(base, tiny_model, positions=POSITIONS) if tiny_model else made_byte_writer(base)
     raw: dict[str, Any] = {
         "task": {"name": "text_generation", "max_new_tokens": 12},
         "model": {"name": str(writer), "max_length": 64, "dropout": 0.0, **model},
+        **({"data": {"source": source}} if source else {}),
         "serve": {"workers": 1, "threads": 1, "poll_seconds": 0.1, "drain_seconds": 0.2, **serve},
     }
     project = tiny_project(folder, writer, **raw)
@@ -57,3 +65,26 @@ def made_writing_shop(
         tags = {"cl.cycle_id": f"cycle-{number}", "cl.gates": "passed"}
         assert registry.log_version(run, version, tags=tags, metrics={}) == str(number)
     return shop
+
+
+def made_byte_writer(folder: Path) -> Path:
+    """Save a causal model of random weights that writes single bytes, so that any text is within its reach."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bytes_alone = Tokenizer(models.BPE(vocab={letter: at for at, letter in enumerate(letters)}, merges=[]))
+    bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_alone.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bytes_alone, eos_token="<end>", pad_token="<pad>", bos_token="<start>"
+    )
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=POSITIONS, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id, tie_word_embeddings=True,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

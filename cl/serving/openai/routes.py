@@ -5,6 +5,7 @@ An answer is logged, counted and compared as those of /predict are, and its id i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -14,6 +15,8 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
 from cl.errors import PerennialError
+from cl.models.decoding import Matcher
+from cl.models.grammar import FormError
 from cl.models.input_problems import row_problem
 from cl.serving.answering_routes import ROLE_HEADER, VERSION_HEADER, check_lengths, read_key
 from cl.serving.error_body import openai_error_body
@@ -23,6 +26,7 @@ from cl.serving.openai.messages import input_of_chat, input_of_prompt
 from cl.serving.openai.schemas import ChatRequest, CompletionRequest, OpenAIRequest
 from cl.serving.request_handler import Arrival
 from cl.serving.routes import service_of
+from cl.serving.served_model import ServedModel
 from cl.serving.worker import ServingWorker
 from cl.serving.writing.engine import OpenAnswer, WritingEngine
 
@@ -85,11 +89,17 @@ async def _respond(
     if decoding.max_new_tokens is not None and decoding.max_new_tokens > most:
         asked = decoding.max_new_tokens
         raise RequestError(422, f"max_tokens: {asked} tokens; at most {most} (serve.writing.max_new_tokens)")
+    try:
+        grammar = await asyncio.to_thread(body.grammar)
+    except FormError as error:
+        raise RequestError(422, str(error)) from None
     arrival = Arrival([value], read_key(request) if body.user is None else body.user)
     engine = service.batcher
     assert isinstance(engine, WritingEngine)
     with service.answering.counting_failures(arrival):
-        opened = await engine.write(value, service.answering.role_of(arrival), decoding)
+        opened = await engine.write(
+            value, service.answering.role_of(arrival), decoding, partial(_matcher, service, grammar)
+        )
         try:
             await opened.begin()
         except BaseException:
@@ -104,6 +114,10 @@ async def _respond(
         return StreamingResponse(events, headers={**headers, "Cache-Control": "no-cache"}, media_type=STREAM)
     text = "".join([piece async for piece in pieces])
     return Response(answer.whole(opened.row, text), headers=headers, media_type="application/json")
+
+
+def _matcher(service: ServingWorker, grammar: str | None, loaded: ServedModel) -> Matcher | None:
+    return None if grammar is None else service.matchers.of(loaded.learner, grammar)
 
 
 def _check_input(service: ServingWorker, value: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from cl.models.decoding import Decoding
+from cl.models.grammar import choice_grammar, schema_grammar
 from cl.serving.schemas import EXPECTED, KEY_CHARACTERS, RequestBody, Text
 
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -75,6 +76,28 @@ class StreamOptions(RequestBody):
     include_obfuscation: bool = Field(False, description="Not read: chunks are never padded")
 
 
+class NamedSchema(RequestBody):
+    """A JSON schema; ``strict`` is not read, as answers always keep to it."""
+
+    name: Text | None = None
+    description: Text | None = None
+    schema_: dict[str, Any] = Field(alias="schema", description="The schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(RequestBody):
+    """The form of the answer: any text, any JSON object, or JSON that matches a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema belongs to the type json_schema")
+        return self
+
+
 class OpenAIRequest(RequestBody):
     """What both routes take: how the answer is written. Answers are greedy unless a temperature is given."""
 
@@ -92,6 +115,10 @@ class OpenAIRequest(RequestBody):
         ]
         | None
     ) = Field(None, description="Texts before the first of which the answer ends")
+    response_format: ResponseFormat | None = Field(None, description="The form of the answer; null: any text")
+    guided_choice: (
+        Annotated[list[Annotated[Text, StringConstraints(min_length=1)]], Field(min_length=1, fail_fast=True)] | None
+    ) = Field(None, description="The answer is one of these texts; not in OpenAI's own API")
     user: Annotated[Text, StringConstraints(max_length=KEY_CHARACTERS)] | None = Field(
         None, description="For whom the request is made; during a canary, the same user is answered by the same version"
     )
@@ -105,6 +132,25 @@ class OpenAIRequest(RequestBody):
             if name in content and content[name] not in harmless:
                 raise ValueError(f"{name}: not supported by this server; leave it out")
         return {name: value for name, value in content.items() if name not in UNSUPPORTED or name in cls.model_fields}
+
+    @model_validator(mode="after")
+    def _check_single_form(self) -> OpenAIRequest:
+        if self.guided_choice is not None and self.response_format is not None:
+            raise ValueError("send response_format or guided_choice, not both")
+        return self
+
+    def grammar(self) -> str | None:
+        """Return the grammar of the form that the answer must have; None: any text will do. It may take a moment.
+
+        Raises:
+            FormError: no answer can be written in it, or an extra is not installed.
+        """
+        if self.guided_choice is not None:
+            return choice_grammar(self.guided_choice)
+        form = self.response_format
+        if form is None or form.type == "text":
+            return None
+        return schema_grammar(form.json_schema.schema_ if form.json_schema else {"type": "object"})
 
     @property
     def wants_usage(self) -> bool:

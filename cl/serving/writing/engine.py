@@ -17,6 +17,7 @@ from typing import Any
 from cl.config.serving import Batching, Writing
 from cl.errors import PerennialError
 from cl.models.decoding import Decoding, Matcher
+from cl.models.grammar import FormError
 from cl.serving.batching.batcher import (
     COPIED_ROWS,
     COPIES_WAITING,
@@ -281,7 +282,7 @@ class WritingEngine:
         version, champion = request.loaded.version, self._roles().champion
         for row in request.rows:
             row.dropped = True
-        if isinstance(error, TimeLimitError):
+        if isinstance(error, TimeLimitError | FormError):  # no fault of the version
             request.settle(error)
             return
         expected = isinstance(error, PerennialError)
