@@ -91,7 +91,11 @@ async def _store_feedback(service: ServingWorker, body: Any) -> FeedbackResponse
     if kind.names_classes and (champion := service.follower.roles.champion) is not None:
         known = known_labels(kind, answer, champion.labels, champion.former_labels)
         check_feedback_label(kind, answer, known, new_labels=service.config.serve.new_labels, confirmed=body.new_label)
-    await service.answering.feedback(body.id, answer)
+    thumb = getattr(body, "thumb", None)
+    if thumb is None:
+        await service.answering.feedback(body.id, answer)
+    elif not await service.answering.thumb(body.id, thumb):
+        raise RequestError(404, f"the log has no answer {body.id}; send the right answer, or a thumb for a logged one")
     return FeedbackResponse(id=body.id)
 
 

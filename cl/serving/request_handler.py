@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from cl.serving.batching.batcher import Batcher, InferenceError
 from cl.serving.canary.comparison_store import ComparisonStore
@@ -109,6 +109,23 @@ class RequestHandler:
                 comparison.label(
                     own_right=agrees(kind, label, pair.own), champion_right=agrees(kind, label, pair.champion_answer)
                 )
+
+    async def thumb(self, id: str, thumb: Literal["up", "down"]) -> bool:
+        """Count what somebody thinks of an answer; one that is liked is stored as the true answer.
+
+        Returns:
+            Whether the log has the answer.
+
+        Raises:
+            StoreError: it could not be read or written.
+        """
+        logged = await self._log.logged(id)
+        if logged is None:
+            return False
+        self._metrics.thumbs.labels(logged.version, thumb).inc()
+        if thumb == "up":
+            await self.feedback(id, logged.value)
+        return True
 
     async def close(self) -> None:
         """Cancel the copies that still wait."""

@@ -12,7 +12,7 @@ import pytest
 from tests.support.serving_shop import Server, serving
 from tests.support.writing_shop import made_writing_shop
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "kind": {"enum": ["card", "loan"]},
@@ -41,7 +41,7 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def ask(client: openai.OpenAI, prompt: str = "what do you want?", **options: object) -> object:
+def ask(client: openai.OpenAI, prompt: str = "what do you want?", **options: Any) -> Any:
     messages = [{"role": "user", "content": prompt}]
     return client.chat.completions.create(model="shop", messages=messages, max_tokens=100, **options)
 

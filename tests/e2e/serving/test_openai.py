@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ import openai
 import pandas as pd
 import pytest
 
+from cl import plugins
+from cl.config import load
+from cl.ingestion.sources.serving import read_labelled_rows
 from cl.models.generation import write
 from cl.models.persistence import load_learner
 from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
+from cl.tasks import Task
 from tests.support.servers import until
 from tests.support.serving_shop import TOKEN, Server, serving
 from tests.support.writing_shop import made_writing_shop
@@ -221,6 +226,36 @@ def test_a_corrected_answer_is_logged_with_its_prompt(server, client) -> None:
     assert row["prediction"] == answer.choices[0].message.content and row["version"] == "1"
     feedback = Feedback(project).last()
     assert feedback.loc[feedback["id"] == answer.id, "answer"].map(json.loads).tolist() == ["it is in york"]
+
+
+def test_right_answers_and_thumbs_become_rows_of_the_next_experience(server, client) -> None:
+    liked = client.chat.completions.create(model="shop", messages=said("where is the new lamp"))
+    disliked = client.chat.completions.create(model="shop", messages=said("where is the old lamp"))
+    mended = client.completions.create(model="shop", prompt="where is the broken lamp")
+    private = client.completions.create(model="shop", prompt="my money is lost")
+    with server.client() as http:
+        for body in (
+            {"id": liked.id, "thumb": "up"},
+            {"id": disliked.id, "thumb": "down"},
+            {"id": mended.id, "completion": "the lamp is in paris"},
+            {"id": private.id, "completion": "ask anna@example.org"},
+        ):
+            stored = http.post("/feedback", json=body)
+            assert stored.status_code == 200, stored.text
+        unknown = http.post("/feedback", json={"id": str(uuid.uuid4()), "thumb": "up"})
+        assert unknown.status_code == 404 and "the log has no answer" in unknown.json()["message"]
+        both = http.post("/feedback", json={"id": liked.id, "thumb": "up", "completion": "x"})
+        assert both.status_code == 422 and "exactly one of completion and thumb" in both.json()["message"]
+        counted = http.get("/metrics").text
+    for thumb in ("up", "down"):
+        assert f'cl_thumbs_total{{thumb="{thumb}",version="1"}} 1.0' in counted
+    project = server.shop.project
+    schema = plugins.build(Task, load(project.config).task).schema
+    rows = read_labelled_rows(project, schema, corrections_taken=False).rows.set_index("prompt")["completion"]
+    assert rows["where is the new lamp"] == liked.choices[0].message.content
+    assert rows["where is the broken lamp"] == "the lamp is in paris"
+    assert rows["my money is lost"] == "ask <EMAIL>"
+    assert "where is the old lamp" not in rows
 
 
 def test_a_client_that_goes_away_frees_its_place_and_its_answer_is_not_logged(server) -> None:
