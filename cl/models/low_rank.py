@@ -38,6 +38,11 @@ class LowRankUpdate:
 
     layers: dict[str, list[LayerUpdate]]
 
+    @property
+    def device(self) -> torch.device:
+        """Where its matrices are."""
+        return next(part.down.device for parts in self.layers.values() for part in parts)
+
 
 _Groups = list[tuple[LowRankUpdate, torch.Tensor | None]]
 """Which update the rows of a batch have, by the rows' indices; None: all of them."""
@@ -52,7 +57,8 @@ def row_updates(updates: Sequence[LowRankUpdate | None]) -> Iterator[None]:
         if update is not None:
             rows.setdefault(update, []).append(row)
     groups: _Groups = [
-        (update, None if len(own) == len(updates) else torch.tensor(own)) for update, own in rows.items()
+        (update, None if len(own) == len(updates) else torch.tensor(own, device=update.device))
+        for update, own in rows.items()
     ]
     token = _CURRENT.set(groups)
     try:
@@ -100,8 +106,7 @@ class _Adding:
                 if rows is None:
                     output = (output + part.of(inputs[0])).to(output.dtype)
                 else:
-                    index = rows.to(output.device)
-                    output = output.index_add(0, index, part.of(inputs[0][index]).to(output.dtype))
+                    output = output.index_add(0, rows, part.of(inputs[0][rows]).to(output.dtype))
         return output
 
 

@@ -6,7 +6,7 @@ An answer is logged, counted and compared as those of /predict are, and its id i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -112,7 +112,7 @@ async def _respond(
     if body.stream:
         events = _events(pieces, opened, answer, counts=body.wants_usage)
         return StreamingResponse(events, headers={**headers, "Cache-Control": "no-cache"}, media_type=STREAM)
-    text = "".join([piece async for piece in pieces])
+    text = await _whole(request, pieces)
     return Response(answer.whole(opened.row, text), headers=headers, media_type="application/json")
 
 
@@ -128,7 +128,7 @@ def _check_input(service: ServingWorker, value: Any) -> None:
         raise RequestError(422, problem)
 
 
-async def _pieces(service: ServingWorker, opened: OpenAnswer, arrival: Arrival) -> AsyncIterator[str]:
+async def _pieces(service: ServingWorker, opened: OpenAnswer, arrival: Arrival) -> AsyncGenerator[str]:
     """Yield the pieces of an answer, and count and log it when it is complete."""
     engine, request = service.batcher, opened.request
     assert isinstance(engine, WritingEngine)
@@ -141,6 +141,21 @@ async def _pieces(service: ServingWorker, opened: OpenAnswer, arrival: Arrival) 
         service.answering.conclude(arrival, request.answer(), copying)
     finally:
         opened.close()
+
+
+async def _whole(request: Request, pieces: AsyncGenerator[str]) -> str:
+    """Return the text of an answer.
+
+    Raises:
+        RequestError: the client went away meanwhile; the rest is not written.
+    """
+    text = ""
+    async for piece in pieces:
+        text += piece
+        if await request.is_disconnected():
+            await pieces.aclose()
+            raise RequestError(400, "the client went away")
+    return text
 
 
 async def _events(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pandas as pd
 import pytest
@@ -258,19 +259,32 @@ def test_right_answers_and_thumbs_become_rows_of_the_next_experience(server, cli
     assert "where is the old lamp" not in rows
 
 
-def test_a_client_that_goes_away_frees_its_place_and_its_answer_is_not_logged(server) -> None:
-    def queued() -> float:
-        with server.client() as http:
-            lines = http.get("/metrics").text.splitlines()
-        return next(float(line.split()[-1]) for line in lines if line.startswith("cl_queue_rows "))
+def metric(server: Server, name: str) -> float:
+    with server.client() as http:
+        lines = http.get("/metrics").text.splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
 
+
+def test_a_client_that_does_not_wait_for_a_whole_answer_gets_none_counted(server) -> None:
+    rows = 'cl_rows_total{role="champion",version="1"}'
+    refused = 'cl_requests_total{route="/v1/chat/completions",status="400"}'
+    with server.client() as http:
+        before, refused_before = metric(server, rows), metric(server, refused)
+        body = {"model": "shop", "messages": said(ENDLESS), "max_tokens": MOST}
+        with pytest.raises(httpx.ReadTimeout):
+            http.post("/v1/chat/completions", json=body, timeout=0.2)
+    until(lambda: metric(server, refused) > refused_before, seconds=60, what="the end of the request")
+    assert metric(server, rows) == before
+
+
+def test_a_client_that_goes_away_frees_its_place_and_its_answer_is_not_logged(server) -> None:
     body = {"model": "shop", "messages": said(ENDLESS), "max_tokens": MOST, "stream": True}
     with server.client() as http, http.stream("POST", "/v1/chat/completions", json=body) as response:
         first = next(response.iter_lines())
         id = json.loads(first.removeprefix("data: "))["id"]
         assert response.headers["x-model-version"] == "1"
         assert response.headers["content-type"].startswith("text/event-stream")
-    until(lambda: queued() == 0, seconds=60, what="an empty queue")
+    until(lambda: metric(server, "cl_queue_rows") == 0, seconds=60, what="an empty queue")
     with server.client() as http:
         done = http.post("/v1/chat/completions", json={**body, "stream": False, "max_tokens": 5}).json()
     until(lambda: len(Predictions(server.shop.project).of([done["id"]])) == 1, seconds=30)
