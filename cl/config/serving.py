@@ -44,7 +44,7 @@ class Writing(Section):
         description="Most new tokens that a request may ask for; one that does not say gets as many as the task has",
     )
     seconds: float = Field(
-        120.0,
+        300.0,
         gt=0,
         description="Maximum time from a request to the end of its answer; /v1 then returns what is written, with "
         "finish_reason length. Where nothing is, and for /predict, it is a 503",
