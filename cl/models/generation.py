@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 
 from cl.models.answers import Answers
 from cl.models.batching import batch_by_length
-from cl.models.language_learner import LanguageLearner
+from cl.models.learner import Learner
 from cl.process.progress import meter
 from cl.tasks import IGNORED, Encoded, Prediction
 
@@ -37,7 +37,7 @@ class ReadAnswers:
         return None if math.isnan(self.loss) else math.exp(-self.loss)
 
 
-def answer_in_words(learner: LanguageLearner, rows: pd.DataFrame) -> Answers:
+def answer_in_words(learner: Learner, rows: pd.DataFrame) -> Answers:
     """Answer rows by writing, and read the true answers, where rows have any, for the loss and the Brier scores."""
     encoded = learner.encode(rows)
     read, predictions = read_answers(learner, encoded), write(learner, encoded)
@@ -46,7 +46,7 @@ def answer_in_words(learner: LanguageLearner, rows: pd.DataFrame) -> Answers:
 
 
 @torch.inference_mode()
-def read_answers(learner: LanguageLearner, encoded: list[Encoded]) -> ReadAnswers:
+def read_answers(learner: Learner, encoded: list[Encoded]) -> ReadAnswers:
     """Run a model over prompts with their true answers: one pass, where writing takes one for each token."""
     brier, loss, counted = np.zeros(len(encoded)), 0.0, 0
     for batch, (logits,) in learner.run(encoded, batch_size=ROWS_AT_ONCE):
@@ -61,7 +61,7 @@ def read_answers(learner: LanguageLearner, encoded: list[Encoded]) -> ReadAnswer
 
 
 @torch.inference_mode()
-def write(learner: LanguageLearner, encoded: list[Encoded]) -> list[Prediction]:
+def write(learner: Learner, encoded: list[Encoded]) -> list[Prediction]:
     """Return what a model writes after prompts, at most as many tokens as its task allows, in the rows' order.
 
     The confidence is the geometric mean of the probabilities of the tokens, with the one that ends the answer.
@@ -78,7 +78,7 @@ def write(learner: LanguageLearner, encoded: list[Encoded]) -> list[Prediction]:
     return predictions
 
 
-def _write_batch(learner: LanguageLearner, prompts: list[list[int]]) -> list[Prediction]:
+def _write_batch(learner: Learner, prompts: list[list[int]]) -> list[Prediction]:
     model, pad = learner.encoder, learner.tokenizer.pad_token_id
     length = max(map(len, prompts))
     before = not learner.has_decoder  # what is written goes on where the prompt ends
@@ -103,7 +103,7 @@ def _write_batch(learner: LanguageLearner, prompts: list[list[int]]) -> list[Pre
     return answers
 
 
-def _settings(learner: LanguageLearner) -> GenerationConfig:
+def _settings(learner: Learner) -> GenerationConfig:
     """Return how answers are written: greedily, whatever the checkpoint suggests."""
     suggested = learner.encoder.generation_config
     starts = {
@@ -123,6 +123,6 @@ def _settings(learner: LanguageLearner) -> GenerationConfig:
     )
 
 
-def _prediction(learner: LanguageLearner, tokens: list[int], logs: list[float]) -> Prediction:
+def _prediction(learner: Learner, tokens: list[int], logs: list[float]) -> Prediction:
     text = str(learner.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
     return Prediction(text, float(np.exp(np.mean(logs))))

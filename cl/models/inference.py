@@ -15,7 +15,6 @@ from cl.models.answers import Answers as Answers
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader
 from cl.models.generation import answer_in_words, read_answers
-from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.precision import Precision, autocast, half_weights
 from cl.tasks import Encoded, Prediction, Targets
@@ -48,7 +47,7 @@ def answer(
         logits: of each row (positions, labels), for a head in closed form; None: the head's own.
         choosing: answer with the thresholds that the task chooses on these very rows, where it has any.
     """
-    if isinstance(learner, LanguageLearner):
+    if learner.writes:
         with _in_precision(learner, precision):
             return answer_in_words(learner, rows)
     decoder = _Decoder(learner, rows, choosing=choosing and learner.task.has_thresholds)
@@ -155,7 +154,7 @@ def score_rows(
     Thresholds are those that the task chooses on these rows, as it does in the end. A learner that writes its answers
     is scored by how probable it holds the true ones: to write them after each epoch would take longer than the epoch.
     """
-    if isinstance(learner, LanguageLearner):
+    if learner.writes:
         with _in_precision(learner, precision):
             read = read_answers(learner, learner.encode(rows))
         return read.score, read.loss

@@ -6,13 +6,9 @@ A project keeps each base once, in ``.cl/bases/DIGEST``; a version anywhere else
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +20,17 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from cl.errors import ConfigError, IntegrityError
+from cl.models.base_files import LanguageBase as LanguageBase
+from cl.models.base_files import sha256_of
 from cl.models.locate import local_file, locate_model
 from cl.models.pretrained import explain, without_warnings
 
 PATTERNS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
 """The files that are a base; the tokenizer is the version's own."""
+RestoreBase = Callable[[LanguageBase, Path, str], PreTrainedModel]
+"""Returns a base in memory, for the folder of a version and the format of the weights, as `restore_base` does."""
 PROJECT = "cl.yaml"
 """The file that marks a project."""
-
-
-@dataclass(frozen=True)
-class LanguageBase:
-    """Which base a version has: the name in the configuration, and the SHA-256 of each of its files."""
-
-    name: str
-    files: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of all files' digests."""
-        return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
-
-    def lies_in(self, folder: Path) -> bool:
-        """Return whether a folder has these very files."""
-        return all((folder / name).is_file() and _sha256(folder / name) == own for name, own in self.files.items())
 
 
 def load_base(name: str, dtype: str) -> tuple[PreTrainedModel, LanguageBase]:
@@ -78,7 +61,7 @@ def load_base(name: str, dtype: str) -> tuple[PreTrainedModel, LanguageBase]:
 def describe_base(name: str, folder: Path) -> LanguageBase:
     """Return the base in a folder."""
     paths = sorted({path for pattern in PATTERNS for path in folder.glob(pattern)})
-    return LanguageBase(name, {path.name: _sha256(path) for path in paths})
+    return LanguageBase(name, {path.name: sha256_of(path) for path in paths})
 
 
 def restore_base(base: LanguageBase, version: Path, dtype: str) -> PreTrainedModel:
@@ -157,15 +140,3 @@ def _load(source: str, config: Any, dtype: str) -> PreTrainedModel:
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
     loaded: PreTrainedModel = model
     return loaded
-
-
-def _sha256(path: Path) -> str:
-    known = path.stat()
-    return _digest_of(path, known.st_size, known.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest_of(path: Path, size: int, changed: int) -> str:
-    """Return the digest of a file, computed once while it has this size and time: a base may be large."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,8 +13,9 @@ from transformers import AutoTokenizer
 from cl import plugins
 from cl.config import ModelSettings
 from cl.models.build import _attach_tuning, to_best_device
-from cl.models.language_base import LanguageBase, keep_base, restore_base
+from cl.models.language_base import LanguageBase, RestoreBase, keep_base
 from cl.models.language_learner import LanguageLearner
+from cl.models.learner import Learner
 from cl.models.linear_head import OutputLayer
 from cl.models.weight_files import WEIGHTS
 from cl.tasks import Task
@@ -23,7 +24,7 @@ FORMAT = 2
 TRAINED = Path("encoder") / WEIGHTS
 
 
-def save_trained(learner: LanguageLearner, folder: Path) -> None:
+def save_trained(learner: Learner, base: LanguageBase, folder: Path) -> None:
     """Write the trained tensors, the tokenizer and a record, and let the project above keep the base."""
     (folder / TRAINED).parent.mkdir()
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in _trained(learner).items()}
@@ -35,22 +36,24 @@ def save_trained(learner: LanguageLearner, folder: Path) -> None:
         "task": learner.task_spec,
         "labels": learner.labels,
         "head": {"closed": False, "sizes": []},
-        "base": {"name": learner.base.name, "files": dict(learner.base.files)},
+        "base": {"name": base.name, "files": dict(base.files)},
         "model": learner.settings.model_dump(),
     }
     (folder / "learner.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    keep_base(learner.base, folder)
+    keep_base(base, folder)
 
 
-def load_trained(record: Mapping[str, Any], settings: ModelSettings, folder: Path) -> LanguageLearner:
-    """Load a learner that `save_trained` wrote.
+def load_trained(
+    record: Mapping[str, Any], settings: ModelSettings, folder: Path, restore: RestoreBase
+) -> LanguageLearner:
+    """Load a learner that `save_trained` wrote; ``restore`` returns its base.
 
     Raises:
         IntegrityError: the base is not on this machine, or is another one.
         ValueError: the trained tensors are not those of its tuning.
     """
     base = LanguageBase(**record["base"])
-    model = restore_base(base, folder, "float32" if settings.dtype == "float32" else "auto")
+    model = restore(base, folder, "float32" if settings.dtype == "float32" else "auto")
     model.config.use_cache = False
     learner = LanguageLearner(
         task=plugins.build(Task, record["task"]),
@@ -71,7 +74,7 @@ def load_trained(record: Mapping[str, Any], settings: ModelSettings, folder: Pat
     return learner
 
 
-def _trained(learner: LanguageLearner) -> dict[str, Any]:
+def _trained(learner: Learner) -> dict[str, Any]:
     """Return the parameters that the tuning trains, by name."""
     moving = {id(parameter) for parameter in learner.tuning.moving(learner.encoder)}
     return {name: parameter for name, parameter in learner.encoder.named_parameters() if id(parameter) in moving}

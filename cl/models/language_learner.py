@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
-from cl.models.language_base import LanguageBase
 from cl.models.learner import Learner
 from cl.tasks import Batch, Encoded
 
@@ -22,14 +21,11 @@ class LanguageLearner(Learner):
 
     ``encoder`` is the whole model, with its output layer: one stack that reads and writes, or an encoder with a
     decoder. ``head`` has no weights. Its logits are (rows, targets, vocabulary): only where a row's answer is written.
-    ``base`` are the files that its versions refer to.
     """
 
-    base: LanguageBase = field(default_factory=lambda: LanguageBase(""))
-
     @property
-    def by_reference(self) -> bool:
-        """True: its versions have only what was trained."""
+    def writes(self) -> bool:
+        """True: it writes its answers."""
         return True
 
     @property

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
 from cl.config import PluginSpec
+from cl.models.base_files import LanguageBase
 from cl.models.batching import batch_by_cost, batch_by_length, collate
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.feature_cache import CURRENT
@@ -37,7 +38,8 @@ class Learner:
     """A model that can be trained and run; only its modules change in training.
 
     ``graph`` has the encoder's weights and replaces it wherever gradients are disabled. ``thresholds`` are those of
-    `Targets`. ``reading`` says where its answers are read.
+    `Targets`. ``reading`` says where its answers are read. ``base`` are the files that its versions refer to; None: a
+    version has all weights.
     """
 
     task: Task
@@ -50,6 +52,7 @@ class Learner:
     graph: Graph | None = None
     thresholds: tuple[float, ...] | None = None
     reading: Reading = ENCODER
+    base: LanguageBase | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -64,7 +67,22 @@ class Learner:
     @property
     def by_reference(self) -> bool:
         """Whether a version refers to the pretrained weights, and has only what was trained."""
+        return self.base is not None
+
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are texts that it writes token by token."""
         return False
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether a decoder of its own writes the answer."""
+        return False
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end an answer that is written."""
+        return []
 
     @property
     def width(self) -> int:

@@ -18,8 +18,8 @@ from cl.errors import ConfigError, IntegrityError, PerennialError, UnknownPlugin
 from cl.models.build import _attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
+from cl.models.language_base import RestoreBase, restore_base
 from cl.models.language_files import FORMAT, load_trained, save_trained
-from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.onnx.export import rewrite_graph
@@ -33,8 +33,8 @@ from cl.tasks import Task
 
 def save_learner(learner: Learner, folder: Path) -> None:
     """Write a learner into an existing folder: safetensors, tokenizer files and JSON."""
-    if isinstance(learner, LanguageLearner):
-        save_trained(learner, folder)
+    if learner.base is not None:
+        save_trained(learner, learner.base, folder)
         return
     _save_encoder(learner, folder / "encoder")
     if learner.graph is not None:
@@ -54,15 +54,19 @@ def save_learner(learner: Learner, folder: Path) -> None:
     (folder / "learner.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
-def load_learner(folder: Path) -> Learner:
+def load_learner(folder: Path, *, restore: RestoreBase = restore_base) -> Learner:
     """Load a learner that `save_learner` wrote; nothing goes through pickle.
+
+    Args:
+        folder: its files.
+        restore: returns the base that it refers to.
 
     Raises:
         IntegrityError: its files do not make a learner: one is missing or unreadable, or tensors are missing or have
             other shapes than its settings say.
     """
     try:
-        return _load(folder)
+        return _load(folder, restore)
     except (ConfigError, UnknownPluginError) as error:
         raise IntegrityError(f"{folder}: cannot be used as a version: {error}") from error
     except (PerennialError, MemoryError):  # such as a package that is not installed here
@@ -75,11 +79,11 @@ def load_learner(folder: Path) -> Learner:
         ) from error
 
 
-def _load(folder: Path) -> Learner:
+def _load(folder: Path, restore: RestoreBase) -> Learner:
     record = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
     settings = ModelSettings(**record["model"])
     if "base" in record:
-        return load_trained(record, settings, folder)
+        return load_trained(record, settings, folder, restore)
     encoder = _load_encoder(folder / "encoder", settings, int8=record.get("int8", False))
     task = plugins.build(Task, record["task"])
     head = _build_head(record["head"], task.feature_width(encoder.config.hidden_size), settings.dropout)

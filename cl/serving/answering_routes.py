@@ -73,7 +73,7 @@ async def _predict(service: ServingWorker, bodies: Bodies, request: Request, bod
         raise RequestError(
             422, f"'{service.config.name}' has no {Capability.PROBABILITIES.value}; leave out top_k and probabilities"
         )
-    values, key = _read_inputs(service, bodies, body), _read_key(request)
+    values, key = _read_inputs(service, bodies, body), read_key(request)
     answered = await service.answering.ask(values, key if body.key is None else body.key)
     labels, schema = answered.loaded.labels, service.task.schema
     content = {
@@ -91,7 +91,11 @@ async def _store_feedback(service: ServingWorker, body: Any) -> FeedbackResponse
     if kind.names_classes and (champion := service.follower.roles.champion) is not None:
         known = known_labels(kind, answer, champion.labels, champion.former_labels)
         check_feedback_label(kind, answer, known, new_labels=service.config.serve.new_labels, confirmed=body.new_label)
-    await service.answering.feedback(body.id, answer)
+    thumb = getattr(body, "thumb", None)
+    if thumb is None:
+        await service.answering.feedback(body.id, answer)
+    elif not await service.answering.thumb(body.id, thumb):
+        raise RequestError(404, f"the log has no answer {body.id}; send the right answer, or a thumb for a logged one")
     return FeedbackResponse(id=body.id)
 
 
@@ -106,8 +110,8 @@ async def invocations(request: Request) -> Response:
     _check_number(service, values)
     problems = find_problems(values, schema)
     values = [value for value, problem in zip(values, problems, strict=True) if problem is None]
-    _check_lengths(service, values)
-    key = _read_key(request)
+    check_lengths(service, values)
+    key = read_key(request)
     if not values:
         return _json_response(format_predictions([], problems, schema.answer.name), None)
     answered = await service.answering.ask(values, key)
@@ -144,7 +148,7 @@ def _read_inputs(service: ServingWorker, bodies: Bodies, body: Any) -> list[Any]
     if not bodies.rows and body.tokens is not None and not words:
         raise RequestError(422, f"'{service.config.name}' reads texts; send text or texts, not tokens")
     _check_number(service, values)
-    _check_lengths(service, values)
+    check_lengths(service, values)
     if bodies.rows:
         for number, value in enumerate(values):
             row = value if schema.input is None else {schema.input.name: value}
@@ -153,7 +157,12 @@ def _read_inputs(service: ServingWorker, bodies: Bodies, body: Any) -> list[Any]
     return [value.split() if words and isinstance(value, str) else value for value in values]
 
 
-def _read_key(request: Request) -> str | None:
+def read_key(request: Request) -> str | None:
+    """Return the request key in the header.
+
+    Raises:
+        RequestError: it is too long.
+    """
     key = request.headers.get("x-request-key")
     if key is not None and len(key) > KEY_CHARACTERS:
         raise RequestError(422, f"X-Request-Key: expected at most {KEY_CHARACTERS} characters, got {len(key)}")
@@ -166,7 +175,12 @@ def _check_number(service: ServingWorker, values: list[Any]) -> None:
         raise RequestError(413, f"{len(values)} texts in one request; at most {most} (serve.limits.texts)")
 
 
-def _check_lengths(service: ServingWorker, values: list[Any]) -> None:
+def check_lengths(service: ServingWorker, values: list[Any]) -> None:
+    """Refuse inputs with longer texts than `serve.limits.characters`.
+
+    Raises:
+        RequestError: 413.
+    """
     limits = service.settings.limits
     longest = max(map(_longest_text, values), default=0)
     if longest > limits.characters:

@@ -17,10 +17,12 @@ from starlette.exceptions import HTTPException
 
 from cl import __version__
 from cl.errors import PerennialError
+from cl.plugins import Capability
 from cl.serving.answering_routes import add_answering_routes
 from cl.serving.errors import on_expected_error, on_http, on_invalid
 from cl.serving.hosts import AllowedHosts, HostCheck
 from cl.serving.middleware import RequestGuard
+from cl.serving.openai.routes import router as openai
 from cl.serving.routes import router
 from cl.serving.web.page import router as page
 from cl.serving.worker import ServingWorker
@@ -52,6 +54,8 @@ def create_app(service: ServingWorker, *, listens_on: str) -> FastAPI:
     )
     app.state.service = service
     add_answering_routes(app, service.task)
+    if Capability.WRITING in service.task.provides:
+        app.include_router(openai)
     app.include_router(router)
     app.include_router(page)
     app.add_exception_handler(PerennialError, on_expected_error)

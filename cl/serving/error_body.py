@@ -21,6 +21,9 @@ CODES = {
     500: "INTERNAL_ERROR",
     503: "TEMPORARILY_UNAVAILABLE",
 }
+OPENAI_PATHS = "/v1/"
+"""What the paths of OpenAI's routes begin with."""
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CHARACTERS = 500
 """Most characters of an error message."""
 
@@ -38,3 +41,10 @@ def one_line(message: str) -> str:
 def error_body(status: int, message: str) -> bytes:
     """Return the JSON of an error response."""
     return to_json({"error_code": CODES.get(status, "ERROR"), "message": one_line(message)})
+
+
+def openai_error_body(status: int, message: str) -> bytes:
+    """Return the JSON of an error response as OpenAI's clients expect it."""
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    code = {401: "invalid_api_key", 404: "not_found"}.get(status)
+    return to_json({"error": {"message": one_line(message), "type": kind, "param": None, "code": code}})

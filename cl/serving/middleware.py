@@ -73,7 +73,7 @@ class RequestGuard:
             await self._app(scope, replay(body, receive), send_observed)
         except RequestError as error:
             large = error.status == 413
-            await refusal(error.status, str(error), error.headers)(scope, receive, send_observed)
+            await refusal(error.status, str(error), error.headers, path=scope["path"])(scope, receive, send_observed)
         finally:
             self._count(scope, status, time.perf_counter() - started)
 

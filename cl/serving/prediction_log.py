@@ -23,6 +23,7 @@ from cl.serving.memory import release_memory
 from cl.serving.pii import build_redactor, redact_inputs
 from cl.stores.predictions.compaction import FEEDBACK, PREDICTIONS, LogKind, compact, delete_expired, open_folder
 from cl.stores.predictions.logged_values import answer_entry, input_entry
+from cl.stores.predictions.predictions import Predictions
 from cl.stores.predictions.write_ahead_log import Entry, WriteAheadLog
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks import Task, ValueKind
@@ -34,6 +35,18 @@ SYNC = 1.0
 """Seconds until written predictions survive a power loss; they survive a killed process at once."""
 MOST_TOLD = 10_000
 """Most feedback that may wait for the disk."""
+
+
+LOOKS = 3
+"""How often the log is read for an answer, with twice `LINGER` between."""
+
+
+@dataclass(frozen=True)
+class LoggedAnswer:
+    """An answer in the log, without personal data, and the version that gave it."""
+
+    value: Any
+    version: str
 
 
 @dataclass
@@ -116,6 +129,19 @@ class PredictionLog:
         except TimeoutError:
             self.counts.refused += 1
             raise StoreError("the disk is too slow for feedback; send it again later") from None
+
+    async def logged(self, prediction_id: str) -> LoggedAnswer | None:
+        """Return an answer as the log has it, of any worker; None: it has none by this id.
+
+        Raises:
+            StoreError: a file of the log is damaged.
+        """
+        for _ in range(LOOKS):
+            rows = await asyncio.to_thread(Predictions(self.project).of, [prediction_id])
+            for described, version in zip(rows["prediction"], rows["version"], strict=True):
+                return LoggedAnswer(self.task.read_described(described), version)
+            await asyncio.sleep(2 * LINGER)  # it may have been given just now
+        return None
 
     @property
     def waiting(self) -> int:
@@ -245,7 +271,10 @@ class PredictionLog:
 
     def _redact_answer(self, answer: Any) -> Any:
         """Return an answer without personal data: names of classes hold none, texts may."""
-        return list(map(self._redact, answer)) if self.task.schema.answer.kind is ValueKind.TEXTS else answer
+        kind = self.task.schema.answer.kind
+        if kind is ValueKind.TEXT:
+            return self._redact(answer)
+        return list(map(self._redact, answer)) if kind is ValueKind.TEXTS else answer
 
 
 def _hash(key: str) -> str:

@@ -28,6 +28,7 @@ class Metrics:
         self.rows = Counter("cl_rows", "Rows answered", ["version", "role"], registry=own)
         self.failures = Counter("cl_row_failures", "Rows that a version could not answer", ["version"], registry=own)
         self.outside = Counter("cl_rows_out_of_scope", "Rows beyond the novelty threshold", ["version"], registry=own)
+        self.thumbs = Counter("cl_thumbs", "Opinions on written answers", ["version", "thumb"], registry=own)
         self.batches = Histogram("cl_batch_rows", "Rows computed together", buckets=ROWS, registry=own)
         self.waiting = Gauge(
             "cl_queue_rows", "Rows that wait or are being computed", registry=own, multiprocess_mode="livesum"

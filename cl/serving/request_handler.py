@@ -7,9 +7,10 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from cl.serving.batching.batcher import Batcher, InferenceError
 from cl.serving.canary.comparison_store import ComparisonStore
@@ -19,9 +20,28 @@ from cl.serving.prediction_log import PredictionLog
 from cl.serving.prometheus import Metrics
 from cl.serving.served_model import ServedModel
 from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
+from cl.serving.writing.engine import WritingEngine
 from cl.tasks import agrees, class_of, in_order
 
 log = logging.getLogger(__name__)
+Copying = Callable[[list[Any], ServedModel], Awaitable[RequestAnswer | None]]
+"""Returns the answers of another version to the same values; None: there is no room for them."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request: its inputs, as `ServedModel.encode` takes them, its key, if any, and when it arrived."""
+
+    values: list[Any]
+    key: str | None
+    received_at: float = field(default_factory=time.time)
+    """In seconds since 1970."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def routing_key(self) -> str:
+        """What decides which version answers: the key, else the inputs."""
+        return self.key if self.key is not None else "\n".join(map(_to_text, self.values))
 
 
 class RequestHandler:
@@ -29,7 +49,7 @@ class RequestHandler:
 
     def __init__(
         self,
-        batcher: Batcher,
+        batcher: Batcher | WritingEngine,
         roles: Callable[[], TrafficSplit],
         comparisons: ComparisonStore,
         pairs: PairedAnswers,
@@ -47,19 +67,32 @@ class RequestHandler:
         Raises:
             PerennialError: as `Batcher.answer`.
         """
-        started, received_at = time.perf_counter(), time.time()
-        routing_key = key if key is not None else "\n".join(map(_to_text, values))
-        role = self._roles().role_for(routing_key)
-        try:
-            answered = await self._batcher.answer(values, role)
-        except InferenceError as error:
-            self._metrics.failures.labels(error.version).inc(len(values))
-            raise
-        milliseconds = (time.perf_counter() - started) * 1000
-        self._count(answered, milliseconds)
-        self._log.record(_log_entries(answered, values, key, received_at, milliseconds))
-        self._start_copy(answered, values, routing_key, key)
+        arrival = Arrival(values, key)
+        with self.counting_failures(arrival):
+            answered = await self._batcher.answer(values, self.role_of(arrival))
+        self.conclude(arrival, answered, self._batcher.copy)
         return answered
+
+    def role_of(self, arrival: Arrival) -> Role:
+        """Return the role of the version that answers a request."""
+        return self._roles().role_for(arrival.routing_key)
+
+    @contextmanager
+    def counting_failures(self, arrival: Arrival) -> Iterator[None]:
+        """Count the rows of a request that a version cannot answer."""
+        try:
+            yield
+        except InferenceError as error:
+            self._metrics.failures.labels(error.version).inc(len(arrival.values))
+            raise
+
+    def conclude(self, arrival: Arrival, answered: RequestAnswer, copying: Copying | None) -> None:
+        """Count and log an answered request, and let other versions answer a copy of it; None: no copy."""
+        milliseconds = (time.perf_counter() - arrival.started) * 1000
+        self._count(answered, milliseconds)
+        self._log.record(_log_entries(answered, arrival, arrival.received_at, milliseconds))
+        if copying is not None:
+            self._start_copy(arrival, answered, copying)
 
     async def feedback(self, id: str, label: Any) -> None:
         """Store the true answer; it is on the disk when this returns.
@@ -76,6 +109,23 @@ class RequestHandler:
                 comparison.label(
                     own_right=agrees(kind, label, pair.own), champion_right=agrees(kind, label, pair.champion_answer)
                 )
+
+    async def thumb(self, id: str, thumb: Literal["up", "down"]) -> bool:
+        """Count what somebody thinks of an answer; one that is liked is stored as the true answer.
+
+        Returns:
+            Whether the log has the answer.
+
+        Raises:
+            StoreError: it could not be read or written.
+        """
+        logged = await self._log.logged(id)
+        if logged is None:
+            return False
+        self._metrics.thumbs.labels(logged.version, thumb).inc()
+        if thumb == "up":
+            await self.feedback(id, logged.value)
+        return True
 
     async def close(self) -> None:
         """Cancel the copies that still wait."""
@@ -105,13 +155,13 @@ class RequestHandler:
             side.rows += rows
             side.time(milliseconds)
 
-    def _start_copy(self, answered: RequestAnswer, values: list[Any], routing_key: str, key: str | None) -> None:
+    def _start_copy(self, arrival: Arrival, answered: RequestAnswer, copying: Copying) -> None:
         """Copy the champion's requests to the shadow, and the canary's to the champion."""
         roles = self._roles()
         if answered.role == "canary" and roles.champion is not None:
-            self._start_task(self._copy_to_champion(answered, values, roles.champion))
-        elif answered.role == "champion" and roles.shadow is not None and roles.copied(routing_key):
-            self._start_task(self._copy_to_shadow(answered, values, roles.shadow, key))
+            self._start_task(self._copy_to_champion(arrival, answered, roles.champion, copying))
+        elif answered.role == "champion" and roles.shadow is not None and roles.copied(arrival.routing_key):
+            self._start_task(self._copy_to_shadow(arrival, answered, roles.shadow, copying))
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -123,31 +173,34 @@ class RequestHandler:
         if not task.cancelled() and task.exception() is not None:
             log.error("a copy could not be compared: %s", task.exception())
 
-    async def _copy_to_champion(self, answered: RequestAnswer, values: list[Any], champion: ServedModel) -> None:
-        computed = await self._batcher.copy(values, champion)
+    async def _copy_to_champion(
+        self, arrival: Arrival, answered: RequestAnswer, champion: ServedModel, copying: Copying
+    ) -> None:
+        computed = await copying(arrival.values, champion)
         if computed is None:
             self._metrics.dropped.inc()
             return
         await self._compare("canary", answered, answered, champion=replace(computed, loaded=champion))
 
     async def _copy_to_shadow(
-        self, answered: RequestAnswer, values: list[Any], shadow: ServedModel, key: str | None
+        self, arrival: Arrival, answered: RequestAnswer, shadow: ServedModel, copying: Copying
     ) -> None:
+        rows = len(arrival.values)
         comparison = self._comparisons.of("shadow", shadow.version, answered.loaded.version)
         received_at = time.time()
-        comparison.own.rows += len(values)
+        comparison.own.rows += rows
         try:
-            computed = await self._batcher.copy(values, shadow)
+            computed = await copying(arrival.values, shadow)
         except Exception:
-            comparison.own.errors += len(values)
-            self._metrics.failures.labels(shadow.version).inc(len(values))
+            comparison.own.errors += rows
+            self._metrics.failures.labels(shadow.version).inc(rows)
             return
         if computed is None:
-            comparison.own.rows -= len(values)
+            comparison.own.rows -= rows
             self._metrics.dropped.inc()
             return
-        self._metrics.rows.labels(shadow.version, "shadow").inc(len(values))
-        comparison.champion_side.rows += len(values)
+        self._metrics.rows.labels(shadow.version, "shadow").inc(rows)
+        comparison.champion_side.rows += rows
         comparison.own.time(computed.seconds * 1000)
         comparison.champion_side.time(answered.seconds * 1000)
         copies = [
@@ -155,7 +208,7 @@ class RequestHandler:
             for copy, answer in zip(computed.answers, answered.answers, strict=True)
         ]
         copied = replace(computed, loaded=shadow, role="shadow", answers=copies)
-        self._log.record(_log_entries(copied, values, key, received_at, computed.seconds * 1000))
+        self._log.record(_log_entries(copied, arrival, received_at, computed.seconds * 1000))
         await self._compare("shadow", answered, copied, champion=answered)
 
     async def _compare(
@@ -176,7 +229,7 @@ class RequestHandler:
 
 
 def _log_entries(
-    answered: RequestAnswer, values: list[Any], key: str | None, received_at: float, milliseconds: float
+    answered: RequestAnswer, arrival: Arrival, received_at: float, milliseconds: float
 ) -> list[dict[str, Any]]:
     column = answered.loaded.learner.task.schema.input
     return [
@@ -190,9 +243,9 @@ def _log_entries(
             "confidence": answer.confidence,
             "out_of_scope": answer.out_of_scope,
             "latency_ms": round(milliseconds, 3),
-            "key": key,
+            "key": arrival.key,
         }
-        for value, answer in zip(values, answered.answers, strict=True)
+        for value, answer in zip(arrival.values, answered.answers, strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ fields are its columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -81,7 +81,7 @@ def bodies_of(task: Task) -> Bodies:
     return Bodies(
         predict=_predict_request(schema) if rows else PredictRequest,
         answers=PredictResponse if written else _predict_response(task),
-        feedback=FeedbackRequest if written else _feedback_request(schema),
+        feedback=FeedbackRequest if written else _feedback_request(task),
         rows=rows,
     )
 
@@ -137,12 +137,32 @@ def _predict_response(task: Task) -> type[BaseModel]:
     return _with_examples(model, [whole])
 
 
-def _feedback_request(schema: Schema) -> type[BaseModel]:
-    answer, field = schema.answer, schema.answer_field
-    fields: dict[str, Any] = {
-        "id": (str, Field(pattern=ANSWER_ID, description="Id of the answer")),
-        field: (TYPES[answer.kind], Field(description=f"What is right: {answer.description}")),
-    }
+class OpinionRequest(RequestBody):
+    """What is right in place of a written answer, or a thumb for it; it may be sent at any time."""
+
+    @model_validator(mode="after")
+    def _check_single_opinion(self) -> OpinionRequest:
+        names = [name for name in type(self).model_fields if name != "id"]
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            raise ValueError(f"send exactly one of {' and '.join(names)}")
+        return self
+
+
+def _feedback_request(task: Task) -> type[BaseModel]:
+    answer, field = task.schema.answer, task.schema.answer_field
+    id_field = (str, Field(pattern=ANSWER_ID, description="Id of the answer"))
+    kind, right = TYPES[answer.kind], f"What is right: {answer.description}"
+    if Capability.WRITING in task.provides:
+        thumb = Field(None, description="up: the answer is right, and is learned; down: it is counted, and no more")
+        opinions: dict[str, Any] = {
+            "id": id_field,
+            field: (kind | None, Field(None, description=right)),
+            "thumb": (Literal["up", "down"] | None, thumb),
+        }
+        examples = [{"id": EXAMPLE_ID, field: answer.example}, {"id": EXAMPLE_ID, "thumb": "up"}]
+        opinion = create_model("FeedbackRequest", __base__=OpinionRequest, __doc__=OpinionRequest.__doc__, **opinions)
+        return _with_examples(opinion, examples)
+    fields: dict[str, Any] = {"id": id_field, field: (kind, Field(description=right))}
     if answer.kind.names_classes:
         known = FeedbackRequest.model_fields["new_label"]
         fields["new_label"] = (known.annotation, known)

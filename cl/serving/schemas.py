@@ -59,7 +59,7 @@ class RequestBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, content: Any) -> Any:
-        known = cls.model_fields.keys()
+        known = [field.alias or name for name, field in cls.model_fields.items()]
         unknown = [name for name in content if name not in known] if isinstance(content, dict) else []
         if unknown:
             name, more = unknown[0][:NAME_CHARACTERS], f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,17 +16,20 @@ from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader, reads_bfloat16
 from cl.models.generation import write
 from cl.models.inference import require_finite
-from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
+from cl.models.low_rank import LowRankUpdate, row_updates
 from cl.models.persistence import load_learner
 from cl.models.precision import ServedPrecision, to_precision
+from cl.models.running_rows import running_rows
 from cl.serving.out_of_scope import OutOfScopeCheck, build_scope
+from cl.serving.writing.shared_bases import SharedBases
 from cl.stores.version_folder import former_labels
 from cl.tasks import Column, Encoded, Prediction, ValueKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+log = logging.getLogger(__name__)
 WARM_BATCHES = ((1, 1), (1, 12), (8, 12), (1, 400))
 """Rows and words of the warm-up batches, which load the weights into memory and let kernels choose their plans. They
 are few, because requests that arrive after a promotion wait for the warm-up."""
@@ -47,13 +51,15 @@ class RowAnswer(Prediction):
 class ServedModel:
     """A loaded version of the registry; use it from one thread at a time, as its tokenizer is stateful.
 
-    ``former_labels`` maps labels that have been renamed to their names today, and to None those that ended.
+    ``former_labels`` maps labels that have been renamed to their names today, and to None those that ended. ``update``
+    is what a version adds to a base that it shares with others, which is the learner's encoder; None: nothing.
     """
 
     version: str
     learner: Learner
     scope: OutOfScopeCheck | None
     former_labels: Mapping[str, str | None] = field(default_factory=dict)
+    update: LowRankUpdate | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -76,8 +82,9 @@ class ServedModel:
         Raises:
             UnservableError: a probability is not finite.
         """
-        if isinstance(self.learner, LanguageLearner):
-            return [self._written(prediction) for prediction in write(self.learner, encoded)]
+        if self.learner.writes:
+            with row_updates([self.update]):
+                return [self._written(prediction) for prediction in write(self.learner, encoded)]
         head = self.learner.head
         outputs = (
             self._run_closed_form(head, encoded) if isinstance(head, ClosedFormHead) else self._run_trained(encoded)
@@ -120,15 +127,28 @@ class _Outputs:
     embeddings: np.ndarray
 
 
-def load_served_model(version: str, folder: Path, precision: ServedPrecision) -> ServedModel:
+def load_served_model(
+    version: str, folder: Path, precision: ServedPrecision, bases: SharedBases | None = None
+) -> ServedModel:
     """Load a verified version and warm it up, so that its first request is as fast as later ones.
 
-    The weights that a tuning has added are merged into the encoder where possible.
+    The weights that a tuning has added are merged into the encoder where possible; a language model's stay apart from a
+    base that versions share.
+
+    Args:
+        version: its number.
+        folder: its files.
+        precision: of a model that does not write: what is written must be what `cl predict` and the gates have seen,
+            but for an explicit bfloat16.
+        bases: in memory.
 
     Raises:
         UnservableError: its probabilities are not finite.
     """
-    learner = load_learner(folder)
+    bases = bases or SharedBases()
+    learner = load_learner(folder, restore=bases.restore)
+    if learner.writes:
+        return _load_writer(version, folder, learner, precision, bases)
     exact = learner.settings.dtype == "float32"  # bfloat16 would round away what was trained
     merged = (learner.tuning.merge(learner.encoder) if exact else None) or learner.encoder
     learner = to_precision(replace(learner, encoder=cast("PreTrainedModel", merged)), precision)
@@ -137,6 +157,25 @@ def load_served_model(version: str, folder: Path, precision: ServedPrecision) ->
     former = former_labels(folder)
     loaded = ServedModel(version, prepare_for_serving(learner), build_scope(folder), former)
     _warm_up(loaded)
+    return loaded
+
+
+def _load_writer(
+    version: str, folder: Path, learner: Learner, precision: ServedPrecision, bases: SharedBases
+) -> ServedModel:
+    if precision == "int8":
+        log.warning("serve.precision int8 needs an encoder without adapters, and there is none: using auto")
+    learner = to_precision(learner, "bfloat16" if precision == "bfloat16" else "float32")
+    learner.encoder.requires_grad_(False)
+    encoder, update = bases.share(learner)
+    loaded = ServedModel(version, replace(learner, encoder=encoder), None, former_labels(folder), update)
+    schema = learner.task.schema
+    value = schema.input.example if schema.input else {column.name: column.example for column in schema.inputs}
+    (encoded,) = loaded.encode([value])
+    rows = running_rows(loaded.learner)
+    logits = rows.join([encoded.context.prompt], [update])
+    require_finite(version, logits.logsumexp(-1).tolist())
+    rows.step([int(logits.argmax())])
     return loaded
 
 

@@ -10,8 +10,10 @@ from functools import partial
 
 from cl import plugins
 from cl.config import Config
+from cl.models.grammar import Matchers
 from cl.monitoring.notices import Notice, failure_notice
 from cl.monitoring.notified import forget_notified, notify_once
+from cl.plugins import Capability
 from cl.process.processors import count_processors
 from cl.promotion.outside import outside_changes
 from cl.serving.auth import read_tokens
@@ -28,6 +30,9 @@ from cl.serving.prometheus import Metrics
 from cl.serving.registry_watcher import FailedLoad, RegistryWatcher
 from cl.serving.request_handler import RequestHandler
 from cl.serving.served_model import ServedModel, load_served_model
+from cl.serving.traffic_split import TrafficSplit
+from cl.serving.writing.engine import WritingEngine
+from cl.serving.writing.shared_bases import SharedBases
 from cl.stores.sqlite_cache import SqliteCachedRead
 from cl.stores.stores import Stores
 from cl.tasks import Task
@@ -75,7 +80,8 @@ class ServingWorker:
             explain=partial(_explain, stores),
         )
         self.answer_log = PredictionLog(stores.project, config.serve.log, self.task)
-        self._pairs = PairedAnswers(folder)
+        self._pairs, self._bases = PairedAnswers(folder), SharedBases()
+        self.matchers = Matchers()
 
     async def start(self) -> None:
         """Start to follow the registry and to process the queue; versions with a role are loaded on return."""
@@ -88,12 +94,10 @@ class ServingWorker:
         read_alias = SqliteCachedRead(registry.tracking_uri, registry.champion)
         self._alias_reader = AliasReader(lambda: self.by_ledger.confirmed(read_alias()), self.settings.confirm_seconds)
         freshness = FreshnessGuard(self._alias_reader, self.follower)
-        self.batcher = Batcher(
-            lambda: self.follower.roles, self.settings.batch, self.metrics.batches.observe, freshness.until
-        )
+        self.batcher = self._build_batcher(freshness)
         self.answering = RequestHandler(
             self.batcher,
-            lambda: self.follower.roles,
+            self._roles,
             self.comparisons,
             self._pairs,
             self.metrics,
@@ -104,6 +108,15 @@ class ServingWorker:
         self.follower.start()
         await asyncio.to_thread(self.follower.polled.wait, FIRST_POLL_SECONDS)
         self.draining.arm(asyncio.get_running_loop())
+
+    def _build_batcher(self, freshness: FreshnessGuard) -> Batcher | WritingEngine:
+        settings, observe = self.settings, self.metrics.batches.observe
+        if Capability.WRITING in self.task.provides:
+            return WritingEngine(self._roles, settings.batch, settings.writing, observe, freshness.until)
+        return Batcher(self._roles, settings.batch, observe, freshness.until)
+
+    def _roles(self) -> TrafficSplit:
+        return self.follower.roles
 
     async def stop(self) -> None:
         """Stop after the last answer and write comparisons and the log."""
@@ -119,7 +132,7 @@ class ServingWorker:
         """Fetch a version from the registry, verify it against its manifest, load it and warm it up."""
         folder = self._stores.champion_folder(version)
         assert folder is not None
-        loaded = load_served_model(version, folder, self.settings.precision)
+        loaded = load_served_model(version, folder, self.settings.precision, self._bases)
         forget_notified(self._stores.project, _notice_key(version))
         return loaded
 

@@ -46,13 +46,14 @@ def made_tiny_model(folder: Path) -> Path:
     return folder
 
 
-def made_tiny_writer(folder: Path, tokenizer: Path, *, kind: str = "llama") -> Path:
+def made_tiny_writer(folder: Path, tokenizer: Path, *, kind: str = "llama", positions: int = 128) -> Path:
     """Save a two-layer language model with random weights, and the tokenizer of a folder, with a token that ends texts.
 
     Args:
         folder: where it is saved.
         tokenizer: of `made_tiny_model`.
         kind: llama, or with a decoder of its own t5, bart or marian.
+        positions: how many tokens a prompt and its answer may have; of llama.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -71,7 +72,7 @@ def made_tiny_writer(folder: Path, tokenizer: Path, *, kind: str = "llama") -> P
     sizes = {
         "llama": {
             "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "max_position_embeddings": 128, "tie_word_embeddings": True, "attention_bias": True,
+            "max_position_embeddings": positions, "tie_word_embeddings": True, "attention_bias": True,
         },
         "t5": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": start},
         "bart": layers,

@@ -1,0 +1,1 @@
+"""Answers that language models write: requests share the steps of a model."""
