@@ -71,7 +71,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
             f"{project.project.config}: data.id is null, but answers are logged by id; set it to the id column"
         )
     champion, log, answered, skipped, outside = _load_champion(project), Predictions(project.project), 0, 0, 0
-    task, finder = champion.learner.task, None
+    task, finder, texts = champion.learner.task, None, 0
     source = Files(path=str(Path(path).absolute()), only=project.config.data.only)
     source.check(project.project.root)
     for batch in source.batches(project.project.root, chunk_rows=project.config.data.chunk_rows):
@@ -81,7 +81,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
                 bare = _lacks_spans(chunk, project, task)
                 finder = finder or (_open_finder(project) if bare else None)
                 rows = _answerable_rows(chunk, project, task, bare=bare, origin=batch.origin)
-                skipped += len(chunk) - len(rows)
+                skipped, texts = skipped + len(chunk) - len(rows), texts + len(rows)
                 rows = _pairs_of_rows(rows, finder, task) if bare and finder else rows
                 if len(rows):
                     answers = champion.answer(rows)
@@ -92,7 +92,7 @@ def predict_file(folder: Path, path: str, out: Path | None) -> dict[str, Any]:
                         answers = answers[answers["prediction"] != task.no_answer] if bare else answers
                         answers.to_csv(out, mode="a" if answered else "w", header=not answered, index=False)
                     answered += len(rows)
-    if not answered:
+    if not texts:
         raise SourceError(f"{path}: no row has both an id and an input")
     return {
         "answered": answered,
@@ -142,7 +142,7 @@ def relations_in(texts: Sequence[str], champion: LoadedChampion, finder: PairFin
     answers = champion.answer(task.schema.frame(asked)).to_dict("records") if asked else []
     rows, result = iter(answers), list[dict[str, Any]]()
     for text, own in zip(texts, pairs, strict=True):
-        answered = sorted(zip(own, rows, strict=False), key=lambda entry: (entry[0].head.start, entry[0].tail.start))
+        answered = [(pair, next(rows)) for pair in own]
         relations = [
             {
                 "head": pair.head.described(text),
@@ -151,7 +151,7 @@ def relations_in(texts: Sequence[str], champion: LoadedChampion, finder: PairFin
                 "confidence": row["confidence"],
                 OUT_OF_SCOPE: row[OUT_OF_SCOPE],
             }
-            for pair, row in answered
+            for pair, row in sorted(answered, key=lambda entry: (entry[0].head.start, entry[0].tail.start))
             if row["prediction"] != task.no_answer
         ]
         result.append({"text": text, "relations": relations, "version": champion.version, "tagger": finder.tagger})

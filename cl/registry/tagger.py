@@ -13,7 +13,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def _resolve(settings: PipelineSettings, stores: Stores, model: str, wanted: str
         info = None if version is None else registry.find(version)
         if info is not None:
             return registry, info
-        known = [info.version for info in registry.versions()]
+        known = [info.version for info in replace(registry).versions()]  # a fresh reader: what it read once, it keeps
     except PerennialError as error:
         raise InputError(f"{KEY}: the registry of '{model}' does not answer: {error}") from None
     shown = without_password(registry.tracking_uri)
@@ -155,6 +156,12 @@ def _open_registry(settings: PipelineSettings, stores: Stores, model: str) -> Re
         if not database.is_file():  # MLflow would make an empty one
             raise InputError(f"{KEY}: no MLflow database {database}; pipeline.tracking_uri names that of '{model}'")
         uri = f"{SQLITE}{database}"
+    return _reader(uri, model)
+
+
+@cache
+def _reader(uri: str, model: str) -> Registry:
+    """Return the registry of a model, which is opened once: a server asks it every second."""
     return Registry(uri, None, model, reading=True)
 
 

@@ -51,7 +51,7 @@ def create_app(service: ServingWorker, *, listens_on: str) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    add_answering_routes(app, service.task)
+    add_answering_routes(app, service.task, finds_spans=service.tagger is not None)
     app.include_router(router)
     app.include_router(page)
     app.add_exception_handler(PerennialError, on_expected_error)

@@ -41,8 +41,8 @@ class RequestHandler:
         self._metrics, self._live, self._log = metrics, live, answer_log
         self._copy_tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, values: list[Any], key: str | None) -> RequestAnswer:
-        """Return the answers to inputs, as `ServedModel.encode` takes them.
+    async def ask(self, values: list[Any], key: str | None, *, tagger: str | None = None) -> RequestAnswer:
+        """Return the answers to inputs, as `ServedModel.encode` takes them; ``tagger`` has found the spans in them.
 
         Raises:
             PerennialError: as `Batcher.answer`.
@@ -51,7 +51,7 @@ class RequestHandler:
         routing_key = key if key is not None else "\n".join(map(_to_text, values))
         role = self._roles().role_for(routing_key)
         try:
-            answered = await self._batcher.answer(values, role)
+            answered = replace(await self._batcher.answer(values, role), tagger=tagger)
         except InferenceError as error:
             self._metrics.failures.labels(error.version).inc(len(values))
             raise
@@ -154,7 +154,7 @@ class RequestHandler:
             replace(copy, id=str(uuid.uuid5(uuid.UUID(answer.id), "shadow")))
             for copy, answer in zip(computed.answers, answered.answers, strict=True)
         ]
-        copied = replace(computed, loaded=shadow, role="shadow", answers=copies)
+        copied = replace(computed, loaded=shadow, role="shadow", answers=copies, tagger=answered.tagger)
         self._log.record(_log_entries(copied, values, key, received_at, computed.seconds * 1000))
         await self._compare("shadow", answered, copied, champion=answered)
 
@@ -191,6 +191,7 @@ def _log_entries(
             "out_of_scope": answer.out_of_scope,
             "latency_ms": round(milliseconds, 3),
             "key": key,
+            "tagger": answered.tagger,
         }
         for value, answer in zip(values, answered.answers, strict=True)
     ]

@@ -28,6 +28,7 @@ from cl.serving.prometheus import Metrics
 from cl.serving.registry_watcher import FailedLoad, RegistryWatcher
 from cl.serving.request_handler import RequestHandler
 from cl.serving.served_model import ServedModel, load_served_model
+from cl.serving.tagger_follower import TaggerFollower
 from cl.stores.sqlite_cache import SqliteCachedRead
 from cl.stores.stores import Stores
 from cl.tasks import Task
@@ -74,6 +75,7 @@ class ServingWorker:
             champion_of=self.by_ledger.of,
             explain=partial(_explain, stores),
         )
+        self.tagger = _follow_tagger(config, stores)
         self.answer_log = PredictionLog(stores.project, config.serve.log, self.task)
         self._pairs = PairedAnswers(folder)
 
@@ -103,6 +105,8 @@ class ServingWorker:
         self._work = asyncio.ensure_future(self.batcher.run())
         self.follower.start()
         await asyncio.to_thread(self.follower.polled.wait, FIRST_POLL_SECONDS)
+        if self.tagger is not None:
+            await asyncio.to_thread(self.tagger.poll)
         self.draining.arm(asyncio.get_running_loop())
 
     async def stop(self) -> None:
@@ -112,6 +116,8 @@ class ServingWorker:
         await self.answering.close()
         self._work.cancel()
         await asyncio.to_thread(self.batcher.close)
+        if self.tagger is not None:
+            self.tagger.close()
         self.comparisons.write()
         await asyncio.to_thread(self.answer_log.close)
 
@@ -131,6 +137,8 @@ class ServingWorker:
 
     def _after_poll(self) -> None:
         """Write and judge the comparisons and set the gauges; runs in the registry watcher's thread after each poll."""
+        if self.tagger is not None:
+            self.tagger.poll()
         try:
             if self.follower.reachable:
                 self._alias_reader.answers_again()
@@ -163,6 +171,11 @@ class ServingWorker:
         metrics.load_failures.set(len(self.follower.failed))
         metrics.registry_up.set(bool(self.follower.reachable))
         metrics.waiting.set(self.batcher.waiting)
+
+
+def _follow_tagger(config: Config, stores: Stores) -> TaggerFollower | None:
+    """Return what follows the version that finds the spans of bare texts; None: they come with each text."""
+    return TaggerFollower(config, stores) if config.pipeline.tagger is not None else None
 
 
 def _explain(stores: Stores) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,21 @@ from tests.support.desk import Desk, new_desk
 PEOPLE, FIRMS = ["anna", "ben"], ["bank", "shoe", "lamp"]
 VERBS = {"works at": "works_at", "visited": "visited"}
 NONE = "none"
+QUICKLY: dict[str, Any] = {
+    "gates": [],
+    "strategy": "naive",
+    "training": {
+        "epochs": 25,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "head_learning_rate": 1e-2,
+        "precision": "float32",
+    },
+    "evaluation": {"smoke_rows": 0, "robustness": [], "latency_calls": 1, "baselines": False},
+    "data": {"split": {"validation": 0.1, "test": 0.2}},
+    "drift": {"report": "off"},
+}
+"""Settings with which a project learns such sentences in seconds."""
 
 
 def tagged_sentences(rows: int, *, seed: int, firms: bool = True) -> pd.DataFrame:
@@ -55,7 +71,7 @@ def ingest(desk: Desk, rows: pd.DataFrame, name: str) -> None:
 def people_project(folder: Path, tiny_model: Path) -> Desk:
     """Make a project that learns entities; it has learned nothing yet."""
     desk = new_desk(folder, tiny_model)
-    desk.configure(name="people", task="token_classification", gates=[], strategy="naive")
+    desk.configure(name="people", task="token_classification", **QUICKLY)
     return desk
 
 
@@ -65,8 +81,7 @@ def relations_project(folder: Path, tiny_model: Path, people: Desk, *, tagger: s
     desk.configure(
         name="relations",
         task={"name": "relation_extraction", "no_relation": NONE},
-        gates=[],
-        strategy="naive",
+        **QUICKLY,
         pipeline={"tagger": tagger, "tracking_uri": f"sqlite:///../{people.project.name}/mlflow/mlflow.db"},
     )
     return desk

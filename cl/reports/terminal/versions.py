@@ -123,7 +123,10 @@ def reproduce_lines(output: dict[str, Any]) -> list[str]:
 
 def export_lines(output: dict[str, Any]) -> list[str]:
     """Format the output of `cl export`."""
-    return [f"{output['folder']}: version {output['version']}, {output['bytes'] / 1e6:.1f} MB", *output["loads"]]
+    head = f"{output['folder']}: version {output['version']}, {output['bytes'] / 1e6:.1f} MB"
+    tagger = output["tagger"]
+    alone = [f"the tagger {tagger} is not in it: export that from its own project"] if tagger else []
+    return [head, *output["loads"], *alone]
 
 
 def gc_lines(output: dict[str, Any]) -> list[str]:
