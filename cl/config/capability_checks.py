@@ -116,8 +116,8 @@ def usable_baselines(task: Any) -> list[str]:
 
 
 def has_baselines(task: Any) -> bool:
-    """Return whether baselines can be measured: they answer one label of each row, by a linear head."""
-    return not missing(task.provides, {Capability.LINEAR_HEAD, Capability.PROBABILITIES})
+    """Return whether baselines can be measured: they answer labels by a linear head over frozen features."""
+    return not missing(task.provides, {Capability.LINEAR_HEAD, Capability.LABELS})
 
 
 def fits(task: Any, plugin: Any) -> bool:
