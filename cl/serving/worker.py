@@ -60,6 +60,7 @@ class ServingWorker:
         self.metrics, self.live, self.draining = Metrics(), LiveStats(), GracefulShutdown(config.serve.drain_seconds)
         self.task = plugins.build(Task, config.task)
         self._threads = config.serve.threads or max(1, count_processors() // workers)
+        self._threads_before: int | None = None
         self._stores, self._tell, self._withdraw = stores, tell, withdraw
         folder = serving_folder(stores.project)
         self.given_up, self.comparisons = StoppedCanaries(folder), ComparisonStore(folder)
@@ -83,6 +84,7 @@ class ServingWorker:
         """Start to follow the registry and to process the queue; versions with a role are loaded on return."""
         import torch
 
+        self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         gc.collect()
         gc.freeze()  # what is imported stays: to look through it for garbage would hold requests up
@@ -120,6 +122,10 @@ class ServingWorker:
             self.tagger.close()
         self.comparisons.write()
         await asyncio.to_thread(self.answer_log.close)
+        if self._threads_before is not None:
+            import torch
+
+            torch.set_num_threads(self._threads_before)  # who started it in this process may compute on
 
     def _load(self, version: str) -> ServedModel:
         """Fetch a version from the registry, verify it against its manifest, load it and warm it up."""
