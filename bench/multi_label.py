@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from side_by_side import PARTS, Row, Stream, compare, parser_of, read_rows
 
-WAYS = ["naive", "replay", "ranpac", "joint", "trainer", "trainer-joint"]
+WAYS = ["naive", "replay", "ranpac", "joint", "majority", "ncm", "regression", "trainer", "trainer-joint"]
 
 
 def joined(rows: list[Row], outside: list[str], count: int, rng: np.random.Generator) -> Iterator[Row]:

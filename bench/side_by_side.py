@@ -35,6 +35,7 @@ WAYS: dict[str, Any] = {
     "ranpac": {"strategy": "ranpac"},
     "default": {},
     "joint": {"strategy": "joint"},
+    **{name: {"strategy": name} for name in ("majority", "ncm", "regression")},
 }
 TRAINER, TRAINER_AT_ONCE = "trainer", "trainer-joint"
 """One experience after the other, and all rows at once."""

@@ -102,17 +102,18 @@ class Project:
     def predict(self, inputs: Sequence[str]) -> pd.DataFrame:
         """Return the champion's answers to texts: text, prediction, confidence (0 to 1), version and out_of_scope.
 
+        Where a tagger finds the spans of bare texts: text, relations (a list), version and tagger.
+
         Raises:
-            InputError: there is no champion yet.
+            InputError: there is no champion yet, or the tagger cannot be used.
         """
         import pandas as pd
 
         from cl.commands.predict import predict_texts
 
-        return pd.DataFrame(
-            predict_texts(self.folder, list(inputs)),
-            columns=["text", "prediction", "confidence", "version", "out_of_scope"],
-        )
+        answers = predict_texts(self.folder, list(inputs))
+        columns = ["text", "prediction", "confidence", "version", "out_of_scope"]
+        return pd.DataFrame(answers, columns=list(answers[0]) if answers and "tagger" in answers[0] else columns)
 
     @property
     def champion(self) -> str | None:

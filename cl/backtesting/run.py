@@ -20,6 +20,7 @@ from cl import __version__
 from cl.config import Config, parse
 from cl.errors import PerennialError
 from cl.extras import DISTRIBUTION
+from cl.process.processors import thread_count
 from cl.records import DriftType, LadderResult, Record, Validation
 from cl.stores.data.experiences import Experiences, RowsOf
 from cl.stores.project_folder import ProjectFolder
@@ -93,12 +94,11 @@ class Outcome(Record):
 
 def run(spec: RunSpec) -> Outcome:
     """Replay the stream from where an earlier process stopped; a failure is returned, not raised."""
-    if spec.threads:
-        os.environ["OMP_NUM_THREADS"] = str(spec.threads)
-    import torch
+    with thread_count(spec.threads):
+        return _replay(spec)
 
-    if spec.threads:
-        torch.set_num_threads(spec.threads)
+
+def _replay(spec: RunSpec) -> Outcome:
     lines: list[Line] = []
     try:
         config = parse(spec.config, where="backtest")

@@ -91,8 +91,9 @@ def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project:
 
     A text that is unlike what the champion has learned is marked as out of scope. A server of this project that runs
     on this machine is asked instead of loading the champion. For token
-    classification, a TEXT is split into words at spaces. Rows need an id and the input, but no label; when
-    labels arrive, `cl label` joins them to the logged answers.
+    classification, a TEXT is split into words at spaces. Where `pipeline.tagger` names a version that finds spans, a
+    bare TEXT gets the relations in it. Rows need an id and the input, but no label; when labels arrive, `cl label`
+    joins them to the logged answers.
     """
     if bool(texts) == bool(path):
         raise click.UsageError("give either TEXT... or --from PATH")
@@ -107,7 +108,16 @@ def predict(texts: tuple[str, ...], path: str | None, out: Path | None, project:
         show(as_json, done, summary)
         return
     answers = _answer(project, list(texts))
-    show(as_json, answers, "\n".join(map(_answer_line, answers)))
+    show(as_json, answers, "\n".join(map(_relation_lines if "tagger" in answers[0] else _answer_line, answers)))
+
+
+def _relation_lines(answer: dict[str, Any]) -> str:
+    """Return a text with the relations in it, and the versions that found them."""
+    lines = [answer["text"]]
+    for relation in answer["relations"]:
+        head, tail = (f"{relation[end]['text']} ({relation[end]['type']})" for end in ("head", "tail"))
+        lines.append(f"    {relation['relation']}  {relation['confidence']:.2f}  {head} -> {tail}")
+    return "\n".join([*lines, f"    version {answer['version']}, spans of {answer['tagger']}"])
 
 
 def _answer_line(answer: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ from cl.cli.run import demo, init, run
 from cl.cli.schedule import schedule, trigger
 from cl.cli.sections import SectionedGroup
 from cl.cli.serve import serve
-from cl.cli.status import history, report, status
+from cl.cli.status import evaluate, history, report, status
 from cl.cli.stores import move_stores_command
 from cl.cli.tune import tune
 from cl.cli.ui import ui
@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[click.Command, str]] = {
     },
     "Look": {
         status: "Champion, versions, and what waits",
+        evaluate: "Score the champion again, also end to end",
         history: "Every cycle, with its reasons",
         ui: "A page with all projects of a folder",
         report: "Write the HTML report",

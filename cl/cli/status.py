@@ -1,4 +1,4 @@
-"""The commands that show a project's state: `cl status`, `cl history`, `cl report`."""
+"""The commands that show a project's state: `cl status`, `cl evaluate`, `cl history`, `cl report`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ def status(project: Path, as_json: bool) -> None:
 
     result = read_status(project)
     show(as_json, result, on_terminal("\n".join(status_lines(result)), STATUS))
+
+
+@click.command()
+@project_option
+@json_option
+def evaluate(project: Path, as_json: bool) -> None:
+    """Score the champion again on the test rows of all that it has learned.
+
+    Where `pipeline.tagger` names a version that finds spans, also end to end, with the tagger of today and with the one
+    that the champion was evaluated with before.
+    """
+    from cl.commands.evaluate import evaluate_champion
+    from cl.reports.terminal.versions import evaluate_lines
+
+    result = evaluate_champion(project)
+    show(as_json, result, "\n".join(evaluate_lines(result)))
 
 
 @click.command()

@@ -27,6 +27,28 @@ def parse_inputs(texts: Sequence[str], schema: Schema) -> list[Any]:
     return [_parse_object(text, schema) for text in texts]
 
 
+def are_bare(texts: Sequence[str], *, tagger: str | None) -> bool:
+    """Return whether a tagger finds the spans of texts: they are no JSON objects, and there is a tagger.
+
+    >>> are_bare(["Anna founded Acme."], tagger="people@champion"), are_bare(["Anna founded Acme."], tagger=None)
+    (True, False)
+
+    Raises:
+        InputError: there is a tagger, and only a part of the texts are JSON objects.
+    """
+    objects = sum(_is_object(text) for text in texts) if tagger is not None else len(texts)
+    if 0 < objects < len(texts):
+        raise InputError("give either bare texts, whose spans the tagger finds, or JSON objects with their spans")
+    return objects == 0 and bool(texts)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _parse_object(text: str, schema: Schema) -> Any:
     example = json.dumps({column.name: column.example for column in schema.inputs}, ensure_ascii=False)
     try:

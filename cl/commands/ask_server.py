@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cl import plugins
-from cl.commands._parse_inputs import parse_inputs
+from cl.commands._parse_inputs import are_bare, parse_inputs
 from cl.serving.announcement import running_server
 from cl.stores.opened import OpenProject, open_project
 from cl.tasks import Schema, Task, ValueKind
@@ -38,6 +38,8 @@ def ask_server(folder: Path, texts: list[str]) -> ServedAnswers | None:
     project = open_project(folder, reading=True)
     url = running_server(project.project)
     if url is None or not url.startswith("http://"):  # what a certificate is good for, its clients know
+        return None
+    if are_bare(texts, tagger=project.config.pipeline.tagger):
         return None
     task = plugins.build(Task, project.config.task)
     schema = task.schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from cl import config as configuration
 from cl.backtesting.backtest import BacktestPlan, backtest
 from cl.backtesting.outputs import TITLES, as_json, list_failures, matrix_rows, results_table, rung_rows, write_outputs
 from cl.errors import InputError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +37,8 @@ def run_backtest(
         InputError: configuration, data, a strategy or an output path cannot be used.
     """
     config = configuration.load(path)
+    if config.data.described:
+        log.warning("data.descriptions: a backtest replays the rows of --data, and leaves descriptions out")
     if not data.exists():
         raise InputError(f"--data {data}: no such file or folder")
     folder = out or Path("backtest") / config.name

@@ -16,6 +16,7 @@ from cl.promotion.repair import locked_and_repaired
 from cl.records import Form
 from cl.registry.lineage import local_version
 from cl.registry.smoke_test import smoke_test
+from cl.registry.tagger import open_finder
 from cl.stores.journal import Journal
 from cl.stores.opened import open_project
 
@@ -54,7 +55,7 @@ def distil_version(folder: Path, version: str, *, form: Form) -> dict[str, Any]:
             stores=stores,
             cycle=name,
             champion=champion,
-            held_out=HeldOut(learned, teacher.history.scores, rows_of),
+            held_out=HeldOut(learned, teacher.history.scores, rows_of, finder=open_finder(config, stores)),
             data_version=data_version,
             journal=journal,
             residual_experiences=teacher.history.residual_experiences,

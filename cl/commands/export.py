@@ -36,4 +36,5 @@ def export_version(folder: Path, version: str, target: Path, *, merged: bool = F
     with stage(f"export version {version}"):
         loads = export(source, target, version=version, model=versions.project.config.name, merged=merged)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    return {"folder": str(target), "version": version, "bytes": size, "loads": loads}
+    tagger = versions.project.config.pipeline.tagger
+    return {"folder": str(target), "version": version, "bytes": size, "loads": loads, "tagger": tagger}

@@ -9,6 +9,7 @@ from typing import Any
 
 from cl.commands._version_catalogue import VersionCatalogue, read_versions
 from cl.records.history import History
+from cl.registry.tagger import TAGGER
 from cl.stores.data.correction_records import count_replaced, read_corrections
 from cl.stores.data.label_changes import read_label_changes
 from cl.stores.opened import open_project
@@ -57,4 +58,5 @@ def _describe(versions: VersionCatalogue, version: str) -> dict[str, Any]:
         "packages": history.packages,
         "machine": history.machine,
         "withdrawn": info.withdrawn,
+        "tagger": info.tags.get(TAGGER),
     }

@@ -38,6 +38,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     settings = project.config.serve
     count = workers or settings.workers or min(MOST_WORKERS, count_processors())
     _check_settings(project)
+    _check_tagger(project)
     listens_on = host or settings.host
     os.environ |= {PROJECT: str(project.project.root), WORKERS: str(count), HOST: listens_on}
     uvicorn_config = uvicorn.Config(
@@ -74,6 +75,14 @@ def _check_settings(project: OpenProject) -> None:
         path = _resolve_path(project, getattr(project.config.serve.tls, name))
         if path is not None and not Path(path).is_file():
             raise InputError(f"serve.tls.{name}: {path}: no such file")
+
+
+def _check_tagger(project: OpenProject) -> None:
+    """Check that the tagger is one, before any worker starts; its versions are followed later."""
+    if project.config.pipeline.tagger is not None:
+        from cl.registry.tagger import fetch_tagger
+
+        fetch_tagger(project.config, project.stores)
 
 
 def _resolve_path(project: OpenProject, path: str | None) -> str | None:

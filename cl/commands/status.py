@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from cl.cycle.backlog import waiting_experiences
+from cl.errors import InputError
 from cl.promotion.outside import outside_changes, warn_of_changes
 from cl.records import Cycle
 from cl.records.history import History
 from cl.registry.lineage import read_history
+from cl.registry.tagger import TAGGER, resolve_tagger
 from cl.stores.ledger import state
-from cl.stores.opened import open_project
+from cl.stores.opened import OpenProject, open_project
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import Stores
 from cl.tasks import Schema
@@ -56,9 +58,31 @@ def read_status(folder: Path) -> dict[str, Any]:
         "held": [name for name, verdict in verdicts.items() if verdict == "held"],
         "waiting": waiting,
         "left_for_later": later,
+        "tagger": _describe_tagger(project, champion),
         "waiting_rows": sum(experiences.get(name).rows["train"] for name in {*waiting, *later} & {*ids}),
         "data_version": project.stores.data.current(),
         "predictions": _count_predictions(project.project, project.schema),
+    }
+
+
+def _describe_tagger(project: OpenProject, champion: str | None) -> dict[str, str | None] | None:
+    """Return the tagger that the configuration names, its version now, and the one that the champion was tried with.
+
+    None: it names none. ``problem`` says why there is no version.
+    """
+    named, version, problem = project.config.pipeline.tagger, None, None
+    if named is None:
+        return None
+    try:
+        version = resolve_tagger(project.config, project.stores)
+    except InputError as error:
+        problem = str(error)
+    info = project.stores.registry.find(champion) if champion else None
+    return {
+        "named": named,
+        "version": version,
+        "problem": problem,
+        "evaluated_with": info.tags.get(TAGGER) if info else None,
     }
 
 

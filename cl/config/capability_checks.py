@@ -8,8 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from cl import plugins
+from cl.config.data import DataSettings
 from cl.config.drift import DriftSettings, TrafficSettings
+from cl.config.pipeline import PipelineSettings
 from cl.config.section import PluginSpec
+from cl.config.training import TrainingSettings
 from cl.errors import PluginError, UnknownPluginError
 from cl.plugins import Capability
 from cl.records import BASELINES
@@ -44,15 +47,21 @@ def check_descriptions(task: Any, *, described: bool) -> None:
         _require_text_labels(task, "data.descriptions", "a description cannot be a row of it; remove them")
 
 
-def check_uses(task: Any, *, annotated: bool, augmented: bool) -> None:
-    """Check that a task can use partly annotated rows, and training rows whose texts are changed, where there are any.
+def check_uses(task: Any, data: DataSettings, training: TrainingSettings, pipeline: PipelineSettings) -> None:
+    """Check that a task can use partly annotated rows, changed training texts and a tagger, where there are any.
 
     Raises:
         ValueError: it cannot; the message says why.
     """
-    if annotated and task.schema.answer.kind != "tags":
+    if pipeline.tagger is not None and not _asks_about_pairs(task):
+        fitting = [name for name in plugins.names("tasks") if _asks_about_pairs(plugins.find("tasks", name))]
+        raise ValueError(
+            f"pipeline.tagger: task '{task.name}' asks about no pair of spans: set it to null, or choose one of: "
+            f"{', '.join(fitting)}"
+        )
+    if data.annotated and task.schema.answer.kind != "tags":
         raise ValueError(f"data.annotated: task '{task.name}' has no entities: set it to null")
-    if augmented:
+    if training.augment is not None:
         _require_text_labels(task, "training.augment", "a changed text may need another answer; remove it")
 
 
@@ -64,6 +73,11 @@ def _require_text_labels(task: Any, key: str, consequence: str) -> None:
         f"{key}: task '{task.name}' does not label a text as a whole, so {consequence}, or choose one of: "
         f"{', '.join(fitting)}"
     )
+
+
+def _asks_about_pairs(task: Any) -> bool:
+    kinds = [column.kind for column in task.schema.inputs]
+    return kinds.count("span") == 2 and kinds.count("text") == 1 and task.schema.answer.kind == "label"
 
 
 def _labels_texts(task: Any) -> bool:
@@ -102,8 +116,8 @@ def usable_baselines(task: Any) -> list[str]:
 
 
 def has_baselines(task: Any) -> bool:
-    """Return whether baselines can be measured: they answer one label of each row, by a linear head."""
-    return not missing(task.provides, {Capability.LINEAR_HEAD, Capability.PROBABILITIES})
+    """Return whether baselines can be measured: they answer labels by a linear head over frozen features."""
+    return not missing(task.provides, {Capability.LINEAR_HEAD, Capability.LABELS})
 
 
 def fits(task: Any, plugin: Any) -> bool:

@@ -25,13 +25,14 @@ from cl.config.ladder import RUNG_TRAINING_KEYS, LadderSettings, Rung
 from cl.config.messages import explain, keys_of, most_telling
 from cl.config.monitoring import TriggerSettings
 from cl.config.overrides import Override, put, read_overrides
+from cl.config.pipeline import PipelineSettings
 from cl.config.promotion import PromotionSettings
 from cl.config.registry import RegistrySettings
 from cl.config.search import TuneSettings
 from cl.config.secrets import hide_secrets
 from cl.config.section import PluginSpec, Section, check_plugin
 from cl.config.serving import ServingSettings
-from cl.config.stores import StoreSettings
+from cl.config.stores import PLACES, StoreSettings
 from cl.config.task_defaults import with_defaults_of_task
 from cl.config.training import ModelSettings, TrainingSettings
 from cl.config.yaml import Document, read_yaml_file
@@ -53,17 +54,6 @@ def default_ladder(solver: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"name": "solve", "strategy": solver}, {"name": "adapt", "below": 0.6, "growth": 3.0, **adapt}]
 
 
-# where things are and who is notified: no influence on results, but may hold addresses and secrets
-PLACES: Any = {
-    "stores": True,
-    "registry": True,
-    "triggers": True,
-    "serve": True,
-    "data": {"source"},
-    "drift": {"traffic"},
-}
-
-
 class Config(Section):
     """All settings of a project."""
 
@@ -72,6 +62,9 @@ class Config(Section):
     )
     seed: int = Field(17, ge=0, lt=2**32, description="Random seed; the same seed gives the same result")
     task: PluginSpec = Field("text_classification", description="What is predicted; a file in cl/tasks")
+    pipeline: PipelineSettings = Field(
+        default_factory=lambda: PipelineSettings(), description="The version that finds the spans of a bare text"
+    )
     data: DataSettings = Field(default_factory=lambda: DataSettings(), description="Rows and columns")
     validate_: ValidationSettings = Field(
         default_factory=lambda: ValidationSettings(), alias="validate", description="The batch as a whole"
@@ -211,7 +204,7 @@ class Config(Section):
         ]
         task = plugins.build("tasks", self.task)
         check_capabilities(task, used)
-        check_uses(task, annotated=bool(self.data.annotated), augmented=self.training.augment is not None)
+        check_uses(task, self.data, self.training, self.pipeline)
         return self
 
     @model_validator(mode="after")

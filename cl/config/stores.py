@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +11,16 @@ from cl.config.secrets import FROM_ENVIRONMENT
 from cl.config.section import Section
 from cl.redaction import holds_password
 
+PLACES: Any = {
+    "stores": True,
+    "registry": True,
+    "triggers": True,
+    "serve": True,
+    "data": {"source"},
+    "drift": {"traffic"},
+    "pipeline": {"tracking_uri"},
+}
+"""Where things are and who is notified: no influence on results, but these may hold addresses and secrets."""
 VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
 

@@ -26,6 +26,7 @@ from cl.records import Challenger, Decision, Drift, Experience, Record, VersionI
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, extend_with_compressed, find_base, local_version
 from cl.registry.register import NewVersion, describe_machine, package_versions
+from cl.registry.tagger import TaggerVersion, fetch_tagger, load_finder
 from cl.stores.data.correction_records import count_replaced, read_corrections
 from cl.stores.data.experiences import RowsOf
 from cl.stores.data.removal import BASELINE_FEATURES
@@ -46,7 +47,7 @@ class CycleContext:
 
     ``champion`` is the version that serves, ``base`` the one that the update is trained from, ``new`` are the ids of
     the experiences to learn, oldest first, and ``run`` is the cycle's MLflow run. ``asked``: a person has requested
-    this experience.
+    this experience. ``tagger`` is the version that finds spans, where there is one.
     """
 
     config: Config
@@ -61,6 +62,7 @@ class CycleContext:
     asked: bool
     journal: Journal
     executor: Executor
+    tagger: TaggerVersion | None = None
     clock: float = field(default_factory=time.monotonic)
 
     def step(self, stage: Callable[P, R]) -> Callable[P, R]:
@@ -116,7 +118,8 @@ class CycleContext:
             kept=self.stores.project.work / BASELINE_FEATURES,
         )
         texts = self.out_of_scope_texts
-        return HeldOut(self.learnt, scores, self.rows_of, texts, baselines=baselines, chosen=chosen)
+        finder = load_finder(self.tagger, self.config.pipeline) if self.tagger else None
+        return HeldOut(self.learnt, scores, self.rows_of, texts, baselines=baselines, chosen=chosen, finder=finder)
 
     @cached_property
     def champion_answers(self) -> Path | None:
@@ -221,6 +224,7 @@ def open_cycle(
         asked: a person has requested this experience; it is learned unless the champion has learned it already.
         executor: how a stage is run.
     """
+    tagger = fetch_tagger(config, stores)  # first: what is wrong with it is wrong before anything is trained
     start = resume_or_begin(config, stores, experience)
     tags = {"cl.data_version": start.data_version, "cl.champion_before": start.champion or ""}
     run = stores.registry.runs.start_run(start.id, experience.id, tags)
@@ -241,6 +245,7 @@ def open_cycle(
         asked=asked,
         journal=Journal(journal_folder(stores) / start.id, stores.project.root),
         executor=executor,
+        tagger=tagger,
     )
 
 

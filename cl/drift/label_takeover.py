@@ -28,12 +28,17 @@ class Takeover:
 def find_takeovers(reference: Snapshot, new: Snapshot) -> list[Takeover]:
     """Return the new labels whose rows are mostly answered as labels that no new row has any longer.
 
+    Where no new row has a known label, there are none: such rows are about something else, so that no old label is
+    missed among them, and whatever the model answers is one of the old ones.
+
     Args:
         reference: rows that the champion was promoted on.
         new: rows to learn, all of which count for what has become of the old labels.
     """
     known, labels = set(new.known_labels), new.frame["label"] if new.labels is None else new.labels
     if new.separator is not None:  # a row has several classes, so no answer stands for one of them
+        return []
+    if known.isdisjoint(labels):
         return []
     expected = reference.frame["label"].value_counts(normalize=True) * len(labels)
     gone = {label for label in known - set(labels) if expected.get(label, 0.0) >= MISSED}

@@ -12,9 +12,11 @@ import pandas as pd
 from cl.config import Config
 from cl.evaluation.best_so_far import add_best, load_best
 from cl.evaluation.choose_tests import ChosenTests, choose_tests
+from cl.evaluation.end_to_end import find_pairs, score_end_to_end
 from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
 from cl.models.inference import Answering, answer
 from cl.models.learner import Learner
+from cl.models.pairs import PairFinder
 from cl.models.persistence import load_learner
 from cl.process.progress import meter
 from cl.records import Baselines, Control, ControlArm, Evaluation, Score
@@ -49,6 +51,7 @@ class HeldOut:
     champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``.
     ``answering`` returns, for a version's folder and learner, how it answers rows that it may have learned; None: it
     has learned none of them. ``baselines`` are the scores of the simplest models on the same rows, the ``chosen`` ones.
+    ``finder`` finds the pairs of spans in their texts, for the end-to-end score; None: there is no tagger.
     """
 
     experiences: Sequence[str]
@@ -58,6 +61,7 @@ class HeldOut:
     answering: Callable[[Path, Learner], Answering] | None = None
     baselines: Baselines = field(default_factory=Baselines)
     chosen: ChosenTests | None = None
+    finder: PairFinder | None = None
 
     def tests(self, config: Config) -> ChosenTests:
         """Return the test rows: those that were ``chosen`` before, or as many as the configuration allows."""
@@ -96,6 +100,10 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
     pd.DataFrame.from_dict(per_class, orient="index").rename_axis("class").to_csv(folder / CLASSES)
     learners = {who: model.learner for who, model in answers.items()}
     numbers = measure(config, learners, folders, tests.together, table, held_out.out_of_scope_texts)
+    if held_out.finder is not None:
+        paired = find_pairs(held_out.finder, tests.together, learners[CHALLENGER].task.schema)
+        for who, learner in learners.items():
+            numbers[who] |= score_end_to_end(learner, tests.together, paired)
     control = _measure_control(candidates.control, tests, now) if candidates.control is not None else None
     return Evaluation(
         metric=answers[CHALLENGER].learner.task.metric,
@@ -122,6 +130,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         untested_classes=answers[CHALLENGER].untested_classes(per_class),
         baselines=held_out.baselines,
         control=control,
+        tagger=held_out.finder.tagger if held_out.finder else None,
         predictions=str(predictions),
     )
 

@@ -78,7 +78,8 @@ def deduplicate(
 ) -> ComparedRows:
     """Compare the rows of a new experience with each other and with the whole stream.
 
-    A row is the same as another if its input and its label are the same, whatever their ids. Of the rows that were
+    A row is the same as another if its input and its label are the same, whatever their ids; one that is the same as a
+    description of its label is still a row that somebody has labelled, and stays. Of the rows that were
     neither forgotten nor seen before nor corrected since, those that contradict an earlier row, by its id or its text,
     are set aside or replace it; then all inputs of the batch with more than one label are set aside, then later rows
     with the id of an earlier row.
@@ -97,7 +98,8 @@ def deduplicate(
     known_ids, known_contents = is_known(prints.ids, known.ids), is_known(prints.contents, known.contents)
     same_rows = _is_same_row(prints, known, known_ids & known_contents)
     changed = known_ids & ~same_rows
-    seen = np.where(held_out, same_rows, known_contents)
+    labelled = is_known(prints.contents, known.labelled_contents) if known.describing else known_contents
+    seen = np.where(held_out, same_rows, labelled)
     relabelled = is_known(prints.inputs, known.inputs) & ~known_contents & ~held_out
     outcomes[relabelled] = RowOutcome.RELABELLED
     outcomes[changed] = RowOutcome.CHANGED

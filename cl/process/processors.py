@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -19,6 +21,32 @@ def count_processors(cgroups: Path = CGROUPS, own: Path = Path("/proc/self/cgrou
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([allowed, *(math.ceil(limit) for limit in _limits(cgroups, own))]))
+
+
+@contextmanager
+def thread_count(count: int | None) -> Iterator[None]:
+    """Let torch use this many threads, and what is started meanwhile too; None: as many as it does.
+
+    Afterwards both are as they were: a caller's own work must not slow down.
+    """
+    if count is None:
+        yield
+        return
+    name = "OMP_NUM_THREADS"
+    variable = os.environ.get(name)
+    os.environ[name] = str(count)  # before torch is imported for the first time
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if variable is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = variable
 
 
 def wait_passively() -> None:

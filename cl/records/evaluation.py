@@ -147,6 +147,11 @@ class Evaluation(Record):
         default_factory=lambda: Baselines(), description="The simplest things that could work, on the same rows"
     )
     control: Control | None = Field(default=None, description="The naive control arm; None: there was none")
+    tagger: str | None = Field(
+        default=None,
+        description="The version that found the spans for the end-to-end scores among `numbers`, NAME@VERSION; None: "
+        "none did",
+    )
     predictions: str = Field(
         description="Parquet file, one row per test row: experience, id, target, chars (the text's length); the "
         "challenger's answer, score, confidence and Brier score; the same for the champion; best_score, "

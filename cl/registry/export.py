@@ -92,7 +92,7 @@ def export(source: Path, folder: Path, *, version: str, model: str, merged: bool
         (shutil.copytree if path.is_dir() else shutil.copy)(path, draft / name)
     learner = load_learner(draft)
     (draft / "labels.json").write_text(json.dumps(learner.labels, indent=1, ensure_ascii=False), encoding="utf-8")
-    if merged and not learner.by_reference:
+    if merged and learner.base is None:
         shutil.rmtree(draft)
         raise InputError(
             "--merged is for language models, whose versions refer to a base: this version is whole as it is"
@@ -131,8 +131,8 @@ def _export_for_transformers(learner: Learner, draft: Path, *, merged: bool) -> 
     """Write what plain transformers can load; return its description and the code that loads it."""
     from cl.models.pretrained import encoder_class
 
-    if learner.by_reference:
-        return export_language_model(cast("LanguageLearner", learner), draft, merged=merged)
+    if learner.base is not None:
+        return export_language_model(cast("LanguageLearner", learner), learner.base, draft, merged=merged)
     subfolder, learner = "encoder", replace(learner, graph=None)
     encoder: PreTrainedModel | None = learner.encoder
     if learner.settings.dtype == "bfloat16":  # weights of two formats, which transformers would read in one

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cl.errors import InputError
 
 if TYPE_CHECKING:
+    from cl.models.base_files import LanguageBase
     from cl.models.language_learner import LanguageLearner
 
 ADAPTER, WHOLE = "adapter", "transformers"
@@ -27,11 +28,14 @@ print(answers)
 """
 
 
-def export_language_model(learner: LanguageLearner, draft: Path, *, merged: bool) -> tuple[str, str]:
+def export_language_model(
+    learner: LanguageLearner, base: LanguageBase, draft: Path, *, merged: bool
+) -> tuple[str, str]:
     """Write what peft or transformers can load; return its description and the code that loads it.
 
     Args:
         learner: of the version.
+        base: that the version refers to.
         draft: the folder of the export.
         merged: write the whole model, in float32, which needs nothing else; it takes the size of its base.
 
@@ -48,11 +52,9 @@ def export_language_model(learner: LanguageLearner, draft: Path, *, merged: bool
             f"model.tuning '{learner.tuning.name}' makes no adapter that peft could load: add --merged to export the "
             "whole model"
         )
-    _write_adapter(learner, draft / ADAPTER)
-    load = (
-        f'model = {kind}.from_pretrained("{learner.base.name}")\nmodel = PeftModel.from_pretrained(model, "{ADAPTER}")'
-    )
-    description = f"peft's PeftModel on {kind} of {learner.base.name}, in {ADAPTER}/; base.json has its files' SHA-256"
+    _write_adapter(learner, base, draft / ADAPTER)
+    load = f'model = {kind}.from_pretrained("{base.name}")\nmodel = PeftModel.from_pretrained(model, "{ADAPTER}")'
+    description = f"peft's PeftModel on {kind} of {base.name}, in {ADAPTER}/; base.json has its files' SHA-256"
     return description, _code(learner, kind, load, "from peft import PeftModel\n")
 
 
@@ -70,7 +72,7 @@ def _write_whole(learner: LanguageLearner, folder: Path) -> None:
     learner.tokenizer.save_pretrained(folder)
 
 
-def _write_adapter(learner: LanguageLearner, folder: Path) -> None:
+def _write_adapter(learner: LanguageLearner, base: LanguageBase, folder: Path) -> None:
     """Write the adapter's tensors and its configuration, which names the base as model.name does."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -80,11 +82,11 @@ def _write_adapter(learner: LanguageLearner, folder: Path) -> None:
     folder.mkdir()
     named = {f"base_model.model.{key}": tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config.base_model_name_or_path = learner.base.name
+    config.base_model_name_or_path = base.name
     config.task_type = "SEQ_2_SEQ_LM" if learner.has_decoder else "CAUSAL_LM"
     config.inference_mode = True
     config.save_pretrained(folder)
-    files = json.dumps({"name": learner.base.name, "files": dict(learner.base.files)}, indent=1)
+    files = json.dumps({"name": base.name, "files": dict(base.files)}, indent=1)
     (folder / "base.json").write_text(files, encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from cl.config import RegistrySettings
 from cl.records import WITHDRAWN, Record, VersionInfo
 from cl.registry.descriptions import refresh_descriptions
 from cl.registry.lineage import find_base, local_version, read_history, teachers
+from cl.registry.tagger import FOLDER as TAGGERS
 from cl.registry.versions import passed_versions
 from cl.stores.data.removal import CACHES
 from cl.stores.hard_links import (
@@ -155,7 +156,7 @@ def _removable_paths(stores: Stores, unused: Sequence[Path]) -> list[Path]:
     copies = [path for path in work.glob("versions/*") if path.name not in serving]
     known = {f"{experience.id}-{experience.digest[:16]}.npy" for experience in stores.experiences.all()}
     hashes = [path for path in work.glob("known/*") if path.name not in known]
-    caches = [work / name for name in CACHES]
+    caches = [work / name for name in (*CACHES, TAGGERS)]
     paths = [path for path in [*copies, *caches, *hashes, *unused, *work.glob("reproduce-*")] if path.exists()]
     return [
         path for path in paths if not (path.name.startswith(UNFINISHED) and time.time() - path.stat().st_mtime < DAY)
@@ -171,7 +172,7 @@ def _unused_bases(stores: Stores, kept: Sequence[VersionInfo]) -> list[Path]:
     bases = [path for path in stores.project.work.glob("bases/*") if time.time() - path.stat().st_mtime > DAY]
     if not bases:
         return []
-    from cl.models.language_base import LanguageBase
+    from cl.models.base_files import LanguageBase
 
     used = set()
     for info in kept:

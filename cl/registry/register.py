@@ -26,6 +26,7 @@ from cl.records.past_scores import PastScores
 from cl.registry.descriptions import describe_version, refresh_descriptions
 from cl.registry.lineage import LocalVersion
 from cl.registry.model_card import write_card
+from cl.registry.tagger import tagger_tags
 from cl.stores.data.draw import draw_rows
 from cl.stores.data.experiences import RowsOf
 from cl.stores.data.label_changes import read_label_changes
@@ -106,6 +107,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
             PARENT: new.parent.version or "",
             COMPARED: new.compared or "",
             **({FORM: training.form} if training.form else {}),
+            **tagger_tags(evaluation.tagger, evaluation.numbers),
             "cl.data_version": new.data_version,
         },
         metrics=evaluation_metrics(evaluation),

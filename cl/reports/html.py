@@ -24,6 +24,7 @@ from cl.reports.measurements import (
     describe_baselines,
     describe_control,
     describe_cut,
+    describe_end_to_end,
     describe_score,
     format_forgotten,
     format_loss,
@@ -175,6 +176,7 @@ def _write_page(
         "cut_words": describe_cut,
         "balance_words": describe_balance,
         "baseline_words": describe_baselines,
+        "end_to_end_words": describe_end_to_end,
         "shown_p": format_p_value,
     }
     page = environment.get_template("template.html").render(

@@ -14,6 +14,10 @@ SHOWN = 8
 WORDS = {
     "over_baseline": "{metric} above the strongest baseline",
     **{f"baseline_{name}": "{metric} of " + words for name, words in BASELINES.items()},
+    "end_to_end_f1": "end-to-end F1, spans found by the tagger",
+    "end_to_end_precision": "end-to-end precision",
+    "end_to_end_recall": "end-to-end recall",
+    "end_to_end_spans": "pairs with a relation whose spans the tagger finds",
     "ece": "calibration error (ECE)",
     "brier": "Brier score",
     "oos_auroc": "out-of-scope AUROC",
@@ -97,6 +101,19 @@ def describe_baselines(evaluation: Evaluation) -> list[str]:
     if best is not None and own is not None and (behind := best - own) > 0:
         lines.append(f"the challenger is {100 * behind:.1f} points below {BASELINES[strongest]}")
     return lines
+
+
+def describe_end_to_end(evaluation: Evaluation) -> list[str]:
+    """Return the score on the spans that the tagger finds, next to that on the marked ones; []: there is no tagger."""
+    if evaluation.tagger is None:
+        return []
+    now, before = (numbers.get("end_to_end_f1") for numbers in (evaluation.numbers, evaluation.champion_numbers))
+    champion = "" if before is None else f" (champion {format_share(before)})"
+    spans = format_share(evaluation.numbers.get("end_to_end_spans"))
+    return [
+        f"end to end with {evaluation.tagger}: F1 {format_share(now)}{champion}; on marked spans "
+        f"{format_share(evaluation.accuracy)}; it finds both spans of {spans} of the pairs with a relation"
+    ]
 
 
 class Measurement(Record):

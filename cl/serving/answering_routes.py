@@ -15,6 +15,7 @@ from cl.serving.direct_route import DirectRoute
 from cl.serving.errors import RequestError
 from cl.serving.feedback_labels import check_feedback_label, known_labels
 from cl.serving.mlflow_protocol import find_problems, format_predictions, read_values
+from cl.serving.relations import answer_relations
 from cl.serving.request_models import Bodies, bodies_of, input_example
 from cl.serving.routes import REFUSALS, service_of
 from cl.serving.schemas import KEY_CHARACTERS, FeedbackResponse
@@ -35,12 +36,17 @@ KEY_HEADER = {
 """Read by hand: to find one header, FastAPI compares each with all others."""
 
 
-def add_answering_routes(app: FastAPI, task: Task) -> None:
+def add_answering_routes(app: FastAPI, task: Task, *, finds_spans: bool = False) -> None:
     """Add the routes that take a task's inputs and answers, with the bodies that its schema says.
 
     Call it before any middleware is added.
+
+    Args:
+        app: the application.
+        task: what is answered.
+        finds_spans: a tagger finds the spans of texts that come without.
     """
-    router, bodies = APIRouter(), bodies_of(task)
+    router, bodies = APIRouter(), bodies_of(task, finds_spans=finds_spans)
     header: dict[str, Any] = {"parameters": [KEY_HEADER]}
 
     async def predict(request: Request, body: Any) -> Response:
@@ -73,6 +79,8 @@ async def _predict(service: ServingWorker, bodies: Bodies, request: Request, bod
         raise RequestError(
             422, f"'{service.config.name}' has no {Capability.PROBABILITIES.value}; leave out top_k and probabilities"
         )
+    if bodies.texts and (texts := body.bare_texts):
+        return await _relate(service, request, body, texts)
     values, key = _read_inputs(service, bodies, body), read_key(request)
     answered = await service.answering.ask(values, key if body.key is None else body.key)
     labels, schema = answered.loaded.labels, service.task.schema
@@ -82,6 +90,17 @@ async def _predict(service: ServingWorker, bodies: Bodies, request: Request, bod
         "role": answered.role,
         "predictions": [_to_content(answer, body, labels, schema) for answer in answered.answers],
     }
+    return _json_response(content, answered)
+
+
+async def _relate(service: ServingWorker, request: Request, body: Any, texts: list[str]) -> Response:
+    """Answer bare texts with the relations in them."""
+    if body.top_k is not None or body.probabilities:
+        raise RequestError(422, "top_k and probabilities come with input and inputs, not with text and texts")
+    _check_number(service, texts)
+    check_lengths(service, texts)
+    key = read_key(request)
+    content, answered = await answer_relations(service, texts, key if body.key is None else body.key)
     return _json_response(content, answered)
 
 

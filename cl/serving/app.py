@@ -53,7 +53,7 @@ def create_app(service: ServingWorker, *, listens_on: str) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    add_answering_routes(app, service.task)
+    add_answering_routes(app, service.task, finds_spans=service.tagger is not None)
     if Capability.WRITING in service.task.provides:
         app.include_router(openai)
     app.include_router(router)

@@ -100,8 +100,9 @@ class PredictionLog:
 
         Args:
             entries: each with id, recorded_at (seconds since 1970), version, role (champion, canary or shadow), the
-                inputs by their names, label (the answer), confidence, out_of_scope, latency_ms and key, the request
-                key, of which only a hash is kept; out_of_scope and key may be None.
+                inputs by their names, label (the answer), confidence, out_of_scope, latency_ms, key, the request key,
+                of which only a hash is kept, and tagger, the version that found the spans; out_of_scope, key and
+                tagger may be None.
         """
         if self._closing or len(self._predictions) + len(entries) > self.settings.queue:
             self.counts.dropped += len(entries)
@@ -262,6 +263,7 @@ class PredictionLog:
                 "out_of_scope": entry.get("out_of_scope"),
                 "latency_ms": entry.get("latency_ms"),
                 "key": None if key is None else _hash(key),
+                "tagger": entry.get("tagger"),
             }
         except Exception as error:
             if "redact" not in self._reported:

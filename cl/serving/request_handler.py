@@ -61,15 +61,15 @@ class RequestHandler:
         self._metrics, self._live, self._log = metrics, live, answer_log
         self._copy_tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, values: list[Any], key: str | None) -> RequestAnswer:
-        """Return the answers to inputs, as `ServedModel.encode` takes them.
+    async def ask(self, values: list[Any], key: str | None, *, tagger: str | None = None) -> RequestAnswer:
+        """Return the answers to inputs, as `ServedModel.encode` takes them; ``tagger`` has found the spans in them.
 
         Raises:
             PerennialError: as `Batcher.answer`.
         """
         arrival = Arrival(values, key)
         with self.counting_failures(arrival):
-            answered = await self._batcher.answer(values, self.role_of(arrival))
+            answered = replace(await self._batcher.answer(values, self.role_of(arrival)), tagger=tagger)
         self.conclude(arrival, answered, self._batcher.copy)
         return answered
 
@@ -207,7 +207,7 @@ class RequestHandler:
             replace(copy, id=str(uuid.uuid5(uuid.UUID(answer.id), "shadow")))
             for copy, answer in zip(computed.answers, answered.answers, strict=True)
         ]
-        copied = replace(computed, loaded=shadow, role="shadow", answers=copies)
+        copied = replace(computed, loaded=shadow, role="shadow", answers=copies, tagger=answered.tagger)
         self._log.record(_log_entries(copied, arrival, received_at, computed.seconds * 1000))
         await self._compare("shadow", answered, copied, champion=answered)
 
@@ -244,6 +244,7 @@ def _log_entries(
             "out_of_scope": answer.out_of_scope,
             "latency_ms": round(milliseconds, 3),
             "key": arrival.key,
+            "tagger": answered.tagger,
         }
         for value, answer in zip(arrival.values, answered.answers, strict=True)
     ]

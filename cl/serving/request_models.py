@@ -7,7 +7,7 @@ fields are its columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -19,6 +19,7 @@ from cl.serving.schemas import (
     PredictionBody,
     PredictRequest,
     PredictResponse,
+    RelationsResponse,
     RequestBody,
     Sentence,
     Tags,
@@ -44,24 +45,45 @@ EXAMPLE_ID = "0d0a3d1c-6e0c-4b53-a0b7-4f1f0f0f6f3a"
 class RowsRequest(RequestBody):
     """One row of inputs, or several."""
 
+    forms: ClassVar[tuple[str, ...]] = ("input", "inputs")
+    """The fields of which a request has exactly one."""
+
     @model_validator(mode="after")
     def _check_single_input(self) -> RowsRequest:
-        if sum(getattr(self, name) is not None for name in ("input", "inputs")) != 1:
-            raise ValueError("send exactly one of input and inputs")
+        if sum(getattr(self, name) is not None for name in self.forms) != 1:
+            raise ValueError(f"send exactly one of {', '.join(self.forms[:-1])} and {self.forms[-1]}")
         return self
+
+
+class TextsOrRowsRequest(RowsRequest):
+    """One row of inputs, several, or bare texts, in which the spans are found."""
+
+    forms: ClassVar[tuple[str, ...]] = ("input", "inputs", "text", "texts")
+
+    text: Text | None = Field(None, description="One bare text: its relations are returned")
+    texts: Annotated[list[Text], Field(min_length=1, fail_fast=True)] | None = Field(
+        None, description="Several bare texts"
+    )
+
+    @property
+    def bare_texts(self) -> list[str]:
+        """The bare texts; []: the request has rows."""
+        return [self.text] if self.text is not None else list(self.texts or [])
 
 
 @dataclass(frozen=True)
 class Bodies:
     """What a task's routes take and return.
 
-    ``rows``: inputs come as objects with the task's columns, not as texts or tokens.
+    ``rows``: inputs come as objects with the task's columns, not as texts or tokens. ``texts``: they may also come as
+    bare texts, in which the spans are found.
     """
 
     predict: type[BaseModel]
-    answers: type[BaseModel]
+    answers: Any
     feedback: type[BaseModel]
     rows: bool
+    texts: bool = False
 
     def values(self, body: Any, schema: Schema) -> list[Any]:
         """Return the inputs in a request: bare values of a single input, else a mapping for each row."""
@@ -73,16 +95,19 @@ class Bodies:
         return rows if schema.input is None else [row[schema.input.name] for row in rows]
 
 
-def bodies_of(task: Task) -> Bodies:
-    """Return the bodies for a task."""
+def bodies_of(task: Task, *, finds_spans: bool = False) -> Bodies:
+    """Return the bodies for a task; ``finds_spans``: a tagger finds the spans of bare texts."""
     schema = task.schema
     rows = schema.input is None or not schema.input.kind.is_read
     written = schema.answer.kind in (ValueKind.LABEL, ValueKind.TAGS)
+    answers: Any = PredictResponse if written else _predict_response(task)
+    base = TextsOrRowsRequest if finds_spans else RowsRequest
     return Bodies(
-        predict=_predict_request(schema) if rows else PredictRequest,
-        answers=PredictResponse if written else _predict_response(task),
+        predict=_predict_request(schema, base) if rows else PredictRequest,
+        answers=answers | RelationsResponse if finds_spans else answers,
         feedback=FeedbackRequest if written else _feedback_request(task),
         rows=rows,
+        texts=finds_spans,
     )
 
 
@@ -91,7 +116,7 @@ def input_example(schema: Schema) -> dict[str, Any]:
     return {column.name: column.example for column in schema.inputs}
 
 
-def _predict_request(schema: Schema) -> type[BaseModel]:
+def _predict_request(schema: Schema, base: type[RowsRequest]) -> type[BaseModel]:
     fields: dict[str, Any] = {column.name: _field(column) for column in schema.inputs}
     row = create_model("InputRow", __base__=RequestBody, __doc__="The inputs of one row.", **fields)
     example = input_example(schema)
@@ -106,8 +131,9 @@ def _predict_request(schema: Schema) -> type[BaseModel]:
             Field(None, description="Several rows"),
         ),
     }
-    model = create_model("PredictRequest", __base__=RowsRequest, __doc__=RowsRequest.__doc__, **wanted, **shared)
-    return _with_examples(model, [{"input": example}, {"inputs": [example]}])
+    model = create_model("PredictRequest", __base__=base, __doc__=base.__doc__, **wanted, **shared)
+    bare = [{"text": example[schema.text]}] if "text" in base.forms and schema.text else []
+    return _with_examples(model, [{"input": example}, {"inputs": [example]}, *bare])
 
 
 def _predict_response(task: Task) -> type[BaseModel]:

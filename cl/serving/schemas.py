@@ -159,6 +159,42 @@ class PredictResponse(BaseModel):
     predictions: list[PredictionBody]
 
 
+class SpanBody(BaseModel):
+    """A part of a text that the tagger has found."""
+
+    start: int = Field(description="Its first character")
+    end: int = Field(description="The character after its last")
+    text: str
+    type: str = Field(description="The type of entity")
+
+
+class RelationBody(BaseModel):
+    """A relation between two parts of a text."""
+
+    id: str = Field(description="Id for /feedback, whose label is the relation")
+    head: SpanBody
+    tail: SpanBody
+    relation: str
+    confidence: float
+    out_of_scope: bool | None
+
+
+class TextRelations(BaseModel):
+    """The relations in one text, in its order."""
+
+    relations: list[RelationBody]
+
+
+class RelationsResponse(BaseModel):
+    """The relations in bare texts, and the two versions that answered."""
+
+    model: str
+    version: str = Field(description="The version that answered the pairs")
+    role: str = Field(description="champion or canary")
+    tagger: str = Field(description="The version that found the spans, NAME@VERSION")
+    predictions: list[TextRelations]
+
+
 class FeedbackRequest(RequestBody):
     """The true label of an answer; it may be sent at any time."""
 

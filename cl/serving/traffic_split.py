@@ -16,7 +16,7 @@ class RequestAnswer:
     """One version's answers to the rows of a request, in their order.
 
     ``seconds`` is the compute time of their batches, ``failed`` a canary that could not answer, so that the champion
-    did.
+    did; ``tagger`` is the version that found the spans in them, if one did.
     """
 
     loaded: ServedModel
@@ -24,6 +24,7 @@ class RequestAnswer:
     answers: list[RowAnswer]
     seconds: float
     failed: str | None = None
+    tagger: str | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from cl.serving.prometheus import Metrics
 from cl.serving.registry_watcher import FailedLoad, RegistryWatcher
 from cl.serving.request_handler import RequestHandler
 from cl.serving.served_model import ServedModel, load_served_model
+from cl.serving.tagger_follower import TaggerFollower
 from cl.serving.traffic_split import TrafficSplit
 from cl.serving.writing.engine import WritingEngine
 from cl.serving.writing.shared_bases import SharedBases
@@ -64,6 +65,7 @@ class ServingWorker:
         self.metrics, self.live, self.draining = Metrics(), LiveStats(), GracefulShutdown(config.serve.drain_seconds)
         self.task = plugins.build(Task, config.task)
         self._threads = config.serve.threads or max(1, count_processors() // workers)
+        self._threads_before: int | None = None
         self._stores, self._tell, self._withdraw = stores, tell, withdraw
         folder = serving_folder(stores.project)
         self.given_up, self.comparisons = StoppedCanaries(folder), ComparisonStore(folder)
@@ -79,6 +81,7 @@ class ServingWorker:
             champion_of=self.by_ledger.of,
             explain=partial(_explain, stores),
         )
+        self.tagger = _follow_tagger(config, stores)
         self.answer_log = PredictionLog(stores.project, config.serve.log, self.task)
         self._pairs, self._bases = PairedAnswers(folder), SharedBases()
         self.matchers = Matchers()
@@ -87,6 +90,7 @@ class ServingWorker:
         """Start to follow the registry and to process the queue; versions with a role are loaded on return."""
         import torch
 
+        self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         gc.collect()
         gc.freeze()  # what is imported stays: to look through it for garbage would hold requests up
@@ -107,6 +111,8 @@ class ServingWorker:
         self._work = asyncio.ensure_future(self.batcher.run())
         self.follower.start()
         await asyncio.to_thread(self.follower.polled.wait, FIRST_POLL_SECONDS)
+        if self.tagger is not None:
+            await asyncio.to_thread(self.tagger.poll)
         self.draining.arm(asyncio.get_running_loop())
 
     def _build_batcher(self, freshness: FreshnessGuard) -> Batcher | WritingEngine:
@@ -125,8 +131,14 @@ class ServingWorker:
         await self.answering.close()
         self._work.cancel()
         await asyncio.to_thread(self.batcher.close)
+        if self.tagger is not None:
+            self.tagger.close()
         self.comparisons.write()
         await asyncio.to_thread(self.answer_log.close)
+        if self._threads_before is not None:
+            import torch
+
+            torch.set_num_threads(self._threads_before)  # who started it in this process may compute on
 
     def _load(self, version: str) -> ServedModel:
         """Fetch a version from the registry, verify it against its manifest, load it and warm it up."""
@@ -144,6 +156,8 @@ class ServingWorker:
 
     def _after_poll(self) -> None:
         """Write and judge the comparisons and set the gauges; runs in the registry watcher's thread after each poll."""
+        if self.tagger is not None:
+            self.tagger.poll()
         try:
             if self.follower.reachable:
                 self._alias_reader.answers_again()
@@ -176,6 +190,11 @@ class ServingWorker:
         metrics.load_failures.set(len(self.follower.failed))
         metrics.registry_up.set(bool(self.follower.reachable))
         metrics.waiting.set(self.batcher.waiting)
+
+
+def _follow_tagger(config: Config, stores: Stores) -> TaggerFollower | None:
+    """Return what follows the version that finds the spans of bare texts; None: they come with each text."""
+    return TaggerFollower(config, stores) if config.pipeline.tagger is not None else None
 
 
 def _explain(stores: Stores) -> list[str]:

@@ -28,6 +28,7 @@ from cl.tasks._base import (
     text_ids,
 )
 from cl.tasks._schema import Column, Schema, ValueKind
+from cl.tasks._words import token_offsets
 
 __all__ = [
     "BETWEEN_LABELS",
@@ -56,4 +57,5 @@ __all__ = [
     "renamed_tag",
     "scores_by_class",
     "text_ids",
+    "token_offsets",
 ]

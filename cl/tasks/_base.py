@@ -231,6 +231,11 @@ class Task(Plugin):
         return 0
 
     @property
+    def no_answer(self) -> str | None:
+        """The label that says that a row has none of the others; None: there is no such label."""
+        return None
+
+    @property
     def has_thresholds(self) -> bool:
         """Whether labels are answered from a threshold on, which validation rows decide."""
         return type(self).thresholds is not Task.thresholds

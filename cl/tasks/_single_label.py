@@ -21,7 +21,15 @@ class SingleLabel(Task):
     """Base of the tasks that answer one label for each row: the column of the schema's answer."""
 
     schema: ClassVar[Schema]
-    provides: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.TOKENS, Capability.WRITING}
+    provides: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            Capability.LABELS,
+            Capability.PROBABILITIES,
+            Capability.EMBEDDINGS,
+            Capability.LINEAR_HEAD,
+            Capability.ENCODER,
+        }
+    )
     metric: ClassVar[str] = "accuracy"
     row_metric: ClassVar[str] = "accuracy"
 

@@ -54,6 +54,11 @@ class RelationExtraction(SingleLabel):
         None, description="Relation that says that there is none; null: there always is one"
     )
 
+    @property
+    def no_answer(self) -> str | None:
+        """The relation that says that there is none."""
+        return self.no_relation
+
     def encode(
         self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, labels: list[str], *, max_length: int
     ) -> list[Encoded]:

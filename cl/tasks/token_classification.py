@@ -56,7 +56,16 @@ class TokenClassification(Task):
         inputs=(Column("tokens", ValueKind.WORDS, "The words of a sentence", ["Anna", "lives", "in", "York"]),),
         answer=Column("tags", ValueKind.TAGS, "A BIO2 tag for each word", ["B-PER", "O", "O", "B-LOC"]),
     )
-    provides: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.WRITING}
+    provides: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            Capability.LABELS,
+            Capability.PROBABILITIES,
+            Capability.EMBEDDINGS,
+            Capability.LINEAR_HEAD,
+            Capability.ENCODER,
+            Capability.TOKENS,
+        }
+    )
     metric: ClassVar[str] = "f1"
     row_metric: ClassVar[str] = "mean F1 of a sentence"
     undecided: ClassVar[str] = "no entity occurs or is predicted in its {rows} test rows"

@@ -26,6 +26,7 @@ from cl.models.learner import Learner
 from cl.models.weights import learnable, row_weights
 from cl.stores.data.experiences import RowsOf
 from cl.stores.data.fingerprints import hash_texts
+from cl.tasks import ValueKind
 
 MOST_ROWS = 5_000
 """Rows that a baseline is fitted on."""
@@ -53,7 +54,8 @@ class LearnedExperiences:
 class BaselineRows:
     """The features of the kept rows, in the order of the hashes of their ids.
 
-    ``whole`` is int8 (positions, width), ``targets`` int64 (positions,), ``labels`` what they count, ``sizes`` the
+    ``whole`` is int8 (positions, width), ``targets`` int64 (positions,), or where a row may have any number of labels
+    (positions, labels) with 1 for those it has, ``labels`` what they count, ``sizes`` the
     positions of each row, ``weights`` what each row counts, float64; ``hashes`` int64 (rows,). ``examples`` are
     answers that between them have all labels. ``fitted`` are weights and biases of a regression, which ``is_fitted`` on
     these very rows, or was on those before.
@@ -92,7 +94,12 @@ class BaselineRows:
         fitted = dict[str, torch.Tensor]()
         for name, values in self.fitted.items():  # a new class begins at zero
             fitted[name] = torch.zeros(*values.shape[:-1], len(labels)).index_copy_(-1, places, values)
-        return replace(self, targets=places[self.targets], labels=labels, fitted=fitted)
+        targets = self.targets
+        if targets.ndim == 2:
+            targets = torch.zeros(len(targets), len(labels), dtype=torch.int64).index_copy_(1, places, targets)
+        else:
+            targets = places[targets]
+        return replace(self, targets=targets, labels=labels, fitted=fitted)
 
     def joined(self, other: BaselineRows, most: int) -> BaselineRows:
         """Return the rows of both with the smallest hashes, at most so many; both have the same labels."""
@@ -107,7 +114,7 @@ class BaselineRows:
         return replace(
             self,
             whole=torch.cat([self.whole, other.whole])[positions],
-            targets=torch.cat([self.targets, other.targets])[positions],
+            targets=(torch.cat([self.targets, other.targets]) if len(self.targets) else other.targets)[positions],
             sizes=own,
             weights=torch.cat([self.weights, other.weights])[chosen],
             hashes=hashes[chosen],
@@ -193,6 +200,7 @@ def sample_rows(
         ids = list(learned.ids[start : start + AT_ONCE])
         rows = learnable(pd.concat([rows_of(ids, split) for split in SPLITS], ignore_index=True))
         answers += [_plain(answer) for answer in rows[column][~learner.task.classes(rows).duplicated()]]
+        answers = _bringing_labels(answers) if learner.task.schema.answer.kind is ValueKind.LABELS else answers
         fresh = _smallest(pd.concat([fresh, rows], ignore_index=True) if len(fresh) else rows)
     examples = [json.loads(text) for text in dict.fromkeys(map(json.dumps, answers))]
     labels = learner.task.labels(pd.DataFrame({column: pd.Series(examples, dtype=object)}))
@@ -214,12 +222,22 @@ def _features_of(learner: Learner, head: ClosedFormHead, rows: pd.DataFrame) -> 
     features, weights = frozen_features(learner, head, rows), row_weights(rows)
     return BaselineRows(
         whole=features.whole,
-        targets=features.targets,
+        targets=features.targets.long(),
         sizes=torch.bincount(features.row, minlength=len(rows)),
         weights=torch.ones(len(rows), dtype=torch.float64) if weights is None else torch.from_numpy(weights),
         hashes=torch.from_numpy(hash_texts(rows["id"].astype(str)).view(np.int64).copy()),
         labels=list(learner.labels),
     )
+
+
+def _bringing_labels(answers: Sequence[Sequence[str]]) -> list[Any]:
+    """Return the answers that have a label which none before them has: of lists of labels there may be very many."""
+    known, kept = set[str](), list[Any]()
+    for answer in answers:
+        if not known.issuperset(answer):
+            known |= set(answer)
+            kept.append(answer)
+    return kept
 
 
 def _plain(answer: Any) -> Any:

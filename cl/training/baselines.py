@@ -32,6 +32,8 @@ from cl.training.strategies.regression import LogisticRegression
 log = logging.getLogger(__name__)
 WEIGHT, BIAS = "weight", "bias"
 """Names of what a regression has fitted."""
+MAJORITY = "majority"
+"""The baseline that answers a label which most rows have, and has no thresholds."""
 
 
 def score_baselines(
@@ -71,10 +73,12 @@ def score_baselines(
     names = np.repeat(np.array(list(tests), dtype=object), [len(rows) for rows in tests.values()])
     table = pd.DataFrame({"id": together["id"], "experience": names})
     fitted, features = {}, sample.features
-    sums = SufficientStatistics.empty(sample.whole.shape[1], len(sample.labels), gram=False)
+    several = sample.targets.ndim == 2
+    sums = SufficientStatistics.empty(sample.whole.shape[1], len(sample.labels), gram=False, several=several)
     sums = sums.add(features.whole, features.targets, features.weights)
     for name in BASELINES:
-        values = _answer(replace(learner, head=_solve(name, learner, sample, sums)), encoded, whole)
+        solved = replace(learner, head=_solve(name, learner, sample, sums))
+        values = _answer(solved if name == MAJORITY else _with_thresholds(solved, sample), encoded, whole)
         scores = _score(learner, tests, values)
         table[name] = learner.task.row_scores(together, values)
         fitted[name] = BaselineScores(accuracy=(accuracy := mean_score(scores)), scores=scores)
@@ -117,6 +121,21 @@ def _solve(name: str, learner: Learner, sample: BaselineRows, sums: SufficientSt
     solved, _ = method.with_best_head(learner, head, Learned(sums, device=learner.device), None)
     assert isinstance(solved.head, ClosedFormHead)
     return solved.head
+
+
+@torch.inference_mode()
+def _with_thresholds(learner: Learner, sample: BaselineRows) -> Learner:
+    """Return a learner with the thresholds that its task chooses on the rows that it was fitted on, if it has any.
+
+    A challenger's are chosen on validation rows, which are among them.
+    """
+    if not learner.task.has_thresholds:
+        return learner
+    logits = learner.head(sample.whole.float().to(learner.device)).cpu()
+    answers = [[label for label, has in zip(sample.labels, row, strict=True) if has] for row in sample.targets > 0]
+    rows = pd.DataFrame({learner.task.schema.answer.name: pd.Series(answers, dtype=object)})
+    chosen = learner.task.thresholds(rows, learner.task.probabilities(logits).numpy(), sample.labels)
+    return replace(learner, thresholds=None if chosen is None else tuple(map(float, chosen)))
 
 
 @torch.inference_mode()

@@ -130,3 +130,12 @@ def test_a_description_of_a_retired_label_is_refused(tmp_path: Path, tiny_model:
     write_label_change(project, LabelChange.example("retire", ["fax"], []))
     with pytest.raises(ConfigError, match=r"^data\.descriptions\.fax: 'send a fax': former label: 'fax' retired; "):
         ingest_descriptions(open_project(project.root).config, project)
+
+
+def test_a_row_that_says_what_a_description_says_is_a_row_all_the_same(tmp_path: Path, tiny_model: Path) -> None:
+    project = described(tmp_path / "shop", tiny_model, lost=LOST, fee=FEE)
+    run_waiting(project)
+    rows = pd.DataFrame({"id": ["1", "2", "3"], "text": [LOST, "my card", FEE], "label": ["lost", "lost", "lost"]})
+    (experience,) = Project(project.root).ingest(rows)
+    assert experience.total == 2 and experience.quarantined_rows == 1  # the third contradicts a description
+    assert Project(project.root).ingest(rows.iloc[:1].assign(id="4")) == [], "now a row says the same"

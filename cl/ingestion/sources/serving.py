@@ -128,7 +128,7 @@ def read_labelled_rows(project: ProjectFolder, schema: Schema, *, corrections_ta
     new = _without_outdated(_canonical(rows, schema), project, schema)
     complete = new.drop(columns="date").dropna().index
     seen = pd.Series(False, index=new.index)
-    seen[complete] = is_known(hash_texts(content_columns(new.loc[complete], schema)), known.contents)
+    seen[complete] = is_known(hash_texts(content_columns(new.loc[complete], schema)), known.labelled_contents)
     past = _quarantined(project, except_for=CORRECTABLE if corrections_taken else frozenset())
     return LabelledRows(new=_drop_quarantined(new[~seen], past), relabelled=_drop_quarantined(relabelled, past))
 

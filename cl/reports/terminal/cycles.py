@@ -11,6 +11,7 @@ from cl.reports.measurements import (
     describe_balance,
     describe_baselines,
     describe_cut,
+    describe_end_to_end,
     describe_score,
     format_forgotten,
     format_share,
@@ -73,9 +74,8 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
         lines += [f"    {line}" for line in undecided_lines(cycle)]
         if cycle.evaluation:
-            lines += [
-                f"    {line}" for line in describe_baselines(cycle.evaluation) + describe_balance(cycle.evaluation)
-            ]
+            described = describe_baselines(cycle.evaluation) + describe_end_to_end(cycle.evaluation)
+            lines += [f"    {line}" for line in described + describe_balance(cycle.evaluation)]
     return lines
 
 
@@ -164,6 +164,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         f"champion    {'version ' + status['champion'] if status['champion'] else 'none yet'}",
         *[trial_line(status, alias) for alias in ("canary", "shadow") if status[alias]],
         *([waiting_line(status["approval"])] if status["approval"] else []),
+        *([f"tagger      {_tagger_words(status['tagger'])}"] if status["tagger"] else []),
         f"last cycle  {last['experience'] + ': ' + last['verdict'] if last else 'none yet'}",
         f"waiting     {waiting}",
         f"for later   {later}; {status['waiting_rows']:,} training rows wait to be learned",
@@ -181,6 +182,15 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             f"{', '.join(version['aliases'])}"
         )
     return lines
+
+
+def _tagger_words(tagger: dict[str, str | None]) -> str:
+    if tagger["problem"] is not None:
+        return str(tagger["problem"])
+    version, before = tagger["version"], tagger["evaluated_with"]
+    if version == before:
+        return f"{version}, with which the champion was evaluated"
+    return f"{version}; the champion was evaluated with {before or 'none'}: `cl evaluate` shows what changes"
 
 
 def _feedback(answers: dict[str, int]) -> str:

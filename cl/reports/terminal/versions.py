@@ -61,6 +61,7 @@ def lineage_lines(output: dict[str, Any]) -> list[str]:
             f"{rest}   cycle    {version['cycle']}, seed {version['seed']}, "
             f"configuration {version['config_digest'][:12]}",
             f"{rest}   data     {version['data_version']}",
+            *([f"{rest}   tagger   {version['tagger']}, when it was last evaluated"] if version["tagger"] else []),
             f"{rest}   code     {version['git_commit'] or 'not in a git repository'}",
         ]
         if depth == 0:
@@ -122,7 +123,10 @@ def reproduce_lines(output: dict[str, Any]) -> list[str]:
 
 def export_lines(output: dict[str, Any]) -> list[str]:
     """Format the output of `cl export`."""
-    return [f"{output['folder']}: version {output['version']}, {output['bytes'] / 1e6:.1f} MB", *output["loads"]]
+    head = f"{output['folder']}: version {output['version']}, {output['bytes'] / 1e6:.1f} MB"
+    tagger = output["tagger"]
+    alone = [f"the tagger {tagger} is not in it: export that from its own project"] if tagger else []
+    return [head, *output["loads"], *alone]
 
 
 def gc_lines(output: dict[str, Any]) -> list[str]:
@@ -167,3 +171,20 @@ def _data_lines(data: dict[str, Any]) -> list[str]:
 
 def _arrow(pair: list[Any]) -> str:
     return f"{pair[0]} -> {pair[1]}" if pair[0] != pair[1] else str(pair[0])
+
+
+def evaluate_lines(output: dict[str, Any]) -> list[str]:
+    """Format the output of `cl evaluate`."""
+    score, rows = format_share(output["accuracy"]), output["rows"]
+    lines = [f"version {output['version']}: mean {output['metric']} {score} of {rows:,} test rows"]
+    lines += [f"    {name}: {format_share(value)}" for name, value in output["scores"].items()]
+    before: float | None = None
+    for entry in output["end_to_end"]:
+        f1 = entry.get("end_to_end_f1")
+        change = f", {100 * (f1 - before):+.1f} points" if f1 is not None and before is not None else ""
+        others = {"precision": "end_to_end_precision", "recall": "end_to_end_recall", "both spans": "end_to_end_spans"}
+        shown = "".join(f", {name} {format_share(entry[key])}" for name, key in others.items() if key in entry)
+        recorded = f" (as recorded: {entry['recorded']})" if "recorded" in entry else ""
+        lines.append(f"end to end with {entry['tagger']}: F1 {format_share(f1)}{change}{shown}{recorded}")
+        before = f1
+    return lines

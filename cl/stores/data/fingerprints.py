@@ -54,17 +54,27 @@ class Fingerprints:
 
 @dataclass
 class KnownRows:
-    """Hashes of the rows of all earlier experiences: one array per experience, read from disk as needed."""
+    """Hashes of the rows of all earlier experiences: one array per experience, read from disk as needed.
+
+    ``describing`` are the experiences whose rows are descriptions of labels.
+    """
 
     ids: list[np.ndarray] = field(default_factory=list)
     contents: list[np.ndarray] = field(default_factory=list)
     inputs: list[np.ndarray] = field(default_factory=list)
     experiences: list[str] = field(default_factory=list)
     removed: list[RemovalRecord] = field(default_factory=list)
+    describing: set[str] = field(default_factory=set)
 
-    def add(self, experience: str, kept: np.ndarray) -> None:
+    @property
+    def labelled_contents(self) -> list[np.ndarray]:
+        """The contents of the rows that are no descriptions of labels."""
+        return [own for id, own in zip(self.experiences, self.contents, strict=True) if id not in self.describing]
+
+    def add(self, experience: str, kept: np.ndarray, *, describes_labels: bool = False) -> None:
         """Add the rows of an experience to the known ones."""
         self.experiences.append(experience)
+        self.describing |= {experience} if describes_labels else set()
         for hashes, column in zip((self.ids, self.contents, self.inputs), kept, strict=True):
             hashes.append(column)
 
@@ -230,7 +240,7 @@ def remember_fingerprints(
     if cached is None:
         _write(path, _compute(project, experience, schema).kept if kept is None else kept)
         cached = np.load(path, mmap_mode="r")
-    known.add(experience.id, cached)
+    known.add(experience.id, cached, describes_labels=experience.describes_labels)
 
 
 def _cache_file(project: ProjectFolder, experience: Experience) -> Path:

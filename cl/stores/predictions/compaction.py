@@ -57,6 +57,7 @@ PREDICTIONS = LogKind(
             "latency_ms": pa.float64(),
             "key": pa.string(),
             "inputs": pa.string(),
+            "tagger": pa.string(),
         }
     ),
 )

@@ -58,6 +58,7 @@ NAMES_NOTHING = {
     "reject 1 --why test": "none does",
     "promote 1 --why test": "no version 1",
     "promote --withdraw canary --why test": "no canary",
+    "evaluate": "no champion yet",
     "rollback": "no earlier champion",
     "rollback 1": "no version 1",
     "audit --repair 1 --why test": "nothing to repair",

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+import torch
 
 from cl import config as configuration
 from cl.ingestion.ingest import ingest
@@ -54,6 +55,18 @@ def asking(shop: Shop, ask: Callable[[httpx.AsyncClient], Awaitable[None]]) -> N
             await worker.stop()
 
     asyncio.run(run())
+
+
+def test_a_server_that_has_stopped_leaves_as_many_threads_as_it_found(tmp_path, tiny_model) -> None:
+    before, while_serving = torch.get_num_threads(), []
+    shop = shop_of(next(iter(TASKS)), tmp_path, tiny_model)
+    shop.configure(poll_seconds=0.1, threads=before + 1)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        while_serving.append(torch.get_num_threads())
+
+    asking(shop, ask)
+    assert while_serving == [before + 1] and torch.get_num_threads() == before
 
 
 def inputs_of(name: str, rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -43,7 +43,8 @@ NOT_PROPOSED = {
     "the old label still comes": {("refund", "fee"): 28, ("fee", "fee"): 1},
     "answered as anything": {("refund", "fee"): 10, ("refund", "loan"): 10, ("loan", "loan"): 30},
     "too few rows": {("refund", "fee"): 4, ("loan", "loan"): 30},
-    "an old label that was hardly to be expected": {("refund", "fee"): 6},
+    "an old label that was hardly to be expected": {("refund", "fee"): 6, ("loan", "loan"): 1},
+    "a batch about something else": {("born_in", "fee"): 30, ("part_of", "loan"): 30},
     "no new label": {("fee", "loan"): 20},
 }
 

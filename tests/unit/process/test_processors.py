@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cl.process.processors import count_processors, wait_passively
+from cl.process.processors import count_processors, thread_count, wait_passively
 from tests.support.repository import ROOT
 
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -49,6 +49,19 @@ def test_what_the_user_has_set_stays(monkeypatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     wait_passively()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_threads_are_limited_for_a_while_and_then_as_they_were(monkeypatch) -> None:
+    import torch
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), thread_count(before + 2):
+        assert torch.get_num_threads() == before + 2 and os.environ["OMP_NUM_THREADS"] == str(before + 2)
+        raise KeyError
+    assert torch.get_num_threads() == before and "OMP_NUM_THREADS" not in os.environ
+    with thread_count(None):
+        assert torch.get_num_threads() == before
 
 
 def test_a_project_opened_in_python_waits_passively_before_torch_is_imported(tmp_path) -> None:

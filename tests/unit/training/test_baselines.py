@@ -183,3 +183,47 @@ def test_a_class_that_comes_later_is_known_to_the_baselines(tiny_config, sentenc
     scored = score_in_turn(tiny_config(), rows, tmp_path, kept=tmp_path / "kept.safetensors")
     of_new = {name: baseline.scores[1].value for name, baseline in scored.of.items()}
     assert of_new["ncm"] > 0.5 and of_new["regression"] > 0.5
+
+
+def several(ids: list[str], split: str) -> pd.DataFrame:
+    """Return texts with the names of their labels in them; the second experience brings a label."""
+    kinds = {"1": [["loan"], ["fee"], ["loan", "fee"], ["loan"]], "2": [["box"], ["box", "loan"], [], ["loan"]]}
+    rows = []
+    for id in ids:
+        rng = np.random.default_rng(sum(map(ord, id + split)))
+        for row in range(40 if split == "train" else 16):
+            labels = kinds[id][row % 4]
+            words = [*rng.choice(["my", "where", "the", "please", "help"], size=4), *labels]
+            rows.append({"id": f"{id}-{split}-{row}", "text": " ".join(rng.permutation(words)), "labels": labels})
+    return pd.DataFrame(rows).assign(date=None)
+
+
+def test_texts_with_several_labels_have_baselines_too(tiny_config, tmp_path) -> None:
+    config, tests = tiny_config(task="multi_label_classification"), tests_of(several, "1", "2")
+    scored = score_baselines(config, learned("1", "2"), several, tests, tmp_path / "new")
+    table = pd.read_parquet(scored.rows)
+    assert set(scored.of) == set(BASELINES) and len(table) == 32
+    # 5 of 8 rows have the label loan: it is answered everywhere, and no other label is
+    (first, second) = (score.value for score in scored.of["majority"].scores)
+    assert (first, second) == (pytest.approx(2 * 12 / (16 + 20)), pytest.approx(2 * 8 / (16 + 16)))
+    assert scored.of["regression"].accuracy > 0.9 and scored.of["ncm"].accuracy > scored.of["majority"].accuracy
+
+
+def test_no_label_is_the_majority_where_none_has_most_rows(tiny_config, tmp_path) -> None:
+    def rare(ids: list[str], split: str) -> pd.DataFrame:
+        rows = several(["1"], split)
+        return rows.assign(labels=[[["loan"], ["fee"], ["box"]][row % 3] for row in range(len(rows))])
+
+    config = tiny_config(task="multi_label_classification")
+    scored = score_baselines(config, learned("1"), rare, {"1": rare(["1"], "test")}, tmp_path / "new")
+    assert scored.of["majority"].accuracy == 0.0
+
+
+def test_kept_features_of_several_labels_give_the_scores_of_reading_all_rows_again(tiny_config, tmp_path) -> None:
+    config, kept = tiny_config(task="multi_label_classification"), tmp_path / "kept.safetensors"
+    at_once = score_baselines(config, learned("1", "2"), several, tests_of(several, "1", "2"), tmp_path / "at once")
+    in_turn = score_in_turn(config, several, tmp_path, kept=kept)
+    assert [in_turn.of[name] for name in ("majority", "ncm")] == [at_once.of[name] for name in ("majority", "ncm")]
+    assert in_turn.of["regression"].accuracy == pytest.approx(at_once.of["regression"].accuracy, abs=0.05)
+    with safe_open(kept, framework="np") as file:
+        assert file.get_tensor("targets").shape == (112, 3)

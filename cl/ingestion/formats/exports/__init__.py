@@ -29,10 +29,14 @@ TOOLS: dict[str, Callable[[dict[str, Any]], Callable[[dict[str, Any]], dict[str,
 
 @dataclass
 class Export:
-    """An export of one tool; ``left_out``: why how many of its records are no labelled rows."""
+    """An export of one tool; ``left_out``: why how many of its records are no labelled rows.
+
+    ``is_certain``: nobody else writes records like these, so that the tool can be named.
+    """
 
     tool: str
     row: Callable[[dict[str, Any]], dict[str, Any]]
+    is_certain: bool = True
     left_out: Counter[str] = field(default_factory=Counter)
 
     def rows_of(self, records: Iterable[tuple[str, Record]]) -> Iterator[tuple[str, Record]]:
@@ -53,8 +57,10 @@ class Export:
 
     def report(self, path: Path) -> None:
         """Say once what the file was read as, and what was left out."""
-        left_out = f"; left out: {self.skipped()}" if self.left_out else ""
-        log.warning("%s: read as an export of %s%s", readable_path(path), self.tool, left_out)
+        read = [f"read as an export of {self.tool}"] if self.is_certain else []
+        left_out = [f"left out: {self.skipped()}"] if self.left_out else []
+        if said := "; ".join(read + left_out):
+            log.warning("%s: %s", readable_path(path), said)
 
 
 def recognise_export(records: Iterable[Record]) -> Export | None:
@@ -65,7 +71,7 @@ def recognise_export(records: Iterable[Record]) -> Export | None:
             continue
         for tool, recognise in TOOLS.items():
             if row := recognise(record):
-                return Export(tool, row)
+                return Export(tool, row, is_certain=tool != "doccano" or doccano.is_certain(record))
         seen += not doccano.is_undecided(record)
         if seen >= HEAD:
             break

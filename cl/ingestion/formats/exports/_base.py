@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any, TypeAlias
+
+from cl.tasks import token_offsets as token_offsets
 
 Span: TypeAlias = "tuple[int, int, str]"
 """The first character of an entity, the one after its last, and its type."""
@@ -19,25 +18,6 @@ class NoLabelError(Exception):
 
 class SetAsideError(Exception):
     """A record whose annotation cannot be learnt; the message is the reason for its quarantine."""
-
-
-def token_offsets(text: str) -> list[tuple[int, int]]:
-    """Return where the tokens of a text begin and end.
-
-    Tokens are runs of letters, digits and underscores with their accents; each Chinese or Japanese character and every
-    other character that is no white space is a token by itself.
-
-    >>> [("Anna's 3 cats.")[start:end] for start, end in token_offsets("Anna's 3 cats.")]
-    ['Anna', "'", 's', '3', 'cats', '.']
-    """
-    return [match.span() for match in _token().finditer(text)]
-
-
-@cache
-def _token() -> re.Pattern[str]:
-    marks = "".join(re.escape(chr(code)) for code in range(0x300, 0xFE30) if unicodedata.category(chr(code))[0] == "M")
-    single = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    return re.compile(rf"[{single}]|(?:[^\W{single}]|[{marks}])+|\S")
 
 
 def tag_spans(

@@ -9,6 +9,8 @@ from cl.ingestion.formats.exports._base import as_span, tag_spans
 
 LABELS = ("label", "labels", "cats")
 SPANS = ("entities", "label", "labels")
+MARKS = ("Comments", "annotation_approver", "cats")
+"""Fields that doccano adds to what was labelled."""
 
 
 def recognise(record: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
@@ -26,6 +28,16 @@ def recognise(record: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, An
     if any(name in values and all(isinstance(value, str) for value in values[name]) for name in LABELS):
         return _class_row
     return None
+
+
+def is_certain(record: dict[str, Any]) -> bool:
+    """Return whether nothing but doccano writes a record like one that `recognise` has recognised.
+
+    A text with a list of names is also how anybody writes a text with several labels.
+    """
+    values = (record.get(name) for name in SPANS)
+    has_spans = any(isinstance(value, list) and value and all(map(_is_span, value)) for value in values)
+    return has_spans or any(name in record for name in MARKS)
 
 
 def is_undecided(record: dict[str, Any]) -> bool:

@@ -167,6 +167,20 @@ def test_what_nobody_has_labelled_is_left_out_and_counted(tmp_path, kind, caplog
     assert "x.jsonl: read as an export of " in said and "; left out: 3 " in said
 
 
+@pytest.mark.parametrize(
+    ("record", "is_named"),
+    [
+        ({"id": 7, "text": TEXT, "labels": ["fee"]}, False),
+        ({"id": 7, "text": TEXT, "label": ["fee", "loan"]}, False),
+        ({"id": 7, "text": TEXT, "label": ["fee"], "Comments": []}, True),
+        ({"id": 7, "text": TEXT, "labels": [[0, 4, "PER"]]}, True),
+    ],
+)
+def test_a_tool_is_named_only_where_nobody_else_writes_such_records(tmp_path, record, is_named, caplog) -> None:
+    read(tmp_path / "x.jsonl", [record, record])
+    assert ["doccano" in said for said in caplog.messages] == [True] * is_named
+
+
 def test_an_export_without_a_label_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(SourceError, match=r"x\.json: is empty: it has no labelled row: 2 without an annotation"):
         read(tmp_path / "x.json", [studio(), studio()])

@@ -15,7 +15,7 @@ from cl.models.inference import answer, row_logits
 from cl.models.logistic_regression import fit_logistic
 from cl.models.persistence import load_learner
 from cl.models.temperature import fit_temperature
-from cl.records import WEIGHT
+from cl.records import BASELINES, WEIGHT
 from cl.stores.data.experiences import RowsOf
 from cl.tasks.multi_label_classification import MultiLabelClassification
 from cl.training.baseline_rows import LearnedExperiences
@@ -230,12 +230,12 @@ def test_a_closed_form_s_champion_is_trained_on_from_a_fitted_head(taught, tiny_
     assert torch.cat(row_logits(learner, rows)).isfinite().all()
 
 
-def test_no_baselines_are_measured_and_the_gate_that_asks_for_them_is_no_default(tiny_config, tmp_path) -> None:
+def test_baselines_are_measured_and_the_gate_that_asks_for_them_is_a_default(tiny_config, tmp_path) -> None:
     tests = {id: rows_of([id], "test") for id in ("one", "two")}
     learned = LearnedExperiences(["one", "two"], {"one": "1", "two": "2"})
     config = tiny_config(task=TASK.name)
-    assert not score_baselines(config, learned, rows_of, tests, tmp_path / "new").of
-    assert "baseline" not in [gate["name"] for gate in Config(task=TASK.name).gates]
+    assert set(score_baselines(config, learned, rows_of, tests, tmp_path / "new").of) == set(BASELINES)
+    assert "baseline" in [gate["name"] for gate in Config(task=TASK.name).gates]
 
 
 def test_new_rows_of_a_new_label_promise_a_gain_and_known_ones_none(taught, tiny_config) -> None:
