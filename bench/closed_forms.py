@@ -1,6 +1,6 @@
 """What a closed form costs: an update of ten rows, and a large first fit, compared with the encoder's own pass.
 
-    python bench/closed_forms.py ../shared/data/clinc150 [--known 8000] [--validation 0 1500] [--repeats 3]
+    python bench/closed_forms.py CLINC150 [--known 8000] [--validation 0 1500] [--repeats 3]
 
 The folder holds train.jsonl.gz with text and label. A first version learns --known rows; then ten more rows are learned
 from it by `cl.training.train.train`, within a cache of features as in a cycle. The first fit is compared with a plain

@@ -1,7 +1,7 @@
 """How often drift is seen that is not there, and how many rows it takes to see drift that is.
 
-    python bench/drift.py alarms ../shared/data [--sequences 200] [--checks 20] [--rows 200] [--jobs 2]
-    python bench/drift.py power ../shared/data [--repeats 10] [--peer /tmp/alibi/bin/python] [--jobs 2] [--stream NAME]
+    python bench/drift.py alarms DATA [--sequences 200] [--checks 20] [--rows 200] [--jobs 2]
+    python bench/drift.py power DATA [--repeats 10] [--peer ALIBI/bin/python] [--jobs 2] [--stream NAME]
 
 alarms: sequences of checks on rows of CLINC150 that all come from where the reference came from, with the default
 detectors and drift.alpha = 0.05; printed is the share of sequences with any alarm.

@@ -1,6 +1,6 @@
 """What an experience that annotates new entity types only does to the old ones, with and without saying so.
 
-    python bench/entities.py ../shared/data/crossner [--seeds 2] [--epochs 10] [--rows 1000] [--arms naive replay]
+    python bench/entities.py CROSSNER [--seeds 2] [--epochs 10] [--rows 1000] [--arms naive replay]
 
 The folder holds politics and science as NAME.train.jsonl.gz, NAME.dev.jsonl.gz and NAME.test.jsonl.gz, with tokens and
 BIO2 tags. A version learns the training and dev rows of politics with all their types. Then it learns those of science,

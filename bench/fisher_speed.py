@@ -1,6 +1,6 @@
 """The diagonal Fisher information of many rows at once beside a loop over single rows, on the same rows.
 
-    python bench/fisher_speed.py ../shared/data/clinc150 [--rows 512] [--repeats 3]
+    python bench/fisher_speed.py CLINC150 [--rows 512] [--repeats 3]
 
 Once for the parameters that move by default (embeddings frozen), and once for all of them.
 """

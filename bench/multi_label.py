@@ -1,6 +1,6 @@
 """Texts with several labels that arrive a domain at a time: strategies next to each other, and a plain Trainer.
 
-    PYTHONPATH=. python bench/multi_label.py ../shared/data/clinc150 [--rows 150] [--epochs 6] [--ways naive ranpac]
+    PYTHONPATH=. python bench/multi_label.py CLINC150 [--rows 150] [--epochs 6] [--ways naive ranpac]
 
 The folder holds train, dev and test.jsonl.gz with text, label and domain, and oos_train.jsonl.gz and so on with texts
 that no label fits. Each domain is an experience. A row joins two utterances of different intents and has both labels;

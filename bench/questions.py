@@ -1,6 +1,6 @@
 """Questions in one language after the other: strategies next to each other, and a plain Trainer.
 
-    PYTHONPATH=. python bench/questions.py ../shared/data/xquad [--train 250] [--test 196] [--chars 300] [--model NAME]
+    PYTHONPATH=. python bench/questions.py DATA/xquad [--train 250] [--test 196] [--chars 300] [--model NAME]
 
 The folder holds XQuAD's en, de and es as NAME.train.jsonl.gz and so on, with context, question and answers (text and
 start). Of each language, at most 250 questions are learned, 60 validate and 196 test. Of each context, a part of at

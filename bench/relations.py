@@ -1,6 +1,6 @@
 """Relations that arrive a batch at a time: strategies next to each other, and a plain Trainer.
 
-    PYTHONPATH=. python bench/relations.py ../shared/data/fewrel [--streams domains tens none] [--train 30] [--test 15]
+    PYTHONPATH=. python bench/relations.py DATA/fewrel [--streams domains tens none] [--train 30] [--test 15]
 
 The folder holds FewRel's wiki and semeval as NAME.train.jsonl.gz and so on, with tokens, head, tail and relation. Of
 each relation, at most 30 rows are learned, 5 validate and 15 test. ``domains`` is wiki, then semeval; ``tens`` the

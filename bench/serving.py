@@ -1,11 +1,11 @@
 """`cl serve` beside `mlflow models serve` on the same version, under promotions and rollbacks, and under attack.
 
-    python bench/serving.py compare ../shared/data/clinc150 [--seconds 20] [--workers 1]
-    python bench/serving.py soak ../shared/data/clinc150 [--minutes 30] [--promotions 20] [--rollbacks 5] [--versions 6]
-    python bench/serving.py hostile ../shared/data/clinc150 [--seconds 10]
-    python bench/serving.py siege ../shared/data/clinc150 [--seconds 60] [--workers 2]
-    python bench/serving.py formats ../shared/data/clinc150
-    python bench/serving.py throughput ../shared/data/clinc150 [--peer /tmp/litserve/bin/python]
+    python bench/serving.py compare CLINC150 [--seconds 20] [--workers 1]
+    python bench/serving.py soak CLINC150 [--minutes 30] [--promotions 20] [--rollbacks 5] [--versions 6]
+    python bench/serving.py hostile CLINC150 [--seconds 10]
+    python bench/serving.py siege CLINC150 [--seconds 60] [--workers 2]
+    python bench/serving.py formats CLINC150
+    python bench/serving.py throughput CLINC150 [--peer /tmp/litserve/bin/python]
 
 A project on MiniLM learns two small batches of the data, so that two versions have passed their gates. compare starts
 both servers, each with as many workers (mlflow with --env-manager local), and asks them in turn the same requests of
