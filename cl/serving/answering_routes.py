@@ -17,7 +17,7 @@ from cl.serving.feedback_labels import check_feedback_label, known_labels
 from cl.serving.mlflow_protocol import find_problems, format_predictions, read_values
 from cl.serving.request_models import Bodies, bodies_of, input_example
 from cl.serving.routes import REFUSALS, service_of
-from cl.serving.schemas import KEY_CHARACTERS, FeedbackResponse
+from cl.serving.schemas import KEY_CHARACTERS, FailureResponse, FeedbackResponse
 from cl.serving.served_model import RowAnswer
 from cl.serving.traffic_split import RequestAnswer
 from cl.serving.worker import ServingWorker
@@ -25,6 +25,9 @@ from cl.tasks import Schema, Task, ValueKind
 
 VERSION_HEADER = "X-Model-Version"
 ROLE_HEADER = "X-Model-Role"
+NOT_LOGGED: dict[int | str, dict[str, Any]] = {
+    404: {"model": FailureResponse, "description": "The log has no answer of this id, for a thumb"}
+}
 KEY_HEADER = {
     "name": "X-Request-Key",
     "in": "header",
@@ -61,7 +64,8 @@ def add_answering_routes(app: FastAPI, task: Task) -> None:
         responses=REFUSALS,
         openapi_extra=header,
     )(predict)
-    router.post("/feedback", response_model=FeedbackResponse, responses=REFUSALS)(feedback)
+    refusals = REFUSALS | (NOT_LOGGED if Capability.WRITING in task.provides else {})
+    router.post("/feedback", response_model=FeedbackResponse, responses=refusals)(feedback)
     tables = {"requestBody": {"content": _tables(task.schema, bodies), "required": True}}
     router.post("/invocations", responses=REFUSALS, openapi_extra={**header, **tables})(invocations)
     app.include_router(router)
