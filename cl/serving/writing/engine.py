@@ -251,9 +251,9 @@ class WritingEngine:
             readable = _read_prompts(rows, done)
             if not readable:
                 continue
-            group = next((group for group in self._groups if group.takes(rows[0])), None)
-            if group is None:
-                group = WritingGroup.of(rows[0])
+            fitting = [group for group in self._groups if group.takes(rows[0])]
+            group = fitting[0] if fitting else WritingGroup.of(rows[0])
+            if not fitting:
                 self._groups.append(group)
             group.drop_ended()
             done += group.join(readable, limit)
