@@ -18,7 +18,7 @@ from cl.serving.mlflow_protocol import find_problems, format_predictions, read_v
 from cl.serving.relations import answer_relations
 from cl.serving.request_models import Bodies, bodies_of, input_example
 from cl.serving.routes import REFUSALS, service_of
-from cl.serving.schemas import KEY_CHARACTERS, FeedbackResponse
+from cl.serving.schemas import KEY_CHARACTERS, FailureResponse, FeedbackResponse
 from cl.serving.served_model import RowAnswer
 from cl.serving.traffic_split import RequestAnswer
 from cl.serving.worker import ServingWorker
@@ -26,6 +26,9 @@ from cl.tasks import Schema, Task, ValueKind
 
 VERSION_HEADER = "X-Model-Version"
 ROLE_HEADER = "X-Model-Role"
+NOT_LOGGED: dict[int | str, dict[str, Any]] = {
+    404: {"model": FailureResponse, "description": "The log has no answer of this id, for a thumb"}
+}
 KEY_HEADER = {
     "name": "X-Request-Key",
     "in": "header",
@@ -67,7 +70,8 @@ def add_answering_routes(app: FastAPI, task: Task, *, finds_spans: bool = False)
         responses=REFUSALS,
         openapi_extra=header,
     )(predict)
-    router.post("/feedback", response_model=FeedbackResponse, responses=REFUSALS)(feedback)
+    refusals = REFUSALS | (NOT_LOGGED if Capability.WRITING in task.provides else {})
+    router.post("/feedback", response_model=FeedbackResponse, responses=refusals)(feedback)
     tables = {"requestBody": {"content": _tables(task.schema, bodies), "required": True}}
     router.post("/invocations", responses=REFUSALS, openapi_extra={**header, **tables})(invocations)
     app.include_router(router)

@@ -97,13 +97,8 @@ class WritingEngine:
         on_batch: Callable[[int], None],
         until: Callable[[str, float], Awaitable[float]] = accept_always,
     ) -> None:
-        self._roles, self._settings, self._limits, self._on_batch, self._until = (
-            roles,
-            settings,
-            limits,
-            on_batch,
-            until,
-        )
+        self._roles, self._settings, self._limits = roles, settings, limits
+        self._on_batch, self._until = on_batch, until
         self._requests, self._copies = deque[WrittenRow](), deque[WrittenRow]()
         self._groups: list[WritingGroup] = []
         self._wake = asyncio.Event()
@@ -233,7 +228,9 @@ class WritingEngine:
                 row = queue.popleft()
                 if row.has_ended:
                     continue
-                if not row.request.is_copy and time.monotonic() > row.request.asked + self._limits.seconds:
+                if row.request.is_copy:
+                    row.request.asked = time.monotonic()  # it had to wait for the requests
+                elif time.monotonic() > row.request.asked + self._limits.seconds:
                     self._fail(row.request, TimeLimitError(self._limits.seconds))
                     continue
                 characters += characters_in(row.value)
@@ -251,11 +248,12 @@ class WritingEngine:
             self._on_batch(len(group.rows))
             done += group.step(limit)
         for rows in _by_version(admitted):
-            readable = list(_read_prompts(rows, done))
+            readable = _read_prompts(rows, done)
             if not readable:
                 continue
-            group = next((group for group in self._groups if group.takes(rows[0])), WritingGroup.of(rows[0]))
-            if group not in self._groups:
+            fitting = [group for group in self._groups if group.takes(rows[0])]
+            group = fitting[0] if fitting else WritingGroup.of(rows[0])
+            if not fitting:
                 self._groups.append(group)
             group.drop_ended()
             done += group.join(readable, limit)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -306,6 +308,16 @@ def test_many_streams_at_once_say_what_each_says_alone(server, client) -> None:
     for thread in threads:
         thread.join(60)
     assert answers == expected
+
+
+def test_no_request_that_the_schema_allows_or_forbids_breaks_the_server(server, client, tmp_path) -> None:
+    command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance"
+    asked = [f"{server.url}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}", "--checks", checks]
+    bounds = ["--max-examples", "10", "--seed", "1", "--include-path-regex", "^/(v1|feedback)"]
+    done = subprocess.run([*command, *asked, *bounds], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert client.chat.completions.create(model="shop", messages=said(PROMPT)).choices[0].message.content
 
 
 def test_the_stream_ends_with_done(server) -> None:
