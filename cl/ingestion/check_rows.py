@@ -17,7 +17,7 @@ from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.cells import check_together, outside_of_text, read_cells
 from cl.ingestion.former_labels import under_todays_names
-from cl.ingestion.internal_columns import SPLIT, UNANSWERED, UNREADABLE, InternalColumn
+from cl.ingestion.internal_columns import SPLIT, UNANSWERED, UNPLACED, UNREADABLE, InternalColumn
 from cl.ingestion.periods import as_iso, split_into_periods
 from cl.ingestion.sources import SPLIT_NAMES
 from cl.ingestion.values import (
@@ -290,6 +290,8 @@ def _find_reasons(
         checks["missing id"] = rows["id"].isna().to_numpy()
     if UNANSWERED in chunk:
         checks["no answer is logged under this id"] = chunk[UNANSWERED].to_numpy(dtype=bool)
+    if UNPLACED in chunk:
+        checks["an answer that is not exactly once in its text"] = chunk[UNPLACED].to_numpy(dtype=bool)
     for column in schema.columns:
         checks |= problems[column.name]
         if not column.optional:

@@ -60,6 +60,11 @@ def ingest_descriptions(config: Config, project: ProjectFolder) -> Experience | 
     _retract(gone, project, task)
     _refuse_contradictions(new, task, project)
     experiences = ingest(_settings(config), project, Descriptions(frame=new)) if len(new) else []
+    if gone and not experiences:  # nothing new, so nothing is due
+        log.warning(
+            "%d removed from data.descriptions: the next update learns without; to learn now: cl run --again %s",
+            *(len(gone), max(gone.values())),
+        )
     remember_descriptions(project, config.data.described)
     return experiences[0] if experiences else None
 

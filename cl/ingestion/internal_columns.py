@@ -11,10 +11,12 @@ class InternalColumn(Enum):
 
     UNREADABLE = "an `UnreadableRow` for each row that could not be read; absent if every row could be"
     UNANSWERED = "whether no answer is logged under the id of a late label; absent from other inputs"
+    UNPLACED = "whether it stays open where an answer of feedback starts in its text; absent from other inputs"
     SPLIT = "the split of each row; absent if the source does not know it"
 
 
 UNREADABLE, UNANSWERED, SPLIT = InternalColumn.UNREADABLE, InternalColumn.UNANSWERED, InternalColumn.SPLIT
+UNPLACED = InternalColumn.UNPLACED
 
 
 @dataclass(frozen=True)

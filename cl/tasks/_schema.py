@@ -61,6 +61,8 @@ class Column:
     example: Any
     optional: bool = False
     """Whether rows may come without a value."""
+    within: str | None = None
+    """The text in which numbers say where each answer, a part of it, starts; None: they say something else."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,14 @@ class QuestionAnswering(Task):
         ),
         answer=Column("answers", ValueKind.TEXTS, "Parts of the text that answer it; empty: none does", ["Anna"]),
         further=(
-            Column("answer_starts", ValueKind.NUMBERS, "Where each answer starts; else where it first is", [0], True),
+            Column(
+                "answer_starts",
+                ValueKind.NUMBERS,
+                "Where each answer starts; else where it first is",
+                [0],
+                optional=True,
+                within="context",
+            ),
         ),
         split_by=("context",),
     )

@@ -103,6 +103,22 @@ def test_a_changed_or_removed_description_is_in_no_later_training(tmp_path: Path
     assert set(after) < learned(project, "3") and not set(before) & learned(project, "3")
 
 
+def test_a_description_that_is_removed_alone_starts_no_cycle_and_it_is_said_what_does(
+    tmp_path: Path, tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = described(tmp_path / "shop", tiny_model, lost=LOST, fee=FEE, loan=LOAN)
+    arrives(project, "may", made_sentences(["lost", "fee"], 80))
+    run_waiting(project)
+    removed = stored(project)["id"][LOAN]
+    assert describe(project, lost=LOST, fee=FEE) == []
+    assert "1 removed from data.descriptions: the next update learns without; to learn now: cl run --again 0001-" in (
+        caplog.text
+    )
+    (cycle,) = run_waiting(project, again="0001-descriptions")
+    assert cycle.verdict == "promoted"
+    assert removed in learned(project, "2") and removed not in learned(project, "3")
+
+
 def test_descriptions_that_are_all_rewritten_make_the_first_version_again(tmp_path: Path, tiny_model: Path) -> None:
     project = described(tmp_path / "shop", tiny_model, lost=LOST, fee=FEE)
     run_waiting(project)

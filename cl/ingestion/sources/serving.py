@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from cl.heavy import np, pd
 from cl.ingestion.deduplicate import CORRECTABLE
+from cl.ingestion.internal_columns import UNPLACED
 from cl.ingestion.sources import InputBatch, Source, Stamp, stamp_of
 from cl.ingestion.values import as_label, as_text, as_words, raw_json
 from cl.stores.data.corrections import outdated
@@ -65,6 +66,8 @@ class Serving(Source):
                     *(NAME, contradicting, CORRECT_WITH),
                 )
             return
+        if (starts := _starts(self._schema)) is not None:
+            rows[UNPLACED] = rows[starts.name].isna()
         chunks = (rows.iloc[start : start + chunk_rows] for start in range(0, len(rows), chunk_rows))
         yield InputBatch(NAME, NAME, chunks, stamp.digest, correct_with=CORRECT_WITH, is_later=True)
 
@@ -130,7 +133,39 @@ def read_labelled_rows(project: ProjectFolder, schema: Schema, *, corrections_ta
     seen = pd.Series(False, index=new.index)
     seen[complete] = is_known(hash_texts(content_columns(new.loc[complete], schema)), known.labelled_contents)
     past = _quarantined(project, except_for=CORRECTABLE if corrections_taken else frozenset())
-    return LabelledRows(new=_drop_quarantined(new[~seen], past), relabelled=_drop_quarantined(relabelled, past))
+    new, relabelled = with_starts(new[~seen], schema), with_starts(relabelled, schema)
+    return LabelledRows(new=_drop_quarantined(new, past), relabelled=_drop_quarantined(relabelled, past))
+
+
+def with_starts(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return rows of feedback with where each answer starts in its text, if each is there exactly once; else None.
+
+    A task whose rows do not say so leaves them as they are.
+    """
+    column = _starts(schema)
+    if column is None or rows.empty:
+        return rows
+    pairs = zip(rows[schema.answer.name], rows[str(column.within)], strict=True)
+    starts = [_only_starts(answers, text) for answers, text in pairs]
+    return rows.assign(**{column.name: pd.Series(starts, index=rows.index, dtype=object)})
+
+
+def _starts(schema: Schema) -> Column | None:
+    """Return the column that says where the answers start; None: the task has none."""
+    return next((column for column in schema.further if column.within is not None), None)
+
+
+def _only_starts(answers: Any, text: Any) -> list[int] | None:
+    """Return where answers start in a text; None: one is not in it, or more than once.
+
+    >>> _only_starts(["York"], "from York"), _only_starts(["a"], "a and a"), _only_starts([], "a")
+    ([5], None, [])
+    """
+    if answers is None or text is None:
+        return None
+    starts = [text.find(answer) for answer in answers]
+    once = all(start >= 0 and text.find(answer, start + 1) < 0 for start, answer in zip(starts, answers, strict=True))
+    return starts if once else None
 
 
 def _canonical(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:

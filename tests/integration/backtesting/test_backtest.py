@@ -104,3 +104,11 @@ def test_strategies_may_be_named_mapped_joined_and_labelled() -> None:
         choose_strategies(own, ["a=naive", "a=joint"])
     with pytest.raises(ConfigError):
         parse({"strategy": "nothing"}, where="test")
+
+
+def test_a_backtest_says_that_it_leaves_descriptions_of_labels_out(config, stream, tmp_path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**raw, "data": {"descriptions": {"loan": "borrow money"}}}))
+    done = warm.run(*arguments(config, stream, tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "data.descriptions: a backtest replays the rows of --data, and leaves descriptions out" in done.stderr

@@ -15,6 +15,7 @@ from cl.ingestion.sources.serving import Serving
 from cl.serving.prediction_log import PredictionLog
 from cl.stores.data.experiences import Experiences
 from cl.stores.project_folder import ProjectFolder
+from cl.tasks.question_answering import QuestionAnswering
 from cl.tasks.text_classification import TextClassification
 from cl.tasks.token_classification import TokenClassification
 
@@ -118,3 +119,21 @@ def test_unattended_it_waits_for_enough_rows_and_reads_only_when_something_was_s
     answer(tmp_path, {}, {"c": "loss"})
     assert [one.total for one in ingest_settled(ELSEWHERE, project, source, settle=60.0)] == [3]
     assert ingest_settled(ELSEWHERE, project, source, settle=60.0) == []
+
+
+def test_the_right_answer_to_a_question_comes_with_its_start_where_only_one_is_possible(tmp_path) -> None:
+    context = "Anna met Ben in York. Ben lives in York."
+    said = {"once": ["Anna"], "twice": ["York"], "nowhere": ["Paris"], "none": []}
+    project = ProjectFolder(tmp_path)
+    log = PredictionLog(project, ServingLogSettings(), QuestionAnswering())
+    every = {"recorded_at": 1_780_000_000.0, "version": "1", "role": "champion", "label": ["Ben"], "confidence": 0.5}
+    log.record([{"id": id, **every, "question": f"who or what, {id}?", "context": context} for id in said])
+    for id, answers in said.items():
+        asyncio.run(log.feedback(id, answers))
+    log.close()
+    config = parse({"task": "question_answering"}, where="test")
+    (made,) = ingest(config, project, Serving(min_rows=1))
+    rows = pd.concat([Experiences(project).rows(made.id, split) for split in made.rows])
+    assert {row.id: list(row.answer_starts) for row in rows.itertuples()} == {"once": [0], "none": []}
+    assert made.quarantined == {"an answer that is not exactly once in its text": 2}
+    assert ingest(config, project, Serving(min_rows=1)) == [], "what was set aside does not come again"
