@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cl.config import Config, parse
+from cl.cycle.cost import UpdateSizes, expected_cost
 from cl.models.batching import collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.kernels import fast_kernels
@@ -200,3 +201,12 @@ def test_dropout_is_drawn_once_for_states_that_are_recomputed(tiny_model, senten
         gradients.append([parameter.grad for _, parameter in learner.parameters()])
     pairs = [(own, other) for own, other in zip(*gradients, strict=True) if other is not None]
     assert pairs and all(torch.equal(own, other) for own, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("training", "rows"), [({}, 12), ({"accumulate": 2}, 24), ({"batch_tokens": 50}, 900), ({"steps": None}, 900)]
+)
+def test_an_update_is_expected_to_cost_the_rows_of_all_its_batches(writer, training, rows) -> None:
+    config = config_of(writer, **{"epochs": 9, "steps": 3, "batch_size": 4, **training})
+    config = config.model_copy(update={"strategy": "naive"})
+    assert expected_cost(config, UpdateSizes(new=100, past=0), (), rung="all", ladder=config).rows == rows
