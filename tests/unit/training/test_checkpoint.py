@@ -44,7 +44,7 @@ class EndsAt(logging.Handler):
 def config_of(tiny_config, tiny_model):
     def make(strategy):
         # dropout: torch's random state has to be restored as well
-        tuning = "lora" if strategy == "o_lora" else "full"
+        tuning = "lora" if strategy in ("o_lora", "n_lora") else "full"
         model = {"name": str(tiny_model), "dropout": 0.1, "tuning": tuning}
         return tiny_config(strategy=strategy, training=SETTINGS, model=model)
 
@@ -93,6 +93,8 @@ def cut_short():
         ["lwf", "averaging"],
         {"name": "gdumb", "rows": 30},
         "o_lora",
+        "n_lora",
+        {"name": "averaging", "every": 2},
     ],
 )
 def test_going_on_gives_the_version_of_never_having_stopped(strategy, config_of, rows_of, tmp_path, cut_short) -> None:
